@@ -1,0 +1,39 @@
+# Two commands: `make demo` shows fundusd at work, `make test` proves it. Both set themselves up.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test lint phantom clean
+
+demo: .venv/installed
+	$(BIN)/fundusd demo
+
+test: .venv/installed-dev lint
+	$(BIN)/python -m pytest -n 2 --cov --cov-report=term $(PYTEST_ARGS)
+
+lint: .venv/installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+# train the shipped test model again; it takes some minutes
+phantom: .venv/installed-dev
+	$(BIN)/python tests/train_phantom.py --out daemon/fundusd/phantom
+
+clean:
+	rm -rf .venv dist build .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage*
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit("fundusd needs Python 3.11 or later: make PYTHON=python3.12 …" if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --upgrade 'pip>=25.1'
+
+.venv/installed: pyproject.toml | .venv/bin/python
+	@echo "Installing fundusd and its libraries into .venv (once, about a minute) …"
+	$(BIN)/pip install --quiet --editable .
+	@touch $@
+
+.venv/installed-dev: pyproject.toml | .venv/bin/python
+	@echo "Installing fundusd, its libraries and the test tools into .venv (once) …"
+	$(BIN)/pip install --quiet --editable . --group dev
+	@touch $@ .venv/installed

@@ -1,0 +1,262 @@
+"""The composition root: from settings to a running daemon; the only place where the parts meet."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from time import perf_counter
+from typing import TYPE_CHECKING
+
+import structlog
+
+from fundusd import __version__, grading, logs, reading
+from fundusd import settings as settings_module
+from fundusd.domain import SAFETY_WORDS, Inbox
+from fundusd.errors import ModelError, SettingsError
+from fundusd.heartbeat import Heartbeat, Notifier, watchdog_seconds
+from fundusd.imaging.limits import Limits
+from fundusd.imaging.quality import QUALITY_GATE
+from fundusd.imaging.sandbox import DecoderPool
+from fundusd.model.cache import remembered_digests
+from fundusd.model.checkpoint import hash_files
+from fundusd.model.classifier import plan
+from fundusd.model.source import ModelChoice, find
+from fundusd.store import opened_ledger
+from fundusd.supervisor import Supervisor
+from fundusd.watcher.intake import IntakeRules
+from fundusd.watcher.service import Watcher
+from fundusd.worker import Worker, WorkerRules
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from fundusd.domain import Decoded
+    from fundusd.grading import Grading
+    from fundusd.ledger import Ledger
+    from fundusd.model.classifier import Plan, ZeroShotClassifier
+    from fundusd.settings import Settings
+
+_MIB = 1024 * 1024
+_LOAD_SECONDS = 120  # what systemd is asked to wait for each step of loading the model
+
+
+def model_choice(settings: Settings) -> ModelChoice:
+    """Take what concerns the model out of the settings."""
+    chosen = settings.model
+    return ModelChoice(
+        source=chosen.source,
+        revision=chosen.revision,
+        device=chosen.device,
+        dtype=chosen.dtype,
+        backend=chosen.backend,
+        exact=chosen.exact,
+        prompts=chosen.prompts,
+        preprocessing=chosen.preprocessing,
+        weights_digest=chosen.weights_digest,
+    )
+
+
+def plan_model(
+    settings: Settings, on_progress: Callable[[int, int], None] | None = None, *, afresh: bool = False
+) -> Plan:
+    """Find the checkpoint and decide what it runs on; `afresh` hashes every file, whatever is remembered.
+
+    Raises ModelError, SettingsError.
+    """
+    choice = model_choice(settings)
+    checkpoint = find(choice, on_progress, hash_files if afresh else remembered_digests)
+    return plan(
+        checkpoint,
+        choice,
+        settings.model.batch_size,
+        referable_rule=grading.REFERABLE_RULE,
+        quality_gate=QUALITY_GATE,
+    )
+
+
+def load_classifier(settings: Settings) -> ZeroShotClassifier:
+    """Find, prepare and load the model; raises ModelError, SettingsError."""
+    planned = plan_model(settings)
+    planned.prepare()
+    return planned.load()
+
+
+def limits(settings: Settings) -> Limits:
+    """Take the decoders' limits out of the settings."""
+    chosen = settings.decode
+    return Limits(
+        seconds=chosen.seconds,
+        memory_bytes=chosen.memory_mb * _MIB,
+        max_bytes=chosen.max_mb * _MIB,
+        max_pixels=chosen.max_megapixels * 1_000_000,
+    )
+
+
+def decoder_pool(settings: Settings, side: int, processes: int) -> DecoderPool:
+    """Start decoder processes for a model that wants squares of `side` pixels."""
+    return DecoderPool(processes, settings.model.preprocessing, side, limits(settings))
+
+
+class Classification:
+    """Classify photographs one by one, without a ledger."""
+
+    def __init__(self, classifier: ZeroShotClassifier, pool: DecoderPool) -> None:
+        self.release = classifier.release
+        self._classifier = classifier
+        self._pool = pool
+
+    def __call__(self, data: bytes) -> tuple[Decoded, Grading | None]:
+        """Decode and grade the bytes of one photograph; raises ModelError on an unusable answer."""
+        decoded = self._pool.decode(data)
+        if decoded.pixels is None:
+            return decoded, None
+        logits = self._classifier.logits(decoded.pixels[None])[0].tolist()
+        if not grading.is_usable(logits):
+            raise ModelError("The model answered with numbers that are none.", hint="Run: fundusd model verify")
+        return decoded, grading.grade(logits)
+
+
+@contextmanager
+def classification(settings: Settings) -> Iterator[Classification]:
+    """Load the model and start one decoder for as long as the block runs; raises ModelError."""
+    classifier = load_classifier(settings)
+    with decoder_pool(settings, classifier.side, 1) as pool:
+        yield Classification(classifier, pool)
+
+
+def run(path: Path) -> None:
+    """Run the daemon until it is told to stop; raises FundusdError."""
+    settings = settings_module.load(path)
+    settings_module.require_camera(settings)
+    logs.configure(settings.log.level, settings.log.format)
+    log = structlog.get_logger(service="app")
+    reading.ignore_lease_breaks()
+    notifier = Notifier()
+    with ExitStack() as stack:
+        # torch takes a second to import: the ledger opens meanwhile
+        planner = stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="plan"))
+        planning = planner.submit(plan_model, settings, _patience(notifier))
+        ledger = stack.enter_context(opened_ledger(settings, with_site_key=True))
+        ledger.create_if_empty()
+        ledger.check()
+        stack.enter_context(ledger.held())
+        planned = planning.result()
+        _prepare(planned, notifier)
+        reclaimed = ledger.start(planned.release)
+        _say_started(planned, ledger, reclaimed)
+        _supervise(path, settings, ledger, planned, Heartbeat(notifier, watchdog_seconds()))
+        ledger.stop()
+        log.info("service.stopped")
+
+
+def _prepare(planned: Plan, notifier: Notifier) -> None:
+    """Make what is missing of the prepared model, once per checkpoint, prompt set and dtype."""
+    log = structlog.get_logger(service="app")
+
+    def on_wait() -> None:
+        notifier.tell(EXTEND_TIMEOUT_USEC=_LOAD_SECONDS * 1_000_000, STATUS="preparing the model, once")
+
+    began = perf_counter()
+    if names := planned.prepare(on_wait):
+        log.info("model.prepared", parts=names, seconds=round(perf_counter() - began, 1))
+
+
+def _say_started(planned: Plan, ledger: Ledger, reclaimed: int) -> None:
+    release = planned.release
+    structlog.get_logger(service="app").info(
+        "service.started",
+        version=__version__,
+        model=release.model,
+        revision=release.revision,
+        release_id=ledger.release_id,
+        device=planned.runtime.device_name,
+        dtype=release.dtype,
+        prompt_set=release.prompt_set,
+        preprocessing=release.preprocessing,
+        runtime=release.runtime,
+        count=reclaimed,
+        hint=SAFETY_WORDS,
+    )
+
+
+def _patience(notifier: Notifier) -> Callable[[int, int], None]:
+    """Ask systemd for more time at each percent of the model that is hashed."""
+    told = -1
+
+    def progress(done: int, total: int) -> None:
+        nonlocal told
+        percent = 100 * done // max(1, total)
+        if percent != told:
+            told = percent
+            notifier.tell(EXTEND_TIMEOUT_USEC=_LOAD_SECONDS * 1_000_000, STATUS=f"verifying the model, {percent} %")
+
+    return progress
+
+
+def _supervise(path: Path, settings: Settings, ledger: Ledger, planned: Plan, heartbeat: Heartbeat) -> None:
+    inboxes = [Inbox(camera.id, camera.inbox) for camera in settings.camera]
+    for inbox in inboxes:
+        ledger.register_camera(inbox.camera_id)
+    rules = worker_rules(settings, planned)
+    ready = threading.Event()
+
+    def load() -> ZeroShotClassifier:
+        began = perf_counter()
+        classifier = planned.load()
+        log = structlog.get_logger(service=Worker.name)
+        log.info("model.loaded", seconds=round(perf_counter() - began, 2), limit=classifier.forward_limit)
+        ready.set()
+        return classifier
+
+    with decoder_pool(settings, planned.side, rules.decoders) as pool:
+        roots = {inbox.camera_id: inbox.root for inbox in inboxes}
+        worker = Worker(ledger, load, pool, roots, rules, heartbeat.beat(Worker.name))
+        intake = settings.intake
+        watcher = Watcher(
+            inboxes,
+            IntakeRules(intake.quiet_seconds, intake.sweep_seconds, intake.mode, intake.backlog),
+            ledger,
+            admitted=worker.wake,
+            beat=heartbeat.beat(Watcher.name),
+        )
+        Supervisor([watcher, worker], heartbeat, Reload(path, settings, watcher), ready).run()
+
+
+def worker_rules(settings: Settings, planned: Plan) -> WorkerRules:
+    """Take what concerns the worker out of settings and plan."""
+    on_cpu = planned.runtime.is_cpu
+    batch_size = 1 if on_cpu else settings.model.batch_size  # more buy nothing on a CPU
+    return WorkerRules(
+        batch_size=batch_size,
+        retry_seconds=settings.intake.retry_seconds,
+        max_bytes=settings.decode.max_mb * _MIB,
+        decoders=settings.decode.processes_beside(model_on_cpu=on_cpu, batch_size=batch_size),
+        model=planned.release.model,
+    )
+
+
+class Reload:
+    """What SIGHUP does: read the settings again, take over the log level, sweep; tell what needs a restart."""
+
+    def __init__(self, path: Path, settings: Settings, watcher: Watcher) -> None:
+        self._path = path
+        self._settings = settings
+        self._watcher = watcher
+
+    def __call__(self) -> None:
+        """Reload; settings with mistakes change nothing."""
+        log = structlog.get_logger(service="app")
+        try:
+            fresh = settings_module.load(self._path)
+        except SettingsError as error:
+            log.warning("settings.refused", error=error.message, hint=error.hint)
+            return
+        logs.configure(fresh.log.level, fresh.log.format)
+        sections = ("store", "model", "intake", "decode", "privacy", "camera")
+        changed = [name for name in sections if getattr(fresh, name) != getattr(self._settings, name)]
+        if changed:
+            log.warning("settings.restart_needed", keys=changed)
+        log.info("settings.reloaded", mode=fresh.log.level)
+        self._watcher.request_sweep()

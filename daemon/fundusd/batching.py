@@ -1,0 +1,61 @@
+"""Classify a batch whatever happens: halve when memory runs out, bisect when something breaks; pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from fundusd.errors import OutOfMemory
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+Item = TypeVar("Item")
+Answer = TypeVar("Answer")
+
+
+@dataclass(slots=True)
+class Batch(Generic[Item, Answer]):
+    """Run `forward` over items in order, at most `limit` at a time.
+
+    `forward` returns one answer per item or raises. OutOfMemory halves the limit, which `limit` remembers;
+    it is raised on when a single item does not fit. One of `broken` splits the slice until the one bad item
+    stands alone and its error becomes its answer; anything else is raised on.
+    """
+
+    forward: Callable[[Sequence[Item]], Sequence[Answer]]
+    limit: int
+    broken: tuple[type[Exception], ...] = (RuntimeError,)
+    sizes: list[int] = field(default_factory=list)  # of the forwards that worked
+
+    def run(self, items: Sequence[Item]) -> list[Answer | Exception]:
+        """Return one answer, or the error that item alone causes, per item; raises OutOfMemory."""
+        answers: list[Answer | Exception] = []
+        while len(answers) < len(items):
+            start = len(answers)
+            answers += self._slice(items[start : start + self.limit])
+        return answers
+
+    def _slice(self, items: Sequence[Item]) -> list[Answer | Exception]:
+        expected: tuple[type[Exception], ...] = (OutOfMemory, *self.broken)
+        try:
+            answers = self.forward(items)
+        except expected as error:
+            failure = error
+        else:
+            self.sizes.append(len(items))
+            return list(answers)
+        # outside the except block: a traceback would keep the failed forward's memory alive
+        return self._halved(items, failure)
+
+    def _halved(self, items: Sequence[Item], failure: Exception) -> list[Answer | Exception]:
+        out_of_memory = isinstance(failure, OutOfMemory)
+        if len(items) == 1:
+            if out_of_memory:
+                raise failure
+            return [failure]
+        middle = len(items) // 2
+        if out_of_memory:
+            self.limit = middle
+            return self.run(items)
+        return self._slice(items[:middle]) + self._slice(items[middle:])

@@ -1,0 +1,161 @@
+"""The model alone: JPEG to scores beside the reference, what narrower numbers move, operations of a forward."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fundusd import app, grading
+from fundusd.bench import captures, drift, places
+from fundusd.bench.figures import Figure, Goal, interleave, of_rounds, ratios
+from fundusd.errors import FundusdError
+from fundusd.imaging.decoder import decode
+from fundusd.settings import Model, Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from fundusd.bench.drift import Embeddings
+    from fundusd.bench.work import Work
+    from fundusd.domain import Pixels
+    from fundusd.model.classifier import ZeroShotClassifier
+    from fundusd.model.reference import Reference
+
+_FULL_GFLOP = 979.2  # one forward of the vision tower at 448 pixels
+_FULL_WIDTH = 1152
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """One way to run the vision tower, and how much faster than the reference it must be."""
+
+    backend: str
+    dtype: str
+    goal: Goal | None = None
+
+    def __str__(self) -> str:
+        """Name the variant in a table."""
+        return f"{self.backend} {self.dtype}"
+
+
+EXACT = Variant("torch", "float32")
+VARIANTS = (
+    EXACT,
+    Variant("torch", "bfloat16", Goal(3.1, at_least=True)),
+    Variant("openvino", "float32", Goal(2.8, at_least=True)),
+    Variant("openvino", "bfloat16", Goal(5.1, at_least=True)),
+)
+
+
+def is_served(backend: str) -> bool:
+    """Tell whether a backend is part of this program and installed."""
+    return importlib.util.find_spec(backend) is not None
+
+
+def left_out() -> list[str]:
+    """Say which rows will be missing, and how to get them."""
+    if is_served("openvino"):
+        return []
+    return ["openvino is not installed: pip install 'fundusd[openvino]'; its rows are left out."]
+
+
+def settings_for(checkpoint: Path, variant: Variant) -> Settings:
+    """Choose a variant as settings do."""
+    chosen: dict[str, Any] = {"backend": variant.backend, "device": "cpu", "dtype": variant.dtype}
+    return Settings(model=Model(source=str(checkpoint.absolute()), **chosen))
+
+
+def measure(work: Work, on_step: Callable[[str], None]) -> list[Figure]:
+    """Measure variant by variant, each in turns with the reference, so that two models are in memory at once."""
+    on_step("model: loading the reference")
+    from fundusd.model.reference import Reference  # torch
+
+    reference = Reference(work.checkpoint)
+    photograph = captures.large(places.cache() / "captures", 1, on_step)[0].read_bytes()
+    squares = drift.squares(work.order.captures, on_step)
+    figures: list[Figure] = []
+    embedded: dict[str, Embeddings] = {}
+    for variant in (variant for variant in VARIANTS if is_served(variant.backend)):
+        on_step(f"model: loading {variant}")
+        classifier = app.load_classifier(settings_for(work.checkpoint, variant))
+        figures += _speed(work, variant, classifier, photograph, reference, on_step)
+        if variant == EXACT:
+            figures.append(_operations(work.checkpoint, classifier))
+        if variant == EXACT or variant.dtype == "bfloat16":
+            embedded[str(variant)] = _embed(classifier, squares, str(variant), on_step)
+        del classifier  # before the next is loaded
+    exact = embedded.pop(str(EXACT))
+    source = f"{len(squares)} {'captures' if work.order.captures else 'phantoms'}"
+    return figures + [
+        figure
+        for name, embeddings in embedded.items()
+        for figure in drift.figures(reference, name, exact, embeddings, source)
+    ]
+
+
+def _speed(
+    work: Work,
+    variant: Variant,
+    classifier: ZeroShotClassifier,
+    photograph: bytes,
+    reference: Reference,
+    on_step: Callable[[str], None],
+) -> list[Figure]:
+    settings = settings_for(work.checkpoint, variant)
+    limits, how = app.limits(settings), settings.model.preprocessing
+
+    def ours() -> None:
+        on_step(f"model: JPEG to scores, {variant}")
+        pixels = decode(photograph, how, classifier.side, limits).pixels
+        assert pixels is not None  # noqa: S101  we rendered it ourselves
+        grading.grade(classifier.logits(pixels[None])[0].tolist())
+
+    def theirs() -> None:
+        on_step(f"model: JPEG to scores, the reference beside {variant}")
+        reference.classify(photograph)
+
+    cases: dict[str, Callable[[], None]] = {"ours": ours} | ({"theirs": theirs} if work.order.reference else {})
+    for case in cases.values():
+        case()
+    seconds = interleave(cases, work.order.rounds)
+    fast = variant.dtype != "bfloat16" or work.machine.has_fast_bfloat16
+    note = "" if fast else "this CPU has no avx512_bf16: the goal is for CPUs that have"
+    name = f"JPEG to scores, {variant}"
+    figures = [of_rounds("model", name, "s", seconds["ours"], note=note)]
+    if work.order.reference:
+        times = ratios(seconds["theirs"], seconds["ours"])
+        figures += [
+            of_rounds("model", f"the reference, beside {variant}", "s", seconds["theirs"]),
+            of_rounds("model", f"{name}: times the reference", "x", times, goal=variant.goal, note=note),
+        ]
+    return figures
+
+
+def _operations(checkpoint: Path, classifier: ZeroShotClassifier) -> Figure:
+    """Count a forward's operations: more than the vision tower's means that the text tower runs with it."""
+    from fundusd.model import flops
+
+    square = np.zeros((1, classifier.side, classifier.side, 3), np.uint8)
+    counted = flops.count(classifier, square) / 1e9
+    width = json.loads((checkpoint / "config.json").read_bytes()).get("vision_config", {}).get("hidden_size")
+    if width != _FULL_WIDTH:
+        return of_rounds("model", "operations of a forward", "GFLOP", [counted], note="not of MedSigLIP's size")
+    share = counted / _FULL_GFLOP
+    name = f"operations of a forward over {_FULL_GFLOP:g} GFLOP"
+    return of_rounds("model", name, "x", [share], goal=Goal(1.01, at_least=False))
+
+
+def _embed(classifier: Any, squares: list[Pixels], name: str, on_step: Callable[[str], None]) -> Embeddings:
+    embeddings = []
+    for number, pixels in enumerate(squares, 1):
+        on_step(f"model: drift, {name}, capture {number} of {len(squares)}")
+        embeddings.append(classifier.embed(pixels[None])[0])
+    found: Embeddings = np.stack(embeddings)
+    if not np.isfinite(found).all():
+        raise FundusdError(f"{name} answers with numbers that are none.", hint="Run: fundusd model verify")
+    return found

@@ -1,0 +1,226 @@
+"""fundusd results, status, reconcile: look, change nothing."""
+
+from __future__ import annotations
+
+import csv
+import itertools
+import re
+import sys
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from fundusd.cli.options import Config, Json, age, as_json, load, local
+from fundusd.domain import SAFETY_WORDS, Inbox, Outcome, Referable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from fundusd.reconciling import Reconciliation
+
+_SPAN = re.compile(r"(\d+)([smhdw])")
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_SHOWN = 50  # rows of the table, unless --limit asks for more
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the commands."""
+    app.command()(results)
+    app.command()(status)
+    app.command()(reconcile)
+
+
+def since_time(text: str) -> datetime:
+    """Read --since: a span before now (90m, 12h, 7d) or a date or time of the clinic's clock.
+
+    >>> since_time("2026-11-23").isoformat()[:4]
+    '2026'
+    """
+    if span := _SPAN.fullmatch(text):
+        return datetime.now(UTC) - timedelta(**{_UNITS[span[2]]: int(span[1])})
+    try:
+        return datetime.fromisoformat(text).astimezone()
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is no time: use 90m, 12h, 7d, 2026-11-23 or 2026-11-23T08:00") from None
+
+
+def results(
+    config: Config = None,
+    since: Annotated[str, typer.Option(help="Received since: 90m, 12h, 7d, or a date or time.")] = "",
+    camera: Annotated[str, typer.Option(metavar="ID", help="Of one camera.")] = "",
+    grade: Annotated[int | None, typer.Option(min=0, max=4, help="ICDR grade.", show_default=False)] = None,
+    referable: Annotated[Referable | None, typer.Option(help="By the release's rule.", show_default=False)] = None,
+    outcome: Annotated[Outcome | None, typer.Option(help="What became of it.", show_default=False)] = None,
+    superseded: Annotated[bool, typer.Option("--superseded", help="Older revisions of overwritten files too.")] = False,
+    limit: Annotated[int | None, typer.Option(min=1, help="At most so many, newest first.", show_default=False)] = None,
+    json: Json = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV for spreadsheets.")] = False,
+) -> None:
+    """Show results, newest first: one row per capture, the columns of the view v_result.
+
+    Examples: fundusd results --since 12h --referable yes; fundusd results --camera cr2-room1 --csv > results.csv
+    """
+    from fundusd.ledger import Wanted
+    from fundusd.store import opened_ledger
+
+    if json and as_csv:
+        raise typer.BadParameter("--json and --csv exclude each other")
+    wanted = Wanted(
+        since=since_time(since) if since else None,
+        camera=camera or None,
+        grade=grade,
+        referable=referable,
+        outcome=outcome,
+        superseded=superseded,
+        limit=limit or (None if json or as_csv else _SHOWN),
+    )
+    with opened_ledger(load(config)) as ledger:
+        ledger.check()
+        rows = ledger.results(wanted)
+        if json:
+            print(as_json(list(rows)))
+        elif as_csv:
+            _print_csv(rows)
+        else:
+            _print_table(list(rows), limited=limit is None)
+
+
+def _print_csv(rows: Iterable[Mapping[str, Any]]) -> None:
+    rows = iter(rows)
+    first = next(rows, None)
+    if first is not None:
+        writer = csv.DictWriter(sys.stdout, list(first))
+        writer.writeheader()
+        writer.writerows(itertools.chain([first], rows))
+
+
+def _print_table(rows: list[Mapping[str, Any]], *, limited: bool) -> None:
+    from rich.console import Console
+
+    from fundusd.printing import table_of
+
+    cells = [
+        {
+            "capture": str(row["capture_id"]),
+            "received": local(row["received_at"]),
+            "camera": row["camera_id"],
+            "path": row["path"] + (f" (revision {row['revision']})" if row["revision"] > 1 else ""),
+            "eye": row["eye"],
+            "outcome": row["outcome"] or row["state"],
+            "grade or reason": row["grade_label"] or row["reason"] or "",
+            "score": _best_score(row),
+            "referable": row["referable"] or "",
+        }
+        for row in rows
+    ]
+    console = Console()
+    console.print(table_of(cells))
+    models = sorted({row["model"] for row in rows if row["grade"] is not None})
+    for model in models:
+        console.print(f"Model: {model}", highlight=False)
+    if limited and len(rows) == _SHOWN:
+        console.print(f"The newest {_SHOWN}; more with --limit, all with --json or --csv.", highlight=False)
+    console.print(SAFETY_WORDS, highlight=False)
+
+
+def _best_score(row: Mapping[str, Any]) -> str:
+    if row["grade"] is None:
+        return ""
+    key = ("no_dr", "mild", "moderate", "severe", "pdr")[row["grade"]]
+    return f"{row[f'score_{key}']:.2%}"
+
+
+def status(config: Config = None, json: Json = False) -> None:
+    """Show counts by state, the oldest waiting capture, each camera's last sweep and hints, model and database.
+
+    Example: fundusd status --json
+    """
+    from fundusd.store import opened_ledger
+
+    settings = load(config)
+    with opened_ledger(settings) as ledger:
+        ledger.check()
+        told = ledger.status() | {"running": ledger.is_held(), "database": ledger.database.shown}
+    if json:
+        print(as_json(told))
+        return
+    waiting = told["oldest_waiting_seconds"]
+    model = told["model"]
+    lines = [
+        ("daemon", "running" if told["running"] else "NOT RUNNING (start it: systemctl start fundusd)"),
+        ("database", told["database"]),
+        ("model", f"{model['model']}, release {model['id']}, {model['dtype']}" if model else "none used yet"),
+        ("captures", str(told["captures"])),
+        ("jobs", ", ".join(f"{count} {state}" for state, count in told["jobs"].items())),
+        ("results", ", ".join(f"{count} {outcome}" for outcome, count in told["results"].items())),
+        ("oldest waiting", "none" if waiting is None else f"{waiting:.0f} s"),
+    ]
+    lines += [(f"camera {camera['id']}", _camera_line(camera)) for camera in told["cameras"]]
+    width = max(len(name) for name, _ in lines)
+    for name, text in lines:
+        print(f"{name:<{width}}  {text}")
+    print(SAFETY_WORDS)
+
+
+def _camera_line(camera: Mapping[str, Any]) -> str:
+    if camera["last_sweep_at"] is None:
+        return "not swept yet"
+    hints = {True: "healthy", False: "LOST (sweeps find everything, later)"}[camera["hints_healthy"]]
+    if camera["mode"] == "sweep-only":
+        hints = "none (sweep-only)"
+    return (
+        f"last sweep {age(camera['last_sweep_at'])}, {camera['files']} files in {camera['directories']} folders, "
+        f"{camera['waiting']} not settled, hints {hints}, settling by {camera['lease_probe']}"
+    )
+
+
+def reconcile(config: Config = None, json: Json = False) -> None:
+    """Account for every file in every inbox: waiting, succeeded by outcome, failed, or ignored by reason.
+
+    Exit status 1 if any file is unaccounted for. A file that changed within the last two sweeps counts as waiting.
+
+    Example: fundusd reconcile
+    """
+    from fundusd.reconciling import reconcile as compare
+    from fundusd.settings import require_camera
+    from fundusd.store import opened_ledger
+
+    settings = load(config)
+    require_camera(settings)
+    grace = settings.intake.quiet_seconds * 2 + settings.intake.sweep_seconds * 2
+    with opened_ledger(settings) as ledger:
+        ledger.check()
+        found = [compare(ledger, Inbox(camera.id, camera.inbox), grace) for camera in settings.camera]
+    if json:
+        print(as_json([_as_told(one) for one in found]))
+    else:
+        _print_reconciled(found)
+    raise typer.Exit(1 if any(one.unaccounted for one in found) else 0)
+
+
+def _as_told(one: Reconciliation) -> dict[str, Any]:
+    unaccounted = [path.decode("utf-8", "backslashreplace") for path in one.unaccounted]
+    return {"camera": one.camera_id, "files": one.files, "counts": dict(one.counts), "unaccounted": unaccounted}
+
+
+def _print_reconciled(found: list[Reconciliation]) -> None:
+    from rich.console import Console
+
+    from fundusd.printing import table_of
+
+    rows = [
+        {"camera": one.camera_id, "files are": standing, "count": str(count)}
+        for one in found
+        for standing, count in sorted(one.counts.items())
+    ]
+    total = sum(one.files for one in found)
+    lost = sum(len(one.unaccounted) for one in found)
+    console = Console()
+    console.print(table_of(rows))
+    console.print(f"{total} files, {total - lost} accounted for, {lost} unaccounted for.", highlight=False)
+    for one in found:
+        for path in one.unaccounted[:_SHOWN]:
+            console.print(
+                f"  {one.camera_id}: {path.decode('utf-8', 'backslashreplace')}", highlight=False, markup=False
+            )

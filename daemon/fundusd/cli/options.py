@@ -1,0 +1,59 @@
+"""Options that several commands share, and how they show things."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import orjson
+import typer
+
+if TYPE_CHECKING:
+    from fundusd.settings import Settings
+
+Config = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        metavar="FILE",
+        help="Settings file (default: $FUNDUSD_CONFIG, else /etc/fundusd/fundusd.toml).",
+        show_default=False,
+    ),
+]
+Revision = Annotated[str, typer.Option("--revision", metavar="HEX", help="Commit of a hub id, 40 digits.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+
+
+def load(config: Path | None) -> Settings:
+    """Read the settings that the options name; raises SettingsError."""
+    from fundusd import settings
+
+    return settings.load(settings.path_of(config))
+
+
+def settings_for(config: Path | None, model: str, revision: str) -> Settings:
+    """Read the settings, with another model if one is named: then no settings file is needed."""
+    if not model:
+        return load(config)
+    from fundusd import settings
+
+    chosen = load(config) if config else settings.Settings()
+    return chosen.model_copy(update={"model": settings.of_model(model, revision)})
+
+
+def as_json(value: Any) -> str:
+    """Render JSON for machines: times in ISO 8601, bytes of paths as text."""
+    return orjson.dumps(value, default=str, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS).decode()
+
+
+def local(at: datetime | None) -> str:
+    """Show a time as the clinic's clock does."""
+    return "" if at is None else at.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def age(at: datetime | None) -> str:
+    """Show how long ago something was."""
+    if at is None:
+        return "never"
+    return f"{max(0, round((datetime.now(UTC) - at).total_seconds()))} s ago"

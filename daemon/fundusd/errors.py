@@ -1,0 +1,59 @@
+"""Every error an operator can meet: one sentence of what is wrong, one hint of what to do."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from fundusd.domain import Reason
+
+
+class FundusdError(Exception):
+    """fundusd could not go on."""
+
+    exit_code: ClassVar[int] = 70  # EX_SOFTWARE
+
+    def __init__(self, message: str = "", *, hint: str = "") -> None:
+        self.message = message or (type(self).__doc__ or "").strip().splitlines()[0]
+        self.hint = hint
+        super().__init__(self.message)
+
+
+class SettingsError(FundusdError):
+    """The settings are wrong."""
+
+    exit_code = 78  # EX_CONFIG: a restart cannot help
+
+
+class ModelError(FundusdError):
+    """The model cannot be used."""
+
+    exit_code = 69  # EX_UNAVAILABLE
+
+
+class OutOfMemory(FundusdError):  # noqa: N818  named as the device names it
+    """The device has no memory for a batch of this size."""
+
+
+class LedgerError(FundusdError):
+    """The database cannot be used."""
+
+    exit_code = 75  # EX_TEMPFAIL: a restart may well help
+
+
+class SchemaBehind(LedgerError):  # noqa: N818  says what is the case
+    """The database schema is older than this program."""
+
+    exit_code = 78
+
+
+class LeaseLost(LedgerError):  # noqa: N818  says what is the case
+    """Another worker took this job over; its result is dropped, which is normal."""
+
+
+class CaptureError(FundusdError):
+    """One capture cannot be used; the others go on."""
+
+    def __init__(self, reason: Reason) -> None:
+        self.reason = reason
+        super().__init__(reason.value)

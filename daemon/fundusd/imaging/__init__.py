@@ -1,0 +1,1 @@
+"""Untrusted bytes to verified RGB and capture metadata, decoded in another process."""

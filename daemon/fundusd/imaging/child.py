@@ -1,0 +1,73 @@
+"""A decoder process: takes bytes from its socket, gives back what became of them, and can do little else."""
+
+from __future__ import annotations
+
+import ctypes
+import logging
+import os
+import resource
+import signal
+import socket
+import sys
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from fundusd.domain import Preprocessing
+from fundusd.imaging.decoder import decode
+from fundusd.imaging.limits import Limits
+from fundusd.imaging.wire import Channel, send_decoded
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+READY = b"ready"
+
+_PR_SET_PDEATHSIG = 1
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+def serve(channel: Channel, how: Preprocessing, side: int, limits: Limits) -> None:
+    """Answer one capture after the other until the parent closes its end."""
+    channel.send(READY)
+    while True:
+        try:
+            data = channel.receive(limits.max_bytes)
+        except EOFError:
+            return
+        send_decoded(channel, decode(data, how, side, limits))
+
+
+def confine(memory_bytes: int) -> None:
+    """Give up what decoding does not need: more memory, files, core dumps, children, a life of one's own."""
+    # Linux kills us when the thread that started us ends: the pool keeps one thread for that
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    with open("/proc/self/statm", encoding="ascii") as statm:  # noqa: PTH123  a kernel file, once
+        in_use = int(statm.read().split()[0]) * _PAGE
+    for limit, value in (
+        (resource.RLIMIT_AS, in_use + memory_bytes),
+        (resource.RLIMIT_CORE, 0),
+        (resource.RLIMIT_FSIZE, 0),
+        (resource.RLIMIT_NPROC, 0),
+    ):
+        resource.setrlimit(limit, (value, value))
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Run as `python -m fundusd.imaging.child SETTINGS`, with the settings as JSON."""
+    settings: dict[str, Any] = orjson.loads(arguments[0])
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)  # sent to the whole group; the parent decides
+    warnings.simplefilter("ignore")
+    logging.disable()  # pydicom logs values of the file
+    limits = Limits(**settings["limits"])
+    confine(limits.memory_bytes)
+    if os.getppid() != settings["parent"]:
+        return  # the parent died before we asked to die with it
+    channel = Channel(socket.socket(fileno=settings["fd"]))
+    serve(channel, Preprocessing(settings["how"]), settings["side"], limits)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,166 @@
+"""Open a database the one way that loses nothing: SQLite in WAL and FULL, PostgreSQL through psycopg 3."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.functions import FunctionElement
+
+from fundusd.errors import LedgerError, SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_PRAGMAS = (
+    "journal_mode=WAL",
+    "synchronous=FULL",  # an acknowledged commit survives a power cut
+    "foreign_keys=ON",
+    "busy_timeout=10000",
+    "trusted_schema=OFF",
+    "recursive_triggers=ON",  # else INSERT OR REPLACE deletes past the delete triggers
+    "journal_size_limit=67108864",
+)
+_POSTGRES_ARGS = {
+    "connect_timeout": 5,
+    "application_name": "fundusd",
+    "keepalives": 1,
+    "keepalives_idle": 10,
+    "tcp_user_timeout": 15000,
+    "options": "-c statement_timeout=60s -c lock_timeout=15s -c idle_in_transaction_session_timeout=60s",
+}
+_POSTGRES_WRITER = 0x66756E64  # "fund"
+
+
+class epoch_now(FunctionElement[float]):  # noqa: N801  reads as the SQL function it is
+    """Seconds since 1970 by the database's clock."""
+
+    type = sa.Double()
+    inherit_cache = True
+
+
+@compiles(epoch_now, "sqlite")
+def _sqlite_now(_element: epoch_now, _compiler: Any, **_kwargs: Any) -> str:
+    return "((julianday('now') - 2440587.5) * 86400.0)"
+
+
+@compiles(epoch_now, "postgresql")
+def _postgres_now(_element: epoch_now, _compiler: Any, **_kwargs: Any) -> str:
+    return "CAST(extract(epoch FROM clock_timestamp()) AS DOUBLE PRECISION)"
+
+
+class Database:
+    """An engine, and the two kinds of transaction the ledger knows: reading and writing."""
+
+    def __init__(self, url: sa.URL) -> None:
+        self.url = url
+        self.engine = _sqlite(url) if url.get_backend_name() == "sqlite" else _postgres(url)
+        self._writer = threading.Lock()
+
+    @property
+    def is_sqlite(self) -> bool:
+        """Tell which of the two databases this is."""
+        return self.engine.dialect.name == "sqlite"
+
+    @property
+    def shown(self) -> str:
+        """Return the URL as it may be shown."""
+        return self.url.render_as_string(hide_password=True)
+
+    @contextmanager
+    def writing(self) -> Iterator[sa.Connection]:
+        """Open a transaction that may write; one at a time, whichever process asks."""
+        with self._writer, self.answering(), self.engine.begin() as connection:
+            if not self.is_sqlite:  # SQLite's BEGIN IMMEDIATE has seen to it
+                # two writers else meet on one digest, or each waits for the row that the other holds
+                connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_POSTGRES_WRITER)))
+            yield connection
+
+    @contextmanager
+    def reading(self) -> Iterator[sa.Connection]:
+        """Open a transaction that sees one snapshot and writes nothing."""
+        snapshot = {} if self.is_sqlite else {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+        engine = self.engine.execution_options(reading=True, **snapshot)
+        with self.answering(), engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def answering(self) -> Iterator[None]:
+        """Turn the driver's errors into ours: their texts can hold values of rows."""
+        try:
+            yield
+        except (sa.exc.DBAPIError, OSError) as error:
+            raise LedgerError(
+                f"The database {self.shown} does not answer as it should ({_cause(error)}).",
+                hint="See that it runs, that this user may open it, and that its disk is not full; then try again.",
+            ) from None
+
+    def close(self) -> None:
+        """Close every connection."""
+        self.engine.dispose()
+
+
+def parse(url: str, password: str | None = None) -> sa.URL:
+    """Read a store URL; raises SettingsError."""
+    try:
+        parsed = sa.make_url(url)
+    except (sa.exc.ArgumentError, ValueError):  # ValueError: a port that is no number
+        raise _bad_url() from None
+    is_sqlite = parsed.drivername == "sqlite"
+    if not is_sqlite and parsed.drivername != "postgresql+psycopg":
+        raise _bad_url()
+    if is_sqlite and (parsed.host or parsed.query):  # two slashes, not three; modes that lose durability
+        raise _bad_url()
+    if is_sqlite and parsed.database in {None, "", ":memory:"}:
+        raise SettingsError("An in-memory database would be lost with the process.", hint="Name a file in [store] url.")
+    return parsed.set(password=password) if password is not None else parsed
+
+
+def _bad_url() -> SettingsError:
+    return SettingsError(
+        "[store] url is not a database fundusd knows.",
+        hint="Use sqlite:////absolute/path.db or postgresql+psycopg://user@host/name.",
+    )
+
+
+def _cause(error: Exception) -> str:
+    """Name the failure without the statement or its values."""
+    origin = getattr(error, "orig", None) or error
+    code = getattr(origin, "sqlite_errorname", None) or getattr(origin, "sqlstate", None)
+    return f"{type(origin).__name__}: {code}" if code else type(origin).__name__
+
+
+def _sqlite(url: sa.URL) -> sa.Engine:
+    engine = sa.create_engine(
+        url,
+        hide_parameters=True,
+        connect_args={"isolation_level": None, "check_same_thread": False, "timeout": 10},
+    )
+
+    @sa.event.listens_for(engine, "connect")
+    def _connect(connection: Any, _record: Any) -> None:
+        for pragma in _PRAGMAS:
+            connection.execute(f"PRAGMA {pragma}")
+
+    @sa.event.listens_for(engine, "begin")
+    def _begin(connection: sa.Connection) -> None:
+        # the driver's own transactions lose updates between a read and a write: begin them ourselves
+        reading = connection.get_execution_options().get("reading", False)
+        connection.exec_driver_sql(f"PRAGMA query_only={reading:d}")
+        connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+
+    return engine
+
+
+def _postgres(url: sa.URL) -> sa.Engine:
+    return sa.create_engine(
+        url,
+        hide_parameters=True,
+        pool_size=4,
+        pool_pre_ping=True,
+        pool_recycle=1800,
+        connect_args={key: value for key, value in _POSTGRES_ARGS.items() if key not in url.query},
+    )

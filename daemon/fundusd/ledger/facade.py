@@ -1,0 +1,230 @@
+"""The ledger as the rest of the program sees it: each method is one transaction."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+from fundusd.errors import LedgerError
+from fundusd.ledger import adoption, audit, engine, intake, jobs, queries, releases, results, schema
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from fundusd.domain import Admission, Found, Ignored, Reason, Release, Sighting, Stat, SweepReport
+    from fundusd.ledger.jobs import Claim, Recorded
+    from fundusd.ledger.results import Finding
+
+_POSTGRES_HOLD = 0x68656C64  # "held"
+
+
+class Ledger:
+    """Jobs, results and audit in one database; raises LedgerError.
+
+    `site_key` turns patient identifiers into the keys that logs and audit carry.
+    """
+
+    def __init__(self, url: str, *, password: str | None = None, site_key: bytes = b"") -> None:
+        self.database = engine.Database(engine.parse(url, password))
+        self.site_key = site_key
+        self.release_id = 0
+
+    def close(self) -> None:
+        """Close every connection."""
+        self.database.close()
+
+    # -- schema and ownership
+
+    def upgrade(self) -> tuple[str | None, str]:
+        """Bring the schema to the newest revision; return revisions before and after."""
+        return schema.upgrade(self.database)
+
+    def create_if_empty(self) -> None:
+        """Create the schema in a new database; an older one is the operator's to upgrade."""
+        with self.database.reading() as connection:
+            empty = schema.current(connection) is None
+        if empty:
+            self.upgrade()
+
+    def check(self) -> str:
+        """Return the schema's revision; raises SchemaBehind."""
+        with self.database.reading() as connection:
+            return schema.check(connection)
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Own the ledger for as long as the block runs; raises LedgerError while another daemon does."""
+        taken = LedgerError(
+            "Another fundusd runs on this database.",
+            hint="Stop it first: systemctl stop fundusd, or see fundusd status.",
+        )
+        with contextlib.ExitStack() as stack:
+            if not self._hold(stack):
+                raise taken
+            yield
+
+    def is_held(self) -> bool:
+        """Tell whether a daemon runs on this database."""
+        with contextlib.ExitStack() as stack:
+            return not self._hold(stack)
+
+    def _hold(self, stack: contextlib.ExitStack) -> bool:
+        """Lock the database for one daemon; the operating system or the server lets go when the process dies."""
+        with self.database.answering():
+            return self._hold_file(stack) if self.database.is_sqlite else self._hold_server(stack)
+
+    def _hold_file(self, stack: contextlib.ExitStack) -> bool:
+        lock = os.open(f"{self.database.url.database}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        stack.callback(os.close, lock)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+    def _hold_server(self, stack: contextlib.ExitStack) -> bool:
+        connection = self.database.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+        stack.callback(connection.invalidate)
+        stack.callback(_let_go, connection)
+        return bool(connection.scalar(sa.select(sa.func.pg_try_advisory_lock(_POSTGRES_HOLD))))
+
+    def start(self, release: Release) -> int:
+        """Begin to work under a release: register it, take back what a dead daemon held; return jobs taken back."""
+        with self.database.writing() as connection:
+            self.release_id = releases.register(connection, release)
+            taken = jobs.rescue(connection, expired_only=False)
+            adoption.adopt(connection, self.release_id)
+            self._note(connection, "application.started", {"version": release.program_version})
+        return taken
+
+    def stop(self) -> None:
+        """Write down that the daemon ended as it should."""
+        with self.database.writing() as connection:
+            self._note(connection, "application.stopped", {})
+
+    def _note(self, connection: sa.Connection, event: str, detail: dict[str, Any]) -> None:
+        audit.append(connection, audit.Entry(event, release_id=self.release_id, detail=detail))
+
+    # -- the watcher's side
+
+    def register_camera(self, camera_id: str) -> None:
+        """Make a camera known."""
+        with self.database.writing() as connection:
+            intake.register_camera(connection, camera_id)
+
+    def registered_at_ns(self, camera_id: str) -> int:
+        """Return when a camera became known, in nanoseconds since 1970."""
+        with self.database.reading() as connection:
+            return intake.registered_at_ns(connection, camera_id)
+
+    def swept_before(self, camera_id: str) -> bool:
+        """Tell whether a full sweep of this camera's inbox has ever finished."""
+        with self.database.reading() as connection:
+            return intake.swept_before(connection, camera_id)
+
+    def known(self, camera_id: str, directory: bytes) -> dict[bytes, Sighting]:
+        """Return what is remembered of one directory's files, by name."""
+        with self.database.reading() as connection:
+            return intake.known(connection, camera_id, directory)
+
+    def known_directories(self, camera_id: str) -> set[bytes]:
+        """Return the directories that hold files which were there at the last look."""
+        with self.database.reading() as connection:
+            return intake.known_directories(connection, camera_id)
+
+    def admit(self, found: Found) -> Admission:
+        """Turn a settled file into a capture with a job, once per digest and release."""
+        with self.database.writing() as connection:
+            admission, reused = intake.admit(connection, found, self.release_id)
+        if reused is not None:
+            import structlog  # only a daemon comes here, and has it
+
+            structlog.get_logger().info("capture.reused", **reused.fields())
+        return admission
+
+    def ignore(self, camera_id: str, path: bytes, stat: Stat, reason: Ignored) -> None:
+        """Remember a file that is no capture."""
+        with self.database.writing() as connection:
+            intake.ignore(connection, camera_id, path, stat, reason)
+
+    def mark_missing(self, camera_id: str, paths: Sequence[bytes]) -> None:
+        """Note that files are gone; their captures and results stay."""
+        with self.database.writing() as connection:
+            intake.mark_missing(connection, camera_id, paths)
+
+    def sweep_finished(self, camera_id: str, report: SweepReport) -> None:
+        """Keep the report of the last full sweep for `status`."""
+        with self.database.writing() as connection:
+            intake.sweep_finished(connection, camera_id, report)
+
+    # -- the worker's side
+
+    def claim(self, limit: int) -> list[Claim]:
+        """Take up to `limit` waiting jobs under a lease, an attempt counted for each."""
+        with self.database.writing() as connection:
+            return jobs.claim(connection, self.release_id, limit)
+
+    def record(self, findings: Sequence[Finding]) -> list[list[Recorded] | None]:
+        """Write findings in one transaction; for each its captures, or None where the lease was lost."""
+        with self.database.writing() as connection:
+            return [results.finish(connection, one, self.release_id, self.site_key) for one in findings]
+
+    def postpone(self, held: Claim, reason: Reason, error: str, wait_seconds: float) -> bool:
+        """Try a job again later; False when its lease was lost."""
+        with self.database.writing() as connection:
+            return jobs.postpone(connection, held, reason, error, wait_seconds)
+
+    def fail(self, held: Claim, reason: Reason, error: str) -> list[Recorded] | None:
+        """Give a job up; return its captures, None when its lease was lost."""
+        with self.database.writing() as connection:
+            return jobs.fail(connection, held, reason, error)
+
+    def give_back(self, held: Sequence[Claim]) -> int:
+        """Return untouched jobs at a stop without counting an attempt; return how many."""
+        with self.database.writing() as connection:
+            return jobs.give_back(connection, held)
+
+    # -- the operator's side
+
+    def retry(self, capture_id: int) -> bool:
+        """Queue a failed capture again; False when it has not failed, LedgerError when there is none."""
+        with self.database.writing() as connection:
+            found = queries.job_of(connection, capture_id)
+            if found is None:
+                raise LedgerError(f"There is no capture {capture_id}.", hint="See: fundusd results")
+            return adoption.reopen(connection, [found[0]], queries.release_at_work(connection)) == 1
+
+    def retry_failed(self) -> int:
+        """Queue every failed job again; return how many."""
+        with self.database.writing() as connection:
+            return adoption.reopen(connection, queries.failed_jobs(connection), queries.release_at_work(connection))
+
+    def results(self, wanted: queries.Wanted) -> Iterator[Mapping[str, Any]]:
+        """Yield rows of v_result, newest first."""
+        with self.database.reading() as connection:
+            yield from queries.rows(connection, wanted)
+
+    def accounts(self, camera_id: str, directory: bytes) -> dict[bytes, queries.Account]:
+        """Return how each file of one directory stands, by name."""
+        with self.database.reading() as connection:
+            return queries.accounts(connection, camera_id, directory)
+
+    def status(self) -> dict[str, Any]:
+        """Return counts, ages, the cameras' last sweeps and the release."""
+        with self.database.reading() as connection:
+            return queries.status(connection)
+
+    def verify(self) -> audit.Verdict:
+        """Walk the audit chain and compare every result with its audit row."""
+        with self.database.reading() as connection:
+            return audit.verify(connection)
+
+
+def _let_go(connection: sa.Connection) -> None:
+    """Unlock before the session closes: the server takes note of its end some time later."""
+    with contextlib.suppress(sa.exc.DBAPIError):  # a session that broke holds nothing
+        connection.execute(sa.select(sa.func.pg_advisory_unlock_all()))

@@ -1,0 +1,227 @@
+"""The queue: every arrow between job states is one function here, one audit event, one edge in the docs."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+from fundusd import retrying
+from fundusd.domain import JobState, Outcome, Reason
+from fundusd.ledger import audit
+from fundusd.ledger.engine import epoch_now
+from fundusd.ledger.tables import capture, job, storable
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+LEASE_SECONDS = 900.0  # longer than any batch; a daemon that died is found out by the ledger's lock, not by this
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a claimed job's bytes can be read."""
+
+    camera_id: str
+    path: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A job held under a lease: whoever finishes it must show the token."""
+
+    job_id: int
+    token: str
+    digest: str
+    attempts: int
+    places: tuple[Place, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """A capture of which it is now known what became of it, as its canonical log line wants it."""
+
+    capture_id: int
+    camera_id: str
+    digest: str
+    revision: int
+    eye: str
+    eye_source: str
+    patient_key: str | None
+    outcome: str
+    reason: str | None
+    grade: int | None
+    turnaround_ms: int | None
+
+    def fields(self) -> dict[str, Any]:
+        """Return the fields of the log line: the digest's first 12 digits, nothing that names a patient."""
+        said = asdict(self) | {"camera": self.camera_id, "digest": self.digest[:12]}
+        del said["camera_id"]
+        return said
+
+
+def claim(connection: sa.Connection, release_id: int, limit: int) -> list[Claim]:
+    """Take up to `limit` waiting jobs, counting an attempt each; leases run by the database's clock.
+
+    Today's captures come before the backlog, the less tried before the more tried. A job that was tried
+    before is taken alone: whatever went wrong with it must not happen to its neighbours again.
+    """
+    rescue(connection, expired_only=True)
+    waiting = (
+        sa.select(job.c.id, job.c.attempts)
+        .where(job.c.state == JobState.QUEUED, job.c.release_id == release_id, job.c.available_at <= epoch_now())
+        .order_by(job.c.lane, job.c.attempts, job.c.position, job.c.id)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    rows = connection.execute(waiting).all()
+    fresh = [row.id for row in rows if row.attempts == 0]
+    chosen = fresh if rows and rows[0].attempts == 0 else [row.id for row in rows[:1]]
+    return _take(connection, chosen) if chosen else []
+
+
+def _take(connection: sa.Connection, ids: list[int]) -> list[Claim]:
+    token = secrets.token_hex(8)
+    taken = connection.execute(
+        sa.update(job)
+        .where(job.c.id.in_(ids))
+        .values(
+            state=JobState.RUNNING,
+            token=token,
+            lease_until=epoch_now() + LEASE_SECONDS,
+            attempts=job.c.attempts + 1,
+        )
+        .returning(job.c.id, job.c.digest, job.c.attempts, job.c.release_id)
+    ).all()
+    order = {job_id: index for index, job_id in enumerate(ids)}
+    taken = sorted(taken, key=lambda row: order[row.id])
+    places = _places(connection, ids)
+    _note(connection, "job.claimed", taken)
+    return [Claim(row.id, token, row.digest, row.attempts, tuple(places.get(row.id, ()))) for row in taken]
+
+
+def _places(connection: sa.Connection, ids: list[int]) -> dict[int, list[Place]]:
+    query = (
+        sa.select(capture.c.job_id, capture.c.camera_id, capture.c.path)
+        .where(capture.c.job_id.in_(ids))
+        .order_by(capture.c.superseded, capture.c.id.desc())
+    )
+    places: dict[int, list[Place]] = {}
+    for row in connection.execute(query):
+        places.setdefault(row.job_id, []).append(Place(row.camera_id, bytes(row.path)))
+    return places
+
+
+def _note(connection: sa.Connection, event: str, rows: Sequence[Any], **detail: Any) -> None:
+    entries = [
+        audit.Entry(event, "job", row.id, None, row.release_id, row.digest, {"attempts": row.attempts} | detail)
+        for row in rows
+    ]
+    if entries:
+        audit.append(connection, *entries)
+
+
+def settle(connection: sa.Connection, held: Claim, state: JobState, **columns: Any) -> bool:
+    """Leave `running` if the token still holds the lease; False when another worker took the job over."""
+    guarded = (
+        sa.update(job)
+        .where(job.c.id == held.job_id, job.c.token == held.token, job.c.state == JobState.RUNNING)
+        .values(state=state, token=None, lease_until=None, **columns)
+    )
+    return connection.execute(guarded).rowcount == 1
+
+
+def postpone(connection: sa.Connection, held: Claim, reason: Reason, error: str, wait_seconds: float) -> bool:
+    """Try again later: running -> queued, the attempt stays counted; False when the lease is lost."""
+    columns = {"reason": reason, "action": reason.action, "error": storable(error)}
+    if not settle(connection, held, JobState.QUEUED, available_at=epoch_now() + wait_seconds, **columns):
+        return False
+    detail = {"reason": reason.value, "attempts": held.attempts, "wait_seconds": round(wait_seconds)}
+    audit.append(connection, audit.Entry("job.postponed", "job", held.job_id, digest=held.digest, detail=detail))
+    return True
+
+
+def fail(connection: sa.Connection, held: Claim, reason: Reason, error: str) -> list[Recorded] | None:
+    """Give a job up: running -> failed; return its captures, or None when the lease is lost."""
+    if not settle(connection, held, JobState.FAILED, reason=reason, action=reason.action, error=storable(error)):
+        return None
+    return _audit_failed(connection, [held.job_id], reason)
+
+
+def _audit_failed(connection: sa.Connection, ids: Sequence[int], reason: Reason) -> list[Recorded]:
+    query = sa.select(capture, job.c.attempts, job.c.release_id).join(job).where(job.c.id.in_(ids))
+    rows = connection.execute(query).mappings().all()
+    entries = [
+        audit.Entry(
+            f"capture.{Outcome.FAILED}",
+            "capture",
+            row["id"],
+            row["patient_key"],
+            row["release_id"],
+            row["digest"],
+            {
+                "reason": reason.value,
+                "attempts": row["attempts"],
+                "eye": row["eye"],
+                "job_id": row["job_id"],
+                "capture_digest": audit.capture_digest(row),
+            },
+        )
+        for row in rows
+    ]
+    audit.append(connection, *entries)
+    return [recorded(row, Outcome.FAILED, reason, None) for row in rows]
+
+
+def recorded(row: Any, outcome: str, reason: str | None, grade: int | None) -> Recorded:
+    """Tell of a capture's row what its log line needs."""
+    said = ("camera_id", "digest", "revision", "eye", "eye_source", "patient_key", "turnaround_ms")
+    return Recorded(row["id"], outcome=outcome, reason=reason, grade=grade, **{name: row[name] for name in said})
+
+
+def give_back(connection: sa.Connection, held: Sequence[Claim]) -> int:
+    """Return jobs untouched at a stop: running -> queued, the attempt is not counted; return how many."""
+    returned = 0
+    for one in held:
+        if settle(connection, one, JobState.QUEUED, attempts=job.c.attempts - 1):
+            returned += 1
+            audit.append(connection, audit.Entry("job.given_back", "job", one.job_id, digest=one.digest))
+    return returned
+
+
+def rescue(connection: sa.Connection, *, expired_only: bool) -> int:
+    """Take back jobs whose worker is gone: running -> queued with the attempt counted, or -> failed at the limit.
+
+    With `expired_only` false every running job is taken back: only for whoever holds the ledger's lock.
+    """
+    running = sa.select(job).where(job.c.state == JobState.RUNNING).with_for_update(skip_locked=True)
+    rows = connection.execute(running.where(job.c.lease_until < epoch_now()) if expired_only else running).all()
+    spent = [row for row in rows if retrying.is_exhausted(row.attempts)]
+    back = [row for row in rows if not retrying.is_exhausted(row.attempts)]
+    free = {"token": None, "lease_until": None}
+    if back:
+        ids = [row.id for row in back]
+        connection.execute(sa.update(job).where(job.c.id.in_(ids)).values(state=JobState.QUEUED, **free))
+        _note(connection, "job.reclaimed", back)
+    if spent:
+        reason = Reason.ATTEMPTS_EXHAUSTED
+        columns = {"reason": reason, "action": reason.action, "error": "every attempt ended with the process"}
+        ids = [row.id for row in spent]
+        connection.execute(sa.update(job).where(job.c.id.in_(ids)).values(state=JobState.FAILED, **columns, **free))
+        _audit_failed(connection, ids, reason)
+    return len(rows)
+
+
+def reopen(connection: sa.Connection, ids: Sequence[int]) -> int:
+    """Queue failed jobs again with all their attempts: failed -> queued; return how many."""
+    again = (
+        sa.update(job)
+        .where(job.c.id.in_(ids), job.c.state == JobState.FAILED)
+        .values(state=JobState.QUEUED, attempts=0, available_at=0.0, reason=None, action=None, error=None)
+        .returning(job.c.id, job.c.digest, job.c.attempts, job.c.release_id)
+    )
+    rows = connection.execute(again).all()
+    _note(connection, "job.retried", rows)
+    return len(rows)

@@ -1,0 +1,140 @@
+"""What people and programs ask the ledger; reads only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import orjson
+import sqlalchemy as sa
+
+from fundusd.domain import Ignored, JobState, Outcome, Stat
+from fundusd.ledger.engine import epoch_now
+from fundusd.ledger.tables import audit_event, camera, capture, job, release, result, sighting
+from fundusd.ledger.views import v_result
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from datetime import datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which rows of v_result are asked for; None asks for all."""
+
+    since: datetime | None = None
+    camera: str | None = None
+    grade: int | None = None
+    referable: str | None = None
+    outcome: str | None = None
+    superseded: bool = False  # older revisions too
+    limit: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """How one file of an inbox stands in the ledger."""
+
+    stat: Stat
+    ignored: Ignored | None
+    state: JobState | None
+    outcome: Outcome | None
+    reason: str | None
+
+
+def rows(connection: sa.Connection, wanted: Wanted) -> Iterator[Mapping[str, Any]]:
+    """Yield rows of v_result, newest first."""
+    query = sa.select(v_result).order_by(v_result.c.capture_id.desc())
+    conditions = {
+        "camera_id": wanted.camera,
+        "grade": wanted.grade,
+        "referable": wanted.referable,
+        "outcome": wanted.outcome,
+    }
+    for name, value in conditions.items():
+        if value is not None:
+            query = query.where(v_result.c[name] == value)
+    if wanted.since is not None:
+        query = query.where(v_result.c.received_at >= wanted.since)
+    if not wanted.superseded:
+        query = query.where(v_result.c.superseded.is_(False))
+    query = query.limit(wanted.limit).execution_options(yield_per=500)
+    with connection.execute(query) as found:  # a reader may stop early: the server's cursor must not stay open
+        for row in found.mappings():
+            yield dict(row)
+
+
+def accounts(connection: sa.Connection, camera_id: str, directory: bytes) -> dict[bytes, Account]:
+    """Return how each file of one directory stands, by name."""
+    query = (
+        sa.select(sighting, job.c.state, job.c.reason, result.c.outcome, result.c.reason.label("result_reason"))
+        .outerjoin(capture, capture.c.id == sighting.c.capture_id)
+        .outerjoin(job, job.c.id == capture.c.job_id)
+        .outerjoin(result, sa.and_(result.c.digest == job.c.digest, result.c.release_id == job.c.release_id))
+        .where(
+            sighting.c.camera_id == camera_id,
+            sighting.c.directory == directory,
+            sighting.c.missing_since.is_(None),
+        )
+    )
+    return {
+        bytes(row.name): Account(
+            stat=Stat(row.size, row.mtime_ns, row.ctime_ns, row.inode),
+            ignored=Ignored(row.ignored) if row.ignored else None,
+            state=JobState(row.state) if row.state else None,
+            outcome=Outcome(row.outcome) if row.outcome else None,
+            reason=row.result_reason or row.reason,
+        )
+        for row in connection.execute(query)
+    }
+
+
+def status(connection: sa.Connection) -> dict[str, Any]:
+    """Return counts by state, the oldest waiting capture's age, the cameras' last sweeps and the release."""
+    now = connection.scalar(sa.select(epoch_now()))
+    by_state = _counts(connection, job.c.state)
+    outcomes = _counts(connection, result.c.outcome)
+    oldest = (
+        sa.select(sa.func.min(capture.c.received_at))
+        .join(job)
+        .where(job.c.state.in_([JobState.QUEUED, JobState.RUNNING]), capture.c.superseded.is_(False))
+    )
+    since = connection.scalar(oldest)
+    at_work = sa.select(release).where(release.c.id == release_at_work(connection))
+    made = connection.execute(at_work).mappings().one_or_none()
+    return {
+        "jobs": {state.value: by_state.get(state.value, 0) for state in JobState},
+        "results": {name.value: outcomes.get(name.value, 0) for name in Outcome if name is not Outcome.FAILED},
+        "captures": connection.scalar(sa.select(sa.func.count()).select_from(capture)),
+        "oldest_waiting_seconds": None if since is None else max(0.0, round(float(now or 0) - since.timestamp(), 1)),
+        "cameras": [_camera(row) for row in connection.execute(sa.select(camera).order_by(camera.c.id)).mappings()],
+        "model": None if made is None else {key: made[key] for key in ("id", "model", "revision", "dtype")},
+    }
+
+
+def release_at_work(connection: sa.Connection) -> int:
+    """Return the release under which a daemon last started, 0 when none ever did."""
+    started = sa.select(audit_event.c.release_id).where(audit_event.c.event == "application.started")
+    return connection.scalar(started.order_by(audit_event.c.seq.desc()).limit(1)) or 0
+
+
+def _counts(connection: sa.Connection, column: sa.Column[str]) -> dict[str, int]:
+    rows = connection.execute(sa.select(column, sa.func.count()).group_by(column))
+    return {value: count for value, count in rows}  # noqa: C416  rows are no pairs to a type checker
+
+
+def _camera(row: Any) -> dict[str, Any]:
+    report = orjson.loads(row["last_sweep"]) if row["last_sweep"] else {}
+    return {"id": row["id"], "last_sweep_at": row["last_sweep_at"], **report}
+
+
+def failed_jobs(connection: sa.Connection) -> Sequence[int]:
+    """Return the jobs that were given up."""
+    return connection.scalars(sa.select(job.c.id).where(job.c.state == JobState.FAILED)).all()
+
+
+def job_of(connection: sa.Connection, capture_id: int) -> tuple[int, JobState] | None:
+    """Return a capture's job and its state, None when there is no such capture."""
+    query = sa.select(job.c.id, job.c.state).join(capture, capture.c.job_id == job.c.id)
+    row = connection.execute(query.where(capture.c.id == capture_id)).one_or_none()
+    return (row.id, JobState(row.state)) if row else None

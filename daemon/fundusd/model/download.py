@@ -1,0 +1,134 @@
+"""Fetch the pinned checkpoint from the hub, and turn each way this can fail into a next step."""
+
+from __future__ import annotations
+
+import errno
+from logging import CRITICAL
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from huggingface_hub import HfApi, constants, errors, get_token, snapshot_download
+from huggingface_hub.errors import HTTPError  # type: ignore[attr-defined]  # httpx's or httpx2's, as the library uses
+from huggingface_hub.utils import logging, tqdm  # type: ignore[attr-defined]
+
+from fundusd.errors import ModelError
+from fundusd.model.source import DOWNLOAD, PHANTOM, is_hub_id, require_revision
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from fundusd.model.checkpoint import Progress
+    from fundusd.model.source import ModelChoice
+
+_PATTERNS = ["*.json", "*.safetensors", "spiece.model", "tokenizer*"]
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+
+def download(choice: ModelChoice, on_progress: Progress | None = None) -> Path:
+    """Fetch the pinned revision into the hub's cache and return its folder; what is there is not fetched again.
+
+    Reports bytes done and bytes in all. Raises ModelError; `find` then checks what arrived.
+    """
+    if not is_hub_id(choice.source):
+        what = "ships with fundusd" if choice.source == PHANTOM else "is a folder"
+        raise ModelError(
+            f"nothing to download: model.source {choice.source!r} {what}", hint="check it with: fundusd model verify"
+        )
+    require_revision(choice)
+    if constants.is_offline_mode():
+        raise ModelError(
+            "downloads are switched off: HF_HUB_OFFLINE or TRANSFORMERS_OFFLINE is set",
+            hint=f"unset it and run again: {DOWNLOAD}; or copy the cache from a machine that has the model",
+        )
+    logging.set_verbosity(CRITICAL)  # the client logs what it also raises, and we say it better
+    try:
+        HfApi().model_info(choice.source, revision=choice.revision)  # unlike what follows, fails at once
+        folder = snapshot_download(
+            choice.source,
+            revision=choice.revision,
+            allow_patterns=_PATTERNS,
+            tqdm_class=_bar(on_progress),
+        )
+    except (errors.HfHubHTTPError, errors.EntryNotFoundError, HTTPError, OSError) as error:
+        raise explain(error, choice) from error
+    return Path(folder)
+
+
+def _bar(on_progress: Progress | None) -> type[tqdm]:
+    """Make a silent progress bar that reports the bytes written."""
+
+    class Bar(tqdm):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            self._counts = "Reconstructing" in kwargs.get("desc", "")  # the others count files, and bytes received
+            super().__init__(*args, **{**kwargs, "disable": True, "name": None})  # type: ignore[no-untyped-call]
+            self.n, self.total = kwargs.get("initial", 0), kwargs.get("total", 0)
+
+        def update(self, n: float | None = 1) -> None:
+            self.n += n or 0
+            if self._counts and on_progress:
+                on_progress(int(self.n), max(int(self.total), int(self.n)))
+
+    return Bar
+
+
+def explain(error: BaseException, choice: ModelChoice) -> ModelError:
+    """Say what went wrong with a download, and what to type next."""
+    for cause in _causes(error):
+        if isinstance(cause, errors.HfHubHTTPError):
+            return _explain_answer(cause, choice)
+        if isinstance(cause, OSError) and cause.errno in _NO_ROOM:
+            return ModelError(
+                f"no room for {choice.source} in {constants.HF_HUB_CACHE}",
+                hint=f"free some space (MedSigLIP takes 3.6 GB) or set HF_HOME to a larger disk, then: {DOWNLOAD}",
+            )
+        if isinstance(cause, PermissionError):
+            return ModelError(
+                f"{constants.HF_HUB_CACHE} cannot be written",
+                hint=f"run as the user that owns it, or set HF_HOME, then: {DOWNLOAD}",
+            )
+    return ModelError(
+        f"{constants.ENDPOINT} cannot be reached, or the connection broke ({type(error).__name__})",
+        hint=f"check network and proxy, then: {DOWNLOAD} (it goes on where it stopped)",
+    )
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """Walk from an error to its first cause; the hub's client wraps what happened."""
+    cause: BaseException | None = error
+    while cause is not None:
+        yield cause
+        cause = cause.__cause__ or cause.__context__
+
+
+def _explain_answer(error: errors.HfHubHTTPError, choice: ModelChoice) -> ModelError:
+    source, page = choice.source, f"{constants.ENDPOINT}/{choice.source}"
+    token = get_token() is not None
+    match error:
+        case errors.GatedRepoError() if token:  # before RepositoryNotFoundError, which it is a kind of
+            return ModelError(
+                f"the terms of {source} are not accepted by the owner of this token",
+                hint=f"accept them at {page} with the account of the token, then: {DOWNLOAD}",
+            )
+        case errors.GatedRepoError():
+            return ModelError(
+                f"{source} needs a token: its terms have to be accepted first, and no token is stored here",
+                hint=f"accept the terms at {page}, then: hf auth login, then: {DOWNLOAD}",
+            )
+        case errors.RepositoryNotFoundError():
+            return ModelError(
+                f"the hub knows no {source}" + ("" if token else ", or shows it only to somebody with a token"),
+                hint=f"check model.source; open {page}" + ("" if token else "; if it is there: hf auth login"),
+            )
+        case errors.RevisionNotFoundError():
+            return ModelError(
+                f"{source} has no revision {choice.revision}",
+                hint=f"set model.revision to one of {page}/commits/main",
+            )
+        case _:
+            return _explain_status(error.response.status_code, source)
+
+
+def _explain_status(status: int, source: str) -> ModelError:
+    if status in {401, 403}:
+        return ModelError(f"the hub refuses the token (HTTP {status})", hint=f"hf auth login, then: {DOWNLOAD}")
+    return ModelError(f"the hub cannot serve {source} now (HTTP {status})", hint=f"try again later: {DOWNLOAD}")

@@ -1,0 +1,94 @@
+"""Make the parts that `run` maps: prompts embedded, the vision tower alone, a golden embedding.
+
+The only place that reads a whole checkpoint; it runs in a process of its own, so that neither transformers nor the
+text tower nor the peak of converting ever touch the daemon.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import asdict
+from multiprocessing import get_context
+from typing import TYPE_CHECKING, Any
+
+from fundusd.errors import ModelError
+from fundusd.model.cache import Prepared
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from fundusd.model.checkpoint import Checkpoint
+    from fundusd.model.prompts import PromptSet
+    from fundusd.model.runtime import Runtime
+
+GOLDEN = "golden"
+_POLL_SECONDS = 2.0
+
+
+def prompts_part(prompts: PromptSet) -> str:
+    """Name the part that holds an embedded prompt set."""
+    return f"prompts-{prompts.digest[:16]}"
+
+
+def tower_part(backend: str, dtype: str) -> str:
+    """Name the part that holds the tower; openvino narrows the exact one by itself."""
+    return "openvino-float32" if backend == "openvino" else f"torch-{dtype}"
+
+
+def parts(prompts: PromptSet, backend: str, dtype: str) -> tuple[str, str, str]:
+    """Name the parts that are served together: golden embeddings, prompts, tower."""
+    return GOLDEN, prompts_part(prompts), tower_part(backend, dtype)
+
+
+def missing(checkpoint: Checkpoint, prompts: PromptSet, runtime: Runtime) -> list[str]:
+    """Name the parts that are not there yet."""
+    prepared = Prepared(checkpoint)
+    wanted = parts(prompts, runtime.backend, runtime.dtype)
+    return [name for name in wanted if prepared.find(name) is None]
+
+
+def prepare(
+    checkpoint: Checkpoint,
+    prompts: PromptSet,
+    names: list[str],
+    on_wait: Callable[[], None] = lambda: None,
+) -> None:
+    """Make parts in a process of their own, calling `on_wait` every two seconds; raises ModelError."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        making = pool.submit(_make, checkpoint, prompts, names)
+        while True:
+            try:
+                making.result(timeout=_POLL_SECONDS)
+            except TimeoutError:
+                on_wait()
+            except BrokenProcessPool as error:
+                raise ModelError(
+                    "the process that prepares the model ended before it was done",
+                    hint="it was killed, likely for want of memory: it needs the size of the whole checkpoint once",
+                ) from error
+            else:
+                return
+
+
+def _make(checkpoint: Checkpoint, prompts: PromptSet, names: list[str]) -> None:
+    from fundusd.model import loading, whole
+
+    model = loading.read(checkpoint)
+    prepared = Prepared(checkpoint)
+    facts = {"checkpoint": checkpoint.label, "revision": checkpoint.revision, "made_with": loading.versions()}
+    shape = whole.shape_of(model, checkpoint)
+    for name in names:
+        more: dict[str, Any] = {"shape": asdict(shape)}
+        with prepared.making(name, facts | more) as place:
+            match name.split("-"):
+                case ["golden"]:
+                    whole.write_golden(model, shape, place)
+                case ["prompts", _]:
+                    whole.write_prompts(model, checkpoint, prompts, place)
+                case ["torch", dtype]:
+                    whole.write_tower(model, shape, dtype, place)
+                case ["openvino", _]:
+                    whole.write_openvino(model, shape, place)
+                case _:
+                    raise ValueError(name)

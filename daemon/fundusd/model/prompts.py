@@ -1,0 +1,114 @@
+"""Read a prompt set: the sentences that stand for each grade, and a digest that pins them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tomllib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fundusd import packaged
+from fundusd.domain import Grade
+from fundusd.errors import SettingsError
+
+_SHAPE = "a prompt set has `name`, `about` and five [[grade]] tables, each with `grade` (0 to 4) and `prompts`"
+
+
+@dataclass(frozen=True, slots=True)
+class PromptSet:
+    """The prompts of each grade, no DR first; `digest` changes exactly when a prompt does."""
+
+    name: str
+    about: str
+    prompts: tuple[tuple[str, ...], ...]
+
+    @property
+    def digest(self) -> str:
+        """Hash the prompts in canonical form: compact UTF-8 JSON, one list per grade."""
+        text = json.dumps(self.prompts, ensure_ascii=False, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+def load_prompt_set(name_or_path: str) -> PromptSet:
+    """Read a shipped set by its name or another one by its path; raises SettingsError."""
+    path = _path(name_or_path)
+    try:
+        content = tomllib.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        raise _unknown(name_or_path) from None
+    except OSError as error:
+        raise _wrong(name_or_path, f"cannot be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise _wrong(name_or_path, f"is not valid TOML: {error}") from error
+    try:
+        return _parse(content)
+    except ValueError as error:
+        raise _wrong(name_or_path, str(error)) from error
+
+
+def shipped() -> list[str]:
+    """Name the sets that ship with fundusd."""
+    return sorted(path.stem for path in _folder().glob("*.toml"))
+
+
+def _folder() -> Path:
+    return packaged.folder("config") / "prompts"
+
+
+def _is_path(name_or_path: str) -> bool:
+    return "/" in name_or_path or name_or_path.endswith(".toml")
+
+
+def _path(name_or_path: str) -> Path:
+    if _is_path(name_or_path):
+        return Path(name_or_path).expanduser()
+    return _folder() / f"{name_or_path}.toml"
+
+
+def _parse(content: dict[str, Any]) -> PromptSet:
+    tables = content.get("grade")
+    if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
+        raise ValueError("has no [[grade]] tables")
+    grades = [table.get("grade") for table in tables]
+    for grade in Grade:
+        if grades.count(grade.value) != 1:
+            raise ValueError(f"has {grades.count(grade.value)} [[grade]] tables for grade {grade}")
+    if len(grades) != len(Grade):
+        raise ValueError(f"has {len(grades)} [[grade]] tables, not {len(Grade)}")
+    return PromptSet(
+        name=_sentence(content.get("name"), "`name`"),
+        about=_sentence(content.get("about"), "`about`"),
+        prompts=tuple(_prompts(tables[grades.index(grade.value)]) for grade in Grade),
+    )
+
+
+def _prompts(table: dict[str, Any]) -> tuple[str, ...]:
+    where = f"`prompts` of grade {table['grade']}"
+    prompts = table.get("prompts")
+    if not isinstance(prompts, list) or not prompts:
+        raise ValueError(f"{where} must be a list of at least one sentence")
+    return tuple(_sentence(prompt, f"prompt {i} of grade {table['grade']}") for i, prompt in enumerate(prompts, 1))
+
+
+def _sentence(value: Any, where: str) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError(f"{where} must be text, and not empty")
+    return value
+
+
+def _unknown(name_or_path: str) -> SettingsError:
+    if _is_path(name_or_path):
+        return SettingsError(
+            f"model.prompts names a file that does not exist: {name_or_path}",
+            hint=f"give the path of a TOML file, or one of: {', '.join(shipped())}",
+        )
+    return SettingsError(
+        f"model.prompts names an unknown prompt set: {name_or_path}",
+        hint=f"use one of: {', '.join(shipped())}; or the path of your own TOML file",
+    )
+
+
+def _wrong(name_or_path: str, what: str) -> SettingsError:
+    return SettingsError(f"prompt set {name_or_path} {what}", hint=_SHAPE)

@@ -1,0 +1,254 @@
+"""Strict, frozen settings from one TOML file; every mistake is reported at once."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from fundusd.domain import Preprocessing
+from fundusd.errors import SettingsError
+
+DEFAULT_FILE = Path("/etc/fundusd/fundusd.toml")
+_SHORTEST_KEY = 16  # bytes
+# Such a model takes seconds, decoding milliseconds: one process is enough, and another for when it hangs
+_BESIDE_A_CPU_MODEL = 2
+
+
+def _absolute(path: Path) -> Path:
+    if not path.is_absolute():
+        raise ValueError("must be an absolute path")
+    return path
+
+
+def _store_url(url: str) -> str:
+    if re.search(r"://[^/@]*:[^/@]+@", url) or "password=" in url:
+        raise ValueError("must not hold a password: put it into the file that [store] password_file names")
+    if not url.startswith(("sqlite:////", "postgresql+psycopg://")):
+        raise ValueError("must begin with sqlite://// (four slashes, then an absolute path) or postgresql+psycopg://")
+    return url
+
+
+AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
+CameraId = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class Store(_Section):
+    """[store]: where results and audit log are kept."""
+
+    url: Annotated[str, AfterValidator(_store_url)] = "sqlite:////var/lib/fundusd/fundusd.db"
+    password_file: str = ""
+
+    def password(self) -> str | None:
+        """Read the database password; raises SettingsError."""
+        if not self.password_file:
+            return None
+        try:
+            return Path(self.password_file).read_text(encoding="utf-8").strip()
+        except OSError as error:
+            raise SettingsError(
+                f"[store] password_file cannot be read ({error.strerror}).",
+                hint="Create the file for the user that fundusd runs as, mode 0400.",
+            ) from None
+
+
+class Model(_Section):
+    """[model]: what classifies, and how."""
+
+    source: str = "google/medsiglip-448"
+    revision: Annotated[str, Field(pattern=r"^([0-9a-f]{40})?$")] = ""
+    weights_digest: Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")] = ""
+    device: Literal["auto", "cuda", "mps", "cpu"] = "auto"
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    backend: Literal["torch", "openvino"] = "torch"
+    exact: bool = False
+    batch_size: Annotated[int, Field(ge=1, le=256)] = 16
+    prompts: str = "icdr-descriptive"
+    preprocessing: Annotated[Preprocessing, Field(strict=False)] = Preprocessing.PAD_SQUARE
+
+    @model_validator(mode="after")
+    def _exact_is_not_narrow(self) -> Model:
+        if self.exact and self.dtype == "bfloat16":
+            raise ValueError("exact = true means float32: set dtype to auto or float32, or exact to false")
+        return self
+
+
+class Intake(_Section):
+    """[intake]: when a file is a capture."""
+
+    quiet_seconds: Annotated[float, Field(gt=0, le=3600, strict=False)] = 2.0
+    sweep_seconds: Annotated[float, Field(gt=0, le=86400, strict=False)] = 30.0
+    mode: Literal["auto", "native", "sweep-only"] = "auto"
+    backlog: Literal["newest-first", "baseline"] = "newest-first"
+    retry_seconds: Annotated[
+        tuple[Annotated[float, Field(ge=0, strict=False)], ...], Field(max_length=10, strict=False)
+    ] = (10.0, 60.0, 600.0)
+
+
+class Decode(_Section):
+    """[decode]: limits on reading hostile bytes."""
+
+    processes: Annotated[int, Field(ge=0, le=64)] = 0
+    seconds: Annotated[float, Field(gt=0, le=600, strict=False)] = 20.0
+    memory_mb: Annotated[int, Field(ge=256)] = 3072
+    max_mb: Annotated[int, Field(ge=1)] = 256
+    max_megapixels: Annotated[int, Field(ge=1, le=1000)] = 60
+
+    def processes_beside(self, *, model_on_cpu: bool, batch_size: int) -> int:
+        """Return how many decoder processes to start beside a model that takes so many captures at once."""
+        if self.processes:
+            return self.processes
+        if model_on_cpu:
+            return _BESIDE_A_CPU_MODEL
+        return max(1, min(len(os.sched_getaffinity(0)) - 1, batch_size))
+
+
+class Privacy(_Section):
+    """[privacy]: the key that stands between patients and logs."""
+
+    site_key_file: Annotated[AbsolutePath, Field(strict=False)] = Path("/var/lib/fundusd/site.key")
+
+    def site_key(self) -> bytes:
+        """Read the site key, writing a random one at the first start; raises SettingsError."""
+        try:
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+            with os.fdopen(os.open(self.site_key_file, flags, 0o600), "wb") as file:
+                file.write(os.urandom(32).hex().encode())
+                file.flush()
+                os.fsync(file.fileno())
+        except FileExistsError:
+            pass
+        except OSError as error:
+            raise self._unusable(f"cannot be written ({error.strerror})") from None
+        try:
+            key = self.site_key_file.read_bytes().strip()
+        except OSError as error:
+            raise self._unusable(f"cannot be read ({error.strerror})") from None
+        if len(key) < _SHORTEST_KEY:
+            raise self._unusable(f"holds fewer than {_SHORTEST_KEY} bytes")
+        return key
+
+    @staticmethod
+    def _unusable(what: str) -> SettingsError:
+        return SettingsError(
+            f"[privacy] site_key_file {what}.",
+            hint="Name a file in a folder that belongs to the user fundusd runs as, such as /var/lib/fundusd.",
+        )
+
+
+class Camera(_Section):
+    """[[camera]]: one export folder."""
+
+    id: CameraId
+    inbox: Annotated[AbsolutePath, Field(strict=False)]
+
+
+class Log(_Section):
+    """[log]: how much, in what form."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["auto", "console", "json"] = "auto"
+
+
+class Settings(_Section):
+    """The whole file."""
+
+    store: Store = Store()
+    model: Model = Model()
+    intake: Intake = Intake()
+    decode: Decode = Decode()
+    privacy: Privacy = Privacy()
+    camera: Annotated[tuple[Camera, ...], Field(strict=False)] = ()
+    log: Log = Log()
+
+    @model_validator(mode="after")
+    def _cameras_do_not_overlap(self) -> Settings:
+        ids = [camera.id for camera in self.camera]
+        if twice := {one for one in ids if ids.count(one) > 1}:
+            raise ValueError(f"camera ids must differ: {', '.join(sorted(twice))} stands twice")
+        for one in self.camera:
+            for other in self.camera:
+                if one is not other and one.inbox.is_relative_to(other.inbox):
+                    raise ValueError(f"inboxes must not contain each other: {one.id} lies inside {other.id}")
+        return self
+
+    @model_validator(mode="after")
+    def _ledger_outside_inboxes(self) -> Settings:
+        if self.store.url.startswith("sqlite:///"):
+            database = Path(self.store.url.removeprefix("sqlite:///").partition("?")[0])
+            for camera in self.camera:
+                if database.is_relative_to(camera.inbox):
+                    raise ValueError(f"the database must not lie in the inbox of camera {camera.id}")
+        return self
+
+
+def path_of(option: Path | None) -> Path:
+    """Return the settings file: the option, else FUNDUSD_CONFIG, else /etc/fundusd/fundusd.toml."""
+    return option or Path(os.environ.get("FUNDUSD_CONFIG") or DEFAULT_FILE)
+
+
+def load(path: Path) -> Settings:
+    """Read settings; raises SettingsError that names every mistake with key, value, rule and hint."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise SettingsError(
+            f"There is no settings file {path}.",
+            hint="Copy config/fundusd.toml there, or name another with --config FILE or FUNDUSD_CONFIG.",
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path} cannot be read ({error}).", hint="It must be a UTF-8 text file.") from None
+    try:
+        return Settings.model_validate(tomllib.loads(text))
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"{path} is not TOML: {error}.", hint="Compare it with config/fundusd.toml.") from None
+    except ValidationError as error:
+        mistakes = [_mistake(one) for one in error.errors()]
+        raise SettingsError(
+            f"{path} has {len(mistakes)} mistake{'s' if len(mistakes) > 1 else ''}:\n" + "\n".join(mistakes),
+            hint="Every key is explained in config/fundusd.toml; check again with: fundusd check",
+        ) from None
+
+
+def of_model(source: str, revision: str) -> Model:
+    """Make [model] of a source and revision given on the command line; raises SettingsError."""
+    try:
+        return Model(source=source, revision=revision)
+    except ValidationError:
+        raise SettingsError(
+            "--revision is not the commit of a model.", hint="Give its 40 hexadecimal digits, as the hub shows them."
+        ) from None
+
+
+_SECTIONS = (Store, Model, Intake, Decode, Privacy, Camera, Log)
+
+
+def _mistake(error: Any) -> str:
+    """Describe one mistake: key, value, rule."""
+    key = ".".join(str(part) for part in error["loc"]) or "(file)"
+    if error["type"] == "extra_forbidden":
+        known = {name for section in (Settings, *_SECTIONS) for name in section.model_fields}
+        near = difflib.get_close_matches(str(error["loc"][-1]), known, n=1)
+        return f"  {key}: there is no such key" + (f"; did you mean {near[0]}?" if near else "")
+    if error["type"] == "missing":
+        return f"  {key}: is missing"
+    value = error["input"]
+    shown = (
+        f" = {value!r}" if isinstance(value, str | int | float | bool) and "password" not in str(error["msg"]) else ""
+    )
+    return f"  {key}{shown}: {error['msg'].removeprefix('Value error, ')}"
+
+
+def require_camera(settings: Settings) -> None:
+    """Refuse settings without a camera, which only some commands can do without; raises SettingsError."""
+    if not settings.camera:
+        raise SettingsError("No [[camera]] is set.", hint="Add one with id and inbox; see config/fundusd.toml.")

@@ -1,0 +1,212 @@
+"""Files of one inbox on their way from seen to admitted: settled, unheld, read once, handed to the ledger."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import structlog
+
+from fundusd.domain import Admission, Found, Ignored, MediaType, Reason, Stat
+from fundusd.errors import CaptureError
+from fundusd.imaging.media import HEAD_BYTES, sniff
+from fundusd.reading import (
+    Probe,
+    digest_settled,
+    is_unchanged,
+    open_capture,
+    probe_writer,
+    read_head,
+    status_at,
+    still_there,
+)
+from fundusd.settling import Settling
+from fundusd.watcher.names import claims_capture
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from fundusd.domain import Inbox, Sighting
+    from fundusd.watcher.intake import Intake, IntakeRules
+
+LeaseRule = Literal["unknown", "writer-lease", "double-quiet"]
+
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Calls:
+    """Whom the watcher calls: on new work for the worker, on progress, and for the time."""
+
+    admitted: Callable[[], None]
+    beat: Callable[[], None]
+    monotonic: Callable[[], float]
+
+
+class Candidates:
+    """Wait for an inbox's files to settle and admit each once."""
+
+    def __init__(self, inbox: Inbox, rules: IntakeRules, intake: Intake, calls: Calls) -> None:
+        self.rule: LeaseRule = "unknown"
+        self._admissions = 0
+        self._turned_away = False
+        self._inbox, self._intake, self._calls = inbox, intake, calls
+        self._settling = Settling(rules.quiet_seconds)
+        self._hinted: set[bytes] = set()
+        self._baseline = rules.backlog == "baseline"
+        self._registered_ns = intake.registered_at_ns(inbox.camera_id)
+        self._swept = intake.swept_before(inbox.camera_id)
+        self._remote = False
+
+    def attach(self, *, remote: bool) -> None:
+        """Begin with an inbox that lies on this machine or on another one."""
+        self._remote = remote
+        self.rule = "double-quiet" if remote else "unknown"
+
+    def swept(self) -> None:
+        """Note that a first full sweep has finished: what comes now is new."""
+        self._swept = True
+
+    def take_admissions(self) -> int:
+        """Return how many captures were admitted since the last call."""
+        admissions, self._admissions = self._admissions, 0
+        return admissions
+
+    def has_room_again(self) -> bool:
+        """Tell, once, that files were turned away and another sweep may bring them now."""
+        room = self._turned_away and self._settling.half_empty
+        self._turned_away = self._turned_away and not room
+        return room
+
+    def due(self) -> float | None:
+        """Return the monotonic time at which the next file may be admitted."""
+        return self._settling.due()
+
+    def consider(self, path: bytes, stat: Stat, sighting: Sighting | None, *, hinted: bool) -> bool:
+        """Take a file on unless it is as the ledger remembers it; True when nothing is left to do about it."""
+        if sighting is not None and not sighting.missing and sighting.stat == stat:
+            self._drop(path)
+            return True
+        if self._is_baseline(stat, sighting):
+            self._ignore(path, stat, Ignored.BASELINE)
+            return True
+        seen_before = path in self._settling
+        self._settling.observe(path, stat, self._calls.monotonic())
+        if path not in self._settling:  # empty, or no room
+            self._hinted.discard(path)
+            self._turned_away |= self._settling.full
+        elif hinted and not seen_before:
+            self._hinted.add(path)
+        return False
+
+    def _is_baseline(self, stat: Stat, sighting: Sighting | None) -> bool:
+        if sighting is None:
+            return self._baseline and not self._swept and self._lay_there(stat)
+        # a chmod or a restore of the archive moves ctime and inode, and is no new capture
+        same = (sighting.stat.size, sighting.stat.mtime_ns) == (stat.size, stat.mtime_ns)
+        return sighting.ignored is Ignored.BASELINE and same
+
+    def _lay_there(self, stat: Stat) -> bool:
+        return stat.ctime_ns < self._registered_ns
+
+    def admit_ripe(self, limit: int) -> None:
+        """Look again at up to `limit` files whose quiet time is over, and admit those that have settled."""
+        for path in self._settling.ripe(self._calls.monotonic())[:limit]:
+            self._calls.beat()
+            try:
+                self._look_again(path)
+            except CaptureError as error:
+                self._stumble(path, error.reason)
+
+    def _look_again(self, path: bytes) -> None:
+        stat = status_at(self._inbox.root, path)
+        if stat is None:
+            self._drop(path)
+        elif self._settling.observe(path, stat, self._calls.monotonic()):
+            descriptor = open_capture(self._inbox.root, path)
+            try:
+                done = self._take(path, stat, descriptor)
+            finally:
+                os.close(descriptor)
+            if done:
+                self._drop(path)
+
+    def _stumble(self, path: bytes, reason: Reason) -> None:
+        if reason is Reason.FILE_MISSING:
+            self._drop(path)
+        elif self._settling.back_off(path, self._calls.monotonic()) == 1:
+            _log.warning("capture.unreadable", camera=self._inbox.camera_id)
+
+    def _take(self, path: bytes, stat: Stat, descriptor: int) -> bool:
+        """Admit or ignore an open file; False when it has to wait on."""
+        if not is_unchanged(descriptor, stat):
+            self._settling.restart(path, self._calls.monotonic())
+            return False
+        if self._is_held(path, descriptor):
+            return False
+        ignored = self._reason_to_ignore(path, read_head(descriptor, HEAD_BYTES))
+        if ignored is not None:
+            self._ignore(path, stat, ignored)
+            return True
+        digest = digest_settled(descriptor, stat, self._calls.beat)
+        if digest is None or not still_there(self._inbox.root, path, stat):
+            self._settling.restart(path, self._calls.monotonic())
+            return False
+        self._admit(path, stat, digest)
+        return True
+
+    def _is_held(self, path: bytes, descriptor: int) -> bool:
+        """Tell whether a writer may still be at it, by the kernel's word or else by twice the quiet time."""
+        now = self._calls.monotonic()
+        match self.probe(descriptor):
+            case Probe.FREE:
+                return False
+            case Probe.BUSY:
+                self._settling.restart(path, now)
+                return True
+            case Probe.UNAVAILABLE:
+                return not self._settling.lengthen(path, now)
+
+    def probe(self, descriptor: int) -> Probe:
+        """Probe for a writer and remember which rule that leaves in force."""
+        probe = Probe.UNAVAILABLE if self._remote else probe_writer(descriptor)
+        if probe is Probe.UNAVAILABLE:
+            self.rule = "double-quiet"
+        elif self.rule == "unknown":
+            self.rule = "writer-lease"
+        return probe
+
+    def find_rule(self, path: bytes | None) -> None:
+        """Find out on any file which rule is in force, if that is still unknown."""
+        if self.rule == "unknown" and path is not None:
+            with contextlib.suppress(CaptureError):
+                descriptor = open_capture(self._inbox.root, path)
+                try:
+                    self.probe(descriptor)
+                finally:
+                    os.close(descriptor)
+
+    def _reason_to_ignore(self, path: bytes, head: bytes) -> Ignored | None:
+        kind = sniff(head)
+        if isinstance(kind, MediaType):
+            return None
+        if kind is None:  # a name that claims a capture is admitted: the decoder will say what is wrong with it
+            return None if claims_capture(path) else Ignored.SIDECAR
+        return kind
+
+    def _ignore(self, path: bytes, stat: Stat, reason: Ignored) -> None:
+        self._intake.ignore(self._inbox.camera_id, path, stat, reason)
+        self._drop(path)
+
+    def _admit(self, path: bytes, stat: Stat, digest: str) -> None:
+        hinted, backlog = path in self._hinted, self._lay_there(stat)
+        admission = self._intake.admit(Found(self._inbox.camera_id, path, stat, digest, hinted, backlog))
+        self._admissions += admission is not Admission.TOUCHED
+        if admission in {Admission.ADMITTED, Admission.MOVED}:
+            self._calls.admitted()
+
+    def _drop(self, path: bytes) -> None:
+        self._settling.forget(path)
+        self._hinted.discard(path)

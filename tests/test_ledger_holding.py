@@ -1,0 +1,110 @@
+"""One daemon per database, also across processes, and no longer than it lives."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from fundusd.errors import LedgerError
+from fundusd.ledger import Ledger
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+HOLDER = """
+import sys
+from fundusd.ledger import Ledger
+with Ledger(sys.argv[1]).held():
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+@contextmanager
+def holder(url: str) -> Iterator[subprocess.Popen[str]]:
+    """Hold a ledger in another process for as long as the block runs."""
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLDER, url],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parent,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        yield process
+        process.kill()
+
+
+def test_a_ledger_is_held_by_one_at_a_time(ledger: Ledger, open_beside: Callable[[], Ledger]) -> None:
+    other = open_beside()
+    assert not other.is_held()
+    with ledger.held():
+        assert other.is_held()
+        with pytest.raises(LedgerError, match="Another fundusd") as caught, other.held():
+            pytest.fail("two daemons on one database")
+        assert caught.value.hint
+        assert other.is_held()
+    assert not other.is_held()
+    with other.held():
+        assert ledger.is_held()
+
+
+def test_a_ledger_is_let_go_when_the_daemon_ends_in_an_error(ledger: Ledger) -> None:
+    with pytest.raises(RuntimeError), ledger.held():
+        raise RuntimeError
+    assert not ledger.is_held()
+
+
+def test_whoever_lets_go_has_let_go_at_once(ledger: Ledger) -> None:
+    for _ in range(20):
+        assert not ledger.is_held()
+        with ledger.held():
+            pass
+
+
+def test_two_databases_are_held_apart(ledger: Ledger, tmp_path: Path) -> None:
+    other = Ledger(f"sqlite:///{tmp_path / 'other.db'}")
+    with ledger.held(), other.held():
+        assert ledger.is_held()
+        assert other.is_held()
+    other.close()
+
+
+def test_another_process_holds_it_until_it_is_killed(ledger: Ledger, store_url: str) -> None:
+    with holder(store_url) as process:
+        assert ledger.is_held()
+        with pytest.raises(LedgerError), ledger.held():
+            pytest.fail("two daemons on one database")
+        process.send_signal(signal.SIGKILL)
+        process.wait(timeout=30)
+        wait_until_free(ledger)
+
+
+def wait_until_free(ledger: Ledger) -> None:
+    """Wait for the server to notice; the operating system lets go at once."""
+    if not ledger.database.is_sqlite:
+        with ledger.database.engine.connect() as connection:
+            lock = "SELECT pg_advisory_lock(0x68656C64)"
+            connection.exec_driver_sql("SET lock_timeout = '30s'")
+            connection.exec_driver_sql(lock)  # waits for the dead session's end
+            connection.exec_driver_sql("SELECT pg_advisory_unlock(0x68656C64)")
+    assert not ledger.is_held()
+    with ledger.held():
+        pass
+
+
+def test_a_session_that_the_server_ended_is_let_go_without_an_error(postgres_url: str) -> None:
+    ledger = Ledger(postgres_url)
+    with ledger.held():
+        with ledger.database.engine.connect() as connection:
+            ended = "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND granted"
+            connection.exec_driver_sql(ended)
+        wait_until_free(ledger)
+    ledger.close()

@@ -1,0 +1,185 @@
+"""Every backend computes the same tower, nothing but the tower, and is refused when it does not."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from fundusd.errors import ModelError, OutOfMemory
+from fundusd.model import flops, loading, preparing, random_checkpoint, whole
+from fundusd.model.cache import Prepared
+from fundusd.model.source import ModelChoice, find
+from fundusd.model.torch_backend import TorchBackend, bucketed, captured
+from fundusd.model.tower import Shape
+from model_cases import SINGLE, loaded, planned, some_pixels
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from fundusd.model.classifier import ZeroShotClassifier
+
+MEDSIGLIP = Shape(side=448, patch=14, width=1152, hidden=4304, layers=27, heads=16, epsilon=1e-6)
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("tiny") / "checkpoint"
+    random_checkpoint.write(folder, tiny=True)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def exact(tiny: Path) -> ZeroShotClassifier:
+    return loaded(ModelChoice(str(tiny), prompts=SINGLE, exact=True))
+
+
+def cosines(one: Any, other: Any) -> Any:
+    return (one * other).sum(1) / np.linalg.norm(one, axis=1) / np.linalg.norm(other, axis=1)
+
+
+def test_the_tower_computes_what_transformers_does(tiny: Path, exact: ZeroShotClassifier) -> None:
+    pixels = some_pixels(3)
+    expected = whole.embed(loading.read(find(ModelChoice(str(tiny)))), torch.tensor(pixels)).numpy()
+
+    np.testing.assert_allclose(exact.embed(pixels), expected, atol=2e-6)
+
+
+@pytest.mark.parametrize(
+    ("backend", "dtype", "least"),
+    [("openvino", "float32", 0.999999), ("openvino", "bfloat16", 0.9999), ("torch", "bfloat16", 0.9999)],
+)
+def test_backends_agree(tiny: Path, exact: ZeroShotClassifier, backend: str, dtype: str, least: float) -> None:
+    pixels = some_pixels(3)
+    other = loaded(ModelChoice(str(tiny), prompts=SINGLE, backend=backend, dtype=dtype))
+    embedded = other.embed(pixels)
+
+    assert embedded.dtype == np.float32
+    assert cosines(embedded, exact.embed(pixels)).min() >= least
+    assert cosines(exact.embed(pixels)[:1], exact.embed(pixels)[1:]).max() < least, "these pixels prove nothing"
+    assert other.release.runtime.startswith(backend)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_a_capture_has_the_same_bits_alone_and_in_any_company(tiny: Path, dtype: str) -> None:
+    classifier = loaded(ModelChoice(str(tiny), prompts=SINGLE, dtype=dtype))
+    pixels = some_pixels(4)
+    alone = [classifier.logits(pixels[index : index + 1])[0] for index in range(4)]
+
+    assert classifier.forward_limit == 1, "on a CPU the worker never asks for more than one"
+    for index, logits in enumerate(alone):
+        np.testing.assert_array_equal(classifier.logits(pixels[index : index + 1])[0], logits)
+
+
+def test_a_forward_costs_the_vision_tower_and_nothing_else(tiny: Path) -> None:
+    plan = planned(ModelChoice(str(tiny), prompts=SINGLE, dtype="float32"))
+    plan.prepare()
+    classifier = plan.load()
+    shape = whole.shape_of(loading.read(plan.checkpoint), plan.checkpoint)
+
+    counted = [flops.count(classifier, some_pixels(count)) for count in (1, 3)]
+
+    assert counted == pytest.approx([shape.flops, 3 * shape.flops], rel=0.01)
+
+
+def test_medsiglips_tower_costs_979_gflop() -> None:
+    assert MEDSIGLIP.flops / 1e9 == pytest.approx(979.2, rel=0.001)
+
+
+def sabotage(plan: Any, name: str) -> None:
+    """Write another part of that name, whole by its own digests."""
+    prepared = Prepared(plan.checkpoint)
+    part = prepared.find(name)
+    assert part is not None
+    weights = load_file(part.path("tower.safetensors"))
+    weights["layers.0.qkv.weight"] = weights["layers.0.qkv.weight"].roll(1, 0)
+    weights["layers.1.mlp.up.weight"] = weights["layers.1.mlp.up.weight"].roll(1, 0)
+    with prepared.making(name, part.facts) as place:
+        save_file(weights, place / "tower.safetensors")
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_a_tower_that_computes_something_else_is_refused(tmp_path: Path, dtype: str) -> None:
+    random_checkpoint.write(tmp_path / "checkpoint", tiny=True, seed=3)
+    plan = planned(ModelChoice(str(tmp_path / "checkpoint"), prompts=SINGLE, dtype=dtype))
+    plan.prepare()
+    plan.load()
+    sabotage(plan, f"torch-{dtype}")
+
+    with pytest.raises(ModelError, match="does not compute what the model is") as caught:
+        plan.load()
+    assert "float32" in caught.value.hint
+
+
+@pytest.mark.parametrize("thorough", [False, True])
+def test_the_probe_and_the_whole_picture_both_refuse(tmp_path: Path, *, thorough: bool) -> None:
+    random_checkpoint.write(tmp_path / "checkpoint", tiny=True, seed=4)
+    plan = planned(ModelChoice(str(tmp_path / "checkpoint"), prompts=SINGLE, dtype="float32"))
+    plan.prepare()
+    plan.load(thorough=thorough)
+    sabotage(plan, "torch-float32")
+
+    with pytest.raises(ModelError, match="does not compute"):
+        plan.load(thorough=thorough)
+
+
+def backend_of(folder: Path) -> TorchBackend:
+    plan = planned(ModelChoice(str(folder), prompts=SINGLE, dtype="float32", device="cpu"))
+    plan.prepare()
+    part = Prepared(plan.checkpoint).find(preparing.tower_part("torch", "float32"))
+    assert part is not None
+    return TorchBackend(part, plan.runtime, 16)
+
+
+def test_buckets_give_each_picture_its_own_answer(tiny: Path, exact: ZeroShotClassifier) -> None:
+    """The path that CUDA graphs replay, with plain forwards in their place."""
+    backend = backend_of(tiny)
+    buckets = captured(backend._forward, backend.shape, torch.device("cpu"), 6)
+    pixels = torch.tensor(some_pixels(6))
+
+    assert [bucket.size for bucket in buckets] == [1, 2, 4, 6]
+    for count in (6, 1, 3, 2, 5):
+        answer = bucketed(buckets, pixels[:count])
+        np.testing.assert_allclose(answer, exact.embed(pixels[:count].numpy()), atol=2e-6)
+
+
+def test_more_than_the_largest_bucket_goes_in_turns(tiny: Path, exact: ZeroShotClassifier) -> None:
+    backend = backend_of(tiny)
+    backend._buckets = captured(backend._forward, backend.shape, torch.device("cpu"), 2)
+
+    assert backend.limit == 2
+    np.testing.assert_allclose(backend.embed(some_pixels(5)), exact.embed(some_pixels(5)), atol=2e-6)
+
+
+def test_buckets_stop_where_memory_does(tiny: Path) -> None:
+    backend = backend_of(tiny)
+
+    def forward(pixels: torch.Tensor) -> torch.Tensor:
+        if len(pixels) > 3:
+            raise torch.OutOfMemoryError
+        return backend._forward(pixels)
+
+    assert [one.size for one in captured(forward, backend.shape, torch.device("cpu"), 16)] == [1, 2]
+
+
+def test_a_device_without_memory_for_one_picture_has_no_bucket(tiny: Path) -> None:
+    def forward(_pixels: torch.Tensor) -> torch.Tensor:
+        raise torch.OutOfMemoryError
+
+    with pytest.raises(torch.OutOfMemoryError):
+        captured(forward, MEDSIGLIP, torch.device("cpu"), 4)
+
+
+def test_a_device_without_memory_says_how_large_the_batch_was(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    backend = backend_of(tiny)
+
+    def full(_patches: torch.Tensor) -> torch.Tensor:
+        raise torch.OutOfMemoryError
+
+    monkeypatch.setattr(backend._tower, "forward", full)
+    with pytest.raises(OutOfMemory, match="batch of 2") as caught:
+        backend.embed(some_pixels(2))
+    assert caught.value.__context__ is None, "a kept traceback would keep the tensors"

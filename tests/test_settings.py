@@ -1,0 +1,160 @@
+from __future__ import annotations
+
+import itertools
+import os
+import tomllib
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel
+
+from fundusd import packaged, settings
+from fundusd.errors import SettingsError
+
+SHIPPED = packaged.folder("config") / "fundusd.toml"
+
+
+def written(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "fundusd.toml"
+    path.write_text(text)
+    return path
+
+
+def keys(model: type[BaseModel]) -> set[str]:
+    return set(model.model_fields)
+
+
+def test_the_shipped_file_loads_and_holds_every_key_with_its_default() -> None:
+    shipped = tomllib.loads(SHIPPED.read_text())
+    assert set(shipped) == keys(settings.Settings)
+    assert set(shipped["store"]) == keys(settings.Store)
+    assert set(shipped["model"]) == keys(settings.Model)
+    assert set(shipped["intake"]) == keys(settings.Intake)
+    assert set(shipped["decode"]) == keys(settings.Decode)
+    assert set(shipped["privacy"]) == keys(settings.Privacy)
+    assert set(shipped["log"]) == keys(settings.Log)
+    assert set(shipped["camera"][0]) == keys(settings.Camera)
+    loaded = settings.load(SHIPPED)
+    assert loaded.model_copy(update={"camera": ()}) == settings.Settings()
+
+
+def test_every_key_of_the_shipped_file_is_commented() -> None:
+    lines = SHIPPED.read_text().splitlines()
+    for above, line in itertools.pairwise(lines):
+        if "=" in line and not line.startswith("#"):
+            assert above.startswith(("#", "[[camera]]")), line
+
+
+def test_all_mistakes_are_told_at_once_with_key_value_and_rule(tmp_path: Path) -> None:
+    text = """
+[store]
+url = "mysql://x"
+[model]
+batch_size = "3"
+revison = "x"
+[intake]
+quiet_seconds = -1
+[[camera]]
+id = "a b"
+"""
+    with pytest.raises(SettingsError) as caught:
+        settings.load(written(tmp_path, text))
+    for part in (
+        "6 mistakes",
+        "store.url = 'mysql://x': must begin with sqlite:////",
+        "model.batch_size = '3': Input should be a valid integer",
+        "model.revison: there is no such key; did you mean revision?",
+        "intake.quiet_seconds = -1",
+        "camera.0.id = 'a b'",
+        "camera.0.inbox: is missing",
+    ):
+        assert part in caught.value.message
+    assert caught.value.exit_code == 78
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('[store]\nurl = "postgresql+psycopg://u:secret-word@h/d"', "must not hold a password"),
+        ('[store]\nurl = "sqlite:///relative.db"', "absolute path"),
+        ('[[camera]]\nid="a"\ninbox="/x"\n[[camera]]\nid="a"\ninbox="/y"', "a stands twice"),
+        ('[[camera]]\nid="a"\ninbox="/x"\n[[camera]]\nid="b"\ninbox="/x/y"', "must not contain each other"),
+        ('[store]\nurl="sqlite:////x/f.db"\n[[camera]]\nid="a"\ninbox="/x"', "must not lie in the inbox"),
+        ('[[camera]]\nid="a"\ninbox="relative"', "must be an absolute path"),
+        ("[store", "is not TOML"),
+    ],
+)
+def test_a_mistake_is_explained_and_no_password_is_shown(tmp_path: Path, text: str, said: str) -> None:
+    with pytest.raises(SettingsError, match=said) as caught:
+        settings.load(written(tmp_path, text))
+    assert "secret-word" not in caught.value.message
+
+
+def test_a_missing_file_says_where_to_get_one(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="There is no settings file") as caught:
+        settings.load(tmp_path / "none.toml")
+    assert "--config" in caught.value.hint
+
+
+def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "fundusd.toml"
+    path.write_bytes(b"\xff\xfe")
+    with pytest.raises(SettingsError, match="cannot be read"):
+        settings.load(path)
+
+
+def test_the_option_comes_before_the_environment_and_that_before_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("FUNDUSD_CONFIG", raising=False)
+    assert settings.path_of(None) == settings.DEFAULT_FILE
+    monkeypatch.setenv("FUNDUSD_CONFIG", "/from/environment")
+    assert settings.path_of(None) == Path("/from/environment")
+    assert settings.path_of(Path("/from/option")) == Path("/from/option")
+
+
+def test_the_site_key_is_written_once_for_its_owner_alone(tmp_path: Path) -> None:
+    privacy = settings.Privacy(site_key_file=tmp_path / "site.key")
+    key = privacy.site_key()
+    assert len(key) == 64
+    assert privacy.site_key() == key
+    assert (tmp_path / "site.key").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_short_or_unreachable_site_key_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "short").write_bytes(b"1234")
+    with pytest.raises(SettingsError, match="fewer than 16 bytes"):
+        settings.Privacy(site_key_file=tmp_path / "short").site_key()
+    with pytest.raises(SettingsError, match="cannot be written"):
+        settings.Privacy(site_key_file=tmp_path / "none" / "key").site_key()
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(SettingsError, match="cannot be read"):
+        settings.Privacy(site_key_file=tmp_path / "folder").site_key()
+
+
+def test_the_password_is_read_from_its_file(tmp_path: Path) -> None:
+    (tmp_path / "password").write_text("secret\n")
+    assert settings.Store(password_file=str(tmp_path / "password")).password() == "secret"
+    assert settings.Store().password() is None
+    with pytest.raises(SettingsError, match="password_file cannot be read"):
+        settings.Store(password_file=str(tmp_path / "none")).password()
+
+
+@pytest.mark.parametrize(("cores", "on_cpu", "beside_a_gpu"), [(1, 2, 1), (2, 2, 1), (8, 2, 7), (64, 2, 16)])
+def test_the_number_of_decoders_follows_the_machine_and_the_model(
+    cores: int, on_cpu: int, beside_a_gpu: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(cores)))
+    chosen = settings.Decode()
+    assert chosen.processes_beside(model_on_cpu=True, batch_size=16) == on_cpu
+    assert chosen.processes_beside(model_on_cpu=False, batch_size=16) == beside_a_gpu
+    assert settings.Decode(processes=5).processes_beside(model_on_cpu=True, batch_size=16) == 5
+
+
+def test_a_daemon_needs_a_camera() -> None:
+    with pytest.raises(SettingsError, match=r"No \[\[camera\]\]"):
+        settings.require_camera(settings.Settings())
+
+
+def test_a_bad_revision_on_the_command_line_is_refused() -> None:
+    with pytest.raises(SettingsError, match="--revision"):
+        settings.of_model("google/medsiglip-448", "main")

@@ -1,0 +1,208 @@
+"""The worker on a real ledger, with classifiers that misbehave on purpose."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import structlog
+
+import ledger_cases
+from fundusd.domain import Classifier, Content, Decoded, Found, JobState, MediaType, Reason, Stat
+from fundusd.errors import OutOfMemory
+from fundusd.ledger import Ledger, Wanted
+from fundusd.worker import Worker, WorkerRules
+
+if TYPE_CHECKING:
+    from fundusd.domain import Logits, Pixels
+
+BAD = 66  # the value of a pixel that a classifier stumbles over
+
+
+class Plain:
+    """Answers by the first pixel; remembers the sizes it was asked for."""
+
+    def __init__(self) -> None:
+        self.forward_limit = 16
+        self.sizes: list[int] = []
+
+    def logits(self, pixels: Pixels) -> Logits:
+        self.sizes.append(len(pixels))
+        return np.eye(5, dtype=np.float32)[pixels[:, 0, 0, 0] % 5]
+
+
+class Crowded(Plain):
+    def logits(self, pixels: Pixels) -> Logits:
+        if len(pixels) > 2:
+            raise OutOfMemory
+        return super().logits(pixels)
+
+
+class Brittle(Plain):
+    def logits(self, pixels: Pixels) -> Logits:
+        if (pixels == BAD).any():
+            raise RuntimeError("device-side trouble")
+        return super().logits(pixels)
+
+
+class Confused(Plain):
+    def logits(self, pixels: Pixels) -> Logits:
+        answer = super().logits(pixels)
+        answer[(pixels == BAD).any(axis=(1, 2, 3))] = np.nan
+        return answer
+
+
+class FirstByte:
+    """Decodes a file to a square of its first byte; the byte 255 is no retina, 254 breaks the decoder."""
+
+    def decode(self, data: bytes) -> Decoded:
+        content = Content(MediaType.JPEG, 2, 2)
+        if data[0] == 255:
+            return Decoded(content, Reason.NOT_RETINA, None, 1.0)
+        if data[0] == 254:
+            raise ZeroDivisionError
+        return Decoded(content, None, np.full((2, 2, 3), data[0], np.uint8), 1.0)
+
+
+class Bench:
+    """A ledger, an inbox and a worker that runs until its work is done."""
+
+    def __init__(self, ledger: Ledger, inbox: Path) -> None:
+        self.ledger = ledger
+        self.inbox = inbox
+
+    def drop(self, values: Sequence[int]) -> None:
+        for number, value in enumerate(values):
+            name = f"{number}.jpg"
+            data = bytes([value, number])
+            (self.inbox / name).write_bytes(data)
+            stat = Stat(2, number, number, number)
+            digest = hashlib.sha256(data).hexdigest()
+            self.ledger.admit(Found(ledger_cases.CAMERA, name.encode(), stat, digest, hinted=True, backlog=False))
+
+    def work(self, classifier: Classifier, retry_seconds: tuple[float, ...] = ()) -> None:
+        """Run the worker until nothing waits; `beat` is called at each turn and looks."""
+        stop = threading.Event()
+
+        def beat() -> None:
+            jobs = self.ledger.status()["jobs"]
+            if not jobs["queued"] + jobs["running"]:
+                stop.set()
+
+        rules = WorkerRules(batch_size=8, retry_seconds=retry_seconds, max_bytes=1000, decoders=2, model="test")
+        Worker(self.ledger, lambda: classifier, FirstByte(), {ledger_cases.CAMERA: self.inbox}, rules, beat).run(stop)
+
+    def told(self) -> dict[str, tuple[str | None, str | int | None]]:
+        """Give outcome and grade or reason by file name."""
+        rows = self.ledger.results(Wanted())
+        return {row["path"]: (row["outcome"], row["reason"] or row["grade"]) for row in rows}
+
+
+@pytest.fixture
+def bench(ledger: Ledger, tmp_path: Path) -> Bench:
+    structlog.reset_defaults()
+    (tmp_path / "inbox").mkdir()
+    return Bench(ledger, tmp_path / "inbox")
+
+
+def test_what_waits_is_classified_together_and_recorded(bench: Bench) -> None:
+    bench.drop([0, 1, 2, 3, 4, 255])
+    classifier = Plain()
+    bench.work(classifier)
+    assert classifier.sizes == [5]
+    assert bench.told() == {f"{n}.jpg": ("graded", n) for n in range(5)} | {"5.jpg": ("refused", "not_retina")}
+    assert bench.ledger.verify().broken_seq is None
+
+
+def test_out_of_memory_halves_the_forward_and_remembers(bench: Bench) -> None:
+    bench.drop([0, 1, 2, 3, 4, 5, 6, 7, 8, 9])
+    classifier = Crowded()
+    bench.work(classifier)
+    assert max(classifier.sizes) == 2
+    assert len(bench.told()) == 10
+    assert all(outcome == "graded" for outcome, _ in bench.told().values())
+
+
+@pytest.mark.parametrize("classifier", [Brittle(), Confused()], ids=["raises", "answers with NaN"])
+def test_one_bad_capture_fails_alone(bench: Bench, classifier: Classifier) -> None:
+    bench.drop([0, BAD, 2, 3])
+    bench.work(classifier)
+    told = bench.told()
+    assert told.pop("1.jpg") == ("failed", "model_error")
+    assert told == {"0.jpg": ("graded", 0), "2.jpg": ("graded", 2), "3.jpg": ("graded", 3)}
+
+
+def test_a_capture_that_breaks_the_decoder_costs_only_itself(bench: Bench) -> None:
+    bench.drop([0, 254])
+    bench.work(Plain())
+    assert bench.told() == {"0.jpg": ("graded", 0), "1.jpg": ("failed", "decode_error")}
+
+
+def test_bytes_that_are_not_those_that_were_hashed_are_never_classified(bench: Bench) -> None:
+    bench.drop([0, 1])
+    (bench.inbox / "1.jpg").write_bytes(b"other bytes")
+    bench.work(Plain())
+    assert bench.told() == {"0.jpg": ("graded", 0), "1.jpg": ("failed", "file_changed")}
+
+
+def test_a_missing_file_is_looked_for_again_and_then_failed(bench: Bench) -> None:
+    bench.drop([0])
+    (bench.inbox / "0.jpg").unlink()
+    bench.work(Plain(), retry_seconds=(0.0, 0.0))
+    assert bench.told() == {"0.jpg": ("failed", "file_missing")}
+    (row,) = bench.ledger.results(Wanted())
+    assert row["attempts"] == 3
+
+
+def test_bytes_that_lie_elsewhere_too_are_read_there(bench: Bench) -> None:
+    bench.drop([3])
+    data = (bench.inbox / "0.jpg").read_bytes()
+    (bench.inbox / "copy.jpg").write_bytes(data)
+    (bench.inbox / "0.jpg").unlink()
+    found = Found(ledger_cases.CAMERA, b"copy.jpg", Stat(2, 9, 9, 9), hashlib.sha256(data).hexdigest(), True, False)
+    bench.ledger.admit(found)
+    bench.work(Plain())
+    assert bench.told() == {"0.jpg": ("graded", 3), "copy.jpg": ("graded", 3)}
+
+
+def test_a_stop_gives_back_what_was_claimed_without_counting_it(bench: Bench) -> None:
+    bench.drop(range(20))
+    stop = threading.Event()
+
+    class Stopping(Plain):
+        def logits(self, pixels: Pixels) -> Logits:
+            stop.set()  # while a batch is in hand and the next one decodes
+            return super().logits(pixels)
+
+    rules = WorkerRules(batch_size=8, retry_seconds=(), max_bytes=1000, decoders=2, model="test")
+    roots = {ledger_cases.CAMERA: bench.inbox}
+    Worker(bench.ledger, Stopping, FirstByte(), roots, rules, lambda: None).run(stop)
+    states = [(job["state"], job["attempts"]) for job in ledger_cases.jobs(bench.ledger)]
+    assert states.count((JobState.SUCCEEDED, 1)) == 8
+    assert states.count((JobState.QUEUED, 0)) == 12
+
+
+def test_a_lost_lease_drops_the_result(bench: Bench) -> None:
+    bench.drop([1])
+
+    class Robbed(Plain):
+        def logits(self, pixels: Pixels) -> Logits:
+            ledger_cases.execute(bench.ledger, "UPDATE job SET token = 'another'")
+            return super().logits(pixels)
+
+    stop = threading.Event()
+    turns = iter(range(100))
+
+    def beat() -> None:
+        if next(turns) > 3:
+            stop.set()
+
+    rules = WorkerRules(batch_size=8, retry_seconds=(), max_bytes=1000, decoders=1, model="test")
+    roots = {ledger_cases.CAMERA: bench.inbox}
+    Worker(bench.ledger, Robbed, FirstByte(), roots, rules, beat).run(stop)
+    assert bench.told() == {"0.jpg": (None, None)}
