@@ -32,6 +32,14 @@ inbox = "/srv/inbox"
 """
 
 
+# as pip writes it; without the guard, a process that multiprocessing spawns would run the command again
+SCRIPT = """\
+#!/opt/fundusd/bin/python3
+import sys
+from fundusd.cli import main
+if __name__ == "__main__":
+    sys.exit(main())
+"""
 # an interpreter built with a shared library looks for it where it was installed, which ProtectHome= may hide
 DROP_IN = "[Service]\nEnvironment=LD_LIBRARY_PATH=/opt/python/lib\n"
 
@@ -74,7 +82,7 @@ def install(folder: Path) -> str:
         link.unlink()
     (target / "bin" / "python3").symlink_to("/opt/python/bin/python3")
     script = target / "bin" / "fundusd"
-    script.write_text("#!/opt/fundusd/bin/python3\nfrom fundusd.cli import main\nmain()\n")
+    script.write_text(SCRIPT)
     script.chmod(0o755)
     configuration = target / "pyvenv.cfg"
     configuration.write_text(configuration.read_text().replace(str(Path(sys.base_prefix)), "/opt/python"))
