@@ -219,6 +219,20 @@ def test_sequences_nested_a_thousand_deep_are_a_decode_error() -> None:
     assert refused(whole[:start] + sequence * 3000) is Reason.DECODE_ERROR
 
 
+def test_nesting_that_pydicom_calls_a_missing_tag_is_a_decode_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It catches whatever reading an item's tag raises: the recursion limit too, where it is hit just there."""
+
+    def at_the_limit(*_given: object) -> None:
+        raise RecursionError
+
+    ds = cases.header(RETINA)
+    ds.OriginalAttributesSequence = Sequence([Dataset()])
+    ds["OriginalAttributesSequence"].is_undefined_length = True
+    file = cases.write(ds, syntax.ExplicitVRLittleEndian)
+    monkeypatch.setattr("pydicom.filereader.unpack", at_the_limit)
+    assert refused(file) is Reason.DECODE_ERROR
+
+
 def test_a_sequence_that_never_ends_is_truncated() -> None:
     ds = cases.header(RETINA)
     item = Dataset()

@@ -89,6 +89,12 @@ def test_medsiglips_tower_costs_979_gflop() -> None:
     assert MEDSIGLIP.flops / 1e9 == pytest.approx(979.2, rel=0.001)
 
 
+@pytest.fixture
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep what a test spoils from the others: they share one cache."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
 def sabotage(plan: Any, name: str) -> None:
     """Write another part of that name, whole by its own digests."""
     prepared = Prepared(plan.checkpoint)
@@ -101,6 +107,7 @@ def sabotage(plan: Any, name: str) -> None:
         save_file(weights, place / "tower.safetensors")
 
 
+@pytest.mark.usefixtures("own_cache")
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 def test_a_tower_that_computes_something_else_is_refused(tmp_path: Path, dtype: str) -> None:
     random_checkpoint.write(tmp_path / "checkpoint", tiny=True, seed=3)
@@ -114,6 +121,7 @@ def test_a_tower_that_computes_something_else_is_refused(tmp_path: Path, dtype: 
     assert "float32" in caught.value.hint
 
 
+@pytest.mark.usefixtures("own_cache")
 @pytest.mark.parametrize("thorough", [False, True])
 def test_the_probe_and_the_whole_picture_both_refuse(tmp_path: Path, *, thorough: bool) -> None:
     random_checkpoint.write(tmp_path / "checkpoint", tiny=True, seed=4)

@@ -85,7 +85,7 @@ def test_the_disappearance_of_most_files_is_taken_for_an_outage(watched: Watchin
     watched.sweep()
     assert missing(watched) == set()
     (entry,) = watched.said("camera.mass_disappearance")
-    assert entry["files"] == 30
+    assert 15 < entry["files"] <= 30  # a sweep that was on its way saw some of them
     for folder in ("P0", "P1", "P2"):
         (watched.inbox.parent / folder).rename(watched.inbox / folder)
     watched.sweep()

@@ -45,8 +45,9 @@ def open_dicom(data: bytes, limits: Limits) -> Opened:
             syntax, plain, ds, position = _read_header(data, limits)
         except RecursionError:  # sequences nested a thousand deep
             raise CaptureError(Reason.DECODE_ERROR) from None
-        except (EOFError, OSError, struct.error):  # pydicom's ways to say that bytes are missing
-            raise CaptureError(Reason.TRUNCATED) from None
+        except (EOFError, OSError, struct.error) as error:  # pydicom's ways to say that bytes are missing
+            nested = isinstance(error.__context__, RecursionError)  # it turns even that into OSError, at some depths
+            raise CaptureError(Reason.DECODE_ERROR if nested else Reason.TRUNCATED) from None
         cut = _is_cut(ds)  # first: looking at a value converts it
         content = header.content(ds)
         reason = Reason.TRUNCATED if cut else header.refusal(ds, limits)
