@@ -8,6 +8,7 @@ import os
 import shutil
 import threading
 import time
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ from watchdog.observers.inotify_c import InotifyFD
 from watchdog.utils import BaseThread
 
 import watch_cases as cases
-from fundusd.watcher.hints import Troubles, _Marker, _retire
+from fundusd.watcher.hints import Hints, Troubles, _Marker, _retire
 from watch_cases import jpeg, watching
 
 if TYPE_CHECKING:
@@ -199,3 +200,26 @@ def test_watchdogs_own_words_stay_inside_and_other_threads_deaths_do_not() -> No
     assert passed_on == [KeyError]
     assert logger.propagate
     assert troubles not in logger.handlers
+
+
+def test_a_reader_that_dies_before_it_is_looked_for_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_reader: InotifyFD) -> None:
+        raise OSError
+
+    def die_at_once(reader: InotifyFD) -> None:
+        BaseThread.start(reader)
+        reader.join()
+
+    monkeypatch.setattr(InotifyFD, "start", die_at_once)
+    monkeypatch.setattr(InotifyFD, "run", fail)
+    with Troubles(lambda: None) as troubles:
+        hints = Hints(tmp_path, troubles)
+        assert hints.doubt() == "thread_died"
+        hints.stop()
+
+
+def test_watchdogs_warnings_stay_inside_and_kill_no_reader() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with Troubles(lambda: None):
+            warnings.warn_explicit("/inbox/P001", RuntimeWarning, "inotify.py", 1, "watchdog.observers.inotify")

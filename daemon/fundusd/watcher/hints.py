@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
+import warnings
 from typing import TYPE_CHECKING, Self
 from weakref import WeakKeyDictionary
 
@@ -42,6 +43,7 @@ class Troubles(logging.Handler):
     def __init__(self, wake: Callable[[], None]) -> None:
         super().__init__(logging.WARNING)
         self.wake = wake
+        self.deaths = 0  # of watchdog's threads, whosever they were
         self._reasons: WeakKeyDictionary[threading.Thread, str] = WeakKeyDictionary()
         self._logger = logging.getLogger("watchdog")
 
@@ -51,6 +53,8 @@ class Troubles(logging.Handler):
         self._logger.propagate = False
         self._logger.setLevel(logging.WARNING)
         threading.excepthook = self._thread_died
+        # It warns when its own walk meets a directory twice, which is no harm, and quotes the path, which is.
+        warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"watchdog\.")
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -64,6 +68,7 @@ class Troubles(logging.Handler):
 
     def _thread_died(self, failure: threading.ExceptHookArgs) -> None:
         if isinstance(failure.thread, BaseThread):
+            self.deaths += 1
             self._note(failure.thread, "thread_died")
         else:
             self._before[2](failure)
@@ -114,7 +119,7 @@ class Hints:
         real = root.resolve()  # watchdog would watch a link instead of where it leads
         self._marker = _Marker(os.fsencode(real), troubles.wake)
         self._troubles = troubles
-        before = set(threading.enumerate())
+        deaths, before = troubles.deaths, set(threading.enumerate())
         try:
             observer = Observer()
             observer.schedule(self._marker, str(real), recursive=True, event_filter=_FILTER)
@@ -123,6 +128,7 @@ class Hints:
             _retire(_newer(before))
             raise
         self._threads = _newer(before)
+        self._stillborn = troubles.deaths != deaths  # a thread that died at once is not among them
 
     def take(self) -> dict[bytes, bool]:
         """Return the directories to look into since the last call, and whether all that lies below as well."""
@@ -130,6 +136,8 @@ class Hints:
 
     def doubt(self) -> str | None:
         """Return why these hints are not to be relied on any more, None while they are."""
+        if self._stillborn:
+            return "thread_died"
         for thread in self._threads:
             reason = self._troubles.of(thread)
             if reason is not None or not thread.is_alive():
