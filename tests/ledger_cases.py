@@ -88,7 +88,7 @@ def take(ledger: Ledger, name: str | bytes = "a.jpg", word: str = "A", **changes
 
 def classify(ledger: Ledger, name: str | bytes = "a.jpg", word: str = "A", **changes: Any) -> Admission:
     """Admit one capture and record a grading for it."""
-    admission = ledger.admit(found(name, word, **changes))
+    (admission,) = ledger.admit(found(name, word, **changes))
     ledger.record([finding(claim) for claim in ledger.claim(1)])
     return admission
 

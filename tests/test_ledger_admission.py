@@ -22,7 +22,7 @@ def summary(ledger: Ledger) -> list[tuple[str, int, bool]]:
 
 
 def test_new_bytes_at_a_new_path_are_admitted(ledger: Ledger) -> None:
-    assert ledger.admit(cases.found("P1/a_OD.jpg", hinted=False)) is Admission.ADMITTED
+    assert ledger.admit(cases.found("P1/a_OD.jpg", hinted=False)) == [Admission.ADMITTED]
     (row,) = cases.captures(ledger)
     assert (row["path"], row["path_text"], row["revision"], row["superseded"]) == (
         b"P1/a_OD.jpg",
@@ -38,14 +38,14 @@ def test_new_bytes_at_a_new_path_are_admitted(ledger: Ledger) -> None:
 
 def test_the_same_bytes_at_the_same_path_only_refresh_the_change_signal(ledger: Ledger) -> None:
     ledger.admit(cases.found(mtime_ns=1))
-    assert ledger.admit(cases.found(mtime_ns=2)) is Admission.TOUCHED
+    assert ledger.admit(cases.found(mtime_ns=2)) == [Admission.TOUCHED]
     assert summary(ledger) == [("a.jpg", 1, False)]
     assert ledger.known("cam", b"")[b"a.jpg"].stat.mtime_ns == 2
 
 
 def test_other_bytes_at_a_known_path_are_the_next_revision(ledger: Ledger) -> None:
     cases.classify(ledger, "a.jpg", "A")
-    assert ledger.admit(cases.found("a.jpg", "B")) is Admission.ADMITTED
+    assert ledger.admit(cases.found("a.jpg", "B")) == [Admission.ADMITTED]
     assert summary(ledger) == [("a.jpg", 1, True), ("a.jpg", 2, False)]
     assert len(cases.rows(ledger, result)) == 1  # the older one's, kept
     assert cases.events(ledger)[-2:] == ["capture.admitted", "capture.superseded"]
@@ -54,7 +54,7 @@ def test_other_bytes_at_a_known_path_are_the_next_revision(ledger: Ledger) -> No
 def test_bytes_that_return_are_a_new_revision_with_the_old_result(ledger: Ledger) -> None:
     cases.classify(ledger, "a.jpg", "A")
     cases.classify(ledger, "a.jpg", "B")
-    assert ledger.admit(cases.found("a.jpg", "A")) is Admission.REUSED
+    assert ledger.admit(cases.found("a.jpg", "A")) == [Admission.REUSED]
     assert summary(ledger) == [("a.jpg", 1, True), ("a.jpg", 2, True), ("a.jpg", 3, False)]
     newest = next(iter(ledger.results(Wanted())))
     assert (newest["revision"], newest["state"], newest["grade"]) == (3, "succeeded", 2)
@@ -77,7 +77,7 @@ def test_the_same_bytes_at_two_paths_are_two_captures_and_one_job(ledger: Ledger
 
 def test_bytes_that_were_classified_before_take_their_result_over(ledger: Ledger) -> None:
     cases.classify(ledger, "P1/a.dcm", "A")
-    assert ledger.admit(cases.found("P2/b.dcm", "A")) is Admission.REUSED
+    assert ledger.admit(cases.found("P2/b.dcm", "A")) == [Admission.REUSED]
     first, other = cases.captures(ledger)
     for said in ("eye", "patient_id", "patient_key", "exam_id", "media_type", "width", "sop_uid"):
         assert first[said] is not None
@@ -103,7 +103,7 @@ def test_content_and_name_settle_on_one_eye_or_none(ledger: Ledger, name: str, e
 def test_a_renamed_file_is_a_new_capture_that_supersedes_the_old_place(ledger: Ledger) -> None:
     cases.classify(ledger, "a.jpg", "A", inode=7)
     ledger.mark_missing("cam", [b"a.jpg"])
-    assert ledger.admit(cases.found("P1/a.jpg", "A", inode=7)) is Admission.MOVED
+    assert ledger.admit(cases.found("P1/a.jpg", "A", inode=7)) == [Admission.MOVED]
     assert summary(ledger) == [("a.jpg", 1, True), ("P1/a.jpg", 1, False)]
     assert "capture.moved" in cases.events(ledger)
     assert next(iter(ledger.results(Wanted())))["state"] == "succeeded"
@@ -114,13 +114,13 @@ def test_a_file_that_is_renamed_back_is_current_again(ledger: Ledger) -> None:
     ledger.mark_missing("cam", [b"a.jpg"])
     ledger.admit(cases.found("b.jpg", "A", inode=7))
     ledger.mark_missing("cam", [b"b.jpg"])
-    assert ledger.admit(cases.found("a.jpg", "A", inode=7)) is Admission.MOVED
+    assert ledger.admit(cases.found("a.jpg", "A", inode=7)) == [Admission.MOVED]
     assert summary(ledger) == [("a.jpg", 1, True), ("b.jpg", 1, True), ("a.jpg", 2, False)]
 
 
 def test_a_copy_is_not_taken_for_a_move(ledger: Ledger) -> None:
     cases.classify(ledger, "a.jpg", "A", inode=7)
-    assert ledger.admit(cases.found("b.jpg", "A", inode=8)) is Admission.REUSED
+    assert ledger.admit(cases.found("b.jpg", "A", inode=8)) == [Admission.REUSED]
     assert summary(ledger) == [("a.jpg", 1, False), ("b.jpg", 1, False)]
 
 
@@ -128,20 +128,20 @@ def test_a_copy_is_not_taken_for_a_move(ledger: Ledger) -> None:
 def test_a_copy_whose_original_is_gone_is_not_taken_for_a_move(ledger: Ledger, changes: dict[str, int]) -> None:
     cases.classify(ledger, "a.jpg", "A", inode=7)
     ledger.mark_missing("cam", [b"a.jpg"])
-    assert ledger.admit(cases.found("b.jpg", "A", **{"inode": 7} | changes)) is Admission.REUSED
+    assert ledger.admit(cases.found("b.jpg", "A", **{"inode": 7} | changes)) == [Admission.REUSED]
     assert summary(ledger) == [("a.jpg", 1, False), ("b.jpg", 1, False)]
 
 
 def test_a_second_name_of_one_file_is_not_taken_for_a_move(ledger: Ledger) -> None:
     cases.classify(ledger, "a.jpg", "A", inode=7)
-    assert ledger.admit(cases.found("b.jpg", "A", inode=7)) is Admission.REUSED
+    assert ledger.admit(cases.found("b.jpg", "A", inode=7)) == [Admission.REUSED]
     assert summary(ledger) == [("a.jpg", 1, False), ("b.jpg", 1, False)]
 
 
 def test_a_capture_that_waits_may_move_and_is_still_classified_once(ledger: Ledger) -> None:
     ledger.admit(cases.found("a.jpg", "A", inode=7))
     ledger.mark_missing("cam", [b"a.jpg"])
-    assert ledger.admit(cases.found("b.jpg", "A", inode=7)) is Admission.MOVED
+    assert ledger.admit(cases.found("b.jpg", "A", inode=7)) == [Admission.MOVED]
     (claim,) = ledger.claim(4)
     assert [place.path for place in claim.places] == [b"b.jpg", b"a.jpg"]
 
@@ -160,7 +160,7 @@ def test_a_vanished_file_keeps_its_capture_and_its_result(ledger: Ledger) -> Non
 def test_a_file_that_comes_back_is_there_again(ledger: Ledger) -> None:
     cases.classify(ledger)
     ledger.mark_missing("cam", [b"a.jpg"])
-    assert ledger.admit(cases.found()) is Admission.TOUCHED
+    assert ledger.admit(cases.found()) == [Admission.TOUCHED]
     assert not ledger.known("cam", b"")[b"a.jpg"].missing
     assert summary(ledger) == [("a.jpg", 1, False)]
 
@@ -168,7 +168,7 @@ def test_a_file_that_comes_back_is_there_again(ledger: Ledger) -> None:
 @pytest.mark.parametrize("reason", [Reason.FILE_MISSING, Reason.FILE_CHANGED, Reason.FILE_UNREADABLE])
 def test_a_job_that_failed_by_its_file_is_reopened_when_the_file_is_back(ledger: Ledger, reason: Reason) -> None:
     ledger.fail(cases.take(ledger), reason, "no such file")
-    assert ledger.admit(cases.found()) is Admission.ADMITTED
+    assert ledger.admit(cases.found()) == [Admission.ADMITTED]
     assert cases.the_job(ledger)["state"] == "queued"
 
 
@@ -181,13 +181,13 @@ def test_a_file_that_is_back_after_a_new_release_is_classified_under_that(ledger
 
 def test_bytes_that_failed_are_not_tried_again_because_their_file_was_touched(ledger: Ledger) -> None:
     ledger.fail(cases.take(ledger), Reason.TRUNCATED, "cut short")
-    assert ledger.admit(cases.found()) is Admission.TOUCHED
+    assert ledger.admit(cases.found()) == [Admission.TOUCHED]
     assert cases.the_job(ledger)["state"] == "failed"
 
 
 def test_bytes_that_failed_are_tried_again_when_exported_again(ledger: Ledger) -> None:
     ledger.fail(cases.take(ledger), Reason.TRUNCATED, "cut short")
-    assert ledger.admit(cases.found("again.jpg")) is Admission.ADMITTED
+    assert ledger.admit(cases.found("again.jpg")) == [Admission.ADMITTED]
     assert cases.the_job(ledger)["state"] == "queued"
 
 
@@ -213,7 +213,7 @@ def test_a_second_backlog_copy_stays_in_the_backlog(ledger: Ledger) -> None:
 
 def test_a_capture_admitted_while_its_bytes_are_classified_gets_the_result(ledger: Ledger) -> None:
     claim = cases.take(ledger)
-    assert ledger.admit(cases.found("b.jpg", "A")) is Admission.ADMITTED
+    assert ledger.admit(cases.found("b.jpg", "A")) == [Admission.ADMITTED]
     (captures,) = ledger.record([cases.finding(claim)])
     assert captures is not None
     assert len(captures) == 2
@@ -233,7 +233,7 @@ def test_a_classified_capture_keeps_its_release(ledger: Ledger) -> None:
     made_by = ledger.release_id
     ledger.start(cases.release(2))
     assert cases.the_job(ledger)["release_id"] == made_by
-    assert ledger.admit(cases.found("b.jpg", "A")) is Admission.ADMITTED  # once per digest and release
+    assert ledger.admit(cases.found("b.jpg", "A")) == [Admission.ADMITTED]  # once per digest and release
     assert len(cases.jobs(ledger)) == 2
 
 
@@ -276,7 +276,7 @@ def test_a_file_that_is_no_capture_is_remembered_with_its_reason(ledger: Ledger)
 
 def test_a_file_that_was_no_capture_may_become_one(ledger: Ledger) -> None:
     ledger.ignore("cam", b"a.jpg", Stat(5, 6, 7, 8), Ignored.TEMPORARY_NAME)
-    assert ledger.admit(cases.found()) is Admission.ADMITTED
+    assert ledger.admit(cases.found()) == [Admission.ADMITTED]
     assert ledger.known("cam", b"")[b"a.jpg"].ignored is None
 
 
@@ -291,7 +291,7 @@ def test_each_camera_has_its_own_paths(ledger: Ledger) -> None:
     ledger.register_camera("other")
     ledger.register_camera("other")
     ledger.admit(cases.found())
-    assert ledger.admit(cases.found(camera_id="other")) is Admission.ADMITTED
+    assert ledger.admit(cases.found(camera_id="other")) == [Admission.ADMITTED]
     assert summary(ledger) == [("a.jpg", 1, False)] * 2
     assert set(ledger.known("other", b"")) == {b"a.jpg"}
     assert cases.events(ledger).count("camera.registered") == 2
@@ -302,7 +302,7 @@ def test_inode_numbers_use_all_64_bits(ledger: Ledger, inode: int) -> None:
     ledger.admit(cases.found(inode=inode))
     assert ledger.known("cam", b"")[b"a.jpg"].stat.inode == inode
     ledger.mark_missing("cam", [b"a.jpg"])
-    assert ledger.admit(cases.found("b.jpg", inode=inode)) is Admission.MOVED
+    assert ledger.admit(cases.found("b.jpg", inode=inode)) == [Admission.MOVED]
 
 
 @pytest.mark.parametrize("name", [b"caf\xe9_OD.jpg", b"\xff\xfe", "Nguyễn_OS.jpg".encode(), b"a\nb\x1b'--.jpg"])

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 def classified(ledger: Ledger, content: Content | None) -> dict[str, object]:
     ledger.record([cases.finding(cases.take(ledger), content)])
-    assert ledger.admit(cases.found("again.dcm")).value == "reused"  # reads the content back
+    assert ledger.admit(cases.found("again.dcm")) == ["reused"]  # reads the content back
     assert ledger.verify().broken_seq is None
     first, other = cases.captures(ledger)
     for said in ("patient_id", "patient_key", "exam_id", "acquired_at", "warnings"):

@@ -54,7 +54,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @rule(name=NAMES, word=WORDS, backlog=st.booleans())
     def admit(self, name: str, word: str, *, backlog: bool) -> None:
-        admission = self.ledger.admit(cases.found(name, word, backlog=backlog))
+        (admission,) = self.ledger.admit(cases.found(name, word, backlog=backlog))
         same = self.at.get(name) == word
         known = (cases.digest_of(word), self.ledger.release_id) in self.classified
         if same:

@@ -102,8 +102,7 @@ def _exported(inbox: Path, path: Path) -> Found:
 
 def _work_off(found: list[Found], ledger: Ledger, worker: Worker) -> None:
     """Admit captures and let the worker run until nothing waits."""
-    for one in found:
-        ledger.admit(one)
+    ledger.admit(*found)
     stop = threading.Event()
     with ThreadPoolExecutor(1) as pool:
         working = pool.submit(worker.run, stop)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from fundusd.errors import LedgerError
-from fundusd.ledger import adoption, audit, engine, intake, jobs, queries, releases, results, schema
+from fundusd.ledger import adoption, audit, engine, intake, jobs, queries, releases, results, schema, sightings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -129,22 +129,24 @@ class Ledger:
     def known(self, camera_id: str, directory: bytes) -> dict[bytes, Sighting]:
         """Return what is remembered of one directory's files, by name."""
         with self.database.reading() as connection:
-            return intake.known(connection, camera_id, directory)
+            return sightings.known(connection, camera_id, directory)
 
     def known_directories(self, camera_id: str) -> set[bytes]:
         """Return the directories that hold files which were there at the last look."""
         with self.database.reading() as connection:
-            return intake.known_directories(connection, camera_id)
+            return sightings.known_directories(connection, camera_id)
 
-    def admit(self, found: Found) -> Admission:
-        """Turn a settled file into a capture with a job, once per digest and release."""
+    def admit(self, *found: Found) -> list[Admission]:
+        """Turn settled files, each path once, into captures with a job, once per digest and release."""
         with self.database.writing() as connection:
-            admission, reused = intake.admit(connection, found, self.release_id)
-        if reused is not None:
+            admitted = [intake.admit(connection, one, self.release_id) for one in found]
+        reused = [done for _, done in admitted if done is not None]
+        if reused:
             import structlog  # only a daemon comes here, and has it
 
-            structlog.get_logger().info("capture.reused", **reused.fields())
-        return admission
+            for done in reused:
+                structlog.get_logger().info("capture.reused", **done.fields())
+        return [admission for admission, _ in admitted]
 
     def ignore(self, camera_id: str, path: bytes, stat: Stat, reason: Ignored) -> None:
         """Remember a file that is no capture."""

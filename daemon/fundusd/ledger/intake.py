@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import sqlalchemy as sa
 
-from fundusd.domain import Admission, Ignored, JobState, Reason, Sighting, Stat
+from fundusd.domain import Admission, Ignored, JobState, Reason
 from fundusd.laterality import eye_from_name
 from fundusd.ledger import adoption, audit, jobs, results
 from fundusd.ledger.tables import camera, capture, job, sighting
@@ -17,7 +17,7 @@ from fundusd.ledger.tables import camera, capture, job, sighting
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from fundusd.domain import Found, SweepReport
+    from fundusd.domain import Found, Stat, SweepReport
     from fundusd.ledger.jobs import Recorded
 
 _FILE_REASONS = (Reason.FILE_MISSING, Reason.FILE_CHANGED, Reason.FILE_UNREADABLE)
@@ -63,25 +63,6 @@ def sweep_finished(connection: sa.Connection, camera_id: str, report: SweepRepor
             last_sweep=orjson.dumps(report, option=orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS).decode(),
         )
     )
-
-
-def known(connection: sa.Connection, camera_id: str, directory: bytes) -> dict[bytes, Sighting]:
-    """Return what is remembered of one directory's files, by name."""
-    query = sa.select(sighting).where(sighting.c.camera_id == camera_id, sighting.c.directory == directory)
-    return {
-        row.name: Sighting(
-            stat=Stat(row.size, row.mtime_ns, row.ctime_ns, row.inode),
-            ignored=Ignored(row.ignored) if row.ignored else None,
-            missing=row.missing_since is not None,
-        )
-        for row in connection.execute(query)
-    }
-
-
-def known_directories(connection: sa.Connection, camera_id: str) -> set[bytes]:
-    """Return the directories that hold files which were there at the last look."""
-    query = sa.select(sighting.c.directory).where(sighting.c.camera_id == camera_id, sighting.c.missing_since.is_(None))
-    return set(connection.scalars(query.distinct()))
 
 
 def ignore(connection: sa.Connection, camera_id: str, path: bytes, stat: Stat, reason: Ignored) -> None:

@@ -202,7 +202,7 @@ class Candidates:
 
     def _admit(self, path: bytes, stat: Stat, digest: str) -> None:
         hinted, backlog = path in self._hinted, self._lay_there(stat)
-        admission = self._intake.admit(Found(self._inbox.camera_id, path, stat, digest, hinted, backlog))
+        (admission,) = self._intake.admit(Found(self._inbox.camera_id, path, stat, digest, hinted, backlog))
         self._admissions += admission is not Admission.TOUCHED
         if admission in {Admission.ADMITTED, Admission.MOVED}:
             self._calls.admitted()

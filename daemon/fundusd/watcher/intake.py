@@ -40,8 +40,8 @@ class Intake(Protocol):
         """Return the directories with remembered files that are not missing."""
         ...
 
-    def admit(self, found: Found) -> Admission:
-        """Make a capture of a settled file."""
+    def admit(self, *found: Found) -> list[Admission]:
+        """Make captures of settled files, each path once."""
         ...
 
     def ignore(self, camera_id: str, path: bytes, stat: Stat, reason: Ignored) -> None:
