@@ -162,28 +162,44 @@ def test_a_weakened_guard_is_noticed(postgres_url: str, weaker: str) -> None:
 
 
 @pytest.mark.parametrize("revision", REVISIONS)
-def test_every_revision_upgrades_a_database_with_rows_in_it(empty: Ledger, revision: str) -> None:
-    """Fill the database as the program of `revision` would have: today there is one."""
+def test_every_revision_upgrades_a_database_with_rows_in_it(empty: Ledger, filled: Ledger, revision: str) -> None:
     upgrade_to(empty, revision)
-    if revision == REVISIONS[-1]:
-        empty.start(cases.release())
-        empty.register_camera(cases.CAMERA)
-        cases.classify(empty, "a.jpg", "A")
-        empty.admit(cases.found("a.jpg", "B"))
-    else:
-        fill(empty, revision)
-    before = [str(row) for row in cases.captures(empty)]
+    copy(filled, empty)
     empty.upgrade()
     assert empty.check() == REVISIONS[-1]
-    assert len(before) == 2
+    assert empty.status() | {"oldest_waiting_seconds": 0} == filled.status() | {"oldest_waiting_seconds": 0}
     assert len(list(empty.results(Wanted(superseded=True)))) == 2
     assert empty.verify().broken_seq is None
+    empty.start(cases.release())
+    assert [claim.digest for claim in empty.claim(16)] == [cases.digest_of("B")]  # what waited still has its turn
     cases.classify(empty, "b.jpg", "C")
 
 
-def fill(ledger: Ledger, revision: str) -> None:
-    """Insert the rows of an older revision; each migration adds its own here."""
-    pytest.fail(f"no rows are known for {revision}: write down what it held before the next migration changes it")
+@pytest.fixture
+def filled(sqlite_url: str) -> Iterator[Ledger]:
+    """Open a database in which one capture is graded and one waits."""
+    ledger = Ledger(sqlite_url, site_key=cases.SITE_KEY)
+    ledger.start(cases.release())
+    ledger.register_camera(cases.CAMERA)
+    cases.classify(ledger, "a.jpg", "A")
+    ledger.admit(cases.found("a.jpg", "B"))
+    yield ledger
+    ledger.close()
+
+
+def copy(source: Ledger, target: Ledger) -> None:
+    """Write rows as the program of the target's older revision would have: with the columns it had."""
+    with target.database.writing() as connection:
+        known = sa.inspect(connection)
+        for table in metadata.sorted_tables:
+            if table.name == "tally" or not known.has_table(table.name):  # triggers keep the tallies
+                continue
+            columns = {column["name"] for column in known.get_columns(table.name)}
+            rows = [{name: row[name] for name in columns} for row in cases.rows(source, table)]
+            if rows:
+                connection.execute(sa.insert(table), rows)
+            if connection.dialect.name == "postgresql" and "id" in columns and table.name != "camera":
+                connection.execute(sa.text(f"SELECT setval('{table.name}_id_seq', 100)"))
 
 
 def test_sqlite_is_opened_so_that_nothing_is_lost(sqlite_url: str) -> None:

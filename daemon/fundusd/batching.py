@@ -1,8 +1,9 @@
-"""Classify a batch whatever happens: halve when memory runs out, bisect when something breaks; pure."""
+"""Make batches in which all have their turn, and classify them whatever happens; pure."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import chain, zip_longest
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from fundusd.errors import OutOfMemory
@@ -59,3 +60,13 @@ class Batch(Generic[Item, Answer]):
             self.limit = middle
             return self.run(items)
         return self._slice(items[:middle]) + self._slice(items[middle:])
+
+
+def in_turns(queues: Sequence[Sequence[Item]]) -> list[Item]:
+    """Take the first of each queue, then the second of each, until all are empty.
+
+    >>> in_turns(["aaa", "b", "cc"])
+    ['a', 'b', 'c', 'a', 'c', 'a']
+    """
+    rounds = zip_longest(*([[item] for item in queue] for queue in queues), fillvalue=())
+    return list(chain.from_iterable(chain.from_iterable(rounds)))

@@ -43,5 +43,4 @@ def _hand_over(connection: sa.Connection, job_id: int, twin: Any) -> None:
     ids = list(connection.scalars(handed))
     connection.execute(sa.delete(job).where(job.c.id == job_id))
     if twin.state == JobState.SUCCEEDED:
-        for capture_id in ids:
-            results.reuse(connection, twin.id, capture_id)
+        results.reuse(connection, ids)

@@ -79,6 +79,8 @@ class Verdict:
 
 def append(connection: sa.Connection, *entries: Entry) -> None:
     """Chain entries to the head, in a writing transaction: there is one at a time."""
+    if not entries:
+        return
     newest = sa.select(audit_event.c.seq, audit_event.c.row_hash).order_by(audit_event.c.seq.desc()).limit(1)
     head = connection.execute(newest).one_or_none()
     seq, previous = (head.seq, bytes(head.row_hash)) if head else (0, chaining.GENESIS)

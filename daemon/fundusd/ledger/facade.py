@@ -10,7 +10,19 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from fundusd.errors import LedgerError
-from fundusd.ledger import adoption, audit, engine, intake, jobs, queries, releases, results, schema, sightings
+from fundusd.ledger import (
+    admission,
+    adoption,
+    audit,
+    engine,
+    intake,
+    jobs,
+    queries,
+    releases,
+    results,
+    schema,
+    sightings,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -32,6 +44,7 @@ class Ledger:
         self.database = engine.Database(engine.parse(url, password))
         self.site_key = site_key
         self.release_id = 0
+        self._served = ""  # the camera that had the last turn: a restart may begin anywhere
 
     def close(self) -> None:
         """Close every connection."""
@@ -139,14 +152,14 @@ class Ledger:
     def admit(self, *found: Found) -> list[Admission]:
         """Turn settled files, each path once, into captures with a job, once per digest and release."""
         with self.database.writing() as connection:
-            admitted = [intake.admit(connection, one, self.release_id) for one in found]
-        reused = [done for _, done in admitted if done is not None]
+            admitted = admission.admit(connection, found, self.release_id)
+        reused = [one.done for one in admitted if one.done is not None]
         if reused:
             import structlog  # only a daemon comes here, and has it
 
             for done in reused:
                 structlog.get_logger().info("capture.reused", **done.fields())
-        return [admission for admission, _ in admitted]
+        return [one.admission for one in admitted]
 
     def ignore(self, camera_id: str, path: bytes, stat: Stat, reason: Ignored) -> None:
         """Remember a file that is no capture."""
@@ -168,12 +181,15 @@ class Ledger:
     def claim(self, limit: int) -> list[Claim]:
         """Take up to `limit` waiting jobs under a lease, an attempt counted for each."""
         with self.database.writing() as connection:
-            return jobs.claim(connection, self.release_id, limit)
+            claims = jobs.claim(connection, self.release_id, limit, self._served)
+        if claims:
+            self._served = claims[-1].camera_id
+        return claims
 
     def record(self, findings: Sequence[Finding]) -> list[list[Recorded] | None]:
         """Write findings in one transaction; for each its captures, or None where the lease was lost."""
         with self.database.writing() as connection:
-            return [results.finish(connection, one, self.release_id, self.site_key) for one in findings]
+            return results.finish(connection, findings, self.release_id, self.site_key)
 
     def postpone(self, held: Claim, reason: Reason, error: str, wait_seconds: float) -> bool:
         """Try a job again later; False when its lease was lost."""

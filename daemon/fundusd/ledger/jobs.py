@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from fundusd import retrying
+from fundusd.batching import in_turns
 from fundusd.domain import JobState, Outcome, Reason
 from fundusd.ledger import audit
 from fundusd.ledger.engine import epoch_now
-from fundusd.ledger.tables import capture, job, storable
+from fundusd.ledger.tables import camera, capture, job, storable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,6 +37,7 @@ class Claim:
     token: str
     digest: str
     attempts: int
+    camera_id: str  # in whose turn it was taken
     places: tuple[Place, ...]
 
 
@@ -62,44 +64,71 @@ class Recorded:
         return said
 
 
-def claim(connection: sa.Connection, release_id: int, limit: int) -> list[Claim]:
+def claim(connection: sa.Connection, release_id: int, limit: int, served: str = "") -> list[Claim]:
     """Take up to `limit` waiting jobs, counting an attempt each; leases run by the database's clock.
 
-    Today's captures come before the backlog, the less tried before the more tried. A job that was tried
-    before is taken alone: whatever went wrong with it must not happen to its neighbours again.
+    Today's captures come before the backlog, the less tried before the more tried; cameras take turns, beginning
+    with the one after `served`. A job that was tried before is taken alone: whatever went wrong with it must not
+    happen to its neighbours again.
     """
     rescue(connection, expired_only=True)
-    waiting = (
-        sa.select(job.c.id, job.c.attempts)
-        .where(job.c.state == JobState.QUEUED, job.c.release_id == release_id, job.c.available_at <= epoch_now())
+    cameras = sorted(connection.scalars(sa.select(camera.c.id)), key=lambda one: (one <= served, one))
+    if not cameras:
+        return []
+    queues: dict[tuple[int, int], dict[str, list[Any]]] = {}
+    for row in connection.execute(waiting(cameras, release_id, limit)):
+        queues.setdefault((row.lane, row.attempts), {}).setdefault(row.camera_id, []).append(row)
+    rows = [
+        row
+        for _, by_camera in sorted(queues.items())
+        for row in in_turns([by_camera.get(one, []) for one in cameras])
+    ]  # fmt: skip
+    if rows and rows[0].attempts:
+        return _take(connection, rows[:1])
+    return _take(connection, [row for row in rows if not row.attempts][:limit])
+
+
+def waiting(cameras: Sequence[str], release_id: int, limit: int) -> sa.CompoundSelect[Any]:
+    """Select the `limit` first jobs of each camera: along the index, however many wait."""
+    firsts = [
+        sa.select(job.c.id, job.c.camera_id, job.c.lane, job.c.attempts)
+        .where(
+            job.c.state == JobState.QUEUED,
+            job.c.camera_id == one,
+            job.c.release_id == release_id,
+            job.c.available_at <= epoch_now(),
+        )
         .order_by(job.c.lane, job.c.attempts, job.c.position, job.c.id)
         .limit(limit)
-        .with_for_update(skip_locked=True)
-    )
-    rows = connection.execute(waiting).all()
-    fresh = [row.id for row in rows if row.attempts == 0]
-    chosen = fresh if rows and rows[0].attempts == 0 else [row.id for row in rows[:1]]
-    return _take(connection, chosen) if chosen else []
+        .subquery()
+        for one in cameras
+    ]
+    return sa.union_all(*(sa.select(first) for first in firsts))
 
 
-def _take(connection: sa.Connection, ids: list[int]) -> list[Claim]:
+def _take(connection: sa.Connection, chosen: Sequence[Any]) -> list[Claim]:
+    if not chosen:
+        return []
+    ids = [row.id for row in chosen]
     token = secrets.token_hex(8)
     taken = connection.execute(
         sa.update(job)
-        .where(job.c.id.in_(ids))
+        .where(job.c.id.in_(ids), job.c.state == JobState.QUEUED)
         .values(
             state=JobState.RUNNING,
             token=token,
             lease_until=epoch_now() + LEASE_SECONDS,
             attempts=job.c.attempts + 1,
         )
-        .returning(job.c.id, job.c.digest, job.c.attempts, job.c.release_id)
+        .returning(job.c.id, job.c.digest, job.c.attempts, job.c.release_id, job.c.camera_id)
     ).all()
     order = {job_id: index for index, job_id in enumerate(ids)}
     taken = sorted(taken, key=lambda row: order[row.id])
     places = _places(connection, ids)
     _note(connection, "job.claimed", taken)
-    return [Claim(row.id, token, row.digest, row.attempts, tuple(places.get(row.id, ()))) for row in taken]
+    return [
+        Claim(row.id, token, row.digest, row.attempts, row.camera_id, tuple(places.get(row.id, ()))) for row in taken
+    ]
 
 
 def _places(connection: sa.Connection, ids: list[int]) -> dict[int, list[Place]]:
@@ -123,20 +152,22 @@ def _note(connection: sa.Connection, event: str, rows: Sequence[Any], **detail: 
         audit.append(connection, *entries)
 
 
-def settle(connection: sa.Connection, held: Claim, state: JobState, **columns: Any) -> bool:
-    """Leave `running` if the token still holds the lease; False when another worker took the job over."""
+def settle(connection: sa.Connection, held: Sequence[Claim], state: JobState, **columns: Any) -> set[int]:
+    """Leave `running` where the token still holds the lease; return those jobs: others took the rest over."""
     guarded = (
         sa.update(job)
-        .where(job.c.id == held.job_id, job.c.token == held.token, job.c.state == JobState.RUNNING)
+        .where(sa.tuple_(job.c.id, job.c.token).in_([(one.job_id, one.token) for one in held]))
+        .where(job.c.state == JobState.RUNNING)
         .values(state=state, token=None, lease_until=None, **columns)
+        .returning(job.c.id)
     )
-    return connection.execute(guarded).rowcount == 1
+    return set(connection.scalars(guarded))
 
 
 def postpone(connection: sa.Connection, held: Claim, reason: Reason, error: str, wait_seconds: float) -> bool:
     """Try again later: running -> queued, the attempt stays counted; False when the lease is lost."""
     columns = {"reason": reason, "action": reason.action, "error": storable(error)}
-    if not settle(connection, held, JobState.QUEUED, available_at=epoch_now() + wait_seconds, **columns):
+    if not settle(connection, [held], JobState.QUEUED, available_at=epoch_now() + wait_seconds, **columns):
         return False
     detail = {"reason": reason.value, "attempts": held.attempts, "wait_seconds": round(wait_seconds)}
     audit.append(connection, audit.Entry("job.postponed", "job", held.job_id, digest=held.digest, detail=detail))
@@ -145,7 +176,7 @@ def postpone(connection: sa.Connection, held: Claim, reason: Reason, error: str,
 
 def fail(connection: sa.Connection, held: Claim, reason: Reason, error: str) -> list[Recorded] | None:
     """Give a job up: running -> failed; return its captures, or None when the lease is lost."""
-    if not settle(connection, held, JobState.FAILED, reason=reason, action=reason.action, error=storable(error)):
+    if not settle(connection, [held], JobState.FAILED, reason=reason, action=reason.action, error=storable(error)):
         return None
     return _audit_failed(connection, [held.job_id], reason)
 
@@ -183,12 +214,10 @@ def recorded(row: Any, outcome: str, reason: str | None, grade: int | None) -> R
 
 def give_back(connection: sa.Connection, held: Sequence[Claim]) -> int:
     """Return jobs untouched at a stop: running -> queued, the attempt is not counted; return how many."""
-    returned = 0
-    for one in held:
-        if settle(connection, one, JobState.QUEUED, attempts=job.c.attempts - 1):
-            returned += 1
-            audit.append(connection, audit.Entry("job.given_back", "job", one.job_id, digest=one.digest))
-    return returned
+    returned = settle(connection, held, JobState.QUEUED, attempts=job.c.attempts - 1)
+    back = [one for one in held if one.job_id in returned]
+    audit.append(connection, *(audit.Entry("job.given_back", "job", one.job_id, digest=one.digest) for one in back))
+    return len(back)
 
 
 def rescue(connection: sa.Connection, *, expired_only: bool) -> int:

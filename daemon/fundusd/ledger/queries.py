@@ -10,12 +10,14 @@ import sqlalchemy as sa
 
 from fundusd.domain import Ignored, JobState, Outcome, Stat
 from fundusd.ledger.engine import epoch_now
-from fundusd.ledger.tables import audit_event, camera, capture, job, release, result, sighting
+from fundusd.ledger.tables import STARTED, audit_event, camera, capture, job, release, result, sighting, tally
 from fundusd.ledger.views import v_result
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime
+
+_WAITING = (JobState.QUEUED, JobState.RUNNING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,37 +92,31 @@ def accounts(connection: sa.Connection, camera_id: str, directory: bytes) -> dic
 
 
 def status(connection: sa.Connection) -> dict[str, Any]:
-    """Return counts by state, the oldest waiting capture's age, the cameras' last sweeps and the release."""
-    now = connection.scalar(sa.select(epoch_now()))
-    by_state = _counts(connection, job.c.state)
-    outcomes = _counts(connection, result.c.outcome)
-    oldest = (
-        sa.select(sa.func.min(capture.c.received_at))
-        .join(job)
-        .where(job.c.state.in_([JobState.QUEUED, JobState.RUNNING]), capture.c.superseded.is_(False))
-    )
-    since = connection.scalar(oldest)
+    """Return counts by state, the oldest waiting job's age, the cameras' last sweeps and the release."""
+    now = float(connection.scalar(sa.select(epoch_now())) or 0)
+    counts = {(row["kind"], row["value"]): row["count"] for row in connection.execute(sa.select(tally)).mappings()}
+    since = [at for state in _WAITING if (at := connection.scalar(_oldest(state))) is not None]
     at_work = sa.select(release).where(release.c.id == release_at_work(connection))
     made = connection.execute(at_work).mappings().one_or_none()
+    outcomes = [outcome.value for outcome in Outcome if outcome is not Outcome.FAILED]
     return {
-        "jobs": {state.value: by_state.get(state.value, 0) for state in JobState},
-        "results": {name.value: outcomes.get(name.value, 0) for name in Outcome if name is not Outcome.FAILED},
-        "captures": connection.scalar(sa.select(sa.func.count()).select_from(capture)),
-        "oldest_waiting_seconds": None if since is None else max(0.0, round(float(now or 0) - since.timestamp(), 1)),
+        "jobs": {state.value: counts.get(("job", state.value), 0) for state in JobState},
+        "results": {outcome: counts.get(("result", outcome), 0) for outcome in outcomes},
+        "captures": counts.get(("capture", "all"), 0),
+        "oldest_waiting_seconds": max(0.0, round(now - min(since).timestamp(), 1)) if since else None,
         "cameras": [_camera(row) for row in connection.execute(sa.select(camera).order_by(camera.c.id)).mappings()],
         "model": None if made is None else {key: made[key] for key in ("id", "model", "revision", "dtype")},
     }
 
 
+def _oldest(state: JobState) -> sa.Select[Any]:
+    return sa.select(job.c.created_at).where(job.c.state == state).order_by(job.c.created_at).limit(1)
+
+
 def release_at_work(connection: sa.Connection) -> int:
     """Return the release under which a daemon last started, 0 when none ever did."""
-    started = sa.select(audit_event.c.release_id).where(audit_event.c.event == "application.started")
+    started = sa.select(audit_event.c.release_id).where(STARTED)
     return connection.scalar(started.order_by(audit_event.c.seq.desc()).limit(1)) or 0
-
-
-def _counts(connection: sa.Connection, column: sa.Column[str]) -> dict[str, int]:
-    rows = connection.execute(sa.select(column, sa.func.count()).group_by(column))
-    return {value: count for value, count in rows}  # noqa: C416  rows are no pairs to a type checker
 
 
 def _camera(row: Any) -> dict[str, Any]:

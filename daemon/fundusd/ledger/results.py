@@ -11,15 +11,22 @@ import sqlalchemy as sa
 
 from fundusd.domain import Action, Content, Eye, EyeSource, JobState, Outcome, Reason, Referable
 from fundusd.laterality import eye_from_name, resolve
-from fundusd.ledger import audit
-from fundusd.ledger.jobs import recorded, settle
+from fundusd.ledger import audit, jobs
 from fundusd.ledger.tables import GRADE_KEYS, capture, exam, job, result, storable
 from fundusd.pseudonym import patient_key
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from fundusd.domain import Decoded
     from fundusd.grading import Grading
     from fundusd.ledger.jobs import Claim, Recorded
+
+    Row = Mapping[Any, Any]
+
+_CAPTURES = sa.select(capture, job.c.attempts).join(job)
+_COPIED = ("media_type", "width", "height", "patient_id", "patient_key", "sop_uid")
+_TOLD = ("eye", "eye_source", "exam_id", "warnings", "acquired_at", "turnaround_ms", *_COPIED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,24 +50,36 @@ class Finding:
         return Outcome.GRADED if self.reason is None else self.reason.outcome
 
 
-def finish(connection: sa.Connection, finding: Finding, release_id: int, site_key: bytes) -> list[Recorded] | None:
-    """Write a finding: running -> succeeded; return its captures, or None when the lease is lost."""
+def finish(
+    connection: sa.Connection, findings: Sequence[Finding], release_id: int, site_key: bytes
+) -> list[list[Recorded] | None]:
+    """Write findings: running -> succeeded; for each return its captures, or None where the lease was lost."""
     cleared = {"reason": None, "action": None, "error": None}
-    if not settle(connection, finding.claim, JobState.SUCCEEDED, **cleared):
-        return None
-    row = _row(finding, release_id, site_key)
-    result_id = connection.scalar(sa.insert(result).values(row).returning(result.c.id))
-    ids = list(connection.scalars(sa.select(capture.c.id).where(capture.c.job_id == finding.claim.job_id)))
-    return [_apply(connection, one, row | {"id": result_id}, reused=False) for one in ids]
+    settled = jobs.settle(connection, [one.claim for one in findings], JobState.SUCCEEDED, **cleared)
+    rows = {one.claim.job_id: _row(one, release_id, site_key) for one in findings if one.claim.job_id in settled}
+    if not rows:
+        return [None for _ in findings]
+    inserted = connection.execute(sa.insert(result).returning(result.c.id, result.c.digest), list(rows.values()))
+    ids = {row.digest: row.id for row in inserted}
+    query = _CAPTURES.where(capture.c.job_id.in_(rows)).order_by(capture.c.id)
+    captures = connection.execute(query).mappings().all()
+    said = [rows[one["job_id"]] | {"id": ids[one["digest"]]} for one in captures]
+    told: dict[int, list[Recorded] | None] = {job_id: [] for job_id in rows}
+    for one, recorded in zip(captures, _apply(connection, captures, said, reused=False), strict=True):
+        told[one["job_id"]] = [*(told[one["job_id"]] or ()), recorded]
+    return [told.get(one.claim.job_id) for one in findings]
 
 
-def reuse(connection: sa.Connection, job_id: int, capture_id: int) -> Recorded:
-    """Give a new capture the result that the same bytes already have."""
-    query = sa.select(result).join(
-        job, sa.and_(job.c.digest == result.c.digest, job.c.release_id == result.c.release_id)
-    )
-    row = connection.execute(query.where(job.c.id == job_id)).mappings().one()
-    return _apply(connection, capture_id, row, reused=True)
+def reuse(connection: sa.Connection, capture_ids: Sequence[int]) -> list[Recorded]:
+    """Give new captures the results that the same bytes already have."""
+    if not capture_ids:
+        return []
+    captures = connection.execute(_CAPTURES.where(capture.c.id.in_(capture_ids))).mappings().all()
+    same = sa.and_(job.c.digest == result.c.digest, job.c.release_id == result.c.release_id)
+    query = sa.select(result, job.c.id.label("job_id")).join(job, same)
+    found = connection.execute(query.where(job.c.id.in_({one["job_id"] for one in captures}))).mappings()
+    by_job = {row["job_id"]: row for row in found}
+    return _apply(connection, captures, [by_job[one["job_id"]] for one in captures], reused=True)
 
 
 def _row(finding: Finding, release_id: int, site_key: bytes) -> dict[str, Any]:
@@ -97,29 +116,35 @@ def _content_text(content: Content | None, site_key: bytes) -> str:
     return orjson.dumps(told, option=orjson.OPT_SORT_KEYS).decode()
 
 
-def _apply(connection: sa.Connection, capture_id: int, row: Any, *, reused: bool) -> Recorded:
-    """Tell a capture what its bytes say: eye, patient, exam, size; audit what became of it."""
-    said = orjson.loads(row["content"])
-    query = sa.select(capture, job.c.attempts).join(job).where(capture.c.id == capture_id)
-    before = connection.execute(query).mappings().one()
+def _apply(connection: sa.Connection, captures: Sequence[Row], said: Sequence[Row], *, reused: bool) -> list[Recorded]:
+    """Tell captures what their bytes say: eye, patient, exam, size; audit what became of them."""
+    contents = [orjson.loads(row["content"]) for row in said]
+    exams = _exam_ids(connection, {content["study_uid"] for content in contents if content.get("study_uid")})
+    after = []
+    for before, row, content in zip(captures, said, contents, strict=True):
+        told = _told(before, row["created_at"], content) | {"exam_id": exams.get(content.get("study_uid"))}
+        after.append(dict(before) | told)
+    changed = [{name: one[name] for name in _TOLD} | {"at_id": one["id"]} for one in after]
+    connection.execute(sa.update(capture).where(capture.c.id == sa.bindparam("at_id")), changed)
+    audit.append(connection, *(_entry(one, row, reused=reused) for one, row in zip(after, said, strict=True)))
+    return [
+        jobs.recorded(one, row["outcome"], row["reason"], row["grade"]) for one, row in zip(after, said, strict=True)
+    ]
+
+
+def _told(before: Row, at: datetime, content: Mapping[str, Any]) -> dict[str, Any]:
     eye, eye_source = resolve(
-        Eye(said.get("eye", Eye.UNKNOWN)),
-        EyeSource(said.get("eye_source", EyeSource.NONE)),
+        Eye(content.get("eye", Eye.UNKNOWN)),
+        EyeSource(content.get("eye_source", EyeSource.NONE)),
         *eye_from_name(before["path_text"]),
     )
-    turnaround = row["created_at"] - before["received_at"]
-    told = {
+    return {
         "eye": eye,
         "eye_source": eye_source,
-        "exam_id": _exam_id(connection, said.get("study_uid")),
-        "warnings": orjson.dumps(said.get("warnings", [])).decode(),
-        "acquired_at": _moment(said.get("acquired_at")),
-        "turnaround_ms": max(0, round(turnaround.total_seconds() * 1000)),
-    } | {name: said.get(name) for name in ("media_type", "width", "height", "patient_id", "patient_key", "sop_uid")}
-    connection.execute(sa.update(capture).where(capture.c.id == capture_id).values(told))
-    after = dict(before) | told
-    audit.append(connection, _entry(after, row, reused=reused))
-    return recorded(after, row["outcome"], row["reason"], row["grade"])
+        "warnings": orjson.dumps(content.get("warnings", [])).decode(),
+        "acquired_at": _moment(content.get("acquired_at")),
+        "turnaround_ms": max(0, round((at - before["received_at"]).total_seconds() * 1000)),
+    } | {name: content.get(name) for name in _COPIED}
 
 
 def _moment(said: str | None) -> datetime | None:
@@ -152,11 +177,13 @@ def _entry(after: dict[str, Any], row: Any, *, reused: bool) -> audit.Entry:
     )
 
 
-def _exam_id(connection: sa.Connection, study_uid: str | None) -> int | None:
-    if not study_uid:
-        return None
-    known = connection.scalar(sa.select(exam.c.id).where(exam.c.study_uid == study_uid))
-    if known is None:
-        new = {"study_uid": study_uid, "created_at": datetime.now(UTC)}
-        known = connection.scalar(sa.insert(exam).values(new).returning(exam.c.id))
-    return int(known)
+def _exam_ids(connection: sa.Connection, study_uids: set[str]) -> dict[str | None, int]:
+    if not study_uids:
+        return {}
+    known = connection.execute(sa.select(exam.c.study_uid, exam.c.id).where(exam.c.study_uid.in_(study_uids)))
+    ids: dict[str | None, int] = {row.study_uid: row.id for row in known}
+    new = [{"study_uid": one, "created_at": datetime.now(UTC)} for one in sorted(study_uids - ids.keys())]
+    if new:
+        inserted = connection.execute(sa.insert(exam).returning(exam.c.study_uid, exam.c.id), new)
+        ids |= {row.study_uid: row.id for row in inserted}
+    return ids

@@ -87,6 +87,11 @@ def one_of(column: str, values: type[Enum]) -> sa.CheckConstraint:
     return sa.CheckConstraint(f"{column} IN ({listed})", name=column)
 
 
+def _partial(name: str, where: sa.ColumnElement[bool], *columns: sa.Column[Any]) -> None:
+    """Index some rows only; a query must say `where` in these very words to be answered from it."""
+    sa.Index(name, *columns, sqlite_where=where, postgresql_where=where)
+
+
 camera = sa.Table(
     "camera",
     metadata,
@@ -133,6 +138,7 @@ job = sa.Table(
     sa.Column("id", BigId, primary_key=True),
     sa.Column("digest", sa.Text, nullable=False),
     sa.Column("release_id", BigId, sa.ForeignKey("release.id"), nullable=False),
+    sa.Column("camera_id", sa.Text, nullable=False, server_default=""),  # whose capture queued it: by its turns
     sa.Column("state", sa.Text, nullable=False),
     sa.Column("lane", sa.SmallInteger, nullable=False),  # 0 today's captures, 1 the backlog
     sa.Column("position", sa.BigInteger, nullable=False),  # backlog: minus mtime_ns, newest first
@@ -153,8 +159,8 @@ job = sa.Table(
     sa.CheckConstraint("state <> 'failed' OR reason IS NOT NULL", name="failed_has_reason"),
     sa.CheckConstraint("state <> 'succeeded' OR reason IS NULL", name="succeeded_has_none"),
 )
-sa.Index("ix_job_claim", job.c.state, job.c.lane, job.c.attempts, job.c.position, job.c.id)
-sa.Index("ix_job_lease", job.c.state, job.c.lease_until)
+sa.Index("ix_job_claim", job.c.state, job.c.camera_id, job.c.lane, job.c.attempts, job.c.position, job.c.id)
+sa.Index("ix_job_since", job.c.state, job.c.created_at)
 
 capture = sa.Table(
     "capture",
@@ -212,6 +218,15 @@ sighting = sa.Table(
     sa.CheckConstraint("(capture_id IS NULL) <> (ignored IS NULL)", name="one_of_two"),
 )
 
+_partial("ix_sighting_present", sighting.c.missing_since.is_(None), sighting.c.camera_id, sighting.c.directory)
+_partial(
+    "ix_sighting_missing",
+    sighting.c.missing_since.is_not(None),
+    sighting.c.camera_id,
+    sighting.c.inode,
+    sighting.c.mtime_ns,
+)
+
 result = sa.Table(
     "result",
     metadata,
@@ -267,4 +282,16 @@ audit_event = sa.Table(
     sa.Column("detail", sa.Text, nullable=False),  # canonical JSON of whitelisted keys
     sa.Column("prev_hash", sa.LargeBinary, nullable=False),
     sa.Column("row_hash", sa.LargeBinary, nullable=False),
+)
+STARTED = audit_event.c.event == sa.literal_column("'application.started'")
+_partial("ix_audit_event_started", STARTED, audit_event.c.seq)
+
+# counts that the database keeps up by triggers: `status` must not count a year's rows
+tally = sa.Table(
+    "tally",
+    metadata,
+    sa.Column("kind", sa.Text, primary_key=True),  # job, result, capture
+    sa.Column("value", sa.Text, primary_key=True),  # a job's state, a result's outcome, all
+    sa.Column("count", sa.BigInteger, nullable=False),
+    sa.CheckConstraint("count >= 0", name="count"),
 )
