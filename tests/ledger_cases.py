@@ -66,7 +66,7 @@ def found(name: str | bytes = "a.jpg", word: str = "A", **changes: Any) -> Found
     """Build a settled file whose bytes are stood for by `word`; `changes` go to Stat or Found by name."""
     path = name.encode() if isinstance(name, str) else name
     stat = Stat(size=10, mtime_ns=1_000, ctime_ns=2_000, inode=int(digest_of(path.hex() + word)[:8], 16))
-    stat = replace(stat, **{key: changes.pop(key) for key in Stat.__slots__ if key in changes})
+    stat = stat._replace(**{key: changes.pop(key) for key in Stat._fields if key in changes})
     made = Found(CAMERA, path, stat, digest_of(word), hinted=True, backlog=False)
     return replace(made, **changes)
 

@@ -40,7 +40,7 @@ def test_the_same_bytes_at_the_same_path_only_refresh_the_change_signal(ledger: 
     ledger.admit(cases.found(mtime_ns=1))
     assert ledger.admit(cases.found(mtime_ns=2)) == [Admission.TOUCHED]
     assert summary(ledger) == [("a.jpg", 1, False)]
-    assert ledger.known("cam", b"")[b"a.jpg"].stat.mtime_ns == 2
+    assert ledger.named("cam", b"", [b"a.jpg"])[b"a.jpg"].stat.mtime_ns == 2
 
 
 def test_other_bytes_at_a_known_path_are_the_next_revision(ledger: Ledger) -> None:
@@ -149,8 +149,8 @@ def test_a_capture_that_waits_may_move_and_is_still_classified_once(ledger: Ledg
 def test_a_vanished_file_keeps_its_capture_and_its_result(ledger: Ledger) -> None:
     cases.classify(ledger)
     ledger.mark_missing("cam", [b"a.jpg", b"never-seen.jpg"])
-    assert ledger.known("cam", b"")[b"a.jpg"].missing
-    assert ledger.known_directories("cam") == set()
+    assert ledger.named("cam", b"", [b"a.jpg"])[b"a.jpg"].missing
+    assert ledger.remembered("cam") == {}
     assert ledger.accounts("cam", b"") == {}
     assert len(list(ledger.results(Wanted()))) == 1
     ledger.mark_missing("cam", [b"a.jpg"])
@@ -161,7 +161,7 @@ def test_a_file_that_comes_back_is_there_again(ledger: Ledger) -> None:
     cases.classify(ledger)
     ledger.mark_missing("cam", [b"a.jpg"])
     assert ledger.admit(cases.found()) == [Admission.TOUCHED]
-    assert not ledger.known("cam", b"")[b"a.jpg"].missing
+    assert not ledger.named("cam", b"", [b"a.jpg"])[b"a.jpg"].missing
     assert summary(ledger) == [("a.jpg", 1, False)]
 
 
@@ -265,24 +265,24 @@ def test_a_waiting_job_hands_its_captures_to_its_twin_that_waits(ledger: Ledger)
 
 def test_a_file_that_is_no_capture_is_remembered_with_its_reason(ledger: Ledger) -> None:
     stat = Stat(5, 6, 7, 8)
-    ledger.ignore("cam", b"P1/a.xml", stat, Ignored.SIDECAR)
-    seen = ledger.known("cam", b"P1")[b"a.xml"]
+    ledger.ignore("cam", {b"P1/a.xml": (stat, Ignored.SIDECAR)})
+    seen = ledger.named("cam", b"P1", [b"a.xml"])[b"a.xml"]
     assert (seen.stat, seen.ignored, seen.missing) == (stat, Ignored.SIDECAR, False)
-    assert ledger.known_directories("cam") == {b"P1"}
+    assert ledger.remembered("cam") == {b"P1": 1}
     assert cases.captures(ledger) == []
     ledger.mark_missing("cam", [b"P1/a.xml"])
-    assert ledger.known("cam", b"P1")[b"a.xml"].missing
+    assert ledger.named("cam", b"P1", [b"a.xml"])[b"a.xml"].missing
 
 
 def test_a_file_that_was_no_capture_may_become_one(ledger: Ledger) -> None:
-    ledger.ignore("cam", b"a.jpg", Stat(5, 6, 7, 8), Ignored.TEMPORARY_NAME)
+    ledger.ignore("cam", {b"a.jpg": (Stat(5, 6, 7, 8), Ignored.TEMPORARY_NAME)})
     assert ledger.admit(cases.found()) == [Admission.ADMITTED]
-    assert ledger.known("cam", b"")[b"a.jpg"].ignored is None
+    assert ledger.named("cam", b"", [b"a.jpg"])[b"a.jpg"].ignored is None
 
 
 def test_a_capture_whose_file_becomes_something_else_is_superseded(ledger: Ledger) -> None:
     cases.classify(ledger)
-    ledger.ignore("cam", b"a.jpg", Stat(5, 6, 7, 8), Ignored.SIDECAR)
+    ledger.ignore("cam", {b"a.jpg": (Stat(5, 6, 7, 8), Ignored.SIDECAR)})
     assert summary(ledger) == [("a.jpg", 1, True)]
     assert cases.events(ledger)[-1] == "capture.superseded"
 
@@ -293,14 +293,14 @@ def test_each_camera_has_its_own_paths(ledger: Ledger) -> None:
     ledger.admit(cases.found())
     assert ledger.admit(cases.found(camera_id="other")) == [Admission.ADMITTED]
     assert summary(ledger) == [("a.jpg", 1, False)] * 2
-    assert set(ledger.known("other", b"")) == {b"a.jpg"}
+    assert [seen[:2] for seen in ledger.present("other", [b""])] == [(b"", b"a.jpg")]
     assert cases.events(ledger).count("camera.registered") == 2
 
 
 @pytest.mark.parametrize("inode", [0, 2**63 - 1, 2**63, 2**64 - 1])
 def test_inode_numbers_use_all_64_bits(ledger: Ledger, inode: int) -> None:
     ledger.admit(cases.found(inode=inode))
-    assert ledger.known("cam", b"")[b"a.jpg"].stat.inode == inode
+    assert ledger.named("cam", b"", [b"a.jpg"])[b"a.jpg"].stat.inode == inode
     ledger.mark_missing("cam", [b"a.jpg"])
     assert ledger.admit(cases.found("b.jpg", inode=inode)) == [Admission.MOVED]
 
@@ -308,7 +308,7 @@ def test_inode_numbers_use_all_64_bits(ledger: Ledger, inode: int) -> None:
 @pytest.mark.parametrize("name", [b"caf\xe9_OD.jpg", b"\xff\xfe", "Nguyễn_OS.jpg".encode(), b"a\nb\x1b'--.jpg"])
 def test_path_bytes_survive_whatever_they_are(ledger: Ledger, name: bytes) -> None:
     cases.classify(ledger, b"d\xe9/" + name)
-    assert set(ledger.known("cam", b"d\xe9")) == {name}
+    assert [seen[:2] for seen in ledger.present("cam", [b"d\xe9"])] == [(b"d\xe9", name)]
     assert cases.captures(ledger)[0]["path"] == b"d\xe9/" + name
     (row,) = ledger.results(Wanted())
     assert row["path"] == (b"d\xe9/" + name).decode("utf-8", "backslashreplace")

@@ -70,7 +70,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @rule(name=NAMES)
     def become_no_capture(self, name: str) -> None:
-        self.ledger.ignore(cases.CAMERA, name.encode(), Stat(1, 2, 3, 4), Ignored.SIDECAR)
+        self.ledger.ignore(cases.CAMERA, {name.encode(): (Stat(1, 2, 3, 4), Ignored.SIDECAR)})
         self.at.pop(name, None)
 
     # -- the worker

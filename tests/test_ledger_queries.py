@@ -36,7 +36,7 @@ def scripted_history(ledger: Ledger) -> None:
     ledger.postpone(cases.take(ledger, b"caf\xe9.jpg", "late"), Reason.FILE_UNREADABLE, "share away", 600)
     cases.take(ledger, "now.jpg", "now")
     ledger.admit(cases.found("old.jpg", "old", backlog=True))
-    ledger.ignore("cam", b"note.xml", Stat(1, 2, 3, 4), Ignored.SIDECAR)
+    ledger.ignore("cam", {b"note.xml": (Stat(1, 2, 3, 4), Ignored.SIDECAR)})
     ledger.mark_missing("cam", [b"hand.jpg"])
 
 
@@ -167,7 +167,7 @@ def test_each_file_of_a_directory_is_accounted_for(ledger: Ledger) -> None:
     assert accounts[b"note.xml"].ignored is Ignored.SIDECAR
     assert accounts[b"note.xml"].stat == Stat(1, 2, 3, 4)
     assert set(ledger.accounts("cam", b"P1")) == {b"a_OD.jpg"}
-    assert ledger.known_directories("cam") == {b"", b"P1", b"P2"}
+    assert ledger.remembered("cam").keys() == {b"", b"P1", b"P2"}
 
 
 def test_status_counts_and_names_the_release_at_work(ledger: Ledger) -> None:

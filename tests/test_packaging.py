@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from fundusd.ledger import schema
+
 ROOT = Path(__file__).parents[1]
 
 
@@ -65,7 +67,7 @@ def test_an_installed_wheel_finds_its_own_folders(wheel: Path, tmp_path: Path) -
     )
     command = [sys.executable, "-c", script]
     said = subprocess.run(command, check=True, capture_output=True, env={"PYTHONPATH": str(tmp_path)}, text=True)
-    assert said.stdout.split() == [str(tmp_path / "fundusd" / "config"), "0001", "cr2-room1"]
+    assert said.stdout.split() == [str(tmp_path / "fundusd" / "config"), schema.newest(), "cr2-room1"]
 
 
 def commands(heading: str) -> list[str]:

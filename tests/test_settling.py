@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -34,7 +32,7 @@ def test_an_empty_file_never_settles_and_is_not_waited_for(pauses: list[float]) 
     now = 0.0
     for pause in pauses:
         now += pause
-        assert not settling.observe(b"a", replace(STAT, size=0), now)
+        assert not settling.observe(b"a", STAT._replace(size=0), now)
         assert len(settling) == 0
 
 
@@ -51,7 +49,7 @@ def test_no_more_than_the_capacity_is_ever_held(keys: list[int], capacity: int) 
 def test_each_part_of_the_change_signal_restarts_the_quiet_time(field: str) -> None:
     settling = Settling(QUIET)
     settling.observe(b"a", STAT, 0)
-    changed = replace(STAT, **{field: 99})
+    changed = STAT._replace(**{field: 99})
     assert not settling.observe(b"a", changed, QUIET)
     assert not settling.observe(b"a", changed, QUIET + 1.9)
     assert settling.observe(b"a", changed, QUIET + QUIET)
@@ -110,7 +108,7 @@ def test_a_change_ends_the_wait_after_errors() -> None:
     settling.observe(b"a", STAT, 0)
     for _ in range(20):
         settling.back_off(b"a", 0)
-    changed = replace(STAT, ctime_ns=9)
+    changed = STAT._replace(ctime_ns=9)
     settling.observe(b"a", changed, 5)
     assert settling.observe(b"a", changed, 7)
     assert settling.back_off(b"a", 7) == 1

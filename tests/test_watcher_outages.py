@@ -13,12 +13,9 @@ import pytest
 
 import ledger_cases
 import watch_cases as cases
-from fundusd.domain import Ignored, Inbox
+from fundusd.domain import Ignored
 from fundusd.errors import LedgerError
-from fundusd.watcher.candidates import Calls
-from fundusd.watcher.hints import Troubles
-from fundusd.watcher.inbox import InboxWatch
-from fundusd.watcher.intake import IntakeRules
+from fundusd.watcher.sweeping import is_gone
 from watch_cases import jpeg, prepared, watching
 
 if TYPE_CHECKING:
@@ -215,11 +212,6 @@ def test_an_inbox_that_goes_in_the_middle_of_a_sweep_marks_nothing_missing(watch
     assert missing(watched) == set()
 
 
-def test_a_path_that_cannot_be_looked_at_is_not_called_gone(tmp_path: Path, sqlite_url: str) -> None:
-    with prepared(tmp_path, sqlite_url) as watched:
-        calls = Calls(lambda: None, lambda: None, lambda: 0.0)
-        inbox = Inbox(ledger_cases.CAMERA, tmp_path)
-        with Troubles(lambda: None) as troubles:
-            watch = InboxWatch(inbox, IntakeRules(), watched.ledger, calls, troubles)
-            assert watch._is_gone(b"OD.jpg")
-            assert not watch._is_gone(b"x" * 300)
+def test_a_path_that_cannot_be_looked_at_is_not_called_gone(tmp_path: Path) -> None:
+    assert is_gone(tmp_path, b"OD.jpg")
+    assert not is_gone(tmp_path, b"x" * 300)

@@ -6,11 +6,12 @@ import os
 import time
 from collections import Counter
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from fundusd.domain import Ignored, JobState, Stat
 from fundusd.errors import FundusdError
-from fundusd.watcher.listing import Place, below, entries
+from fundusd.watcher.listing import Place, batches, below, look
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -61,11 +62,12 @@ def _walk(root: bytes) -> Iterator[tuple[bytes, list[tuple[bytes, Stat | Ignored
         directory = left.pop()
         files: list[tuple[bytes, Stat | Ignored | Place]] = []
         try:
-            for entry in entries(root, directory):
-                if entry.what is Place.DIRECTORY:
+            for entry in chain.from_iterable(batches(root, directory)):
+                what = look(entry)
+                if what is Place.DIRECTORY:
                     left.append(below(directory, entry.name))
-                elif entry.what is not Place.GONE:
-                    files.append((entry.name, entry.what))
+                elif what is not Place.GONE:
+                    files.append((entry.name, what))
         except FileNotFoundError:
             if directory:
                 continue  # moved away while we walked

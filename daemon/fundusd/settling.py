@@ -41,7 +41,7 @@ class Settling:
     def __len__(self) -> int:
         return len(self._candidates)
 
-    def __contains__(self, key: bytes) -> bool:
+    def __contains__(self, key: object) -> bool:
         return key in self._candidates
 
     @property

@@ -119,13 +119,14 @@ def _outcome(done: Recorded | None, *, moved: bool) -> Admitted:
 
 def _origins(connection: sa.Connection, new: Sequence[Found]) -> dict[Place, Row]:
     """Find captures whose file was renamed to one of these: same bytes, inode and time, and gone from its path."""
-    wanted = [(one.camera_id, one.stat.inode, one.stat.mtime_ns) for one in new]
+    file = (sighting.c.camera_id, sighting.c.inode, sighting.c.mtime_ns)
+    these, the_same = intake.listed(file, [(one.camera_id, one.stat.inode, one.stat.mtime_ns) for one in new])
     query = (
         sa.select(capture, sighting.c.inode.label("seen_inode"), sighting.c.mtime_ns.label("seen_mtime_ns"))
         .join(sighting, sighting.c.capture_id == capture.c.id)
+        .join(these, the_same)
         .where(
             _MISSING,
-            sa.tuple_(sighting.c.camera_id, sighting.c.inode, sighting.c.mtime_ns).in_(wanted),
             capture.c.superseded.is_(False),
             capture.c.digest.in_([one.digest for one in new]),
         )

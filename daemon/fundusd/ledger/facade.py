@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from fundusd.domain import Admission, Found, Ignored, Reason, Release, Sighting, Stat, SweepReport
     from fundusd.ledger.jobs import Claim, Recorded
     from fundusd.ledger.results import Finding
+    from fundusd.ledger.sightings import Seen
 
 _POSTGRES_HOLD = 0x68656C64  # "held"
 
@@ -139,15 +140,27 @@ class Ledger:
         with self.database.reading() as connection:
             return intake.swept_before(connection, camera_id)
 
-    def known(self, camera_id: str, directory: bytes) -> dict[bytes, Sighting]:
-        """Return what is remembered of one directory's files, by name."""
+    def remembered(self, camera_id: str, directories: Sequence[bytes] = ()) -> dict[bytes, int]:
+        """Count the files that were there at the last look, by directory: of some, or of all."""
         with self.database.reading() as connection:
-            return sightings.known(connection, camera_id, directory)
+            return sightings.remembered(connection, camera_id, directories)
 
-    def known_directories(self, camera_id: str) -> set[bytes]:
-        """Return the directories that hold files which were there at the last look."""
+    def present(
+        self, camera_id: str, directories: Sequence[bytes], names: Sequence[bytes] = ()
+    ) -> dict[Seen, Ignored | None]:
+        """Return what files looked like that were there at the last look, and why they are ignored, if they are."""
         with self.database.reading() as connection:
-            return sightings.known_directories(connection, camera_id)
+            return sightings.present(connection, camera_id, directories, names)
+
+    def named(self, camera_id: str, directory: bytes, names: Sequence[bytes]) -> dict[bytes, Sighting]:
+        """Return what is remembered of some files of a directory by name, missing ones included."""
+        with self.database.reading() as connection:
+            return sightings.named(connection, camera_id, directory, names)
+
+    def present_names(self, camera_id: str, directory: bytes) -> Iterator[bytes]:
+        """Yield the names of a directory's files that were there at the last look."""
+        with self.database.reading() as connection:
+            yield from sightings.present_names(connection, camera_id, directory)
 
     def admit(self, *found: Found) -> list[Admission]:
         """Turn settled files, each path once, into captures with a job, once per digest and release."""
@@ -161,10 +174,10 @@ class Ledger:
                 structlog.get_logger().info("capture.reused", **done.fields())
         return [one.admission for one in admitted]
 
-    def ignore(self, camera_id: str, path: bytes, stat: Stat, reason: Ignored) -> None:
-        """Remember a file that is no capture."""
+    def ignore(self, camera_id: str, files: Mapping[bytes, tuple[Stat, Ignored]]) -> None:
+        """Remember files that are no captures, by path."""
         with self.database.writing() as connection:
-            intake.ignore(connection, camera_id, path, stat, reason)
+            intake.ignore(connection, camera_id, files)
 
     def mark_missing(self, camera_id: str, paths: Sequence[bytes]) -> None:
         """Note that files are gone; their captures and results stay."""

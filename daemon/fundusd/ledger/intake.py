@@ -22,7 +22,18 @@ if TYPE_CHECKING:
     Place = tuple[str, bytes]  # camera and path
 
 _SLICE = 1000  # places asked for in one statement
-_AT = sa.tuple_(sighting.c.camera_id, sighting.c.directory, sighting.c.name)
+_KEY = (sighting.c.camera_id, sighting.c.directory, sighting.c.name)
+
+
+def listed(
+    columns: Sequence[sa.Column[Any]], values: Iterable[tuple[Any, ...]]
+) -> tuple[sa.CTE, sa.ColumnElement[bool]]:
+    """Make a table of values, and the condition that joins it to the columns they are of.
+
+    SQLite answers a join from the columns' index; for `(a, b) IN (...)` it reads the whole table.
+    """
+    table = sa.values(*(sa.column(one.name, one.type) for one in columns)).data(list(values)).cte("listed")
+    return table, sa.and_(*(one == table.c[one.name] for one in columns))
 
 
 def split(path: bytes) -> tuple[bytes, bytes]:
@@ -67,12 +78,14 @@ def sweep_finished(connection: sa.Connection, camera_id: str, report: SweepRepor
     )
 
 
-def ignore(connection: sa.Connection, camera_id: str, path: bytes, stat: Stat, reason: Ignored) -> None:
-    """Remember a file that is no capture, so that no sweep opens it again until it changes."""
-    replaced = [row for row in present(connection, [(camera_id, path)]).values() if not row["superseded"]]
+def ignore(connection: sa.Connection, camera_id: str, files: Mapping[bytes, tuple[Stat, Ignored]]) -> None:
+    """Remember files that are no captures, so that no sweep opens them again until they change."""
+    replaced = [
+        row for row in present(connection, [(camera_id, path) for path in files]).values() if not row["superseded"]
+    ]
     supersede(connection, replaced)
     audit.append(connection, *map(superseded, replaced))
-    see(connection, [seen(camera_id, path, stat, ignored=reason.value)])
+    see(connection, [seen(camera_id, path, stat, ignored=reason.value) for path, (stat, reason) in files.items()])
 
 
 def mark_missing(connection: sa.Connection, camera_id: str, paths: Sequence[bytes]) -> None:
@@ -82,9 +95,9 @@ def mark_missing(connection: sa.Connection, camera_id: str, paths: Sequence[byte
     places = [(camera_id, *split(path)) for path in paths]
     capture_ids = []
     for first in range(0, len(places), _SLICE):
-        some = places[first : first + _SLICE]
-        there = sa.select(sighting.c.directory, sighting.c.name, sighting.c.capture_id).where(_AT.in_(some), ~missing)
-        rows = connection.execute(there).all()
+        these, here = listed(_KEY, places[first : first + _SLICE])
+        there = sa.select(sighting.c.directory, sighting.c.name, sighting.c.capture_id).join(these, here)
+        rows = connection.execute(there.where(~missing)).all()
         if rows:
             gone = sa.update(sighting).where(sighting.c.camera_id == camera_id, *at)
             told = [{"at_directory": row.directory, "at_name": row.name} for row in rows]
@@ -96,20 +109,19 @@ def mark_missing(connection: sa.Connection, camera_id: str, paths: Sequence[byte
 
 def present(connection: sa.Connection, places: Iterable[Place]) -> dict[Place, Row]:
     """Find the captures that were last seen at some places."""
-    query = (
-        sa.select(capture)
-        .join(sighting, sighting.c.capture_id == capture.c.id)
-        .where(_AT.in_([(camera_id, *split(path)) for camera_id, path in places]))
-    )
+    these, here = listed(_KEY, [(camera_id, *split(path)) for camera_id, path in places])
+    query = sa.select(capture).join(sighting, sighting.c.capture_id == capture.c.id).join(these, here)
     return {(row["camera_id"], bytes(row["path"])): row for row in connection.execute(query).mappings()}
 
 
 def last_revisions(connection: sa.Connection, places: Iterable[Place]) -> dict[Place, int]:
     """Return the last revision at places where none was seen at the last look: what is there now is no capture."""
     asked = [(camera_id, *split(path)) for camera_id, path in places]
-    query = sa.select(sighting.c.camera_id, sighting.c.directory, sighting.c.name).where(_AT.in_(asked))
+    if not asked:
+        return {}
+    these, here = listed(_KEY, asked)
     last = {}
-    for camera_id, directory, name in connection.execute(query).all() if asked else ():
+    for camera_id, directory, name in connection.execute(sa.select(*_KEY).join(these, here)).all():
         path = os.path.join(bytes(directory), bytes(name))  # noqa: PTH118  bytes
         newest = sa.select(capture.c.revision).where(capture.c.camera_id == camera_id, capture.c.path == path)
         revision = connection.scalar(newest.order_by(capture.c.revision.desc()).limit(1))

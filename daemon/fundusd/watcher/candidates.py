@@ -26,10 +26,12 @@ from fundusd.settling import Settling
 from fundusd.watcher.names import claims_capture
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from fundusd.domain import Inbox, Sighting
     from fundusd.watcher.intake import Intake, IntakeRules
+
+_TOGETHER = 500  # files that are no captures, written down in one transaction
 
 LeaseRule = Literal["unknown", "writer-lease", "double-quiet"]
 
@@ -55,6 +57,7 @@ class Candidates:
         self._inbox, self._intake, self._calls = inbox, intake, calls
         self._settling = Settling(rules.quiet_seconds)
         self._hinted: set[bytes] = set()
+        self._to_ignore: dict[bytes, tuple[Stat, Ignored]] = {}
         self._baseline = rules.backlog == "baseline"
         self._registered_ns = intake.registered_at_ns(inbox.camera_id)
         self._swept = intake.swept_before(inbox.camera_id)
@@ -79,6 +82,11 @@ class Candidates:
         room = self._turned_away and self._settling.half_empty
         self._turned_away = self._turned_away and not room
         return room
+
+    @property
+    def waiting(self) -> Settling:
+        """Return what waits to settle, by path."""
+        return self._settling
 
     def due(self) -> float | None:
         """Return the monotonic time at which the next file may be admitted."""
@@ -112,26 +120,30 @@ class Candidates:
         return stat.ctime_ns < self._registered_ns
 
     def admit_ripe(self, limit: int) -> None:
-        """Look again at up to `limit` files whose quiet time is over, and admit those that have settled."""
+        """Look again at up to `limit` files whose quiet time is over, and admit those that have settled together."""
+        settled: list[Found] = []
         for path in self._settling.ripe(self._calls.monotonic())[:limit]:
             self._calls.beat()
             try:
-                self._look_again(path)
+                found = self._look_again(path)
             except CaptureError as error:
                 self._stumble(path, error.reason)
+            else:
+                settled += [found] if found else []
+        self._admit(settled)
+        self.write_ignored()
 
-    def _look_again(self, path: bytes) -> None:
+    def _look_again(self, path: bytes) -> Found | None:
         stat = status_at(self._inbox.root, path)
         if stat is None:
             self._drop(path)
         elif self._settling.observe(path, stat, self._calls.monotonic()):
             descriptor = open_capture(self._inbox.root, path)
             try:
-                done = self._take(path, stat, descriptor)
+                return self._take(path, stat, descriptor)
             finally:
                 os.close(descriptor)
-            if done:
-                self._drop(path)
+        return None
 
     def _stumble(self, path: bytes, reason: Reason) -> None:
         if reason is Reason.FILE_MISSING:
@@ -139,23 +151,23 @@ class Candidates:
         elif self._settling.back_off(path, self._calls.monotonic()) == 1:
             _log.warning("capture.unreadable", camera=self._inbox.camera_id)
 
-    def _take(self, path: bytes, stat: Stat, descriptor: int) -> bool:
-        """Admit or ignore an open file; False when it has to wait on."""
+    def _take(self, path: bytes, stat: Stat, descriptor: int) -> Found | None:
+        """Return what to admit of an open file; None when it is ignored or has to wait on."""
         if not is_unchanged(descriptor, stat):
             self._settling.restart(path, self._calls.monotonic())
-            return False
+            return None
         if self._is_held(path, descriptor):
-            return False
+            return None
         ignored = self._reason_to_ignore(path, read_head(descriptor, HEAD_BYTES))
         if ignored is not None:
             self._ignore(path, stat, ignored)
-            return True
+            return None
         digest = digest_settled(descriptor, stat, self._calls.beat)
         if digest is None or not still_there(self._inbox.root, path, stat):
             self._settling.restart(path, self._calls.monotonic())
-            return False
-        self._admit(path, stat, digest)
-        return True
+            return None
+        hinted, backlog = path in self._hinted, self._lay_there(stat)
+        return Found(self._inbox.camera_id, path, stat, digest, hinted, backlog)
 
     def _is_held(self, path: bytes, descriptor: int) -> bool:
         """Tell whether a writer may still be at it, by the kernel's word or else by twice the quiet time."""
@@ -197,14 +209,25 @@ class Candidates:
         return kind
 
     def _ignore(self, path: bytes, stat: Stat, reason: Ignored) -> None:
-        self._intake.ignore(self._inbox.camera_id, path, stat, reason)
+        self._to_ignore[path] = (stat, reason)
         self._drop(path)
+        if len(self._to_ignore) == _TOGETHER:
+            self.write_ignored()
 
-    def _admit(self, path: bytes, stat: Stat, digest: str) -> None:
-        hinted, backlog = path in self._hinted, self._lay_there(stat)
-        (admission,) = self._intake.admit(Found(self._inbox.camera_id, path, stat, digest, hinted, backlog))
-        self._admissions += admission is not Admission.TOUCHED
-        if admission in {Admission.ADMITTED, Admission.MOVED}:
+    def write_ignored(self) -> None:
+        """Have the ledger remember the files that were found to be no captures."""
+        if self._to_ignore:
+            self._intake.ignore(self._inbox.camera_id, self._to_ignore)
+            self._to_ignore = {}
+
+    def _admit(self, settled: Sequence[Found]) -> None:
+        if not settled:
+            return
+        admissions = self._intake.admit(*settled)
+        for found in settled:
+            self._drop(found.path)
+        self._admissions += sum(one is not Admission.TOUCHED for one in admissions)
+        if not {Admission.ADMITTED, Admission.MOVED}.isdisjoint(admissions):
             self._calls.admitted()
 
     def _drop(self, path: bytes) -> None:

@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, NamedTuple
 import structlog
 
 from fundusd.domain import SweepReport
-from fundusd.errors import CaptureError
-from fundusd.reading import is_network_filesystem, status_at
+from fundusd.reading import is_network_filesystem
 from fundusd.watcher.attachment import Attachment
 from fundusd.watcher.candidates import Candidates
 from fundusd.watcher.names import ignored_by_name
-from fundusd.watcher.sweeping import Sweep
+from fundusd.watcher.sweeping import OUTAGE_FILES, Sweep, is_gone
 
 if TYPE_CHECKING:
     from fundusd.domain import Inbox
@@ -120,18 +119,24 @@ class InboxWatch:
         began = self._calls.monotonic()
         if began < self._hints_at:
             return
+        sweeps = []
         for directory, deep in self._attachment.take().items():
-            if any(map(ignored_by_name, directory.split(b"/"))):
-                continue
-            sweep = self._new_sweep(start=directory, deep=deep, hinted=True)
-            sweep.run()
-            self._mark_missing(sweep)
+            if not any(map(ignored_by_name, directory.split(b"/"))):
+                sweeps.append(self._new_sweep(start=directory, deep=deep, hinted=True))
+                sweeps[-1].run()
+        if sum(sweep.tally.vanished for sweep in sweeps) > OUTAGE_FILES:
+            self.request_sweep()  # which can tell an outage
+        else:
+            self._mark_missing([path for sweep in sweeps for path in sweep.gone])
         now = self._calls.monotonic()
         self._hints_at = now + _HINT_SHARE * (now - began)
 
     def _new_sweep(self, *, start: bytes = b"", deep: bool = True, hinted: bool = False) -> Sweep:
         consider, beat = self._candidates.consider, self._calls.beat
-        return Sweep(self._inbox, self._intake, consider, beat, start=start, deep=deep, hinted=hinted)
+        waiting = self._candidates.waiting
+        return Sweep(
+            self._inbox, self._intake, consider, beat, waiting=waiting, start=start, deep=deep, hinted=hinted
+        )  # fmt: skip
 
     def _go_on_sweeping(self) -> None:
         now = self._calls.monotonic()
@@ -142,6 +147,8 @@ class InboxWatch:
             if not self._sweep.step():
                 self._finish(self._sweep)
                 self._sweep = None
+        if self._sweep is not None:
+            self._sweep.pause()
 
     def _finish(self, sweep: Sweep) -> None:
         self._sweep_at = min(self._sweep_at, self._calls.monotonic() + self._rules.sweep_seconds)
@@ -152,21 +159,16 @@ class InboxWatch:
             self._log.warning("camera.mass_disappearance", files=sweep.tally.vanished)
         self._outage = sweep.looks_like_an_outage
         if not self._outage:
-            self._mark_missing(sweep)
-        self._candidates.find_rule(sweep.tally.first)
+            self._mark_missing(sweep.gone)
+        self._candidates.find_rule(sweep.tally.sample)
+        self._candidates.write_ignored()  # before the first sweep counts as done: a baseline is what it remembers
         self._report(sweep)
 
-    def _mark_missing(self, sweep: Sweep) -> None:
+    def _mark_missing(self, vanished: list[bytes]) -> None:
         """Note what has vanished, if it still has and the inbox is still the one that was swept."""
-        gone = [path for path in sweep.gone if self._is_gone(path)]
+        gone = [path for path in vanished if is_gone(self._inbox.root, path)]
         if gone and _identity(self._inbox) == self._identity:
             self._intake.mark_missing(self._inbox.camera_id, gone)
-
-    def _is_gone(self, path: bytes) -> bool:
-        try:
-            return status_at(self._inbox.root, path) is None
-        except CaptureError:
-            return False
 
     def _report(self, sweep: Sweep) -> None:
         tally = sweep.tally

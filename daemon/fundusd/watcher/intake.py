@@ -6,9 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from fundusd.domain import Admission, Found, Ignored, Sighting, Stat, SweepReport
+
+
+Seen = tuple[bytes, bytes, int, int, int, int]  # directory, name and change signal, the inode in 64 signed bits
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,20 +35,30 @@ class Intake(Protocol):
         """Tell whether a full sweep of this camera's inbox has ever finished."""
         ...
 
-    def known(self, camera_id: str, directory: bytes) -> Mapping[bytes, Sighting]:
-        """Return what is remembered of one directory's files by name, missing ones included."""
+    def remembered(self, camera_id: str, directories: Sequence[bytes] = ()) -> dict[bytes, int]:
+        """Count the files that were there at the last look, by directory: of some, or of all."""
         ...
 
-    def known_directories(self, camera_id: str) -> set[bytes]:
-        """Return the directories with remembered files that are not missing."""
+    def present(
+        self, camera_id: str, directories: Sequence[bytes], names: Sequence[bytes] = ()
+    ) -> Mapping[Seen, Ignored | None]:
+        """Return what files looked like that were there at the last look, and why they are ignored, if they are."""
+        ...
+
+    def named(self, camera_id: str, directory: bytes, names: Sequence[bytes]) -> Mapping[bytes, Sighting]:
+        """Return what is remembered of some files of a directory by name, missing ones included."""
+        ...
+
+    def present_names(self, camera_id: str, directory: bytes) -> Iterator[bytes]:
+        """Yield the names of a directory's files that were there at the last look."""
         ...
 
     def admit(self, *found: Found) -> list[Admission]:
         """Make captures of settled files, each path once."""
         ...
 
-    def ignore(self, camera_id: str, path: bytes, stat: Stat, reason: Ignored) -> None:
-        """Remember a file that is no capture."""
+    def ignore(self, camera_id: str, files: Mapping[bytes, tuple[Stat, Ignored]]) -> None:
+        """Remember files that are no captures, by path."""
         ...
 
     def mark_missing(self, camera_id: str, paths: Sequence[bytes]) -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from enum import Enum, auto
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from fundusd.domain import Ignored, Stat
@@ -13,6 +13,11 @@ from fundusd.watcher.names import ignored_by_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from fundusd.watcher.intake import Seen
+
+_BATCH = 1000  # entries held at once, however many a directory has
+_SIGNED = 2**63
 
 
 class Place(Enum):
@@ -23,22 +28,27 @@ class Place(Enum):
     GONE = auto()  # between the listing and the look
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """A name in a directory: a regular file's stat, why it is ignored, or what else it is."""
-
-    name: bytes
-    what: Stat | Ignored | Place
-
-
-def entries(root: bytes, directory: bytes) -> Iterator[Entry]:
-    """Yield what `directory`, relative to `root`, holds, following no link; raises OSError."""
+def batches(root: bytes, directory: bytes) -> Iterator[list[os.DirEntry[bytes]]]:
+    """Yield what `directory`, relative to `root`, holds, some entries at a time; raises OSError."""
     with os.scandir(os.path.join(root, directory)) as listing:  # noqa: PTH118  bytes
-        for entry in listing:
-            yield Entry(entry.name, _look(entry))
+        while batch := list(islice(listing, _BATCH)):
+            yield batch
 
 
-def _look(entry: os.DirEntry[bytes]) -> Stat | Ignored | Place:
+def seen(directory: bytes, entry: os.DirEntry[bytes]) -> Seen | None:
+    """Return what a regular file looks like, as the ledger remembers it; None for anything else."""
+    try:
+        if not entry.is_file(follow_symlinks=False):
+            return None
+        now = entry.stat(follow_symlinks=False)
+    except OSError:
+        return None
+    inode = now.st_ino if now.st_ino < _SIGNED else now.st_ino - 2 * _SIGNED
+    return directory, entry.name, now.st_size, now.st_mtime_ns, now.st_ctime_ns, inode
+
+
+def look(entry: os.DirEntry[bytes]) -> Stat | Ignored | Place:
+    """Return a regular file's stat, why an entry is ignored, or what else it is; follows no link."""
     ignored = ignored_by_name(entry.name)
     if ignored is not None:
         return ignored

@@ -6,20 +6,26 @@ import errno
 import os
 from collections import Counter
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import TYPE_CHECKING, Protocol
 
 from fundusd.domain import Ignored, Stat
-from fundusd.watcher.listing import Place, below, entries, is_within
+from fundusd.errors import CaptureError
+from fundusd.reading import status_at
+from fundusd.watcher.listing import Place, batches, below, is_within, look, seen
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
 
     from fundusd.domain import Inbox, Sighting
-    from fundusd.watcher.intake import Intake
+    from fundusd.settling import Settling
+    from fundusd.watcher.intake import Intake, Seen
 
-_BEAT_EVERY = 200  # files
+_LARGE = 2000  # remembered files: fewer are asked for together with the next directories', more in parts
+_AHEAD = 200  # directories asked for at once
 _GONE_KEPT = 10_000  # paths remembered as vanished in one pass; the next one brings the others
-_OUTAGE_FILES = 20
+OUTAGE_FILES = 20
 _OUTAGE_SHARE = 0.2
 
 
@@ -41,14 +47,15 @@ class Tally:
     unreadable: int = 0
     present: int = 0  # remembered and there
     vanished: int = 0  # remembered and gone
-    first: bytes | None = None  # any regular file
+    sample: bytes | None = None  # any regular file
     ignored: Counter[Ignored] = field(default_factory=Counter)
 
 
 class Sweep:
     """Walk `start` and, when `deep`, everything below it; `step` does one directory.
 
-    Absence is only collected: what becomes of it is decided when the pass is over.
+    A file that is as the ledger remembers it costs one stat and one row, unless it is among `waiting`; the memory
+    does not grow with the inbox. Absence is only collected: what becomes of it is decided when the pass is over.
     """
 
     def __init__(  # noqa: PLR0913  one place builds it
@@ -58,23 +65,26 @@ class Sweep:
         consider: Consider,
         beat: Callable[[], None],
         *,
+        waiting: Settling | None = None,
         start: bytes = b"",
         deep: bool = True,
         hinted: bool = False,
     ) -> None:
         self.tally = Tally()
         self.gone: list[bytes] = []
-        self._camera, self._root = inbox.camera_id, os.fsencode(inbox.root)
-        self._intake, self._consider, self._beat = intake, consider, beat
+        self._inbox, self._camera, self._root = inbox, inbox.camera_id, os.fsencode(inbox.root)
+        self._intake, self._consider, self._beat, self._waiting = intake, consider, beat, waiting
         self._deep, self._hinted = deep, hinted
         self._stack = [start]
         self._failed: list[bytes] = []  # could not be listed: nothing is known about what lies below
-        # remembered and not listed so far; a hint is not worth asking for all of them
-        self._unlisted = set() if hinted else self._remembered(start)
+        # how many files are remembered in directories not listed so far; a hint is not worth asking for all of them
+        self._left = {} if hinted else self._remembered_below(start)
+        self._ahead: Mapping[Seen, Ignored | None] = {}  # what is remembered as there
+        self._asked: frozenset[bytes] = frozenset()  # of these directories, wholly
 
-    def _remembered(self, start: bytes) -> set[bytes]:
-        known = self._intake.known_directories(self._camera)
-        return {directory for directory in known if is_within(directory, start)}
+    def _remembered_below(self, start: bytes) -> dict[bytes, int]:
+        counts = self._intake.remembered(self._camera)
+        return {directory: count for directory, count in counts.items() if is_within(directory, start)}
 
     @property
     def listed_root(self) -> bool:
@@ -85,7 +95,7 @@ class Sweep:
     def looks_like_an_outage(self) -> bool:
         """Whether so much is gone that a share is likelier to be away than people to have tidied up."""
         gone = self.tally.vanished
-        return gone > _OUTAGE_FILES and gone > _OUTAGE_SHARE * (gone + self.tally.present)
+        return gone > OUTAGE_FILES and gone > _OUTAGE_SHARE * (gone + self.tally.present)
 
     def run(self) -> None:
         """Do all directories at once."""
@@ -98,59 +108,131 @@ class Sweep:
         if self._stack:
             self._list(self._stack.pop())
             return True
-        while self._unlisted:
+        while self._left:
             self._beat()
-            directory = self._unlisted.pop()
+            directory, count = self._left.popitem()
             if not any(is_within(directory, failed) for failed in self._failed):
-                self._vanish(directory, self._intake.known(self._camera, directory))
+                self._vanish(directory, count)
         return False
 
+    def pause(self) -> None:
+        """Forget what was asked for ahead: others write in the ledger now."""
+        self._asked = frozenset()
+
+    # -- a directory that is there
+
     def _list(self, directory: bytes) -> None:
-        known = dict(self._intake.known(self._camera, directory))
+        found = 0
         try:
-            for entry in entries(self._root, directory):
-                self._note(directory, entry.name, entry.what, known)
+            for batch in batches(self._root, directory):
+                found += self._see(directory, batch)
+                self._beat()
         except OSError as error:
             if directory and error.errno in {errno.ENOENT, errno.ENOTDIR}:
-                self._unlisted |= self._remembered(directory) if self._hinted and self._deep else {directory}
+                self._note_gone(directory)
             else:
                 self._failed.append(directory)
                 self.tally.unreadable += 1
             return
         self.tally.directories += 1
-        self._unlisted.discard(directory)
-        self._vanish(directory, known)
+        self.tally.present += found
+        self._vanish(directory, self._left.pop(directory, 0) - found)
 
-    def _note(self, directory: bytes, name: bytes, what: Stat | Ignored | Place, known: dict[bytes, Sighting]) -> None:
-        """Take one entry in; what stays in `known` has vanished as a file."""
+    def _see(self, directory: bytes, batch: Sequence[os.DirEntry[bytes]]) -> int:
+        """Take a batch of entries in; return for how many of the files remembered as there it accounts."""
+        remembered = self._remembered(directory, batch)
+        waiting = self._waiting or ()  # hardly ever any: not worth a path for each file
+        others, same = [], b""
+        for entry in batch:
+            found = seen(directory, entry)
+            if found is None or found not in remembered or (waiting and below(directory, entry.name) in waiting):
+                others.append(entry)
+                continue
+            same = entry.name
+            if (reason := remembered[found]) is not None:
+                self.tally.ignored[reason] += 1
+        as_remembered = len(batch) - len(others)
+        self.tally.files += as_remembered
+        self.tally.sample = below(directory, same) if same else self.tally.sample
+        return as_remembered + (self._look_at(directory, others) if others else 0)
+
+    def _look_at(self, directory: bytes, others: Sequence[os.DirEntry[bytes]]) -> int:
+        """Look closer at entries that are not as remembered, or not remembered as there."""
+        known = self._intake.named(self._camera, directory, [entry.name for entry in others])
+        return sum(self._note(below(directory, entry.name), look(entry), known.get(entry.name)) for entry in others)
+
+    def _note(self, path: bytes, what: Stat | Ignored | Place, sighting: Sighting | None) -> bool:
+        """Take one entry in; True when it accounts for a file that is remembered as there."""
+        was_there = sighting is not None and not sighting.missing
         match what:
             case Stat():
-                self._see(below(directory, name), what, known.pop(name, None))
+                self._take(path, what, sighting)
+                return was_there
             case Ignored():
                 self.tally.ignored[what] += 1
                 self.tally.files += 1
             case Place.DIRECTORY:
                 if self._deep:
-                    self._stack.append(below(directory, name))
+                    self._stack.append(path)
             case Place.UNREADABLE:
-                known.pop(name, None)
                 self.tally.unreadable += 1
+                return was_there
             case Place.GONE:
                 pass
+        return False
 
-    def _see(self, path: bytes, stat: Stat, sighting: Sighting | None) -> None:
-        tally = self.tally
-        tally.files += 1
-        tally.first = tally.first or path
-        tally.present += sighting is not None and not sighting.missing
-        if tally.files % _BEAT_EVERY == 0:
-            self._beat()
+    def _take(self, path: bytes, stat: Stat, sighting: Sighting | None) -> None:
+        self.tally.files += 1
+        self.tally.sample = path
         if not self._consider(path, stat, sighting, hinted=self._hinted):
-            tally.waiting += 1
+            self.tally.waiting += 1
         elif sighting is not None and sighting.ignored is not None:
-            tally.ignored[sighting.ignored] += 1
+            self.tally.ignored[sighting.ignored] += 1
 
-    def _vanish(self, directory: bytes, known: Mapping[bytes, Sighting]) -> None:
-        gone = [below(directory, name) for name, sighting in known.items() if not sighting.missing]
-        self.tally.vanished += len(gone)
-        self.gone += gone[: _GONE_KEPT - len(self.gone)]
+    # -- what the ledger remembers
+
+    def _remembered(self, directory: bytes, batch: Sequence[os.DirEntry[bytes]]) -> Mapping[Seen, Ignored | None]:
+        """Return what is remembered: of a small directory all, of a large one what the batch names."""
+        if directory not in self._asked and self._left.get(directory, 0) <= _LARGE:
+            self._look_ahead(directory)
+        if directory in self._asked:
+            return self._ahead
+        return self._intake.present(self._camera, [directory], [entry.name for entry in batch])
+
+    def _look_ahead(self, directory: bytes) -> None:
+        """Ask in one go for this directory and the next ones, as far as they are small."""
+        wanted = [directory, *self._stack[:-_AHEAD:-1]]
+        if self._hinted:
+            self._left |= self._intake.remembered(self._camera, wanted)
+        rows = accumulate(self._left.get(one, 0) for one in wanted)
+        self._asked = frozenset(one for one, count in zip(wanted, rows, strict=True) if count <= _LARGE)
+        self._ahead = self._intake.present(self._camera, list(self._asked)) if self._asked else {}
+
+    # -- what is not there any more
+
+    def _note_gone(self, directory: bytes) -> None:
+        """Remember that a directory which was there is not."""
+        if self._hinted and self._deep:
+            self._left |= self._remembered_below(directory)
+        else:
+            self._left |= self._intake.remembered(self._camera, [directory])
+
+    def _vanish(self, directory: bytes, count: int) -> None:
+        """Collect the files of a directory that are gone: `count` or more, since others may have come meanwhile."""
+        if count <= 0:
+            return
+        self.tally.vanished += count
+        for name in self._intake.present_names(self._camera, directory):
+            if len(self.gone) == _GONE_KEPT:
+                return
+            path = below(directory, name)
+            if is_gone(self._inbox.root, path):
+                self.gone.append(path)
+
+
+def is_gone(root: Path, path: bytes) -> bool:
+    """Tell whether there is certainly no regular file at `path`."""
+    try:
+        return status_at(root, path) is None
+    except CaptureError:
+        return False

@@ -1,0 +1,153 @@
+"""No query of the daemon walks through history: each is answered from an index, on both databases.
+
+Told by the databases' own plans, not by a clock; `fundusd bench --ledger` measures what that comes to.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import orjson
+import pytest
+import sqlalchemy as sa
+
+import ledger_cases as cases
+from fundusd.domain import Ignored, Reason, Stat
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from fundusd.ledger import Claim, Ledger
+
+GROWING = ("job", "capture", "sighting", "result", "audit_event", "exam")
+# with a LIMIT, these end at the first row
+AT_ONE_END = {"SCAN audit_event", "SCAN audit_event USING INDEX ix_audit_event_started"}
+NAMES = [f"P{number}/{number}.jpg" for number in range(3)]
+
+Statements = list[tuple[str, Any]]
+
+
+@contextmanager
+def heard(ledger: Ledger) -> Iterator[Statements]:
+    """Collect the statements of a block, with values to fill in."""
+    said: Statements = []
+
+    def hear(_connection: object, _cursor: object, statement: str, parameters: Any, *_: object) -> None:
+        if statement.split(maxsplit=1)[0] in {"SELECT", "INSERT", "UPDATE", "DELETE", "WITH"}:
+            said.append((statement, parameters[0] if isinstance(parameters, list) else parameters))
+
+    sa.event.listen(ledger.database.engine, "before_cursor_execute", hear)
+    try:
+        yield said
+    finally:
+        sa.event.remove(ledger.database.engine, "before_cursor_execute", hear)
+
+
+def walks(ledger: Ledger, statements: Statements) -> list[str]:
+    """Return the plans that read a growing table from end to end."""
+    found = []
+    with ledger.database.engine.connect() as connection:
+        explain = _explain_sqlite if ledger.database.is_sqlite else _explain_postgres
+        for statement, values in statements:
+            steps = explain(connection, statement, values)
+            found += [f"{step}: {statement}" for step in steps]
+        connection.rollback()
+    return found
+
+
+def _explain_sqlite(connection: sa.Connection, statement: str, values: Any) -> list[str]:
+    steps = [row.detail for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values)]
+    if statement.split()[-4:-2] == ["LIMIT", "?"] and steps[0] in AT_ONE_END and len(steps) == 1:
+        return []
+    return [step for step in steps if step.split()[0] == "SCAN" and step.split()[1] in GROWING]
+
+
+def _explain_postgres(connection: sa.Connection, statement: str, values: Any) -> list[str]:
+    connection.exec_driver_sql("SET enable_seqscan = off")  # small tables are read whole where that is allowed
+    told = connection.exec_driver_sql(f"EXPLAIN (FORMAT JSON) {statement}", values).scalar_one()
+    plan = (orjson.loads(told) if isinstance(told, str | bytes) else told)[0]["Plan"]
+    return [f"{node['Node Type']} on {node['Relation Name']}" for node in _nodes(plan) if _is_walk(node)]
+
+
+def _nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield plan
+    for part in plan.get("Plans", ()):
+        yield from _nodes(part)
+
+
+def _is_walk(node: dict[str, Any]) -> bool:
+    return node["Node Type"] == "Seq Scan" and node.get("Relation Name") in GROWING
+
+
+def claims(ledger: Ledger) -> list[Claim]:
+    return ledger.claim(16)
+
+
+def admit(ledger: Ledger, words: Sequence[str] = NAMES) -> None:
+    ledger.admit(*(cases.found(name, word) for name, word in zip(NAMES, words, strict=True)))
+
+
+def record(ledger: Ledger) -> None:
+    ledger.record([cases.finding(claim) for claim in claims(ledger)])
+
+
+def classified(ledger: Ledger) -> None:
+    admit(ledger)
+    record(ledger)
+
+
+def move(ledger: Ledger) -> None:
+    ledger.mark_missing(cases.CAMERA, [NAMES[0].encode()])
+    stat = cases.found(NAMES[0], NAMES[0]).stat
+    ledger.admit(cases.found("moved.jpg", NAMES[0], inode=stat.inode, mtime_ns=stat.mtime_ns))
+
+
+def fail(ledger: Ledger) -> None:
+    first, second, third = claims(ledger)
+    ledger.postpone(first, Reason.TIMEOUT, "slow", 0)
+    ledger.fail(second, Reason.TRUNCATED, "cut")
+    ledger.give_back([third])
+
+
+def sweep(ledger: Ledger) -> None:
+    ledger.present(cases.CAMERA, [b"P1", b"P2"])
+    ledger.present(cases.CAMERA, [b"P1"], [b"1.jpg", b"new.jpg"])
+    ledger.named(cases.CAMERA, b"P1", [b"1.jpg", b"new.jpg"])
+    ledger.remembered(cases.CAMERA, [b"P1", b"P2"])
+    list(ledger.present_names(cases.CAMERA, b"P1"))
+    ledger.ignore(cases.CAMERA, {b"P1/notes.xml": (Stat(1, 2, 3, 4), Ignored.SIDECAR)})
+    ledger.sweep_finished(cases.CAMERA, cases.SWEEP)
+
+
+@pytest.mark.parametrize(
+    ("before", "act"),
+    [
+        (lambda _: None, admit),
+        (classified, admit),  # known bytes at known paths
+        (classified, lambda ledger: admit(ledger, ["x", "y", "z"])),  # the next revision of each
+        (classified, lambda ledger: admit(ledger, NAMES[::-1])),  # bytes that were classified elsewhere
+        (classified, move),
+        (admit, claims),
+        (admit, record),
+        (admit, fail),
+        (classified, sweep),
+        (classified, lambda ledger: ledger.status()),
+        (admit, lambda ledger: ledger.start(cases.release())),
+    ],
+    ids=["new", "touched", "revised", "reused", "moved", "claimed", "recorded", "failed", "swept", "status", "start"],
+)
+def test_no_query_walks_through_history(
+    ledger: Ledger, before: Callable[[Ledger], None], act: Callable[[Ledger], object]
+) -> None:
+    before(ledger)
+    with heard(ledger) as said:
+        act(ledger)
+    assert said
+    assert walks(ledger, said) == []
+
+
+def test_a_query_that_would_is_found_out(ledger: Ledger) -> None:
+    with heard(ledger) as said, ledger.database.reading() as connection:
+        connection.execute(sa.text("SELECT count(*) FROM capture WHERE size = 7"))
+    assert len(walks(ledger, said)) == 1
