@@ -6,7 +6,6 @@ Each row's hash covers the previous one: a changed, dropped or inserted row brea
 from __future__ import annotations
 
 import hashlib
-import struct
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -15,7 +14,7 @@ if TYPE_CHECKING:
 DOMAIN_TAG = b"fundusd-audit-v1"
 GENESIS = bytes(32)
 
-_NULL, _TEXT, _BYTES, _INT = b"n", b"t", b"b", b"i"
+_NOTHING = b"n" + bytes(4)
 
 
 def canonical(fields: Iterable[str | bytes | int | None]) -> bytes:
@@ -24,22 +23,19 @@ def canonical(fields: Iterable[str | bytes | int | None]) -> bytes:
     >>> canonical(["ab", None]) != canonical(["a", "b"])
     True
     """
-    return b"".join(_field(value) for value in fields)
-
-
-def _field(value: str | bytes | int | None) -> bytes:
-    kind, raw = _encoded(value)
-    return kind + struct.pack(">I", len(raw)) + raw
-
-
-def _encoded(value: str | bytes | int | None) -> tuple[bytes, bytes]:
-    if value is None:
-        return _NULL, b""
-    if isinstance(value, str):
-        return _TEXT, value.encode("utf-8", "surrogatepass")  # any text, and no two alike
-    if isinstance(value, bytes):
-        return _BYTES, value
-    return _INT, str(value).encode()
+    parts: list[bytes] = []
+    for value in fields:
+        if value is None:
+            parts.append(_NOTHING)
+        elif isinstance(value, str):
+            raw = value.encode("utf-8", "surrogatepass")  # any text, and no two alike
+            parts += (b"t", len(raw).to_bytes(4), raw)
+        elif isinstance(value, bytes):
+            parts += (b"b", len(value).to_bytes(4), value)
+        else:
+            raw = b"%d" % value
+            parts += (b"i", len(raw).to_bytes(4), raw)
+    return b"".join(parts)
 
 
 def link(previous: bytes, fields: Iterable[str | bytes | int | None]) -> bytes:

@@ -40,8 +40,8 @@ def require_room(folder: Path, gigabytes: float = _ROOM_GB) -> None:
     free = shutil.disk_usage(folder).free / 1e9
     if free < gigabytes:
         raise FundusdError(
-            f"{folder} has {free:.1f} GB free; the checkpoint of full size needs {gigabytes:g} GB.",
-            hint="Set XDG_CACHE_HOME to a folder on a larger disk, or name a checkpoint with --checkpoint DIR.",
+            f"{folder} has {free:.1f} GB free, and {gigabytes:.2g} GB are needed for what is measured.",
+            hint="Set XDG_CACHE_HOME to a folder on a larger disk; a checkpoint may lie elsewhere: --checkpoint DIR.",
         )
 
 

@@ -42,10 +42,16 @@ def admit(connection: sa.Connection, found: Sequence[Found], release_id: int) ->
     """
     if not found:
         return []
-    present = intake.present(connection, [_place(one) for one in found])
-    known = [one for one in found if _is_known(one, present.get(_place(one)))]
-    new = [one for one in found if not _is_known(one, present.get(_place(one)))]
-    told = _touch(connection, known, present, release_id) | _admit_new(connection, new, present, release_id)
+    present = intake.seen_at(connection, [_place(one) for one in found])
+    known: list[tuple[Found, Row]] = []
+    new: list[Found] = []
+    for one in found:
+        row = present.get(_place(one))
+        if row is not None and row["digest"] == one.digest and not row["superseded"]:
+            known.append((one, row))
+        else:
+            new.append(one)
+    told = _touch(connection, known, release_id) | _admit_new(connection, new, present, release_id)
     return [told[_place(one)] for one in found]
 
 
@@ -53,33 +59,25 @@ def _place(found: Found) -> Place:
     return found.camera_id, found.path
 
 
-def _is_known(found: Found, row: Row | None) -> bool:
-    return row is not None and row["digest"] == found.digest and not row["superseded"]
-
-
 # -- the same bytes at the same path
 
 
-def _touch(
-    connection: sa.Connection, known: Sequence[Found], present: Mapping[Place, Row], release_id: int
-) -> dict[Place, Admitted]:
+def _touch(connection: sa.Connection, known: Sequence[tuple[Found, Row]], release_id: int) -> dict[Place, Admitted]:
     if not known:
         return {}
-    ids = {_place(one): present[_place(one)]["id"] for one in known}
-    intake.see(connection, [intake.seen(*_place(one), one.stat, capture_id=ids[_place(one)]) for one in known])
-    entries = [audit.Entry("capture.touched", "capture", ids[_place(one)], digest=one.digest) for one in known]
+    intake.see(connection, [intake.seen(*_place(one), one.stat, capture_id=row["id"]) for one, row in known])
+    entries = [audit.Entry("capture.touched", "capture", row["id"], digest=one.digest) for one, row in known]
     audit.append(connection, *entries)
     broken_by_file = sa.select(job.c.id).where(
-        job.c.id.in_([present[_place(one)]["job_id"] for one in known]),
-        job.c.state == JobState.FAILED,
+        jobs.among([row["job_id"] for _, row in known], JobState.FAILED),
         job.c.reason.in_(_FILE_REASONS),
     )
     broken = set(connection.scalars(broken_by_file))
     if broken:
         adoption.reopen(connection, sorted(broken), release_id)
     return {
-        _place(one): Admitted(Admission.ADMITTED if present[_place(one)]["job_id"] in broken else Admission.TOUCHED)
-        for one in known
+        _place(one): Admitted(Admission.ADMITTED if row["job_id"] in broken else Admission.TOUCHED)
+        for one, row in known
     }
 
 
@@ -87,7 +85,7 @@ def _touch(
 
 
 def _admit_new(
-    connection: sa.Connection, new: Sequence[Found], present: Mapping[Place, Row], release_id: int
+    connection: sa.Connection, new: Sequence[Found], present: Mapping[Place, Row | None], release_id: int
 ) -> dict[Place, Admitted]:
     if not new:
         return {}
@@ -119,14 +117,13 @@ def _outcome(done: Recorded | None, *, moved: bool) -> Admitted:
 
 def _origins(connection: sa.Connection, new: Sequence[Found]) -> dict[Place, Row]:
     """Find captures whose file was renamed to one of these: same bytes, inode and time, and gone from its path."""
-    file = (sighting.c.camera_id, sighting.c.inode, sighting.c.mtime_ns)
-    these, the_same = intake.listed(file, [(one.camera_id, one.stat.inode, one.stat.mtime_ns) for one in new])
     query = (
         sa.select(capture, sighting.c.inode.label("seen_inode"), sighting.c.mtime_ns.label("seen_mtime_ns"))
         .join(sighting, sighting.c.capture_id == capture.c.id)
-        .join(these, the_same)
         .where(
             _MISSING,
+            sighting.c.camera_id.in_({one.camera_id for one in new}),
+            sighting.c.inode.in_({one.stat.inode for one in new}),
             capture.c.superseded.is_(False),
             capture.c.digest.in_([one.digest for one in new]),
         )
@@ -206,14 +203,16 @@ def _insert_captures(
     connection: sa.Connection,
     new: Sequence[Found],
     job_of: Mapping[str, tuple[int, JobState]],
-    present: Mapping[Place, Row],
+    present: Mapping[Place, Row | None],
 ) -> dict[Place, int]:
     now = datetime.now(UTC)
     local = now.astimezone()
     year, week, _ = local.isocalendar()
     received = {"received_at": now, "local_day": local.date().isoformat(), "local_week": f"{year}-W{week:02}"}
-    last = {place: row["revision"] for place, row in present.items()}
-    last |= intake.last_revisions(connection, [_place(one) for one in new if _place(one) not in present])
+    last = {
+        place: intake.last_revision(connection, place) if row is None else row["revision"]
+        for place, row in present.items()
+    }
     rows = [
         _capture(one, last.get(_place(one), 0) + 1) | {"job_id": job_of[one.digest][0]} | received for one in new
     ]  # fmt: skip

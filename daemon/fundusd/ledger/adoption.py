@@ -17,14 +17,17 @@ if TYPE_CHECKING:
 def reopen(connection: sa.Connection, ids: Sequence[int], release_id: int) -> int:
     """Queue failed jobs again, under the release at work; return how many."""
     reopened = jobs.reopen(connection, ids)
-    adopt(connection, release_id)
+    _adopt(connection, jobs.among(ids, JobState.QUEUED), release_id)
     return reopened
 
 
 def adopt(connection: sa.Connection, release_id: int) -> int:
     """Give jobs that wait under an older release to this one, so that none waits for ever; return how many."""
-    stale = sa.select(job).where(job.c.state == JobState.QUEUED, job.c.release_id != release_id)
-    rows = connection.execute(stale).all()
+    return _adopt(connection, job.c.state == JobState.QUEUED, release_id)
+
+
+def _adopt(connection: sa.Connection, waiting: sa.ColumnElement[bool], release_id: int) -> int:
+    rows = connection.execute(sa.select(job).where(waiting, job.c.release_id != release_id)).all()
     for row in rows:
         query = sa.select(job.c.id, job.c.state).where(job.c.digest == row.digest, job.c.release_id == release_id)
         twin = connection.execute(query).one_or_none()

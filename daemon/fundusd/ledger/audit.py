@@ -19,7 +19,9 @@ from fundusd.ledger.tables import GRADE_KEYS, audit_event, capture, result
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-_CHAINED = tuple(column for column in audit_event.c if column.name != "row_hash")
+_CHAINED = tuple(column.name for column in audit_event.c if column.name != "row_hash")
+_SAID = ("digest", "outcome", "reason", "action", "grade", "referable", "content")
+_NUMBERS = tuple(f"{kind}_{key}" for kind in ("logit", "score") for key in GRADE_KEYS)
 
 # event -> DICOM PS3.15 event id, action, outcome (0 success, 4 minor failure)
 _KINDS = {
@@ -100,7 +102,7 @@ def _row(seq: int, entry: Entry, previous: bytes) -> dict[str, Any]:
         raise KeyError(f"not an audit detail: {sorted(unknown)}")
     row = {
         "seq": seq,
-        "at": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+        "at": datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z"),
         "event": entry.event,
         "code": code,
         "action": action,
@@ -114,7 +116,7 @@ def _row(seq: int, entry: Entry, previous: bytes) -> dict[str, Any]:
         "detail": orjson.dumps(detail, option=orjson.OPT_SORT_KEYS).decode(),
         "prev_hash": previous,
     }
-    row["row_hash"] = chaining.link(previous, [row[column.name] for column in _CHAINED])
+    row["row_hash"] = chaining.link(previous, [row[name] for name in _CHAINED])
     return row
 
 
@@ -129,11 +131,9 @@ def _actor() -> dict[str, str]:
 
 def result_digest(row: Any) -> str:
     """Digest what a result says, so that its audit row can vouch for it; floats by their exact text."""
-    names = ["digest", "outcome", "reason", "action", "grade", "referable", "content"]
-    numbers = [f"{kind}_{key}" for kind in ("logit", "score") for key in GRADE_KEYS]
     # + 0.0: SQLite stores -0.0 as 0.0
-    floats = [None if row[name] is None else (float(row[name]) + 0.0).hex() for name in numbers]
-    return chaining.digest([row["release_id"], *(row[name] for name in names), *floats])
+    floats = [None if row[name] is None else (float(row[name]) + 0.0).hex() for name in _NUMBERS]
+    return chaining.digest([row["release_id"], *(row[name] for name in _SAID), *floats])
 
 
 def capture_digest(row: Any) -> str:
@@ -170,7 +170,7 @@ def _broken_link(row: Any, expected: int, previous: bytes) -> str:
         return "a row is gone or was put in"
     if bytes(row["prev_hash"]) != previous:
         return "it does not follow the row before it"
-    fields = [row[column.name] for column in _CHAINED]
+    fields = [row[name] for name in _CHAINED]
     fields[-1] = bytes(row["prev_hash"])
     return "" if chaining.link(previous, fields) == bytes(row["row_hash"]) else "its content was changed"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from contextlib import contextmanager
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
@@ -106,7 +107,12 @@ class Database:
 
 def upsert(connection: sa.Connection, table: sa.Table) -> sa.Insert:
     """Build an INSERT that overwrites the row that has the same primary key."""
-    insert = sqlite.insert(table) if connection.dialect.name == "sqlite" else postgresql.insert(table)
+    return _upsert(connection.dialect.name, table)
+
+
+@cache
+def _upsert(dialect: str, table: sa.Table) -> sa.Insert:
+    insert = sqlite.insert(table) if dialect == "sqlite" else postgresql.insert(table)
     key = list(table.primary_key.columns)
     others = {column.name: insert.excluded[column.name] for column in table.columns if not column.primary_key}
     return insert.on_conflict_do_update(index_elements=key, set_=others)

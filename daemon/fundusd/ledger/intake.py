@@ -14,31 +14,29 @@ from fundusd.ledger.engine import upsert
 from fundusd.ledger.tables import camera, capture, sighting
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from fundusd.domain import Ignored, Stat, SweepReport
 
     Row = Mapping[Any, Any]
     Place = tuple[str, bytes]  # camera and path
 
-_SLICE = 1000  # places asked for in one statement
+_SLICE = 1000  # names in one statement
 _KEY = (sighting.c.camera_id, sighting.c.directory, sighting.c.name)
-
-
-def listed(
-    columns: Sequence[sa.Column[Any]], values: Iterable[tuple[Any, ...]]
-) -> tuple[sa.CTE, sa.ColumnElement[bool]]:
-    """Make a table of values, and the condition that joins it to the columns they are of.
-
-    SQLite answers a join from the columns' index; for `(a, b) IN (...)` it reads the whole table.
-    """
-    table = sa.values(*(sa.column(one.name, one.type) for one in columns)).data(list(values)).cte("listed")
-    return table, sa.and_(*(one == table.c[one.name] for one in columns))
 
 
 def split(path: bytes) -> tuple[bytes, bytes]:
     """Split a path relative to the inbox into its directory (b"" for the inbox itself) and name."""
     return os.path.split(path)
+
+
+def _at(places: Collection[Place]) -> sa.ColumnElement[bool]:
+    """Ask for places by the parts of their key; other mixtures of these parts match as well, and are to be left out.
+
+    SQLite looks each of them up in the key's index; for `(a, b) IN (...)` it reads the whole table.
+    """
+    parts = zip(*((camera_id, *split(path)) for camera_id, path in places), strict=True)
+    return sa.and_(*(column.in_(set(values)) for column, values in zip(_KEY, parts, strict=True)))
 
 
 def path_text(path: bytes) -> str:
@@ -80,53 +78,46 @@ def sweep_finished(connection: sa.Connection, camera_id: str, report: SweepRepor
 
 def ignore(connection: sa.Connection, camera_id: str, files: Mapping[bytes, tuple[Stat, Ignored]]) -> None:
     """Remember files that are no captures, so that no sweep opens them again until they change."""
-    replaced = [
-        row for row in present(connection, [(camera_id, path) for path in files]).values() if not row["superseded"]
-    ]
+    there = seen_at(connection, [(camera_id, path) for path in files])
+    replaced = [row for row in there.values() if row is not None and not row["superseded"]]
     supersede(connection, replaced)
     audit.append(connection, *map(superseded, replaced))
     see(connection, [seen(camera_id, path, stat, ignored=reason.value) for path, (stat, reason) in files.items()])
 
 
-def mark_missing(connection: sa.Connection, camera_id: str, paths: Sequence[bytes]) -> None:
+def mark_missing(connection: sa.Connection, camera_id: str, paths: Iterable[bytes]) -> None:
     """Note that files are gone; their captures and results stay."""
-    at = (sighting.c.directory == sa.bindparam("at_directory"), sighting.c.name == sa.bindparam("at_name"))
-    missing = sighting.c.missing_since.is_not(None)
-    places = [(camera_id, *split(path)) for path in paths]
-    capture_ids = []
-    for first in range(0, len(places), _SLICE):
-        these, here = listed(_KEY, places[first : first + _SLICE])
-        there = sa.select(sighting.c.directory, sighting.c.name, sighting.c.capture_id).join(these, here)
-        rows = connection.execute(there.where(~missing)).all()
-        if rows:
-            gone = sa.update(sighting).where(sighting.c.camera_id == camera_id, *at)
-            told = [{"at_directory": row.directory, "at_name": row.name} for row in rows]
-            connection.execute(gone.values(missing_since=datetime.now(UTC)), told)
-        capture_ids += [row.capture_id for row in rows if row.capture_id is not None]
+    by_directory: dict[bytes, list[bytes]] = {}
+    for path in paths:
+        directory, name = split(path)
+        by_directory.setdefault(directory, []).append(name)
+    there = sa.and_(sighting.c.camera_id == camera_id, sighting.c.missing_since.is_(None))
+    capture_ids: list[int] = []
+    for directory, names in by_directory.items():
+        for first in range(0, len(names), _SLICE):
+            these = (sighting.c.directory == directory, sighting.c.name.in_(names[first : first + _SLICE]))
+            gone = sa.update(sighting).where(there, *these).values(missing_since=datetime.now(UTC))
+            capture_ids += filter(None, connection.scalars(gone.returning(sighting.c.capture_id)))
     detail = {"camera": camera_id}
     audit.append(connection, *(audit.Entry("capture.missing", "capture", one, detail=detail) for one in capture_ids))
 
 
-def present(connection: sa.Connection, places: Iterable[Place]) -> dict[Place, Row]:
-    """Find the captures that were last seen at some places."""
-    these, here = listed(_KEY, [(camera_id, *split(path)) for camera_id, path in places])
-    query = sa.select(capture).join(sighting, sighting.c.capture_id == capture.c.id).join(these, here)
-    return {(row["camera_id"], bytes(row["path"])): row for row in connection.execute(query).mappings()}
+def seen_at(connection: sa.Connection, places: Collection[Place]) -> dict[Place, Row | None]:
+    """Find what was last seen at some places: the capture, or None for a file that is none."""
+    query = sa.select(sighting.c.directory, sighting.c.name, sighting.c.camera_id.label("at"), capture)
+    joined = query.outerjoin(capture, sighting.c.capture_id == capture.c.id).where(_at(places))
+    found: dict[Place, Row | None] = {}
+    for row in connection.execute(joined).mappings():
+        place = (row["at"], os.path.join(bytes(row["directory"]), bytes(row["name"])))  # noqa: PTH118  bytes
+        found[place] = row if row["id"] is not None else None
+    return {place: found[place] for place in places if place in found}
 
 
-def last_revisions(connection: sa.Connection, places: Iterable[Place]) -> dict[Place, int]:
-    """Return the last revision at places where none was seen at the last look: what is there now is no capture."""
-    asked = [(camera_id, *split(path)) for camera_id, path in places]
-    if not asked:
-        return {}
-    these, here = listed(_KEY, asked)
-    last = {}
-    for camera_id, directory, name in connection.execute(sa.select(*_KEY).join(these, here)).all():
-        path = os.path.join(bytes(directory), bytes(name))  # noqa: PTH118  bytes
-        newest = sa.select(capture.c.revision).where(capture.c.camera_id == camera_id, capture.c.path == path)
-        revision = connection.scalar(newest.order_by(capture.c.revision.desc()).limit(1))
-        last[camera_id, path] = revision or 0
-    return last
+def last_revision(connection: sa.Connection, place: Place) -> int:
+    """Return the last revision of a capture at a place, 0 where there never was one."""
+    camera_id, path = place
+    newest = sa.select(capture.c.revision).where(capture.c.camera_id == camera_id, capture.c.path == path)
+    return connection.scalar(newest.order_by(capture.c.revision.desc()).limit(1)) or 0
 
 
 def supersede(connection: sa.Connection, rows: Sequence[Row]) -> None:

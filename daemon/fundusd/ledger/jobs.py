@@ -113,7 +113,7 @@ def _take(connection: sa.Connection, chosen: Sequence[Any]) -> list[Claim]:
     token = secrets.token_hex(8)
     taken = connection.execute(
         sa.update(job)
-        .where(job.c.id.in_(ids), job.c.state == JobState.QUEUED)
+        .where(among(ids, JobState.QUEUED))
         .values(
             state=JobState.RUNNING,
             token=token,
@@ -129,6 +129,11 @@ def _take(connection: sa.Connection, chosen: Sequence[Any]) -> list[Claim]:
     return [
         Claim(row.id, token, row.digest, row.attempts, row.camera_id, tuple(places.get(row.id, ()))) for row in taken
     ]
+
+
+def among(ids: Sequence[int], state: JobState) -> sa.ColumnElement[bool]:
+    """Pick jobs by id that are in a state: `|| ''` keeps SQLite from going through all others in that state."""
+    return sa.and_(job.c.id.in_(ids), job.c.state.concat("") == state)
 
 
 def _places(connection: sa.Connection, ids: list[int]) -> dict[int, list[Place]]:
@@ -154,14 +159,15 @@ def _note(connection: sa.Connection, event: str, rows: Sequence[Any], **detail: 
 
 def settle(connection: sa.Connection, held: Sequence[Claim], state: JobState, **columns: Any) -> set[int]:
     """Leave `running` where the token still holds the lease; return those jobs: others took the rest over."""
-    guarded = (
-        sa.update(job)
-        .where(sa.tuple_(job.c.id, job.c.token).in_([(one.job_id, one.token) for one in held]))
-        .where(job.c.state == JobState.RUNNING)
-        .values(state=state, token=None, lease_until=None, **columns)
-        .returning(job.c.id)
-    )
-    return set(connection.scalars(guarded))
+    by_token: dict[str, list[int]] = {}  # all that was claimed together has one
+    for one in held:
+        by_token.setdefault(one.token, []).append(one.job_id)
+    settled: set[int] = set()
+    for token, ids in by_token.items():
+        guarded = sa.and_(among(ids, JobState.RUNNING), job.c.token == token)
+        left = sa.update(job).where(guarded).values(state=state, token=None, lease_until=None, **columns)
+        settled |= set(connection.scalars(left.returning(job.c.id)))
+    return settled
 
 
 def postpone(connection: sa.Connection, held: Claim, reason: Reason, error: str, wait_seconds: float) -> bool:
@@ -247,7 +253,7 @@ def reopen(connection: sa.Connection, ids: Sequence[int]) -> int:
     """Queue failed jobs again with all their attempts: failed -> queued; return how many."""
     again = (
         sa.update(job)
-        .where(job.c.id.in_(ids), job.c.state == JobState.FAILED)
+        .where(among(ids, JobState.FAILED))
         .values(state=JobState.QUEUED, attempts=0, available_at=0.0, reason=None, action=None, error=None)
         .returning(job.c.id, job.c.digest, job.c.attempts, job.c.release_id)
     )
