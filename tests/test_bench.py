@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 from dataclasses import replace
+from importlib import util
 from io import BytesIO
 from pathlib import Path
 
@@ -20,7 +21,9 @@ from fundusd.bench import (
     captures,
     drift,
     growth,
+    history,
     latency,
+    ledger,
     machine,
     memory,
     model,
@@ -30,14 +33,16 @@ from fundusd.bench import (
     sections,
     site,
     start,
+    sweep,
 )
 from fundusd.bench.figures import Figure, Goal, of_rounds
 from fundusd.bench.machine import Machine, Sample
 from fundusd.bench.work import Order, Work
-from fundusd.domain import SAFETY_WORDS, Eye, Grade, Preprocessing
+from fundusd.domain import SAFETY_WORDS, Eye, Grade, Inbox, Preprocessing
 from fundusd.errors import FundusdError
 from fundusd.imaging.decoder import decode
 from fundusd.imaging.limits import Limits
+from fundusd.ledger import Ledger, Wanted
 from fundusd.model import random_checkpoint
 
 HERE = Machine("Some CPU", 2, ("avx512_bf16",), 24.0, (), "6.1", "3.11.7", {"torch": "2.13.0", "openvino": ""})
@@ -174,6 +179,60 @@ def test_growth_compares_the_memory_after_the_captures_with_that_before(work: Wo
     assert grown.median < 100
     assert resident.median > 10
     assert any("captures" in step for step in steps)
+
+
+def test_the_ledger_is_measured_with_a_short_and_with_a_long_history(tmp_path: Path) -> None:
+    figures = {one.name: one for one in ledger.measure(tmp_path, silently, batches=6, rows=(20, 100))}
+    assert figures["admit and record"].goal == Goal(1000, at_least=True)
+    assert figures["admit and record"].rounds == 6
+    assert figures["admit and record"].median > figures["admit, claim and record"].median
+    assert "the disk makes a page safe in" in figures["admit and record"].note
+    for step in ("admit", "claim", "status"):
+        grown = figures[f"{step}: 100 captures over 20"]
+        assert (grown.goal, grown.rounds) == (Goal(2, at_least=False), 2)
+    assert figures["claim with 100 captures"].median > 0
+
+
+def test_a_long_history_is_one_that_the_ledger_could_have_written(tmp_path: Path) -> None:
+    made = ledger._with_history(tmp_path / "long.db", 100, 20)
+    told = made.status()
+    assert told["jobs"] == {"queued": 10, "running": 0, "succeeded": 90, "failed": 0}
+    assert (told["results"]["graded"], told["captures"]) == (90, 100)
+    rows = list(made.results(Wanted()))
+    assert len({row["digest"] for row in rows}) == len({row["path"] for row in rows}) == 100
+    assert [row["outcome"] for row in rows].count("graded") == 90
+    with made.database.reading() as connection:
+        assert connection.exec_driver_sql("PRAGMA foreign_key_check").all() == []
+        assert connection.exec_driver_sql("PRAGMA integrity_check").scalar_one() == "ok"
+    sightings = made.remembered("bench")
+    assert (sum(sightings.values()), len(sightings)) == (100, 10)
+    claimed = [claim.digest for claim in made.claim(16)]
+    assert len(claimed) == 10
+    made.close()
+    history.multiply(tmp_path / "long.db", 1)  # once as many: nothing changes
+
+
+def test_a_sweep_of_a_large_inbox_is_measured_and_leaves_nothing(tmp_path: Path) -> None:
+    swept, walked, over, grown = sweep.measure(tmp_path, 230, silently)
+    assert swept.goal == Goal(5.0 * 230 / 1_000_000, at_least=False)
+    assert (swept.rounds, walked.rounds, over.unit) == (3, 3, "x")
+    assert grown.unit == "MB"
+    assert not (tmp_path / "inbox").exists()
+
+
+def test_a_sweep_that_misses_files_is_no_measurement(tmp_path: Path) -> None:
+    inbox = Inbox("bench", tmp_path / "inbox")
+    known = Ledger(f"sqlite:///{tmp_path / 'fundusd.db'}")
+    known.create_if_empty()
+    known.register_camera("bench")
+    known.ignore("bench", dict(sweep._made(inbox.root, range(3))))
+    assert sweep._sweep(inbox, known, 3)[0] >= 0
+    with pytest.raises(FundusdError, match="saw 3 of 4 files"):
+        sweep._sweep(inbox, known, 4)
+    next(inbox.root.glob("*/*")).write_bytes(b"touched")
+    with pytest.raises(FundusdError, match="nobody touched"):
+        sweep._sweep(inbox, known, 3)
+    known.close()
 
 
 def test_the_drift_takes_only_captures_that_can_be_graded(photographs: Path, tmp_path: Path) -> None:
@@ -316,8 +375,8 @@ def test_machines_get_the_same_with_a_verdict_for_each_figure() -> None:
 def test_every_section_has_a_place_in_the_plan() -> None:
     order = Order(tuple(sections.SECTIONS), reference=True)
     assert sum(section.seconds(order) for section in sections.SECTIONS.values()) < 40 * 60
-    assert [name for name in ("model", "backlog", "latency", "start", "growth") if sections.SECTIONS[name].is_here]
-    assert not sections.Section("no_such", "", lambda _: 1.0).is_here
+    for name in sections.SECTIONS:
+        assert util.find_spec(f"fundusd.bench.{name}"), name
 
 
 def test_a_file_that_is_no_capture_ends_the_measurement_with_what_to_do(tmp_path: Path) -> None:

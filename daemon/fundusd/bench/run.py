@@ -33,7 +33,7 @@ def run(order: Order, checkpoint: Path | None, keep: Path | None, console: Conso
     load_before, before = machine.load(), machine.sample()
     here = machine.look()
     places.require_room(places.cache(), _SOME_ROOM_GB)
-    sections = [SECTIONS[name] for name in order.sections if SECTIONS[name].is_here]
+    sections = [SECTIONS[name] for name in order.sections]
     found = _checkpoint(checkpoint, console) if any(one.needs_checkpoint for one in sections) else None
     with staging.folder(keep, places.cache()) as folder:
         work = Work(order, folder, found.folder if found else folder, here)
@@ -48,13 +48,8 @@ def run(order: Order, checkpoint: Path | None, keep: Path | None, console: Conso
         others_share=share,
         seconds=after.at - before.at,
         warnings=machine.warnings(load_before, share),
-        left_out=_left_out(order),
+        left_out=model.left_out() if "model" in order.sections else [],
     )
-
-
-def _left_out(order: Order) -> list[str]:
-    missing = [f"{name} is not part of this program." for name in order.sections if not SECTIONS[name].is_here]
-    return missing + (model.left_out() if "model" in order.sections else [])
 
 
 def _checkpoint(folder: Path | None, console: Console) -> Checkpoint:

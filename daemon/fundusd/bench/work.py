@@ -22,7 +22,7 @@ class Order:
     backlog: int = 100  # captures
     latency: int = 30
     growth: int = 10_000
-    sweep: int = 100_000  # files
+    sweep: int = 1_000_000  # files
 
 
 @dataclass(frozen=True, slots=True)

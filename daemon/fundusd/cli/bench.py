@@ -9,15 +9,15 @@ import typer
 
 from fundusd.cli.options import Json, as_json
 
-_SWEEP_FILES = 100_000  # under --end-to-end
+_SWEEP_FILES = 1_000_000  # under --end-to-end
 _GUIDANCE = """\
 Nothing was measured: choose a section. Each prints medians, spread, ratios, goals and the machine.
 
   fundusd bench --end-to-end --reference   all of it, with every goal; about 25 minutes on two cores
   fundusd bench --model                    the model, its drift and operations; about 8 minutes
   fundusd bench --decode                   reading photographs; about a minute
-  fundusd bench --ledger                   the database; about a minute
-  fundusd bench --sweep 100000             sweeps of an inbox of so many files; some minutes
+  fundusd bench --ledger                   the database, with a million captures in it; about two minutes
+  fundusd bench --sweep 100000             sweeps of an inbox of so many files; about a minute
 
 --model and --end-to-end need a checkpoint of full size: name one with --checkpoint DIR, else a random one is made
 once in {cache} ({size} GB). It is not MedSigLIP, and its scores mean nothing; it costs what MedSigLIP does.

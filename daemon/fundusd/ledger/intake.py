@@ -14,7 +14,7 @@ from fundusd.ledger.engine import upsert
 from fundusd.ledger.tables import camera, capture, sighting
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from fundusd.domain import Ignored, Stat, SweepReport
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     Place = tuple[str, bytes]  # camera and path
 
 _SLICE = 1000  # names in one statement
+_MIXED = 32  # places in one: it looks up every mixture of their parts
 _KEY = (sighting.c.camera_id, sighting.c.directory, sighting.c.name)
 
 
@@ -30,7 +31,7 @@ def split(path: bytes) -> tuple[bytes, bytes]:
     return os.path.split(path)
 
 
-def _at(places: Collection[Place]) -> sa.ColumnElement[bool]:
+def _at(places: Sequence[Place]) -> sa.ColumnElement[bool]:
     """Ask for places by the parts of their key; other mixtures of these parts match as well, and are to be left out.
 
     SQLite looks each of them up in the key's index; for `(a, b) IN (...)` it reads the whole table.
@@ -102,14 +103,16 @@ def mark_missing(connection: sa.Connection, camera_id: str, paths: Iterable[byte
     audit.append(connection, *(audit.Entry("capture.missing", "capture", one, detail=detail) for one in capture_ids))
 
 
-def seen_at(connection: sa.Connection, places: Collection[Place]) -> dict[Place, Row | None]:
+def seen_at(connection: sa.Connection, places: Sequence[Place]) -> dict[Place, Row | None]:
     """Find what was last seen at some places: the capture, or None for a file that is none."""
-    query = sa.select(sighting.c.directory, sighting.c.name, sighting.c.camera_id.label("at"), capture)
-    joined = query.outerjoin(capture, sighting.c.capture_id == capture.c.id).where(_at(places))
+    query = sa.select(sighting.c.directory, sighting.c.name, sighting.c.camera_id.label("at"), capture).outerjoin(
+        capture, sighting.c.capture_id == capture.c.id
+    )
     found: dict[Place, Row | None] = {}
-    for row in connection.execute(joined).mappings():
-        place = (row["at"], os.path.join(bytes(row["directory"]), bytes(row["name"])))  # noqa: PTH118  bytes
-        found[place] = row if row["id"] is not None else None
+    for first in range(0, len(places), _MIXED):
+        for row in connection.execute(query.where(_at(places[first : first + _MIXED]))).mappings():
+            place = (row["at"], os.path.join(bytes(row["directory"]), bytes(row["name"])))  # noqa: PTH118  bytes
+            found[place] = row if row["id"] is not None else None
     return {place: found[place] for place in places if place in found}
 
 
