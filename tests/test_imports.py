@@ -57,5 +57,19 @@ for backend, strangers in (("openvino", {"torch", "transformers"}), ("torch", {"
     subprocess.run([sys.executable, "-c", program], check=True)
 
 
+def test_without_a_gpu_the_daemon_watches_before_torch_is_imported() -> None:
+    """What is planned is all that the ledger, the watcher and the decoders wait for."""
+    program = """
+import sys
+from fundusd import app, settings
+from fundusd.model import runtime
+runtime._GPUS = ()
+planned = app.plan_model(settings.Settings().model_copy(update={"model": settings.Model(source="phantom")}))
+assert planned.release.runtime.startswith("torch 2.") and planned.runtime.is_cpu
+assert not {"torch", "transformers", "openvino"} & set(sys.modules)
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
 def test_help_imports_not_even_the_database() -> None:
     assert not modules_of("--help") & (HEAVY | {"alembic", "sqlalchemy", "pydantic"})

@@ -63,15 +63,17 @@ def test_backends_agree(tiny: Path, exact: ZeroShotClassifier, backend: str, dty
     assert other.release.runtime.startswith(backend)
 
 
+@pytest.mark.parametrize("backend", ["torch", "openvino"])
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_a_capture_has_the_same_bits_alone_and_in_any_company(tiny: Path, dtype: str) -> None:
-    classifier = loaded(ModelChoice(str(tiny), prompts=SINGLE, dtype=dtype))
-    pixels = some_pixels(4)
-    alone = [classifier.logits(pixels[index : index + 1])[0] for index in range(4)]
+def test_a_capture_has_the_same_bits_alone_and_in_any_company(tiny: Path, backend: str, dtype: str) -> None:
+    classifier = loaded(ModelChoice(str(tiny), prompts=SINGLE, backend=backend, dtype=dtype))
+    pixels = some_pixels(5)
+    alone = [classifier.logits(pixels[index : index + 1])[0] for index in range(5)]
 
     assert classifier.forward_limit == 1, "on a CPU the worker never asks for more than one"
-    for index, logits in enumerate(alone):
-        np.testing.assert_array_equal(classifier.logits(pixels[index : index + 1])[0], logits)
+    for company in ([0, 1, 2, 3, 4], [4, 2, 0], [3, 3], [1, 4, 1, 0]):
+        for logits, index in zip(classifier.logits(pixels[company]), company, strict=True):
+            np.testing.assert_array_equal(logits, alone[index])
 
 
 def test_a_forward_costs_the_vision_tower_and_nothing_else(tiny: Path) -> None:

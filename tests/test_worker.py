@@ -14,7 +14,7 @@ import structlog
 
 import ledger_cases
 from fundusd.domain import Classifier, Content, Decoded, Found, JobState, MediaType, Reason, Stat
-from fundusd.errors import OutOfMemory
+from fundusd.errors import ModelError, OutOfMemory
 from fundusd.ledger import Ledger, Wanted
 from fundusd.worker import Worker, WorkerRules
 
@@ -185,6 +185,43 @@ def test_a_stop_gives_back_what_was_claimed_without_counting_it(bench: Bench) ->
     states = [(job["state"], job["attempts"]) for job in ledger_cases.jobs(bench.ledger)]
     assert states.count((JobState.SUCCEEDED, 1)) == 8
     assert states.count((JobState.QUEUED, 0)) == 12
+
+
+def test_what_comes_while_the_model_loads_is_decoded_meanwhile(bench: Bench) -> None:
+    decoding, stop = threading.Event(), threading.Event()
+
+    class Noted(FirstByte):
+        def decode(self, data: bytes) -> Decoded:
+            decoding.set()
+            return super().decode(data)
+
+    def load() -> Classifier:
+        bench.drop([3])  # after the worker has begun
+        worker.wake()
+        assert decoding.wait(60), "nothing was decoded before the model was there"
+        return Plain()
+
+    def beat() -> None:
+        if bench.ledger.status()["jobs"]["succeeded"]:
+            stop.set()
+
+    rules = WorkerRules(batch_size=8, retry_seconds=(), max_bytes=1000, decoders=1, model="test")
+    worker = Worker(bench.ledger, load, Noted(), {ledger_cases.CAMERA: bench.inbox}, rules, beat)
+    worker.run(stop)
+    assert bench.told() == {"0.jpg": ("graded", 3)}
+
+
+def test_a_model_that_does_not_load_costs_no_capture_an_attempt(bench: Bench) -> None:
+    bench.drop([1, 2, 3])
+
+    def load() -> Classifier:
+        raise ModelError("gone", hint="look")
+
+    rules = WorkerRules(batch_size=8, retry_seconds=(), max_bytes=1000, decoders=2, model="test")
+    roots = {ledger_cases.CAMERA: bench.inbox}
+    with pytest.raises(ModelError):
+        Worker(bench.ledger, load, FirstByte(), roots, rules, lambda: None).run(threading.Event())
+    assert {(job["state"], job["attempts"]) for job in ledger_cases.jobs(bench.ledger)} == {(JobState.QUEUED, 0)}
 
 
 def test_a_lost_lease_drops_the_result(bench: Bench) -> None:

@@ -135,7 +135,7 @@ def run(path: Path) -> None:
     reading.ignore_lease_breaks()
     notifier = Notifier()
     with ExitStack() as stack:
-        # torch takes a second to import: the ledger opens meanwhile
+        # where there may be a GPU this imports torch, which takes a second: the ledger opens meanwhile
         planner = stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="plan"))
         planning = planner.submit(plan_model, settings, _patience(notifier))
         ledger = stack.enter_context(opened_ledger(settings, with_site_key=True))

@@ -99,8 +99,8 @@ class Worker:
             ThreadPoolExecutor(self._rules.decoders, thread_name_prefix="prepare") as pool,
             ThreadPoolExecutor(1, thread_name_prefix="record") as recorder,
         ):
-            ahead = self._begin(pool)  # decodes while the model loads
-            turn = _Turn(self._load(), self._rules.batch_size, self._beat)
+            classifier, ahead = self._loaded(pool, recorder)
+            turn = _Turn(classifier, self._rules.batch_size, self._beat)
             recording: Future[None] | None = None
             while not stop.is_set():
                 self._beat()
@@ -122,6 +122,29 @@ class Worker:
             self._give_back([one.claim for one in self._finished(ahead)])
             if recording is not None:
                 recording.result()
+
+    def _loaded(
+        self, pool: ThreadPoolExecutor, recorder: ThreadPoolExecutor
+    ) -> tuple[Classifier, list[Future[Prepared]]]:
+        """Load the model; what comes meanwhile is decoded, and given back if there is no model to see it."""
+        done, classifier = threading.Event(), None
+        early = recorder.submit(self._begin_early, pool, done)  # which has nothing to record yet
+        try:
+            classifier = self._load()
+        finally:
+            done.set()
+            self._wake.set()
+            ahead = early.result()
+            if classifier is None:
+                self._give_back([one.claim for one in self._finished(ahead)])
+        return classifier, ahead
+
+    def _begin_early(self, pool: ThreadPoolExecutor, done: threading.Event) -> list[Future[Prepared]]:
+        """Begin with the first batch there is, until `done`."""
+        while not (ahead := self._begin(pool)) and not done.is_set():
+            self._wake.wait(_IDLE_SECONDS)
+            self._wake.clear()
+        return ahead
 
     def _begin(self, pool: ThreadPoolExecutor) -> list[Future[Prepared]]:
         """Claim what waits, up to the batch size, and start to decode it."""

@@ -66,7 +66,9 @@ class _Head:
     def logits(self, pooled: Embeddings) -> Logits:
         """Turn pooled embeddings [b, d] into logits [b, 5]."""
         images = pooled / np.linalg.norm(pooled, axis=1, keepdims=True)
-        answer: Logits = images @ self.texts.T * self.scale + self.bias
+        # one by one: a product of matrices sums in another order for another number of rows
+        cosines = np.stack([self.texts @ image for image in images])
+        answer: Logits = cosines * self.scale + self.bias
         return answer
 
 
@@ -119,9 +121,10 @@ class Plan:
         """
         prepared = Prepared(self.checkpoint)
         names = preparing.parts(self.prompts, self.runtime.backend, self.runtime.dtype)
+        make = _backend_maker(self.runtime.backend)  # imports its library while the parts are hashed
         golden, texts, tower = (self._checked(prepared, name) for name in names)
         try:
-            backend = _backend(tower, self.runtime, self.batch_size)
+            backend = make(tower, self.runtime, self.batch_size)
             classifier = ZeroShotClassifier(
                 release=self.release,
                 side=self.side,
@@ -209,14 +212,14 @@ def _works(planned: Plan) -> bool:
     return True
 
 
-def _backend(tower: Part, chosen: Runtime, limit: int) -> Backend:
-    if chosen.backend == "openvino":
+def _backend_maker(backend: str) -> Callable[[Part, Runtime, int], Backend]:
+    if backend == "openvino":
         from fundusd.model.openvino_backend import OpenVinoBackend
 
-        return OpenVinoBackend(tower, chosen)
+        return OpenVinoBackend
     from fundusd.model.torch_backend import TorchBackend
 
-    return TorchBackend(tower, chosen, limit)
+    return TorchBackend
 
 
 def _pass_gate(classifier: ZeroShotClassifier, golden: Part, *, thorough: bool) -> None:

@@ -23,7 +23,7 @@ class OpenVinoBackend:
     limit = 1
     probes = False  # its graph has a fixed size
 
-    def __init__(self, part: Part, runtime: Runtime) -> None:
+    def __init__(self, part: Part, runtime: Runtime, _limit: int) -> None:
         shape = part.facts["shape"]
         self._patch: int = shape["patch"]
         core = openvino.Core()

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import sys
 from dataclasses import dataclass
+from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +20,7 @@ DTYPES = ("float32", "bfloat16")
 _NATIVE_BF16 = {"avx512_bf16", "amx_bf16", "bf16"}
 _CPUINFO = Path("/proc/cpuinfo")
 _NVIDIA = Path("/dev/nvidiactl")
+_GPUS = (_NVIDIA, Path("/dev/kfd"), Path("/dev/dxg"))  # NVIDIA's driver, AMD's, either of them under Windows
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +30,7 @@ class Runtime:
     backend: str  # "torch" | "openvino"
     device: str  # "cpu", "mps", "cuda", "cuda:1"
     dtype: str
-    version: str  # of the backend
+    version: str  # of the backend's library
     device_name: str  # the device as its maker names it
 
     @property
@@ -50,9 +53,9 @@ def candidates(choice: ModelChoice) -> list[Runtime]:
     if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", choice.device):
         raise SettingsError(f"model.device {choice.device!r} is unknown", hint="use auto, cpu, cuda, cuda:N or mps")
     devices = _openvino_devices(choice) if choice.backend == "openvino" else _torch_devices(choice.device)
-    version = _openvino_version() if choice.backend == "openvino" else _torch_version()
     return [
-        Runtime(choice.backend, device, _dtype(choice, device), version, _device_name(device)) for device in devices
+        Runtime(choice.backend, device, _dtype(choice, device), version(choice.backend), _device_name(device))
+        for device in devices
     ]
 
 
@@ -81,6 +84,8 @@ def has_native_bf16(cpuinfo: Path = _CPUINFO) -> bool:
 
 
 def _torch_devices(wanted: str) -> list[str]:
+    if wanted == "cpu" or (wanted == "auto" and not _may_have_gpu()):
+        return ["cpu"]  # without the second that importing torch takes: the daemon watches and decodes meanwhile
     import torch
 
     cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
@@ -100,10 +105,8 @@ def _torch_devices(wanted: str) -> list[str]:
     return [wanted]
 
 
-def _torch_version() -> str:
-    import torch
-
-    return str(torch.__version__)
+def _may_have_gpu() -> bool:
+    return sys.platform != "linux" or any(driver.exists() for driver in _GPUS)
 
 
 def _device_name(device: str) -> str:
@@ -125,9 +128,3 @@ def _openvino_devices(choice: ModelChoice) -> list[str]:
             hint="set model.device to cpu, or model.backend to torch",
         )
     return ["cpu"]
-
-
-def _openvino_version() -> str:
-    from importlib.metadata import version
-
-    return version("openvino")

@@ -58,7 +58,7 @@ class TorchBackend:
 
     def embed(self, pixels: Pixels) -> Embeddings:
         """Turn uint8 [b, side, side, 3] into pooled embeddings, fp32 [b, d]."""
-        given = torch.tensor(pixels)
+        given = torch.from_numpy(pixels if pixels.flags.writeable else pixels.copy())
         return self._guarded(lambda: self._embed(given), len(pixels))
 
     def probe(self, pixels: Pixels) -> Embeddings:
@@ -68,12 +68,15 @@ class TorchBackend:
         return first
 
     def _embed(self, pixels: torch.Tensor) -> Embeddings:
+        # never more than the limit, on a CPU one: the same bits for the same picture in any company
+        parts = [self._answer(part) for part in torch.split(pixels, self.limit)]
+        embeddings: Embeddings = torch.cat(parts).numpy()
+        return embeddings
+
+    def _answer(self, pixels: torch.Tensor) -> torch.Tensor:
         if self._buckets:
-            parts = [bucketed(self._buckets, part) for part in torch.split(pixels, self.limit)]
-            answer: Embeddings = torch.cat(parts).numpy()
-        else:
-            answer = self._forward(pixels.to(self._device)).cpu().numpy()
-        return answer
+            return bucketed(self._buckets, pixels)
+        return self._forward(pixels.to(self._device)).cpu()
 
     def _forward(self, pixels: torch.Tensor, first: int | None = None) -> torch.Tensor:
         with torch.inference_mode():
