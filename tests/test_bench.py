@@ -248,10 +248,25 @@ def test_a_flip_counts_only_where_the_two_highest_scores_were_apart() -> None:
     assert drift.flips(expected, expected[:, ::-1]) == 2
 
 
-def test_rows_of_a_backend_that_is_not_here_are_left_out_with_what_to_install() -> None:
+def test_what_is_installed_is_measured() -> None:
     assert model.is_served("torch")
     assert not model.is_served("no_such_backend")
-    assert all("pip install 'fundusd[openvino]'" in note for note in model.left_out())
+    assert model.left_out(HERE) == []
+    assert model.variants(HERE) == list(model.VARIANTS)
+
+
+def test_a_format_that_the_processor_has_not_is_left_out_of_openvinos_rows() -> None:
+    old = replace(HERE, flags=("avx2",))
+    assert [str(one) for one in model.variants(old)] == ["torch float32", "torch bfloat16", "openvino float32"]
+    assert "openvino bfloat16 is left out" in model.left_out(old)[0]
+
+
+def test_rows_of_a_library_that_is_not_installed_are_left_out_with_what_to_install(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(model, "is_served", lambda backend: backend == "torch")
+    assert {one.backend for one in model.variants(HERE)} == {"torch"}
+    assert "pip install 'fundusd[openvino]'" in model.left_out(HERE)[0]
 
 
 # -- what they are measured with

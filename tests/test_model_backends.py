@@ -10,18 +10,19 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from fundusd.errors import ModelError, OutOfMemory
-from fundusd.model import flops, loading, preparing, random_checkpoint, whole
+from fundusd.model import flops, loading, preparing, random_checkpoint, runtime, whole
 from fundusd.model.cache import Prepared
 from fundusd.model.source import ModelChoice, find
 from fundusd.model.torch_backend import TorchBackend, bucketed, captured
 from fundusd.model.tower import Shape
-from model_cases import SINGLE, loaded, planned, some_pixels
+from model_cases import SINGLE, loaded, planned, refusal, some_pixels
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from fundusd.model.classifier import ZeroShotClassifier
 
+NARROW = pytest.mark.skipif(not runtime.has_native_bf16(), reason="OpenVINO has no bfloat16 on this processor")
 MEDSIGLIP = Shape(side=448, patch=14, width=1152, hidden=4304, layers=27, heads=16, epsilon=1e-6)
 
 
@@ -50,7 +51,11 @@ def test_the_tower_computes_what_transformers_does(tiny: Path, exact: ZeroShotCl
 
 @pytest.mark.parametrize(
     ("backend", "dtype", "least"),
-    [("openvino", "float32", 0.999999), ("openvino", "bfloat16", 0.9999), ("torch", "bfloat16", 0.9999)],
+    [
+        ("openvino", "float32", 0.999999),
+        pytest.param("openvino", "bfloat16", 0.9999, marks=NARROW),
+        ("torch", "bfloat16", 0.9999),
+    ],
 )
 def test_backends_agree(tiny: Path, exact: ZeroShotClassifier, backend: str, dtype: str, least: float) -> None:
     pixels = some_pixels(3)
@@ -63,8 +68,23 @@ def test_backends_agree(tiny: Path, exact: ZeroShotClassifier, backend: str, dty
     assert other.release.runtime.startswith(backend)
 
 
-@pytest.mark.parametrize("backend", ["torch", "openvino"])
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.skipif(runtime.has_native_bf16(), reason="this processor multiplies bfloat16 in hardware")
+def test_openvino_is_refused_where_it_would_compute_in_another_dtype_than_the_release_says(tiny: Path) -> None:
+    error = refusal(ModelChoice(str(tiny), prompts=SINGLE, backend="openvino", dtype="bfloat16"))
+
+    assert "not compute in bfloat16 on this processor, but in f32" in error.message
+    assert "float32" in error.hint
+
+
+@pytest.mark.parametrize(
+    ("backend", "dtype"),
+    [
+        ("torch", "float32"),
+        ("torch", "bfloat16"),
+        ("openvino", "float32"),
+        pytest.param("openvino", "bfloat16", marks=NARROW),
+    ],
+)
 def test_a_capture_has_the_same_bits_alone_and_in_any_company(tiny: Path, backend: str, dtype: str) -> None:
     classifier = loaded(ModelChoice(str(tiny), prompts=SINGLE, backend=backend, dtype=dtype))
     pixels = some_pixels(5)

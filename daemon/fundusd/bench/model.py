@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from fundusd.bench.drift import Embeddings
+    from fundusd.bench.machine import Machine
     from fundusd.bench.work import Work
     from fundusd.domain import Pixels
     from fundusd.model.classifier import ZeroShotClassifier
@@ -57,11 +58,20 @@ def is_served(backend: str) -> bool:
     return importlib.util.find_spec(backend) is not None
 
 
-def left_out() -> list[str]:
+def variants(machine: Machine) -> list[Variant]:
+    """Return what can be measured here."""
+    narrow = machine.has_fast_bfloat16  # without, OpenVINO computes in float32
+    here = [one for one in VARIANTS if is_served(one.backend)]
+    return [one for one in here if narrow or (one.backend, one.dtype) != ("openvino", "bfloat16")]
+
+
+def left_out(machine: Machine) -> list[str]:
     """Say which rows will be missing, and how to get them."""
-    if is_served("openvino"):
-        return []
-    return ["openvino is not installed: pip install 'fundusd[openvino]'; its rows are left out."]
+    if not is_served("openvino"):
+        return ["openvino is not installed: pip install 'fundusd[openvino]'; its rows are left out."]
+    if not machine.has_fast_bfloat16:
+        return ["openvino bfloat16 is left out: OpenVINO computes in float32 where the CPU has no avx512_bf16 or AMX."]
+    return []
 
 
 def settings_for(checkpoint: Path, variant: Variant) -> Settings:
@@ -80,7 +90,7 @@ def measure(work: Work, on_step: Callable[[str], None]) -> list[Figure]:
     squares = drift.squares(work.order.captures, on_step)
     figures: list[Figure] = []
     embedded: dict[str, Embeddings] = {}
-    for variant in (variant for variant in VARIANTS if is_served(variant.backend)):
+    for variant in variants(work.machine):
         on_step(f"model: loading {variant}")
         classifier = app.load_classifier(settings_for(work.checkpoint, variant))
         figures += _speed(work, variant, classifier, photograph, reference, on_step)

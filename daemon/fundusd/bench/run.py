@@ -48,7 +48,7 @@ def run(order: Order, checkpoint: Path | None, keep: Path | None, console: Conso
         others_share=share,
         seconds=after.at - before.at,
         warnings=machine.warnings(load_before, share),
-        left_out=model.left_out() if "model" in order.sections else [],
+        left_out=model.left_out(here) if "model" in order.sections else [],
     )
 
 

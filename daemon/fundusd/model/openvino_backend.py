@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import openvino
 
+from fundusd.errors import ModelError
 from fundusd.model import cache
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ _PRECISION = {"float32": "f32", "bfloat16": "bf16"}
 
 
 class OpenVinoBackend:
-    """Embed pictures with OpenVINO, one at a time: on a CPU batches buy nothing."""
+    """Embed pictures with OpenVINO, one at a time: on a CPU batches buy nothing. Raises ModelError."""
 
     limit = 1
     probes = False  # its graph has a fixed size
@@ -33,6 +34,12 @@ class OpenVinoBackend:
             "CACHE_DIR": str(cache.folder() / "openvino"),
         }
         self._compiled = core.compile_model(part.path("tower.xml"), "CPU", settings)
+        precision = self._compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
+        if precision != _PRECISION[runtime.dtype]:  # it takes another without a word, and the release would lie
+            raise ModelError(
+                f"OpenVINO does not compute in {runtime.dtype} on this processor, but in {precision}",
+                hint="set model.dtype to auto or float32",
+            )
 
     def embed(self, pixels: Pixels) -> Embeddings:
         """Turn uint8 [b, side, side, 3] into pooled embeddings, fp32 [b, d]."""
