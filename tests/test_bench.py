@@ -125,9 +125,12 @@ def test_the_model_section_tells_machines_everything(
     assert said["machine"]["cores"] >= 1
     found = {figure["name"]: figure for figure in said["figures"]}
     assert found["JPEG to scores, torch float32: times the reference"]["median"] > 0
-    narrow = found["JPEG to scores, torch bfloat16: times the reference"]
-    assert narrow["verdict"] in {"met", "not met"}
-    assert narrow["goal"] == {"limit": 3.1, "at_least": True}
+    if machine.look().has_fast_bfloat16:
+        narrow = found["JPEG to scores, torch bfloat16: times the reference"]
+        assert narrow["verdict"] in {"met", "not met"}
+        assert narrow["goal"] == {"limit": 3.1, "at_least": True}
+    else:
+        assert "ten times as long in bfloat16" in said["left_out"][1]
     for prompts in ("icdr-descriptive", "severity-short"):
         moved = found[f"score moved at most, torch bfloat16 against fp32, {prompts}"]
         assert (moved["note"], moved["rounds"]) == ("2 captures", 2)
@@ -258,7 +261,7 @@ def test_what_is_installed_is_measured() -> None:
 def test_a_format_that_the_processor_has_not_is_left_out_of_openvinos_rows() -> None:
     old = replace(HERE, flags=("avx2",))
     assert [str(one) for one in model.variants(old)] == ["torch float32", "torch bfloat16", "openvino float32"]
-    assert "openvino bfloat16 is left out" in model.left_out(old)[0]
+    assert "OpenVINO would in any case" in model.left_out(old)[0]
 
 
 def test_rows_of_a_library_that_is_not_installed_are_left_out_with_what_to_install(

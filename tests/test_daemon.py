@@ -143,16 +143,6 @@ def test_hangup_reads_the_settings_again_and_tells_what_needs_a_restart(tmp_path
         assert daemon.stop() == 0
 
 
-def test_a_second_daemon_on_the_same_database_is_refused(tmp_path: Path, store_url: str) -> None:
-    place = site(tmp_path, store_url)
-    with running(place) as daemon:
-        daemon.await_event("service.ready")
-        with running(place) as second:
-            assert second.process.wait(60) == 75
-            assert "Another fundusd" in second.await_event("service.failed")["error"]
-        assert daemon.stop(signal.SIGINT) == 0
-
-
 def test_a_second_signal_stops_at_once(tmp_path: Path, sqlite_url: str) -> None:
     place = site(tmp_path, sqlite_url)
     for number in range(40):

@@ -8,11 +8,16 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
+import sqlalchemy as sa
 
 import ledger_cases as cases
+from fundusd import reading
 from fundusd.domain import Reason
 from fundusd.errors import LedgerError, SettingsError
 from fundusd.ledger import Ledger
+from fundusd.ledger.engine import Database
+from fundusd.settings import Settings, Store
+from fundusd.store import opened_ledger
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -71,6 +76,45 @@ def test_a_refused_row_shows_nothing_of_its_values(ledger: Ledger) -> None:
 def test_a_capture_of_an_unknown_camera_is_a_ledger_error(ledger: Ledger) -> None:
     with pytest.raises(LedgerError):
         ledger.admit(cases.found(camera_id="nobody"))
+
+
+def test_a_place_where_sqlite_keeps_no_write_ahead_log_is_refused() -> None:
+    database = Database(sa.make_url("sqlite://"))  # in memory: the one file system here that has none
+    with pytest.raises(LedgerError, match="journal_mode is memory") as caught, database.reading():
+        pytest.fail("rows could be lost")
+    assert "local disk" in caught.value.hint
+
+
+def test_every_commit_is_on_the_disk_before_it_is_acknowledged(ledger: Ledger) -> None:
+    ledger.check()
+    with ledger.database.reading() as connection:
+        if ledger.database.is_sqlite:
+            assert connection.exec_driver_sql("PRAGMA journal_mode").scalar_one() == "wal"
+            assert connection.exec_driver_sql("PRAGMA synchronous").scalar_one() == 2
+        else:
+            assert connection.exec_driver_sql("SHOW synchronous_commit").scalar_one() == "on"
+
+
+def test_a_server_that_acknowledges_too_early_is_refused(postgres_url: str) -> None:
+    ledger = Ledger(postgres_url)
+    with ledger.database.engine.begin() as connection:
+        name = connection.exec_driver_sql("SELECT current_database()").scalar_one()
+        connection.exec_driver_sql(f"ALTER DATABASE {name} SET synchronous_commit = off")
+    ledger.database.reconnect()
+    with pytest.raises(LedgerError, match="power cut") as caught:
+        ledger.check()
+    assert "synchronous_commit" in caught.value.hint
+    ledger.close()
+
+
+def test_sqlite_on_a_network_share_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen = Settings(store=Store(url=f"sqlite:///{tmp_path}/fundusd.db"))
+    monkeypatch.setattr(reading, "f_type", lambda _path: 0x6969)  # NFS, which this kernel does not have
+    with pytest.raises(SettingsError, match="on a network share") as caught, opened_ledger(chosen):
+        pytest.fail("its locks do not work there")
+    assert caught.value.hint
+    with opened_ledger(Settings(store=Store(url="postgresql+psycopg:///fundusd"))):
+        pass
 
 
 @pytest.mark.parametrize(

@@ -118,7 +118,7 @@ def sweep(ledger: Ledger) -> None:
     ledger.present(cases.CAMERA, [b"P1"], [b"1.jpg", b"new.jpg"])
     ledger.named(cases.CAMERA, b"P1", [b"1.jpg", b"new.jpg"])
     ledger.remembered(cases.CAMERA, [b"P1", b"P2"])
-    list(ledger.present_names(cases.CAMERA, b"P1"))
+    ledger.present_names(cases.CAMERA, b"P1", b"")
     ledger.ignore(cases.CAMERA, {b"P1/notes.xml": (Stat(1, 2, 3, 4), Ignored.SIDECAR)})
     ledger.sweep_finished(cases.CAMERA, cases.SWEEP)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from time import perf_counter
 from typing import TYPE_CHECKING
 
@@ -13,11 +13,12 @@ import structlog
 from fundusd import __version__, grading, logs, reading
 from fundusd import settings as settings_module
 from fundusd.domain import SAFETY_WORDS, Inbox
-from fundusd.errors import ModelError, SettingsError
+from fundusd.errors import LedgerAway, ModelError, SettingsError
 from fundusd.heartbeat import Heartbeat, Notifier, watchdog_seconds
 from fundusd.imaging.limits import Limits
 from fundusd.imaging.quality import QUALITY_GATE
 from fundusd.imaging.sandbox import DecoderPool
+from fundusd.ledger.patience import Patience
 from fundusd.model.cache import remembered_digests
 from fundusd.model.checkpoint import hash_files
 from fundusd.model.classifier import plan
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     from fundusd.settings import Settings
 
 _MIB = 1024 * 1024
-_LOAD_SECONDS = 120  # what systemd is asked to wait for each step of loading the model
+_LOAD_SECONDS = 120  # what systemd is asked to wait for each step on the way to READY
 
 
 def model_choice(settings: Settings) -> ModelChoice:
@@ -137,8 +138,9 @@ def run(path: Path) -> None:
     with ExitStack() as stack:
         # where there may be a GPU this imports torch, which takes a second: the ledger opens meanwhile
         planner = stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="plan"))
-        planning = planner.submit(plan_model, settings, _patience(notifier))
+        planning = planner.submit(plan_model, settings, _verifying(notifier))
         ledger = stack.enter_context(opened_ledger(settings, with_site_key=True))
+        ledger.patience = Patience(threading.Event(), lambda: _ask_for_time(notifier, "waiting for the database"))
         ledger.create_if_empty()
         ledger.check()
         stack.enter_context(ledger.held())
@@ -147,7 +149,8 @@ def run(path: Path) -> None:
         reclaimed = ledger.start(planned.release)
         _say_started(planned, ledger, reclaimed)
         _supervise(path, settings, ledger, planned, Heartbeat(notifier, watchdog_seconds()))
-        ledger.stop()
+        with suppress(LedgerAway):  # the supervisor has told of it
+            ledger.stop()
         log.info("service.stopped")
 
 
@@ -156,7 +159,7 @@ def _prepare(planned: Plan, notifier: Notifier) -> None:
     log = structlog.get_logger(service="app")
 
     def on_wait() -> None:
-        notifier.tell(EXTEND_TIMEOUT_USEC=_LOAD_SECONDS * 1_000_000, STATUS="preparing the model, once")
+        _ask_for_time(notifier, "preparing the model, once")
 
     began = perf_counter()
     if names := planned.prepare(on_wait):
@@ -181,7 +184,12 @@ def _say_started(planned: Plan, ledger: Ledger, reclaimed: int) -> None:
     )
 
 
-def _patience(notifier: Notifier) -> Callable[[int, int], None]:
+def _ask_for_time(notifier: Notifier, status: str) -> None:
+    """Have systemd wait on for READY."""
+    notifier.tell(EXTEND_TIMEOUT_USEC=_LOAD_SECONDS * 1_000_000, STATUS=status)
+
+
+def _verifying(notifier: Notifier) -> Callable[[int, int], None]:
     """Ask systemd for more time at each percent of the model that is hashed."""
     told = -1
 
@@ -190,7 +198,7 @@ def _patience(notifier: Notifier) -> Callable[[int, int], None]:
         percent = 100 * done // max(1, total)
         if percent != told:
             told = percent
-            notifier.tell(EXTEND_TIMEOUT_USEC=_LOAD_SECONDS * 1_000_000, STATUS=f"verifying the model, {percent} %")
+            _ask_for_time(notifier, f"verifying the model, {percent} %")
 
     return progress
 
@@ -212,16 +220,24 @@ def _supervise(path: Path, settings: Settings, ledger: Ledger, planned: Plan, he
 
     with decoder_pool(settings, planned.side, rules.decoders) as pool:
         roots = {inbox.camera_id: inbox.root for inbox in inboxes}
-        worker = Worker(ledger, load, pool, roots, rules, heartbeat.beat(Worker.name))
+        beats = {name: heartbeat.beat(name) for name in (Worker.name, Watcher.name)}
+        worker = Worker(ledger, load, pool, roots, rules, beats[Worker.name])
         intake = settings.intake
         watcher = Watcher(
             inboxes,
             IntakeRules(intake.quiet_seconds, intake.sweep_seconds, intake.mode, intake.backlog),
             ledger,
             admitted=worker.wake,
-            beat=heartbeat.beat(Watcher.name),
+            beat=beats[Watcher.name],
         )
-        Supervisor([watcher, worker], heartbeat, Reload(path, settings, watcher), ready).run()
+        supervisor = Supervisor([watcher, worker], heartbeat, Reload(path, settings, watcher), ready)
+
+        def beat_all() -> None:
+            for beat in beats.values():
+                beat()
+
+        ledger.patience = Patience(supervisor.stopping, beat_all)
+        supervisor.run()
 
 
 def worker_rules(settings: Settings, planned: Plan) -> WorkerRules:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fundusd.app import model_choice
@@ -63,11 +62,11 @@ def _inbox(camera: Camera) -> Finding:
 
 
 def _database(settings: Settings) -> str:
-    path = settings.store.url.removeprefix("sqlite:///").partition("?")[0]
-    if settings.store.url.startswith("sqlite:") and not Path(path).exists():
-        if not os.access(Path(path).parent, os.W_OK):
+    file = settings.store.sqlite_file
+    if file is not None and not file.exists():
+        if not os.access(file.parent, os.W_OK):
             raise FundusdError(
-                f"{Path(path).parent} is no folder this user may write to.",
+                f"{file.parent} is no folder this user may write to.",
                 hint="Create it for the user fundusd runs as, or name another in [store] url.",
             )
         return "not there yet; made at the first start"

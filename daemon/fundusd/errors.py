@@ -41,6 +41,10 @@ class LedgerError(FundusdError):
     exit_code = 75  # EX_TEMPFAIL: a restart may well help
 
 
+class LedgerAway(LedgerError):  # noqa: N818  says what is the case
+    """The database does not answer for now; what was under way may be tried again."""
+
+
 class SchemaBehind(LedgerError):  # noqa: N818  says what is the case
     """The database schema is older than this program."""
 

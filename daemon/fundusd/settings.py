@@ -48,6 +48,13 @@ class Store(_Section):
     url: Annotated[str, AfterValidator(_store_url)] = "sqlite:////var/lib/fundusd/fundusd.db"
     password_file: str = ""
 
+    @property
+    def sqlite_file(self) -> Path | None:
+        """Return the file of a SQLite database, None for another one."""
+        if not self.url.startswith("sqlite:///"):
+            return None
+        return Path(self.url.removeprefix("sqlite:///").partition("?")[0])
+
     def password(self) -> str | None:
         """Read the database password; raises SettingsError."""
         if not self.password_file:
@@ -183,11 +190,9 @@ class Settings(_Section):
 
     @model_validator(mode="after")
     def _ledger_outside_inboxes(self) -> Settings:
-        if self.store.url.startswith("sqlite:///"):
-            database = Path(self.store.url.removeprefix("sqlite:///").partition("?")[0])
-            for camera in self.camera:
-                if database.is_relative_to(camera.inbox):
-                    raise ValueError(f"the database must not lie in the inbox of camera {camera.id}")
+        for camera in self.camera:
+            if self.store.sqlite_file is not None and self.store.sqlite_file.is_relative_to(camera.inbox):
+                raise ValueError(f"the database must not lie in the inbox of camera {camera.id}")
         return self
 
 

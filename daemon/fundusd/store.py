@@ -5,7 +5,9 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from fundusd.errors import SettingsError
 from fundusd.ledger import Ledger
+from fundusd.reading import is_network_filesystem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,9 +18,22 @@ if TYPE_CHECKING:
 @contextmanager
 def opened_ledger(settings: Settings, *, with_site_key: bool = False) -> Iterator[Ledger]:
     """Open the ledger for as long as the block runs; raises LedgerError, SettingsError."""
+    _refuse_a_share(settings)
     site_key = settings.privacy.site_key() if with_site_key else b""
     ledger = Ledger(settings.store.url, password=settings.store.password(), site_key=site_key)
     try:
         yield ledger
     finally:
         ledger.close()
+
+
+def _refuse_a_share(settings: Settings) -> None:
+    """Refuse SQLite on a network share: its locks and its write-ahead log do not work there (sqlite.org/wal.html)."""
+    if (file := settings.store.sqlite_file) is None:
+        return
+    folder = file.parent
+    if folder.is_dir() and is_network_filesystem(folder):
+        raise SettingsError(
+            f"[store] url names a SQLite file on a network share, {folder}.",
+            hint="Put it on a local disk, where it survives a power cut, or use PostgreSQL.",
+        )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from fundusd.errors import FundusdError
+from fundusd.errors import FundusdError, LedgerAway
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -27,7 +27,7 @@ class Supervisor:
     """Own the services' threads; call `run` in the main thread, which takes the signals.
 
     READY is told once `ready` is set. SIGTERM or SIGINT stops in order, a second one at once (exit status 130);
-    SIGHUP calls `reload`.
+    SIGHUP calls `reload`. `stopping` is set once all are to end.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class Supervisor:
         self._reload = reload
         self._ready = ready
         self._told_ready = False
-        self._stop = threading.Event()
+        self.stopping = threading.Event()
         self._asked: signal.Signals | None = None
         self._reload_wanted = False
         self._log = structlog.get_logger(service="supervisor")
@@ -53,22 +53,28 @@ class Supervisor:
             signal.signal(number, self._on_stop)
         signal.signal(signal.SIGHUP, self._on_reload)
         with ThreadPoolExecutor(len(self._services), thread_name_prefix="service") as pool:
-            running = {pool.submit(service.run, self._stop): service for service in self._services}
+            running = {pool.submit(service.run, self.stopping): service for service in self._services}
             pending = set(running)
-            while len(pending) == len(running) and not self._stop.is_set():
+            while len(pending) == len(running) and not self.stopping.is_set():
                 pause = self._heartbeat.interval if self._told_ready else _START_POLL_SECONDS
                 pending = wait(pending, timeout=pause, return_when=FIRST_COMPLETED).not_done
                 self._heartbeat.tick()
                 self._tell_ready_once()
                 self._reload_if_wanted()
-            self._stop.set()
+            self.stopping.set()
             self._log.info("service.stopping", signal=self._asked.name if self._asked else None)
             self._heartbeat.notifier.tell(STOPPING=1, STATUS="finishing the batch in hand")
             while pending:
                 pending = wait(pending, timeout=self._heartbeat.interval).not_done
                 self._heartbeat.tick()
         for future in running:
-            future.result()
+            try:
+                future.result()
+            except LedgerAway as error:
+                if self._asked is None:
+                    raise
+                # what was in hand is taken back at the next start
+                self._log.warning("ledger.away", error=error.message, hint=error.hint)
         if self._asked is None:
             raise FundusdError(
                 "A service ended by itself.", hint="This is a defect of fundusd: report it with its log."
@@ -84,7 +90,7 @@ class Supervisor:
         if self._asked is not None:
             os._exit(130)  # asked twice: the leases make it harmless
         self._asked = signal.Signals(number)
-        self._stop.set()
+        self.stopping.set()
 
     def _on_reload(self, _number: int, _frame: FrameType | None) -> None:
         self._reload_wanted = True

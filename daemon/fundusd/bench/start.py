@@ -52,7 +52,7 @@ def measure(work: Work, on_step: Callable[[str], None]) -> list[Figure]:
 def _daemon(work: Work, number: int, photograph: Path) -> Start:
     """Start the daemon on an inbox that holds one capture."""
     place = site.lay_out(
-        work.folder / f"start-{number}", str(work.checkpoint), dtype="bfloat16", quiet_seconds=_QUIET_SECONDS
+        work.folder / f"start-{number}", str(work.checkpoint), dtype=work.cpu_dtype, quiet_seconds=_QUIET_SECONDS
     )
     (place.inbox / "capture.jpg").write_bytes(photograph.read_bytes())
     began = time.time()
@@ -84,10 +84,11 @@ def _reference(checkpoint: Path, photograph: Path) -> Start:
 
 
 def _figures(work: Work, ours: list[Start], theirs: list[Start]) -> list[Figure]:
-    narrow = "" if work.machine.has_fast_bfloat16 else "; this CPU has no avx512_bf16"
     seconds, resident = [one.seconds for one in ours], [one.memory.resident_mb for one in ours]
     anonymous = [one.memory.anonymous_mb for one in ours]
-    cpu, held = f"torch bfloat16 on the CPU{narrow}", f"{_MEMORY_NOTE}{narrow}"
+    narrow = work.cpu_dtype == "bfloat16"
+    cpu = f"torch {work.cpu_dtype} on the CPU"
+    held = f"{cpu}, {_MEMORY_NOTE}" + ("" if narrow else "; the goals for memory are for bfloat16")
     figures = [
         of_rounds("start", "exec to first committed row", "s", seconds, note=cpu),
         of_rounds("start", "resident memory", "MB", resident, note=held),

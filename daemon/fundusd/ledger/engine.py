@@ -12,7 +12,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
-from fundusd.errors import LedgerError, SettingsError
+from fundusd.errors import LedgerAway, LedgerError, SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,6 +34,9 @@ _POSTGRES_ARGS = {
     "tcp_user_timeout": 15000,
     "options": "-c statement_timeout=60s -c lock_timeout=15s -c idle_in_transaction_session_timeout=60s",
 }
+_SQLITE_AWAY = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_FULL", "SQLITE_IOERR", "SQLITE_PROTOCOL")
+# connection broken, too few resources, shut down or cancelled, lock not to be had, deadlock, a standby that reads only
+_POSTGRES_AWAY = ("08", "53", "57", "55P03", "40", "25006")
 _POSTGRES_WRITER = 0x66756E64  # "fund"
 
 
@@ -91,14 +94,29 @@ class Database:
 
     @contextmanager
     def answering(self) -> Iterator[None]:
-        """Turn the driver's errors into ours: their texts can hold values of rows."""
+        """Turn the driver's errors into ours: their texts can hold values of rows. Raises LedgerAway, LedgerError."""
         try:
             yield
         except (sa.exc.DBAPIError, OSError) as error:
-            raise LedgerError(
+            kind = LedgerAway if _may_come_back(error) else LedgerError
+            raise kind(
                 f"The database {self.shown} does not answer as it should ({_cause(error)}).",
                 hint="See that it runs, that this user may open it, and that its disk is not full; then try again.",
             ) from None
+
+    def require_durable(self, connection: sa.Connection) -> None:
+        """Raise LedgerError where a commit that was acknowledged could be lost in a power cut."""
+        query = "PRAGMA synchronous" if self.is_sqlite else "SHOW synchronous_commit"
+        found = connection.exec_driver_sql(query).scalar_one()
+        if found in {0, 1, "off"}:
+            raise LedgerError(
+                f"The database may forget commits in a power cut (synchronous is {found}).",
+                hint="Set synchronous_commit to on for fundusd's role: ALTER ROLE fundusd SET synchronous_commit = on.",
+            )
+
+    def reconnect(self) -> None:
+        """Forget every connection that is not in use: after an outage they may be dead, or hold a broken file."""
+        self.engine.dispose()
 
     def close(self) -> None:
         """Close every connection."""
@@ -141,6 +159,16 @@ def _bad_url() -> SettingsError:
     )
 
 
+def _may_come_back(error: Exception) -> bool:
+    """Tell an outage, after which the same may be tried again, from what will not work the next time either."""
+    origin = getattr(error, "orig", None) or error
+    if (name := getattr(origin, "sqlite_errorname", None)) is not None:
+        return str(name).startswith(_SQLITE_AWAY)
+    if (state := getattr(origin, "sqlstate", None)) is not None:
+        return str(state).startswith(_POSTGRES_AWAY)
+    return isinstance(error, sa.exc.OperationalError)  # no connection, or one that broke
+
+
 def _cause(error: Exception) -> str:
     """Name the failure without the statement or its values."""
     origin = getattr(error, "orig", None) or error
@@ -159,6 +187,12 @@ def _sqlite(url: sa.URL) -> sa.Engine:
     def _connect(connection: Any, _record: Any) -> None:
         for pragma in _PRAGMAS:
             connection.execute(f"PRAGMA {pragma}")
+        mode = connection.execute("PRAGMA journal_mode").fetchone()[0]
+        if mode != "wal":  # some file systems refuse it without an error
+            raise LedgerError(
+                f"SQLite does not keep a write-ahead log here (journal_mode is {mode}): a power cut could lose rows.",
+                hint="Put the database on a local disk, or use PostgreSQL.",
+            )
 
     @sa.event.listens_for(engine, "begin")
     def _begin(connection: sa.Connection) -> None:

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import os
 from typing import TYPE_CHECKING, Any
 
-import sqlalchemy as sa
-
-from fundusd.errors import LedgerError
+from fundusd.errors import LedgerAway, LedgerError
 from fundusd.ledger import (
     admission,
     adoption,
     audit,
     engine,
+    holding,
     intake,
     jobs,
     queries,
@@ -23,16 +20,18 @@ from fundusd.ledger import (
     schema,
     sightings,
 )
+from fundusd.ledger.patience import patient
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    import sqlalchemy as sa
+
     from fundusd.domain import Admission, Found, Ignored, Reason, Release, Sighting, Stat, SweepReport
     from fundusd.ledger.jobs import Claim, Recorded
+    from fundusd.ledger.patience import Patience
     from fundusd.ledger.results import Finding
     from fundusd.ledger.sightings import Seen
-
-_POSTGRES_HOLD = 0x68656C64  # "held"
 
 
 class Ledger:
@@ -45,6 +44,8 @@ class Ledger:
         self.database = engine.Database(engine.parse(url, password))
         self.site_key = site_key
         self.release_id = 0
+        self.patience: Patience | None = None  # a daemon's, to outlast outages with
+        self._hold = holding.Hold(self.database)
         self._served = ""  # the camera that had the last turn: a restart may begin anywhere
 
     def close(self) -> None:
@@ -57,6 +58,7 @@ class Ledger:
         """Bring the schema to the newest revision; return revisions before and after."""
         return schema.upgrade(self.database)
 
+    @patient
     def create_if_empty(self) -> None:
         """Create the schema in a new database; an older one is the operator's to upgrade."""
         with self.database.reading() as connection:
@@ -64,48 +66,44 @@ class Ledger:
         if empty:
             self.upgrade()
 
+    @patient
     def check(self) -> str:
-        """Return the schema's revision; raises SchemaBehind."""
+        """Return the schema's revision; raises SchemaBehind, or LedgerError where commits are not durable."""
         with self.database.reading() as connection:
+            self.database.require_durable(connection)
             return schema.check(connection)
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
-        """Own the ledger for as long as the block runs; raises LedgerError while another daemon does."""
-        taken = LedgerError(
-            "Another fundusd runs on this database.",
-            hint="Stop it first: systemctl stop fundusd, or see fundusd status.",
-        )
-        with contextlib.ExitStack() as stack:
-            if not self._hold(stack):
-                raise taken
+        """Own the ledger for as long as the block runs; raises LedgerAway while another daemon does."""
+        self._take()
+        try:
             yield
+        finally:
+            self._hold.release()
+
+    @patient
+    def _take(self) -> None:
+        if not self._hold.take():
+            raise LedgerAway(
+                "Another fundusd runs on this database.",
+                hint="To stop it: systemctl stop fundusd, or see fundusd status.",
+            )
+
+    def hold_again(self) -> None:
+        """Own the ledger still after an outage; raises LedgerAway while another daemon does, or nothing answers."""
+        self.database.reconnect()
+        if not self._hold.keep():
+            raise LedgerAway("Another fundusd took over while the database was away.", hint="See: fundusd status")
 
     def is_held(self) -> bool:
         """Tell whether a daemon runs on this database."""
-        with contextlib.ExitStack() as stack:
-            return not self._hold(stack)
+        hold = holding.Hold(self.database)
+        free = hold.take()
+        hold.release()
+        return not free
 
-    def _hold(self, stack: contextlib.ExitStack) -> bool:
-        """Lock the database for one daemon; the operating system or the server lets go when the process dies."""
-        with self.database.answering():
-            return self._hold_file(stack) if self.database.is_sqlite else self._hold_server(stack)
-
-    def _hold_file(self, stack: contextlib.ExitStack) -> bool:
-        lock = os.open(f"{self.database.url.database}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
-        stack.callback(os.close, lock)
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        return True
-
-    def _hold_server(self, stack: contextlib.ExitStack) -> bool:
-        connection = self.database.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
-        stack.callback(connection.invalidate)
-        stack.callback(_let_go, connection)
-        return bool(connection.scalar(sa.select(sa.func.pg_try_advisory_lock(_POSTGRES_HOLD))))
-
+    @patient
     def start(self, release: Release) -> int:
         """Begin to work under a release: register it, take back what a dead daemon held; return jobs taken back."""
         with self.database.writing() as connection:
@@ -115,6 +113,7 @@ class Ledger:
             self._note(connection, "application.started", {"version": release.program_version})
         return taken
 
+    @patient
     def stop(self) -> None:
         """Write down that the daemon ended as it should."""
         with self.database.writing() as connection:
@@ -125,26 +124,31 @@ class Ledger:
 
     # -- the watcher's side
 
+    @patient
     def register_camera(self, camera_id: str) -> None:
         """Make a camera known."""
         with self.database.writing() as connection:
             intake.register_camera(connection, camera_id)
 
+    @patient
     def registered_at_ns(self, camera_id: str) -> int:
         """Return when a camera became known, in nanoseconds since 1970."""
         with self.database.reading() as connection:
             return intake.registered_at_ns(connection, camera_id)
 
+    @patient
     def swept_before(self, camera_id: str) -> bool:
         """Tell whether a full sweep of this camera's inbox has ever finished."""
         with self.database.reading() as connection:
             return intake.swept_before(connection, camera_id)
 
+    @patient
     def remembered(self, camera_id: str, directories: Sequence[bytes] = ()) -> dict[bytes, int]:
         """Count the files that were there at the last look, by directory: of some, or of all."""
         with self.database.reading() as connection:
             return sightings.remembered(connection, camera_id, directories)
 
+    @patient
     def present(
         self, camera_id: str, directories: Sequence[bytes], names: Sequence[bytes] = ()
     ) -> dict[Seen, Ignored | None]:
@@ -152,16 +156,19 @@ class Ledger:
         with self.database.reading() as connection:
             return sightings.present(connection, camera_id, directories, names)
 
+    @patient
     def named(self, camera_id: str, directory: bytes, names: Sequence[bytes]) -> dict[bytes, Sighting]:
         """Return what is remembered of some files of a directory by name, missing ones included."""
         with self.database.reading() as connection:
             return sightings.named(connection, camera_id, directory, names)
 
-    def present_names(self, camera_id: str, directory: bytes) -> Iterator[bytes]:
-        """Yield the names of a directory's files that were there at the last look."""
+    @patient
+    def present_names(self, camera_id: str, directory: bytes, after: bytes) -> list[bytes]:
+        """Return the names of a directory's files that were there at the last look: some, in order, after a name."""
         with self.database.reading() as connection:
-            yield from sightings.present_names(connection, camera_id, directory)
+            return sightings.present_names(connection, camera_id, directory, after)
 
+    @patient
     def admit(self, *found: Found) -> list[Admission]:
         """Turn settled files, each path once, into captures with a job, once per digest and release."""
         with self.database.writing() as connection:
@@ -174,16 +181,19 @@ class Ledger:
                 structlog.get_logger().info("capture.reused", **done.fields())
         return [one.admission for one in admitted]
 
+    @patient
     def ignore(self, camera_id: str, files: Mapping[bytes, tuple[Stat, Ignored]]) -> None:
         """Remember files that are no captures, by path."""
         with self.database.writing() as connection:
             intake.ignore(connection, camera_id, files)
 
+    @patient
     def mark_missing(self, camera_id: str, paths: Sequence[bytes]) -> None:
         """Note that files are gone; their captures and results stay."""
         with self.database.writing() as connection:
             intake.mark_missing(connection, camera_id, paths)
 
+    @patient
     def sweep_finished(self, camera_id: str, report: SweepReport) -> None:
         """Keep the report of the last full sweep for `status`."""
         with self.database.writing() as connection:
@@ -191,6 +201,7 @@ class Ledger:
 
     # -- the worker's side
 
+    @patient
     def claim(self, limit: int) -> list[Claim]:
         """Take up to `limit` waiting jobs under a lease, an attempt counted for each."""
         with self.database.writing() as connection:
@@ -199,21 +210,25 @@ class Ledger:
             self._served = claims[-1].camera_id
         return claims
 
+    @patient
     def record(self, findings: Sequence[Finding]) -> list[list[Recorded] | None]:
         """Write findings in one transaction; for each its captures, or None where the lease was lost."""
         with self.database.writing() as connection:
             return results.finish(connection, findings, self.release_id, self.site_key)
 
+    @patient
     def postpone(self, held: Claim, reason: Reason, error: str, wait_seconds: float) -> bool:
         """Try a job again later; False when its lease was lost."""
         with self.database.writing() as connection:
             return jobs.postpone(connection, held, reason, error, wait_seconds)
 
+    @patient
     def fail(self, held: Claim, reason: Reason, error: str) -> list[Recorded] | None:
         """Give a job up; return its captures, None when its lease was lost."""
         with self.database.writing() as connection:
             return jobs.fail(connection, held, reason, error)
 
+    @patient
     def give_back(self, held: Sequence[Claim]) -> int:
         """Return untouched jobs at a stop without counting an attempt; return how many."""
         with self.database.writing() as connection:
@@ -253,9 +268,3 @@ class Ledger:
         """Walk the audit chain and compare every result with its audit row."""
         with self.database.reading() as connection:
             return audit.verify(connection)
-
-
-def _let_go(connection: sa.Connection) -> None:
-    """Unlock before the session closes: the server takes note of its end some time later."""
-    with contextlib.suppress(sa.exc.DBAPIError):  # a session that broke holds nothing
-        connection.execute(sa.select(sa.func.pg_advisory_unlock_all()))

@@ -10,7 +10,7 @@ from fundusd.domain import Ignored, Sighting, Stat
 from fundusd.ledger.tables import sighting
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
 Seen = tuple[bytes, bytes, int, int, int, int]  # directory, name and change signal, the inode in 64 signed bits
 
@@ -61,10 +61,8 @@ def named(connection: sa.Connection, camera_id: str, directory: bytes, names: Se
     }
 
 
-def present_names(connection: sa.Connection, camera_id: str, directory: bytes) -> Iterator[bytes]:
-    """Yield the names of a directory's files that were there at the last look."""
-    query = sa.select(sighting.c.name).where(
-        sighting.c.camera_id == camera_id, sighting.c.directory == directory, _PRESENT
-    )
-    with connection.execute(query.execution_options(yield_per=_NAMES)) as found:
-        yield from found.scalars()
+def present_names(connection: sa.Connection, camera_id: str, directory: bytes, after: bytes) -> list[bytes]:
+    """Return the names of a directory's files that were there at the last look: some, in order, after a name."""
+    there = (sighting.c.camera_id == camera_id, sighting.c.directory == directory, _PRESENT)
+    query = sa.select(sighting.c.name).where(*there, sighting.c.name > after).order_by(sighting.c.name).limit(_NAMES)
+    return list(connection.scalars(query))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from fundusd.domain import Admission, Found, Ignored, Sighting, Stat, SweepReport
 
@@ -49,8 +49,8 @@ class Intake(Protocol):
         """Return what is remembered of some files of a directory by name, missing ones included."""
         ...
 
-    def present_names(self, camera_id: str, directory: bytes) -> Iterator[bytes]:
-        """Yield the names of a directory's files that were there at the last look."""
+    def present_names(self, camera_id: str, directory: bytes, after: bytes) -> Sequence[bytes]:
+        """Return the names of a directory's files that were there at the last look: some, in order, after a name."""
         ...
 
     def admit(self, *found: Found) -> list[Admission]:

@@ -222,12 +222,15 @@ class Sweep:
         if count <= 0:
             return
         self.tally.vanished += count
-        for name in self._intake.present_names(self._camera, directory):
-            if len(self.gone) == _GONE_KEPT:
-                return
-            path = below(directory, name)
-            if is_gone(self._inbox.root, path):
-                self.gone.append(path)
+        after = b""
+        while names := self._intake.present_names(self._camera, directory, after):
+            after = names[-1]
+            self._beat()
+            for path in (below(directory, name) for name in names):
+                if len(self.gone) == _GONE_KEPT:
+                    return
+                if is_gone(self._inbox.root, path):
+                    self.gone.append(path)
 
 
 def is_gone(root: Path, path: bytes) -> bool:
