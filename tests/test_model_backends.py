@@ -213,3 +213,21 @@ def test_a_device_without_memory_says_how_large_the_batch_was(tiny: Path, monkey
     with pytest.raises(OutOfMemory, match="batch of 2") as caught:
         backend.embed(some_pixels(2))
     assert caught.value.__context__ is None, "a kept traceback would keep the tensors"
+
+
+def test_a_device_that_is_lost_is_no_fault_of_the_picture(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    backend = backend_of(tiny)
+
+    def lost(_patches: torch.Tensor) -> torch.Tensor:
+        raise RuntimeError("CUDA error: an illegal memory access was encountered\nCompile with ...")
+
+    monkeypatch.setattr(backend._tower, "forward", lost)
+    with pytest.raises(ModelError, match=r"stopped working \(CUDA error: an illegal memory access was encountered\)"):
+        backend.embed(some_pixels(1))
+
+    def broken(_patches: torch.Tensor) -> torch.Tensor:
+        raise RuntimeError("shapes do not fit")
+
+    monkeypatch.setattr(backend._tower, "forward", broken)
+    with pytest.raises(RuntimeError, match="shapes"):
+        backend.embed(some_pixels(1))

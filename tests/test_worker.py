@@ -14,7 +14,7 @@ import structlog
 
 import ledger_cases
 from fundusd.domain import Classifier, Content, Decoded, Found, JobState, MediaType, Reason, Stat
-from fundusd.errors import ModelError, OutOfMemory
+from fundusd.errors import FundusdError, ModelError, OutOfMemory
 from fundusd.ledger import Ledger, Wanted
 from fundusd.worker import Worker, WorkerRules
 
@@ -222,6 +222,27 @@ def test_a_model_that_does_not_load_costs_no_capture_an_attempt(bench: Bench) ->
     with pytest.raises(ModelError):
         Worker(bench.ledger, load, FirstByte(), roots, rules, lambda: None).run(threading.Event())
     assert {(job["state"], job["attempts"]) for job in ledger_cases.jobs(bench.ledger)} == {(JobState.QUEUED, 0)}
+
+
+@pytest.mark.parametrize("error", [ModelError("the card fell off the bus", hint="look"), OutOfMemory("full")])
+def test_a_model_that_is_lost_ends_the_worker_and_costs_no_capture_an_attempt(
+    bench: Bench, error: FundusdError
+) -> None:
+    bench.drop(range(20))
+
+    class Lost(Plain):
+        def logits(self, pixels: Pixels) -> Logits:
+            if self.sizes:
+                raise error
+            return super().logits(pixels)
+
+    rules = WorkerRules(batch_size=8, retry_seconds=(), max_bytes=1000, decoders=2, model="test")
+    roots = {ledger_cases.CAMERA: bench.inbox}
+    with pytest.raises(type(error)):
+        Worker(bench.ledger, Lost, FirstByte(), roots, rules, lambda: None).run(threading.Event())
+    states = [(job["state"], job["attempts"]) for job in ledger_cases.jobs(bench.ledger)]
+    assert states.count((JobState.SUCCEEDED, 1)) == 8  # the batch before was written down
+    assert states.count((JobState.QUEUED, 0)) == 12
 
 
 def test_a_lost_lease_drops_the_result(bench: Bench) -> None:

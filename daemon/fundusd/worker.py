@@ -15,7 +15,7 @@ import structlog
 from fundusd import grading, retrying
 from fundusd.batching import Batch
 from fundusd.domain import Decoded, Outcome, Reason
-from fundusd.errors import CaptureError
+from fundusd.errors import CaptureError, FundusdError
 from fundusd.ledger import Finding
 from fundusd.reading import read_capture
 
@@ -115,7 +115,11 @@ class Worker:
                     self._give_back([one.claim for one in prepared])
                     break
                 ahead = self._begin(pool)
-                judged = turn.classify(prepared)
+                try:
+                    judged = turn.classify(prepared)
+                except FundusdError:  # the model is gone: that is no capture's fault
+                    self._give_back([one.claim for one in (*prepared, *self._finished(ahead))])
+                    raise
                 if recording is not None:
                     recording.result()
                 recording = recorder.submit(self._record, judged)  # while the model has the next batch
@@ -252,7 +256,7 @@ class Worker:
 
 
 class _Turn:
-    """The model's turn: from a decoded batch to what is known of each capture."""
+    """The model's turn: from a decoded batch to what is known of each capture; raises OutOfMemory, ModelError."""
 
     def __init__(self, classifier: Classifier, batch_size: int, beat: Callable[[], None]) -> None:
         self._classifier = classifier

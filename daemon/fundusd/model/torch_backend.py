@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 import torch
 from safetensors.torch import load_file
 
-from fundusd.errors import OutOfMemory
+from fundusd.errors import ModelError, OutOfMemory
 from fundusd.model.tower import Shape, build, to_patches
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def bucket_sizes(limit: int) -> list[int]:
 
 
 class TorchBackend:
-    """Embed pictures with torch; raises OutOfMemory."""
+    """Embed pictures with torch; raises OutOfMemory, and ModelError once the device is lost."""
 
     def __init__(self, part: Part, runtime: Runtime, limit: int) -> None:
         self.shape = Shape(**part.facts["shape"])
@@ -89,9 +89,22 @@ class TorchBackend:
             return work()
         except torch.OutOfMemoryError:
             pass
+        except RuntimeError as error:
+            if not _is_lost(error):
+                raise
+            raise ModelError(
+                f"{self._device_name} stopped working ({str(error).partition(chr(10))[0]})",
+                hint="the service starts again by itself; if this repeats: nvidia-smi, and Xid errors in journalctl -k",
+            ) from None
         # outside the except block: the traceback would keep the failed forward's tensors alive
         torch.cuda.empty_cache()
         raise OutOfMemory(f"{self._device_name} has no memory for a batch of {batch}")
+
+
+def _is_lost(error: RuntimeError) -> bool:
+    """Tell an error after which the process cannot use its device any more from one of a single picture."""
+    accelerator: type[Exception] | None = getattr(torch, "AcceleratorError", None)  # since torch 2.8
+    return (accelerator is not None and isinstance(error, accelerator)) or str(error).startswith("CUDA error")
 
 
 @dataclass(frozen=True, slots=True)
