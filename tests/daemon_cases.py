@@ -74,6 +74,10 @@ class Site:
         with opened_ledger(settings_module.load(self.path)) as ledger:
             return ledger.verify()
 
+    def is_held(self) -> bool:
+        with opened_ledger(settings_module.load(self.path)) as ledger:
+            return ledger.is_held()
+
     def is_done(self) -> bool:
         return not any(standing.startswith(("waiting", "unaccounted")) for standing in self.reconciled().counts)
 

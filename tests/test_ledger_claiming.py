@@ -80,6 +80,15 @@ def test_the_backlogs_fresh_captures_come_before_its_tried_ones_however_new(ledg
     assert digests(ledger.claim(16)) == words("fresh")
 
 
+def test_a_claim_whose_answer_was_lost_is_found_again(ledger: Ledger) -> None:
+    for word in "ABC":
+        ledger.admit(cases.found(f"{word}.jpg", word))
+    first = ledger._claim(2, "token")
+    assert ledger._claim(2, "token") == first
+    assert {job["attempts"] for job in cases.jobs(ledger)} == {0, 1}
+    assert digests(ledger.claim(2)) == words("C")
+
+
 def test_jobs_of_another_release_are_left_alone(ledger: Ledger, open_beside: Opener) -> None:
     ledger.admit(cases.found())
     other = open_beside()

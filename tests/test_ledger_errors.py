@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import traceback
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import sqlalchemy as sa
@@ -13,7 +13,7 @@ import sqlalchemy as sa
 import ledger_cases as cases
 from fundusd import reading
 from fundusd.domain import Reason
-from fundusd.errors import LedgerError, SettingsError
+from fundusd.errors import LedgerAway, LedgerError, SettingsError
 from fundusd.ledger import Ledger
 from fundusd.ledger.engine import Database
 from fundusd.settings import Settings, Store
@@ -44,6 +44,19 @@ def test_a_password_from_a_file_reaches_the_server_and_no_text() -> None:
     with pytest.raises(LedgerError) as caught:
         ledger.is_held()
     assert "geheim" not in "".join(traceback.format_exception(caught.value))
+
+
+def test_a_server_that_cannot_be_reached_may_come_back() -> None:
+    with pytest.raises(LedgerAway):
+        Ledger(f"postgresql+psycopg://fundus@127.0.0.1:{closed_port()}/fundus").check()
+
+
+@pytest.mark.parametrize("change", [{"database": "nowhere"}, {"username": "nobody"}])
+def test_a_login_that_is_refused_will_be_refused_again(postgres_url: str, change: dict[str, Any]) -> None:
+    url = sa.make_url(postgres_url).set(**change).render_as_string(hide_password=False)
+    with pytest.raises(LedgerError) as caught:
+        Ledger(url).check()
+    assert not isinstance(caught.value, LedgerAway)
 
 
 def test_a_missing_folder_is_a_ledger_error_with_a_hint(tmp_path: Path) -> None:
@@ -100,7 +113,7 @@ def test_a_server_that_acknowledges_too_early_is_refused(postgres_url: str) -> N
     with ledger.database.engine.begin() as connection:
         name = connection.exec_driver_sql("SELECT current_database()").scalar_one()
         connection.exec_driver_sql(f"ALTER DATABASE {name} SET synchronous_commit = off")
-    ledger.database.reconnect()
+    ledger.close()  # the sessions that began before
     with pytest.raises(LedgerError, match="power cut") as caught:
         ledger.check()
     assert "synchronous_commit" in caught.value.hint

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from fundusd.errors import LedgerError
+import ledger_cases as cases
+from fundusd.errors import LedgerAway, LedgerError
 from fundusd.ledger import Ledger
 
 if TYPE_CHECKING:
@@ -100,11 +101,62 @@ def wait_until_free(ledger: Ledger) -> None:
         pass
 
 
+def end_the_holding_session(ledger: Ledger) -> None:
+    with ledger.database.engine.connect() as connection:
+        ended = "SELECT pg_terminate_backend(pid, 5000) FROM pg_locks WHERE locktype = 'advisory' AND granted"
+        connection.exec_driver_sql(ended)
+
+
+@pytest.fixture
+def two(postgres_url: str) -> Iterator[tuple[Ledger, Ledger]]:
+    ledgers = Ledger(postgres_url), Ledger(postgres_url)
+    yield ledgers
+    for one in ledgers:
+        one.close()
+
+
+def test_a_hold_whose_session_the_server_ended_is_missed_at_the_next_claim_and_taken_again(
+    two: tuple[Ledger, Ledger],
+) -> None:
+    ledger, other = two
+    with ledger.held():
+        ledger.start(cases.release())
+        end_the_holding_session(other)
+        with pytest.raises(LedgerAway, match="was ended"):
+            ledger.claim(1)
+        ledger.hold_again()
+        assert ledger.claim(1) == []
+        assert other.is_held()
+
+
+def test_a_hold_that_another_took_meanwhile_is_not_taken_again(two: tuple[Ledger, Ledger]) -> None:
+    ledger, other = two
+    with ledger.held():
+        ledger.start(cases.release())
+        end_the_holding_session(other)
+        with other.held():
+            for _ in range(2):  # and stays so
+                with pytest.raises(LedgerError, match="took over") as caught:
+                    ledger.hold_again()
+                assert not isinstance(caught.value, LedgerAway), "waiting cannot help: it must begin anew"
+
+
+def test_a_daemon_begins_anew_where_another_was_at_work_meanwhile(two: tuple[Ledger, Ledger]) -> None:
+    ledger, other = two
+    with ledger.held():
+        ledger.start(cases.release())
+        end_the_holding_session(other)
+        with other.held():
+            other.start(cases.release(2))
+        with pytest.raises(LedgerError, match="took over"):
+            ledger.hold_again()
+
+
 def test_a_session_that_the_server_ended_is_let_go_without_an_error(postgres_url: str) -> None:
     ledger = Ledger(postgres_url)
     with ledger.held():
         with ledger.database.engine.connect() as connection:
-            ended = "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND granted"
+            ended = "SELECT pg_terminate_backend(pid, 5000) FROM pg_locks WHERE locktype = 'advisory' AND granted"
             connection.exec_driver_sql(ended)
         wait_until_free(ledger)
     ledger.close()

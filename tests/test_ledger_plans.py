@@ -61,9 +61,13 @@ def _explain_sqlite(connection: sa.Connection, statement: str, values: Any) -> l
     if statement.split()[-4:-2] == ["LIMIT", "?"] and steps[0] in AT_ONE_END and len(steps) == 1:
         return []
     scans = [step for step in steps if step.split()[0] == "SCAN" and step.split()[1] in GROWING]
-    # all jobs of a state, where those wanted are named: only those that run are few
-    states = [step for step in steps if "job" in step and "(state=?)" in step and "job.id IN" in statement]
-    return scans + states
+    return scans + [step for step in steps if _is_broad(step, statement)]
+
+
+def _is_broad(step: str, statement: str) -> bool:
+    """Tell a search that goes through all jobs of a state where those wanted are named, or all files of a camera."""
+    states = " job " in step and "(state=?)" in step and "job.id IN" in statement  # only those that run are few
+    return states or (" sighting " in step and step.endswith("(camera_id=?)"))
 
 
 def _explain_postgres(connection: sa.Connection, statement: str, values: Any) -> list[str]:
@@ -73,14 +77,16 @@ def _explain_postgres(connection: sa.Connection, statement: str, values: Any) ->
     return [f"{node['Node Type']} on {node['Relation Name']}" for node in _nodes(plan) if _is_walk(node)]
 
 
-def _nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    yield plan
+def _nodes(plan: dict[str, Any], above: str = "") -> Iterator[dict[str, Any]]:
+    yield plan | {"above": above}
     for part in plan.get("Plans", ()):
-        yield from _nodes(part)
+        yield from _nodes(part, plan["Node Type"])
 
 
 def _is_walk(node: dict[str, Any]) -> bool:
-    return node["Node Type"] == "Seq Scan" and node.get("Relation Name") in GROWING
+    if node.get("Relation Name") not in GROWING or node["above"] == "Limit":  # which ends at the first row
+        return False
+    return node["Node Type"] == "Seq Scan" or ("Index" in node["Node Type"] and "Index Cond" not in node)
 
 
 def claims(ledger: Ledger) -> list[Claim]:
@@ -118,6 +124,8 @@ def sweep(ledger: Ledger) -> None:
     ledger.present(cases.CAMERA, [b"P1"], [b"1.jpg", b"new.jpg"])
     ledger.named(cases.CAMERA, b"P1", [b"1.jpg", b"new.jpg"])
     ledger.remembered(cases.CAMERA, [b"P1", b"P2"])
+    ledger.remembered(cases.CAMERA, below=b"P1")
+    ledger.same_files([cases.found(NAMES[0], NAMES[0])])
     ledger.present_names(cases.CAMERA, b"P1", b"")
     ledger.ignore(cases.CAMERA, {b"P1/notes.xml": (Stat(1, 2, 3, 4), Ignored.SIDECAR)})
     ledger.sweep_finished(cases.CAMERA, cases.SWEEP)

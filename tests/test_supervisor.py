@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from fundusd.errors import FundusdError, LedgerError
+from fundusd.errors import FundusdError, LedgerAway, LedgerError
 from fundusd.heartbeat import Heartbeat, Notifier
 from fundusd.supervisor import Supervisor
 
@@ -69,6 +69,23 @@ def test_if_one_fails_all_end_and_its_error_is_raised() -> None:
     with pytest.raises(LedgerError, match="The disk is full"):
         Supervisor([service, Failing()], heartbeat(), lambda: None, ready()).run()
     assert service.stopped
+
+
+class Waiting(Obedient):
+    """Waits for a database that is away, until it is told to stop."""
+
+    def run(self, stop: threading.Event) -> None:
+        super().run(stop)
+        raise LedgerAway
+
+
+def test_that_one_waited_for_the_database_hides_no_cause() -> None:
+    with pytest.raises(LedgerError, match="The disk is full"):
+        Supervisor([Waiting("watcher"), Failing()], heartbeat(), lambda: None, ready()).run()
+
+
+def test_a_stop_while_the_database_is_away_ends_in_order() -> None:
+    Supervisor([Waiting("watcher", signal.SIGTERM)], heartbeat(), lambda: None, ready()).run()
 
 
 def test_a_service_that_just_ends_ends_the_daemon() -> None:

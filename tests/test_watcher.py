@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+import ledger_cases
 import watch_cases as cases
 from fundusd.domain import Ignored
 from watch_cases import digest, jpeg, watching
@@ -197,3 +198,24 @@ def test_a_restart_reads_nothing_again(tmp_path: Path, sqlite_url: str, rules: d
 def test_it_stops_within_two_seconds(tmp_path: Path, sqlite_url: str, rules: dict[str, Any]) -> None:
     with watching(tmp_path / "inbox", sqlite_url, **rules) as begun:
         assert begun.stop(wake=False) < 2
+
+
+def test_the_last_file_that_leaves_a_folder_has_moved(watched: Watching) -> None:
+    watched.wait_for(watched.drop("P1/OD.jpg", jpeg("a")), jpeg("a"))
+    (watched.inbox / "P2").mkdir()
+    (watched.inbox / "P1/OD.jpg").rename(watched.inbox / "P2/OD.jpg")
+    watched.wait_for("P2/OD.jpg", jpeg("a"))
+    watched.until(lambda: watched.current().keys() == {b"P2/OD.jpg"})
+    assert ledger_cases.events(watched.ledger).count("capture.moved") == 1
+
+
+def test_a_folder_of_many_that_is_renamed_takes_its_captures_along(watched: Watching) -> None:
+    """Most of the inbox is gone from where it was, which else is taken for an outage."""
+    for number in range(30):
+        watched.drop(f"P1/{number}.jpg", jpeg(str(number)))
+    watched.until(lambda: len(watched.captures()) == 30)
+    (watched.inbox / "P1").rename(watched.inbox / "P2")
+    watched.until(lambda: len(watched.captures()) == 60)
+    assert len(watched.current()) == 30
+    assert all(path.startswith(b"P2/") for path in watched.current())
+    assert ledger_cases.events(watched.ledger).count("capture.moved") == 30

@@ -288,6 +288,13 @@ def test_a_directory_that_goes_takes_its_files_along(bench: Bench) -> None:
     assert set(bench.sweep(start=b"P1", hinted=True, deep=False).gone) == {b"P1/1.jpg", b"P1/3.jpg", b"P1/5.jpg"}
 
 
+def test_a_hint_at_a_folder_that_is_empty_now_finds_its_files_gone(bench: Bench) -> None:
+    bench.put("P1/OD.jpg")
+    assert bench.after(2) == 1
+    (bench.root / "P1/OD.jpg").unlink()
+    assert bench.sweep(start=b"P1", hinted=True, deep=False).gone == [b"P1/OD.jpg"]
+
+
 def test_no_more_paths_are_kept_as_gone_than_one_pass_needs(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("fundusd.watcher.sweeping._GONE_KEPT", 2)
     for number in range(5):

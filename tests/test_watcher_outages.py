@@ -15,7 +15,7 @@ import ledger_cases
 import watch_cases as cases
 from fundusd.domain import Ignored
 from fundusd.errors import LedgerError
-from fundusd.watcher.sweeping import is_gone
+from fundusd.reading import is_gone
 from watch_cases import jpeg, prepared, watching
 
 if TYPE_CHECKING:

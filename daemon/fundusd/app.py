@@ -140,7 +140,13 @@ def run(path: Path) -> None:
         planner = stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="plan"))
         planning = planner.submit(plan_model, settings, _verifying(notifier))
         ledger = stack.enter_context(opened_ledger(settings, with_site_key=True))
-        ledger.patience = Patience(threading.Event(), lambda: _ask_for_time(notifier, "waiting for the database"))
+
+        def while_waiting() -> None:
+            _ask_for_time(notifier, "waiting for the database")
+            if planning.done():
+                planning.result()  # a model that cannot be used is told now, not after the wait
+
+        ledger.patience = Patience(threading.Event(), while_waiting)
         ledger.create_if_empty()
         ledger.check()
         stack.enter_context(ledger.held())

@@ -184,6 +184,14 @@ def still_there(root: Path, path: bytes, stat: Stat) -> bool:
     return status_at(root, path) == stat
 
 
+def is_gone(root: Path, path: bytes) -> bool:
+    """Tell whether there is certainly no regular file at `path`."""
+    try:
+        return status_at(root, path) is None
+    except CaptureError:
+        return False
+
+
 def is_network_filesystem(path: Path) -> bool:
     """Tell whether `path` lies where other machines may write unseen; raises OSError."""
     return f_type(path) in _NETWORK

@@ -67,18 +67,22 @@ class Supervisor:
             while pending:
                 pending = wait(pending, timeout=self._heartbeat.interval).not_done
                 self._heartbeat.tick()
-        for future in running:
-            try:
-                future.result()
-            except LedgerAway as error:
-                if self._asked is None:
-                    raise
-                # what was in hand is taken back at the next start
-                self._log.warning("ledger.away", error=error.message, hint=error.hint)
+        self._raise_the_cause([future.exception() for future in running])
         if self._asked is None:
             raise FundusdError(
                 "A service ended by itself.", hint="This is a defect of fundusd: report it with its log."
             )
+
+    def _raise_the_cause(self, errors: Sequence[BaseException | None]) -> None:
+        """Raise what a service ended with; that one waited for the database meanwhile is not the cause."""
+        causes = [error for error in errors if error is not None and not isinstance(error, LedgerAway)]
+        away = [error for error in errors if isinstance(error, LedgerAway)]
+        if causes:
+            raise causes[0]
+        if away and self._asked is None:
+            raise away[0]
+        if away:  # what was in hand is taken back at the next start
+            self._log.warning("ledger.away", error=away[0].message, hint=away[0].hint)
 
     def _tell_ready_once(self) -> None:
         if self._ready.is_set() and not self._told_ready:

@@ -6,6 +6,7 @@ import hashlib
 import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -15,7 +16,7 @@ import structlog
 from fundusd import grading, retrying
 from fundusd.batching import Batch
 from fundusd.domain import Decoded, Outcome, Reason
-from fundusd.errors import CaptureError, FundusdError
+from fundusd.errors import CaptureError, FundusdError, LedgerAway
 from fundusd.ledger import Finding
 from fundusd.reading import read_capture
 
@@ -99,7 +100,7 @@ class Worker:
             ThreadPoolExecutor(self._rules.decoders, thread_name_prefix="prepare") as pool,
             ThreadPoolExecutor(1, thread_name_prefix="record") as recorder,
         ):
-            classifier, ahead = self._loaded(pool, recorder)
+            classifier, ahead = self._loaded(pool, recorder, stop)
             turn = _Turn(classifier, self._rules.batch_size, self._beat)
             recording: Future[None] | None = None
             while not stop.is_set():
@@ -118,7 +119,8 @@ class Worker:
                 try:
                     judged = turn.classify(prepared)
                 except FundusdError:  # the model is gone: that is no capture's fault
-                    self._give_back([one.claim for one in (*prepared, *self._finished(ahead))])
+                    with suppress(LedgerAway):
+                        self._give_back([one.claim for one in (*prepared, *self._finished(ahead))])
                     raise
                 if recording is not None:
                     recording.result()
@@ -128,20 +130,26 @@ class Worker:
                 recording.result()
 
     def _loaded(
-        self, pool: ThreadPoolExecutor, recorder: ThreadPoolExecutor
+        self, pool: ThreadPoolExecutor, recorder: ThreadPoolExecutor, stop: threading.Event
     ) -> tuple[Classifier, list[Future[Prepared]]]:
         """Load the model; what comes meanwhile is decoded, and given back if there is no model to see it."""
-        done, classifier = threading.Event(), None
+        done = threading.Event()
         early = recorder.submit(self._begin_early, pool, done)  # which has nothing to record yet
         try:
             classifier = self._load()
-        finally:
-            done.set()
-            self._wake.set()
-            ahead = early.result()
-            if classifier is None:
-                self._give_back([one.claim for one in self._finished(ahead)])
-        return classifier, ahead
+        except BaseException:
+            stop.set()  # all will end, and nobody is to wait for a database that is away
+            self._end_early(early, done)
+            raise
+        done.set()
+        self._wake.set()
+        return classifier, early.result()
+
+    def _end_early(self, early: Future[list[Future[Prepared]]], done: threading.Event) -> None:
+        done.set()
+        self._wake.set()
+        with suppress(LedgerAway):  # the next start takes back what cannot be given back now
+            self._give_back([one.claim for one in self._finished(early.result())])
 
     def _begin_early(self, pool: ThreadPoolExecutor, done: threading.Event) -> list[Future[Prepared]]:
         """Begin with the first batch there is, until `done`."""

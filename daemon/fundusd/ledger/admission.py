@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     Place = tuple[str, bytes]  # camera and path
 
 _FILE_REASONS = (Reason.FILE_MISSING, Reason.FILE_CHANGED, Reason.FILE_UNREADABLE)
-_MISSING = sighting.c.missing_since.is_not(None)  # as the partial index says it
+_MISSING = sighting.c.missing_since.is_not(None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +129,7 @@ def _origins(connection: sa.Connection, new: Sequence[Found]) -> dict[Place, Row
         )
         .order_by(capture.c.id.desc())
     )
-    here = {_place(one) for one in new}  # a file that is here has not moved away
+    here = {_place(one) for one in new}  # where a file is found now, none has moved away from in this batch
     gone = {
         (row["camera_id"], row["seen_inode"], row["seen_mtime_ns"], row["digest"]): row
         for row in connection.execute(query).mappings()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from contextlib import contextmanager
 from functools import cache
@@ -35,8 +36,10 @@ _POSTGRES_ARGS = {
     "options": "-c statement_timeout=60s -c lock_timeout=15s -c idle_in_transaction_session_timeout=60s",
 }
 _SQLITE_AWAY = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_FULL", "SQLITE_IOERR", "SQLITE_PROTOCOL")
-# connection broken, too few resources, shut down or cancelled, lock not to be had, deadlock, a standby that reads only
-_POSTGRES_AWAY = ("08", "53", "57", "55P03", "40", "25006")
+# connection broken, too few resources, shut down, lock not to be had, deadlock, standby that only reads, idle too long
+_POSTGRES_AWAY = ("08", "53", "57P", "55P03", "40", "25006", "25P03")
+# no code comes with a refused login; a server that speaks another language is waited for
+_REFUSED = re.compile(r"authentication|password|pg_hba\.conf|(role|database) .* does not exist|not permitted to log in")
 _POSTGRES_WRITER = 0x66756E64  # "fund"
 
 
@@ -105,7 +108,7 @@ class Database:
             ) from None
 
     def require_durable(self, connection: sa.Connection) -> None:
-        """Raise LedgerError where a commit that was acknowledged could be lost in a power cut."""
+        """Raise LedgerError where a commit is acknowledged before it is on the disk; fsync is the server's."""
         query = "PRAGMA synchronous" if self.is_sqlite else "SHOW synchronous_commit"
         found = connection.exec_driver_sql(query).scalar_one()
         if found in {0, 1, "off"}:
@@ -113,10 +116,6 @@ class Database:
                 f"The database may forget commits in a power cut (synchronous is {found}).",
                 hint="Set synchronous_commit to on for fundusd's role: ALTER ROLE fundusd SET synchronous_commit = on.",
             )
-
-    def reconnect(self) -> None:
-        """Forget every connection that is not in use: after an outage they may be dead, or hold a broken file."""
-        self.engine.dispose()
 
     def close(self) -> None:
         """Close every connection."""
@@ -166,7 +165,8 @@ def _may_come_back(error: Exception) -> bool:
         return str(name).startswith(_SQLITE_AWAY)
     if (state := getattr(origin, "sqlstate", None)) is not None:
         return str(state).startswith(_POSTGRES_AWAY)
-    return isinstance(error, sa.exc.OperationalError)  # no connection, or one that broke
+    # no connection, or one that broke
+    return isinstance(error, sa.exc.OperationalError) and _REFUSED.search(str(origin)) is None
 
 
 def _cause(error: Exception) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import secrets
 from typing import TYPE_CHECKING, Any
 
 from fundusd.errors import LedgerAway, LedgerError
@@ -46,6 +47,7 @@ class Ledger:
         self.release_id = 0
         self.patience: Patience | None = None  # a daemon's, to outlast outages with
         self._hold = holding.Hold(self.database)
+        self._started = 0  # the audit event of this daemon's start
         self._served = ""  # the camera that had the last turn: a restart may begin anywhere
 
     def close(self) -> None:
@@ -91,17 +93,19 @@ class Ledger:
             )
 
     def hold_again(self) -> None:
-        """Own the ledger still after an outage; raises LedgerAway while another daemon does, or nothing answers."""
-        self.database.reconnect()
-        if not self._hold.keep():
-            raise LedgerAway("Another fundusd took over while the database was away.", hint="See: fundusd status")
+        """Own the ledger again; raises LedgerAway, or LedgerError when another was at work meanwhile."""
+        alone = self._hold.keep()
+        if alone and self._started:
+            with self.database.reading() as connection:
+                alone = queries.last_start(connection) == self._started
+        if not alone:  # what we know of jobs and release is old: begin anew
+            raise LedgerError(
+                "Another fundusd took over while the database was away.", hint="This one starts again and stands by."
+            )
 
     def is_held(self) -> bool:
         """Tell whether a daemon runs on this database."""
-        hold = holding.Hold(self.database)
-        free = hold.take()
-        hold.release()
-        return not free
+        return holding.Hold(self.database).is_taken()
 
     @patient
     def start(self, release: Release) -> int:
@@ -111,6 +115,7 @@ class Ledger:
             taken = jobs.rescue(connection, expired_only=False)
             adoption.adopt(connection, self.release_id)
             self._note(connection, "application.started", {"version": release.program_version})
+            self._started = queries.last_start(connection)
         return taken
 
     @patient
@@ -143,10 +148,10 @@ class Ledger:
             return intake.swept_before(connection, camera_id)
 
     @patient
-    def remembered(self, camera_id: str, directories: Sequence[bytes] = ()) -> dict[bytes, int]:
-        """Count the files that were there at the last look, by directory: of some, or of all."""
+    def remembered(self, camera_id: str, directories: Sequence[bytes] = (), *, below: bytes = b"") -> dict[bytes, int]:
+        """Count the files that were there at the last look, by directory: of some, or of all in and below one."""
         with self.database.reading() as connection:
-            return sightings.remembered(connection, camera_id, directories)
+            return sightings.remembered(connection, camera_id, directories, below)
 
     @patient
     def present(
@@ -167,6 +172,12 @@ class Ledger:
         """Return the names of a directory's files that were there at the last look: some, in order, after a name."""
         with self.database.reading() as connection:
             return sightings.present_names(connection, camera_id, directory, after)
+
+    @patient
+    def same_files(self, found: Sequence[Found]) -> list[bytes]:
+        """Return the other paths of one camera at which the very files were that are found now."""
+        with self.database.reading() as connection:
+            return sightings.same_files(connection, found)
 
     @patient
     def admit(self, *found: Found) -> list[Admission]:
@@ -201,11 +212,16 @@ class Ledger:
 
     # -- the worker's side
 
-    @patient
     def claim(self, limit: int) -> list[Claim]:
         """Take up to `limit` waiting jobs under a lease, an attempt counted for each."""
+        return self._claim(limit, secrets.token_hex(8))
+
+    @patient
+    def _claim(self, limit: int, token: str) -> list[Claim]:
+        if not self._hold.is_alive():
+            raise LedgerAway("The session that holds the database for this daemon was ended.", hint="It is taken anew.")
         with self.database.writing() as connection:
-            claims = jobs.claim(connection, self.release_id, limit, self._served)
+            claims = jobs.claim(connection, self.release_id, limit, token, self._served)
         if claims:
             self._served = claims[-1].camera_id
         return claims

@@ -23,33 +23,60 @@ class Hold:
         self._database = database
         self._file: int | None = None  # SQLite: a locked file beside the database
         self._session: sa.Connection | None = None  # PostgreSQL: a session with an advisory lock
-        self._one_at_a_time = threading.Lock()
+        self._taken = False
+        self._one_at_a_time = threading.RLock()
 
     def take(self) -> bool:
         """Take the right; False while another has it."""
-        with self._database.answering():
+        self.release()  # what is left of an earlier time
+        with self._database.answering(), self._one_at_a_time:
             return self._lock_file() if self._database.is_sqlite else self._lock_session()
 
     def keep(self) -> bool:
         """Take the right again if an outage ended the session that had it; False when another was faster."""
         with self._one_at_a_time:
+            if self.is_alive():
+                return True
+            with self._database.answering():
+                return self._lock_session()
+
+    def is_alive(self) -> bool:
+        """Tell whether what was taken is still ours: the server may end a session that nothing else noticed."""
+        with self._one_at_a_time:
+            if self._database.is_sqlite or not self._taken:
+                return True
             if self._session is None:
-                return True
-            with contextlib.suppress(sa.exc.DBAPIError):
+                return False
+            try:
                 self._session.execute(sa.select(1))
-                return True
-            self.release()
-            return self.take()
+            except sa.exc.DBAPIError:
+                self._session.close()
+                self._session = None
+            return self._session is not None
+
+    def is_taken(self) -> bool:
+        """Tell whether anybody has the right."""
+        if not self._database.is_sqlite:
+            held = f"""SELECT EXISTS (SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND granted AND classid = 0
+                AND objid = {_POSTGRES_HOLD}
+                AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))"""  # noqa: S608  ours
+            with self._database.reading() as connection:
+                return bool(connection.exec_driver_sql(held).scalar_one())
+        free = self.take()
+        self.release()
+        return not free
 
     def release(self) -> None:
         """Give the right up; a session that broke holds nothing."""
         if self._file is not None:
             os.close(self._file)
-        if self._session is not None and not self._session.invalidated:
+        if self._session is not None:
             with contextlib.suppress(sa.exc.DBAPIError):  # the server takes note of a session's end some time later
                 self._session.execute(sa.select(sa.func.pg_advisory_unlock_all()))
             self._session.invalidate()
+            self._session.close()
         self._file = self._session = None
+        self._taken = False
 
     def _lock_file(self) -> bool:
         lock = os.open(f"{self._database.url.database}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
@@ -58,13 +85,13 @@ class Hold:
         except BlockingIOError:
             os.close(lock)
             return False
-        self._file = lock
+        self._file, self._taken = lock, True
         return True
 
     def _lock_session(self) -> bool:
         session = self._database.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
         if session.scalar(sa.select(sa.func.pg_try_advisory_lock(_POSTGRES_HOLD))):
-            self._session = session
+            self._session, self._taken = session, True
             return True
         session.close()
         return False

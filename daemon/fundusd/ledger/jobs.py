@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -64,13 +63,18 @@ class Recorded:
         return said
 
 
-def claim(connection: sa.Connection, release_id: int, limit: int, served: str = "") -> list[Claim]:
+def claim(connection: sa.Connection, release_id: int, limit: int, token: str, served: str = "") -> list[Claim]:
     """Take up to `limit` waiting jobs, counting an attempt each; leases run by the database's clock.
+
+    What the token has taken already is returned again: its COMMIT may have lost its answer.
 
     Today's captures come before the backlog, the less tried before the more tried; cameras take turns, beginning
     with the one after `served`. A job that was tried before is taken alone: whatever went wrong with it must not
     happen to its neighbours again.
     """
+    held = sa.select(job).where(job.c.state == JobState.RUNNING, job.c.token == token)
+    if taken := connection.execute(held.order_by(job.c.id)).all():
+        return _claims(connection, taken, token)
     rescue(connection, expired_only=True)
     cameras = sorted(connection.scalars(sa.select(camera.c.id)), key=lambda one: (one <= served, one))
     if not cameras:
@@ -84,8 +88,8 @@ def claim(connection: sa.Connection, release_id: int, limit: int, served: str = 
         for row in in_turns([by_camera.get(one, []) for one in cameras])
     ]  # fmt: skip
     if rows and rows[0].attempts:
-        return _take(connection, rows[:1])
-    return _take(connection, [row for row in rows if not row.attempts][:limit])
+        return _take(connection, rows[:1], token)
+    return _take(connection, [row for row in rows if not row.attempts][:limit], token)
 
 
 def waiting(cameras: Sequence[str], release_id: int, limit: int) -> sa.CompoundSelect[Any]:
@@ -106,11 +110,10 @@ def waiting(cameras: Sequence[str], release_id: int, limit: int) -> sa.CompoundS
     return sa.union_all(*(sa.select(first) for first in firsts))
 
 
-def _take(connection: sa.Connection, chosen: Sequence[Any]) -> list[Claim]:
+def _take(connection: sa.Connection, chosen: Sequence[Any], token: str) -> list[Claim]:
     if not chosen:
         return []
     ids = [row.id for row in chosen]
-    token = secrets.token_hex(8)
     taken = connection.execute(
         sa.update(job)
         .where(among(ids, JobState.QUEUED))
@@ -124,8 +127,12 @@ def _take(connection: sa.Connection, chosen: Sequence[Any]) -> list[Claim]:
     ).all()
     order = {job_id: index for index, job_id in enumerate(ids)}
     taken = sorted(taken, key=lambda row: order[row.id])
-    places = _places(connection, ids)
     _note(connection, "job.claimed", taken)
+    return _claims(connection, taken, token)
+
+
+def _claims(connection: sa.Connection, taken: Sequence[Any], token: str) -> list[Claim]:
+    places = _places(connection, [row.id for row in taken])
     return [
         Claim(row.id, token, row.digest, row.attempts, row.camera_id, tuple(places.get(row.id, ()))) for row in taken
     ]

@@ -1,12 +1,14 @@
 """Outlast a database that is away: a restart, a full disk, a lock. What was under way is done when it is back.
 
 Every transaction of the ledger may be repeated: a COMMIT that raised although it happened is found done the next time.
+Its effect is there once; only the log may call such a result a lost lease, or such an admission a touch.
 """
 
 from __future__ import annotations
 
 import functools
 import time
+from itertools import chain, repeat
 from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 
 from fundusd.errors import LedgerAway
@@ -40,17 +42,19 @@ class Patience:
 
         log, began = structlog.get_logger(service="ledger"), time.monotonic()
         log.warning("ledger.away", error=said.message, hint=said.hint)
-        for number in range(1_000_000):
-            self._pause(_PAUSES[min(number, len(_PAUSES) - 1)], said)
+        for pause in chain(_PAUSES, repeat(_PAUSES[-1])):
+            self._pause(pause, said)
             try:
                 ledger.hold_again()
                 answer = work()
             except LedgerAway as error:
+                if error.message != said.message:
+                    log.warning("ledger.away", error=error.message, hint=error.hint)
                 said = error
             else:
                 log.info("ledger.back", seconds=round(time.monotonic() - began, 1))
                 return answer
-        raise said
+        raise said  # never: the pauses have no end
 
     def _pause(self, seconds: float, said: LedgerAway) -> None:
         until = time.monotonic() + seconds

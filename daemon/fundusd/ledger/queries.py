@@ -113,6 +113,13 @@ def _oldest(state: JobState) -> sa.Select[Any]:
     return sa.select(job.c.created_at).where(job.c.state == state).order_by(job.c.created_at).limit(1)
 
 
+def last_start(connection: sa.Connection) -> int:
+    """Return the audit event of the last start of a daemon, 0 when none ever did."""
+    return (
+        connection.scalar(sa.select(audit_event.c.seq).where(STARTED).order_by(audit_event.c.seq.desc()).limit(1)) or 0
+    )
+
+
 def release_at_work(connection: sa.Connection) -> int:
     """Return the release under which a daemon last started, 0 when none ever did."""
     started = sa.select(audit_event.c.release_id).where(STARTED)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
@@ -11,6 +12,8 @@ from fundusd.ledger.tables import sighting
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from fundusd.domain import Found
 
 Seen = tuple[bytes, bytes, int, int, int, int]  # directory, name and change signal, the inode in 64 signed bits
 
@@ -23,12 +26,18 @@ def _columns(*names: str) -> list[sa.ColumnClause[Any]]:
     return [sa.literal_column(name) for name in names]
 
 
-def remembered(connection: sa.Connection, camera_id: str, directories: Sequence[bytes]) -> dict[bytes, int]:
-    """Count the files that were there at the last look, by directory: of some, or of all when none is named."""
-    query = sa.select(sighting.c.directory, sa.func.count()).where(sighting.c.camera_id == camera_id, _PRESENT)
+def remembered(
+    connection: sa.Connection, camera_id: str, directories: Sequence[bytes], below: bytes
+) -> dict[bytes, int]:
+    """Count the files that were there at the last look, by directory: of some, or of all in and below one."""
+    directory = sighting.c.directory
+    query = sa.select(directory, sa.func.count()).where(sighting.c.camera_id == camera_id, _PRESENT)
     if directories:
-        query = query.where(sighting.c.directory.in_(directories))
-    return {row[0]: row[1] for row in connection.execute(query.group_by(sighting.c.directory))}
+        query = query.where(directory.in_(directories))
+    elif below:
+        query = query.where(directory >= below, directory < below + b"0")  # which comes after "/"
+    counts = {row[0]: row[1] for row in connection.execute(query.group_by(directory))}
+    return {one: count for one, count in counts.items() if not below or (one + b"/").startswith(below + b"/")}
 
 
 def present(
@@ -66,3 +75,19 @@ def present_names(connection: sa.Connection, camera_id: str, directory: bytes, a
     there = (sighting.c.camera_id == camera_id, sighting.c.directory == directory, _PRESENT)
     query = sa.select(sighting.c.name).where(*there, sighting.c.name > after).order_by(sighting.c.name).limit(_NAMES)
     return list(connection.scalars(query))
+
+
+def same_files(connection: sa.Connection, found: Sequence[Found]) -> list[bytes]:
+    """Return the other paths of one camera at which the very files (inode and time) were that are found now."""
+    here = {(one.stat.inode, one.stat.mtime_ns): one.path for one in found}
+    query = sa.select(sighting.c.directory, sighting.c.name, sighting.c.inode, sighting.c.mtime_ns).where(
+        sighting.c.camera_id == found[0].camera_id,
+        sighting.c.inode.in_([inode for inode, _ in here]),
+        _PRESENT,
+    )
+    paths = []
+    for row in connection.execute(query):
+        path = os.path.join(bytes(row.directory), bytes(row.name))  # noqa: PTH118  bytes
+        if here.get((row.inode, row.mtime_ns), path) != path:
+            paths.append(path)
+    return paths

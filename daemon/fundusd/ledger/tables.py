@@ -219,13 +219,7 @@ sighting = sa.Table(
 )
 
 _partial("ix_sighting_present", sighting.c.missing_since.is_(None), sighting.c.camera_id, sighting.c.directory)
-_partial(
-    "ix_sighting_missing",
-    sighting.c.missing_since.is_not(None),
-    sighting.c.camera_id,
-    sighting.c.inode,
-    sighting.c.mtime_ns,
-)
+sa.Index("ix_sighting_file", sighting.c.camera_id, sighting.c.inode, sighting.c.mtime_ns)
 
 result = sa.Table(
     "result",

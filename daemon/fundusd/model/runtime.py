@@ -20,7 +20,8 @@ DTYPES = ("float32", "bfloat16")
 _NATIVE_BF16 = {"avx512_bf16", "amx_bf16", "bf16"}
 _CPUINFO = Path("/proc/cpuinfo")
 _NVIDIA = Path("/dev/nvidiactl")
-_GPUS = (_NVIDIA, Path("/dev/kfd"), Path("/dev/dxg"))  # NVIDIA's driver, AMD's, either of them under Windows
+# NVIDIA's driver, loaded, whose nodes may come with the first program that uses it; AMD's; either under Windows
+_GPUS = (_NVIDIA, Path("/sys/module/nvidia"), Path("/dev/kfd"), Path("/dev/dxg"))
 
 
 @dataclass(frozen=True, slots=True)

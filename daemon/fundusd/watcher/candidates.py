@@ -15,6 +15,7 @@ from fundusd.imaging.media import HEAD_BYTES, sniff
 from fundusd.reading import (
     Probe,
     digest_settled,
+    is_gone,
     is_unchanged,
     open_capture,
     probe_writer,
@@ -223,12 +224,19 @@ class Candidates:
     def _admit(self, settled: Sequence[Found]) -> None:
         if not settled:
             return
+        self._note_moves(settled)
         admissions = self._intake.admit(*settled)
         for found in settled:
             self._drop(found.path)
         self._admissions += sum(one is not Admission.TOUCHED for one in admissions)
         if not {Admission.ADMITTED, Admission.MOVED}.isdisjoint(admissions):
             self._calls.admitted()
+
+    def _note_moves(self, settled: Sequence[Found]) -> None:
+        """Have it known of files that were renamed that they are gone from where they were: only so they have moved."""
+        gone = [path for path in self._intake.same_files(settled) if is_gone(self._inbox.root, path)]
+        if gone:
+            self._intake.mark_missing(self._inbox.camera_id, gone)
 
     def _drop(self, path: bytes) -> None:
         self._settling.forget(path)

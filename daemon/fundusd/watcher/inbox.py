@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, NamedTuple
 import structlog
 
 from fundusd.domain import SweepReport
-from fundusd.reading import is_network_filesystem
+from fundusd.reading import is_gone, is_network_filesystem
 from fundusd.watcher.attachment import Attachment
 from fundusd.watcher.candidates import Candidates
 from fundusd.watcher.names import ignored_by_name
-from fundusd.watcher.sweeping import OUTAGE_FILES, Sweep, is_gone
+from fundusd.watcher.sweeping import OUTAGE_FILES, Sweep
 
 if TYPE_CHECKING:
     from fundusd.domain import Inbox

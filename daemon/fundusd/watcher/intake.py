@@ -35,8 +35,8 @@ class Intake(Protocol):
         """Tell whether a full sweep of this camera's inbox has ever finished."""
         ...
 
-    def remembered(self, camera_id: str, directories: Sequence[bytes] = ()) -> dict[bytes, int]:
-        """Count the files that were there at the last look, by directory: of some, or of all."""
+    def remembered(self, camera_id: str, directories: Sequence[bytes] = (), *, below: bytes = b"") -> dict[bytes, int]:
+        """Count the files that were there at the last look, by directory: of some, or of all in and below one."""
         ...
 
     def present(
@@ -51,6 +51,10 @@ class Intake(Protocol):
 
     def present_names(self, camera_id: str, directory: bytes, after: bytes) -> Sequence[bytes]:
         """Return the names of a directory's files that were there at the last look: some, in order, after a name."""
+        ...
+
+    def same_files(self, found: Sequence[Found]) -> Sequence[bytes]:
+        """Return the other paths of one camera at which the very files were that are found now."""
         ...
 
     def admit(self, *found: Found) -> list[Admission]:

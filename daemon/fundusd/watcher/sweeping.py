@@ -10,13 +10,11 @@ from itertools import accumulate
 from typing import TYPE_CHECKING, Protocol
 
 from fundusd.domain import Ignored, Stat
-from fundusd.errors import CaptureError
-from fundusd.reading import status_at
+from fundusd.reading import is_gone
 from fundusd.watcher.listing import Place, batches, below, is_within, look, seen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from pathlib import Path
 
     from fundusd.domain import Inbox, Sighting
     from fundusd.settling import Settling
@@ -55,7 +53,7 @@ class Sweep:
     """Walk `start` and, when `deep`, everything below it; `step` does one directory.
 
     A file that is as the ledger remembers it costs one stat and one row, unless it is among `waiting`; the memory
-    does not grow with the inbox. Absence is only collected: what becomes of it is decided when the pass is over.
+    grows with the inbox's folders only. Absence is only collected: what becomes of it is decided when the pass is over.
     """
 
     def __init__(  # noqa: PLR0913  one place builds it
@@ -78,13 +76,9 @@ class Sweep:
         self._stack = [start]
         self._failed: list[bytes] = []  # could not be listed: nothing is known about what lies below
         # how many files are remembered in directories not listed so far; a hint is not worth asking for all of them
-        self._left = {} if hinted else self._remembered_below(start)
+        self._left = {} if hinted else intake.remembered(inbox.camera_id, below=start)
         self._ahead: Mapping[Seen, Ignored | None] = {}  # what is remembered as there
         self._asked: frozenset[bytes] = frozenset()  # of these directories, wholly
-
-    def _remembered_below(self, start: bytes) -> dict[bytes, int]:
-        counts = self._intake.remembered(self._camera)
-        return {directory: count for directory, count in counts.items() if is_within(directory, start)}
 
     @property
     def listed_root(self) -> bool:
@@ -123,6 +117,8 @@ class Sweep:
 
     def _list(self, directory: bytes) -> None:
         found = 0
+        if directory not in self._asked and self._left.get(directory, 0) <= _LARGE:
+            self._look_ahead(directory)
         try:
             for batch in batches(self._root, directory):
                 found += self._see(directory, batch)
@@ -193,8 +189,6 @@ class Sweep:
 
     def _remembered(self, directory: bytes, batch: Sequence[os.DirEntry[bytes]]) -> Mapping[Seen, Ignored | None]:
         """Return what is remembered: of a small directory all, of a large one what the batch names."""
-        if directory not in self._asked and self._left.get(directory, 0) <= _LARGE:
-            self._look_ahead(directory)
         if directory in self._asked:
             return self._ahead
         return self._intake.present(self._camera, [directory], [entry.name for entry in batch])
@@ -213,7 +207,7 @@ class Sweep:
     def _note_gone(self, directory: bytes) -> None:
         """Remember that a directory which was there is not."""
         if self._hinted and self._deep:
-            self._left |= self._remembered_below(directory)
+            self._left |= self._intake.remembered(self._camera, below=directory)
         else:
             self._left |= self._intake.remembered(self._camera, [directory])
 
@@ -231,11 +225,3 @@ class Sweep:
                     return
                 if is_gone(self._inbox.root, path):
                     self.gone.append(path)
-
-
-def is_gone(root: Path, path: bytes) -> bool:
-    """Tell whether there is certainly no regular file at `path`."""
-    try:
-        return status_at(root, path) is None
-    except CaptureError:
-        return False
