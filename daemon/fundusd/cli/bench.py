@@ -13,7 +13,7 @@ _SWEEP_FILES = 1_000_000  # under --end-to-end
 _GUIDANCE = """\
 Nothing was measured: choose a section. Each prints medians, spread, ratios, goals and the machine.
 
-  fundusd bench --end-to-end --reference   all of it, with every goal; about 25 minutes on two cores
+  fundusd bench --end-to-end --reference   all of it, with every goal; 30 to 60 minutes on two cores
   fundusd bench --model                    the model, its drift and operations; about 8 minutes
   fundusd bench --decode                   reading photographs; about a minute
   fundusd bench --ledger                   the database, with a million captures in it; about two minutes
