@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sqlite3
 import subprocess
 import sys
 from contextlib import contextmanager
@@ -129,16 +130,58 @@ def test_a_hold_whose_session_the_server_ended_is_missed_at_the_next_claim_and_t
         assert other.is_held()
 
 
-def test_a_hold_that_another_took_meanwhile_is_not_taken_again(two: tuple[Ledger, Ledger]) -> None:
+def test_a_hold_that_another_has_is_waited_for_until_that_one_has_started(two: tuple[Ledger, Ledger]) -> None:
+    """Until then it may be a session of ours that the server has not missed yet."""
     ledger, other = two
     with ledger.held():
         ledger.start(cases.release())
         end_the_holding_session(other)
         with other.held():
-            for _ in range(2):  # and stays so
-                with pytest.raises(LedgerError, match="took over") as caught:
+            for _ in range(2):
+                with pytest.raises(LedgerAway, match="runs on this database"):
                     ledger.hold_again()
-                assert not isinstance(caught.value, LedgerAway), "waiting cannot help: it must begin anew"
+            other.start(cases.release(2))
+            with pytest.raises(LedgerError, match="took over") as caught:
+                ledger.hold_again()
+            assert not isinstance(caught.value, LedgerAway), "waiting cannot help: it must begin anew"
+
+
+def test_nothing_is_written_by_a_daemon_that_another_has_taken_over_from(two: tuple[Ledger, Ledger]) -> None:
+    ledger, other = two
+    ledger.start(cases.release())
+    ledger.register_camera(cases.CAMERA)
+    other.start(cases.release(2))
+    with pytest.raises(LedgerError, match="took over"):
+        ledger.admit(cases.found())
+    assert cases.captures(other) == []
+
+
+def test_a_start_that_is_not_written_is_none(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    ledger = Ledger(sqlite_url)
+
+    def full(*_: object) -> None:
+        monkeypatch.undo()
+        error = sqlite3.OperationalError("database or disk is full")
+        error.sqlite_errorname = "SQLITE_FULL"
+        raise error
+
+    monkeypatch.setattr(ledger.database.engine.dialect, "do_commit", full)
+    with pytest.raises(LedgerAway, match="SQLITE_FULL"):
+        ledger.start(cases.release())
+    ledger.hold_again()
+    ledger.start(cases.release())
+    ledger.hold_again()
+    ledger.close()
+
+
+def test_an_outage_longer_than_a_lease_costs_no_attempt(ledger: Ledger) -> None:
+    ledger.admit(cases.found())
+    (claim,) = ledger.claim(1)
+    cases.expire_leases(ledger)
+    ledger.hold_again()
+    assert ledger.claim(1) == []
+    assert ledger.record([cases.finding(claim)]) != [None]
+    assert cases.the_job(ledger)["attempts"] == 1
 
 
 def test_a_daemon_begins_anew_where_another_was_at_work_meanwhile(two: tuple[Ledger, Ledger]) -> None:

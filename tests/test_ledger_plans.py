@@ -1,6 +1,7 @@
 """No query of the daemon walks through history: each is answered from an index, on both databases.
 
-Told by the databases' own plans, not by a clock; `fundusd bench --ledger` measures what that comes to.
+But the one that counts all files where a full sweep begins. Told by the databases' own plans, not by a clock;
+`fundusd bench --ledger` measures what that comes to.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ import structlog
 from fundusd import grading, retrying
 from fundusd.batching import Batch
 from fundusd.domain import Decoded, Outcome, Reason
-from fundusd.errors import CaptureError, FundusdError, LedgerAway
+from fundusd.errors import CaptureError, FundusdError, LedgerError
 from fundusd.ledger import Finding
 from fundusd.reading import read_capture
 
@@ -119,7 +119,8 @@ class Worker:
                 try:
                     judged = turn.classify(prepared)
                 except FundusdError:  # the model is gone: that is no capture's fault
-                    with suppress(LedgerAway):
+                    stop.set()
+                    with suppress(LedgerError):
                         self._give_back([one.claim for one in (*prepared, *self._finished(ahead))])
                     raise
                 if recording is not None:
@@ -148,7 +149,7 @@ class Worker:
     def _end_early(self, early: Future[list[Future[Prepared]]], done: threading.Event) -> None:
         done.set()
         self._wake.set()
-        with suppress(LedgerAway):  # the next start takes back what cannot be given back now
+        with suppress(LedgerError):  # the next start takes back what cannot be given back now
             self._give_back([one.claim for one in self._finished(early.result())])
 
     def _begin_early(self, pool: ThreadPoolExecutor, done: threading.Event) -> list[Future[Prepared]]:

@@ -33,13 +33,18 @@ _POSTGRES_ARGS = {
     "keepalives": 1,
     "keepalives_idle": 10,
     "tcp_user_timeout": 15000,
-    "options": "-c statement_timeout=60s -c lock_timeout=15s -c idle_in_transaction_session_timeout=60s",
+    # the server, too, is to miss a connection that broke: a dead session else holds the ledger's lock for two hours
+    "options": "-c statement_timeout=60s -c lock_timeout=15s -c idle_in_transaction_session_timeout=60s"
+    " -c tcp_keepalives_idle=10 -c tcp_keepalives_interval=5 -c tcp_keepalives_count=3",
 }
 _SQLITE_AWAY = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_FULL", "SQLITE_IOERR", "SQLITE_PROTOCOL")
-# connection broken, too few resources, shut down, lock not to be had, deadlock, standby that only reads, idle too long
-_POSTGRES_AWAY = ("08", "53", "57P", "55P03", "40", "25006", "25P03")
+# connection broken, few resources, shut down or cancelled, no lock, deadlock, standby that only reads, idle too long
+_POSTGRES_AWAY = ("08", "53", "57", "55P03", "40", "25006", "25P03")
 # no code comes with a refused login; a server that speaks another language is waited for
-_REFUSED = re.compile(r"authentication|password|pg_hba\.conf|(role|database) .* does not exist|not permitted to log in")
+_REFUSED = re.compile(
+    r"no password supplied|FATAL: .*(password authentication failed|no pg_hba\.conf entry"
+    r"|(role|database) \S+ does not exist|is not permitted to log in)"
+)
 _POSTGRES_WRITER = 0x66756E64  # "fund"
 
 

@@ -87,21 +87,28 @@ class Ledger:
     @patient
     def _take(self) -> None:
         if not self._hold.take():
-            raise LedgerAway(
-                "Another fundusd runs on this database.",
-                hint="To stop it: systemctl stop fundusd, or see fundusd status.",
-            )
+            raise _taken()
 
     def hold_again(self) -> None:
-        """Own the ledger again; raises LedgerAway, or LedgerError when another was at work meanwhile."""
-        alone = self._hold.keep()
-        if alone and self._started:
-            with self.database.reading() as connection:
-                alone = queries.last_start(connection) == self._started
-        if not alone:  # what we know of jobs and release is old: begin anew
-            raise LedgerError(
-                "Another fundusd took over while the database was away.", hint="This one starts again and stands by."
-            )
+        """Own the ledger again; raises LedgerAway, or LedgerError when another daemon was at work meanwhile."""
+        held = self._hold.keep()
+        if self._started:
+            with self._at_work() as connection:
+                if held:
+                    jobs.renew(connection)  # what runs is ours, however long the database was away
+        if not held:  # by a session of ours that the server has not missed yet, or by one that will soon have started
+            raise _taken()
+
+    @contextlib.contextmanager
+    def _at_work(self) -> Iterator[sa.Connection]:
+        """Open a daemon's writing transaction; raises LedgerError when another one has started since: ours is old."""
+        with self.database.writing() as connection:
+            if self._started and queries.last_start(connection) != self._started:
+                raise LedgerError(
+                    "Another fundusd took over while the database was away.",
+                    hint="This one starts again and stands by.",
+                )
+            yield connection
 
     def is_held(self) -> bool:
         """Tell whether a daemon runs on this database."""
@@ -110,18 +117,20 @@ class Ledger:
     @patient
     def start(self, release: Release) -> int:
         """Begin to work under a release: register it, take back what a dead daemon held; return jobs taken back."""
+        self._require_hold()
         with self.database.writing() as connection:
             self.release_id = releases.register(connection, release)
             taken = jobs.rescue(connection, expired_only=False)
             adoption.adopt(connection, self.release_id)
             self._note(connection, "application.started", {"version": release.program_version})
-            self._started = queries.last_start(connection)
+            started = queries.last_start(connection)
+        self._started = started  # now that it is written
         return taken
 
     @patient
     def stop(self) -> None:
         """Write down that the daemon ended as it should."""
-        with self.database.writing() as connection:
+        with self._at_work() as connection:
             self._note(connection, "application.stopped", {})
 
     def _note(self, connection: sa.Connection, event: str, detail: dict[str, Any]) -> None:
@@ -182,7 +191,7 @@ class Ledger:
     @patient
     def admit(self, *found: Found) -> list[Admission]:
         """Turn settled files, each path once, into captures with a job, once per digest and release."""
-        with self.database.writing() as connection:
+        with self._at_work() as connection:
             admitted = admission.admit(connection, found, self.release_id)
         reused = [one.done for one in admitted if one.done is not None]
         if reused:
@@ -195,19 +204,19 @@ class Ledger:
     @patient
     def ignore(self, camera_id: str, files: Mapping[bytes, tuple[Stat, Ignored]]) -> None:
         """Remember files that are no captures, by path."""
-        with self.database.writing() as connection:
+        with self._at_work() as connection:
             intake.ignore(connection, camera_id, files)
 
     @patient
     def mark_missing(self, camera_id: str, paths: Sequence[bytes]) -> None:
         """Note that files are gone; their captures and results stay."""
-        with self.database.writing() as connection:
+        with self._at_work() as connection:
             intake.mark_missing(connection, camera_id, paths)
 
     @patient
     def sweep_finished(self, camera_id: str, report: SweepReport) -> None:
         """Keep the report of the last full sweep for `status`."""
-        with self.database.writing() as connection:
+        with self._at_work() as connection:
             intake.sweep_finished(connection, camera_id, report)
 
     # -- the worker's side
@@ -218,36 +227,39 @@ class Ledger:
 
     @patient
     def _claim(self, limit: int, token: str) -> list[Claim]:
-        if not self._hold.is_alive():
-            raise LedgerAway("The session that holds the database for this daemon was ended.", hint="It is taken anew.")
-        with self.database.writing() as connection:
+        self._require_hold()
+        with self._at_work() as connection:
             claims = jobs.claim(connection, self.release_id, limit, token, self._served)
         if claims:
             self._served = claims[-1].camera_id
         return claims
 
+    def _require_hold(self) -> None:
+        if not self._hold.is_alive():
+            raise LedgerAway("The session that holds the database for this daemon was ended.", hint="It is taken anew.")
+
     @patient
     def record(self, findings: Sequence[Finding]) -> list[list[Recorded] | None]:
         """Write findings in one transaction; for each its captures, or None where the lease was lost."""
-        with self.database.writing() as connection:
+        with self._at_work() as connection:
             return results.finish(connection, findings, self.release_id, self.site_key)
 
     @patient
     def postpone(self, held: Claim, reason: Reason, error: str, wait_seconds: float) -> bool:
         """Try a job again later; False when its lease was lost."""
-        with self.database.writing() as connection:
+        with self._at_work() as connection:
             return jobs.postpone(connection, held, reason, error, wait_seconds)
 
     @patient
     def fail(self, held: Claim, reason: Reason, error: str) -> list[Recorded] | None:
         """Give a job up; return its captures, None when its lease was lost."""
-        with self.database.writing() as connection:
+        with self._at_work() as connection:
             return jobs.fail(connection, held, reason, error)
 
     @patient
     def give_back(self, held: Sequence[Claim]) -> int:
         """Return untouched jobs at a stop without counting an attempt; return how many."""
-        with self.database.writing() as connection:
+        with self._at_work() as connection:
             return jobs.give_back(connection, held)
 
     # -- the operator's side
@@ -284,3 +296,9 @@ class Ledger:
         """Walk the audit chain and compare every result with its audit row."""
         with self.database.reading() as connection:
             return audit.verify(connection)
+
+
+def _taken() -> LedgerAway:
+    return LedgerAway(
+        "Another fundusd runs on this database.", hint="To stop it: systemctl stop fundusd, or see fundusd status."
+    )

@@ -50,6 +50,7 @@ class Hold:
             try:
                 self._session.execute(sa.select(1))
             except sa.exc.DBAPIError:
+                self._session.invalidate()
                 self._session.close()
                 self._session = None
             return self._session is not None

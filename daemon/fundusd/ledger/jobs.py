@@ -256,6 +256,12 @@ def rescue(connection: sa.Connection, *, expired_only: bool) -> int:
     return len(rows)
 
 
+def renew(connection: sa.Connection) -> None:
+    """Let the leases of all running jobs begin anew: only for whoever holds the ledger's lock."""
+    running = sa.update(job).where(job.c.state == JobState.RUNNING)
+    connection.execute(running.values(lease_until=epoch_now() + LEASE_SECONDS))
+
+
 def reopen(connection: sa.Connection, ids: Sequence[int]) -> int:
     """Queue failed jobs again with all their attempts: failed -> queued; return how many."""
     again = (

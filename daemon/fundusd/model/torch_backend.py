@@ -104,7 +104,9 @@ class TorchBackend:
 def _is_lost(error: RuntimeError) -> bool:
     """Tell an error after which the process cannot use its device any more from one of a single picture."""
     accelerator: type[Exception] | None = getattr(torch, "AcceleratorError", None)  # since torch 2.8
-    return (accelerator is not None and isinstance(error, accelerator)) or str(error).startswith("CUDA error")
+    return (accelerator is not None and isinstance(error, accelerator)) or str(error).startswith(
+        ("CUDA error", "CUDA driver error")
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -212,16 +212,13 @@ class Sweep:
             self._left |= self._intake.remembered(self._camera, [directory])
 
     def _vanish(self, directory: bytes, count: int) -> None:
-        """Collect the files of a directory that are gone: `count` or more, since others may have come meanwhile."""
+        """Collect the files of a directory that are gone, if by count some may be: others came or left meanwhile."""
         if count <= 0:
             return
-        self.tally.vanished += count
         after = b""
         while names := self._intake.present_names(self._camera, directory, after):
             after = names[-1]
             self._beat()
-            for path in (below(directory, name) for name in names):
-                if len(self.gone) == _GONE_KEPT:
-                    return
-                if is_gone(self._inbox.root, path):
-                    self.gone.append(path)
+            gone = [path for name in names if is_gone(self._inbox.root, path := below(directory, name))]
+            self.tally.vanished += len(gone)
+            self.gone += gone[: _GONE_KEPT - len(self.gone)]
