@@ -73,7 +73,7 @@ def left_out(machine: Machine) -> list[str]:
     if not machine.has_fast_bfloat16:
         return [
             "This CPU has no avx512_bf16 or AMX, so the daemon serves float32, and OpenVINO would in any case.",
-            f"torch takes ten times as long in bfloat16 here: its speed is left out, its drift is of {_FEW} captures at most.",
+            f"torch takes ten times as long in bfloat16: its speed is left out, its drift of {_FEW} captures at most.",
         ]
     return []
 
