@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     Pixels = npt.NDArray[np.uint8]
     Logits = npt.NDArray[np.float32]
     Embeddings = npt.NDArray[np.float32]
+    Seen = tuple[bytes, bytes, int, int, int, int]  # directory, name and change signal, the inode in 64 signed bits
 
 
 SAFETY_WORDS = "For research use only; not a medical device; macular oedema not assessed."

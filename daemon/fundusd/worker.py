@@ -134,21 +134,20 @@ class Worker:
         self, pool: ThreadPoolExecutor, recorder: ThreadPoolExecutor, stop: threading.Event
     ) -> tuple[Classifier, list[Future[Prepared]]]:
         """Load the model; what comes meanwhile is decoded, and given back if there is no model to see it."""
-        done = threading.Event()
+        done, classifier = threading.Event(), None
         early = recorder.submit(self._begin_early, pool, done)  # which has nothing to record yet
         try:
             classifier = self._load()
-        except BaseException:
-            stop.set()  # all will end, and nobody is to wait for a database that is away
-            self._end_early(early, done)
-            raise
-        done.set()
-        self._wake.set()
+        finally:
+            if classifier is None:
+                stop.set()  # all will end, and nobody is to wait for a database that is away
+            done.set()
+            self._wake.set()
+            if classifier is None:
+                self._abandon(early)
         return classifier, early.result()
 
-    def _end_early(self, early: Future[list[Future[Prepared]]], done: threading.Event) -> None:
-        done.set()
-        self._wake.set()
+    def _abandon(self, early: Future[list[Future[Prepared]]]) -> None:
         with suppress(LedgerError):  # the next start takes back what cannot be given back now
             self._give_back([one.claim for one in self._finished(early.result())])
 

@@ -28,11 +28,10 @@ if TYPE_CHECKING:
 
     import sqlalchemy as sa
 
-    from fundusd.domain import Admission, Found, Ignored, Reason, Release, Sighting, Stat, SweepReport
+    from fundusd.domain import Admission, Found, Ignored, Reason, Release, Seen, Sighting, Stat, SweepReport
     from fundusd.ledger.jobs import Claim, Recorded
     from fundusd.ledger.patience import Patience
     from fundusd.ledger.results import Finding
-    from fundusd.ledger.sightings import Seen
 
 
 class Ledger:

@@ -13,9 +13,7 @@ from fundusd.ledger.tables import sighting
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from fundusd.domain import Found
-
-Seen = tuple[bytes, bytes, int, int, int, int]  # directory, name and change signal, the inode in 64 signed bits
+    from fundusd.domain import Found, Seen
 
 _IGNORED = {one.value: one for one in Ignored}
 _PRESENT = sighting.c.missing_since.is_(None)  # as the partial index says it

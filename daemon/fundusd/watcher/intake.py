@@ -8,10 +8,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from fundusd.domain import Admission, Found, Ignored, Sighting, Stat, SweepReport
-
-
-Seen = tuple[bytes, bytes, int, int, int, int]  # directory, name and change signal, the inode in 64 signed bits
+    from fundusd.domain import Admission, Found, Ignored, Seen, Sighting, Stat, SweepReport
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from fundusd.watcher.names import ignored_by_name
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from fundusd.watcher.intake import Seen
+    from fundusd.domain import Seen
 
 _BATCH = 1000  # entries held at once, however many a directory has
 _SIGNED = 2**63

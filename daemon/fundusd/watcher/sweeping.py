@@ -16,9 +16,9 @@ from fundusd.watcher.listing import Place, batches, below, is_within, look, seen
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from fundusd.domain import Inbox, Sighting
+    from fundusd.domain import Inbox, Seen, Sighting
     from fundusd.settling import Settling
-    from fundusd.watcher.intake import Intake, Seen
+    from fundusd.watcher.intake import Intake
 
 _LARGE = 2000  # remembered files: fewer are asked for together with the next directories', more in parts
 _AHEAD = 200  # directories asked for at once
