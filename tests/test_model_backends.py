@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import random
+import time
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,13 +14,15 @@ from safetensors.torch import load_file, save_file
 
 from fundusd.errors import ModelError, OutOfMemory
 from fundusd.model import flops, loading, preparing, random_checkpoint, runtime, whole
+from fundusd.model.buckets import Buckets, bucket_sizes, captured
 from fundusd.model.cache import Prepared
 from fundusd.model.source import ModelChoice, find
-from fundusd.model.torch_backend import TorchBackend, bucketed, captured
+from fundusd.model.torch_backend import TorchBackend
 from fundusd.model.tower import Shape
 from model_cases import SINGLE, loaded, planned, refusal, some_pixels
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from fundusd.model.classifier import ZeroShotClassifier
@@ -164,21 +169,117 @@ def backend_of(folder: Path) -> TorchBackend:
     return TorchBackend(part, plan.runtime, 16)
 
 
-def test_buckets_give_each_picture_its_own_answer(tiny: Path, exact: ZeroShotClassifier) -> None:
-    """The path that CUDA graphs replay, with plain forwards in their place."""
-    backend = backend_of(tiny)
-    buckets = captured(backend._forward, backend.shape, torch.device("cpu"), 6)
-    pixels = torch.tensor(some_pixels(6))
+class ThreadStream:
+    """A stream for a machine without a device: a thread that does one thing after another, and dawdles."""
 
-    assert [bucket.size for bucket in buckets] == [1, 2, 4, 6]
+    def __init__(self, seed: int = 0) -> None:
+        self._thread = ThreadPoolExecutor(1)
+        self._dice = random.Random(seed)
+
+    def do(self, work: Callable[[], object]) -> None:
+        self._queue(work, self._dice.choice([0, 0.04]))
+
+    def mark(self) -> ThreadMark:
+        return ThreadMark(self._queue(lambda: None, 0))
+
+    def wait(self, mark: ThreadMark) -> None:
+        self._queue(mark.synchronize, 0)
+
+    def _queue(self, work: Callable[[], object], dawdle: float) -> Future[object]:
+        def late() -> object:
+            time.sleep(dawdle)  # not to wait for something: to be late for those who do not wait
+            return work()
+
+        return self._thread.submit(late)
+
+
+class ThreadMark:
+    def __init__(self, reached: Future[object]) -> None:
+        self._reached = reached
+
+    def synchronize(self) -> None:
+        self._reached.result(60)
+
+
+def on_threads(backend: TorchBackend, limit: int) -> Buckets:
+    """Give a backend the way that batches take on a GPU."""
+    seeds = iter(range(10))
+    device = torch.device("cpu")
+    buckets = captured(backend._forward, backend.shape, device, limit)
+    assert [bucket.size for bucket in buckets] == bucket_sizes(limit)
+    backend._buckets = Buckets(buckets, device, lambda: ThreadStream(next(seeds)))
+    return backend._buckets
+
+
+def test_buckets_give_each_picture_its_own_answer(tiny: Path, exact: ZeroShotClassifier) -> None:
+    """The path that CUDA graphs replay, with plain forwards and threads in their place."""
+    backend = backend_of(tiny)
+    on_threads(backend, 6)
+    pixels = some_pixels(6)
+
     for count in (6, 1, 3, 2, 5):
-        answer = bucketed(buckets, pixels[:count])
-        np.testing.assert_allclose(answer, exact.embed(pixels[:count].numpy()), atol=2e-6)
+        np.testing.assert_allclose(backend.embed(pixels[:count]), exact.embed(pixels[:count]), atol=2e-6)
+
+
+def test_two_batches_in_flight_never_reach_into_each_other(tiny: Path, exact: ZeroShotClassifier) -> None:
+    backend = backend_of(tiny)
+    on_threads(backend, 4)
+    pixels, dice = some_pixels(12), random.Random(0)
+    expected = exact.embed(pixels)
+    flying: list[tuple[list[int], Callable[[], Any]]] = []
+
+    def land() -> None:
+        chosen, answer = flying.pop(0)
+        np.testing.assert_allclose(answer(), expected[chosen], atol=2e-6)
+
+    for _ in range(60):
+        chosen = dice.sample(range(12), dice.choice([1, 2, 3, 4, 4]))
+        flying.append((chosen, backend.begin(pixels[chosen])))
+        if len(flying) == 2:
+            land()
+    land()
+
+
+def test_a_third_batch_in_flight_is_refused_and_the_two_are_unharmed(tiny: Path, exact: ZeroShotClassifier) -> None:
+    backend = backend_of(tiny)
+    on_threads(backend, 2)
+    pixels = some_pixels(3)
+    first, second = backend.begin(pixels[:1]), backend.begin(pixels[1:2])
+
+    with pytest.raises(RuntimeError, match="two batches are in flight"):
+        backend.begin(pixels[2:])
+    np.testing.assert_allclose(second(), exact.embed(pixels[1:2]), atol=2e-6)
+    np.testing.assert_allclose(first(), exact.embed(pixels[:1]), atol=2e-6)
+    np.testing.assert_allclose(backend.begin(pixels[2:])(), exact.embed(pixels[2:]), atol=2e-6)
+
+
+def test_the_gate_refuses_a_device_that_mixes_two_batches_up(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As one would whose copies are not waited for."""
+    plan = planned(ModelChoice(str(tiny), prompts=SINGLE, dtype="float32", device="cpu"))
+    plan.prepare()
+    made = TorchBackend.__init__
+
+    def with_buckets(self: TorchBackend, part: Any, runtime: Any, limit: int) -> None:
+        made(self, part, runtime, limit)
+        on_threads(self, 2)
+
+    monkeypatch.setattr(TorchBackend, "__init__", with_buckets)
+    assert plan.load().overlaps
+    begin = Buckets.begin
+    flying: list[Any] = []
+
+    def mixed_up(self: Buckets, pixels: torch.Tensor) -> Any:
+        flying.append(begin(self, pixels))
+        return lambda: flying.pop()()  # noqa: PLW0108  which one is to be decided when the answer is asked for
+
+    monkeypatch.setattr(Buckets, "begin", mixed_up)
+    with pytest.raises(ModelError, match="does not compute what the model is"):
+        plan.load()
 
 
 def test_more_than_the_largest_bucket_goes_in_turns(tiny: Path, exact: ZeroShotClassifier) -> None:
     backend = backend_of(tiny)
-    backend._buckets = captured(backend._forward, backend.shape, torch.device("cpu"), 2)
+    on_threads(backend, 2)
 
     assert backend.limit == 2
     np.testing.assert_allclose(backend.embed(some_pixels(5)), exact.embed(some_pixels(5)), atol=2e-6)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,9 +28,14 @@ BAD = 66  # the value of a pixel that a classifier stumbles over
 class Plain:
     """Answers by the first pixel; remembers the sizes it was asked for."""
 
+    overlaps = False
+
     def __init__(self) -> None:
         self.forward_limit = 16
         self.sizes: list[int] = []
+
+    def begin(self, pixels: Pixels) -> Callable[[], Logits]:
+        return partial(self.logits, pixels)
 
     def logits(self, pixels: Pixels) -> Logits:
         self.sizes.append(len(pixels))
@@ -54,6 +60,30 @@ class Confused(Plain):
     def logits(self, pixels: Pixels) -> Logits:
         answer = super().logits(pixels)
         answer[(pixels == BAD).any(axis=(1, 2, 3))] = np.nan
+        return answer
+
+
+class Overlapping(Plain):
+    """Computes when asked for the answer, as a device would by then; never holds more than two batches."""
+
+    overlaps = True
+
+    def __init__(self, trouble: Exception | None = None) -> None:
+        super().__init__()
+        self.flying = 0
+        self.most = 0
+        self.trouble = trouble
+
+    def begin(self, pixels: Pixels) -> Callable[[], Logits]:
+        self.flying += 1
+        self.most = max(self.most, self.flying)
+
+        def answer() -> Logits:
+            self.flying -= 1
+            if self.trouble is not None:
+                raise self.trouble
+            return self.logits(pixels)
+
         return answer
 
 
@@ -243,6 +273,50 @@ def test_a_model_that_is_lost_ends_the_worker_and_costs_no_capture_an_attempt(
     states = [(job["state"], job["attempts"]) for job in ledger_cases.jobs(bench.ledger)]
     assert states.count((JobState.SUCCEEDED, 1)) == 8  # the batch before was written down
     assert states.count((JobState.QUEUED, 0)) == 12
+
+
+def test_two_batches_are_in_flight_and_each_capture_gets_its_own_answer(bench: Bench) -> None:
+    values = [(7 * n) % 5 for n in range(30)]
+    bench.drop(values)
+    classifier = Overlapping()
+    bench.work(classifier)
+    assert classifier.most == 2
+    assert bench.told() == {f"{number}.jpg": ("graded", value) for number, value in enumerate(values)}
+
+
+@pytest.mark.parametrize("trouble", [OutOfMemory("full"), RuntimeError("device-side trouble")])
+def test_a_batch_that_fails_in_flight_is_asked_for_again_in_parts(bench: Bench, trouble: Exception) -> None:
+    bench.drop([0, 1, 2, 3, 4] * 4)
+    bench.work(Overlapping(trouble))
+    assert bench.told() == {f"{number}.jpg": ("graded", number % 5) for number in range(20)}
+
+
+def test_a_device_lost_with_two_batches_in_flight_costs_no_capture_an_attempt(bench: Bench) -> None:
+    bench.drop(range(30))
+    rules = WorkerRules(batch_size=8, retry_seconds=(), max_bytes=1000, decoders=2, model="test")
+    roots = {ledger_cases.CAMERA: bench.inbox}
+    lost = Overlapping(ModelError("the card fell off the bus", hint="look"))
+    with pytest.raises(ModelError):
+        Worker(bench.ledger, lambda: lost, FirstByte(), roots, rules, lambda: None).run(threading.Event())
+    assert lost.most == 2
+    assert {(job["state"], job["attempts"]) for job in ledger_cases.jobs(bench.ledger)} == {(JobState.QUEUED, 0)}
+
+
+def test_a_stop_writes_down_what_is_in_flight(bench: Bench) -> None:
+    bench.drop(range(30))
+    stop = threading.Event()
+
+    class Stopping(Overlapping):
+        def begin(self, pixels: Pixels) -> Callable[[], Logits]:
+            stop.set()
+            return super().begin(pixels)
+
+    rules = WorkerRules(batch_size=8, retry_seconds=(), max_bytes=1000, decoders=2, model="test")
+    roots = {ledger_cases.CAMERA: bench.inbox}
+    Worker(bench.ledger, Stopping, FirstByte(), roots, rules, lambda: None).run(stop)
+    states = [(job["state"], job["attempts"]) for job in ledger_cases.jobs(bench.ledger)]
+    assert states.count((JobState.SUCCEEDED, 1)) == 8
+    assert states.count((JobState.QUEUED, 0)) == 22
 
 
 def test_a_lost_lease_drops_the_result(bench: Bench) -> None:

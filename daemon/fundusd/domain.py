@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from datetime import datetime
     from pathlib import Path
 
@@ -312,6 +312,15 @@ class Classifier(Protocol):
     @property
     def forward_limit(self) -> int:
         """Return how many captures one forward should take at most."""
+        ...
+
+    @property
+    def overlaps(self) -> bool:
+        """Tell whether a second forward may be begun before the answer of the first is taken."""
+        ...
+
+    def begin(self, pixels: Pixels) -> Callable[[], Logits]:
+        """Start on up to `forward_limit` captures; calling what is returned waits for their logits, once."""
         ...
 
     def logits(self, pixels: Pixels) -> Logits:

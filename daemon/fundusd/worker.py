@@ -10,21 +10,19 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-import numpy as np
 import structlog
 
-from fundusd import grading, retrying
-from fundusd.batching import Batch
-from fundusd.domain import Decoded, Outcome, Reason
+from fundusd import retrying
+from fundusd.domain import Decoded, Reason
 from fundusd.errors import CaptureError, FundusdError, LedgerError
-from fundusd.ledger import Finding
+from fundusd.judging import Judged, Prepared, Turn, milliseconds_since
 from fundusd.reading import read_capture
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
-    from fundusd.domain import Classifier, Logits, Pixels
+    from fundusd.domain import Classifier
     from fundusd.ledger import Claim, Ledger, Recorded
 
 _IDLE_SECONDS = 1.0  # how often to look for jobs whose pause is over; new captures wake the worker at once
@@ -49,24 +47,6 @@ class WorkerRules:
     model: str  # as results and the log call it
 
 
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """A claimed job's bytes, read and decoded, and how long that took."""
-
-    claim: Claim
-    decoded: Decoded
-    read_ms: float
-
-
-@dataclass(frozen=True, slots=True)
-class Judged:
-    """A batch after the model: what to write down, and what to read again or give up."""
-
-    findings: Sequence[Finding]
-    unusable: Sequence[tuple[Prepared, Reason]]
-    read_ms: Mapping[int, float]  # by job
-
-
 class Worker:
     """The service that owns the model; nothing else touches torch."""
 
@@ -88,6 +68,7 @@ class Worker:
         self._rules = rules
         self._wake = threading.Event()
         self._beat = beat
+        self._ahead: list[Future[Prepared]] = []
         self._log = structlog.get_logger(service=self.name)
 
     def wake(self) -> None:
@@ -100,35 +81,39 @@ class Worker:
             ThreadPoolExecutor(self._rules.decoders, thread_name_prefix="prepare") as pool,
             ThreadPoolExecutor(1, thread_name_prefix="record") as recorder,
         ):
-            classifier, ahead = self._loaded(pool, recorder, stop)
-            turn = _Turn(classifier, self._rules.batch_size, self._beat)
-            recording: Future[None] | None = None
-            while not stop.is_set():
-                self._beat()
-                current = ahead or self._begin(pool)
-                ahead = []
-                if not current:
-                    self._wake.wait(_IDLE_SECONDS)
-                    self._wake.clear()
-                    continue
-                prepared = self._finished(current)
-                if stop.is_set():
-                    self._give_back([one.claim for one in prepared])
-                    break
-                ahead = self._begin(pool)
-                try:
-                    judged = turn.classify(prepared)
-                except FundusdError:  # the model is gone: that is no capture's fault
-                    stop.set()
-                    with suppress(LedgerError):
-                        self._give_back([one.claim for one in (*prepared, *self._finished(ahead))])
-                    raise
-                if recording is not None:
-                    recording.result()
-                recording = recorder.submit(self._record, judged)  # while the model has the next batch
-            self._give_back([one.claim for one in self._finished(ahead)])
-            if recording is not None:
-                recording.result()
+            classifier, self._ahead = self._loaded(pool, recorder, stop)
+            turn = Turn(classifier, self._rules.batch_size, self._beat)
+            try:
+                self._serve(turn, pool, _Recorder(recorder, self._record), stop)
+            except FundusdError:  # the model is gone, or the ledger: that is no capture's fault
+                stop.set()
+                with suppress(LedgerError):
+                    self._give_back(turn.claims() + self._claims_ahead())
+                raise
+
+    def _serve(self, turn: Turn, pool: ThreadPoolExecutor, recorder: _Recorder, stop: threading.Event) -> None:
+        """Work until `stop`: a batch decodes while the model has the one before, and that one's answers are written."""
+        while not stop.is_set():
+            self._beat()
+            current, self._ahead = self._ahead or self._begin(pool), []
+            if not current:
+                self._wake.wait(_IDLE_SECONDS)
+                self._wake.clear()
+                continue
+            prepared = self._finished(current)
+            if stop.is_set():
+                self._give_back([one.claim for one in prepared])
+                break
+            self._ahead = self._begin(pool)
+            turn.launch(prepared)
+            recorder.take(turn.land(1 if self._ahead else 0))  # none is kept in the air while nothing follows
+        self._give_back(self._claims_ahead())
+        recorder.take(turn.land(0))
+        recorder.finish()
+
+    def _claims_ahead(self) -> list[Claim]:
+        ahead, self._ahead = self._ahead, []
+        return [one.claim for one in self._finished(ahead)]
 
     def _loaded(
         self, pool: ThreadPoolExecutor, recorder: ThreadPoolExecutor, stop: threading.Event
@@ -175,13 +160,13 @@ class Worker:
         began = time.perf_counter()
         try:
             data = self._read(claim)
-            read_ms = _since(began)
+            read_ms = milliseconds_since(began)
             decoded = self._decoder.decode(data)
         except CaptureError as error:
-            return Prepared(claim, Decoded(None, error.reason, None, 0.0), _since(began))
+            return Prepared(claim, Decoded(None, error.reason, None, 0.0), milliseconds_since(began))
         except Exception as error:  # noqa: BLE001  the per-capture boundary: one capture fails, the others go on
             self._log.error("capture.broke", digest=claim.digest[:12], exc_info=error)
-            return Prepared(claim, Decoded(None, Reason.DECODE_ERROR, None, 0.0), _since(began))
+            return Prepared(claim, Decoded(None, Reason.DECODE_ERROR, None, 0.0), milliseconds_since(began))
         return Prepared(claim, decoded, read_ms)
 
     def _read(self, claim: Claim) -> bytes:
@@ -210,7 +195,7 @@ class Worker:
     def _record_findings(self, judged: Judged) -> None:
         began = time.perf_counter()
         recorded = self._ledger.record(judged.findings)
-        record_ms = _since(began)
+        record_ms = milliseconds_since(began)
         for finding, captures in zip(judged.findings, recorded, strict=True):
             if captures is None:
                 self._log.warning("job.lease_lost", digest=finding.claim.digest[:12])
@@ -263,43 +248,21 @@ class Worker:
             self._log.info("jobs.given_back", count=self._ledger.give_back(claims))
 
 
-class _Turn:
-    """The model's turn: from a decoded batch to what is known of each capture; raises OutOfMemory, ModelError."""
+class _Recorder:
+    """Write batches down one after another, in another thread than the model's."""
 
-    def __init__(self, classifier: Classifier, batch_size: int, beat: Callable[[], None]) -> None:
-        self._classifier = classifier
-        self._beat = beat
-        self._batch: Batch[Pixels, Logits] = Batch(self._forward, min(batch_size, classifier.forward_limit))
-        self._log = structlog.get_logger(service=Worker.name)
+    def __init__(self, thread: ThreadPoolExecutor, record: Callable[[Judged], None]) -> None:
+        self._thread = thread
+        self._record = record
+        self._last: Future[None] | None = None
 
-    def classify(self, prepared: Sequence[Prepared]) -> Judged:
-        """Classify what has pixels; one bad capture spoils no other. Raises OutOfMemory for a single one."""
-        ready = [(one, one.decoded.pixels) for one in prepared if one.decoded.pixels is not None]
-        began = time.perf_counter()
-        answers = self._batch.run([pixels for _, pixels in ready])
-        model_ms = _since(began) / max(1, len(ready))
-        findings: list[Finding] = []
-        unusable: list[tuple[Prepared, Reason]] = []
-        for (one, _), answer in zip(ready, answers, strict=True):
-            if isinstance(answer, Exception) or not grading.is_usable(answer.tolist()):
-                error = answer if isinstance(answer, Exception) else None
-                self._log.error("model.unusable_answer", digest=one.claim.digest[:12], exc_info=error)
-                unusable.append((one, Reason.MODEL_ERROR))
-            else:
-                graded = grading.grade(answer.tolist())
-                findings.append(Finding(one.claim, one.decoded, graded, model_ms, len(ready)))
-        for one in prepared:
-            if one.decoded.reason is not None and one.decoded.reason.outcome is Outcome.FAILED:
-                unusable.append((one, one.decoded.reason))
-            elif one.decoded.reason is not None:
-                findings.append(Finding(one.claim, one.decoded, None, None, len(ready)))
-        return Judged(findings, unusable, {one.claim.job_id: one.read_ms for one in prepared})
+    def take(self, batches: Iterable[Judged]) -> None:
+        """Begin to write each, once the one before it is written; raises what that one did."""
+        for judged in batches:
+            self.finish()
+            self._last = self._thread.submit(self._record, judged)
 
-    def _forward(self, pixels: Sequence[Pixels]) -> Sequence[Logits]:
-        self._beat()
-        return list(self._classifier.logits(np.stack(pixels)))
-
-
-def _since(began: float) -> float:
-    """Return the milliseconds since `began`."""
-    return (time.perf_counter() - began) * 1000
+    def finish(self) -> None:
+        """Wait until all is written; raises LedgerError."""
+        if self._last is not None:
+            self._last.result()

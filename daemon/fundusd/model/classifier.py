@@ -42,12 +42,21 @@ class Backend(Protocol):
         ...
 
     @property
+    def overlaps(self) -> bool:
+        """Tell whether a second batch may be begun while the first is computed."""
+        ...
+
+    @property
     def probes(self) -> bool:
         """Tell whether the first rows of a picture suffice to prove it."""
         ...
 
     def embed(self, pixels: Pixels) -> Embeddings:
         """Turn uint8 [b, side, side, 3] into pooled embeddings, fp32 [b, d]; raises OutOfMemory."""
+        ...
+
+    def begin(self, pixels: Pixels) -> Callable[[], Embeddings]:
+        """Start to embed up to `limit` pictures; the answer is waited for by calling what is returned, once."""
         ...
 
     def probe(self, pixels: Pixels) -> Embeddings:
@@ -80,18 +89,27 @@ class ZeroShotClassifier:
     side: int
     device_name: str
     forward_limit: int
+    overlaps: bool  # a second forward may be begun before the answer of the first is taken
     _backend: Backend
     _head: _Head
 
     def embed(self, pixels: Pixels) -> Embeddings:
         """Turn uint8 [b, side, side, 3] RGB into pooled embeddings, fp32 [b, d]; raises OutOfMemory."""
-        if pixels.dtype != np.uint8 or pixels.shape[1:] != (self.side, self.side, 3):
-            raise ValueError(f"pixels must be uint8 [b, {self.side}, {self.side}, 3]")
-        return self._backend.embed(np.ascontiguousarray(pixels))
+        return self._backend.embed(self._checked(pixels))
 
     def logits(self, pixels: Pixels) -> Logits:
         """Classify uint8 [b, side, side, 3] RGB into float32 [b, 5] raw logits; raises OutOfMemory."""
         return self._head.logits(self.embed(pixels))
+
+    def begin(self, pixels: Pixels) -> Callable[[], Logits]:
+        """Start on up to `forward_limit` captures; calling what is returned waits for their logits, once."""
+        answer = self._backend.begin(self._checked(pixels))
+        return lambda: self._head.logits(answer())
+
+    def _checked(self, pixels: Pixels) -> Pixels:
+        if pixels.dtype != np.uint8 or pixels.shape[1:] != (self.side, self.side, 3):
+            raise ValueError(f"pixels must be uint8 [b, {self.side}, {self.side}, 3]")
+        return np.ascontiguousarray(pixels)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +148,7 @@ class Plan:
                 side=self.side,
                 device_name=self.runtime.device_name,
                 forward_limit=backend.limit,
+                overlaps=backend.overlaps,
                 _backend=backend,
                 _head=_Head(**load_file(texts.path("texts.safetensors"))),
             )
@@ -236,6 +255,17 @@ def _pass_gate(classifier: ZeroShotClassifier, golden: Part, *, thorough: bool) 
     for size in sorted({limit} | {2**power for power in range(limit.bit_length())}):
         for embedding in classifier.embed(np.repeat(pixels, size, axis=0)):
             _compare(embedding, known["embedding"][0], classifier.release)
+    if backend.overlaps:
+        _compare_in_flight(classifier, pixels)
+
+
+def _compare_in_flight(classifier: ZeroShotClassifier, pixels: Pixels) -> None:
+    """See that two batches on their way at once get their own answers: nothing else would show a swap."""
+    upside_down = np.ascontiguousarray(pixels[:, ::-1])
+    expected = [classifier.embed(one)[0] for one in (pixels, upside_down)]
+    flying = [classifier._backend.begin(one) for one in (pixels, upside_down)]  # noqa: SLF001  ours
+    for answer, embedding in zip(flying, expected, strict=True):
+        _compare(answer()[0], embedding, classifier.release)
 
 
 def _compare(embedding: Embeddings, expected: Embeddings, release: Release) -> None:

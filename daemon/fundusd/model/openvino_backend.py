@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,6 +12,8 @@ from fundusd.errors import ModelError
 from fundusd.model import cache
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from fundusd.domain import Embeddings, Pixels
     from fundusd.model.cache import Part
     from fundusd.model.runtime import Runtime
@@ -22,6 +25,7 @@ class OpenVinoBackend:
     """Embed pictures with OpenVINO, one at a time: on a CPU batches buy nothing. Raises ModelError."""
 
     limit = 1
+    overlaps = False
     probes = False  # its graph has a fixed size
 
     def __init__(self, part: Part, runtime: Runtime, _limit: int) -> None:
@@ -45,6 +49,10 @@ class OpenVinoBackend:
         """Turn uint8 [b, side, side, 3] into pooled embeddings, fp32 [b, d]."""
         answers = [self._compiled(to_patches(one[None], self._patch))[0] for one in pixels]
         return np.concatenate(answers)
+
+    def begin(self, pixels: Pixels) -> Callable[[], Embeddings]:
+        """Promise to embed: there is nothing to overlap on one processor."""
+        return partial(self.embed, pixels)
 
     def probe(self, pixels: Pixels) -> Embeddings:
         """Raise: never asked for, since `probes` is false."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 import torch
 from safetensors.torch import load_file
 
 from fundusd.errors import ModelError, OutOfMemory
+from fundusd.model.buckets import Buckets, CudaStream, captured
 from fundusd.model.tower import Shape, build, to_patches
 
 if TYPE_CHECKING:
@@ -19,16 +20,6 @@ if TYPE_CHECKING:
     from fundusd.model.runtime import Runtime
 
 Answer = TypeVar("Answer")
-
-
-def bucket_sizes(limit: int) -> list[int]:
-    """Return the batch sizes worth a graph each: powers of two, and the limit itself.
-
-    >>> bucket_sizes(16), bucket_sizes(6), bucket_sizes(1)
-    ([1, 2, 4, 8, 16], [1, 2, 4, 6], [1])
-    """
-    powers = [2**exponent for exponent in range(limit.bit_length()) if 2**exponent < limit]
-    return [*powers, limit]
 
 
 class TorchBackend:
@@ -42,14 +33,19 @@ class TorchBackend:
         weights = load_file(part.path("tower.safetensors"), device=runtime.device)
         self._dtype = weights["positions"].dtype
         self._tower = build(self.shape, weights)
-        self._buckets: list[_Bucket] = []
+        self._buckets: Buckets | None = None
         if self._device.type == "cuda":
-            self._buckets = self._guarded(lambda: captured(self._forward, self.shape, self._device, limit), limit)
+            self._buckets = self._guarded(lambda: self._captured(limit), limit)
 
     @property
     def limit(self) -> int:
         """Return how many pictures one forward takes at most; more buy nothing on a CPU."""
-        return self._buckets[-1].size if self._buckets else 1
+        return self._buckets.limit if self._buckets else 1
+
+    @property
+    def overlaps(self) -> bool:
+        """Tell whether a second batch may be begun while the first is computed."""
+        return self._buckets is not None
 
     @property
     def probes(self) -> bool:
@@ -58,8 +54,15 @@ class TorchBackend:
 
     def embed(self, pixels: Pixels) -> Embeddings:
         """Turn uint8 [b, side, side, 3] into pooled embeddings, fp32 [b, d]."""
-        given = torch.from_numpy(pixels if pixels.flags.writeable else pixels.copy())
-        return self._guarded(lambda: self._embed(given), len(pixels))
+        return self._guarded(lambda: self._embed(_as_tensor(pixels)), len(pixels))
+
+    def begin(self, pixels: Pixels) -> Callable[[], Embeddings]:
+        """Start to embed up to `limit` pictures; the answer is waited for by calling what is returned, once."""
+        if self._buckets is None:
+            return partial(self.embed, pixels)
+        buckets, count = self._buckets, len(pixels)
+        answer = self._guarded(lambda: buckets.begin(_as_tensor(pixels)), count)
+        return lambda: self._guarded(answer, count).numpy()
 
     def probe(self, pixels: Pixels) -> Embeddings:
         """Embed only the first rows of each picture."""
@@ -75,8 +78,13 @@ class TorchBackend:
 
     def _answer(self, pixels: torch.Tensor) -> torch.Tensor:
         if self._buckets:
-            return bucketed(self._buckets, pixels)
+            return self._buckets.begin(pixels)()
         return self._forward(pixels.to(self._device)).cpu()
+
+    def _captured(self, limit: int) -> Buckets:
+        buckets = captured(self._forward, self.shape, self._device, limit)
+        torch.cuda.synchronize(self._device)  # the streams to come know nothing of what was queued so far
+        return Buckets(buckets, self._device, lambda: CudaStream(self._device))
 
     def _forward(self, pixels: torch.Tensor, first: int | None = None) -> torch.Tensor:
         with torch.inference_mode():
@@ -101,68 +109,13 @@ class TorchBackend:
         raise OutOfMemory(f"{self._device_name} has no memory for a batch of {batch}")
 
 
+def _as_tensor(pixels: Pixels) -> torch.Tensor:
+    return torch.from_numpy(pixels if pixels.flags.writeable else pixels.copy())
+
+
 def _is_lost(error: RuntimeError) -> bool:
     """Tell an error after which the process cannot use its device any more from one of a single picture."""
     accelerator: type[Exception] | None = getattr(torch, "AcceleratorError", None)  # since torch 2.8
     return (accelerator is not None and isinstance(error, accelerator)) or str(error).startswith(
         ("CUDA error", "CUDA driver error")
     )
-
-
-@dataclass(frozen=True, slots=True)
-class _Bucket:
-    """Buffers for one batch size, and what turns `given` into `answer`."""
-
-    size: int
-    host: torch.Tensor  # page-locked, so that the copy needs no second one
-    given: torch.Tensor
-    answer: torch.Tensor
-    replay: Callable[[], None]
-
-
-def bucketed(buckets: list[_Bucket], pixels: torch.Tensor) -> torch.Tensor:
-    """Embed pictures in the smallest bucket that holds them; what is left of it is old pictures, ignored."""
-    count = len(pixels)
-    bucket = next(bucket for bucket in buckets if bucket.size >= count)
-    bucket.host[:count] = pixels
-    bucket.given[:count].copy_(bucket.host[:count], non_blocking=True)
-    bucket.replay()
-    return bucket.answer[:count].to("cpu", copy=True)
-
-
-def captured(
-    forward: Callable[[torch.Tensor], torch.Tensor], shape: Shape, device: torch.device, limit: int
-) -> list[_Bucket]:
-    """Make a bucket for each size, largest last, until memory runs out; raises torch.OutOfMemoryError for size 1."""
-    buckets: list[_Bucket] = []
-    for size in bucket_sizes(limit):
-        try:
-            buckets.append(_capture(forward, (size, shape.side, shape.side, 3), device))
-        except torch.OutOfMemoryError:
-            if not buckets:
-                raise
-            break
-    return buckets
-
-
-def _capture(forward: Callable[[torch.Tensor], torch.Tensor], sizes: tuple[int, ...], device: torch.device) -> _Bucket:
-    on_cuda = device.type == "cuda"
-    host = torch.zeros(sizes, dtype=torch.uint8, pin_memory=on_cuda)
-    given = host.to(device)
-    if not on_cuda:
-        answer = forward(given)
-
-        def again() -> None:
-            with torch.inference_mode():
-                answer.copy_(forward(given))
-
-        return _Bucket(sizes[0], host, given, answer, again)
-    side_stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
-    with torch.cuda.stream(side_stream):  # libraries choose their kernels before, not during the capture
-        for _ in range(3):
-            forward(given)
-    side_stream.synchronize()
-    graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
-        answer = forward(given)
-    return _Bucket(sizes[0], host, given, answer, graph.replay)
