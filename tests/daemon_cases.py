@@ -22,7 +22,7 @@ from fundusd.reconciling import Reconciliation, reconcile
 from fundusd.store import opened_ledger
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from fundusd.ledger.audit import Verdict
@@ -142,9 +142,9 @@ class Daemon:
 
 
 @contextlib.contextmanager
-def running(place: Site, **environment: str) -> Iterator[Daemon]:
+def running(place: Site, under: Sequence[str] = (sys.executable,), **environment: str) -> Iterator[Daemon]:
     """Run the daemon for as long as the block runs; the block waits for what it needs."""
-    command = [sys.executable, "-m", "fundusd", "run", "--config", str(place.path)]
+    command = [*under, "-m", "fundusd", "run", "--config", str(place.path)]
     surroundings = {**os.environ, "OMP_NUM_THREADS": "1", "JOURNAL_STREAM": "", **environment}
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=surroundings) as process:
         daemon = Daemon(process)

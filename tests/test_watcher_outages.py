@@ -81,12 +81,63 @@ def test_the_disappearance_of_most_files_is_taken_for_an_outage(watched: Watchin
     watched.sweep()
     watched.sweep()
     assert missing(watched) == set()
-    (entry,) = watched.said("camera.mass_disappearance")
-    assert 15 < entry["files"] <= 30  # a sweep that was on its way saw some of them
+    (entry,) = watched.said("camera.offline")
+    assert entry["reason"] == watched.camera()["offline_reason"] == "mass_disappearance"
+    assert 15 < entry["missing"] <= 30  # a sweep that was on its way saw some of them
+    since = watched.camera()["offline_since"]
+    watched.sweep()
+    assert watched.camera()["offline_since"] == since
     for folder in ("P0", "P1", "P2"):
         (watched.inbox.parent / folder).rename(watched.inbox / folder)
     watched.sweep()
     assert len(watched.captures()) == 30
+    assert (watched.camera()["offline_reason"], watched.camera()["offline_since"]) == (None, None)
+    assert ledger_cases.events(watched.ledger).count("camera.offline") == 1
+    assert ledger_cases.events(watched.ledger).count("camera.online") == 1
+
+
+def test_files_that_stay_away_from_a_living_inbox_were_tidied_up(
+    watched: Watching, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(30):
+        watched.drop(f"P{number % 2}/{number}.jpg", jpeg(str(number)))
+    watched.until(lambda: len(watched.captures()) == 30)
+    watched.sweep()
+    (watched.inbox / "P0").rename(watched.inbox.parent / "archive")
+    (watched.inbox / "P1/1.jpg").unlink()
+    shutil.move(watched.inbox / "P1/3.jpg", watched.inbox.parent)
+    for number in range(5, 17, 2):
+        (watched.inbox / f"P1/{number}.jpg").unlink()
+    watched.sweep()
+    watched.until(lambda: watched.camera()["offline_reason"] == "mass_disappearance")
+    assert missing(watched) == set()
+    monkeypatch.setattr("fundusd.watcher.absence._BELIEVED_AFTER", 0.0)  # a day later
+    watched.sweep()
+    watched.until(lambda: len(missing(watched)) == 23)
+    watched.until(lambda: watched.camera()["offline_reason"] is None)
+
+
+def test_an_empty_directory_in_the_inboxs_place_is_an_outage_even_of_one_file(watched: Watching) -> None:
+    """As a mount point is without its mount."""
+    watched.wait_for(watched.drop("OD.jpg", jpeg("a")), jpeg("a"))
+    watched.sweep()
+    watched.inbox.rename(watched.inbox.parent / "mounted")
+    watched.inbox.mkdir()
+    watched.until(lambda: watched.camera()["offline_reason"] == "empty")
+    assert missing(watched) == set()
+    watched.inbox.rmdir()
+    (watched.inbox.parent / "mounted").rename(watched.inbox)
+    watched.until(lambda: watched.camera()["offline_reason"] is None)
+    assert len(watched.captures()) == 1
+
+
+def test_an_inbox_that_is_emptied_is_no_outage(watched: Watching) -> None:
+    watched.wait_for(watched.drop("OD.jpg", jpeg("a")), jpeg("a"))
+    watched.sweep()
+    (watched.inbox / "OD.jpg").unlink()
+    watched.sweep()
+    watched.until(lambda: missing(watched) == {b"OD.jpg"})
+    assert watched.camera()["offline_reason"] is None
 
 
 def test_a_few_files_that_vanish_are_missing_and_no_outage(watched: Watching) -> None:
@@ -98,7 +149,7 @@ def test_a_few_files_that_vanish_are_missing_and_no_outage(watched: Watching) ->
     shutil.rmtree(watched.inbox / "P3")
     watched.sweep()
     watched.until(lambda: missing(watched) == {b"P1/1.jpg", b"P2/2.jpg", b"P3/3.jpg", b"P3/13.jpg", b"P3/23.jpg"})
-    assert not watched.said("camera.mass_disappearance")
+    assert not watched.said("camera.offline")
 
 
 def test_a_capture_that_turns_into_a_link_is_missing(watched: Watching) -> None:

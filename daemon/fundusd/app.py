@@ -231,7 +231,7 @@ def _supervise(path: Path, settings: Settings, ledger: Ledger, planned: Plan, he
         intake = settings.intake
         watcher = Watcher(
             inboxes,
-            IntakeRules(intake.quiet_seconds, intake.sweep_seconds, intake.mode, intake.backlog),
+            IntakeRules(intake.quiet_seconds, intake.sweep_seconds, intake.mode, intake.backlog, intake.grace_seconds),
             ledger,
             admitted=worker.wake,
             beat=beats[Watcher.name],

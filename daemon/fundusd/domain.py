@@ -166,6 +166,24 @@ class Ignored(StrEnum):
     BASELINE = "baseline"
 
 
+class Waiting(StrEnum):
+    """Why a file is not complete yet."""
+
+    EMPTY = "empty"
+    CHANGING = "changing"
+    HELD = "held"  # a process has it open for writing
+    UNREADABLE = "unreadable"
+
+
+class Offline(StrEnum):
+    """Why an inbox counts as away; what it held is remembered."""
+
+    MISSING = "missing"
+    UNREADABLE = "unreadable"
+    EMPTY = "empty"  # another directory than before, with nothing in it: a mount point without its mount
+    MASS_DISAPPEARANCE = "mass_disappearance"
+
+
 class Preprocessing(StrEnum):
     """How RGB becomes the model's square; recorded in the release."""
 
@@ -244,6 +262,19 @@ class SweepReport:
     hints_healthy: bool
     mode: str  # "native" | "sweep-only"
     lease_probe: str  # "writer-lease" | "double-quiet" | "unknown"
+    watches: int = 0  # that the kernel holds for us: one per directory, or hints miss some
+    hinted: int = 0  # captures first found by a hint since the start
+    swept: int = 0  # by a sweep
+
+
+@dataclass(frozen=True, slots=True)
+class Incomplete:
+    """A file that waits to be complete, and since when; given up for now once it is quarantined."""
+
+    reason: Waiting
+    size: int
+    since: datetime
+    quarantined_at: datetime | None = None  # any change of the file opens it again
 
 
 class Admission(StrEnum):

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from fundusd.ledger import Account, Ledger
 
 _NS = 1_000_000_000
+_NOT_SETTLED = "waiting: not settled"
 
 
 @dataclass(slots=True)
@@ -45,10 +46,13 @@ def reconcile(
     """
     found = Reconciliation(inbox.camera_id)
     fresh_after = wall() - grace_seconds
+    incomplete = ledger.incomplete_files(inbox.camera_id)
     for directory, listed in _walk(os.fsencode(inbox.root)):
         accounts = ledger.accounts(inbox.camera_id, directory)
         for name, what in listed:
             standing = _standing(what, accounts.get(name), fresh_after)
+            if standing in {"unaccounted", _NOT_SETTLED} and (waits := incomplete.get(below(directory, name))):
+                standing = f"incomplete: {waits.reason}"
             found.counts[standing] += 1
             if standing == "unaccounted":
                 found.unaccounted.append(below(directory, name))
@@ -88,7 +92,7 @@ def _standing(what: Stat | Ignored | Place, account: Account | None, fresh_after
         return "unaccounted"  # a file whose very stat is refused
     if account is None or account.stat != what:
         touched = max(what.mtime_ns, what.ctime_ns) / _NS
-        return "waiting: not settled" if touched > fresh_after or what.size == 0 else "unaccounted"
+        return _NOT_SETTLED if touched > fresh_after or what.size == 0 else "unaccounted"
     if account.ignored is not None:
         return f"ignored: {account.ignored}"
     if account.state is JobState.FAILED:

@@ -66,6 +66,11 @@ class Settling:
             self._candidates[key] = _Candidate(stat, now, now + self._quiet)
         return False
 
+    def stat(self, key: bytes) -> Stat | None:
+        """Return what a waiting file looked like last, None when it does not wait."""
+        candidate = self._candidates.get(key)
+        return None if candidate is None else candidate.stat
+
     def forget(self, key: bytes) -> None:
         """Stop waiting for a file; nothing happens when nobody did."""
         self._candidates.pop(key, None)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING
 
 import structlog
 
+from fundusd import memory
 from fundusd.errors import FundusdError, LedgerAway
 
 if TYPE_CHECKING:
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
 
 _START_POLL_SECONDS = 0.05
+_TIDY_SECONDS = 60.0
 
 
 class Supervisor:
@@ -42,6 +45,7 @@ class Supervisor:
         self._reload = reload
         self._ready = ready
         self._told_ready = False
+        self._tidy_at = time.monotonic() + _TIDY_SECONDS
         self.stopping = threading.Event()
         self._asked: signal.Signals | None = None
         self._reload_wanted = False
@@ -61,6 +65,7 @@ class Supervisor:
                 self._heartbeat.tick()
                 self._tell_ready_once()
                 self._reload_if_wanted()
+                self._tidy_up()
             self.stopping.set()
             self._log.info("service.stopping", signal=self._asked.name if self._asked else None)
             self._heartbeat.notifier.tell(STOPPING=1, STATUS="finishing the batch in hand")
@@ -83,6 +88,11 @@ class Supervisor:
             raise away[0]
         if away:  # what was in hand is taken back at the next start
             self._log.warning("ledger.away", error=away[0].message, hint=away[0].hint)
+
+    def _tidy_up(self) -> None:
+        if time.monotonic() >= self._tidy_at:
+            self._tidy_at = time.monotonic() + _TIDY_SECONDS
+            memory.give_back()
 
     def _tell_ready_once(self) -> None:
         if self._ready.is_set() and not self._told_ready:

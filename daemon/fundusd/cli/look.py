@@ -163,7 +163,24 @@ def status(config: Config = None, json: Json = False) -> None:
     print(SAFETY_WORDS)
 
 
+_AWAY = {
+    "missing": "its inbox is not there: mount or create it",
+    "unreadable": "its inbox cannot be listed: look with fundusd check",
+    "empty": "its inbox is another, empty directory than before: is the share mounted?",
+    "mass_disappearance": "most of its files are gone; taken for an outage, for a day at the most",
+}
+
+
 def _camera_line(camera: Mapping[str, Any]) -> str:
+    line = _swept_line(camera)
+    if camera["offline_reason"] is not None:
+        line = f"OFFLINE since {local(camera['offline_since'])}: {_AWAY[camera['offline_reason']]}; {line}"
+    if waits := camera["incomplete"]:
+        line += f"; {waits['files']} INCOMPLETE since {local(waits['since'])}, {waits['quarantined']} given up for now"
+    return line
+
+
+def _swept_line(camera: Mapping[str, Any]) -> str:
     if camera["last_sweep_at"] is None:
         return "not swept yet"
     hints = {True: "healthy", False: "LOST (sweeps find everything, later)"}[camera["hints_healthy"]]
@@ -171,8 +188,12 @@ def _camera_line(camera: Mapping[str, Any]) -> str:
         hints = "none (sweep-only)"
     return (
         f"last sweep {age(camera['last_sweep_at'])}, {camera['files']} files in {camera['directories']} folders, "
-        f"{camera['waiting']} not settled, hints {hints}, settling by {camera['lease_probe']}"
+        f"{camera['waiting']} not settled, hints {hints}{_watched(camera)}, settling by {camera['lease_probe']}"
     )
+
+
+def _watched(camera: Mapping[str, Any]) -> str:
+    return f" ({camera['watches']} folders watched)" if camera.get("watches") else ""
 
 
 def reconcile(config: Config = None, json: Json = False) -> None:

@@ -29,6 +29,8 @@ _KINDS = {
     "application.stopped": ("110100", "E", 0),
     "release.registered": ("110100", "C", 0),
     "camera.registered": ("110100", "C", 0),
+    "camera.offline": ("110100", "U", 4),
+    "camera.online": ("110100", "U", 0),
     "capture.admitted": ("110107", "C", 0),
     "capture.touched": ("110107", "U", 0),
     "capture.moved": ("110107", "U", 0),

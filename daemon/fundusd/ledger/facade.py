@@ -20,6 +20,7 @@ from fundusd.ledger import (
     results,
     schema,
     sightings,
+    troubles,
 )
 from fundusd.ledger.patience import patient
 
@@ -28,7 +29,19 @@ if TYPE_CHECKING:
 
     import sqlalchemy as sa
 
-    from fundusd.domain import Admission, Found, Ignored, Reason, Release, Seen, Sighting, Stat, SweepReport
+    from fundusd.domain import (
+        Admission,
+        Found,
+        Ignored,
+        Incomplete,
+        Offline,
+        Reason,
+        Release,
+        Seen,
+        Sighting,
+        Stat,
+        SweepReport,
+    )
     from fundusd.ledger.jobs import Claim, Recorded
     from fundusd.ledger.patience import Patience
     from fundusd.ledger.results import Finding
@@ -217,6 +230,36 @@ class Ledger:
         """Keep the report of the last full sweep for `status`."""
         with self._at_work() as connection:
             intake.sweep_finished(connection, camera_id, report)
+
+    @patient
+    def place(self, camera_id: str) -> str | None:
+        """Return which directory an inbox was when files were last seen in it."""
+        with self.database.reading() as connection:
+            return troubles.place(connection, camera_id)
+
+    @patient
+    def found_at(self, camera_id: str, at: str) -> None:
+        """Note which directory the inbox is that files were seen in."""
+        with self._at_work() as connection:
+            troubles.found_at(connection, camera_id, at)
+
+    @patient
+    def offline(self, camera_id: str, reason: Offline | None) -> None:
+        """Note that an inbox is away, or with None that it is there."""
+        with self._at_work() as connection:
+            troubles.offline(connection, camera_id, reason)
+
+    @patient
+    def incomplete_files(self, camera_id: str) -> dict[bytes, Incomplete]:
+        """Return the files of an inbox that are not complete, by path."""
+        with self.database.reading() as connection:
+            return troubles.incomplete_files(connection, camera_id)
+
+    @patient
+    def keep_incomplete(self, camera_id: str, files: Mapping[bytes, Incomplete]) -> None:
+        """Remember these files of an inbox as not complete, and no others."""
+        with self._at_work() as connection:
+            troubles.keep_incomplete(connection, camera_id, files)
 
     # -- the worker's side
 

@@ -10,7 +10,18 @@ import sqlalchemy as sa
 
 from fundusd.domain import Ignored, JobState, Outcome, Stat
 from fundusd.ledger.engine import epoch_now
-from fundusd.ledger.tables import STARTED, audit_event, camera, capture, job, release, result, sighting, tally
+from fundusd.ledger.tables import (
+    STARTED,
+    audit_event,
+    camera,
+    capture,
+    incomplete,
+    job,
+    release,
+    result,
+    sighting,
+    tally,
+)
 from fundusd.ledger.views import v_result
 
 if TYPE_CHECKING:
@@ -104,7 +115,7 @@ def status(connection: sa.Connection) -> dict[str, Any]:
         "results": {outcome: counts.get(("result", outcome), 0) for outcome in outcomes},
         "captures": counts.get(("capture", "all"), 0),
         "oldest_waiting_seconds": max(0.0, round(now - min(since).timestamp(), 1)) if since else None,
-        "cameras": [_camera(row) for row in connection.execute(sa.select(camera).order_by(camera.c.id)).mappings()],
+        "cameras": _cameras(connection),
         "model": None if made is None else {key: made[key] for key in ("id", "model", "revision", "dtype")},
     }
 
@@ -126,9 +137,18 @@ def release_at_work(connection: sa.Connection) -> int:
     return connection.scalar(started.order_by(audit_event.c.seq.desc()).limit(1)) or 0
 
 
+def _cameras(connection: sa.Connection) -> list[dict[str, Any]]:
+    of_files = (sa.func.count(), sa.func.count(incomplete.c.quarantined_at), sa.func.min(incomplete.c.since))
+    counts = sa.select(incomplete.c.camera_id, *of_files).group_by(incomplete.c.camera_id)
+    waits = {row[0]: {"files": row[1], "quarantined": row[2], "since": row[3]} for row in connection.execute(counts)}
+    rows = connection.execute(sa.select(camera).order_by(camera.c.id)).mappings()
+    return [_camera(row) | {"incomplete": waits.get(row["id"])} for row in rows]
+
+
 def _camera(row: Any) -> dict[str, Any]:
     report = orjson.loads(row["last_sweep"]) if row["last_sweep"] else {}
-    return {"id": row["id"], "last_sweep_at": row["last_sweep_at"], **report}
+    own = {name: row[name] for name in ("id", "last_sweep_at", "offline_since", "offline_reason")}
+    return own | report
 
 
 def failed_jobs(connection: sa.Connection) -> Sequence[int]:

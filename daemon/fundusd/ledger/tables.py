@@ -15,8 +15,10 @@ from fundusd.domain import (
     Grade,
     JobState,
     MediaType,
+    Offline,
     Outcome,
     Referable,
+    Waiting,
 )
 
 if TYPE_CHECKING:
@@ -100,6 +102,10 @@ camera = sa.Table(
     sa.Column("swept_at", UTCTime),  # end of the first full sweep
     sa.Column("last_sweep_at", UTCTime),
     sa.Column("last_sweep", sa.Text),  # canonical JSON of the report
+    sa.Column("place", sa.Text),  # device and inode of the inbox when files were last seen in it
+    sa.Column("offline_since", UTCTime),
+    sa.Column("offline_reason", sa.Text),
+    one_of("offline_reason", Offline),
 )
 
 release = sa.Table(
@@ -216,6 +222,20 @@ sighting = sa.Table(
     sa.Column("ignored", sa.Text),
     sa.Column("missing_since", UTCTime),
     sa.CheckConstraint("(capture_id IS NULL) <> (ignored IS NULL)", name="one_of_two"),
+)
+
+# files that are not complete: no captures yet, visible all the same
+incomplete = sa.Table(
+    "incomplete",
+    metadata,
+    sa.Column("camera_id", sa.Text, sa.ForeignKey("camera.id"), primary_key=True),
+    sa.Column("path", sa.LargeBinary, primary_key=True),
+    sa.Column("path_text", sa.Text, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("size", sa.BigInteger, nullable=False),
+    sa.Column("since", UTCTime, nullable=False),
+    sa.Column("quarantined_at", UTCTime),
+    one_of("reason", Waiting),
 )
 
 _partial("ix_sighting_present", sighting.c.missing_since.is_(None), sighting.c.camera_id, sighting.c.directory)

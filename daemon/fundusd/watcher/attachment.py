@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from fundusd.watcher.hints import Troubles
 
 _LONGEST_WAIT = 60.0  # seconds between attempts, and of calm after which the next loss is mended at once
+_SHORT_WAIT = 3600.0  # after the kernel gave fewer watches than there are folders: an operator has to raise the limit
 
 
 class Attachment:
@@ -36,6 +37,17 @@ class Attachment:
     def healthy(self) -> bool:
         """Whether there are hints, in no doubt."""
         return self._hints is not None and self._hints.doubt() is None
+
+    @property
+    def watches(self) -> int:
+        """How many directories the kernel watches."""
+        return 0 if self._hints is None else self._hints.watches()
+
+    def give_up(self, now: float) -> None:
+        """Do without hints for a long while: too few directories are watched."""
+        self._log.warning("hints.lost", reason="watches_short")
+        self.detach()
+        self._retry_at = now + _SHORT_WAIT
 
     def take(self) -> dict[bytes, bool]:
         """Return the directories to look into since the last call, and whether all that lies below as well."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 import structlog
 
-from fundusd.domain import Admission, Found, Ignored, MediaType, Reason, Stat
+from fundusd.domain import Admission, Found, Ignored, MediaType, Reason, Stat, Waiting
 from fundusd.errors import CaptureError
 from fundusd.imaging.media import HEAD_BYTES, sniff
 from fundusd.reading import (
@@ -25,6 +25,7 @@ from fundusd.reading import (
 )
 from fundusd.settling import Settling
 from fundusd.watcher.names import claims_capture
+from fundusd.watcher.waits import Waits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -53,11 +54,14 @@ class Candidates:
 
     def __init__(self, inbox: Inbox, rules: IntakeRules, intake: Intake, calls: Calls) -> None:
         self.rule: LeaseRule = "unknown"
+        self.by_hint, self.by_sweep = 0, 0  # captures, by what found them
         self._admissions = 0
         self._turned_away = False
         self._inbox, self._intake, self._calls = inbox, intake, calls
         self._settling = Settling(rules.quiet_seconds)
         self._hinted: set[bytes] = set()
+        known = intake.incomplete_files(inbox.camera_id)
+        self._waits = Waits(known, rules.grace_seconds, calls.monotonic())
         self._to_ignore: dict[bytes, tuple[Stat, Ignored]] = {}
         self._baseline = rules.backlog == "baseline"
         self._registered_ns = intake.registered_at_ns(inbox.camera_id)
@@ -102,13 +106,22 @@ class Candidates:
             self._ignore(path, stat, Ignored.BASELINE)
             return True
         seen_before = path in self._settling
-        self._settling.observe(path, stat, self._calls.monotonic())
+        self._observe(path, stat)
         if path not in self._settling:  # empty, or no room
             self._hinted.discard(path)
             self._turned_away |= self._settling.full
         elif hinted and not seen_before:
             self._hinted.add(path)
         return False
+
+    def _observe(self, path: bytes, stat: Stat) -> bool:
+        """Note what a file looks like now; True when it has settled."""
+        now, before = self._calls.monotonic(), self._settling.stat(path)
+        if stat.size == 0:
+            self._waits.note(path, stat, Waiting.EMPTY, now)
+        elif before is not None and before != stat:
+            self._waits.note(path, stat, Waiting.CHANGING, now)
+        return self._settling.observe(path, stat, now)
 
     def _is_baseline(self, stat: Stat, sighting: Sighting | None) -> bool:
         if sighting is None:
@@ -138,7 +151,7 @@ class Candidates:
         stat = status_at(self._inbox.root, path)
         if stat is None:
             self._drop(path)
-        elif self._settling.observe(path, stat, self._calls.monotonic()):
+        elif self._observe(path, stat):
             descriptor = open_capture(self._inbox.root, path)
             try:
                 return self._take(path, stat, descriptor)
@@ -149,7 +162,11 @@ class Candidates:
     def _stumble(self, path: bytes, reason: Reason) -> None:
         if reason is Reason.FILE_MISSING:
             self._drop(path)
-        elif self._settling.back_off(path, self._calls.monotonic()) == 1:
+            return
+        now, stat = self._calls.monotonic(), self._settling.stat(path)
+        if stat is not None:
+            self._waits.note(path, stat, Waiting.UNREADABLE, now)
+        if self._settling.back_off(path, now) == 1:
             _log.warning("capture.unreadable", camera=self._inbox.camera_id)
 
     def _take(self, path: bytes, stat: Stat, descriptor: int) -> Found | None:
@@ -157,7 +174,7 @@ class Candidates:
         if not is_unchanged(descriptor, stat):
             self._settling.restart(path, self._calls.monotonic())
             return None
-        if self._is_held(path, descriptor):
+        if self._is_held(path, stat, descriptor):
             return None
         ignored = self._reason_to_ignore(path, read_head(descriptor, HEAD_BYTES))
         if ignored is not None:
@@ -170,7 +187,7 @@ class Candidates:
         hinted, backlog = path in self._hinted, self._lay_there(stat)
         return Found(self._inbox.camera_id, path, stat, digest, hinted, backlog)
 
-    def _is_held(self, path: bytes, descriptor: int) -> bool:
+    def _is_held(self, path: bytes, stat: Stat, descriptor: int) -> bool:
         """Tell whether a writer may still be at it, by the kernel's word or else by twice the quiet time."""
         now = self._calls.monotonic()
         match self.probe(descriptor):
@@ -178,6 +195,7 @@ class Candidates:
                 return False
             case Probe.BUSY:
                 self._settling.restart(path, now)
+                self._waits.note(path, stat, Waiting.HELD, now)
                 return True
             case Probe.UNAVAILABLE:
                 return not self._settling.lengthen(path, now)
@@ -228,9 +246,28 @@ class Candidates:
         admissions = self._intake.admit(*settled)
         for found in settled:
             self._drop(found.path)
-        self._admissions += sum(one is not Admission.TOUCHED for one in admissions)
+        self._count(
+            [one for one, admission in zip(settled, admissions, strict=True) if admission is not Admission.TOUCHED]
+        )
         if not {Admission.ADMITTED, Admission.MOVED}.isdisjoint(admissions):
             self._calls.admitted()
+
+    def _count(self, new: Sequence[Found]) -> None:
+        hinted = sum(one.hinted for one in new)
+        self._admissions += len(new)
+        self.by_hint += hinted
+        self.by_sweep += len(new) - hinted
+
+    def keep_waits(self, *, prune: bool = False) -> None:
+        """Write down what is not complete, and give up for now what has not changed for long."""
+        if prune:
+            self._waits.prune(lambda path: is_gone(self._inbox.root, path))
+        now = self._calls.monotonic()
+        if given_up := self._waits.quarantine(now):
+            _log.warning("capture.quarantined", camera=self._inbox.camera_id, count=len(given_up))
+        shown = self._waits.to_write(now)
+        if shown is not None:
+            self._intake.keep_incomplete(self._inbox.camera_id, shown)
 
     def _note_moves(self, settled: Sequence[Found]) -> None:
         """Have it known of files that were renamed that they are gone from where they were: only so they have moved."""
@@ -240,4 +277,5 @@ class Candidates:
 
     def _drop(self, path: bytes) -> None:
         self._settling.forget(path)
+        self._waits.drop(path)
         self._hinted.discard(path)

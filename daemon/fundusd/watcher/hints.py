@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import threading
 import warnings
+from pathlib import Path
 from typing import TYPE_CHECKING, Self
 from weakref import WeakKeyDictionary
 
@@ -23,7 +25,6 @@ from watchdog.utils import BaseThread
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 # Narrow on purpose: with open and close events watchdog's own walk overflows the queue of a large tree, for ever.
 _FILTER: list[type[FileSystemEvent]] = [
@@ -119,7 +120,7 @@ class Hints:
         real = root.resolve()  # watchdog would watch a link instead of where it leads
         self._marker = _Marker(os.fsencode(real), troubles.wake)
         self._troubles = troubles
-        deaths, before = troubles.deaths, set(threading.enumerate())
+        deaths, before, queues = troubles.deaths, set(threading.enumerate()), _inotify_queues()
         try:
             observer = Observer()
             observer.schedule(self._marker, str(real), recursive=True, event_filter=_FILTER)
@@ -128,11 +129,16 @@ class Hints:
             _retire(_newer(before))
             raise
         self._threads = _newer(before)
+        self._queues = _inotify_queues() - queues
         self._stillborn = troubles.deaths != deaths  # a thread that died at once is not among them
 
     def take(self) -> dict[bytes, bool]:
         """Return the directories to look into since the last call, and whether all that lies below as well."""
         return self._marker.take()
+
+    def watches(self) -> int:
+        """Return how many directories the kernel watches for this observer."""
+        return sum(map(_watches_of, self._queues))
 
     def doubt(self) -> str | None:
         """Return why these hints are not to be relied on any more, None while they are."""
@@ -147,6 +153,25 @@ class Hints:
     def stop(self) -> None:
         """Let the observer go."""
         _retire(self._threads)
+
+
+def _inotify_queues() -> set[int]:
+    """Return this process's descriptors of inotify queues."""
+    found = set()
+    for entry in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(OSError):  # closed meanwhile
+            if entry.readlink().name == "anon_inode:inotify":
+                found.add(int(entry.name))
+    return found
+
+
+def _watches_of(queue: int) -> int:
+    """Count the watches of an inotify queue, 0 once it is closed."""
+    try:
+        with Path(f"/proc/self/fdinfo/{queue}").open(encoding="ascii") as lines:
+            return sum(line.startswith("inotify wd:") for line in lines)
+    except OSError:
+        return 0
 
 
 def _newer(before: set[threading.Thread]) -> list[BaseThread]:

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import math
-import os
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import structlog
 
-from fundusd.domain import SweepReport
-from fundusd.reading import is_gone, is_network_filesystem
+from fundusd.domain import Offline, SweepReport
+from fundusd.reading import is_gone
+from fundusd.watcher.absence import Absence, identify
 from fundusd.watcher.attachment import Attachment
 from fundusd.watcher.candidates import Candidates
+from fundusd.watcher.folders import Folders
 from fundusd.watcher.names import ignored_by_name
 from fundusd.watcher.sweeping import OUTAGE_FILES, Sweep
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from fundusd.domain import Inbox
+    from fundusd.watcher.absence import Identity
     from fundusd.watcher.candidates import Calls
     from fundusd.watcher.hints import Troubles
     from fundusd.watcher.intake import Intake, IntakeRules
@@ -24,13 +28,12 @@ if TYPE_CHECKING:
 TICK_SECONDS = 1.0
 _SLICE_SECONDS = 0.25  # of a full sweep, before candidates and hints have their turn again
 _BATCH = 32  # candidates, likewise
+_SWEEP_SHARE = 20  # a full sweep rests 20 times as long as it took: one core in twenty, however large the inbox
+_HOT_SECONDS = 5.0  # between looks into folders that changed within a day, where no hints tell
+_LOOK_SECONDS = 30.0  # between looks at all folders' own times
+_LOOK_AT = 2000  # folders in one turn
+_WAITS_SECONDS = 5.0  # between looks at what is not complete
 _HINT_SHARE = 4  # a folder of 100,000 files is not listed again for each new one: rest 4 times as long as it took
-
-
-class _Identity(NamedTuple):
-    device: int
-    inode: int
-    remote: bool  # on a network file system
 
 
 class InboxWatch:
@@ -42,15 +45,19 @@ class InboxWatch:
         self._candidates = Candidates(inbox, rules, intake, calls)
         self._attachment = Attachment(inbox.root, troubles, self._log)
         self._native = False
-        self._identity: _Identity | None = None  # None: the inbox is away
-        self._said_offline = False
+        self._identity: Identity | None = None  # None: the inbox is away
+        self._absence = Absence(inbox, intake, self._log)
+        self._folders = Folders(inbox.root, calls.monotonic)
         self._check_at = 0.0
         self._hints_at = 0.0
+        self._hot_at = 0.0
+        self._look_at = 0.0
+        self._waits_at = 0.0
+        self._short = 0  # full sweeps in a row that met more folders than are watched
         self._sweep: Sweep | None = None
         self._sweep_at = 0.0
         self._sweep_began = 0.0
         self._unreadable = 0
-        self._outage = False
 
     def request_sweep(self) -> None:
         """Sweep as soon as possible, after the one that may be under way."""
@@ -63,7 +70,9 @@ class InboxWatch:
         if self._identity is None:
             return TICK_SECONDS
         self._follow_hints()
+        self._look_around()
         self._candidates.admit_ripe(_BATCH)
+        self._keep_waits()
         if self._candidates.has_room_again():
             self.request_sweep()
         self._go_on_sweeping()
@@ -78,7 +87,7 @@ class InboxWatch:
             return 0.0
         now = self._calls.monotonic()
         due = self._candidates.due()
-        times = [self._check_at, self._sweep_at, math.inf if due is None else due]
+        times = [self._check_at, self._sweep_at, self._look_at, math.inf if due is None else due]
         if self._hints_at > now:
             times.append(self._hints_at)
         return max(0.0, min(times) - now)
@@ -88,25 +97,22 @@ class InboxWatch:
     def _check(self) -> None:
         now = self._calls.monotonic()
         self._check_at = now + TICK_SECONDS
-        identity = _identity(self._inbox)
-        if identity is None:
-            self._go_offline()
+        identity = identify(self._inbox)
+        if isinstance(identity, Offline):
+            self._go_offline(identity)
         elif identity != self._identity:
             self._go_online(identity)
         elif self._native and self._attachment.mend(now):
             self.request_sweep()
 
-    def _go_offline(self) -> None:
-        if not self._said_offline:
-            self._log.warning("camera.offline")
-        self._said_offline, self._identity, self._sweep = True, None, None
+    def _go_offline(self, reason: Offline) -> None:
+        self._absence.tell(reason)
+        self._identity, self._sweep = None, None
         self._attachment.detach()
 
-    def _go_online(self, identity: _Identity) -> None:
-        """Begin anew with a directory that was not there at the last look."""
-        if self._said_offline:
-            self._log.info("camera.online")
-        self._said_offline, self._identity, self._sweep = False, identity, None
+    def _go_online(self, identity: Identity) -> None:
+        """Begin anew with a directory that was not there at the last look; the sweep says whether it is online."""
+        self._identity, self._sweep = identity, None
         self._candidates.attach(remote=identity.remote)
         self._native = self._rules.mode == "native" or (self._rules.mode == "auto" and not identity.remote)
         if self._native:
@@ -116,27 +122,55 @@ class InboxWatch:
     # -- sweeps
 
     def _follow_hints(self) -> None:
+        if self._calls.monotonic() >= self._hints_at:
+            took = self._sweep_some(self._attachment.take(), hinted=True)
+            self._hints_at = self._calls.monotonic() + _HINT_SHARE * took
+
+    def _look_around(self) -> None:
+        """Between full sweeps, list folders again that changed lately, where no hints tell, or by their own times."""
+        if not self._attachment.healthy and self._calls.monotonic() >= self._hot_at:
+            took = self._sweep_some(dict.fromkeys(self._folders.hot(), False), hinted=False)
+            self._hot_at = self._calls.monotonic() + max(_HOT_SECONDS, _SWEEP_SHARE * took)
+        if self._calls.monotonic() >= self._look_at:
+            changed = self._folders.look(_LOOK_AT)
+            if changed is None:
+                self._look_at = self._calls.monotonic() + _LOOK_SECONDS
+            else:
+                self._sweep_some(dict.fromkeys(changed, False), hinted=False)
+
+    def _sweep_some(self, directories: Mapping[bytes, bool], *, hinted: bool) -> float:
+        """Sweep some directories, what lies below as well where so said; return the seconds it took."""
         began = self._calls.monotonic()
-        if began < self._hints_at:
-            return
         sweeps = []
-        for directory, deep in self._attachment.take().items():
+        for directory, deep in directories.items():
             if not any(map(ignored_by_name, directory.split(b"/"))):
-                sweeps.append(self._new_sweep(start=directory, deep=deep, hinted=True))
+                sweeps.append(self._new_sweep(start=directory, deep=deep, hinted=hinted))
                 sweeps[-1].run()
         if sum(sweep.tally.vanished for sweep in sweeps) > OUTAGE_FILES:
             self.request_sweep()  # which can tell an outage
         else:
             self._mark_missing([path for sweep in sweeps for path in sweep.gone])
-        now = self._calls.monotonic()
-        self._hints_at = now + _HINT_SHARE * (now - began)
+        return self._calls.monotonic() - began
+
+    def _keep_waits(self) -> None:
+        if self._calls.monotonic() >= self._waits_at:
+            self._waits_at = self._calls.monotonic() + _WAITS_SECONDS
+            self._candidates.keep_waits()
 
     def _new_sweep(self, *, start: bytes = b"", deep: bool = True, hinted: bool = False) -> Sweep:
         consider, beat = self._candidates.consider, self._calls.beat
         waiting = self._candidates.waiting
         return Sweep(
-            self._inbox, self._intake, consider, beat, waiting=waiting, start=start, deep=deep, hinted=hinted
-        )  # fmt: skip
+            self._inbox,
+            self._intake,
+            consider,
+            beat,
+            waiting=waiting,
+            folders=self._folders,
+            start=start,
+            deep=deep,
+            hinted=hinted,
+        )
 
     def _go_on_sweeping(self) -> None:
         now = self._calls.monotonic()
@@ -151,23 +185,35 @@ class InboxWatch:
             self._sweep.pause()
 
     def _finish(self, sweep: Sweep) -> None:
-        self._sweep_at = min(self._sweep_at, self._calls.monotonic() + self._rules.sweep_seconds)
-        if not sweep.listed_root:
+        now = self._calls.monotonic()
+        rest = max(self._rules.sweep_seconds, _SWEEP_SHARE * (now - self._sweep_began))
+        self._sweep_at = min(self._sweep_at, now + rest)
+        if not sweep.listed_root or self._identity is None:
             self._check_at = 0.0
             return
-        if sweep.looks_like_an_outage and not self._outage:
-            self._log.warning("camera.mass_disappearance", files=sweep.tally.vanished)
-        self._outage = sweep.looks_like_an_outage
-        if not self._outage:
+        away = self._absence.judge(sweep, self._identity, now)
+        if away is None:
             self._mark_missing(sweep.gone)
+            self._absence.found_at(self._identity, files=sweep.tally.files > 0)
+        self._absence.tell(away, sweep.tally.vanished)
         self._candidates.find_rule(sweep.tally.sample)
         self._candidates.write_ignored()  # before the first sweep counts as done: a baseline is what it remembers
+        self._candidates.keep_waits(prune=True)
+        self._require_watches(sweep.tally.directories)
         self._report(sweep)
+
+    def _require_watches(self, directories: int) -> None:
+        """Do without hints that see only some folders: watchdog swallows that the kernel has no watches left."""
+        short = self._attachment.healthy and self._attachment.watches < directories
+        self._short = self._short + 1 if short else 0  # once may be a folder that was just made
+        if self._short > 1:
+            self._short = 0
+            self._attachment.give_up(self._calls.monotonic())
 
     def _mark_missing(self, vanished: list[bytes]) -> None:
         """Note what has vanished, if it still has and the inbox is still the one that was swept."""
         gone = [path for path in vanished if is_gone(self._inbox.root, path)]
-        if gone and _identity(self._inbox) == self._identity:
+        if gone and identify(self._inbox) == self._identity:
             self._intake.mark_missing(self._inbox.camera_id, gone)
 
     def _report(self, sweep: Sweep) -> None:
@@ -181,6 +227,9 @@ class InboxWatch:
             hints_healthy=self._attachment.healthy,
             mode="native" if self._native else "sweep-only",
             lease_probe=self._candidates.rule,
+            watches=self._attachment.watches,
+            hinted=self._candidates.by_hint,
+            swept=self._candidates.by_sweep,
         )
         self._intake.sweep_finished(self._inbox.camera_id, report)
         self._candidates.swept()
@@ -201,16 +250,3 @@ class InboxWatch:
             ignored={reason.value: count for reason, count in report.ignored.items()},
             seconds=report.seconds,
         )
-
-
-def _identity(inbox: Inbox) -> _Identity | None:
-    """Return which directory the inbox is, None when it is away or may not be listed."""
-    try:
-        descriptor = os.open(inbox.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            status = os.fstat(descriptor)
-        finally:
-            os.close(descriptor)
-        return _Identity(status.st_dev, status.st_ino, is_network_filesystem(inbox.root))
-    except OSError:
-        return None

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from fundusd.domain import Admission, Found, Ignored, Seen, Sighting, Stat, SweepReport
+    from fundusd.domain import Admission, Found, Ignored, Incomplete, Offline, Seen, Sighting, Stat, SweepReport
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +19,7 @@ class IntakeRules:
     sweep_seconds: float = 30.0
     mode: Literal["auto", "native", "sweep-only"] = "auto"
     backlog: Literal["newest-first", "baseline"] = "newest-first"
+    grace_seconds: float = 600.0  # how long a file that is not complete may stay as it is
 
 
 class Intake(Protocol):
@@ -68,4 +69,24 @@ class Intake(Protocol):
 
     def sweep_finished(self, camera_id: str, report: SweepReport) -> None:
         """Keep the report of a full sweep."""
+        ...
+
+    def place(self, camera_id: str) -> str | None:
+        """Return which directory an inbox was when files were last seen in it."""
+        ...
+
+    def found_at(self, camera_id: str, at: str) -> None:
+        """Note which directory the inbox is that files were seen in."""
+        ...
+
+    def offline(self, camera_id: str, reason: Offline | None) -> None:
+        """Note that an inbox is away, or with None that it is there."""
+        ...
+
+    def incomplete_files(self, camera_id: str) -> Mapping[bytes, Incomplete]:
+        """Return the files of an inbox that are not complete, by path."""
+        ...
+
+    def keep_incomplete(self, camera_id: str, files: Mapping[bytes, Incomplete]) -> None:
+        """Remember these files of an inbox as not complete, and no others."""
         ...

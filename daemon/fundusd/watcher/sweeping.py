@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from fundusd.domain import Inbox, Seen, Sighting
     from fundusd.settling import Settling
+    from fundusd.watcher.folders import Folders
     from fundusd.watcher.intake import Intake
 
 _LARGE = 2000  # remembered files: fewer are asked for together with the next directories', more in parts
@@ -50,7 +51,7 @@ class Tally:
 
 
 class Sweep:
-    """Walk `start` and, when `deep`, everything below it; `step` does one directory.
+    """Walk `start` and, when `deep`, everything below it, else what is new there; `step` does one directory.
 
     A file that is as the ledger remembers it costs one stat and one row, unless it is among `waiting`; the memory
     grows with the inbox's folders only. Absence is only collected: what becomes of it is decided when the pass is over.
@@ -64,6 +65,7 @@ class Sweep:
         beat: Callable[[], None],
         *,
         waiting: Settling | None = None,
+        folders: Folders | None = None,
         start: bytes = b"",
         deep: bool = True,
         hinted: bool = False,
@@ -72,7 +74,7 @@ class Sweep:
         self.gone: list[bytes] = []
         self._inbox, self._camera, self._root = inbox, inbox.camera_id, os.fsencode(inbox.root)
         self._intake, self._consider, self._beat, self._waiting = intake, consider, beat, waiting
-        self._deep, self._hinted = deep, hinted
+        self._folders, self._deep, self._hinted = folders, deep, hinted
         self._stack = [start]
         self._failed: list[bytes] = []  # could not be listed: nothing is known about what lies below
         # how many files are remembered in directories not listed so far; a hint is not worth asking for all of them
@@ -120,6 +122,8 @@ class Sweep:
         if directory not in self._asked and self._left.get(directory, 0) <= _LARGE:
             self._look_ahead(directory)
         try:
+            if self._folders is not None:
+                self._folders.look_before(directory)
             for batch in batches(self._root, directory):
                 found += self._see(directory, batch)
                 self._beat()
@@ -168,7 +172,7 @@ class Sweep:
                 self.tally.ignored[what] += 1
                 self.tally.files += 1
             case Place.DIRECTORY:
-                if self._deep:
+                if self._deep or (self._folders is not None and path not in self._folders):
                     self._stack.append(path)
             case Place.UNREADABLE:
                 self.tally.unreadable += 1

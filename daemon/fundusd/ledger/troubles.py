@@ -1,0 +1,62 @@
+"""What keeps captures from coming in: inboxes that are away, files that are not complete."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import sqlalchemy as sa
+
+from fundusd.domain import Incomplete, Offline, Waiting
+from fundusd.ledger import audit
+from fundusd.ledger.intake import path_text
+from fundusd.ledger.tables import camera, incomplete
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+def place(connection: sa.Connection, camera_id: str) -> str | None:
+    """Return which directory an inbox was when files were last seen in it."""
+    found: str | None = connection.scalar(sa.select(camera.c.place).where(camera.c.id == camera_id))
+    return found
+
+
+def found_at(connection: sa.Connection, camera_id: str, at: str) -> None:
+    """Note which directory the inbox is that files were seen in."""
+    connection.execute(sa.update(camera).where(camera.c.id == camera_id).values(place=at))
+
+
+def offline(connection: sa.Connection, camera_id: str, reason: Offline | None) -> None:
+    """Note that an inbox is away, or with None that it is there; what is so already changes nothing."""
+    this = sa.update(camera).where(camera.c.id == camera_id, camera.c.offline_reason.is_distinct_from(reason))
+    since = None if reason is None else sa.func.coalesce(camera.c.offline_since, datetime.now(UTC))
+    if connection.execute(this.values(offline_reason=reason, offline_since=since)).rowcount:
+        event = "camera.online" if reason is None else "camera.offline"
+        detail = {"camera": camera_id} | ({} if reason is None else {"reason": reason.value})
+        audit.append(connection, audit.Entry(event, detail=detail))
+
+
+def incomplete_files(connection: sa.Connection, camera_id: str) -> dict[bytes, Incomplete]:
+    """Return the files of an inbox that are not complete, by path."""
+    rows = connection.execute(sa.select(incomplete).where(incomplete.c.camera_id == camera_id))
+    return {bytes(row.path): Incomplete(Waiting(row.reason), row.size, row.since, row.quarantined_at) for row in rows}
+
+
+def keep_incomplete(connection: sa.Connection, camera_id: str, files: Mapping[bytes, Incomplete]) -> None:
+    """Remember these files of an inbox as not complete, and no others."""
+    connection.execute(sa.delete(incomplete).where(incomplete.c.camera_id == camera_id))
+    rows = [
+        {
+            "camera_id": camera_id,
+            "path": path,
+            "path_text": path_text(path),
+            "reason": one.reason,
+            "size": one.size,
+            "since": one.since,
+            "quarantined_at": one.quarantined_at,
+        }
+        for path, one in files.items()
+    ]
+    if rows:
+        connection.execute(sa.insert(incomplete), rows)
