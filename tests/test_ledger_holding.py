@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import ledger_cases as cases
+from fundusd.domain import Reason
 from fundusd.errors import LedgerAway, LedgerError
 from fundusd.ledger import Ledger
 
@@ -203,3 +204,87 @@ def test_a_session_that_the_server_ended_is_let_go_without_an_error(postgres_url
             connection.exec_driver_sql(ended)
         wait_until_free(ledger)
     ledger.close()
+
+
+@pytest.fixture
+def cameras(postgres_url: str) -> Iterator[Callable[..., Ledger]]:
+    """Open the ledger for some cameras, as the daemon of another machine does."""
+    opened: list[Ledger] = []
+
+    def of(*names: str) -> Ledger:
+        opened.append(Ledger(postgres_url, site_key=cases.SITE_KEY, cameras=names))
+        return opened[-1]
+
+    yield of
+    for one in opened:
+        one.close()
+
+
+def test_daemons_for_different_cameras_share_a_postgresql(cameras: Callable[..., Ledger]) -> None:
+    first, second = cameras("room1", "room2"), cameras("room3")
+    with first.held(), second.held():
+        with pytest.raises(LedgerAway, match="Another fundusd"), cameras("room2", "room4").held():
+            pytest.fail("two daemons for one camera")
+        with cameras("room4").held():
+            pass
+        with pytest.raises(LedgerAway), cameras().held():
+            pytest.fail("the whole database, while daemons work on it")
+        first.start(cases.release(1))
+        second.start(cases.release(2))
+        first.admit(cases.found("a.jpg", "A", camera_id="room1"))
+        second.admit(cases.found("b.jpg", "B", camera_id="room3"))
+        (mine,), (theirs,) = first.claim(9), second.claim(9)
+        assert (mine.camera_id, theirs.camera_id) == ("room1", "room3")
+        assert first.record([cases.finding(mine)]) != [None]
+        assert second.record([cases.finding(theirs)]) != [None]
+        first.stop()
+    assert first.verify().broken_seq is None
+
+
+def test_a_daemon_that_starts_takes_back_only_what_was_left_of_its_own_cameras(
+    cameras: Callable[..., Ledger],
+) -> None:
+    first, second = cameras("room1"), cameras("room3")
+    with second.held():
+        with first.held():
+            first.start(cases.release(1))
+            second.start(cases.release(2))
+            first.admit(cases.found("a.jpg", "A", camera_id="room1"))
+            second.admit(cases.found("b.jpg", "B", camera_id="room3"))
+            second.admit(cases.found("c.jpg", "C", camera_id="room3"))
+            first.claim(1)
+            (held,) = second.claim(1)
+        again = cameras("room1")
+        with again.held():
+            assert again.start(cases.release(3)) == 1
+            assert [claim.camera_id for claim in again.claim(9)] == ["room1"]
+            assert second.record([cases.finding(held)]) != [None], "a neighbour's start is no reason to stop"
+            assert len(second.claim(9)) == 1, "nor does it take what waits there"
+            with pytest.raises(LedgerError, match="took over"):
+                first.admit(cases.found("d.jpg", "D", camera_id="room1"))
+
+
+def test_bytes_that_two_cameras_show_wait_for_the_daemon_that_saw_them_last(cameras: Callable[..., Ledger]) -> None:
+    first, second = cameras("room1"), cameras("room3")
+    with first.held(), second.held():
+        first.start(cases.release(1))
+        second.start(cases.release(1))
+        first.admit(cases.found("a.jpg", "A", camera_id="room1"))
+        second.admit(cases.found("b.jpg", "A", camera_id="room3"))
+        assert first.claim(9) == []
+        (claim,) = second.claim(9)
+        assert {place.camera_id for place in claim.places} == {"room1", "room3"}
+
+
+def test_a_failed_capture_is_queued_again_under_the_release_of_its_own_camera(
+    cameras: Callable[..., Ledger],
+) -> None:
+    first, second = cameras("room1"), cameras("room3")
+    with first.held(), second.held():
+        first.start(cases.release(1))
+        first.admit(cases.found("a.jpg", "A", camera_id="room1"))
+        (claim,) = first.claim(1)
+        first.fail(claim, Reason.TRUNCATED, "cut short")
+        second.start(cases.release(2))
+        assert cameras().retry_failed() == 1
+        assert len(first.claim(1)) == 1

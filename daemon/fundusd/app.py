@@ -139,7 +139,7 @@ def run(path: Path) -> None:
         # where there may be a GPU this imports torch, which takes a second: the ledger opens meanwhile
         planner = stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="plan"))
         planning = planner.submit(plan_model, settings, _verifying(notifier))
-        ledger = stack.enter_context(opened_ledger(settings, with_site_key=True))
+        ledger = stack.enter_context(opened_ledger(settings, to_work=True))
 
         def while_waiting() -> None:
             _ask_for_time(notifier, "waiting for the database")
@@ -211,8 +211,6 @@ def _verifying(notifier: Notifier) -> Callable[[int, int], None]:
 
 def _supervise(path: Path, settings: Settings, ledger: Ledger, planned: Plan, heartbeat: Heartbeat) -> None:
     inboxes = [Inbox(camera.id, camera.inbox) for camera in settings.camera]
-    for inbox in inboxes:
-        ledger.register_camera(inbox.camera_id)
     rules = worker_rules(settings, planned)
     ready = threading.Event()
 

@@ -16,11 +16,15 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def opened_ledger(settings: Settings, *, with_site_key: bool = False) -> Iterator[Ledger]:
-    """Open the ledger for as long as the block runs; raises LedgerError, SettingsError."""
+def opened_ledger(settings: Settings, *, to_work: bool = False) -> Iterator[Ledger]:
+    """Open the ledger for as long as the block runs, or with `to_work` to work for the cameras of the settings.
+
+    Raises LedgerError, SettingsError.
+    """
     _refuse_a_share(settings)
-    site_key = settings.privacy.site_key() if with_site_key else b""
-    ledger = Ledger(settings.store.url, password=settings.store.password(), site_key=site_key)
+    site_key = settings.privacy.site_key() if to_work else b""
+    cameras = [camera.id for camera in settings.camera] if to_work else []
+    ledger = Ledger(settings.store.url, password=settings.store.password(), site_key=site_key, cameras=cameras)
     try:
         yield ledger
     finally:

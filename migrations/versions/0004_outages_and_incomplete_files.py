@@ -1,4 +1,4 @@
-"""Inboxes that are away and files that are not complete are written down, for whoever looks."""
+"""Outages and files that are not complete are written down; each camera knows which daemon works for it."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -25,13 +25,13 @@ def upgrade() -> None:
     # one by one, not in a batch: a batch would copy the table, and lose what it does not know of
     op.add_column("camera", sa.Column("place", sa.Text()))
     op.add_column("camera", sa.Column("offline_since", UTC_TIME))
-    if op.get_context().dialect.name == "sqlite":  # which adds a rule only along with its column
-        op.execute(
-            f"ALTER TABLE camera ADD COLUMN offline_reason TEXT CONSTRAINT ck_camera_offline_reason CHECK ({OFFLINE})"
-        )
-    else:
-        op.add_column("camera", sa.Column("offline_reason", sa.Text()))
-        op.create_check_constraint(op.f("ck_camera_offline_reason"), "camera", OFFLINE)
+    # by hand: SQLite takes a rule only along with its column
+    rule = f"CONSTRAINT ck_camera_offline_reason CHECK ({OFFLINE})"
+    op.execute(f"ALTER TABLE camera ADD COLUMN offline_reason TEXT {rule}")
+    number = "INTEGER" if op.get_context().dialect.name == "sqlite" else "BIGINT"
+    rule = "CONSTRAINT fk_camera_release_id_release REFERENCES release (id)"
+    op.execute(f"ALTER TABLE camera ADD COLUMN release_id {number} {rule}")
+    op.add_column("camera", sa.Column("started", sa.BigInteger(), nullable=False, server_default="0"))
     op.create_table(
         "incomplete",
         sa.Column("camera_id", sa.Text(), nullable=False),

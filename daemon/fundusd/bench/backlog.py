@@ -49,7 +49,7 @@ def measure(work: Work, on_step: Callable[[str], None]) -> list[Figure]:
     pixels = _decoded(place, paths[0], classifier.side)
     with (
         _logged(place.folder / "log"),
-        opened_ledger(place.settings, with_site_key=True) as ledger,
+        opened_ledger(place.settings, to_work=True) as ledger,
         app.decoder_pool(place.settings, classifier.side, rules.decoders) as pool,
     ):
         ledger.create_if_empty()

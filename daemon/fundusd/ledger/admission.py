@@ -147,7 +147,7 @@ def _jobs_for(
     connection: sa.Connection, new: Sequence[Found], release_id: int
 ) -> tuple[dict[str, tuple[int, JobState]], list[audit.Entry]]:
     """Return the job of each digest, queueing one if there is none, or if the one there had failed."""
-    query = sa.select(job.c.id, job.c.digest, job.c.state, job.c.lane).where(
+    query = sa.select(job.c.id, job.c.digest, job.c.state, job.c.lane, job.c.camera_id).where(
         job.c.digest.in_({one.digest for one in new}), job.c.release_id == release_id
     )
     rows = connection.execute(query).all()
@@ -159,9 +159,18 @@ def _jobs_for(
     hurried = [row.id for row in rows if row.lane and row.digest in fresh and row.state in waiting]
     if hurried:
         connection.execute(sa.update(job).where(job.c.id.in_(hurried)).values(lane=0, position=0))
+    _hand_over(connection, new, [row for row in rows if row.state in waiting])
     job_of = {row.digest: (row.id, _state(row.state)) for row in rows}
     queued, entries = _queue(connection, [one for one in new if one.digest not in job_of], release_id)
     return job_of | queued, entries
+
+
+def _hand_over(connection: sa.Connection, new: Sequence[Found], rows: Sequence[Any]) -> None:
+    """Let a waiting job belong to the camera that showed its bytes last: the daemon of the other may be down."""
+    camera_of = {one.digest: one.camera_id for one in new}
+    for row in rows:
+        if camera_of[row.digest] != row.camera_id:
+            connection.execute(sa.update(job).where(job.c.id == row.id).values(camera_id=camera_of[row.digest]))
 
 
 def _state(stored: str) -> JobState:

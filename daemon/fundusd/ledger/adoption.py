@@ -21,9 +21,9 @@ def reopen(connection: sa.Connection, ids: Sequence[int], release_id: int) -> in
     return reopened
 
 
-def adopt(connection: sa.Connection, release_id: int) -> int:
-    """Give jobs that wait under an older release to this one, so that none waits for ever; return how many."""
-    return _adopt(connection, job.c.state == JobState.QUEUED, release_id)
+def adopt(connection: sa.Connection, release_id: int, mine: Sequence[str] = ()) -> int:
+    """Give jobs, or those of `mine`, that wait under another release to this one, so that none waits for ever."""
+    return _adopt(connection, sa.and_(job.c.state == JobState.QUEUED, jobs.of(mine)), release_id)
 
 
 def _adopt(connection: sa.Connection, waiting: sa.ColumnElement[bool], release_id: int) -> int:

@@ -50,15 +50,20 @@ if TYPE_CHECKING:
 class Ledger:
     """Jobs, results and audit in one database; raises LedgerError.
 
-    `site_key` turns patient identifiers into the keys that logs and audit carry.
+    `site_key` turns patient identifiers into the keys that logs and audit carry. On PostgreSQL daemons may share a
+    database, each for its own `cameras`; who names none, and whoever uses SQLite, has it alone.
     """
 
-    def __init__(self, url: str, *, password: str | None = None, site_key: bytes = b"") -> None:
+    def __init__(
+        self, url: str, *, password: str | None = None, site_key: bytes = b"", cameras: Sequence[str] = ()
+    ) -> None:
         self.database = engine.Database(engine.parse(url, password))
         self.site_key = site_key
         self.release_id = 0
         self.patience: Patience | None = None  # a daemon's, to outlast outages with
-        self._hold = holding.Hold(self.database)
+        self._cameras = tuple(cameras)
+        self._mine = () if self.database.is_sqlite else self._cameras  # whose jobs alone are ours, () for all
+        self._hold = holding.Hold(self.database, self._mine)
         self._started = 0  # the audit event of this daemon's start
         self._served = ""  # the camera that had the last turn: a restart may begin anywhere
 
@@ -89,7 +94,7 @@ class Ledger:
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
-        """Own the ledger for as long as the block runs; raises LedgerAway while another daemon does."""
+        """Own the ledger, or its part of the cameras, while the block runs; raises LedgerAway while another does."""
         self._take()
         try:
             yield
@@ -107,7 +112,7 @@ class Ledger:
         if self._started:
             with self._at_work() as connection:
                 if held:
-                    jobs.renew(connection)  # what runs is ours, however long the database was away
+                    jobs.renew(connection, self._mine)  # what runs is ours, however long the database was away
         if not held:  # by a session of ours that the server has not missed yet, or by one that will soon have started
             raise _taken()
 
@@ -115,7 +120,7 @@ class Ledger:
     def _at_work(self) -> Iterator[sa.Connection]:
         """Open a daemon's writing transaction; raises LedgerError when another one has started since: ours is old."""
         with self.database.writing() as connection:
-            if self._started and queries.last_start(connection) != self._started:
+            if self._started and queries.last_start(connection, self._mine) != self._started:
                 raise LedgerError(
                     "Another fundusd took over while the database was away.",
                     hint="This one starts again and stands by.",
@@ -132,10 +137,13 @@ class Ledger:
         self._require_hold()
         with self.database.writing() as connection:
             self.release_id = releases.register(connection, release)
-            taken = jobs.rescue(connection, expired_only=False)
-            adoption.adopt(connection, self.release_id)
+            for camera_id in self._cameras:
+                intake.register_camera(connection, camera_id)
+            taken = jobs.rescue(connection, expired_only=False, mine=self._mine)
+            adoption.adopt(connection, self.release_id, self._mine)
             self._note(connection, "application.started", {"version": release.program_version})
             started = queries.last_start(connection)
+            intake.started(connection, self._cameras, self.release_id, started)
         self._started = started  # now that it is written
         return taken
 
@@ -271,7 +279,7 @@ class Ledger:
     def _claim(self, limit: int, token: str) -> list[Claim]:
         self._require_hold()
         with self._at_work() as connection:
-            claims = jobs.claim(connection, self.release_id, limit, token, self._served)
+            claims = jobs.claim(connection, self.release_id, limit, token, self._served, self._mine)
         if claims:
             self._served = claims[-1].camera_id
         return claims
@@ -312,12 +320,16 @@ class Ledger:
             found = queries.job_of(connection, capture_id)
             if found is None:
                 raise LedgerError(f"There is no capture {capture_id}.", hint="See: fundusd results")
-            return adoption.reopen(connection, [found[0]], queries.release_at_work(connection)) == 1
+            return self._reopen(connection, [found[0]]) == 1
 
     def retry_failed(self) -> int:
         """Queue every failed job again; return how many."""
         with self.database.writing() as connection:
-            return adoption.reopen(connection, queries.failed_jobs(connection), queries.release_at_work(connection))
+            return self._reopen(connection, queries.failed_jobs(connection))
+
+    def _reopen(self, connection: sa.Connection, ids: Sequence[int]) -> int:
+        by_release = queries.by_release(connection, ids)
+        return sum(adoption.reopen(connection, some, release_id) for release_id, some in by_release.items())
 
     def results(self, wanted: queries.Wanted) -> Iterator[Mapping[str, Any]]:
         """Yield rows of v_result, newest first."""

@@ -1,4 +1,4 @@
-"""One daemon per database: a lock that the operating system or the server lets go when the process dies."""
+"""One daemon per database or, on PostgreSQL, per camera: a lock that goes when the process dies."""
 
 from __future__ import annotations
 
@@ -6,21 +6,27 @@ import contextlib
 import fcntl
 import os
 import threading
+import zlib
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from fundusd.ledger.engine import Database
 
 _POSTGRES_HOLD = 0x68656C64  # "held"
 
 
 class Hold:
-    """The right to work on a database, once it was taken; raises LedgerError where the database does not answer."""
+    """The right to work on a database, once it was taken; raises LedgerError where the database does not answer.
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    For some `cameras` on PostgreSQL it is shared with daemons for others, else it is one daemon's alone.
+    """
+
+    def __init__(self, database: Database, cameras: Sequence[str] = ()) -> None:
+        self._database, self._cameras = database, cameras
         self._file: int | None = None  # SQLite: a locked file beside the database
         self._session: sa.Connection | None = None  # PostgreSQL: a session with an advisory lock
         self._taken = False
@@ -91,8 +97,17 @@ class Hold:
 
     def _lock_session(self) -> bool:
         session = self._database.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
-        if session.scalar(sa.select(sa.func.pg_try_advisory_lock(_POSTGRES_HOLD))):
+        if all(session.scalar(sa.select(lock)) for lock in self._locks()):
             self._session, self._taken = session, True
             return True
+        session.execute(sa.select(sa.func.pg_advisory_unlock_all()))
         session.close()
         return False
+
+    def _locks(self) -> list[sa.ColumnElement[bool]]:
+        """Return what to lock, as far as nobody else has: the database, or a share of it and each camera."""
+        if not self._cameras:
+            return [sa.func.pg_try_advisory_lock(_POSTGRES_HOLD)]
+        keys = sorted(zlib.crc32(one.encode()) - 2**31 for one in self._cameras)  # in 32 signed bits
+        of_cameras = [sa.func.pg_try_advisory_lock(_POSTGRES_HOLD, key) for key in keys]
+        return [sa.func.pg_try_advisory_lock_shared(_POSTGRES_HOLD), *of_cameras]

@@ -52,6 +52,11 @@ def register_camera(connection: sa.Connection, camera_id: str) -> None:
         audit.append(connection, audit.Entry("camera.registered", detail={"camera": camera_id}))
 
 
+def started(connection: sa.Connection, cameras: Sequence[str], release_id: int, seq: int) -> None:
+    """Note for which cameras a daemon works now, under which release."""
+    connection.execute(sa.update(camera).where(camera.c.id.in_(cameras)).values(release_id=release_id, started=seq))
+
+
 def registered_at_ns(connection: sa.Connection, camera_id: str) -> int:
     """Return when a camera became known, in nanoseconds since 1970."""
     at = connection.execute(sa.select(camera.c.registered_at).where(camera.c.id == camera_id)).scalar_one()

@@ -63,10 +63,13 @@ class Recorded:
         return said
 
 
-def claim(connection: sa.Connection, release_id: int, limit: int, token: str, served: str = "") -> list[Claim]:
+def claim(
+    connection: sa.Connection, release_id: int, limit: int, token: str, served: str = "", mine: Sequence[str] = ()
+) -> list[Claim]:
     """Take up to `limit` waiting jobs, counting an attempt each; leases run by the database's clock.
 
-    What the token has taken already is returned again: its COMMIT may have lost its answer.
+    What the token has taken already is returned again: its COMMIT may have lost its answer. With `mine`, only
+    jobs of these cameras: another daemon, which can reach their files, works for the others.
 
     Today's captures come before the backlog, the less tried before the more tried; cameras take turns, beginning
     with the one after `served`. A job that was tried before is taken alone: whatever went wrong with it must not
@@ -76,7 +79,7 @@ def claim(connection: sa.Connection, release_id: int, limit: int, token: str, se
     if taken := connection.execute(held.order_by(job.c.id)).all():
         return _claims(connection, taken, token)
     rescue(connection, expired_only=True)
-    cameras = sorted(connection.scalars(sa.select(camera.c.id)), key=lambda one: (one <= served, one))
+    cameras = sorted(mine or connection.scalars(sa.select(camera.c.id)), key=lambda one: (one <= served, one))
     if not cameras:
         return []
     queues: dict[tuple[int, int], dict[str, list[Any]]] = {}
@@ -233,13 +236,18 @@ def give_back(connection: sa.Connection, held: Sequence[Claim]) -> int:
     return len(back)
 
 
-def rescue(connection: sa.Connection, *, expired_only: bool) -> int:
+def of(cameras: Sequence[str]) -> sa.ColumnElement[bool]:
+    """Pick the jobs of some cameras; of all, where none is named."""
+    return job.c.camera_id.in_(cameras) if cameras else sa.true()
+
+
+def rescue(connection: sa.Connection, *, expired_only: bool, mine: Sequence[str] = ()) -> int:
     """Take back jobs whose worker is gone: running -> queued with the attempt counted, or -> failed at the limit.
 
-    With `expired_only` false every running job is taken back: only for whoever holds the ledger's lock.
+    With `expired_only` false every running job, or every one of `mine`, is taken back: only for whoever holds them.
     """
     running = sa.select(job).where(job.c.state == JobState.RUNNING).with_for_update(skip_locked=True)
-    rows = connection.execute(running.where(job.c.lease_until < epoch_now()) if expired_only else running).all()
+    rows = connection.execute(running.where(job.c.lease_until < epoch_now() if expired_only else of(mine))).all()
     spent = [row for row in rows if retrying.is_exhausted(row.attempts)]
     back = [row for row in rows if not retrying.is_exhausted(row.attempts)]
     free = {"token": None, "lease_until": None}
@@ -256,9 +264,9 @@ def rescue(connection: sa.Connection, *, expired_only: bool) -> int:
     return len(rows)
 
 
-def renew(connection: sa.Connection) -> None:
-    """Let the leases of all running jobs begin anew: only for whoever holds the ledger's lock."""
-    running = sa.update(job).where(job.c.state == JobState.RUNNING)
+def renew(connection: sa.Connection, mine: Sequence[str] = ()) -> None:
+    """Let the leases of all running jobs, or of all of `mine`, begin anew: only for whoever holds them."""
+    running = sa.update(job).where(job.c.state == JobState.RUNNING, of(mine))
     connection.execute(running.values(lease_until=epoch_now() + LEASE_SECONDS))
 
 

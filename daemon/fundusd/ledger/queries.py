@@ -124,11 +124,22 @@ def _oldest(state: JobState) -> sa.Select[Any]:
     return sa.select(job.c.created_at).where(job.c.state == state).order_by(job.c.created_at).limit(1)
 
 
-def last_start(connection: sa.Connection) -> int:
-    """Return the audit event of the last start of a daemon, 0 when none ever did."""
-    return (
-        connection.scalar(sa.select(audit_event.c.seq).where(STARTED).order_by(audit_event.c.seq.desc()).limit(1)) or 0
-    )
+def last_start(connection: sa.Connection, cameras: Sequence[str] = ()) -> int:
+    """Return the audit event of the last start of a daemon, or of one for these cameras; 0 when none ever did."""
+    if cameras:
+        return connection.scalar(sa.select(sa.func.max(camera.c.started)).where(camera.c.id.in_(cameras))) or 0
+    newest = sa.select(audit_event.c.seq).where(STARTED).order_by(audit_event.c.seq.desc()).limit(1)
+    return connection.scalar(newest) or 0
+
+
+def by_release(connection: sa.Connection, job_ids: Sequence[int]) -> dict[int, list[int]]:
+    """Sort jobs by the release under which the daemon of their camera works."""
+    at_work = release_at_work(connection)
+    query = sa.select(job.c.id, camera.c.release_id).outerjoin(camera, camera.c.id == job.c.camera_id)
+    found: dict[int, list[int]] = {}
+    for row in connection.execute(query.where(job.c.id.in_(job_ids)).order_by(job.c.id)):
+        found.setdefault(row.release_id or at_work, []).append(row.id)
+    return found
 
 
 def release_at_work(connection: sa.Connection) -> int:

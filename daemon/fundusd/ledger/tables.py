@@ -105,6 +105,8 @@ camera = sa.Table(
     sa.Column("place", sa.Text),  # device and inode of the inbox when files were last seen in it
     sa.Column("offline_since", UTCTime),
     sa.Column("offline_reason", sa.Text),
+    sa.Column("release_id", BigId, sa.ForeignKey("release.id")),  # that the daemon at work for it has
+    sa.Column("started", sa.BigInteger, nullable=False, server_default="0"),  # audit event of that daemon's start
     one_of("offline_reason", Offline),
 )
 
