@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import orjson
+import pytest
 
 from fundusd import phantoms
 from fundusd import settings as settings_module
@@ -124,14 +125,19 @@ class Daemon:
         assert len(found) >= count, self.raw
         return found[-1]
 
-    def await_that(self, condition: Callable[[], bool]) -> None:
+    def await_that(self, condition: Callable[[], bool], deadline: float = DEADLINE) -> None:
         """Wait until a condition on the ledger holds, looking again at each line of the log and each half second."""
-        deadline = time.monotonic() + DEADLINE
+        deadline += time.monotonic()
         while not condition():
             assert time.monotonic() < deadline, self.raw
             assert self.process.poll() is None, self.raw
             with self._news:
                 self._news.wait(0.25)
+
+    def stays_quiet(self, seconds: float) -> None:
+        """Let it run for some time; it may not end meanwhile."""
+        with pytest.raises(subprocess.TimeoutExpired):
+            self.process.wait(seconds)
 
     def stop(self, number: int = signal.SIGTERM) -> int:
         """Send a signal and return the exit status."""
