@@ -181,13 +181,6 @@ def test_a_late_writer_loses_its_lease_and_writes_nothing(ledger: Ledger) -> Non
     assert cases.last_seq(ledger) == before
 
 
-def test_a_finding_is_written_once_however_often_it_is_sent(ledger: Ledger) -> None:
-    claim = cases.take(ledger)
-    assert ledger.record([cases.finding(claim)]) != [None]
-    assert ledger.record([cases.finding(claim)]) == [None]
-    assert len(cases.rows(ledger, result)) == 1
-
-
 def test_a_lost_lease_does_not_cost_its_neighbours_their_results(ledger: Ledger) -> None:
     late = cases.take(ledger)
     cases.expire_leases(ledger)
@@ -257,3 +250,27 @@ def test_a_release_is_registered_once(ledger: Ledger) -> None:
     assert ledger.release_id == known
     ledger.start(cases.release(2))
     assert ledger.release_id != known
+
+
+def test_a_record_whose_answer_was_lost_is_told_again_and_not_written_again(ledger: Ledger) -> None:
+    claim = cases.take(ledger, "a.jpg", "A")
+    other = cases.take(ledger, "b.jpg", "B")
+    (first,) = ledger.record([cases.finding(claim)])
+    written = cases.last_seq(ledger)
+    assert ledger.record([cases.finding(claim)]) == [first]
+    assert len(cases.rows(ledger, result)) == 1
+    assert cases.last_seq(ledger) == written
+    again, second = ledger.record([cases.finding(claim), cases.finding(other)])
+    assert again == first
+    assert second is not None
+    assert [one.outcome for one in second] == ["graded"]
+    assert ledger.verify().broken_seq is None
+
+
+def test_a_result_of_another_worker_is_not_told_as_ours(ledger: Ledger, open_beside: Callable[[], Ledger]) -> None:
+    slow = cases.take(ledger)
+    cases.expire_leases(ledger)
+    (quick,) = open_beside().claim(1)
+    assert ledger.record([cases.finding(slow)]) == [None]
+    assert open_beside().record([cases.finding(quick)]) != [None]
+    assert ledger.record([cases.finding(slow)]) == [None]

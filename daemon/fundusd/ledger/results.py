@@ -57,17 +57,34 @@ def finish(
     cleared = {"reason": None, "action": None, "error": None}
     settled = jobs.settle(connection, [one.claim for one in findings], JobState.SUCCEEDED, **cleared)
     rows = {one.claim.job_id: _row(one, release_id, site_key) for one in findings if one.claim.job_id in settled}
+    before = _written_before(connection, [one.claim for one in findings if one.claim.job_id not in settled])
     if not rows:
-        return [None for _ in findings]
+        return [before.get(one.claim.job_id) for one in findings]
     inserted = connection.execute(sa.insert(result).returning(result.c.id, result.c.digest), list(rows.values()))
     ids = {row.digest: row.id for row in inserted}
     query = _CAPTURES.where(capture.c.job_id.in_(rows)).order_by(capture.c.id)
     captures = connection.execute(query).mappings().all()
     said = [rows[one["job_id"]] | {"id": ids[one["digest"]]} for one in captures]
-    told: dict[int, list[Recorded] | None] = {job_id: [] for job_id in rows}
+    told = before | {job_id: [] for job_id in rows}
     for one, recorded in zip(captures, _apply(connection, captures, said, reused=False), strict=True):
-        told[one["job_id"]] = [*(told[one["job_id"]] or ()), recorded]
+        told[one["job_id"]].append(recorded)
     return [told.get(one.claim.job_id) for one in findings]
+
+
+def _written_before(connection: sa.Connection, lost: Sequence[Claim]) -> dict[int, list[Recorded]]:
+    """Return what a COMMIT of ours wrote whose answer was lost: nobody has claimed the job since."""
+    if not lost:
+        return {}
+    same = sa.and_(job.c.digest == result.c.digest, job.c.release_id == result.c.release_id)
+    outcome = (result.c.outcome, result.c.reason, result.c.grade)
+    query = sa.select(capture, job.c.attempts, *outcome).select_from(capture).join(job).join(result, same)
+    attempts = {one.job_id: one.attempts for one in lost}
+    found: dict[int, list[Recorded]] = {}
+    for row in connection.execute(query.where(job.c.id.in_(attempts)).order_by(capture.c.id)).mappings():
+        if row["attempts"] == attempts[row["job_id"]]:
+            told = jobs.recorded(row, row["outcome"], row["reason"], row["grade"])
+            found.setdefault(row["job_id"], []).append(told)
+    return found
 
 
 def reuse(connection: sa.Connection, capture_ids: Sequence[int]) -> list[Recorded]:
