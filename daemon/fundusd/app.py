@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from structlog.typing import FilteringBoundLogger
+
     from fundusd.domain import Decoded
     from fundusd.grading import Grading
     from fundusd.ledger import Ledger
@@ -95,9 +97,9 @@ def limits(settings: Settings) -> Limits:
     )
 
 
-def decoder_pool(settings: Settings, side: int, processes: int) -> DecoderPool:
+def decoder_pool(settings: Settings, side: int, processes: int, log: FilteringBoundLogger | None = None) -> DecoderPool:
     """Start decoder processes for a model that wants squares of `side` pixels."""
-    return DecoderPool(processes, settings.model.preprocessing, side, limits(settings))
+    return DecoderPool(processes, settings.model.preprocessing, side, limits(settings), log)
 
 
 class Classification:
@@ -222,7 +224,8 @@ def _supervise(path: Path, settings: Settings, ledger: Ledger, planned: Plan, he
         ready.set()
         return classifier
 
-    with decoder_pool(settings, planned.side, rules.decoders) as pool:
+    log = structlog.get_logger(service="decoder")
+    with decoder_pool(settings, planned.side, rules.decoders, log) as pool:
         roots = {inbox.camera_id: inbox.root for inbox in inboxes}
         beats = {name: heartbeat.beat(name) for name in (Worker.name, Watcher.name)}
         worker = Worker(ledger, load, pool, roots, rules, beats[Worker.name])

@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from fundusd.domain import Preprocessing
+from fundusd.imaging import seccomp
 from fundusd.imaging.decoder import decode
 from fundusd.imaging.limits import Limits
-from fundusd.imaging.wire import Channel, send_decoded
+from fundusd.imaging.warm import warm_up
+from fundusd.imaging.wire import READY, UNCONFINED, Channel, send_decoded
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-READY = b"ready"
 
 _PR_SET_PDEATHSIG = 1
 _PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -30,7 +30,6 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 def serve(channel: Channel, how: Preprocessing, side: int, limits: Limits) -> None:
     """Answer one capture after the other until the parent closes its end."""
-    channel.send(READY)
     while True:
         try:
             data = channel.receive(limits.max_bytes)
@@ -39,8 +38,11 @@ def serve(channel: Channel, how: Preprocessing, side: int, limits: Limits) -> No
         send_decoded(channel, decode(data, how, side, limits))
 
 
-def confine(memory_bytes: int) -> None:
-    """Give up what decoding does not need: more memory, files, core dumps, children, a life of one's own."""
+def confine(memory_bytes: int) -> bool:
+    """Give up what decoding does not need: more memory, files, children, a life of one's own, most system calls.
+
+    Returns False where the kernel has no filter of system calls for us: the limits are all there is then.
+    """
     # Linux kills us when the thread that started us ends: the pool keeps one thread for that
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     with open("/proc/self/statm", encoding="ascii") as statm:  # noqa: PTH123  a kernel file, once
@@ -52,6 +54,7 @@ def confine(memory_bytes: int) -> None:
         (resource.RLIMIT_NPROC, 0),
     ):
         resource.setrlimit(limit, (value, value))
+    return seccomp.install()
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -62,10 +65,12 @@ def main(arguments: Sequence[str]) -> None:
     warnings.simplefilter("ignore")
     logging.disable()  # pydicom logs values of the file
     limits = Limits(**settings["limits"])
-    confine(limits.memory_bytes)
+    channel = Channel(socket.socket(fileno=settings["fd"]))
+    warm_up()
+    confined = confine(limits.memory_bytes)
     if os.getppid() != settings["parent"]:
         return  # the parent died before we asked to die with it
-    channel = Channel(socket.socket(fileno=settings["fd"]))
+    channel.send(READY if confined else UNCONFINED)
     serve(channel, Preprocessing(settings["how"]), settings["side"], limits)
 
 

@@ -19,12 +19,18 @@ from fundusd.domain import Content, Decoded, MediaType, Preprocessing, Reason
 from fundusd.errors import FundusdError
 from fundusd.imaging.limits import Limits
 from fundusd.imaging.media import sniff
-from fundusd.imaging.wire import Channel, Garbled, receive_decoded
+from fundusd.imaging.wire import READY, Channel, Garbled, receive_decoded
 
 if TYPE_CHECKING:
     from types import TracebackType
 
+    from structlog.typing import FilteringBoundLogger
+
 _CLOSED = "The decoder processes are closed."
+_UNCONFINED = "The decoder processes run without a filter of system calls (seccomp)."
+_UNCONFINED_HINT = (
+    "They still have limits and the unit's sandbox; x86_64 or aarch64 with CONFIG_SECCOMP_FILTER has both."
+)
 _START_SECONDS = 60.0  # a cold disk under load; a warm start takes half a second
 _ENVIRONMENT = {
     "LANG": "C.UTF-8",
@@ -41,11 +47,20 @@ _ENVIRONMENT = {
 class DecoderPool:
     """Persistent decoder processes; `decode` may be called from any number of threads.
 
-    A process that crashes or takes too long is replaced while the others go on; `restarts` counts.
+    A process that crashes or takes too long is replaced while the others go on; `restarts` counts. `log`, where there
+    is one, hears of that, and once of processes that the kernel does not confine.
     """
 
-    def __init__(self, processes: int, how: Preprocessing, side: int, limits: Limits | None = None) -> None:
+    def __init__(
+        self,
+        processes: int,
+        how: Preprocessing,
+        side: int,
+        limits: Limits | None = None,
+        log: FilteringBoundLogger | None = None,
+    ) -> None:
         self.restarts = 0
+        self._log, self._told_unconfined = log, False
         self._how, self._side, self._limits = how, side, limits or Limits()
         self._closed = False
         # One thread starts all children and outlives them: see `confine` in the child
@@ -98,6 +113,9 @@ class DecoderPool:
     def _start(self) -> _Child:
         child = _Child(self._how, self._side, self._limits)
         self._children.add(child)
+        if self._log and not child.confined and not self._told_unconfined:
+            self._told_unconfined = True
+            self._log.warning("decoder.unconfined", error=_UNCONFINED, hint=_UNCONFINED_HINT)
         return child
 
     def _retire(self, slot: Future[_Child]) -> None:
@@ -112,6 +130,8 @@ class DecoderPool:
         try:
             slot = self._starter.submit(self._start)
             self.restarts += 1
+            if self._log:
+                self._log.warning("decoder.replaced", count=self.restarts)
         except RuntimeError:  # closed: hand the news on to the next in the queue
             slot = Future()
             slot.set_exception(FundusdError(_CLOSED))
@@ -142,19 +162,21 @@ class _Child:
                 start_new_session=True,
             )
         self._channel = Channel(ours)
-        if not self._is_ready():
+        said = self._first_word()
+        self.confined = said == READY
+        if not said:
             self.end()
             raise FundusdError(
                 "The decoder process does not start.",
                 hint="`python -c 'import fundusd.imaging.child'` may say why; else look at memory limits.",
             )
 
-    def _is_ready(self) -> bool:
+    def _first_word(self) -> bytes:
         self._channel.allow(_START_SECONDS)
         try:
-            return bool(self._channel.receive(16))
+            return self._channel.receive(16)
         except (OSError, EOFError, Garbled):
-            return False
+            return b""
 
     def decode(self, data: bytes, side: int, seconds: float) -> Decoded | Reason:
         """Hand over the bytes and wait for the answer, at most `seconds`; a child that gives none is spent."""

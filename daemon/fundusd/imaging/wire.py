@@ -12,6 +12,8 @@ import orjson
 
 from fundusd.domain import Content, Decoded, Eye, EyeSource, MediaType, Reason
 
+READY, UNCONFINED = b"ready", b"unconfined"  # a decoder process's first word: with a filter of system calls, without
+
 _LONGEST_HEADER = 64 * 1024
 _LENGTH_BYTES = 8
 

@@ -1,0 +1,330 @@
+"""A decoder process decodes everything it should, and can do nothing else: real system calls under the real filter."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import pickle
+import platform
+import signal
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pydicom.uid as syntax
+import pytest
+from PIL import Image
+
+import imaging_cases as cases
+from fundusd.domain import Preprocessing, Reason
+from fundusd.imaging import seccomp
+from fundusd.imaging.decoder import decode
+from fundusd.imaging.limits import Limits
+from fundusd.imaging.sandbox import DecoderPool
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+DATA = Path(__file__).parents[2] / "shared" / "data"
+PAD = Preprocessing.PAD_SQUARE
+SIDE = 64
+RETINA = cases.retina()
+# DICOM's terms, PS3.3 C.12.1.1.2
+CHARSETS = [
+    *("", "ISO_IR 6", "ISO_IR 100", "ISO_IR 101", "ISO_IR 109", "ISO_IR 110", "ISO_IR 144", "ISO_IR 127", "ISO_IR 126"),
+    *("ISO_IR 138", "ISO_IR 148", "ISO_IR 13", "ISO_IR 166", "ISO_IR 192", "GB18030", "GBK"),
+    *("ISO 2022 IR 6\\ISO 2022 IR 87", "ISO 2022 IR 13\\ISO 2022 IR 159", "\\ISO 2022 IR 149", "\\ISO 2022 IR 58"),
+]
+
+
+def rasters() -> Iterator[tuple[str, bytes]]:
+    picture = Image.fromarray(RETINA)
+    turned = Image.Exif()
+    turned[0x112] = 6
+    yield "JPEG progressive", cases.encode(picture, "JPEG", progressive=True)
+    yield "JPEG with Exif", cases.encode(picture, "JPEG", exif=turned)
+    yield "JPEG with a profile", cases.encode(picture, "JPEG", icc_profile=b"no profile")
+    yield "JPEG read by Pillow", cases.blocky_jpeg(480, 480, [(2, 2), (2, 1), (1, 2)])
+    yield "APNG", cases.encode(picture, "PNG", save_all=True, append_images=[picture.rotate(90)])
+    yield "MPO", cases.encode(picture, "MPO", save_all=True, append_images=[picture])
+    for mode in ("RGB", "L", "1", "P", "LA", "RGBA", "CMYK", "I;16", "YCbCr", "F", "LAB"):
+        pixels = np.asarray(picture.convert("L")) * np.uint16(257)
+        converted = Image.fromarray(pixels) if mode == "I;16" else _of_mode(picture, mode)
+        for kind, refused in (("PNG", {"CMYK", "YCbCr", "F", "LAB"}), ("TIFF", {"none"})):
+            if mode not in refused:
+                yield f"{kind} {mode}", cases.encode(converted, kind)
+    for compression in ("tiff_lzw", "tiff_deflate", "tiff_adobe_deflate", "packbits", "jpeg", "zstd", "lzma"):
+        yield f"TIFF {compression}", cases.encode(picture, "TIFF", compression=compression)
+    for compression in ("group3", "group4", "tiff_ccitt"):
+        yield f"TIFF {compression}", cases.encode(picture.convert("1"), "TIFF", compression=compression)
+
+
+def _of_mode(picture: Image.Image, mode: str) -> Image.Image:
+    return Image.new("LAB", picture.size) if mode == "LAB" else picture.convert(mode)
+
+
+def dicoms() -> Iterator[tuple[str, bytes]]:
+    for uid in (
+        syntax.ImplicitVRLittleEndian,
+        syntax.ExplicitVRLittleEndian,
+        syntax.ExplicitVRBigEndian,
+        syntax.DeflatedExplicitVRLittleEndian,
+    ):
+        yield uid.name, cases.native(RETINA, uid)
+    for uid in (syntax.JPEGBaseline8Bit, syntax.JPEGExtended12Bit):
+        frame = cases.encode(RETINA, "JPEG", quality=95)
+        yield uid.name, cases.encapsulated(RETINA, frame, uid, PhotometricInterpretation="YBR_FULL_422")
+    for uid in (syntax.JPEGLossless, syntax.JPEGLosslessSV1):
+        yield uid.name, cases.encapsulated(RETINA, cases.lossless_jpeg(RETINA), uid)
+    for uid in (syntax.JPEGLSLossless, syntax.JPEGLSNearLossless):  # no encoder at hand: nothing but markers
+        size = b"\xff\xf7\0\x11\x08\x01\xe0\x02\0\3\1\x11\0\2\x11\0\3\x11\0"
+        frame = b"\xff\xd8" + size + b"\xff\xda\0\x0c\3\1\0\2\0\3\0\0\2\0\x7f\x80\xff\xd9"
+        yield uid.name, cases.encapsulated(RETINA, frame, uid)
+    for uid in (syntax.RLELossless, syntax.JPEG2000Lossless):
+        yield uid.name, cases.compressed(RETINA, uid)
+    boxed = cases.encode(RETINA, "JPEG2000", quality_mode="rates", quality_layers=[4])
+    yield syntax.JPEG2000.name, cases.encapsulated(RETINA, boxed, syntax.JPEG2000, PhotometricInterpretation="YBR_ICT")
+    yield "16 bits", cases.native(RETINA.astype(np.uint16) * np.uint16(257))
+    for terms in CHARSETS:
+        whole = cases.native(RETINA, SpecificCharacterSet=terms.split("\\"))
+        yield f"in {terms or 'no'} characters", whole.replace(b"PHANTOM-7", b"P\xe4\x1b$B\xb1\xc4M7")
+
+
+@pytest.fixture(scope="module")
+def everything() -> dict[str, bytes]:
+    made = dict([*rasters(), *dicoms()])
+    given = {str(path): path.read_bytes() for path in (DATA / "hostile").rglob("*") if path.is_file()}
+    return {**made, **given, "nothing": b"nothing", "cut": made["PNG RGB"][:5000]}
+
+
+@pytest.fixture(scope="module")
+def pool() -> Iterator[DecoderPool]:
+    with DecoderPool(1, PAD, SIDE) as shared:
+        yield shared
+
+
+def run_confined(program: str, **options: Any) -> subprocess.CompletedProcess[bytes]:
+    """Run a program as decoder processes are run: isolated, without what watches the tests."""
+    return subprocess.run([sys.executable, "-I", "-c", program], check=False, capture_output=True, env={}, **options)
+
+
+def test_everything_decodes_under_the_filter_as_it_does_without(
+    pool: DecoderPool, everything: dict[str, bytes], recursion_as_in_a_child: None
+) -> None:
+    outcomes = set()
+    for name, data in everything.items():
+        there, here = pool.decode(data), decode(data, PAD, SIDE, Limits())
+        outcomes.add(there.reason)
+        assert (there.content, there.reason) == (here.content, here.reason), name
+        if there.pixels is not None and here.pixels is not None:
+            assert np.array_equal(there.pixels, here.pixels), name
+    assert outcomes >= {None, Reason.MULTIFRAME, Reason.REDFREE_OR_FA, Reason.DECODE_ERROR, Reason.TRUNCATED}
+    assert pool.restarts == 0
+
+
+@pytest.fixture
+def recursion_as_in_a_child() -> Iterator[None]:
+    """Undo the higher limit that Hypothesis or torch may have left in the test process."""
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(1000)
+    yield
+    sys.setrecursionlimit(limit)
+
+
+# what is new in sys.modules counts as well: extension modules may load without an event
+LATE = """
+import os, pickle, sys
+from fundusd.domain import Preprocessing
+from fundusd.imaging import child
+from fundusd.imaging.limits import Limits
+child.warm_up()
+given, seen, told = pickle.load(sys.stdin.buffer), [], {}
+sys.addaudithook(lambda event, given: seen.append(event) if event in {"open", "import", "os.listdir"} else None)
+for name, data in given.items():
+    seen.clear()
+    before = set(sys.modules)
+    child.decode(data, Preprocessing.PAD_SQUARE, 64, Limits())
+    told[name] = [*seen, *(set(sys.modules) - before)]
+    sys.stderr.flush()
+print({name: late for name, late in told.items() if late})
+"""
+
+
+def test_nothing_is_imported_or_opened_after_the_warm_up(everything: dict[str, bytes]) -> None:
+    run = run_confined(LATE, input=pickle.dumps(everything))
+    assert run.stdout == b"{}\n", run.stdout + run.stderr
+
+
+@pytest.mark.parametrize("term", [b"cp037", b"nonsense", b"../../etc"])
+def test_a_character_set_that_dicom_has_no_term_for_is_latin_1(pool: DecoderPool, term: bytes) -> None:
+    """Python has a codec cp037, but to look for it is to look for a file."""
+    whole = cases.native(RETINA, SpecificCharacterSet="ISO_IR 100", PatientID="PHANTÖM-7")
+    decoded = pool.decode(whole.replace(b"ISO_IR 100", term.ljust(10)))
+    assert decoded.content is not None
+    assert decoded.content.patient_id == "PHANTÖM-7"
+    assert decoded.reason is None
+
+
+# each is tried in a process that called `confine`, and must be refused with EPERM
+FORBIDDEN = {
+    "open a file": "os.open('/etc/passwd', os.O_RDONLY)",
+    "open another process's memory": "os.open('/proc/self/mem', os.O_RDWR)",
+    "look at a file": "os.stat('/etc/passwd')",
+    "list a folder": "os.listdir('/')",
+    "make a file in memory": "os.memfd_create('x')",
+    "make a socket": "socket.socket(socket.AF_UNIX)",
+    "make an internet socket": "socket.socket(socket.AF_INET)",
+    "make two sockets": "socket.socketpair()",
+    "pass descriptors on": "os.dup(1)",
+    "fork": "os.fork()",
+    "start a program": "os.posix_spawn('/bin/true', ['true'], {})",
+    "become a program": "os.execv('/bin/true', ['true'])",
+    "kill": "os.kill(os.getppid(), 0)",
+    "kill itself by name": "os.kill(os.getpid(), 0)",
+    "remove a file": "os.unlink('/tmp/x')",
+    "rename a file": "os.rename('/tmp/x', '/tmp/y')",
+    "link": "os.link('/tmp/x', '/tmp/y')",
+    "link symbolically": "os.symlink('/tmp/x', '/tmp/y')",
+    "make a folder": "os.mkdir('/tmp/x')",
+    "change a mode": "os.chmod('/tmp/x', 0)",
+    "change an owner": "os.chown('/tmp/x', 0, 0)",
+    "lift a limit": "call('setrlimit', resource.RLIMIT_NPROC, PAGE)",
+    "become another user": "os.setuid(1)",
+    "map code": "mmap.mmap(-1, 4096, prot=mmap.PROT_READ | mmap.PROT_EXEC)",
+    "turn data into code": "call('mprotect', PAGE, 4096, 5)",
+    "mount": "call('mount', b'none', b'/mnt', b'tmpfs', 0, 0)",
+    "trace": "call('ptrace', 0, 0, 0, 0)",
+    "read another process": "call('process_vm_readv', os.getppid(), 0, 0, 0, 0, 0)",
+    "write another process": "call('process_vm_writev', os.getppid(), 0, 0, 0, 0, 0)",
+    "leave the filter": "call('prctl', 22, 0, 0, 0, 0)",
+    "outlive the parent": "call('prctl', 1, 0, 0, 0, 0)",
+    # the same numbers on x86_64 and aarch64
+    "clone with clone3": "call('syscall', 435, 0, 0)",
+    "open with openat2": "call('syscall', 437, -100, b'/', 0, 0)",
+    "set up io_uring": "call('syscall', 425, 1, 0)",
+    "do what no kernel has yet": "call('syscall', 999)",
+}
+X86_64 = {
+    "creat": "call('syscall', 85, b'/tmp/x', 0)",
+    "vfork": "call('syscall', 58)",
+    "load a program into the kernel": "call('syscall', 321, 0, 0, 0)",
+    "get in by the x32 ABI": "call('syscall', 0x40000000 | 39)",
+}
+ATTEMPTS = """
+import ctypes, json, mmap, os, resource, socket, sys, threading
+from fundusd.imaging import child
+memory = mmap.mmap(-1, 8192)
+PAGE = ctypes.addressof(ctypes.c_char.from_buffer(memory))
+PAGE = ctypes.c_void_p(-(-PAGE // 4096) * 4096)
+libc = ctypes.CDLL(None, use_errno=True)
+def call(name, *arguments):
+    if getattr(libc, name)(*arguments) == -1:
+        raise OSError(ctypes.get_errno(), name)
+def outcome(attempt):
+    try:
+        eval(attempt)
+    except OSError as error:
+        return error.errno
+    return 0
+attempts = {name: compile(text, name, "eval") for name, text in json.load(sys.stdin).items()}
+for name in ("mprotect", "setrlimit", "mount", "ptrace", "process_vm_readv", "process_vm_writev", "prctl", "syscall"):
+    getattr(libc, name)  # found while files may be opened
+told = {"confined": child.confine(1 << 30)}
+for name, attempt in attempts.items():
+    told[name] = outcome(attempt)
+try:
+    threading.Thread(target=print).start()
+except RuntimeError:
+    told["thread"] = errno_of_threads = 1
+os.write(1, json.dumps(told).encode())
+"""
+
+
+def test_a_confined_process_can_do_nothing_but_compute_and_answer() -> None:
+    tried = {**FORBIDDEN, **(X86_64 if platform.machine() == "x86_64" else {})}
+    run = run_confined(ATTEMPTS, input=json.dumps(tried).encode())
+    assert run.returncode == 0, run.stderr
+    told = json.loads(run.stdout)
+    assert told.pop("confined") is True
+    assert told == dict.fromkeys([*tried, "thread"], errno.EPERM)
+
+
+# mov eax, 20; int 0x80; ret: getpid, by the door for 32-bit programs
+OLD_DOOR = """
+import ctypes, mmap
+from fundusd.imaging import child
+page = mmap.mmap(-1, 4096, prot=7)
+page.write(b"\\xb8\\x14\\0\\0\\0\\xcd\\x80\\xc3")
+enter = ctypes.CFUNCTYPE(ctypes.c_int)(ctypes.addressof(ctypes.c_char.from_buffer(page)))
+child.confine(1 << 30)
+enter()
+"""
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="the door is x86_64's")
+def test_a_32_bit_call_ends_the_process() -> None:
+    # SIGSEGV: a kernel without that door
+    assert run_confined(OLD_DOOR).returncode in {-signal.SIGSYS, -signal.SIGSEGV}
+
+
+def test_a_decoder_process_has_the_filter_and_one_thread(pool: DecoderPool) -> None:
+    pool.decode(b"nothing")
+    (child,) = pool._children
+    text = Path(f"/proc/{child._process.pid}/status").read_text(encoding="ascii")
+    status = dict(line.split(":\t", 1) for line in text.splitlines())
+    assert (status["Seccomp"], status["NoNewPrivs"], status["Threads"]) == ("2", "1", "1")
+    assert child.confined
+
+
+def test_the_filter_is_for_the_thread_that_installs_it() -> None:
+    def attempt() -> tuple[bool, int | None]:
+        installed, refused = seccomp.install(), None
+        try:
+            os.open("/", os.O_RDONLY)
+        except OSError as error:
+            refused = error.errno
+        return installed, refused
+
+    with ThreadPoolExecutor(1) as threads:
+        assert threads.submit(attempt).result() == (True, errno.EPERM)
+    os.close(os.open("/", os.O_RDONLY))
+
+
+def test_a_machine_without_numbers_is_left_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(seccomp, "_MACHINES", {})
+    assert not seccomp.install()
+
+
+class Heard:
+    """Stands where the daemon's log stands."""
+
+    def __init__(self) -> None:
+        self.lines: list[tuple[str, dict[str, Any]]] = []
+
+    def warning(self, event: str, **fields: Any) -> None:
+        self.lines.append((event, fields))
+
+
+def test_processes_without_a_filter_work_and_are_told_of_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "python"
+    program.write_text(
+        f"#!{sys.executable} -I\nimport sys\nfrom fundusd.imaging import child, seccomp\n"
+        "seccomp._MACHINES.clear()\nchild.main(sys.argv[-1:])\n"
+    )
+    program.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(program))
+    heard: Any = Heard()
+    with DecoderPool(2, PAD, SIDE, log=heard) as pool:
+        assert pool.decode(cases.encode(RETINA, "PNG")).reason is None
+        (killed, *_) = pool._children
+        killed.kill()
+        reasons = [pool.decode(cases.encode(RETINA, "PNG")).reason for _ in range(3)]
+        assert reasons.count(Reason.DECODER_CRASHED) == 1
+        pool.decode(b"")
+    assert [event for event, _ in heard.lines] == ["decoder.unconfined", "decoder.replaced"]
+    assert heard.lines[0][1]["hint"]
+    assert heard.lines[1][1] == {"count": 1}
