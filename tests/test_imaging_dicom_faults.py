@@ -91,6 +91,15 @@ def test_a_lossless_jpeg_without_its_end_mark_is_truncated() -> None:
     assert refused(cases.encapsulated(RETINA, frame, syntax.JPEGLosslessSV1)) is Reason.TRUNCATED
 
 
+@pytest.mark.parametrize("kept", [0.3, 0.9, 0.999])
+@pytest.mark.parametrize("photometric", ["RGB", "YBR_FULL"])
+def test_a_lossless_jpeg_that_was_cut_and_given_an_end_mark_is_truncated(kept: float, photometric: str) -> None:
+    whole = cases.lossless_jpeg(RETINA)
+    frame = whole[: int(len(whole) * kept)] + b"\xff\xd9"
+    file = cases.encapsulated(RETINA, frame, syntax.JPEGLosslessSV1, PhotometricInterpretation=photometric)
+    assert refused(file) is Reason.TRUNCATED
+
+
 def test_a_header_cut_inside_a_value_is_truncated() -> None:
     whole = cases.native(RETINA)
     assert refused(whole[: whole.index(b"PHANTOM-7") + 3]) is Reason.TRUNCATED

@@ -43,12 +43,12 @@ def open_dicom(data: bytes, limits: Limits) -> Opened:
         warnings.simplefilter("ignore")  # pydicom's warnings quote values
         try:
             syntax, plain, ds, position = _read_header(data, limits)
-        except RecursionError:  # sequences nested a thousand deep
+            cut = _is_cut(ds)  # first: looking at a value converts it
+        except (RecursionError, NotImplementedError):  # sequences nested a thousand deep; a VR that does not exist
             raise CaptureError(Reason.DECODE_ERROR) from None
         except (EOFError, OSError, struct.error) as error:  # pydicom's ways to say that bytes are missing
             nested = isinstance(error.__context__, RecursionError)  # it turns even that into OSError, at some depths
             raise CaptureError(Reason.DECODE_ERROR if nested else Reason.TRUNCATED) from None
-        cut = _is_cut(ds)  # first: looking at a value converts it
         content = header.content(ds)
         reason = Reason.TRUNCATED if cut else header.refusal(ds, limits)
     if reason is None and syntax not in SUPPORTED:

@@ -13,7 +13,7 @@ from pydicom.pixels.processing import apply_color_lut
 
 from fundusd.domain import Reason
 from fundusd.errors import CaptureError
-from fundusd.imaging import jpeg
+from fundusd.imaging import jpeg, strict
 from fundusd.imaging.colour import to_srgb, ycc_to_rgb
 from fundusd.imaging.raster import read_jpeg
 
@@ -161,6 +161,10 @@ def _check_jpeg(frame: bytes, uid: UID, pixels: Layout) -> jpeg.Codestream:
 def _through_jpeg(ds: Dataset, uid: UID, pixels: Layout, element: Element, limits: Limits) -> Pixels:
     frame = element.frame or b""
     stream = _check_jpeg(frame, uid, pixels)
+    if stream.process in _LOSSLESS and strict.can_read(stream) and pixels.samples == 3:  # noqa: PLR2004
+        # pylibjpeg fills what is missing without a word
+        components = strict.decode(frame, stream, untransformed=True)
+        return _to_rgb(components) if pixels.photometric.startswith("YBR_FULL") else components
     if stream.process not in _DCT or stream.precision != 8 or pixels.samples == 1:  # noqa: PLR2004
         return _through_pydicom(ds, uid, pixels, element)
     # libjpeg takes a stream that does not say, or says JFIF, for YCbCr; the header knows better
@@ -183,13 +187,19 @@ def _through_pydicom(ds: Dataset, uid: UID, pixels: Layout, element: Element) ->
         "pixel_vr": element.vr,
     }
     plugin = "" if element.frame is None else "pylibjpeg"
-    decoded, _ = get_decoder(uid).as_array(element.value, raw=True, index=0, decoding_plugin=plugin, **options)
+    try:
+        decoded, _ = get_decoder(uid).as_array(element.value, raw=True, index=0, decoding_plugin=plugin, **options)
+    except (RuntimeError, ValueError):  # what codecs say of damage, and pydicom of what a codec gave it
+        raise CaptureError(Reason.DECODE_ERROR) from None
     if pixels.photometric == "PALETTE COLOR":
         return _to_8_bits(*_looked_up(decoded, ds))
     components = _to_8_bits(decoded, pixels.stored)
-    if pixels.photometric.startswith("YBR_FULL"):
-        return ycc_to_rgb(pixels.columns, pixels.rows, components.tobytes())
-    return components
+    return _to_rgb(components) if pixels.photometric.startswith("YBR_FULL") else components
+
+
+def _to_rgb(ycc: Pixels) -> Pixels:
+    rows, columns = ycc.shape[:2]
+    return ycc_to_rgb(columns, rows, ycc.tobytes())
 
 
 def _looked_up(indices: np.ndarray, ds: Dataset) -> tuple[np.ndarray, int]:

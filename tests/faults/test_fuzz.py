@@ -1,0 +1,128 @@
+"""Thousands of damaged captures: each ends with its reason, none ends the service, the good one beside it is graded."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+import fuzz_cases
+import imaging_cases as cases
+from daemon_cases import Daemon, Site, drop, jpeg, running, site
+from fundusd.domain import Grade, Ignored, Outcome, Preprocessing, Reason
+from fundusd.imaging.limits import Limits
+from fundusd.imaging.media import HEAD_BYTES, sniff
+from fundusd.imaging.sandbox import DecoderPool
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from fuzz_cases import Mutant
+
+SIDE = 64
+LOST = {Reason.DECODER_CRASHED, Reason.TIMEOUT}  # each costs a decoder process
+FEW = 400
+ALL, WAVE, BESIDE = 5200, 400, 20  # captures in all, dropped at once, and per good one
+FINAL = {f"capture.{outcome}" for outcome in Outcome} | {"capture.reused"}
+
+
+def test_a_mutant_is_the_same_on_every_run_and_no_two_are_alike() -> None:
+    made = list(fuzz_cases.mutants(FEW))
+    assert made == list(fuzz_cases.mutants(FEW))
+    assert made[7:9] == list(fuzz_cases.mutants(2, 7))
+    assert len({mutant.data for mutant in made}) > 0.9 * FEW
+    assert {mutant.mutation for mutant in made} == set(fuzz_cases.MUTATIONS)
+    assert {mutant.seed for mutant in made} == set(fuzz_cases.seeds())
+
+
+def test_every_seed_is_decoded_before_it_is_damaged() -> None:
+    with DecoderPool(1, Preprocessing.PAD_SQUARE, SIDE) as pool:
+        reasons = {name: pool.decode(data).reason for name, data in fuzz_cases.seeds().items()}
+    assert {reason for name, reason in reasons.items() if name.endswith("640")} == {None}
+    assert set(reasons.values()) == {None, Reason.SMALL, Reason.REDFREE_OR_FA}
+
+
+def test_a_decoder_gives_each_damaged_capture_its_reason_and_the_next_one_its_pixels() -> None:
+    good, reasons = cases.encode(cases.retina(), "JPEG"), Counter[Reason | None]()
+    with DecoderPool(1, Preprocessing.PAD_SQUARE, SIDE, Limits(seconds=10)) as pool:
+        expected = pool.decode(good).pixels
+        assert expected is not None
+        for mutant in fuzz_cases.mutants(FEW):
+            decoded = pool.decode(mutant.data)
+            assert (decoded.pixels is None) == (decoded.reason is not None), mutant.name
+            reasons[decoded.reason] += 1
+            again = pool.decode(good).pixels
+            assert again is not None, mutant.name
+            assert np.array_equal(again, expected), mutant.name
+        assert pool.restarts == sum(reasons[reason] for reason in LOST) <= FEW // 100
+    assert reasons[Reason.TRUNCATED] > FEW // 10
+    assert reasons[Reason.DECODE_ERROR] > FEW // 10
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3000)
+@pytest.mark.skipif(os.environ.get("FUNDUSD_FAULTS") != "all", reason="minutes: FUNDUSD_FAULTS=all runs it")
+def test_the_service_outlives_thousands_of_damaged_captures(tmp_path: Path, sqlite_url: str) -> None:
+    place, began = site(tmp_path, sqlite_url), time.monotonic()
+    with running(place) as daemon:
+        daemon.await_event("service.ready")
+        admitted = 0
+        for first in range(0, ALL, WAVE):
+            admitted += dropped(place, first)
+            await_final(daemon, admitted)
+        daemon.await_that(place.is_done)
+        assert daemon.stop() == 0
+    seconds = time.monotonic() - began
+    events = Counter(line["event"] for line in daemon.lines)
+    assert events["service.started"] == 1
+    assert events["capture.broke"] == 0
+    assert events["decoder.replaced"] <= ALL // 100
+    found, rows = place.reconciled(), place.rows()
+    assert found.files == ALL + ALL // BESIDE
+    assert found.unaccounted == []
+    assert len(rows) == admitted
+    require_outcomes(rows)
+    assert place.verdict().broken_seq is None
+    print(f"\n{ALL} damaged captures in {seconds:.0f} s, {events['decoder.replaced']} decoders replaced")
+    print(dict(found.counts.most_common()))
+
+
+def dropped(place: Site, first: int) -> int:
+    """Drop a wave, a good capture in each folder; return how many files are captures by their content."""
+    admitted = 0
+    for mutant in fuzz_cases.mutants(WAVE, first):
+        folder = f"P{mutant.number // BESIDE}"
+        if mutant.number % BESIDE == 0:
+            drop(place, f"{folder}/good_OD.jpg", good_capture(mutant.number // BESIDE))
+            admitted += 1
+        drop(place, f"{folder}/{mutant.name}", mutant.data)
+        admitted += _is_capture(mutant)
+    return admitted
+
+
+def good_capture(number: int) -> bytes:
+    return jpeg(tuple(Grade)[number % 5]) + number.to_bytes(4)
+
+
+def _is_capture(mutant: Mutant) -> bool:
+    return not isinstance(sniff(mutant.data[:HEAD_BYTES]), Ignored)
+
+
+def await_final(daemon: Daemon, count: int) -> None:
+    daemon.await_that(lambda: sum(line["event"] in FINAL for line in list(daemon.lines)) >= count)
+
+
+def require_outcomes(rows: list[Mapping[str, Any]]) -> None:
+    """Each capture has a grade or a reason that its outcome belongs to; each good one is graded."""
+    good = [row for row in rows if row["path"].endswith("good_OD.jpg")]
+    assert len(good) == ALL // BESIDE
+    assert {row["outcome"] for row in good} == {Outcome.GRADED}
+    for row in rows:
+        graded = row["outcome"] == Outcome.GRADED
+        assert graded == (row["reason"] is None), row["path"]
+        assert graded or Reason(row["reason"]).outcome == row["outcome"], row["path"]
