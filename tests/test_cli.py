@@ -21,6 +21,7 @@ from fundusd import cli, phantoms
 from fundusd.cli import look
 from fundusd.domain import SAFETY_WORDS, Eye, Grade, Ignored, Reason, Stat, SweepReport
 from fundusd.ledger import Ledger, schema
+from fundusd.model.torch_backend import TorchBackend
 
 
 class Said(NamedTuple):
@@ -328,3 +329,20 @@ def test_a_camera_that_was_swept_is_told_with_its_hints(fundusd: Say, graded: da
     assert "hints healthy, settling by writer-lease" in told[0]
     assert "hints LOST" in told[1]
     assert "none (sweep-only)" in told[2]
+
+
+def test_a_device_that_is_lost_ends_with_75_and_not_as_a_missing_model_does(
+    fundusd: Say, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photograph = tmp_path / "a_OD.jpg"
+    photograph.write_bytes(daemon_cases.jpeg(Grade.MILD))
+
+    def lost(*_: object) -> None:
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+    monkeypatch.setattr(TorchBackend, "_embed", lost)
+    said = fundusd("classify", "--model", "phantom", photograph)
+    assert said.code == 75
+    assert "stopped working" in said.err
+    assert "starts again by itself" in said.err
+    assert fundusd("classify", "--model", tmp_path / "none", photograph).code == 69

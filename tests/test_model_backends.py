@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from fundusd.errors import ModelError, OutOfMemory
+from fundusd.errors import DeviceLost, ModelError, OutOfMemory
 from fundusd.model import flops, loading, preparing, random_checkpoint, runtime, whole
 from fundusd.model.buckets import Buckets, bucket_sizes, captured
 from fundusd.model.cache import Prepared
@@ -323,7 +323,7 @@ def test_a_device_that_is_lost_is_no_fault_of_the_picture(tiny: Path, monkeypatc
         raise RuntimeError("CUDA error: an illegal memory access was encountered\nCompile with ...")
 
     monkeypatch.setattr(backend._tower, "forward", lost)
-    with pytest.raises(ModelError, match=r"stopped working \(CUDA error: an illegal memory access was encountered\)"):
+    with pytest.raises(DeviceLost, match=r"stopped working \(CUDA error: an illegal memory access was encountered\)"):
         backend.embed(some_pixels(1))
 
     def broken(_patches: torch.Tensor) -> torch.Tensor:

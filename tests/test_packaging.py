@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from fundusd.errors import DeviceLost, ModelError, OutOfMemory, SettingsError
 from fundusd.ledger import schema
 
 ROOT = Path(__file__).parents[1]
@@ -121,3 +122,13 @@ def test_a_command_that_needs_no_model_loads_no_torch() -> None:
     script = f"import sys, fundusd.cli; print([name for name in {heavy} if name in sys.modules])"
     said = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
     assert said.stdout.strip() == "[]"
+
+
+def test_the_units_start_the_service_again_whatever_it_ended_with_but_wrong_settings() -> None:
+    for unit in sorted((ROOT / "systemd").glob("*.service")):
+        lines = unit.read_text().splitlines()
+        assert "Restart=always" in lines, unit
+        assert [line for line in lines if line.startswith("RestartPreventExitStatus=")] == [
+            f"RestartPreventExitStatus={SettingsError.exit_code}"
+        ]
+    assert SettingsError.exit_code not in {error.exit_code for error in (DeviceLost, ModelError, OutOfMemory)}

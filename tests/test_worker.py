@@ -15,7 +15,7 @@ import structlog
 
 import ledger_cases
 from fundusd.domain import Classifier, Content, Decoded, Found, JobState, MediaType, Reason, Stat
-from fundusd.errors import FundusdError, ModelError, OutOfMemory
+from fundusd.errors import DeviceLost, FundusdError, ModelError, OutOfMemory
 from fundusd.ledger import Ledger, Wanted
 from fundusd.worker import Worker, WorkerRules
 
@@ -254,7 +254,9 @@ def test_a_model_that_does_not_load_costs_no_capture_an_attempt(bench: Bench) ->
     assert {(job["state"], job["attempts"]) for job in ledger_cases.jobs(bench.ledger)} == {(JobState.QUEUED, 0)}
 
 
-@pytest.mark.parametrize("error", [ModelError("the card fell off the bus", hint="look"), OutOfMemory("full")])
+@pytest.mark.parametrize(
+    "error", [DeviceLost("the card fell off the bus", hint="look"), OutOfMemory("full"), ModelError("gone")]
+)
 def test_a_model_that_is_lost_ends_the_worker_and_costs_no_capture_an_attempt(
     bench: Bench, error: FundusdError
 ) -> None:
@@ -295,8 +297,8 @@ def test_a_device_lost_with_two_batches_in_flight_costs_no_capture_an_attempt(be
     bench.drop(range(30))
     rules = WorkerRules(batch_size=8, retry_seconds=(), max_bytes=1000, decoders=2, model="test")
     roots = {ledger_cases.CAMERA: bench.inbox}
-    lost = Overlapping(ModelError("the card fell off the bus", hint="look"))
-    with pytest.raises(ModelError):
+    lost = Overlapping(DeviceLost("the card fell off the bus", hint="look"))
+    with pytest.raises(DeviceLost):
         Worker(bench.ledger, lambda: lost, FirstByte(), roots, rules, lambda: None).run(threading.Event())
     assert lost.most == 2
     assert {(job["state"], job["attempts"]) for job in ledger_cases.jobs(bench.ledger)} == {(JobState.QUEUED, 0)}

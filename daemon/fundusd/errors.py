@@ -31,8 +31,20 @@ class ModelError(FundusdError):
     exit_code = 69  # EX_UNAVAILABLE
 
 
+class ModelRefused(ModelError):  # noqa: N818  says what is the case
+    """The model does not answer known phantoms as it should."""
+
+
+class DeviceLost(ModelError):  # noqa: N818  says what is the case
+    """The device stopped working, and this process cannot use it any more."""
+
+    exit_code = 75  # EX_TEMPFAIL: another process may well use it
+
+
 class OutOfMemory(FundusdError):  # noqa: N818  named as the device names it
     """The device has no memory for a batch of this size."""
+
+    exit_code = 75
 
 
 class LedgerError(FundusdError):

@@ -115,7 +115,13 @@ class Turn:
             with suppress(OutOfMemory, RuntimeError):
                 self._beat()
                 return list(flight.answer())
-        return self._batch.run([pixels for _, pixels in flight.ready])
+        before = self._batch.limit
+        answers = self._batch.run([pixels for _, pixels in flight.ready])
+        if self._batch.limit < before:
+            self._log.warning("model.batch_halved", limit=self._batch.limit)
+        elif self._batch.limit > before:
+            self._log.info("model.batch_restored", limit=self._batch.limit)
+        return answers
 
     def _forward(self, pixels: Sequence[Pixels]) -> Sequence[Logits]:
         self._beat()

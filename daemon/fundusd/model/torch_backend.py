@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 import torch
 from safetensors.torch import load_file
 
-from fundusd.errors import ModelError, OutOfMemory
+from fundusd.errors import DeviceLost, OutOfMemory
 from fundusd.model.buckets import Buckets, CudaStream, captured
 from fundusd.model.tower import Shape, build, to_patches
 
@@ -23,14 +23,14 @@ Answer = TypeVar("Answer")
 
 
 class TorchBackend:
-    """Embed pictures with torch; raises OutOfMemory, and ModelError once the device is lost."""
+    """Embed pictures with torch; raises OutOfMemory, and DeviceLost once the device is."""
 
     def __init__(self, part: Part, runtime: Runtime, limit: int) -> None:
         self.shape = Shape(**part.facts["shape"])
         self._device = torch.device(runtime.device)
         self._device_name = runtime.device_name
         torch.backends.cudnn.allow_tf32 = False  # fp32 means fp32
-        weights = load_file(part.path("tower.safetensors"), device=runtime.device)
+        weights = self._guarded(lambda: load_file(part.path("tower.safetensors"), device=runtime.device), 1)
         self._dtype = weights["positions"].dtype
         self._tower = build(self.shape, weights)
         self._buckets: Buckets | None = None
@@ -100,7 +100,7 @@ class TorchBackend:
         except RuntimeError as error:
             if not _is_lost(error):
                 raise
-            raise ModelError(
+            raise DeviceLost(
                 f"{self._device_name} stopped working ({str(error).partition(chr(10))[0]})",
                 hint="the service starts again by itself; if this repeats: nvidia-smi, and Xid errors in journalctl -k",
             ) from None
