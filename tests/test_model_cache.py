@@ -43,7 +43,7 @@ def test_parts_are_made_once_and_name_what_they_were_made_of(tiny: Path) -> None
     made = plan.prepare()
     again = planned(choice).prepare()
 
-    assert made == [preparing.GOLDEN, preparing.prompts_part(plan.prompts), "torch-float32"]
+    assert made == [preparing.KNOWN, preparing.prompts_part(plan.prompts), "torch-float32"]
     assert again == []
     part = Prepared(find(choice)).find("torch-float32")
     assert part is not None
@@ -78,9 +78,9 @@ def test_a_manifest_that_cannot_be_read_counts_as_no_part(tiny: Path) -> None:
     choice = ModelChoice(str(tiny), prompts=SINGLE, dtype="float32")
     plan = planned(choice)
     plan.prepare()
-    (Prepared(find(choice)).folder / "golden" / "part.json").write_text("{")
+    (Prepared(find(choice)).folder / "known" / "part.json").write_text("{")
 
-    assert plan.prepare() == [preparing.GOLDEN]
+    assert plan.prepare() == [preparing.KNOWN]
 
 
 def test_a_cache_that_cannot_be_written_says_where_and_what_to_do(own_cache: Path, tiny: Path) -> None:

@@ -13,7 +13,7 @@ import structlog
 from fundusd import __version__, grading, logs, reading
 from fundusd import settings as settings_module
 from fundusd.domain import SAFETY_WORDS, Inbox
-from fundusd.errors import LedgerAway, ModelError, SettingsError
+from fundusd.errors import LedgerAway, LedgerError, ModelError, ModelRefused, SettingsError
 from fundusd.heartbeat import Heartbeat, Notifier, watchdog_seconds
 from fundusd.imaging.limits import Limits
 from fundusd.imaging.quality import QUALITY_GATE
@@ -217,11 +217,9 @@ def _supervise(path: Path, settings: Settings, ledger: Ledger, planned: Plan, he
     ready = threading.Event()
 
     def load() -> ZeroShotClassifier:
-        began = perf_counter()
-        classifier = planned.load()
-        log = structlog.get_logger(service=Worker.name)
-        log.info("model.loaded", seconds=round(perf_counter() - began, 2), limit=classifier.forward_limit)
+        classifier = _proven(planned, ledger)
         ready.set()
+        ledger.model_verified(classifier.proof)
         return classifier
 
     log = structlog.get_logger(service="decoder")
@@ -245,6 +243,26 @@ def _supervise(path: Path, settings: Settings, ledger: Ledger, planned: Plan, he
 
         ledger.patience = Patience(supervisor.stopping, beat_all)
         supervisor.run()
+
+
+def _proven(planned: Plan, ledger: Ledger) -> ZeroShotClassifier:
+    """Load the model, thoroughly after it was refused; raises ModelError."""
+    began = perf_counter()
+    canary = ledger.last_canary()
+    try:
+        classifier = planned.load(thorough=canary is not None and not canary.passed)
+    except ModelRefused as error:
+        with suppress(LedgerError):
+            ledger.model_refused(error.message)
+        raise
+    structlog.get_logger(service=Worker.name).info(
+        "model.loaded",
+        seconds=round(perf_counter() - began, 2),
+        limit=classifier.forward_limit,
+        cosine=classifier.proof.cosine,
+        tolerance=classifier.proof.tolerance,
+    )
+    return classifier
 
 
 def worker_rules(settings: Settings, planned: Plan) -> WorkerRules:

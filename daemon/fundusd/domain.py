@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     import threading
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
     from datetime import datetime
     from pathlib import Path
 
@@ -337,6 +337,13 @@ class Release:
     program_version: str
 
 
+class Proof(NamedTuple):
+    """How near a model's answers to known phantoms are to the right ones, and how near they must be."""
+
+    cosine: float
+    tolerance: float  # of its dtype
+
+
 class Classifier(Protocol):
     """The model as the worker sees it; owned and called by one thread only."""
 
@@ -356,6 +363,14 @@ class Classifier(Protocol):
 
     def logits(self, pixels: Pixels) -> Logits:
         """Classify uint8 [b, side, side, 3] into float32 [b, 5] raw logits; raises OutOfMemory."""
+        ...
+
+    def prove(self) -> Iterator[Proof]:
+        """Answer known phantoms again, forward by forward; raises ModelRefused. One batch may be in flight."""
+        ...
+
+    def require_unchanged(self, beat: Callable[[], None]) -> list[str]:
+        """Return files of the model that were touched; raises ModelError for one that changed, or is gone."""
         ...
 
 

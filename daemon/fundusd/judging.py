@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from fundusd.domain import Classifier, Decoded, Logits, Pixels
     from fundusd.ledger import Claim
+    from fundusd.proving import Proving
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +56,9 @@ class _Flight:
 class Turn:
     """The model's turn: from decoded batches to what is known of each capture."""
 
-    def __init__(self, classifier: Classifier, batch_size: int, beat: Callable[[], None]) -> None:
+    def __init__(self, classifier: Classifier, batch_size: int, beat: Callable[[], None], proving: Proving) -> None:
         self._classifier = classifier
+        self._proving = proving
         self._beat = beat
         self._batch: Batch[Pixels, Logits] = Batch(self._forward, min(batch_size, classifier.forward_limit))
         self._flying: deque[_Flight] = deque()
@@ -80,10 +82,12 @@ class Turn:
     def land(self, keep: int) -> Iterator[Judged]:
         """Judge what was launched, oldest first; where the model can overlap, up to `keep` batches stay in the air.
 
-        One bad capture spoils no other. Raises OutOfMemory for a single one, and ModelError.
+        One bad capture spoils no other. Where all answers are none, the model is asked for what is known before any
+        capture is blamed. Raises OutOfMemory for a single one, and ModelError.
         """
         while len(self._flying) > (keep if self._classifier.overlaps else 0):
             judged = self._judged(self._flying[0])
+            self._proving.require_unchanged()  # before it is written down: the files may be mapped
             self._flying.popleft()
             self._landed = time.perf_counter()
             yield judged
@@ -91,11 +95,13 @@ class Turn:
     def _judged(self, flight: _Flight) -> Judged:
         answers = self._answers(flight)
         size = len(flight.ready)
+        if answers and not any(_is_usable(answer) for answer in answers):
+            self._proving.prove()
         model_ms = milliseconds_since(max(flight.began, self._landed)) / max(1, size)
         findings: list[Finding] = []
         unusable: list[tuple[Prepared, Reason]] = []
         for (one, _), answer in zip(flight.ready, answers, strict=True):
-            if isinstance(answer, Exception) or not grading.is_usable(answer.tolist()):
+            if isinstance(answer, Exception) or not _is_usable(answer):
                 error = answer if isinstance(answer, Exception) else None
                 self._log.error("model.unusable_answer", digest=one.claim.digest[:12], exc_info=error)
                 unusable.append((one, Reason.MODEL_ERROR))
@@ -126,6 +132,10 @@ class Turn:
     def _forward(self, pixels: Sequence[Pixels]) -> Sequence[Logits]:
         self._beat()
         return list(self._classifier.logits(np.stack(pixels)))
+
+
+def _is_usable(answer: Logits | Exception) -> bool:
+    return not isinstance(answer, Exception) and grading.is_usable(answer.tolist())
 
 
 def milliseconds_since(began: float) -> float:

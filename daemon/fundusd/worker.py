@@ -8,6 +8,7 @@ import time
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
 import structlog
@@ -16,6 +17,7 @@ from fundusd import retrying
 from fundusd.domain import Decoded, Reason
 from fundusd.errors import CaptureError, FundusdError, LedgerError
 from fundusd.judging import Judged, Prepared, Turn, milliseconds_since
+from fundusd.proving import Proving
 from fundusd.reading import read_capture
 
 if TYPE_CHECKING:
@@ -26,6 +28,10 @@ if TYPE_CHECKING:
     from fundusd.ledger import Claim, Ledger, Recorded
 
 _IDLE_SECONDS = 1.0  # how often to look for jobs whose pause is over; new captures wake the worker at once
+
+
+def _local_time() -> datetime:
+    return datetime.now().astimezone()
 
 
 class Decoder(Protocol):
@@ -45,6 +51,7 @@ class WorkerRules:
     max_bytes: int
     decoders: int  # captures decoded at the same time
     model: str  # as results and the log call it
+    now: Callable[[], datetime] = _local_time
 
 
 class Worker:
@@ -82,21 +89,27 @@ class Worker:
             ThreadPoolExecutor(1, thread_name_prefix="record") as recorder,
         ):
             classifier, self._ahead = self._loaded(pool, recorder, stop)
-            turn = Turn(classifier, self._rules.batch_size, self._beat)
+            proving = Proving(classifier, self._ledger, self._beat, self._rules.now)
+            turn = Turn(classifier, self._rules.batch_size, self._beat, proving)
             try:
-                self._serve(turn, pool, _Recorder(recorder, self._record), stop)
+                self._serve(turn, proving, pool, _Recorder(recorder, self._record), stop)
             except FundusdError:  # the model is gone, or the ledger: that is no capture's fault
                 stop.set()
                 with suppress(LedgerError):
                     self._give_back(turn.claims() + self._claims_ahead())
                 raise
 
-    def _serve(self, turn: Turn, pool: ThreadPoolExecutor, recorder: _Recorder, stop: threading.Event) -> None:
+    def _serve(
+        self, turn: Turn, proving: Proving, pool: ThreadPoolExecutor, recorder: _Recorder, stop: threading.Event
+    ) -> None:
         """Work until `stop`: a batch decodes while the model has the one before, and that one's answers are written."""
         while not stop.is_set():
             self._beat()
             current, self._ahead = self._ahead or self._begin(pool), []
             if not current:
+                proving.require_unchanged()
+                if proving.is_due(idle=True):
+                    proving.prove(stop)
                 self._wake.wait(_IDLE_SECONDS)
                 self._wake.clear()
                 continue
@@ -106,7 +119,11 @@ class Worker:
                 break
             self._ahead = self._begin(pool)
             turn.launch(prepared)
-            recorder.take(turn.land(1 if self._ahead else 0))  # none is kept in the air while nothing follows
+            overdue = proving.is_due(idle=False)
+            # none is kept in the air while nothing follows
+            recorder.take(turn.land(1 if self._ahead and not overdue else 0))
+            if overdue:
+                proving.prove(stop)
         self._give_back(self._claims_ahead())
         recorder.take(turn.land(0))
         recorder.finish()

@@ -23,10 +23,12 @@ _CHAINED = tuple(column.name for column in audit_event.c if column.name != "row_
 _SAID = ("digest", "outcome", "reason", "action", "grade", "referable", "content")
 _NUMBERS = tuple(f"{kind}_{key}" for kind in ("logit", "score") for key in GRADE_KEYS)
 
-# event -> DICOM PS3.15 event id, action, outcome (0 success, 4 minor failure)
+# event -> DICOM PS3.15 event id, action, outcome (0 success, 4 minor, 8 serious failure)
 _KINDS = {
     "application.started": ("110100", "E", 0),
     "application.stopped": ("110100", "E", 0),
+    "model.verified": ("110100", "E", 0),
+    "model.refused": ("110100", "E", 8),
     "release.registered": ("110100", "C", 0),
     "camera.registered": ("110100", "C", 0),
     "camera.offline": ("110100", "U", 4),
@@ -52,7 +54,7 @@ _DETAIL_KEYS = frozenset(
     {
         "camera", "revision", "size", "eye", "eye_source", "reason", "attempts", "result_digest", "capture_digest",
         "result_id", "reused", "lane", "model", "release_digest", "version", "by", "wait_seconds", "job_id", "count",
-        "from_capture",
+        "from_capture", "cosine", "tolerance", "problem",
     }
 )  # fmt: skip
 

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         Ignored,
         Incomplete,
         Offline,
+        Proof,
         Reason,
         Release,
         Seen,
@@ -311,6 +312,24 @@ class Ledger:
         """Return untouched jobs at a stop without counting an attempt; return how many."""
         with self._at_work() as connection:
             return jobs.give_back(connection, held)
+
+    @patient
+    def model_verified(self, proof: Proof) -> None:
+        """Write down that the model answered known phantoms as it should."""
+        with self._at_work() as connection:
+            self._note(connection, "model.verified", proof._asdict())
+
+    @patient
+    def model_refused(self, problem: str) -> None:
+        """Write down why the model is not to grade: the next start looks at it thoroughly."""
+        with self._at_work() as connection:
+            self._note(connection, "model.refused", {"problem": problem})
+
+    @patient
+    def last_canary(self) -> queries.Canary | None:
+        """Return how the model last answered known phantoms, None when that was long ago."""
+        with self.database.reading() as connection:
+            return queries.last_canary(connection)
 
     # -- the operator's side
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime
 
+_CANARY = ("model.verified", "model.refused")
+_CANARY_WITHIN = 50_000  # audit events: no index leads to it, and history is not walked through
 _WAITING = (JobState.QUEUED, JobState.RUNNING)
 
 
@@ -53,6 +55,15 @@ class Account:
     state: JobState | None
     outcome: Outcome | None
     reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Canary:
+    """How the model last answered known phantoms."""
+
+    at: str  # UTC, ISO 8601
+    passed: bool
+    cosine: float | None
 
 
 def rows(connection: sa.Connection, wanted: Wanted) -> Iterator[Mapping[str, Any]]:
@@ -116,6 +127,7 @@ def status(connection: sa.Connection) -> dict[str, Any]:
         "captures": counts.get(("capture", "all"), 0),
         "oldest_waiting_seconds": max(0.0, round(now - min(since).timestamp(), 1)) if since else None,
         "cameras": _cameras(connection),
+        "canary": None if (canary := last_canary(connection)) is None else asdict(canary),
         "model": None if made is None else {key: made[key] for key in ("id", "model", "revision", "dtype")},
     }
 
@@ -140,6 +152,21 @@ def by_release(connection: sa.Connection, job_ids: Sequence[int]) -> dict[int, l
     for row in connection.execute(query.where(job.c.id.in_(job_ids)).order_by(job.c.id)):
         found.setdefault(row.release_id or at_work, []).append(row.id)
     return found
+
+
+def last_canary(connection: sa.Connection) -> Canary | None:
+    """Return how the model last answered known phantoms, None when that was long ago."""
+    newest = connection.scalar(sa.select(sa.func.max(audit_event.c.seq))) or 0
+    query = (
+        sa.select(audit_event.c.at, audit_event.c.event, audit_event.c.detail)
+        .where(audit_event.c.seq > newest - _CANARY_WITHIN, audit_event.c.event.in_(_CANARY))
+        .order_by(audit_event.c.seq.desc())
+        .limit(1)
+    )
+    row = connection.execute(query).one_or_none()
+    if row is None:
+        return None
+    return Canary(row.at, row.event == _CANARY[0], orjson.loads(row.detail).get("cosine"))
 
 
 def release_at_work(connection: sa.Connection) -> int:

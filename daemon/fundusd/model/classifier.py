@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 from safetensors.numpy import load_file
@@ -15,53 +15,24 @@ from fundusd.domain import Release
 from fundusd.errors import ModelError, OutOfMemory
 from fundusd.model import preparing, runtime
 from fundusd.model.cache import Prepared
+from fundusd.model.gate import Gate
+from fundusd.model.gate import read as read_known
 from fundusd.model.prompts import load_prompt_set
+from fundusd.model.watching import Watched
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator
 
-    from fundusd.domain import Embeddings, Logits, Pixels, Preprocessing
+    from fundusd.domain import Embeddings, Logits, Pixels, Preprocessing, Proof
     from fundusd.model.cache import Part
     from fundusd.model.checkpoint import Checkpoint
+    from fundusd.model.gate import Backend
     from fundusd.model.prompts import PromptSet
     from fundusd.model.runtime import Runtime
     from fundusd.model.source import ModelChoice
 
 HEAD = "zero-shot/softmax"
 _DEFAULT_SIDE = 224  # pixels, where a config.json leaves it out
-# cosine to transformers' own fp32 embedding; two phantoms of a random checkpoint differ by more
-_NEAREST = {"float32": 0.999999, "bfloat16": 0.9999}
-
-
-class Backend(Protocol):
-    """What computes the vision tower."""
-
-    @property
-    def limit(self) -> int:
-        """Return how many pictures one forward should take at most."""
-        ...
-
-    @property
-    def overlaps(self) -> bool:
-        """Tell whether a second batch may be begun while the first is computed."""
-        ...
-
-    @property
-    def probes(self) -> bool:
-        """Tell whether the first rows of a picture suffice to prove it."""
-        ...
-
-    def embed(self, pixels: Pixels) -> Embeddings:
-        """Turn uint8 [b, side, side, 3] into pooled embeddings, fp32 [b, d]; raises OutOfMemory."""
-        ...
-
-    def begin(self, pixels: Pixels) -> Callable[[], Embeddings]:
-        """Start to embed up to `limit` pictures; the answer is waited for by calling what is returned, once."""
-        ...
-
-    def probe(self, pixels: Pixels) -> Embeddings:
-        """Embed only the first rows of each picture."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +61,11 @@ class ZeroShotClassifier:
     device_name: str
     forward_limit: int
     overlaps: bool  # a second forward may be begun before the answer of the first is taken
+    proof: Proof  # that it passed
     _backend: Backend
     _head: _Head
+    _gate: Gate
+    _watched: Watched
 
     def embed(self, pixels: Pixels) -> Embeddings:
         """Turn uint8 [b, side, side, 3] RGB into pooled embeddings, fp32 [b, d]; raises OutOfMemory."""
@@ -105,6 +79,14 @@ class ZeroShotClassifier:
         """Start on up to `forward_limit` captures; calling what is returned waits for their logits, once."""
         answer = self._backend.begin(self._checked(pixels))
         return lambda: self._head.logits(answer())
+
+    def prove(self) -> Iterator[Proof]:
+        """Answer known phantoms again, forward by forward; raises ModelRefused. One batch may be in flight."""
+        return self._gate.thorough()
+
+    def require_unchanged(self, beat: Callable[[], None]) -> list[str]:
+        """Return files of the model that were touched; raises ModelError for one that changed, or is gone."""
+        return self._watched.require_unchanged(beat)
 
     def _checked(self, pixels: Pixels) -> Pixels:
         if pixels.dtype != np.uint8 or pixels.shape[1:] != (self.side, self.side, 3):
@@ -132,30 +114,34 @@ class Plan:
         return names
 
     def load(self, *, thorough: bool = False) -> ZeroShotClassifier:
-        """Map the prepared parts and compare with the golden embeddings; raises ModelError.
+        """Map the prepared parts and have known phantoms answered, whole ones of every grade if `thorough`.
 
-        A CPU is proven by an eighth of a picture, which is soon done and touches every weight; `thorough` takes
-        the whole one there too.
+        Raises ModelError, of which ModelRefused for wrong answers.
         """
         prepared = Prepared(self.checkpoint)
         names = preparing.parts(self.prompts, self.runtime.backend, self.runtime.dtype)
         make = _backend_maker(self.runtime.backend)  # imports its library while the parts are hashed
-        golden, texts, tower = (self._checked(prepared, name) for name in names)
+        known, texts, tower = (self._checked(prepared, name) for name in names)
         try:
             backend = make(tower, self.runtime, self.batch_size)
-            classifier = ZeroShotClassifier(
-                release=self.release,
-                side=self.side,
-                device_name=self.runtime.device_name,
-                forward_limit=backend.limit,
-                overlaps=backend.overlaps,
-                _backend=backend,
-                _head=_Head(**load_file(texts.path("texts.safetensors"))),
-            )
-            _pass_gate(classifier, golden, thorough=thorough)
+            watched = Watched(self.checkpoint, [tower])
+            head = _Head(**load_file(texts.path("texts.safetensors")))
+            gate = Gate(backend, head.logits, read_known(known), self.release)
+            proof = min([gate.start(), *gate.thorough()]) if thorough else gate.start()
         except OutOfMemory as error:
             raise ModelError(error.message, hint="free the device, or set model.device to cpu") from error
-        return classifier
+        return ZeroShotClassifier(
+            release=self.release,
+            side=self.side,
+            device_name=self.runtime.device_name,
+            forward_limit=backend.limit,
+            overlaps=backend.overlaps,
+            proof=proof,
+            _backend=backend,
+            _head=head,
+            _gate=gate,
+            _watched=watched,
+        )
 
     def _checked(self, prepared: Prepared, name: str) -> Part:
         """Return a part whose files have their digests, made anew where they have not; raises ModelError."""
@@ -239,48 +225,6 @@ def _backend_maker(backend: str) -> Callable[[Part, Runtime, int], Backend]:
     from fundusd.model.torch_backend import TorchBackend
 
     return TorchBackend
-
-
-def _pass_gate(classifier: ZeroShotClassifier, golden: Part, *, thorough: bool) -> None:
-    """Compare with the golden embeddings at every batch size: wrong kernels, files and graphs show here.
-
-    It warms up what serves later, too. Raises ModelError.
-    """
-    known = load_file(golden.path("golden.safetensors"))
-    backend, pixels = classifier._backend, known["pixels"]  # noqa: SLF001  ours
-    if backend.probes and not thorough:
-        _compare(backend.probe(pixels)[0], known["probe"][0], classifier.release)
-        return
-    limit = classifier.forward_limit
-    for size in sorted({limit} | {2**power for power in range(limit.bit_length())}):
-        for embedding in classifier.embed(np.repeat(pixels, size, axis=0)):
-            _compare(embedding, known["embedding"][0], classifier.release)
-    if backend.overlaps:
-        _compare_in_flight(classifier, pixels)
-
-
-def _compare_in_flight(classifier: ZeroShotClassifier, pixels: Pixels) -> None:
-    """See that two batches on their way at once get their own answers: nothing else would show a swap."""
-    upside_down = np.ascontiguousarray(pixels[:, ::-1])
-    expected = [classifier.embed(one)[0] for one in (pixels, upside_down)]
-    flying = [classifier._backend.begin(one) for one in (pixels, upside_down)]  # noqa: SLF001  ours
-    for answer, embedding in zip(flying, expected, strict=True):
-        _compare(answer()[0], embedding, classifier.release)
-
-
-def _compare(embedding: Embeddings, expected: Embeddings, release: Release) -> None:
-    if not np.isfinite(embedding).all():
-        raise ModelError(
-            "the model answers with numbers that are not finite",
-            hint="the weights are damaged, or unfit for model.dtype: try float32, then get the weights again",
-        )
-    near = float(embedding @ expected / (np.linalg.norm(embedding) * np.linalg.norm(expected)))
-    if near < _NEAREST[release.dtype]:
-        raise ModelError(
-            f"{release.runtime} in {release.dtype} does not compute what the model is: its answer to a known picture "
-            f"has cosine {near:.7f} to the right one, wanted {_NEAREST[release.dtype]}",
-            hint="set model.dtype to float32 or model.device to cpu; if that helps, report the driver and its version",
-        )
 
 
 def _side(checkpoint: Checkpoint) -> int:

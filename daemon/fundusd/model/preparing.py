@@ -1,4 +1,4 @@
-"""Make the parts that `run` maps: prompts embedded, the vision tower alone, a golden embedding.
+"""Make the parts that `run` maps: prompts embedded, the vision tower alone, known phantoms.
 
 The only place that reads a whole checkpoint; it runs in a process of its own, so that neither transformers nor the
 text tower nor the peak of converting ever touch the daemon.
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from fundusd.model.prompts import PromptSet
     from fundusd.model.runtime import Runtime
 
-GOLDEN = "golden"
+KNOWN = "known"
 _POLL_SECONDS = 2.0
 
 
@@ -37,8 +37,8 @@ def tower_part(backend: str, dtype: str) -> str:
 
 
 def parts(prompts: PromptSet, backend: str, dtype: str) -> tuple[str, str, str]:
-    """Name the parts that are served together: golden embeddings, prompts, tower."""
-    return GOLDEN, prompts_part(prompts), tower_part(backend, dtype)
+    """Name the parts that are served together: known phantoms, prompts, tower."""
+    return KNOWN, prompts_part(prompts), tower_part(backend, dtype)
 
 
 def missing(checkpoint: Checkpoint, prompts: PromptSet, runtime: Runtime) -> list[str]:
@@ -82,8 +82,8 @@ def _make(checkpoint: Checkpoint, prompts: PromptSet, names: list[str]) -> None:
         more: dict[str, Any] = {"shape": asdict(shape)}
         with prepared.making(name, facts | more) as place:
             match name.split("-"):
-                case ["golden"]:
-                    whole.write_golden(model, shape, place)
+                case ["known"]:
+                    whole.write_known(model, shape, place)
                 case ["prompts", _]:
                     whole.write_prompts(model, checkpoint, prompts, place)
                 case ["torch", dtype]:

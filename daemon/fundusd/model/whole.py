@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from safetensors.torch import save_file
 
 from fundusd import phantoms
 from fundusd.domain import Eye, Grade
 from fundusd.errors import ModelError
+from fundusd.model import gate
 from fundusd.model.loading import does_not_load, tokenize, tokenizer_of
 from fundusd.model.tower import Shape, build, to_patches
 
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
     from fundusd.model.checkpoint import Checkpoint
     from fundusd.model.prompts import PromptSet
 
-_GOLDEN_SEED = 448
+_KNOWN_SEED = 448
 _SAME = 0.999999  # cosine of two ways to compute one thing in fp32
 
 
@@ -41,27 +43,29 @@ def shape_of(model: Any, checkpoint: Checkpoint) -> Shape:
     )
 
 
-def write_golden(model: Any, shape: Shape, place: Path) -> None:
-    """Write a phantom and the embedding that transformers gives it in fp32, and that of its first patches.
+def write_known(model: Any, shape: Shape, place: Path) -> None:
+    """Write a phantom of each grade, the embeddings that transformers gives them in fp32, and one of first patches.
 
-    The phantom is rolled by half, so that its first rows show the middle of the retina. transformers embeds whole
-    pictures only: the first patches are embedded by our own tower in fp32, once it agrees on the whole. Raises
+    The first phantom is rolled by half, so that its first rows show the middle of the retina. transformers embeds
+    whole pictures only: the first patches are embedded by our own tower in fp32, once it agrees on the whole. Raises
     ModelError.
     """
-    phantom = phantoms.render(Grade.MODERATE, Eye.RIGHT, _GOLDEN_SEED, shape.side, shape.side)
-    pixels = torch.tensor(phantom).roll(shape.side // 2, 0)[None]
-    embedding = embed(model, pixels)
-    if not torch.isfinite(embedding).all():
+    grades = sorted(Grade, key=lambda grade: grade is not Grade.MODERATE)
+    rendered = [phantoms.render(grade, Eye.RIGHT, _KNOWN_SEED, shape.side, shape.side) for grade in grades]
+    pixels = torch.tensor(np.stack(rendered))
+    pixels[0] = pixels[0].roll(shape.side // 2, 0)
+    embeddings = torch.cat([embed(model, one[None]) for one in pixels])  # one by one: no more memory than for one
+    if not torch.isfinite(embeddings).all():
         raise not_finite()
-    tower, patches = build(shape, tower_weights(model, shape)), to_patches(pixels, shape.patch)
+    tower, patches = build(shape, tower_weights(model, shape)), to_patches(pixels[:1], shape.patch)
     with torch.inference_mode():
         ours, probe = tower(patches), tower(patches[:, : shape.probed])
-    if torch.nn.functional.cosine_similarity(ours, embedding).item() < _SAME:
+    if torch.nn.functional.cosine_similarity(ours, embeddings[:1]).item() < _SAME:
         raise ModelError(
             "fundusd's vision tower does not compute what transformers does with this checkpoint",
             hint="report the checkpoint's config.json and the version of transformers",
         )
-    save_file({"pixels": pixels, "embedding": embedding, "probe": probe}, place / "golden.safetensors")
+    save_file({"pixels": pixels, "embeddings": embeddings, "probe": probe}, place / gate.FILE)
 
 
 def not_finite() -> ModelError:

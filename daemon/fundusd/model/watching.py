@@ -1,0 +1,111 @@
+"""See that the files a running service was made of are still what they were."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+import weakref
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from fundusd.errors import ModelError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from fundusd.model.cache import Part
+    from fundusd.model.checkpoint import Checkpoint
+
+_EVERY_SECONDS = 10.0  # files that are only named; those that are mapped are looked at each time
+_CHUNK = 1 << 20  # bytes
+
+Sign = tuple[int, int, int, int]
+
+
+@dataclass(slots=True)
+class _File:
+    """A file by its path, or by a descriptor: the very bytes that are mapped, whatever its name means by now."""
+
+    name: str
+    where: Path | int
+    digest: str
+    hint: str
+    sign: Sign
+
+
+class Watched:
+    """The checkpoint's files and the mapped ones of the prepared model; give it the parts once they are mapped."""
+
+    def __init__(
+        self, checkpoint: Checkpoint, mapped: Sequence[Part], monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._folder = checkpoint.folder
+        self._mapped = [self._opened(part, name) for part in mapped for name in part.files]
+        self._named = [
+            _File(
+                name,
+                checkpoint.folder / name,
+                digest,
+                "put the old files back, or let the service start again with the new ones as a release of their own",
+                _sign(checkpoint.folder / name),
+            )
+            for name, digest in checkpoint.files.items()
+        ]
+        self._monotonic = monotonic
+        self._looked = monotonic()
+
+    def require_unchanged(self, beat: Callable[[], None]) -> list[str]:
+        """Return the files that were touched and hold what they held; raises ModelError for one that does not.
+
+        Such files are hashed, which takes seconds: `beat` is called meanwhile.
+        """
+        files = self._mapped
+        if self._monotonic() - self._looked >= _EVERY_SECONDS:
+            self._looked = self._monotonic()
+            files = [*self._mapped, *self._named]
+        return [file.name for file in files if self._was_touched(file, beat)]
+
+    def _opened(self, part: Part, name: str) -> _File:
+        descriptor = os.open(part.path(name), os.O_RDONLY | os.O_CLOEXEC)
+        weakref.finalize(self, os.close, descriptor)
+        hint = "nothing may write into prepared parts; at the next start this one is made again"
+        return _File(name, descriptor, part.files[name], hint, _sign(descriptor))
+
+    def _was_touched(self, file: _File, beat: Callable[[], None]) -> bool:
+        try:
+            sign = _sign(file.where)
+            if sign == file.sign:
+                return False
+            same = _digest(file.where, beat) == file.digest
+        except OSError as error:
+            raise self._changed(file, f"is gone ({error.strerror})") from error
+        if not same:
+            raise self._changed(file, "holds other bytes")
+        file.sign = sign  # as it was before it was hashed: what came meanwhile is seen at the next look
+        return True
+
+    def _changed(self, file: _File, what: str) -> ModelError:
+        return ModelError(
+            f"the model in {self._folder} changed under the running service: {file.name} {what}", hint=file.hint
+        )
+
+
+def _sign(where: Path | int) -> Sign:
+    status = os.stat(where)  # noqa: PTH116  a descriptor has no Path
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
+
+
+def _digest(where: Path | int, beat: Callable[[], None]) -> str:
+    descriptor = where if isinstance(where, int) else os.open(where, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        digest, offset = hashlib.sha256(), 0
+        while chunk := os.pread(descriptor, _CHUNK, offset):
+            digest.update(chunk)
+            offset += len(chunk)
+            beat()
+        return digest.hexdigest()
+    finally:
+        if descriptor != where:
+            os.close(descriptor)
