@@ -19,7 +19,7 @@ import daemon_cases
 import ledger_cases
 from fundusd import cli, phantoms
 from fundusd.cli import look
-from fundusd.domain import SAFETY_WORDS, Eye, Grade, Ignored, Reason, Stat, SweepReport
+from fundusd.domain import SAFETY_WORDS, Eye, Grade, Ignored, Proof, Reason, Stat, SweepReport
 from fundusd.ledger import Ledger, schema
 from fundusd.model.torch_backend import TorchBackend
 
@@ -346,3 +346,13 @@ def test_a_device_that_is_lost_ends_with_75_and_not_as_a_missing_model_does(
     assert "stopped working" in said.err
     assert "starts again by itself" in said.err
     assert fundusd("classify", "--model", tmp_path / "none", photograph).code == 69
+
+
+def test_status_says_how_the_model_answered_known_phantoms(fundusd: Say, graded: daemon_cases.Site) -> None:
+    assert "not shown to the model lately" in fundusd("status", "--config", graded.path).out
+    ledger = Ledger(f"sqlite:///{graded.folder}/fundusd.db")
+    ledger.model_verified(Proof(0.9999999, 0.999999))
+    assert "answered as they should be at" in fundusd("status", "--config", graded.path).out
+    ledger.model_refused("wrong")
+    ledger.close()
+    assert "REFUSED" in fundusd("status", "--config", graded.path).out

@@ -5,11 +5,12 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+import pytest
 import sqlalchemy as sa
 
 import ledger_cases as cases
-from fundusd.domain import Ignored, JobState, Outcome, Reason, Stat
-from fundusd.ledger import Ledger, Wanted
+from fundusd.domain import Ignored, JobState, Outcome, Proof, Reason, Stat
+from fundusd.ledger import Ledger, Wanted, queries
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -199,3 +200,24 @@ def test_status_of_a_new_database_is_empty(store_url: str) -> None:
     assert ledger.retry_failed() == 0
     assert list(ledger.results(Wanted())) == []
     ledger.close()
+
+
+def test_the_last_canary_is_told_whatever_came_since(ledger: Ledger) -> None:
+    assert ledger.last_canary() is None
+    ledger.model_verified(Proof(0.99999975, 0.999999))
+    cases.classify(ledger)
+    canary = ledger.last_canary()
+    assert canary is not None
+    assert (canary.passed, canary.cosine) == (True, 0.99999975)
+    ledger.model_refused("wrong")
+    told = ledger.status()["canary"]
+    assert (told["passed"], told["cosine"]) == (False, None)
+    assert abs(datetime.now(UTC) - datetime.fromisoformat(told["at"])) < timedelta(minutes=5)
+    assert ledger.verify().broken_seq is None
+
+
+def test_a_canary_is_not_looked_for_in_all_of_history(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    ledger.model_verified(Proof(1.0, 0.999999))
+    cases.classify(ledger)
+    monkeypatch.setattr(queries, "_CANARY_WITHIN", 2)
+    assert ledger.last_canary() is None

@@ -12,7 +12,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from fundusd.errors import DeviceLost, ModelError, OutOfMemory
+from fundusd.domain import Grade
+from fundusd.errors import DeviceLost, ModelError, ModelRefused, OutOfMemory
 from fundusd.model import flops, loading, preparing, random_checkpoint, runtime, whole
 from fundusd.model.buckets import Buckets, bucket_sizes, captured
 from fundusd.model.cache import Prepared
@@ -122,14 +123,23 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
-def sabotage(plan: Any, name: str) -> None:
+def in_the_layers(weights: dict[str, torch.Tensor]) -> None:
+    weights["layers.0.qkv.weight"] = weights["layers.0.qkv.weight"].roll(1, 0)
+    weights["layers.1.mlp.up.weight"] = weights["layers.1.mlp.up.weight"].roll(1, 0)
+
+
+def beyond_the_probe(weights: dict[str, torch.Tensor]) -> None:
+    positions = weights["positions"]
+    weights["positions"] = torch.cat([positions[: len(positions) // 2], positions[len(positions) // 2 :].flip(0)])
+
+
+def sabotage(plan: Any, name: str, spoil: Callable[[dict[str, torch.Tensor]], None] = in_the_layers) -> None:
     """Write another part of that name, whole by its own digests."""
     prepared = Prepared(plan.checkpoint)
     part = prepared.find(name)
     assert part is not None
     weights = load_file(part.path("tower.safetensors"))
-    weights["layers.0.qkv.weight"] = weights["layers.0.qkv.weight"].roll(1, 0)
-    weights["layers.1.mlp.up.weight"] = weights["layers.1.mlp.up.weight"].roll(1, 0)
+    spoil(weights)
     with prepared.making(name, part.facts) as place:
         save_file(weights, place / "tower.safetensors")
 
@@ -159,6 +169,42 @@ def test_the_probe_and_the_whole_picture_both_refuse(tmp_path: Path, *, thorough
 
     with pytest.raises(ModelError, match="does not compute"):
         plan.load(thorough=thorough)
+
+
+@pytest.mark.usefixtures("own_cache")
+def test_the_night_round_sees_what_an_eighth_of_a_picture_does_not_show(tmp_path: Path) -> None:
+    random_checkpoint.write(tmp_path / "checkpoint", tiny=True, seed=5)
+    plan = planned(ModelChoice(str(tmp_path / "checkpoint"), prompts=SINGLE, dtype="float32"))
+    plan.prepare()
+    proofs = list(plan.load().prove())
+    assert len(proofs) == len(Grade), "a phantom of each grade"
+    assert all(proof.tolerance <= proof.cosine <= 1.00001 for proof in proofs)
+    sabotage(plan, "torch-float32", beyond_the_probe)
+
+    classifier = plan.load()
+    with pytest.raises(ModelRefused, match="does not compute"):
+        list(classifier.prove())
+    with pytest.raises(ModelRefused, match="does not compute"):
+        plan.load(thorough=True)
+
+
+@pytest.mark.usefixtures("own_cache")
+def test_weights_that_turn_into_no_numbers_under_a_running_model_are_found_by_the_night_round(tmp_path: Path) -> None:
+    """As those of a mapped part do that is overwritten."""
+    random_checkpoint.write(tmp_path / "checkpoint", tiny=True, seed=6)
+    plan = planned(ModelChoice(str(tmp_path / "checkpoint"), prompts=SINGLE, dtype="float32"))
+    plan.prepare()
+    classifier = plan.load()
+    path = Prepared(plan.checkpoint).folder / "torch-float32" / "tower.safetensors"
+    with path.open("r+b") as file:
+        file.seek(path.stat().st_size // 2)
+        file.write(b"\xff" * 4096)  # NaN
+
+    assert not np.isfinite(classifier.logits(some_pixels(1))).all(), "the mapping does not show it: is it a copy?"
+    with pytest.raises(ModelRefused, match="not finite"):
+        list(classifier.prove())
+    with pytest.raises(ModelError, match=r"tower\.safetensors holds other bytes"):
+        classifier.require_unchanged(lambda: None)
 
 
 def backend_of(folder: Path) -> TorchBackend:

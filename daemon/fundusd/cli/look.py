@@ -151,6 +151,7 @@ def status(config: Config = None, json: Json = False) -> None:
         ("daemon", "running" if told["running"] else "NOT RUNNING (start it: systemctl start fundusd)"),
         ("database", told["database"]),
         ("model", f"{model['model']}, release {model['id']}, {model['dtype']}" if model else "none used yet"),
+        ("canary", _canary_line(told["canary"])),
         ("captures", str(told["captures"])),
         ("jobs", ", ".join(f"{count} {state}" for state, count in told["jobs"].items())),
         ("results", ", ".join(f"{count} {outcome}" for outcome, count in told["results"].items())),
@@ -169,6 +170,15 @@ _AWAY = {
     "empty": "its inbox is another, empty directory than before: is the share mounted?",
     "mass_disappearance": "most of its files are gone; taken for an outage, for a day at the most",
 }
+
+
+def _canary_line(canary: Mapping[str, Any] | None) -> str:
+    if canary is None:
+        return "known phantoms were not shown to the model lately"
+    when = local(datetime.fromisoformat(canary["at"]))
+    if not canary["passed"]:
+        return f"the model was REFUSED at {when}: nothing is graded (try: fundusd model verify)"
+    return f"known phantoms were answered as they should be at {when}, cosine {canary['cosine']:.7f}"
 
 
 def _camera_line(camera: Mapping[str, Any]) -> str:
