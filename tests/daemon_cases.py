@@ -148,9 +148,15 @@ class Daemon:
 
 
 @contextlib.contextmanager
-def running(place: Site, under: Sequence[str] = (sys.executable,), **environment: str) -> Iterator[Daemon]:
-    """Run the daemon for as long as the block runs; the block waits for what it needs."""
-    command = [*under, "-m", "fundusd", "run", "--config", str(place.path)]
+def running(
+    place: Site, under: Sequence[str] = (sys.executable,), *, trouble: str = "", **environment: str
+) -> Iterator[Daemon]:
+    """Run the daemon for as long as the block runs; the block waits for what it needs.
+
+    `under` starts its interpreter; `trouble` is Python that runs in its process first.
+    """
+    program = ["-c", f"{trouble}\nfrom fundusd.cli import main\nmain()"] if trouble else ["-m", "fundusd"]
+    command = [*under, *program, "run", "--config", str(place.path)]
     surroundings = {**os.environ, "OMP_NUM_THREADS": "1", "JOURNAL_STREAM": "", **environment}
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=surroundings) as process:
         daemon = Daemon(process)

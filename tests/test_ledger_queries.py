@@ -209,7 +209,12 @@ def test_the_last_canary_is_told_whatever_came_since(ledger: Ledger) -> None:
     canary = ledger.last_canary()
     assert canary is not None
     assert (canary.passed, canary.cosine) == (True, 0.99999975)
+    assert canary.vouches_for(ledger.release_id)
+    assert not canary.vouches_for(ledger.release_id + 1)
     ledger.model_refused("wrong")
+    refused = ledger.last_canary()
+    assert refused is not None
+    assert not refused.vouches_for(ledger.release_id)
     told = ledger.status()["canary"]
     assert (told["passed"], told["cosine"]) == (False, None)
     assert abs(datetime.now(UTC) - datetime.fromisoformat(told["at"])) < timedelta(minutes=5)

@@ -217,6 +217,7 @@ def _supervise(path: Path, settings: Settings, ledger: Ledger, planned: Plan, he
     ready = threading.Event()
 
     def load() -> ZeroShotClassifier:
+        _ask_for_time(heartbeat.notifier, "loading the model")
         classifier = _proven(planned, ledger)
         ready.set()
         ledger.model_verified(classifier.proof)
@@ -246,11 +247,11 @@ def _supervise(path: Path, settings: Settings, ledger: Ledger, planned: Plan, he
 
 
 def _proven(planned: Plan, ledger: Ledger) -> ZeroShotClassifier:
-    """Load the model, thoroughly after it was refused; raises ModelError."""
+    """Load the model; on whole phantoms where another release passed last, or none did. Raises ModelError."""
     began = perf_counter()
     canary = ledger.last_canary()
     try:
-        classifier = planned.load(thorough=canary is not None and not canary.passed)
+        classifier = planned.load(thorough=canary is not None and not canary.vouches_for(ledger.release_id))
     except ModelRefused as error:
         with suppress(LedgerError):
             ledger.model_refused(error.message)

@@ -62,8 +62,13 @@ class Canary:
     """How the model last answered known phantoms."""
 
     at: str  # UTC, ISO 8601
+    release_id: int
     passed: bool
     cosine: float | None
+
+    def vouches_for(self, release_id: int) -> bool:
+        """Tell whether it was this release that passed."""
+        return self.passed and self.release_id == release_id
 
 
 def rows(connection: sa.Connection, wanted: Wanted) -> Iterator[Mapping[str, Any]]:
@@ -158,7 +163,7 @@ def last_canary(connection: sa.Connection) -> Canary | None:
     """Return how the model last answered known phantoms, None when that was long ago."""
     newest = connection.scalar(sa.select(sa.func.max(audit_event.c.seq))) or 0
     query = (
-        sa.select(audit_event.c.at, audit_event.c.event, audit_event.c.detail)
+        sa.select(audit_event)
         .where(audit_event.c.seq > newest - _CANARY_WITHIN, audit_event.c.event.in_(_CANARY))
         .order_by(audit_event.c.seq.desc())
         .limit(1)
@@ -166,7 +171,7 @@ def last_canary(connection: sa.Connection) -> Canary | None:
     row = connection.execute(query).one_or_none()
     if row is None:
         return None
-    return Canary(row.at, row.event == _CANARY[0], orjson.loads(row.detail).get("cosine"))
+    return Canary(row.at, row.release_id, row.event == _CANARY[0], orjson.loads(row.detail).get("cosine"))
 
 
 def release_at_work(connection: sa.Connection) -> int:

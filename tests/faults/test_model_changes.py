@@ -1,0 +1,199 @@
+"""The model changes, breaks or is lost under a running daemon: nothing is graded by it, no capture pays for it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from daemon_cases import Daemon, Site, drop, jpeg, running, site
+from fundusd import packaged
+from fundusd.app import plan_model
+from fundusd.domain import Grade
+from fundusd.model.cache import Prepared
+from fundusd.settings import load
+from fundusd.store import opened_ledger
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+# what a test does to the daemon's own code, in its process
+SILENT = """
+import numpy
+from fundusd.model.torch_backend import TorchBackend
+embed = TorchBackend.embed
+TorchBackend.embed = lambda self, pixels: embed(self, pixels) * numpy.float32("nan")
+"""
+LOST = """
+from fundusd.model.torch_backend import TorchBackend
+def lost(self, pixels):
+    raise RuntimeError("CUDA error: an illegal memory access was encountered")
+TorchBackend._embed = lost
+"""
+HELD = """
+import os
+from pathlib import Path
+from fundusd.model.torch_backend import TorchBackend
+embed = TorchBackend.embed
+def held(self, pixels):
+    Path(os.environ["HELD_UNTIL"]).read_bytes()  # a pipe: until somebody has written to it
+    return embed(self, pixels)
+TorchBackend.embed = held
+"""
+
+
+@pytest.fixture
+def place(tmp_path: Path, sqlite_url: str) -> Site:
+    """Lay out a clinic with a model and a prepared model of its own."""
+    made = site(tmp_path, sqlite_url, "debug")
+    shutil.copytree(packaged.folder("phantom"), tmp_path / "model")
+    text = made.path.read_text().replace('source = "phantom"', f'source = "{tmp_path}/model"\ndevice = "cpu"')
+    made.path.write_text(text)
+    plan_model(load(made.path)).prepare()  # once for all tests of this process
+    lay_out_prepared(made)
+    return made
+
+
+def lay_out_prepared(place: Site) -> None:
+    """Give the clinic a copy of what was prepared: to make it takes some twenty seconds."""
+    made = Path(os.environ["XDG_CACHE_HOME"]) / "fundusd" / "prepared"
+    shutil.copytree(made, place.folder / "cache/fundusd/prepared", dirs_exist_ok=True)
+
+
+def cache(place: Site) -> dict[str, str]:
+    return {"XDG_CACHE_HOME": str(place.folder / "cache")}
+
+
+def mapped(place: Site) -> Path:
+    """Tell which file the daemon has mapped."""
+    planned = plan_model(load(place.path))
+    (found,) = (place.folder / "cache").rglob(f"{Prepared(planned.checkpoint).folder.name}/torch-*/tower.safetensors")
+    return found
+
+
+def put(place: Site, *numbers: int) -> None:
+    for number in numbers:
+        drop(place, f"P{number}_OD.jpg", jpeg(tuple(Grade)[number % 5], seed=number))
+
+
+def graded(place: Site, count: int) -> Callable[[], bool]:
+    return lambda: Counter(row["outcome"] for row in place.rows()) == {"graded": count}
+
+
+def ended(daemon: Daemon, status: int) -> dict[str, Any]:
+    """Wait until the daemon has ended by itself; return its last words."""
+    assert daemon.process.wait(120) == status, daemon.raw
+    return daemon.await_event("service.failed")
+
+
+def require_untouched(place: Site) -> None:
+    """See that what waits has cost nobody an attempt, and that the next start grades it."""
+    waiting = [row for row in place.rows() if row["outcome"] is None]
+    assert {(row["state"], row["attempts"]) for row in waiting} <= {("queued", 0)}
+
+
+def require_recovered(place: Site, count: int) -> None:
+    with running(place, **cache(place)) as daemon:
+        daemon.await_event("service.ready")
+        daemon.await_that(graded(place, count))
+        assert daemon.stop() == 0
+    assert {row["attempts"] for row in place.rows()} == {1}
+    assert place.verdict().broken_seq is None
+
+
+def overwrite(path: Path) -> None:
+    """Write numbers that are none into the middle, in place."""
+    with path.open("r+b") as file:
+        file.seek(path.stat().st_size // 2)
+        file.write(b"\xff" * 4096)
+
+
+def test_a_mapped_part_that_is_cut_short_ends_the_service_before_it_is_read_again(place: Site) -> None:
+    with running(place, **cache(place)) as daemon:
+        daemon.await_event("service.ready")
+        os.truncate(mapped(place), 4096)
+        assert "tower.safetensors holds other bytes" in ended(daemon, 69)["error"]
+
+
+def test_no_capture_is_graded_by_a_mapped_part_that_was_overwritten_and_the_next_start_makes_it_again(
+    place: Site,
+) -> None:
+    with running(place, **cache(place)) as daemon:
+        daemon.await_event("service.ready")
+        overwrite(mapped(place))
+        put(place, 1, 2, 3)
+        assert "tower.safetensors holds other bytes" in ended(daemon, 69)["error"]
+    assert not [row for row in place.rows() if row["outcome"] is not None]
+    require_untouched(place)
+    require_recovered(place, 3)
+
+
+def test_a_checkpoint_may_be_touched_and_the_prepared_model_removed_but_other_weights_end_the_service(
+    place: Site,
+) -> None:
+    weights = place.folder / "model" / "model.safetensors"
+    right = weights.read_bytes()
+    with running(place, **cache(place)) as daemon:
+        daemon.await_event("service.ready")
+        shutil.rmtree(place.folder / "cache/fundusd/prepared")
+        weights.touch()
+        daemon.await_event("model.touched", 2)
+        put(place, 1)
+        daemon.await_that(graded(place, 1))
+        overwrite(weights)
+        said = ended(daemon, 69)
+        assert "model.safetensors holds other bytes" in said["error"]
+        assert "put the old files back" in said["hint"]
+    put(place, 2)
+    with running(place, **cache(place)) as daemon:  # as systemd would
+        assert "wrong digest" in ended(daemon, 69)["error"]
+    require_untouched(place)
+    weights.write_bytes(right)
+    lay_out_prepared(place)
+    require_recovered(place, 2)
+
+
+def test_a_model_that_answers_nothing_is_refused_until_it_has_answered_whole_phantoms(place: Site) -> None:
+    put(place, 1, 2)
+    with running(place, trouble=SILENT, **cache(place)) as daemon:
+        assert "not finite" in ended(daemon, 69)["error"]
+        assert daemon.await_event("model.canary")["level"] == "error"
+    require_untouched(place)
+    with running(place, trouble=SILENT, **cache(place)) as daemon:  # what a part of a picture does not show
+        assert "not finite" in ended(daemon, 69)["error"]
+        assert not [line for line in daemon.lines if line["event"] == "service.ready"]
+    with opened_ledger(load(place.path)) as ledger:
+        assert not ledger.status()["canary"]["passed"]
+    require_untouched(place)
+    require_recovered(place, 2)
+    with opened_ledger(load(place.path)) as ledger:
+        assert ledger.status()["canary"]["passed"]
+
+
+def test_a_device_that_is_lost_ends_with_75_and_the_next_start_goes_on(place: Site) -> None:
+    put(place, 1, 2)
+    with running(place, trouble=LOST, **cache(place)) as daemon:
+        assert "stopped working" in ended(daemon, 75)["error"]
+    require_untouched(place)
+    require_recovered(place, 2)
+
+
+def test_a_stop_during_a_forward_writes_that_capture_down_and_gives_the_others_back(place: Site) -> None:
+    pipe = place.folder / "pipe"
+    os.mkfifo(pipe)
+    put(place, 1, 2, 3)
+    with running(place, trouble=HELD, HELD_UNTIL=str(pipe), **cache(place)) as daemon:
+        with pipe.open("wb"):  # opens when the model has begun
+            daemon.process.send_signal(signal.SIGTERM)
+            daemon.await_event("service.stopping")
+        assert daemon.process.wait(90) == 0, "as long as the unit's TimeoutStopSec"
+        daemon.await_event("service.stopped")
+    rows = place.rows()
+    assert [row["attempts"] for row in rows if row["outcome"] == "graded"] == [1]
+    require_untouched(place)
+    require_recovered(place, 3)
