@@ -70,7 +70,7 @@ def seeds() -> dict[str, bytes]:
 def _palette(pixels: Pixels) -> bytes:
     picture = Image.fromarray(pixels).quantize(256)
     levels = np.asarray(picture.getpalette(), np.uint8).reshape(-1, 3)
-    changes: dict[str, object] = {"PhotometricInterpretation": "PALETTE COLOR", "PlanarConfiguration": None}
+    changes: dict[str, Any] = {"PhotometricInterpretation": "PALETTE COLOR", "PlanarConfiguration": None}
     for number, name in enumerate(("Red", "Green", "Blue")):
         table = levels[:, number].tobytes().ljust(256, b"\0")
         changes[f"{name}PaletteColorLookupTableDescriptor"] = [256, 0, 8]
