@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import shutil
+import sys
 import tempfile
 import warnings
 from typing import TYPE_CHECKING
@@ -153,3 +154,12 @@ def open_beside(ledger: Ledger, store_url: str) -> Iterator[Callable[[], Ledger]
     yield another
     for each in opened:
         each.close()
+
+
+@pytest.fixture
+def as_in_a_decoder_process() -> Iterator[None]:
+    """Undo the higher recursion limit that Hypothesis or torch may have left in the test process."""
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(1000)
+    yield
+    sys.setrecursionlimit(limit)

@@ -112,8 +112,9 @@ def run_confined(program: str, **options: Any) -> subprocess.CompletedProcess[by
     return subprocess.run([sys.executable, "-I", "-c", program], check=False, capture_output=True, env={}, **options)
 
 
+@pytest.mark.usefixtures("as_in_a_decoder_process")
 def test_everything_decodes_under_the_filter_as_it_does_without(
-    pool: DecoderPool, everything: dict[str, bytes], recursion_as_in_a_child: None
+    pool: DecoderPool, everything: dict[str, bytes]
 ) -> None:
     outcomes = set()
     for name, data in everything.items():
@@ -124,15 +125,6 @@ def test_everything_decodes_under_the_filter_as_it_does_without(
             assert np.array_equal(there.pixels, here.pixels), name
     assert outcomes >= {None, Reason.MULTIFRAME, Reason.REDFREE_OR_FA, Reason.DECODE_ERROR, Reason.TRUNCATED}
     assert pool.restarts == 0
-
-
-@pytest.fixture
-def recursion_as_in_a_child() -> Iterator[None]:
-    """Undo the higher limit that Hypothesis or torch may have left in the test process."""
-    limit = sys.getrecursionlimit()
-    sys.setrecursionlimit(1000)
-    yield
-    sys.setrecursionlimit(limit)
 
 
 # what is new in sys.modules counts as well: extension modules may load without an event

@@ -1,9 +1,8 @@
 from __future__ import annotations
 
-import sys
 import warnings
 import zlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pydicom.uid as syntax
@@ -19,8 +18,6 @@ from fundusd.imaging.dicom import open_dicom
 from fundusd.imaging.limits import Limits
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from fundusd.domain import Pixels
     from fundusd.imaging.opened import Opened
 
@@ -128,6 +125,26 @@ def test_pixel_data_cut_inside_its_element_header_is_truncated() -> None:
     assert refused(whole[: start + 10]) is Reason.TRUNCATED
 
 
+@pytest.mark.parametrize("broken", ["missing", "short", "odd bits", "no such VR"])
+def test_a_broken_palette_is_a_decode_error(broken: str) -> None:
+    changes: dict[str, Any] = {"PhotometricInterpretation": "PALETTE COLOR", "PlanarConfiguration": None}
+    for name in ("Red", "Green", "Blue"):
+        changes[f"{name}PaletteColorLookupTableDescriptor"] = [256, 0, 6 if broken == "odd bits" else 8]
+        changes[f"{name}PaletteColorLookupTableData"] = bytes(4 if broken == "short" else 256)
+    if broken == "missing":
+        del changes["GreenPaletteColorLookupTableData"]
+    whole = cases.native(RETINA[..., 0], **changes)
+    if broken == "no such VR":
+        whole = whole.replace(b"\x28\0\x01\x11US", b"\x28\0\x01\x11UW")
+    assert refused(whole) is Reason.DECODE_ERROR
+
+
+def test_a_vr_that_does_not_exist_is_a_decode_error() -> None:
+    whole = cases.native(RETINA)
+    at = whole.index(b"\x08\0\x16\0UI") + 5
+    assert refused(whole[:at] + b"\1" + whole[at + 1 :]) is Reason.DECODE_ERROR
+
+
 def test_float_pixels_are_unsupported() -> None:
     ds = cases.header(RETINA)
     ds.add_new("FloatPixelData", "OF", bytes(16))
@@ -209,15 +226,6 @@ def test_a_deflated_bomb_is_refused_before_it_unfolds() -> None:
     bomb = zlib.compressobj(wbits=-15)
     assert refused(file[:start] + bomb.compress(bytes(9_000_000)) + bomb.flush()) is Reason.TOO_MANY_BYTES
     assert refused(file[:start] + b"\xff" * 50) is Reason.DECODE_ERROR
-
-
-@pytest.fixture
-def as_in_a_decoder_process() -> Iterator[None]:
-    """Undo the higher recursion limit that Hypothesis or torch may have left in the test process."""
-    limit = sys.getrecursionlimit()
-    sys.setrecursionlimit(1000)
-    yield
-    sys.setrecursionlimit(limit)
 
 
 @pytest.mark.usefixtures("as_in_a_decoder_process")

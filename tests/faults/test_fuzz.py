@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections import Counter
@@ -13,7 +14,9 @@ import pytest
 import fuzz_cases
 import imaging_cases as cases
 from daemon_cases import Daemon, Site, drop, jpeg, running, site
-from fundusd.domain import Grade, Ignored, Outcome, Preprocessing, Reason
+from fundusd.domain import Grade, Ignored, MediaType, Outcome, Preprocessing, Reason
+from fundusd.errors import CaptureError
+from fundusd.imaging import decoder
 from fundusd.imaging.limits import Limits
 from fundusd.imaging.media import HEAD_BYTES, sniff
 from fundusd.imaging.sandbox import DecoderPool
@@ -62,6 +65,18 @@ def test_a_decoder_gives_each_damaged_capture_its_reason_and_the_next_one_its_pi
         assert pool.restarts == sum(reasons[reason] for reason in LOST) <= FEW // 100
     assert reasons[Reason.TRUNCATED] > FEW // 10
     assert reasons[Reason.DECODE_ERROR] > FEW // 10
+
+
+@pytest.mark.usefixtures("as_in_a_decoder_process")
+def test_no_damage_makes_the_decoder_raise_what_nobody_expected() -> None:
+    """What else is raised would end as decode_error too, but may be a mistake of ours: look at it."""
+    for mutant in fuzz_cases.mutants(FEW, start=10_000):
+        media = sniff(mutant.data)
+        if isinstance(media, MediaType):
+            with contextlib.suppress(CaptureError):
+                opened = decoder._open(mutant.data, media, Limits())
+                if opened.reason is None:
+                    decoder._judge(opened.content, *opened.load())
 
 
 @pytest.mark.slow

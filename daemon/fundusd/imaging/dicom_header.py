@@ -32,7 +32,7 @@ _NOT_COLOUR = {
 _PHOTOMETRIC = {"RGB", "YBR_FULL", "YBR_FULL_422", "YBR_RCT", "YBR_ICT", "PALETTE COLOR"}
 
 # pydicom converts a value when it is first looked at; these are the ways it fails on bad bytes
-_BAD_VALUE = (
+BAD_VALUE = (
     *(ValueError, TypeError, LookupError, AttributeError, NotImplementedError, ArithmeticError),
     *(OSError, EOFError, struct.error, BytesLengthException),
 )
@@ -65,7 +65,7 @@ def text(ds: Dataset, keyword: str) -> str | None:
         value = ds.get(keyword)
         parts = [value] if isinstance(value, str) else list(value or ())
         joined = "\\".join(str(part) for part in parts)
-    except _BAD_VALUE:
+    except BAD_VALUE:
         return None
     clean = "".join(letter for letter in joined if letter.isprintable()).strip()
     return clean if 0 < len(clean) <= _LONGEST_TEXT else None
@@ -75,7 +75,7 @@ def number(ds: Dataset, keyword: str, default: int) -> int:
     """Return a value as a whole number; `default` where it is absent, multiple or unreadable."""
     try:
         return int(ds.get(keyword, default))
-    except _BAD_VALUE:
+    except BAD_VALUE:
         return default
 
 
@@ -186,7 +186,7 @@ def _frame_sides(ds: Dataset) -> Iterator[str]:
 def _items(ds: Dataset, keyword: str) -> list[Any]:
     try:
         return list(ds.get(keyword) or ())
-    except _BAD_VALUE:
+    except BAD_VALUE:
         return []
 
 

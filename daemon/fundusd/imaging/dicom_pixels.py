@@ -15,6 +15,7 @@ from fundusd.domain import Reason
 from fundusd.errors import CaptureError
 from fundusd.imaging import jpeg, strict
 from fundusd.imaging.colour import to_srgb, ycc_to_rgb
+from fundusd.imaging.dicom_header import BAD_VALUE
 from fundusd.imaging.raster import read_jpeg
 
 if TYPE_CHECKING:
@@ -203,8 +204,11 @@ def _to_rgb(ycc: Pixels) -> Pixels:
 
 
 def _looked_up(indices: np.ndarray, ds: Dataset) -> tuple[np.ndarray, int]:
-    bits = int(ds.RedPaletteColorLookupTableDescriptor[2])
-    return apply_color_lut(indices, ds), bits
+    try:
+        bits = int(ds.RedPaletteColorLookupTableDescriptor[2])
+        return apply_color_lut(indices, ds), bits
+    except BAD_VALUE:
+        raise CaptureError(Reason.DECODE_ERROR) from None
 
 
 def _to_8_bits(decoded: np.ndarray, bits: int) -> Pixels:
