@@ -125,12 +125,12 @@ class Daemon:
         assert len(found) >= count, self.raw
         return found[-1]
 
-    def await_that(self, condition: Callable[[], bool], deadline: float = DEADLINE) -> None:
-        """Wait until a condition on the ledger holds, looking again at each line of the log and each half second."""
+    def await_that(self, condition: Callable[[], bool], deadline: float = DEADLINE, *, alive: bool = True) -> None:
+        """Wait until a condition holds, looking at each line of the log and each quarter second."""
         deadline += time.monotonic()
         while not condition():
             assert time.monotonic() < deadline, self.raw
-            assert self.process.poll() is None, self.raw
+            assert not alive or self.process.poll() is None, self.raw
             with self._news:
                 self._news.wait(0.25)
 
@@ -149,13 +149,19 @@ class Daemon:
 
 @contextlib.contextmanager
 def running(
-    place: Site, under: Sequence[str] = (sys.executable,), *, trouble: str = "", **environment: str
+    place: Site,
+    under: Sequence[str] = (sys.executable,),
+    program: Sequence[str] = ("-m", "fundusd"),
+    *,
+    trouble: str = "",
+    **environment: str,
 ) -> Iterator[Daemon]:
     """Run the daemon for as long as the block runs; the block waits for what it needs.
 
-    `under` starts its interpreter; `trouble` is Python that runs in its process first.
+    `under` starts its interpreter, `program` is what that runs; `trouble` is Python that runs in its process first.
     """
-    program = ["-c", f"{trouble}\nfrom fundusd.cli import main\nmain()"] if trouble else ["-m", "fundusd"]
+    if trouble:
+        program = ["-c", f"{trouble}\nfrom fundusd.cli import main\nmain()"]
     command = [*under, *program, "run", "--config", str(place.path)]
     surroundings = {**os.environ, "OMP_NUM_THREADS": "1", "JOURNAL_STREAM": "", **environment}
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=surroundings) as process:

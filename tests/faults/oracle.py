@@ -1,0 +1,176 @@
+"""What must be true after every scenario, found out from outside: files, the database's own tables, /proc."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+from faults.camera import Camera, digest, look
+from fundusd import settings as settings_module
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from daemon_cases import Daemon, Site
+
+    Rows = Sequence[Mapping[str, Any]]
+
+FINISHED = {"capture.graded", "capture.ungradable", "capture.refused", "capture.failed"}
+_UNFINISHED = "SELECT digest, state FROM job WHERE state IN ('queued', 'running') OR token IS NOT NULL"
+MOST_DESCRIPTORS = 80
+MOST_RESIDENT_MB = 1500  # the phantom model, its libraries and what a decoder hands over
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What a process has: open descriptors, resident memory, threads."""
+
+    descriptors: int
+    resident_mb: float
+    threads: int
+
+
+def usage(process_id: int) -> Usage:
+    """Ask the kernel what a process has."""
+    place = Path(f"/proc/{process_id}")
+    said = dict(line.split(":", 1) for line in (place / "status").read_text().splitlines())
+    return Usage(len(list((place / "fd").iterdir())), int(said["VmRSS"].split()[0]) / 1024, int(said["Threads"]))
+
+
+@contextmanager
+def _connected(place: Site) -> Iterator[sa.Connection]:
+    """Connect as a stranger would: not by the ledger."""
+    engine = sa.create_engine(settings_module.load(place.path).store.url, poolclass=sa.NullPool)
+    with engine.connect() as connection:
+        yield connection
+    engine.dispose()
+
+
+def ask(place: Site, query: str) -> list[dict[str, Any]]:
+    """Return the rows of a query."""
+    with _connected(place) as connection:
+        return [dict(row) for row in connection.execute(sa.text(query)).mappings()]
+
+
+def at_rest(place: Site) -> bool:
+    """Tell whether nothing is left to do, not even for captures whose files are gone."""
+    return place.is_done() and not ask(place, _UNFINISHED)
+
+
+def require(place: Site, camera: Camera, *, attempts: bool = False) -> Counter[str]:
+    """Hold the ledger against what the camera wrote; `attempts`: no process died, so each took one attempt.
+
+    Returns how many captures stand where, as `fundusd reconcile` says.
+    """
+    problems = [*problems_of_files(camera), *problems_of_ledger(place, camera)]
+    if attempts:
+        problems += _repeated(place)
+    assert not problems, "\n".join(problems[:20])
+    return place.reconciled().counts
+
+
+def require_bounded(daemon: Daemon) -> Usage:
+    """Hold what a living daemon uses against its bounds."""
+    found = usage(daemon.process.pid)
+    assert found.descriptors <= MOST_DESCRIPTORS, found
+    assert found.resident_mb <= MOST_RESIDENT_MB, found
+    return found
+
+
+def problems_of_files(camera: Camera) -> Iterator[str]:
+    """Tell which files are not, byte for byte and stat for stat, as the camera left them."""
+    there = {str(path.relative_to(camera.inbox)) for path in camera.inbox.rglob("*") if path.is_file()}
+    if there != camera.left.keys():
+        yield f"files came or went: {there ^ camera.left.keys()}"
+    for name, left in camera.left.items():
+        if name in there and look(camera.inbox / name) != left:
+            yield f"{name} was {left} and is {look(camera.inbox / name)}"
+    for name, expected in camera.captures.items():
+        if name in there and digest((camera.inbox / name).read_bytes()) != expected:
+            yield f"{name} holds other bytes"
+
+
+def problems_of_ledger(place: Site, camera: Camera) -> Iterator[str]:
+    """Tell what the ledger has wrong."""
+    rows = ask(place, "SELECT * FROM v_result ORDER BY path, revision")
+    yield from _wrong_currents(rows, camera)
+    yield from _wrong_revisions(rows, camera)
+    yield from _doubled(place)
+    yield from _unaudited(place)
+    yield from _unreconciled(place, camera)
+
+
+def _wrong_currents(rows: Rows, camera: Camera) -> Iterator[str]:
+    """Each (path, final digest) has exactly one current result, or failure where the bytes are broken."""
+    current = defaultdict(list)
+    for row in rows:
+        if not row["superseded"]:
+            current[row["path"]].append(row)
+    for name, expected in camera.captures.items():
+        found = current.get(name, [])
+        if [row["digest"] for row in found] != [expected]:
+            yield f"{name} should be {expected[:8]} and is {[row['digest'][:8] for row in found]}"
+            continue
+        outcome = found[0]["outcome"] if found[0]["state"] == "succeeded" else found[0]["state"]
+        if (outcome == "failed") != (expected in camera.broken) or outcome not in {"graded", "ungradable", "failed"}:
+            yield f"{name} is {outcome}: {found[0]['error'] or found[0]['reason']}"
+
+
+def _wrong_revisions(rows: Rows, camera: Camera) -> Iterator[str]:
+    """No row for bytes that never were a complete version; all revisions of a path but the last are superseded."""
+    by_path = defaultdict(list)
+    for row in rows:
+        by_path[row["path"]].append(row)
+        if row["digest"] not in camera.complete.get(row["path"], ()):
+            yield f"{row['path']} never was {row['digest'][:8]}, which is revision {row['revision']}"
+    for name, revisions in by_path.items():
+        if [row["revision"] for row in revisions] != list(range(1, len(revisions) + 1)):
+            yield f"{name} has the revisions {[row['revision'] for row in revisions]}"
+        if not all(row["superseded"] for row in revisions[:-1]):
+            yield f"{name} has an older revision that is not flagged"
+
+
+def _doubled(place: Site) -> Iterator[str]:
+    for table in ("job", "result"):
+        twice = f"SELECT digest FROM {table} GROUP BY digest, release_id HAVING count(*) > 1"  # noqa: S608  ours
+        yield from (f"two of {table} for {row['digest'][:8]}" for row in ask(place, twice))
+    yield from (f"{row['digest'][:8]} is still {row['state']}" for row in ask(place, _UNFINISHED))
+
+
+def _unaudited(place: Site) -> Iterator[str]:
+    """Tell where the chain breaks, and which capture was not admitted once, claimed, and brought to one end."""
+    verdict = place.verdict()
+    if verdict.broken_seq is not None:
+        yield f"audit event {verdict.broken_seq}: {verdict.problem}"
+    events = ask(place, "SELECT event, entity_kind, entity_id, detail FROM audit_event ORDER BY seq")
+    told = Counter((event["event"], event["entity_id"]) for event in events)
+    for capture in ask(place, "SELECT id, job_id, path_text FROM capture"):
+        ends = sum(told[end, capture["id"]] for end in FINISHED)
+        if told["capture.admitted", capture["id"]] != 1 or ends != 1:
+            yield f"capture {capture['id']} was admitted {told['capture.admitted', capture['id']]}, ended {ends} times"
+    for job in ask(place, "SELECT id, attempts FROM job"):
+        counted = told["job.claimed", job["id"]] - told["job.given_back", job["id"]]
+        if told["job.queued", job["id"]] != 1 or counted != job["attempts"] or counted < 1:
+            yield f"job {job['id']}: {job['attempts']} attempts, of which the audit tells {counted}"
+
+
+def _unreconciled(place: Site, camera: Camera) -> Iterator[str]:
+    counts = place.reconciled().counts
+    bad = sum(one in camera.broken for one in camera.captures.values())
+    good = len(camera.captures) - bad
+    ignored = sum(number for name, number in counts.items() if name.startswith("ignored"))
+    failed = sum(number for name, number in counts.items() if name.startswith("failed"))
+    done = sum(number for name, number in counts.items() if name.startswith(("graded", "ungradable")))
+    if (done, failed, ignored) != (good, bad, len(camera.sidecars & camera.left.keys())):
+        yield f"reconcile disagrees: {dict(counts)}"
+
+
+def _repeated(place: Site) -> Iterator[str]:
+    for row in ask(place, "SELECT path, attempts FROM v_result WHERE outcome = 'graded'"):
+        if row["attempts"] != 1:
+            yield f"{row['path']} took {row['attempts']} attempts"

@@ -1,0 +1,138 @@
+"""The daemon is killed, or its connection breaks, at each named step of its work: the rest goes on from there."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from daemon_cases import Daemon, Site, running, site
+from faults import oracle
+from faults.armed import PLACES, SINGLE, TRANSACTIONS
+from faults.camera import Camera, photograph
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ARMED = str(Path(__file__).with_name("armed.py"))
+ENDING = ("give_back", "stop")  # what happens at a stop only
+# the steps at which most would be lost: always run; the others with FUNDUSD_FAULTS=all
+DANGEROUS = {
+    ("sqlite", "admit.before_commit", "kill"),
+    ("sqlite", "admit.after_commit", "lose"),
+    ("sqlite", "claim.after_commit", "kill"),
+    ("sqlite", "claim.after_commit", "lose"),
+    ("sqlite", "record.middle", "kill"),
+    ("sqlite", "record.after_commit", "lose"),
+    ("sqlite", "create_if_empty.middle", "kill"),
+    ("postgresql", "record.before_commit", "lose"),
+    ("postgresql", "record.after_commit", "kill"),
+    ("postgresql", "claim.after_commit", "lose"),
+    ("postgresql", "start.after_commit", "lose"),
+}
+
+
+def cases() -> Iterator[object]:
+    for database in ("sqlite", "postgresql"):
+        for name in TRANSACTIONS:
+            for moment, action in (
+                ("begin", "kill"),
+                ("middle", "kill"),
+                ("before_commit", "kill"),
+                ("after_commit", "kill"),
+                ("before_commit", "lose"),
+                ("after_commit", "lose"),
+            ):
+                if moment != "middle" or name not in SINGLE:
+                    yield case(database, f"{name}.{moment}", action)
+        for step in PLACES:
+            yield case(database, step, "kill")
+
+
+def case(database: str, step: str, action: str) -> object:
+    marks = () if (database, step, action) in DANGEROUS else (pytest.mark.all_faults,)
+    return pytest.param(database, step, action, id=f"{database}-{step}-{action}", marks=marks)
+
+
+@pytest.fixture
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Site:
+    """Lay out a clinic: for `create_if_empty` on an empty database, else on a migrated one."""
+    database, step = request.getfixturevalue("database"), request.getfixturevalue("step")
+    if not step.startswith("create_if_empty"):
+        url = request.getfixturevalue({"sqlite": "sqlite_url", "postgresql": "postgres_url"}[database])
+    elif database == "sqlite":
+        url = f"sqlite:///{tmp_path / 'new.db'}"
+    else:
+        url = request.getfixturevalue("empty_postgres_url")
+    return site(tmp_path, url)
+
+
+def before_opening(camera: Camera) -> None:
+    """Export what lies there when the daemon starts."""
+    for number in range(3):
+        camera.put(f"P{number}/{number}_OD.jpg", photograph(number))
+    camera.put("P4/series.dcm", photograph(4))
+    camera.put("P5/again_OD.jpg", photograph(0))
+    camera.put_truncated("P5/cut_OS.jpg", photograph(5))
+    camera.put_sidecar("P5/report.html")
+
+
+def opening_hours(camera: Camera) -> None:
+    """Export, export again, rename and delete."""
+    camera.put("P6/6_OS.jpg", photograph(6))
+    camera.put("P7/no_extension", photograph(9))
+    camera.put("P0/0_OD.jpg", photograph(10))
+    camera.rename("P1/1_OD.jpg", "P1/renamed_OD.jpg")
+    camera.delete("P2/2_OD.jpg")
+    camera.put_sidecar("P6/notes.txt")
+
+
+def ended(daemon: Daemon) -> bool:
+    return daemon.process.poll() is not None
+
+
+@pytest.mark.parametrize(("database", "step", "action"), list(cases()))
+def test_the_work_goes_on_from_any_step(database: str, step: str, action: str, place: Site) -> None:
+    camera = Camera(place.inbox)
+    before_opening(camera)
+    ending = step.startswith(ENDING)
+    with running(place, program=(ARMED, step, action, "1", "--")) as daemon:
+        daemon.await_that(lambda: ended(daemon) or has_graded(daemon), alive=False)
+        opening_hours(camera)
+        if ending:
+            stop_in_a_burst(daemon, camera, action)
+        else:
+            work_on(daemon, place, died=action == "kill")
+            daemon.await_event("fault.fired")
+    if ending or action == "kill":
+        with running(place) as daemon:
+            daemon.await_event("service.ready")
+            work_on(daemon, place, died=False)
+    oracle.require(place, camera, attempts=action == "lose")
+
+
+def work_on(daemon: Daemon, place: Site, *, died: bool) -> None:
+    """Wait until all is done, and stop in order; or until the daemon has died of its fault."""
+    daemon.await_that(lambda: ended(daemon) or oracle.at_rest(place), alive=False)
+    assert ended(daemon) == died, daemon.raw
+    if died:
+        assert daemon.process.wait() == -signal.SIGKILL
+    else:
+        oracle.require_bounded(daemon)
+        assert daemon.stop() == 0
+
+
+def has_graded(daemon: Daemon) -> bool:
+    return any(line["event"] == "capture.graded" for line in daemon.lines)
+
+
+def stop_in_a_burst(daemon: Daemon, camera: Camera, action: str) -> None:
+    """Ask for the end while much waits: what was claimed is given back, and the end written down."""
+    for number in range(20, 32):
+        camera.put(f"burst/{number}_OD.jpg", photograph(number))
+    daemon.await_event("capture.graded", 3)
+    expected = -signal.SIGKILL if action == "kill" else 0
+    assert daemon.stop() == expected
+    daemon.await_event("fault.fired")
