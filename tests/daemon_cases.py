@@ -113,14 +113,14 @@ class Daemon:
         with self._news:
             self._news.notify_all()
 
-    def await_event(self, name: str, count: int = 1) -> dict[str, Any]:
+    def await_event(self, name: str, count: int = 1, within: float = DEADLINE) -> dict[str, Any]:
         """Wait until an event was logged so many times; return the last of them."""
 
         def seen() -> bool:
             return sum(line["event"] == name for line in self.lines) >= count or not self._reader.is_alive()
 
         with self._news:
-            assert self._news.wait_for(seen, DEADLINE), f"no {name} in {[line['event'] for line in self.lines]}"
+            assert self._news.wait_for(seen, within), f"no {name} in {[line['event'] for line in self.lines]}"
         found = [line for line in self.lines if line["event"] == name]
         assert len(found) >= count, self.raw
         return found[-1]

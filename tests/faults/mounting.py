@@ -1,0 +1,66 @@
+"""Mounts that only a test and its children see, and that are gone with it."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import subprocess
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_NEW_MOUNTS = 0x00020000  # CLONE_NEWNS
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def why_not() -> str | None:
+    """Say why nothing can be mounted here."""
+    if os.geteuid() != 0:
+        return "mounting needs root"
+    tried = subprocess.run(
+        ["unshare", "--mount", "mount", "-t", "tmpfs", "none", "/mnt"], check=False, capture_output=True
+    )
+    return None if tried.returncode == 0 else "new mount namespaces are not allowed here"
+
+
+@contextmanager
+def own_mounts() -> Iterator[None]:
+    """Give this thread, and what it starts, mounts of its own for as long as the block runs."""
+    before = os.open("/proc/thread-self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        _require(_libc.unshare(_NEW_MOUNTS))
+        run("mount", "--make-rprivate", "/")
+        yield
+    finally:
+        _require(_libc.setns(before, _NEW_MOUNTS))
+        os.close(before)
+
+
+def _require(answer: int) -> None:
+    if answer != 0:
+        raise OSError(ctypes.get_errno(), "the namespace could not be changed")
+
+
+def run(*words: str) -> None:
+    """Run mount or umount."""
+    subprocess.run(words, check=True, capture_output=True)
+
+
+def mount_tmpfs(path: Path, size: str = "64m") -> None:
+    """Mount an empty file system."""
+    path.mkdir(parents=True, exist_ok=True)
+    run("mount", "-t", "tmpfs", "-o", f"size={size}", "none", str(path))
+
+
+def bind(source: Path, path: Path) -> None:
+    """Mount a folder at another place, as a share is mounted."""
+    path.mkdir(parents=True, exist_ok=True)
+    run("mount", "--bind", str(source), str(path))
+
+
+def unmount(path: Path) -> None:
+    """Take a mount away at once, whoever uses it."""
+    run("umount", "-l", str(path))

@@ -1,0 +1,23 @@
+"""Have the kernel answer a daemon's calls as a dying disk does: strace injects the faults."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+
+def why_not() -> str | None:
+    """Say why nothing can be injected here."""
+    if shutil.which("strace") is None:
+        return "strace is not installed"
+    tried = subprocess.run(["strace", "-f", "-o", os.devnull, "true"], check=False, capture_output=True)
+    return None if tried.returncode == 0 else "strace may not trace here"
+
+
+def under_strace(path: Path, calls: str, fault: str) -> tuple[str, ...]:
+    """Return what to put before a command so that `calls` on `path` meet a fault, such as error=EIO:when=5..8."""
+    trace = ("-e", f"trace={calls}", "-e", f"inject={calls}:{fault}")
+    # -D: the daemon stays our child; --seccomp-bpf: all other calls run at full speed
+    return ("strace", "-f", "-D", "--seccomp-bpf", "-o", os.devnull, "-P", str(path), *trace)
