@@ -41,7 +41,7 @@ TRANSACTIONS = (
     "claim", "record", "postpone", "fail", "give_back", "stop",
 )  # fmt: skip
 MOMENTS = ("begin", "middle", "before_commit", "after_commit")  # middle: between the first statement and the second
-SINGLE = ("sweep_finished",)  # transactions of one statement
+SINGLE = ("ignore", "sweep_finished", "stop")  # transactions of one statement
 PLACES = {
     "watcher.digested": (candidates, "digest_settled", "after"),
     "worker.claimed": (Worker, "_read", "before"),

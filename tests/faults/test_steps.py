@@ -102,7 +102,7 @@ def test_the_work_goes_on_from_any_step(database: str, step: str, action: str, p
         daemon.await_that(lambda: ended(daemon) or has_graded(daemon), alive=False)
         opening_hours(camera)
         if ending:
-            stop_in_a_burst(daemon, camera, action)
+            stop_in_a_burst(daemon, place, camera, action)
         else:
             work_on(daemon, place, died=action == "kill")
             daemon.await_event("fault.fired")
@@ -128,11 +128,12 @@ def has_graded(daemon: Daemon) -> bool:
     return any(line["event"] == "capture.graded" for line in daemon.lines)
 
 
-def stop_in_a_burst(daemon: Daemon, camera: Camera, action: str) -> None:
+def stop_in_a_burst(daemon: Daemon, place: Site, camera: Camera, action: str) -> None:
     """Ask for the end while much waits: what was claimed is given back, and the end written down."""
-    for number in range(20, 32):
-        camera.put(f"burst/{number}_OD.jpg", photograph(number))
-    daemon.await_event("capture.graded", 3)
+    picture = photograph(0)
+    for number in range(40):
+        camera.put(f"burst/{number}_OD.jpg", picture + number.to_bytes(4))
+    daemon.await_that(lambda: len(oracle.ask(place, "SELECT 1 FROM job WHERE state = 'queued'")) > 10)
     expected = -signal.SIGKILL if action == "kill" else 0
     assert daemon.stop() == expected
     daemon.await_event("fault.fired")
