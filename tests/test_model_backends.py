@@ -310,7 +310,11 @@ def test_the_gate_refuses_a_device_that_mixes_two_batches_up(tiny: Path, monkeyp
         on_threads(self, 2)
 
     monkeypatch.setattr(TorchBackend, "__init__", with_buckets)
-    assert plan.load().overlaps
+    classifier = plan.load()
+    assert classifier.overlaps
+    answer = classifier.begin(some_pixels(1))
+    assert len(list(classifier.prove())) == 2 + 4, "both sizes, and the other phantoms alone, beside a batch in flight"
+    assert answer().shape == (1, 5)
     begin = Buckets.begin
     flying: list[Any] = []
 

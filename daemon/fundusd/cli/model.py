@@ -54,7 +54,7 @@ def download(config: Config = None, model: Source = "", revision: Revision = "")
 
 @app.command()
 def verify(config: Config = None, model: Source = "", revision: Revision = "", json: Json = False) -> None:
-    """Hash every file of the model, load it and compare its answer to a known picture.
+    """Hash every file of the model, load it and run the canary: phantoms of every grade, whose answers are known.
 
     Examples: fundusd model verify; fundusd model verify --model phantom
     """
@@ -63,7 +63,9 @@ def verify(config: Config = None, model: Source = "", revision: Revision = "", j
     if json:
         print(as_json(release))
         return
-    print(f"{release.model} loads on {classifier.device_name} in {release.dtype} and answers.")
+    proof = classifier.proof
+    print(f"{release.model} loads on {classifier.device_name} in {release.dtype} and answers known phantoms:")
+    print(f"cosine {proof.cosine:.7f} to the right answers, wanted {proof.tolerance}")
     print(f"revision {release.revision}")
     print(f"weights {release.weights_digest}")
     print(f"prompt set {release.prompt_set}, preprocessing {release.preprocessing}, {release.runtime}")
