@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ import sqlalchemy as sa
 
 import ledger_cases as cases
 from fundusd.domain import Ignored, JobState, Outcome, Proof, Reason, Stat
-from fundusd.ledger import Ledger, Wanted, queries
+from fundusd.ledger import Ledger, Wanted, audit, queries
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -226,3 +227,24 @@ def test_a_canary_is_not_looked_for_in_all_of_history(ledger: Ledger, monkeypatc
     cases.classify(ledger)
     monkeypatch.setattr(queries, "_CANARY_WITHIN", 2)
     assert ledger.last_canary() is None
+
+
+def test_a_model_is_in_doubt_after_a_refusal_and_where_another_release_passed_last(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert not ledger.is_in_doubt(), "nothing is known"
+    ledger.model_verified(Proof(1.0, 0.999999))
+    assert not ledger.is_in_doubt()
+    ours = ledger.release_id
+    ledger.start(replace(cases.release(), dtype="bfloat16"))
+    assert ledger.is_in_doubt()
+    ledger.release_id = ours
+    ledger.model_refused("wrong")
+    assert ledger.is_in_doubt()
+    monkeypatch.setattr(audit, "_actor", lambda: {"actor_kind": "process", "actor_id": "fundusd:x", "host": "another"})
+    ledger.model_verified(Proof(1.0, 0.999999))
+    assert ledger.is_in_doubt(), "that another daemon's model passed says nothing of this one"
+    ledger.model_refused("wrong")
+    monkeypatch.undo()
+    ledger.model_verified(Proof(1.0, 0.999999))
+    assert not ledger.is_in_doubt()

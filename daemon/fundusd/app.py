@@ -247,11 +247,10 @@ def _supervise(path: Path, settings: Settings, ledger: Ledger, planned: Plan, he
 
 
 def _proven(planned: Plan, ledger: Ledger) -> ZeroShotClassifier:
-    """Load the model; on whole phantoms where another release passed last, or none did. Raises ModelError."""
+    """Load the model, and have it answer whole phantoms where there is doubt of it; raises ModelError."""
     began = perf_counter()
-    canary = ledger.last_canary()
     try:
-        classifier = planned.load(thorough=canary is not None and not canary.vouches_for(ledger.release_id))
+        classifier = planned.load(thorough=ledger.is_in_doubt())
     except ModelRefused as error:
         with suppress(LedgerError):
             ledger.model_refused(error.message)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import secrets
+import socket
 from typing import TYPE_CHECKING, Any
 
 from fundusd.errors import LedgerAway, LedgerError
@@ -330,6 +331,15 @@ class Ledger:
         """Return how the model last answered known phantoms, None when that was long ago."""
         with self.database.reading() as connection:
             return queries.last_canary(connection)
+
+    @patient
+    def is_in_doubt(self) -> bool:
+        """Tell whether the model was refused last, or another one than this release passed last on this host."""
+        with self.database.reading() as connection:
+            newest = queries.last_canary(connection)
+            here = queries.last_canary(connection, socket.gethostname())  # others may share the database
+        doubted = newest is not None and not newest.passed
+        return doubted or (here is not None and not here.vouches_for(self.release_id))
 
     # -- the operator's side
 

@@ -159,8 +159,8 @@ def by_release(connection: sa.Connection, job_ids: Sequence[int]) -> dict[int, l
     return found
 
 
-def last_canary(connection: sa.Connection) -> Canary | None:
-    """Return how the model last answered known phantoms, None when that was long ago."""
+def last_canary(connection: sa.Connection, host: str | None = None) -> Canary | None:
+    """Return how the model last answered known phantoms, on any host or one; None when that was long ago."""
     newest = connection.scalar(sa.select(sa.func.max(audit_event.c.seq))) or 0
     query = (
         sa.select(audit_event)
@@ -168,7 +168,7 @@ def last_canary(connection: sa.Connection) -> Canary | None:
         .order_by(audit_event.c.seq.desc())
         .limit(1)
     )
-    row = connection.execute(query).one_or_none()
+    row = connection.execute(query if host is None else query.where(audit_event.c.host == host)).one_or_none()
     if row is None:
         return None
     return Canary(row.at, row.release_id, row.event == _CANARY[0], orjson.loads(row.detail).get("cosine"))
