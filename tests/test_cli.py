@@ -19,7 +19,19 @@ import daemon_cases
 import ledger_cases
 from fundusd import cli, phantoms
 from fundusd.cli import look
-from fundusd.domain import SAFETY_WORDS, Eye, Grade, Ignored, Proof, Reason, Stat, SweepReport
+from fundusd.domain import (
+    SAFETY_WORDS,
+    Eye,
+    Grade,
+    Ignored,
+    Incomplete,
+    Offline,
+    Proof,
+    Reason,
+    Stat,
+    SweepReport,
+    Waiting,
+)
 from fundusd.ledger import Ledger, schema
 from fundusd.model.torch_backend import TorchBackend
 
@@ -325,7 +337,20 @@ def test_a_camera_that_was_swept_is_told_with_its_hints(fundusd: Say, graded: da
         report = SweepReport(3, 1, {Ignored.SIDECAR: 1}, 0, 0.1, healthy, mode, "writer-lease")
         ledger.sweep_finished("room1", report)
         told.append(fundusd("status", "--config", graded.path).out)
+    watched = SweepReport(
+        3, 1, {}, 0, 0.1, hints_healthy=True, mode="native", lease_probe="unknown", watches=7, swept=2
+    )
+    ledger.sweep_finished("room1", watched)
+    since = datetime(2026, 11, 24, 8, tzinfo=UTC)
+    ledger.keep_incomplete("room1", {b"OD.jpg": Incomplete(Waiting.HELD, 7, since, since)})
+    for reason in Offline:
+        ledger.offline("room1", reason)
+        told.append(fundusd("status", "--config", graded.path).out)
+        assert "OFFLINE since" in told[-1]
     ledger.close()
+    assert "hints healthy (7 folders watched), new since the start by hints 0, by sweeps 2" in told[-1]
+    assert "1 INCOMPLETE since" in told[-1]
+    assert "1 given up for now" in told[-1]
     assert "hints healthy, settling by writer-lease" in told[0]
     assert "hints LOST" in told[1]
     assert "none (sweep-only)" in told[2]

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+import sqlalchemy as sa
 
 from daemon_cases import Daemon, Site, running, site
 from faults import oracle
@@ -98,3 +99,19 @@ def test_a_link_that_is_not_there_at_the_start_is_waited_for(link: Link, tmp_pat
         daemon.await_event("ledger.away")
         link.flow()
         finish(daemon, place, camera)
+
+
+def test_a_server_that_fails_over_to_another_address_is_found_there(postgres_url: str, tmp_path: Path) -> None:
+    with Link(postgres_url) as first, Link(postgres_url) as second:
+        hosts = [f"127.0.0.1:{sa.make_url(link.url).port}" for link in (first, second)]
+        url = sa.make_url(first.url).set(host=None, port=None, query={"host": hosts})
+        place = site(tmp_path, url.render_as_string(hide_password=False))
+        camera = Camera(place.inbox)
+        with running(place) as daemon:
+            daemon.await_event("service.ready")
+            put(camera, range(3))
+            daemon.await_event("capture.graded", 3)
+            first.refuse()
+            put(camera, range(3, 6))
+            daemon.await_event("capture.graded", 6)
+            finish(daemon, place, camera)

@@ -203,7 +203,9 @@ def _swept_line(camera: Mapping[str, Any]) -> str:
 
 
 def _watched(camera: Mapping[str, Any]) -> str:
-    return f" ({camera['watches']} folders watched)" if camera.get("watches") else ""
+    watched = f" ({camera['watches']} folders watched)" if camera.get("watches") else ""
+    found = (camera.get("hinted", 0), camera.get("swept", 0))
+    return watched + (", new since the start by hints {}, by sweeps {}".format(*found) if any(found) else "")
 
 
 def reconcile(config: Config = None, json: Json = False) -> None:
