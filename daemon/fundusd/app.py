@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from fundusd import __version__, grading, logs, reading
+from fundusd import __version__, grading, logs, memory, reading
 from fundusd import settings as settings_module
 from fundusd.domain import SAFETY_WORDS, Inbox
 from fundusd.errors import LedgerAway, LedgerError, ModelError, ModelRefused, SettingsError
@@ -136,6 +136,7 @@ def run(path: Path) -> None:
     logs.configure(settings.log.level, settings.log.format)
     log = structlog.get_logger(service="app")
     reading.ignore_lease_breaks()
+    memory.be_frugal()
     notifier = Notifier()
     with ExitStack() as stack:
         # where there may be a GPU this imports torch, which takes a second: the ledger opens meanwhile
