@@ -191,6 +191,7 @@ def test_each_hostile_capture_ends_with_its_reason_and_the_one_beside_it_is_grad
     assert reasons(place) == expected
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not HOSTILE.is_dir(), reason="no ../shared/data here")
 def test_every_file_of_the_hostile_collection_is_accounted_for(tmp_path: Path, sqlite_url: str) -> None:
     place = site(tmp_path, sqlite_url)
@@ -235,7 +236,7 @@ def test_a_decoder_that_hangs_or_crashes_costs_an_attempt_and_no_start(
 ) -> None:
     place = site(tmp_path, sqlite_url)
     text = place.path.read_text()
-    place.path.write_text(text.replace("processes = 2", "processes = 1\nseconds = 3"))
+    place.path.write_text(text.replace("processes = 2", "processes = 1\nseconds = 5"))
     drop(place, "P0/good_OD.jpg", good(0))
     with running(place) as daemon:
         daemon.await_event("service.ready")
