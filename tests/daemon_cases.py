@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from fundusd.ledger.audit import Verdict
 
-DEADLINE = 120.0
+DEADLINE = float(os.environ.get("FUNDUSD_DEADLINE", "120"))
 SETTINGS = """\
 [store]
 url = "{url}"

@@ -38,10 +38,10 @@ if TYPE_CHECKING:
 
 TRANSACTIONS = (
     "create_if_empty", "register_camera", "start", "admit", "ignore", "mark_missing", "sweep_finished",
-    "claim", "record", "postpone", "fail", "give_back", "stop",
+    "found_at", "offline", "keep_incomplete", "claim", "record", "postpone", "fail", "give_back", "stop",
 )  # fmt: skip
 MOMENTS = ("begin", "middle", "before_commit", "after_commit")  # middle: between the first statement and the second
-SINGLE = ("ignore", "sweep_finished", "stop")  # transactions of one statement
+SINGLE = ("ignore", "sweep_finished", "found_at", "keep_incomplete", "stop")  # transactions of one statement
 PLACES = {
     "watcher.digested": (candidates, "digest_settled", "after"),
     "worker.claimed": (Worker, "_read", "before"),

@@ -99,8 +99,12 @@ def test_the_work_goes_on_from_any_step(database: str, step: str, action: str, p
     before_opening(camera)
     ending = step.startswith(ENDING)
     with running(place, program=(ARMED, step, action, "1", "--")) as daemon:
-        daemon.await_that(lambda: ended(daemon) or has_graded(daemon), alive=False)
+        daemon.await_that(lambda: ended(daemon) or has_said(daemon, "capture.graded"), alive=False)
         opening_hours(camera)
+        if step.startswith("offline"):
+            go_away_and_return(daemon, place)
+        if step.startswith("keep_incomplete"):
+            leave_open(daemon, camera)
         if ending:
             stop_in_a_burst(daemon, place, camera, action)
         else:
@@ -124,8 +128,25 @@ def work_on(daemon: Daemon, place: Site, *, died: bool) -> None:
         assert daemon.stop() == 0
 
 
-def has_graded(daemon: Daemon) -> bool:
-    return any(line["event"] == "capture.graded" for line in daemon.lines)
+def has_said(daemon: Daemon, event: str) -> bool:
+    return any(line["event"] == event for line in daemon.lines)
+
+
+def go_away_and_return(daemon: Daemon, place: Site) -> None:
+    """Take the inbox away until that is written down, or the daemon has died of it."""
+    away = place.inbox.rename(place.folder / "away")
+    daemon.await_that(lambda: ended(daemon) or has_said(daemon, "fault.fired"), alive=False)
+    away.rename(place.inbox)
+
+
+def leave_open(daemon: Daemon, camera: Camera) -> None:
+    """Hold a capture open until its wait is written down."""
+    data = photograph(33)
+    with camera.at("P8/slow_OD.jpg").open("wb", buffering=0) as file:
+        file.write(data[:5000])
+        daemon.await_that(lambda: ended(daemon) or has_said(daemon, "fault.fired"), alive=False)
+        file.write(data[5000:])
+    camera.finished("P8/slow_OD.jpg", data)
 
 
 def stop_in_a_burst(daemon: Daemon, place: Site, camera: Camera, action: str) -> None:
