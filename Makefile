@@ -2,13 +2,22 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint phantom clean
+.PHONY: demo test faults soak lint phantom clean
 
 demo: .venv/installed
 	$(BIN)/fundusd demo
 
 test: .venv/installed-dev lint
 	$(BIN)/python -m pytest -n 2 --cov --cov-report=term $(PYTEST_ARGS)
+
+# every fault of docs/faults.md, with a verdict on each row; ROW=12 runs one, ARGS="-k link" some
+faults: .venv/installed-dev
+	FUNDUSD_FAULTS=all FUNDUSD_FAULTS_ROW=$(ROW) timeout 7200 $(BIN)/python -m pytest -q -n 2 --no-cov \
+		$$($(BIN)/python tests/faults/matrix.py) $(ARGS)
+
+# writers, kills, outages and database restarts at random, then quiet and the oracle: once on each database
+soak: .venv/installed-dev
+	PYTHONPATH=tests $(BIN)/python tests/faults/soak.py --minutes $(or $(MINUTES),10) --seed $(or $(SEED),1)
 
 lint: .venv/installed-dev
 	$(BIN)/ruff check .

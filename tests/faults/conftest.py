@@ -1,16 +1,42 @@
-"""Which of the faults run: a chosen half with all tests, every one with FUNDUSD_FAULTS=all."""
+"""Which of the faults run: a chosen half with all tests, every one with FUNDUSD_FAULTS=all, then with the matrix."""
 
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
 import pytest
 
+from faults import matrix
+
+if TYPE_CHECKING:
+    from _pytest.terminal import TerminalReporter
+
 ALL = os.environ.get("FUNDUSD_FAULTS") == "all"
+ROW = os.environ.get("FUNDUSD_FAULTS_ROW", "")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip the other half, with the reason."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Skip the other half, with the reason; keep one row's tests where one is asked for."""
     for item in items:
         if not ALL and item.get_closest_marker("all_faults"):
             item.add_marker(pytest.mark.skip(reason="one of very many: make faults runs it"))
+    if ROW:
+        asked = next(row for row in matrix.rows() if row.number == int(ROW))
+        others = [item for item in items if not asked.covers(item.nodeid)]
+        items[:] = [item for item in items if asked.covers(item.nodeid)]
+        config.hook.pytest_deselected(items=others)
+
+
+def pytest_terminal_summary(terminalreporter: TerminalReporter) -> None:
+    """Print the matrix with a verdict on each row."""
+    if not ALL:
+        return
+    kinds = ("passed", "failed", "error", "skipped")
+    ran = {kind: [report.nodeid for report in terminalreporter.getreports(kind)] for kind in kinds}
+    told = matrix.verdicts(ran)
+    terminalreporter.section("docs/faults.md")
+    for row, verdict in told:
+        terminalreporter.write_line(f"{row.number:4} {verdict:8} {row.fault}: {row.moment}")
+    counts = {verdict: sum(one == verdict for _, one in told) for _, verdict in told}
+    terminalreporter.write_line(f"{len(told)} rows: {counts}")

