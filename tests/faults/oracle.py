@@ -59,7 +59,7 @@ def ask(place: Site, query: str) -> list[dict[str, Any]]:
 
 def at_rest(place: Site) -> bool:
     """Tell whether nothing is left to do, not even for captures whose files are gone."""
-    return place.is_done() and not ask(place, _UNFINISHED)
+    return not ask(place, _UNFINISHED) and place.is_done()
 
 
 def require(place: Site, camera: Camera, *, attempts: bool = False) -> Counter[str]:
