@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 import ledger_cases as cases
-from fundusd.domain import Incomplete, Offline, Waiting
+from fundusd.domain import Incomplete, Offline, Waiting, Whereabouts
 
 if TYPE_CHECKING:
     from fundusd.ledger import Ledger
@@ -43,9 +43,12 @@ def test_an_outage_is_written_down_once_with_its_beginning(ledger: Ledger) -> No
 
 
 def test_where_an_inbox_lay_is_remembered(ledger: Ledger) -> None:
-    assert ledger.place(cases.CAMERA) is None
+    assert ledger.whereabouts(cases.CAMERA) == Whereabouts(None, None, None)
     ledger.found_at(cases.CAMERA, "8:1")
-    assert ledger.place(cases.CAMERA) == "8:1"
+    ledger.offline(cases.CAMERA, Offline.EMPTY)
+    found = ledger.whereabouts(cases.CAMERA)
+    assert (found.place, found.offline_reason) == ("8:1", Offline.EMPTY)
+    assert found.offline_since is not None
 
 
 def test_files_that_are_not_complete_are_replaced_as_a_whole(ledger: Ledger) -> None:

@@ -21,7 +21,12 @@ class Known:
 
     def __init__(self, root: Path) -> None:
         self.root, self.now = root, 1000.0
-        self.folders = Folders(root, lambda: self.now, lambda: int(self.now * 1e9))
+        self.tick = 0.0
+        self.folders = Folders(root, self._monotonic, lambda: int(self.now * 1e9))
+
+    def _monotonic(self) -> float:
+        self.now += self.tick
+        return self.now
 
     def make(self, name: str, changed: float) -> None:
         (self.root / name).mkdir()
@@ -32,10 +37,9 @@ class Known:
         os.utime(self.root / name, (at, at))
 
     def changed(self) -> list[bytes]:
-        """Make one whole pass, one folder at a time."""
-        found: list[bytes] = []
-        while (some := self.folders.look(1)) is not None:
-            found += some
+        """Make one whole pass."""
+        found = self.folders.look(60.0, lambda: None)
+        assert not self.folders.is_looking
         return found
 
 
@@ -55,13 +59,29 @@ def test_a_folder_whose_time_moved_is_found_and_others_are_not(known: Known) -> 
     assert known.changed() == []
 
 
-def test_a_folder_that_is_gone_is_forgotten(known: Known) -> None:
+def test_a_folder_that_is_gone_is_told_of_once(known: Known) -> None:
     known.make("a", 900)
     (known.root / "a").rmdir()
+    assert known.changed() == [b"a"]
     assert known.changed() == []
     assert b"a" not in known.folders
     with pytest.raises(FileNotFoundError):
         known.folders.look_before(b"a")
+
+
+def test_a_pass_over_many_folders_is_made_in_pieces(known: Known, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fundusd.watcher.folders._TOGETHER", 2)
+    for number in range(5):
+        known.make(str(number), 900)
+        known.date(str(number), 950)
+    beats: list[None] = []
+    found, rounds = [], 0
+    while not rounds or known.folders.is_looking:
+        known.tick = 0.5  # seconds that each look at the clock takes
+        found += known.folders.look(0.6, lambda: beats.append(None))
+        rounds += 1
+    assert sorted(found) == [b"0", b"1", b"2", b"3", b"4"]
+    assert len(beats) == rounds == 3
 
 
 def test_folders_are_hot_for_a_day_the_newest_first(known: Known, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -131,6 +131,46 @@ def test_an_empty_directory_in_the_inboxs_place_is_an_outage_even_of_one_file(wa
     assert len(watched.captures()) == 1
 
 
+@pytest.mark.parametrize("left", [None, ".keep"])
+def test_a_look_around_marks_nothing_missing_before_a_full_sweep_has_judged(
+    tmp_path: Path, sqlite_url: str, monkeypatch: pytest.MonkeyPatch, left: str | None
+) -> None:
+    """A share of few files is unmounted: the next look, seconds later, is into what is left there."""
+    monkeypatch.setattr("fundusd.watcher.inbox._HOT_SECONDS", 0.05)
+    monkeypatch.setattr("fundusd.watcher.inbox._LOOK_SECONDS", 0.05)
+    with watching(tmp_path / "inbox", sqlite_url, mode="sweep-only", sweep_seconds=3600.0) as watched:
+        for number in range(15):
+            watched.drop(f"P{number % 2}/{number}.jpg", jpeg(str(number)))
+        watched.until(lambda: len(watched.captures()) == 15)
+        watched.sweep()
+        watched.inbox.rename(tmp_path / "mounted")
+        watched.inbox.mkdir()
+        if left is not None:
+            (watched.inbox / left).touch()
+        watched.until(lambda: watched.camera()["offline_reason"] == "empty")
+        watched.sweep()
+        assert missing(watched) == set()
+        watched.drop("P0/new.jpg", jpeg("new"))
+        watched.wait_for("P0/new.jpg", jpeg("new"))
+
+
+def test_a_disappearance_that_lasted_is_believed_in_a_new_directory_too(
+    watched: Watching, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(25):
+        watched.drop(f"{number}.jpg", jpeg(str(number)))
+    watched.until(lambda: len(watched.captures()) == 25)
+    watched.sweep()
+    watched.inbox.rename(watched.inbox.parent / "old disk")
+    watched.inbox.mkdir()
+    watched.drop("new.jpg", jpeg("new"))
+    watched.until(lambda: watched.camera()["offline_reason"] == "mass_disappearance")
+    monkeypatch.setattr("fundusd.watcher.absence._BELIEVED_AFTER", 0.0)  # a day later
+    watched.sweep()
+    watched.until(lambda: len(missing(watched)) == 25)
+    watched.until(lambda: watched.camera()["offline_reason"] is None)
+
+
 def test_an_inbox_that_is_emptied_is_no_outage(watched: Watching) -> None:
     watched.wait_for(watched.drop("OD.jpg", jpeg("a")), jpeg("a"))
     watched.sweep()

@@ -74,8 +74,22 @@ def test_a_restart_goes_on_with_what_was_written() -> None:
     some.note(NAME, Stat(0, 1, 1, 7), Waiting.EMPTY, 1)
     assert some.quarantine(10_000) == []
     assert some.to_write(1) is None
-    some.prune(lambda path: path == NAME)
+    some.prune(lambda path: path == NAME, lambda _path: True)
     assert some.to_write(2) == {}
+
+
+def test_what_was_waited_for_before_a_restart_and_is_no_longer_is_forgotten() -> None:
+    """It was admitted just before the end: no sweep looks closer at a file that is as remembered."""
+    some = waits({NAME: Incomplete(Waiting.HELD, 1, AT), b"OS.jpg": Incomplete(Waiting.EMPTY, 0, AT)})
+    some.note(b"OS.jpg", Stat(0, 1, 1, 7), Waiting.EMPTY, 1)
+    some.prune(lambda _path: False, lambda _path: False)
+    assert some.to_write(2) == {b"OS.jpg": Incomplete(Waiting.EMPTY, 0, AT)}
+
+
+def test_a_change_during_a_restart_opens_a_file_again() -> None:
+    some = waits({NAME: Incomplete(Waiting.HELD, 1, AT, AT)})
+    some.note(NAME, GROWN, Waiting.HELD, 1)
+    assert some.to_write(1) == {NAME: Incomplete(Waiting.HELD, 2, AT)}
 
 
 def test_an_empty_file_and_a_closed_one_are_shown_until_they_are_admitted(

@@ -268,6 +268,15 @@ class SweepReport:
 
 
 @dataclass(frozen=True, slots=True)
+class Whereabouts:
+    """Where an inbox was when files were last seen in it, and since when and why it counts as away."""
+
+    place: str | None
+    offline_reason: Offline | None
+    offline_since: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
 class Incomplete:
     """A file that waits to be complete, and since when; given up for now once it is quarantined."""
 

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
         Sighting,
         Stat,
         SweepReport,
+        Whereabouts,
     )
     from fundusd.ledger.jobs import Claim, Recorded
     from fundusd.ledger.patience import Patience
@@ -242,10 +243,10 @@ class Ledger:
             intake.sweep_finished(connection, camera_id, report)
 
     @patient
-    def place(self, camera_id: str) -> str | None:
-        """Return which directory an inbox was when files were last seen in it."""
+    def whereabouts(self, camera_id: str) -> Whereabouts:
+        """Return where an inbox was when files were last seen in it, and whether it counts as away."""
         with self.database.reading() as connection:
-            return troubles.place(connection, camera_id)
+            return troubles.whereabouts(connection, camera_id)
 
     @patient
     def found_at(self, camera_id: str, at: str) -> None:

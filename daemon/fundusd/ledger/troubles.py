@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from fundusd.domain import Incomplete, Offline, Waiting
+from fundusd.domain import Incomplete, Offline, Waiting, Whereabouts
 from fundusd.ledger import audit
 from fundusd.ledger.intake import path_text
 from fundusd.ledger.tables import camera, incomplete
@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-def place(connection: sa.Connection, camera_id: str) -> str | None:
-    """Return which directory an inbox was when files were last seen in it."""
-    found: str | None = connection.scalar(sa.select(camera.c.place).where(camera.c.id == camera_id))
-    return found
+def whereabouts(connection: sa.Connection, camera_id: str) -> Whereabouts:
+    """Return where an inbox was when files were last seen in it, and whether it counts as away."""
+    row = connection.execute(sa.select(camera).where(camera.c.id == camera_id)).one()
+    return Whereabouts(row.place, Offline(row.offline_reason) if row.offline_reason else None, row.offline_since)
 
 
 def found_at(connection: sa.Connection, camera_id: str, at: str) -> None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import errno
 import os
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
 from fundusd.domain import Offline
 from fundusd.reading import is_network_filesystem
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from structlog.typing import FilteringBoundLogger
 
     from fundusd.domain import Inbox
@@ -17,6 +20,10 @@ if TYPE_CHECKING:
     from fundusd.watcher.sweeping import Sweep
 
 _BELIEVED_AFTER = 24 * 3600.0  # seconds after which many files that are gone from a living inbox were tidied up
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
 
 
 class Identity(NamedTuple):
@@ -48,24 +55,43 @@ def identify(inbox: Inbox) -> Identity | Offline:
 class Absence:
     """Decide what the disappearance of files means, and have it known."""
 
-    def __init__(self, inbox: Inbox, intake: Intake, log: FilteringBoundLogger) -> None:
-        self._camera, self._intake, self._log = inbox.camera_id, intake, log
-        self._place = intake.place(inbox.camera_id)
-        self._reason: Offline | None = None
-        self._said_at_start = False
-        self._since = 0.0  # of a mass disappearance
+    def __init__(
+        self, inbox: Inbox, intake: Intake, log: FilteringBoundLogger, now: Callable[[], datetime] = _now
+    ) -> None:
+        self._camera, self._intake, self._log, self._now = inbox.camera_id, intake, log, now
+        before = intake.whereabouts(inbox.camera_id)
+        self._place = before.place
+        self._reason: Offline | None = before.offline_reason
+        self._since = before.offline_since
+        self._verdict: Offline | None = None
+        self.is_judged = False  # whether a full sweep has seen this very directory
 
-    def judge(self, sweep: Sweep, identity: Identity, now: float) -> Offline | None:
+    @property
+    def is_there(self) -> bool:
+        """Whether the last full sweep found no outage: only then is a file that is not found missing."""
+        return self.is_judged and self._verdict is None
+
+    def forget(self) -> None:
+        """Begin anew: the inbox is away, or another directory."""
+        self.is_judged = False
+
+    def judge(self, sweep: Sweep, identity: Identity) -> Offline | None:
         """Return why what a full sweep did not find is not to be called missing, None when it is."""
+        self._verdict, self.is_judged = self._judged(sweep, identity), True
+        return self._verdict
+
+    def _judged(self, sweep: Sweep, identity: Identity) -> Offline | None:
         tally = sweep.tally
-        if tally.vanished and not tally.files and self._place not in {None, identity.place}:
+        if tally.vanished and not tally.candidates and self._place not in {None, identity.place}:
             return Offline.EMPTY
-        if not sweep.looks_like_an_outage:
+        if not sweep.looks_like_an_outage or (tally.candidates and self._is_believed()):
             return None
-        if self._reason is not Offline.MASS_DISAPPEARANCE:
-            self._since = now
-        believed = tally.files and identity.place == self._place and now - self._since > _BELIEVED_AFTER
-        return None if believed else Offline.MASS_DISAPPEARANCE
+        return Offline.MASS_DISAPPEARANCE
+
+    def _is_believed(self) -> bool:
+        if self._reason is not Offline.MASS_DISAPPEARANCE or self._since is None:
+            return False
+        return (self._now() - self._since).total_seconds() > _BELIEVED_AFTER
 
     def found_at(self, identity: Identity, *, files: bool) -> None:
         """Note which directory the inbox is, once files are seen in it or for the first time."""
@@ -75,11 +101,12 @@ class Absence:
 
     def tell(self, reason: Offline | None, files: int = 0) -> None:
         """Say and write down that the inbox is away or, with None, that it is there."""
-        if reason == self._reason and self._said_at_start:
+        if reason == self._reason:
             return
-        if reason is None and self._reason is not None:
+        if reason is None:
             self._log.info("camera.online")
-        elif reason is not None:
+        else:
             self._log.warning("camera.offline", reason=reason.value, missing=files or None)
-        self._reason, self._said_at_start = reason, True
+        self._since = None if reason is None else (self._since or self._now())
+        self._reason = reason
         self._intake.offline(self._camera, reason)

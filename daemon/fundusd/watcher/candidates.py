@@ -261,7 +261,10 @@ class Candidates:
     def keep_waits(self, *, prune: bool = False) -> None:
         """Write down what is not complete, and give up for now what has not changed for long."""
         if prune:
-            self._waits.prune(lambda path: is_gone(self._inbox.root, path))
+            turned_away = self._turned_away  # those were not looked at
+            self._waits.prune(
+                lambda path: is_gone(self._inbox.root, path), lambda path: turned_away or path in self._settling
+            )
         now = self._calls.monotonic()
         if given_up := self._waits.quarantine(now):
             _log.warning("capture.quarantined", camera=self._inbox.camera_id, count=len(given_up))

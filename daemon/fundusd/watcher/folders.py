@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _HOT_FOR = 24 * 3600.0  # seconds since a folder last changed in which it is likely to change again
+_TOGETHER = 100  # folders looked at before the clock is
 _MOST_HOT = 500  # folders listed every few seconds, the newest
 
 
@@ -35,9 +36,19 @@ class Folders:
         self._monotonic, self._wall_ns = monotonic, wall_ns
         self._folders: dict[bytes, _Folder] = {}
         self._pass: Iterator[bytes] | None = None
+        self.spent = 0.0  # seconds that the pass has taken
 
     def __len__(self) -> int:
         return len(self._folders)
+
+    def clear(self) -> None:
+        """Forget all: the inbox is another directory now."""
+        self._folders, self._pass = {}, None
+
+    @property
+    def is_looking(self) -> bool:
+        """Whether a pass is under way."""
+        return self._pass is not None
 
     def __contains__(self, directory: object) -> bool:
         return directory in self._folders
@@ -58,22 +69,26 @@ class Folders:
         lately = [(one.changed, path) for path, one in self._folders.items() if now - one.changed < _HOT_FOR]
         return [path for _, path in sorted(lately, reverse=True)[:_MOST_HOT]]
 
-    def look(self, count: int) -> list[bytes] | None:
-        """Look at the next `count` folders of a pass; return those that changed, None once the pass is over."""
+    def look(self, seconds: float, beat: Callable[[], None]) -> list[bytes]:
+        """Look on for so long in a pass over all folders; return those that changed."""
         if self._pass is None:
-            self._pass = iter(list(self._folders))
-        some = list(islice(self._pass, count))
-        if not some:
-            self._pass = None
-            return None
-        return [path for path in some if self._has_changed(path)]
+            self._pass, self.spent = iter(list(self._folders)), 0.0
+        began, changed = self._monotonic(), list[bytes]()
+        while self._pass is not None and self._monotonic() < began + seconds:
+            some = list(islice(self._pass, _TOGETHER))
+            changed += [path for path in some if path in self._folders and self._has_changed(path)]
+            beat()
+            if len(some) < _TOGETHER:
+                self._pass = None
+        self.spent += self._monotonic() - began
+        return changed
 
     def _has_changed(self, path: bytes) -> bool:
         try:
             mtime_ns = self._mtime_ns(path)
         except FileNotFoundError:
             del self._folders[path]
-            return False  # its parent has changed, which says so
+            return True  # to have it noted
         except OSError:
             return False  # the next full sweep tells of it
         return mtime_ns != self._folders[path].mtime_ns

@@ -13,7 +13,7 @@ from fundusd.watcher.absence import Absence, identify
 from fundusd.watcher.attachment import Attachment
 from fundusd.watcher.candidates import Candidates
 from fundusd.watcher.folders import Folders
-from fundusd.watcher.names import ignored_by_name
+from fundusd.watcher.looks import Looks
 from fundusd.watcher.sweeping import OUTAGE_FILES, Sweep
 
 if TYPE_CHECKING:
@@ -31,7 +31,6 @@ _BATCH = 32  # candidates, likewise
 _SWEEP_SHARE = 20  # a full sweep rests 20 times as long as it took: one core in twenty, however large the inbox
 _HOT_SECONDS = 5.0  # between looks into folders that changed within a day, where no hints tell
 _LOOK_SECONDS = 30.0  # between looks at all folders' own times
-_LOOK_AT = 2000  # folders in one turn
 _WAITS_SECONDS = 5.0  # between looks at what is not complete
 _HINT_SHARE = 4  # a folder of 100,000 files is not listed again for each new one: rest 4 times as long as it took
 
@@ -48,6 +47,7 @@ class InboxWatch:
         self._identity: Identity | None = None  # None: the inbox is away
         self._absence = Absence(inbox, intake, self._log)
         self._folders = Folders(inbox.root, calls.monotonic)
+        self._looks = Looks(self._new_sweep, calls.monotonic)
         self._check_at = 0.0
         self._hints_at = 0.0
         self._hot_at = 0.0
@@ -57,6 +57,7 @@ class InboxWatch:
         self._sweep: Sweep | None = None
         self._sweep_at = 0.0
         self._sweep_began = 0.0
+        self._sweep_spent = 0.0
         self._unreadable = 0
 
     def request_sweep(self) -> None:
@@ -69,8 +70,7 @@ class InboxWatch:
             self._check()
         if self._identity is None:
             return TICK_SECONDS
-        self._follow_hints()
-        self._look_around()
+        self._look_closer()
         self._candidates.admit_ripe(_BATCH)
         self._keep_waits()
         if self._candidates.has_room_again():
@@ -83,13 +83,14 @@ class InboxWatch:
         self._attachment.detach()
 
     def _pause(self) -> float:
-        if self._sweep is not None:
+        if self._sweep is not None or self._looks.busy:
             return 0.0
         now = self._calls.monotonic()
         due = self._candidates.due()
-        times = [self._check_at, self._sweep_at, self._look_at, math.inf if due is None else due]
-        if self._hints_at > now:
-            times.append(self._hints_at)
+        times = [self._check_at, self._sweep_at, math.inf if due is None else due]
+        if self._absence.is_judged:
+            times.append(self._look_at)
+        times += [at for at in (self._hints_at, self._hot_at) if at > now]
         return max(0.0, min(times) - now)
 
     # -- is the inbox there, do the hints live
@@ -107,50 +108,62 @@ class InboxWatch:
 
     def _go_offline(self, reason: Offline) -> None:
         self._absence.tell(reason)
+        self._absence.forget()
         self._identity, self._sweep = None, None
+        self._looks.forget()
         self._attachment.detach()
 
     def _go_online(self, identity: Identity) -> None:
         """Begin anew with a directory that was not there at the last look; the sweep says whether it is online."""
         self._identity, self._sweep = identity, None
+        self._absence.forget()
+        self._looks.forget()
+        self._folders.clear()
         self._candidates.attach(remote=identity.remote)
         self._native = self._rules.mode == "native" or (self._rules.mode == "auto" and not identity.remote)
         if self._native:
             self._attachment.attach(self._calls.monotonic())
+        else:
+            self._attachment.detach()
         self.request_sweep()
 
     # -- sweeps
 
-    def _follow_hints(self) -> None:
-        if self._calls.monotonic() >= self._hints_at:
-            took = self._sweep_some(self._attachment.take(), hinted=True)
-            self._hints_at = self._calls.monotonic() + _HINT_SHARE * took
+    def _look_closer(self) -> None:
+        """Between full sweeps, look where hints point, where much happened lately, and where folders' times moved."""
+        if not self._looks.busy:
+            self._looks.begin((self._hinted_folders(), True), (self._due_folders(), False))
+        if self._looks.go_on(_SLICE_SECONDS):
+            now, spent = self._calls.monotonic(), self._looks.spent
+            self._hints_at = now + _HINT_SHARE * spent
+            self._hot_at = max(self._hot_at, now + _SWEEP_SHARE * spent)
+            self._conclude(self._looks.gone, self._looks.vanished)
 
-    def _look_around(self) -> None:
-        """Between full sweeps, list folders again that changed lately, where no hints tell, or by their own times."""
-        if not self._attachment.healthy and self._calls.monotonic() >= self._hot_at:
-            took = self._sweep_some(dict.fromkeys(self._folders.hot(), False), hinted=False)
-            self._hot_at = self._calls.monotonic() + max(_HOT_SECONDS, _SWEEP_SHARE * took)
-        if self._calls.monotonic() >= self._look_at:
-            changed = self._folders.look(_LOOK_AT)
-            if changed is None:
-                self._look_at = self._calls.monotonic() + _LOOK_SECONDS
-            else:
-                self._sweep_some(dict.fromkeys(changed, False), hinted=False)
+    def _hinted_folders(self) -> Mapping[bytes, bool]:
+        return self._attachment.take() if self._calls.monotonic() >= self._hints_at else {}
 
-    def _sweep_some(self, directories: Mapping[bytes, bool], *, hinted: bool) -> float:
-        """Sweep some directories, what lies below as well where so said; return the seconds it took."""
-        began = self._calls.monotonic()
-        sweeps = []
-        for directory, deep in directories.items():
-            if not any(map(ignored_by_name, directory.split(b"/"))):
-                sweeps.append(self._new_sweep(start=directory, deep=deep, hinted=hinted))
-                sweeps[-1].run()
-        if sum(sweep.tally.vanished for sweep in sweeps) > OUTAGE_FILES:
-            self.request_sweep()  # which can tell an outage
-        else:
-            self._mark_missing([path for sweep in sweeps for path in sweep.gone])
-        return self._calls.monotonic() - began
+    def _due_folders(self) -> Mapping[bytes, bool]:
+        """Return the folders to list again by themselves: none before a full sweep has met them all."""
+        due: list[bytes] = []
+        if self._absence.is_judged:
+            now = self._calls.monotonic()
+            if not self._attachment.healthy and now >= self._hot_at:
+                self._hot_at = now + _HOT_SECONDS
+                due += self._folders.hot()
+            if now >= self._look_at:
+                changed = self._folders.look(_SLICE_SECONDS, self._calls.beat)
+                due += changed
+                if not self._folders.is_looking:
+                    rest = max(_LOOK_SECONDS, _SWEEP_SHARE * self._folders.spent)
+                    self._look_at = self._calls.monotonic() + rest
+        return dict.fromkeys(due, False)
+
+    def _conclude(self, gone: list[bytes], vanished: int) -> None:
+        """Note a few files as missing; whether many are away or gone only a full sweep can tell, nor how it stands."""
+        if self._absence.is_there and vanished > OUTAGE_FILES:
+            self.request_sweep()
+        elif self._absence.is_there:
+            self._mark_missing(gone)
 
     def _keep_waits(self) -> None:
         if self._calls.monotonic() >= self._waits_at:
@@ -167,6 +180,7 @@ class InboxWatch:
             beat,
             waiting=waiting,
             folders=self._folders,
+            descend=self._absence.is_judged,  # before, no folder is known, and all would count as new
             start=start,
             deep=deep,
             hinted=hinted,
@@ -175,30 +189,32 @@ class InboxWatch:
     def _go_on_sweeping(self) -> None:
         now = self._calls.monotonic()
         if self._sweep is None and now >= self._sweep_at:
-            self._sweep_began, self._sweep_at = now, math.inf
+            self._sweep_began, self._sweep_spent, self._sweep_at = now, 0.0, math.inf
             self._sweep = self._new_sweep()
         while self._sweep is not None and self._calls.monotonic() < now + _SLICE_SECONDS:
             if not self._sweep.step():
+                self._sweep_spent += self._calls.monotonic() - now
                 self._finish(self._sweep)
                 self._sweep = None
         if self._sweep is not None:
+            self._sweep_spent += self._calls.monotonic() - now
             self._sweep.pause()
 
     def _finish(self, sweep: Sweep) -> None:
-        now = self._calls.monotonic()
-        rest = max(self._rules.sweep_seconds, _SWEEP_SHARE * (now - self._sweep_began))
-        self._sweep_at = min(self._sweep_at, now + rest)
+        rest = max(self._rules.sweep_seconds, _SWEEP_SHARE * self._sweep_spent)
+        self._sweep_at = min(self._sweep_at, self._calls.monotonic() + rest)
         if not sweep.listed_root or self._identity is None:
             self._check_at = 0.0
+            self._absence.tell(Offline.UNREADABLE)
             return
-        away = self._absence.judge(sweep, self._identity, now)
+        away = self._absence.judge(sweep, self._identity)
         if away is None:
             self._mark_missing(sweep.gone)
-            self._absence.found_at(self._identity, files=sweep.tally.files > 0)
+            self._absence.found_at(self._identity, files=sweep.tally.candidates > 0)
         self._absence.tell(away, sweep.tally.vanished)
         self._candidates.find_rule(sweep.tally.sample)
         self._candidates.write_ignored()  # before the first sweep counts as done: a baseline is what it remembers
-        self._candidates.keep_waits(prune=True)
+        self._candidates.keep_waits(prune=away is None)
         self._require_watches(sweep.tally.directories)
         self._report(sweep)
 

@@ -8,7 +8,18 @@ from typing import TYPE_CHECKING, Literal, Protocol
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from fundusd.domain import Admission, Found, Ignored, Incomplete, Offline, Seen, Sighting, Stat, SweepReport
+    from fundusd.domain import (
+        Admission,
+        Found,
+        Ignored,
+        Incomplete,
+        Offline,
+        Seen,
+        Sighting,
+        Stat,
+        SweepReport,
+        Whereabouts,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +82,8 @@ class Intake(Protocol):
         """Keep the report of a full sweep."""
         ...
 
-    def place(self, camera_id: str) -> str | None:
-        """Return which directory an inbox was when files were last seen in it."""
+    def whereabouts(self, camera_id: str) -> Whereabouts:
+        """Return where an inbox was when files were last seen in it, and whether it counts as away."""
         ...
 
     def found_at(self, camera_id: str, at: str) -> None:

@@ -41,6 +41,7 @@ class Tally:
     """What a pass has seen so far."""
 
     files: int = 0
+    candidates: int = 0  # regular files whose names say nothing against them
     directories: int = 0
     waiting: int = 0
     unreadable: int = 0
@@ -66,6 +67,7 @@ class Sweep:
         *,
         waiting: Settling | None = None,
         folders: Folders | None = None,
+        descend: bool = True,
         start: bytes = b"",
         deep: bool = True,
         hinted: bool = False,
@@ -74,11 +76,12 @@ class Sweep:
         self.gone: list[bytes] = []
         self._inbox, self._camera, self._root = inbox, inbox.camera_id, os.fsencode(inbox.root)
         self._intake, self._consider, self._beat, self._waiting = intake, consider, beat, waiting
-        self._folders, self._deep, self._hinted = folders, deep, hinted
+        self._folders, self._descend, self._deep, self._hinted = folders, descend, deep, hinted
+        self._partial = hinted or not deep  # not worth asking for all that is remembered below
         self._stack = [start]
         self._failed: list[bytes] = []  # could not be listed: nothing is known about what lies below
-        # how many files are remembered in directories not listed so far; a hint is not worth asking for all of them
-        self._left = {} if hinted else intake.remembered(inbox.camera_id, below=start)
+        # how many files are remembered in directories not listed so far
+        self._left = {} if self._partial else intake.remembered(inbox.camera_id, below=start)
         self._ahead: Mapping[Seen, Ignored | None] = {}  # what is remembered as there
         self._asked: frozenset[bytes] = frozenset()  # of these directories, wholly
 
@@ -153,6 +156,7 @@ class Sweep:
                 self.tally.ignored[reason] += 1
         as_remembered = len(batch) - len(others)
         self.tally.files += as_remembered
+        self.tally.candidates += as_remembered
         self.tally.sample = below(directory, same) if same else self.tally.sample
         return as_remembered + (self._look_at(directory, others) if others else 0)
 
@@ -172,7 +176,7 @@ class Sweep:
                 self.tally.ignored[what] += 1
                 self.tally.files += 1
             case Place.DIRECTORY:
-                if self._deep or (self._folders is not None and path not in self._folders):
+                if self._deep or self._is_new(path):
                     self._stack.append(path)
             case Place.UNREADABLE:
                 self.tally.unreadable += 1
@@ -181,8 +185,12 @@ class Sweep:
                 pass
         return False
 
+    def _is_new(self, directory: bytes) -> bool:
+        return self._descend and self._folders is not None and directory not in self._folders
+
     def _take(self, path: bytes, stat: Stat, sighting: Sighting | None) -> None:
         self.tally.files += 1
+        self.tally.candidates += 1
         self.tally.sample = path
         if not self._consider(path, stat, sighting, hinted=self._hinted):
             self.tally.waiting += 1
@@ -200,7 +208,7 @@ class Sweep:
     def _look_ahead(self, directory: bytes) -> None:
         """Ask in one go for this directory and the next ones, as far as they are small."""
         wanted = [directory, *self._stack[:-_AHEAD:-1]]
-        if self._hinted:
+        if self._partial:
             self._left |= self._intake.remembered(self._camera, wanted)
         rows = accumulate(self._left.get(one, 0) for one in wanted)
         self._asked = frozenset(one for one, count in zip(wanted, rows, strict=True) if count <= _LARGE)
@@ -210,7 +218,7 @@ class Sweep:
 
     def _note_gone(self, directory: bytes) -> None:
         """Remember that a directory which was there is not."""
-        if self._hinted and self._deep:
+        if self._partial and self._deep:
             self._left |= self._intake.remembered(self._camera, below=directory)
         else:
             self._left |= self._intake.remembered(self._camera, [directory])

@@ -46,7 +46,7 @@ class Waits:
             if len(self._waits) < _MOST:
                 self._waits[path] = _Wait(Incomplete(reason, stat.size, self._wall()), stat, now, now)
             return
-        if wait.stat is not None and wait.stat != stat:
+        if (wait.stat is None and wait.told.size != stat.size) or wait.stat not in {None, stat}:
             wait.changed = now
             wait.told = replace(wait.told, quarantined_at=None)
         wait.stat = stat
@@ -56,9 +56,10 @@ class Waits:
         """Forget a file: it is complete, or gone."""
         self._waits.pop(path, None)
 
-    def prune(self, is_gone: Callable[[bytes], bool]) -> None:
-        """Forget files that are not there any more."""
-        for path in [path for path in self._waits if is_gone(path)]:
+    def prune(self, is_gone: Callable[[bytes], bool], waits: Callable[[bytes], bool]) -> None:
+        """Forget files that are not there any more, and those of an earlier run that nobody waits for any more."""
+        done = [path for path, one in self._waits.items() if is_gone(path) or (one.stat is None and not waits(path))]
+        for path in done:
             del self._waits[path]
 
     def quarantine(self, now: float) -> list[bytes]:
