@@ -32,7 +32,7 @@ def pytest_terminal_summary(terminalreporter: TerminalReporter) -> None:
     """Print the matrix with a verdict on each row."""
     if not ALL:
         return
-    kinds = ("passed", "failed", "error", "skipped")
+    kinds = ("passed", "failed", "error", "skipped", "xfailed")
     ran = {kind: [report.nodeid for report in terminalreporter.getreports(kind)] for kind in kinds}
     told = matrix.verdicts(ran)
     terminalreporter.section("docs/faults.md")

@@ -48,13 +48,15 @@ def rows() -> list[Row]:
 
 
 def verdicts(outcomes: Mapping[str, Iterable[str]]) -> list[tuple[Row, str]]:
-    """Say of each row what came of its tests, given those that passed, failed, errored or were skipped."""
+    """Say of each row what came of its tests, given which passed, failed, were skipped and so on."""
     return [(row, _verdict({kind for kind, ids in outcomes.items() if any(map(row.covers, ids))})) for row in rows()]
 
 
 def _verdict(kinds: set[str]) -> str:
     if kinds & {"failed", "error"}:
         return "FAILED"
+    if "xfailed" in kinds:
+        return "DEFECT"  # known, and waiting for its cure
     if "passed" in kinds:
         return "holds"
     return "skipped" if kinds else "not run"

@@ -151,11 +151,13 @@ def _unaudited(place: Site) -> Iterator[str]:
     told = Counter((event["event"], event["entity_id"]) for event in events)
     for capture in ask(place, "SELECT id, job_id, path_text FROM capture"):
         ends = sum(told[end, capture["id"]] for end in FINISHED)
-        if told["capture.admitted", capture["id"]] != 1 or ends != 1:
+        again = told["job.retried", capture["job_id"]]  # its file came back after the job had been given up
+        if told["capture.admitted", capture["id"]] != 1 or not 1 <= ends <= 1 + again:
             yield f"capture {capture['id']} was admitted {told['capture.admitted', capture['id']]}, ended {ends} times"
     for job in ask(place, "SELECT id, attempts FROM job"):
         counted = told["job.claimed", job["id"]] - told["job.given_back", job["id"]]
-        if told["job.queued", job["id"]] != 1 or counted != job["attempts"] or counted < 1:
+        is_wrong = counted < job["attempts"] if told["job.retried", job["id"]] else counted != job["attempts"]
+        if told["job.queued", job["id"]] != 1 or is_wrong or counted < 1:
             yield f"job {job['id']}: {job['attempts']} attempts, of which the audit tells {counted}"
 
 

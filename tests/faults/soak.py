@@ -41,8 +41,16 @@ class Soak:
         self._number = 0
 
     def start(self) -> None:
-        """Have a daemon run."""
+        """Have a daemon run; mostly let it get to work, so that there is something to disturb."""
         self.daemon = self.life.enter_context(running(self.place))
+        if self.chance.random() < 0.8:
+            self.daemon.await_that(self._works_or_has_ended, alive=False)
+
+    def _works_or_has_ended(self) -> bool:
+        daemon = self.daemon
+        return daemon is None or daemon.process.poll() is not None or any(
+            line["event"] == "service.ready" for line in daemon.lines
+        )  # fmt: skip
 
     def turn(self) -> None:
         """Do one thing."""
@@ -53,7 +61,7 @@ class Soak:
         troubles: list[Callable[[], None]] = [self.kill, self.stop, self.sleep, self.go_away]
         if self.server is not None:
             troubles += [self.crash, self.end_sessions]
-        what = self.chance.choice(troubles) if self.chance.random() < 0.12 else self.chance.choice(writers)
+        what = self.chance.choice(troubles) if self.chance.random() < 0.08 else self.chance.choice(writers)
         self.counts[what.__name__] += 1
         what()
         if self.daemon is None or self.daemon.process.poll() is not None:
@@ -208,7 +216,7 @@ def main() -> int:
             print(f"{database}: {asked.minutes:g} minutes, seed {asked.seed}", flush=True)
             try:
                 counts = soak(url, folder, server, asked.minutes, asked.seed)
-            except AssertionError as error:
+            except AssertionError as error:  # what the oracle, or a wait, has to say
                 failed = 1
                 print(f"FAILED: {error}", flush=True)
             else:

@@ -6,6 +6,9 @@ text tower nor the peak of converting ever touch the daemon.
 
 from __future__ import annotations
 
+import ctypes
+import os
+import signal
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
 
 KNOWN = "known"
 _POLL_SECONDS = 2.0
+_SET_PDEATHSIG = 1  # prctl(2)
 
 
 def prompts_part(prompts: PromptSet) -> str:
@@ -55,7 +59,8 @@ def prepare(
     on_wait: Callable[[], None] = lambda: None,
 ) -> None:
     """Make parts in a process of their own, calling `on_wait` every two seconds; raises ModelError."""
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+    context = get_context("spawn")
+    with ProcessPoolExecutor(1, context, initializer=_end_with, initargs=(os.getpid(),)) as pool:
         making = pool.submit(_make, checkpoint, prompts, names)
         while True:
             try:
@@ -69,6 +74,13 @@ def prepare(
                 ) from error
             else:
                 return
+
+
+def _end_with(parent: int) -> None:
+    """Die with a parent that is killed: else this waits for more work for ever, a checkpoint in memory."""
+    ctypes.CDLL(None).prctl(_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        os._exit(1)
 
 
 def _make(checkpoint: Checkpoint, prompts: PromptSet, names: list[str]) -> None:
