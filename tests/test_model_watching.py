@@ -12,7 +12,7 @@ import pytest
 from fundusd.errors import ModelError
 from fundusd.model.cache import Part
 from fundusd.model.checkpoint import Checkpoint, hash_files
-from fundusd.model.watching import Watched
+from fundusd.model.watching import Watched, signs
 
 
 class Clock:
@@ -40,7 +40,7 @@ def watched(place: Path, clock: Clock) -> Watched:
     folder = place / "checkpoint"
     checkpoint = Checkpoint(folder, "test", "0" * 40, "", hash_files(folder, ["config.json", "model.safetensors"]))
     part = Part(place / "part", hash_files(place / "part", ["tower.safetensors"]), {})
-    return Watched(checkpoint, [part], clock)
+    return Watched(checkpoint, signs(folder, checkpoint.files), [part], clock)
 
 
 def look(watched: Watched, clock: Clock, beat: Callable[[], None] = lambda: None) -> list[str]:
@@ -110,8 +110,25 @@ def test_a_checkpoint_that_is_gone_or_replaced_ends_it(place: Path, watched: Wat
     shutil.copy(weights, copy)
     copy.replace(weights)
     assert look(watched, clock) == ["model.safetensors"], "the same bytes in another file are the same model"
-    (place / "checkpoint").rename(place / "elsewhere")
+    (place / "checkpoint/config.json").unlink()
     with pytest.raises(ModelError, match=r"config.json is gone"):
+        look(watched, clock)
+
+
+def test_a_share_that_takes_the_whole_checkpoint_away_ends_nothing(place: Path, watched: Watched, clock: Clock) -> None:
+    (place / "checkpoint").rename(place / "elsewhere")
+    assert look(watched, clock) == ["config.json", "model.safetensors"]
+    (place / "elsewhere").rename(place / "checkpoint")
+    assert look(watched, clock) == []
+
+
+def test_what_changed_between_the_hash_and_the_load_is_seen_at_the_first_look(place: Path, clock: Clock) -> None:
+    folder = place / "checkpoint"
+    checkpoint = Checkpoint(folder, "test", "0" * 40, "", hash_files(folder, ["config.json", "model.safetensors"]))
+    before = signs(folder, checkpoint.files)
+    overwrite(folder / "model.safetensors")
+    watched = Watched(checkpoint, before, [], clock)
+    with pytest.raises(ModelError, match="holds other bytes"):
         look(watched, clock)
 
 

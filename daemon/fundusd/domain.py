@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     Seen = tuple[bytes, bytes, int, int, int, int]  # directory, name and change signal, the inode in 64 signed bits
 
 
+# a full sweep rests so many times as long as it took: one core in twenty, however large the inbox
+SWEEP_SHARE = 20
 SAFETY_WORDS = "For research use only; not a medical device; macular oedema not assessed."
 
 
@@ -153,6 +155,9 @@ _ACTIONS = {
     Reason.NOT_RETINA: Action.RETAKE,
     Reason.TRUNCATED: Action.RETAKE,
 }
+
+
+FILE_REASONS = (Reason.FILE_MISSING, Reason.FILE_CHANGED, Reason.FILE_UNREADABLE)
 
 
 class Ignored(StrEnum):

@@ -32,6 +32,7 @@ class Prepared:
     claim: Claim
     decoded: Decoded
     read_ms: float
+    away: bool = False  # its inbox is: not read, and not to blame
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,9 +89,9 @@ class Turn:
         while len(self._flying) > (keep if self._classifier.overlaps else 0):
             judged = self._judged(self._flying[0])
             self._proving.require_unchanged()  # before it is written down: the files may be mapped
-            self._flying.popleft()
             self._landed = time.perf_counter()
             yield judged
+            self._flying.popleft()  # now that somebody else answers for its claims
 
     def _judged(self, flight: _Flight) -> Judged:
         answers = self._answers(flight)

@@ -192,6 +192,15 @@ def is_gone(root: Path, path: bytes) -> bool:
         return False
 
 
+def can_be_listed(root: Path) -> bool:
+    """Tell whether a directory is there and may be listed."""
+    try:
+        os.close(os.open(root, _DIRECTORY))
+    except OSError:
+        return False
+    return True
+
+
 def is_network_filesystem(path: Path) -> bool:
     """Tell whether `path` lies where other machines may write unseen; raises OSError."""
     return f_type(path) in _NETWORK

@@ -9,16 +9,16 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import structlog
 
 from fundusd import retrying
-from fundusd.domain import Decoded, Reason
+from fundusd.domain import FILE_REASONS, Decoded, Reason
 from fundusd.errors import CaptureError, FundusdError, LedgerError
 from fundusd.judging import Judged, Prepared, Turn, milliseconds_since
 from fundusd.proving import Proving
-from fundusd.reading import read_capture
+from fundusd.reading import can_be_listed, read_capture
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from fundusd.domain import Classifier
     from fundusd.ledger import Claim, Ledger, Recorded
 
+_AWAY_SECONDS = 10.0  # until a capture is looked for again whose inbox is away
 _IDLE_SECONDS = 1.0  # how often to look for jobs whose pause is over; new captures wake the worker at once
 
 
@@ -54,6 +55,13 @@ class WorkerRules:
     now: Callable[[], datetime] = _local_time
 
 
+class _Begun(NamedTuple):
+    """A claim, and what is becoming of it."""
+
+    claim: Claim
+    prepared: Future[Prepared]
+
+
 class Worker:
     """The service that owns the model; nothing else touches torch."""
 
@@ -75,7 +83,7 @@ class Worker:
         self._rules = rules
         self._wake = threading.Event()
         self._beat = beat
-        self._ahead: list[Future[Prepared]] = []
+        self._ahead: list[_Begun] = []  # claimed, and not with the model yet
         self._log = structlog.get_logger(service=self.name)
 
     def wake(self) -> None:
@@ -86,17 +94,18 @@ class Worker:
         """Work until `stop`; then give back what was claimed and not classified."""
         with (
             ThreadPoolExecutor(self._rules.decoders, thread_name_prefix="prepare") as pool,
-            ThreadPoolExecutor(1, thread_name_prefix="record") as recorder,
+            ThreadPoolExecutor(1, thread_name_prefix="record") as thread,
         ):
-            classifier, self._ahead = self._loaded(pool, recorder, stop)
+            classifier, self._ahead = self._loaded(pool, thread, stop)
+            recorder = _Recorder(thread, self._record)
             proving = Proving(classifier, self._ledger, self._beat, self._rules.now)
             turn = Turn(classifier, self._rules.batch_size, self._beat, proving)
             try:
-                self._serve(turn, proving, pool, _Recorder(recorder, self._record), stop)
+                self._serve(turn, proving, pool, recorder, stop)
             except FundusdError:  # the model is gone, or the ledger: that is no capture's fault
                 stop.set()
                 with suppress(LedgerError):
-                    self._give_back(turn.claims() + self._claims_ahead())
+                    self._give_back([*recorder.claims(), *turn.claims(), *self._claims_ahead()])
                 raise
 
     def _serve(
@@ -105,20 +114,26 @@ class Worker:
         """Work until `stop`: a batch decodes while the model has the one before, and that one's answers are written."""
         while not stop.is_set():
             self._beat()
-            current, self._ahead = self._ahead or self._begin(pool), []
-            if not current:
+            self._ahead = self._ahead or self._begin(pool)
+            if not self._ahead:
                 proving.require_unchanged()
                 if proving.is_due(idle=True):
                     proving.prove(stop)
                 self._wake.wait(_IDLE_SECONDS)
                 self._wake.clear()
                 continue
-            prepared = self._finished(current)
+            prepared = self._finished(self._ahead)
             if stop.is_set():
-                self._give_back([one.claim for one in prepared])
                 break
-            self._ahead = self._begin(pool)
+            alone = prepared[0].claim.attempts > 1  # it may have taken a process down, and is to take no other along
+            if alone:
+                recorder.take(turn.land(0))
+                recorder.finish()
             turn.launch(prepared)
+            self._ahead = []
+            if alone:
+                recorder.take(turn.land(0))
+            self._ahead = self._begin(pool)
             overdue = proving.is_due(idle=False)
             # none is kept in the air while nothing follows
             recorder.take(turn.land(1 if self._ahead and not overdue else 0))
@@ -129,12 +144,17 @@ class Worker:
         recorder.finish()
 
     def _claims_ahead(self) -> list[Claim]:
+        """Return what was claimed and not begun with; no trouble in decoding it matters any more."""
         ahead, self._ahead = self._ahead, []
-        return [one.claim for one in self._finished(ahead)]
+        return self._claims_of(ahead)
+
+    def _claims_of(self, begun: Sequence[_Begun]) -> list[Claim]:
+        wait([one.prepared for one in begun])
+        return [one.claim for one in begun]
 
     def _loaded(
         self, pool: ThreadPoolExecutor, recorder: ThreadPoolExecutor, stop: threading.Event
-    ) -> tuple[Classifier, list[Future[Prepared]]]:
+    ) -> tuple[Classifier, list[_Begun]]:
         """Load the model; what comes meanwhile is decoded, and given back if there is no model to see it."""
         done, classifier = threading.Event(), None
         early = recorder.submit(self._begin_early, pool, done)  # which has nothing to record yet
@@ -149,28 +169,29 @@ class Worker:
                 self._abandon(early)
         return classifier, early.result()
 
-    def _abandon(self, early: Future[list[Future[Prepared]]]) -> None:
+    def _abandon(self, early: Future[list[_Begun]]) -> None:
         with suppress(LedgerError):  # the next start takes back what cannot be given back now
-            self._give_back([one.claim for one in self._finished(early.result())])
+            self._give_back(self._claims_of(early.result()))
 
-    def _begin_early(self, pool: ThreadPoolExecutor, done: threading.Event) -> list[Future[Prepared]]:
+    def _begin_early(self, pool: ThreadPoolExecutor, done: threading.Event) -> list[_Begun]:
         """Begin with the first batch there is, until `done`."""
         while not (ahead := self._begin(pool)) and not done.is_set():
             self._wake.wait(_IDLE_SECONDS)
             self._wake.clear()
         return ahead
 
-    def _begin(self, pool: ThreadPoolExecutor) -> list[Future[Prepared]]:
+    def _begin(self, pool: ThreadPoolExecutor) -> list[_Begun]:
         """Claim what waits, up to the batch size, and start to decode it."""
-        return [pool.submit(self._prepare, claim) for claim in self._ledger.claim(self._rules.batch_size)]
+        claims = self._ledger.claim(self._rules.batch_size)
+        return [_Begun(claim, pool.submit(self._prepare, claim)) for claim in claims]
 
-    def _finished(self, started: Sequence[Future[Prepared]]) -> list[Prepared]:
-        """Wait for the decoders, which have a time limit each."""
-        pending = set(started)
+    def _finished(self, begun: Sequence[_Begun]) -> list[Prepared]:
+        """Wait for the decoders, which have a time limit each; raises FundusdError where none starts."""
+        pending = {one.prepared for one in begun}
         while pending:
             pending = wait(pending, timeout=_IDLE_SECONDS).not_done
             self._beat()
-        return [future.result() for future in started]
+        return [one.prepared.result() for one in begun]
 
     def _prepare(self, claim: Claim) -> Prepared:
         """Read, check and decode one job's bytes: the boundary at which trouble is one capture's alone."""
@@ -180,7 +201,11 @@ class Worker:
             read_ms = milliseconds_since(began)
             decoded = self._decoder.decode(data)
         except CaptureError as error:
-            return Prepared(claim, Decoded(None, error.reason, None, 0.0), milliseconds_since(began))
+            missed = Decoded(None, error.reason, None, 0.0)
+            away = error.reason in FILE_REASONS and self._is_away(claim)
+            return Prepared(claim, missed, milliseconds_since(began), away=away)
+        except FundusdError:  # no decoder starts, or the ledger is away: that is no capture's fault
+            raise
         except Exception as error:  # noqa: BLE001  the per-capture boundary: one capture fails, the others go on
             self._log.error("capture.broke", digest=claim.digest[:12], exc_info=error)
             return Prepared(claim, Decoded(None, Reason.DECODE_ERROR, None, 0.0), milliseconds_since(began))
@@ -201,6 +226,11 @@ class Worker:
                 return data
             problem = Reason.FILE_CHANGED
         raise CaptureError(problem)
+
+    def _is_away(self, claim: Claim) -> bool:
+        """Tell whether an inbox is away that a job's bytes lie in: then nobody knows whether they are gone."""
+        cameras = {place.camera_id for place in claim.places} & self._roots.keys()
+        return any(not can_be_listed(self._roots[one]) or self._ledger.is_away(one) for one in cameras)
 
     def _record(self, judged: Judged) -> None:
         """Write a batch down: results in one transaction, then what was no use."""
@@ -247,7 +277,10 @@ class Worker:
         )
 
     def _fail(self, one: Prepared, reason: Reason) -> None:
-        """Read it again later, or give it up when the pauses are used up."""
+        """Read it again later, or give it up when the pauses are used up; wait for an inbox that is away."""
+        if one.away:
+            self._log.info("jobs.given_back", count=self._ledger.give_back([one.claim], _AWAY_SECONDS), reason=reason)
+            return
         pause = retrying.wait_seconds(one.claim.attempts, self._rules.retry_seconds)
         error = f"{reason.value} at attempt {one.claim.attempts}"
         digest = one.claim.digest[:12]
@@ -271,15 +304,23 @@ class _Recorder:
     def __init__(self, thread: ThreadPoolExecutor, record: Callable[[Judged], None]) -> None:
         self._thread = thread
         self._record = record
-        self._last: Future[None] | None = None
+        self._last: tuple[Judged, Future[None]] | None = None
 
     def take(self, batches: Iterable[Judged]) -> None:
         """Begin to write each, once the one before it is written; raises what that one did."""
         for judged in batches:
             self.finish()
-            self._last = self._thread.submit(self._record, judged)
+            self._last = judged, self._thread.submit(self._record, judged)
 
     def finish(self) -> None:
         """Wait until all is written; raises LedgerError."""
         if self._last is not None:
-            self._last.result()
+            self._last[1].result()
+            self._last = None
+
+    def claims(self) -> list[Claim]:
+        """Return what could not be written."""
+        if self._last is None or self._last[1].exception() is None:
+            return []
+        judged = self._last[0]
+        return [*(one.claim for one in judged.findings), *(one.claim for one, _ in judged.unusable)]

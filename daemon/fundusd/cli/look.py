@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fundusd.cli.options import Config, Json, age, as_json, load, local
-from fundusd.domain import SAFETY_WORDS, Inbox, Outcome, Referable
+from fundusd.domain import SAFETY_WORDS, SWEEP_SHARE, Inbox, Outcome, Referable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from fundusd.reconciling import Reconciliation
+    from fundusd.settings import Intake
 
 _SPAN = re.compile(r"(\d+)([smhdw])")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
@@ -139,9 +140,10 @@ def status(config: Config = None, json: Json = False) -> None:
     from fundusd.store import opened_ledger
 
     settings = load(config)
+    mine = [camera.id for camera in settings.camera]
     with opened_ledger(settings) as ledger:
         ledger.check()
-        told = ledger.status() | {"running": ledger.is_held(), "database": ledger.database.shown}
+        told = ledger.status() | {"running": ledger.is_held(mine), "database": ledger.database.shown}
     if json:
         print(as_json(told))
         return
@@ -221,15 +223,23 @@ def reconcile(config: Config = None, json: Json = False) -> None:
 
     settings = load(config)
     require_camera(settings)
-    grace = settings.intake.quiet_seconds * 2 + settings.intake.sweep_seconds * 2
     with opened_ledger(settings) as ledger:
         ledger.check()
-        found = [compare(ledger, Inbox(camera.id, camera.inbox), grace) for camera in settings.camera]
+        took = {camera["id"]: camera.get("seconds", 0.0) for camera in ledger.status()["cameras"]}
+        found = [
+            compare(ledger, Inbox(camera.id, camera.inbox), _grace(settings.intake, took.get(camera.id, 0.0)))
+            for camera in settings.camera
+        ]
     if json:
         print(as_json([_as_told(one) for one in found]))
     else:
         _print_reconciled(found)
     raise typer.Exit(1 if any(one.unaccounted for one in found) else 0)
+
+
+def _grace(intake: Intake, sweep_took: float) -> float:
+    """Return the seconds in which a sweep comes by for certain, twice: a long one rests for long."""
+    return 2 * (intake.quiet_seconds + max(intake.sweep_seconds, SWEEP_SHARE * sweep_took) + sweep_took)
 
 
 def _as_told(one: Reconciliation) -> dict[str, Any]:

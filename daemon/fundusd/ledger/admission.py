@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from fundusd.domain import Admission, JobState, Reason
+from fundusd.domain import FILE_REASONS, Admission, JobState
 from fundusd.laterality import eye_from_name
 from fundusd.ledger import adoption, audit, intake, jobs, results
 from fundusd.ledger.tables import capture, job, sighting
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     Row = Mapping[Any, Any]
     Place = tuple[str, bytes]  # camera and path
 
-_FILE_REASONS = (Reason.FILE_MISSING, Reason.FILE_CHANGED, Reason.FILE_UNREADABLE)
 _MISSING = sighting.c.missing_since.is_not(None)
 
 
@@ -70,11 +69,15 @@ def _touch(connection: sa.Connection, known: Sequence[tuple[Found, Row]], releas
     audit.append(connection, *entries)
     broken_by_file = sa.select(job.c.id).where(
         jobs.among([row["job_id"] for _, row in known], JobState.FAILED),
-        job.c.reason.in_(_FILE_REASONS),
+        job.c.reason.in_(FILE_REASONS),
     )
     broken = set(connection.scalars(broken_by_file))
     if broken:
         adoption.reopen(connection, sorted(broken), release_id)
+        # by the daemon that can read it; the job may be another one by now
+        ids = [row["id"] for _, row in known if row["job_id"] in broken]
+        of_these = sa.select(capture.c.job_id).where(capture.c.id.in_(ids))
+        connection.execute(sa.update(job).where(job.c.id.in_(of_these)).values(camera_id=known[0][0].camera_id))
     return {
         _place(one): Admitted(Admission.ADMITTED if row["job_id"] in broken else Admission.TOUCHED)
         for one, row in known
@@ -159,14 +162,14 @@ def _jobs_for(
     hurried = [row.id for row in rows if row.lane and row.digest in fresh and row.state in waiting]
     if hurried:
         connection.execute(sa.update(job).where(job.c.id.in_(hurried)).values(lane=0, position=0))
-    _hand_over(connection, new, [row for row in rows if row.state in waiting])
+    _hand_over(connection, new, [row for row in rows if row.state != JobState.SUCCEEDED])
     job_of = {row.digest: (row.id, _state(row.state)) for row in rows}
     queued, entries = _queue(connection, [one for one in new if one.digest not in job_of], release_id)
     return job_of | queued, entries
 
 
 def _hand_over(connection: sa.Connection, new: Sequence[Found], rows: Sequence[Any]) -> None:
-    """Let a waiting job belong to the camera that showed its bytes last: the daemon of the other may be down."""
+    """Let a job belong to the camera that showed its bytes last: the daemon of the other may be down, or die of it."""
     camera_of = {one.digest: one.camera_id for one in new}
     for row in rows:
         if camera_of[row.digest] != row.camera_id:

@@ -13,6 +13,8 @@ from fundusd.ledger.tables import capture, job
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+_SLICE = 1000  # jobs in one statement
+
 
 def reopen(connection: sa.Connection, ids: Sequence[int], release_id: int) -> int:
     """Queue failed jobs again, under the release at work; return how many."""
@@ -27,16 +29,20 @@ def adopt(connection: sa.Connection, release_id: int, mine: Sequence[str] = ()) 
 
 
 def _adopt(connection: sa.Connection, waiting: sa.ColumnElement[bool], release_id: int) -> int:
-    rows = connection.execute(sa.select(job).where(waiting, job.c.release_id != release_id)).all()
-    for row in rows:
-        query = sa.select(job.c.id, job.c.state).where(job.c.digest == row.digest, job.c.release_id == release_id)
-        twin = connection.execute(query).one_or_none()
-        if twin is None:
-            connection.execute(sa.update(job).where(job.c.id == row.id).values(release_id=release_id))
-        else:
-            _hand_over(connection, row.id, twin)
-        entry = audit.Entry("job.adopted", "job", row.id, release_id=release_id, digest=row.digest)
-        audit.append(connection, entry)
+    older = sa.and_(waiting, job.c.release_id != release_id)
+    rows = connection.execute(sa.select(job.c.id, job.c.digest).where(older).order_by(job.c.id)).all()
+    entries = [audit.Entry("job.adopted", "job", one.id, release_id=release_id, digest=one.digest) for one in rows]
+    audit.append(connection, *entries)
+    first = {one.digest: one.id for one in reversed(rows)}
+    for ids in (list(first.values())[start : start + _SLICE] for start in range(0, len(first), _SLICE)):
+        other = job.alias()
+        twin = sa.select(other.c.id).where(other.c.digest == job.c.digest, other.c.release_id == release_id)
+        alone = sa.and_(job.c.id.in_(ids), ~twin.exists())
+        connection.execute(sa.update(job).where(alone).values(release_id=release_id))
+    twins = connection.execute(sa.select(job.c.id, job.c.digest).where(older)).all()
+    for one in twins:
+        query = sa.select(job.c.id, job.c.state).where(job.c.digest == one.digest, job.c.release_id == release_id)
+        _hand_over(connection, one.id, connection.execute(query).one())
     return len(rows)
 
 

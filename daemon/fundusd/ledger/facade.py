@@ -130,9 +130,9 @@ class Ledger:
                 )
             yield connection
 
-    def is_held(self) -> bool:
-        """Tell whether a daemon runs on this database."""
-        return holding.Hold(self.database).is_taken()
+    def is_held(self, cameras: Sequence[str] = ()) -> bool:
+        """Tell whether a daemon runs on this database; on PostgreSQL, one for any of these cameras."""
+        return holding.Hold(self.database, cameras).is_taken()
 
     @patient
     def start(self, release: Release) -> int:
@@ -256,9 +256,10 @@ class Ledger:
 
     @patient
     def offline(self, camera_id: str, reason: Offline | None) -> None:
-        """Note that an inbox is away, or with None that it is there."""
+        """Note that an inbox is away, or with None that it is there: what could not be read is queued again."""
         with self._at_work() as connection:
-            troubles.offline(connection, camera_id, reason)
+            if troubles.offline(connection, camera_id, reason) and reason is None:
+                troubles.queue_unread(connection, camera_id, self.release_id)
 
     @patient
     def incomplete_files(self, camera_id: str) -> dict[bytes, Incomplete]:
@@ -310,10 +311,16 @@ class Ledger:
             return jobs.fail(connection, held, reason, error)
 
     @patient
-    def give_back(self, held: Sequence[Claim]) -> int:
-        """Return untouched jobs at a stop without counting an attempt; return how many."""
+    def give_back(self, held: Sequence[Claim], wait_seconds: float = 0.0) -> int:
+        """Return untouched jobs without counting an attempt, not to be claimed for a while; return how many."""
         with self._at_work() as connection:
-            return jobs.give_back(connection, held)
+            return jobs.give_back(connection, held, wait_seconds)
+
+    @patient
+    def is_away(self, camera_id: str) -> bool:
+        """Tell whether an inbox counts as away, by what the watcher last found."""
+        with self.database.reading() as connection:
+            return troubles.whereabouts(connection, camera_id).offline_reason is not None
 
     @patient
     def model_verified(self, proof: Proof) -> None:
@@ -358,6 +365,8 @@ class Ledger:
             return self._reopen(connection, queries.failed_jobs(connection))
 
     def _reopen(self, connection: sa.Connection, ids: Sequence[int]) -> int:
+        if self.database.is_sqlite:  # one daemon has all cameras, also those that are in its settings no more
+            return adoption.reopen(connection, ids, queries.release_at_work(connection))
         by_release = queries.by_release(connection, ids)
         return sum(adoption.reopen(connection, some, release_id) for release_id, some in by_release.items())
 

@@ -62,10 +62,14 @@ class Hold:
             return self._session is not None
 
     def is_taken(self) -> bool:
-        """Tell whether anybody has the right."""
+        """Tell whether anybody has the right, or a part of it: of the cameras, where some are named."""
         if not self._database.is_sqlite:
-            held = f"""SELECT EXISTS (SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND granted AND classid = 0
-                AND objid = {_POSTGRES_HOLD}
+            whole = f"(classid = 0 AND objid = {_POSTGRES_HOLD})"
+            keys = ", ".join(str(key % 2**32) for key in self._keys())  # shown unsigned
+            of_cameras = f"""(classid = 0 AND objid = {_POSTGRES_HOLD} AND mode = 'ExclusiveLock')
+                OR (classid = {_POSTGRES_HOLD} AND objid IN ({keys}))"""
+            held = f"""SELECT EXISTS (SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND granted
+                AND ({of_cameras if keys else whole})
                 AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))"""  # noqa: S608  ours
             with self._database.reading() as connection:
                 return bool(connection.exec_driver_sql(held).scalar_one())
@@ -97,17 +101,27 @@ class Hold:
 
     def _lock_session(self) -> bool:
         session = self._database.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
-        if all(session.scalar(sa.select(lock)) for lock in self._locks()):
+        try:
+            taken = all(session.scalar(sa.select(lock)) for lock in self._locks())
+            if not taken:
+                session.execute(sa.select(sa.func.pg_advisory_unlock_all()))
+        except sa.exc.DBAPIError:
+            session.invalidate()  # it may have some of the locks
+            session.close()
+            raise
+        if taken:
             self._session, self._taken = session, True
-            return True
-        session.execute(sa.select(sa.func.pg_advisory_unlock_all()))
-        session.close()
-        return False
+        else:
+            session.close()
+        return taken
+
+    def _keys(self) -> list[int]:
+        """Return a number in 32 signed bits for each camera."""
+        return sorted(zlib.crc32(one.encode()) - 2**31 for one in self._cameras)
 
     def _locks(self) -> list[sa.ColumnElement[bool]]:
         """Return what to lock, as far as nobody else has: the database, or a share of it and each camera."""
         if not self._cameras:
             return [sa.func.pg_try_advisory_lock(_POSTGRES_HOLD)]
-        keys = sorted(zlib.crc32(one.encode()) - 2**31 for one in self._cameras)  # in 32 signed bits
-        of_cameras = [sa.func.pg_try_advisory_lock(_POSTGRES_HOLD, key) for key in keys]
+        of_cameras = [sa.func.pg_try_advisory_lock(_POSTGRES_HOLD, key) for key in self._keys()]
         return [sa.func.pg_try_advisory_lock_shared(_POSTGRES_HOLD), *of_cameras]

@@ -228,9 +228,10 @@ def recorded(row: Any, outcome: str, reason: str | None, grade: int | None) -> R
     return Recorded(row["id"], outcome=outcome, reason=reason, grade=grade, **{name: row[name] for name in said})
 
 
-def give_back(connection: sa.Connection, held: Sequence[Claim]) -> int:
-    """Return jobs untouched at a stop: running -> queued, the attempt is not counted; return how many."""
-    returned = settle(connection, held, JobState.QUEUED, attempts=job.c.attempts - 1)
+def give_back(connection: sa.Connection, held: Sequence[Claim], wait_seconds: float = 0.0) -> int:
+    """Return jobs untouched, at a stop or for a while: running -> queued, the attempt is not counted."""
+    later = {"available_at": epoch_now() + wait_seconds} if wait_seconds else {}
+    returned = settle(connection, held, JobState.QUEUED, attempts=job.c.attempts - 1, **later)
     back = [one for one in held if one.job_id in returned]
     audit.append(connection, *(audit.Entry("job.given_back", "job", one.job_id, digest=one.digest) for one in back))
     return len(back)

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from fundusd.domain import Incomplete, Offline, Waiting, Whereabouts
-from fundusd.ledger import audit
+from fundusd.domain import FILE_REASONS, Incomplete, JobState, Offline, Waiting, Whereabouts
+from fundusd.ledger import adoption, audit
 from fundusd.ledger.intake import path_text
-from fundusd.ledger.tables import camera, incomplete
+from fundusd.ledger.tables import camera, capture, incomplete, job, sighting
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,14 +27,33 @@ def found_at(connection: sa.Connection, camera_id: str, at: str) -> None:
     connection.execute(sa.update(camera).where(camera.c.id == camera_id).values(place=at))
 
 
-def offline(connection: sa.Connection, camera_id: str, reason: Offline | None) -> None:
-    """Note that an inbox is away, or with None that it is there; what is so already changes nothing."""
+def offline(connection: sa.Connection, camera_id: str, reason: Offline | None) -> bool:
+    """Note that an inbox is away, or with None that it is there; False where it was noted already."""
     this = sa.update(camera).where(camera.c.id == camera_id, camera.c.offline_reason.is_distinct_from(reason))
     since = None if reason is None else sa.func.coalesce(camera.c.offline_since, datetime.now(UTC))
-    if connection.execute(this.values(offline_reason=reason, offline_since=since)).rowcount:
-        event = "camera.online" if reason is None else "camera.offline"
-        detail = {"camera": camera_id} | ({} if reason is None else {"reason": reason.value})
-        audit.append(connection, audit.Entry(event, detail=detail))
+    if not connection.execute(this.values(offline_reason=reason, offline_since=since)).rowcount:
+        return False
+    event = "camera.online" if reason is None else "camera.offline"
+    detail = {"camera": camera_id} | ({} if reason is None else {"reason": reason.value})
+    audit.append(connection, audit.Entry(event, detail=detail))
+    return True
+
+
+def queue_unread(connection: sa.Connection, camera_id: str, release_id: int) -> int:
+    """Queue again what failed because a file could not be read that is there; return how many."""
+    query = (
+        sa.select(job.c.id)
+        .join(capture, capture.c.job_id == job.c.id)
+        .join(sighting, sighting.c.capture_id == capture.c.id)
+        .where(
+            job.c.state == JobState.FAILED,
+            job.c.reason.in_(FILE_REASONS),
+            capture.c.camera_id == camera_id,
+            sighting.c.missing_since.is_(None),
+        )
+    )
+    unread = connection.scalars(query.distinct()).all()
+    return adoption.reopen(connection, unread, release_id) if unread else 0
 
 
 def incomplete_files(connection: sa.Connection, camera_id: str) -> dict[bytes, Incomplete]:

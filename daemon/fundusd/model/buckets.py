@@ -180,7 +180,7 @@ def _graph(forward: Forward, given: torch.Tensor) -> Bucket:
             forward(given)
     side_stream.synchronize()
     graph = torch.cuda.CUDAGraph()
-    with torch.cuda.graph(graph):
+    with torch.cuda.device(given.device), torch.cuda.graph(graph, stream=side_stream):
         answer = forward(given)
     return Bucket(len(given), given, answer, graph.replay)
 

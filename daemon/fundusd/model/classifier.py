@@ -18,7 +18,7 @@ from fundusd.model.cache import Prepared
 from fundusd.model.gate import Gate
 from fundusd.model.gate import read as read_known
 from fundusd.model.prompts import load_prompt_set
-from fundusd.model.watching import Watched
+from fundusd.model.watching import Watched, signs, signs_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from fundusd.model.prompts import PromptSet
     from fundusd.model.runtime import Runtime
     from fundusd.model.source import ModelChoice
+    from fundusd.model.watching import Signs
 
 HEAD = "zero-shot/softmax"
 _DEFAULT_SIDE = 224  # pixels, where a config.json leaves it out
@@ -104,7 +105,8 @@ class Plan:
     release: Release
     side: int
     batch_size: int
-    whole: Future[set[str]]  # parts whose digests were checked while torch was imported
+    whole: Future[dict[str, Signs]]  # parts whose digests held while torch was imported, as their files were before
+    signs: Signs  # of the checkpoint's files, when their digests were known
 
     def prepare(self, on_wait: Callable[[], None] = lambda: None) -> list[str]:
         """Make the parts that are missing, and return which; raises ModelError."""
@@ -124,7 +126,7 @@ class Plan:
         known, texts, tower = (self._checked(prepared, name) for name in names)
         try:
             backend = make(tower, self.runtime, self.batch_size)
-            watched = Watched(self.checkpoint, [tower])
+            watched = Watched(self.checkpoint, self.signs, [tower])
             head = _Head(**load_file(texts.path("texts.safetensors")))
             gate = Gate(backend, head.logits, read_known(known), self.release)
             proof = min([gate.start(), *gate.thorough()]) if thorough else gate.start()
@@ -146,7 +148,8 @@ class Plan:
     def _checked(self, prepared: Prepared, name: str) -> Part:
         """Return a part whose files have their digests, made anew where they have not; raises ModelError."""
         part = prepared.find(name)
-        if part is None or (name not in self.whole.result() and not part.is_whole()):
+        # hours may have passed since it was hashed: another daemon may have had the database
+        if part is None or (self.whole.result().get(name) != signs_of(part) and not part.is_whole()):
             preparing.prepare(self.checkpoint, self.prompts, [name])
             part = prepared.find(name)
         if part is None:
@@ -178,6 +181,7 @@ def plan(
             side,
             1 if choice.exact else batch_size,
             whole,
+            signs(checkpoint.folder, checkpoint.files),
         )
         for one in runtime.candidates(choice)
     ]
@@ -198,11 +202,11 @@ def load(
     return planned.load()
 
 
-def _hash_ahead(prepared: Prepared, names: Iterable[str]) -> Future[set[str]]:
+def _hash_ahead(prepared: Prepared, names: Iterable[str]) -> Future[dict[str, Signs]]:
     """Check the digests of parts in a thread, while another imports torch: both take about a second."""
-    with_digests = [(name, part) for name in names if (part := prepared.find(name)) is not None]
+    found = [(name, part, signs_of(part)) for name in names if (part := prepared.find(name)) is not None]
     pool = ThreadPoolExecutor(1, thread_name_prefix="hash")
-    whole = pool.submit(lambda: {name for name, part in with_digests if part.is_whole()})
+    whole = pool.submit(lambda: {name: before for name, part, before in found if part.is_whole()})
     pool.shutdown(wait=False)
     return whole
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from functools import partial
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import numpy as np
 from safetensors.numpy import load_file
@@ -17,6 +19,9 @@ if TYPE_CHECKING:
     from fundusd.domain import Embeddings, Logits, Pixels, Release
     from fundusd.model.cache import Part
 
+Answer = TypeVar("Answer")
+
+_IN_FLIGHT = 2
 FILE = "known.safetensors"
 # cosine to transformers' own fp32 embedding; two phantoms of a random checkpoint differ by more
 NEAREST = {"float32": 0.999999, "bfloat16": 0.9999}
@@ -106,13 +111,21 @@ class Gate:
         return self._compare(embeddings, self.known.embeddings[chosen])
 
     def _compare_in_flight(self) -> None:
-        """See that two batches on their way at once get their own answers: nothing else would show a swap."""
-        pairs = [[0], [1]]
-        flying = [self.backend.begin(self.known.pixels[chosen]) for chosen in pairs]
-        for answer, chosen in zip(flying, pairs, strict=True):
-            self._compare(self._asked(answer), self.known.embeddings[chosen])
+        """See that batches of several sizes, two under way at once, get their own answers: all else hides a swap."""
+        count = len(self.known.pixels)
+        largest = [(number + 1) % count for number in range(self.backend.limit)]
+        flying: deque[tuple[list[int], Callable[[], Embeddings]]] = deque()
+        for chosen in ([0], largest, [1], [2 % count], largest[::-1], [0]):
+            flying.append((chosen, self._asked(partial(self.backend.begin, self.known.pixels[chosen]))))
+            if len(flying) == _IN_FLIGHT:
+                self._land(*flying.popleft())
+        while flying:
+            self._land(*flying.popleft())
 
-    def _asked(self, ask: Callable[[], Embeddings]) -> Embeddings:
+    def _land(self, chosen: list[int], answer: Callable[[], Embeddings]) -> None:
+        self._compare(self._asked(answer), self.known.embeddings[chosen])
+
+    def _asked(self, ask: Callable[[], Answer]) -> Answer:
         try:
             return ask()
         except RuntimeError as error:

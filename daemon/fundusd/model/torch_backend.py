@@ -82,9 +82,10 @@ class TorchBackend:
         return self._forward(pixels.to(self._device)).cpu()
 
     def _captured(self, limit: int) -> Buckets:
-        buckets = captured(self._forward, self.shape, self._device, limit)
-        torch.cuda.synchronize(self._device)  # the streams to come know nothing of what was queued so far
-        return Buckets(buckets, self._device, lambda: CudaStream(self._device))
+        made = captured(self._forward, self.shape, self._device, limit)
+        buckets = Buckets(made, self._device, lambda: CudaStream(self._device))
+        torch.cuda.synchronize(self._device)  # its streams know nothing of what was queued so far
+        return buckets
 
     def _forward(self, pixels: torch.Tensor, first: int | None = None) -> torch.Tensor:
         with torch.inference_mode():

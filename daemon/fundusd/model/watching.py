@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import time
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING
 from fundusd.errors import ModelError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
     from fundusd.model.cache import Part
@@ -22,6 +23,7 @@ _EVERY_SECONDS = 10.0  # files that are only named; those that are mapped are lo
 _CHUNK = 1 << 20  # bytes
 
 Sign = tuple[int, int, int, int]
+Signs = dict[str, Sign]
 
 
 @dataclass(slots=True)
@@ -32,14 +34,18 @@ class _File:
     where: Path | int
     digest: str
     hint: str
-    sign: Sign
+    sign: Sign | None  # None: it was not there
 
 
 class Watched:
     """The checkpoint's files and the mapped ones of the prepared model; give it the parts once they are mapped."""
 
     def __init__(
-        self, checkpoint: Checkpoint, mapped: Sequence[Part], monotonic: Callable[[], float] = time.monotonic
+        self,
+        checkpoint: Checkpoint,
+        before: Signs,
+        mapped: Sequence[Part],
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._folder = checkpoint.folder
         self._mapped = [self._opened(part, name) for part in mapped for name in part.files]
@@ -49,7 +55,7 @@ class Watched:
                 checkpoint.folder / name,
                 digest,
                 "put the old files back, or let the service start again with the new ones as a release of their own",
-                _sign(checkpoint.folder / name),
+                before.get(name),  # from when it was hashed: what came since shows at the first look
             )
             for name, digest in checkpoint.files.items()
         ]
@@ -80,16 +86,35 @@ class Watched:
                 return False
             same = _digest(file.where, beat) == file.digest
         except OSError as error:
-            raise self._changed(file, f"is gone ({error.strerror})") from error
+            if isinstance(file.where, int) or self._others_are_there():
+                raise self._changed(file, f"is gone ({error.strerror})") from error
+            return True  # the share it lies on is away; what serves is mapped from elsewhere
         if not same:
             raise self._changed(file, "holds other bytes")
         file.sign = sign  # as it was before it was hashed: what came meanwhile is seen at the next look
         return True
 
+    def _others_are_there(self) -> bool:
+        return any(os.path.exists(one.where) for one in self._named)  # noqa: PTH110  no descriptor is among these
+
     def _changed(self, file: _File, what: str) -> ModelError:
         return ModelError(
             f"the model in {self._folder} changed under the running service: {file.name} {what}", hint=file.hint
         )
+
+
+def signs(folder: Path, names: Iterable[str]) -> Signs:
+    """Return what files look like now, those that are there."""
+    found = {}
+    for name in names:
+        with contextlib.suppress(OSError):
+            found[name] = _sign(folder / name)
+    return found
+
+
+def signs_of(part: Part) -> Signs:
+    """Return what a part's files look like now."""
+    return signs(part.folder, part.files)
 
 
 def _sign(where: Path | int) -> Sign:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from fundusd.domain import Offline, SweepReport
+from fundusd.domain import SWEEP_SHARE, Offline, SweepReport
 from fundusd.reading import is_gone
 from fundusd.watcher.absence import Absence, identify
 from fundusd.watcher.attachment import Attachment
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 TICK_SECONDS = 1.0
 _SLICE_SECONDS = 0.25  # of a full sweep, before candidates and hints have their turn again
 _BATCH = 32  # candidates, likewise
-_SWEEP_SHARE = 20  # a full sweep rests 20 times as long as it took: one core in twenty, however large the inbox
 _HOT_SECONDS = 5.0  # between looks into folders that changed within a day, where no hints tell
 _LOOK_SECONDS = 30.0  # between looks at all folders' own times
 _WAITS_SECONDS = 5.0  # between looks at what is not complete
@@ -136,7 +135,7 @@ class InboxWatch:
         if self._looks.go_on(_SLICE_SECONDS):
             now, spent = self._calls.monotonic(), self._looks.spent
             self._hints_at = now + _HINT_SHARE * spent
-            self._hot_at = max(self._hot_at, now + _SWEEP_SHARE * spent)
+            self._hot_at = max(self._hot_at, now + SWEEP_SHARE * spent)
             self._conclude(self._looks.gone, self._looks.vanished)
 
     def _hinted_folders(self) -> Mapping[bytes, bool]:
@@ -154,7 +153,7 @@ class InboxWatch:
                 changed = self._folders.look(_SLICE_SECONDS, self._calls.beat)
                 due += changed
                 if not self._folders.is_looking:
-                    rest = max(_LOOK_SECONDS, _SWEEP_SHARE * self._folders.spent)
+                    rest = max(_LOOK_SECONDS, SWEEP_SHARE * self._folders.spent)
                     self._look_at = self._calls.monotonic() + rest
         return dict.fromkeys(due, False)
 
@@ -201,7 +200,7 @@ class InboxWatch:
             self._sweep.pause()
 
     def _finish(self, sweep: Sweep) -> None:
-        rest = max(self._rules.sweep_seconds, _SWEEP_SHARE * self._sweep_spent)
+        rest = max(self._rules.sweep_seconds, SWEEP_SHARE * self._sweep_spent)
         self._sweep_at = min(self._sweep_at, self._calls.monotonic() + rest)
         if not sweep.listed_root or self._identity is None:
             self._check_at = 0.0
