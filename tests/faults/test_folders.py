@@ -68,6 +68,7 @@ def test_captures_that_wait_while_their_inbox_is_away_are_graded_when_it_is_back
         finish(daemon, place, camera, attempts=True)
 
 
+@pytest.mark.all_faults
 def test_an_inbox_that_is_removed_and_made_again_is_watched_anew(tmp_path: Path, sqlite_url: str) -> None:
     place, camera = clinic(tmp_path, sqlite_url)
     put(camera, range(4))
@@ -82,6 +83,7 @@ def test_an_inbox_that_is_removed_and_made_again_is_watched_anew(tmp_path: Path,
     assert len(place.rows()) == 8
 
 
+@pytest.mark.all_faults
 def test_an_archive_workflow_in_which_names_return_leaves_no_capture_behind(tmp_path: Path, sqlite_url: str) -> None:
     """Watchdog's reader dies of a folder that is moved out of its sight, made again, and moved once more."""
     place, camera = clinic(tmp_path, sqlite_url)

@@ -52,6 +52,7 @@ def test_a_link_that_breaks_again_and_again_costs_nothing(link: Link, tmp_path: 
         finish(daemon, place, camera)
 
 
+@pytest.mark.all_faults
 def test_a_slow_link_only_takes_longer(link: Link, tmp_path: Path) -> None:
     place, camera = clinic(tmp_path, link)
     put(camera, range(3))
@@ -64,6 +65,7 @@ def test_a_slow_link_only_takes_longer(link: Link, tmp_path: Path) -> None:
         finish(daemon, place, camera)
 
 
+@pytest.mark.all_faults
 def test_a_link_that_hangs_for_a_while_holds_the_work_up_and_no_more(link: Link, tmp_path: Path) -> None:
     place, camera = clinic(tmp_path, link)
     put(camera, range(4))
@@ -77,6 +79,7 @@ def test_a_link_that_hangs_for_a_while_holds_the_work_up_and_no_more(link: Link,
         finish(daemon, place, camera)
 
 
+@pytest.mark.all_faults
 def test_a_link_that_hangs_and_then_breaks_is_waited_for(link: Link, tmp_path: Path) -> None:
     place, camera = clinic(tmp_path, link)
     put(camera, range(4))

@@ -41,8 +41,12 @@ def finish(daemon: Daemon, place: Site, camera: Camera, *, attempts: bool = True
     ("calls", "fault", "told"),
     [
         pytest.param("fsync,fdatasync", "error=EIO:when=4..6", "SQLITE_IOERR", id="eio-on-fsync"),
-        pytest.param("pwrite64", "error=ENOSPC:when=20..22", "SQLITE_FULL", id="enospc-on-write"),
-        pytest.param("pwrite64", "error=EIO:when=20..22", "SQLITE_IOERR", id="eio-on-write"),
+        pytest.param(
+            "pwrite64", "error=ENOSPC:when=20..22", "SQLITE_FULL", id="enospc-on-write", marks=pytest.mark.all_faults
+        ),
+        pytest.param(
+            "pwrite64", "error=EIO:when=20..22", "SQLITE_IOERR", id="eio-on-write", marks=pytest.mark.all_faults
+        ),
     ],
 )
 def test_a_disk_that_fails_the_database_for_a_while_is_waited_for(
@@ -60,6 +64,7 @@ def test_a_disk_that_fails_the_database_for_a_while_is_waited_for(
 
 
 @traced
+@pytest.mark.all_faults
 def test_a_database_that_cannot_be_read_ends_the_daemon_and_a_restart_goes_on(tmp_path: Path, sqlite_url: str) -> None:
     """SQLite calls EIO on a read a corruption of the file system: not for a daemon to go on with."""
     place, camera = clinic(tmp_path, sqlite_url)
@@ -91,10 +96,10 @@ def test_a_kill_at_a_write_of_the_database_loses_nothing(tmp_path: Path, sqlite_
 @pytest.mark.parametrize(
     ("calls", "fault"),
     [
-        pytest.param("pread64", "error=ESTALE:when=1..2", id="estale-at-admission"),
+        pytest.param("pread64", "error=ESTALE:when=1..2", id="estale-at-admission", marks=pytest.mark.all_faults),
         pytest.param("read", "error=ESTALE:when=1", id="estale-at-the-worker"),
-        pytest.param("read", "error=EIO:when=1", id="eio-at-the-worker"),
-        pytest.param("openat", "error=EHOSTDOWN:when=1..3", id="ehostdown-on-open"),
+        pytest.param("read", "error=EIO:when=1", id="eio-at-the-worker", marks=pytest.mark.all_faults),
+        pytest.param("openat", "error=EHOSTDOWN:when=1..3", id="ehostdown-on-open", marks=pytest.mark.all_faults),
     ],
 )
 def test_a_share_that_forgets_a_file_costs_no_capture(tmp_path: Path, sqlite_url: str, calls: str, fault: str) -> None:
@@ -125,7 +130,14 @@ def test_a_disk_that_is_full_for_a_while_keeps_the_ledger_whole(tmp_path: Path, 
 
 
 @compiled
-@pytest.mark.parametrize("step", [-3600, 3600, -40 * 365 * 86400], ids=["an-hour-back", "an-hour-on", "to-1986"])
+@pytest.mark.parametrize(
+    "step",
+    [
+        pytest.param(-3600, id="an-hour-back"),
+        pytest.param(3600, id="an-hour-on", marks=pytest.mark.all_faults),
+        pytest.param(-40 * 365 * 86400, id="to-1986", marks=pytest.mark.all_faults),
+    ],
+)
 def test_a_wall_clock_that_is_set_stops_nothing(tmp_path: Path, store_url: str, step: int) -> None:
     place, camera = clinic(tmp_path, store_url)
     library, offset = tmp_path / "clock.so", tmp_path / "offset"

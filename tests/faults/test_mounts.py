@@ -53,6 +53,7 @@ def finish(daemon: Daemon, place: Site, camera: Camera) -> None:
     oracle.require(place, camera)
 
 
+@pytest.mark.all_faults
 def test_a_share_that_is_unmounted_and_comes_back_costs_nothing(place: Site) -> None:
     camera = Camera(place.inbox)
     join(place)
@@ -101,6 +102,7 @@ def test_a_share_that_goes_in_the_middle_of_the_work_is_waited_for(place: Site) 
         finish(daemon, place, camera)
 
 
+@pytest.mark.all_faults
 def test_a_share_that_is_mounted_over_another_is_watched_in_its_place(place: Site) -> None:
     """Two cameras, one mount point: captures of both are kept apart from nothing and lost to nobody."""
     below, camera = Camera(place.inbox), Camera(place.inbox)
@@ -118,6 +120,7 @@ def test_a_share_that_is_mounted_over_another_is_watched_in_its_place(place: Sit
         finish(daemon, place, below)
 
 
+@pytest.mark.all_faults
 def test_a_daemon_started_before_its_share_finds_all_of_it_later(place: Site) -> None:
     camera = Camera(place.inbox)
     with running(place) as daemon:

@@ -20,17 +20,12 @@ ARMED = str(Path(__file__).with_name("armed.py"))
 ENDING = ("give_back", "stop")  # what happens at a stop only
 # the steps at which most would be lost: always run; the others with FUNDUSD_FAULTS=all
 DANGEROUS = {
-    ("sqlite", "admit.before_commit", "kill"),
     ("sqlite", "admit.after_commit", "lose"),
     ("sqlite", "claim.after_commit", "kill"),
-    ("sqlite", "claim.after_commit", "lose"),
     ("sqlite", "record.middle", "kill"),
     ("sqlite", "record.after_commit", "lose"),
-    ("sqlite", "create_if_empty.middle", "kill"),
     ("postgresql", "record.before_commit", "lose"),
     ("postgresql", "record.after_commit", "kill"),
-    ("postgresql", "claim.after_commit", "lose"),
-    ("postgresql", "start.after_commit", "lose"),
 }
 
 
