@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fundusd.domain import Eye, EyeSource
-from fundusd.laterality import eye_from_name, resolve
+from fundusd.laterality import eye_from_words, parts_of, resolve
 
 R, L, U = Eye.RIGHT, Eye.LEFT, Eye.UNKNOWN
 LATERALITY, NAME, CONFLICT, NONE = EyeSource.LATERALITY, EyeSource.NAME, EyeSource.CONFLICT, EyeSource.NONE
@@ -43,6 +43,10 @@ SILENT = [
     "",
 ]
 CONTRADICTORY = ["12_OD_OS.jpg", "left_12_R.jpg", "OD_12_LE.png", "right-LEFT.dcm"]
+
+
+def eye_from_name(path: str) -> tuple[Eye, EyeSource]:
+    return eye_from_words(parts_of(path))
 
 
 @pytest.mark.parametrize(("path", "eye"), SPOKEN)

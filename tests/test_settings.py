@@ -82,6 +82,11 @@ id = "a b"
         ('[[camera]]\nid="a"\ninbox="/x"\n[[camera]]\nid="b"\ninbox="/x/y"', "must not contain each other"),
         ('[store]\nurl="sqlite:////x/f.db"\n[[camera]]\nid="a"\ninbox="/x"', "must not lie in the inbox"),
         ('[[camera]]\nid="a"\ninbox="relative"', "must be an absolute path"),
+        ('[[camera]]\nid="a"\ninbox="/x"\nconvention="eyepax"', "Input should be 'generic'.*'eyepacs'"),
+        ('[[camera]]\nid="a"\ninbox="/x"\npattern="OD|OS"', "pattern = 'OD|OS': must have named groups"),
+        ('[[camera]]\nid="a"\ninbox="/x"\npattern="("', "pattern = .*is no regular expression"),
+        ('[[camera]]\nid="a"\ninbox="/x"\npattern="(?P<mrn>x)"', "no others than patient"),
+        ('[[camera]]\nid="a"\ninbox="/x"\npattern="((?P<eye>x)+)+"', "must not repeat a group"),
         ("[store", "is not TOML"),
     ],
 )
@@ -148,6 +153,12 @@ def test_the_number_of_decoders_follows_the_machine_and_the_model(
     assert chosen.processes_beside(model_on_cpu=True, batch_size=16) == on_cpu
     assert chosen.processes_beside(model_on_cpu=False, batch_size=16) == beside_a_gpu
     assert settings.Decode(processes=5).processes_beside(model_on_cpu=True, batch_size=16) == 5
+
+
+def test_a_camera_names_its_captures_by_convention_and_pattern(tmp_path: Path) -> None:
+    camera = "[[camera]]\nid = 'a'\ninbox = '/x'\nconvention = 'eyepacs'\npattern = '(?P<patient>\\d+)/\\w+'"
+    (chosen,) = settings.load(written(tmp_path, camera)).camera
+    assert chosen.naming.read("14/13_left.jpeg").warnings == ("patient_conflict",)
 
 
 def test_a_daemon_needs_a_camera() -> None:

@@ -3,33 +3,90 @@
 from __future__ import annotations
 
 import re
-from pathlib import PurePosixPath
+import unicodedata
+from typing import TYPE_CHECKING
 
 from fundusd.domain import Eye, EyeSource
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
 _WORDS = {"OD": Eye.RIGHT, "RIGHT": Eye.RIGHT, "OS": Eye.LEFT, "LEFT": Eye.LEFT}
 _LETTERS = {"R": Eye.RIGHT, "RE": Eye.RIGHT, "L": Eye.LEFT, "LE": Eye.LEFT}
-_SEPARATORS = re.compile(r"[\W_]+")
+# "van Os" and "Os, Anna" are people: a word before or after OD and OS tells them from eyes
+_BEFORE_SURNAMES = {
+    *("AL", "BEN", "BIN", "DA", "DE", "DEL", "DEN", "DER", "DI"),
+    *("DU", "EL", "LA", "LE", "TEN", "TER", "VAN", "VON"),
+}
+_OF_CAMERAS = {
+    *("CENTERED", "CENTRED", "CFP", "COLOR", "COLOUR", "COPY", "DISC", "DISK"),
+    *("EYE", "FOVEA", "FUNDUS", "IMAGE", "IMG", "MACULA", "RETINA"),
+}
+_SEPARATORS = re.compile(r"(?:[^\w\u0300-\u036f]|_)+")  # an accent belongs to the letter before it
+_EXTENSIONS = re.compile(r"(?:\.(?:jpe?g|jpe|png|tiff?|dcm|dicom|e2e))+$", re.IGNORECASE)
+_UNDECODABLE = re.compile(r"(?:\\x[0-9a-f]{2})+")
+UNDECODED = "\u00aa"  # stands for bytes that are no UTF-8: a letter, so that none of their neighbours is a whole word
 
 
-def eye_from_name(path: str) -> tuple[Eye, EyeSource]:
-    """Read the eye from whole words of the file's name, never from parts of words.
+def parts_of(path_text: str) -> list[str]:
+    r"""Split a path into its folders and its file's name, without the extensions of captures.
 
-    OD, OS, RIGHT and LEFT count anywhere in the stem. R, L, RE and LE are also initials and
-    surnames: they count in capitals, at the end, beside a number.
+    >>> parts_of("P17/P17_OD.dcm.jpg"), parts_of("P17\\P17_OD.JPG")
+    (['P17', 'P17_OD'], ['P17', 'P17_OD'])
+    """
+    text = unicodedata.normalize("NFC", _UNDECODABLE.sub(UNDECODED, path_text))
+    *folders, name = text.replace("\\", "/").split("/")
+    return [*filter(None, folders), _EXTENSIONS.sub("", name)]
 
-    >>> eye_from_name("P17/P17_Retina_OD_20260607_101500.jpg")
+
+def eye_of_word(word: str) -> Eye | None:
+    """Return the eye that a word by itself stands for; None for any other word.
+
+    >>> eye_of_word("od"), eye_of_word("LE"), eye_of_word("ROSA")
+    (<Eye.RIGHT: 'R'>, <Eye.LEFT: 'L'>, None)
+    """
+    return (_WORDS | _LETTERS).get(word.upper()) if word.isascii() else None
+
+
+def eye_from_words(parts: Sequence[str]) -> tuple[Eye, EyeSource]:
+    """Read the eye from whole words of a path's last part, never from parts of words.
+
+    OD, OS, RIGHT and LEFT count anywhere in the name; OD and OS not where they look like a surname. R, L, RE and LE
+    are initials and surnames more often: they count in capitals, at the end, next to a number. A folder that is
+    called by an eye is never enough, but it can contradict the name.
+
+    >>> eye_from_words(["P17", "P17_Retina_OD_20260607_101500"])
     (<Eye.RIGHT: 'R'>, <EyeSource.NAME: 'name'>)
-    >>> eye_from_name("Tran_LE.jpg")
+    >>> eye_from_words(["12_Tran_LE"])
     (<Eye.UNKNOWN: 'U'>, <EyeSource.NONE: 'none'>)
     """
-    tokens = [token for token in _SEPARATORS.split(PurePosixPath(path).stem) if token]
-    eyes = {_WORDS[token.upper()] for token in tokens if token.upper() in _WORDS}
-    if tokens and tokens[-1] in _LETTERS and any(token.isdecimal() for token in tokens):
-        eyes.add(_LETTERS[tokens[-1]])
-    if len(eyes) > 1:
+    *folders, name = parts
+    tokens = [token for token in _SEPARATORS.split(name) if token]
+    told = list(_told(tokens))
+    against = {eye for folder in folders if (eye := _word(folder))}
+    sure = {eye for eye, is_sure in told if is_sure}
+    if len({eye for eye, _ in told} | (against if sure else set())) > 1:
         return Eye.UNKNOWN, EyeSource.CONFLICT
-    return (eyes.pop(), EyeSource.NAME) if eyes else (Eye.UNKNOWN, EyeSource.NONE)
+    return (sure.pop(), EyeSource.NAME) if sure else (Eye.UNKNOWN, EyeSource.NONE)
+
+
+def _word(token: str) -> Eye | None:
+    return _WORDS.get(token.upper()) if token.isascii() else None
+
+
+def _told(tokens: Sequence[str]) -> Iterator[tuple[Eye, bool]]:
+    """Yield each eye that is told, and whether it is told for sure; the others can only contradict it."""
+    for before, token, after in zip(["", *tokens], tokens, [*tokens[1:], ""], strict=False):
+        if eye := _word(token):
+            yield eye, token.upper() in {"LEFT", "RIGHT"} or not _may_be_a_surname(before, token, after)
+    if tokens and tokens[-1] in _LETTERS and any(token.isdecimal() for token in tokens):
+        yield _LETTERS[tokens[-1]], tokens[-2].isdecimal()
+
+
+def _may_be_a_surname(before: str, token: str, after: str) -> bool:
+    mixed = token not in {token.upper(), token.lower()}
+    followed = after.isalpha() and after.upper() not in _OF_CAMERAS and _word(after) is None
+    return mixed or followed or before.upper() in _BEFORE_SURNAMES
 
 
 def resolve(

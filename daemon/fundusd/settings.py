@@ -11,8 +11,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from fundusd.conventions import ConventionName  # noqa: TC001  pydantic reads it at run time
 from fundusd.domain import Preprocessing
 from fundusd.errors import SettingsError
+from fundusd.naming import Naming, compiled
 
 DEFAULT_FILE = Path("/etc/fundusd/fundusd.toml")
 _SHORTEST_KEY = 16  # bytes
@@ -32,6 +34,12 @@ def _store_url(url: str) -> str:
     if not url.startswith(("sqlite:////", "postgresql+psycopg://")):
         raise ValueError("must begin with sqlite://// (four slashes, then an absolute path) or postgresql+psycopg://")
     return url
+
+
+def _pattern(text: str) -> str:
+    if text:
+        compiled(text)
+    return text
 
 
 AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
@@ -158,6 +166,13 @@ class Camera(_Section):
 
     id: CameraId
     inbox: Annotated[AbsolutePath, Field(strict=False)]
+    convention: ConventionName = "generic"
+    pattern: Annotated[str, Field(max_length=500), AfterValidator(_pattern)] = ""
+
+    @property
+    def naming(self) -> Naming:
+        """Return how this camera names its captures."""
+        return Naming.of(self.convention, self.pattern)
 
 
 class Log(_Section):

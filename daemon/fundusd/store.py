@@ -23,8 +23,14 @@ def opened_ledger(settings: Settings, *, to_work: bool = False) -> Iterator[Ledg
     """
     _refuse_a_share(settings)
     site_key = settings.privacy.site_key() if to_work else b""
-    cameras = [camera.id for camera in settings.camera] if to_work else []
-    ledger = Ledger(settings.store.url, password=settings.store.password(), site_key=site_key, cameras=cameras)
+    naming = {camera.id: camera.naming for camera in settings.camera} if to_work else {}
+    ledger = Ledger(
+        settings.store.url,
+        password=settings.store.password(),
+        site_key=site_key,
+        cameras=tuple(naming),
+        naming=naming,
+    )
     try:
         yield ledger
     finally:

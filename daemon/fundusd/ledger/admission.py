@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from fundusd.domain import FILE_REASONS, Admission, JobState
-from fundusd.laterality import eye_from_name
 from fundusd.ledger import adoption, audit, intake, jobs, results
 from fundusd.ledger.tables import capture, job, sighting
 
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
 
     from fundusd.domain import Found
     from fundusd.ledger.jobs import Recorded
+    from fundusd.ledger.paths import Paths
 
     Row = Mapping[Any, Any]
     Place = tuple[str, bytes]  # camera and path
@@ -33,7 +33,7 @@ class Admitted:
     done: Recorded | None = None
 
 
-def admit(connection: sa.Connection, found: Sequence[Found], release_id: int) -> list[Admitted]:
+def admit(connection: sa.Connection, found: Sequence[Found], release_id: int, paths: Paths) -> list[Admitted]:
     """Turn settled files, each path once, into captures with a job, once per digest and release.
 
     The same bytes at the same path only refresh the change signal. Other bytes are the next revision, and the
@@ -50,7 +50,7 @@ def admit(connection: sa.Connection, found: Sequence[Found], release_id: int) ->
             known.append((one, row))
         else:
             new.append(one)
-    told = _touch(connection, known, release_id) | _admit_new(connection, new, present, release_id)
+    told = _touch(connection, known, release_id) | _admit_new(connection, new, present, release_id, paths)
     return [told[_place(one)] for one in found]
 
 
@@ -88,13 +88,17 @@ def _touch(connection: sa.Connection, known: Sequence[tuple[Found, Row]], releas
 
 
 def _admit_new(
-    connection: sa.Connection, new: Sequence[Found], present: Mapping[Place, Row | None], release_id: int
+    connection: sa.Connection,
+    new: Sequence[Found],
+    present: Mapping[Place, Row | None],
+    release_id: int,
+    paths: Paths,
 ) -> dict[Place, Admitted]:
     if not new:
         return {}
     origins = _origins(connection, new)
     job_of, queued = _jobs_for(connection, new, release_id)
-    capture_of = _insert_captures(connection, new, job_of, present)
+    capture_of = _insert_captures(connection, new, job_of, present, paths)
     replaced = [row for one in new if (row := present.get(_place(one))) is not None and not row["superseded"]]
     intake.supersede(connection, [*replaced, *origins.values()])
     intake.see(connection, [intake.seen(*_place(one), one.stat, capture_id=capture_of[_place(one)]) for one in new])
@@ -216,6 +220,7 @@ def _insert_captures(
     new: Sequence[Found],
     job_of: Mapping[str, tuple[int, JobState]],
     present: Mapping[Place, Row | None],
+    paths: Paths,
 ) -> dict[Place, int]:
     now = datetime.now(UTC)
     local = now.astimezone()
@@ -226,17 +231,16 @@ def _insert_captures(
         for place, row in present.items()
     }
     rows = [
-        _capture(one, last.get(_place(one), 0) + 1) | {"job_id": job_of[one.digest][0]} | received for one in new
-    ]  # fmt: skip
+        _capture(one, last.get(_place(one), 0) + 1, paths) | {"job_id": job_of[one.digest][0]} | received for one in new
+    ]
     inserted = connection.execute(
         sa.insert(capture).returning(capture.c.id, capture.c.camera_id, capture.c.path), rows
     )  # fmt: skip
     return {(row.camera_id, bytes(row.path)): row.id for row in inserted}
 
 
-def _capture(found: Found, revision: int) -> dict[str, Any]:
+def _capture(found: Found, revision: int, paths: Paths) -> dict[str, Any]:
     text = intake.path_text(found.path)
-    eye, eye_source = eye_from_name(text)
     return {
         "camera_id": found.camera_id,
         "path": found.path,
@@ -248,9 +252,7 @@ def _capture(found: Found, revision: int) -> dict[str, Any]:
         "mtime_ns": found.stat.mtime_ns,
         "inode": found.stat.inode,
         "hinted": found.hinted,
-        "eye": eye,
-        "eye_source": eye_source,
-    }
+    } | paths.told(found.camera_id, text)
 
 
 def _told(found: Found, capture_id: int, replaced: Row | None, origin: Row | None) -> list[audit.Entry]:

@@ -23,6 +23,7 @@ from fundusd.ledger import (
     sightings,
     troubles,
 )
+from fundusd.ledger.paths import Paths
 from fundusd.ledger.patience import patient
 
 if TYPE_CHECKING:
@@ -48,22 +49,31 @@ if TYPE_CHECKING:
     from fundusd.ledger.jobs import Claim, Recorded
     from fundusd.ledger.patience import Patience
     from fundusd.ledger.results import Finding
+    from fundusd.naming import Naming
 
 
 class Ledger:
     """Jobs, results and audit in one database; raises LedgerError.
 
-    `site_key` turns patient identifiers into the keys that logs and audit carry. On PostgreSQL daemons may share a
+    `site_key` turns patient identifiers into the keys that logs and audit carry; `naming` tells how cameras name
+    their captures, where that is not by whole words. On PostgreSQL daemons may share a
     database, each for its own `cameras`; who names none, and whoever uses SQLite, has it alone.
     """
 
     def __init__(
-        self, url: str, *, password: str | None = None, site_key: bytes = b"", cameras: Sequence[str] = ()
+        self,
+        url: str,
+        *,
+        password: str | None = None,
+        site_key: bytes = b"",
+        cameras: Sequence[str] = (),
+        naming: Mapping[str, Naming] | None = None,
     ) -> None:
         self.database = engine.Database(engine.parse(url, password))
         self.site_key = site_key
         self.release_id = 0
         self.patience: Patience | None = None  # a daemon's, to outlast outages with
+        self._paths = Paths(naming or {}, site_key)
         self._cameras = tuple(cameras)
         self._mine = () if self.database.is_sqlite else self._cameras  # whose jobs alone are ours, () for all
         self._hold = holding.Hold(self.database, self._mine)
@@ -215,7 +225,7 @@ class Ledger:
     def admit(self, *found: Found) -> list[Admission]:
         """Turn settled files, each path once, into captures with a job, once per digest and release."""
         with self._at_work() as connection:
-            admitted = admission.admit(connection, found, self.release_id)
+            admitted = admission.admit(connection, found, self.release_id, self._paths)
         reused = [one.done for one in admitted if one.done is not None]
         if reused:
             import structlog  # only a daemon comes here, and has it

@@ -10,7 +10,7 @@ import orjson
 import sqlalchemy as sa
 
 from fundusd.domain import Action, Content, Eye, EyeSource, JobState, Outcome, Reason, Referable
-from fundusd.laterality import eye_from_name, resolve
+from fundusd.laterality import resolve
 from fundusd.ledger import audit, jobs
 from fundusd.ledger.tables import GRADE_KEYS, capture, exam, job, result, storable
 from fundusd.pseudonym import patient_key
@@ -25,8 +25,12 @@ if TYPE_CHECKING:
     Row = Mapping[Any, Any]
 
 _CAPTURES = sa.select(capture, job.c.attempts).join(job)
-_COPIED = ("media_type", "width", "height", "patient_id", "patient_key", "sop_uid")
-_TOLD = ("eye", "eye_source", "exam_id", "warnings", "acquired_at", "turnaround_ms", *_COPIED)
+_COPIED = ("media_type", "width", "height", "sop_uid")
+_TOLD = (
+    *("eye", "eye_source", "patient_id", "patient_key", "exam_id", "warnings", "acquired_at", "turnaround_ms"),
+    *_COPIED,
+)
+_BY_NAME = (EyeSource.NAME, EyeSource.CONFLICT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,16 +154,27 @@ def _apply(connection: sa.Connection, captures: Sequence[Row], said: Sequence[Ro
 
 
 def _told(before: Row, at: datetime, content: Mapping[str, Any]) -> dict[str, Any]:
+    """Settle what path and content tell: content comes first, but an eye they disagree about is unknown."""
+    by_name = before["eye_source"] in _BY_NAME
     eye, eye_source = resolve(
         Eye(content.get("eye", Eye.UNKNOWN)),
         EyeSource(content.get("eye_source", EyeSource.NONE)),
-        *eye_from_name(before["path_text"]),
+        Eye(before["eye"]) if by_name else Eye.UNKNOWN,
+        EyeSource(before["eye_source"]) if by_name else EyeSource.NONE,
     )
+    patient = content if content.get("patient_id") else before
+    warnings = [*orjson.loads(before["warnings"] or "[]"), *content.get("warnings", [])]
+    if eye_source is EyeSource.CONFLICT:
+        warnings.append("eye_conflict")
+    if before["patient_id"] not in {None, patient["patient_id"]}:
+        warnings.append("patient_conflict")
     return {
         "eye": eye,
         "eye_source": eye_source,
-        "warnings": orjson.dumps(content.get("warnings", [])).decode(),
-        "acquired_at": _moment(content.get("acquired_at")),
+        "patient_id": patient["patient_id"],
+        "patient_key": patient["patient_key"],
+        "warnings": orjson.dumps(list(dict.fromkeys(warnings))).decode(),
+        "acquired_at": _moment(content.get("acquired_at")) or before["acquired_at"],
         "turnaround_ms": max(0, round((at - before["received_at"]).total_seconds() * 1000)),
     } | {name: content.get(name) for name in _COPIED}
 
