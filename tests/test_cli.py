@@ -253,6 +253,65 @@ def test_check_tells_each_part_with_a_hint(fundusd: Say, place: daemon_cases.Sit
     assert {one["subject"]: one["ok"] for one in told}["database"] is True
 
 
+@pytest.fixture
+def export(tmp_path: Path) -> Path:
+    """Make an export folder whose files cannot be opened, and need not be."""
+    for name in ("P1/12_OD.jpg", "13_left.jpeg", "VAN_OS_12_OD.jpg", "no_extension_12_R", "a.html", "._12_OD.jpg"):
+        path = tmp_path / "export" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch(mode=0)
+    (tmp_path / "export" / "gone_OS.jpg").symlink_to("nowhere")
+    return tmp_path / "export"
+
+
+def test_check_shows_what_names_would_tell(fundusd: Say, export: Path) -> None:
+    said = fundusd("check", "--names", export)
+    assert said.code == 0
+    assert said.out.index("VAN_OS_12_OD.jpg") < said.out.index("13_left.jpeg")  # doubtful ones first
+    for part in ("conflict", "P1/12_OD.jpg", "4 files: 1 without eye", "4 without patient", "1 eye_conflict"):
+        assert part in said.out
+    assert "a.html" not in said.out
+
+
+def test_check_shows_what_names_would_tell_by_a_convention_as_json(fundusd: Say, export: Path) -> None:
+    told = json.loads(fundusd("check", "--names", export, "--convention", "eyepacs", "--json").out)
+    assert told["files"] == 4
+    assert told["missing"]["patient"] == told["missing"]["name_unmatched"] == 3
+    assert [one["path"] for one in told["names"] if one["patient"] == "13" and one["eye"] == "L"] == ["13_left.jpeg"]
+
+
+def test_check_shows_the_first_of_many_names(fundusd: Say, export: Path) -> None:
+    for number in range(60):
+        (export / f"{number}_left.jpeg").touch()
+    assert "50 of 63, doubtful ones first" in fundusd("check", "--names", export).out
+
+
+def test_check_shows_what_names_would_tell_of_a_camera(fundusd: Say, place: daemon_cases.Site, export: Path) -> None:
+    place.path.write_text(
+        place.path.read_text().replace('id = "room1"', 'id = "room1"\npattern = "(?P<patient>.+)_OD"')
+    )
+    said = fundusd("check", "--names", export, "--camera", "room1", "--json", "--config", place.path)
+    assert {one["patient"] for one in json.loads(said.out)["names"]} == {None, "12", "VAN_OS_12"}
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--names", "nowhere"], "there is no folder nowhere"),
+        (["--names", ".", "--convention", "eyepax"], "there is no convention eyepax, only generic,"),
+        (["--names", ".", "--convention", "eyepacs", "--camera", "room1"], "exclude each other"),
+        (["--names", ".", "--camera", "room9"], "there is no camera room9 in the settings, only room1"),
+        (["--camera", "room1"], "go with --names"),
+    ],
+)
+def test_check_of_names_that_cannot_be_is_a_usage_error(
+    fundusd: Say, place: daemon_cases.Site, words: list[str], said: str
+) -> None:
+    told = fundusd("check", "--config", place.path, *words)
+    assert told.code == 2
+    assert said in " ".join(told.err.split())
+
+
 def picture(tmp_path: Path, name: str, pixels: Any) -> Path:
     path = tmp_path / name
     path.write_bytes(phantoms.as_jpeg(pixels))

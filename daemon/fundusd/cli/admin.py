@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -21,13 +22,38 @@ def add_to(app: typer.Typer) -> None:
     app.command()(retry)
 
 
-def check(config: Config = None, json: Json = False) -> None:
+def check(
+    config: Config = None,
+    names: Annotated[
+        Path | None,
+        typer.Option("--names", metavar="DIR", help="Show what the paths in DIR would tell.", show_default=False),
+    ] = None,
+    convention: Annotated[
+        str, typer.Option("--convention", metavar="NAME", help="With --names: by this convention, not generic.")
+    ] = "",
+    camera: Annotated[
+        str, typer.Option("--camera", metavar="ID", help="With --names: as the settings say of this camera.")
+    ] = "",
+    json: Json = False,
+) -> None:
     """Check settings, inboxes, database, schema and model folder; one line each, with what to do.
 
     Exit status 78 for wrong settings, 1 when anything else is not as it should be.
 
-    Example: fundusd check --config /etc/fundusd/fundusd.toml
+    With --names, show instead which eye, field, patient and date the paths in a folder would tell, and how many
+    would not: a convention or pattern is tried before it is set. Nothing is opened or changed.
+
+    Examples: fundusd check --config /etc/fundusd/fundusd.toml;
+    fundusd check --names /srv/camera/export --convention eyepacs;
+    fundusd check --names /srv/camera/export --camera cr2-room1 --json
     """
+    if names is not None:
+        from fundusd.cli.names import naming_of, show
+
+        show(names, naming_of(config, convention, camera), json=json)
+        return
+    if convention or camera:
+        raise typer.BadParameter("--convention and --camera go with --names")
     settings = load(config)
     from fundusd import checking
 
