@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +16,8 @@ from fundusd.ledger import Ledger, Wanted
 from fundusd.ledger.tables import audit_event
 from fundusd.naming import Naming
 from fundusd.pseudonym import patient_key
+from fundusd.settings import Camera, Privacy, Settings, Store
+from fundusd.store import opened_ledger
 
 PATTERN = r"(?P<patient>[^_/]+)_(?P<date>\d{8})_(?P<time>\d{6})_(?P<eye>[A-Z]+)(?:_(?P<field>\w+))?"
 LEFT = "PHANTOM-7_20260105_101502_OS_macula.dcm"  # as cases.CONTENT says, too
@@ -143,3 +146,16 @@ def test_no_patient_of_a_path_is_in_audit_or_log_fields(named: Ledger) -> None:
     assert told is not None
     said = [*map(str, cases.rows(named, audit_event)), str(told[0].fields())]
     assert not any("PHANTOM-7" in one for one in said)
+
+
+def test_the_daemons_ledger_knows_the_naming_of_the_settings(sqlite_url: str, tmp_path: Path) -> None:
+    chosen = Settings(
+        store=Store(url=sqlite_url),
+        privacy=Privacy(site_key_file=tmp_path / "site.key"),
+        camera=(Camera(id=cases.CAMERA, inbox=tmp_path / "inbox", convention="eyepacs"),),
+    )
+    with opened_ledger(chosen, to_work=True) as ledger:
+        ledger.start(cases.release())
+        row = admitted(ledger, "13_left.jpeg")
+    assert (row["eye"], row["patient_id"]) == ("L", "13")
+    assert row["patient_key"] == patient_key(chosen.privacy.site_key(), None, "13")
