@@ -74,7 +74,7 @@ def plan_model(
         checkpoint,
         choice,
         settings.model.batch_size,
-        referable_rule=grading.REFERABLE_RULE,
+        referable_rule=grading.Rule.parse(settings.model.referable).name,
         quality_gate=QUALITY_GATE,
     )
 
@@ -118,7 +118,7 @@ class Classification:
         logits = self._classifier.logits(decoded.pixels[None])[0].tolist()
         if not grading.is_usable(logits):
             raise ModelError("The model answered with numbers that are none.", hint="Run: fundusd model verify")
-        return decoded, grading.grade(logits)
+        return decoded, grading.grade(logits, grading.Rule.parse(self.release.referable_rule))
 
 
 @contextmanager
@@ -276,6 +276,7 @@ def worker_rules(settings: Settings, planned: Plan) -> WorkerRules:
         max_bytes=settings.decode.max_mb * _MIB,
         decoders=settings.decode.processes_beside(model_on_cpu=on_cpu, batch_size=batch_size),
         model=planned.release.model,
+        referral=grading.Rule.parse(planned.release.referable_rule),
     )
 
 

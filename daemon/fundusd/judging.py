@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from fundusd.domain import Classifier, Decoded, Logits, Pixels
+    from fundusd.grading import Rule
     from fundusd.ledger import Claim
     from fundusd.proving import Proving
 
@@ -57,8 +58,11 @@ class _Flight:
 class Turn:
     """The model's turn: from decoded batches to what is known of each capture."""
 
-    def __init__(self, classifier: Classifier, batch_size: int, beat: Callable[[], None], proving: Proving) -> None:
+    def __init__(
+        self, classifier: Classifier, batch_size: int, beat: Callable[[], None], proving: Proving, referral: Rule
+    ) -> None:
         self._classifier = classifier
+        self._referral = referral
         self._proving = proving
         self._beat = beat
         self._batch: Batch[Pixels, Logits] = Batch(self._forward, min(batch_size, classifier.forward_limit))
@@ -107,7 +111,7 @@ class Turn:
                 self._log.error("model.unusable_answer", digest=one.claim.digest[:12], exc_info=error)
                 unusable.append((one, Reason.MODEL_ERROR))
             else:
-                graded = grading.grade(answer.tolist())
+                graded = grading.grade(answer.tolist(), self._referral)
                 findings.append(Finding(one.claim, one.decoded, graded, model_ms, size))
         for one in flight.prepared:
             if one.decoded.reason is not None and one.decoded.reason.outcome is Outcome.FAILED:

@@ -88,6 +88,7 @@ class Model(_Section):
     exact: bool = False
     batch_size: Annotated[int, Field(ge=1, le=256)] = 16
     prompts: str = "icdr-descriptive"
+    referable: str = "icdr>=2/argmax"
     preprocessing: Annotated[Preprocessing, Field(strict=False)] = Preprocessing.PAD_SQUARE
 
     @model_validator(mode="after")

@@ -16,6 +16,7 @@ import structlog
 from fundusd import retrying
 from fundusd.domain import FILE_REASONS, Decoded, Reason
 from fundusd.errors import CaptureError, FundusdError, LedgerError
+from fundusd.grading import DEFAULT_RULE
 from fundusd.judging import Judged, Prepared, Turn, milliseconds_since
 from fundusd.proving import Proving
 from fundusd.reading import can_be_listed, read_capture
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from fundusd.domain import Classifier
+    from fundusd.grading import Rule
     from fundusd.ledger import Claim, Ledger, Recorded
 
 _AWAY_SECONDS = 10.0  # until a capture is looked for again whose inbox is away
@@ -53,6 +55,7 @@ class WorkerRules:
     decoders: int  # captures decoded at the same time
     model: str  # as results and the log call it
     now: Callable[[], datetime] = _local_time
+    referral: Rule = DEFAULT_RULE
 
 
 class _Begun(NamedTuple):
@@ -99,7 +102,7 @@ class Worker:
             classifier, self._ahead = self._loaded(pool, thread, stop)
             recorder = _Recorder(thread, self._record)
             proving = Proving(classifier, self._ledger, self._beat, self._rules.now)
-            turn = Turn(classifier, self._rules.batch_size, self._beat, proving)
+            turn = Turn(classifier, self._rules.batch_size, self._beat, proving, self._rules.referral)
             try:
                 self._serve(turn, proving, pool, recorder, stop)
             except FundusdError:  # the model is gone, or the ledger: that is no capture's fault
