@@ -1,7 +1,7 @@
 """Outlast a database that is away: a restart, a full disk, a lock. What was under way is done when it is back.
 
 Every transaction of the ledger may be repeated: a COMMIT that raised although it happened is found done the next time.
-Its effect is there once; only the log may call such a result a lost lease, or such an admission a touch.
+Its effect is there once; only the log may call such an admission a touch.
 """
 
 from __future__ import annotations
