@@ -288,3 +288,43 @@ def test_a_failed_capture_is_queued_again_under_the_release_of_its_own_camera(
         second.start(cases.release(2))
         assert cameras().retry_failed() == 1
         assert len(first.claim(1)) == 1
+
+
+def test_a_running_job_goes_to_the_camera_that_showed_its_bytes_last(cameras: Callable[..., Ledger]) -> None:
+    """The daemon that runs it may die: then nobody else would take it back."""
+    first, second = cameras("room1"), cameras("room3")
+    with first.held(), second.held():
+        first.start(cases.release(1))
+        second.start(cases.release(1))
+        first.admit(cases.found("a.jpg", "A", camera_id="room1"))
+        (running,) = first.claim(1)
+        second.admit(cases.found("b.jpg", "A", camera_id="room3"))
+        assert second.claim(1) == []
+        cases.expire_leases(first)
+        (again,) = second.claim(1)
+        assert again.digest == running.digest
+        assert first.record([cases.finding(running)]) == [None]
+        assert second.record([cases.finding(again)]) != [None]
+
+
+def test_a_failed_job_whose_file_is_touched_goes_to_that_files_camera(cameras: Callable[..., Ledger]) -> None:
+    first, second = cameras("room1"), cameras("room3")
+    with first.held(), second.held():
+        first.start(cases.release(1))
+        second.start(cases.release(1))
+        second.admit(cases.found("b.jpg", "A", camera_id="room3"))
+        first.admit(cases.found("a.jpg", "A", camera_id="room1"))
+        (claim,) = first.claim(1)
+        first.fail(claim, Reason.FILE_MISSING, "gone")
+        second.admit(cases.found("b.jpg", "A", camera_id="room3", mtime_ns=99))
+        assert [one.digest for one in second.claim(1)] == [claim.digest]
+
+
+def test_status_tells_whether_a_daemon_runs_for_these_cameras(cameras: Callable[..., Ledger]) -> None:
+    first, operator = cameras("room1"), cameras()
+    with first.held():
+        assert operator.is_held()
+        assert operator.is_held(["room1", "room2"])
+        assert not operator.is_held(["room2"])
+    with cameras().held():
+        assert operator.is_held(["room2"])
