@@ -59,7 +59,9 @@ def ask(place: Site, query: str) -> list[dict[str, Any]]:
 
 def at_rest(place: Site) -> bool:
     """Tell whether nothing is left to do, not even for captures whose files are gone."""
-    return not ask(place, _UNFINISHED) and place.is_done()
+    if ask(place, _UNFINISHED):
+        return False
+    return not any(one.startswith(("waiting", "unaccounted", "incomplete")) for one in place.reconciled().counts)
 
 
 def require(place: Site, camera: Camera, *, attempts: bool = False) -> Counter[str]:
