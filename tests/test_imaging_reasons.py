@@ -18,7 +18,7 @@ def test_the_page_lists_every_reason_with_its_outcome_and_action() -> None:
 def test_the_page_lists_every_code_of_ignored_files_and_of_warnings() -> None:
     short = [row[0] for row in ROWS if len(row) == 2]
     assert short[: len(Ignored)] == [ignored.value for ignored in Ignored]
-    sources = (ROOT / "daemon" / "fundusd" / "imaging").glob("*.py")
+    sources = (ROOT / "daemon" / "fundusd").rglob("*.py")
     code = "\n".join(path.read_text(encoding="utf-8") for path in sources)
     for warning in short[len(Ignored) :]:
         assert re.search(f'"{warning}"', code)

@@ -129,9 +129,8 @@ def test_what_failed_while_its_inbox_was_away_is_queued_again_when_it_is_back(be
     (bench.inbox / "1.jpg").unlink()
     bench.work(Plain())
     assert bench.told() == {"0.jpg": ("graded", 0), "1.jpg": ("failed", "file_missing")}
-    bench.ledger.offline(ledger_cases.CAMERA, Offline.MISSING)
-    assert attempts(bench, JobState.QUEUED) == []
     (bench.inbox / "1.jpg").write_bytes(bytes([1, 1]))
-    bench.ledger.offline(ledger_cases.CAMERA, None)
+    assert bench.ledger.queue_unread(ledger_cases.CAMERA) == 1
+    assert bench.ledger.queue_unread(ledger_cases.CAMERA) == 0
     bench.work(Plain())
     assert bench.told() == {"0.jpg": ("graded", 0), "1.jpg": ("graded", 1)}

@@ -44,6 +44,7 @@ class Proving:
 
     def prove(self, stop: threading.Event | None = None) -> None:
         """Show it the known phantoms, one after another until `stop`, and write down what came of it."""
+        self.require_unchanged()  # which says better what is wrong
         began = time.perf_counter()
         proofs: list[Proof] = []
         try:

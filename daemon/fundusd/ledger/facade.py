@@ -266,10 +266,15 @@ class Ledger:
 
     @patient
     def offline(self, camera_id: str, reason: Offline | None) -> None:
-        """Note that an inbox is away, or with None that it is there: what could not be read is queued again."""
+        """Note that an inbox is away, or with None that it is there."""
         with self._at_work() as connection:
-            if troubles.offline(connection, camera_id, reason) and reason is None:
-                troubles.queue_unread(connection, camera_id, self.release_id)
+            troubles.offline(connection, camera_id, reason)
+
+    @patient
+    def queue_unread(self, camera_id: str) -> int:
+        """Queue again what failed because a file could not be read that is there; return how many."""
+        with self._at_work() as connection:
+            return troubles.queue_unread(connection, camera_id, self.release_id)
 
     @patient
     def incomplete_files(self, camera_id: str) -> dict[bytes, Incomplete]:

@@ -27,16 +27,15 @@ def found_at(connection: sa.Connection, camera_id: str, at: str) -> None:
     connection.execute(sa.update(camera).where(camera.c.id == camera_id).values(place=at))
 
 
-def offline(connection: sa.Connection, camera_id: str, reason: Offline | None) -> bool:
-    """Note that an inbox is away, or with None that it is there; False where it was noted already."""
+def offline(connection: sa.Connection, camera_id: str, reason: Offline | None) -> None:
+    """Note that an inbox is away, or with None that it is there; what is so already changes nothing."""
     this = sa.update(camera).where(camera.c.id == camera_id, camera.c.offline_reason.is_distinct_from(reason))
     since = None if reason is None else sa.func.coalesce(camera.c.offline_since, datetime.now(UTC))
     if not connection.execute(this.values(offline_reason=reason, offline_since=since)).rowcount:
-        return False
+        return
     event = "camera.online" if reason is None else "camera.offline"
     detail = {"camera": camera_id} | ({} if reason is None else {"reason": reason.value})
     audit.append(connection, audit.Entry(event, detail=detail))
-    return True
 
 
 def queue_unread(connection: sa.Connection, camera_id: str, release_id: int) -> int:

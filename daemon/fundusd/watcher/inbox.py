@@ -57,6 +57,7 @@ class InboxWatch:
         self._sweep_at = 0.0
         self._sweep_began = 0.0
         self._sweep_spent = 0.0
+        self._was_away = True  # since the last full sweep that found it there; before the first, nobody knows
         self._unreadable = 0
 
     def request_sweep(self) -> None:
@@ -114,7 +115,7 @@ class InboxWatch:
 
     def _go_online(self, identity: Identity) -> None:
         """Begin anew with a directory that was not there at the last look; the sweep says whether it is online."""
-        self._identity, self._sweep = identity, None
+        self._identity, self._sweep, self._was_away = identity, None, True
         self._absence.forget()
         self._looks.forget()
         self._folders.clear()
@@ -204,18 +205,27 @@ class InboxWatch:
         self._sweep_at = min(self._sweep_at, self._calls.monotonic() + rest)
         if not sweep.listed_root or self._identity is None:
             self._check_at = 0.0
-            self._absence.tell(Offline.UNREADABLE)
+            found = identify(self._inbox)
+            self._absence.tell(found if isinstance(found, Offline) else Offline.UNREADABLE)
             return
         away = self._absence.judge(sweep, self._identity)
         if away is None:
             self._mark_missing(sweep.gone)
             self._absence.found_at(self._identity, files=sweep.tally.candidates > 0)
+            self._read_again()
         self._absence.tell(away, sweep.tally.vanished)
         self._candidates.find_rule(sweep.tally.sample)
         self._candidates.write_ignored()  # before the first sweep counts as done: a baseline is what it remembers
         self._candidates.keep_waits(prune=away is None)
         self._require_watches(sweep.tally.directories)
         self._report(sweep)
+
+    def _read_again(self) -> None:
+        """Have that read again which failed while the inbox may have been away."""
+        if self._was_away:
+            self._was_away = False
+            if self._intake.queue_unread(self._inbox.camera_id):
+                self._calls.admitted()
 
     def _require_watches(self, directories: int) -> None:
         """Do without hints that see only some folders: watchdog swallows that the kernel has no watches left."""

@@ -94,6 +94,10 @@ class Intake(Protocol):
         """Note that an inbox is away, or with None that it is there."""
         ...
 
+    def queue_unread(self, camera_id: str) -> int:
+        """Queue again what failed because a file could not be read that is there; return how many."""
+        ...
+
     def incomplete_files(self, camera_id: str) -> Mapping[bytes, Incomplete]:
         """Return the files of an inbox that are not complete, by path."""
         ...
