@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from daemon_cases import Daemon, Site, running, site
 from faults import oracle
@@ -164,10 +165,20 @@ def test_a_daemon_that_slept_past_its_leases_doubles_nothing(tmp_path: Path, sto
     put(camera, range(10))
     with running(place) as daemon:
         daemon.await_event("capture.graded")
-        daemon.process.send_signal(signal.SIGSTOP)
-        sql(store_url, "UPDATE job SET lease_until = 1 WHERE state = 'running'")
-        daemon.process.send_signal(signal.SIGCONT)
+        daemon.await_that(lambda: outslept(daemon, store_url))
         finish(daemon, place, camera, attempts=False)
+
+
+def outslept(daemon: Daemon, store_url: str) -> bool:
+    """Stop the daemon until its leases are over; False when it was in the middle of a transaction."""
+    daemon.process.send_signal(signal.SIGSTOP)
+    try:
+        sql(store_url, "UPDATE job SET lease_until = 1 WHERE state = 'running'")
+    except sa.exc.OperationalError:
+        return False
+    finally:
+        daemon.process.send_signal(signal.SIGCONT)
+    return True
 
 
 def test_a_daemon_that_slept_while_another_took_over_writes_nothing(tmp_path: Path, postgres_url: str) -> None:
