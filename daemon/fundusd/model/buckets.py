@@ -111,16 +111,12 @@ class Buckets:
             raise RuntimeError("two batches are in flight already")
         count = len(pixels)
         bucket = next(bucket for bucket in self._buckets if bucket.size >= count)
-        slot.free = False
-        try:
-            slot.host[:count] = pixels
-            self._copying.do(lambda: slot.staged[:count].copy_(slot.host[:count], non_blocking=True))
-            self._computing.wait(self._copying.mark())
-            self._computing.do(lambda: _compute(bucket, slot, count))
-            done = self._computing.mark()
-        except BaseException:
-            slot.free = True
-            raise
+        slot.host[:count] = pixels
+        self._copying.do(lambda: slot.staged[:count].copy_(slot.host[:count], non_blocking=True))
+        self._computing.wait(self._copying.mark())
+        self._computing.do(lambda: _compute(bucket, slot, count))
+        done = self._computing.mark()
+        slot.free = False  # only now: what was not begun leaves its slot to the next
         return lambda: _taken(slot, count, done)
 
 
