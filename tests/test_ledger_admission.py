@@ -13,6 +13,7 @@ from fundusd.ledger import Wanted
 from fundusd.ledger.tables import result, sighting
 
 if TYPE_CHECKING:
+    from fundusd.domain import Found
     from fundusd.ledger import Ledger
 
 
@@ -170,6 +171,26 @@ def test_a_job_that_failed_by_its_file_is_reopened_when_the_file_is_back(ledger:
     ledger.fail(cases.take(ledger), reason, "no such file")
     assert ledger.admit(cases.found()) == [Admission.ADMITTED]
     assert cases.the_job(ledger)["state"] == "queued"
+
+
+@pytest.mark.parametrize("shown", [cases.found("copy.jpg"), cases.found(ctime_ns=9_000)], ids=["copy", "back"])
+@pytest.mark.parametrize("reason", [Reason.FILE_MISSING, Reason.FILE_CHANGED, Reason.FILE_UNREADABLE])
+def test_a_job_does_not_fail_by_its_file_when_its_bytes_were_shown_meanwhile(
+    ledger: Ledger, reason: Reason, shown: Found
+) -> None:
+    claim = cases.take(ledger)
+    ledger.admit(shown)
+    assert ledger.fail(claim, reason, "no such file") == []
+    [again] = ledger.claim(1)
+    assert (again.attempts, again.places != claim.places) == (2, True)
+    [failed, *_] = ledger.fail(again, reason, "no such file") or []
+    assert (failed.outcome, failed.reason) == ("failed", reason)
+
+
+def test_bytes_that_cannot_be_decoded_fail_wherever_they_were_shown(ledger: Ledger) -> None:
+    claim = cases.take(ledger)
+    ledger.admit(cases.found("copy.jpg"))
+    assert len(ledger.fail(claim, Reason.TRUNCATED, "cut short") or []) == 2
 
 
 def test_a_file_that_is_back_after_a_new_release_is_classified_under_that(ledger: Ledger) -> None:

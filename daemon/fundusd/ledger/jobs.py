@@ -9,10 +9,10 @@ import sqlalchemy as sa
 
 from fundusd import retrying
 from fundusd.batching import in_turns
-from fundusd.domain import JobState, Outcome, Reason
+from fundusd.domain import FILE_REASONS, JobState, Outcome, Reason
 from fundusd.ledger import audit
 from fundusd.ledger.engine import epoch_now
-from fundusd.ledger.tables import camera, capture, job, storable
+from fundusd.ledger.tables import camera, capture, job, sighting, storable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,10 +22,11 @@ LEASE_SECONDS = 900.0  # longer than any batch; a daemon that died is found out 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a claimed job's bytes can be read."""
+    """Where a claimed job's bytes can be read, and when its file last changed; None: other bytes are there now."""
 
     camera_id: str
     path: bytes
+    ctime_ns: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,13 +149,14 @@ def among(ids: Sequence[int], state: JobState) -> sa.ColumnElement[bool]:
 
 def _places(connection: sa.Connection, ids: list[int]) -> dict[int, list[Place]]:
     query = (
-        sa.select(capture.c.job_id, capture.c.camera_id, capture.c.path)
+        sa.select(capture.c.job_id, capture.c.camera_id, capture.c.path, sighting.c.ctime_ns)
+        .outerjoin(sighting, sighting.c.capture_id == capture.c.id)
         .where(capture.c.job_id.in_(ids))
         .order_by(capture.c.superseded, capture.c.id.desc())
     )
     places: dict[int, list[Place]] = {}
     for row in connection.execute(query):
-        places.setdefault(row.job_id, []).append(Place(row.camera_id, bytes(row.path)))
+        places.setdefault(row.job_id, []).append(Place(row.camera_id, bytes(row.path), row.ctime_ns))
     return places
 
 
@@ -191,10 +193,21 @@ def postpone(connection: sa.Connection, held: Claim, reason: Reason, error: str,
 
 
 def fail(connection: sa.Connection, held: Claim, reason: Reason, error: str) -> list[Recorded] | None:
-    """Give a job up: running -> failed; return its captures, or None when the lease is lost."""
+    """Give a job up: running -> failed; return its captures, or None when the lease is lost.
+
+    Not by its file when its bytes were shown anew meanwhile, at another path or there again: running -> queued.
+    """
+    if reason in FILE_REASONS and _were_shown(connection, held):
+        return [] if postpone(connection, held, reason, error, 0.0) else None
     if not settle(connection, [held], JobState.FAILED, reason=reason, action=reason.action, error=storable(error)):
         return None
     return _audit_failed(connection, [held.job_id], reason)
+
+
+def _were_shown(connection: sa.Connection, held: Claim) -> bool:
+    """Tell whether a job's bytes were admitted or touched since it was claimed."""
+    now = _places(connection, [held.job_id]).get(held.job_id, [])
+    return any(place not in held.places for place in now if place.ctime_ns is not None)
 
 
 def _audit_failed(connection: sa.Connection, ids: Sequence[int], reason: Reason) -> list[Recorded]:
