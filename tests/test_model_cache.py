@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,17 @@ def test_another_dtype_or_prompt_set_makes_only_its_own_part(tiny: Path) -> None
     assert more.prepare() == [preparing.prompts_part(more.prompts)]
 
 
+def test_two_daemons_that_start_at_once_make_one_set_of_parts(tiny: Path) -> None:
+    choice = ModelChoice(str(tiny), prompts=SINGLE, dtype="float32")
+    plans = [planned(choice), planned(choice)]
+    with ThreadPoolExecutor(2) as pool:
+        first, second = [pool.submit(one.prepare) for one in plans]
+        done = wait([first, second], return_when=FIRST_COMPLETED).done
+        served = plans[0 if first in done else 1].load()
+        assert first.result() == second.result() != []
+    assert served.require_unchanged(lambda: None) == []
+
+
 def test_a_part_whose_bytes_changed_is_made_again(tiny: Path) -> None:
     choice = ModelChoice(str(tiny), prompts=SINGLE, dtype="float32")
     loaded(choice)
@@ -71,7 +83,7 @@ def test_a_part_whose_bytes_changed_is_made_again(tiny: Path) -> None:
     loaded(choice)
 
     assert weights.read_bytes() != broken
-    assert sorted(path.name for path in part.folder.parent.iterdir() if path.name.startswith(".")) == []
+    assert sorted(path.name for path in part.folder.parent.iterdir() if path.name.startswith(".")) == [".lock"]
 
 
 def test_a_manifest_that_cannot_be_read_counts_as_no_part(tiny: Path) -> None:

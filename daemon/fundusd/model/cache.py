@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
@@ -67,9 +68,21 @@ class Prepared:
             return None
 
     @contextmanager
+    def one_at_a_time(self) -> Iterator[None]:
+        """Wait until no other process makes parts of this checkpoint; what dies lets go. Raises ModelError."""
+        with self._writable():
+            self.folder.mkdir(parents=True, exist_ok=True)
+            lock = os.open(self.folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(lock)
+
+    @contextmanager
     def making(self, name: str, facts: Mapping[str, Any]) -> Iterator[Path]:
         """Give a folder to write files into; they become the part, at once and durably. Raises ModelError."""
-        try:
+        with self._writable():
             self.folder.mkdir(parents=True, exist_ok=True)
             work = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=self.folder))
             try:
@@ -77,6 +90,11 @@ class Prepared:
                 self._finish(work, name, facts)
             finally:
                 shutil.rmtree(work, ignore_errors=True)
+
+    @contextmanager
+    def _writable(self) -> Iterator[None]:
+        try:
+            yield
         except OSError as error:
             raise ModelError(
                 f"the prepared model cannot be written to {self.folder} ({error.strerror})",

@@ -58,7 +58,10 @@ def prepare(
     names: list[str],
     on_wait: Callable[[], None] = lambda: None,
 ) -> None:
-    """Make parts in a process of their own, calling `on_wait` every two seconds; raises ModelError."""
+    """Make parts in a process of their own, calling `on_wait` every two seconds; raises ModelError.
+
+    What another process has made by then is left as it is: that process may have it mapped already.
+    """
     context = get_context("spawn")
     with ProcessPoolExecutor(1, context, initializer=_end_with, initargs=(os.getpid(),)) as pool:
         making = pool.submit(_make, checkpoint, prompts, names)
@@ -84,10 +87,16 @@ def _end_with(parent: int) -> None:
 
 
 def _make(checkpoint: Checkpoint, prompts: PromptSet, names: list[str]) -> None:
+    prepared = Prepared(checkpoint)
+    with prepared.one_at_a_time():
+        if wanted := [name for name in names if (part := prepared.find(name)) is None or not part.is_whole()]:
+            _make_wanted(checkpoint, prompts, wanted, prepared)
+
+
+def _make_wanted(checkpoint: Checkpoint, prompts: PromptSet, names: list[str], prepared: Prepared) -> None:
     from fundusd.model import loading, whole
 
     model = loading.read(checkpoint)
-    prepared = Prepared(checkpoint)
     facts = {"checkpoint": checkpoint.label, "revision": checkpoint.revision, "made_with": loading.versions()}
     shape = whole.shape_of(model, checkpoint)
     for name in names:
