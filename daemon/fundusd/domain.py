@@ -157,6 +157,21 @@ _ACTIONS = {
 }
 
 
+class ReviewVerdict(StrEnum):
+    """What a human reader says of an eye's result."""
+
+    AGREE = "agree"
+    OVERRIDE = "override"
+    UNGRADABLE = "ungradable"
+    RETAKE = "retake"
+    DEFER = "defer"
+
+    @property
+    def is_settled(self) -> bool:
+        """Tell whether the eye needs no more reading."""
+        return self is not ReviewVerdict.DEFER
+
+
 FILE_REASONS = (Reason.FILE_MISSING, Reason.FILE_CHANGED, Reason.FILE_UNREADABLE)
 
 
