@@ -25,7 +25,7 @@ def classified(ledger: Ledger, content: Content | None) -> dict[str, object]:
     assert ledger.admit(cases.found("again.dcm")) == ["reused"]  # reads the content back
     assert ledger.verify().broken_seq is None
     first, other = cases.captures(ledger)
-    for said in ("patient_id", "patient_key", "exam_id", "acquired_at", "warnings"):
+    for said in ("patient_id", "patient_key", "acquired_at", "warnings"):
         assert first[said] == other[said]
     return first
 
@@ -72,7 +72,7 @@ def test_an_error_text_is_stored_whatever_it_holds(ledger: Ledger) -> None:
 def test_content_that_could_not_be_read_leaves_the_name_to_tell_the_eye(ledger: Ledger) -> None:
     ledger.record([cases.refusal(cases.take(ledger, "P1_OD.dcm"), Reason.WRONG_MODALITY, None)])
     (row,) = cases.captures(ledger)
-    assert (row["eye"], row["eye_source"], row["media_type"], row["exam_id"]) == ("R", "name", None, None)
+    assert (row["eye"], row["eye_source"], row["media_type"]) == ("R", "name", None)
 
 
 def test_content_without_an_eye_or_a_patient_stays_without(ledger: Ledger) -> None:

@@ -41,6 +41,7 @@ class EyeSource(StrEnum):
     LATERALITY = "laterality"  # DICOM (0020,0060)
     FRAME_LATERALITY = "frame_laterality"  # DICOM (0020,9072)
     NAME = "name"
+    LOOKUP = "lookup"  # the camera's own database
     CONFLICT = "conflict"
     NONE = "none"
 
@@ -170,6 +171,26 @@ class ReviewVerdict(StrEnum):
     def is_settled(self) -> bool:
         """Tell whether the eye needs no more reading."""
         return self is not ReviewVerdict.DEFER
+
+
+class ReviewReason(StrEnum):
+    """Why a human reader does not agree."""
+
+    MISSED_LESION = "missed_lesion"
+    FALSE_LESION = "false_lesion"
+    LASER_SCARS = "laser_scars"
+    NON_DR_PATHOLOGY = "non_dr_pathology"
+    WRONG_EYE = "wrong_eye"
+    POOR_IMAGE = "poor_image"
+    OTHER = "other"
+
+
+class DeliveryState(StrEnum):
+    """Where a document for a receiver is: queued -> delivered | failed, and queued again by any change of its exam."""
+
+    QUEUED = "queued"
+    DELIVERED = "delivered"
+    FAILED = "failed"
 
 
 FILE_REASONS = (Reason.FILE_MISSING, Reason.FILE_CHANGED, Reason.FILE_UNREADABLE)

@@ -43,10 +43,11 @@ class Shot:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What a human said of an eye last, of the result as it stands."""
+    """What a human said last of an eye's result as it stands, and what counts of the eye since."""
 
     verdict: ReviewVerdict
-    grade: Grade | None  # of an override
+    referable: Referable
+    grade: Grade | None  # None: not gradable
     reason: str | None
     reviewer: str
     role: str
@@ -68,6 +69,10 @@ class EyeResult:
     shots: tuple[Shot, ...]
     reading: Reading | None = None
 
+    def read_as(self, reading: Reading) -> EyeResult:
+        """Add what a human said of it."""
+        return replace(self, reading=reading)
+
     @property
     def action(self) -> Action:
         """Tell staff what to do next about the eye."""
@@ -76,36 +81,52 @@ class EyeResult:
     @property
     def final(self) -> referral.Finding:
         """Return what counts: a human's word where there is one, the model's until then."""
-        model = referral.Finding(self.referable, self.grade)
-        if self.reading is None:
-            return model
-        match self.reading.verdict:
-            case ReviewVerdict.OVERRIDE if self.reading.grade is not None:
-                yes = self.reading.grade >= Grade.MODERATE
-                return referral.Finding(Referable.YES if yes else Referable.NO, self.reading.grade)
-            case ReviewVerdict.UNGRADABLE | ReviewVerdict.RETAKE:
-                return referral.UNDECIDED
-            case _:
-                return model
+        said = self.reading if self.is_read else None
+        return referral.Finding(said.referable, said.grade) if said else self.finding
+
+    @property
+    def finding(self) -> referral.Finding:
+        """Return what the model's results come to."""
+        return referral.Finding(self.referable, self.grade)
+
+    @property
+    def is_read(self) -> bool:
+        """Tell whether a human has settled it."""
+        return self.reading is not None and self.reading.verdict.is_settled
+
+    @property
+    def urgency(self) -> int:
+        """Rank it on the list of what a human has to read: the worst highest, 0 for what need not be read."""
+        if self.is_read or self.referable is Referable.NO:
+            return 0
+        return (10 if self.referable is Referable.YES else 1) + (self.grade or 0)
 
 
 @dataclass(frozen=True, slots=True)
 class Exam:
-    """A visit with its verdict on the person, by the worse eye."""
+    """A visit: its eyes, and by the worse one the person."""
 
     exam_id: int
     day: date  # the clinic's
     patient_key: str | None
     patient_id: str | None  # None too where the site keeps pseudonyms only
     study_uid: str | None  # of its first DICOM study
-    referable: Referable
-    grade: Grade | None
     eyes: tuple[EyeResult, ...]  # R, L, U: those there are
+
+    @property
+    def finding(self) -> referral.Finding:
+        """Judge the person by the worse eye, as the model sees it."""
+        return referral.person({one.eye: one.finding for one in self.eyes})
+
+    @property
+    def final(self) -> referral.Finding:
+        """Judge the person by the worse eye, as humans have corrected the model."""
+        return referral.person({one.eye: one.final for one in self.eyes})
 
     @property
     def is_reviewed(self) -> bool:
         """Tell whether a human has settled every eye."""
-        return bool(self.eyes) and all(one.reading and one.reading.verdict.is_settled for one in self.eyes)
+        return bool(self.eyes) and all(one.is_read for one in self.eyes)
 
     @property
     def missing(self) -> tuple[Eye, ...]:
@@ -165,10 +186,3 @@ def _weight(shot: Shot) -> tuple[int, int, int, int]:
     """Order shots by what they weigh: a referable one, then the higher grade, then a graded one, then the newest."""
     graded = shot.grade is not None
     return shot.referable is Referable.YES, int(shot.grade) if shot.grade is not None else -1, graded, shot.capture_id
-
-
-def judge_person(eyes: Iterable[EyeResult], *, final: bool = False) -> referral.Finding:
-    """Judge the person by the worse eye; `final`: as humans have corrected it."""
-    return referral.person(
-        {one.eye: one.final if final else referral.Finding(one.referable, one.grade) for one in eyes}
-    )

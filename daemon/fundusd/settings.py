@@ -169,6 +169,7 @@ class Camera(_Section):
     inbox: Annotated[AbsolutePath, Field(strict=False)]
     convention: ConventionName = "generic"
     pattern: Annotated[str, Field(max_length=500), AfterValidator(_pattern)] = ""
+    expected_fields: Annotated[tuple[Literal["macula", "disc"], ...], Field(strict=False)] = ()
 
     @property
     def naming(self) -> Naming:

@@ -30,6 +30,7 @@ def opened_ledger(settings: Settings, *, to_work: bool = False) -> Iterator[Ledg
         site_key=site_key,
         cameras=tuple(naming),
         naming=naming,
+        expected_fields={camera.id: camera.expected_fields for camera in settings.camera},
     )
     try:
         yield ledger

@@ -13,12 +13,14 @@ from fundusd.ledger import (
     adoption,
     audit,
     engine,
+    exams,
     holding,
     intake,
     jobs,
     queries,
     releases,
     results,
+    reviews,
     schema,
     sightings,
     troubles,
@@ -46,6 +48,7 @@ if TYPE_CHECKING:
         SweepReport,
         Whereabouts,
     )
+    from fundusd.exam import Exam
     from fundusd.ledger.jobs import Claim, Recorded
     from fundusd.ledger.patience import Patience
     from fundusd.ledger.results import Finding
@@ -68,6 +71,7 @@ class Ledger:
         site_key: bytes = b"",
         cameras: Sequence[str] = (),
         naming: Mapping[str, Naming] | None = None,
+        expected_fields: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
         self.database = engine.Database(engine.parse(url, password))
         self.site_key = site_key
@@ -75,6 +79,7 @@ class Ledger:
         self.patience: Patience | None = None  # a daemon's, to outlast outages with
         self._paths = Paths(naming or {}, site_key)
         self._cameras = tuple(cameras)
+        self._expected_fields = expected_fields or {}
         self._mine = () if self.database.is_sqlite else self._cameras  # whose jobs alone are ours, () for all
         self._hold = holding.Hold(self.database, self._mine)
         self._started = 0  # the audit event of this daemon's start
@@ -87,8 +92,11 @@ class Ledger:
     # -- schema and ownership
 
     def upgrade(self) -> tuple[str | None, str]:
-        """Bring the schema to the newest revision; return revisions before and after."""
-        return schema.upgrade(self.database)
+        """Bring the schema to the newest revision, and older results into exams; return revisions before and after."""
+        revisions = schema.upgrade(self.database)
+        with self.database.writing() as connection:
+            exams.catch_up(connection)
+        return revisions
 
     @patient
     def create_if_empty(self) -> None:
@@ -152,6 +160,7 @@ class Ledger:
             self.release_id = releases.register(connection, release)
             for camera_id in self._cameras:
                 intake.register_camera(connection, camera_id)
+                intake.expect_fields(connection, camera_id, self._expected_fields.get(camera_id, ()))
             taken = jobs.rescue(connection, expired_only=False, mine=self._mine)
             adoption.adopt(connection, self.release_id, self._mine)
             self._note(connection, "application.started", {"version": release.program_version})
@@ -404,6 +413,24 @@ class Ledger:
         """Walk the audit chain and compare every result with its audit row."""
         with self.database.reading() as connection:
             return audit.verify(connection)
+
+    # -- exams
+
+    def exam(self, exam_id: int) -> Exam | None:
+        """Return an exam as it stands, None when there is none of this number."""
+        with self.database.reading() as connection:
+            return next(iter(exams.read(connection, [exam_id])), None)
+
+    def exam_of(self, capture_id: int) -> Exam | None:
+        """Return the exam that a capture belongs to; None when it has no result yet."""
+        with self.database.reading() as connection:
+            exam_id = exams.of_capture(connection, capture_id)
+            return None if exam_id is None else next(iter(exams.read(connection, [exam_id])), None)
+
+    def review(self, said: reviews.Said) -> Exam:
+        """Write down what a human says of an eye; return the exam since. Raises LedgerError."""
+        with self.database.writing() as connection:
+            return reviews.record(connection, said)
 
 
 def _taken() -> LedgerAway:

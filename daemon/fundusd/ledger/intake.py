@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import sqlalchemy as sa
 
-from fundusd.ledger import audit
+from fundusd.ledger import audit, exams
 from fundusd.ledger.engine import upsert
 from fundusd.ledger.tables import camera, capture, sighting
 
@@ -50,6 +50,12 @@ def register_camera(connection: sa.Connection, camera_id: str) -> None:
     if connection.scalar(sa.select(camera.c.id).where(camera.c.id == camera_id)) is None:
         connection.execute(sa.insert(camera).values(id=camera_id, registered_at=datetime.now(UTC)))
         audit.append(connection, audit.Entry("camera.registered", detail={"camera": camera_id}))
+
+
+def expect_fields(connection: sa.Connection, camera_id: str, fields: Sequence[str]) -> None:
+    """Note which fields of each eye a camera's exams should have."""
+    this = sa.update(camera).where(camera.c.id == camera_id)
+    connection.execute(this.values(expected_fields=" ".join(fields)))
 
 
 def started(connection: sa.Connection, cameras: Sequence[str], release_id: int, seq: int) -> None:
@@ -133,6 +139,7 @@ def supersede(connection: sa.Connection, rows: Sequence[Row]) -> None:
     if rows:
         ids = [row["id"] for row in rows]
         connection.execute(sa.update(capture).where(capture.c.id.in_(ids)).values(superseded=True))
+        exams.rejudge(connection, [row["exam_id"] for row in rows])
 
 
 def superseded(row: Row) -> audit.Entry:

@@ -11,8 +11,8 @@ import sqlalchemy as sa
 
 from fundusd.domain import Action, Content, Eye, EyeSource, JobState, Outcome, Reason, Referable
 from fundusd.laterality import resolve
-from fundusd.ledger import audit, jobs
-from fundusd.ledger.tables import GRADE_KEYS, capture, exam, job, result, storable
+from fundusd.ledger import audit, exams, jobs
+from fundusd.ledger.tables import GRADE_KEYS, capture, job, result, storable
 from fundusd.pseudonym import patient_key
 
 if TYPE_CHECKING:
@@ -140,13 +140,16 @@ def _content_text(content: Content | None, site_key: bytes) -> str:
 def _apply(connection: sa.Connection, captures: Sequence[Row], said: Sequence[Row], *, reused: bool) -> list[Recorded]:
     """Tell captures what their bytes say: eye, patient, exam, size; audit what became of them."""
     contents = [orjson.loads(row["content"]) for row in said]
-    exams = _exam_ids(connection, {content["study_uid"] for content in contents if content.get("study_uid")})
-    after = []
-    for before, row, content in zip(captures, said, contents, strict=True):
-        told = _told(before, row["created_at"], content) | {"exam_id": exams.get(content.get("study_uid"))}
-        after.append(dict(before) | told)
+    after = [
+        dict(before) | _told(before, row["created_at"], content)
+        for before, row, content in zip(captures, said, contents, strict=True)
+    ]
+    exam_ids = exams.assign(connection, after, [content.get("study_uid") for content in contents])
+    for one, exam_id in zip(after, exam_ids, strict=True):
+        one["exam_id"] = exam_id
     changed = [{name: one[name] for name in _TOLD} | {"at_id": one["id"]} for one in after]
     connection.execute(sa.update(capture).where(capture.c.id == sa.bindparam("at_id")), changed)
+    exams.rejudge(connection, [one["exam_id"] for one in (*captures, *after)])
     audit.append(connection, *(_entry(one, row, reused=reused) for one, row in zip(after, said, strict=True)))
     return [
         jobs.recorded(one, row["outcome"], row["reason"], row["grade"]) for one, row in zip(after, said, strict=True)
@@ -207,15 +210,3 @@ def _entry(after: dict[str, Any], row: Any, *, reused: bool) -> audit.Entry:
             "reused": reused,
         },
     )
-
-
-def _exam_ids(connection: sa.Connection, study_uids: set[str]) -> dict[str | None, int]:
-    if not study_uids:
-        return {}
-    known = connection.execute(sa.select(exam.c.study_uid, exam.c.id).where(exam.c.study_uid.in_(study_uids)))
-    ids: dict[str | None, int] = {row.study_uid: row.id for row in known}
-    new = [{"study_uid": one, "created_at": datetime.now(UTC)} for one in sorted(study_uids - ids.keys())]
-    if new:
-        inserted = connection.execute(sa.insert(exam).returning(exam.c.study_uid, exam.c.id), new)
-        ids |= {row.study_uid: row.id for row in inserted}
-    return ids

@@ -10,6 +10,7 @@ from sqlalchemy.types import TypeDecorator
 
 from fundusd.domain import (
     Action,
+    DeliveryState,
     Eye,
     EyeSource,
     Grade,
@@ -18,6 +19,8 @@ from fundusd.domain import (
     Offline,
     Outcome,
     Referable,
+    ReviewReason,
+    ReviewVerdict,
     Waiting,
 )
 
@@ -107,6 +110,7 @@ camera = sa.Table(
     sa.Column("offline_reason", sa.Text),
     sa.Column("release_id", BigId, sa.ForeignKey("release.id")),  # that the daemon at work for it has
     sa.Column("started", sa.BigInteger, nullable=False, server_default="0"),  # audit event of that daemon's start
+    sa.Column("expected_fields", sa.Text, nullable=False, server_default=""),  # of each eye: "disc macula"
     one_of("offline_reason", Offline),
 )
 
@@ -132,13 +136,28 @@ release = sa.Table(
     sa.Column("created_at", UTCTime, nullable=False),
 )
 
+# a person's visit, see fundusd.exam; what it comes to is written down whenever it changes
 exam = sa.Table(
     "exam",
     metadata,
     sa.Column("id", BigId, primary_key=True),
-    sa.Column("study_uid", sa.Text, nullable=False, unique=True),
+    sa.Column("key", sa.Text, nullable=False, unique=True),
+    sa.Column("study_uid", sa.Text),  # of its first DICOM study
+    sa.Column("patient_key", sa.Text),
+    sa.Column("day", sa.Text, nullable=False, server_default=""),  # the clinic's, YYYY-MM-DD
     sa.Column("created_at", UTCTime, nullable=False),
-)
+    sa.Column("lacks", sa.Text, nullable=False, server_default=""),  # eyes and fields: "L R/macula"
+    sa.Column("referable", sa.Text, nullable=False, server_default="indeterminate"),
+    sa.Column("grade", sa.SmallInteger),
+    sa.Column("final_referable", sa.Text, nullable=False, server_default="indeterminate"),
+    sa.Column("final_grade", sa.SmallInteger),
+    sa.Column("is_reviewed", sa.Boolean(create_constraint=True, name="is_reviewed"), nullable=False,
+              server_default=sa.false()),
+    one_of("referable", Referable),
+    one_of("final_referable", Referable),
+)  # fmt: skip
+sa.Index("ix_exam_patient_key", exam.c.patient_key, exam.c.day)
+sa.Index("ix_exam_day", exam.c.day)
 
 job = sa.Table(
     "job",
@@ -277,6 +296,87 @@ result = sa.Table(
         for key in GRADE_KEYS
     ),
 )
+
+# what a human said of an eye, of the result as it was shown: rows are added, never changed
+review = sa.Table(
+    "review",
+    metadata,
+    sa.Column("id", BigId, primary_key=True),
+    sa.Column("exam_id", BigId, sa.ForeignKey("exam.id"), nullable=False),
+    sa.Column("eye", sa.Text, nullable=False),
+    sa.Column("capture_id", BigId, sa.ForeignKey("capture.id"), nullable=False),  # the decisive one that was shown
+    sa.Column("release_id", BigId, sa.ForeignKey("release.id"), nullable=False),
+    sa.Column("ai_outcome", sa.Text, nullable=False),
+    sa.Column("ai_grade", sa.SmallInteger),
+    sa.Column("ai_referable", sa.Text, nullable=False),
+    sa.Column("verdict", sa.Text, nullable=False),
+    sa.Column("grade", sa.SmallInteger),  # what counts since
+    sa.Column("referable", sa.Text, nullable=False),
+    sa.Column("reason", sa.Text),
+    sa.Column("reviewer", sa.Text, nullable=False),
+    sa.Column("role", sa.Text, nullable=False),
+    sa.Column("blinded", sa.Boolean(create_constraint=True, name="blinded"), nullable=False),
+    sa.Column("created_at", UTCTime, nullable=False),
+    one_of("eye", Eye),
+    one_of("verdict", ReviewVerdict),
+    one_of("ai_outcome", Outcome),
+    one_of("ai_referable", Referable),
+    one_of("referable", Referable),
+    one_of("reason", ReviewReason),
+    sa.CheckConstraint("grade BETWEEN 0 AND 4", name="icdr"),
+    sa.CheckConstraint("verdict <> 'override' OR (grade IS NOT NULL AND reason IS NOT NULL)", name="override_says"),
+)
+sa.Index("ix_review_exam_id_eye", review.c.exam_id, review.c.eye, review.c.id)
+
+# what the photographs of an eye come to, with what a human said of that
+eye_result = sa.Table(
+    "eye_result",
+    metadata,
+    sa.Column("exam_id", BigId, sa.ForeignKey("exam.id"), primary_key=True, autoincrement=False),
+    sa.Column("eye", sa.Text, primary_key=True),
+    sa.Column("outcome", sa.Text, nullable=False),
+    sa.Column("referable", sa.Text, nullable=False),
+    sa.Column("grade", sa.SmallInteger),
+    sa.Column("reason", sa.Text),
+    sa.Column("action", sa.Text, nullable=False),
+    sa.Column("lacks", sa.Text, nullable=False),  # expected fields: "disc macula"
+    sa.Column("capture_id", BigId, sa.ForeignKey("capture.id"), nullable=False, index=True),  # the decisive one
+    sa.Column("captures", sa.Integer, nullable=False),
+    sa.Column("release_id", BigId, sa.ForeignKey("release.id"), nullable=False),
+    sa.Column("review_id", BigId, sa.ForeignKey("review.id")),  # the last one of this very result
+    sa.Column("final_referable", sa.Text, nullable=False),
+    sa.Column("final_grade", sa.SmallInteger),
+    sa.Column("urgency", sa.SmallInteger, nullable=False),  # 0: need not be read (any more)
+    sa.Column("judged_at", UTCTime, nullable=False),
+    one_of("eye", Eye),
+    one_of("outcome", Outcome),
+    one_of("referable", Referable),
+    one_of("final_referable", Referable),
+    one_of("action", Action),
+)
+_partial("ix_eye_result_unread", eye_result.c.urgency > 0, eye_result.c.urgency, eye_result.c.exam_id)
+
+# documents for receivers: one row per exam and receiver, queued again whenever the exam changes
+delivery = sa.Table(
+    "delivery",
+    metadata,
+    sa.Column("id", BigId, primary_key=True),
+    sa.Column("receiver", sa.Text, nullable=False),
+    sa.Column("document", sa.Text, nullable=False),  # sr, fhir, csv
+    sa.Column("exam_id", BigId, sa.ForeignKey("exam.id"), nullable=False, index=True),
+    sa.Column("camera_id", sa.Text, sa.ForeignKey("camera.id"), nullable=False),  # whose daemon can read the captures
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("changes", sa.Integer, nullable=False),  # of the exam: what was sent before the last one is old
+    sa.Column("attempts", sa.Integer, nullable=False),
+    sa.Column("available_at", sa.Double, nullable=False),  # seconds since 1970 by the database's clock
+    sa.Column("answer", sa.Text),  # the receiver's own, or why nothing could be sent
+    sa.Column("created_at", UTCTime, nullable=False),
+    sa.Column("delivered_at", UTCTime),
+    sa.UniqueConstraint("receiver", "exam_id"),
+    one_of("state", DeliveryState),
+)
+_partial("ix_delivery_queued", delivery.c.state == sa.literal_column("'queued'"), delivery.c.receiver,
+         delivery.c.available_at)  # fmt: skip
 
 audit_event = sa.Table(
     "audit_event",
