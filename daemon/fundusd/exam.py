@@ -45,6 +45,7 @@ class Shot:
 class Reading:
     """What a human said last of an eye's result as it stands, and what counts of the eye since."""
 
+    review_id: int
     verdict: ReviewVerdict
     referable: Referable
     grade: Grade | None  # None: not gradable

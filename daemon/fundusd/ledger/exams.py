@@ -70,15 +70,14 @@ def rejudge(connection: sa.Connection, exam_ids: Iterable[int | None]) -> None:
 def _rejudge(connection: sa.Connection, ids: Sequence[int]) -> None:
     exams = read(connection, ids)
     now = datetime.now(UTC)
-    reviews = _last_reviews(connection, ids)
     connection.execute(sa.delete(eye_result).where(eye_result.c.exam_id.in_(ids)))
-    rows = [_eye_row(one, eye, reviews.get((one.exam_id, eye.eye)), now) for one in exams for eye in one.eyes]
+    rows = [_eye_row(one, eye, now) for one in exams for eye in one.eyes]
     if rows:
         connection.execute(sa.insert(eye_result), rows)
     connection.execute(sa.update(exam).where(exam.c.id == sa.bindparam("at_id")), [_exam_row(one) for one in exams])
 
 
-def _eye_row(one: Exam, eye: EyeResult, last: Row | None, now: datetime) -> dict[str, Any]:
+def _eye_row(one: Exam, eye: EyeResult, now: datetime) -> dict[str, Any]:
     return {
         "exam_id": one.exam_id,
         "eye": eye.eye,
@@ -91,7 +90,7 @@ def _eye_row(one: Exam, eye: EyeResult, last: Row | None, now: datetime) -> dict
         "capture_id": eye.decisive.capture_id,
         "captures": len(eye.shots),
         "release_id": eye.decisive.release_id,
-        "review_id": last["id"] if last is not None and eye.reading is not None else None,
+        "review_id": eye.reading.review_id if eye.reading else None,
         "final_referable": eye.final.referable,
         "final_grade": eye.final.grade,
         "urgency": eye.urgency,
@@ -147,6 +146,7 @@ def _with_reading(eye: EyeResult, last: Row | None) -> EyeResult:
         return eye
     return eye.read_as(
         Reading(
+            review_id=last["id"],
             verdict=ReviewVerdict(last["verdict"]),
             referable=Referable(last["referable"]),
             grade=None if last["grade"] is None else Grade(last["grade"]),
