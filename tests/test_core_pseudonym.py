@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fundusd.pseudonym import patient_key
+from fundusd.pseudonym import Identifiers, patient_key, weakness
 
 
 def test_the_key_is_the_hmac_that_the_documents_name() -> None:
@@ -31,6 +32,23 @@ def test_another_site_issuer_or_patient_has_another_key() -> None:
 @pytest.mark.parametrize("patient_id", [None, ""])
 def test_without_an_identifier_there_is_no_key(patient_id: str | None) -> None:
     assert patient_key(b"site", "clinic", patient_id) is None
+
+
+@given(st.binary(max_size=80))
+def test_any_key_is_weighed_without_showing_it(site_key: bytes) -> None:
+    said = weakness(site_key)
+    assert said is None or said.startswith(("holds fewer", "repeats", "is that"))
+    assert said is not None or (len(site_key) >= 16 and len(set(site_key)) >= 5)
+
+
+@given(st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1))
+def test_a_path_is_shown_as_it_is_or_as_digests(text: str) -> None:
+    assert Identifiers(b"site").path(text) == text
+    shown = Identifiers(b"site", are_clear=False).path(text)
+    assert shown.count("/") == text.count("/")
+    assert re.fullmatch(r"(?:[0-9a-f]{16}/)*[0-9a-f]{16}(?:\.[A-Za-z]{3,5})?", shown)
+    assert shown == Identifiers(b"site", are_clear=False).path(text)
+    assert shown != Identifiers(b"other", are_clear=False).path(text)
 
 
 @given(st.text(st.characters(codec=None), min_size=1))

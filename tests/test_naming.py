@@ -25,8 +25,12 @@ FOP = "S_Even_MRN12_05-01-2026/fop"
 
 
 class Row(NamedTuple):
-    """A path as a camera of this convention writes it, and what it tells: eye, its source, patient."""
+    """A path as a camera of this convention writes it, and what it tells: eye, its source, patient.
 
+    `number` is that of the camera in shared/camera-exports.md; 0: words seen, below its table.
+    """
+
+    number: int
     convention: ConventionName
     path: str
     told: tuple[Eye, EyeSource, str | None]
@@ -35,66 +39,66 @@ class Row(NamedTuple):
 # by the rows of shared/camera-exports.md
 EXPORTS = [
     # 1: folder and name hold the patient, the folder with a trailing _
-    Row("retcam-output", "S17_/S17_Retina_OD_20260607_101500.jpg", (R, NAME, "S17")),
-    Row("retcam-output", "S17_/S17_Retina_OS_20260607_101500.dcm", (L, NAME, "S17")),
-    Row("retcam-output", r"S17_\S17_Retina_OS_20260607_101500.jpg", (L, NAME, "S17")),
-    Row("retcam-output", "S17_Retina_OD_20260607_101500.jpg", (R, NAME, "S17")),
-    Row("retcam-output", "VAN_OS_/VAN_OS_Retina_OD_20260607_101500.jpg", (R, NAME, "VAN_OS")),
-    Row("retcam-output", "S18_/S17_Retina_OD_20260607_101500.jpg", (R, NAME, None)),
-    Row("retcam-output", "S17_/S17_Report_20260607.html", NOTHING),
-    Row("retcam-output", "S17_/S17_Report_OD_20260607.html", NOTHING),
+    Row(1, "retcam-output", "S17_/S17_Retina_OD_20260607_101500.jpg", (R, NAME, "S17")),
+    Row(1, "retcam-output", "S17_/S17_Retina_OS_20260607_101500.dcm", (L, NAME, "S17")),
+    Row(1, "retcam-output", r"S17_\S17_Retina_OS_20260607_101500.jpg", (L, NAME, "S17")),
+    Row(1, "retcam-output", "S17_Retina_OD_20260607_101500.jpg", (R, NAME, "S17")),
+    Row(1, "retcam-output", "VAN_OS_/VAN_OS_Retina_OD_20260607_101500.jpg", (R, NAME, "VAN_OS")),
+    Row(1, "retcam-output", "S18_/S17_Retina_OD_20260607_101500.jpg", (R, NAME, None)),
+    Row(1, "retcam-output", "S17_/S17_Report_20260607.html", NOTHING),
+    Row(1, "retcam-output", "S17_/S17_Report_OD_20260607.html", NOTHING),
     # 2: the eye is in the camera's own database
-    Row("retcam-output", f"S17/{UUID}.jpg", (U, NONE, "S17")),
-    Row("retcam-output", rf"S17\{UUID}.jpg", (U, NONE, "S17")),
-    Row("retcam-output", f"OS/{UUID}.jpg", (U, NONE, "OS")),
+    Row(2, "retcam-output", f"S17/{UUID}.jpg", (U, NONE, "S17")),
+    Row(2, "retcam-output", rf"S17\{UUID}.jpg", (U, NONE, "S17")),
+    Row(2, "retcam-output", f"OS/{UUID}.jpg", (U, NONE, "OS")),
     # 3: folders are counted
-    Row("optomed-aurora", r"\DCIM\P0001\IM0002EY.JPG", NOTHING),
-    Row("optomed-aurora", "DCIM/P0001/IM0002EY.JPG", NOTHING),
+    Row(3, "optomed-aurora", r"\DCIM\P0001\IM0002EY.JPG", NOTHING),
+    Row(3, "optomed-aurora", "DCIM/P0001/IM0002EY.JPG", NOTHING),
     # 4: dots, blanks and a 12-hour clock in the name
-    Row("remidio-fop", f"{FOP}/MRN12_S_Even_05-01-2026_9.05.03.123_AM.jpg", (U, NONE, "MRN12")),
-    Row("remidio-fop", f"{FOP}/MRN12_Van Os_Even_05-01-2026_12.05.03.123_PM.jpg", (U, NONE, "MRN12")),
-    Row("remidio-fop", f"{FOP}/MRN12_OD_LEFT_05-01-2026_9.05.03.123_AM.jpg", (U, NONE, "MRN12")),
-    Row("remidio-fop", f"{FOP}/other.jpg", (U, NONE, "MRN12")),
-    Row("remidio-fop", f"{FOP}/MRN13_S_Even_05-01-2026_9.05.03.123_AM.jpg", NOTHING),
-    Row("remidio-fop", "S_Even_05-01-2026/fop/other.jpg", NOTHING),
+    Row(4, "remidio-fop", f"{FOP}/MRN12_S_Even_05-01-2026_9.05.03.123_AM.jpg", (U, NONE, "MRN12")),
+    Row(4, "remidio-fop", f"{FOP}/MRN12_Van Os_Even_05-01-2026_12.05.03.123_PM.jpg", (U, NONE, "MRN12")),
+    Row(4, "remidio-fop", f"{FOP}/MRN12_OD_LEFT_05-01-2026_9.05.03.123_AM.jpg", (U, NONE, "MRN12")),
+    Row(4, "remidio-fop", f"{FOP}/other.jpg", (U, NONE, "MRN12")),
+    Row(4, "remidio-fop", f"{FOP}/MRN13_S_Even_05-01-2026_9.05.03.123_AM.jpg", NOTHING),
+    Row(4, "remidio-fop", "S_Even_05-01-2026/fop/other.jpg", NOTHING),
     # 5: as 4, without fop
-    Row("remidio-pristine", "S_Even_MRN12_05-01-2026/IMG_0001.jpg", (U, NONE, "MRN12")),
-    Row("remidio-pristine", "S_Even_MRN12_05-01-2026/LEFT_12_OD.jpg", (U, NONE, "MRN12")),
+    Row(5, "remidio-pristine", "S_Even_MRN12_05-01-2026/IMG_0001.jpg", (U, NONE, "MRN12")),
+    Row(5, "remidio-pristine", "S_Even_MRN12_05-01-2026/LEFT_12_OD.jpg", (U, NONE, "MRN12")),
     # 6: gazes, and a wrapper folder
-    Row("iitk-strabismus", "MRN12_20260105_1/MRN12_20260105_primary.jpg", (U, NONE, "12")),
-    Row("iitk-strabismus", "New folder/MRN12_20260105_1/MRN12_20260105_left.jpg", (U, NONE, "12")),
-    Row("iitk-strabismus", "MRN13_20260105_1/MRN12_20260105_right.jpg", NOTHING),
+    Row(6, "iitk-strabismus", "MRN12_20260105_1/MRN12_20260105_primary.jpg", (U, NONE, "12")),
+    Row(6, "iitk-strabismus", "New folder/MRN12_20260105_1/MRN12_20260105_left.jpg", (U, NONE, "12")),
+    Row(6, "iitk-strabismus", "MRN13_20260105_1/MRN12_20260105_right.jpg", NOTHING),
     # 7: whatever the clinic chose; its `pattern` says so
-    Row("phelcom-eyer", "CLINIC/E12_20260105_Color_OD.jpg", NOTHING),
+    Row(7, "phelcom-eyer", "CLINIC/E12_20260105_Color_OD.jpg", NOTHING),
     # 8: a person's name, then the token before the UID
-    Row("zeiss-dicom", f"Odd_Seven_19500101_20260105_1015_SCLERA_OS_{UID}.dcm", (L, NAME, None)),
-    Row("zeiss-dicom", f"Odd_Seven_19500101_20260105_1015_MERGE_OD_{UID}.dcm", (R, NAME, None)),
-    Row("zeiss-dicom", f"OS_LEFT_19500101_20260105_1015_SCLERA_OD_{UID}.dcm", (R, NAME, None)),
+    Row(8, "zeiss-dicom", f"Odd_Seven_19500101_20260105_1015_SCLERA_OS_{UID}.dcm", (L, NAME, None)),
+    Row(8, "zeiss-dicom", f"Odd_Seven_19500101_20260105_1015_MERGE_OD_{UID}.dcm", (R, NAME, None)),
+    Row(8, "zeiss-dicom", f"OS_LEFT_19500101_20260105_1015_SCLERA_OD_{UID}.dcm", (R, NAME, None)),
     # 9: the patient hides in an invalid UID
-    Row("sop-uid", "1.2.392.200106.1651.4.2.P12-34.20260105.1.dcm", NOTHING),
+    Row(9, "sop-uid", "1.2.392.200106.1651.4.2.P12-34.20260105.1.dcm", NOTHING),
     # 10
-    Row("heidelberg-e2e", "12_345_678.e2e", (U, NONE, "12")),
+    Row(10, "heidelberg-e2e", "12_345_678.e2e", (U, NONE, "12")),
     # 11
-    Row("eyepacs", "13_left.jpeg", (L, NAME, "13")),
-    Row("eyepacs", "13_right.jpeg", (R, NAME, "13")),
-    Row("eyepacs", "train/13_RIGHT.JPEG", (R, NAME, "13")),
+    Row(11, "eyepacs", "13_left.jpeg", (L, NAME, "13")),
+    Row(11, "eyepacs", "13_right.jpeg", (R, NAME, "13")),
+    Row(11, "eyepacs", "train/13_RIGHT.JPEG", (R, NAME, "13")),
     # 12
-    Row("ai-readi", "optomed_aurora/0001/0001_optomed_mac_or_disk_centered_cfp.dcm", (U, NONE, "0001")),
-    Row("ai-readi", "icare_eidon/0001/0001_eidon_mosaic_cfp.dcm", (U, NONE, "0001")),
-    Row("ai-readi", "topcon_maestro2/any/0001_maestro2_3d_macula_cfp.dcm", (U, NONE, "0001")),
-    Row("ai-readi", "icare_eidon/0001/0001_eidon_mosaic_faf.dcm", (U, NONE, "0001")),
-    Row("ai-readi", "icare_eidon/0002/0001_eidon_mosaic_cfp.dcm", NOTHING),
+    Row(12, "ai-readi", "optomed_aurora/0001/0001_optomed_mac_or_disk_centered_cfp.dcm", (U, NONE, "0001")),
+    Row(12, "ai-readi", "icare_eidon/0001/0001_eidon_mosaic_cfp.dcm", (U, NONE, "0001")),
+    Row(12, "ai-readi", "topcon_maestro2/any/0001_maestro2_3d_macula_cfp.dcm", (U, NONE, "0001")),
+    Row(12, "ai-readi", "icare_eidon/0001/0001_eidon_mosaic_faf.dcm", (U, NONE, "0001")),
+    Row(12, "ai-readi", "icare_eidon/0002/0001_eidon_mosaic_cfp.dcm", NOTHING),
     # 13: names not seen; DICOM tells
-    Row("generic", f"{UID}.dcm", NOTHING),
+    Row(13, "generic", f"{UID}.dcm", NOTHING),
     # words seen, below the table
-    Row("generic", "12_OD.jpg", (R, NAME, None)),
-    Row("generic", "12_OS.jpg", (L, NAME, None)),
-    Row("generic", "12_R.jpg", (R, NAME, None)),
-    Row("generic", "12_L.jpg", (L, NAME, None)),
-    Row("generic", "12 RE.jpg", (R, NAME, None)),
-    Row("generic", "12 LE.jpg", (L, NAME, None)),
-    Row("generic", "12-RIGHT.jpg", (R, NAME, None)),
-    Row("generic", "12-left.jpg", (L, NAME, None)),
+    Row(0, "generic", "12_OD.jpg", (R, NAME, None)),
+    Row(0, "generic", "12_OS.jpg", (L, NAME, None)),
+    Row(0, "generic", "12_R.jpg", (R, NAME, None)),
+    Row(0, "generic", "12_L.jpg", (L, NAME, None)),
+    Row(0, "generic", "12 RE.jpg", (R, NAME, None)),
+    Row(0, "generic", "12 LE.jpg", (L, NAME, None)),
+    Row(0, "generic", "12-RIGHT.jpg", (R, NAME, None)),
+    Row(0, "generic", "12-left.jpg", (L, NAME, None)),
 ]
 
 SURE = {
@@ -103,7 +107,7 @@ SURE = {
     "12_OS.DCM.JPEG": L,
     "12_OD": R,
     "ROSA_12_OD.jpg": R,
-    "MOSES_OD_20260105.jpg": R,
+    "MOSES_12_OD_20260105.jpg": R,
     "GODWIN_LE_12_OS.jpg": L,
     "Le_Odd_12_OS.jpg": L,
     "L_Odd_12_OD.jpg": R,
@@ -123,6 +127,12 @@ DOUBTFUL = [
     *("Os_Jan_19500101.jpg", "Od_12.jpg", "OS_JAN_19500101.jpg", "12_OS_JAN.jpg", "VAN_OS_12.jpg", "van_os_12.jpg"),
     *("van Os, Jan 12.jpg", "EL_OD_12.jpg", "12_TRAN_LE.jpg", "Tran_LE.jpg", "LE_TRAN_12.jpg", "RE_12.jpg"),
     *("L_12.jpg", "R_12.jpg", "12_r.jpg", "12_le.jpg", "12_Le.jpg", "P12R.jpg", "R.jpg", "LE.jpg"),
+    # a surname between a first name and a number, or before a birthday; so may be an eye behind a surname
+    *("JAN_OS_1950.jpg", "JAN_OS.jpg", "J_OS_19500101.jpg", "OD_JAN_1950.jpg", "OS_19500101.jpg", "OS_01011950.jpg"),
+    *("1950_LE.jpg", "12_1950_RE.jpg", "SMITH_OD.jpg", "MOSES_OD_20260105.jpg", "os jan os 1950.jpg"),
+    # eyes in Portuguese, Spanish and French are words and surnames elsewhere
+    *("12_OE.jpg", "12_OI.jpg", "12_OG.jpg", "12_oe.jpg", "OE_12.jpg", "KENZABURO_OE_1935.jpg", "12 og 13.jpg"),
+    *("12_AO.jpg", "12_OIE.jpg", "12_IZQ.jpg", "12_OIOD.jpg"),
     # dates and numbers that look like eyes
     *("20260D05.jpg", "0D_12.jpg", "05_12.jpg", "2026OD0105.jpg", "OD20260105.jpg", "12OS.jpg"),
     # look-alikes: Cyrillic O, full width, the long s, an accent apart, a zero
@@ -136,7 +146,8 @@ DOUBTFUL = [
 CONTRADICTORY = [
     *("12_OD_OS.jpg", "left_12_R.jpg", "OD_12_LE.png", "right-LEFT.dcm", "12_OD_LE.jpg", "VAN_OS_12_OD.jpg"),
     *("Os_Jan_12_OD.jpg", "OS/12_OD.jpg", r"left\12_OD.jpg", "OD/OS/12_OD.jpg", "12_OD_OS.jpg.dcm"),
-    *("12_right_OS_2026.jpg", "od 12 os.jpg"),
+    *("12_right_OS_2026.jpg", "od 12 os.jpg", "JAN_OS_1950_OD.jpg", "12_OD_OI.jpg", "OD_12_oe.jpg", "12_RIGHT_OG.jpg"),
+    *("OE_12_OD.jpg", "SMITH_OD_OS.jpg"),
 ]
 
 
@@ -145,7 +156,9 @@ def told(naming: Naming, path: str) -> tuple[Eye, EyeSource, str | None]:
     return named.eye, named.eye_source, named.patient
 
 
-@pytest.mark.parametrize("row", EXPORTS, ids=[f"{row.convention}-{number}" for number, row in enumerate(EXPORTS)])
+@pytest.mark.parametrize(
+    "row", EXPORTS, ids=[f"{row.number}-{row.convention}-{index}" for index, row in enumerate(EXPORTS)]
+)
 def test_each_convention_tells_what_its_camera_writes_and_no_more(row: Row) -> None:
     assert told(Naming.of(row.convention), row.path) == row.told
 
@@ -154,6 +167,7 @@ def test_each_convention_has_an_example_and_its_evidence() -> None:
     assert {row.convention for row in EXPORTS} == set(NAMES) == set(CONVENTIONS)
     evidence = " ".join(one.evidence for one in CONVENTIONS.values())
     assert {int(number) for number in re.findall(r"\d+", evidence)} >= set(range(1, 13))
+    assert {row.number for row in EXPORTS} == set(range(14))
 
 
 def test_there_are_many_adversarial_names() -> None:
@@ -188,6 +202,22 @@ def test_a_path_that_is_not_known_is_warned_of() -> None:
     assert Naming().read("IMG.jpg") == Named()
 
 
+@pytest.mark.parametrize(
+    ("path", "warnings"),
+    [
+        ("JAN_OS_1950.jpg", ("eye_maybe_left",)),
+        ("SMITH_OD.jpg", ("eye_maybe_right",)),
+        ("OD_19500101.jpg", ("eye_maybe_right",)),
+        ("JAN_VAN_OS_1950.jpg", ()),  # hardly an eye
+        ("OS_JAN_1950.jpg", ()),
+        ("12_TRAN_LE.jpg", ()),
+        ("12_OE.jpg", ()),
+    ],
+)
+def test_what_may_well_be_an_eye_is_kept_as_a_warning(path: str, warnings: tuple[str, ...]) -> None:
+    assert Naming().read(path) == Named(warnings=warnings)
+
+
 # -- an operator's own pattern
 
 TEMPLATE = r"(?P<patient>[^_]+)_(?P<person>[^_]+)_(?P<date>\d{8})-(?P<time>\d{6})_(?P<eye>[A-Z]+)(?:_(?P<field>\w+))?"
@@ -205,6 +235,12 @@ TEMPLATE = r"(?P<patient>[^_]+)_(?P<person>[^_]+)_(?P<date>\d{8})-(?P<time>\d{6}
         (r"(?P<eye>OD|OS)/[^/]+", "OD/12.jpg", (R, NAME, None)),
         (r"(?P<eye>OD|OS)/[^/]+", r"E:\OS\12.jpg", (L, NAME, None)),
         (r"(?P<eye>OD|OS)/[^/]+", "OD/12_OS.jpg", (U, CONFLICT, None)),
+        (r"(?P<eye>OD|OS)/[^/]+", "OD/SMITH_OS.jpg", (U, CONFLICT, None)),
+        (r"(?P<eye>OD|OS)/[^/]+", "OD/SMITH_OD.jpg", (R, NAME, None)),
+        (r"(?P<patient>\d+)_(?P<eye>OD|OE)", "12_OE.jpg", (L, NAME, "12")),  # where the clinic says so
+        (r"(?P<patient>\d+)_(?P<eye>OD|OI)", "12_OI.jpg", (L, NAME, "12")),
+        (r"(?P<patient>\d+)_(?P<eye>[A-Za-z]+)", "12_og.jpg", (L, NAME, "12")),
+        (r"(?P<patient>\d+)_(?P<eye>[A-Z]+)_.*", "12_OE_OD.jpg", (U, CONFLICT, "12")),
         (r"(?P<patient>[^/]+)/(?:fop/)?[^/]+", "P1/12_OS.jpg", (L, NAME, "P1")),
         (r"(?P<patient>[^/]+)/(?:fop/)?[^/]+", "P1/fop/12_OS.jpg", (L, NAME, "P1")),
         (r"(?P<patient>[^_]+)_.*", "OS_12_OD.jpg", (R, NAME, "OS")),  # a patient's letters are no eye
@@ -331,7 +367,7 @@ def test_an_eye_comes_from_a_whole_word_only(path: str) -> None:
     words = {word.upper() for word in re.split(r"[\W_]+", path) if word.isascii()}
     for naming in NAMINGS:
         eye = naming.read(path).eye
-        assert eye is U or words & {R: {"OD", "R", "RE", "RIGHT"}, L: {"OS", "L", "LE", "LEFT"}}[eye]
+        assert eye is U or words & {R: {"OD", "R", "RE", "RIGHT"}, L: {"OS", "L", "LE", "LEFT", "OE", "OI", "OG"}}[eye]
 
 
 @given(st.text(alphabet=st.characters(codec="utf-8", categories=["L"]), min_size=6, max_size=12))

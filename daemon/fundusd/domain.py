@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 # a full sweep rests so many times as long as it took: one core in twenty, however large the inbox
 SWEEP_SHARE = 20
+CLOCK_SKEW = "clock_skew"  # the warning that says not to believe acquired_at
 SAFETY_WORDS = "For research use only; not a medical device; macular oedema not assessed."
 
 

@@ -10,16 +10,20 @@ from typing import TYPE_CHECKING, TypeVar
 
 from fundusd.conventions import CONVENTIONS
 from fundusd.domain import Eye, EyeSource
-from fundusd.laterality import UNDECODED, eye_from_words, eye_of_word, parts_of
+from fundusd.laterality import UNDECODED, eye_from_words, eye_of_word, likely_eye, parts_of
+from fundusd.pseudonym import is_nobody
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from fundusd.conventions import ConventionName
 
 _T = TypeVar("_T")
 
 GROUPS = ("patient", "person", "eye", "field", "date", "time")  # a person's name is read by nobody, eyes least of all
+
+# a word that is no sure sign of an eye, but contradicts the other one
+LIKELY = {Eye.RIGHT: "eye_maybe_right", Eye.LEFT: "eye_maybe_left"}
 
 _LONGEST_PATH = 255  # characters that a pattern is tried on: it costs their third power at worst
 _LONGEST_PATIENT = 64  # as in DICOM
@@ -47,7 +51,7 @@ _OPEN = re.compile(r"(\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|[^\\\[\]*+{}()|?])(?:[*+]|\
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """What a path tells of its capture. `warnings` holds short codes, never parts of the path."""
+    """What a path tells of its capture, or a row about it. `warnings` holds short codes, never parts of the path."""
 
     eye: Eye = Eye.UNKNOWN
     eye_source: EyeSource = EyeSource.NONE
@@ -156,8 +160,14 @@ class Naming:
             return Eye.UNKNOWN, EyeSource.NONE
         eyes = set().union(*told)
         if self.words:
-            eye, source = eye_from_words([*parts[:-1], _without_persons(parts[-1], found)])
+            name = _without_persons(parts[-1], found)
+            eye, source = eye_from_words([*parts[:-1], name])
             eyes |= {EyeSource.NAME: {eye}, EyeSource.CONFLICT: {Eye.RIGHT, Eye.LEFT}}.get(source, set())
+            likely = likely_eye(name)
+            if likely and eyes:
+                eyes.add(likely)
+            elif likely:
+                warnings.append(LIKELY[likely])
         if len(eyes) > 1:
             warnings.append("eye_conflict")
             return Eye.UNKNOWN, EyeSource.CONFLICT
@@ -170,6 +180,42 @@ class Naming:
         own = [compiled(pattern)] if pattern else []
         presets = [_pattern(one, re.IGNORECASE | re.ASCII) for one in chosen.patterns]
         return cls((*own, *presets), chosen.words)
+
+
+def of_row(row: Mapping[str, str]) -> Named:
+    """Read what the row of a camera's own database says, as text; blank values say nothing.
+
+    >>> of_row({"eye": "OS", "patient": "17"}).eye_source
+    <EyeSource.LOOKUP: 'lookup'>
+    """
+    warnings: list[str] = []
+
+    def said(what: str, read: Callable[[str], _T | None]) -> _T | None:
+        return _told(what, [read(row[what])] if row.get(what) else [], warnings)
+
+    eyes = said("eye", lambda word: frozenset(_eyes_of(word)) or None) or frozenset()
+    if len(eyes) > 1:
+        warnings.append("eye_both")
+    return Named(
+        min(eyes) if len(eyes) == 1 else Eye.UNKNOWN,
+        EyeSource.LOOKUP if eyes else EyeSource.NONE,
+        field=_FIELDS.get(row.get("field", "").upper()),
+        patient=said("patient", _patient),
+        date=said("date", _date),
+        time=said("time", _time),
+        warnings=tuple(warnings),
+    )
+
+
+def contradicted(eye: Eye, warnings: Iterable[str]) -> bool:
+    """Tell whether a name says that the other eye than this one may well be meant."""
+    return eye is not Eye.UNKNOWN and any(code in warnings for one, code in LIKELY.items() if one is not eye)
+
+
+def without_likely(eye: Eye, warnings: Iterable[str]) -> tuple[str, ...]:
+    """Return warnings, each once, without those about an eye that is known now."""
+    settled = set() if eye is Eye.UNKNOWN else set(LIKELY.values())
+    return tuple(code for code in dict.fromkeys(warnings) if code not in settled)
 
 
 def _values(found: Iterable[re.Match[str]], group: str) -> list[str]:
@@ -195,7 +241,10 @@ def _eyes(match: re.Match[str]) -> set[Eye]:
     text = match.string
     if any(_is_letter(one) for one in (text[begin - 1 : begin], text[end : end + 1])):
         return set()
-    word = match["eye"].strip()
+    return _eyes_of(match["eye"].strip())
+
+
+def _eyes_of(word: str) -> set[Eye]:
     if word.upper() in _BOTH:
         return {Eye.RIGHT, Eye.LEFT}
     eye = eye_of_word(word)
@@ -220,7 +269,7 @@ def _without_persons(name: str, found: Iterable[re.Match[str]]) -> str:
 
 def _patient(text: str) -> str | None:
     readable = text.isprintable() and UNDECODED not in text
-    return text if readable and 0 < len(text) <= _LONGEST_PATIENT else None
+    return text if readable and 0 < len(text) <= _LONGEST_PATIENT and not is_nobody(text) else None
 
 
 def _date(text: str) -> date | None:
