@@ -6,6 +6,7 @@ import pydicom.uid as syntax
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydicom import config
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
@@ -97,6 +98,61 @@ def test_what_the_header_says_is_collected() -> None:
     assert content.acquired_at is not None
     assert content.acquired_at.isoformat() == "2026-01-05T10:15:00"
     assert content.warnings == ("burned_in_annotation",)
+
+
+@pytest.mark.parametrize(
+    ("value", "patient", "warnings"),
+    [
+        ("17", "17", ()),
+        ("12.34.56", "12.34.56", ()),  # numbers of patients may hold dots
+        ("P12-34", "P12-34", ()),
+        ("", None, ("patient_blank",)),
+        ("   ", None, ("patient_blank",)),
+        ("0000", None, ("patient_blank",)),
+        ("ANONYMOUS", None, ("patient_blank",)),
+        ("n/a", None, ("patient_blank",)),
+        ("1.2.392.200106.1651.4.2.17", None, ("patient_is_uid",)),
+        ("x" * 65, None, ("patient_unreadable",)),
+        ("17\\18", None, ("patient_unreadable",)),
+    ],
+)
+def test_a_patients_identifier_that_is_none_counts_as_not_given(
+    value: str, patient: str | None, warnings: tuple[str, ...]
+) -> None:
+    ds = Dataset()
+    with config.disable_value_validation():
+        ds.PatientID = value
+    content = dicom_header.content(ds)
+    assert (content.patient_id, content.warnings) == (patient, warnings)
+
+
+def test_a_header_without_a_patient_is_warned_of() -> None:
+    assert dicom_header.content(Dataset()).warnings == ("patient_blank",)
+
+
+@pytest.mark.parametrize(
+    "uid",
+    [
+        "1.2.392.200106.1651.4.2.P12-34.20260105.1",  # row 9 of shared/camera-exports.md: a patient within
+        "1.2.392.200106.1651.04",
+        "1.2.",
+        "12",
+        "1." * 32 + "1",
+        "1.2\\1.3",
+    ],
+)
+def test_a_uid_that_is_none_counts_as_not_given(uid: str) -> None:
+    with config.disable_value_validation():
+        ds = Dataset()
+        ds.PatientID, ds.SOPInstanceUID, ds.StudyInstanceUID = "17", uid, uid
+        content = dicom_header.content(ds)
+    assert (content.sop_uid, content.study_uid, content.warnings) == (None, None, ("uid_invalid",))
+
+
+def test_both_eyes_in_one_frame_are_none_and_warned_of() -> None:
+    content = open_dicom(cases.native(RETINA, ImageLaterality="B"), LIMITS).content
+    assert (content.eye, content.eye_source) == (Eye.UNKNOWN, EyeSource.IMAGE_LATERALITY)
+    assert content.warnings == ("eye_both",)
 
 
 def test_other_alphabets_survive_and_control_characters_do_not() -> None:

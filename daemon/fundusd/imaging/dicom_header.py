@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pydicom.errors import BytesLengthException
 
 from fundusd.domain import Content, Eye, EyeSource, MediaType, Reason
+from fundusd.pseudonym import is_nobody
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -38,6 +39,9 @@ BAD_VALUE = (
 )
 
 _LONGEST_TEXT = 256
+_LONGEST_ID = 64  # PS3.5: UI and LO
+_UID = re.compile(r"(?:0|[1-9]\d*)(?:\.(?:0|[1-9]\d*))+", re.ASCII)
+_DOTS_OF_A_UID = 4  # numbers of patients may well hold some
 _DATE = re.compile(r"(\d{4})[.-]?(\d\d)[.-]?(\d\d)$")
 _TIME = re.compile(r"(\d\d):?(\d\d):?(\d\d)?(?:\.(\d{1,6}))?$")
 _DATETIME = re.compile(r"(\d{8})(\d{4}(?:\d\d)?(?:\.\d{1,6})?)([+-]\d{4})?$")
@@ -133,7 +137,10 @@ def _pixel_refusal(pixels: Layout, limits: Limits) -> Reason | None:
 def content(ds: Dataset) -> Content:
     """Collect what the header says of the capture; blank and invalid values count as not given."""
     eye, eye_source = laterality(ds)
-    warnings = []
+    warnings: list[str] = []
+    if eye is Eye.UNKNOWN and eye_source not in {EyeSource.NONE, EyeSource.CONFLICT}:
+        warnings.append("eye_both")
+    study_uid, sop_uid = (_uid(ds, keyword, warnings) for keyword in ("StudyInstanceUID", "SOPInstanceUID"))
     if text(ds, "SOPClassUID") in _SECONDARY_CAPTURE:
         warnings.append("secondary_capture")
     if (text(ds, "BurnedInAnnotation") or "").upper() == "YES":
@@ -144,13 +151,37 @@ def content(ds: Dataset) -> Content:
         height=number(ds, "Rows", 0) or None,
         eye=eye,
         eye_source=eye_source,
-        patient_id=text(ds, "PatientID"),
+        patient_id=_patient(ds, warnings),
         issuer=text(ds, "IssuerOfPatientID"),
-        study_uid=text(ds, "StudyInstanceUID"),
-        sop_uid=text(ds, "SOPInstanceUID"),
+        study_uid=study_uid,
+        sop_uid=sop_uid,
         acquired_at=acquired_at(ds),
         warnings=tuple(warnings),
     )
+
+
+def _uid(ds: Dataset, keyword: str, warnings: list[str]) -> str | None:
+    """Return a UID; one that is none counts as not given: some cameras write identifiers of patients into it."""
+    value = text(ds, keyword)
+    if value is None or (len(value) <= _LONGEST_ID and _UID.fullmatch(value)):
+        return value
+    if "uid_invalid" not in warnings:
+        warnings.append("uid_invalid")
+    return None
+
+
+def _patient(ds: Dataset, warnings: list[str]) -> str | None:
+    """Return the patient's identifier; what stands for nobody, or for a study or picture, counts as not given."""
+    value = text(ds, "PatientID")
+    if value is None or is_nobody(value):
+        warnings.append("patient_blank")
+    elif _UID.fullmatch(value) and value.count(".") >= _DOTS_OF_A_UID:
+        warnings.append("patient_is_uid")
+    elif len(value) > _LONGEST_ID or "\\" in value:
+        warnings.append("patient_unreadable")
+    else:
+        return value
+    return None
 
 
 def laterality(ds: Dataset) -> tuple[Eye, EyeSource]:
