@@ -23,11 +23,11 @@ def summary(ledger: Ledger) -> list[tuple[str, int, bool]]:
 
 
 def test_new_bytes_at_a_new_path_are_admitted(ledger: Ledger) -> None:
-    assert ledger.admit(cases.found("P1/a_OD.jpg", hinted=False)) == [Admission.ADMITTED]
+    assert ledger.admit(cases.found("P1/a1_OD.jpg", hinted=False)) == [Admission.ADMITTED]
     (row,) = cases.captures(ledger)
     assert (row["path"], row["path_text"], row["revision"], row["superseded"]) == (
-        b"P1/a_OD.jpg",
-        "P1/a_OD.jpg",
+        b"P1/a1_OD.jpg",
+        "P1/a1_OD.jpg",
         1,
         False,
     )
@@ -63,15 +63,15 @@ def test_bytes_that_return_are_a_new_revision_with_the_old_result(ledger: Ledger
 
 
 def test_the_same_bytes_at_two_paths_are_two_captures_and_one_job(ledger: Ledger) -> None:
-    ledger.admit(cases.found("P1/a_OD.jpg", "A"))
-    ledger.admit(cases.found("P2/a_OS.jpg", "A"))
+    ledger.admit(cases.found("P1/a1_OD.jpg", "A"))
+    ledger.admit(cases.found("P2/a1_OS.jpg", "A"))
     (claim,) = ledger.claim(4)
     (captures,) = ledger.record([cases.finding(claim, cases.CONTENT_OF_JPEG)])
     assert captures is not None
     assert [one.eye for one in captures] == ["R", "L"]
     assert [(row["path_text"], row["eye"]) for row in cases.captures(ledger)] == [
-        ("P1/a_OD.jpg", "R"),
-        ("P2/a_OS.jpg", "L"),
+        ("P1/a1_OD.jpg", "R"),
+        ("P2/a1_OS.jpg", "L"),
     ]
     assert len(cases.rows(ledger, result)) == 1
 

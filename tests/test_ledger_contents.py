@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def classified(ledger: Ledger, content: Content | None) -> dict[str, object]:
-    ledger.record([cases.finding(cases.take(ledger), content)])
+    ledger.record([cases.finding(cases.take(ledger, backlog=True), content)])  # taken long ago
     assert ledger.admit(cases.found("again.dcm")) == ["reused"]  # reads the content back
     assert ledger.verify().broken_seq is None
     first, other = cases.captures(ledger)

@@ -14,6 +14,10 @@ from fundusd.errors import SettingsError
 SHIPPED = packaged.folder("config") / "fundusd.toml"
 
 
+def looked_up(database: str, query: str) -> str:
+    return f'[[camera]]\nid="a"\ninbox="/in"\n[camera.lookup]\ndatabase="{database}"\nquery="{query}"'
+
+
 def written(tmp_path: Path, text: str) -> Path:
     path = tmp_path / "fundusd.toml"
     path.write_text(text)
@@ -34,7 +38,9 @@ def test_the_shipped_file_loads_and_holds_every_key_with_its_default() -> None:
     assert set(shipped["privacy"]) == keys(settings.Privacy)
     assert set(shipped["log"]) == keys(settings.Log)
     assert set(shipped["camera"][0]) == keys(settings.Camera)
+    assert set(shipped["camera"][0]["lookup"]) == keys(settings.CameraLookup)
     loaded = settings.load(SHIPPED)
+    assert loaded.camera[0].own_database is None
     assert loaded.model_copy(update={"camera": ()}) == settings.Settings()
 
 
@@ -87,6 +93,13 @@ id = "a b"
         ('[[camera]]\nid="a"\ninbox="/x"\npattern="("', "pattern = .*is no regular expression"),
         ('[[camera]]\nid="a"\ninbox="/x"\npattern="(?P<mrn>x)"', "no others than patient"),
         ('[[camera]]\nid="a"\ninbox="/x"\npattern="((?P<eye>x)+)+"', "must not repeat a group"),
+        ('[privacy]\nidentifiers="hidden"', "Input should be 'clear' or 'pseudonymous'"),
+        (looked_up("/x/y.db", ""), "database and query go together"),
+        (looked_up("", "SELECT eye FROM t WHERE f = :name"), "database and query go together"),
+        (looked_up("y.db", "SELECT eye FROM t WHERE f = :name"), "must be an absolute path"),
+        (looked_up("/x", "DELETE FROM t WHERE f = :name"), "query = .*must be a SELECT"),
+        (looked_up("/x", "SELECT eye FROM t"), "must ask for the capture by one of :path, :name"),
+        (looked_up("/x", "SELEC"), "must be a SELECT"),
         ("[store", "is not TOML"),
     ],
 )
@@ -125,10 +138,38 @@ def test_the_site_key_is_written_once_for_its_owner_alone(tmp_path: Path) -> Non
     assert (tmp_path / "site.key").stat().st_mode & 0o777 == 0o600
 
 
-def test_a_short_or_unreachable_site_key_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "short").write_bytes(b"1234")
-    with pytest.raises(SettingsError, match="fewer than 16 bytes"):
-        settings.Privacy(site_key_file=tmp_path / "short").site_key()
+@pytest.mark.parametrize(
+    ("key", "mode", "said"),
+    [
+        (b"1234", 0o600, "holds fewer than 16 bytes"),
+        (b"", 0o600, "holds fewer than 16 bytes"),
+        (b"k" * 32, 0o600, "repeats a few characters only"),
+        (b"\0" * 32, 0o600, "repeats a few characters only"),
+        (b"abababababababababab", 0o600, "repeats a few characters only"),
+        (b"change-me-change-me-please", 0o600, "is that of an example"),
+        (b"0123456789abcdef0123456789abcdef", 0o600, "is that of an example"),
+        (b"My Secret Key For fundusd", 0o600, "is that of an example"),
+        (b"8d969eef6ecad3c29a3a629280e686cf", 0o604, "can be read by every user"),
+    ],
+)
+def test_a_site_key_that_protects_nobody_is_refused(tmp_path: Path, key: bytes, mode: int, said: str) -> None:
+    path = tmp_path / "site.key"
+    path.write_bytes(key)
+    path.chmod(mode)
+    with pytest.raises(SettingsError, match=said) as caught:
+        settings.Privacy(site_key_file=path).site_key()
+    assert caught.value.hint
+    assert not key or key.decode() not in caught.value.message
+
+
+def test_a_site_key_of_ones_own_is_taken(tmp_path: Path) -> None:
+    path = tmp_path / "site.key"
+    path.write_bytes(b"8d969eef6ecad3c29a3a629280e686cf\n")
+    path.chmod(0o440)
+    assert settings.Privacy(site_key_file=path).site_key() == b"8d969eef6ecad3c29a3a629280e686cf"
+
+
+def test_an_unreachable_site_key_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="cannot be written"):
         settings.Privacy(site_key_file=tmp_path / "none" / "key").site_key()
     (tmp_path / "folder").mkdir()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 import re
+import stat
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -14,10 +15,11 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from fundusd.conventions import ConventionName  # noqa: TC001  pydantic reads it at run time
 from fundusd.domain import Preprocessing
 from fundusd.errors import SettingsError
+from fundusd.lookup import Lookup, require_query
 from fundusd.naming import Naming, compiled
+from fundusd.pseudonym import weakness
 
 DEFAULT_FILE = Path("/etc/fundusd/fundusd.toml")
-_SHORTEST_KEY = 16  # bytes
 # Such a model takes seconds, decoding milliseconds: one process is enough, and another for when it hangs
 _BESIDE_A_CPU_MODEL = 2
 
@@ -39,6 +41,12 @@ def _store_url(url: str) -> str:
 def _pattern(text: str) -> str:
     if text:
         compiled(text)
+    return text
+
+
+def _query(text: str) -> str:
+    if text:
+        require_query(text)
     return text
 
 
@@ -130,8 +138,9 @@ class Decode(_Section):
 
 
 class Privacy(_Section):
-    """[privacy]: the key that stands between patients and logs."""
+    """[privacy]: how patients are written down, and the key that stands between them and logs."""
 
+    identifiers: Literal["clear", "pseudonymous"] = "clear"
     site_key_file: Annotated[AbsolutePath, Field(strict=False)] = Path("/var/lib/fundusd/site.key")
 
     def site_key(self) -> bytes:
@@ -146,12 +155,21 @@ class Privacy(_Section):
             pass
         except OSError as error:
             raise self._unusable(f"cannot be written ({error.strerror})") from None
+        return self.present_key()
+
+    def present_key(self) -> bytes:
+        """Read the site key that is there; raises SettingsError, also for one that protects nobody."""
         try:
             key = self.site_key_file.read_bytes().strip()
+            mode = self.site_key_file.stat().st_mode
         except OSError as error:
             raise self._unusable(f"cannot be read ({error.strerror})") from None
-        if len(key) < _SHORTEST_KEY:
-            raise self._unusable(f"holds fewer than {_SHORTEST_KEY} bytes")
+        if weak := weakness(key):
+            hint = "Remove the file: a random key is written at the next start. Keys of patients change with it."
+            raise SettingsError(f"[privacy] site_key_file {weak}.", hint=hint)
+        if mode & stat.S_IROTH:
+            hint = f"Let nobody but the user fundusd runs as read it: chmod 0400 {self.site_key_file}"
+            raise SettingsError("[privacy] site_key_file can be read by every user.", hint=hint)
         return key
 
     @staticmethod
@@ -162,6 +180,21 @@ class Privacy(_Section):
         )
 
 
+class CameraLookup(_Section):
+    """[camera.lookup]: the camera's own SQLite file, and how to find a capture in it."""
+
+    database: Annotated[str, Field(max_length=4096)] = ""
+    query: Annotated[str, Field(max_length=4000), AfterValidator(_query)] = ""
+
+    @model_validator(mode="after")
+    def _both_or_neither(self) -> CameraLookup:
+        if bool(self.database) != bool(self.query):
+            raise ValueError("database and query go together: set both, or leave both empty")
+        if self.database:
+            _absolute(Path(self.database))
+        return self
+
+
 class Camera(_Section):
     """[[camera]]: one export folder."""
 
@@ -170,11 +203,17 @@ class Camera(_Section):
     convention: ConventionName = "generic"
     pattern: Annotated[str, Field(max_length=500), AfterValidator(_pattern)] = ""
     expected_fields: Annotated[tuple[Literal["macula", "disc"], ...], Field(strict=False)] = ()
+    lookup: CameraLookup = CameraLookup()
 
     @property
     def naming(self) -> Naming:
         """Return how this camera names its captures."""
         return Naming.of(self.convention, self.pattern)
+
+    @property
+    def own_database(self) -> Lookup | None:
+        """Return how to ask this camera's own database, None where it has none."""
+        return Lookup(Path(self.lookup.database), self.lookup.query) if self.lookup.database else None
 
 
 class Log(_Section):
@@ -252,7 +291,7 @@ def of_model(source: str, revision: str) -> Model:
         ) from None
 
 
-_SECTIONS = (Store, Model, Intake, Decode, Privacy, Camera, Log)
+_SECTIONS = (Store, Model, Intake, Decode, Privacy, Camera, CameraLookup, Log)
 
 
 def _mistake(error: Any) -> str:

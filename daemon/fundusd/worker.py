@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 import structlog
 
 from fundusd import retrying
-from fundusd.domain import FILE_REASONS, Decoded, Reason
+from fundusd.domain import CLOCK_SKEW, FILE_REASONS, Decoded, Reason
 from fundusd.errors import CaptureError, FundusdError, LedgerError
 from fundusd.grading import DEFAULT_RULE
 from fundusd.judging import Judged, Prepared, Turn, milliseconds_since
@@ -86,6 +86,7 @@ class Worker:
         self._rules = rules
         self._wake = threading.Event()
         self._beat = beat
+        self._skewed: set[str] = set()  # cameras whose clock was told to be off
         self._ahead: list[_Begun] = []  # claimed, and not with the model yet
         self._log = structlog.get_logger(service=self.name)
 
@@ -278,6 +279,10 @@ class Worker:
         self._log.info(
             f"capture.{capture.outcome}", **{name: value for name, value in fields.items() if value is not None}
         )
+        if CLOCK_SKEW in capture.warnings and capture.camera_id not in self._skewed:
+            self._skewed.add(capture.camera_id)
+            hint = "Set the clock of the camera, and the time zone of this machine; this is told once until a restart."
+            self._log.warning("camera.clock_skew", camera=capture.camera_id, capture_id=capture.capture_id, hint=hint)
 
     def _fail(self, one: Prepared, reason: Reason) -> None:
         """Read it again later, or give it up when the pauses are used up; wait for an inbox that is away."""

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from fundusd.domain import Found
     from fundusd.ledger.jobs import Recorded
-    from fundusd.ledger.paths import Paths
+    from fundusd.ledger.paths import Told
 
     Row = Mapping[Any, Any]
     Place = tuple[str, bytes]  # camera and path
@@ -33,11 +33,14 @@ class Admitted:
     done: Recorded | None = None
 
 
-def admit(connection: sa.Connection, found: Sequence[Found], release_id: int, paths: Paths) -> list[Admitted]:
+def admit(
+    connection: sa.Connection, found: Sequence[Found], release_id: int, told: Told, *, are_clear: bool = True
+) -> list[Admitted]:
     """Turn settled files, each path once, into captures with a job, once per digest and release.
 
     The same bytes at the same path only refresh the change signal. Other bytes are the next revision, and the
-    older one is superseded. Bytes that were classified before take their result over at once.
+    older one is superseded. Bytes that were classified before take their result over at once. `told` is what paths
+    tell; patients' identifiers are not taken over unless they `are_clear`.
     """
     if not found:
         return []
@@ -50,8 +53,9 @@ def admit(connection: sa.Connection, found: Sequence[Found], release_id: int, pa
             known.append((one, row))
         else:
             new.append(one)
-    told = _touch(connection, known, release_id) | _admit_new(connection, new, present, release_id, paths)
-    return [told[_place(one)] for one in found]
+    admitted = _touch(connection, known, release_id, are_clear=are_clear)
+    admitted |= _admit_new(connection, new, present, release_id, told, are_clear=are_clear)
+    return [admitted[_place(one)] for one in found]
 
 
 def _place(found: Found) -> Place:
@@ -61,7 +65,9 @@ def _place(found: Found) -> Place:
 # -- the same bytes at the same path
 
 
-def _touch(connection: sa.Connection, known: Sequence[tuple[Found, Row]], release_id: int) -> dict[Place, Admitted]:
+def _touch(
+    connection: sa.Connection, known: Sequence[tuple[Found, Row]], release_id: int, *, are_clear: bool
+) -> dict[Place, Admitted]:
     if not known:
         return {}
     intake.see(connection, [intake.seen(*_place(one), one.stat, capture_id=row["id"]) for one, row in known])
@@ -73,7 +79,7 @@ def _touch(connection: sa.Connection, known: Sequence[tuple[Found, Row]], releas
     )
     broken = set(connection.scalars(broken_by_file))
     if broken:
-        adoption.reopen(connection, sorted(broken), release_id)
+        adoption.reopen(connection, sorted(broken), release_id, are_clear=are_clear)
         # by the daemon that can read it; the job may be another one by now
         ids = [row["id"] for _, row in known if row["job_id"] in broken]
         of_these = sa.select(capture.c.job_id).where(capture.c.id.in_(ids))
@@ -92,13 +98,15 @@ def _admit_new(
     new: Sequence[Found],
     present: Mapping[Place, Row | None],
     release_id: int,
-    paths: Paths,
+    told: Told,
+    *,
+    are_clear: bool,
 ) -> dict[Place, Admitted]:
     if not new:
         return {}
     origins = _origins(connection, new)
     job_of, queued = _jobs_for(connection, new, release_id)
-    capture_of = _insert_captures(connection, new, job_of, present, paths)
+    capture_of = _insert_captures(connection, new, job_of, present, told)
     replaced = [row for one in new if (row := present.get(_place(one))) is not None and not row["superseded"]]
     intake.supersede(connection, [*replaced, *origins.values()])
     intake.see(connection, [intake.seen(*_place(one), one.stat, capture_id=capture_of[_place(one)]) for one in new])
@@ -109,7 +117,7 @@ def _admit_new(
     ]
     audit.append(connection, *queued, *entries)
     reused = {capture_of[_place(one)] for one in new if job_of[one.digest][1] is JobState.SUCCEEDED}
-    done = {one.capture_id: one for one in results.reuse(connection, sorted(reused))}
+    done = {one.capture_id: one for one in results.reuse(connection, sorted(reused), are_clear=are_clear)}
     return {
         _place(one): _outcome(done.get(capture_of[_place(one)]), moved=_place(one) in origins)
         for one in new
@@ -220,7 +228,7 @@ def _insert_captures(
     new: Sequence[Found],
     job_of: Mapping[str, tuple[int, JobState]],
     present: Mapping[Place, Row | None],
-    paths: Paths,
+    told: Told,
 ) -> dict[Place, int]:
     now = datetime.now(UTC)
     local = now.astimezone()
@@ -231,7 +239,11 @@ def _insert_captures(
         for place, row in present.items()
     }
     rows = [
-        _capture(one, last.get(_place(one), 0) + 1, paths) | {"job_id": job_of[one.digest][0]} | received for one in new
+        _capture(one, last.get(_place(one), 0) + 1)
+        | {"job_id": job_of[one.digest][0]}
+        | received
+        | dict(told[_place(one)])
+        for one in new
     ]
     inserted = connection.execute(
         sa.insert(capture).returning(capture.c.id, capture.c.camera_id, capture.c.path), rows
@@ -239,12 +251,10 @@ def _insert_captures(
     return {(row.camera_id, bytes(row.path)): row.id for row in inserted}
 
 
-def _capture(found: Found, revision: int, paths: Paths) -> dict[str, Any]:
-    text = intake.path_text(found.path)
+def _capture(found: Found, revision: int) -> dict[str, Any]:
     return {
         "camera_id": found.camera_id,
         "path": found.path,
-        "path_text": text,
         "revision": revision,
         "superseded": False,
         "digest": found.digest,
@@ -252,7 +262,7 @@ def _capture(found: Found, revision: int, paths: Paths) -> dict[str, Any]:
         "mtime_ns": found.stat.mtime_ns,
         "inode": found.stat.inode,
         "hinted": found.hinted,
-    } | paths.told(found.camera_id, text)
+    }
 
 
 def _told(found: Found, capture_id: int, replaced: Row | None, origin: Row | None) -> list[audit.Entry]:

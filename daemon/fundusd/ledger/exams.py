@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import sqlalchemy as sa
 
-from fundusd.domain import Eye, EyeSource, Grade, JobState, Outcome, Reason, Referable, ReviewVerdict
+from fundusd.domain import CLOCK_SKEW, Eye, EyeSource, Grade, JobState, Outcome, Reason, Referable, ReviewVerdict
 from fundusd.exam import Exam, EyeResult, Reading, Shot, judge
 from fundusd.ledger.tables import GRADE_KEYS, camera, capture, exam, eye_result, job, result, review
 
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     Row = Mapping[Any, Any]
 
 _SLICE = 500  # captures or exams in one go
-CLOCK_SKEW = "clock_skew"  # the warning that says not to believe acquired_at
 
 
 def assign(connection: sa.Connection, captures: Sequence[Row], study_uids: Sequence[str | None]) -> list[int]:

@@ -27,6 +27,7 @@ from fundusd.ledger import (
 )
 from fundusd.ledger.paths import Paths
 from fundusd.ledger.patience import patient
+from fundusd.pseudonym import Identifiers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -52,18 +53,20 @@ if TYPE_CHECKING:
     from fundusd.ledger.jobs import Claim, Recorded
     from fundusd.ledger.patience import Patience
     from fundusd.ledger.results import Finding
+    from fundusd.lookup import Lookup
     from fundusd.naming import Naming
 
 
 class Ledger:
     """Jobs, results and audit in one database; raises LedgerError.
 
-    `site_key` turns patient identifiers into the keys that logs and audit carry; `naming` tells how cameras name
-    their captures, where that is not by whole words. On PostgreSQL daemons may share a
+    `site_key` turns patient identifiers into the keys that logs and audit carry, and all tables of a `pseudonymous`
+    site; `naming` tells how cameras name their captures, where that is not by whole words, `lookups` which have a
+    database of their own. On PostgreSQL daemons may share a
     database, each for its own `cameras`; who names none, and whoever uses SQLite, has it alone.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  one place builds it
         self,
         url: str,
         *,
@@ -72,12 +75,14 @@ class Ledger:
         cameras: Sequence[str] = (),
         naming: Mapping[str, Naming] | None = None,
         expected_fields: Mapping[str, Sequence[str]] | None = None,
+        lookups: Mapping[str, Lookup] | None = None,
+        pseudonymous: bool = False,
     ) -> None:
         self.database = engine.Database(engine.parse(url, password))
-        self.site_key = site_key
         self.release_id = 0
         self.patience: Patience | None = None  # a daemon's, to outlast outages with
-        self._paths = Paths(naming or {}, site_key)
+        self._identifiers = Identifiers(site_key, are_clear=not pseudonymous)
+        self._paths = Paths(naming or {}, lookups or {}, self._identifiers)
         self._cameras = tuple(cameras)
         self._expected_fields = expected_fields or {}
         self._mine = () if self.database.is_sqlite else self._cameras  # whose jobs alone are ours, () for all
@@ -162,7 +167,7 @@ class Ledger:
                 intake.register_camera(connection, camera_id)
                 intake.expect_fields(connection, camera_id, self._expected_fields.get(camera_id, ()))
             taken = jobs.rescue(connection, expired_only=False, mine=self._mine)
-            adoption.adopt(connection, self.release_id, self._mine)
+            adoption.adopt(connection, self.release_id, self._mine, are_clear=self._identifiers.are_clear)
             self._note(connection, "application.started", {"version": release.program_version})
             started = queries.last_start(connection)
             intake.started(connection, self._cameras, self.release_id, started)
@@ -233,8 +238,10 @@ class Ledger:
     @patient
     def admit(self, *found: Found) -> list[Admission]:
         """Turn settled files, each path once, into captures with a job, once per digest and release."""
+        told = self._paths.told((one.camera_id, one.path) for one in found)
+        clear = self._identifiers.are_clear
         with self._at_work() as connection:
-            admitted = admission.admit(connection, found, self.release_id, self._paths)
+            admitted = admission.admit(connection, found, self.release_id, told, are_clear=clear)
         reused = [one.done for one in admitted if one.done is not None]
         if reused:
             import structlog  # only a daemon comes here, and has it
@@ -283,7 +290,8 @@ class Ledger:
     def queue_unread(self, camera_id: str) -> int:
         """Queue again what failed because a file could not be read that is there; return how many."""
         with self._at_work() as connection:
-            return troubles.queue_unread(connection, camera_id, self.release_id)
+            clear = self._identifiers.are_clear
+            return troubles.queue_unread(connection, camera_id, self.release_id, are_clear=clear)
 
     @patient
     def incomplete_files(self, camera_id: str) -> dict[bytes, Incomplete]:
@@ -295,7 +303,7 @@ class Ledger:
     def keep_incomplete(self, camera_id: str, files: Mapping[bytes, Incomplete]) -> None:
         """Remember these files of an inbox as not complete, and no others."""
         with self._at_work() as connection:
-            troubles.keep_incomplete(connection, camera_id, files)
+            troubles.keep_incomplete(connection, camera_id, files, self._paths.shown)
 
     # -- the worker's side
 
@@ -319,8 +327,9 @@ class Ledger:
     @patient
     def record(self, findings: Sequence[Finding]) -> list[list[Recorded] | None]:
         """Write findings in one transaction; for each its captures, or None where the lease was lost."""
+        again = self._paths.told_again((place.camera_id, place.path) for one in findings for place in one.claim.places)
         with self._at_work() as connection:
-            return results.finish(connection, findings, self.release_id, self.site_key)
+            return results.finish(connection, findings, self.release_id, self._identifiers, again)
 
     @patient
     def postpone(self, held: Claim, reason: Reason, error: str, wait_seconds: float) -> bool:
@@ -389,10 +398,13 @@ class Ledger:
             return self._reopen(connection, queries.failed_jobs(connection))
 
     def _reopen(self, connection: sa.Connection, ids: Sequence[int]) -> int:
+        clear = self._identifiers.are_clear
         if self.database.is_sqlite:  # one daemon has all cameras, also those that are in its settings no more
-            return adoption.reopen(connection, ids, queries.release_at_work(connection))
+            return adoption.reopen(connection, ids, queries.release_at_work(connection), are_clear=clear)
         by_release = queries.by_release(connection, ids)
-        return sum(adoption.reopen(connection, some, release_id) for release_id, some in by_release.items())
+        return sum(
+            adoption.reopen(connection, some, release_id, are_clear=clear) for release_id, some in by_release.items()
+        )
 
     def results(self, wanted: queries.Wanted) -> Iterator[Mapping[str, Any]]:
         """Yield rows of v_result, newest first."""
@@ -408,6 +420,11 @@ class Ledger:
         """Return counts, ages, the cameras' last sweeps and the release."""
         with self.database.reading() as connection:
             return queries.status(connection)
+
+    def identifiers_held(self) -> tuple[int, int]:
+        """Count the captures and results that hold a patient's identifier in clear."""
+        with self.database.reading() as connection:
+            return queries.identifiers_held(connection)
 
     def verify(self) -> audit.Verdict:
         """Walk the audit chain and compare every result with its audit row."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+import orjson
 import sqlalchemy as sa
 
 from fundusd import retrying
@@ -56,11 +57,14 @@ class Recorded:
     reason: str | None
     grade: int | None
     turnaround_ms: int | None
+    warnings: tuple[str, ...] = ()
 
     def fields(self) -> dict[str, Any]:
         """Return the fields of the log line: the digest's first 12 digits, nothing that names a patient."""
         said = asdict(self) | {"camera": self.camera_id, "digest": self.digest[:12]}
         del said["camera_id"]
+        if not self.warnings:
+            del said["warnings"]
         return said
 
 
@@ -238,7 +242,9 @@ def _audit_failed(connection: sa.Connection, ids: Sequence[int], reason: Reason)
 def recorded(row: Any, outcome: str, reason: str | None, grade: int | None) -> Recorded:
     """Tell of a capture's row what its log line needs."""
     said = ("camera_id", "digest", "revision", "eye", "eye_source", "patient_key", "turnaround_ms")
-    return Recorded(row["id"], outcome=outcome, reason=reason, grade=grade, **{name: row[name] for name in said})
+    warnings = tuple(orjson.loads(row["warnings"] or "[]"))
+    told = {name: row[name] for name in said}
+    return Recorded(row["id"], outcome=outcome, reason=reason, grade=grade, warnings=warnings, **told)
 
 
 def give_back(connection: sa.Connection, held: Sequence[Claim], wait_seconds: float = 0.0) -> int:

@@ -1,4 +1,4 @@
-"""What the paths of captures tell, as each camera names them, in the columns of a capture."""
+"""What the paths of captures tell, as each camera names them, and its own database; in the columns of a capture."""
 
 from __future__ import annotations
 
@@ -8,32 +8,63 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from fundusd import lookup
+from fundusd.ledger.intake import path_text
 from fundusd.naming import Naming
-from fundusd.pseudonym import patient_key
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
+
+    from fundusd.lookup import Lookup
+    from fundusd.naming import Named
+    from fundusd.pseudonym import Identifiers
+
+    Place = tuple[str, bytes]  # camera and path
+    Told = Mapping[Place, Mapping[str, Any]]
 
 _GENERIC = Naming()
 
 
 @dataclass(frozen=True, slots=True)
 class Paths:
-    """How each camera names its captures, and the key that its patients are known by."""
+    """How each camera names its captures, where it keeps what the names do not tell, and how patients are kept."""
 
     naming: Mapping[str, Naming]
-    site_key: bytes
+    lookups: Mapping[str, Lookup]
+    identifiers: Identifiers
 
-    def told(self, camera_id: str, path_text: str) -> dict[str, Any]:
-        """Return what a path tells of its capture; times are by the clock of this machine."""
-        named = self.naming.get(camera_id, _GENERIC).read(path_text)
+    def told(self, places: Iterable[Place]) -> Told:
+        """Return what is told of captures; no transaction is to wait for a camera's database."""
+        by_camera: dict[str, list[bytes]] = {}
+        for camera_id, path in places:
+            by_camera.setdefault(camera_id, []).append(path)
+        return {
+            (camera_id, path): {"path_text": self.shown(path)} | self._columns(named)
+            for camera_id, paths in by_camera.items()
+            for path, named in zip(paths, self._named(camera_id, paths), strict=True)
+        }
+
+    def told_again(self, places: Iterable[Place]) -> Told:
+        """Ask the databases of cameras once more: some write about a photograph after they have written it."""
+        return self.told(dict.fromkeys(place for place in places if place[0] in self.lookups))
+
+    def shown(self, path: bytes) -> str:
+        """Return a path as people may see it."""
+        return self.identifiers.path(path_text(path))
+
+    def _named(self, camera_id: str, paths: list[bytes]) -> list[Named]:
+        texts = [path_text(path) for path in paths]
+        return lookup.read(self.naming.get(camera_id, _GENERIC), self.lookups.get(camera_id), texts)
+
+    def _columns(self, named: Named) -> dict[str, Any]:
+        """Return the columns; times are by the clock of this machine."""
         at = named.acquired_at
         return {
             "eye": named.eye,
             "eye_source": named.eye_source,
             "field": named.field,
-            "patient_id": named.patient,
-            "patient_key": patient_key(self.site_key, None, named.patient),
+            "patient_id": self.identifiers.kept(named.patient),
+            "patient_key": self.identifiers.key(None, named.patient),
             "acquired_at": at and at.astimezone(UTC),
             "warnings": orjson.dumps(named.warnings).decode(),
         }

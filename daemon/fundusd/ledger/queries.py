@@ -194,6 +194,13 @@ def _camera(row: Any) -> dict[str, Any]:
     return own | report
 
 
+def identifiers_held(connection: sa.Connection) -> tuple[int, int]:
+    """Count the captures and results that hold a patient's identifier in clear."""
+    captures = sa.select(sa.func.count()).where(capture.c.patient_id.is_not(None))
+    results = sa.select(sa.func.count()).where(result.c.content.contains('"patient_id":"'))
+    return connection.execute(captures).scalar_one(), connection.execute(results).scalar_one()
+
+
 def failed_jobs(connection: sa.Connection) -> Sequence[int]:
     """Return the jobs that were given up."""
     return connection.scalars(sa.select(job.c.id).where(job.c.state == JobState.FAILED)).all()

@@ -9,11 +9,9 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import sqlalchemy as sa
 
-from fundusd.domain import Action, Content, Eye, EyeSource, JobState, Outcome, Reason, Referable
-from fundusd.laterality import resolve
-from fundusd.ledger import audit, exams, jobs
-from fundusd.ledger.tables import GRADE_KEYS, capture, job, result, storable
-from fundusd.pseudonym import patient_key
+from fundusd.domain import Action, JobState, Outcome, Reason, Referable
+from fundusd.ledger import audit, exams, jobs, telling
+from fundusd.ledger.tables import GRADE_KEYS, capture, job, result
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -21,16 +19,16 @@ if TYPE_CHECKING:
     from fundusd.domain import Decoded
     from fundusd.grading import Grading
     from fundusd.ledger.jobs import Claim, Recorded
+    from fundusd.ledger.paths import Told
+    from fundusd.pseudonym import Identifiers
 
     Row = Mapping[Any, Any]
 
-_CAPTURES = sa.select(capture, job.c.attempts).join(job)
-_COPIED = ("media_type", "width", "height", "sop_uid")
+_CAPTURES = sa.select(capture, job.c.attempts, job.c.lane).join(job)
 _TOLD = (
-    *("eye", "eye_source", "patient_id", "patient_key", "exam_id", "warnings", "acquired_at", "turnaround_ms"),
-    *_COPIED,
+    *("eye", "eye_source", "field", "patient_id", "patient_key", "exam_id", "warnings", "acquired_at"),
+    *("turnaround_ms", "media_type", "width", "height", "sop_uid"),
 )
-_BY_NAME = (EyeSource.NAME, EyeSource.CONFLICT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,22 +53,27 @@ class Finding:
 
 
 def finish(
-    connection: sa.Connection, findings: Sequence[Finding], release_id: int, site_key: bytes
+    connection: sa.Connection, findings: Sequence[Finding], release_id: int, identifiers: Identifiers, again: Told
 ) -> list[list[Recorded] | None]:
-    """Write findings: running -> succeeded; for each return its captures, or None where the lease was lost."""
+    """Write findings: running -> succeeded; for each return its captures, or None where the lease was lost.
+
+    `again` is what the databases of cameras say by now.
+    """
     cleared = {"reason": None, "action": None, "error": None}
     settled = jobs.settle(connection, [one.claim for one in findings], JobState.SUCCEEDED, **cleared)
-    rows = {one.claim.job_id: _row(one, release_id, site_key) for one in findings if one.claim.job_id in settled}
+    rows = {one.claim.job_id: _row(one, release_id, identifiers) for one in findings if one.claim.job_id in settled}
     before = _written_before(connection, [one.claim for one in findings if one.claim.job_id not in settled])
     if not rows:
         return [before.get(one.claim.job_id) for one in findings]
     inserted = connection.execute(sa.insert(result).returning(result.c.id, result.c.digest), list(rows.values()))
     ids = {row.digest: row.id for row in inserted}
     query = _CAPTURES.where(capture.c.job_id.in_(rows)).order_by(capture.c.id)
-    captures = connection.execute(query).mappings().all()
+    found = connection.execute(query).mappings()
+    captures = [telling.told_again(one, again.get((one["camera_id"], bytes(one["path"])))) for one in found]
     said = [rows[one["job_id"]] | {"id": ids[one["digest"]]} for one in captures]
     told = before | {job_id: [] for job_id in rows}
-    for one, recorded in zip(captures, _apply(connection, captures, said, reused=False), strict=True):
+    clear = identifiers.are_clear
+    for one, recorded in zip(captures, _apply(connection, captures, said, reused=False, are_clear=clear), strict=True):
         told[one["job_id"]].append(recorded)
     return [told.get(one.claim.job_id) for one in findings]
 
@@ -91,19 +94,29 @@ def _written_before(connection: sa.Connection, lost: Sequence[Claim]) -> dict[in
     return found
 
 
-def reuse(connection: sa.Connection, capture_ids: Sequence[int]) -> list[Recorded]:
-    """Give new captures the results that the same bytes already have."""
+def reuse(connection: sa.Connection, capture_ids: Sequence[int], *, are_clear: bool = True) -> list[Recorded]:
+    """Give new captures the results that the same bytes already have, identifiers only where they `are_clear`."""
     if not capture_ids:
         return []
-    captures = connection.execute(_CAPTURES.where(capture.c.id.in_(capture_ids))).mappings().all()
+    captures: Sequence[Row] = connection.execute(_CAPTURES.where(capture.c.id.in_(capture_ids))).mappings().all()
     same = sa.and_(job.c.digest == result.c.digest, job.c.release_id == result.c.release_id)
     query = sa.select(result, job.c.id.label("job_id")).join(job, same)
     found = connection.execute(query.where(job.c.id.in_({one["job_id"] for one in captures}))).mappings()
     by_job = {row["job_id"]: row for row in found}
-    return _apply(connection, captures, [by_job[one["job_id"]] for one in captures], reused=True)
+    said = [by_job[one["job_id"]] for one in captures]
+    since = _first_received(connection, {one["digest"] for one in captures})
+    captures = [dict(one) | {"first_received_at": since[one["digest"]]} for one in captures]
+    return _apply(connection, captures, said, reused=True, are_clear=are_clear)
 
 
-def _row(finding: Finding, release_id: int, site_key: bytes) -> dict[str, Any]:
+def _first_received(connection: sa.Connection, digests: set[str]) -> dict[str, datetime]:
+    """Return when bytes were first seen: a photograph is not younger for being exported again."""
+    first = sa.func.min(capture.c.received_at)
+    query = sa.select(capture.c.digest, first).where(capture.c.digest.in_(digests)).group_by(capture.c.digest)
+    return {row[0]: row[1] for row in connection.execute(query)}
+
+
+def _row(finding: Finding, release_id: int, identifiers: Identifiers) -> dict[str, Any]:
     grading, reason = finding.grading, finding.reason
     row: dict[str, Any] = {
         "digest": finding.claim.digest,
@@ -113,7 +126,7 @@ def _row(finding: Finding, release_id: int, site_key: bytes) -> dict[str, Any]:
         "action": reason.action if reason else Action.NONE,
         "grade": int(grading.grade) if grading else None,
         "referable": grading.referable if grading else Referable.INDETERMINATE,
-        "content": _content_text(finding.decoded.content, site_key),
+        "content": telling.content_text(finding.decoded.content, identifiers),
         "decode_ms": finding.decoded.decode_ms,
         "model_ms": finding.model_ms,
         "batch_size": finding.batch_size,
@@ -125,23 +138,14 @@ def _row(finding: Finding, release_id: int, site_key: bytes) -> dict[str, Any]:
     return row
 
 
-def _content_text(content: Content | None, site_key: bytes) -> str:
-    """Write down what the bytes say of themselves, as canonical JSON, so that a re-export can be told the same."""
-    if content is None:
-        return "{}"
-    key = patient_key(site_key, content.issuer, content.patient_id)
-    said = {name: getattr(content, name) for name in Content.__slots__} | {"patient_key": key}
-    told = {
-        name: storable(value) if isinstance(value, str) else value for name, value in said.items() if value is not None
-    }
-    return orjson.dumps(told, option=orjson.OPT_SORT_KEYS).decode()
-
-
-def _apply(connection: sa.Connection, captures: Sequence[Row], said: Sequence[Row], *, reused: bool) -> list[Recorded]:
+def _apply(
+    connection: sa.Connection, captures: Sequence[Row], said: Sequence[Row], *, reused: bool, are_clear: bool
+) -> list[Recorded]:
     """Tell captures what their bytes say: eye, patient, exam, size; audit what became of them."""
     contents = [orjson.loads(row["content"]) for row in said]
     after = [
-        dict(before) | _told(before, row["created_at"], content)
+        dict(before)
+        | telling.settled(before, row["created_at"], content, is_old=before["lane"] != 0, are_clear=are_clear)
         for before, row, content in zip(captures, said, contents, strict=True)
     ]
     exam_ids = exams.assign(connection, after, [content.get("study_uid") for content in contents])
@@ -149,44 +153,12 @@ def _apply(connection: sa.Connection, captures: Sequence[Row], said: Sequence[Ro
         one["exam_id"] = exam_id
     changed = [{name: one[name] for name in _TOLD} | {"at_id": one["id"]} for one in after]
     connection.execute(sa.update(capture).where(capture.c.id == sa.bindparam("at_id")), changed)
+    telling.flag_shared(connection, after)
     exams.rejudge(connection, [one["exam_id"] for one in (*captures, *after)])
     audit.append(connection, *(_entry(one, row, reused=reused) for one, row in zip(after, said, strict=True)))
     return [
         jobs.recorded(one, row["outcome"], row["reason"], row["grade"]) for one, row in zip(after, said, strict=True)
     ]
-
-
-def _told(before: Row, at: datetime, content: Mapping[str, Any]) -> dict[str, Any]:
-    """Settle what path and content tell: content comes first, but an eye they disagree about is unknown."""
-    by_name = before["eye_source"] in _BY_NAME
-    eye, eye_source = resolve(
-        Eye(content.get("eye", Eye.UNKNOWN)),
-        EyeSource(content.get("eye_source", EyeSource.NONE)),
-        Eye(before["eye"]) if by_name else Eye.UNKNOWN,
-        EyeSource(before["eye_source"]) if by_name else EyeSource.NONE,
-    )
-    patient = content if content.get("patient_id") else before
-    warnings = [*orjson.loads(before["warnings"] or "[]"), *content.get("warnings", [])]
-    if eye_source is EyeSource.CONFLICT:
-        warnings.append("eye_conflict")
-    if before["patient_id"] not in {None, patient["patient_id"]}:
-        warnings.append("patient_conflict")
-    return {
-        "eye": eye,
-        "eye_source": eye_source,
-        "patient_id": patient["patient_id"],
-        "patient_key": patient["patient_key"],
-        "warnings": orjson.dumps(list(dict.fromkeys(warnings))).decode(),
-        "acquired_at": _moment(content.get("acquired_at")) or before["acquired_at"],
-        "turnaround_ms": max(0, round((at - before["received_at"]).total_seconds() * 1000)),
-    } | {name: content.get(name) for name in _COPIED}
-
-
-def _moment(said: str | None) -> datetime | None:
-    try:
-        return datetime.fromisoformat(said).astimezone(UTC) if said else None
-    except OverflowError:  # 00010101: some cameras write the first day of all time for none
-        return None
 
 
 def _entry(after: dict[str, Any], row: Any, *, reused: bool) -> audit.Entry:

@@ -9,11 +9,10 @@ import sqlalchemy as sa
 
 from fundusd.domain import FILE_REASONS, Incomplete, JobState, Offline, Waiting, Whereabouts
 from fundusd.ledger import adoption, audit
-from fundusd.ledger.intake import path_text
 from fundusd.ledger.tables import camera, capture, incomplete, job, sighting
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 
 def whereabouts(connection: sa.Connection, camera_id: str) -> Whereabouts:
@@ -38,7 +37,7 @@ def offline(connection: sa.Connection, camera_id: str, reason: Offline | None) -
     audit.append(connection, audit.Entry(event, detail=detail))
 
 
-def queue_unread(connection: sa.Connection, camera_id: str, release_id: int) -> int:
+def queue_unread(connection: sa.Connection, camera_id: str, release_id: int, *, are_clear: bool = True) -> int:
     """Queue again what failed because a file could not be read that is there; return how many."""
     query = (
         sa.select(job.c.id)
@@ -52,7 +51,7 @@ def queue_unread(connection: sa.Connection, camera_id: str, release_id: int) -> 
         )
     )
     unread = connection.scalars(query.distinct()).all()
-    return adoption.reopen(connection, unread, release_id) if unread else 0
+    return adoption.reopen(connection, unread, release_id, are_clear=are_clear) if unread else 0
 
 
 def incomplete_files(connection: sa.Connection, camera_id: str) -> dict[bytes, Incomplete]:
@@ -61,14 +60,16 @@ def incomplete_files(connection: sa.Connection, camera_id: str) -> dict[bytes, I
     return {bytes(row.path): Incomplete(Waiting(row.reason), row.size, row.since, row.quarantined_at) for row in rows}
 
 
-def keep_incomplete(connection: sa.Connection, camera_id: str, files: Mapping[bytes, Incomplete]) -> None:
+def keep_incomplete(
+    connection: sa.Connection, camera_id: str, files: Mapping[bytes, Incomplete], shown: Callable[[bytes], str]
+) -> None:
     """Remember these files of an inbox as not complete, and no others."""
     connection.execute(sa.delete(incomplete).where(incomplete.c.camera_id == camera_id))
     rows = [
         {
             "camera_id": camera_id,
             "path": path,
-            "path_text": path_text(path),
+            "path_text": shown(path),
             "reason": one.reason,
             "size": one.size,
             "since": one.since,
