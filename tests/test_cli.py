@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import json
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -251,6 +253,76 @@ def test_check_tells_each_part_with_a_hint(fundusd: Say, place: daemon_cases.Sit
     told = json.loads(fundusd("check", "--config", place.path, "--json").out)
     assert {one["subject"]: one["ok"] for one in told}["cameras"] is False
     assert {one["subject"]: one["ok"] for one in told}["database"] is True
+
+
+@pytest.fixture
+def asking(place: daemon_cases.Site) -> daemon_cases.Site:
+    """Give a camera a database of its own, with a row about 12.jpg."""
+    with closing(sqlite3.connect(place.folder / "camera.db")) as camera:
+        camera.execute("CREATE TABLE picture (f, side, person)")
+        camera.execute("INSERT INTO picture VALUES ('12.jpg', 'OS', 'S17')")
+        camera.commit()
+    query = "SELECT side AS eye, person AS patient FROM picture WHERE f = :name"
+    section = f'[camera.lookup]\ndatabase = "{place.folder}/camera.db"\nquery = "{query}"\n[log]'
+    place.path.write_text(place.path.read_text().replace("[log]", section))
+    return place
+
+
+def test_check_asks_a_cameras_own_database(fundusd: Say, asking: daemon_cases.Site) -> None:
+    def said() -> dict[str, Any]:
+        found = json.loads(fundusd("check", "--config", asking.path, "--json").out)
+        return next(dict(one) for one in found if one["subject"] == "database of room1")
+
+    assert (said()["ok"], "no capture to ask for yet" in said()["verdict"]) == (True, True)
+    daemon_cases.drop(asking, "P1/13.jpg", b"x")
+    assert (said()["ok"], said()["verdict"]) == (False, "asked for 1 captures: 1 lookup_no_row")
+    daemon_cases.drop(asking, "P1/12.jpg", b"x")
+    assert said()["ok"]
+    assert {"1 answered", "1 lookup_no_row"} == set(said()["verdict"].partition(": ")[2].split(", "))
+    asking.path.write_text(asking.path.read_text().replace("FROM picture", "FROM photo"))
+    assert (said()["ok"], said()["verdict"]) == (False, "asked for 2 captures: 2 lookup_broken")
+    assert ".schema" in said()["hint"]
+    (asking.folder / "camera.db").unlink()
+    assert (said()["ok"], said()["verdict"]) == (False, "asked for 2 captures: 2 lookup_missing")
+
+
+def test_check_shows_what_names_and_the_cameras_database_tell(fundusd: Say, asking: daemon_cases.Site) -> None:
+    daemon_cases.drop(asking, "P1/12.jpg", b"x")
+    daemon_cases.drop(asking, "P1/13_OD.jpg", b"x")
+    words = ("check", "--names", asking.inbox, "--camera", "room1", "--config", asking.path)
+    rows = {one["path"]: one for one in json.loads(fundusd(*words, "--json").out)["names"]}
+    assert (rows["P1/12.jpg"]["eye"], rows["P1/12.jpg"]["source"], rows["P1/12.jpg"]["patient"]) == (
+        "L",
+        "lookup",
+        "S17",
+    )
+    assert (rows["P1/13_OD.jpg"]["eye"], rows["P1/13_OD.jpg"]["warnings"]) == ("R", ["lookup_no_row"])
+    assert "Only the camera's own database was opened." in fundusd(*words).out
+
+
+def test_check_weighs_the_site_key_and_makes_none(fundusd: Say, place: daemon_cases.Site) -> None:
+    assert "site key: not there yet" in fundusd("check", "--config", place.path).out
+    path = place.folder / "site.key"
+    assert not path.exists()
+    path.write_bytes(b"k" * 32)
+    said = fundusd("check", "--config", place.path)
+    assert (said.code, "WRONG site key: [privacy] site_key_file repeats" in said.out) == (1, True)
+
+
+def test_check_counts_identifiers_from_before(fundusd: Say, place: daemon_cases.Site) -> None:
+    text = place.path.read_text()
+    assert "identifiers in clear" not in fundusd("check", "--config", place.path).out
+    place.path.write_text(text.replace("[privacy]", '[privacy]\nidentifiers = "pseudonymous"'))
+    assert "ok    identifiers in clear: none" in fundusd("check", "--config", place.path).out
+    ledger = Ledger(f"sqlite:///{place.folder}/fundusd.db", site_key=ledger_cases.SITE_KEY)
+    ledger.start(ledger_cases.release())
+    ledger.register_camera("room1")
+    ledger.admit(ledger_cases.found("x.dcm", camera_id="room1"))
+    ledger.record([ledger_cases.finding(claim) for claim in ledger.claim(9)])
+    ledger.close()
+    said = fundusd("check", "--config", place.path)
+    assert "identifiers in clear: 1 captures and 1 results from before hold them" in said.out
+    assert "docs/privacy.md" in said.out
 
 
 @pytest.fixture

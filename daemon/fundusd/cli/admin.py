@@ -36,12 +36,13 @@ def check(
     ] = "",
     json: Json = False,
 ) -> None:
-    """Check settings, inboxes, database, schema and model folder; one line each, with what to do.
+    """Check settings, inboxes, cameras' databases, site key, database and model; one line each, with what to do.
 
     Exit status 78 for wrong settings, 1 when anything else is not as it should be.
 
     With --names, show instead which eye, field, patient and date the paths in a folder would tell, and how many
-    would not: a convention or pattern is tried before it is set. Nothing is opened or changed.
+    would not: a convention or pattern is tried before it is set. No file is opened, nothing is changed; with --camera
+    that camera's own database is asked, where its settings name one.
 
     Examples: fundusd check --config /etc/fundusd/fundusd.toml;
     fundusd check --names /srv/camera/export --convention eyepacs;
@@ -50,7 +51,7 @@ def check(
     if names is not None:
         from fundusd.cli.names import naming_of, show
 
-        show(names, naming_of(config, convention, camera), json=json)
+        show(names, *naming_of(config, convention, camera), json=json)
         return
     if convention or camera:
         raise typer.BadParameter("--convention and --camera go with --names")

@@ -1,8 +1,7 @@
-"""fundusd check --names: what the paths of a folder would tell; nothing is opened."""
+"""fundusd check --names: what the paths of a folder would tell, and the camera's database; no file is opened."""
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,56 +16,56 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from fundusd.conventions import ConventionName
+    from fundusd.lookup import Lookup
     from fundusd.naming import Named
 
 _SHOWN = 50  # rows of the table
+_SLICE = 16  # paths that a camera's database is asked for at once, as the daemon does
 
 
-def naming_of(config: Path | None, convention: str, camera: str) -> Naming:
-    """Return the naming that the options choose; raises BadParameter, SettingsError."""
+def naming_of(config: Path | None, convention: str, camera: str) -> tuple[Naming, Lookup | None]:
+    """Return the naming that the options choose, and the camera's own database; raises BadParameter, SettingsError."""
     from fundusd.conventions import NAMES
 
     if camera and convention:
         raise typer.BadParameter("--camera and --convention exclude each other")
     if camera:
-        chosen = {one.id: one.naming for one in load(config).camera}
+        chosen = {one.id: (one.naming, one.own_database) for one in load(config).camera}
         if camera not in chosen:
             raise typer.BadParameter(f"there is no camera {camera} in the settings, only {', '.join(chosen) or 'none'}")
         return chosen[camera]
     names: dict[str, ConventionName] = {name: name for name in NAMES}
     if convention and convention not in names:
         raise typer.BadParameter(f"there is no convention {convention}, only {', '.join(names)}")
-    return Naming.of(names.get(convention, "generic"))
+    return Naming.of(names.get(convention, "generic")), None
 
 
-def show(folder: Path, naming: Naming, *, json: bool) -> None:
+def show(folder: Path, naming: Naming, lookup: Lookup | None, *, json: bool) -> None:
     """Print what each path below a folder tells, in doubt first, and how many tell what not; raises BadParameter."""
     if not folder.is_dir():
         raise typer.BadParameter(f"there is no folder {folder}")
-    rows = [_row(path, naming.read(path)) for path in sorted(_paths(folder))]
+    from fundusd.lookup import read
+
+    paths = sorted(_paths(folder))
+    slices = [paths[first : first + _SLICE] for first in range(0, len(paths), _SLICE)]
+    named = [one for some in slices for one in read(naming, lookup, some)]
+    rows = [_row(path, one) for path, one in zip(paths, named, strict=True)]
     missing = _missing(rows)
     if json:
         print(as_json({"files": len(rows), "missing": missing, "names": rows}))
     else:
-        _print(rows, missing)
+        _print(rows, missing, asked=lookup is not None)
 
 
 def _paths(folder: Path) -> Iterator[str]:
-    """Yield the paths of all files that may be captures, by name; links are not followed."""
-    from fundusd.watcher.names import claims_capture, ignored_by_name
-
-    root = os.fsencode(folder)
+    """Yield the paths of all files that may be captures, by name."""
+    from fundusd.watcher.names import named_like_captures
 
     def stop(error: OSError) -> None:
         raise typer.BadParameter(f"a folder below {folder} cannot be listed ({error.strerror})")
 
-    for directory, folders, files in os.walk(root, onerror=stop):
-        folders[:] = [one for one in folders if ignored_by_name(one) is None]
-        for name in files:
-            path = os.path.join(directory, name)  # noqa: PTH118  bytes
-            is_capture = ignored_by_name(name) is None and (claims_capture(name) or b"." not in name)
-            if is_capture and not os.path.islink(path):  # noqa: PTH114  bytes
-                yield os.path.relpath(path, root).decode("utf-8", "backslashreplace")
+    for path in named_like_captures(folder, stop):
+        yield path.decode("utf-8", "backslashreplace")
 
 
 def _row(path: str, named: Named) -> dict[str, Any]:
@@ -91,7 +90,7 @@ def _missing(rows: list[dict[str, Any]]) -> dict[str, int]:
     return dict(counts)
 
 
-def _print(rows: list[dict[str, Any]], missing: dict[str, int]) -> None:
+def _print(rows: list[dict[str, Any]], missing: dict[str, int], *, asked: bool) -> None:
     from rich.console import Console
 
     from fundusd.printing import table_of
@@ -110,7 +109,8 @@ def _print(rows: list[dict[str, Any]], missing: dict[str, int]) -> None:
         console.print(f"{_SHOWN} of {len(rows)}, doubtful ones first; all with --json.", highlight=False)
     told = ", ".join(f"{count} {_words(what)}" for what, count in missing.items() if count)
     console.print(f"{len(rows)} files: {told or 'all is told'}.", highlight=False)
-    console.print("No file was opened. A DICOM file tells more when it is, or contradicts its name.", highlight=False)
+    opened = "Only the camera's own database was opened." if asked else "No file was opened."
+    console.print(f"{opened} A DICOM file tells more when it is, or contradicts its name.", highlight=False)
 
 
 def _words(what: str) -> str:

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import os
+from typing import TYPE_CHECKING
+
 from fundusd.domain import Ignored
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 _UNFINISHED = (b".tmp", b".part", b".filepart", b".crdownload", b".partial")
 _HIDDEN = (b".", b"~$", b"#recycle", b"@eadir", b"$recycle.bin")  # ._ of macOS starts with a dot
@@ -28,3 +35,15 @@ def claims_capture(name: bytes) -> bool:
     (True, False)
     """
     return name.lower().endswith(_CAPTURES)
+
+
+def named_like_captures(folder: Path, on_error: Callable[[OSError], None] | None = None) -> Iterator[bytes]:
+    """Yield the paths below a folder, relative to it, of files that may be captures by name; no link is followed."""
+    root = os.fsencode(folder)
+    for directory, folders, files in os.walk(root, onerror=on_error):
+        folders[:] = [one for one in folders if ignored_by_name(one) is None]
+        for name in files:
+            path = os.path.join(directory, name)  # noqa: PTH118  bytes
+            is_capture = ignored_by_name(name) is None and (claims_capture(name) or b"." not in name)
+            if is_capture and not os.path.islink(path):  # noqa: PTH114  bytes
+                yield os.path.relpath(path, root)
