@@ -5,12 +5,15 @@ from __future__ import annotations
 import itertools
 import os
 import signal
+import sqlite3
+import subprocess
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from daemon_cases import Site, dicom, drop, jpeg, running, site
+from daemon_cases import Daemon, Site, dicom, drop, jpeg, running, site
 from fundusd.domain import Eye, Grade, Stat
 from fundusd.reading import stat_of
 
@@ -157,9 +160,25 @@ def test_a_second_signal_stops_at_once(tmp_path: Path, sqlite_url: str) -> None:
     assert place.verdict().broken_seq is None
 
 
-def test_no_name_of_a_patient_reaches_the_log(tmp_path: Path, sqlite_url: str) -> None:
+def titles_of(daemon: Daemon) -> bytes:
+    """Return what everybody on the machine can see of the daemon and its decoders."""
+    with subprocess.Popen(["ps", "-ww", "-o", "args=", "--pid", str(daemon.process.pid), "--ppid",
+                           str(daemon.process.pid)], stdout=subprocess.PIPE) as ps:  # fmt: skip
+        return ps.communicate()[0]
+
+
+@pytest.mark.parametrize("identifiers", ["clear", "pseudonymous"])
+def test_no_name_of_a_patient_reaches_the_log(tmp_path: Path, sqlite_url: str, identifiers: str) -> None:
     place = site(tmp_path, sqlite_url, level="debug")
-    name = "Quillfeather"
+    name, other = "Quillfeather", "Featherstone"
+    with closing(sqlite3.connect(tmp_path / "camera.db")) as camera:
+        camera.execute("CREATE TABLE picture (f, side, person)")
+        camera.execute("INSERT INTO picture VALUES (?, 'OS', ?)", (f"{name}_late.jpg", other))
+        camera.commit()
+    query = "SELECT side AS eye, person AS patient FROM picture WHERE f = :name"
+    lookup = f'[camera.lookup]\ndatabase = "{tmp_path}/camera.db"\nquery = "{query}"\n[log]'
+    text = place.path.read_text().replace("[log]", lookup)
+    place.path.write_text(text.replace("[privacy]", f'[privacy]\nidentifiers = "{identifiers}"'))
     drop(place, f"{name}/{name}_OD.jpg", jpeg(Grade.MILD, seed=11))
     drop(place, f"{name}/{name}.dcm", dicom(Grade.MILD, seed=12, patient=name))
     drop(place, f"{name}/{name}_cut.dcm", dicom(Grade.MILD, seed=13, patient=name)[:-4000])
@@ -171,12 +190,24 @@ def test_no_name_of_a_patient_reaches_the_log(tmp_path: Path, sqlite_url: str) -
         daemon.await_event("service.ready")
         daemon.await_that(place.is_done)
         daemon.await_that(lambda: bool(place.rows()))
+        for seed in (15, 16):  # taken months ago, by its clock
+            drop(place, f"{name}/{name}_{seed}.dcm", dicom(Grade.MILD, seed=seed, patient=name))
+        drop(place, f"{name}_late.jpg", jpeg(Grade.MILD, seed=17))
+        daemon.await_that(lambda: sum(row["outcome"] == "graded" for row in place.rows()) == 5)
+        titles = titles_of(daemon)
         (place.inbox / name / f"{name}_OD.jpg").unlink()
         daemon.process.send_signal(signal.SIGHUP)
         daemon.await_event("sweep.finished", 2)
         assert daemon.stop() == 0
-    assert any(row["patient_id"] == name for row in place.rows())  # the ledger does know
-    assert not [line for line in daemon.raw if name.encode().lower() in line.lower()]
+    rows = place.rows()
+    told = {row["patient_id"] for row in rows}
+    assert told == ({name, other, None} if identifiers == "clear" else {None})  # the ledger may know, or not
+    assert {row["eye_source"] for row in rows} == {"image_laterality", "lookup", "none"}
+    assert (name in str(rows)) == (identifiers == "clear")
+    said = [*daemon.raw, titles]
+    assert not [line for line in said if any(one.encode().lower() in line.lower() for one in (name, other))]
+    assert sum(line["event"] == "camera.clock_skew" for line in daemon.lines) == 1
+    assert place.verdict().broken_seq is None
 
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason="../shared/data is not here")
