@@ -56,3 +56,9 @@ def test_any_text_has_a_key_that_shows_nothing_of_it(patient_id: str) -> None:
     key = patient_key(b"site", None, patient_id)
     assert key is not None
     assert len(bytes.fromhex(key)) == 32
+
+
+def test_a_number_without_an_issuer_is_the_sites_own() -> None:
+    site = Identifiers(b"k" * 32, issuer="clinic")
+    assert site.key(None, "P1") == site.key("clinic", "P1") == patient_key(b"k" * 32, "clinic", "P1")
+    assert site.key("other", "P1") == patient_key(b"k" * 32, "other", "P1")

@@ -193,4 +193,4 @@ class LedgerMachine(RuleBasedStateMachine):
 
 def test_any_history_keeps_the_ledgers_promises(migrated_sqlite: Path) -> None:
     LedgerMachine.template = migrated_sqlite
-    run_state_machine_as_test(LedgerMachine, settings=settings(max_examples=25, stateful_step_count=30))
+    run_state_machine_as_test(LedgerMachine, settings=settings(max_examples=12, stateful_step_count=30))

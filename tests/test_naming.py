@@ -107,7 +107,10 @@ SURE = {
     "12_OS.DCM.JPEG": L,
     "12_OD": R,
     "ROSA_12_OD.jpg": R,
-    "MOSES_12_OD_20260105.jpg": R,
+    "MOSES_OD_20260105.jpg": R,
+    "SMITH_OD.jpg": R,
+    "JAN_OS.jpg": L,
+    "ROSA_OS_20260105_101500.jpg": L,
     "GODWIN_LE_12_OS.jpg": L,
     "Le_Odd_12_OS.jpg": L,
     "L_Odd_12_OD.jpg": R,
@@ -128,8 +131,8 @@ DOUBTFUL = [
     *("van Os, Jan 12.jpg", "EL_OD_12.jpg", "12_TRAN_LE.jpg", "Tran_LE.jpg", "LE_TRAN_12.jpg", "RE_12.jpg"),
     *("L_12.jpg", "R_12.jpg", "12_r.jpg", "12_le.jpg", "12_Le.jpg", "P12R.jpg", "R.jpg", "LE.jpg"),
     # a surname between a first name and a number, or before a birthday; so may be an eye behind a surname
-    *("JAN_OS_1950.jpg", "JAN_OS.jpg", "J_OS_19500101.jpg", "OD_JAN_1950.jpg", "OS_19500101.jpg", "OS_01011950.jpg"),
-    *("1950_LE.jpg", "12_1950_RE.jpg", "SMITH_OD.jpg", "MOSES_OD_20260105.jpg", "os jan os 1950.jpg"),
+    *("JAN_OS_1950.jpg", "jan_os.jpg", "J_OS_19500101.jpg", "OD_JAN_1950.jpg", "OS_19500101.jpg", "OS_01011950.jpg"),
+    *("1950_LE.jpg", "12_1950_RE.jpg", "JAN_OS_12.jpg", "smith_od_20260105.jpg", "os jan os 1950.jpg"),
     # eyes in Portuguese, Spanish and French are words and surnames elsewhere
     *("12_OE.jpg", "12_OI.jpg", "12_OG.jpg", "12_oe.jpg", "OE_12.jpg", "KENZABURO_OE_1935.jpg", "12 og 13.jpg"),
     *("12_AO.jpg", "12_OIE.jpg", "12_IZQ.jpg", "12_OIOD.jpg"),
@@ -206,7 +209,7 @@ def test_a_path_that_is_not_known_is_warned_of() -> None:
     ("path", "warnings"),
     [
         ("JAN_OS_1950.jpg", ("eye_maybe_left",)),
-        ("SMITH_OD.jpg", ("eye_maybe_right",)),
+        ("smith_od.jpg", ("eye_maybe_right",)),
         ("OD_19500101.jpg", ("eye_maybe_right",)),
         ("JAN_VAN_OS_1950.jpg", ()),  # hardly an eye
         ("OS_JAN_1950.jpg", ()),

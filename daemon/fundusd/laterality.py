@@ -27,6 +27,7 @@ _OF_CAMERAS = {
     *("SCLERA", "SERIES", "STUDY", "SUBJECT", "TEMPORAL", "VISIT"),
 }
 _BIRTHDAY = re.compile(r"(?:19[0-8]\d(?:\d{4})?|\d{4}19[0-8]\d)$")  # nobody exported digital photographs then
+_EXAM_DAY = re.compile(r"(?:199\d|20\d\d)(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])$")
 _SEPARATORS = re.compile(r"(?:[^\w\u0300-\u036f]|_)+")  # an accent belongs to the letter before it
 _EXTENSIONS = re.compile(r"(?:\.(?:jpe?g|jpe|png|tiff?|dcm|dicom|e2e))+$", re.IGNORECASE)
 _UNDECODABLE = re.compile(r"(?:\\x[0-9a-f]{2})+")
@@ -117,7 +118,9 @@ def _beside(before: str, token: str, after: str) -> _Told:
     if mixed or before.upper() in _BEFORE_SURNAMES or _may_be_a_name(after):
         return _Told.HARDLY
     alone = not before and _BIRTHDAY.match(after)
-    return _Told.LIKELY if alone or _may_be_a_name(before) else _Told.SURE
+    # where an eye stands: last, or before the date of the photograph
+    closes = token.isupper() and (not after or _EXAM_DAY.match(after))
+    return _Told.LIKELY if alone or (_may_be_a_name(before) and not closes) else _Told.SURE
 
 
 def _may_be_a_name(word: str) -> bool:

@@ -63,10 +63,11 @@ class Identifiers:
 
     site_key: bytes = b""
     are_clear: bool = True
+    issuer: str = ""  # of identifiers that come without: those of paths, and of most DICOM
 
     def key(self, issuer: str | None, patient_id: str | None) -> str | None:
         """Return the key of a patient."""
-        return patient_key(self.site_key, issuer, patient_id)
+        return patient_key(self.site_key, issuer or self.issuer, patient_id)
 
     def kept(self, patient_id: str | None) -> str | None:
         """Return of an identifier what may be stored."""

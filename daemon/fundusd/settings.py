@@ -141,6 +141,7 @@ class Privacy(_Section):
     """[privacy]: how patients are written down, and the key that stands between them and logs."""
 
     identifiers: Literal["clear", "pseudonymous"] = "clear"
+    issuer: Annotated[str, Field(max_length=64)] = ""
     site_key_file: Annotated[AbsolutePath, Field(strict=False)] = Path("/var/lib/fundusd/site.key")
 
     def site_key(self) -> bytes:

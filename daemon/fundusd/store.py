@@ -32,6 +32,7 @@ def opened_ledger(settings: Settings, *, to_work: bool = False) -> Iterator[Ledg
         naming=naming,
         expected_fields={camera.id: camera.expected_fields for camera in settings.camera},
         lookups={camera.id: one for camera in settings.camera if (one := camera.own_database)} if to_work else {},
+        issuer=settings.privacy.issuer,
         pseudonymous=settings.privacy.identifiers == "pseudonymous",
     )
     try:

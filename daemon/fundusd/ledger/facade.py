@@ -77,11 +77,12 @@ class Ledger:
         expected_fields: Mapping[str, Sequence[str]] | None = None,
         lookups: Mapping[str, Lookup] | None = None,
         pseudonymous: bool = False,
+        issuer: str = "",
     ) -> None:
         self.database = engine.Database(engine.parse(url, password))
         self.release_id = 0
         self.patience: Patience | None = None  # a daemon's, to outlast outages with
-        self._identifiers = Identifiers(site_key, are_clear=not pseudonymous)
+        self._identifiers = Identifiers(site_key, are_clear=not pseudonymous, issuer=issuer)
         self._paths = Paths(naming or {}, lookups or {}, self._identifiers)
         self._cameras = tuple(cameras)
         self._expected_fields = expected_fields or {}
