@@ -18,10 +18,10 @@ def table_of(rows: Sequence[Mapping[str, str]]) -> Table:
     for name in rows[0] if rows else ["nothing to show"]:
         table.add_column(name, overflow="fold")
     for row in rows:
-        table.add_row(*(Text(_printable(cell)) for cell in row.values()))
+        table.add_row(*(Text(printable(cell)) for cell in row.values()))
     return table
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
     """Keep a hostile file name from writing to the terminal."""
     return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)

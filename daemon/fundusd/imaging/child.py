@@ -28,14 +28,14 @@ _PR_SET_PDEATHSIG = 1
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
-def serve(channel: Channel, how: Preprocessing, side: int, limits: Limits) -> None:
+def serve(channel: Channel, how: Preprocessing, side: int, limits: Limits, *, shows_ungradable: bool) -> None:
     """Answer one capture after the other until the parent closes its end."""
     while True:
         try:
             data = channel.receive(limits.max_bytes)
         except EOFError:
             return
-        send_decoded(channel, decode(data, how, side, limits))
+        send_decoded(channel, decode(data, how, side, limits, shows_ungradable=shows_ungradable))
 
 
 def confine(memory_bytes: int) -> bool:
@@ -71,7 +71,8 @@ def main(arguments: Sequence[str]) -> None:
     if os.getppid() != settings["parent"]:
         return  # the parent died before we asked to die with it
     channel.send(READY if confined else UNCONFINED)
-    serve(channel, Preprocessing(settings["how"]), settings["side"], limits)
+    how, shows_ungradable = Preprocessing(settings["how"]), settings["shows_ungradable"]
+    serve(channel, how, settings["side"], limits, shows_ungradable=shows_ungradable)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from dataclasses import replace
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-from fundusd.domain import Content, Decoded, MediaType, Reason
+from fundusd.domain import Content, Decoded, MediaType, Outcome, Reason
 from fundusd.errors import CaptureError
 from fundusd.imaging import quality
 from fundusd.imaging.dicom import open_dicom
@@ -22,8 +22,11 @@ if TYPE_CHECKING:
 __all__ = ["Limits", "decode"]
 
 
-def decode(data: bytes, how: Preprocessing, side: int, limits: Limits) -> Decoded:
-    """Decode, judge and preprocess one capture; never raises for bad bytes."""
+def decode(data: bytes, how: Preprocessing, side: int, limits: Limits, *, shows_ungradable: bool = False) -> Decoded:
+    """Decode, judge and preprocess one capture; never raises for bad bytes.
+
+    `shows_ungradable`: give the pixels of an ungradable retina too, for people to look at.
+    """
     started = perf_counter()
     media = sniff(data)
     content = Content(media) if isinstance(media, MediaType) else None
@@ -34,7 +37,8 @@ def decode(data: bytes, how: Preprocessing, side: int, limits: Limits) -> Decode
         if reason is None:
             rgb, codes = opened.load()
             content, reason = _judge(content, rgb, codes)
-        if reason is None and rgb is not None:
+        is_shown = reason is None or (shows_ungradable and reason.outcome is Outcome.UNGRADABLE)
+        if rgb is not None and is_shown:
             pixels = preprocess(rgb, how, side)
     except CaptureError as error:
         reason = error.reason

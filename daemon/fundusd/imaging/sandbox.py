@@ -48,7 +48,8 @@ class DecoderPool:
     """Persistent decoder processes; `decode` may be called from any number of threads.
 
     A process that crashes or takes too long is replaced while the others go on; `restarts` counts. `log`, where there
-    is one, hears of that, and once of processes that the kernel does not confine.
+    is one, hears of that, and once of processes that the kernel does not confine. With `shows_ungradable` the pixels
+    of ungradable retinas come along, for people to look at.
     """
 
     def __init__(
@@ -58,10 +59,13 @@ class DecoderPool:
         side: int,
         limits: Limits | None = None,
         log: FilteringBoundLogger | None = None,
+        *,
+        shows_ungradable: bool = False,
     ) -> None:
         self.restarts = 0
         self._log, self._told_unconfined = log, False
         self._how, self._side, self._limits = how, side, limits or Limits()
+        self._shows_ungradable = shows_ungradable
         self._closed = False
         # One thread starts all children and outlives them: see `confine` in the child
         self._starter = ThreadPoolExecutor(max_workers=1, thread_name_prefix="decoder-starter")
@@ -111,7 +115,7 @@ class DecoderPool:
         self.close()
 
     def _start(self) -> _Child:
-        child = _Child(self._how, self._side, self._limits)
+        child = _Child(self._how, self._side, self._limits, shows_ungradable=self._shows_ungradable)
         self._children.add(child)
         if self._log and not child.confined and not self._told_unconfined:
             self._told_unconfined = True
@@ -141,8 +145,9 @@ class DecoderPool:
 class _Child:
     """One decoder process and our end of its socket."""
 
-    def __init__(self, how: Preprocessing, side: int, limits: Limits) -> None:
+    def __init__(self, how: Preprocessing, side: int, limits: Limits, *, shows_ungradable: bool) -> None:
         self.spent = False
+        self._shows_ungradable = shows_ungradable
         ours, theirs = socket.socketpair()
         with theirs:
             settings = {
@@ -151,6 +156,7 @@ class _Child:
                 "how": how,
                 "side": side,
                 "limits": asdict(limits),
+                "shows_ungradable": shows_ungradable,
             }
             self._process = subprocess.Popen(
                 [sys.executable, "-I", "-W", "ignore", "-m", "fundusd.imaging.child", orjson.dumps(settings)],
@@ -183,7 +189,7 @@ class _Child:
         self._channel.allow(seconds)
         try:
             self._channel.send(data)
-            return receive_decoded(self._channel, side)
+            return receive_decoded(self._channel, side, shows_ungradable=self._shows_ungradable)
         except TimeoutError:
             self.spent = True
             return Reason.TIMEOUT

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import orjson
 
-from fundusd.domain import Content, Decoded, Eye, EyeSource, MediaType, Reason
+from fundusd.domain import Content, Decoded, Eye, EyeSource, MediaType, Outcome, Reason
 
 READY, UNCONFINED = b"ready", b"unconfined"  # a decoder process's first word: with a filter of system calls, without
 
@@ -84,7 +84,7 @@ def send_decoded(channel: Channel, decoded: Decoded) -> None:
         channel.send(np.ascontiguousarray(decoded.pixels).reshape(-1).data)
 
 
-def receive_decoded(channel: Channel, side: int) -> Decoded:
+def receive_decoded(channel: Channel, side: int, *, shows_ungradable: bool = False) -> Decoded:
     """Receive what `send_decoded` sent; raises Garbled, or OSError and EOFError where the peer is gone."""
     try:
         header = orjson.loads(channel.receive(_LONGEST_HEADER))
@@ -93,14 +93,16 @@ def receive_decoded(channel: Channel, side: int) -> Decoded:
         decode_ms = float(header["decode_ms"])
     except (ValueError, TypeError, KeyError) as error:
         raise Garbled from error
-    if (header["side"] == side) != (reason is None) or (reason is None and content is None):
+    has_pixels = header["side"] == side
+    may_have = reason is None or (shows_ungradable and reason.outcome is Outcome.UNGRADABLE)
+    if (has_pixels and not may_have) or (reason is None and not (has_pixels and content)):
         raise Garbled
-    if reason is not None:
+    if not has_pixels:
         return Decoded(content, reason, None, decode_ms)
     raw = channel.receive(side * side * 3)
     if len(raw) != side * side * 3:
         raise Garbled
-    return Decoded(content, None, np.frombuffer(raw, np.uint8).reshape(side, side, 3), decode_ms)
+    return Decoded(content, reason, np.frombuffer(raw, np.uint8).reshape(side, side, 3), decode_ms)
 
 
 def _describe(content: Content) -> dict[str, Any]:

@@ -4,5 +4,6 @@ from fundusd.ledger.facade import Ledger
 from fundusd.ledger.jobs import Claim, Place, Recorded
 from fundusd.ledger.queries import Account, Wanted
 from fundusd.ledger.results import Finding
+from fundusd.ledger.sources import Source
 
-__all__ = ["Account", "Claim", "Finding", "Ledger", "Place", "Recorded", "Wanted"]
+__all__ = ["Account", "Claim", "Finding", "Ledger", "Place", "Recorded", "Source", "Wanted"]

@@ -23,6 +23,7 @@ from fundusd.ledger import (
     reviews,
     schema,
     sightings,
+    sources,
     troubles,
 )
 from fundusd.ledger.paths import Paths
@@ -444,6 +445,16 @@ class Ledger:
         with self.database.reading() as connection:
             exam_id = exams.of_capture(connection, capture_id)
             return None if exam_id is None else next(iter(exams.read(connection, [exam_id])), None)
+
+    def sources(self, capture_ids: Sequence[int]) -> list[sources.Source]:
+        """Return where the bytes of captures lie that are to be shown to people."""
+        with self.database.reading() as connection:
+            return sources.read(connection, capture_ids)
+
+    def releases(self, ids: Sequence[int]) -> dict[int, Release]:
+        """Return releases by number."""
+        with self.database.reading() as connection:
+            return releases.read(connection, ids)
 
     def review(self, said: reviews.Said) -> Exam:
         """Write down what a human says of an eye; return the exam since. Raises LedgerError."""

@@ -38,6 +38,7 @@ class Wanted:
     """Which rows of v_result are asked for; None asks for all."""
 
     since: datetime | None = None
+    capture: int | None = None
     camera: str | None = None
     grade: int | None = None
     referable: str | None = None
@@ -75,6 +76,7 @@ def rows(connection: sa.Connection, wanted: Wanted) -> Iterator[Mapping[str, Any
     """Yield rows of v_result, newest first."""
     query = sa.select(v_result).order_by(v_result.c.capture_id.desc())
     conditions = {
+        "capture_id": wanted.capture,
         "camera_id": wanted.camera,
         "grade": wanted.grade,
         "referable": wanted.referable,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -10,11 +10,12 @@ import orjson
 import sqlalchemy as sa
 
 from fundusd import chaining
+from fundusd.domain import Release
 from fundusd.ledger import audit
 from fundusd.ledger.tables import release
 
 if TYPE_CHECKING:
-    from fundusd.domain import Release
+    from collections.abc import Sequence
 
 
 def register(connection: sa.Connection, made: Release) -> int:
@@ -29,3 +30,13 @@ def register(connection: sa.Connection, made: Release) -> int:
     detail = {"model": made.model, "release_digest": digest, "version": made.program_version}
     audit.append(connection, audit.Entry("release.registered", "release", release_id, None, release_id, None, detail))
     return release_id
+
+
+def read(connection: sa.Connection, ids: Sequence[int]) -> dict[int, Release]:
+    """Return releases by number, those that there are."""
+    names = [one.name for one in fields(Release)]
+    rows = connection.execute(sa.select(release).where(release.c.id.in_(ids))).mappings()
+    return {
+        row["id"]: Release(**{name: row[name] for name in names} | {"files": orjson.loads(row["files"])})
+        for row in rows
+    }
