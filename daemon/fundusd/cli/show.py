@@ -80,7 +80,6 @@ def _facts(row: Mapping[str, Any], exam: Exam | None) -> dict[str, str]:
     key = exam.patient_key if exam else row["patient_key"]
     return {
         "Patient": words.patient(exam.patient_id if exam else None, key),
-        "Clinic day": words.day(exam.day if exam else row["received_at"].astimezone()),
         "Received": local(row["received_at"]),
         "Exam": str(exam.exam_id) if exam else "none yet",
     }

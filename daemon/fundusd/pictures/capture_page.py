@@ -1,4 +1,4 @@
-"""One capture on a card of A5."""
+"""One capture on a card, as wide as A4 and as high as it needs."""
 
 from __future__ import annotations
 
@@ -14,13 +14,20 @@ if TYPE_CHECKING:
     from fundusd.domain import Release
     from fundusd.pictures.panel import Panel
 
-_A5 = (595.28, 419.53)
+_WIDTH, _TALLEST = 595.28, 2000.0
 
 
 def capture_page(panel: Panel, facts: Mapping[str, str], releases: Mapping[int, Release]) -> Sheet:
     """Draw a capture; `facts` say who and when, `releases` what gave the scores."""
-    sheet = Sheet(*_A5)
+    draft = Sheet(_WIDTH, _TALLEST)
+    end = _draw(draft, panel, facts, releases)
+    sheet = Sheet(_WIDTH, end + _TALLEST - draw_footer(draft, releases))
+    _draw(sheet, panel, facts, releases)
+    draw_footer(sheet, releases)
+    return sheet
+
+
+def _draw(sheet: Sheet, panel: Panel, facts: Mapping[str, str], releases: Mapping[int, Release]) -> float:
     y = draw_header(sheet, "Diabetic retinopathy: one photograph", facts)
     y = draw_warning(sheet, y, words.warning(list(releases.values())))
-    draw_card(sheet, y, panel, draw_footer(sheet, releases) - 8)
-    return sheet
+    return draw_card(sheet, y, panel) + 8

@@ -55,15 +55,13 @@ def draw_panels(sheet: Sheet, y: float, panels: Sequence[Panel], bottom: float) 
         _below(sheet, x, y + side, width, panel)
 
 
-def draw_card(sheet: Sheet, y: float, panel: Panel, bottom: float) -> None:
-    """Draw one panel between `y` and `bottom`, its photograph on the left, the words on the right."""
-    y = _head(sheet, MARGIN, y, sheet.width - 2 * MARGIN, panel)
-    side = bottom - y - 12
-    _photograph(sheet, MARGIN, y, side, panel.photograph)
-    if panel.photograph.pixels is not None:
-        sheet.paragraph(MARGIN, y + side + 10, side, panel.photograph.notes, 6.5, colour=MUTED, lines=1)
+def draw_card(sheet: Sheet, y: float, panel: Panel) -> float:
+    """Draw one panel, its photograph on the left, the words on the right; return where it ends."""
+    side = (sheet.width - 2 * MARGIN - _GUTTER) / 2
     x = MARGIN + side + _GUTTER
-    _words(sheet, x, y, sheet.width - MARGIN - x, panel)
+    _photograph(sheet, MARGIN, y, side, panel.photograph)
+    end = _caption(sheet, MARGIN, y + side + 11, side, panel.photograph)
+    return max(end, _words(sheet, x, _head(sheet, x, y, side, panel), side, panel))
 
 
 def _head(sheet: Sheet, x: float, y: float, width: float, panel: Panel) -> float:
@@ -73,10 +71,12 @@ def _head(sheet: Sheet, x: float, y: float, width: float, panel: Panel) -> float
 
 def _below(sheet: Sheet, x: float, y: float, width: float, panel: Panel) -> float:
     """Draw what stands below the photograph."""
-    y += 11
-    if panel.photograph.pixels is not None:
-        y = sheet.paragraph(x, y, width, panel.photograph.notes, 6.5, colour=MUTED)
-    return _words(sheet, x, y, width, panel)
+    return _words(sheet, x, _caption(sheet, x, y + 11, width, panel.photograph), width, panel)
+
+
+def _caption(sheet: Sheet, x: float, y: float, width: float, photograph: Photograph) -> float:
+    text = "" if photograph.pixels is None else photograph.notes
+    return sheet.paragraph(x, y, width, text, 6.5, colour=MUTED)
 
 
 def _words(sheet: Sheet, x: float, y: float, width: float, panel: Panel) -> float:

@@ -17,7 +17,7 @@ from fundusd.pictures.drawing import (
     label,
     paragraphs,
 )
-from fundusd.pictures.sheet import MUTED, Sheet, broken
+from fundusd.pictures.sheet import Sheet, broken
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -56,7 +56,7 @@ def _result(sheet: Sheet, y: float, exam: Exam) -> float:
     heading = broken(words.person(exam), room, 12, bold=True)
     steps = words.steps(exam)
     tall = 12 + max(
-        len(heading) * 16.6 + 30 + 11 * len(broken(words.standing(exam), room, 8)),
+        len(heading) * 16.6 + 30 + 11 * len(broken(words.standing(exam), room, 8, bold=True)),
         17 + sum(11 * len(broken(step, room, 8)) + 2 for step in steps),
     )
     sheet.box(MARGIN, y, width, tall, TINTS[final.referable])
@@ -64,7 +64,7 @@ def _result(sheet: Sheet, y: float, exam: Exam) -> float:
     label(sheet, left, y + 15, "Result for the person, by the worse eye")
     at = sheet.paragraph(left, y + 31, room, words.person(exam), 12, bold=True, colour=COLOURS[final.referable])
     at = sheet.paragraph(left, at - 2, room, f"Worst grade seen: {words.grade(final.grade)}", 8.5)
-    sheet.paragraph(left, at, room, words.standing(exam), 8, colour=MUTED)
+    sheet.paragraph(left, at, room, words.standing(exam), 8, bold=True)
     label(sheet, right, y + 15, "What to do next")
     paragraphs(sheet, right, y + 28, room, steps)
     return y + tall + 16

@@ -136,8 +136,10 @@ def save(figure: Figure, to: Path, kind: str = "") -> None:
     Raises FundusdError.
     """
     kind = kind or to.suffix.lower().removeprefix(".")
-    # whole fonts, so that text can be searched and copied; ids that follow from the content
-    with mpl.rc_context({"pdf.fonttype": 42, "svg.fonttype": "path", "svg.hashsalt": "fundusd"}):
+    # whole fonts, so that text can be searched and copied; lines as wide as measured; ids that follow from the content
+    with mpl.rc_context(
+        {"pdf.fonttype": 42, "text.hinting": "no_hinting", "svg.fonttype": "path", "svg.hashsalt": "fundusd"}
+    ):
         try:
             figure.savefig(to, format=kind, dpi=_PNG_DPI, metadata=_UNDATED[kind])
         except OSError as error:
