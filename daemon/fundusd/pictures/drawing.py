@@ -33,7 +33,7 @@ def draw_header(sheet: Sheet, title: str, facts: Mapping[str, str]) -> float:
     """Draw the title and, below it, who and when: the first fact is the widest; return where the page goes on."""
     sheet.text(MARGIN, MARGIN + 14, title, 16, bold=True)
     y = end = MARGIN + 36
-    rest = (sheet.width - 2 * MARGIN) * 0.6 / max(1, len(facts) - 1)
+    rest = (sheet.width - 2 * MARGIN) * 0.5 / max(1, len(facts) - 1)
     x, room = MARGIN, sheet.width - 2 * MARGIN - rest * (len(facts) - 1) - 12
     for name, value in facts.items():
         label(sheet, x, y, name)

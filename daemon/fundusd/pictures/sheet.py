@@ -98,7 +98,7 @@ class Sheet:
 
     def picture(self, x: float, y: float, side: float, pixels: Pixels) -> None:
         """Show a square photograph."""
-        self._axes.imshow(pixels, extent=(x, x + side, y + side, y), aspect="auto", interpolation="bilinear")
+        self._axes.imshow(pixels, extent=(x, x + side, y + side, y), aspect="auto")
         self._axes.set(xlim=(0, self.width), ylim=(self.height, 0))  # imshow has moved them
 
     def save(self, to: Path, kind: str = "") -> None:
@@ -136,10 +136,10 @@ def save(figure: Figure, to: Path, kind: str = "") -> None:
     Raises FundusdError.
     """
     kind = kind or to.suffix.lower().removeprefix(".")
-    # whole fonts, so that text can be searched and copied; lines as wide as measured; ids that follow from the content
-    with mpl.rc_context(
-        {"pdf.fonttype": 42, "text.hinting": "no_hinting", "svg.fonttype": "path", "svg.hashsalt": "fundusd"}
-    ):
+    for image in (one for axes in figure.axes for one in axes.images):
+        image.set_interpolation("bilinear" if kind == "png" else "none")  # elsewhere the reader's program scales it
+    # each picture by itself; lines as wide as measured; ids that follow from the content
+    with mpl.rc_context({"image.composite_image": False, "text.hinting": "no_hinting", "svg.hashsalt": "fundusd"}):
         try:
             figure.savefig(to, format=kind, dpi=_PNG_DPI, metadata=_UNDATED[kind])
         except OSError as error:
