@@ -89,6 +89,20 @@ def test_a_message_larger_than_any_buffer_arrives_whole(channels: Channels) -> N
     assert ours.receive(0) == b""
 
 
+def test_pixels_of_what_has_no_grade_come_only_to_whoever_shows_ungradable_retinas(channels: Channels) -> None:
+    ours, theirs = channels
+    pixels = np.zeros((2, 2, 3), np.uint8)
+    for reason, shows in ((Reason.TOO_DARK, False), (Reason.NOT_RETINA, True), (Reason.TRUNCATED, True)):
+        send_decoded(theirs, Decoded(Content(MediaType.JPEG), reason, pixels, 1.5))
+        with pytest.raises(Garbled):
+            receive_decoded(ours, 2, shows_ungradable=shows)
+        ours.receive(12)
+    send_decoded(theirs, Decoded(Content(MediaType.JPEG), Reason.TOO_DARK, pixels, 1.5))
+    assert receive_decoded(ours, 2, shows_ungradable=True).pixels is not None
+    send_decoded(theirs, Decoded(Content(MediaType.JPEG), Reason.NOT_RETINA, None, 1.5))
+    assert receive_decoded(ours, 2, shows_ungradable=True).reason is Reason.NOT_RETINA
+
+
 def test_a_message_longer_than_allowed_is_garbled(channels: Channels) -> None:
     ours, theirs = channels
     theirs.send(b"eleven long")

@@ -28,7 +28,7 @@ _PR_SET_PDEATHSIG = 1
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
-def serve(channel: Channel, how: Preprocessing, side: int, limits: Limits, *, shows_ungradable: bool) -> None:
+def serve(channel: Channel, how: Preprocessing, side: int, limits: Limits, *, shows_ungradable: bool = False) -> None:
     """Answer one capture after the other until the parent closes its end."""
     while True:
         try:
