@@ -93,10 +93,11 @@ def test_without_a_command_the_help_is_shown(fundusd: Say) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["run", "demo", "classify", "results", "status", "reconcile", "check", "retry", "bench"]
+    "command",
+    ["run", "demo", "classify", "results", "status", "reconcile", "check", "retry", "bench", "show", "report exam"],
 )
 def test_every_command_explains_itself_with_an_example(fundusd: Say, command: str) -> None:
-    said = fundusd(command, "--help")
+    said = fundusd(*command.split(), "--help")
     assert said.code == 0
     assert f"fundusd {command}" in said.out
     assert "Example" in said.out
