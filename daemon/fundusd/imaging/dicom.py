@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import struct
 import warnings
 import zlib
@@ -26,6 +27,8 @@ from fundusd.imaging.dicom_pixels import SUPPORTED, find_element, to_rgb
 from fundusd.imaging.opened import Opened
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from pydicom import Dataset
     from pydicom.tag import BaseTag
 
@@ -41,14 +44,9 @@ def open_dicom(data: bytes, limits: Limits) -> Opened:
     """Read the header up to the pixels; raises CaptureError where there is none to speak of."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # pydicom's warnings quote values
-        try:
-            syntax, plain, ds, position = _read_header(data, limits)
+        with _as_capture_errors():
+            syntax, plain, ds, position = _read_header(data, limits.max_bytes)
             cut = _is_cut(ds)  # first: looking at a value converts it
-        except (RecursionError, NotImplementedError):  # sequences nested a thousand deep; a VR that does not exist
-            raise CaptureError(Reason.DECODE_ERROR) from None
-        except (EOFError, OSError, struct.error) as error:  # pydicom's ways to say that bytes are missing
-            nested = isinstance(error.__context__, RecursionError)  # it turns even that into OSError, at some depths
-            raise CaptureError(Reason.DECODE_ERROR if nested else Reason.TRUNCATED) from None
         content = header.content(ds)
         reason = Reason.TRUNCATED if cut else header.refusal(ds, limits)
     if reason is None and syntax not in SUPPORTED:
@@ -56,7 +54,24 @@ def open_dicom(data: bytes, limits: Limits) -> Opened:
     return Opened(content, reason, partial(_load, syntax, plain, ds, position, limits))
 
 
-def _read_header(data: bytes, limits: Limits) -> tuple[UID, bytes, Dataset, int]:
+def read_header(data: bytes, max_bytes: int) -> Dataset:
+    """Return the data set before the pixels, of bytes that a decoder process has opened before; raises CaptureError."""
+    with _as_capture_errors():
+        return _read_header(data, max_bytes)[2]
+
+
+@contextlib.contextmanager
+def _as_capture_errors() -> Iterator[None]:
+    try:
+        yield
+    except (RecursionError, NotImplementedError):  # sequences nested a thousand deep; a VR that does not exist
+        raise CaptureError(Reason.DECODE_ERROR) from None
+    except (EOFError, OSError, struct.error) as error:  # pydicom's ways to say that bytes are missing
+        nested = isinstance(error.__context__, RecursionError)  # it turns even that into OSError, at some depths
+        raise CaptureError(Reason.DECODE_ERROR if nested else Reason.TRUNCATED) from None
+
+
+def _read_header(data: bytes, max_bytes: int) -> tuple[UID, bytes, Dataset, int]:
     """Return transfer syntax, bytes (inflated), the data set before the pixels, and where it stops."""
     file = BytesIO(data)
     file.seek(_PREAMBLE if data[128:_PREAMBLE] == b"DICM" else 0)
@@ -64,7 +79,7 @@ def _read_header(data: bytes, limits: Limits) -> tuple[UID, bytes, Dataset, int]
     start = file.tell()
     syntax = UID(header.text(meta, "TransferSyntaxUID") or _guess_syntax(data[start : start + 6]))
     if syntax == DeflatedExplicitVRLittleEndian:
-        data, start = _inflate(data[start:], limits.max_bytes), 0
+        data, start = _inflate(data[start:], max_bytes), 0
         file = BytesIO(data)
     file.seek(start)
     ds = read_dataset(file, *_encoding(syntax), stop_when=_at_pixels)
