@@ -20,12 +20,13 @@ STUDY = "1.2.826.0.1.3680043.8.498.1"
 AT = datetime(2026, 1, 5, 10, 20, 30, tzinfo=UTC)
 RELEASES = {1: ledger_cases.release()}
 OVERRIDE = Reading(
-    ReviewVerdict.OVERRIDE,
-    Referable.YES,
-    Grade.SEVERE,
-    ReviewReason.MISSED_LESION,
-    "reader.one",
-    "ophthalmologist",
+    review_id=1,
+    verdict=ReviewVerdict.OVERRIDE,
+    referable=Referable.YES,
+    grade=Grade.SEVERE,
+    reason=ReviewReason.MISSED_LESION,
+    reviewer="reader.one",
+    role="ophthalmologist",
     is_blinded=True,
     at=AT,
 )

@@ -14,7 +14,10 @@ import daemon_cases
 if TYPE_CHECKING:
     from pathlib import Path
 
-HEAVY = {"torch", "transformers", "openvino", "numpy", "PIL", "pydicom", "watchdog", "huggingface_hub", "structlog"}
+HEAVY = {
+    *("torch", "transformers", "openvino", "numpy", "PIL", "pydicom", "watchdog", "huggingface_hub", "structlog"),
+    *("highdicom", "pynetdicom", "dicomweb_client", "requests"),
+}
 PROGRAM = """\
 import json, sys
 from fundusd.cli import app
@@ -36,7 +39,9 @@ def settings_file(sqlite_url: str, tmp_path: Path) -> str:
     return str(daemon_cases.site(tmp_path, sqlite_url).path)
 
 
-@pytest.mark.parametrize("command", ["status", "results", "reconcile", "retry --failed", "db check", "audit verify"])
+@pytest.mark.parametrize(
+    "command", ["status", "results", "reconcile", "retry --failed", "db check", "audit verify", "outbox"]
+)
 def test_a_command_that_needs_no_model_imports_no_library_of_the_model(command: str, settings_file: str) -> None:
     loaded = modules_of(*command.split(), "--config", settings_file)
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
 import tomllib
 from pathlib import Path
 
@@ -30,7 +31,10 @@ def keys(model: type[BaseModel]) -> set[str]:
 
 def test_the_shipped_file_loads_and_holds_every_key_with_its_default() -> None:
     shipped = tomllib.loads(SHIPPED.read_text())
-    assert set(shipped) == keys(settings.Settings)
+    assert set(shipped) == keys(settings.Settings) - {"receiver"}
+    offered = tomllib.loads("\n".join(re.findall(r"^#(\S.*)$", SHIPPED.read_text(), re.MULTILINE)))
+    assert set(offered["receiver"][0]) == keys(settings.Receiver)
+    assert set(shipped["outbox"]) == keys(settings.Outbox)
     assert set(shipped["store"]) == keys(settings.Store)
     assert set(shipped["model"]) == keys(settings.Model)
     assert set(shipped["intake"]) == keys(settings.Intake)
@@ -47,8 +51,64 @@ def test_the_shipped_file_loads_and_holds_every_key_with_its_default() -> None:
 def test_every_key_of_the_shipped_file_is_commented() -> None:
     lines = SHIPPED.read_text().splitlines()
     for above, line in itertools.pairwise(lines):
-        if "=" in line and not line.startswith("#"):
-            assert above.startswith(("#", "[[camera]]")), line
+        if re.match(r"#?\w+ = ", line):
+            assert above.startswith(("# ", "[[camera]]")), line
+
+
+RECEIVER = """
+[[receiver]]
+id = "one"
+document = "{}"
+{}
+"""
+
+
+@pytest.mark.parametrize(
+    ("document", "way"),
+    [
+        ("sr", 'dicom = "ARCHIVE@pacs.example.org:104"'),
+        ("sr", 'stow = "https://pacs.example.org/dicomweb/"'),
+        ("sr", 'folder = "/srv/out"'),
+        ("fhir", 'fhir = "http://10.0.0.1:8080/fhir"'),
+        ("csv", 'folder = "/srv/out"\nwhen = "reviewed"'),
+    ],
+)
+def test_a_receiver_has_one_way_that_takes_its_document(document: str, way: str, tmp_path: Path) -> None:
+    loaded = settings.load(written(tmp_path, RECEIVER.format(document, way)))
+
+    [one] = loaded.subscriptions
+    assert (one.receiver, one.document, one.quiet_seconds) == ("one", document, 60)
+
+
+@pytest.mark.parametrize(
+    ("document", "way"),
+    [
+        ("sr", ""),
+        ("sr", 'fhir = "https://x/y"'),
+        ("csv", 'dicom = "A@b:1"'),
+        ("fhir", 'folder = "/srv/out"\nfhir = "https://x/y"'),
+        ("sr", 'dicom = "A@b"'),
+        ("sr", 'dicom = "A B@c:1"'),
+        ("fhir", 'fhir = "https://user:secret@x/y"'),
+        ("fhir", 'fhir = "ftp://x"'),
+        ("csv", 'folder = "out"'),
+        ("pdf", 'folder = "/srv/out"'),
+    ],
+)
+def test_any_other_receiver_is_refused(document: str, way: str, tmp_path: Path) -> None:
+    with pytest.raises(SettingsError) as caught:
+        settings.load(written(tmp_path, RECEIVER.format(document, way)))
+
+    assert "receiver.0" in caught.value.message
+    assert "secret" not in caught.value.message
+
+
+def test_receivers_differ_and_write_into_no_inbox(tmp_path: Path) -> None:
+    camera = '[[camera]]\nid = "cam"\ninbox = "/srv"\n'
+    one = RECEIVER.format("csv", 'folder = "/srv/out"')
+    for text, said in ((camera + one, "inbox"), (one + one, "stands twice")):
+        with pytest.raises(SettingsError, match=said):
+            settings.load(written(tmp_path, text))
 
 
 def test_all_mistakes_are_told_at_once_with_key_value_and_rule(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import structlog
 
 from fundusd import __version__, grading, logs, memory, reading
 from fundusd import settings as settings_module
+from fundusd.documents.receivers import DicomNode, FhirServer, Folder, StowServer
 from fundusd.domain import SAFETY_WORDS, Inbox
 from fundusd.errors import LedgerAway, LedgerError, ModelError, ModelRefused, SettingsError
 from fundusd.heartbeat import Heartbeat, Notifier, watchdog_seconds
@@ -23,6 +24,7 @@ from fundusd.model.cache import remembered_digests
 from fundusd.model.checkpoint import hash_files
 from fundusd.model.classifier import plan
 from fundusd.model.source import ModelChoice, find
+from fundusd.outbox import Outbox
 from fundusd.store import opened_ledger
 from fundusd.supervisor import Supervisor
 from fundusd.watcher.intake import IntakeRules
@@ -35,7 +37,8 @@ if TYPE_CHECKING:
 
     from structlog.typing import FilteringBoundLogger
 
-    from fundusd.domain import Decoded
+    from fundusd.documents.receivers import Receiver
+    from fundusd.domain import Decoded, Service
     from fundusd.grading import Grading
     from fundusd.ledger import Ledger
     from fundusd.model.classifier import Plan, ZeroShotClassifier
@@ -237,7 +240,11 @@ def _supervise(path: Path, settings: Settings, ledger: Ledger, planned: Plan, he
             admitted=worker.wake,
             beat=beats[Watcher.name],
         )
-        supervisor = Supervisor([watcher, worker], heartbeat, Reload(path, settings, watcher), ready)
+        services: list[Service] = [watcher, worker]
+        if settings.receiver:
+            receivers = {one.id: receiver(one) for one in settings.receiver}
+            services.append(Outbox(ledger, receivers, roots, settings.decode.max_mb * _MIB))
+        supervisor = Supervisor(services, heartbeat, Reload(path, settings, watcher), ready)
 
         def beat_all() -> None:
             for beat in beats.values():
@@ -245,6 +252,17 @@ def _supervise(path: Path, settings: Settings, ledger: Ledger, planned: Plan, he
 
         ledger.patience = Patience(supervisor.stopping, beat_all)
         supervisor.run()
+
+
+def receiver(chosen: settings_module.Receiver) -> Receiver:
+    """Make the receiver that a [[receiver]] names."""
+    if chosen.folder is not None:
+        return Folder(chosen.folder)
+    if chosen.dicom:
+        title, _, address = chosen.dicom.partition("@")
+        host, _, port = address.rpartition(":")
+        return DicomNode(title, host, int(port))
+    return StowServer(chosen.stow) if chosen.stow else FhirServer(chosen.fhir)
 
 
 def _proven(planned: Plan, ledger: Ledger) -> ZeroShotClassifier:
@@ -297,7 +315,7 @@ class Reload:
             log.warning("settings.refused", error=error.message, hint=error.hint)
             return
         logs.configure(fresh.log.level, fresh.log.format)
-        sections = ("store", "model", "intake", "decode", "privacy", "camera")
+        sections = ("store", "model", "intake", "decode", "privacy", "outbox", "camera", "receiver")
         changed = [name for name in sections if getattr(fresh, name) != getattr(self._settings, name)]
         if changed:
             log.warning("settings.restart_needed", keys=changed)

@@ -194,6 +194,24 @@ class DeliveryState(StrEnum):
     FAILED = "failed"
 
 
+class DocumentKind(StrEnum):
+    """What a receiver wants of an exam."""
+
+    SR = "sr"
+    FHIR = "fhir"
+    CSV = "csv"
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """That a receiver is to be told of exams: of which document, when, and how long after the last change."""
+
+    receiver: str
+    document: DocumentKind
+    when_reviewed: bool  # not before a human has settled every eye
+    quiet_seconds: float
+
+
 FILE_REASONS = (Reason.FILE_MISSING, Reason.FILE_CHANGED, Reason.FILE_UNREADABLE)
 
 

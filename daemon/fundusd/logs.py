@@ -29,7 +29,7 @@ FIELDS = frozenset(
         "directories", "new", "waiting", "ignored", "missing", "unreadable", "seconds", "mode", "lease_probe", "count",
         "wait_seconds", "version", "signal", "error", "hint", "exception", "frames", "logger", "limit", "keys",
         "quiet_seconds", "dropped", "warnings", "runtime", "hints_healthy", "entries", "remote",
-        "prompt_set", "preprocessing", "parts", "cosine", "tolerance",
+        "prompt_set", "preprocessing", "parts", "cosine", "tolerance", "receiver", "exam_id",
     }
 )  # fmt: skip
 

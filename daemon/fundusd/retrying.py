@@ -21,6 +21,15 @@ def wait_seconds(attempts: int, schedule: Sequence[float]) -> float | None:
     return float(schedule[attempts - 1]) if 1 <= attempts <= len(schedule) else None
 
 
+def outage_seconds(attempts: int) -> float:
+    """Return the seconds until the next attempt to reach whoever was away `attempts` times: up to an hour, for ever.
+
+    >>> [outage_seconds(attempts) for attempts in (1, 2, 3, 50)]
+    [30.0, 60.0, 120.0, 3600.0]
+    """
+    return min(3600.0, 30.0 * 2.0 ** min(attempts - 1, 10))
+
+
 def is_exhausted(attempts: int) -> bool:
     """Tell whether a job whose attempts were all lost with the process may not be tried again."""
     return attempts >= MAX_ATTEMPTS

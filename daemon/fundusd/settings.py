@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from fundusd.conventions import ConventionName  # noqa: TC001  pydantic reads it at run time
-from fundusd.domain import Preprocessing
+from fundusd.domain import DocumentKind, Preprocessing, Subscription
 from fundusd.errors import SettingsError
 from fundusd.lookup import Lookup, require_query
 from fundusd.naming import Naming, compiled
@@ -36,6 +36,12 @@ def _store_url(url: str) -> str:
     if not url.startswith(("sqlite:////", "postgresql+psycopg://")):
         raise ValueError("must begin with sqlite://// (four slashes, then an absolute path) or postgresql+psycopg://")
     return url
+
+
+def _web(url: str) -> str:
+    if url and not re.match(r"https?://[^/\s@?#]+(/[^\s?#]*)?$", url):
+        raise ValueError("must begin with https:// or http://, and hold neither a password nor a question mark")
+    return url.rstrip("/")
 
 
 def _pattern(text: str) -> str:
@@ -217,6 +223,32 @@ class Camera(_Section):
         return Lookup(Path(self.lookup.database), self.lookup.query) if self.lookup.database else None
 
 
+class Outbox(_Section):
+    """[outbox]: when documents are sent."""
+
+    quiet_seconds: Annotated[float, Field(ge=0, le=86400, strict=False)] = 60.0
+
+
+class Receiver(_Section):
+    """[[receiver]]: who is told of results."""
+
+    id: CameraId
+    document: Annotated[DocumentKind, Field(strict=False)]
+    when: Literal["judged", "reviewed"] = "judged"
+    folder: Annotated[AbsolutePath, Field(strict=False)] | None = None
+    dicom: Annotated[str, Field(pattern=r"^[^@\s]{1,16}@[A-Za-z0-9._-]+:[0-9]{1,5}$")] = ""
+    stow: Annotated[str, AfterValidator(_web)] = ""
+    fhir: Annotated[str, AfterValidator(_web)] = ""
+
+    @model_validator(mode="after")
+    def _one_way_that_takes_the_document(self) -> Receiver:
+        ways = [name for name in ("folder", "dicom", "stow", "fhir") if getattr(self, name)]
+        takes = {"sr": ("folder", "dicom", "stow"), "fhir": ("folder", "fhir"), "csv": ("folder",)}[self.document]
+        if len(ways) != 1 or ways[0] not in takes:
+            raise ValueError(f"document {self.document} needs exactly one of: {', '.join(takes)}")
+        return self
+
+
 class Log(_Section):
     """[log]: how much, in what form."""
 
@@ -232,7 +264,9 @@ class Settings(_Section):
     intake: Intake = Intake()
     decode: Decode = Decode()
     privacy: Privacy = Privacy()
+    outbox: Outbox = Outbox()
     camera: Annotated[tuple[Camera, ...], Field(strict=False)] = ()
+    receiver: Annotated[tuple[Receiver, ...], Field(strict=False)] = ()
     log: Log = Log()
 
     @model_validator(mode="after")
@@ -245,6 +279,25 @@ class Settings(_Section):
                 if one is not other and one.inbox.is_relative_to(other.inbox):
                     raise ValueError(f"inboxes must not contain each other: {one.id} lies inside {other.id}")
         return self
+
+    @model_validator(mode="after")
+    def _receivers_stand_apart(self) -> Settings:
+        ids = [receiver.id for receiver in self.receiver]
+        if twice := {one for one in ids if ids.count(one) > 1}:
+            raise ValueError(f"receiver ids must differ: {', '.join(sorted(twice))} stands twice")
+        for receiver in self.receiver:
+            for camera in self.camera:
+                if receiver.folder is not None and receiver.folder.is_relative_to(camera.inbox):
+                    raise ValueError(f"the folder of receiver {receiver.id} must not lie in an inbox")
+        return self
+
+    @property
+    def subscriptions(self) -> tuple[Subscription, ...]:
+        """Return who is to be told of which exams."""
+        return tuple(
+            Subscription(one.id, one.document, one.when == "reviewed", self.outbox.quiet_seconds)
+            for one in self.receiver
+        )
 
     @model_validator(mode="after")
     def _ledger_outside_inboxes(self) -> Settings:
@@ -292,7 +345,7 @@ def of_model(source: str, revision: str) -> Model:
         ) from None
 
 
-_SECTIONS = (Store, Model, Intake, Decode, Privacy, Camera, CameraLookup, Log)
+_SECTIONS = (Store, Model, Intake, Decode, Privacy, Outbox, Camera, CameraLookup, Receiver, Log)
 
 
 def _mistake(error: Any) -> str:

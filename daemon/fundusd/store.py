@@ -34,6 +34,7 @@ def opened_ledger(settings: Settings, *, to_work: bool = False) -> Iterator[Ledg
         lookups={camera.id: one for camera in settings.camera if (one := camera.own_database)} if to_work else {},
         issuer=settings.privacy.issuer,
         pseudonymous=settings.privacy.identifiers == "pseudonymous",
+        subscriptions=settings.subscriptions,
     )
     try:
         yield ledger

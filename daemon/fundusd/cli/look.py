@@ -159,11 +159,22 @@ def status(config: Config = None, json: Json = False) -> None:
         ("results", ", ".join(f"{count} {outcome}" for outcome, count in told["results"].items())),
         ("oldest waiting", "none" if waiting is None else f"{waiting:.0f} s"),
     ]
+    lines += [(f"to {receiver}", text) for receiver, text in _outbox_lines(told["outbox"])]
     lines += [(f"camera {camera['id']}", _camera_line(camera)) for camera in told["cameras"]]
     width = max(len(name) for name, _ in lines)
     for name, text in lines:
         print(f"{name:<{width}}  {text}")
     print(SAFETY_WORDS)
+
+
+def _outbox_lines(counts: Iterable[Mapping[str, Any]]) -> list[tuple[str, str]]:
+    said: dict[str, list[str]] = {}
+    for row in counts:
+        tried = f", tried {row['attempts']} times" if row["attempts"] and row["state"] == "queued" else ""
+        failed = " (see: fundusd outbox)" if row["state"] == "failed" else ""
+        text = f"{row['count']} {row['state'].upper() if failed else row['state']}{tried}{failed}"
+        said.setdefault(row["receiver"], []).append(text)
+    return [(receiver, ", ".join(texts)) for receiver, texts in said.items()]
 
 
 _AWAY = {

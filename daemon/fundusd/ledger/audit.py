@@ -42,6 +42,9 @@ _KINDS = {
     "capture.ungradable": ("110103", "E", 0),
     "capture.refused": ("110103", "E", 4),
     "capture.failed": ("110103", "E", 4),
+    "document.queued": ("110100", "U", 0),
+    "document.sent": ("110106", "R", 0),
+    "document.refused": ("110106", "R", 8),
     "review.recorded": ("110100", "C", 0),
     "job.queued": ("110100", "C", 0),
     "job.claimed": ("110103", "R", 0),
@@ -56,7 +59,7 @@ _DETAIL_KEYS = frozenset(
         "camera", "revision", "size", "eye", "eye_source", "reason", "attempts", "result_digest", "capture_digest",
         "result_id", "reused", "lane", "model", "release_digest", "version", "by", "wait_seconds", "job_id", "count",
         "from_capture", "cosine", "tolerance", "problem", "verdict", "grade", "referable", "reviewer", "role",
-        "blinded", "review_id",
+        "blinded", "review_id", "receiver", "document", "delivery_id",
     }
 )  # fmt: skip
 

@@ -10,10 +10,11 @@ import sqlalchemy as sa
 
 from fundusd.domain import CLOCK_SKEW, Eye, EyeSource, Grade, JobState, Outcome, Reason, Referable, ReviewVerdict
 from fundusd.exam import Exam, EyeResult, Reading, Shot, judge
+from fundusd.ledger import deliveries
 from fundusd.ledger.tables import GRADE_KEYS, camera, capture, exam, eye_result, job, result, review
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     Row = Mapping[Any, Any]
 
@@ -60,13 +61,18 @@ def stem(path_text: str) -> str:
 
 
 def rejudge(connection: sa.Connection, exam_ids: Iterable[int | None]) -> None:
-    """Write down what exams come to, after anything of theirs has changed."""
+    """Write down what exams come to, after anything of theirs has changed, and queue documents about them."""
+    for ids in _slices(exam_ids):
+        deliveries.queue(connection, _judged(connection, ids))
+
+
+def _slices(exam_ids: Iterable[int | None]) -> Iterator[list[int]]:
     ids = sorted({one for one in exam_ids if one is not None})
     for first in range(0, len(ids), _SLICE):
-        _rejudge(connection, ids[first : first + _SLICE])
+        yield ids[first : first + _SLICE]
 
 
-def _rejudge(connection: sa.Connection, ids: Sequence[int]) -> None:
+def _judged(connection: sa.Connection, ids: Sequence[int]) -> list[Exam]:
     exams = read(connection, ids)
     now = datetime.now(UTC)
     connection.execute(sa.delete(eye_result).where(eye_result.c.exam_id.in_(ids)))
@@ -74,6 +80,7 @@ def _rejudge(connection: sa.Connection, ids: Sequence[int]) -> None:
     if rows:
         connection.execute(sa.insert(eye_result), rows)
     connection.execute(sa.update(exam).where(exam.c.id == sa.bindparam("at_id")), [_exam_row(one) for one in exams])
+    return exams
 
 
 def _eye_row(one: Exam, eye: EyeResult, now: datetime) -> dict[str, Any]:
@@ -231,6 +238,7 @@ def catch_up(connection: sa.Connection) -> int:
         moved = [{"at_id": row["id"], "exam": exam_id} for row, exam_id in zip(rows, ids, strict=True)]
         changed = sa.update(capture).where(capture.c.id == sa.bindparam("at_id")).values(exam_id=sa.bindparam("exam"))
         connection.execute(changed, moved)
-        rejudge(connection, ids)
+        for some in _slices(ids):
+            _judged(connection, some)  # no receiver asked for the past
         count, after = count + len(rows), rows[-1]["id"]
     return count

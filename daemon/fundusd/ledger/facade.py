@@ -12,6 +12,7 @@ from fundusd.ledger import (
     admission,
     adoption,
     audit,
+    deliveries,
     engine,
     exams,
     holding,
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
     from fundusd.domain import (
         Admission,
+        DeliveryState,
         Found,
         Ignored,
         Incomplete,
@@ -47,6 +49,7 @@ if TYPE_CHECKING:
         Seen,
         Sighting,
         Stat,
+        Subscription,
         SweepReport,
         Whereabouts,
     )
@@ -79,8 +82,9 @@ class Ledger:
         lookups: Mapping[str, Lookup] | None = None,
         pseudonymous: bool = False,
         issuer: str = "",
+        subscriptions: Sequence[Subscription] = (),
     ) -> None:
-        self.database = engine.Database(engine.parse(url, password))
+        self.database = engine.Database(engine.parse(url, password), subscriptions=tuple(subscriptions))
         self.release_id = 0
         self.patience: Patience | None = None  # a daemon's, to outlast outages with
         self._identifiers = Identifiers(site_key, are_clear=not pseudonymous, issuer=issuer)
@@ -460,6 +464,46 @@ class Ledger:
         """Write down what a human says of an eye; return the exam since. Raises LedgerError."""
         with self.database.writing() as connection:
             return reviews.record(connection, said)
+
+    # -- documents that are sent
+
+    @patient
+    def due(self, receiver: str) -> deliveries.Due | None:
+        """Return the next delivery to a receiver, None when none is due."""
+        with self.database.reading() as connection:
+            return deliveries.due(connection, receiver, self._mine)
+
+    @patient
+    def told(self, exam_id: int) -> deliveries.Told | None:
+        """Return what documents about an exam are made of; None where it has no eye any more."""
+        with self.database.reading() as connection:
+            [found] = exams.read(connection, [exam_id])
+            return deliveries.told(connection, found) if found.eyes else None
+
+    @patient
+    def delivered(self, sent: deliveries.Due, answer: str, count: int) -> bool:
+        """Note what a receiver took; False when the exam has changed meanwhile, and is to be sent again."""
+        with self._at_work() as connection:
+            return deliveries.delivered(connection, sent, answer, count)
+
+    @patient
+    def undelivered(self, sent: deliveries.Due, answer: str, wait_seconds: float | None) -> None:
+        """Try a delivery again later, or with None give it up."""
+        with self._at_work() as connection:
+            if wait_seconds is None:
+                deliveries.failed(connection, sent, answer)
+            else:
+                deliveries.postponed(connection, sent, answer, wait_seconds)
+
+    def deliveries(self, state: DeliveryState | None, limit: int) -> list[dict[str, Any]]:
+        """Return deliveries for people, the newest first."""
+        with self.database.reading() as connection:
+            return deliveries.listed(connection, state, limit)
+
+    def retry_deliveries(self, delivery_id: int | None) -> int:
+        """Queue a delivery again, or with None all that failed; return how many."""
+        with self.database.writing() as connection:
+            return deliveries.retry(connection, delivery_id)
 
 
 def _taken() -> LedgerAway:

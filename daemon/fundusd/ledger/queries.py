@@ -9,6 +9,7 @@ import orjson
 import sqlalchemy as sa
 
 from fundusd.domain import Ignored, JobState, Outcome, Stat
+from fundusd.ledger import deliveries
 from fundusd.ledger.engine import epoch_now
 from fundusd.ledger.tables import (
     STARTED,
@@ -134,6 +135,7 @@ def status(connection: sa.Connection) -> dict[str, Any]:
         "captures": counts.get(("capture", "all"), 0),
         "oldest_waiting_seconds": max(0.0, round(now - min(since).timestamp(), 1)) if since else None,
         "cameras": _cameras(connection),
+        "outbox": deliveries.counts(connection),
         "canary": None if (canary := last_canary(connection)) is None else asdict(canary),
         "model": None if made is None else {key: made[key] for key in ("id", "model", "revision", "dtype")},
     }
