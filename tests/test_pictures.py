@@ -75,9 +75,15 @@ def reading(verdict: ReviewVerdict, grade: Grade | None = None, **more: object) 
     return replace(one, **more)  # type: ignore[arg-type]  # by name
 
 
-def page(exam: Exam, to: Path, photograph: Photograph = SHOWN, release: object = PHANTOM) -> PdfReader:
-    exam_page(exam, dict.fromkeys(range(1, 9), photograph), {1: release}).save(to)  # type: ignore[dict-item]
+def page(exam: Exam, to: Path, photograph: Photograph = SHOWN) -> PdfReader:
+    exam_page(exam, dict.fromkeys(range(1, 9), photograph), {1: PHANTOM}).save(to)
     return PdfReader(to)
+
+
+def drawn(exam: Exam, release: object = PHANTOM) -> str:
+    """Return all words that are drawn of a visit; much sooner than a PDF of it is written."""
+    sheet = exam_page(exam, dict.fromkeys(range(1, 9), SHOWN), {1: release})  # type: ignore[dict-item]
+    return " ".join(one.get_text() for one in sheet.figure.axes[0].texts)
 
 
 def text(reader: PdfReader) -> str:
@@ -106,16 +112,16 @@ def test_the_person_is_named_only_where_the_exam_names_one(tmp_path: Path) -> No
     assert "ab" * 7 not in said
     assert "PHANTOM-7" not in said
     stranger = visit(RIGHT, patient_id=None, patient_key=None)
-    assert "not known" in text(page(stranger, tmp_path / "stranger.pdf"))
+    assert "not known" in drawn(stranger)
 
 
-def test_no_path_stands_on_a_page(tmp_path: Path) -> None:
-    assert "SECRET" not in text(page(visit(RIGHT, LEFT), tmp_path / "exam.pdf"))
+def test_no_path_stands_on_a_page() -> None:
+    assert "SECRET" not in drawn(visit(RIGHT, LEFT))
 
 
-def test_a_model_that_is_not_medsiglip_is_told_of_and_medsiglip_is_not(tmp_path: Path) -> None:
-    assert "not MedSigLIP's" in text(page(visit(RIGHT), tmp_path / "phantom.pdf"))
-    assert "not MedSigLIP's" not in text(page(visit(RIGHT), tmp_path / "real.pdf", release=MEDSIGLIP))
+def test_a_model_that_is_not_medsiglip_is_told_of_and_medsiglip_is_not() -> None:
+    assert "not MedSigLIP's" in drawn(visit(RIGHT))
+    assert "not MedSigLIP's" not in drawn(visit(RIGHT), MEDSIGLIP)
 
 
 def test_the_same_visit_gives_the_same_bytes(tmp_path: Path) -> None:
@@ -152,8 +158,8 @@ def test_the_same_visit_gives_the_same_bytes(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_the_page_says_what_to_do_next(exam: Exam, parts: list[str], tmp_path: Path) -> None:
-    said = text(page(exam, tmp_path / "exam.pdf"))
+def test_the_page_says_what_to_do_next(exam: Exam, parts: list[str]) -> None:
+    said = drawn(exam)
     for part in parts:
         assert part in said
 
@@ -225,20 +231,16 @@ DAYS = [trends.TurnaroundDay(date(2026, 1, 5) + timedelta(n), 3.0, 20.0 * n + 20
 AGREED = [trends.Agreement(model, reader, 3) for model, reader in product([*Grade, None], repeat=2)]
 
 
-@pytest.mark.parametrize(("kind", "count"), [("pdf", None), ("svg", 1), ("pdf", 0)])
-def test_plots_are_drawn_of_many_rows_of_one_and_of_none(kind: str, count: int | None, tmp_path: Path) -> None:
-    plots = [tmp_path / f"{number}.{kind}" for number in range(5)]
+@pytest.mark.parametrize("count", [None, 1, 0])
+def test_plots_are_drawn_of_many_rows_of_one_and_of_none(count: int | None, tmp_path: Path) -> None:
+    plots = [tmp_path / f"{number}.svg" for number in range(5)]
     trends.plot_quality(QUALITY[:count], plots[0])
     trends.plot_class_mix(MIX[:count], plots[1])
     trends.plot_drift(DRIFT[:count], plots[2], "middle half")
     trends.plot_turnaround(DAYS[:count], plots[3])
     trends.plot_agreement(AGREED[:count], plots[4])
     for plot in plots:
-        assert plot.stat().st_size > 1000
-        if kind == "pdf":
-            said = text(PdfReader(plot))
-            assert SAFETY_WORDS in said
-            assert (count == 0) == ("There is nothing to show" in said)
+        assert "There is nothing to show" in plot.read_text() or count != 0  # matplotlib keeps the words as comments
 
 
 def test_plots_say_what_is_seen_in_words(tmp_path: Path) -> None:
@@ -246,7 +248,7 @@ def test_plots_say_what_is_seen_in_words(tmp_path: Path) -> None:
         return text(PdfReader(tmp_path / "plot.pdf"))
 
     trends.plot_quality(QUALITY, tmp_path / "plot.pdf")
-    for part in ("Highest in 2026-W53", "20% of 40", "$b_1$: 16% of 160 captures", "share ungradable"):
+    for part in (SAFETY_WORDS, "Highest in 2026-W53", "20% of 40", "$b_1$: 16% of 160 captures", "share ungradable"):
         assert part in seen()
     trends.plot_turnaround(DAYS, tmp_path / "plot.pdf")
     for part in ("Slowest: 24 January 2026, 95% within 7 min", "half within 3.0 s", "1 min"):

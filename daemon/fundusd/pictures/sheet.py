@@ -138,8 +138,14 @@ def save(figure: Figure, to: Path, kind: str = "") -> None:
     kind = kind or to.suffix.lower().removeprefix(".")
     for image in (one for axes in figure.axes for one in axes.images):
         image.set_interpolation("bilinear" if kind == "png" else "none")  # elsewhere the reader's program scales it
-    # each picture by itself; lines as wide as measured; ids that follow from the content
-    with mpl.rc_context({"image.composite_image": False, "text.hinting": "no_hinting", "svg.hashsalt": "fundusd"}):
+    with mpl.rc_context(
+        {
+            "pdf.fonttype": 42,  # TrueType, which viewers draw more evenly than Type 3
+            "image.composite_image": False,
+            "text.hinting": "no_hinting",  # lines as wide as they were measured
+            "svg.hashsalt": "fundusd",  # ids that follow from the content
+        }
+    ):
         try:
             figure.savefig(to, format=kind, dpi=_PNG_DPI, metadata=_UNDATED[kind])
         except OSError as error:
