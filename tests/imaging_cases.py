@@ -19,17 +19,20 @@ if TYPE_CHECKING:
 
     from fundusd.domain import Pixels
 
+ARCS = (0.2, 0.4, 0.6, 0.8)  # where vessels cross, of the height
 OP_8_BIT = "1.2.840.10008.5.1.4.1.1.77.1.5.1"
 
 
 def retina(width: int = 512, height: int = 480) -> Pixels:
-    """Paint an orange disc with a pale spot on black, smooth enough for every codec."""
+    """Paint an orange disc with a pale spot, grain and vessels on black, smooth enough for every codec."""
     y, x = np.mgrid[0:height, 0:width].astype(np.float32)
     radius = min(width, height) * 0.46
     distance = np.hypot(x - width / 2, y - height / 2)
-    light = 1 - 0.3 * distance / radius
+    light = 1 - 0.3 * distance / radius + 0.02 * np.sin(150 * x / radius) * np.sin(150 * y / radius)
     spot = 70 * np.exp(-((x - width * 0.65) ** 2 + (y - height / 2) ** 2) / (0.07 * width) ** 2)
-    rgb = np.stack([170 * light + spot, 90 * light + spot, 50 * light + spot], axis=2)
+    blood = sum(np.exp(-(((y - height * at) / radius + 0.1 * np.sin(7 * x / radius)) ** 2) / 0.00012) for at in ARCS)
+    green, blue = 90 * light * (1 - 0.4 * blood), 50 * light * (1 - 0.3 * blood)
+    rgb = np.stack([170 * light * (1 - 0.1 * blood) + spot, green + spot, blue + spot], axis=2)
     return np.where((distance < radius)[..., None], rgb, 0).round().astype(np.uint8)
 
 

@@ -5,20 +5,32 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageFilter
 
 import imaging_cases as cases
-from fundusd.domain import Eye, Grade, Reason
+from fundusd.domain import Eye, Grade, Outcome, Reason
+from fundusd.gradability import Thresholds
 from fundusd.imaging.colour import ycc_to_rgb
-from fundusd.imaging.quality import gate, is_mislabelled, measure
+from fundusd.imaging.quality import QUALITY_GATE, gate, gate_id, is_mislabelled, measure
 from fundusd.phantoms import not_a_retina, render
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import numpy.typing as npt
+
     from fundusd.domain import Pixels
 
 FUNDUS = Path(__file__).parents[2] / "shared" / "data" / "fundus"
 HOSTILE = FUNDUS.parent / "hostile" / "image_pillow"
 RETINA = cases.retina()
+UNGRADABLE = {  # of the real captures; looked at, see docs/quality.md
+    "184_left": Reason.LOW_CONTRAST,
+    "375_right": Reason.MEDIA_OPACITY,
+    "679_left": Reason.TOO_BRIGHT,
+    "679_right": Reason.TOO_BRIGHT,
+}
+PHANTOM = render(Grade.MODERATE, Eye.LEFT, 5, 800, 800)
 
 
 def judge(rgb: Pixels) -> Reason | None:
@@ -46,11 +58,11 @@ def test_skin_that_fills_the_frame_is_no_retina(seed: int) -> None:
 
 
 @pytest.mark.skipif(not FUNDUS.is_dir(), reason="no ../shared/data here")
-def test_real_captures_of_several_cameras_pass() -> None:
+def test_of_real_captures_none_is_refused_and_only_these_are_ungradable() -> None:
     folders = ("eyepacs_1024", "eyepacs_full", "other_cameras")
     files = [path for folder in folders for path in sorted((FUNDUS / folder).iterdir())]
-    assert len(files) > 40
-    assert {path.name: reason for path in files if (reason := judge(load(path)))} == {}
+    assert len(files) == 50
+    assert {path.stem: reason for path in files if (reason := judge(load(path)))} == UNGRADABLE
 
 
 @pytest.mark.skipif(not FUNDUS.is_dir(), reason="no ../shared/data here")
@@ -142,3 +154,103 @@ def test_other_colour_spaces_are_recognised_by_their_numbers() -> None:
 def test_what_is_no_retina_in_any_colour_space_is_not_mislabelled() -> None:
     assert not is_mislabelled(not_a_retina(1, 320, 240))
     assert not is_mislabelled(np.zeros((64, 64, 3), np.uint8) + 128)
+
+
+def lit(rgb: Pixels) -> npt.NDArray[np.bool_]:
+    inside: npt.NDArray[np.bool_] = rgb.max(axis=2, keepdims=True) > 8
+    return inside
+
+
+def blurred(rgb: Pixels) -> Pixels:
+    return np.asarray(Image.fromarray(rgb).filter(ImageFilter.GaussianBlur(rgb.shape[0] / 200)))
+
+
+def veiled(rgb: Pixels) -> Pixels:
+    """Lay a cataract's pale haze over it."""
+    return np.where(lit(rgb), 0.1 * rgb + 0.9 * np.array([150, 140, 125]), 0).astype(np.uint8)
+
+
+def faint(rgb: Pixels) -> Pixels:
+    """Smear the lens: the retina's own colour, nearly without detail."""
+    return np.where(lit(rgb), 0.1 * rgb + 0.9 * np.array([150, 80, 40]), 0).astype(np.uint8)
+
+
+def half_black(rgb: Pixels) -> Pixels:
+    return np.where(np.arange(rgb.shape[1])[:, None] < rgb.shape[1] / 2, 0, rgb).astype(np.uint8)
+
+
+def half_shaded(rgb: Pixels) -> Pixels:
+    """Let the iris cut off the light, softly."""
+    light = 0.08 + 0.92 / (1 + np.exp(-(np.arange(rgb.shape[1]) / rgb.shape[1] - 0.54) * 32))
+    return np.asarray(rgb * light[:, None], np.uint8)
+
+
+def glaring(rgb: Pixels) -> Pixels:
+    y, x = np.mgrid[: rgb.shape[0], : rgb.shape[1]] / rgb.shape[0]
+    spot = 260 * np.exp(-(np.hypot(y - 0.7, x - 0.37) ** 2) / 0.027)
+    return np.asarray(np.clip(rgb + spot[..., None] * lit(rgb), 0, 255), np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (blurred, Reason.BLUR),
+        (veiled, Reason.MEDIA_OPACITY),
+        (faint, Reason.LOW_CONTRAST),
+        (half_black, Reason.PARTIAL_FIELD),
+        (half_shaded, Reason.PARTIAL_FIELD),
+        (glaring, Reason.ARTEFACT),
+    ],
+)
+def test_a_spoilt_phantom_is_ungradable_for_its_reason(spoil: Callable[[Pixels], Pixels], reason: Reason) -> None:
+    assert judge(PHANTOM) is None
+    for turned in (spoil(PHANTOM), spoil(PHANTOM).swapaxes(0, 1)[::-1]):
+        assert judge(turned) is reason
+        assert reason.outcome is Outcome.UNGRADABLE
+
+
+def test_sharpness_and_visibility_hardly_depend_on_the_size_of_a_capture() -> None:
+    measures = [measure(render(Grade.MODERATE, Eye.LEFT, 5, side, side)) for side in (500, 800, 1600)]
+    for name, tolerance in (("sharpness", 0.3), ("visibility", 0.15), ("haze", 0.02)):
+        values = [one[name] for one in measures]
+        assert max(values) <= min(values) * (1 + tolerance), (name, values)
+
+
+def test_several_fields_in_one_picture_are_a_montage() -> None:
+    pair = np.hstack([PHANTOM, PHANTOM[:, ::-1]])
+    overlapping = np.maximum(
+        np.pad(PHANTOM, ((0, 0), (0, 650), (0, 0))), np.pad(PHANTOM[:, ::-1], ((0, 0), (650, 0), (0, 0)))
+    )
+    screen = np.zeros((900, 1600, 3), np.uint8)
+    screen[50:850, 20:820] = PHANTOM
+    screen[200:700, 860:1560] = 70  # a grey cross-section beside it
+    for several in (pair, pair.swapaxes(0, 1), np.vstack([pair, pair]), overlapping, screen):
+        assert judge(several) is Reason.MONTAGE
+
+
+def test_a_retina_in_green_light_is_redfree() -> None:
+    green = PHANTOM.copy()
+    green[..., 0], green[..., 2] = green[..., 1] // 4, green[..., 1] // 6
+    assert judge(green) is Reason.REDFREE_OR_FA
+
+
+def test_a_tiny_black_picture_is_no_photograph_that_failed() -> None:
+    assert judge(np.zeros((10, 10, 3), np.uint8)) is Reason.NOT_RETINA
+
+
+def test_a_cameras_thresholds_decide_what_is_ungradable_but_not_what_is_a_retina() -> None:
+    measures = measure(PHANTOM)
+    assert gate(measures, Thresholds(least_visibility=1)) is Reason.LOW_CONTRAST
+    assert gate(measures, Thresholds(smallest_side=1000)) is Reason.SMALL
+    everything = Thresholds(0, 0, 256, 1, 0, 1, 0, 0, 1)
+    assert gate(measure(not_a_retina(1, 640, 480)), everything) is Reason.NOT_RETINA
+    assert gate(measure(blurred(PHANTOM)), everything) is None
+
+
+def test_the_gates_name_changes_with_any_threshold_of_any_camera() -> None:
+    plain, strict = Thresholds(), Thresholds(least_field=0.7)
+    assert gate_id({}) == gate_id({"a": plain, "b": Thresholds()}) == QUALITY_GATE == "retina-colour/2"
+    assert gate_id({"a": strict}) == "retina-colour/2+17dc8a68"
+    names = {gate_id(one) for one in ({"a": strict}, {"b": strict}, {"a": strict, "b": strict}, {"a": plain})}
+    assert len(names) == 4
+    assert gate_id({"a": strict, "b": plain}) == gate_id({"a": strict})

@@ -18,11 +18,12 @@ import pytest
 import imaging_cases as cases
 from fundusd.domain import Content, MediaType, Preprocessing, Reason
 from fundusd.errors import FundusdError
+from fundusd.gradability import DEFAULTS
 from fundusd.imaging import child
 from fundusd.imaging.decoder import decode
 from fundusd.imaging.limits import Limits
 from fundusd.imaging.sandbox import DecoderPool
-from fundusd.imaging.wire import Channel, receive_decoded
+from fundusd.imaging.wire import Channel, receive_decoded, send_request
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -213,7 +214,7 @@ def test_the_child_answers_until_its_socket_closes() -> None:
     ours, theirs = (Channel(end) for end in socket.socketpair())
     server = threading.Thread(target=child.serve, args=(theirs, PAD, SIDE, Limits()))
     server.start()
-    ours.send(GOOD)
+    send_request(ours, GOOD, DEFAULTS)
     assert receive_decoded(ours, SIDE).reason is None
     ours.close()
     server.join(timeout=20)

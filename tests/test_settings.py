@@ -43,8 +43,10 @@ def test_the_shipped_file_loads_and_holds_every_key_with_its_default() -> None:
     assert set(shipped["log"]) == keys(settings.Log)
     assert set(shipped["camera"][0]) == keys(settings.Camera)
     assert set(shipped["camera"][0]["lookup"]) == keys(settings.CameraLookup)
+    assert set(shipped["camera"][0]["quality"]) == keys(settings.Quality)
     loaded = settings.load(SHIPPED)
     assert loaded.camera[0].own_database is None
+    assert loaded.camera[0].quality == settings.Quality()
     assert loaded.model_copy(update={"camera": ()}) == settings.Settings()
 
 

@@ -15,6 +15,7 @@ import structlog
 import ledger_cases
 from fundusd.domain import Classifier, Decoded, Found, JobState, Stat
 from fundusd.errors import DeviceLost, FundusdError, ModelError, OutOfMemory
+from fundusd.gradability import Thresholds
 from fundusd.ledger import Ledger, Wanted
 from fundusd.worker import Worker, WorkerRules
 from worker_cases import BAD, Bench, FirstByte, Overlapping, Plain
@@ -132,9 +133,9 @@ def test_what_comes_while_the_model_loads_is_decoded_meanwhile(bench: Bench) -> 
     decoding, stop = threading.Event(), threading.Event()
 
     class Noted(FirstByte):
-        def decode(self, data: bytes) -> Decoded:
+        def decode(self, data: bytes, thresholds: Thresholds) -> Decoded:
             decoding.set()
-            return super().decode(data)
+            return super().decode(data, thresholds)
 
     def load() -> Classifier:
         bench.drop([3])  # after the worker has begun

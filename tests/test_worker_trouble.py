@@ -11,6 +11,7 @@ import structlog
 import ledger_cases
 from fundusd.domain import JobState, Offline
 from fundusd.errors import FundusdError, LedgerError
+from fundusd.gradability import Thresholds
 from fundusd.worker import Worker, WorkerRules
 from worker_cases import Bench, FirstByte, Overlapping, Plain
 
@@ -68,10 +69,10 @@ def test_a_ledger_that_refuses_costs_no_capture_an_attempt(
 
 def test_a_decoder_that_does_not_start_costs_no_capture_an_attempt(bench: Bench) -> None:
     class Unstartable(FirstByte):
-        def decode(self, data: bytes) -> Decoded:
+        def decode(self, data: bytes, thresholds: Thresholds) -> Decoded:
             if data[1] == 6:
                 raise FundusdError("The decoder process does not start.")
-            return super().decode(data)
+            return super().decode(data, thresholds)
 
     bench.drop(range(12))
     with pytest.raises(FundusdError, match="does not start"):

@@ -13,6 +13,7 @@ import numpy as np
 
 import ledger_cases
 from fundusd.domain import Classifier, Content, Decoded, Found, MediaType, Proof, Reason, Stat
+from fundusd.gradability import Thresholds
 from fundusd.ledger import Ledger, Wanted
 from fundusd.worker import Worker, WorkerRules
 
@@ -75,7 +76,7 @@ class Overlapping(Plain):
 class FirstByte:
     """Decodes a file to a square of its first byte; the byte 255 is no retina, 254 breaks the decoder."""
 
-    def decode(self, data: bytes) -> Decoded:
+    def decode(self, data: bytes, thresholds: Thresholds) -> Decoded:
         content = Content(MediaType.JPEG, 2, 2)
         if data[0] == 255:
             return Decoded(content, Reason.NOT_RETINA, None, 1.0)

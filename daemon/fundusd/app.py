@@ -17,7 +17,7 @@ from fundusd.domain import SAFETY_WORDS, Inbox
 from fundusd.errors import LedgerAway, LedgerError, ModelError, ModelRefused, SettingsError
 from fundusd.heartbeat import Heartbeat, Notifier, watchdog_seconds
 from fundusd.imaging.limits import Limits
-from fundusd.imaging.quality import QUALITY_GATE
+from fundusd.imaging.quality import gate_id
 from fundusd.imaging.sandbox import DecoderPool
 from fundusd.ledger.patience import Patience
 from fundusd.model.cache import remembered_digests
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
     from fundusd.documents.receivers import Receiver
     from fundusd.domain import Decoded, Service
+    from fundusd.gradability import Thresholds
     from fundusd.grading import Grading
     from fundusd.ledger import Ledger
     from fundusd.model.classifier import Plan, ZeroShotClassifier
@@ -78,7 +79,7 @@ def plan_model(
         choice,
         settings.model.batch_size,
         referable_rule=grading.Rule.parse(settings.model.referable).name,
-        quality_gate=QUALITY_GATE,
+        quality_gate=gate_id(thresholds(settings)),
     )
 
 
@@ -98,6 +99,11 @@ def limits(settings: Settings) -> Limits:
         max_bytes=chosen.max_mb * _MIB,
         max_pixels=chosen.max_megapixels * 1_000_000,
     )
+
+
+def thresholds(settings: Settings) -> dict[str, Thresholds]:
+    """Take out of the settings from where on each camera's captures are ungradable."""
+    return {camera.id: camera.thresholds for camera in settings.camera}
 
 
 def decoder_pool(settings: Settings, side: int, processes: int, log: FilteringBoundLogger | None = None) -> DecoderPool:
@@ -295,6 +301,7 @@ def worker_rules(settings: Settings, planned: Plan) -> WorkerRules:
         decoders=settings.decode.processes_beside(model_on_cpu=on_cpu, batch_size=batch_size),
         model=planned.release.model,
         referral=grading.Rule.parse(planned.release.referable_rule),
+        thresholds=thresholds(settings),
     )
 
 

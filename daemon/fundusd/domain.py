@@ -94,6 +94,11 @@ class Reason(StrEnum):
     # ungradable: a colour retina, but not one to grade
     TOO_DARK = "too_dark"
     TOO_BRIGHT = "too_bright"
+    BLUR = "blur"
+    LOW_CONTRAST = "low_contrast"
+    PARTIAL_FIELD = "partial_field"
+    MEDIA_OPACITY = "media_opacity"
+    ARTEFACT = "artefact"
     SMALL = "small"
     # refused: complete and readable, but not something this service grades
     NOT_RETINA = "not_retina"
@@ -135,7 +140,18 @@ class Reason(StrEnum):
         return _ACTIONS.get(self, Action.CALL_IT if self.outcome is Outcome.FAILED else Action.NONE)
 
 
-_UNGRADABLE = frozenset({Reason.TOO_DARK, Reason.TOO_BRIGHT, Reason.SMALL})
+_UNGRADABLE = frozenset(
+    {
+        Reason.TOO_DARK,
+        Reason.TOO_BRIGHT,
+        Reason.BLUR,
+        Reason.LOW_CONTRAST,
+        Reason.PARTIAL_FIELD,
+        Reason.MEDIA_OPACITY,
+        Reason.ARTEFACT,
+        Reason.SMALL,
+    }
+)
 _REFUSED = frozenset(
     {
         Reason.NOT_RETINA,
@@ -153,6 +169,11 @@ _REFUSED = frozenset(
 _ACTIONS = {
     Reason.TOO_DARK: Action.RETAKE,
     Reason.TOO_BRIGHT: Action.RETAKE,
+    Reason.BLUR: Action.RETAKE,
+    Reason.LOW_CONTRAST: Action.RETAKE,
+    Reason.PARTIAL_FIELD: Action.RETAKE,
+    Reason.MEDIA_OPACITY: Action.REFER_READER,
+    Reason.ARTEFACT: Action.RETAKE,
     Reason.SMALL: Action.REFER_READER,
     Reason.NOT_RETINA: Action.RETAKE,
     Reason.TRUNCATED: Action.RETAKE,

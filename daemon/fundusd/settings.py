@@ -15,6 +15,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from fundusd.conventions import ConventionName  # noqa: TC001  pydantic reads it at run time
 from fundusd.domain import DocumentKind, Preprocessing, Subscription
 from fundusd.errors import SettingsError
+from fundusd.gradability import BOUNDS, DEFAULTS, Thresholds
 from fundusd.lookup import Lookup, require_query
 from fundusd.naming import Naming, compiled
 from fundusd.pseudonym import weakness
@@ -54,6 +55,11 @@ def _query(text: str) -> str:
     if text:
         require_query(text)
     return text
+
+
+def _threshold(name: str) -> Any:
+    low, high = BOUNDS[name]
+    return Field(default=getattr(DEFAULTS, name), ge=low, le=high)
 
 
 AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
@@ -202,6 +208,20 @@ class CameraLookup(_Section):
         return self
 
 
+class Quality(_Section):
+    """[camera.quality]: from where on this camera's captures are ungradable."""
+
+    smallest_side: int = _threshold("smallest_side")
+    least_luminance: float = _threshold("least_luminance")
+    most_luminance: float = _threshold("most_luminance")
+    most_saturated: float = _threshold("most_saturated")
+    least_field: float = _threshold("least_field")
+    most_glare: float = _threshold("most_glare")
+    least_sharpness: float = _threshold("least_sharpness")
+    least_visibility: float = _threshold("least_visibility")
+    most_haze: float = _threshold("most_haze")
+
+
 class Camera(_Section):
     """[[camera]]: one export folder."""
 
@@ -211,11 +231,17 @@ class Camera(_Section):
     pattern: Annotated[str, Field(max_length=500), AfterValidator(_pattern)] = ""
     expected_fields: Annotated[tuple[Literal["macula", "disc"], ...], Field(strict=False)] = ()
     lookup: CameraLookup = CameraLookup()
+    quality: Quality = Quality()
 
     @property
     def naming(self) -> Naming:
         """Return how this camera names its captures."""
         return Naming.of(self.convention, self.pattern)
+
+    @property
+    def thresholds(self) -> Thresholds:
+        """Return from where on this camera's captures are ungradable."""
+        return Thresholds(**self.quality.model_dump())
 
     @property
     def own_database(self) -> Lookup | None:
@@ -345,7 +371,7 @@ def of_model(source: str, revision: str) -> Model:
         ) from None
 
 
-_SECTIONS = (Store, Model, Intake, Decode, Privacy, Outbox, Camera, CameraLookup, Receiver, Log)
+_SECTIONS = (Store, Model, Intake, Decode, Privacy, Outbox, Camera, CameraLookup, Quality, Receiver, Log)
 
 
 def _mistake(error: Any) -> str:

@@ -7,7 +7,7 @@ import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
@@ -16,6 +16,7 @@ import structlog
 from fundusd import retrying
 from fundusd.domain import CLOCK_SKEW, FILE_REASONS, Decoded, Reason
 from fundusd.errors import CaptureError, FundusdError, LedgerError
+from fundusd.gradability import DEFAULTS, Thresholds
 from fundusd.grading import DEFAULT_RULE
 from fundusd.judging import Judged, Prepared, Turn, milliseconds_since
 from fundusd.proving import Proving
@@ -40,7 +41,7 @@ def _local_time() -> datetime:
 class Decoder(Protocol):
     """What the worker needs of the decoder pool."""
 
-    def decode(self, data: bytes) -> Decoded:
+    def decode(self, data: bytes, thresholds: Thresholds) -> Decoded:
         """Decode hostile bytes in another process; never raises for what is in them."""
         ...
 
@@ -56,6 +57,7 @@ class WorkerRules:
     model: str  # as results and the log call it
     now: Callable[[], datetime] = _local_time
     referral: Rule = DEFAULT_RULE
+    thresholds: Mapping[str, Thresholds] = field(default_factory=dict)  # by camera: what a gradable capture has
 
 
 class _Begun(NamedTuple):
@@ -203,7 +205,7 @@ class Worker:
         try:
             data = self._read(claim)
             read_ms = milliseconds_since(began)
-            decoded = self._decoder.decode(data)
+            decoded = self._decoder.decode(data, self._rules.thresholds.get(claim.camera_id, DEFAULTS))
         except CaptureError as error:
             missed = Decoded(None, error.reason, None, 0.0)
             away = error.reason in FILE_REASONS and self._is_away(claim)

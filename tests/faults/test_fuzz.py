@@ -16,6 +16,7 @@ import imaging_cases as cases
 from daemon_cases import Daemon, Site, drop, jpeg, running, site
 from fundusd.domain import Grade, Ignored, MediaType, Outcome, Preprocessing, Reason
 from fundusd.errors import CaptureError
+from fundusd.gradability import DEFAULTS
 from fundusd.imaging import decoder
 from fundusd.imaging.limits import Limits
 from fundusd.imaging.media import HEAD_BYTES, sniff
@@ -76,7 +77,7 @@ def test_no_damage_makes_the_decoder_raise_what_nobody_expected() -> None:
             with contextlib.suppress(CaptureError):
                 opened = decoder._open(mutant.data, media, Limits())
                 if opened.reason is None:
-                    decoder._judge(opened.content, *opened.load())
+                    decoder._judge(opened.content, *opened.load(), thresholds=DEFAULTS)
 
 
 @pytest.mark.slow

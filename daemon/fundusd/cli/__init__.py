@@ -9,7 +9,7 @@ import traceback
 
 import typer
 
-from fundusd.cli import admin, bench, classify, daemon, look, model, outbox, show
+from fundusd.cli import admin, bench, classify, daemon, look, model, outbox, quality, show
 from fundusd.errors import FundusdError
 
 app = typer.Typer(
@@ -26,6 +26,7 @@ for commands in (daemon, classify, look, show, admin, bench):
 app.add_typer(show.report, name="report")
 app.add_typer(model.app, name="model")
 app.add_typer(outbox.app, name="outbox")
+app.add_typer(quality.app, name="quality")
 app.add_typer(admin.db, name="db")
 app.add_typer(admin.audit, name="audit")
 

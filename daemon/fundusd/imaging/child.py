@@ -19,7 +19,7 @@ from fundusd.imaging import seccomp
 from fundusd.imaging.decoder import decode
 from fundusd.imaging.limits import Limits
 from fundusd.imaging.warm import warm_up
-from fundusd.imaging.wire import READY, UNCONFINED, Channel, send_decoded
+from fundusd.imaging.wire import READY, UNCONFINED, Channel, receive_request, send_decoded
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,10 +32,10 @@ def serve(channel: Channel, how: Preprocessing, side: int, limits: Limits, *, sh
     """Answer one capture after the other until the parent closes its end."""
     while True:
         try:
-            data = channel.receive(limits.max_bytes)
+            data, thresholds = receive_request(channel, limits.max_bytes)
         except EOFError:
             return
-        send_decoded(channel, decode(data, how, side, limits, shows_ungradable=shows_ungradable))
+        send_decoded(channel, decode(data, how, side, limits, thresholds, shows_ungradable=shows_ungradable))
 
 
 def confine(memory_bytes: int) -> bool:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from fundusd.domain import Content, Decoded, MediaType, Outcome, Reason
 from fundusd.errors import CaptureError
+from fundusd.gradability import DEFAULTS, Thresholds
 from fundusd.imaging import quality
 from fundusd.imaging.dicom import open_dicom
 from fundusd.imaging.limits import Limits
@@ -22,7 +23,15 @@ if TYPE_CHECKING:
 __all__ = ["Limits", "decode"]
 
 
-def decode(data: bytes, how: Preprocessing, side: int, limits: Limits, *, shows_ungradable: bool = False) -> Decoded:
+def decode(  # noqa: PLR0913  what, into what, within what, by what
+    data: bytes,
+    how: Preprocessing,
+    side: int,
+    limits: Limits,
+    thresholds: Thresholds = DEFAULTS,
+    *,
+    shows_ungradable: bool = False,
+) -> Decoded:
     """Decode, judge and preprocess one capture; never raises for bad bytes.
 
     `shows_ungradable`: give the pixels of an ungradable retina too, for people to look at.
@@ -36,7 +45,7 @@ def decode(data: bytes, how: Preprocessing, side: int, limits: Limits, *, shows_
         content, reason, rgb = opened.content, opened.reason, None
         if reason is None:
             rgb, codes = opened.load()
-            content, reason = _judge(content, rgb, codes)
+            content, reason = _judge(content, rgb, codes, thresholds)
         is_shown = reason is None or (shows_ungradable and reason.outcome is Outcome.UNGRADABLE)
         if rgb is not None and is_shown:
             pixels = preprocess(rgb, how, side)
@@ -57,10 +66,12 @@ def _open(data: bytes, media: object, limits: Limits) -> Opened:
     return open_dicom(data, limits) if media is MediaType.DICOM else open_raster(data, media, limits)
 
 
-def _judge(content: Content, rgb: Pixels, codes: tuple[str, ...]) -> tuple[Content, Reason | None]:
+def _judge(
+    content: Content, rgb: Pixels, codes: tuple[str, ...], thresholds: Thresholds
+) -> tuple[Content, Reason | None]:
     """Measure the pixels and complete what is known of the capture."""
     measures = quality.measure(rgb)
-    reason = quality.gate(measures)
+    reason = quality.gate(measures, thresholds)
     labelled = content.media_type is MediaType.DICOM  # elsewhere nothing names the colour space
     if labelled and reason in {Reason.NOT_RETINA, Reason.REDFREE_OR_FA} and quality.is_mislabelled(rgb):
         reason = Reason.COLOUR_MISMATCH

@@ -17,9 +17,10 @@ import orjson
 
 from fundusd.domain import Content, Decoded, MediaType, Preprocessing, Reason
 from fundusd.errors import FundusdError
+from fundusd.gradability import DEFAULTS, Thresholds
 from fundusd.imaging.limits import Limits
 from fundusd.imaging.media import sniff
-from fundusd.imaging.wire import READY, Channel, Garbled, receive_decoded
+from fundusd.imaging.wire import READY, Channel, Garbled, receive_decoded, send_request
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -74,15 +75,18 @@ class DecoderPool:
         for _ in range(processes):
             self._idle.put(self._starter.submit(self._start))
 
-    def decode(self, data: bytes) -> Decoded:
-        """Decode in the next free process; raises FundusdError where none starts, or when closed."""
+    def decode(self, data: bytes, thresholds: Thresholds = DEFAULTS) -> Decoded:
+        """Decode in the next free process and judge by a camera's thresholds.
+
+        Raises FundusdError where none starts, or when closed.
+        """
         started = perf_counter()
         if len(data) > self._limits.max_bytes:
             return _failed(data, Reason.TOO_MANY_BYTES, started)
         slot, child, usable = self._idle.get(), None, False
         try:
             child = slot.result()
-            answer = child.decode(data, self._side, self._limits.seconds)
+            answer = child.decode(data, thresholds, self._side, self._limits.seconds)
             usable = not child.spent
         finally:
             if usable:
@@ -184,11 +188,11 @@ class _Child:
         except (OSError, EOFError, Garbled):
             return b""
 
-    def decode(self, data: bytes, side: int, seconds: float) -> Decoded | Reason:
+    def decode(self, data: bytes, thresholds: Thresholds, side: int, seconds: float) -> Decoded | Reason:
         """Hand over the bytes and wait for the answer, at most `seconds`; a child that gives none is spent."""
         self._channel.allow(seconds)
         try:
-            self._channel.send(data)
+            send_request(self._channel, data, thresholds)
             return receive_decoded(self._channel, side, shows_ungradable=self._shows_ungradable)
         except TimeoutError:
             self.spent = True

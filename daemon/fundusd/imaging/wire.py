@@ -11,6 +11,7 @@ import numpy as np
 import orjson
 
 from fundusd.domain import Content, Decoded, Eye, EyeSource, MediaType, Outcome, Reason
+from fundusd.gradability import Thresholds
 
 READY, UNCONFINED = b"ready", b"unconfined"  # a decoder process's first word: with a filter of system calls, without
 
@@ -69,6 +70,18 @@ class Channel:
         if left <= 0:
             raise TimeoutError
         self._end.settimeout(left)
+
+
+def send_request(channel: Channel, data: bytes, thresholds: Thresholds) -> None:
+    """Send a capture's bytes behind the thresholds of its camera; raises OSError where the peer is gone."""
+    channel.send(orjson.dumps(thresholds))
+    channel.send(data)
+
+
+def receive_request(channel: Channel, most_bytes: int) -> tuple[bytes, Thresholds]:
+    """Receive what `send_request` sent; raises Garbled, or OSError and EOFError where the peer is gone."""
+    thresholds = Thresholds(**orjson.loads(channel.receive(_LONGEST_HEADER)))
+    return channel.receive(most_bytes), thresholds
 
 
 def send_decoded(channel: Channel, decoded: Decoded) -> None:

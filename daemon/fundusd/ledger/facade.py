@@ -18,6 +18,7 @@ from fundusd.ledger import (
     holding,
     intake,
     jobs,
+    measures,
     queries,
     releases,
     results,
@@ -431,6 +432,11 @@ class Ledger:
         """Count the captures and results that hold a patient's identifier in clear."""
         with self.database.reading() as connection:
             return queries.identifiers_held(connection)
+
+    def measures_of(self, camera_id: str) -> list[Mapping[str, float]]:
+        """Return what was measured of each colour retina that a camera took, newest first."""
+        with self.database.reading() as connection:
+            return list(measures.measures_of(connection, camera_id))
 
     def verify(self) -> audit.Verdict:
         """Walk the audit chain and compare every result with its audit row."""

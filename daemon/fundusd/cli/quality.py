@@ -1,0 +1,68 @@
+"""fundusd quality: the quality gate, fitted to a camera."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from fundusd.cli.options import Config, Json, as_json, load
+
+if TYPE_CHECKING:
+    from fundusd.calibrating import Calibration
+
+app = typer.Typer(help="The quality gate, fitted to a camera.", no_args_is_help=True)
+
+
+@app.callback()
+def quality() -> None:
+    """Hold the sub-commands, though there is only one."""
+
+
+@app.command()
+def calibrate(
+    camera: Annotated[str, typer.Option("--camera", metavar="ID", help="Whose captures to go by.")],
+    plot: Annotated[
+        Path | None,
+        typer.Option("--plot", metavar="FILE", help="Draw what was measured, as .png or .svg.", show_default=False),
+    ] = None,
+    json: Json = False,
+    config: Config = None,
+) -> None:
+    """Propose quality thresholds for a camera, from what was measured of its own captures; changes nothing.
+
+    Prints a [camera.quality] table by which the worst few per cent of its captures are ungradable. Look at those
+    captures before you paste it below the camera's [[camera]]: other thresholds are another release.
+
+    Examples: fundusd quality calibrate --camera cr2-room1;
+    fundusd quality calibrate --camera cr2-room1 --plot cr2-room1.png
+    """
+    from fundusd import calibrating
+    from fundusd.cli import histograms
+    from fundusd.store import opened_ledger
+
+    settings = load(config)
+    present = {one.id: one.thresholds for one in settings.camera}
+    if camera not in present:
+        raise typer.BadParameter(f"there is no camera {camera} in the settings, only {', '.join(present) or 'none'}")
+    if plot is not None and plot.suffix not in histograms.KINDS:
+        raise typer.BadParameter(f"--plot wants a file named {' or '.join(histograms.KINDS)}")
+    with opened_ledger(settings) as ledger:
+        ledger.check()
+        measured = ledger.measures_of(camera)
+    found = calibrating.calibrate(measured, present[camera])
+    if plot is not None:
+        histograms.draw(plot, camera, measured, found)
+    if json:
+        print(as_json({"camera": camera, **asdict(found)}))
+    else:
+        _show(camera, found)
+
+
+def _show(camera: str, found: Calibration) -> None:
+    from fundusd.calibrating import as_toml
+
+    print(f"# {camera}, by {found.captures} captures: ungradable are {found.would_flag:.1%}, now {found.flagged:.1%}")
+    print(as_toml(found.proposed))
