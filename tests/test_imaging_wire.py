@@ -11,7 +11,8 @@ import orjson
 import pytest
 
 from fundusd.domain import Content, Decoded, Eye, EyeSource, MediaType, Reason
-from fundusd.imaging.wire import Channel, Garbled, receive_decoded, send_decoded
+from fundusd.gradability import Thresholds
+from fundusd.imaging.wire import Channel, Garbled, receive_decoded, receive_request, send_decoded, send_request
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,6 +44,16 @@ def test_everything_known_of_a_capture_survives_the_wire(channels: Channels) -> 
     naive = replace(content, acquired_at=datetime(2026, 1, 5, 10, 15))  # noqa: DTZ001  as many cameras have it
     send_decoded(theirs, Decoded(naive, Reason.SMALL, None, 1.5))
     assert receive_decoded(ours, 2).content == naive
+
+
+def test_a_request_carries_the_thresholds_of_its_camera(channels: Channels) -> None:
+    ours, theirs = channels
+    for thresholds in (Thresholds(), Thresholds(smallest_side=800, least_field=0.7)):
+        send_request(ours, b"bytes", thresholds)
+        assert receive_request(theirs, 5) == (b"bytes", thresholds)
+    send_request(ours, b"too long", Thresholds())
+    with pytest.raises(Garbled):
+        receive_request(theirs, 5)
 
 
 LIES: list[bytes] = [

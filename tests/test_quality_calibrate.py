@@ -6,7 +6,6 @@ import sys
 import tomllib
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 import orjson
 import pytest
@@ -39,13 +38,15 @@ def of_a_camera(count: int, seed: int = 1) -> list[dict[str, float]]:
     return [{name: value * rng.uniform(0.8, 1.2) for name, value in GOOD.items()} for _ in range(count)]
 
 
-def admit(ledger: Ledger, measured: list[dict[str, float]], camera: str = CAMERA, **changes: Any) -> None:
+def admit(ledger: Ledger, measured: list[dict[str, float]], camera: str = CAMERA) -> None:
     """Record a graded capture for each."""
     ledger.register_camera(camera)
-    for number, measures in enumerate(measured):
-        ledger.admit(cases.found(f"{number}.jpg", f"{camera}{number}", camera_id=camera, **changes))
-        (claim,) = ledger.claim(1)
-        ledger.record([cases.finding(claim, replace(cases.CONTENT_OF_JPEG, measures=measures))])
+    found = [cases.found(f"{number}.jpg", f"{camera}{number}", camera_id=camera) for number in range(len(measured))]
+    ledger.admit(*found)
+    claims = {claim.digest: claim for claim in ledger.claim(len(found))}
+    contents = [replace(cases.CONTENT_OF_JPEG, measures=measures) for measures in measured]
+    pairs = zip(found, contents, strict=True)
+    ledger.record([cases.finding(claims[one.digest], content) for one, content in pairs])
 
 
 def test_too_few_captures_are_refused_and_counted() -> None:
@@ -98,9 +99,10 @@ def test_measures_are_those_of_a_cameras_own_present_retinas(ledger: Ledger) -> 
     assert ledger.measures_of("elsewhere") == []
 
 
-@pytest.fixture
-def place(tmp_path: Path, sqlite_url: str) -> daemon_cases.Site:
-    place = daemon_cases.site(tmp_path, sqlite_url)
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> daemon_cases.Site:
+    folder = tmp_path_factory.mktemp("clinic")
+    place = daemon_cases.site(folder, f"sqlite:///{folder}/fundusd.db")
     with opened_ledger(settings.load(place.path)) as ledger:
         ledger.upgrade()
         ledger.start(cases.release())
@@ -114,13 +116,14 @@ def run(place: daemon_cases.Site, *arguments: str) -> str:
     return done.stdout
 
 
-def test_the_command_prints_a_table_and_on_how_many_captures_it_rests(place: daemon_cases.Site) -> None:
+def test_the_command_prints_a_table_and_on_how_many_captures_it_rests(place: daemon_cases.Site, tmp_path: Path) -> None:
     shown = run(place, "--camera", CAMERA)
     assert shown.startswith("# room1, by 60 captures: ")
-    place.path.write_text(place.path.read_text().replace("[log]", f"{shown}\n[log]"))
-    assert settings.load(place.path).camera[0].thresholds == calibrate(of_a_camera(60)).proposed
+    pasted = tmp_path / "fundusd.toml"
+    pasted.write_text(place.path.read_text().replace("[log]", f"{shown}\n[log]"))
+    assert settings.load(pasted).camera[0].thresholds == calibrate(of_a_camera(60)).proposed
 
-    said = orjson.loads(run(place, "--camera", CAMERA, "--json"))
+    said = orjson.loads(run(replace(place, path=pasted), "--camera", CAMERA, "--json"))
     assert said["present"] == said["proposed"] != asdict(DEFAULTS)
     assert said["captures"] == 60
 

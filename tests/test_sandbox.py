@@ -18,7 +18,7 @@ import pytest
 import imaging_cases as cases
 from fundusd.domain import Content, MediaType, Preprocessing, Reason
 from fundusd.errors import FundusdError
-from fundusd.gradability import DEFAULTS
+from fundusd.gradability import DEFAULTS, Thresholds
 from fundusd.imaging import child
 from fundusd.imaging.decoder import decode
 from fundusd.imaging.limits import Limits
@@ -65,6 +65,11 @@ def test_a_capture_comes_back_as_it_does_in_process(pool: DecoderPool) -> None:
         assert (there.pixels is None) == (here.pixels is None)
         if there.pixels is not None and here.pixels is not None:
             assert np.array_equal(there.pixels, here.pixels)
+
+
+def test_the_thresholds_of_a_camera_reach_the_process(pool: DecoderPool) -> None:
+    assert pool.decode(GOOD, Thresholds(smallest_side=2000)).reason is Reason.SMALL
+    assert pool.decode(GOOD).reason is None
 
 
 def test_one_process_serves_many_captures_and_threads(pool: DecoderPool) -> None:

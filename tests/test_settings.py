@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 from fundusd import packaged, settings
 from fundusd.errors import SettingsError
+from fundusd.gradability import Thresholds
 
 SHIPPED = packaged.folder("config") / "fundusd.toml"
 
@@ -272,3 +273,22 @@ def test_a_daemon_needs_a_camera() -> None:
 def test_a_bad_revision_on_the_command_line_is_refused() -> None:
     with pytest.raises(SettingsError, match="--revision"):
         settings.of_model("google/medsiglip-448", "main")
+
+
+def test_a_cameras_quality_table_is_its_own_and_bounded(tmp_path: Path) -> None:
+    cameras = """
+[[camera]]
+id = "a"
+inbox = "/a"
+[camera.quality]
+least_field = 0.7
+most_luminance = {luminance}
+[[camera]]
+id = "b"
+inbox = "/b"
+"""
+    first, second = settings.load(written(tmp_path, cameras.format(luminance=200))).camera
+    assert first.thresholds == Thresholds(least_field=0.7, most_luminance=200)
+    assert second.thresholds == Thresholds()
+    with pytest.raises(SettingsError, match=r"camera\.0\.quality\.most_luminance = 300"):
+        settings.load(written(tmp_path, cameras.format(luminance=300)))

@@ -112,6 +112,32 @@ def test_bytes_that_lie_elsewhere_too_are_read_there(bench: Bench) -> None:
     assert bench.told() == {"0.jpg": ("graded", 3), "copy.jpg": ("graded", 3)}
 
 
+def test_a_capture_is_judged_by_the_thresholds_of_its_camera(bench: Bench) -> None:
+    bench.drop([1])
+    data = b"\x02 of another camera"
+    (bench.inbox / "other.jpg").write_bytes(data)
+    bench.ledger.register_camera("other")
+    stat = Stat(len(data), 1, 1, 9)
+    bench.ledger.admit(Found("other", b"other.jpg", stat, hashlib.sha256(data).hexdigest(), True, False))
+    strict, judged, stop = Thresholds(smallest_side=800), {}, threading.Event()
+
+    class Noting(FirstByte):
+        def decode(self, data: bytes, thresholds: Thresholds) -> Decoded:
+            judged[data[0]] = thresholds
+            return super().decode(data, thresholds)
+
+    def beat() -> None:
+        if bench.ledger.status()["jobs"]["succeeded"] == 2:
+            stop.set()
+
+    rules = WorkerRules(
+        batch_size=8, retry_seconds=(), max_bytes=1000, decoders=1, model="test", thresholds={"other": strict}
+    )
+    roots = {ledger_cases.CAMERA: bench.inbox, "other": bench.inbox}
+    Worker(bench.ledger, Plain, Noting(), roots, rules, beat).run(stop)
+    assert judged == {1: Thresholds(), 2: strict}
+
+
 def test_a_stop_gives_back_what_was_claimed_without_counting_it(bench: Bench) -> None:
     bench.drop(range(20))
     stop = threading.Event()
