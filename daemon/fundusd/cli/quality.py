@@ -40,7 +40,7 @@ def calibrate(
     fundusd quality calibrate --camera cr2-room1 --plot cr2-room1.png
     """
     from fundusd import calibrating
-    from fundusd.cli import histograms
+    from fundusd.pictures import histograms
     from fundusd.store import opened_ledger
 
     settings = load(config)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["Limits", "decode"]
 
 
-def decode(  # noqa: PLR0913  what, into what, within what, by what
+def decode(
     data: bytes,
     how: Preprocessing,
     side: int,
