@@ -72,6 +72,7 @@ runtime._GPUS = ()
 planned = app.plan_model(settings.Settings().model_copy(update={"model": settings.Model(source="phantom")}))
 assert planned.release.runtime.startswith("torch 2.") and planned.runtime.is_cpu
 assert not {"torch", "transformers", "openvino"} & set(sys.modules)
+assert not {"pydicom", "highdicom", "pynetdicom", "requests", "matplotlib"} & set(sys.modules)  # who has no receiver
 """
     subprocess.run([sys.executable, "-c", program], check=True)
 

@@ -12,7 +12,6 @@ import structlog
 
 from fundusd import __version__, grading, logs, memory, reading
 from fundusd import settings as settings_module
-from fundusd.documents.receivers import DicomNode, FhirServer, Folder, StowServer
 from fundusd.domain import SAFETY_WORDS, Inbox
 from fundusd.errors import LedgerAway, LedgerError, ModelError, ModelRefused, SettingsError
 from fundusd.heartbeat import Heartbeat, Notifier, watchdog_seconds
@@ -24,7 +23,6 @@ from fundusd.model.cache import remembered_digests
 from fundusd.model.checkpoint import hash_files
 from fundusd.model.classifier import plan
 from fundusd.model.source import ModelChoice, find
-from fundusd.outbox import Outbox
 from fundusd.store import opened_ledger
 from fundusd.supervisor import Supervisor
 from fundusd.watcher.intake import IntakeRules
@@ -248,6 +246,8 @@ def _supervise(path: Path, settings: Settings, ledger: Ledger, planned: Plan, he
         )
         services: list[Service] = [watcher, worker]
         if settings.receiver:
+            from fundusd.outbox import Outbox  # its libraries take a third of a second, and who has no receiver none
+
             receivers = {one.id: receiver(one) for one in settings.receiver}
             services.append(Outbox(ledger, receivers, roots, settings.decode.max_mb * _MIB))
         supervisor = Supervisor(services, heartbeat, Reload(path, settings, watcher), ready)
@@ -262,6 +262,8 @@ def _supervise(path: Path, settings: Settings, ledger: Ledger, planned: Plan, he
 
 def receiver(chosen: settings_module.Receiver) -> Receiver:
     """Make the receiver that a [[receiver]] names."""
+    from fundusd.documents.receivers import DicomNode, FhirServer, Folder, StowServer
+
     if chosen.folder is not None:
         return Folder(chosen.folder)
     if chosen.dicom:
