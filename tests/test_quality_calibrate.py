@@ -141,7 +141,10 @@ def test_the_plot_shows_every_measure(place: daemon_cases.Site, tmp_path: Path, 
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
-    [(["--camera", "x"], "there is no camera x"), (["--camera", CAMERA, "--plot", "a.gif"], ".png or .svg")],
+    [
+        (["--camera", "x"], "there is no camera x"),
+        (["--camera", CAMERA, "--plot", "a.gif"], "must end in .png or .svg or .pdf"),
+    ],
 )
 def test_wrong_options_say_what_is_right(place: daemon_cases.Site, arguments: list[str], words: str) -> None:
     done = CliRunner().invoke(app, ["quality", "calibrate", "--config", str(place.path), *arguments])

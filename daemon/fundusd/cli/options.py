@@ -10,6 +10,8 @@ import orjson
 import typer
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from fundusd.settings import Settings
 
 Config = Annotated[
@@ -40,6 +42,15 @@ def settings_for(config: Path | None, model: str, revision: str) -> Settings:
 
     chosen = load(config) if config else settings.Settings()
     return chosen.model_copy(update={"model": settings.of_model(model, revision)})
+
+
+def require_place(settings: Settings, out: Path, kinds: Sequence[str]) -> None:
+    """Refuse what is no picture's name, and an inbox: what is written there becomes a capture."""
+    if out.suffix.lower() not in kinds:
+        raise typer.BadParameter(f"{out} must end in {' or '.join(kinds)}")
+    for camera in settings.camera:
+        if out.resolve().is_relative_to(camera.inbox.resolve()):
+            raise typer.BadParameter(f"{out} lies in the inbox of camera {camera.id}, where only the camera writes")
 
 
 def as_json(value: Any) -> str:

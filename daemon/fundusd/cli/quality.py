@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fundusd.cli.options import Config, Json, as_json, load
+from fundusd.cli.options import Config, Json, as_json, load, require_place
 
 if TYPE_CHECKING:
     from fundusd.calibrating import Calibration
 
 app = typer.Typer(help="The quality gate, fitted to a camera.", no_args_is_help=True)
+
+_KINDS = (".png", ".svg", ".pdf")
 
 
 @app.callback()
@@ -26,7 +28,7 @@ def calibrate(
     camera: Annotated[str, typer.Option("--camera", metavar="ID", help="Whose captures to go by.")],
     plot: Annotated[
         Path | None,
-        typer.Option("--plot", metavar="FILE", help="Draw what was measured, as .png or .svg.", show_default=False),
+        typer.Option("--plot", metavar="FILE", help="Plot what was measured: .png, .svg or .pdf.", show_default=False),
     ] = None,
     json: Json = False,
     config: Config = None,
@@ -40,21 +42,22 @@ def calibrate(
     fundusd quality calibrate --camera cr2-room1 --plot cr2-room1.png
     """
     from fundusd import calibrating
-    from fundusd.pictures import histograms
     from fundusd.store import opened_ledger
 
     settings = load(config)
     present = {one.id: one.thresholds for one in settings.camera}
     if camera not in present:
         raise typer.BadParameter(f"there is no camera {camera} in the settings, only {', '.join(present) or 'none'}")
-    if plot is not None and plot.suffix not in histograms.KINDS:
-        raise typer.BadParameter(f"--plot wants a file named {' or '.join(histograms.KINDS)}")
+    if plot is not None:
+        require_place(settings, plot, _KINDS)
     with opened_ledger(settings) as ledger:
         ledger.check()
         measured = ledger.measures_of(camera)
     found = calibrating.calibrate(measured, present[camera])
     if plot is not None:
-        histograms.draw(plot, camera, measured, found)
+        from fundusd.pictures.histograms import histograms
+
+        histograms(camera, measured, found).save(plot)
     if json:
         print(as_json({"camera": camera, **asdict(found)}))
     else:

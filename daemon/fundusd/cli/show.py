@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fundusd.cli.options import Config, Json, as_json, load, local
+from fundusd.cli.options import Config, Json, as_json, load, local, require_place
 from fundusd.domain import SAFETY_WORDS, Outcome
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def show(
 
     settings = load(config)
     if out is not None:
-        _require_place(settings, out, _KINDS)
+        require_place(settings, out, _KINDS)
     with opened_ledger(settings) as ledger:
         ledger.check()
         row = next(iter(ledger.results(Wanted(capture=capture, superseded=True))), None)
@@ -109,7 +109,7 @@ def report_exam(
 
     settings = load(config)
     if pdf is not None:
-        _require_place(settings, pdf, (".pdf",))
+        require_place(settings, pdf, (".pdf",))
     with opened_ledger(settings) as ledger:
         ledger.check()
         found = ledger.exam(exam)
@@ -126,15 +126,6 @@ def report_exam(
     from fundusd.pictures.exam_page import exam_page
 
     exam_page(found, _photographs(settings, sources), releases).save(pdf)
-
-
-def _require_place(settings: Settings, out: Path, kinds: Sequence[str]) -> None:
-    """Refuse what is no picture's name, and an inbox: what is written there becomes a capture."""
-    if out.suffix.lower() not in kinds:
-        raise typer.BadParameter(f"{out} must end in {' or '.join(kinds)}")
-    for camera in settings.camera:
-        if out.resolve().is_relative_to(camera.inbox.resolve()):
-            raise typer.BadParameter(f"{out} lies in the inbox of camera {camera.id}, where only the camera writes")
 
 
 def _photographs(settings: Settings, sources: Sequence[Source]) -> dict[int, Photograph]:
