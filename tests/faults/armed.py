@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 TRANSACTIONS = (
-    "create_if_empty", "register_camera", "start", "admit", "ignore", "mark_missing", "sweep_finished",
+    "create_if_empty", "start", "admit", "ignore", "mark_missing", "sweep_finished",
     "found_at", "offline", "keep_incomplete", "claim", "record", "postpone", "fail", "give_back", "stop",
 )  # fmt: skip
 MOMENTS = ("begin", "middle", "before_commit", "after_commit")  # middle: between the first statement and the second
