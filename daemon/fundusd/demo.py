@@ -42,6 +42,7 @@ site_key_file = "{folder}/site.key"
 [[camera]]
 id = "demo-camera"
 inbox = "{folder}/inbox"
+pattern = '(?P<patient>[^/]+)/[^/]+'
 [log]
 format = "json"
 """
