@@ -28,6 +28,7 @@ _CAPTURES = sa.select(capture, job.c.attempts, job.c.lane).join(job)
 _TOLD = (
     *("eye", "eye_source", "field", "patient_id", "patient_key", "exam_id", "warnings", "acquired_at"),
     *("turnaround_ms", "media_type", "width", "height", "sop_uid"),
+    *("release_id", "outcome", "reason", "grade", "referable", *(f"ppm_{key}" for key in GRADE_KEYS)),
 )
 
 
@@ -146,6 +147,7 @@ def _apply(
     after = [
         dict(before)
         | telling.settled(before, row["created_at"], content, is_old=before["lane"] != 0, are_clear=are_clear)
+        | _counted(row)
         for before, row, content in zip(captures, said, contents, strict=True)
     ]
     exam_ids = exams.assign(connection, after, [content.get("study_uid") for content in contents])
@@ -159,6 +161,14 @@ def _apply(
     return [
         jobs.recorded(one, row["outcome"], row["reason"], row["grade"]) for one, row in zip(after, said, strict=True)
     ]
+
+
+def _counted(row: Row) -> dict[str, Any]:
+    """Copy what the views count of a result to its capture."""
+    scores = {f"ppm_{key}": row[f"score_{key}"] for key in GRADE_KEYS}
+    return {name: row[name] for name in ("release_id", "outcome", "reason", "grade", "referable")} | {
+        name: None if score is None else int(score * 1_000_000 + 0.5) for name, score in scores.items()
+    }
 
 
 def _entry(after: dict[str, Any], row: Any, *, reused: bool) -> audit.Entry:

@@ -204,7 +204,7 @@ capture = sa.Table(
     sa.Column("inode", SignedInode, nullable=False),
     sa.Column("hinted", sa.Boolean(create_constraint=True, name="hinted"), nullable=False),
     sa.Column("job_id", BigId, sa.ForeignKey("job.id"), nullable=False, index=True),
-    sa.Column("exam_id", BigId, sa.ForeignKey("exam.id"), index=True),
+    sa.Column("exam_id", BigId, sa.ForeignKey("exam.id")),
     sa.Column("media_type", sa.Text),
     sa.Column("width", sa.Integer),
     sa.Column("height", sa.Integer),
@@ -220,14 +220,32 @@ capture = sa.Table(
     sa.Column("local_day", sa.Text, nullable=False),  # the clinic's, YYYY-MM-DD
     sa.Column("local_week", sa.Text, nullable=False),  # ISO, YYYY-Www
     sa.Column("turnaround_ms", sa.BigInteger),
+    # of its result once more, so that the views that count need not look each one up
+    sa.Column("release_id", BigId),
+    sa.Column("outcome", sa.Text),
+    sa.Column("reason", sa.Text),
+    sa.Column("grade", sa.SmallInteger),
+    sa.Column("referable", sa.Text),
+    *(sa.Column(f"ppm_{key}", sa.Integer) for key in GRADE_KEYS),  # scores: whole numbers add up alike everywhere
     sa.UniqueConstraint("camera_id", "path", "revision"),
     one_of("eye", Eye),
     one_of("eye_source", EyeSource),
     one_of("media_type", MediaType),
+    one_of("outcome", Outcome),
+    one_of("referable", Referable),
     sa.CheckConstraint("revision >= 1", name="revision"),
 )
 sa.Index("ix_capture_digest", capture.c.digest)
 sa.Index("ix_capture_received_at", capture.c.received_at)
+sa.Index("ix_capture_exam_id", capture.c.exam_id, capture.c.eye, capture.c.field, capture.c.outcome)
+_COUNTS = sa.literal_column("outcome IS NOT NULL AND NOT superseded")
+_partial("ix_capture_week", _COUNTS, *(capture.c[name] for name in (
+    "local_week", "camera_id", "release_id", "outcome", "reason", "grade", "referable",
+    *(f"ppm_{key}" for key in GRADE_KEYS),
+)))  # fmt: skip
+_partial("ix_capture_day", _COUNTS, capture.c.local_day, capture.c.turnaround_ms)
+_partial("ix_capture_refused", sa.literal_column("outcome = 'refused' AND NOT superseded"), capture.c.local_day,
+         capture.c.camera_id, capture.c.reason)  # fmt: skip
 
 sighting = sa.Table(
     "sighting",
@@ -401,6 +419,8 @@ audit_event = sa.Table(
 )
 STARTED = audit_event.c.event == sa.literal_column("'application.started'")
 _partial("ix_audit_event_started", STARTED, audit_event.c.seq)
+_partial("ix_audit_event_patient_key", audit_event.c.patient_key.isnot(None), audit_event.c.patient_key,
+         audit_event.c.seq)  # fmt: skip
 
 # counts that the database keeps up by triggers: `status` must not count a year's rows
 tally = sa.Table(
