@@ -35,8 +35,7 @@ def equal(column: str, *values: str) -> dict[str, str]:
 
 # captures that are alike, counted: 200,000 become some thousand before anything else is done with them
 CELLS = f"""(
-    SELECT local_week AS week, camera_id, release_id, outcome, reason, grade, referable, count(*) AS n,
-        {", ".join(f"CAST(sum(ppm_{key}) AS BIGINT) AS {key}" for key in KEYS)}
+    SELECT local_week AS week, camera_id, release_id, outcome, reason, grade, referable, count(*) AS n
     FROM capture WHERE {COUNTS}
     GROUP BY local_week, camera_id, release_id, outcome, reason, grade, referable
 ) AS cell"""  # noqa: S608  ours
@@ -62,7 +61,7 @@ FROM (
 ) AS tally
 """  # noqa: S608
 
-SEVERITY = "mild + 2 * moderate + 3 * severe + 4 * pdr"
+SEVERITY = "ppm_mild + 2 * ppm_moderate + 3 * ppm_severe + 4 * ppm_pdr"
 EARLIER = "OVER (PARTITION BY camera_id, release_id ORDER BY week ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)"
 NOW, BEFORE = (f"{share(f'points{when}', f'graded{when}')} / 1000000" for when in ("", "_before"))
 V_SCORE_DRIFT_WEEKLY = f"""
@@ -73,23 +72,31 @@ FROM (
     SELECT week, camera_id, release_id, graded, {", ".join(KEYS)}, points,
         CAST(sum(graded) {EARLIER} AS BIGINT) AS graded_before, CAST(sum(points) {EARLIER} AS BIGINT) AS points_before
     FROM (
-        SELECT week, camera_id, release_id, CAST(sum(n) AS BIGINT) AS graded, CAST(sum({SEVERITY}) AS BIGINT) AS points,
-            {", ".join(f"CAST(sum({key}) AS BIGINT) AS {key}" for key in KEYS)}
-        FROM {CELLS} WHERE outcome = 'graded' GROUP BY week, camera_id, release_id
+        SELECT local_week AS week, camera_id, release_id, count(*) AS graded, CAST(sum({SEVERITY}) AS BIGINT) AS points,
+            {", ".join(f"CAST(sum(ppm_{key}) AS BIGINT) AS {key}" for key in KEYS)}
+        FROM capture WHERE {COUNTS} AND grade IS NOT NULL GROUP BY local_week, camera_id, release_id
     ) AS tally
 ) AS tallied
 """  # noqa: S608
 
 
-def nth(offset: str) -> str:
-    return f"""(SELECT c.turnaround_ms FROM capture c WHERE c.outcome IS NOT NULL AND NOT c.superseded
-        AND c.local_day = counted.day ORDER BY c.turnaround_ms LIMIT 1 OFFSET {offset})"""  # noqa: S608
 
 
+def ranked(wanted: str, places: str) -> str:
+    """Pick from a day's turnarounds by place: a day at a time, so that a few days are found among many."""
+    return f"""(SELECT {wanted} FROM (
+        SELECT c.turnaround_ms AS ms, row_number() OVER (ORDER BY c.turnaround_ms) AS place
+        FROM capture c WHERE c.local_day = day AND c.outcome IS NOT NULL AND NOT c.superseded
+    ) AS w WHERE place IN ({places}))"""  # noqa: S608
+
+
+MEDIAN = ranked("CAST(avg(ms) AS DOUBLE PRECISION)", "(captures + 1) / 2, captures / 2 + 1")
 V_TURNAROUND_DAILY = f"""
-SELECT day, captures, {share(f"({nth('(captures - 1) / 2')} + {nth('captures / 2')})", "2")} AS median_ms,
-    {nth("(captures * 95 + 99) / 100 - 1")} AS p95_ms, {nth("captures - 1")} AS max_ms
-FROM (SELECT local_day AS day, count(*) AS captures FROM capture WHERE {COUNTS} GROUP BY local_day) AS counted
+SELECT day, captures, {MEDIAN} AS median_ms, {ranked("max(ms)", "(captures * 95 + 99) / 100")} AS p95_ms, max_ms
+FROM (
+    SELECT local_day AS day, count(*) AS captures, max(turnaround_ms) AS max_ms
+    FROM capture WHERE {COUNTS} GROUP BY local_day
+) AS counted
 """  # noqa: S608
 
 V_FAILURES_DAILY = """
@@ -209,18 +216,18 @@ JOIN capture c ON c.id = w.capture_id
 WHERE {MISSED} AND {LAST_WORD}
 """  # noqa: S608
 
-V_RETAKE = """
-SELECT t.exam_id, e.day, t.eye, t.field, c.camera_id, e.patient_key, c.reason, t.ungradable, t.graded,
-    t.ungradable + t.graded - 1 AS retakes, t.graded > 0 AS rescued
-FROM (
-    SELECT exam_id, eye, field, min(CASE WHEN outcome = 'ungradable' THEN id END) AS capture_id,
-        count(CASE WHEN outcome = 'ungradable' THEN 1 END) AS ungradable,
-        count(CASE WHEN outcome = 'graded' THEN 1 END) AS graded
-    FROM capture WHERE exam_id IS NOT NULL AND NOT superseded GROUP BY exam_id, eye, field
-) AS t
-JOIN capture c ON c.id = t.capture_id
-JOIN exam e ON e.id = t.exam_id
-"""
+SAME = """o.exam_id = c.exam_id AND o.eye = c.eye AND coalesce(o.field, '') = coalesce(c.field, '')
+        AND NOT o.superseded"""
+GRADED = f"(SELECT count(*) FROM capture o WHERE {SAME} AND o.outcome = 'graded')"  # noqa: S608
+V_RETAKE = f"""
+SELECT c.exam_id, e.day, c.eye, c.field, c.camera_id, e.patient_key, c.reason,
+    (SELECT count(*) FROM capture o WHERE {SAME} AND o.outcome = 'ungradable') AS ungradable, {GRADED} AS graded,
+    {GRADED} > 0 AS rescued
+FROM capture c
+JOIN exam e ON e.id = c.exam_id
+WHERE c.outcome = 'ungradable' AND NOT c.superseded
+    AND NOT EXISTS (SELECT 1 FROM capture o WHERE {SAME} AND o.outcome = 'ungradable' AND o.id < c.id)
+"""  # noqa: S608
 
 RELEASE = (
     "weights_digest", "tokenizer_digest", "preprocessing", "prompt_set", "prompt_digest", "head", "referable_rule",
@@ -267,12 +274,13 @@ def upgrade() -> None:
     is_sqlite = op.get_context().dialect.name == "sqlite"
     _copies(is_sqlite=is_sqlite)
     op.drop_index("ix_capture_exam_id", "capture")
-    op.create_index("ix_capture_exam_id", "capture", ["exam_id", "eye", "field", "outcome"])
+    op.create_index("ix_capture_exam_id", "capture", ["exam_id", "eye", "field", "outcome", "superseded"])
     scores = [f"ppm_{key}" for key in KEYS]
     cells = ["local_week", "camera_id", "release_id", "outcome", "reason", "grade", "referable", *scores]
     for name, table, columns, condition in (
         ("ix_capture_week", "capture", cells, COUNTS),
         ("ix_capture_day", "capture", ["local_day", "turnaround_ms"], COUNTS),
+        ("ix_capture_ungradable", "capture", ["exam_id"], "outcome = 'ungradable' AND NOT superseded"),
         ("ix_capture_refused", "capture", ["local_day", "camera_id", "reason"], "outcome = 'refused' AND NOT superseded"),
         ("ix_audit_event_patient_key", "audit_event", ["patient_key", "seq"], "patient_key IS NOT NULL"),
     ):

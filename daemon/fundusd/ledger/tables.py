@@ -237,13 +237,14 @@ capture = sa.Table(
 )
 sa.Index("ix_capture_digest", capture.c.digest)
 sa.Index("ix_capture_received_at", capture.c.received_at)
-sa.Index("ix_capture_exam_id", capture.c.exam_id, capture.c.eye, capture.c.field, capture.c.outcome)
+sa.Index("ix_capture_exam_id", *(capture.c[name] for name in ("exam_id", "eye", "field", "outcome", "superseded")))
 _COUNTS = sa.literal_column("outcome IS NOT NULL AND NOT superseded")
 _partial("ix_capture_week", _COUNTS, *(capture.c[name] for name in (
     "local_week", "camera_id", "release_id", "outcome", "reason", "grade", "referable",
     *(f"ppm_{key}" for key in GRADE_KEYS),
 )))  # fmt: skip
 _partial("ix_capture_day", _COUNTS, capture.c.local_day, capture.c.turnaround_ms)
+_partial("ix_capture_ungradable", sa.literal_column("outcome = 'ungradable' AND NOT superseded"), capture.c.exam_id)
 _partial("ix_capture_refused", sa.literal_column("outcome = 'refused' AND NOT superseded"), capture.c.local_day,
          capture.c.camera_id, capture.c.reason)  # fmt: skip
 
