@@ -80,8 +80,6 @@ FROM (
 """  # noqa: S608
 
 
-
-
 def ranked(wanted: str, places: str) -> str:
     """Pick from a day's turnarounds by place: a day at a time, so that a few days are found among many."""
     return f"""(SELECT {wanted} FROM (
@@ -183,9 +181,9 @@ JOIN eye_result past ON past.exam_id = p.id AND past.eye = now.eye
 WHERE e.patient_key IS NOT NULL AND now.eye <> 'U'
 """
 
-LAST_WORD = """w.verdict <> 'defer' AND NOT EXISTS (
+LAST_WORD = """(w.verdict <> 'defer' AND NOT EXISTS (
         SELECT 1 FROM review l WHERE l.exam_id = w.exam_id AND l.eye = w.eye AND l.id > w.id
-        AND l.capture_id = w.capture_id AND l.reviewer = w.reviewer AND l.verdict <> 'defer')"""
+        AND l.capture_id = w.capture_id AND l.reviewer = w.reviewer AND l.verdict <> 'defer'))"""
 MISSED = "w.ai_referable = 'no' AND w.referable = 'yes'"
 MEANT = {
     "both_refer": "w.ai_referable = 'yes' AND w.referable = 'yes'",
@@ -204,6 +202,14 @@ FROM (
         {sums("1", equal("w.verdict", "agree", "override", "ungradable", "retake") | MEANT)}
     FROM review w WHERE {LAST_WORD} GROUP BY w.release_id, w.role, w.blinded
 ) AS tally
+"""  # noqa: S608
+
+V_REVIEW = f"""
+SELECT w.id AS review_id, w.exam_id, e.day, w.eye, e.patient_key, w.capture_id, w.release_id, w.ai_outcome, w.ai_grade,
+    w.ai_referable, w.verdict, w.grade, w.referable, w.reason, w.reviewer, w.role, w.blinded,
+    w.created_at AS reviewed_at, {LAST_WORD} AS last_word
+FROM review w
+JOIN exam e ON e.id = w.exam_id
 """  # noqa: S608
 
 V_MISSED_REFERABLE = f"""
@@ -256,6 +262,7 @@ VIEWS = {
     "v_turnaround_daily": V_TURNAROUND_DAILY,
     "v_class_mix_weekly": V_CLASS_MIX_WEEKLY,
     "v_score_drift_weekly": V_SCORE_DRIFT_WEEKLY,
+    "v_review": V_REVIEW,
     "v_agreement": V_AGREEMENT,
     "v_missed_referable": V_MISSED_REFERABLE,
     "v_backlog": V_BACKLOG,
@@ -281,7 +288,12 @@ def upgrade() -> None:
         ("ix_capture_week", "capture", cells, COUNTS),
         ("ix_capture_day", "capture", ["local_day", "turnaround_ms"], COUNTS),
         ("ix_capture_ungradable", "capture", ["exam_id"], "outcome = 'ungradable' AND NOT superseded"),
-        ("ix_capture_refused", "capture", ["local_day", "camera_id", "reason"], "outcome = 'refused' AND NOT superseded"),
+        (
+            "ix_capture_refused",
+            "capture",
+            ["local_day", "camera_id", "reason"],
+            "outcome = 'refused' AND NOT superseded",
+        ),
         ("ix_audit_event_patient_key", "audit_event", ["patient_key", "seq"], "patient_key IS NOT NULL"),
     ):
         where = sa.text(condition)

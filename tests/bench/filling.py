@@ -108,8 +108,8 @@ def _write_photographs(connection: sa.Connection, some: Sequence[Photograph], jo
     if found:
         connection.execute(sa.insert(result), found)
     done = [one for one in captures if one["result"]]
-    for one, exam_id in zip(done, exams.assign(connection, done, [None] * len(done)), strict=True):
-        one["exam_id"] = exam_id
+    for row, exam_id in zip(done, exams.assign(connection, done, [None] * len(done)), strict=True):
+        row["exam_id"] = exam_id
     names = capture.c.keys()
     connection.execute(sa.insert(capture), [{name: one[name] for name in names} for one in captures])
     told = ((one["result"]["created_at"], results._entry(one, one["result"], reused=False)) for one in done)
@@ -119,7 +119,7 @@ def _write_photographs(connection: sa.Connection, some: Sequence[Photograph], jo
 
 def _job(one: Photograph) -> Row:
     is_running, is_failed = one.state is JobState.RUNNING, one.state is JobState.FAILED
-    row = {
+    row: Row = {
         "id": one.number,
         "digest": cases.digest_of(f"photograph {one.number}"),
         "release_id": one.release,
@@ -201,7 +201,8 @@ def _write_reviews(connection: sa.Connection, chance: random.Random, chain: _Cha
     """Let readers read most of what has to be read, and some of the rest; return the exams."""
     query = sa.select(eye_result, exam.c.day, exam.c.patient_key, capture.c.digest, capture.c.received_at)
     query = query.select_from(eye_result).join(exam).join(capture, capture.c.id == eye_result.c.capture_id)
-    rows, told = [], []
+    rows: list[Row] = []
+    told: list[tuple[datetime, audit.Entry]] = []
     for seen in connection.execute(query.order_by(exam.c.day, exam.c.id, eye_result.c.eye)).mappings():
         if chance.random() > (_READ if seen["urgency"] else _CHECKED):
             continue
@@ -267,7 +268,7 @@ def copy(source: Ledger, target: Ledger) -> None:
 
 def _copy_in(connection: sa.Connection, table: str, names: Sequence[str], rows: Iterable[sa.Row[Any]]) -> None:
     cursor: Any = connection.connection.cursor()
-    with cursor.copy(f"COPY {table} ({', '.join(names)}) FROM STDIN") as into:  # noqa: S608
+    with cursor.copy(f"COPY {table} ({', '.join(names)}) FROM STDIN") as into:
         for row in rows:
             into.write_row(tuple(row))
 

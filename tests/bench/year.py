@@ -1,4 +1,6 @@
-"""Generate a year on both databases, compare every view row by row, time each: PYTHONPATH=tests python tests/bench/year.py.
+"""Generate a year on both databases, compare every view row by row, time each.
+
+PYTHONPATH=tests python tests/bench/year.py --captures 200000
 
 With --docs it writes what the example queries of docs/sql.md answer into that page.
 """
@@ -108,7 +110,10 @@ def different(one: Ledger, other: Ledger, views: Iterable[str]) -> list[str]:
     """Return what differs between the views of two ledgers, a line for each view that does."""
     found = []
     for view in views:
-        (names, rows), (other_names, other_rows) = (filling.told(each, f"SELECT * FROM {view}") for each in (one, other))  # noqa: S608
+        (names, rows), (other_names, other_rows) = (
+            filling.told(each, f"SELECT * FROM {view}")  # noqa: S608  our own names
+            for each in (one, other)
+        )
         if names != other_names or len(rows) != len(other_rows):
             found.append(f"{view}: {len(rows)} and {len(other_rows)} rows")
             continue

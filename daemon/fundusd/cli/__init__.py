@@ -9,7 +9,7 @@ import traceback
 
 import typer
 
-from fundusd.cli import admin, bench, classify, daemon, look, model, outbox, quality, show
+from fundusd.cli import admin, bench, classify, daemon, look, model, outbox, people, quality, reports, show
 from fundusd.errors import FundusdError
 
 app = typer.Typer(
@@ -21,8 +21,9 @@ app = typer.Typer(
     help="Watch a fundus camera's export folder, grade each capture for diabetic retinopathy, keep a ledger.\n\n"
     "For research use only; not a medical device. Start with: fundusd demo",
 )
-for commands in (daemon, classify, look, show, admin, bench):
+for commands in (daemon, classify, look, show, people, admin, bench):
     commands.add_to(app)
+reports.add_to(show.report)
 app.add_typer(show.report, name="report")
 app.add_typer(model.app, name="model")
 app.add_typer(outbox.app, name="outbox")

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import csv
-import itertools
 import re
-import sys
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fundusd.cli.options import Config, Json, age, as_json, load, local
+from fundusd.cli.options import Config, Json, age, as_json, load, local, print_csv
 from fundusd.domain import SAFETY_WORDS, SWEEP_SHARE, Inbox, Outcome, Referable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
     from fundusd.reconciling import Reconciliation
     from fundusd.settings import Intake
@@ -82,18 +79,9 @@ def results(
         if json:
             print(as_json(list(rows)))
         elif as_csv:
-            _print_csv(rows)
+            print_csv(rows)
         else:
             _print_table(list(rows), limited=limit is None)
-
-
-def _print_csv(rows: Iterable[Mapping[str, Any]]) -> None:
-    rows = iter(rows)
-    first = next(rows, None)
-    if first is not None:
-        writer = csv.DictWriter(sys.stdout, list(first))
-        writer.writeheader()
-        writer.writerows(itertools.chain([first], rows))
 
 
 def _print_table(rows: list[Mapping[str, Any]], *, limited: bool) -> None:

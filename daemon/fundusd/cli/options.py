@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import csv
+import itertools
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,7 +13,7 @@ import orjson
 import typer
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from fundusd.settings import Settings
 
@@ -56,6 +59,16 @@ def require_place(settings: Settings, out: Path, kinds: Sequence[str]) -> None:
 def as_json(value: Any) -> str:
     """Render JSON for machines: times in ISO 8601, bytes of paths as text."""
     return orjson.dumps(value, default=str, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS).decode()
+
+
+def print_csv(rows: Iterable[Mapping[str, Any]]) -> None:
+    """Print rows as CSV, the columns of the first one at the top."""
+    rows = iter(rows)
+    first = next(rows, None)
+    if first is not None:
+        writer = csv.DictWriter(sys.stdout, list(first))
+        writer.writeheader()
+        writer.writerows(itertools.chain([first], rows))
 
 
 def local(at: datetime | None) -> str:

@@ -11,6 +11,7 @@ from fundusd.errors import LedgerAway, LedgerError
 from fundusd.ledger import (
     admission,
     adoption,
+    asking,
     audit,
     deliveries,
     engine,
@@ -417,6 +418,16 @@ class Ledger:
         """Yield rows of v_result, newest first."""
         with self.database.reading() as connection:
             yield from queries.rows(connection, wanted)
+
+    def ask(self, asked: asking.Question) -> list[dict[str, Any]]:
+        """Return rows of any view."""
+        with self.database.reading() as connection:
+            return asking.ask(connection, asked)
+
+    def person(self, key: str) -> dict[str, Any]:
+        """Return all exams of a person with their eyes, reviews and progression; audited. Raises LedgerError."""
+        with self.database.writing() as connection:
+            return asking.person(connection, key)
 
     def accounts(self, camera_id: str, directory: bytes) -> dict[bytes, queries.Account]:
         """Return how each file of one directory stands, by name."""

@@ -238,7 +238,7 @@ capture = sa.Table(
 sa.Index("ix_capture_digest", capture.c.digest)
 sa.Index("ix_capture_received_at", capture.c.received_at)
 sa.Index("ix_capture_exam_id", *(capture.c[name] for name in ("exam_id", "eye", "field", "outcome", "superseded")))
-_COUNTS = sa.literal_column("outcome IS NOT NULL AND NOT superseded")
+_COUNTS: sa.ColumnElement[bool] = sa.literal_column("outcome IS NOT NULL AND NOT superseded")
 _partial("ix_capture_week", _COUNTS, *(capture.c[name] for name in (
     "local_week", "camera_id", "release_id", "outcome", "reason", "grade", "referable",
     *(f"ppm_{key}" for key in GRADE_KEYS),

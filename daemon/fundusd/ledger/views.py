@@ -13,7 +13,7 @@ _TIMES = frozenset(
     }
 )  # fmt: skip
 _FLAGS = frozenset(
-    {"superseded", "deferred", "backlog", "is_reviewed", "blinded", "rescued", "same_release", "hinted"}
+    {"superseded", "deferred", "backlog", "is_reviewed", "blinded", "rescued", "same_release", "hinted", "last_word"}
 )
 COLUMNS = {
     "v_result": """capture_id camera_id path revision superseded digest media_type width height eye eye_source field
@@ -31,6 +31,8 @@ COLUMNS = {
         ungradable""",
     "v_score_drift_weekly": """week camera_id release_id graded mean_no_dr mean_mild mean_moderate mean_severe mean_pdr
         severity severity_before shift""",
+    "v_review": """review_id exam_id day eye patient_key capture_id release_id ai_outcome ai_grade ai_referable verdict
+        grade referable reason reviewer role blinded reviewed_at last_word""",
     "v_agreement": """release_id role blinded readings agree override ungradable retake both_refer only_model_refers
         only_reader_refers neither_refers undecided same_grade sensitivity specificity""",
     "v_missed_referable": """review_id exam_id day eye patient_id patient_key camera_id capture_id path release_id
