@@ -10,6 +10,7 @@ KEYS = ("no_dr", "mild", "moderate", "severe", "pdr")
 OUTCOMES = "('graded', 'ungradable', 'refused', 'failed')"
 REFERABLE = "('yes', 'no', 'indeterminate')"
 COUNTS = "outcome IS NOT NULL AND NOT superseded"
+UNGRADED = "reason IS NOT NULL AND NOT superseded"  # both words in a query: else its index does not serve
 REASONS = ("too_dark", "too_bright", "blur", "low_contrast", "partial_field", "media_opacity", "artefact", "small")
 
 
@@ -101,7 +102,7 @@ V_FAILURES_DAILY = """
 SELECT day, camera_id, outcome, reason, count(*) AS captures
 FROM (
     SELECT local_day AS day, camera_id, 'refused' AS outcome, reason
-    FROM capture WHERE outcome = 'refused' AND NOT superseded
+    FROM capture WHERE outcome = 'refused' AND reason IS NOT NULL AND NOT superseded
     UNION ALL
     SELECT c.local_day, c.camera_id, 'failed', j.reason
     FROM job j JOIN capture c ON c.job_id = j.id WHERE j.state = 'failed' AND NOT c.superseded
@@ -226,12 +227,12 @@ SAME = """o.exam_id = c.exam_id AND o.eye = c.eye AND coalesce(o.field, '') = co
         AND NOT o.superseded"""
 GRADED = f"(SELECT count(*) FROM capture o WHERE {SAME} AND o.outcome = 'graded')"  # noqa: S608
 V_RETAKE = f"""
-SELECT c.exam_id, e.day, c.eye, c.field, c.camera_id, e.patient_key, c.reason,
+SELECT c.exam_id, c.local_day AS day, c.eye, c.field, c.camera_id, e.patient_key, c.reason,
     (SELECT count(*) FROM capture o WHERE {SAME} AND o.outcome = 'ungradable') AS ungradable, {GRADED} AS graded,
     {GRADED} > 0 AS rescued
 FROM capture c
 JOIN exam e ON e.id = c.exam_id
-WHERE c.outcome = 'ungradable' AND NOT c.superseded
+WHERE c.outcome = 'ungradable' AND c.reason IS NOT NULL AND NOT c.superseded
     AND NOT EXISTS (SELECT 1 FROM capture o WHERE {SAME} AND o.outcome = 'ungradable' AND o.id < c.id)
 """  # noqa: S608
 
@@ -287,13 +288,7 @@ def upgrade() -> None:
     for name, table, columns, condition in (
         ("ix_capture_week", "capture", cells, COUNTS),
         ("ix_capture_day", "capture", ["local_day", "turnaround_ms"], COUNTS),
-        ("ix_capture_ungradable", "capture", ["exam_id"], "outcome = 'ungradable' AND NOT superseded"),
-        (
-            "ix_capture_refused",
-            "capture",
-            ["local_day", "camera_id", "reason"],
-            "outcome = 'refused' AND NOT superseded",
-        ),
+        ("ix_capture_reason", "capture", ["outcome", "local_day", "camera_id", "reason"], UNGRADED),
         ("ix_audit_event_patient_key", "audit_event", ["patient_key", "seq"], "patient_key IS NOT NULL"),
     ):
         where = sa.text(condition)

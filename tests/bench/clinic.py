@@ -86,7 +86,7 @@ def photographs(captures: int, seed: int) -> Iterator[Photograph]:
 
 def _all_files(chance: random.Random, captures: int) -> Iterator[Photograph]:
     patients = _Patients(chance)
-    visits = captures / 4  # about as many as there will be
+    visits = captures / 4.23  # about as many as there will be
     for visit in itertools.count():
         day = min(int(visit / visits * WEEKS * 5), WEEKS * 5 - 1)  # five days a week
         for one in _visit(chance, patients, visit, day):

@@ -244,9 +244,8 @@ _partial("ix_capture_week", _COUNTS, *(capture.c[name] for name in (
     *(f"ppm_{key}" for key in GRADE_KEYS),
 )))  # fmt: skip
 _partial("ix_capture_day", _COUNTS, capture.c.local_day, capture.c.turnaround_ms)
-_partial("ix_capture_ungradable", sa.literal_column("outcome = 'ungradable' AND NOT superseded"), capture.c.exam_id)
-_partial("ix_capture_refused", sa.literal_column("outcome = 'refused' AND NOT superseded"), capture.c.local_day,
-         capture.c.camera_id, capture.c.reason)  # fmt: skip
+_UNGRADED: sa.ColumnElement[bool] = sa.literal_column("reason IS NOT NULL AND NOT superseded")
+_partial("ix_capture_reason", _UNGRADED, *(capture.c[name] for name in ("outcome", "local_day", "camera_id", "reason")))
 
 sighting = sa.Table(
     "sighting",
