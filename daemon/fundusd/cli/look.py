@@ -12,7 +12,7 @@ from fundusd.cli.options import Config, Json, age, as_json, load, local, print_c
 from fundusd.domain import SAFETY_WORDS, SWEEP_SHARE, Inbox, Outcome, Referable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from fundusd.reconciling import Reconciliation
     from fundusd.settings import Intake

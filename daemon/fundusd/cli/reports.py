@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fundusd.cli.look import since_time
-from fundusd.cli.options import Config, Json, as_json, load
-XX
+from fundusd.cli.options import Config, Json, as_json, load, require_place
 from fundusd.domain import SAFETY_WORDS, Grade
 
 if TYPE_CHECKING:

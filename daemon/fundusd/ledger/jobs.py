@@ -215,7 +215,7 @@ def _were_shown(connection: sa.Connection, held: Claim) -> bool:
 
 
 def _audit_failed(connection: sa.Connection, ids: Sequence[int], reason: Reason) -> list[Recorded]:
-    query = sa.select(capture, job.c.attempts, job.c.release_id).join(job).where(job.c.id.in_(ids))
+    query = sa.select(capture, job.c.attempts, job.c.release_id.label("under")).join(job).where(job.c.id.in_(ids))
     rows = connection.execute(query).mappings().all()
     entries = [
         audit.Entry(
@@ -223,7 +223,7 @@ def _audit_failed(connection: sa.Connection, ids: Sequence[int], reason: Reason)
             "capture",
             row["id"],
             row["patient_key"],
-            row["release_id"],
+            row["under"],
             row["digest"],
             {
                 "reason": reason.value,

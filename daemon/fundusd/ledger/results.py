@@ -84,8 +84,7 @@ def _written_before(connection: sa.Connection, lost: Sequence[Claim]) -> dict[in
     if not lost:
         return {}
     same = sa.and_(job.c.digest == result.c.digest, job.c.release_id == result.c.release_id)
-    outcome = (result.c.outcome, result.c.reason, result.c.grade)
-    query = sa.select(capture, job.c.attempts, *outcome).select_from(capture).join(job).join(result, same)
+    query = sa.select(capture, job.c.attempts).select_from(capture).join(job).join(result, same)
     attempts = {one.job_id: one.attempts for one in lost}
     found: dict[int, list[Recorded]] = {}
     for row in connection.execute(query.where(job.c.id.in_(attempts)).order_by(capture.c.id)).mappings():
