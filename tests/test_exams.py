@@ -239,3 +239,12 @@ def test_a_camera_that_expects_fields_leaves_eyes_without_them_undecided(store_u
     assert (one.eyes[0].referable, one.eyes[0].lacks) == (Referable.INDETERMINATE, ("disc",))
     assert cases.rows(ledger, exam)[0]["lacks"] == "L R/disc"
     ledger.close()
+
+
+@pytest.mark.parametrize("exported", [False, True])
+def test_who_looks_at_an_exam_is_written_down(ledger: Ledger, *, exported: bool) -> None:
+    one = classify(ledger, "a.jpg", "A", Eye.RIGHT)
+    ledger.shown(one, exported=exported)
+    *_, last = cases.rows(ledger, audit_event)
+    assert (last["event"], last["patient_key"]) == ("exam.exported" if exported else "exam.shown", one.patient_key)
+    assert ledger.verify().broken_seq is None

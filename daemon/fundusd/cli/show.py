@@ -60,6 +60,8 @@ def show(
         exam = ledger.exam_of(capture)
         releases = ledger.releases([row["release_id"]] if row["outcome"] == Outcome.GRADED else [])
         sources = ledger.sources([capture])
+        if exam is not None:
+            ledger.shown(exam, exported=out is not None)
     drawn = panel.of_row(row, panel.Photograph(None, _UNSEEN))
     facts = _facts(row, exam)
     if json:
@@ -118,6 +120,7 @@ def report_exam(
         decisive = [eye.decisive for eye in found.eyes]
         releases = ledger.releases([shot.release_id for shot in decisive if shot.outcome is Outcome.GRADED])
         sources = ledger.sources([shot.capture_id for shot in decisive])
+        ledger.shown(found, exported=pdf is not None)
     if pdf is None:
         unseen = panel.Photograph(None, "")
         panels = [panel.of_eye(eye, unseen) for eye in found.eyes] + [panel.missing(eye) for eye in found.missing]

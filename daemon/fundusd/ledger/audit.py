@@ -46,6 +46,8 @@ _KINDS = {
     "document.sent": ("110106", "R", 0),
     "document.refused": ("110106", "R", 8),
     "review.recorded": ("110100", "C", 0),
+    "exam.shown": ("110103", "R", 0),
+    "exam.exported": ("110106", "R", 0),
     "person.queried": ("110112", "E", 0),
     "job.queued": ("110100", "C", 0),
     "job.claimed": ("110103", "R", 0),

@@ -11,7 +11,6 @@ from fundusd.errors import LedgerAway, LedgerError
 from fundusd.ledger import (
     admission,
     adoption,
-    asking,
     audit,
     deliveries,
     engine,
@@ -19,16 +18,14 @@ from fundusd.ledger import (
     holding,
     intake,
     jobs,
-    measures,
     queries,
     releases,
     results,
-    reviews,
     schema,
     sightings,
-    sources,
     troubles,
 )
+from fundusd.ledger.desk import Desk
 from fundusd.ledger.paths import Paths
 from fundusd.ledger.patience import patient
 from fundusd.pseudonym import Identifiers
@@ -40,7 +37,6 @@ if TYPE_CHECKING:
 
     from fundusd.domain import (
         Admission,
-        DeliveryState,
         Found,
         Ignored,
         Incomplete,
@@ -55,7 +51,6 @@ if TYPE_CHECKING:
         SweepReport,
         Whereabouts,
     )
-    from fundusd.exam import Exam
     from fundusd.ledger.jobs import Claim, Recorded
     from fundusd.ledger.patience import Patience
     from fundusd.ledger.results import Finding
@@ -63,8 +58,8 @@ if TYPE_CHECKING:
     from fundusd.naming import Naming
 
 
-class Ledger:
-    """Jobs, results and audit in one database; raises LedgerError.
+class Ledger(Desk):
+    """Jobs, results and audit in one database, as a daemon sees it; raises LedgerError.
 
     `site_key` turns patient identifiers into the keys that logs and audit carry, and all tables of a `pseudonymous`
     site; `naming` tells how cameras name their captures, where that is not by whole words, `lookups` which have a
@@ -86,10 +81,10 @@ class Ledger:
         issuer: str = "",
         subscriptions: Sequence[Subscription] = (),
     ) -> None:
-        self.database = engine.Database(engine.parse(url, password), subscriptions=tuple(subscriptions))
+        database = engine.Database(engine.parse(url, password), subscriptions=tuple(subscriptions))
+        super().__init__(database, Identifiers(site_key, are_clear=not pseudonymous, issuer=issuer))
         self.release_id = 0
         self.patience: Patience | None = None  # a daemon's, to outlast outages with
-        self._identifiers = Identifiers(site_key, are_clear=not pseudonymous, issuer=issuer)
         self._paths = Paths(naming or {}, lookups or {}, self._identifiers)
         self._cameras = tuple(cameras)
         self._expected_fields = expected_fields or {}
@@ -390,98 +385,6 @@ class Ledger:
         doubted = newest is not None and not newest.passed
         return doubted or (here is not None and not here.vouches_for(self.release_id))
 
-    # -- the operator's side
-
-    def retry(self, capture_id: int) -> bool:
-        """Queue a failed capture again; False when it has not failed, LedgerError when there is none."""
-        with self.database.writing() as connection:
-            found = queries.job_of(connection, capture_id)
-            if found is None:
-                raise LedgerError(f"There is no capture {capture_id}.", hint="See: fundusd results")
-            return self._reopen(connection, [found[0]]) == 1
-
-    def retry_failed(self) -> int:
-        """Queue every failed job again; return how many."""
-        with self.database.writing() as connection:
-            return self._reopen(connection, queries.failed_jobs(connection))
-
-    def _reopen(self, connection: sa.Connection, ids: Sequence[int]) -> int:
-        clear = self._identifiers.are_clear
-        if self.database.is_sqlite:  # one daemon has all cameras, also those that are in its settings no more
-            return adoption.reopen(connection, ids, queries.release_at_work(connection), are_clear=clear)
-        by_release = queries.by_release(connection, ids)
-        return sum(
-            adoption.reopen(connection, some, release_id, are_clear=clear) for release_id, some in by_release.items()
-        )
-
-    def results(self, wanted: queries.Wanted) -> Iterator[Mapping[str, Any]]:
-        """Yield rows of v_result, newest first."""
-        with self.database.reading() as connection:
-            yield from queries.rows(connection, wanted)
-
-    def ask(self, asked: asking.Question) -> list[dict[str, Any]]:
-        """Return rows of any view."""
-        with self.database.reading() as connection:
-            return asking.ask(connection, asked)
-
-    def person(self, key: str) -> dict[str, Any]:
-        """Return all exams of a person with their eyes, reviews and progression; audited. Raises LedgerError."""
-        with self.database.writing() as connection:
-            return asking.person(connection, key)
-
-    def accounts(self, camera_id: str, directory: bytes) -> dict[bytes, queries.Account]:
-        """Return how each file of one directory stands, by name."""
-        with self.database.reading() as connection:
-            return queries.accounts(connection, camera_id, directory)
-
-    def status(self) -> dict[str, Any]:
-        """Return counts, ages, the cameras' last sweeps and the release."""
-        with self.database.reading() as connection:
-            return queries.status(connection)
-
-    def identifiers_held(self) -> tuple[int, int]:
-        """Count the captures and results that hold a patient's identifier in clear."""
-        with self.database.reading() as connection:
-            return queries.identifiers_held(connection)
-
-    def measures_of(self, camera_id: str) -> list[Mapping[str, float]]:
-        """Return what was measured of each colour retina that a camera took, newest first."""
-        with self.database.reading() as connection:
-            return list(measures.measures_of(connection, camera_id))
-
-    def verify(self) -> audit.Verdict:
-        """Walk the audit chain and compare every result with its audit row."""
-        with self.database.reading() as connection:
-            return audit.verify(connection)
-
-    # -- exams
-
-    def exam(self, exam_id: int) -> Exam | None:
-        """Return an exam as it stands, None when there is none of this number."""
-        with self.database.reading() as connection:
-            return next(iter(exams.read(connection, [exam_id])), None)
-
-    def exam_of(self, capture_id: int) -> Exam | None:
-        """Return the exam that a capture belongs to; None when it has no result yet."""
-        with self.database.reading() as connection:
-            exam_id = exams.of_capture(connection, capture_id)
-            return None if exam_id is None else next(iter(exams.read(connection, [exam_id])), None)
-
-    def sources(self, capture_ids: Sequence[int]) -> list[sources.Source]:
-        """Return where the bytes of captures lie that are to be shown to people."""
-        with self.database.reading() as connection:
-            return sources.read(connection, capture_ids)
-
-    def releases(self, ids: Sequence[int]) -> dict[int, Release]:
-        """Return releases by number."""
-        with self.database.reading() as connection:
-            return releases.read(connection, ids)
-
-    def review(self, said: reviews.Said) -> Exam:
-        """Write down what a human says of an eye; return the exam since. Raises LedgerError."""
-        with self.database.writing() as connection:
-            return reviews.record(connection, said)
-
     # -- documents that are sent
 
     @patient
@@ -511,16 +414,6 @@ class Ledger:
                 deliveries.failed(connection, sent, answer)
             else:
                 deliveries.postponed(connection, sent, answer, wait_seconds)
-
-    def deliveries(self, state: DeliveryState | None, limit: int) -> list[dict[str, Any]]:
-        """Return deliveries for people, the newest first."""
-        with self.database.reading() as connection:
-            return deliveries.listed(connection, state, limit)
-
-    def retry_deliveries(self, delivery_id: int | None) -> int:
-        """Queue a delivery again, or with None all that failed; return how many."""
-        with self.database.writing() as connection:
-            return deliveries.retry(connection, delivery_id)
 
 
 def _taken() -> LedgerAway:
