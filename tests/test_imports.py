@@ -40,7 +40,18 @@ def settings_file(sqlite_url: str, tmp_path: Path) -> str:
 
 
 @pytest.mark.parametrize(
-    "command", ["status", "results", "reconcile", "retry --failed", "db check", "audit verify", "outbox"]
+    "command",
+    [
+        "status",
+        "results",
+        "reconcile",
+        "retry --failed",
+        "db check",
+        "audit verify",
+        "outbox",
+        "worklist",
+        "report quality",
+    ],
 )
 def test_a_command_that_needs_no_model_imports_no_library_of_the_model(command: str, settings_file: str) -> None:
     loaded = modules_of(*command.split(), "--config", settings_file)

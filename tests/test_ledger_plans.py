@@ -15,13 +15,14 @@ import sqlalchemy as sa
 
 import ledger_cases as cases
 from fundusd.domain import Ignored, Reason, Stat
+from fundusd.ledger import Ledger, Question
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from fundusd.ledger import Claim, Ledger
+    from fundusd.ledger import Claim
 
-GROWING = ("job", "capture", "sighting", "result", "audit_event", "exam")
+GROWING = ("job", "capture", "sighting", "result", "audit_event", "exam", "eye_result")
 # with a LIMIT, these end at the first row
 AT_ONE_END = {"SCAN audit_event", "SCAN audit_event USING INDEX ix_audit_event_started"}
 NAMES = [f"P{number}/{number}.jpg" for number in range(3)]
@@ -163,3 +164,38 @@ def test_a_query_that_would_is_found_out(ledger: Ledger) -> None:
     with heard(ledger) as said, ledger.database.reading() as connection:
         connection.execute(sa.text("SELECT count(*) FROM capture WHERE size = 7"))
     assert len(walks(ledger, said)) == 1
+
+
+KEY = "0" * 64
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        Question("v_worklist", ("-urgency", "day", "exam_id", "eye"), limit=50),
+        Question("v_person_exam", ("-day",), {"patient_key": KEY}),
+        Question("v_eye_result", ("-day",), {"patient_key": KEY}),
+        Question("v_review", ("-review_id",), {"patient_key": KEY}),
+        Question("v_progression", ("-day",), {"patient_key": KEY}),
+        Question("v_access", ("seq",), {"patient_key": KEY}),
+        Question("v_provenance", (), {"capture_id": 1}),
+        Question("v_backlog", ()),
+        Question("v_failures_daily", ()),
+        Question("v_turnaround_daily", (), since=("day", "2026-01-01")),
+        Question("v_retake", (), since=("day", "2026-01-01")),
+        Question("v_eye_result", (), {"day": "2026-01-01"}),
+        Question("v_progression", (), since=("day", "2026-01-01")),
+    ],
+    ids=lambda asked: f"{asked.view} {' '.join([*asked.equal, *(asked.since or ())[:1]])}",
+)
+def test_a_view_is_answered_from_an_index(sqlite_url: str, asked: Question) -> None:
+    """On SQLite: without statistics of real rows, PostgreSQL's plans of joins say little."""
+    ledger = Ledger(sqlite_url)
+    with heard(ledger) as said:
+        ledger.ask(asked)
+    [(statement, values)] = said
+    with ledger.database.engine.connect() as connection:
+        steps = [row.detail for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values)]
+    ledger.close()
+    # by their short names in the views: capture, exam, eye_result, job, review
+    assert [step for step in steps if step.startswith("SCAN") and step.split()[1] in {*GROWING, *"cejrw"}] == []

@@ -86,7 +86,7 @@ def ranked(wanted: str, places: str) -> str:
     return f"""(SELECT {wanted} FROM (
         SELECT c.turnaround_ms AS ms, row_number() OVER (ORDER BY c.turnaround_ms) AS place
         FROM capture c WHERE c.local_day = day AND c.outcome IS NOT NULL AND NOT c.superseded
-    ) AS w WHERE place IN ({places}))"""  # noqa: S608
+    ) AS placed WHERE place IN ({places}))"""  # noqa: S608
 
 
 MEDIAN = ranked("CAST(avg(ms) AS DOUBLE PRECISION)", "(captures + 1) / 2, captures / 2 + 1")

@@ -32,7 +32,7 @@ from fundusd.ledger.tables import (
 from fundusd.pseudonym import patient_key
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from bench.clinic import Photograph
     from fundusd.ledger import Ledger
@@ -288,6 +288,6 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def in_order(rows: Iterable[tuple[Any, ...]]) -> Iterator[str]:
+def in_order(rows: Iterable[Sequence[Any]]) -> list[str]:
     """Bring rows into one order by all their columns, whatever the database's collation."""
-    return iter(sorted(map(repr, rows)))
+    return sorted(repr(tuple(row)) for row in rows)
