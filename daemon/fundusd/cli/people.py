@@ -122,7 +122,7 @@ def person(
     if json:
         print(as_json(told))
         return
-    print(f"Patient {words.patient(told['patient_id'], told['patient_key'])}, {len(told['exams'])} exams")
+    print(f"Patient {words.patient(told['patient_id'], told['patient_key'])}, exams: {len(told['exams'])}")
     tables = {
         "Exams": [_exam(row) for row in told["exams"]],
         "Eyes": [_eye(row) for row in told["eyes"]],

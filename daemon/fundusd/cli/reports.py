@@ -21,6 +21,22 @@ if TYPE_CHECKING:
 _KINDS = (".png", ".svg", ".pdf")
 _KEYS = tuple(grade.name.lower() for grade in Grade)
 
+# what the table shows of v_agreement; missed and needless are referrals, all else stands in --json
+_AGREEMENT = {
+    "release_id": "release",
+    "role": "role",
+    "blinded": "blinded",
+    "readings": "readings",
+    "agree": "agree",
+    "override": "override",
+    "same_grade": "same grade",
+    "only_reader_refers": "missed",
+    "only_model_refers": "needless",
+    "sensitivity": "sensitivity",
+    "specificity": "specificity",
+}
+_BIASED = "Sensitivity and specificity hold for what was read: from the worklist come no negatives."
+
 Since = Annotated[str, typer.Option(help="From when on: 12w, 90d, or a date.")]
 Plot = Annotated[Path | None, typer.Option("--plot", metavar="FILE", help="Draw it: .png, .svg or .pdf.")]
 
@@ -102,18 +118,22 @@ def _report(
     if json:
         print(as_json(rows))
     else:
-        _print(rows)
+        _print(rows, {} if since else _AGREEMENT)
 
 
-def _print(rows: Sequence[Row]) -> None:
+def _print(rows: Sequence[Row], names: Mapping[str, str]) -> None:
+    """Print rows, with their own columns that are not empty or those that are named."""
     from rich.console import Console
 
     from fundusd.printing import table_of
 
     filled = [name for name in (rows[0] if rows else ()) if any(row[name] not in {None, 0} for row in rows)]
-    cells = [{name.replace("_", " "): _shown(name, row[name]) for name in filled} for row in rows]
+    shown = names or {name: name.replace("_", " ") for name in filled}
+    cells = [{title: _shown(name, row[name]) for name, title in shown.items()} for row in rows]
     console = Console(highlight=False)
     console.print(table_of(cells))
+    if names:
+        console.print(_BIASED)
     console.print(SAFETY_WORDS)
 
 

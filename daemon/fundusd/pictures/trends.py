@@ -201,7 +201,10 @@ def _matrix(axes: Axes, counts: Mapping[tuple[Grade | None, Grade | None], int])
     names = [grade.label if grade is not None else "Ungradable" for grade in _STEPS]
     table = [[counts[reader, model] for model in _STEPS] for reader in _STEPS]
     shares = [[count / max(1, sum(row)) for count in row] for row in table]
-    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1.15)
+    edges = [number - 0.5 for number in range(len(names) + 1)]
+    axes.pcolormesh(edges, edges, shares, cmap="Blues", vmin=0, vmax=1.15)  # no image: those are smoothed when saved
+    axes.set_ylim(edges[-1], edges[0])
+    axes.set_aspect("equal")
     for y, row in enumerate(table):
         for x, count in enumerate(row):
             dark = shares[y][x] > 0.68  # noqa: PLR2004  from there on white reads better
