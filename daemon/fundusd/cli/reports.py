@@ -29,11 +29,10 @@ _AGREEMENT = {
     "readings": "readings",
     "agree": "agree",
     "override": "override",
-    "same_grade": "same grade",
     "only_reader_refers": "missed",
     "only_model_refers": "needless",
-    "sensitivity": "sensitivity",
-    "specificity": "specificity",
+    "sensitivity": "sens.",
+    "specificity": "spec.",
 }
 _BIASED = "Sensitivity and specificity hold for what was read: from the worklist come no negatives."
 
