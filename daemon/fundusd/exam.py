@@ -183,7 +183,6 @@ def _judge_eye(eye: Eye, all_shots: Sequence[Shot], expected: Sequence[str]) -> 
     )
 
 
-def _weight(shot: Shot) -> tuple[int, int, int, int]:
-    """Order shots by what they weigh: a referable one, then the higher grade, then a graded one, then the newest."""
-    graded = shot.grade is not None
-    return shot.referable is Referable.YES, int(shot.grade) if shot.grade is not None else -1, graded, shot.capture_id
+def _weight(shot: Shot) -> tuple[int, int, int]:
+    """Order shots by what they weigh: a referable one, then the higher grade, none the least, then the newest."""
+    return shot.referable is Referable.YES, -1 if shot.grade is None else shot.grade, shot.capture_id

@@ -30,7 +30,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.fixture(autouse=True)
 def untraced(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Spare these many daemons the tracing of coverage: each starts slower by a third, and runs what others run."""
+    """Spare these many daemons the tracing of coverage: it slows each start, and they run what others run."""
     monkeypatch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)
 
 

@@ -16,7 +16,7 @@ from fundusd.ledger.engine import epoch_now
 from fundusd.ledger.tables import capture, delivery, exam, eye_result, release
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from fundusd.exam import Exam
 
@@ -53,7 +53,7 @@ class Told:
     photographs: Mapping[int, Photograph]  # by capture
 
 
-def queue(connection: sa.Connection, changed: Iterable[Exam]) -> None:
+def queue(connection: sa.Connection, changed: Sequence[Exam]) -> None:
     """Queue exams that have changed for each receiver that wants to know, once, however often they change."""
     subscriptions: Sequence[Subscription] = connection.get_execution_options().get("subscriptions", ())
     for one in subscriptions:
