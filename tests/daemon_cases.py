@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import pytest
 
-from fundusd import phantoms
-from fundusd import settings as settings_module
-from fundusd.domain import Eye, Grade, Inbox
+from fundusd.app import settings as settings_module
+from fundusd.app.open_ledger import opened_ledger
+from fundusd.app.reconcile import Reconciliation, reconcile
+from fundusd.domain.clinical_terms import Eye, Grade
+from fundusd.domain.files import Inbox
+from fundusd.imaging import phantoms
 from fundusd.ledger import Wanted
-from fundusd.reconciling import Reconciliation, reconcile
-from fundusd.store import opened_ledger
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -65,7 +66,10 @@ class Site:
 
     def rows(self) -> list[Mapping[str, Any]]:
         with opened_ledger(settings_module.load(self.path)) as ledger:
-            return sorted(ledger.results(Wanted(superseded=True)), key=lambda row: (row["path"], row["revision"]))
+            return sorted(
+                ledger.results(Wanted(superseded=True)),
+                key=lambda row: (row["path"], row["revision"]),
+            )
 
     def reconciled(self) -> Reconciliation:
         with opened_ledger(settings_module.load(self.path)) as ledger:
@@ -80,7 +84,9 @@ class Site:
             return ledger.is_held()
 
     def is_done(self) -> bool:
-        return not any(standing.startswith(("waiting", "unaccounted")) for standing in self.reconciled().counts)
+        return not any(
+            standing.startswith(("waiting", "unaccounted")) for standing in self.reconciled().counts
+        )
 
 
 def site(folder: Path, url: str, level: str = "info") -> Site:
@@ -117,15 +123,22 @@ class Daemon:
         """Wait until an event was logged so many times; return the last of them."""
 
         def seen() -> bool:
-            return sum(line["event"] == name for line in self.lines) >= count or not self._reader.is_alive()
+            return (
+                sum(line["event"] == name for line in self.lines) >= count
+                or not self._reader.is_alive()
+            )
 
         with self._news:
-            assert self._news.wait_for(seen, within), f"no {name} in {[line['event'] for line in self.lines]}"
+            assert self._news.wait_for(seen, within), (
+                f"no {name} in {[line['event'] for line in self.lines]}"
+            )
         found = [line for line in self.lines if line["event"] == name]
         assert len(found) >= count, self.raw
         return found[-1]
 
-    def await_that(self, condition: Callable[[], bool], deadline: float = DEADLINE, *, alive: bool = True) -> None:
+    def await_that(
+        self, condition: Callable[[], bool], deadline: float = DEADLINE, *, alive: bool = True
+    ) -> None:
         """Wait until a condition holds, looking at each line of the log and each quarter second."""
         deadline += time.monotonic()
         while not condition():
@@ -164,7 +177,9 @@ def running(
         program = ["-c", f"{trouble}\nfrom fundusd.cli import main\nmain()"]
     command = [*under, *program, "run", "--config", str(place.path)]
     surroundings = {**os.environ, "OMP_NUM_THREADS": "1", "JOURNAL_STREAM": "", **environment}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=surroundings) as process:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=surroundings
+    ) as process:
         daemon = Daemon(process)
         try:
             yield daemon

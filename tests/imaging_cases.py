@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     import numpy.typing as npt
 
-    from fundusd.domain import Pixels
+    from fundusd.domain.decoding import Pixels
 
 ARCS = (0.2, 0.4, 0.6, 0.8)  # where vessels cross, of the height
 OP_8_BIT = "1.2.840.10008.5.1.4.1.1.77.1.5.1"
@@ -30,7 +30,10 @@ def retina(width: int = 512, height: int = 480) -> Pixels:
     distance = np.hypot(x - width / 2, y - height / 2)
     light = 1 - 0.3 * distance / radius + 0.02 * np.sin(150 * x / radius) * np.sin(150 * y / radius)
     spot = 70 * np.exp(-((x - width * 0.65) ** 2 + (y - height / 2) ** 2) / (0.07 * width) ** 2)
-    blood = sum(np.exp(-(((y - height * at) / radius + 0.1 * np.sin(7 * x / radius)) ** 2) / 0.00012) for at in ARCS)
+    blood = sum(
+        np.exp(-(((y - height * at) / radius + 0.1 * np.sin(7 * x / radius)) ** 2) / 0.00012)
+        for at in ARCS
+    )
     green, blue = 90 * light * (1 - 0.4 * blood), 50 * light * (1 - 0.3 * blood)
     rgb = np.stack([170 * light * (1 - 0.1 * blood) + spot, green + spot, blue + spot], axis=2)
     return np.where((distance < radius)[..., None], rgb, 0).round().astype(np.uint8)
@@ -81,7 +84,9 @@ def write(ds: pydicom.Dataset, transfer_syntax: str) -> bytes:
 
 
 def native(
-    pixels: npt.NDArray[Any], transfer_syntax: str = str(syntax.ExplicitVRLittleEndian), **changes: Any
+    pixels: npt.NDArray[Any],
+    transfer_syntax: str = str(syntax.ExplicitVRLittleEndian),
+    **changes: Any,
 ) -> bytes:
     """Make a DICOM file with native pixels."""
     ds = header(pixels, **changes)
@@ -90,7 +95,9 @@ def native(
     if big and pixels.dtype.itemsize == 1 and len(raw) % 2 == 0:
         ds.add_new("PixelData", "OB", raw)
     else:
-        ds.add_new("PixelData", "OB" if pixels.dtype.itemsize == 1 else "OW", raw + b"\0" * (len(raw) % 2))
+        ds.add_new(
+            "PixelData", "OB" if pixels.dtype.itemsize == 1 else "OW", raw + b"\0" * (len(raw) % 2)
+        )
     return write(ds, transfer_syntax)
 
 
@@ -141,7 +148,9 @@ def lossless_jpeg(pixels: Pixels) -> bytes:
     return _jpeg(0xC3, pixels.shape, [(1, 1)] * pixels.shape[2], bits, spectrum=bytes([1, 0, 0]))
 
 
-def blocky_jpeg(width: int, height: int, factors: Sequence[tuple[int, int]], seed: int = 0) -> bytes:
+def blocky_jpeg(
+    width: int, height: int, factors: Sequence[tuple[int, int]], seed: int = 0
+) -> bytes:
     """Encode blocks of random colours as baseline JPEG, with any sampling factors per component."""
     rng = np.random.default_rng(seed)
     across, down = (max(factor[axis] for factor in factors) * 8 for axis in (0, 1))
@@ -155,21 +164,35 @@ def blocky_jpeg(width: int, height: int, factors: Sequence[tuple[int, int]], see
 
 
 def _jpeg(
-    process: int, shape: tuple[int, ...], factors: Sequence[tuple[int, int]], bits: str, *, spectrum: bytes
+    process: int,
+    shape: tuple[int, ...],
+    factors: Sequence[tuple[int, int]],
+    bits: str,
+    *,
+    spectrum: bytes,
 ) -> bytes:
     bits += "1" * (-len(bits) % 8)
     coded = int(bits, 2).to_bytes(len(bits) // 8).replace(b"\xff", b"\xff\0")
     height, width, samples = shape
-    components = b"".join(bytes([number, h << 4 | v, 0]) for number, (h, v) in enumerate(factors, 1))
+    components = b"".join(
+        bytes([number, h << 4 | v, 0]) for number, (h, v) in enumerate(factors, 1)
+    )
     frame = bytes([8]) + height.to_bytes(2) + width.to_bytes(2) + bytes([samples]) + components
     segments = (
         (0xDB, bytes([0] + [8] * 64)),
         (process, frame),
         (0xC4, bytes([0, 0, 0, 0, 9, *[0] * 12, *range(9)])),
         (0xC4, bytes([0x10, 1, *[0] * 15, 0])),
-        (0xDA, bytes([samples]) + b"".join(bytes([number, 0]) for number in range(1, samples + 1)) + spectrum),
+        (
+            0xDA,
+            bytes([samples])
+            + b"".join(bytes([number, 0]) for number in range(1, samples + 1))
+            + spectrum,
+        ),
     )
-    marked = b"".join(bytes([0xFF, code]) + (len(body) + 2).to_bytes(2) + body for code, body in segments)
+    marked = b"".join(
+        bytes([0xFF, code]) + (len(body) + 2).to_bytes(2) + body for code, body in segments
+    )
     return b"\xff\xd8" + marked + coded + b"\xff\xd9"
 
 

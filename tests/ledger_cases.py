@@ -9,22 +9,34 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import sqlalchemy as sa
 
-from fundusd.domain import Content, Decoded, Eye, EyeSource, Found, Ignored, MediaType, Release, Stat, SweepReport
-from fundusd.grading import grade
+from fundusd.clinical.grading import grade
+from fundusd.domain.clinical_terms import Eye, EyeSource
+from fundusd.domain.decoding import Content, Decoded, MediaType
+from fundusd.domain.files import Found, Ignored, Stat, SweepReport
+from fundusd.domain.inference import Release
 from fundusd.ledger import Finding
 from fundusd.ledger.tables import audit_event, capture, job
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from fundusd.domain import Admission, Reason
+    from fundusd.domain.clinical_terms import Reason
+    from fundusd.domain.files import Admission
     from fundusd.ledger import Claim, Ledger
 
 CAMERA = "cam"
 SITE_KEY = b"k" * 32
 LOGITS = (0.5, -1.25, 3.0, 0.0, -2.5)  # moderate
 CONTENT = Content(
-    MediaType.DICOM, 2000, 1500, Eye.LEFT, EyeSource.IMAGE_LATERALITY, "PHANTOM-7", "clinic", "1.2.3", "1.2.3.4"
+    MediaType.DICOM,
+    2000,
+    1500,
+    Eye.LEFT,
+    EyeSource.IMAGE_LATERALITY,
+    "PHANTOM-7",
+    "clinic",
+    "1.2.3",
+    "1.2.3.4",
 )
 CONTENT_OF_JPEG = Content(MediaType.JPEG, 2000, 1500)
 SWEEP = SweepReport(
@@ -65,13 +77,17 @@ def digest_of(word: str) -> str:
 def found(name: str | bytes = "a.jpg", word: str = "A", **changes: Any) -> Found:
     """Build a settled file whose bytes are stood for by `word`; `changes` go to Stat or Found by name."""
     path = name.encode() if isinstance(name, str) else name
-    stat = Stat(size=10, mtime_ns=1_000, ctime_ns=2_000, inode=int(digest_of(path.hex() + word)[:8], 16))
+    stat = Stat(
+        size=10, mtime_ns=1_000, ctime_ns=2_000, inode=int(digest_of(path.hex() + word)[:8], 16)
+    )
     stat = stat._replace(**{key: changes.pop(key) for key in Stat._fields if key in changes})
     made = Found(CAMERA, path, stat, digest_of(word), hinted=True, backlog=False)
     return replace(made, **changes)
 
 
-def finding(claim: Claim, content: Content | None = CONTENT, logits: Sequence[float] = LOGITS) -> Finding:
+def finding(
+    claim: Claim, content: Content | None = CONTENT, logits: Sequence[float] = LOGITS
+) -> Finding:
     return Finding(claim, Decoded(content, None, None, 12.5), grade(logits), 40.0, 1)
 
 
@@ -86,7 +102,9 @@ def take(ledger: Ledger, name: str | bytes = "a.jpg", word: str = "A", **changes
     return claim
 
 
-def classify(ledger: Ledger, name: str | bytes = "a.jpg", word: str = "A", **changes: Any) -> Admission:
+def classify(
+    ledger: Ledger, name: str | bytes = "a.jpg", word: str = "A", **changes: Any
+) -> Admission:
     """Admit one capture and record a grading for it."""
     (admission,) = ledger.admit(found(name, word, **changes))
     ledger.record([finding(claim) for claim in ledger.claim(1)])
@@ -102,7 +120,9 @@ def execute(ledger: Ledger, statement: str, **values: Any) -> None:
 def rows(ledger: Ledger, table: sa.Table) -> list[dict[str, Any]]:
     with ledger.database.reading() as connection:
         order = next(iter(table.primary_key.columns))
-        return [dict(row) for row in connection.execute(sa.select(table).order_by(order)).mappings()]
+        return [
+            dict(row) for row in connection.execute(sa.select(table).order_by(order)).mappings()
+        ]
 
 
 def jobs(ledger: Ledger) -> list[dict[str, Any]]:
@@ -127,7 +147,9 @@ def last_seq(ledger: Ledger) -> int:
 
 
 def details(ledger: Ledger, event: str) -> list[dict[str, Any]]:
-    return [orjson.loads(row["detail"]) for row in rows(ledger, audit_event) if row["event"] == event]
+    return [
+        orjson.loads(row["detail"]) for row in rows(ledger, audit_event) if row["event"] == event
+    ]
 
 
 def expire_leases(ledger: Ledger) -> None:

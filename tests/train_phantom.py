@@ -31,13 +31,13 @@ from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, pr
 from torch.nn import functional
 from transformers import SiglipConfig, SiglipModel, SiglipTokenizer
 
-from fundusd import phantoms
-from fundusd.domain import Eye, Grade
+from fundusd.domain.clinical_terms import Eye, Grade
+from fundusd.files.package_data import folder
+from fundusd.imaging import phantoms
 from fundusd.imaging.preprocessing import pad_and_resize
-from fundusd.packaged import folder
 
 if TYPE_CHECKING:
-    from fundusd.domain import Pixels
+    from fundusd.domain.decoding import Pixels
 
 NAME = "fundusd/phantom-1"
 NOTICE = "trained on rendered phantoms; not for patients"
@@ -100,7 +100,9 @@ def examples(count: int, first_seed: int, *, varied: bool, title: str) -> list[E
 
 def prompt_set(name: str) -> list[list[str]]:
     """Read the prompts per grade of a set."""
-    tables = tomllib.loads((folder("config") / "prompts" / f"{name}.toml").read_text("utf-8"))["grade"]
+    tables = tomllib.loads((folder("config") / "prompts" / f"{name}.toml").read_text("utf-8"))[
+        "grade"
+    ]
     return [table["prompts"] for table in sorted(tables, key=lambda table: table["grade"])]
 
 
@@ -140,11 +142,15 @@ def write_tokenizer(out: Path) -> SiglipTokenizer:
 
 def write_fast_tokenizer(out: Path, pieces: Any, normal: normalizers.Normalizer) -> None:
     """Write the same vocabulary as tokenizer.json."""
-    vocabulary = [(pieces.id_to_piece(i), pieces.get_score(i)) for i in range(pieces.get_piece_size())]
+    vocabulary = [
+        (pieces.id_to_piece(i), pieces.get_score(i)) for i in range(pieces.get_piece_size())
+    ]
     fast = Tokenizer(models.Unigram(vocabulary, unk_id=2, byte_fallback=False))
     fast.normalizer = normal
     fast.pre_tokenizer = pre_tokenizers.Metaspace()
-    fast.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 1)])
+    fast.post_processor = processors.TemplateProcessing(
+        single="$A </s>", special_tokens=[("</s>", 1)]
+    )
     fast.add_special_tokens(["</s>", "<unk>"])
     fast.save(str(out / "tokenizer.json"))
 
@@ -160,7 +166,12 @@ class Student(torch.nn.Module):
         self.lesion_head = torch.nn.Linear(self.siglip.config.vision_config.hidden_size, len(KINDS))
         sets = [prompt_set(name) for name in SETS]
         texts = [prompt for grades in sets for prompts in grades for prompt in prompts]
-        rows = [g + 5 * s for s, grades in enumerate(sets) for g, prompts in enumerate(grades) for _ in prompts]
+        rows = [
+            g + 5 * s
+            for s, grades in enumerate(sets)
+            for g, prompts in enumerate(grades)
+            for _ in prompts
+        ]
         encoded = tokenizer(texts, padding="max_length", max_length=TOKENS, return_tensors="pt")
         self.prompts: torch.Tensor = encoded["input_ids"]
         self.average = functional.one_hot(torch.tensor(rows)).float().T
@@ -203,7 +214,9 @@ def architecture(vocabulary: int) -> SiglipConfig:
     return SiglipConfig(text_config=text, vision_config=vision)
 
 
-def augmented(batch: list[Example], rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+def augmented(
+    batch: list[Example], rng: np.random.Generator
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """Flip and shift a batch; give pixels in -1..1, grades, and the lesion kinds per patch."""
     pixels = np.stack([item.pixels for item in batch])
     lesions = np.stack([item.lesions for item in batch])
@@ -231,7 +244,13 @@ def lesions_per_patch(lesions: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     down = np.maximum(np.abs(lesions[..., 1, None] - middles) - PATCH / 2, 0)[:, :, :, None]
     reached = np.hypot(across, down) < 0.7 * lesions[..., 2, None, None]
     kinds = lesions[..., 3, None] == np.arange(len(KINDS))
-    marks = np.einsum("bnp,bnk->bpk", reached.reshape(*lesions.shape[:2], -1), kinds, dtype=np.float32, optimize=True)
+    marks = np.einsum(
+        "bnp,bnk->bpk",
+        reached.reshape(*lesions.shape[:2], -1),
+        kinds,
+        dtype=np.float32,
+        optimize=True,
+    )
     capped: np.ndarray[Any, Any] = np.minimum(marks, 1).astype(np.float32)
     return capped
 
@@ -240,7 +259,9 @@ def learn(student: Student, lessons: list[Example], steps: int) -> None:
     """Train; the lesion loss leads, the grades follow."""
     rng = np.random.default_rng(1)
     optimiser = torch.optim.AdamW(student.parameters(), lr=PEAK_RATE, weight_decay=0.02)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, PEAK_RATE, total_steps=steps, pct_start=0.1)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimiser, PEAK_RATE, total_steps=steps, pct_start=0.1
+    )
     rarity = torch.full((len(KINDS),), 8.0)
     waiting: list[int] = []
     for _ in track(range(steps), "training"):
@@ -250,8 +271,12 @@ def learn(student: Student, lessons: list[Example], steps: int) -> None:
         pixels, grades, marks = augmented([lessons[i] for i in taken], rng)
         with torch.autocast("cpu", torch.bfloat16):
             logits, patches = student(pixels)
-        grading = functional.cross_entropy(logits.float().flatten(0, 1), grades.repeat_interleave(2))
-        finding = functional.binary_cross_entropy_with_logits(patches.float(), marks, pos_weight=rarity)
+        grading = functional.cross_entropy(
+            logits.float().flatten(0, 1), grades.repeat_interleave(2)
+        )
+        finding = functional.binary_cross_entropy_with_logits(
+            patches.float(), marks, pos_weight=rarity
+        )
         optimiser.zero_grad()
         torch.autograd.backward(grading + 4 * finding)
         torch.nn.utils.clip_grad_norm_(student.parameters(), 1.0)
@@ -285,7 +310,9 @@ def save(student: Student, out: Path) -> None:
         "rescale_factor": 1 / 255,
         "size": {"height": SIDE, "width": SIDE},
     }
-    (out / "preprocessor_config.json").write_text(json.dumps(preprocessor, indent=2) + "\n", "utf-8")
+    (out / "preprocessor_config.json").write_text(
+        json.dumps(preprocessor, indent=2) + "\n", "utf-8"
+    )
     student.siglip.float()  # what a loader sees: half precision, widened again
 
 
@@ -320,7 +347,10 @@ def table(name: str, counts: list[list[int]]) -> str:
     total = sum(map(sum, counts))
     right = sum(counts[grade][grade] for grade in Grade)
     lines = [f"Prompt set `{name}`: **{right / total:.1%} exact** ({right} of {total}).", ""]
-    lines += ["| rendered as | " + " | ".join(grade.label for grade in Grade) + " |", "|---" * 6 + "|"]
+    lines += [
+        "| rendered as | " + " | ".join(grade.label for grade in Grade) + " |",
+        "|---" * 6 + "|",
+    ]
     lines += [f"| {grade.label} | " + " | ".join(map(str, counts[grade])) + " |" for grade in Grade]
     return "\n".join([*lines, ""])
 
@@ -349,7 +379,9 @@ def main() -> None:
         "held": options.held_out, "held_from": HELD_OUT_FROM,
         "parameters": sum(weight.numel() for weight in student.siglip.parameters()),
     }  # fmt: skip
-    results = "\n".join(table(name, confusion(student, held_out, which)) for which, name in enumerate(SETS))
+    results = "\n".join(
+        table(name, confusion(student, held_out, which)) for which, name in enumerate(SETS)
+    )
     (options.out / "README.md").write_text(CARD.format(results=results, **facts), "utf-8")
     write_manifest(options.out)
     print(results)

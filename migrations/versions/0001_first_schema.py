@@ -157,18 +157,32 @@ def upgrade() -> None:
         sa.Column("action", sa.Text(), nullable=True),
         sa.Column("error", sa.Text(), nullable=True),
         sa.Column("created_at", UTC_TIME, nullable=False),
-        sa.CheckConstraint("(state = 'running') = (lease_until IS NOT NULL)", name=op.f("ck_job_lease")),
+        sa.CheckConstraint(
+            "(state = 'running') = (lease_until IS NOT NULL)", name=op.f("ck_job_lease")
+        ),
         sa.CheckConstraint("(state = 'running') = (token IS NOT NULL)", name=op.f("ck_job_token")),
-        sa.CheckConstraint("action IN ('retake', 'refer_reader', 'call_it', 'none')", name=op.f("ck_job_action")),
-        sa.CheckConstraint("state <> 'failed' OR reason IS NOT NULL", name=op.f("ck_job_failed_has_reason")),
-        sa.CheckConstraint("state <> 'succeeded' OR reason IS NULL", name=op.f("ck_job_succeeded_has_none")),
-        sa.CheckConstraint("state IN ('queued', 'running', 'succeeded', 'failed')", name=op.f("ck_job_state")),
+        sa.CheckConstraint(
+            "action IN ('retake', 'refer_reader', 'call_it', 'none')", name=op.f("ck_job_action")
+        ),
+        sa.CheckConstraint(
+            "state <> 'failed' OR reason IS NOT NULL", name=op.f("ck_job_failed_has_reason")
+        ),
+        sa.CheckConstraint(
+            "state <> 'succeeded' OR reason IS NULL", name=op.f("ck_job_succeeded_has_none")
+        ),
+        sa.CheckConstraint(
+            "state IN ('queued', 'running', 'succeeded', 'failed')", name=op.f("ck_job_state")
+        ),
         sa.CheckConstraint("attempts >= 0", name=op.f("ck_job_attempts")),
-        sa.ForeignKeyConstraint(["release_id"], ["release.id"], name=op.f("fk_job_release_id_release")),
+        sa.ForeignKeyConstraint(
+            ["release_id"], ["release.id"], name=op.f("fk_job_release_id_release")
+        ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_job")),
         sa.UniqueConstraint("digest", "release_id", name=op.f("uq_job_digest_release_id")),
     )
-    op.create_index("ix_job_claim", "job", ["state", "lane", "attempts", "position", "id"], unique=False)
+    op.create_index(
+        "ix_job_claim", "job", ["state", "lane", "attempts", "position", "id"], unique=False
+    )
     op.create_index("ix_job_lease", "job", ["state", "lease_until"], unique=False)
     op.create_table(
         "capture",
@@ -177,7 +191,9 @@ def upgrade() -> None:
         sa.Column("path", sa.LargeBinary(), nullable=False),
         sa.Column("path_text", sa.Text(), nullable=False),
         sa.Column("revision", sa.Integer(), nullable=False),
-        sa.Column("superseded", sa.Boolean(create_constraint=True, name="superseded"), nullable=False),
+        sa.Column(
+            "superseded", sa.Boolean(create_constraint=True, name="superseded"), nullable=False
+        ),
         sa.Column("digest", sa.Text(), nullable=False),
         sa.Column("size", sa.BigInteger(), nullable=False),
         sa.Column("mtime_ns", sa.BigInteger(), nullable=False),
@@ -210,11 +226,15 @@ def upgrade() -> None:
             name=op.f("ck_capture_media_type"),
         ),
         sa.CheckConstraint("revision >= 1", name=op.f("ck_capture_revision")),
-        sa.ForeignKeyConstraint(["camera_id"], ["camera.id"], name=op.f("fk_capture_camera_id_camera")),
+        sa.ForeignKeyConstraint(
+            ["camera_id"], ["camera.id"], name=op.f("fk_capture_camera_id_camera")
+        ),
         sa.ForeignKeyConstraint(["exam_id"], ["exam.id"], name=op.f("fk_capture_exam_id_exam")),
         sa.ForeignKeyConstraint(["job_id"], ["job.id"], name=op.f("fk_capture_job_id_job")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_capture")),
-        sa.UniqueConstraint("camera_id", "path", "revision", name=op.f("uq_capture_camera_id_path_revision")),
+        sa.UniqueConstraint(
+            "camera_id", "path", "revision", name=op.f("uq_capture_camera_id_path_revision")
+        ),
     )
     op.create_index("ix_capture_digest", "capture", ["digest"], unique=False)
     op.create_index(op.f("ix_capture_exam_id"), "capture", ["exam_id"], unique=False)
@@ -245,31 +265,63 @@ def upgrade() -> None:
         sa.Column("model_ms", sa.Double(), nullable=True),
         sa.Column("batch_size", sa.Integer(), nullable=False),
         sa.Column("created_at", UTC_TIME, nullable=False),
-        sa.CheckConstraint("(outcome = 'graded') = (grade IS NOT NULL)", name=op.f("ck_result_graded_has_grade")),
-        sa.CheckConstraint("(outcome = 'graded') = (logit_mild IS NOT NULL)", name=op.f("ck_result_logit_mild")),
         sa.CheckConstraint(
-            "(outcome = 'graded') = (logit_moderate IS NOT NULL)", name=op.f("ck_result_logit_moderate")
+            "(outcome = 'graded') = (grade IS NOT NULL)", name=op.f("ck_result_graded_has_grade")
         ),
-        sa.CheckConstraint("(outcome = 'graded') = (logit_no_dr IS NOT NULL)", name=op.f("ck_result_logit_no_dr")),
-        sa.CheckConstraint("(outcome = 'graded') = (logit_pdr IS NOT NULL)", name=op.f("ck_result_logit_pdr")),
-        sa.CheckConstraint("(outcome = 'graded') = (logit_severe IS NOT NULL)", name=op.f("ck_result_logit_severe")),
-        sa.CheckConstraint("(outcome = 'graded') = (reason IS NULL)", name=op.f("ck_result_ungraded_has_reason")),
         sa.CheckConstraint(
-            "(outcome = 'graded') = (referable <> 'indeterminate')", name=op.f("ck_result_referable_if_graded")
+            "(outcome = 'graded') = (logit_mild IS NOT NULL)", name=op.f("ck_result_logit_mild")
         ),
-        sa.CheckConstraint("(outcome = 'graded') = (score_mild IS NOT NULL)", name=op.f("ck_result_score_mild")),
         sa.CheckConstraint(
-            "(outcome = 'graded') = (score_moderate IS NOT NULL)", name=op.f("ck_result_score_moderate")
+            "(outcome = 'graded') = (logit_moderate IS NOT NULL)",
+            name=op.f("ck_result_logit_moderate"),
         ),
-        sa.CheckConstraint("(outcome = 'graded') = (score_no_dr IS NOT NULL)", name=op.f("ck_result_score_no_dr")),
-        sa.CheckConstraint("(outcome = 'graded') = (score_pdr IS NOT NULL)", name=op.f("ck_result_score_pdr")),
-        sa.CheckConstraint("(outcome = 'graded') = (score_severe IS NOT NULL)", name=op.f("ck_result_score_severe")),
-        sa.CheckConstraint("action IN ('retake', 'refer_reader', 'call_it', 'none')", name=op.f("ck_result_action")),
+        sa.CheckConstraint(
+            "(outcome = 'graded') = (logit_no_dr IS NOT NULL)", name=op.f("ck_result_logit_no_dr")
+        ),
+        sa.CheckConstraint(
+            "(outcome = 'graded') = (logit_pdr IS NOT NULL)", name=op.f("ck_result_logit_pdr")
+        ),
+        sa.CheckConstraint(
+            "(outcome = 'graded') = (logit_severe IS NOT NULL)", name=op.f("ck_result_logit_severe")
+        ),
+        sa.CheckConstraint(
+            "(outcome = 'graded') = (reason IS NULL)", name=op.f("ck_result_ungraded_has_reason")
+        ),
+        sa.CheckConstraint(
+            "(outcome = 'graded') = (referable <> 'indeterminate')",
+            name=op.f("ck_result_referable_if_graded"),
+        ),
+        sa.CheckConstraint(
+            "(outcome = 'graded') = (score_mild IS NOT NULL)", name=op.f("ck_result_score_mild")
+        ),
+        sa.CheckConstraint(
+            "(outcome = 'graded') = (score_moderate IS NOT NULL)",
+            name=op.f("ck_result_score_moderate"),
+        ),
+        sa.CheckConstraint(
+            "(outcome = 'graded') = (score_no_dr IS NOT NULL)", name=op.f("ck_result_score_no_dr")
+        ),
+        sa.CheckConstraint(
+            "(outcome = 'graded') = (score_pdr IS NOT NULL)", name=op.f("ck_result_score_pdr")
+        ),
+        sa.CheckConstraint(
+            "(outcome = 'graded') = (score_severe IS NOT NULL)", name=op.f("ck_result_score_severe")
+        ),
+        sa.CheckConstraint(
+            "action IN ('retake', 'refer_reader', 'call_it', 'none')", name=op.f("ck_result_action")
+        ),
         sa.CheckConstraint("outcome <> 'failed'", name=op.f("ck_result_never_failed")),
-        sa.CheckConstraint("outcome IN ('graded', 'ungradable', 'refused', 'failed')", name=op.f("ck_result_outcome")),
-        sa.CheckConstraint("referable IN ('yes', 'no', 'indeterminate')", name=op.f("ck_result_referable")),
+        sa.CheckConstraint(
+            "outcome IN ('graded', 'ungradable', 'refused', 'failed')",
+            name=op.f("ck_result_outcome"),
+        ),
+        sa.CheckConstraint(
+            "referable IN ('yes', 'no', 'indeterminate')", name=op.f("ck_result_referable")
+        ),
         sa.CheckConstraint("grade BETWEEN 0 AND 4", name=op.f("ck_result_icdr")),
-        sa.ForeignKeyConstraint(["digest", "release_id"], ["job.digest", "job.release_id"], name="fk_result_job"),
+        sa.ForeignKeyConstraint(
+            ["digest", "release_id"], ["job.digest", "job.release_id"], name="fk_result_job"
+        ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_result")),
         sa.UniqueConstraint("digest", "release_id", name=op.f("uq_result_digest_release_id")),
     )
@@ -285,9 +337,15 @@ def upgrade() -> None:
         sa.Column("capture_id", BIG_ID, nullable=True),
         sa.Column("ignored", sa.Text(), nullable=True),
         sa.Column("missing_since", UTC_TIME, nullable=True),
-        sa.CheckConstraint("(capture_id IS NULL) <> (ignored IS NULL)", name=op.f("ck_sighting_one_of_two")),
-        sa.ForeignKeyConstraint(["camera_id"], ["camera.id"], name=op.f("fk_sighting_camera_id_camera")),
-        sa.ForeignKeyConstraint(["capture_id"], ["capture.id"], name=op.f("fk_sighting_capture_id_capture")),
+        sa.CheckConstraint(
+            "(capture_id IS NULL) <> (ignored IS NULL)", name=op.f("ck_sighting_one_of_two")
+        ),
+        sa.ForeignKeyConstraint(
+            ["camera_id"], ["camera.id"], name=op.f("fk_sighting_camera_id_camera")
+        ),
+        sa.ForeignKeyConstraint(
+            ["capture_id"], ["capture.id"], name=op.f("fk_sighting_capture_id_capture")
+        ),
         sa.PrimaryKeyConstraint("camera_id", "directory", "name", name=op.f("pk_sighting")),
     )
     op.create_index(op.f("ix_sighting_capture_id"), "sighting", ["capture_id"], unique=False)

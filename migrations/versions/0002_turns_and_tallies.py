@@ -32,7 +32,9 @@ def _turns() -> None:
         (SELECT c.camera_id FROM capture c WHERE c.job_id = job.id ORDER BY c.id LIMIT 1), '')""")
     op.drop_index("ix_job_claim", "job")
     op.drop_index("ix_job_lease", "job")
-    op.create_index("ix_job_claim", "job", ["state", "camera_id", "lane", "attempts", "position", "id"])
+    op.create_index(
+        "ix_job_claim", "job", ["state", "camera_id", "lane", "attempts", "position", "id"]
+    )
     op.create_index("ix_job_since", "job", ["state", "created_at"])
 
 
@@ -41,7 +43,9 @@ def _sightings() -> None:
         ("ix_sighting_present", ["camera_id", "directory"], "missing_since IS NULL"),
         ("ix_sighting_missing", ["camera_id", "inode", "mtime_ns"], "missing_since IS NOT NULL"),
     ):
-        op.create_index(name, "sighting", columns, sqlite_where=sa.text(where), postgresql_where=sa.text(where))
+        op.create_index(
+            name, "sighting", columns, sqlite_where=sa.text(where), postgresql_where=sa.text(where)
+        )
 
 
 def _tallies() -> None:
@@ -67,7 +71,9 @@ def _sqlite(table: str, kind: str, column: str | None) -> list[str]:
 
     one_more = f"""INSERT INTO tally VALUES ('{kind}', {value("NEW")}, 1)
         ON CONFLICT (kind, value) DO UPDATE SET count = count + 1;"""  # noqa: S608
-    one_less = f"UPDATE tally SET count = count - 1 WHERE kind = '{kind}' AND value = {value('OLD')};"  # noqa: S608
+    one_less = (
+        f"UPDATE tally SET count = count - 1 WHERE kind = '{kind}' AND value = {value('OLD')};"  # noqa: S608
+    )
     statements = [
         f"CREATE TRIGGER {table}_tally_insert AFTER INSERT ON {table} BEGIN {one_more} END",
         f"CREATE TRIGGER {table}_tally_delete AFTER DELETE ON {table} BEGIN {one_less} END",
@@ -90,7 +96,10 @@ def _postgres(table: str, kind: str, column: str | None) -> list[str]:
         "delete": (less, "REFERENCING OLD TABLE AS old_rows"),
     }
     if column:
-        changes["update"] = (f"{more} UNION ALL {less}", "REFERENCING NEW TABLE AS new_rows OLD TABLE AS old_rows")
+        changes["update"] = (
+            f"{more} UNION ALL {less}",
+            "REFERENCING NEW TABLE AS new_rows OLD TABLE AS old_rows",
+        )
     statements = []
     for event, (change, seen) in changes.items():
         name = f"{table}_tally_{event}"

@@ -31,7 +31,9 @@ def upgrade() -> None:
     number = "INTEGER" if op.get_context().dialect.name == "sqlite" else "BIGINT"
     rule = "CONSTRAINT fk_camera_release_id_release REFERENCES release (id)"
     op.execute(f"ALTER TABLE camera ADD COLUMN release_id {number} {rule}")
-    op.add_column("camera", sa.Column("started", sa.BigInteger(), nullable=False, server_default="0"))
+    op.add_column(
+        "camera", sa.Column("started", sa.BigInteger(), nullable=False, server_default="0")
+    )
     op.create_table(
         "incomplete",
         sa.Column("camera_id", sa.Text(), nullable=False),
@@ -41,8 +43,13 @@ def upgrade() -> None:
         sa.Column("size", sa.BigInteger(), nullable=False),
         sa.Column("since", UTC_TIME, nullable=False),
         sa.Column("quarantined_at", UTC_TIME),
-        sa.CheckConstraint("reason IN ('empty', 'changing', 'held', 'unreadable')", name=op.f("ck_incomplete_reason")),
-        sa.ForeignKeyConstraint(["camera_id"], ["camera.id"], name=op.f("fk_incomplete_camera_id_camera")),
+        sa.CheckConstraint(
+            "reason IN ('empty', 'changing', 'held', 'unreadable')",
+            name=op.f("ck_incomplete_reason"),
+        ),
+        sa.ForeignKeyConstraint(
+            ["camera_id"], ["camera.id"], name=op.f("fk_incomplete_camera_id_camera")
+        ),
         sa.PrimaryKeyConstraint("camera_id", "path", name=op.f("pk_incomplete")),
     )
     op.execute(V_CAMERA)

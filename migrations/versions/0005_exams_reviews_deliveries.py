@@ -40,7 +40,9 @@ def rule(table: str, column: str, values: str) -> sa.CheckConstraint:
 
 def upgrade() -> None:
     is_sqlite = op.get_context().dialect.name == "sqlite"
-    op.add_column("camera", sa.Column("expected_fields", sa.Text(), nullable=False, server_default=""))
+    op.add_column(
+        "camera", sa.Column("expected_fields", sa.Text(), nullable=False, server_default="")
+    )
     _exam(is_sqlite=is_sqlite)
     _eye_sources(is_sqlite=is_sqlite)
     _review()
@@ -63,12 +65,16 @@ def _exam(*, is_sqlite: bool) -> None:
     op.add_column("exam", sa.Column("lacks", sa.Text(), nullable=False, server_default=""))
     for name in ("", "final_"):
         check = f"CONSTRAINT ck_exam_{name}referable CHECK ({name}referable IN {REFERABLE})"
-        op.execute(f"ALTER TABLE exam ADD COLUMN {name}referable TEXT DEFAULT 'indeterminate' NOT NULL {check}")
+        op.execute(
+            f"ALTER TABLE exam ADD COLUMN {name}referable TEXT DEFAULT 'indeterminate' NOT NULL {check}"
+        )
         op.add_column("exam", sa.Column(f"{name}grade", sa.SmallInteger()))
     default, check = "false", ""
     if is_sqlite:
         default, check = "0", "CONSTRAINT ck_exam_is_reviewed CHECK (is_reviewed IN (0, 1))"
-    op.execute(f"ALTER TABLE exam ADD COLUMN is_reviewed BOOLEAN DEFAULT {default} NOT NULL {check}")
+    op.execute(
+        f"ALTER TABLE exam ADD COLUMN is_reviewed BOOLEAN DEFAULT {default} NOT NULL {check}"
+    )
     day = "substr(created_at, 1, 10)" if is_sqlite else "CAST(CAST(created_at AS date) AS text)"
     op.execute(f"UPDATE exam SET study_uid = key, key = 'study:' || key, day = {day}")  # noqa: S608  ours
     op.create_index("ix_exam_patient_key", "exam", ["patient_key", "day"])
@@ -94,7 +100,8 @@ def _edit(table: str, old: str, new: str) -> None:
     version = connection.exec_driver_sql("PRAGMA schema_version").scalar_one()
     connection.exec_driver_sql("PRAGMA writable_schema = ON")
     connection.exec_driver_sql(
-        "UPDATE sqlite_schema SET sql = replace(sql, ?, ?) WHERE type = 'table' AND name = ?", (old, new, table)
+        "UPDATE sqlite_schema SET sql = replace(sql, ?, ?) WHERE type = 'table' AND name = ?",
+        (old, new, table),
     )
     connection.exec_driver_sql(f"PRAGMA schema_version = {version + 1}")
     connection.exec_driver_sql("PRAGMA writable_schema = OFF")
@@ -135,8 +142,12 @@ def _review() -> None:
             name=op.f("ck_review_override_says"),
         ),
         sa.ForeignKeyConstraint(["exam_id"], ["exam.id"], name=op.f("fk_review_exam_id_exam")),
-        sa.ForeignKeyConstraint(["capture_id"], ["capture.id"], name=op.f("fk_review_capture_id_capture")),
-        sa.ForeignKeyConstraint(["release_id"], ["release.id"], name=op.f("fk_review_release_id_release")),
+        sa.ForeignKeyConstraint(
+            ["capture_id"], ["capture.id"], name=op.f("fk_review_capture_id_capture")
+        ),
+        sa.ForeignKeyConstraint(
+            ["release_id"], ["release.id"], name=op.f("fk_review_release_id_release")
+        ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_review")),
     )
     op.create_index("ix_review_exam_id_eye", "review", ["exam_id", "eye", "id"])
@@ -167,15 +178,23 @@ def _eye_result() -> None:
         rule("eye_result", "final_referable", REFERABLE),
         rule("eye_result", "action", ACTIONS),
         sa.ForeignKeyConstraint(["exam_id"], ["exam.id"], name=op.f("fk_eye_result_exam_id_exam")),
-        sa.ForeignKeyConstraint(["capture_id"], ["capture.id"], name=op.f("fk_eye_result_capture_id_capture")),
-        sa.ForeignKeyConstraint(["release_id"], ["release.id"], name=op.f("fk_eye_result_release_id_release")),
-        sa.ForeignKeyConstraint(["review_id"], ["review.id"], name=op.f("fk_eye_result_review_id_review")),
+        sa.ForeignKeyConstraint(
+            ["capture_id"], ["capture.id"], name=op.f("fk_eye_result_capture_id_capture")
+        ),
+        sa.ForeignKeyConstraint(
+            ["release_id"], ["release.id"], name=op.f("fk_eye_result_release_id_release")
+        ),
+        sa.ForeignKeyConstraint(
+            ["review_id"], ["review.id"], name=op.f("fk_eye_result_review_id_review")
+        ),
         sa.PrimaryKeyConstraint("exam_id", "eye", name=op.f("pk_eye_result")),
     )
     op.create_index(op.f("ix_eye_result_capture_id"), "eye_result", ["capture_id"])
     unread = sa.text("urgency > 0")
     columns = ["urgency", "exam_id"]
-    op.create_index("ix_eye_result_unread", "eye_result", columns, sqlite_where=unread, postgresql_where=unread)
+    op.create_index(
+        "ix_eye_result_unread", "eye_result", columns, sqlite_where=unread, postgresql_where=unread
+    )
 
 
 def _delivery() -> None:
@@ -195,11 +214,15 @@ def _delivery() -> None:
         sa.Column("delivered_at", UTC_TIME),
         rule("delivery", "state", "('queued', 'delivered', 'failed')"),
         sa.ForeignKeyConstraint(["exam_id"], ["exam.id"], name=op.f("fk_delivery_exam_id_exam")),
-        sa.ForeignKeyConstraint(["camera_id"], ["camera.id"], name=op.f("fk_delivery_camera_id_camera")),
+        sa.ForeignKeyConstraint(
+            ["camera_id"], ["camera.id"], name=op.f("fk_delivery_camera_id_camera")
+        ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_delivery")),
         sa.UniqueConstraint("receiver", "exam_id", name=op.f("uq_delivery_receiver_exam_id")),
     )
     op.create_index(op.f("ix_delivery_exam_id"), "delivery", ["exam_id"])
     queued = sa.text("state = 'queued'")
     columns = ["receiver", "available_at"]
-    op.create_index("ix_delivery_queued", "delivery", columns, sqlite_where=queued, postgresql_where=queued)
+    op.create_index(
+        "ix_delivery_queued", "delivery", columns, sqlite_where=queued, postgresql_where=queued
+    )

@@ -10,8 +10,19 @@ KEYS = ("no_dr", "mild", "moderate", "severe", "pdr")
 OUTCOMES = "('graded', 'ungradable', 'refused', 'failed')"
 REFERABLE = "('yes', 'no', 'indeterminate')"
 COUNTS = "outcome IS NOT NULL AND NOT superseded"
-UNGRADED = "reason IS NOT NULL AND NOT superseded"  # both words in a query: else its index does not serve
-REASONS = ("too_dark", "too_bright", "blur", "low_contrast", "partial_field", "media_opacity", "artefact", "small")
+UNGRADED = (
+    "reason IS NOT NULL AND NOT superseded"  # both words in a query: else its index does not serve
+)
+REASONS = (
+    "too_dark",
+    "too_bright",
+    "blur",
+    "low_contrast",
+    "partial_field",
+    "media_opacity",
+    "artefact",
+    "small",
+)
 
 
 def label(grade: str) -> str:
@@ -51,7 +62,9 @@ FROM (
 ) AS tally
 """  # noqa: S608
 
-MIX = {key: f"grade = {grade}" for grade, key in enumerate(KEYS)} | equal("outcome", "graded", "ungradable")
+MIX = {key: f"grade = {grade}" for grade, key in enumerate(KEYS)} | equal(
+    "outcome", "graded", "ungradable"
+)
 MIX |= {"referable": "referable = 'yes'"}
 V_CLASS_MIX_WEEKLY = f"""
 SELECT week, camera_id, release_id, graded, {", ".join(KEYS)}, referable,
@@ -282,14 +295,30 @@ def upgrade() -> None:
     is_sqlite = op.get_context().dialect.name == "sqlite"
     _copies(is_sqlite=is_sqlite)
     op.drop_index("ix_capture_exam_id", "capture")
-    op.create_index("ix_capture_exam_id", "capture", ["exam_id", "eye", "field", "outcome", "superseded"])
+    op.create_index(
+        "ix_capture_exam_id", "capture", ["exam_id", "eye", "field", "outcome", "superseded"]
+    )
     scores = [f"ppm_{key}" for key in KEYS]
-    cells = ["local_week", "camera_id", "release_id", "outcome", "reason", "grade", "referable", *scores]
+    cells = [
+        "local_week",
+        "camera_id",
+        "release_id",
+        "outcome",
+        "reason",
+        "grade",
+        "referable",
+        *scores,
+    ]
     for name, table, columns, condition in (
         ("ix_capture_week", "capture", cells, COUNTS),
         ("ix_capture_day", "capture", ["local_day", "turnaround_ms"], COUNTS),
         ("ix_capture_reason", "capture", ["outcome", "local_day", "camera_id", "reason"], UNGRADED),
-        ("ix_audit_event_patient_key", "audit_event", ["patient_key", "seq"], "patient_key IS NOT NULL"),
+        (
+            "ix_audit_event_patient_key",
+            "audit_event",
+            ["patient_key", "seq"],
+            "patient_key IS NOT NULL",
+        ),
     ):
         where = sa.text(condition)
         op.create_index(name, table, columns, sqlite_where=where, postgresql_where=where)
@@ -299,7 +328,11 @@ def upgrade() -> None:
 
 def _copies(*, is_sqlite: bool) -> None:
     """Copy what is counted of results to their captures; scores as millionths."""
-    number, whole = ("INTEGER", "CAST({} AS INTEGER)") if is_sqlite else ("BIGINT", "CAST(floor({}) AS INTEGER)")
+    number, whole = (
+        ("INTEGER", "CAST({} AS INTEGER)")
+        if is_sqlite
+        else ("BIGINT", "CAST(floor({}) AS INTEGER)")
+    )
     op.execute(f"ALTER TABLE capture ADD COLUMN release_id {number}")
     for name, values in (("outcome", OUTCOMES), ("referable", REFERABLE)):
         rule = f"CONSTRAINT ck_capture_{name} CHECK ({name} IN {values})"
@@ -308,7 +341,9 @@ def _copies(*, is_sqlite: bool) -> None:
     op.add_column("capture", sa.Column("grade", sa.SmallInteger()))
     for key in KEYS:
         op.add_column("capture", sa.Column(f"ppm_{key}", sa.Integer()))
-    scores = ", ".join(f"ppm_{key} = {whole.format(f'r.score_{key} * 1000000 + 0.5')}" for key in KEYS)
+    scores = ", ".join(
+        f"ppm_{key} = {whole.format(f'r.score_{key} * 1000000 + 0.5')}" for key in KEYS
+    )
     op.execute(f"""UPDATE capture SET release_id = r.release_id, outcome = r.outcome, reason = r.reason,
         grade = r.grade, referable = r.referable, {scores}
         FROM job j JOIN result r ON r.digest = j.digest AND r.release_id = j.release_id

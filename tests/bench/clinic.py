@@ -8,7 +8,9 @@ from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from fundusd.domain import Eye, EyeSource, JobState, MediaType, Reason
+from fundusd.domain.clinical_terms import Eye, EyeSource, Reason
+from fundusd.domain.decoding import MediaType
+from fundusd.domain.jobs import JobState
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -65,7 +67,10 @@ class _Patients:
             number = self._chance.randrange(len(self._known))
             last, grades = self._known[number]
             if day - last >= 60:
-                worse = {eye: min(4, grade + (self._chance.random() < 0.12)) for eye, grade in grades.items()}
+                worse = {
+                    eye: min(4, grade + (self._chance.random() < 0.12))
+                    for eye, grade in grades.items()
+                }
                 self._known[number] = (day, worse)
                 return f"PHANTOM-{number:06}", worse
         grades = {eye: self._chance.choices(range(5), _GRADES)[0] for eye in (Eye.RIGHT, Eye.LEFT)}
@@ -81,7 +86,9 @@ def photographs(captures: int, seed: int) -> Iterator[Photograph]:
     for number, one in enumerate(files, start=1):
         left = captures - number
         state = one.state if left >= waiting else JobState.QUEUED if left >= 2 else JobState.RUNNING
-        yield replace(one, number=number, state=state, reason=one.reason if state is one.state else None)
+        yield replace(
+            one, number=number, state=state, reason=one.reason if state is one.state else None
+        )
 
 
 def _all_files(chance: random.Random, captures: int) -> Iterator[Photograph]:
@@ -93,10 +100,14 @@ def _all_files(chance: random.Random, captures: int) -> Iterator[Photograph]:
             yield from _files(chance, one)
 
 
-def _visit(chance: random.Random, patients: _Patients, visit: int, day: int) -> Iterator[Photograph]:
+def _visit(
+    chance: random.Random, patients: _Patients, visit: int, day: int
+) -> Iterator[Photograph]:
     patient, grades = patients.next(day)
     camera = chance.choices(CAMERAS, _VISITED)[0]
-    at = datetime.combine(FIRST_DAY + timedelta(days=day // 5 * 7 + day % 5), datetime.min.time(), UTC)
+    at = datetime.combine(
+        FIRST_DAY + timedelta(days=day // 5 * 7 + day % 5), datetime.min.time(), UTC
+    )
     at += timedelta(hours=8, seconds=chance.randrange(8 * 3600))
     is_known = chance.random() > 0.02
     eyes = [Eye.RIGHT, Eye.LEFT] if chance.random() > 0.04 else [Eye.RIGHT]
@@ -119,7 +130,10 @@ def _visit(chance: random.Random, patients: _Patients, visit: int, day: int) -> 
                     field=field,
                     acquired_at=at - timedelta(seconds=20) if camera == "visucam" else None,
                 )
-                if one.reason not in {Reason.TOO_DARK, Reason.TOO_BRIGHT} or chance.random() > _RETAKEN:
+                if (
+                    one.reason not in {Reason.TOO_DARK, Reason.TOO_BRIGHT}
+                    or chance.random() > _RETAKEN
+                ):
                     break
 
 
@@ -132,7 +146,9 @@ def _shot(chance: random.Random, camera: str, at: datetime, day: int, grade: int
     seen = grade if chance.random() > _WRONG else min(4, max(0, grade + chance.choice((-1, 1))))
     release = 1 + (week >= 18) + (week >= 36)
     softness = 1.0 if release < 3 else 0.8
-    logits = tuple(softness * (3.0 - 1.2 * abs(seen - one) + chance.gauss(0, 0.25)) for one in range(5))
+    logits = tuple(
+        softness * (3.0 - 1.2 * abs(seen - one) + chance.gauss(0, 0.25)) for one in range(5)
+    )
     reason, state, number = None, JobState.SUCCEEDED, chance.random()
     if number < _FAILED:
         reason, state = chance.choice((Reason.TRUNCATED, Reason.TIMEOUT)), JobState.FAILED
@@ -153,7 +169,9 @@ def _files(chance: random.Random, one: Photograph) -> Iterator[Photograph]:
     number = chance.random()
     if number < _OVERWRITTEN:
         yield replace(one, is_superseded=True)
-        yield replace(one, revision=2, logits=one.logits[::-1] if number < 0.1 * _OVERWRITTEN else one.logits)
+        yield replace(
+            one, revision=2, logits=one.logits[::-1] if number < 0.1 * _OVERWRITTEN else one.logits
+        )
         return
     yield one
     if number > 1 - _COPIED:

@@ -7,15 +7,23 @@ import random
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+import clinic
 import orjson
 import sqlalchemy as sa
+from tests import ledger_cases as cases
 
-import ledger_cases as cases
-from bench import clinic
-from fundusd import chaining
-from fundusd.domain import Action, Grade, JobState, Outcome, Referable, ReviewReason, ReviewVerdict
-from fundusd.grading import grade as grade_of
-from fundusd.ledger import audit, exams, results
+from fundusd.clinical.grading import grade as grade_of
+from fundusd.clinical.pseudonyms import patient_key
+from fundusd.domain.clinical_terms import (
+    Action,
+    Grade,
+    Outcome,
+    Referable,
+    ReviewReason,
+    ReviewVerdict,
+)
+from fundusd.domain.jobs import JobState
+from fundusd.ledger import audit, exams, hash_chain, results
 from fundusd.ledger.tables import (
     GRADE_KEYS,
     audit_event,
@@ -29,12 +37,12 @@ from fundusd.ledger.tables import (
     result,
     review,
 )
-from fundusd.pseudonym import patient_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from bench.clinic import Photograph
+    from clinic import Photograph
+
     from fundusd.ledger import Ledger
 
     Row = dict[str, Any]
@@ -62,14 +70,26 @@ def fill(ledger: Ledger, captures: int, seed: int = 1) -> None:
 def _write_before(connection: sa.Connection) -> None:
     start = datetime.combine(clinic.FIRST_DAY, datetime.min.time(), UTC)
     releases = [cases.release(number) for number in (1, 2, 3)]
-    rows = [{name: getattr(one, name) for name in one.__slots__ if name != "files"} for one in releases]
+    rows = [
+        {name: getattr(one, name) for name in one.__slots__ if name != "files"} for one in releases
+    ]
     for number, row in enumerate(rows, start=1):
-        row |= {"id": number, "digest": cases.digest_of(f"release {number}"), "files": "{}", "created_at": start}
+        row |= {
+            "id": number,
+            "digest": cases.digest_of(f"release {number}"),
+            "files": "{}",
+            "created_at": start,
+        }
     connection.execute(sa.insert(release), rows)
     connection.execute(
         sa.insert(camera),
         [
-            {"id": one, "registered_at": start, "release_id": 3, "expected_fields": clinic.EXPECTED.get(one, "")}
+            {
+                "id": one,
+                "registered_at": start,
+                "release_id": 3,
+                "expected_fields": clinic.EXPECTED.get(one, ""),
+            }
             for one in clinic.CAMERAS
         ],
     )
@@ -79,9 +99,11 @@ class _Chain:
     """An audit chain at the clinic's own times."""
 
     def __init__(self) -> None:
-        self._seq, self._head = 0, chaining.GENESIS
+        self._seq, self._head = 0, hash_chain.GENESIS
 
-    def write(self, connection: sa.Connection, told: Iterable[tuple[datetime, audit.Entry]]) -> None:
+    def write(
+        self, connection: sa.Connection, told: Iterable[tuple[datetime, audit.Entry]]
+    ) -> None:
         rows = [self._row(at, entry) for at, entry in told]
         if rows:
             connection.execute(sa.insert(audit_event), rows)
@@ -89,12 +111,20 @@ class _Chain:
     def _row(self, at: datetime, entry: audit.Entry) -> Row:
         self._seq += 1
         row = audit._row(self._seq, entry, self._head)
-        row |= {"at": at.strftime("%Y-%m-%dT%H:%M:%S.%fZ"), "actor_id": "fundusd:fundusd", "host": "clinic"}
-        self._head = row["row_hash"] = chaining.link(self._head, [row[name] for name in audit._CHAINED])
+        row |= {
+            "at": at.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+            "actor_id": "fundusd:fundusd",
+            "host": "clinic",
+        }
+        self._head = row["row_hash"] = hash_chain.link(
+            self._head, [row[name] for name in audit._CHAINED]
+        )
         return row
 
 
-def _write_photographs(connection: sa.Connection, some: Sequence[Photograph], job_row: Row, chain: _Chain) -> Row:
+def _write_photographs(
+    connection: sa.Connection, some: Sequence[Photograph], job_row: Row, chain: _Chain
+) -> Row:
     """Write photographs with all that belongs to them; return the last job."""
     jobs, found, captures = [], [], []
     for one in some:
@@ -111,8 +141,13 @@ def _write_photographs(connection: sa.Connection, some: Sequence[Photograph], jo
     for row, exam_id in zip(done, exams.assign(connection, done, [None] * len(done)), strict=True):
         row["exam_id"] = exam_id
     names = capture.c.keys()
-    connection.execute(sa.insert(capture), [{name: one[name] for name in names} for one in captures])
-    told = ((one["result"]["created_at"], results._entry(one, one["result"], reused=False)) for one in done)
+    connection.execute(
+        sa.insert(capture), [{name: one[name] for name in names} for one in captures]
+    )
+    told = (
+        (one["result"]["created_at"], results._entry(one, one["result"], reused=False))
+        for one in done
+    )
     chain.write(connection, told)
     return job_row
 
@@ -136,7 +171,9 @@ def _job(one: Photograph) -> Row:
         "error": "generated" if is_failed else None,
         "created_at": one.received_at,
     }
-    return row | {"result": _result(one, row["digest"]) if one.state is JobState.SUCCEEDED else None}
+    return row | {
+        "result": _result(one, row["digest"]) if one.state is JobState.SUCCEEDED else None
+    }
 
 
 def _result(one: Photograph, digest: str) -> Row:
@@ -199,17 +236,35 @@ def _capture(one: Photograph, of: Row) -> Row:
 
 def _write_reviews(connection: sa.Connection, chance: random.Random, chain: _Chain) -> list[int]:
     """Let readers read most of what has to be read, and some of the rest; return the exams."""
-    query = sa.select(eye_result, exam.c.day, exam.c.patient_key, capture.c.digest, capture.c.received_at)
-    query = query.select_from(eye_result).join(exam).join(capture, capture.c.id == eye_result.c.capture_id)
+    query = sa.select(
+        eye_result, exam.c.day, exam.c.patient_key, capture.c.digest, capture.c.received_at
+    )
+    query = (
+        query.select_from(eye_result)
+        .join(exam)
+        .join(capture, capture.c.id == eye_result.c.capture_id)
+    )
     rows: list[Row] = []
     told: list[tuple[datetime, audit.Entry]] = []
-    for seen in connection.execute(query.order_by(exam.c.day, exam.c.id, eye_result.c.eye)).mappings():
+    for seen in connection.execute(
+        query.order_by(exam.c.day, exam.c.id, eye_result.c.eye)
+    ).mappings():
         if chance.random() > (_READ if seen["urgency"] else _CHECKED):
             continue
         row = _review(chance, seen) | {"id": len(rows) + 1}
         rows.append(row)
-        detail = {name: row[name] for name in ("eye", "verdict", "grade", "referable", "reviewer", "role", "blinded")}
-        entity = ("review.recorded", "exam", row["exam_id"], seen["patient_key"], row["release_id"], seen["digest"])
+        detail = {
+            name: row[name]
+            for name in ("eye", "verdict", "grade", "referable", "reviewer", "role", "blinded")
+        }
+        entity = (
+            "review.recorded",
+            "exam",
+            row["exam_id"],
+            seen["patient_key"],
+            row["release_id"],
+            seen["digest"],
+        )
         told.append((row["created_at"], audit.Entry(*entity, detail | {"review_id": row["id"]})))
     connection.execute(sa.insert(review), rows)
     chain.write(connection, sorted(told, key=lambda one: one[0]))
@@ -225,7 +280,9 @@ def _review(chance: random.Random, seen: Mapping[Any, Any]) -> Row:
         grade, referable = said, Referable.YES if said >= 2 else Referable.NO
     elif verdict is ReviewVerdict.RETAKE:
         grade, referable = None, Referable.INDETERMINATE
-    reviewer, role = chance.choice((("reader 1", "ophthalmologist"), ("reader 2", "grader"), ("reader 3", "grader")))
+    reviewer, role = chance.choice(
+        (("reader 1", "ophthalmologist"), ("reader 2", "grader"), ("reader 3", "grader"))
+    )
     return {
         "exam_id": seen["exam_id"],
         "eye": seen["eye"],
@@ -247,9 +304,17 @@ def _review(chance: random.Random, seen: Mapping[Any, Any]) -> Row:
 
 def _set_clocks(connection: sa.Connection) -> None:
     """Let what was written down by today's clock have been written in its year."""
-    created = sa.select(sa.func.min(capture.c.received_at)).where(capture.c.exam_id == exam.c.id).scalar_subquery()
+    created = (
+        sa.select(sa.func.min(capture.c.received_at))
+        .where(capture.c.exam_id == exam.c.id)
+        .scalar_subquery()
+    )
     connection.execute(sa.update(exam).values(created_at=created))
-    judged = sa.select(capture.c.received_at).where(capture.c.id == eye_result.c.capture_id).scalar_subquery()
+    judged = (
+        sa.select(capture.c.received_at)
+        .where(capture.c.id == eye_result.c.capture_id)
+        .scalar_subquery()
+    )
     connection.execute(sa.update(eye_result).values(judged_at=judged))
 
 
@@ -266,7 +331,9 @@ def copy(source: Ledger, target: Ledger) -> None:
                     connection.exec_driver_sql(f"SELECT setval('{table.name}_id_seq', {last})")
 
 
-def _copy_in(connection: sa.Connection, table: str, names: Sequence[str], rows: Iterable[sa.Row[Any]]) -> None:
+def _copy_in(
+    connection: sa.Connection, table: str, names: Sequence[str], rows: Iterable[sa.Row[Any]]
+) -> None:
     cursor: Any = connection.connection.cursor()
     with cursor.copy(f"COPY {table} ({', '.join(names)}) FROM STDIN") as into:
         for row in rows:

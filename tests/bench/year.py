@@ -17,7 +17,8 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from bench import filling
+import filling
+
 from fundusd.ledger import Ledger
 from fundusd.ledger.views import VIEWS
 
@@ -41,7 +42,9 @@ class Example(NamedTuple):
 def examples() -> list[Example]:
     """Read the page's example queries, and the view each is of."""
     found = _EXAMPLE.finditer(PAGE.read_text(encoding="utf-8"))
-    return [Example(_view_of(one["query"]), one["query"].strip(), one["answer"] or "") for one in found]
+    return [
+        Example(_view_of(one["query"]), one["query"].strip(), one["answer"] or "") for one in found
+    ]
 
 
 def _view_of(query: str) -> str:
@@ -55,7 +58,10 @@ def answered(ledger: Ledger, query: str) -> str:
     names, rows = filling.told(ledger, query)
     cells = [names, *([_shown(value) for value in row] for row in rows)]
     widths = [max(len(row[index]) for row in cells) for index in range(len(names))]
-    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells)
+    lines = (
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in cells
+    )
     return "\n".join(lines) + "\n"
 
 
@@ -91,7 +97,7 @@ def year(folder: Path, captures: int, seed: int) -> Iterator[Ledger]:
 @contextmanager
 def same_year(source: Ledger) -> Iterator[Ledger]:
     """Open a PostgreSQL ledger that holds the same rows."""
-    from conftest import Postgres
+    from tests.conftest import Postgres
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -101,7 +107,9 @@ def same_year(source: Ledger) -> Iterator[Ledger]:
         with closing(Ledger(Postgres(server.get_uri()).url("migrated"))) as ledger:
             filling.copy(source, ledger)
             with ledger.database.engine.connect() as connection:
-                connection.execution_options(isolation_level="AUTOCOMMIT").exec_driver_sql("ANALYZE")
+                connection.execution_options(isolation_level="AUTOCOMMIT").exec_driver_sql(
+                    "ANALYZE"
+                )
             yield ledger
         server.cleanup()
 
@@ -141,7 +149,11 @@ def timed(ledgers: Sequence[Ledger]) -> Iterator[str]:
     for view in VIEWS:
         everything = f"SELECT * FROM {view}"  # noqa: S608
         rows = len(filling.told(ledgers[0], everything)[1])
-        times = [_milliseconds(each, query) for each in ledgers for query in (example_of[view], everything)]
+        times = [
+            _milliseconds(each, query)
+            for each in ledgers
+            for query in (example_of[view], everything)
+        ]
         yield f"| `{view}` | {rows:,} | " + " | ".join(f"{one:.1f}" for one in times) + " |"
 
 
@@ -164,7 +176,10 @@ def main() -> None:
         with same_year(ledger) as other:
             print(f"copied to PostgreSQL in {time.perf_counter() - began:.0f} s", flush=True)
             lines = different(ledger, other, VIEWS)
-            print("\n".join(lines) or f"{len(VIEWS)} views, all rows the same on both databases", flush=True)
+            print(
+                "\n".join(lines) or f"{len(VIEWS)} views, all rows the same on both databases",
+                flush=True,
+            )
             for line in timed([ledger, other]):
                 print(line, flush=True)
         raise SystemExit(1 if lines else 0)

@@ -26,12 +26,12 @@ import sqlalchemy as sa
 from sqlalchemy.engine.default import DefaultDialect
 
 from fundusd.cli import main
-from fundusd.imaging.sandbox import DecoderPool
+from fundusd.imaging.decoder_pool import DecoderPool
 from fundusd.ledger import Ledger
-from fundusd.ledger.engine import Database
+from fundusd.ledger.database import Database
 from fundusd.model.classifier import ZeroShotClassifier
 from fundusd.watcher import candidates
-from fundusd.worker import Worker
+from fundusd.worker.service import Worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -40,8 +40,19 @@ TRANSACTIONS = (
     "create_if_empty", "start", "admit", "ignore", "mark_missing", "sweep_finished",
     "found_at", "offline", "keep_incomplete", "claim", "record", "postpone", "fail", "give_back", "stop",
 )  # fmt: skip
-MOMENTS = ("begin", "middle", "before_commit", "after_commit")  # middle: between the first statement and the second
-SINGLE = ("ignore", "sweep_finished", "found_at", "keep_incomplete", "stop")  # transactions of one statement
+MOMENTS = (
+    "begin",
+    "middle",
+    "before_commit",
+    "after_commit",
+)  # middle: between the first statement and the second
+SINGLE = (
+    "ignore",
+    "sweep_finished",
+    "found_at",
+    "keep_incomplete",
+    "stop",
+)  # transactions of one statement
 PLACES = {
     "watcher.digested": (candidates, "digest_settled", "after"),
     "worker.claimed": (Worker, "_read", "before"),
@@ -51,7 +62,10 @@ PLACES = {
     "worker.classified": (ZeroShotClassifier, "logits", "after"),
 }
 STEPS = [
-    f"{name}.{moment}" for name in TRANSACTIONS for moment in MOMENTS if (name in SINGLE, moment) != (True, "middle")
+    f"{name}.{moment}"
+    for name in TRANSACTIONS
+    for moment in MOMENTS
+    if (name in SINGLE, moment) != (True, "middle")
 ] + list(PLACES)
 _READS = re.compile(r"\s*(SELECT|PRAGMA|BEGIN|SHOW|SET)\b", re.IGNORECASE)
 
@@ -98,7 +112,9 @@ def arm(fault: Fault) -> None:
         setattr(Ledger, name, _named(here, name, getattr(Ledger, name)))
     Database.writing = _counted(here, Database.writing)  # type: ignore[method-assign]
     DefaultDialect.do_commit = _commit(here, fault, DefaultDialect.do_commit)  # type: ignore[method-assign]
-    sa.event.listen(sa.Engine, "before_cursor_execute", functools.partial(_before_statement, here, fault))
+    sa.event.listen(
+        sa.Engine, "before_cursor_execute", functools.partial(_before_statement, here, fault)
+    )
     for step, (owner, name, moment) in PLACES.items():
         setattr(owner, name, _reaching(fault, step, moment, getattr(owner, name)))
 
@@ -128,7 +144,9 @@ def _counted(here: _Here, writing: Callable[[Database], Any]) -> Any:
     return inside
 
 
-def _before_statement(here: _Here, fault: Fault, _connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
+def _before_statement(
+    here: _Here, fault: Fault, _connection: Any, _cursor: Any, statement: str, *_rest: Any
+) -> None:
     if not _READS.match(statement):
         here.writes += 1
         if here.writes in {1, 2}:
@@ -146,7 +164,9 @@ def _commit(here: _Here, fault: Fault, do_commit: Callable[..., None]) -> Any:
     return inside
 
 
-def _reaching(fault: Fault, step: str, moment: str, method: Callable[..., Any]) -> Callable[..., Any]:
+def _reaching(
+    fault: Fault, step: str, moment: str, method: Callable[..., Any]
+) -> Callable[..., Any]:
     @functools.wraps(method)
     def inside(*args: Any, **kwargs: Any) -> Any:
         if moment == "before":

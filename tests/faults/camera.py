@@ -8,8 +8,9 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from daemon_cases import dicom, jpeg
-from fundusd.domain import Eye, Grade
+from tests.daemon_cases import dicom, jpeg
+
+from fundusd.domain.clinical_terms import Eye, Grade
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,7 +36,9 @@ class Camera:
     """Writes below `inbox` and keeps account of each file."""
 
     inbox: Path
-    complete: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))  # digests, by path, in order
+    complete: dict[str, list[str]] = field(
+        default_factory=lambda: defaultdict(list)
+    )  # digests, by path, in order
     sidecars: set[str] = field(default_factory=set)
     broken: set[str] = field(default_factory=set)  # digests of bytes that can only fail
     left: dict[str, Look] = field(default_factory=dict)  # how each file was left

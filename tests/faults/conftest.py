@@ -6,8 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 import pytest
-
-from faults import matrix
+from tests.faults import matrix
 
 if TYPE_CHECKING:
     from _pytest.terminal import TerminalReporter

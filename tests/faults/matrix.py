@@ -38,7 +38,9 @@ class Row:
         """Tell whether a test that ran stands for this row."""
         name, _, parameters = node.partition("[")
         pattern = self.test.partition("[")[2].removesuffix("]")
-        return name == self.node and fnmatch.fnmatchcase(parameters.removesuffix("]"), pattern or "*")
+        return name == self.node and fnmatch.fnmatchcase(
+            parameters.removesuffix("]"), pattern or "*"
+        )
 
 
 def rows() -> list[Row]:
@@ -49,7 +51,10 @@ def rows() -> list[Row]:
 
 def verdicts(outcomes: Mapping[str, Iterable[str]]) -> list[tuple[Row, str]]:
     """Say of each row what came of its tests, given which passed, failed, were skipped and so on."""
-    return [(row, _verdict({kind for kind, ids in outcomes.items() if any(map(row.covers, ids))})) for row in rows()]
+    return [
+        (row, _verdict({kind for kind, ids in outcomes.items() if any(map(row.covers, ids))}))
+        for row in rows()
+    ]
 
 
 def _verdict(kinds: set[str]) -> str:
@@ -63,4 +68,6 @@ def _verdict(kinds: set[str]) -> str:
 
 
 if __name__ == "__main__":
-    print("tests/faults", *sorted({row.node for row in rows() if not row.test.startswith("faults/")}))
+    print(
+        "tests/faults", *sorted({row.node for row in rows() if not row.test.startswith("faults/")})
+    )

@@ -21,7 +21,9 @@ def why_not() -> str | None:
     if os.geteuid() != 0:
         return "mounting needs root"
     tried = subprocess.run(
-        ["unshare", "--mount", "mount", "-t", "tmpfs", "none", "/mnt"], check=False, capture_output=True
+        ["unshare", "--mount", "mount", "-t", "tmpfs", "none", "/mnt"],
+        check=False,
+        capture_output=True,
     )
     return None if tried.returncode == 0 else "new mount namespaces are not allowed here"
 

@@ -9,19 +9,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
+from tests.faults.camera import Camera, digest, look
 
-from faults.camera import Camera, digest, look
-from fundusd import settings as settings_module
+from fundusd.app import settings as settings_module
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from daemon_cases import Daemon, Site
+    from tests.daemon_cases import Daemon, Site
 
     Rows = Sequence[Mapping[str, Any]]
 
 FINISHED = {"capture.graded", "capture.ungradable", "capture.refused", "capture.failed"}
-_UNFINISHED = "SELECT digest, state FROM job WHERE state IN ('queued', 'running') OR token IS NOT NULL"
+_UNFINISHED = (
+    "SELECT digest, state FROM job WHERE state IN ('queued', 'running') OR token IS NOT NULL"
+)
 MOST_DESCRIPTORS = 80
 MOST_RESIDENT_MB = 1500  # the phantom model, its libraries and what a decoder hands over
 
@@ -39,7 +41,11 @@ def usage(process_id: int) -> Usage:
     """Ask the kernel what a process has."""
     place = Path(f"/proc/{process_id}")
     said = dict(line.split(":", 1) for line in (place / "status").read_text().splitlines())
-    return Usage(len(list((place / "fd").iterdir())), int(said["VmRSS"].split()[0]) / 1024, int(said["Threads"]))
+    return Usage(
+        len(list((place / "fd").iterdir())),
+        int(said["VmRSS"].split()[0]) / 1024,
+        int(said["Threads"]),
+    )
 
 
 @contextmanager
@@ -61,7 +67,10 @@ def at_rest(place: Site) -> bool:
     """Tell whether nothing is left to do, not even for captures whose files are gone."""
     if ask(place, _UNFINISHED):
         return False
-    return not any(one.startswith(("waiting", "unaccounted", "incomplete")) for one in place.reconciled().counts)
+    return not any(
+        one.startswith(("waiting", "unaccounted", "incomplete"))
+        for one in place.reconciled().counts
+    )
 
 
 def require(place: Site, camera: Camera, *, attempts: bool = False) -> Counter[str]:
@@ -86,7 +95,9 @@ def require_bounded(daemon: Daemon) -> Usage:
 
 def problems_of_files(camera: Camera) -> Iterator[str]:
     """Tell which files are not, byte for byte and stat for stat, as the camera left them."""
-    there = {str(path.relative_to(camera.inbox)) for path in camera.inbox.rglob("*") if path.is_file()}
+    there = {
+        str(path.relative_to(camera.inbox)) for path in camera.inbox.rglob("*") if path.is_file()
+    }
     if there != camera.left.keys():
         yield f"files came or went: {there ^ camera.left.keys()}"
     for name, left in camera.left.items():
@@ -119,7 +130,11 @@ def _wrong_currents(rows: Rows, camera: Camera) -> Iterator[str]:
             yield f"{name} should be {expected[:8]} and is {[row['digest'][:8] for row in found]}"
             continue
         outcome = found[0]["outcome"] if found[0]["state"] == "succeeded" else found[0]["state"]
-        if (outcome == "failed") != (expected in camera.broken) or outcome not in {"graded", "ungradable", "failed"}:
+        if (outcome == "failed") != (expected in camera.broken) or outcome not in {
+            "graded",
+            "ungradable",
+            "failed",
+        }:
             yield f"{name} is {outcome}: {found[0]['error'] or found[0]['reason']}"
 
 
@@ -149,16 +164,24 @@ def _unaudited(place: Site) -> Iterator[str]:
     verdict = place.verdict()
     if verdict.broken_seq is not None:
         yield f"audit event {verdict.broken_seq}: {verdict.problem}"
-    events = ask(place, "SELECT event, entity_kind, entity_id, detail FROM audit_event ORDER BY seq")
+    events = ask(
+        place, "SELECT event, entity_kind, entity_id, detail FROM audit_event ORDER BY seq"
+    )
     told = Counter((event["event"], event["entity_id"]) for event in events)
     for capture in ask(place, "SELECT id, job_id, path_text FROM capture"):
         ends = sum(told[end, capture["id"]] for end in FINISHED)
-        again = told["job.retried", capture["job_id"]]  # its file came back after the job had been given up
+        again = told[
+            "job.retried", capture["job_id"]
+        ]  # its file came back after the job had been given up
         if told["capture.admitted", capture["id"]] != 1 or not 1 <= ends <= 1 + again:
             yield f"capture {capture['id']} was admitted {told['capture.admitted', capture['id']]}, ended {ends} times"
     for job in ask(place, "SELECT id, attempts FROM job"):
         counted = told["job.claimed", job["id"]] - told["job.given_back", job["id"]]
-        is_wrong = counted < job["attempts"] if told["job.retried", job["id"]] else counted != job["attempts"]
+        is_wrong = (
+            counted < job["attempts"]
+            if told["job.retried", job["id"]]
+            else counted != job["attempts"]
+        )
         if told["job.queued", job["id"]] != 1 or is_wrong or counted < 1:
             yield f"job {job['id']}: {job['attempts']} attempts, of which the audit tells {counted}"
 
@@ -169,7 +192,9 @@ def _unreconciled(place: Site, camera: Camera) -> Iterator[str]:
     good = len(camera.captures) - bad
     ignored = sum(number for name, number in counts.items() if name.startswith("ignored"))
     failed = sum(number for name, number in counts.items() if name.startswith("failed"))
-    done = sum(number for name, number in counts.items() if name.startswith(("graded", "ungradable")))
+    done = sum(
+        number for name, number in counts.items() if name.startswith(("graded", "ungradable"))
+    )
     if (done, failed, ignored) != (good, bad, len(camera.sidecars & camera.left.keys())):
         yield f"reconcile disagrees: {dict(counts)}"
 

@@ -34,7 +34,12 @@ class Server:
 
     def _control(self, *arguments: str) -> None:
         folder = ("-D", str(self._server.pgdata))
-        self._exec("pg_ctl", (*arguments, *folder), bin_path=self._server.bin_path, user=self._server.system_user)
+        self._exec(
+            "pg_ctl",
+            (*arguments, *folder),
+            bin_path=self._server.bin_path,
+            user=self._server.system_user,
+        )
 
     def crash(self) -> None:
         """Stop it as a power cut would: no session ends in order."""

@@ -26,12 +26,12 @@ from itertools import count
 from pathlib import Path
 
 import sqlalchemy as sa
+from tests.ledger_cases import CAMERA, classify, digest_of, release
 
-from fundusd.errors import LedgerError
+from fundusd.domain.errors import LedgerError
 from fundusd.ledger import Ledger, Wanted
-from ledger_cases import CAMERA, classify, digest_of, release
 
-TESTS = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 TOOLS = ("qemu-system-x86_64", "busybox", "mkfs.ext4", "dpkg-deb")
 PACKAGES = "apt-get install --no-install-recommends qemu-system-x86 busybox-static e2fsprogs"
 KERNEL = "apt-get download $(apt-cache depends linux-image-amd64 | awk '/Depends: linux-image/ { print $2 }')"
@@ -59,7 +59,9 @@ def guest(ledger: Ledger, *, careless: bool) -> None:
     ledger.check()
     if careless:  # fundusd would refuse to start like this
         ledger.close()
-        sa.event.listen(ledger.database.engine, "connect", lambda raw, _: raw.execute("PRAGMA synchronous=OFF"))
+        sa.event.listen(
+            ledger.database.engine, "connect", lambda raw, _: raw.execute("PRAGMA synchronous=OFF")
+        )
     with ledger.held():
         ledger.start(release())
         for number in count():
@@ -75,11 +77,15 @@ def build(package: Path, *arguments: str) -> None:
         subprocess.Popen(unpack, stdout=subprocess.PIPE) as unpacking,
         tarfile.open(fileobj=unpacking.stdout, mode="r|") as files,
     ):
-        files.extractall("tree", (file for file in files if re.search(WANTED, file.name)), filter="data")
+        files.extractall(
+            "tree", (file for file in files if re.search(WANTED, file.name)), filter="data"
+        )
     if not list(Path("tree").rglob("9p.ko*")):
-        sys.exit(f"This kernel has no 9p, as Debian's cloud kernel. Take the usual one:\n  {KERNEL}")
+        sys.exit(
+            f"This kernel has no 9p, as Debian's cloud kernel. Take the usual one:\n  {KERNEL}"
+        )
     next(Path("tree/boot").iterdir()).rename("kernel")
-    environment = [f"PYTHONPATH={TESTS.parent}/daemon:{TESTS}", "PYTHONDONTWRITEBYTECODE=1"]
+    environment = [f"PYTHONPATH={ROOT}/daemon:{ROOT}", "PYTHONDONTWRITEBYTECODE=1"]
     command = ["/usr/bin/env", *environment, sys.executable, __file__, "--guest", *arguments]
     Path("tree/init").write_text(INIT.format(command=shlex.join(command)))
     Path("tree/init").chmod(0o755)
@@ -102,7 +108,9 @@ def cut(after: int) -> list[str]:
             # one that was cut off in its middle was not said
             (said if re.fullmatch(r"[0-9a-f]{64}\n", line) else other).append(line.strip())
             if len(said) == after:
-                time.sleep(random.uniform(0, 0.5))  # about the time of one round: any transaction may be hit
+                time.sleep(
+                    random.uniform(0, 0.5)
+                )  # about the time of one round: any transaction may be hit
                 qemu.kill()
         deadline.cancel()
     if len(said) < after:
@@ -147,9 +155,15 @@ def open_ledger(folder: str) -> Ledger:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("kernel", type=Path, nargs="?", help="package of a Debian kernel that has 9p")
+    parser.add_argument(
+        "kernel", type=Path, nargs="?", help="package of a Debian kernel that has 9p"
+    )
     parser.add_argument("--trials", type=int, default=5)
-    parser.add_argument("--careless", action="store_true", help="the control, with synchronous=OFF: some must be lost")
+    parser.add_argument(
+        "--careless",
+        action="store_true",
+        help="the control, with synchronous=OFF: some must be lost",
+    )
     parser.add_argument("--guest", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.guest:
@@ -161,10 +175,16 @@ def main() -> None:
     if os.geteuid() != 0:
         sys.exit("Mounting the disk afterwards needs root.")
     package, sound = options.kernel.resolve(), True
-    with tempfile.TemporaryDirectory(dir="/var/tmp", prefix="power-cut-") as folder, contextlib.chdir(folder):
+    with (
+        tempfile.TemporaryDirectory(dir="/var/tmp", prefix="power-cut-") as folder,
+        contextlib.chdir(folder),
+    ):
         Path("mnt").mkdir()
         build(package, *(["--careless"] if options.careless else []))
-        print("| trial | acknowledged | found | integrity | chain |\n|---|---|---|---|---|", flush=True)
+        print(
+            "| trial | acknowledged | found | integrity | chain |\n|---|---|---|---|---|",
+            flush=True,
+        )
         for number in range(1, options.trials + 1):
             acknowledged, *seen = trial()
             sound &= seen == [acknowledged, "ok", "holds"]

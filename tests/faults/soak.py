@@ -17,10 +17,10 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from daemon_cases import Daemon, Site, running, site
-from faults import oracle
-from faults.camera import Camera, photograph
-from faults.postgres import Server
+from tests.daemon_cases import Daemon, Site, running, site
+from tests.faults import oracle
+from tests.faults.camera import Camera, photograph
+from tests.faults.postgres import Server
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -61,7 +61,11 @@ class Soak:
         troubles: list[Callable[[], None]] = [self.kill, self.stop, self.sleep, self.go_away]
         if self.server is not None:
             troubles += [self.crash, self.end_sessions]
-        what = self.chance.choice(troubles) if self.chance.random() < 0.08 else self.chance.choice(writers)
+        what = (
+            self.chance.choice(troubles)
+            if self.chance.random() < 0.08
+            else self.chance.choice(writers)
+        )
         self.counts[what.__name__] += 1
         what()
         if self.daemon is None or self.daemon.process.poll() is not None:
@@ -74,7 +78,11 @@ class Soak:
     def _new(self) -> tuple[str, bytes]:
         self._number += 1
         picture = self.chance.choice(self.pictures)
-        data = picture if picture[:2] != b"\xff\xd8" else picture + str(self._number).zfill(SIZE).encode()
+        data = (
+            picture
+            if picture[:2] != b"\xff\xd8"
+            else picture + str(self._number).zfill(SIZE).encode()
+        )
         return f"P{self._number % 40}/{self._number}_OD.jpg", data
 
     def write(self) -> None:
@@ -114,7 +122,9 @@ class Soak:
         self.camera.put_truncated(name, data)
 
     def _any(self) -> str | None:
-        whole = sorted(name for name, one in self.camera.captures.items() if one not in self.camera.broken)
+        whole = sorted(
+            name for name, one in self.camera.captures.items() if one not in self.camera.broken
+        )
         return self.chance.choice(whole) if whole else None
 
     def export_again(self) -> None:
@@ -210,7 +220,9 @@ def main() -> int:
             os.environ["XDG_CACHE_HOME"] = str(folder / "cache")
             url, server = f"sqlite:///{folder}/fundusd.db", None
             if database == "postgresql":
-                server = Server(stack.enter_context(tempfile.TemporaryDirectory(prefix="fundusd-postgres-")))
+                server = Server(
+                    stack.enter_context(tempfile.TemporaryDirectory(prefix="fundusd-postgres-"))
+                )
                 stack.callback(server.remove)
                 url = server.url.render_as_string(hide_password=False)
             print(f"{database}: {asked.minutes:g} minutes, seed {asked.seed}", flush=True)
@@ -220,7 +232,10 @@ def main() -> int:
                 failed = 1
                 print(f"FAILED: {error}", flush=True)
             else:
-                print("\n".join(f"  {number:6} {name}" for name, number in sorted(counts.items())), flush=True)
+                print(
+                    "\n".join(f"  {number:6} {name}" for name, number in sorted(counts.items())),
+                    flush=True,
+                )
     return failed
 
 

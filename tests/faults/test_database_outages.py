@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.daemon_cases import Daemon, Site, drop, jpeg, running, site
+from tests.faults.postgres import Server
 
-from daemon_cases import Daemon, Site, drop, jpeg, running, site
-from faults.postgres import Server
-from fundusd.domain import Grade
+from fundusd.domain.clinical_terms import Grade
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,7 +51,9 @@ def require_untroubled(place: Site, daemon: Daemon) -> None:
     assert place.verdict().broken_seq is None
 
 
-def test_a_server_that_crashes_in_the_middle_of_the_work_is_waited_for(server: Server, tmp_path: Path) -> None:
+def test_a_server_that_crashes_in_the_middle_of_the_work_is_waited_for(
+    server: Server, tmp_path: Path
+) -> None:
     place = site(tmp_path, server.url.render_as_string(hide_password=False))
     put(place, range(COUNT // 2))
     with running(place) as daemon:
@@ -65,7 +67,9 @@ def test_a_server_that_crashes_in_the_middle_of_the_work_is_waited_for(server: S
         require_untroubled(place, daemon)
 
 
-def test_sessions_that_the_server_ends_again_and_again_cost_nothing(server: Server, tmp_path: Path) -> None:
+def test_sessions_that_the_server_ends_again_and_again_cost_nothing(
+    server: Server, tmp_path: Path
+) -> None:
     place = site(tmp_path, server.url.render_as_string(hide_password=False))
     with running(place) as daemon:
         daemon.await_event("service.ready")
@@ -78,7 +82,9 @@ def test_sessions_that_the_server_ends_again_and_again_cost_nothing(server: Serv
         require_untroubled(place, daemon)
 
 
-def test_a_daemon_waits_at_its_start_for_a_server_that_is_not_there_yet(server: Server, tmp_path: Path) -> None:
+def test_a_daemon_waits_at_its_start_for_a_server_that_is_not_there_yet(
+    server: Server, tmp_path: Path
+) -> None:
     place = site(tmp_path, server.url.render_as_string(hide_password=False))
     put(place, range(COUNT))
     server.crash()
@@ -89,7 +95,9 @@ def test_a_daemon_waits_at_its_start_for_a_server_that_is_not_there_yet(server: 
         require_untroubled(place, daemon)
 
 
-def test_a_stop_while_the_server_is_away_ends_in_order_and_loses_nothing(server: Server, tmp_path: Path) -> None:
+def test_a_stop_while_the_server_is_away_ends_in_order_and_loses_nothing(
+    server: Server, tmp_path: Path
+) -> None:
     place = site(tmp_path, server.url.render_as_string(hide_password=False))
     with running(place) as daemon:
         daemon.await_event("service.ready")
@@ -131,9 +139,14 @@ def test_a_disk_that_is_full_for_a_while_is_waited_for(tmp_path: Path) -> None:
     place = sqlite_site(tmp_path)
     with running(place) as daemon:
         daemon.await_event("service.ready")
-        before = resource.prlimit(daemon.process.pid, resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+        before = resource.prlimit(
+            daemon.process.pid, resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY)
+        )
         put(place, range(COUNT))
-        assert daemon.await_event("ledger.away")["error"].split("SQLITE_")[1][:5] in {"IOERR", "FULL)"}
+        assert daemon.await_event("ledger.away")["error"].split("SQLITE_")[1][:5] in {
+            "IOERR",
+            "FULL)",
+        }
         resource.prlimit(daemon.process.pid, resource.RLIMIT_FSIZE, before)
         daemon.await_event("ledger.back")
         require_untroubled(place, daemon)

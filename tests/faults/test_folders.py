@@ -10,11 +10,10 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-
-from daemon_cases import Daemon, Site, running, site
-from faults import oracle
-from faults.camera import Camera, photograph
-from faults.postgres import END_SESSIONS, sql
+from tests.daemon_cases import Daemon, Site, running, site
+from tests.faults import oracle
+from tests.faults.camera import Camera, photograph
+from tests.faults.postgres import END_SESSIONS, sql
 
 FEW = [photograph(number) for number in range(10)]  # what many files hold: each is classified once
 
@@ -38,10 +37,14 @@ def finish(daemon: Daemon, place: Site, camera: Camera, *, attempts: bool = True
 
 def await_captures(daemon: Daemon, place: Site, count: int) -> None:
     """Wait for so many, without walking the inbox for each look."""
-    daemon.await_that(lambda: oracle.ask(place, "SELECT count(*) AS n FROM capture")[0]["n"] >= count)
+    daemon.await_that(
+        lambda: oracle.ask(place, "SELECT count(*) AS n FROM capture")[0]["n"] >= count
+    )
 
 
-def test_an_inbox_that_is_renamed_in_a_burst_and_comes_back_loses_nothing(tmp_path: Path, sqlite_url: str) -> None:
+def test_an_inbox_that_is_renamed_in_a_burst_and_comes_back_loses_nothing(
+    tmp_path: Path, sqlite_url: str
+) -> None:
     place, camera = clinic(tmp_path, sqlite_url)
     put(camera, range(6))
     with running(place) as daemon:
@@ -51,7 +54,9 @@ def test_an_inbox_that_is_renamed_in_a_burst_and_comes_back_loses_nothing(tmp_pa
         away.rename(place.inbox)
         put(camera, range(6, 9))
         daemon.await_event("camera.online")
-        finish(daemon, place, camera, attempts=False)  # a capture may have been looked for while it was away
+        finish(
+            daemon, place, camera, attempts=False
+        )  # a capture may have been looked for while it was away
 
 
 def test_captures_that_wait_while_their_inbox_is_away_are_graded_when_it_is_back(
@@ -70,7 +75,9 @@ def test_captures_that_wait_while_their_inbox_is_away_are_graded_when_it_is_back
 
 
 @pytest.mark.all_faults
-def test_an_inbox_that_is_removed_and_made_again_is_watched_anew(tmp_path: Path, sqlite_url: str) -> None:
+def test_an_inbox_that_is_removed_and_made_again_is_watched_anew(
+    tmp_path: Path, sqlite_url: str
+) -> None:
     place, camera = clinic(tmp_path, sqlite_url)
     put(camera, range(4))
     with running(place) as daemon:
@@ -85,7 +92,9 @@ def test_an_inbox_that_is_removed_and_made_again_is_watched_anew(tmp_path: Path,
 
 
 @pytest.mark.all_faults
-def test_an_archive_workflow_in_which_names_return_leaves_no_capture_behind(tmp_path: Path, sqlite_url: str) -> None:
+def test_an_archive_workflow_in_which_names_return_leaves_no_capture_behind(
+    tmp_path: Path, sqlite_url: str
+) -> None:
     """Watchdog's reader dies of a folder that is moved out of its sight, made again, and moved once more."""
     place, camera = clinic(tmp_path, sqlite_url)
     (tmp_path / "archive").mkdir()
@@ -103,8 +112,10 @@ def test_an_archive_workflow_in_which_names_return_leaves_no_capture_behind(tmp_
         finish(daemon, place, camera)
 
 
-@pytest.mark.all_faults  # tests/test_watcher.py does 200
-def test_a_thousand_folders_made_and_filled_at_once_lose_no_file(tmp_path: Path, sqlite_url: str) -> None:
+@pytest.mark.all_faults  # tests/watcher/test_service.py does 200
+def test_a_thousand_folders_made_and_filled_at_once_lose_no_file(
+    tmp_path: Path, sqlite_url: str
+) -> None:
     place, camera = clinic(tmp_path, sqlite_url)
     with running(place) as daemon:
         daemon.await_event("service.ready")
@@ -114,7 +125,9 @@ def test_a_thousand_folders_made_and_filled_at_once_lose_no_file(tmp_path: Path,
         finish(daemon, place, camera)
 
 
-def test_captures_written_while_the_daemon_is_stopped_are_all_found(tmp_path: Path, sqlite_url: str) -> None:
+def test_captures_written_while_the_daemon_is_stopped_are_all_found(
+    tmp_path: Path, sqlite_url: str
+) -> None:
     place, camera = clinic(tmp_path, sqlite_url)
     with running(place) as daemon:
         daemon.await_event("service.ready")
@@ -126,7 +139,9 @@ def test_captures_written_while_the_daemon_is_stopped_are_all_found(tmp_path: Pa
         finish(daemon, place, camera)
 
 
-def test_a_stop_during_a_burst_ends_in_order_and_the_next_start_takes_the_rest(tmp_path: Path, store_url: str) -> None:
+def test_a_stop_during_a_burst_ends_in_order_and_the_next_start_takes_the_rest(
+    tmp_path: Path, store_url: str
+) -> None:
     place, camera = clinic(tmp_path, store_url)
     with running(place) as daemon:
         daemon.await_event("service.ready")
@@ -138,7 +153,9 @@ def test_a_stop_during_a_burst_ends_in_order_and_the_next_start_takes_the_rest(t
         finish(daemon, place, camera)
 
 
-def test_a_daemon_killed_while_it_prepares_the_model_leaves_no_process_behind(tmp_path: Path, sqlite_url: str) -> None:
+def test_a_daemon_killed_while_it_prepares_the_model_leaves_no_process_behind(
+    tmp_path: Path, sqlite_url: str
+) -> None:
     """The process that reads the whole checkpoint would else wait for ever, with all of it in memory."""
     place, camera = clinic(tmp_path, sqlite_url)
     put(camera, range(2))
@@ -146,7 +163,9 @@ def test_a_daemon_killed_while_it_prepares_the_model_leaves_no_process_behind(tm
         daemon.await_that(lambda: bool(spawned_by(daemon)))
         children = spawned_by(daemon)
         daemon.process.kill()
-        daemon.await_that(lambda: not any(Path(f"/proc/{child}").exists() for child in children), alive=False)
+        daemon.await_that(
+            lambda: not any(Path(f"/proc/{child}").exists() for child in children), alive=False
+        )
     with running(place, XDG_CACHE_HOME=str(tmp_path / "cache")) as daemon:
         daemon.await_event("service.ready")
         finish(daemon, place, camera)
@@ -156,10 +175,14 @@ def spawned_by(daemon: Daemon) -> list[str]:
     """Return the processes that multiprocessing has started for a daemon."""
     tasks = Path(f"/proc/{daemon.process.pid}/task").glob("*/children")
     children = [child for task in tasks for child in task.read_text().split()]
-    return [child for child in children if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()]
+    return [
+        child for child in children if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes()
+    ]
 
 
-def test_a_daemon_that_slept_past_its_leases_doubles_nothing(tmp_path: Path, store_url: str) -> None:
+def test_a_daemon_that_slept_past_its_leases_doubles_nothing(
+    tmp_path: Path, store_url: str
+) -> None:
     """A laptop lid, a paused machine: what ran is past its lease when it wakes."""
     place, camera = clinic(tmp_path, store_url)
     put(camera, range(10))
@@ -181,7 +204,9 @@ def outslept(daemon: Daemon, store_url: str) -> bool:
     return True
 
 
-def test_a_daemon_that_slept_while_another_took_over_writes_nothing(tmp_path: Path, postgres_url: str) -> None:
+def test_a_daemon_that_slept_while_another_took_over_writes_nothing(
+    tmp_path: Path, postgres_url: str
+) -> None:
     place, camera = clinic(tmp_path, postgres_url)
     put(camera, range(10))
     with running(place) as first:
@@ -198,7 +223,9 @@ def test_a_daemon_that_slept_while_another_took_over_writes_nothing(tmp_path: Pa
 
 
 @pytest.mark.parametrize("database", ["sqlite_url", "postgres_url"])
-@pytest.mark.parametrize("seed", [1, *(pytest.param(seed, marks=pytest.mark.all_faults) for seed in range(2, 9))])
+@pytest.mark.parametrize(
+    "seed", [1, *(pytest.param(seed, marks=pytest.mark.all_faults) for seed in range(2, 9))]
+)
 def test_kills_at_random_moments_lose_nothing(
     seed: int, database: str, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:

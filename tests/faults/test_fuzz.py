@@ -10,23 +10,25 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from tests import imaging_cases as cases
+from tests.daemon_cases import Daemon, Site, drop, jpeg, running, site
+from tests.faults import fuzz_cases
 
-import fuzz_cases
-import imaging_cases as cases
-from daemon_cases import Daemon, Site, drop, jpeg, running, site
-from fundusd.domain import Grade, Ignored, MediaType, Outcome, Preprocessing, Reason
-from fundusd.errors import CaptureError
-from fundusd.gradability import DEFAULTS
-from fundusd.imaging import decoder
+from fundusd.clinical.quality_thresholds import DEFAULTS
+from fundusd.domain.clinical_terms import Grade, Outcome, Reason
+from fundusd.domain.decoding import MediaType, Preprocessing
+from fundusd.domain.errors import CaptureError
+from fundusd.domain.files import Ignored
+from fundusd.files.media_type import HEAD_BYTES, sniff
+from fundusd.imaging import decode
+from fundusd.imaging.decoder_pool import DecoderPool
 from fundusd.imaging.limits import Limits
-from fundusd.imaging.media import HEAD_BYTES, sniff
-from fundusd.imaging.sandbox import DecoderPool
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from fuzz_cases import Mutant
+    from tests.faults.fuzz_cases import Mutant
 
 SIDE = 64
 LOST = {Reason.DECODER_CRASHED, Reason.TIMEOUT}  # each costs a decoder process
@@ -75,15 +77,19 @@ def test_no_damage_makes_the_decoder_raise_what_nobody_expected() -> None:
         media = sniff(mutant.data)
         if isinstance(media, MediaType):
             with contextlib.suppress(CaptureError):
-                opened = decoder._open(mutant.data, media, Limits())
+                opened = decode._open(mutant.data, media, Limits())
                 if opened.reason is None:
-                    decoder._judge(opened.content, *opened.load(), thresholds=DEFAULTS)
+                    decode._judge(opened.content, *opened.load(), thresholds=DEFAULTS)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(3000)
-@pytest.mark.skipif(os.environ.get("FUNDUSD_FAULTS") != "all", reason="minutes: FUNDUSD_FAULTS=all runs it")
-def test_the_service_outlives_thousands_of_damaged_captures(tmp_path: Path, sqlite_url: str) -> None:
+@pytest.mark.skipif(
+    os.environ.get("FUNDUSD_FAULTS") != "all", reason="minutes: FUNDUSD_FAULTS=all runs it"
+)
+def test_the_service_outlives_thousands_of_damaged_captures(
+    tmp_path: Path, sqlite_url: str
+) -> None:
     place, began = site(tmp_path, sqlite_url), time.monotonic()
     with running(place) as daemon:
         daemon.await_event("service.ready")
@@ -104,7 +110,9 @@ def test_the_service_outlives_thousands_of_damaged_captures(tmp_path: Path, sqli
     assert len(rows) == admitted
     require_outcomes(rows)
     assert place.verdict().broken_seq is None
-    print(f"\n{ALL} damaged captures in {seconds:.0f} s, {events['decoder.replaced']} decoders replaced")
+    print(
+        f"\n{ALL} damaged captures in {seconds:.0f} s, {events['decoder.replaced']} decoders replaced"
+    )
     print(dict(found.counts.most_common()))
 
 

@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 import sqlalchemy as sa
-
-from daemon_cases import Daemon, Site, running, site
-from faults import oracle
-from faults.camera import Camera, photograph
-from faults.proxy import Link
+from tests.daemon_cases import Daemon, Site, running, site
+from tests.faults import oracle
+from tests.faults.camera import Camera, photograph
+from tests.faults.proxy import Link
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -66,7 +65,9 @@ def test_a_slow_link_only_takes_longer(link: Link, tmp_path: Path) -> None:
 
 
 @pytest.mark.all_faults
-def test_a_link_that_hangs_for_a_while_holds_the_work_up_and_no_more(link: Link, tmp_path: Path) -> None:
+def test_a_link_that_hangs_for_a_while_holds_the_work_up_and_no_more(
+    link: Link, tmp_path: Path
+) -> None:
     place, camera = clinic(tmp_path, link)
     put(camera, range(4))
     with running(place) as daemon:
@@ -104,7 +105,9 @@ def test_a_link_that_is_not_there_at_the_start_is_waited_for(link: Link, tmp_pat
         finish(daemon, place, camera)
 
 
-def test_a_server_that_fails_over_to_another_address_is_found_there(postgres_url: str, tmp_path: Path) -> None:
+def test_a_server_that_fails_over_to_another_address_is_found_there(
+    postgres_url: str, tmp_path: Path
+) -> None:
     with Link(postgres_url) as first, Link(postgres_url) as second:
         hosts = [f"127.0.0.1:{sa.make_url(link.url).port}" for link in (first, second)]
         url = sa.make_url(first.url).set(host=None, port=None, query={"host": hosts})

@@ -9,10 +9,9 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
-
-from daemon_cases import Daemon, Site, running, site
-from faults import mounting, oracle, tracing
-from faults.camera import Camera, photograph
+from tests.daemon_cases import Daemon, Site, running, site
+from tests.faults import mounting, oracle, tracing
+from tests.faults.camera import Camera, photograph
 
 traced = pytest.mark.skipif(tracing.why_not() is not None, reason=str(tracing.why_not()))
 mounted = pytest.mark.skipif(mounting.why_not() is not None, reason=str(mounting.why_not()))
@@ -42,10 +41,18 @@ def finish(daemon: Daemon, place: Site, camera: Camera, *, attempts: bool = True
     [
         pytest.param("fsync,fdatasync", "error=EIO:when=4..6", "SQLITE_IOERR", id="eio-on-fsync"),
         pytest.param(
-            "pwrite64", "error=ENOSPC:when=20..22", "SQLITE_FULL", id="enospc-on-write", marks=pytest.mark.all_faults
+            "pwrite64",
+            "error=ENOSPC:when=20..22",
+            "SQLITE_FULL",
+            id="enospc-on-write",
+            marks=pytest.mark.all_faults,
         ),
         pytest.param(
-            "pwrite64", "error=EIO:when=20..22", "SQLITE_IOERR", id="eio-on-write", marks=pytest.mark.all_faults
+            "pwrite64",
+            "error=EIO:when=20..22",
+            "SQLITE_IOERR",
+            id="eio-on-write",
+            marks=pytest.mark.all_faults,
         ),
     ],
 )
@@ -65,7 +72,9 @@ def test_a_disk_that_fails_the_database_for_a_while_is_waited_for(
 
 @traced
 @pytest.mark.all_faults
-def test_a_database_that_cannot_be_read_ends_the_daemon_and_a_restart_goes_on(tmp_path: Path, sqlite_url: str) -> None:
+def test_a_database_that_cannot_be_read_ends_the_daemon_and_a_restart_goes_on(
+    tmp_path: Path, sqlite_url: str
+) -> None:
     """SQLite calls EIO on a read a corruption of the file system: not for a daemon to go on with."""
     place, camera = clinic(tmp_path, sqlite_url)
     put(camera, range(4))
@@ -82,10 +91,14 @@ def test_a_database_that_cannot_be_read_ends_the_daemon_and_a_restart_goes_on(tm
 @pytest.mark.parametrize(
     "number", [15, *(pytest.param(one, marks=pytest.mark.all_faults) for one in (1, 7, 22, 30, 40))]
 )
-def test_a_kill_at_a_write_of_the_database_loses_nothing(tmp_path: Path, sqlite_url: str, number: int) -> None:
+def test_a_kill_at_a_write_of_the_database_loses_nothing(
+    tmp_path: Path, sqlite_url: str, number: int
+) -> None:
     place, camera = clinic(tmp_path, sqlite_url)
     put(camera, range(8))
-    strace = tracing.under_strace(tmp_path / "fundusd.db-wal", "pwrite64", f"signal=KILL:when={number}")
+    strace = tracing.under_strace(
+        tmp_path / "fundusd.db-wal", "pwrite64", f"signal=KILL:when={number}"
+    )
     with running(place, under=(*strace, sys.executable)) as daemon:
         daemon.await_that(lambda: daemon.process.poll() is not None, alive=False)
     with running(place) as daemon:
@@ -96,13 +109,27 @@ def test_a_kill_at_a_write_of_the_database_loses_nothing(tmp_path: Path, sqlite_
 @pytest.mark.parametrize(
     ("calls", "fault"),
     [
-        pytest.param("pread64", "error=ESTALE:when=1..2", id="estale-at-admission", marks=pytest.mark.all_faults),
+        pytest.param(
+            "pread64",
+            "error=ESTALE:when=1..2",
+            id="estale-at-admission",
+            marks=pytest.mark.all_faults,
+        ),
         pytest.param("read", "error=ESTALE:when=1", id="estale-at-the-worker"),
-        pytest.param("read", "error=EIO:when=1", id="eio-at-the-worker", marks=pytest.mark.all_faults),
-        pytest.param("openat", "error=EHOSTDOWN:when=1..3", id="ehostdown-on-open", marks=pytest.mark.all_faults),
+        pytest.param(
+            "read", "error=EIO:when=1", id="eio-at-the-worker", marks=pytest.mark.all_faults
+        ),
+        pytest.param(
+            "openat",
+            "error=EHOSTDOWN:when=1..3",
+            id="ehostdown-on-open",
+            marks=pytest.mark.all_faults,
+        ),
     ],
 )
-def test_a_share_that_forgets_a_file_costs_no_capture(tmp_path: Path, sqlite_url: str, calls: str, fault: str) -> None:
+def test_a_share_that_forgets_a_file_costs_no_capture(
+    tmp_path: Path, sqlite_url: str, calls: str, fault: str
+) -> None:
     place, camera = clinic(tmp_path, sqlite_url)
     put(camera, range(4))
     strace = tracing.under_strace(place.inbox / "P1/1_OD.jpg", calls, fault)
@@ -112,11 +139,15 @@ def test_a_share_that_forgets_a_file_costs_no_capture(tmp_path: Path, sqlite_url
 
 
 @mounted
-def test_a_disk_that_is_full_for_a_while_keeps_the_ledger_whole(tmp_path: Path, migrated_sqlite: Path) -> None:
+def test_a_disk_that_is_full_for_a_while_keeps_the_ledger_whole(
+    tmp_path: Path, migrated_sqlite: Path
+) -> None:
     with mounting.own_mounts():
         disk = tmp_path / "disk"
         mounting.mount_tmpfs(disk, "2m")
-        place, camera = clinic(tmp_path, f"sqlite:///{shutil.copy(migrated_sqlite, disk / 'fundusd.db')}")
+        place, camera = clinic(
+            tmp_path, f"sqlite:///{shutil.copy(migrated_sqlite, disk / 'fundusd.db')}"
+        )
         with running(place) as daemon:
             daemon.await_event("service.ready")
             filler = disk / "somebody_elses"
@@ -141,14 +172,18 @@ def test_a_disk_that_is_full_for_a_while_keeps_the_ledger_whole(tmp_path: Path, 
 def test_a_wall_clock_that_is_set_stops_nothing(tmp_path: Path, store_url: str, step: int) -> None:
     place, camera = clinic(tmp_path, store_url)
     library, offset = tmp_path / "clock.so", tmp_path / "offset"
-    subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-o", str(library), str(CLOCK), "-ldl"], check=True)
+    subprocess.run(
+        ["cc", "-shared", "-fPIC", "-O1", "-o", str(library), str(CLOCK), "-ldl"], check=True
+    )
     offset.write_text("0")
     put(camera, range(4))
     with running(place, LD_PRELOAD=str(library), CLOCK_OFFSET=str(offset)) as daemon:
         daemon.await_event("capture.graded")
         offset.write_text(str(step))
         put(camera, range(4, 10))
-        finish(daemon, place, camera, attempts=False)  # what runs is past its lease an hour on: it is taken back
+        finish(
+            daemon, place, camera, attempts=False
+        )  # what runs is past its lease an hour on: it is taken back
     told = [line["ts"] for line in daemon.lines if line["event"] == "capture.graded"]
     assert abs(_seconds(told[-1]) - _seconds(told[0]) - step) < 300, "the clock was not set"
 

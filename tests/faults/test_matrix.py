@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from faults import matrix
+from tests.faults import matrix
 
 # what the suite stands on
 NOT_A_ROW = ("test_matrix.py", "test_a_mutant_is_the_same", "test_every_seed_is_decoded")
@@ -26,7 +26,11 @@ def test_each_row_has_its_tests_and_each_fault_its_row() -> None:
     assert len(rows) >= 60
     tests = collected()
     assert not [row for row in rows if not any(map(row.covers, tests))]
-    ours = [one for one in tests if one.startswith("tests/faults/") and not any(name in one for name in NOT_A_ROW)]
+    ours = [
+        one
+        for one in tests
+        if one.startswith("tests/faults/") and not any(name in one for name in NOT_A_ROW)
+    ]
     assert not [one for one in ours if not any(row.covers(one) for row in rows)]
 
 

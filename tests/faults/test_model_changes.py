@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.daemon_cases import Daemon, Site, drop, jpeg, running, site
 
-from daemon_cases import Daemon, Site, drop, jpeg, running, site
-from fundusd import packaged
-from fundusd.app import plan_model
-from fundusd.domain import Grade
-from fundusd.model.cache import Prepared
-from fundusd.settings import load
-from fundusd.store import opened_ledger
+from fundusd.app.factory import plan_model
+from fundusd.app.open_ledger import opened_ledger
+from fundusd.app.settings import load
+from fundusd.domain.clinical_terms import Grade
+from fundusd.files import package_data
+from fundusd.model.prepared_parts import Prepared
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,8 +51,10 @@ TorchBackend.embed = held
 def place(tmp_path: Path, sqlite_url: str) -> Site:
     """Lay out a clinic with a model and a prepared model of its own."""
     made = site(tmp_path, sqlite_url, "debug")
-    shutil.copytree(packaged.folder("phantom"), tmp_path / "model")
-    text = made.path.read_text().replace('source = "phantom"', f'source = "{tmp_path}/model"\ndevice = "cpu"')
+    shutil.copytree(package_data.folder("model/phantom"), tmp_path / "model")
+    text = made.path.read_text().replace(
+        'source = "phantom"', f'source = "{tmp_path}/model"\ndevice = "cpu"'
+    )
     made.path.write_text(text)
     plan_model(load(made.path)).prepare()  # once for all tests of this process
     lay_out_prepared(made)
@@ -72,7 +74,9 @@ def cache(place: Site) -> dict[str, str]:
 def mapped(place: Site) -> Path:
     """Tell which file the daemon has mapped."""
     planned = plan_model(load(place.path))
-    (found,) = (place.folder / "cache").rglob(f"{Prepared(planned.checkpoint).folder.name}/torch-*/tower.safetensors")
+    (found,) = (place.folder / "cache").rglob(
+        f"{Prepared(planned.checkpoint).folder.name}/torch-*/tower.safetensors"
+    )
     return found
 
 
@@ -113,7 +117,9 @@ def overwrite(path: Path) -> None:
         file.write(b"\xff" * 4096)
 
 
-def test_a_mapped_part_that_is_cut_short_ends_the_service_before_it_is_read_again(place: Site) -> None:
+def test_a_mapped_part_that_is_cut_short_ends_the_service_before_it_is_read_again(
+    place: Site,
+) -> None:
     with running(place, **cache(place)) as daemon:
         daemon.await_event("service.ready")
         os.truncate(mapped(place), 4096)
@@ -158,13 +164,17 @@ def test_a_checkpoint_may_be_touched_and_the_prepared_model_removed_but_other_we
     require_recovered(place, 2)
 
 
-def test_a_model_that_answers_nothing_is_refused_until_it_has_answered_whole_phantoms(place: Site) -> None:
+def test_a_model_that_answers_nothing_is_refused_until_it_has_answered_whole_phantoms(
+    place: Site,
+) -> None:
     put(place, 1, 2)
     with running(place, trouble=SILENT, **cache(place)) as daemon:
         assert "not finite" in ended(daemon, 69)["error"]
         assert daemon.await_event("model.canary")["level"] == "error"
     require_untouched(place)
-    with running(place, trouble=SILENT, **cache(place)) as daemon:  # what a part of a picture does not show
+    with running(
+        place, trouble=SILENT, **cache(place)
+    ) as daemon:  # what a part of a picture does not show
         assert "not finite" in ended(daemon, 69)["error"]
         assert not [line for line in daemon.lines if line["event"] == "service.ready"]
     with opened_ledger(load(place.path)) as ledger:
@@ -183,7 +193,9 @@ def test_a_device_that_is_lost_ends_with_75_and_the_next_start_goes_on(place: Si
     require_recovered(place, 2)
 
 
-def test_a_stop_during_a_forward_writes_that_capture_down_and_gives_the_others_back(place: Site) -> None:
+def test_a_stop_during_a_forward_writes_that_capture_down_and_gives_the_others_back(
+    place: Site,
+) -> None:
     pipe = place.folder / "pipe"
     os.mkfifo(pipe)
     put(place, 1, 2, 3)

@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-
-from daemon_cases import Daemon, Site, running, site
-from faults import mounting, oracle
-from faults.camera import Camera, photograph
+from tests.daemon_cases import Daemon, Site, running, site
+from tests.faults import mounting, oracle
+from tests.faults.camera import Camera, photograph
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

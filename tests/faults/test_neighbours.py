@@ -6,8 +6,9 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from daemon_cases import Daemon, Site, drop, jpeg, running, site
-from fundusd.domain import Grade
+from tests.daemon_cases import Daemon, Site, drop, jpeg, running, site
+
+from fundusd.domain.clinical_terms import Grade
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,16 +34,24 @@ def room(folder: Path, url: str, camera: str) -> Room:
 
 def put(place: Room, numbers: range, mark: bytes) -> None:
     for number in numbers:
-        drop(place, f"P{number}/{number}_OD.jpg", jpeg(tuple(Grade)[number % 5]) + mark + bytes([number]))
+        drop(
+            place,
+            f"P{number}/{number}_OD.jpg",
+            jpeg(tuple(Grade)[number % 5]) + mark + bytes([number]),
+        )
 
 
 def await_graded(daemon: Daemon, place: Room, count: int) -> None:
     daemon.await_that(lambda: sum(row["outcome"] == "graded" for row in place.mine()) == count)
 
 
-def test_two_daemons_with_different_cameras_share_one_postgresql(tmp_path: Path, postgres_url: str) -> None:
+def test_two_daemons_with_different_cameras_share_one_postgresql(
+    tmp_path: Path, postgres_url: str
+) -> None:
     left, right = room(tmp_path, postgres_url, "left"), room(tmp_path, postgres_url, "right")
-    text = right.path.read_text().replace('source = "phantom"', 'source = "phantom"\nprompts = "severity-short"')
+    text = right.path.read_text().replace(
+        'source = "phantom"', 'source = "phantom"\nprompts = "severity-short"'
+    )
     right.path.write_text(text)
     shared = jpeg(Grade.PDR) + b"shown by both"
     with running(left) as first, running(right) as second:
@@ -72,7 +81,9 @@ def test_two_daemons_with_different_cameras_share_one_postgresql(tmp_path: Path,
     assert left.verdict().broken_seq is None
 
 
-def test_a_second_daemon_for_a_camera_stands_by_and_takes_over(tmp_path: Path, postgres_url: str) -> None:
+def test_a_second_daemon_for_a_camera_stands_by_and_takes_over(
+    tmp_path: Path, postgres_url: str
+) -> None:
     place = room(tmp_path, postgres_url, "left")
     with running(place) as first:
         first.await_event("service.ready")

@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.daemon_cases import Daemon, Site, drop, jpeg, running, site
 
-from daemon_cases import Daemon, Site, drop, jpeg, running, site
-from fundusd import settings as settings_module
-from fundusd.domain import Grade, Ignored, Stat
-from fundusd.reading import stat_of
-from fundusd.store import opened_ledger
+from fundusd.app import settings as settings_module
+from fundusd.app.open_ledger import opened_ledger
+from fundusd.domain.clinical_terms import Grade
+from fundusd.domain.files import Ignored, Stat
+from fundusd.files.safe_read import stat_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,7 +31,9 @@ TICKS = os.sysconf("SC_CLK_TCK")
 def laid_out(folder: Path, sweep_seconds: float = 30) -> Site:
     """Lay out a clinic that sweeps as often as one does."""
     place = site(folder, f"sqlite:///{folder / 'fundusd.db'}")
-    place.path.write_text(place.path.read_text().replace("sweep_seconds = 0.5", f"sweep_seconds = {sweep_seconds}"))
+    place.path.write_text(
+        place.path.read_text().replace("sweep_seconds = 0.5", f"sweep_seconds = {sweep_seconds}")
+    )
     return place
 
 
@@ -45,7 +48,10 @@ def cpu_seconds(daemon: Daemon) -> float:
 
 def children(daemon: Daemon) -> list[int]:
     return [
-        int(one) for one in Path(f"/proc/{daemon.process.pid}/task/{daemon.process.pid}/children").read_text().split()
+        int(one)
+        for one in Path(f"/proc/{daemon.process.pid}/task/{daemon.process.pid}/children")
+        .read_text()
+        .split()
     ]
 
 
@@ -64,10 +70,15 @@ def burst() -> Iterator[tuple[str, bytes]]:
     rendered = [jpeg(grade, seed=seed) for grade in Grade for seed in range(4)]
     for number in range(BURST):
         photograph = number % PHOTOGRAPHS
-        yield f"P{number % 400:03}/{number}.jpg", rendered[photograph % len(rendered)] + photograph.to_bytes(4)
+        yield (
+            f"P{number % 400:03}/{number}.jpg",
+            rendered[photograph % len(rendered)] + photograph.to_bytes(4),
+        )
 
 
-def test_twenty_thousand_captures_that_came_while_the_daemon_stood_still_all_have_their_row(tmp_path: Path) -> None:
+def test_twenty_thousand_captures_that_came_while_the_daemon_stood_still_all_have_their_row(
+    tmp_path: Path,
+) -> None:
     place = laid_out(tmp_path)
     with running(place) as daemon:
         daemon.await_event("service.ready")
@@ -82,7 +93,9 @@ def test_twenty_thousand_captures_that_came_while_the_daemon_stood_still_all_hav
             return now["captures"] == BURST and not now["queued"] + now["running"]
 
         daemon.await_that(is_done, deadline=900)
-        print(f"{BURST} captures, {PHOTOGRAPHS} photographs, {time.monotonic() - began:.0f} s after SIGCONT")
+        print(
+            f"{BURST} captures, {PHOTOGRAPHS} photographs, {time.monotonic() - began:.0f} s after SIGCONT"
+        )
         assert counted(place)["succeeded"] == PHOTOGRAPHS
         assert resident_mb(daemon) < 700
         assert daemon.stop() == 0
@@ -90,7 +103,9 @@ def test_twenty_thousand_captures_that_came_while_the_daemon_stood_still_all_hav
     assert place.verdict().broken_seq is None
 
 
-def test_thousands_of_idle_folders_cost_little_and_a_capture_in_the_last_one_is_found(tmp_path: Path) -> None:
+def test_thousands_of_idle_folders_cost_little_and_a_capture_in_the_last_one_is_found(
+    tmp_path: Path,
+) -> None:
     place = laid_out(tmp_path)
     for number in range(FOLDERS):
         (place.inbox / f"P{number:05}").mkdir()
@@ -105,7 +120,9 @@ def test_thousands_of_idle_folders_cost_little_and_a_capture_in_the_last_one_is_
         drop(place, f"P{FOLDERS - 1:05}/OD.jpg", jpeg(Grade.MILD))
         daemon.await_event("capture.graded")
         latency = time.monotonic() - dropped
-        print(f"{FOLDERS} idle folders: {100 * share:.1f} % of a core; a capture in the last one after {latency:.1f} s")
+        print(
+            f"{FOLDERS} idle folders: {100 * share:.1f} % of a core; a capture in the last one after {latency:.1f} s"
+        )
         assert share < 0.05
         assert latency < 10
         assert daemon.stop() == 0
@@ -151,7 +168,9 @@ def test_files_that_are_known_are_not_read_again_however_many(tmp_path: Path) ->
         drop(place, "P000000/new.jpg", jpeg(Grade.PDR))
         daemon.await_event("capture.graded")
         grown = resident_mb(daemon) - before
-        print(f"{KNOWN} known files: ready after {healthy:.1f} s, swept after {whole:.1f} s, {grown:.0f} MB more")
+        print(
+            f"{KNOWN} known files: ready after {healthy:.1f} s, swept after {whole:.1f} s, {grown:.0f} MB more"
+        )
         assert whole < 30
         assert grown < 60
         assert daemon.stop() == 0

@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-
-from daemon_cases import Daemon, Site, running, site
-from faults import oracle
-from faults.armed import PLACES, SINGLE, TRANSACTIONS
-from faults.camera import Camera, photograph
+from tests.daemon_cases import Daemon, Site, running, site
+from tests.faults import oracle
+from tests.faults.armed import PLACES, SINGLE, TRANSACTIONS
+from tests.faults.camera import Camera, photograph
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -56,7 +55,9 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Site:
     """Lay out a clinic: for `create_if_empty` on an empty database, else on a migrated one."""
     database, step = request.getfixturevalue("database"), request.getfixturevalue("step")
     if not step.startswith("create_if_empty"):
-        url = request.getfixturevalue({"sqlite": "sqlite_url", "postgresql": "postgres_url"}[database])
+        url = request.getfixturevalue(
+            {"sqlite": "sqlite_url", "postgresql": "postgres_url"}[database]
+        )
     elif database == "sqlite":
         url = f"sqlite:///{tmp_path / 'new.db'}"
     else:
@@ -150,7 +151,9 @@ def stop_in_a_burst(daemon: Daemon, place: Site, camera: Camera, action: str) ->
     picture = photograph(0)
     for number in range(40):
         camera.put(f"burst/{number}_OD.jpg", picture + number.to_bytes(4))
-    daemon.await_that(lambda: len(oracle.ask(place, "SELECT 1 FROM job WHERE state = 'queued'")) > 10)
+    daemon.await_that(
+        lambda: len(oracle.ask(place, "SELECT 1 FROM job WHERE state = 'queued'")) > 10
+    )
     expected = -signal.SIGKILL if action == "kill" else 0
     assert daemon.stop() == expected
     daemon.await_event("fault.fired")

@@ -7,15 +7,22 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
+from tests.daemon_cases import drop, jpeg, running, site
 
-from daemon_cases import drop, jpeg, running, site
-from fundusd.domain import Grade
+from fundusd.domain.clinical_terms import Grade
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 LIMIT = 100
-LIMITED = ["unshare", "-Ur", "sh", "-c", f'echo {LIMIT} > /proc/sys/user/max_inotify_watches; exec "$@"', "limited"]
+LIMITED = [
+    "unshare",
+    "-Ur",
+    "sh",
+    "-c",
+    f'echo {LIMIT} > /proc/sys/user/max_inotify_watches; exec "$@"',
+    "limited",
+]
 
 
 def may_limit() -> bool:

@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-
-from daemon_cases import Daemon, Site, running, site
-from faults import oracle
-from faults.camera import Camera, digest, photograph
+from tests.daemon_cases import Daemon, Site, running, site
+from tests.faults import oracle
+from tests.faults.camera import Camera, digest, photograph
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -36,7 +35,11 @@ class Clinic:
 
     def stands(self, name: str) -> tuple[str, str] | None:
         rows = oracle.ask(self.place, "SELECT path, digest, state, superseded FROM v_result")
-        found = [(row["digest"], row["state"]) for row in rows if row["path"] == name and not row["superseded"]]
+        found = [
+            (row["digest"], row["state"])
+            for row in rows
+            if row["path"] == name and not row["superseded"]
+        ]
         return found[0] if found else None
 
 
@@ -236,7 +239,9 @@ def test_a_capture_is_graded_as_it_was_left_however_it_is_written(
 
 
 def test_no_name_is_too_strange(clinic: Clinic) -> None:
-    for number, name in enumerate(("a\nb_OD.jpg", "Müller OS.JPG", "x" * 247 + "_OD.jpg", "'; DROP TABLE job; --.jpg")):
+    for number, name in enumerate(
+        ("a\nb_OD.jpg", "Müller OS.JPG", "x" * 247 + "_OD.jpg", "'; DROP TABLE job; --.jpg")
+    ):
         data = photograph(70 + number)
         clinic.camera.put(f"names/{name}", data)
         clinic.await_graded(f"names/{name}", data)

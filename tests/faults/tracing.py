@@ -12,7 +12,9 @@ def why_not() -> str | None:
     """Say why nothing can be injected here."""
     if shutil.which("strace") is None:
         return "strace is not installed"
-    tried = subprocess.run(["strace", "-f", "-o", os.devnull, "true"], check=False, capture_output=True)
+    tried = subprocess.run(
+        ["strace", "-f", "-o", os.devnull, "true"], check=False, capture_output=True
+    )
     return None if tried.returncode == 0 else "strace may not trace here"
 
 

@@ -30,11 +30,17 @@ def add_to(app: typer.Typer) -> None:
 
 
 def bench(
-    end_to_end: Annotated[bool, typer.Option("--end-to-end", help="All sections, and the daemon as a whole.")] = False,
-    model: Annotated[bool, typer.Option("--model", help="JPEG to scores by backend; drift; operations.")] = False,
+    end_to_end: Annotated[
+        bool, typer.Option("--end-to-end", help="All sections, and the daemon as a whole.")
+    ] = False,
+    model: Annotated[
+        bool, typer.Option("--model", help="JPEG to scores by backend; drift; operations.")
+    ] = False,
     decode: Annotated[bool, typer.Option("--decode", help="JPEG to the model's square.")] = False,
     ledger: Annotated[bool, typer.Option("--ledger", help="Admit, claim, record.")] = False,
-    sweep: Annotated[int, typer.Option(metavar="N", min=0, help="Sweep an inbox of N files.", show_default=False)] = 0,
+    sweep: Annotated[
+        int, typer.Option(metavar="N", min=0, help="Sweep an inbox of N files.", show_default=False)
+    ] = 0,
     reference: Annotated[
         bool, typer.Option("--reference", help="The reference example too, in turns with fundusd.")
     ] = False,
@@ -49,14 +55,24 @@ def bench(
     ] = None,
     captures: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Photographs for the drift (default: phantoms).", show_default=False),
+        typer.Option(
+            metavar="DIR", help="Photographs for the drift (default: phantoms).", show_default=False
+        ),
     ] = None,
-    captures_count: Annotated[int, typer.Option(metavar="N", min=1, help="Captures in the backlog.")] = 100,
-    latency_count: Annotated[int, typer.Option(metavar="N", min=1, help="Captures timed one by one.")] = 30,
-    growth_count: Annotated[int, typer.Option(metavar="N", min=1, help="Captures for the growth.")] = 10_000,
+    captures_count: Annotated[
+        int, typer.Option(metavar="N", min=1, help="Captures in the backlog.")
+    ] = 100,
+    latency_count: Annotated[
+        int, typer.Option(metavar="N", min=1, help="Captures timed one by one.")
+    ] = 30,
+    growth_count: Annotated[
+        int, typer.Option(metavar="N", min=1, help="Captures for the growth.")
+    ] = 10_000,
     keep: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Keep inboxes, settings and databases in DIR.", show_default=False),
+        typer.Option(
+            metavar="DIR", help="Keep inboxes, settings and databases in DIR.", show_default=False
+        ),
     ] = None,
     json: Json = False,
 ) -> None:
@@ -72,7 +88,7 @@ def bench(
     Examples: fundusd bench --end-to-end --reference; fundusd bench --model --reference --rounds 3 --json;
     fundusd bench --decode; fundusd bench --model --checkpoint ~/medsiglip-448 --captures ~/photographs
     """
-    from fundusd.bench.sections import SECTIONS
+    from fundusd_bench.sections import SECTIONS
 
     chosen = {"decode": decode, "ledger": ledger, "sweep": bool(sweep), "model": model}
     names = list(SECTIONS) if end_to_end else [name for name, wanted in chosen.items() if wanted]
@@ -81,8 +97,9 @@ def bench(
         return
     if captures is not None and not captures.is_dir():
         raise typer.BadParameter(f"there is no folder {captures}")
-    from fundusd.bench import report, run
-    from fundusd.bench.work import Order
+    from fundusd_bench import report
+    from fundusd_bench.run import run
+    from fundusd_bench.work import Order
 
     order = Order(
         sections=tuple(names),
@@ -94,7 +111,7 @@ def bench(
         growth=growth_count,
         sweep=sweep or _SWEEP_FILES,
     )
-    found = run.run(order, checkpoint, keep, report.console(stderr=True))
+    found = run(order, checkpoint, keep, report.console(stderr=True))
     if json:
         print(as_json(report.as_dict(found)))
     else:
@@ -102,6 +119,6 @@ def bench(
 
 
 def _guide() -> None:
-    from fundusd.bench import places
+    from fundusd_bench import places
 
     print(_GUIDANCE.format(cache=places.random_checkpoint(), size=places.CHECKPOINT_GB))

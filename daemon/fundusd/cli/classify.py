@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fundusd.cli.options import Config, Json, Revision, as_json, settings_for
-from fundusd.domain import SAFETY_WORDS, Grade, Referable
+from fundusd.domain.clinical_terms import SAFETY_WORDS, Grade, Referable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from fundusd.domain import Decoded
-    from fundusd.grading import Grading
-    from fundusd.settings import Settings
+    from fundusd.app.settings import Settings
+    from fundusd.clinical.grading import Grading
+    from fundusd.domain.decoding import Decoded
 
 
 def add_to(app: typer.Typer) -> None:
@@ -26,11 +26,17 @@ def add_to(app: typer.Typer) -> None:
 
 
 def classify(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="JPEG, PNG, TIFF or DICOM photographs.")],
+    files: Annotated[
+        list[Path], typer.Argument(metavar="FILE...", help="JPEG, PNG, TIFF or DICOM photographs.")
+    ],
     config: Config = None,
     model: Annotated[
         str,
-        typer.Option("--model", metavar="SOURCE", help="Hub id, folder or phantom, instead of the settings' model."),
+        typer.Option(
+            "--model",
+            metavar="SOURCE",
+            help="Hub id, folder or phantom, instead of the settings' model.",
+        ),
     ] = "",
     revision: Revision = "",
     json: Json = False,
@@ -60,10 +66,12 @@ def classify(
 
 
 def _classified(settings: Settings, files: Sequence[Path]) -> list[dict[str, Any]]:
-    from fundusd import app
+    from fundusd.app import classification
 
-    with app.classification(settings) as one_by_one:
-        return [_row(file, one_by_one.release.model, *one_by_one(file.read_bytes())) for file in files]
+    with classification.classification(settings) as one_by_one:
+        return [
+            _row(file, one_by_one.release.model, *one_by_one(file.read_bytes())) for file in files
+        ]
 
 
 def _row(file: Path, model: str, decoded: Decoded, grading: Grading | None) -> dict[str, Any]:

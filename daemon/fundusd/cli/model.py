@@ -12,12 +12,14 @@ from fundusd.cli.options import Config, Json, Revision, as_json, settings_for
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from fundusd.app.settings import Settings
     from fundusd.model.classifier import Plan
-    from fundusd.settings import Settings
 
 app = typer.Typer(help="Fetch, verify and describe the model.", no_args_is_help=True)
 
-Source = Annotated[str, typer.Option("--model", metavar="SOURCE", help="Instead of the settings' model.")]
+Source = Annotated[
+    str, typer.Option("--model", metavar="SOURCE", help="Instead of the settings' model.")
+]
 
 
 @contextmanager
@@ -40,9 +42,9 @@ def download(config: Config = None, model: Source = "", revision: Revision = "")
 
     Example: fundusd model download --config /etc/fundusd/fundusd.toml
     """
-    from fundusd.app import model_choice
+    from fundusd.app.factory import model_choice
     from fundusd.model.download import download as fetch
-    from fundusd.model.source import find
+    from fundusd.model.locate import find
 
     choice = model_choice(settings_for(config, model, revision))
     with _bar("downloading") as progress:
@@ -53,7 +55,9 @@ def download(config: Config = None, model: Source = "", revision: Revision = "")
 
 
 @app.command()
-def verify(config: Config = None, model: Source = "", revision: Revision = "", json: Json = False) -> None:
+def verify(
+    config: Config = None, model: Source = "", revision: Revision = "", json: Json = False
+) -> None:
     """Hash every file of the model, load it and run the canary: phantoms of every grade, whose answers are known.
 
     Examples: fundusd model verify; fundusd model verify --model phantom
@@ -64,11 +68,15 @@ def verify(config: Config = None, model: Source = "", revision: Revision = "", j
         print(as_json(release))
         return
     proof = classifier.proof
-    print(f"{release.model} loads on {classifier.device_name} in {release.dtype} and answers known phantoms:")
+    print(
+        f"{release.model} loads on {classifier.device_name} in {release.dtype} and answers known phantoms:"
+    )
     print(f"cosine {proof.cosine:.7f} to the right answers, wanted {proof.tolerance}")
     print(f"revision {release.revision}")
     print(f"weights {release.weights_digest}")
-    print(f"prompt set {release.prompt_set}, preprocessing {release.preprocessing}, {release.runtime}")
+    print(
+        f"prompt set {release.prompt_set}, preprocessing {release.preprocessing}, {release.runtime}"
+    )
 
 
 @app.command()
@@ -81,13 +89,15 @@ def prepare(config: Config = None, model: Source = "", revision: Revision = "") 
     Examples: fundusd model prepare; fundusd model prepare --model phantom
     """
     planned = _made_ready(settings_for(config, model, revision))
-    print(f"{planned.release.model} is prepared for {planned.release.runtime}, {planned.release.dtype}.")
+    print(
+        f"{planned.release.model} is prepared for {planned.release.runtime}, {planned.release.dtype}."
+    )
 
 
 def _made_ready(settings: Settings) -> Plan:
     from rich.console import Console
 
-    from fundusd.app import plan_model
+    from fundusd.app.factory import plan_model
 
     with _bar("verifying") as progress:
         planned = plan_model(settings, progress, afresh=True)
@@ -97,14 +107,16 @@ def _made_ready(settings: Settings) -> Plan:
 
 
 @app.command()
-def info(config: Config = None, model: Source = "", revision: Revision = "", json: Json = False) -> None:
+def info(
+    config: Config = None, model: Source = "", revision: Revision = "", json: Json = False
+) -> None:
     """Describe the model's files, sizes and digests without loading it.
 
     Example: fundusd model info --model phantom --json
     """
-    from fundusd.app import model_choice
+    from fundusd.app.factory import model_choice
     from fundusd.model.checkpoint import describe
-    from fundusd.model.source import find
+    from fundusd.model.locate import find
 
     with _bar("hashing") as progress:
         facts = describe(find(model_choice(settings_for(config, model, revision)), progress))

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import csv
 import itertools
+import re
 import sys
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import orjson
 import typer
 
+from fundusd.domain.clinical_terms import Reason
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from fundusd.settings import Settings
+    from fundusd.app.settings import Settings
+
+    Row = Mapping[str, Any]
 
 Config = Annotated[
     Path | None,
@@ -26,13 +31,15 @@ Config = Annotated[
         show_default=False,
     ),
 ]
-Revision = Annotated[str, typer.Option("--revision", metavar="HEX", help="Commit of a hub id, 40 digits.")]
+Revision = Annotated[
+    str, typer.Option("--revision", metavar="HEX", help="Commit of a hub id, 40 digits.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 
 
 def load(config: Path | None) -> Settings:
     """Read the settings that the options name; raises SettingsError."""
-    from fundusd import settings
+    from fundusd.app import settings
 
     return settings.load(settings.path_of(config))
 
@@ -41,7 +48,7 @@ def settings_for(config: Path | None, model: str, revision: str) -> Settings:
     """Read the settings, with another model if one is named: then no settings file is needed."""
     if not model:
         return load(config)
-    from fundusd import settings
+    from fundusd.app import settings
 
     chosen = load(config) if config else settings.Settings()
     return chosen.model_copy(update={"model": settings.of_model(model, revision)})
@@ -53,12 +60,16 @@ def require_place(settings: Settings, out: Path, kinds: Sequence[str]) -> None:
         raise typer.BadParameter(f"{out} must end in {' or '.join(kinds)}")
     for camera in settings.camera:
         if out.resolve().is_relative_to(camera.inbox.resolve()):
-            raise typer.BadParameter(f"{out} lies in the inbox of camera {camera.id}, where only the camera writes")
+            raise typer.BadParameter(
+                f"{out} lies in the inbox of camera {camera.id}, where only the camera writes"
+            )
 
 
 def as_json(value: Any) -> str:
     """Render JSON for machines: times in ISO 8601, bytes of paths as text."""
-    return orjson.dumps(value, default=str, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS).decode()
+    return orjson.dumps(
+        value, default=str, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS
+    ).decode()
 
 
 def print_csv(rows: Iterable[Mapping[str, Any]]) -> None:
@@ -81,3 +92,55 @@ def age(at: datetime | None) -> str:
     if at is None:
         return "never"
     return f"{max(0, round((datetime.now(UTC) - at).total_seconds()))} s ago"
+
+
+_SPAN = re.compile(r"(\d+)([smhdw])")
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+TABLE_ROWS = 50  # rows of the table, unless --limit asks for more
+
+
+def since_time(text: str) -> datetime:
+    """Read --since: a span before now (90m, 12h, 7d) or a date or time of the clinic's clock.
+
+    >>> since_time("2026-11-23").isoformat()[:4]
+    '2026'
+    """
+    if span := _SPAN.fullmatch(text):
+        return datetime.now(UTC) - timedelta(**{_UNITS[span[2]]: int(span[1])})
+    try:
+        return datetime.fromisoformat(text).astimezone()
+    except ValueError:
+        raise typer.BadParameter(
+            f"{text!r} is no time: use 90m, 12h, 7d, 2026-11-23 or 2026-11-23T08:00"
+        ) from None
+
+
+TABLE_ROWS = 50  # rows of the table, unless --limit asks for more
+Camera = Annotated[str, typer.Option(metavar="ID", help="Of one camera.")]
+Limit = Annotated[
+    int | None, typer.Option(min=1, help="At most so many, worst first.", show_default=False)
+]
+Csv = Annotated[bool, typer.Option("--csv", help="Print CSV for spreadsheets.")]
+
+
+def grade_or_reason(row: Row) -> str:
+    """Return the grade of an eye, the reason why it has none, and the fields that are missing."""
+    from fundusd.reports import wording
+
+    told = [row["grade_label"]] if row["grade"] is not None else []
+    told += [wording.reason(Reason(row["reason"]))] if row["reason"] else []
+    told += [f"lacks {row['lacks']}"] if row["lacks"] else []
+    return ", ".join(told)
+
+
+def print_tables(tables: Mapping[str, Sequence[Mapping[str, str]]]) -> None:
+    """Print tables under their titles."""
+    from rich.console import Console
+
+    from fundusd.reports.terminal_table import table_of
+
+    console = Console(highlight=False)
+    for title, rows in tables.items():
+        if title:
+            console.print(f"\n{title}")
+        console.print(table_of(rows))

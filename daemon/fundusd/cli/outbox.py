@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fundusd.cli.options import Config, Json, as_json, load, local
-from fundusd.domain import DeliveryState
+from fundusd.domain.delivery import DeliveryState
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,7 +21,8 @@ def listing(
     context: typer.Context,
     config: Config = None,
     state: Annotated[
-        DeliveryState | None, typer.Option(help="Only these; else what is queued or failed.", show_default=False)
+        DeliveryState | None,
+        typer.Option(help="Only these; else what is queued or failed.", show_default=False),
     ] = None,
     limit: Annotated[int, typer.Option(min=1, help="At most so many, newest first.")] = _SHOWN,
     json: Json = False,
@@ -32,7 +33,7 @@ def listing(
     """
     if context.invoked_subcommand is not None:
         return
-    from fundusd.store import opened_ledger
+    from fundusd.app.open_ledger import opened_ledger
 
     with opened_ledger(load(config)) as ledger:
         ledger.check()
@@ -45,7 +46,7 @@ def listing(
         return
     from rich.console import Console
 
-    from fundusd.printing import table_of
+    from fundusd.reports.terminal_table import table_of
 
     Console().print(table_of([_cells(row) for row in rows]))
 
@@ -67,7 +68,9 @@ def _cells(row: Mapping[str, Any]) -> dict[str, str]:
 
 @app.command("retry")
 def retry(
-    delivery: Annotated[int | None, typer.Argument(metavar="ID", help="A document's number.")] = None,
+    delivery: Annotated[
+        int | None, typer.Argument(metavar="ID", help="A document's number.")
+    ] = None,
     config: Config = None,
     failed: Annotated[bool, typer.Option("--failed", help="Every one that failed.")] = False,
 ) -> None:
@@ -77,7 +80,7 @@ def retry(
     """
     if (delivery is None) != failed:
         raise typer.BadParameter("name one ID, or --failed for all of them")
-    from fundusd.store import opened_ledger
+    from fundusd.app.open_ledger import opened_ledger
 
     with opened_ledger(load(config)) as ledger:
         ledger.check()

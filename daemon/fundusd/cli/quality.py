@@ -11,7 +11,7 @@ import typer
 from fundusd.cli.options import Config, Json, as_json, load, require_place
 
 if TYPE_CHECKING:
-    from fundusd.calibrating import Calibration
+    from fundusd.clinical.quality_calibration import Calibration
 
 app = typer.Typer(help="The quality gate, fitted to a camera.", no_args_is_help=True)
 
@@ -28,7 +28,12 @@ def calibrate(
     camera: Annotated[str, typer.Option("--camera", metavar="ID", help="Whose captures to go by.")],
     plot: Annotated[
         Path | None,
-        typer.Option("--plot", metavar="FILE", help="Plot what was measured: .png, .svg or .pdf.", show_default=False),
+        typer.Option(
+            "--plot",
+            metavar="FILE",
+            help="Plot what was measured: .png, .svg or .pdf.",
+            show_default=False,
+        ),
     ] = None,
     json: Json = False,
     config: Config = None,
@@ -41,21 +46,23 @@ def calibrate(
     Examples: fundusd quality calibrate --camera cr2-room1;
     fundusd quality calibrate --camera cr2-room1 --plot cr2-room1.png
     """
-    from fundusd import calibrating
-    from fundusd.store import opened_ledger
+    from fundusd.app.open_ledger import opened_ledger
+    from fundusd.clinical import quality_calibration
 
     settings = load(config)
     present = {one.id: one.thresholds for one in settings.camera}
     if camera not in present:
-        raise typer.BadParameter(f"there is no camera {camera} in the settings, only {', '.join(present) or 'none'}")
+        raise typer.BadParameter(
+            f"there is no camera {camera} in the settings, only {', '.join(present) or 'none'}"
+        )
     if plot is not None:
         require_place(settings, plot, _KINDS)
     with opened_ledger(settings) as ledger:
         ledger.check()
         measured = ledger.measures_of(camera)
-    found = calibrating.calibrate(measured, present[camera])
+    found = quality_calibration.calibrate(measured, present[camera])
     if plot is not None:
-        from fundusd.pictures.histograms import histograms
+        from fundusd.reports.quality_histograms import histograms
 
         histograms(camera, measured, found).save(plot)
     if json:
@@ -65,7 +72,9 @@ def calibrate(
 
 
 def _show(camera: str, found: Calibration) -> None:
-    from fundusd.calibrating import as_toml
+    from fundusd.clinical.quality_calibration import as_toml
 
-    print(f"# {camera}, by {found.captures} captures: ungradable are {found.would_flag:.1%}, now {found.flagged:.1%}")
+    print(
+        f"# {camera}, by {found.captures} captures: ungradable are {found.would_flag:.1%}, now {found.flagged:.1%}"
+    )
     print(as_toml(found.proposed))

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fundusd.cli.look import since_time
-from fundusd.cli.options import Config, Json, as_json, load, require_place
-from fundusd.domain import SAFETY_WORDS, Grade
+from fundusd.cli.options import Config, Json, as_json, load, require_place, since_time
+from fundusd.domain.clinical_terms import SAFETY_WORDS, Grade
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -37,7 +36,9 @@ _AGREEMENT = {
 _BIASED = "Sensitivity and specificity hold for what was read: from the worklist come no negatives."
 
 Since = Annotated[str, typer.Option(help="From when on: 12w, 90d, or a date.")]
-Plot = Annotated[Path | None, typer.Option("--plot", metavar="FILE", help="Draw it: .png, .svg or .pdf.")]
+Plot = Annotated[
+    Path | None, typer.Option("--plot", metavar="FILE", help="Draw it: .png, .svg or .pdf.")
+]
 
 
 def add_to(report: typer.Typer) -> None:
@@ -46,7 +47,9 @@ def add_to(report: typer.Typer) -> None:
         report.command()(command)
 
 
-def quality(config: Config = None, since: Since = "12w", plot: Plot = None, json: Json = False) -> None:
+def quality(
+    config: Config = None, since: Since = "12w", plot: Plot = None, json: Json = False
+) -> None:
     """Report the ungradable share of each camera and week, and why: v_quality_weekly.
 
     Examples: fundusd report quality; fundusd report quality --since 52w --plot quality.png
@@ -54,7 +57,9 @@ def quality(config: Config = None, since: Since = "12w", plot: Plot = None, json
     _report(config, "v_quality_weekly", ("week", _week(since)), _plot_quality, plot, json=json)
 
 
-def classes(config: Config = None, since: Since = "12w", plot: Plot = None, json: Json = False) -> None:
+def classes(
+    config: Config = None, since: Since = "12w", plot: Plot = None, json: Json = False
+) -> None:
     """Report how many captures had which grade, by week, camera and release: v_class_mix_weekly.
 
     Example: fundusd report classes --since 52w --plot classes.svg
@@ -62,7 +67,9 @@ def classes(config: Config = None, since: Since = "12w", plot: Plot = None, json
     _report(config, "v_class_mix_weekly", ("week", _week(since)), _plot_classes, plot, json=json)
 
 
-def drift(config: Config = None, since: Since = "12w", plot: Plot = None, json: Json = False) -> None:
+def drift(
+    config: Config = None, since: Since = "12w", plot: Plot = None, json: Json = False
+) -> None:
     """Report mean scores by week, camera and release, and how far they are from the weeks before: v_score_drift_weekly.
 
     Example: fundusd report drift --since 2026-01-01 --plot drift.png
@@ -70,7 +77,9 @@ def drift(config: Config = None, since: Since = "12w", plot: Plot = None, json: 
     _report(config, "v_score_drift_weekly", ("week", _week(since)), _plot_drift, plot, json=json)
 
 
-def turnaround(config: Config = None, since: Since = "12w", plot: Plot = None, json: Json = False) -> None:
+def turnaround(
+    config: Config = None, since: Since = "12w", plot: Plot = None, json: Json = False
+) -> None:
     """Report how long captures took from arrival to result, each day: v_turnaround_daily.
 
     Example: fundusd report turnaround --since 30d --plot turnaround.png
@@ -101,8 +110,8 @@ def _report(
     *,
     json: bool,
 ) -> None:
+    from fundusd.app.open_ledger import opened_ledger
     from fundusd.ledger import Question
-    from fundusd.store import opened_ledger
 
     settings = load(config)
     if plot is not None:
@@ -111,7 +120,11 @@ def _report(
     with opened_ledger(settings) as ledger:
         ledger.check()
         rows = ledger.ask(Question(view, order.get(view, ("week", "camera_id")), since=since))
-        read = ledger.ask(Question("v_review", ("review_id",), {"last_word": True})) if plot and not since else []
+        read = (
+            ledger.ask(Question("v_review", ("review_id",), {"last_word": True}))
+            if plot and not since
+            else []
+        )
     if plot is not None:
         draw(read or rows, plot)
     if json:
@@ -124,9 +137,13 @@ def _print(rows: Sequence[Row], names: Mapping[str, str]) -> None:
     """Print rows, with their own columns that are not empty or those that are named."""
     from rich.console import Console
 
-    from fundusd.printing import table_of
+    from fundusd.reports.terminal_table import table_of
 
-    filled = [name for name in (rows[0] if rows else ()) if any(row[name] not in {None, 0} for row in rows)]
+    filled = [
+        name
+        for name in (rows[0] if rows else ())
+        if any(row[name] not in {None, 0} for row in rows)
+    ]
     shown = names or {name: name.replace("_", " ") for name in filled}
     cells = [{title: _shown(name, row[name]) for name, title in shown.items()} for row in rows]
     console = Console(highlight=False)
@@ -145,31 +162,44 @@ def _shown(name: str, value: Any) -> str:
         return f"{value:.1%}"
     if name == "shift":
         return f"{value:+.3f}"
-    return f"{value:.0f}" if name.endswith("_ms") else f"{value:.3f}" if isinstance(value, float) else str(value)
+    return (
+        f"{value:.0f}"
+        if name.endswith("_ms")
+        else f"{value:.3f}"
+        if isinstance(value, float)
+        else str(value)
+    )
 
 
 def _plot_quality(rows: Sequence[Row], to: Path) -> None:
-    from fundusd.pictures.trends import QualityWeek, plot_quality
+    from fundusd.reports.trends import QualityWeek, plot_quality
 
     weeks = [
-        QualityWeek(row["week"], row["camera_id"], row["graded"] + row["ungradable"], row["ungradable"]) for row in rows
+        QualityWeek(
+            row["week"], row["camera_id"], row["graded"] + row["ungradable"], row["ungradable"]
+        )
+        for row in rows
     ]
     plot_quality(weeks, to)
 
 
 def _plot_classes(rows: Sequence[Row], to: Path) -> None:
-    from fundusd.pictures.trends import ClassWeek, plot_class_mix
+    from fundusd.reports.trends import ClassWeek, plot_class_mix
 
     weeks: dict[str, list[Row]] = defaultdict(list)
     for row in rows:
         weeks[row["week"]].append(row)
-    counts = {week: [sum(row[key] for row in same) for key in _KEYS] for week, same in weeks.items()}
-    plot_class_mix([ClassWeek(week, (n[0], n[1], n[2], n[3], n[4])) for week, n in counts.items()], to)
+    counts = {
+        week: [sum(row[key] for row in same) for key in _KEYS] for week, same in weeks.items()
+    }
+    plot_class_mix(
+        [ClassWeek(week, (n[0], n[1], n[2], n[3], n[4])) for week, n in counts.items()], to
+    )
 
 
 def _plot_drift(rows: Sequence[Row], to: Path) -> None:
     """Join cameras and releases: the mean over all, and from the lowest to the highest of them."""
-    from fundusd.pictures.trends import DriftWeek, plot_drift
+    from fundusd.reports.trends import DriftWeek, plot_drift
 
     weeks: dict[str, list[Row]] = defaultdict(list)
     for row in rows:
@@ -178,23 +208,26 @@ def _plot_drift(rows: Sequence[Row], to: Path) -> None:
     for week, same in weeks.items():
         for grade, key in zip(Grade, _KEYS, strict=True):
             means = [row[f"mean_{key}"] for row in same]
-            mean = sum(row[f"mean_{key}"] * row["graded"] for row in same) / sum(row["graded"] for row in same)
+            mean = sum(row[f"mean_{key}"] * row["graded"] for row in same) / sum(
+                row["graded"] for row in same
+            )
             points.append(DriftWeek(week, grade, mean, min(means), max(means)))
     plot_drift(points, to, "from the lowest to the highest mean of a camera")
 
 
 def _plot_turnaround(rows: Sequence[Row], to: Path) -> None:
-    from fundusd.pictures.trends import TurnaroundDay, plot_turnaround
+    from fundusd.reports.trends import TurnaroundDay, plot_turnaround
 
     days = [
-        TurnaroundDay(date.fromisoformat(row["day"]), row["median_ms"] / 1000, row["p95_ms"] / 1000) for row in rows
+        TurnaroundDay(date.fromisoformat(row["day"]), row["median_ms"] / 1000, row["p95_ms"] / 1000)
+        for row in rows
     ]
     plot_turnaround(days, to)
 
 
 def _plot_agreement(rows: Sequence[Row], to: Path) -> None:
     """Count grades of the model against grades of the readers: rows of v_review."""
-    from fundusd.pictures.trends import Agreement, plot_agreement
+    from fundusd.reports.trends import Agreement, plot_agreement
 
     counts: dict[tuple[int | None, int | None], int] = defaultdict(int)
     for row in rows:
@@ -203,4 +236,6 @@ def _plot_agreement(rows: Sequence[Row], to: Path) -> None:
     def graded(number: int | None) -> Grade | None:
         return None if number is None else Grade(number)
 
-    plot_agreement([Agreement(graded(model), graded(reader), n) for (model, reader), n in counts.items()], to)
+    plot_agreement(
+        [Agreement(graded(model), graded(reader), n) for (model, reader), n in counts.items()], to
+    )

@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fundusd.cli.options import Config, Json, as_json, load, local, require_place
-from fundusd.domain import SAFETY_WORDS, Outcome
+from fundusd.domain.clinical_terms import SAFETY_WORDS, Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from rich.console import RenderableType
 
-    from fundusd.domain import Release
-    from fundusd.exam import Exam
+    from fundusd.app.settings import Settings
+    from fundusd.clinical.exam import Exam
+    from fundusd.domain.inference import Release
     from fundusd.ledger import Source
-    from fundusd.pictures.panel import Panel, Photograph
-    from fundusd.settings import Settings
+    from fundusd.reports.panel import Panel, Photograph
 
 report = typer.Typer(no_args_is_help=True, help="Reports for people.", rich_markup_mode=None)
 
@@ -33,11 +33,15 @@ def add_to(app: typer.Typer) -> None:
 
 
 def show(
-    capture: Annotated[int, typer.Argument(metavar="CAPTURE", min=1, help="Its number in: fundusd results")],
+    capture: Annotated[
+        int, typer.Argument(metavar="CAPTURE", min=1, help="Its number in: fundusd results")
+    ],
     config: Config = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", metavar="FILE", help="Draw it, photograph included: .png, .pdf or .svg."),
+        typer.Option(
+            "--out", metavar="FILE", help="Draw it, photograph included: .png, .pdf or .svg."
+        ),
     ] = None,
     json: Json = False,
 ) -> None:
@@ -45,9 +49,9 @@ def show(
 
     Examples: fundusd show 17; fundusd show 17 --out capture-17.png
     """
+    from fundusd.app.open_ledger import opened_ledger
     from fundusd.ledger import Wanted
-    from fundusd.pictures import panel
-    from fundusd.store import opened_ledger
+    from fundusd.reports import panel
 
     settings = load(config)
     if out is not None:
@@ -69,7 +73,7 @@ def show(
     elif out is None:
         _print([drawn], facts, releases)
     if out is not None:
-        from fundusd.pictures.capture_page import capture_page
+        from fundusd.reports.capture_page import capture_page
 
         photograph = _photographs(settings, sources)[capture]
         capture_page(panel.of_row(row, photograph), facts, releases).save(out)
@@ -77,37 +81,46 @@ def show(
 
 def _facts(row: Mapping[str, Any], exam: Exam | None) -> dict[str, str]:
     """Say whose it is and when it came; what identifies a patient comes from the exam alone."""
-    from fundusd.pictures import words
+    from fundusd.reports import wording
 
     key = exam.patient_key if exam else row["patient_key"]
     return {
-        "Patient": words.patient(exam.patient_id if exam else None, key),
+        "Patient": wording.patient(exam.patient_id if exam else None, key),
         "Received": local(row["received_at"]),
         "Exam": str(exam.exam_id) if exam else "none yet",
     }
 
 
 def _told(row: Mapping[str, Any], drawn: Panel, releases: Mapping[int, Release]) -> dict[str, Any]:
-    from fundusd.pictures import words
+    from fundusd.reports import wording
 
-    warning = words.warning(list(releases.values()))
-    return {**row, "quality": drawn.quality, "next": list(drawn.steps), "warning": warning, "notice": SAFETY_WORDS}
+    warning = wording.warning(list(releases.values()))
+    return {
+        **row,
+        "quality": drawn.quality,
+        "next": list(drawn.steps),
+        "warning": warning,
+        "notice": SAFETY_WORDS,
+    }
 
 
 @report.command("exam")
 def report_exam(
-    exam: Annotated[int, typer.Argument(metavar="EXAM", min=1, help="Its number, as fundusd show tells it.")],
+    exam: Annotated[
+        int, typer.Argument(metavar="EXAM", min=1, help="Its number, as fundusd show tells it.")
+    ],
     config: Config = None,
     pdf: Annotated[
-        Path | None, typer.Option("--pdf", metavar="FILE", help="Write one page of A4, photographs included.")
+        Path | None,
+        typer.Option("--pdf", metavar="FILE", help="Write one page of A4, photographs included."),
     ] = None,
 ) -> None:
     """Report a visit: both eyes, the result for the person, and what to do next.
 
     Example: fundusd report exam 12 --pdf exam-12.pdf
     """
-    from fundusd.pictures import panel, words
-    from fundusd.store import opened_ledger
+    from fundusd.app.open_ledger import opened_ledger
+    from fundusd.reports import panel, wording
 
     settings = load(config)
     if pdf is not None:
@@ -116,38 +129,56 @@ def report_exam(
         ledger.check()
         found = ledger.exam(exam)
         if found is None:
-            raise typer.BadParameter(f"there is no exam {exam}; fundusd show CAPTURE tells that of a capture")
+            raise typer.BadParameter(
+                f"there is no exam {exam}; fundusd show CAPTURE tells that of a capture"
+            )
         decisive = [eye.decisive for eye in found.eyes]
-        releases = ledger.releases([shot.release_id for shot in decisive if shot.outcome is Outcome.GRADED])
+        releases = ledger.releases(
+            [shot.release_id for shot in decisive if shot.outcome is Outcome.GRADED]
+        )
         sources = ledger.sources([shot.capture_id for shot in decisive])
         ledger.shown(found, exported=pdf is not None)
     if pdf is None:
         unseen = panel.Photograph(None, "")
-        panels = [panel.of_eye(eye, unseen) for eye in found.eyes] + [panel.missing(eye) for eye in found.missing]
-        _print(panels, words.facts(found) | words.result(found), releases)
+        panels = [panel.of_eye(eye, unseen) for eye in found.eyes] + [
+            panel.missing(eye) for eye in found.missing
+        ]
+        _print(panels, wording.facts(found) | wording.result(found), releases)
         return
-    from fundusd.pictures.exam_page import exam_page
+    from fundusd.reports.exam_page import exam_page
 
     exam_page(found, _photographs(settings, sources), releases).save(pdf)
 
 
 def _photographs(settings: Settings, sources: Sequence[Source]) -> dict[int, Photograph]:
-    from fundusd import app
-    from fundusd.pictures.photographs import photographs
+    from fundusd.app import factory
+    from fundusd.reports.photographs import photographs
 
-    return photographs(sources, {one.id: one.inbox for one in settings.camera}, app.limits(settings))
+    return photographs(
+        sources, {one.id: one.inbox for one in settings.camera}, factory.limits(settings)
+    )
 
 
-def _print(panels: Sequence[Panel], facts: Mapping[str, str], releases: Mapping[int, Release]) -> None:
+def _print(
+    panels: Sequence[Panel], facts: Mapping[str, str], releases: Mapping[int, Release]
+) -> None:
     from rich.console import Console
 
-    from fundusd.pictures import card, words
+    from fundusd.reports import terminal_card, wording
 
     console = Console(highlight=False)
-    warning = words.warning(list(releases.values()))
-    parts: list[RenderableType] = [card.facts(facts), "", *(part for one in panels for part in (card.card(one), ""))]
+    warning = wording.warning(list(releases.values()))
+    parts: list[RenderableType] = [
+        terminal_card.facts(facts),
+        "",
+        *(part for one in panels for part in (terminal_card.card(one), "")),
+    ]
     for part in parts:
         console.print(part)
-    for line in [warning, *(words.provenance(*one) for one in sorted(releases.items())), SAFETY_WORDS]:
+    for line in [
+        warning,
+        *(wording.provenance(*one) for one in sorted(releases.items())),
+        SAFETY_WORDS,
+    ]:
         if line:
             console.print(line, markup=False, soft_wrap=True)

@@ -1,1 +1,1 @@
-"""Untrusted bytes to verified RGB and capture metadata, decoded in another process."""
+"""From the bytes of a capture to pixels for the model."""

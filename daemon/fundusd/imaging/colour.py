@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image, ImageCms
 
 if TYPE_CHECKING:
-    from fundusd.domain import Pixels
+    from fundusd.domain.decoding import Pixels
 
 _SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
 _UNUSABLE = (ImageCms.PyCMSError, OSError, TypeError, ValueError)

@@ -20,11 +20,11 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
-from fundusd.domain import Reason
-from fundusd.errors import CaptureError
+from fundusd.domain.clinical_terms import Reason
+from fundusd.domain.errors import CaptureError
 from fundusd.imaging import dicom_header as header
 from fundusd.imaging.dicom_pixels import SUPPORTED, find_element, to_rgb
-from fundusd.imaging.opened import Opened
+from fundusd.imaging.opened_image import Opened
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from pydicom import Dataset
     from pydicom.tag import BaseTag
 
-    from fundusd.domain import Pixels
+    from fundusd.domain.decoding import Pixels
     from fundusd.imaging.limits import Limits
 
 _PREAMBLE = 132
@@ -64,10 +64,19 @@ def read_header(data: bytes, max_bytes: int) -> Dataset:
 def _as_capture_errors() -> Iterator[None]:
     try:
         yield
-    except (RecursionError, NotImplementedError):  # sequences nested a thousand deep; a VR that does not exist
+    except (
+        RecursionError,
+        NotImplementedError,
+    ):  # sequences nested a thousand deep; a VR that does not exist
         raise CaptureError(Reason.DECODE_ERROR) from None
-    except (EOFError, OSError, struct.error) as error:  # pydicom's ways to say that bytes are missing
-        nested = isinstance(error.__context__, RecursionError)  # it turns even that into OSError, at some depths
+    except (
+        EOFError,
+        OSError,
+        struct.error,
+    ) as error:  # pydicom's ways to say that bytes are missing
+        nested = isinstance(
+            error.__context__, RecursionError
+        )  # it turns even that into OSError, at some depths
         raise CaptureError(Reason.DECODE_ERROR if nested else Reason.TRUNCATED) from None
 
 
@@ -129,7 +138,9 @@ def _is_cut(ds: Dataset) -> bool:
     return len(last.value or b"") < last.length
 
 
-def _load(syntax: UID, data: bytes, ds: Dataset, position: int, limits: Limits) -> tuple[Pixels, tuple[str, ...]]:
+def _load(
+    syntax: UID, data: bytes, ds: Dataset, position: int, limits: Limits
+) -> tuple[Pixels, tuple[str, ...]]:
     implicit, little_endian = _encoding(syntax)
     element = find_element(data, position, implicit=implicit, little_endian=little_endian)
     with warnings.catch_warnings():

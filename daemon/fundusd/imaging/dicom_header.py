@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from pydicom.errors import BytesLengthException
 
-from fundusd.domain import Content, Eye, EyeSource, MediaType, Reason
-from fundusd.pseudonym import is_nobody
+from fundusd.clinical.pseudonyms import is_nobody
+from fundusd.domain.clinical_terms import Eye, EyeSource, Reason
+from fundusd.domain.decoding import Content, MediaType
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,7 +23,11 @@ if TYPE_CHECKING:
     from fundusd.imaging.limits import Limits
 
 _SOP = "1.2.840.10008.5.1.4.1.1."
-_PHOTOGRAPHY = {_SOP + "77.1.5.1", _SOP + "77.1.5.2", _SOP + "77.1.4"}  # OP 8 bit, OP 16 bit, VL photographic
+_PHOTOGRAPHY = {
+    _SOP + "77.1.5.1",
+    _SOP + "77.1.5.2",
+    _SOP + "77.1.4",
+}  # OP 8 bit, OP 16 bit, VL photographic
 _SECONDARY_CAPTURE = {_SOP + "7", _SOP + "7.4"}
 
 # PS3.3 C.8.17.2.1.4 has REDFREE, RED, BLUE, FA and ICG; the others are what cameras write besides
@@ -106,7 +111,10 @@ def refusal(ds: Dataset, limits: Limits) -> Reason | None:
         return Reason.WRONG_MODALITY
     if number(ds, "NumberOfFrames", 1) > 1:
         return Reason.MULTIFRAME
-    kinds = ["".join(filter(str.isalpha, kind)).upper() for kind in (text(ds, "ImageType") or "").split("\\")]
+    kinds = [
+        "".join(filter(str.isalpha, kind)).upper()
+        for kind in (text(ds, "ImageType") or "").split("\\")
+    ]
     if kinds[2:3] == ["MONTAGE"]:
         return Reason.MONTAGE
     if set(kinds[3:4]) & _NOT_COLOUR:
@@ -140,7 +148,9 @@ def content(ds: Dataset) -> Content:
     warnings: list[str] = []
     if eye is Eye.UNKNOWN and eye_source not in {EyeSource.NONE, EyeSource.CONFLICT}:
         warnings.append("eye_both")
-    study_uid, sop_uid = (_uid(ds, keyword, warnings) for keyword in ("StudyInstanceUID", "SOPInstanceUID"))
+    study_uid, sop_uid = (
+        _uid(ds, keyword, warnings) for keyword in ("StudyInstanceUID", "SOPInstanceUID")
+    )
     if text(ds, "SOPClassUID") in _SECONDARY_CAPTURE:
         warnings.append("secondary_capture")
     if (text(ds, "BurnedInAnnotation") or "").upper() == "YES":
@@ -204,11 +214,17 @@ def laterality(ds: Dataset) -> tuple[Eye, EyeSource]:
 
 
 def _sides(value: str | None) -> list[str]:
-    return [part for part in (value or "").upper().replace(" ", "").split("\\") if part in {"R", "L", "B"}]
+    return [
+        part
+        for part in (value or "").upper().replace(" ", "").split("\\")
+        if part in {"R", "L", "B"}
+    ]
 
 
 def _frame_sides(ds: Dataset) -> Iterator[str]:
-    groups = chain(_items(ds, "SharedFunctionalGroupsSequence"), _items(ds, "PerFrameFunctionalGroupsSequence"))
+    groups = chain(
+        _items(ds, "SharedFunctionalGroupsSequence"), _items(ds, "PerFrameFunctionalGroupsSequence")
+    )
     for group in groups:
         for anatomy in _items(group, "FrameAnatomySequence"):
             yield from _sides(text(anatomy, "FrameLaterality"))

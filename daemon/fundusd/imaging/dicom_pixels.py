@@ -11,9 +11,9 @@ import pydicom.uid as syntax
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.pixels.processing import apply_color_lut
 
-from fundusd.domain import Reason
-from fundusd.errors import CaptureError
-from fundusd.imaging import jpeg, strict
+from fundusd.domain.clinical_terms import Reason
+from fundusd.domain.errors import CaptureError
+from fundusd.imaging import jpeg_decode, jpeg_markers
 from fundusd.imaging.colour import to_srgb, ycc_to_rgb
 from fundusd.imaging.dicom_header import BAD_VALUE
 from fundusd.imaging.raster import read_jpeg
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pydicom import Dataset
     from pydicom.uid import UID
 
-    from fundusd.domain import Pixels
+    from fundusd.domain.decoding import Pixels
     from fundusd.imaging.dicom_header import Layout
     from fundusd.imaging.limits import Limits
 
@@ -100,7 +100,9 @@ def _join_fragments(data: bytes, position: int) -> tuple[bytes, int]:
     raise CaptureError(Reason.TRUNCATED)
 
 
-def to_rgb(ds: Dataset, uid: UID, pixels: Layout, element: Element, limits: Limits) -> tuple[Pixels, tuple[str, ...]]:
+def to_rgb(
+    ds: Dataset, uid: UID, pixels: Layout, element: Element, limits: Limits
+) -> tuple[Pixels, tuple[str, ...]]:
     """Decode the one frame to RGB [rows, columns, 3] in sRGB; raises CaptureError."""
     if (element.frame is None) != (uid in _NATIVE):
         raise CaptureError(Reason.CODEC_MISMATCH)
@@ -139,11 +141,11 @@ def _check_rle(frame: bytes, pixels: Layout) -> None:
         raise CaptureError(Reason.CODEC_MISMATCH)
 
 
-def _check_jpeg(frame: bytes, uid: UID, pixels: Layout) -> jpeg.Codestream:
+def _check_jpeg(frame: bytes, uid: UID, pixels: Layout) -> jpeg_markers.Codestream:
     """Check magic, end, size and colour space against the header."""
     if not frame.startswith(b"\xff\xd8\xff"):
         raise CaptureError(Reason.CODEC_MISMATCH)
-    stream = jpeg.read_markers(frame)
+    stream = jpeg_markers.read_markers(frame)
     if stream.process is not None and stream.process not in _JPEG_PROCESSES[uid]:
         raise CaptureError(Reason.CODEC_MISMATCH)
     if stream.end is None:
@@ -159,12 +161,14 @@ def _check_jpeg(frame: bytes, uid: UID, pixels: Layout) -> jpeg.Codestream:
     return stream
 
 
-def _through_jpeg(ds: Dataset, uid: UID, pixels: Layout, element: Element, limits: Limits) -> Pixels:
+def _through_jpeg(
+    ds: Dataset, uid: UID, pixels: Layout, element: Element, limits: Limits
+) -> Pixels:
     frame = element.frame or b""
     stream = _check_jpeg(frame, uid, pixels)
-    if stream.process in _LOSSLESS and strict.can_read(stream) and pixels.samples == 3:  # noqa: PLR2004
+    if stream.process in _LOSSLESS and jpeg_decode.can_read(stream) and pixels.samples == 3:  # noqa: PLR2004  RGB
         # pylibjpeg fills what is missing without a word
-        components = strict.decode(frame, stream, untransformed=True)
+        components = jpeg_decode.decode(frame, stream, untransformed=True)
         return _to_rgb(components) if pixels.photometric.startswith("YBR_FULL") else components
     if stream.process not in _DCT or stream.precision != 8 or pixels.samples == 1:  # noqa: PLR2004
         return _through_pydicom(ds, uid, pixels, element)
@@ -189,8 +193,13 @@ def _through_pydicom(ds: Dataset, uid: UID, pixels: Layout, element: Element) ->
     }
     plugin = "" if element.frame is None else "pylibjpeg"
     try:
-        decoded, _ = get_decoder(uid).as_array(element.value, raw=True, index=0, decoding_plugin=plugin, **options)
-    except (RuntimeError, ValueError):  # what codecs say of damage, and pydicom of what a codec gave it
+        decoded, _ = get_decoder(uid).as_array(
+            element.value, raw=True, index=0, decoding_plugin=plugin, **options
+        )
+    except (
+        RuntimeError,
+        ValueError,
+    ):  # what codecs say of damage, and pydicom of what a codec gave it
         raise CaptureError(Reason.DECODE_ERROR) from None
     if pixels.photometric == "PALETTE COLOR":
         return _to_8_bits(*_looked_up(decoded, ds))

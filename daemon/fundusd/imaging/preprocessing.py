@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any, Self, assert_never
 import numpy as np
 from PIL import Image
 
-from fundusd.domain import Preprocessing
-from fundusd.imaging.quality import bounds, find_lit, thin
+from fundusd.domain.decoding import Preprocessing
+from fundusd.imaging.quality_gate import bounds, find_lit, thin
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     import numpy.typing as npt
 
-    from fundusd.domain import Pixels
+    from fundusd.domain.decoding import Pixels
 
     Index = npt.NDArray[np.intp]
     Floats = npt.NDArray[np.float32]
@@ -46,7 +46,9 @@ def pad_and_resize(rgb: Pixels, side: int) -> Pixels:
     the four taps of each output pixel are gathered from the source, zeros outside.
     """
     if abs(rgb.strides[0]) < abs(rgb.strides[1]):  # turned: walk along its memory, not across
-        return np.ascontiguousarray(_resize(rgb.swapaxes(0, 1), side, down_first=True).swapaxes(0, 1))
+        return np.ascontiguousarray(
+            _resize(rgb.swapaxes(0, 1), side, down_first=True).swapaxes(0, 1)
+        )
     return _resize(rgb, side, down_first=False)
 
 
@@ -58,9 +60,15 @@ def _resize(rgb: Pixels, side: int, *, down_first: bool) -> Pixels:
         rows = slice(start, start + _BLOCK)
         fall = down.weight[rows, None]
         taps = _gather(rgb, (down.near[rows], down.far[rows]), (across.near, across.far))
-        block = _lerp(_lerp(taps, 0, fall), 1, run) if down_first else _lerp(_lerp(taps, 1, run), 0, fall)
+        block = (
+            _lerp(_lerp(taps, 0, fall), 1, run)
+            if down_first
+            else _lerp(_lerp(taps, 1, run), 0, fall)
+        )
         top, left = down.first + start, across.first
-        resized[top : top + len(fall), left : left + len(across.weight)] = block.reshape(len(fall), -1, 3)
+        resized[top : top + len(fall), left : left + len(across.weight)] = block.reshape(
+            len(fall), -1, 3
+        )
     return resized
 
 
@@ -131,4 +139,6 @@ def _disc(rgb: Pixels) -> tuple[slice, slice]:
     rows, columns = bounds(find_lit(thin(rgb, step)))
     if rows.stop == 0:
         return slice(None), slice(None)
-    return slice(rows.start * step, rows.stop * step), slice(columns.start * step, columns.stop * step)
+    return slice(rows.start * step, rows.stop * step), slice(
+        columns.start * step, columns.stop * step
+    )

@@ -12,16 +12,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from fundusd.domain import Content, MediaType, Reason
-from fundusd.errors import CaptureError
-from fundusd.imaging import jpeg, strict
+from fundusd.domain.clinical_terms import Reason
+from fundusd.domain.decoding import Content, MediaType
+from fundusd.domain.errors import CaptureError
+from fundusd.imaging import jpeg_decode, jpeg_markers
 from fundusd.imaging.colour import cmyk_to_srgb, to_srgb
-from fundusd.imaging.opened import Opened
+from fundusd.imaging.opened_image import Opened
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from fundusd.domain import Pixels
+    from fundusd.domain.decoding import Pixels
     from fundusd.imaging.limits import Limits
 
 FORMATS = ("JPEG", "PNG", "TIFF")  # leaves out most of what Pillow ever had to fix
@@ -45,32 +46,40 @@ _ORIENTATION = 0x0112
 
 def open_raster(data: bytes, media: MediaType, limits: Limits) -> Opened:
     """Read the header of a JPEG, PNG or TIFF; raises CaptureError where there is no honest header."""
-    stream = jpeg.read_markers(data) if media is MediaType.JPEG else None
+    stream = jpeg_markers.read_markers(data) if media is MediaType.JPEG else None
     end_warnings = _check_end(data, media, stream)
     with _guarded(limits.max_pixels):
         picture = Image.open(BytesIO(data), formats=FORMATS)
         reason = _refusal(picture)
     width, height = picture.size
     content = Content(media, width=width, height=height, warnings=end_warnings)
-    load = partial(_load_jpeg, picture, data, stream, limits) if stream else partial(_load, picture, limits)
+    load = (
+        partial(_load_jpeg, picture, data, stream, limits)
+        if stream
+        else partial(_load, picture, limits)
+    )
     return Opened(content, reason, load)
 
 
-def read_jpeg(data: bytes, stream: jpeg.Codestream, limits: Limits, *, untransformed: bool = False) -> Pixels:
+def read_jpeg(
+    data: bytes, stream: jpeg_markers.Codestream, limits: Limits, *, untransformed: bool = False
+) -> Pixels:
     """Decode a JPEG to RGB, or CMYK with 0 for no ink; `untransformed` takes three components for RGB.
 
     Pillow reads what the strict decoder does not know by kind, and overlooks damage there. Raises CaptureError.
     """
-    if jpeg.has_hole(data, stream):
+    if jpeg_markers.has_hole(data, stream):
         raise CaptureError(Reason.DECODE_ERROR)
-    if strict.can_read(stream):
-        return strict.decode(data, stream, untransformed=untransformed)
+    if jpeg_decode.can_read(stream):
+        return jpeg_decode.decode(data, stream, untransformed=untransformed)
     with _guarded(limits.max_pixels):
-        bare = BytesIO(jpeg.bare(data, stream, untransformed=untransformed))
+        bare = BytesIO(jpeg_markers.bare(data, stream, untransformed=untransformed))
         return np.asarray(Image.open(bare, formats=("JPEG",)))
 
 
-def _check_end(data: bytes, media: MediaType, stream: jpeg.Codestream | None) -> tuple[str, ...]:
+def _check_end(
+    data: bytes, media: MediaType, stream: jpeg_markers.Codestream | None
+) -> tuple[str, ...]:
     """Refuse a file that stops before its own end mark; bytes behind it are only worth a warning.
 
     What follows a whole first image (Ultra HDR gain maps, vendors' trailers, padding) is never read.
@@ -112,7 +121,9 @@ def _guarded(max_pixels: int) -> Iterator[None]:
         raise CaptureError(Reason.DECODE_ERROR) from None
     except OSError as error:
         # Pillow has one exception for a stream that ends early and one that is broken; its text tells
-        raise CaptureError(Reason.TRUNCATED if "truncated" in str(error) else Reason.DECODE_ERROR) from None
+        raise CaptureError(
+            Reason.TRUNCATED if "truncated" in str(error) else Reason.DECODE_ERROR
+        ) from None
     finally:
         Image.MAX_IMAGE_PIXELS = before
 
@@ -126,7 +137,7 @@ def _refusal(picture: Image.Image) -> Reason | None:
 
 
 def _load_jpeg(
-    picture: Image.Image, data: bytes, stream: jpeg.Codestream, limits: Limits
+    picture: Image.Image, data: bytes, stream: jpeg_markers.Codestream, limits: Limits
 ) -> tuple[Pixels, tuple[str, ...]]:
     pixels = read_jpeg(data, stream, limits)
     icc = picture.info.get("icc_profile")
@@ -139,7 +150,9 @@ def _load_jpeg(
 
 
 def _load(picture: Image.Image, limits: Limits) -> tuple[Pixels, tuple[str, ...]]:
-    exif = picture.info.get("exif", b"")  # read before: loading a TIFF applies its orientation and forgets it
+    exif = picture.info.get(
+        "exif", b""
+    )  # read before: loading a TIFF applies its orientation and forgets it
     with _guarded(limits.max_pixels):
         picture.load()
         return _turn(*_to_rgb(picture), exif)

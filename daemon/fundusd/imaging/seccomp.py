@@ -63,7 +63,9 @@ def install() -> bool:
         return False
     code = b"".join(_program(*machine))
     steps = ctypes.create_string_buffer(code, len(code))
-    program = ctypes.create_string_buffer(struct.pack("@HP", len(code) // 8, ctypes.addressof(steps)))  # sock_fprog
+    program = ctypes.create_string_buffer(
+        struct.pack("@HP", len(code) // 8, ctypes.addressof(steps))
+    )  # sock_fprog
     prctl = ctypes.CDLL(None).prctl
     prctl.argtypes = [ctypes.c_int, *[ctypes.c_ulong] * 4]
     # without this only root may install a filter

@@ -8,16 +8,18 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from fundusd.domain import FILE_REASONS, Admission, JobState
-from fundusd.ledger import adoption, audit, intake, jobs, results
+from fundusd.domain.clinical_terms import FILE_REASONS
+from fundusd.domain.files import Admission
+from fundusd.domain.jobs import JobState
+from fundusd.ledger import audit, cameras, jobs, requeue, results
 from fundusd.ledger.tables import capture, job, sighting
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from fundusd.domain import Found
+    from fundusd.domain.files import Found
     from fundusd.ledger.jobs import Recorded
-    from fundusd.ledger.paths import Told
+    from fundusd.ledger.path_metadata import Told
 
     Row = Mapping[Any, Any]
     Place = tuple[str, bytes]  # camera and path
@@ -34,7 +36,12 @@ class Admitted:
 
 
 def admit(
-    connection: sa.Connection, found: Sequence[Found], release_id: int, told: Told, *, are_clear: bool = True
+    connection: sa.Connection,
+    found: Sequence[Found],
+    release_id: int,
+    told: Told,
+    *,
+    are_clear: bool = True,
 ) -> list[Admitted]:
     """Turn settled files, each path once, into captures with a job, once per digest and release.
 
@@ -44,7 +51,7 @@ def admit(
     """
     if not found:
         return []
-    present = intake.seen_at(connection, [_place(one) for one in found])
+    present = cameras.seen_at(connection, [_place(one) for one in found])
     known: list[tuple[Found, Row]] = []
     new: list[Found] = []
     for one in found:
@@ -66,12 +73,22 @@ def _place(found: Found) -> Place:
 
 
 def _touch(
-    connection: sa.Connection, known: Sequence[tuple[Found, Row]], release_id: int, *, are_clear: bool
+    connection: sa.Connection,
+    known: Sequence[tuple[Found, Row]],
+    release_id: int,
+    *,
+    are_clear: bool,
 ) -> dict[Place, Admitted]:
     if not known:
         return {}
-    intake.see(connection, [intake.seen(*_place(one), one.stat, capture_id=row["id"]) for one, row in known])
-    entries = [audit.Entry("capture.touched", "capture", row["id"], digest=one.digest) for one, row in known]
+    cameras.see(
+        connection,
+        [cameras.seen(*_place(one), one.stat, capture_id=row["id"]) for one, row in known],
+    )
+    entries = [
+        audit.Entry("capture.touched", "capture", row["id"], digest=one.digest)
+        for one, row in known
+    ]
     audit.append(connection, *entries)
     broken_by_file = sa.select(job.c.id).where(
         jobs.among([row["job_id"] for _, row in known], JobState.FAILED),
@@ -79,11 +96,13 @@ def _touch(
     )
     broken = set(connection.scalars(broken_by_file))
     if broken:
-        adoption.reopen(connection, sorted(broken), release_id, are_clear=are_clear)
+        requeue.reopen(connection, sorted(broken), release_id, are_clear=are_clear)
         # by the daemon that can read it; the job may be another one by now
         ids = [row["id"] for _, row in known if row["job_id"] in broken]
         of_these = sa.select(capture.c.job_id).where(capture.c.id.in_(ids))
-        connection.execute(sa.update(job).where(job.c.id.in_(of_these)).values(camera_id=known[0][0].camera_id))
+        connection.execute(
+            sa.update(job).where(job.c.id.in_(of_these)).values(camera_id=known[0][0].camera_id)
+        )
     return {
         _place(one): Admitted(Admission.ADMITTED if row["job_id"] in broken else Admission.TOUCHED)
         for one, row in known
@@ -107,17 +126,29 @@ def _admit_new(
     origins = _origins(connection, new)
     job_of, queued = _jobs_for(connection, new, release_id)
     capture_of = _insert_captures(connection, new, job_of, present, told)
-    replaced = [row for one in new if (row := present.get(_place(one))) is not None and not row["superseded"]]
-    intake.supersede(connection, [*replaced, *origins.values()])
-    intake.see(connection, [intake.seen(*_place(one), one.stat, capture_id=capture_of[_place(one)]) for one in new])
+    replaced = [
+        row
+        for one in new
+        if (row := present.get(_place(one))) is not None and not row["superseded"]
+    ]
+    cameras.supersede(connection, [*replaced, *origins.values()])
+    cameras.see(
+        connection,
+        [cameras.seen(*_place(one), one.stat, capture_id=capture_of[_place(one)]) for one in new],
+    )
     entries = [
         entry
         for one in new
-        for entry in _told(one, capture_of[_place(one)], present.get(_place(one)), origins.get(_place(one)))
+        for entry in _told(
+            one, capture_of[_place(one)], present.get(_place(one)), origins.get(_place(one))
+        )
     ]
     audit.append(connection, *queued, *entries)
     reused = {capture_of[_place(one)] for one in new if job_of[one.digest][1] is JobState.SUCCEEDED}
-    done = {one.capture_id: one for one in results.reuse(connection, sorted(reused), are_clear=are_clear)}
+    done = {
+        one.capture_id: one
+        for one in results.reuse(connection, sorted(reused), are_clear=are_clear)
+    }
     return {
         _place(one): _outcome(done.get(capture_of[_place(one)]), moved=_place(one) in origins)
         for one in new
@@ -133,7 +164,11 @@ def _outcome(done: Recorded | None, *, moved: bool) -> Admitted:
 def _origins(connection: sa.Connection, new: Sequence[Found]) -> dict[Place, Row]:
     """Find captures whose file was renamed to one of these: same bytes, inode and time, and gone from its path."""
     query = (
-        sa.select(capture, sighting.c.inode.label("seen_inode"), sighting.c.mtime_ns.label("seen_mtime_ns"))
+        sa.select(
+            capture,
+            sighting.c.inode.label("seen_inode"),
+            sighting.c.mtime_ns.label("seen_mtime_ns"),
+        )
         .join(sighting, sighting.c.capture_id == capture.c.id)
         .where(
             _MISSING,
@@ -144,7 +179,9 @@ def _origins(connection: sa.Connection, new: Sequence[Found]) -> dict[Place, Row
         )
         .order_by(capture.c.id.desc())
     )
-    here = {_place(one) for one in new}  # where a file is found now, none has moved away from in this batch
+    here = {
+        _place(one) for one in new
+    }  # where a file is found now, none has moved away from in this batch
     gone = {
         (row["camera_id"], row["seen_inode"], row["seen_mtime_ns"], row["digest"]): row
         for row in connection.execute(query).mappings()
@@ -176,7 +213,9 @@ def _jobs_for(
         connection.execute(sa.update(job).where(job.c.id.in_(hurried)).values(lane=0, position=0))
     _hand_over(connection, new, [row for row in rows if row.state != JobState.SUCCEEDED])
     job_of = {row.digest: (row.id, _state(row.state)) for row in rows}
-    queued, entries = _queue(connection, [one for one in new if one.digest not in job_of], release_id)
+    queued, entries = _queue(
+        connection, [one for one in new if one.digest not in job_of], release_id
+    )
     return job_of | queued, entries
 
 
@@ -185,7 +224,9 @@ def _hand_over(connection: sa.Connection, new: Sequence[Found], rows: Sequence[A
     camera_of = {one.digest: one.camera_id for one in new}
     for row in rows:
         if camera_of[row.digest] != row.camera_id:
-            connection.execute(sa.update(job).where(job.c.id == row.id).values(camera_id=camera_of[row.digest]))
+            connection.execute(
+                sa.update(job).where(job.c.id == row.id).values(camera_id=camera_of[row.digest])
+            )
 
 
 def _state(stored: str) -> JobState:
@@ -199,11 +240,18 @@ def _queue(
         return {}, []
     now = datetime.now(UTC)
     # of several captures with the same bytes the most urgent one counts: the last here
-    rows = {one.digest: _waiting(one, release_id, now) for one in sorted(found, key=lambda one: not one.backlog)}
-    inserted = connection.execute(sa.insert(job).returning(job.c.id, job.c.digest), list(rows.values()))
+    rows = {
+        one.digest: _waiting(one, release_id, now)
+        for one in sorted(found, key=lambda one: not one.backlog)
+    }
+    inserted = connection.execute(
+        sa.insert(job).returning(job.c.id, job.c.digest), list(rows.values())
+    )
     ids = {row.digest: row.id for row in inserted}
     entries = [
-        audit.Entry("job.queued", "job", ids[digest], None, release_id, digest, {"lane": row["lane"]})
+        audit.Entry(
+            "job.queued", "job", ids[digest], None, release_id, digest, {"lane": row["lane"]}
+        )
         for digest, row in rows.items()
     ]
     return {digest: (job_id, JobState.QUEUED) for digest, job_id in ids.items()}, entries
@@ -233,9 +281,13 @@ def _insert_captures(
     now = datetime.now(UTC)
     local = now.astimezone()
     year, week, _ = local.isocalendar()
-    received = {"received_at": now, "local_day": local.date().isoformat(), "local_week": f"{year}-W{week:02}"}
+    received = {
+        "received_at": now,
+        "local_day": local.date().isoformat(),
+        "local_week": f"{year}-W{week:02}",
+    }
     last = {
-        place: intake.last_revision(connection, place) if row is None else row["revision"]
+        place: cameras.last_revision(connection, place) if row is None else row["revision"]
         for place, row in present.items()
     }
     rows = [
@@ -265,13 +317,23 @@ def _capture(found: Found, revision: int) -> dict[str, Any]:
     }
 
 
-def _told(found: Found, capture_id: int, replaced: Row | None, origin: Row | None) -> list[audit.Entry]:
+def _told(
+    found: Found, capture_id: int, replaced: Row | None, origin: Row | None
+) -> list[audit.Entry]:
     """Write down an admission, and which captures it made the older ones."""
-    detail = {"camera": found.camera_id, "size": found.stat.size, "by": "hint" if found.hinted else "sweep"}
-    entries = [audit.Entry("capture.admitted", "capture", capture_id, digest=found.digest, detail=detail)]
+    detail = {
+        "camera": found.camera_id,
+        "size": found.stat.size,
+        "by": "hint" if found.hinted else "sweep",
+    }
+    entries = [
+        audit.Entry("capture.admitted", "capture", capture_id, digest=found.digest, detail=detail)
+    ]
     if replaced is not None and not replaced["superseded"]:
-        entries.append(intake.superseded(replaced))
+        entries.append(cameras.superseded(replaced))
     if origin is not None:
         moved = {"from_capture": origin["id"]}
-        entries.append(audit.Entry("capture.moved", "capture", capture_id, digest=found.digest, detail=moved))
+        entries.append(
+            audit.Entry("capture.moved", "capture", capture_id, digest=found.digest, detail=moved)
+        )
     return entries

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import sqlalchemy as sa
 
-from fundusd import chaining
+from fundusd.ledger import hash_chain
 from fundusd.ledger.tables import GRADE_KEYS, audit_event, capture, result
 
 if TYPE_CHECKING:
@@ -95,9 +95,13 @@ def append(connection: sa.Connection, *entries: Entry) -> None:
     """Chain entries to the head, in a writing transaction: there is one at a time."""
     if not entries:
         return
-    newest = sa.select(audit_event.c.seq, audit_event.c.row_hash).order_by(audit_event.c.seq.desc()).limit(1)
+    newest = (
+        sa.select(audit_event.c.seq, audit_event.c.row_hash)
+        .order_by(audit_event.c.seq.desc())
+        .limit(1)
+    )
     head = connection.execute(newest).one_or_none()
-    seq, previous = (head.seq, bytes(head.row_hash)) if head else (0, chaining.GENESIS)
+    seq, previous = (head.seq, bytes(head.row_hash)) if head else (0, hash_chain.GENESIS)
     rows = []
     for entry in entries:
         seq += 1
@@ -128,7 +132,7 @@ def _row(seq: int, entry: Entry, previous: bytes) -> dict[str, Any]:
         "detail": orjson.dumps(detail, option=orjson.OPT_SORT_KEYS).decode(),
         "prev_hash": previous,
     }
-    row["row_hash"] = chaining.link(previous, [row[name] for name in _CHAINED])
+    row["row_hash"] = hash_chain.link(previous, [row[name] for name in _CHAINED])
     return row
 
 
@@ -145,22 +149,28 @@ def result_digest(row: Any) -> str:
     """Digest what a result says, so that its audit row can vouch for it; floats by their exact text."""
     # + 0.0: SQLite stores -0.0 as 0.0
     floats = [None if row[name] is None else (float(row[name]) + 0.0).hex() for name in _NUMBERS]
-    return chaining.digest([row["release_id"], *(row[name] for name in _SAID), *floats])
+    return hash_chain.digest([row["release_id"], *(row[name] for name in _SAID), *floats])
 
 
 def capture_digest(row: Any) -> str:
     """Digest what a capture says of whose eye it is."""
     names = ["digest", "eye", "eye_source", "field", "patient_id", "patient_key"]
-    return chaining.digest([row["camera_id"], bytes(row["path"]), row["revision"], *(row[name] for name in names)])
+    return hash_chain.digest(
+        [row["camera_id"], bytes(row["path"]), row["revision"], *(row[name] for name in names)]
+    )
 
 
 def verify(connection: sa.Connection) -> Verdict:
     """Walk the chain from its start; compare every result, and whose eye it is, with its audit row."""
-    results = {row["id"]: result_digest(row) for row in connection.execute(sa.select(result)).mappings()}
-    captures = {row["id"]: capture_digest(row) for row in connection.execute(sa.select(capture)).mappings()}
+    results = {
+        row["id"]: result_digest(row) for row in connection.execute(sa.select(result)).mappings()
+    }
+    captures = {
+        row["id"]: capture_digest(row) for row in connection.execute(sa.select(capture)).mappings()
+    }
     vouched: set[int] = set()
     described: dict[int, tuple[int, str]] = {}
-    previous, seq = chaining.GENESIS, 0
+    previous, seq = hash_chain.GENESIS, 0
     for row in _rows(connection):
         problem = _broken_link(row, seq + 1, previous)
         detail = {} if problem else orjson.loads(row["detail"])
@@ -184,7 +194,11 @@ def _broken_link(row: Any, expected: int, previous: bytes) -> str:
         return "it does not follow the row before it"
     fields = [row[name] for name in _CHAINED]
     fields[-1] = bytes(row["prev_hash"])
-    return "" if chaining.link(previous, fields) == bytes(row["row_hash"]) else "its content was changed"
+    return (
+        ""
+        if hash_chain.link(previous, fields) == bytes(row["row_hash"])
+        else "its content was changed"
+    )
 
 
 def _unvouched(

@@ -10,15 +10,17 @@ import orjson
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-from fundusd.domain import DeliveryState, DocumentKind, MediaType, Release, Subscription
+from fundusd.domain.decoding import MediaType
+from fundusd.domain.delivery import DeliveryState, DocumentKind, Subscription
+from fundusd.domain.inference import Release
 from fundusd.ledger import audit
-from fundusd.ledger.engine import epoch_now
+from fundusd.ledger.database import epoch_now
 from fundusd.ledger.tables import capture, delivery, exam, eye_result, release
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from fundusd.exam import Exam
+    from fundusd.clinical.exam import Exam
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +57,9 @@ class Told:
 
 def queue(connection: sa.Connection, changed: Sequence[Exam]) -> None:
     """Queue exams that have changed for each receiver that wants to know, once, however often they change."""
-    subscriptions: Sequence[Subscription] = connection.get_execution_options().get("subscriptions", ())
+    subscriptions: Sequence[Subscription] = connection.get_execution_options().get(
+        "subscriptions", ()
+    )
     for one in subscriptions:
         rows = [_row(one, each) for each in changed if _is_wanted(one, each)]
         if rows:
@@ -106,10 +110,21 @@ def due(connection: sa.Connection, receiver: str, mine: Sequence[str]) -> Due | 
     )
     if mine:
         query = query.where(delivery.c.camera_id.in_(mine))
-    row = connection.execute(query.order_by(delivery.c.available_at, delivery.c.id).limit(1)).mappings().one_or_none()
+    row = (
+        connection.execute(query.order_by(delivery.c.available_at, delivery.c.id).limit(1))
+        .mappings()
+        .one_or_none()
+    )
     if row is None:
         return None
-    return Due(row["id"], receiver, DocumentKind(row["document"]), row["exam_id"], row["changes"], row["attempts"])
+    return Due(
+        row["id"],
+        receiver,
+        DocumentKind(row["document"]),
+        row["exam_id"],
+        row["changes"],
+        row["attempts"],
+    )
 
 
 def told(connection: sa.Connection, found: Exam) -> Told:
@@ -124,7 +139,9 @@ def told(connection: sa.Connection, found: Exam) -> Told:
     captures = [shot.capture_id for eye in found.eyes for shot in eye.shots]
     rows = connection.execute(sa.select(*columns).where(capture.c.id.in_(captures)))
     photographs = {
-        row.id: Photograph(row.camera_id, bytes(row.path), row.digest, row.media_type == MediaType.DICOM)
+        row.id: Photograph(
+            row.camera_id, bytes(row.path), row.digest, row.media_type == MediaType.DICOM
+        )
         for row in rows
     }
     return Told(found, _releases(connection, found), judged_at or datetime.now(UTC), photographs)
@@ -165,7 +182,9 @@ def failed(connection: sa.Connection, sent: Due, answer: str) -> None:
 def postponed(connection: sa.Connection, sent: Due, answer: str, wait_seconds: float) -> None:
     """Try a delivery again later."""
     later = epoch_now() + wait_seconds
-    _settle(connection, sent, {"attempts": sent.attempts + 1, "answer": answer, "available_at": later})
+    _settle(
+        connection, sent, {"attempts": sent.attempts + 1, "answer": answer, "available_at": later}
+    )
 
 
 def _settle(connection: sa.Connection, sent: Due, columns: Mapping[str, Any]) -> bool:
@@ -179,15 +198,33 @@ def _note(connection: sa.Connection, event: str, sent: Due, detail: dict[str, An
     audit.append(connection, audit.Entry(event, "exam", sent.exam_id, key, None, None, detail))
 
 
-def listed(connection: sa.Connection, state: DeliveryState | None, limit: int) -> list[dict[str, Any]]:
+def listed(
+    connection: sa.Connection, state: DeliveryState | None, limit: int
+) -> list[dict[str, Any]]:
     """Return deliveries for people: those that wait or failed, or in one state; the newest first."""
     wanted = [DeliveryState.QUEUED, DeliveryState.FAILED] if state is None else [state]
-    names = ("id", "receiver", "document", "exam_id", "state", "attempts", "answer", "created_at", "delivered_at")
+    names = (
+        "id",
+        "receiver",
+        "document",
+        "exam_id",
+        "state",
+        "attempts",
+        "answer",
+        "created_at",
+        "delivered_at",
+    )
     waits = sa.case(
-        (delivery.c.state == DeliveryState.QUEUED, delivery.c.available_at - epoch_now()), else_=sa.null()
+        (delivery.c.state == DeliveryState.QUEUED, delivery.c.available_at - epoch_now()),
+        else_=sa.null(),
     ).label("next_in_seconds")
-    query = sa.select(*(delivery.c[name] for name in names), waits).where(delivery.c.state.in_(wanted))
-    return [dict(row) for row in connection.execute(query.order_by(delivery.c.id.desc()).limit(limit)).mappings()]
+    query = sa.select(*(delivery.c[name] for name in names), waits).where(
+        delivery.c.state.in_(wanted)
+    )
+    return [
+        dict(row)
+        for row in connection.execute(query.order_by(delivery.c.id.desc()).limit(limit)).mappings()
+    ]
 
 
 def counts(connection: sa.Connection) -> list[dict[str, Any]]:
@@ -205,7 +242,11 @@ def counts(connection: sa.Connection) -> list[dict[str, Any]]:
 
 def retry(connection: sa.Connection, delivery_id: int | None) -> int:
     """Queue a delivery again at once, or with None all that failed; return how many."""
-    which = delivery.c.state == DeliveryState.FAILED if delivery_id is None else delivery.c.id == delivery_id
+    which = (
+        delivery.c.state == DeliveryState.FAILED
+        if delivery_id is None
+        else delivery.c.id == delivery_id
+    )
     again = {"state": DeliveryState.QUEUED, "attempts": 0, "available_at": epoch_now()}
     count = connection.execute(sa.update(delivery).where(which).values(**again)).rowcount
     if count:

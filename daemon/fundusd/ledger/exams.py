@@ -8,8 +8,18 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import sqlalchemy as sa
 
-from fundusd.domain import CLOCK_SKEW, Eye, EyeSource, Grade, JobState, Outcome, Reason, Referable, ReviewVerdict
-from fundusd.exam import Exam, EyeResult, Reading, Shot, judge
+from fundusd.clinical.exam import Exam, EyeResult, Reading, Shot, judge
+from fundusd.domain.clinical_terms import (
+    CLOCK_SKEW,
+    Eye,
+    EyeSource,
+    Grade,
+    Outcome,
+    Reason,
+    Referable,
+    ReviewVerdict,
+)
+from fundusd.domain.jobs import JobState
 from fundusd.ledger import deliveries
 from fundusd.ledger.tables import GRADE_KEYS, camera, capture, exam, eye_result, job, result, review
 
@@ -21,20 +31,33 @@ if TYPE_CHECKING:
 _SLICE = 500  # captures or exams in one go
 
 
-def assign(connection: sa.Connection, captures: Sequence[Row], study_uids: Sequence[str | None]) -> list[int]:
+def assign(
+    connection: sa.Connection, captures: Sequence[Row], study_uids: Sequence[str | None]
+) -> list[int]:
     """Return the exam of each capture, made where it is the first."""
     wanted: dict[str, dict[str, Any]] = {}
     for one, study_uid in zip(captures, study_uids, strict=True):
         day = _day(one)
         wanted.setdefault(
-            _key(one, study_uid, day), {"study_uid": study_uid, "patient_key": one["patient_key"], "day": day}
+            _key(one, study_uid, day),
+            {"study_uid": study_uid, "patient_key": one["patient_key"], "day": day},
         )
     known = connection.execute(sa.select(exam.c.key, exam.c.id).where(exam.c.key.in_(wanted)))
     ids = {row.key: row.id for row in known}
-    new = [{"key": key, "created_at": datetime.now(UTC)} | columns for key, columns in wanted.items() if key not in ids]
+    new = [
+        {"key": key, "created_at": datetime.now(UTC)} | columns
+        for key, columns in wanted.items()
+        if key not in ids
+    ]
     if new:
-        ids |= {row.key: row.id for row in connection.execute(sa.insert(exam).returning(exam.c.key, exam.c.id), new)}
-    return [ids[_key(one, study_uid, _day(one))] for one, study_uid in zip(captures, study_uids, strict=True)]
+        ids |= {
+            row.key: row.id
+            for row in connection.execute(sa.insert(exam).returning(exam.c.key, exam.c.id), new)
+        }
+    return [
+        ids[_key(one, study_uid, _day(one))]
+        for one, study_uid in zip(captures, study_uids, strict=True)
+    ]
 
 
 def _key(one: Row, study_uid: str | None, day: str) -> str:
@@ -79,7 +102,9 @@ def _judged(connection: sa.Connection, ids: Sequence[int]) -> list[Exam]:
     rows = [_eye_row(one, eye, now) for one in exams for eye in one.eyes]
     if rows:
         connection.execute(sa.insert(eye_result), rows)
-    connection.execute(sa.update(exam).where(exam.c.id == sa.bindparam("at_id")), [_exam_row(one) for one in exams])
+    connection.execute(
+        sa.update(exam).where(exam.c.id == sa.bindparam("at_id")), [_exam_row(one) for one in exams]
+    )
     return exams
 
 
@@ -119,7 +144,11 @@ def _exam_row(one: Exam) -> dict[str, Any]:
 
 def read(connection: sa.Connection, ids: Sequence[int]) -> list[Exam]:
     """Judge exams anew from their captures, results and reviews; those that there are, by number."""
-    rows = connection.execute(sa.select(exam).where(exam.c.id.in_(ids)).order_by(exam.c.id)).mappings().all()
+    rows = (
+        connection.execute(sa.select(exam).where(exam.c.id.in_(ids)).order_by(exam.c.id))
+        .mappings()
+        .all()
+    )
     shots = _shots(connection, ids)
     reviews = _last_reviews(connection, ids)
     expected = _expected(connection)
@@ -165,7 +194,9 @@ def _with_reading(eye: EyeResult, last: Row | None) -> EyeResult:
     )
 
 
-def _shots(connection: sa.Connection, ids: Sequence[int]) -> dict[int, list[tuple[Shot, str | None]]]:
+def _shots(
+    connection: sa.Connection, ids: Sequence[int]
+) -> dict[int, list[tuple[Shot, str | None]]]:
     same = sa.and_(result.c.digest == job.c.digest, result.c.release_id == job.c.release_id)
     query = (
         sa.select(
@@ -215,7 +246,9 @@ def _expected(connection: sa.Connection) -> dict[str, list[str]]:
 
 def of_capture(connection: sa.Connection, capture_id: int) -> int | None:
     """Return the exam that a capture belongs to, None without one."""
-    found: int | None = connection.scalar(sa.select(capture.c.exam_id).where(capture.c.id == capture_id))
+    found: int | None = connection.scalar(
+        sa.select(capture.c.exam_id).where(capture.c.id == capture_id)
+    )
     return found
 
 
@@ -228,15 +261,26 @@ def catch_up(connection: sa.Connection) -> int:
         .join(job, job.c.id == capture.c.job_id)
         .join(result, same)
         .where(job.c.state == JobState.SUCCEEDED)
-        .where(capture.c.exam_id.is_(None) | ~sa.exists().where(eye_result.c.exam_id == capture.c.exam_id))
+        .where(
+            capture.c.exam_id.is_(None)
+            | ~sa.exists().where(eye_result.c.exam_id == capture.c.exam_id)
+        )
         .order_by(capture.c.id)
         .limit(_SLICE)
     )
     count, after = 0, 0
     while rows := connection.execute(query.where(capture.c.id > after)).mappings().all():
-        ids = assign(connection, rows, [orjson.loads(row["content"]).get("study_uid") for row in rows])
-        moved = [{"at_id": row["id"], "exam": exam_id} for row, exam_id in zip(rows, ids, strict=True)]
-        changed = sa.update(capture).where(capture.c.id == sa.bindparam("at_id")).values(exam_id=sa.bindparam("exam"))
+        ids = assign(
+            connection, rows, [orjson.loads(row["content"]).get("study_uid") for row in rows]
+        )
+        moved = [
+            {"at_id": row["id"], "exam": exam_id} for row, exam_id in zip(rows, ids, strict=True)
+        ]
+        changed = (
+            sa.update(capture)
+            .where(capture.c.id == sa.bindparam("at_id"))
+            .values(exam_id=sa.bindparam("exam"))
+        )
         connection.execute(changed, moved)
         for some in _slices(ids):
             _judged(connection, some)  # no receiver asked for the past

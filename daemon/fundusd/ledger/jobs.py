@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from itertools import chain, zip_longest
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import orjson
 import sqlalchemy as sa
 
-from fundusd import retrying
-from fundusd.batching import in_turns
-from fundusd.domain import FILE_REASONS, JobState, Outcome, Reason
+from fundusd.domain import retry_policy
+from fundusd.domain.clinical_terms import FILE_REASONS, Outcome, Reason
+from fundusd.domain.jobs import JobState
 from fundusd.ledger import audit
-from fundusd.ledger.engine import epoch_now
+from fundusd.ledger.database import epoch_now
 from fundusd.ledger.tables import camera, capture, job, sighting, storable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+T = TypeVar("T")
 
 LEASE_SECONDS = 900.0  # longer than any batch; a daemon that died is found out by the ledger's lock, not by this
 
@@ -69,7 +72,12 @@ class Recorded:
 
 
 def claim(
-    connection: sa.Connection, release_id: int, limit: int, token: str, served: str = "", mine: Sequence[str] = ()
+    connection: sa.Connection,
+    release_id: int,
+    limit: int,
+    token: str,
+    served: str = "",
+    mine: Sequence[str] = (),
 ) -> list[Claim]:
     """Take up to `limit` waiting jobs, counting an attempt each; leases run by the database's clock.
 
@@ -84,7 +92,9 @@ def claim(
     if taken := connection.execute(held.order_by(job.c.id)).all():
         return _claims(connection, taken, token)
     rescue(connection, expired_only=True)
-    cameras = sorted(mine or connection.scalars(sa.select(camera.c.id)), key=lambda one: (one <= served, one))
+    cameras = sorted(
+        mine or connection.scalars(sa.select(camera.c.id)), key=lambda one: (one <= served, one)
+    )
     if not cameras:
         return []
     queues: dict[tuple[int, int], dict[str, list[Any]]] = {}
@@ -142,7 +152,8 @@ def _take(connection: sa.Connection, chosen: Sequence[Any], token: str) -> list[
 def _claims(connection: sa.Connection, taken: Sequence[Any], token: str) -> list[Claim]:
     places = _places(connection, [row.id for row in taken])
     return [
-        Claim(row.id, token, row.digest, row.attempts, row.camera_id, tuple(places.get(row.id, ()))) for row in taken
+        Claim(row.id, token, row.digest, row.attempts, row.camera_id, tuple(places.get(row.id, ())))
+        for row in taken
     ]
 
 
@@ -160,20 +171,32 @@ def _places(connection: sa.Connection, ids: list[int]) -> dict[int, list[Place]]
     )
     places: dict[int, list[Place]] = {}
     for row in connection.execute(query):
-        places.setdefault(row.job_id, []).append(Place(row.camera_id, bytes(row.path), row.ctime_ns))
+        places.setdefault(row.job_id, []).append(
+            Place(row.camera_id, bytes(row.path), row.ctime_ns)
+        )
     return places
 
 
 def _note(connection: sa.Connection, event: str, rows: Sequence[Any], **detail: Any) -> None:
     entries = [
-        audit.Entry(event, "job", row.id, None, row.release_id, row.digest, {"attempts": row.attempts} | detail)
+        audit.Entry(
+            event,
+            "job",
+            row.id,
+            None,
+            row.release_id,
+            row.digest,
+            {"attempts": row.attempts} | detail,
+        )
         for row in rows
     ]
     if entries:
         audit.append(connection, *entries)
 
 
-def settle(connection: sa.Connection, held: Sequence[Claim], state: JobState, **columns: Any) -> set[int]:
+def settle(
+    connection: sa.Connection, held: Sequence[Claim], state: JobState, **columns: Any
+) -> set[int]:
     """Leave `running` where the token still holds the lease; return those jobs: others took the rest over."""
     by_token: dict[str, list[int]] = {}  # all that was claimed together has one
     for one in held:
@@ -181,29 +204,53 @@ def settle(connection: sa.Connection, held: Sequence[Claim], state: JobState, **
     settled: set[int] = set()
     for token, ids in by_token.items():
         guarded = sa.and_(among(ids, JobState.RUNNING), job.c.token == token)
-        left = sa.update(job).where(guarded).values(state=state, token=None, lease_until=None, **columns)
+        left = (
+            sa.update(job)
+            .where(guarded)
+            .values(state=state, token=None, lease_until=None, **columns)
+        )
         settled |= set(connection.scalars(left.returning(job.c.id)))
     return settled
 
 
-def postpone(connection: sa.Connection, held: Claim, reason: Reason, error: str, wait_seconds: float) -> bool:
+def postpone(
+    connection: sa.Connection, held: Claim, reason: Reason, error: str, wait_seconds: float
+) -> bool:
     """Try again later: running -> queued, the attempt stays counted; False when the lease is lost."""
     columns = {"reason": reason, "action": reason.action, "error": storable(error)}
-    if not settle(connection, [held], JobState.QUEUED, available_at=epoch_now() + wait_seconds, **columns):
+    if not settle(
+        connection, [held], JobState.QUEUED, available_at=epoch_now() + wait_seconds, **columns
+    ):
         return False
-    detail = {"reason": reason.value, "attempts": held.attempts, "wait_seconds": round(wait_seconds)}
-    audit.append(connection, audit.Entry("job.postponed", "job", held.job_id, digest=held.digest, detail=detail))
+    detail = {
+        "reason": reason.value,
+        "attempts": held.attempts,
+        "wait_seconds": round(wait_seconds),
+    }
+    audit.append(
+        connection,
+        audit.Entry("job.postponed", "job", held.job_id, digest=held.digest, detail=detail),
+    )
     return True
 
 
-def fail(connection: sa.Connection, held: Claim, reason: Reason, error: str) -> list[Recorded] | None:
+def fail(
+    connection: sa.Connection, held: Claim, reason: Reason, error: str
+) -> list[Recorded] | None:
     """Give a job up: running -> failed; return its captures, or None when the lease is lost.
 
     Not by its file when its bytes were shown anew meanwhile, at another path or there again: running -> queued.
     """
     if reason in FILE_REASONS and _were_shown(connection, held):
         return [] if postpone(connection, held, reason, error, 0.0) else None
-    if not settle(connection, [held], JobState.FAILED, reason=reason, action=reason.action, error=storable(error)):
+    if not settle(
+        connection,
+        [held],
+        JobState.FAILED,
+        reason=reason,
+        action=reason.action,
+        error=storable(error),
+    ):
         return None
     return _audit_failed(connection, [held.job_id], reason)
 
@@ -215,7 +262,11 @@ def _were_shown(connection: sa.Connection, held: Claim) -> bool:
 
 
 def _audit_failed(connection: sa.Connection, ids: Sequence[int], reason: Reason) -> list[Recorded]:
-    query = sa.select(capture, job.c.attempts, job.c.release_id.label("under")).join(job).where(job.c.id.in_(ids))
+    query = (
+        sa.select(capture, job.c.attempts, job.c.release_id.label("under"))
+        .join(job)
+        .where(job.c.id.in_(ids))
+    )
     rows = connection.execute(query).mappings().all()
     entries = [
         audit.Entry(
@@ -244,7 +295,9 @@ def recorded(row: Any, outcome: str, reason: str | None, grade: int | None) -> R
     said = ("camera_id", "digest", "revision", "eye", "eye_source", "patient_key", "turnaround_ms")
     warnings = tuple(orjson.loads(row["warnings"] or "[]"))
     told = {name: row[name] for name in said}
-    return Recorded(row["id"], outcome=outcome, reason=reason, grade=grade, warnings=warnings, **told)
+    return Recorded(
+        row["id"], outcome=outcome, reason=reason, grade=grade, warnings=warnings, **told
+    )
 
 
 def give_back(connection: sa.Connection, held: Sequence[Claim], wait_seconds: float = 0.0) -> int:
@@ -252,7 +305,10 @@ def give_back(connection: sa.Connection, held: Sequence[Claim], wait_seconds: fl
     later = {"available_at": epoch_now() + wait_seconds} if wait_seconds else {}
     returned = settle(connection, held, JobState.QUEUED, attempts=job.c.attempts - 1, **later)
     back = [one for one in held if one.job_id in returned]
-    audit.append(connection, *(audit.Entry("job.given_back", "job", one.job_id, digest=one.digest) for one in back))
+    audit.append(
+        connection,
+        *(audit.Entry("job.given_back", "job", one.job_id, digest=one.digest) for one in back),
+    )
     return len(back)
 
 
@@ -266,20 +322,32 @@ def rescue(connection: sa.Connection, *, expired_only: bool, mine: Sequence[str]
 
     With `expired_only` false every running job, or every one of `mine`, is taken back: only for whoever holds them.
     """
-    running = sa.select(job).where(job.c.state == JobState.RUNNING).with_for_update(skip_locked=True)
-    rows = connection.execute(running.where(job.c.lease_until < epoch_now() if expired_only else of(mine))).all()
-    spent = [row for row in rows if retrying.is_exhausted(row.attempts)]
-    back = [row for row in rows if not retrying.is_exhausted(row.attempts)]
+    running = (
+        sa.select(job).where(job.c.state == JobState.RUNNING).with_for_update(skip_locked=True)
+    )
+    rows = connection.execute(
+        running.where(job.c.lease_until < epoch_now() if expired_only else of(mine))
+    ).all()
+    spent = [row for row in rows if retry_policy.is_exhausted(row.attempts)]
+    back = [row for row in rows if not retry_policy.is_exhausted(row.attempts)]
     free = {"token": None, "lease_until": None}
     if back:
         ids = [row.id for row in back]
-        connection.execute(sa.update(job).where(job.c.id.in_(ids)).values(state=JobState.QUEUED, **free))
+        connection.execute(
+            sa.update(job).where(job.c.id.in_(ids)).values(state=JobState.QUEUED, **free)
+        )
         _note(connection, "job.reclaimed", back)
     if spent:
         reason = Reason.ATTEMPTS_EXHAUSTED
-        columns = {"reason": reason, "action": reason.action, "error": "every attempt ended with the process"}
+        columns = {
+            "reason": reason,
+            "action": reason.action,
+            "error": "every attempt ended with the process",
+        }
         ids = [row.id for row in spent]
-        connection.execute(sa.update(job).where(job.c.id.in_(ids)).values(state=JobState.FAILED, **columns, **free))
+        connection.execute(
+            sa.update(job).where(job.c.id.in_(ids)).values(state=JobState.FAILED, **columns, **free)
+        )
         _audit_failed(connection, ids, reason)
     return len(rows)
 
@@ -295,9 +363,26 @@ def reopen(connection: sa.Connection, ids: Sequence[int]) -> int:
     again = (
         sa.update(job)
         .where(among(ids, JobState.FAILED))
-        .values(state=JobState.QUEUED, attempts=0, available_at=0.0, reason=None, action=None, error=None)
+        .values(
+            state=JobState.QUEUED,
+            attempts=0,
+            available_at=0.0,
+            reason=None,
+            action=None,
+            error=None,
+        )
         .returning(job.c.id, job.c.digest, job.c.attempts, job.c.release_id)
     )
     rows = connection.execute(again).all()
     _note(connection, "job.retried", rows)
     return len(rows)
+
+
+def in_turns(queues: Sequence[Sequence[T]]) -> list[T]:
+    """Take the first of each queue, then the second of each, until all are empty.
+
+    >>> in_turns(["aaa", "b", "cc"])
+    ['a', 'b', 'c', 'a', 'c', 'a']
+    """
+    rounds = zip_longest(*([[item] for item in queue] for queue in queues), fillvalue=())
+    return list(chain.from_iterable(chain.from_iterable(rounds)))

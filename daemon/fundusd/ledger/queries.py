@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import sqlalchemy as sa
 
-from fundusd.domain import Ignored, JobState, Outcome, Stat
+from fundusd.domain.clinical_terms import Outcome
+from fundusd.domain.files import Ignored, Stat
+from fundusd.domain.jobs import JobState
 from fundusd.ledger import deliveries
-from fundusd.ledger.engine import epoch_now
+from fundusd.ledger.database import epoch_now
 from fundusd.ledger.tables import (
     STARTED,
     audit_event,
@@ -91,7 +93,9 @@ def rows(connection: sa.Connection, wanted: Wanted) -> Iterator[Mapping[str, Any
     if not wanted.superseded:
         query = query.where(v_result.c.superseded.is_(False))
     query = query.limit(wanted.limit).execution_options(yield_per=500)
-    with connection.execute(query) as found:  # a reader may stop early: the server's cursor must not stay open
+    with connection.execute(
+        query
+    ) as found:  # a reader may stop early: the server's cursor must not stay open
         for row in found.mappings():
             yield dict(row)
 
@@ -99,10 +103,19 @@ def rows(connection: sa.Connection, wanted: Wanted) -> Iterator[Mapping[str, Any
 def accounts(connection: sa.Connection, camera_id: str, directory: bytes) -> dict[bytes, Account]:
     """Return how each file of one directory stands, by name."""
     query = (
-        sa.select(sighting, job.c.state, job.c.reason, result.c.outcome, result.c.reason.label("result_reason"))
+        sa.select(
+            sighting,
+            job.c.state,
+            job.c.reason,
+            result.c.outcome,
+            result.c.reason.label("result_reason"),
+        )
         .outerjoin(capture, capture.c.id == sighting.c.capture_id)
         .outerjoin(job, job.c.id == capture.c.job_id)
-        .outerjoin(result, sa.and_(result.c.digest == job.c.digest, result.c.release_id == job.c.release_id))
+        .outerjoin(
+            result,
+            sa.and_(result.c.digest == job.c.digest, result.c.release_id == job.c.release_id),
+        )
         .where(
             sighting.c.camera_id == camera_id,
             sighting.c.directory == directory,
@@ -124,7 +137,10 @@ def accounts(connection: sa.Connection, camera_id: str, directory: bytes) -> dic
 def status(connection: sa.Connection) -> dict[str, Any]:
     """Return counts by state, the oldest waiting job's age, the cameras' last sweeps and the release."""
     now = float(connection.scalar(sa.select(epoch_now())) or 0)
-    counts = {(row["kind"], row["value"]): row["count"] for row in connection.execute(sa.select(tally)).mappings()}
+    counts = {
+        (row["kind"], row["value"]): row["count"]
+        for row in connection.execute(sa.select(tally)).mappings()
+    }
     since = [at for state in _WAITING if (at := connection.scalar(_oldest(state))) is not None]
     at_work = sa.select(release).where(release.c.id == release_at_work(connection))
     made = connection.execute(at_work).mappings().one_or_none()
@@ -133,22 +149,33 @@ def status(connection: sa.Connection) -> dict[str, Any]:
         "jobs": {state.value: counts.get(("job", state.value), 0) for state in JobState},
         "results": {outcome: counts.get(("result", outcome), 0) for outcome in outcomes},
         "captures": counts.get(("capture", "all"), 0),
-        "oldest_waiting_seconds": max(0.0, round(now - min(since).timestamp(), 1)) if since else None,
+        "oldest_waiting_seconds": max(0.0, round(now - min(since).timestamp(), 1))
+        if since
+        else None,
         "cameras": _cameras(connection),
         "outbox": deliveries.counts(connection),
         "canary": None if (canary := last_canary(connection)) is None else asdict(canary),
-        "model": None if made is None else {key: made[key] for key in ("id", "model", "revision", "dtype")},
+        "model": None
+        if made is None
+        else {key: made[key] for key in ("id", "model", "revision", "dtype")},
     }
 
 
 def _oldest(state: JobState) -> sa.Select[Any]:
-    return sa.select(job.c.created_at).where(job.c.state == state).order_by(job.c.created_at).limit(1)
+    return (
+        sa.select(job.c.created_at).where(job.c.state == state).order_by(job.c.created_at).limit(1)
+    )
 
 
 def last_start(connection: sa.Connection, cameras: Sequence[str] = ()) -> int:
     """Return the audit event of the last start of a daemon, or of one for these cameras; 0 when none ever did."""
     if cameras:
-        return connection.scalar(sa.select(sa.func.max(camera.c.started)).where(camera.c.id.in_(cameras))) or 0
+        return (
+            connection.scalar(
+                sa.select(sa.func.max(camera.c.started)).where(camera.c.id.in_(cameras))
+            )
+            or 0
+        )
     newest = sa.select(audit_event.c.seq).where(STARTED).order_by(audit_event.c.seq.desc()).limit(1)
     return connection.scalar(newest) or 0
 
@@ -156,7 +183,9 @@ def last_start(connection: sa.Connection, cameras: Sequence[str] = ()) -> int:
 def by_release(connection: sa.Connection, job_ids: Sequence[int]) -> dict[int, list[int]]:
     """Sort jobs by the release under which the daemon of their camera works."""
     at_work = release_at_work(connection)
-    query = sa.select(job.c.id, camera.c.release_id).outerjoin(camera, camera.c.id == job.c.camera_id)
+    query = sa.select(job.c.id, camera.c.release_id).outerjoin(
+        camera, camera.c.id == job.c.camera_id
+    )
     found: dict[int, list[int]] = {}
     for row in connection.execute(query.where(job.c.id.in_(job_ids)).order_by(job.c.id)):
         found.setdefault(row.release_id or at_work, []).append(row.id)
@@ -172,10 +201,14 @@ def last_canary(connection: sa.Connection, host: str | None = None) -> Canary | 
         .order_by(audit_event.c.seq.desc())
         .limit(1)
     )
-    row = connection.execute(query if host is None else query.where(audit_event.c.host == host)).one_or_none()
+    row = connection.execute(
+        query if host is None else query.where(audit_event.c.host == host)
+    ).one_or_none()
     if row is None:
         return None
-    return Canary(row.at, row.release_id, row.event == _CANARY[0], orjson.loads(row.detail).get("cosine"))
+    return Canary(
+        row.at, row.release_id, row.event == _CANARY[0], orjson.loads(row.detail).get("cosine")
+    )
 
 
 def release_at_work(connection: sa.Connection) -> int:
@@ -185,9 +218,16 @@ def release_at_work(connection: sa.Connection) -> int:
 
 
 def _cameras(connection: sa.Connection) -> list[dict[str, Any]]:
-    of_files = (sa.func.count(), sa.func.count(incomplete.c.quarantined_at), sa.func.min(incomplete.c.since))
+    of_files = (
+        sa.func.count(),
+        sa.func.count(incomplete.c.quarantined_at),
+        sa.func.min(incomplete.c.since),
+    )
     counts = sa.select(incomplete.c.camera_id, *of_files).group_by(incomplete.c.camera_id)
-    waits = {row[0]: {"files": row[1], "quarantined": row[2], "since": row[3]} for row in connection.execute(counts)}
+    waits = {
+        row[0]: {"files": row[1], "quarantined": row[2], "since": row[3]}
+        for row in connection.execute(counts)
+    }
     rows = connection.execute(sa.select(camera).order_by(camera.c.id)).mappings()
     return [_camera(row) | {"incomplete": waits.get(row["id"])} for row in rows]
 

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from fundusd.domain import Eye, Grade, Referable, ReviewReason, ReviewVerdict
-from fundusd.errors import LedgerError
-from fundusd.grading import Rule
+from fundusd.clinical.grading import Rule
+from fundusd.domain.clinical_terms import Eye, Grade, Referable, ReviewReason, ReviewVerdict
+from fundusd.domain.errors import LedgerError
 from fundusd.ledger import audit, exams
 from fundusd.ledger.tables import release, review, storable
 
 if TYPE_CHECKING:
-    from fundusd.exam import Exam, EyeResult
+    from fundusd.clinical.exam import Exam, EyeResult
 
 
 _AUDITED = ("eye", "verdict", "grade", "referable", "reason", "reviewer", "role", "blinded")
@@ -63,7 +63,13 @@ def record(connection: sa.Connection, said: Said) -> Exam:
     detail = {name: row[name] for name in _AUDITED} | {"review_id": review_id}
     seen = eye.decisive
     entry = audit.Entry(
-        "review.recorded", "exam", said.exam_id, after.patient_key, seen.release_id, seen.digest, detail
+        "review.recorded",
+        "exam",
+        said.exam_id,
+        after.patient_key,
+        seen.release_id,
+        seen.digest,
+        detail,
     )
     audit.append(connection, entry)
     return after
@@ -72,28 +78,41 @@ def record(connection: sa.Connection, said: Said) -> Exam:
 def _shown(connection: sa.Connection, said: Said) -> EyeResult:
     found = exams.read(connection, [said.exam_id])
     if not found:
-        raise LedgerError(f"There is no exam {said.exam_id}.", hint="fundusd review list names those that wait.")
+        raise LedgerError(
+            f"There is no exam {said.exam_id}.", hint="fundusd review list names those that wait."
+        )
     eye = next((one for one in found[0].eyes if one.eye is said.eye), None)
     if eye is None:
         there = ", ".join(one.eye for one in found[0].eyes) or "none"
-        raise LedgerError(f"Exam {said.exam_id} has no eye {said.eye} (it has: {there}).", hint="Name one that it has.")
+        raise LedgerError(
+            f"Exam {said.exam_id} has no eye {said.eye} (it has: {there}).",
+            hint="Name one that it has.",
+        )
     if said.shown not in {None, eye.decisive.capture_id}:
         raise LedgerError(
             f"The result of exam {said.exam_id}, eye {said.eye}, is another one by now.",
             hint="A new capture came in: look at it again, then review it.",
         )
     if (said.verdict is ReviewVerdict.OVERRIDE) != (said.grade is not None):
-        raise LedgerError("An override names the right grade, and nothing else does.", hint="Use --grade 0 to 4.")
+        raise LedgerError(
+            "An override names the right grade, and nothing else does.", hint="Use --grade 0 to 4."
+        )
     if said.verdict is ReviewVerdict.OVERRIDE and said.reason is None:
-        raise LedgerError("An override says why.", hint=f"Use --reason with one of: {', '.join(ReviewReason)}.")
+        raise LedgerError(
+            "An override says why.", hint=f"Use --reason with one of: {', '.join(ReviewReason)}."
+        )
     return eye
 
 
-def _counts(connection: sa.Connection, said: Said, eye: EyeResult) -> tuple[Grade | None, Referable]:
+def _counts(
+    connection: sa.Connection, said: Said, eye: EyeResult
+) -> tuple[Grade | None, Referable]:
     """Return the grade and referral that count of the eye from now on."""
     match said.verdict:
         case ReviewVerdict.OVERRIDE if said.grade is not None:
-            rules = sa.select(release.c.referable_rule).where(release.c.id == eye.decisive.release_id)
+            rules = sa.select(release.c.referable_rule).where(
+                release.c.id == eye.decisive.release_id
+            )
             least = Rule.parse(connection.execute(rules).scalar_one()).least
             return said.grade, Referable.YES if said.grade >= least else Referable.NO
         case ReviewVerdict.UNGRADABLE | ReviewVerdict.RETAKE:

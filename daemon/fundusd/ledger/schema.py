@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from fundusd import packaged
-from fundusd.errors import LedgerError, SchemaBehind
+from fundusd.domain.errors import LedgerError, SchemaBehind
+from fundusd.files import package_data
 
 if TYPE_CHECKING:
     from alembic.config import Config
 
-    from fundusd.ledger.engine import Database
+    from fundusd.ledger.database import Database
 
 GUARDS = {
     "sqlite": frozenset({"audit_event_no_update", "audit_event_no_delete", "audit_event_next_seq"}),
@@ -24,7 +24,7 @@ def _config() -> Config:
     from alembic.config import Config
 
     config = Config()
-    config.set_main_option("script_location", str(packaged.folder("migrations")))
+    config.set_main_option("script_location", str(package_data.folder("migrations")))
     return config
 
 
@@ -33,7 +33,7 @@ def _known() -> list[str]:
 
     Read off the names, since alembic takes longer to import than most commands to answer.
     """
-    names = packaged.folder("migrations") / "versions"
+    names = package_data.folder("migrations") / "versions"
     return sorted(path.name.partition("_")[0] for path in names.glob("[0-9]*_*.py"))
 
 
@@ -69,7 +69,9 @@ def check(connection: sa.Connection) -> str:
     """Return the schema's revision; raises SchemaBehind, or LedgerError when it is newer or unguarded."""
     found, wanted = current(connection), newest()
     if found is None:
-        raise SchemaBehind("The database holds no fundusd schema yet.", hint="Run: fundusd db upgrade")
+        raise SchemaBehind(
+            "The database holds no fundusd schema yet.", hint="Run: fundusd db upgrade"
+        )
     if found != wanted:
         if found not in _known():
             raise SchemaBehind(
@@ -77,7 +79,8 @@ def check(connection: sa.Connection) -> str:
                 hint="Install the fundusd that made it, or a later one.",
             )
         raise SchemaBehind(
-            f"The database schema is at {found}, this program needs {wanted}.", hint="Run: fundusd db upgrade"
+            f"The database schema is at {found}, this program needs {wanted}.",
+            hint="Run: fundusd db upgrade",
         )
     if missing := GUARDS[connection.dialect.name] - _triggers(connection):
         raise LedgerError(

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from fundusd.domain import Ignored, Sighting, Stat
+from fundusd.domain.files import Ignored, Sighting, Stat
 from fundusd.ledger.tables import sighting
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from fundusd.domain import Found, Seen
+    from fundusd.domain.files import Found, Seen
 
 _IGNORED = {one.value: one for one in Ignored}
 _PRESENT = sighting.c.missing_since.is_(None)  # as the partial index says it
@@ -35,11 +35,18 @@ def remembered(
     elif below:
         query = query.where(directory >= below, directory < below + b"0")  # which comes after "/"
     counts = {row[0]: row[1] for row in connection.execute(query.group_by(directory))}
-    return {one: count for one, count in counts.items() if not below or (one + b"/").startswith(below + b"/")}
+    return {
+        one: count
+        for one, count in counts.items()
+        if not below or (one + b"/").startswith(below + b"/")
+    }
 
 
 def present(
-    connection: sa.Connection, camera_id: str, directories: Sequence[bytes], names: Sequence[bytes] = ()
+    connection: sa.Connection,
+    camera_id: str,
+    directories: Sequence[bytes],
+    names: Sequence[bytes] = (),
 ) -> dict[Seen, Ignored | None]:
     """Return what files looked like that were there at the last look, and why they are ignored, if they are.
 
@@ -55,9 +62,13 @@ def present(
     return {row[:6]: row[6] and _IGNORED[row[6]] for row in connection.execute(query).all()}
 
 
-def named(connection: sa.Connection, camera_id: str, directory: bytes, names: Sequence[bytes]) -> dict[bytes, Sighting]:
+def named(
+    connection: sa.Connection, camera_id: str, directory: bytes, names: Sequence[bytes]
+) -> dict[bytes, Sighting]:
     """Return what is remembered of some files of a directory by name, missing ones included."""
-    query = sa.select(sighting).where(sighting.c.camera_id == camera_id, sighting.c.directory == directory)
+    query = sa.select(sighting).where(
+        sighting.c.camera_id == camera_id, sighting.c.directory == directory
+    )
     return {
         row.name: Sighting(
             stat=Stat(row.size, row.mtime_ns, row.ctime_ns, row.inode),
@@ -68,17 +79,26 @@ def named(connection: sa.Connection, camera_id: str, directory: bytes, names: Se
     }
 
 
-def present_names(connection: sa.Connection, camera_id: str, directory: bytes, after: bytes) -> list[bytes]:
+def present_names(
+    connection: sa.Connection, camera_id: str, directory: bytes, after: bytes
+) -> list[bytes]:
     """Return the names of a directory's files that were there at the last look: some, in order, after a name."""
     there = (sighting.c.camera_id == camera_id, sighting.c.directory == directory, _PRESENT)
-    query = sa.select(sighting.c.name).where(*there, sighting.c.name > after).order_by(sighting.c.name).limit(_NAMES)
+    query = (
+        sa.select(sighting.c.name)
+        .where(*there, sighting.c.name > after)
+        .order_by(sighting.c.name)
+        .limit(_NAMES)
+    )
     return list(connection.scalars(query))
 
 
 def same_files(connection: sa.Connection, found: Sequence[Found]) -> list[bytes]:
     """Return the other paths of one camera at which the very files (inode and time) were that are found now."""
     here = {(one.stat.inode, one.stat.mtime_ns): one.path for one in found}
-    query = sa.select(sighting.c.directory, sighting.c.name, sighting.c.inode, sighting.c.mtime_ns).where(
+    query = sa.select(
+        sighting.c.directory, sighting.c.name, sighting.c.inode, sighting.c.mtime_ns
+    ).where(
         sighting.c.camera_id == found[0].camera_id,
         sighting.c.inode.in_([inode for inode, _ in here]),
         _PRESENT,

@@ -8,21 +8,20 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 from sqlalchemy.types import TypeDecorator
 
-from fundusd.domain import (
+from fundusd.domain.clinical_terms import (
     Action,
-    DeliveryState,
     Eye,
     EyeSource,
     Grade,
-    JobState,
-    MediaType,
-    Offline,
     Outcome,
     Referable,
     ReviewReason,
     ReviewVerdict,
-    Waiting,
 )
+from fundusd.domain.decoding import MediaType
+from fundusd.domain.delivery import DeliveryState
+from fundusd.domain.files import Offline, Waiting
+from fundusd.domain.jobs import JobState
 
 if TYPE_CHECKING:
     from enum import Enum
@@ -46,14 +45,20 @@ class UTCTime(TypeDecorator[datetime]):
 
     def load_dialect_impl(self, dialect: sa.Dialect) -> Any:
         """Pick the column type of the database."""
-        return dialect.type_descriptor(sa.Text() if dialect.name == "sqlite" else self.impl_instance)
+        return dialect.type_descriptor(
+            sa.Text() if dialect.name == "sqlite" else self.impl_instance
+        )
 
     def process_bind_param(self, value: datetime | None, dialect: sa.Dialect) -> Any:
         """Store in UTC; a naive time is the clinic's local time."""
         if value is None:
             return None
         utc = value.astimezone(UTC)
-        return utc.isoformat(timespec="microseconds").replace("+00:00", "Z") if dialect.name == "sqlite" else utc
+        return (
+            utc.isoformat(timespec="microseconds").replace("+00:00", "Z")
+            if dialect.name == "sqlite"
+            else utc
+        )
 
     def process_result_value(self, value: Any, dialect: sa.Dialect) -> datetime | None:  # noqa: ARG002
         """Read back an aware UTC time."""
@@ -108,9 +113,15 @@ camera = sa.Table(
     sa.Column("place", sa.Text),  # device and inode of the inbox when files were last seen in it
     sa.Column("offline_since", UTCTime),
     sa.Column("offline_reason", sa.Text),
-    sa.Column("release_id", BigId, sa.ForeignKey("release.id")),  # that the daemon at work for it has
-    sa.Column("started", sa.BigInteger, nullable=False, server_default="0"),  # audit event of that daemon's start
-    sa.Column("expected_fields", sa.Text, nullable=False, server_default=""),  # of each eye: "disc macula"
+    sa.Column(
+        "release_id", BigId, sa.ForeignKey("release.id")
+    ),  # that the daemon at work for it has
+    sa.Column(
+        "started", sa.BigInteger, nullable=False, server_default="0"
+    ),  # audit event of that daemon's start
+    sa.Column(
+        "expected_fields", sa.Text, nullable=False, server_default=""
+    ),  # of each eye: "disc macula"
     one_of("offline_reason", Offline),
 )
 
@@ -165,12 +176,16 @@ job = sa.Table(
     sa.Column("id", BigId, primary_key=True),
     sa.Column("digest", sa.Text, nullable=False),
     sa.Column("release_id", BigId, sa.ForeignKey("release.id"), nullable=False),
-    sa.Column("camera_id", sa.Text, nullable=False, server_default=""),  # whose capture queued it: by its turns
+    sa.Column(
+        "camera_id", sa.Text, nullable=False, server_default=""
+    ),  # whose capture queued it: by its turns
     sa.Column("state", sa.Text, nullable=False),
     sa.Column("lane", sa.SmallInteger, nullable=False),  # 0 today's captures, 1 the backlog
     sa.Column("position", sa.BigInteger, nullable=False),  # backlog: minus mtime_ns, newest first
     sa.Column("attempts", sa.Integer, nullable=False),
-    sa.Column("available_at", sa.Double, nullable=False),  # seconds since 1970 by the database's clock
+    sa.Column(
+        "available_at", sa.Double, nullable=False
+    ),  # seconds since 1970 by the database's clock
     sa.Column("token", sa.Text),
     sa.Column("lease_until", sa.Double),
     sa.Column("reason", sa.Text),
@@ -186,7 +201,15 @@ job = sa.Table(
     sa.CheckConstraint("state <> 'failed' OR reason IS NOT NULL", name="failed_has_reason"),
     sa.CheckConstraint("state <> 'succeeded' OR reason IS NULL", name="succeeded_has_none"),
 )
-sa.Index("ix_job_claim", job.c.state, job.c.camera_id, job.c.lane, job.c.attempts, job.c.position, job.c.id)
+sa.Index(
+    "ix_job_claim",
+    job.c.state,
+    job.c.camera_id,
+    job.c.lane,
+    job.c.attempts,
+    job.c.position,
+    job.c.id,
+)
 sa.Index("ix_job_since", job.c.state, job.c.created_at)
 
 capture = sa.Table(
@@ -194,7 +217,9 @@ capture = sa.Table(
     metadata,
     sa.Column("id", BigId, primary_key=True),
     sa.Column("camera_id", sa.Text, sa.ForeignKey("camera.id"), nullable=False),
-    sa.Column("path", sa.LargeBinary, nullable=False),  # relative to the inbox, as the file system has it
+    sa.Column(
+        "path", sa.LargeBinary, nullable=False
+    ),  # relative to the inbox, as the file system has it
     sa.Column("path_text", sa.Text, nullable=False),  # the same for people
     sa.Column("revision", sa.Integer, nullable=False),
     sa.Column("superseded", sa.Boolean(create_constraint=True, name="superseded"), nullable=False),
@@ -226,7 +251,9 @@ capture = sa.Table(
     sa.Column("reason", sa.Text),
     sa.Column("grade", sa.SmallInteger),
     sa.Column("referable", sa.Text),
-    *(sa.Column(f"ppm_{key}", sa.Integer) for key in GRADE_KEYS),  # scores: whole numbers add up alike everywhere
+    *(
+        sa.Column(f"ppm_{key}", sa.Integer) for key in GRADE_KEYS
+    ),  # scores: whole numbers add up alike everywhere
     sa.UniqueConstraint("camera_id", "path", "revision"),
     one_of("eye", Eye),
     one_of("eye_source", EyeSource),
@@ -237,7 +264,10 @@ capture = sa.Table(
 )
 sa.Index("ix_capture_digest", capture.c.digest)
 sa.Index("ix_capture_received_at", capture.c.received_at)
-sa.Index("ix_capture_exam_id", *(capture.c[name] for name in ("exam_id", "eye", "field", "outcome", "superseded")))
+sa.Index(
+    "ix_capture_exam_id",
+    *(capture.c[name] for name in ("exam_id", "eye", "field", "outcome", "superseded")),
+)
 _COUNTS: sa.ColumnElement[bool] = sa.literal_column("outcome IS NOT NULL AND NOT superseded")
 _partial("ix_capture_week", _COUNTS, *(capture.c[name] for name in (
     "local_week", "camera_id", "release_id", "outcome", "reason", "grade", "referable",
@@ -245,13 +275,19 @@ _partial("ix_capture_week", _COUNTS, *(capture.c[name] for name in (
 )))  # fmt: skip
 _partial("ix_capture_day", _COUNTS, capture.c.local_day, capture.c.turnaround_ms)
 _UNGRADED: sa.ColumnElement[bool] = sa.literal_column("reason IS NOT NULL AND NOT superseded")
-_partial("ix_capture_reason", _UNGRADED, *(capture.c[name] for name in ("outcome", "local_day", "camera_id", "reason")))
+_partial(
+    "ix_capture_reason",
+    _UNGRADED,
+    *(capture.c[name] for name in ("outcome", "local_day", "camera_id", "reason")),
+)
 
 sighting = sa.Table(
     "sighting",
     metadata,
     sa.Column("camera_id", sa.Text, sa.ForeignKey("camera.id"), primary_key=True),
-    sa.Column("directory", sa.LargeBinary, primary_key=True),  # relative to the inbox, b"" for itself
+    sa.Column(
+        "directory", sa.LargeBinary, primary_key=True
+    ),  # relative to the inbox, b"" for itself
     sa.Column("name", sa.LargeBinary, primary_key=True),
     sa.Column("size", sa.BigInteger, nullable=False),
     sa.Column("mtime_ns", sa.BigInteger, nullable=False),
@@ -277,7 +313,12 @@ incomplete = sa.Table(
     one_of("reason", Waiting),
 )
 
-_partial("ix_sighting_present", sighting.c.missing_since.is_(None), sighting.c.camera_id, sighting.c.directory)
+_partial(
+    "ix_sighting_present",
+    sighting.c.missing_since.is_(None),
+    sighting.c.camera_id,
+    sighting.c.directory,
+)
 sa.Index("ix_sighting_file", sighting.c.camera_id, sighting.c.inode, sighting.c.mtime_ns)
 
 result = sa.Table(
@@ -293,23 +334,31 @@ result = sa.Table(
     sa.Column("referable", sa.Text, nullable=False),
     *(sa.Column(f"logit_{key}", sa.Double) for key in GRADE_KEYS),
     *(sa.Column(f"score_{key}", sa.Double) for key in GRADE_KEYS),
-    sa.Column("content", sa.Text, nullable=False),  # canonical JSON of what the bytes say of themselves
+    sa.Column(
+        "content", sa.Text, nullable=False
+    ),  # canonical JSON of what the bytes say of themselves
     sa.Column("decode_ms", sa.Double, nullable=False),
     sa.Column("model_ms", sa.Double),
     sa.Column("batch_size", sa.Integer, nullable=False),
     sa.Column("created_at", UTCTime, nullable=False),
     sa.UniqueConstraint("digest", "release_id"),
-    sa.ForeignKeyConstraint(["digest", "release_id"], ["job.digest", "job.release_id"], name="fk_result_job"),
+    sa.ForeignKeyConstraint(
+        ["digest", "release_id"], ["job.digest", "job.release_id"], name="fk_result_job"
+    ),
     one_of("outcome", Outcome),
     one_of("action", Action),
     one_of("referable", Referable),
     sa.CheckConstraint("outcome <> 'failed'", name="never_failed"),
     sa.CheckConstraint("(outcome = 'graded') = (grade IS NOT NULL)", name="graded_has_grade"),
     sa.CheckConstraint("(outcome = 'graded') = (reason IS NULL)", name="ungraded_has_reason"),
-    sa.CheckConstraint("(outcome = 'graded') = (referable <> 'indeterminate')", name="referable_if_graded"),
+    sa.CheckConstraint(
+        "(outcome = 'graded') = (referable <> 'indeterminate')", name="referable_if_graded"
+    ),
     sa.CheckConstraint("grade BETWEEN 0 AND 4", name="icdr"),
     *(
-        sa.CheckConstraint(f"(outcome = 'graded') = ({kind}_{key} IS NOT NULL)", name=f"{kind}_{key}")
+        sa.CheckConstraint(
+            f"(outcome = 'graded') = ({kind}_{key} IS NOT NULL)", name=f"{kind}_{key}"
+        )
         for kind in ("logit", "score")
         for key in GRADE_KEYS
     ),
@@ -322,7 +371,9 @@ review = sa.Table(
     sa.Column("id", BigId, primary_key=True),
     sa.Column("exam_id", BigId, sa.ForeignKey("exam.id"), nullable=False),
     sa.Column("eye", sa.Text, nullable=False),
-    sa.Column("capture_id", BigId, sa.ForeignKey("capture.id"), nullable=False),  # the decisive one that was shown
+    sa.Column(
+        "capture_id", BigId, sa.ForeignKey("capture.id"), nullable=False
+    ),  # the decisive one that was shown
     sa.Column("release_id", BigId, sa.ForeignKey("release.id"), nullable=False),
     sa.Column("ai_outcome", sa.Text, nullable=False),
     sa.Column("ai_grade", sa.SmallInteger),
@@ -342,7 +393,9 @@ review = sa.Table(
     one_of("referable", Referable),
     one_of("reason", ReviewReason),
     sa.CheckConstraint("grade BETWEEN 0 AND 4", name="icdr"),
-    sa.CheckConstraint("verdict <> 'override' OR (grade IS NOT NULL AND reason IS NOT NULL)", name="override_says"),
+    sa.CheckConstraint(
+        "verdict <> 'override' OR (grade IS NOT NULL AND reason IS NOT NULL)", name="override_says"
+    ),
 )
 sa.Index("ix_review_exam_id_eye", review.c.exam_id, review.c.eye, review.c.id)
 
@@ -358,7 +411,9 @@ eye_result = sa.Table(
     sa.Column("reason", sa.Text),
     sa.Column("action", sa.Text, nullable=False),
     sa.Column("lacks", sa.Text, nullable=False),  # expected fields: "disc macula"
-    sa.Column("capture_id", BigId, sa.ForeignKey("capture.id"), nullable=False, index=True),  # the decisive one
+    sa.Column(
+        "capture_id", BigId, sa.ForeignKey("capture.id"), nullable=False, index=True
+    ),  # the decisive one
     sa.Column("captures", sa.Integer, nullable=False),
     sa.Column("release_id", BigId, sa.ForeignKey("release.id"), nullable=False),
     sa.Column("review_id", BigId, sa.ForeignKey("review.id")),  # the last one of this very result
@@ -372,7 +427,9 @@ eye_result = sa.Table(
     one_of("final_referable", Referable),
     one_of("action", Action),
 )
-_partial("ix_eye_result_unread", eye_result.c.urgency > 0, eye_result.c.urgency, eye_result.c.exam_id)
+_partial(
+    "ix_eye_result_unread", eye_result.c.urgency > 0, eye_result.c.urgency, eye_result.c.exam_id
+)
 
 # documents for receivers: one row per exam and receiver, queued again whenever the exam changes
 delivery = sa.Table(
@@ -382,11 +439,17 @@ delivery = sa.Table(
     sa.Column("receiver", sa.Text, nullable=False),
     sa.Column("document", sa.Text, nullable=False),  # sr, fhir, csv
     sa.Column("exam_id", BigId, sa.ForeignKey("exam.id"), nullable=False, index=True),
-    sa.Column("camera_id", sa.Text, sa.ForeignKey("camera.id"), nullable=False),  # whose daemon can read the captures
+    sa.Column(
+        "camera_id", sa.Text, sa.ForeignKey("camera.id"), nullable=False
+    ),  # whose daemon can read the captures
     sa.Column("state", sa.Text, nullable=False),
-    sa.Column("changes", sa.Integer, nullable=False),  # of the exam: what was sent before the last one is old
+    sa.Column(
+        "changes", sa.Integer, nullable=False
+    ),  # of the exam: what was sent before the last one is old
     sa.Column("attempts", sa.Integer, nullable=False),
-    sa.Column("available_at", sa.Double, nullable=False),  # seconds since 1970 by the database's clock
+    sa.Column(
+        "available_at", sa.Double, nullable=False
+    ),  # seconds since 1970 by the database's clock
     sa.Column("answer", sa.Text),  # the receiver's own, or why nothing could be sent
     sa.Column("created_at", UTCTime, nullable=False),
     sa.Column("delivered_at", UTCTime),
@@ -400,7 +463,9 @@ audit_event = sa.Table(
     "audit_event",
     metadata,
     sa.Column("seq", BigId, primary_key=True, autoincrement=False),
-    sa.Column("at", sa.Text, nullable=False),  # text on both databases: the hash covers these very bytes
+    sa.Column(
+        "at", sa.Text, nullable=False
+    ),  # text on both databases: the hash covers these very bytes
     sa.Column("event", sa.Text, nullable=False),
     sa.Column("code", sa.Text, nullable=False),  # DICOM PS3.15 event id
     sa.Column("action", sa.Text, nullable=False),  # C R U D E

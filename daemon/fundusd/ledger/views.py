@@ -13,7 +13,17 @@ _TIMES = frozenset(
     }
 )  # fmt: skip
 _FLAGS = frozenset(
-    {"superseded", "deferred", "backlog", "is_reviewed", "blinded", "rescued", "same_release", "hinted", "last_word"}
+    {
+        "superseded",
+        "deferred",
+        "backlog",
+        "is_reviewed",
+        "blinded",
+        "rescued",
+        "same_release",
+        "hinted",
+        "last_word",
+    }
 )
 COLUMNS = {
     "v_result": """capture_id camera_id path revision superseded digest media_type width height eye eye_source field

@@ -1,1 +1,1 @@
-"""Load a pinned checkpoint and classify; the only importer of torch and transformers."""
+"""Find, prepare, verify and run the model; the only importer of torch."""

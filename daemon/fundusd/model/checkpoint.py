@@ -8,7 +8,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from fundusd.errors import ModelError
+from fundusd.domain.errors import ModelError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -122,12 +122,17 @@ def read_header(path: Path) -> dict[str, Any]:
             raise ValueError("is cut short")
         header = json.loads(file.read(length))
     header.pop("__metadata__", None)
-    if 8 + length + max((tensor["data_offsets"][1] for tensor in header.values()), default=0) != size:
+    if (
+        8 + length + max((tensor["data_offsets"][1] for tensor in header.values()), default=0)
+        != size
+    ):
         raise ValueError("is cut short")
     return dict(header)
 
 
-def hash_files(folder: Path, names: Iterable[str], on_progress: Progress | None = None) -> dict[str, str]:
+def hash_files(
+    folder: Path, names: Iterable[str], on_progress: Progress | None = None
+) -> dict[str, str]:
     """Hash files with sha256 in chunks of 1 MiB; report bytes done and bytes in all after each chunk."""
     sizes = {name: (folder / name).stat().st_size for name in names}
     total, done, digests = sum(sizes.values()), 0, {}
@@ -188,7 +193,9 @@ def _check_config(folder: Path, advice: Advice) -> None:
             f"{folder} is not a SigLIP checkpoint: its config.json says model_type {kind!r}",
             hint="fundusd loads MedSigLIP and models of the same architecture (model_type 'siglip')",
         )
-    if (folder / "adapter_config.json").is_file():  # transformers would apply it unasked, where peft is installed
+    if (
+        folder / "adapter_config.json"
+    ).is_file():  # transformers would apply it unasked, where peft is installed
         raise ModelError(
             f"{folder} holds an adapter (adapter_config.json), which would change the scores",
             hint="merge the adapter into the weights, or remove adapter_config.json",
@@ -252,8 +259,12 @@ def _check_whole(path: Path, advice: Advice) -> None:
 
 
 def _missing(folder: Path, name: str, advice: Advice) -> ModelError:
-    return ModelError(f"the checkpoint is incomplete: {name} is missing in {folder}", hint=advice.missing)
+    return ModelError(
+        f"the checkpoint is incomplete: {name} is missing in {folder}", hint=advice.missing
+    )
 
 
 def _damaged(path: Path, what: str, advice: Advice) -> ModelError:
-    return ModelError(f"the checkpoint is incomplete or damaged: {path} {what}", hint=advice.damaged(path))
+    return ModelError(
+        f"the checkpoint is incomplete or damaged: {path} {what}", hint=advice.damaged(path)
+    )

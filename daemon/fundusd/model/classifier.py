@@ -11,26 +11,27 @@ import numpy as np
 from safetensors.numpy import load_file
 
 import fundusd
-from fundusd.domain import Release
-from fundusd.errors import ModelError, OutOfMemory
-from fundusd.model import preparing, runtime
-from fundusd.model.cache import Prepared
-from fundusd.model.gate import Gate
-from fundusd.model.gate import read as read_known
+from fundusd.domain.errors import ModelError, OutOfMemory
+from fundusd.domain.inference import Release
+from fundusd.model import device, prepare
+from fundusd.model.file_integrity import Watched, signs, signs_of
+from fundusd.model.prepared_parts import Prepared
 from fundusd.model.prompts import load_prompt_set
-from fundusd.model.watching import Watched, signs, signs_of
+from fundusd.model.self_test import Gate
+from fundusd.model.self_test import read as read_known
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from fundusd.domain import Embeddings, Logits, Pixels, Preprocessing, Proof
-    from fundusd.model.cache import Part
+    from fundusd.domain.decoding import Pixels, Preprocessing
+    from fundusd.domain.inference import Embeddings, Logits, Proof
     from fundusd.model.checkpoint import Checkpoint
-    from fundusd.model.gate import Backend
+    from fundusd.model.device import Runtime
+    from fundusd.model.file_integrity import Signs
+    from fundusd.model.locate import ModelChoice
+    from fundusd.model.prepared_parts import Part
     from fundusd.model.prompts import PromptSet
-    from fundusd.model.runtime import Runtime
-    from fundusd.model.source import ModelChoice
-    from fundusd.model.watching import Signs
+    from fundusd.model.self_test import Backend
 
 HEAD = "zero-shot/softmax"
 _DEFAULT_SIDE = 224  # pixels, where a config.json leaves it out
@@ -105,14 +106,16 @@ class Plan:
     release: Release
     side: int
     batch_size: int
-    whole: Future[dict[str, Signs]]  # parts whose digests held while torch was imported, as their files were before
+    whole: Future[
+        dict[str, Signs]
+    ]  # parts whose digests held while torch was imported, as their files were before
     signs: Signs  # of the checkpoint's files, when their digests were known
 
     def prepare(self, on_wait: Callable[[], None] = lambda: None) -> list[str]:
         """Make the parts that are missing, and return which; raises ModelError."""
-        names = preparing.missing(self.checkpoint, self.prompts, self.runtime)
+        names = prepare.missing(self.checkpoint, self.prompts, self.runtime)
         if names:
-            preparing.prepare(self.checkpoint, self.prompts, names, on_wait)
+            prepare.prepare(self.checkpoint, self.prompts, names, on_wait)
         return names
 
     def load(self, *, thorough: bool = False) -> ZeroShotClassifier:
@@ -121,8 +124,10 @@ class Plan:
         Raises ModelError, of which ModelRefused for wrong answers.
         """
         prepared = Prepared(self.checkpoint)
-        names = preparing.parts(self.prompts, self.runtime.backend, self.runtime.dtype)
-        make = _backend_maker(self.runtime.backend)  # imports its library while the parts are hashed
+        names = prepare.parts(self.prompts, self.runtime.backend, self.runtime.dtype)
+        make = _backend_maker(
+            self.runtime.backend
+        )  # imports its library while the parts are hashed
         known, texts, tower = (self._checked(prepared, name) for name in names)
         try:
             backend = make(tower, self.runtime, self.batch_size)
@@ -131,7 +136,9 @@ class Plan:
             gate = Gate(backend, head.logits, read_known(known), self.release)
             proof = min([gate.start(), *gate.thorough()]) if thorough else gate.start()
         except OutOfMemory as error:
-            raise ModelError(error.message, hint="free the device, or set model.device to cpu") from error
+            raise ModelError(
+                error.message, hint="free the device, or set model.device to cpu"
+            ) from error
         return ZeroShotClassifier(
             release=self.release,
             side=self.side,
@@ -149,12 +156,15 @@ class Plan:
         """Return a part whose files have their digests, made anew where they have not; raises ModelError."""
         part = prepared.find(name)
         # hours may have passed since it was hashed: another daemon may have had the database
-        if part is None or (self.whole.result().get(name) != signs_of(part) and not part.is_whole()):
-            preparing.prepare(self.checkpoint, self.prompts, [name])
+        if part is None or (
+            self.whole.result().get(name) != signs_of(part) and not part.is_whole()
+        ):
+            prepare.prepare(self.checkpoint, self.prompts, [name])
             part = prepared.find(name)
         if part is None:
             raise ModelError(
-                f"the prepared model in {prepared.folder} vanished", hint="see that nothing cleans that folder"
+                f"the prepared model in {prepared.folder} vanished",
+                hint="see that nothing cleans that folder",
             )
         return part
 
@@ -171,7 +181,9 @@ def plan(
     prompts = load_prompt_set(choice.prompts)
     side = _side(checkpoint)
     _check_side(choice.preprocessing, side)
-    whole = _hash_ahead(Prepared(checkpoint), preparing.parts(prompts, choice.backend, runtime.likely_dtype(choice)))
+    whole = _hash_ahead(
+        Prepared(checkpoint), prepare.parts(prompts, choice.backend, device.likely_dtype(choice))
+    )
     planned = [
         Plan(
             checkpoint,
@@ -183,7 +195,7 @@ def plan(
             whole,
             signs(checkpoint.folder, checkpoint.files),
         )
-        for one in runtime.candidates(choice)
+        for one in device.candidates(choice)
     ]
     return next((one for one in planned[:-1] if _works(one)), planned[-1])
 
@@ -197,14 +209,18 @@ def load(
     quality_gate: str,
 ) -> ZeroShotClassifier:
     """Plan, prepare what is missing, load; raises ModelError, SettingsError."""
-    planned = plan(checkpoint, choice, batch_size, referable_rule=referable_rule, quality_gate=quality_gate)
+    planned = plan(
+        checkpoint, choice, batch_size, referable_rule=referable_rule, quality_gate=quality_gate
+    )
     planned.prepare()
     return planned.load()
 
 
 def _hash_ahead(prepared: Prepared, names: Iterable[str]) -> Future[dict[str, Signs]]:
     """Check the digests of parts in a thread, while another imports torch: both take about a second."""
-    found = [(name, part, signs_of(part)) for name in names if (part := prepared.find(name)) is not None]
+    found = [
+        (name, part, signs_of(part)) for name in names if (part := prepared.find(name)) is not None
+    ]
     pool = ThreadPoolExecutor(1, thread_name_prefix="hash")
     whole = pool.submit(lambda: {name: before for name, part, before in found if part.is_whole()})
     pool.shutdown(wait=False)
@@ -253,7 +269,11 @@ def _check_side(preprocessing: Preprocessing, side: int) -> None:
 
 
 def _release(
-    checkpoint: Checkpoint, choice: ModelChoice, prompts: PromptSet, chosen: Runtime, rules: tuple[str, str]
+    checkpoint: Checkpoint,
+    choice: ModelChoice,
+    prompts: PromptSet,
+    chosen: Runtime,
+    rules: tuple[str, str],
 ) -> Release:
     referable_rule, quality_gate = rules
     return Release(

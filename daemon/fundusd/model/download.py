@@ -11,14 +11,14 @@ from huggingface_hub import HfApi, constants, errors, get_token, snapshot_downlo
 from huggingface_hub.errors import HTTPError  # type: ignore[attr-defined]  # httpx's or httpx2's, as the library uses
 from huggingface_hub.utils import logging, tqdm  # type: ignore[attr-defined]
 
-from fundusd.errors import ModelError
-from fundusd.model.source import DOWNLOAD, PHANTOM, is_hub_id, require_revision
+from fundusd.domain.errors import ModelError
+from fundusd.model.locate import DOWNLOAD, PHANTOM, is_hub_id, require_revision
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from fundusd.model.checkpoint import Progress
-    from fundusd.model.source import ModelChoice
+    from fundusd.model.locate import ModelChoice
 
 _PATTERNS = ["*.json", "*.safetensors", "spiece.model", "tokenizer*"]
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
@@ -32,7 +32,8 @@ def download(choice: ModelChoice, on_progress: Progress | None = None) -> Path:
     if not is_hub_id(choice.source):
         what = "ships with fundusd" if choice.source == PHANTOM else "is a folder"
         raise ModelError(
-            f"nothing to download: model.source {choice.source!r} {what}", hint="check it with: fundusd model verify"
+            f"nothing to download: model.source {choice.source!r} {what}",
+            hint="check it with: fundusd model verify",
         )
     require_revision(choice)
     if constants.is_offline_mode():
@@ -42,7 +43,9 @@ def download(choice: ModelChoice, on_progress: Progress | None = None) -> Path:
         )
     logging.set_verbosity(CRITICAL)  # the client logs what it also raises, and we say it better
     try:
-        HfApi().model_info(choice.source, revision=choice.revision)  # unlike what follows, fails at once
+        HfApi().model_info(
+            choice.source, revision=choice.revision
+        )  # unlike what follows, fails at once
         folder = snapshot_download(
             choice.source,
             revision=choice.revision,
@@ -59,7 +62,9 @@ def _bar(on_progress: Progress | None) -> type[tqdm]:
 
     class Bar(tqdm):
         def __init__(self, *args: Any, **kwargs: Any) -> None:
-            self._counts = "Reconstructing" in kwargs.get("desc", "")  # the others count files, and bytes received
+            self._counts = "Reconstructing" in kwargs.get(
+                "desc", ""
+            )  # the others count files, and bytes received
             super().__init__(*args, **{**kwargs, "disable": True, "name": None})  # type: ignore[no-untyped-call]
             self.n, self.total = kwargs.get("initial", 0), kwargs.get("total", 0)
 
@@ -104,7 +109,9 @@ def _explain_answer(error: errors.HfHubHTTPError, choice: ModelChoice) -> ModelE
     source, page = choice.source, f"{constants.ENDPOINT}/{choice.source}"
     token = get_token() is not None
     match error:
-        case errors.GatedRepoError() if token:  # before RepositoryNotFoundError, which it is a kind of
+        case errors.GatedRepoError() if (
+            token
+        ):  # before RepositoryNotFoundError, which it is a kind of
             return ModelError(
                 f"the terms of {source} are not accepted by the owner of this token",
                 hint=f"accept them at {page} with the account of the token, then: {DOWNLOAD}",
@@ -116,8 +123,10 @@ def _explain_answer(error: errors.HfHubHTTPError, choice: ModelChoice) -> ModelE
             )
         case errors.RepositoryNotFoundError():
             return ModelError(
-                f"the hub knows no {source}" + ("" if token else ", or shows it only to somebody with a token"),
-                hint=f"check model.source; open {page}" + ("" if token else "; if it is there: hf auth login"),
+                f"the hub knows no {source}"
+                + ("" if token else ", or shows it only to somebody with a token"),
+                hint=f"check model.source; open {page}"
+                + ("" if token else "; if it is there: hf auth login"),
             )
         case errors.RevisionNotFoundError():
             return ModelError(
@@ -130,5 +139,9 @@ def _explain_answer(error: errors.HfHubHTTPError, choice: ModelChoice) -> ModelE
 
 def _explain_status(status: int, source: str) -> ModelError:
     if status in {401, 403}:
-        return ModelError(f"the hub refuses the token (HTTP {status})", hint=f"hf auth login, then: {DOWNLOAD}")
-    return ModelError(f"the hub cannot serve {source} now (HTTP {status})", hint=f"try again later: {DOWNLOAD}")
+        return ModelError(
+            f"the hub refuses the token (HTTP {status})", hint=f"hf auth login, then: {DOWNLOAD}"
+        )
+    return ModelError(
+        f"the hub cannot serve {source} now (HTTP {status})", hint=f"try again later: {DOWNLOAD}"
+    )

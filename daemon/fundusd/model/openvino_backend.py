@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 import openvino
 
-from fundusd.errors import ModelError
-from fundusd.model import cache
+from fundusd.domain.errors import ModelError
+from fundusd.model import prepared_parts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from fundusd.domain import Embeddings, Pixels
-    from fundusd.model.cache import Part
-    from fundusd.model.runtime import Runtime
+    from fundusd.domain.decoding import Pixels
+    from fundusd.domain.inference import Embeddings
+    from fundusd.model.device import Runtime
+    from fundusd.model.prepared_parts import Part
 
 _PRECISION = {"float32": "f32", "bfloat16": "bf16"}
 
@@ -35,11 +36,13 @@ class OpenVinoBackend:
         settings = {
             "INFERENCE_PRECISION_HINT": _PRECISION[runtime.dtype],
             "PERFORMANCE_HINT": "LATENCY",
-            "CACHE_DIR": str(cache.folder() / "openvino"),
+            "CACHE_DIR": str(prepared_parts.folder() / "openvino"),
         }
         self._compiled = core.compile_model(part.path("tower.xml"), "CPU", settings)
         precision = self._compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
-        if precision != _PRECISION[runtime.dtype]:  # it takes another without a word, and the release would lie
+        if (
+            precision != _PRECISION[runtime.dtype]
+        ):  # it takes another without a word, and the release would lie
             raise ModelError(
                 f"OpenVINO does not compute in {runtime.dtype} on this processor, but in {precision}",
                 hint="set model.dtype to auto or float32",
@@ -64,4 +67,6 @@ def to_patches(pixels: Pixels, patch: int) -> Embeddings:
     batch, side = pixels.shape[:2]
     grid = side // patch
     cut = pixels.reshape(batch, grid, patch, grid, patch, 3).swapaxes(2, 3)
-    return cut.reshape(batch, grid * grid, 3 * patch * patch).astype(np.float32) / np.float32(127.5) - np.float32(1)
+    return cut.reshape(batch, grid * grid, 3 * patch * patch).astype(np.float32) / np.float32(
+        127.5
+    ) - np.float32(1)

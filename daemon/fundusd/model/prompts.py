@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fundusd import packaged
-from fundusd.domain import Grade
-from fundusd.errors import SettingsError
+from fundusd.domain.clinical_terms import Grade
+from fundusd.domain.errors import SettingsError
+from fundusd.files import package_data
 
 _SHAPE = "a prompt set has `name`, `about` and five [[grade]] tables, each with `grade` (0 to 4) and `prompts`"
 
@@ -54,7 +54,7 @@ def shipped() -> list[str]:
 
 
 def _folder() -> Path:
-    return packaged.folder("config") / "prompts"
+    return package_data.folder("config") / "prompts"
 
 
 def _is_path(name_or_path: str) -> bool:
@@ -89,7 +89,10 @@ def _prompts(table: dict[str, Any]) -> tuple[str, ...]:
     prompts = table.get("prompts")
     if not isinstance(prompts, list) or not prompts:
         raise ValueError(f"{where} must be a list of at least one sentence")
-    return tuple(_sentence(prompt, f"prompt {i} of grade {table['grade']}") for i, prompt in enumerate(prompts, 1))
+    return tuple(
+        _sentence(prompt, f"prompt {i} of grade {table['grade']}")
+        for i, prompt in enumerate(prompts, 1)
+    )
 
 
 def _sentence(value: Any, where: str) -> str:

@@ -8,16 +8,17 @@ from typing import TYPE_CHECKING, TypeVar
 import torch
 from safetensors.torch import load_file
 
-from fundusd.errors import DeviceLost, OutOfMemory
-from fundusd.model.buckets import Buckets, CudaStream, captured
-from fundusd.model.tower import Shape, build, to_patches
+from fundusd.domain.errors import DeviceLost, OutOfMemory
+from fundusd.model.cuda_graphs import Buckets, CudaStream, captured
+from fundusd.model.vision_tower import Shape, build, to_patches
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from fundusd.domain import Embeddings, Pixels
-    from fundusd.model.cache import Part
-    from fundusd.model.runtime import Runtime
+    from fundusd.domain.decoding import Pixels
+    from fundusd.domain.inference import Embeddings
+    from fundusd.model.device import Runtime
+    from fundusd.model.prepared_parts import Part
 
 Answer = TypeVar("Answer")
 
@@ -30,7 +31,9 @@ class TorchBackend:
         self._device = torch.device(runtime.device)
         self._device_name = runtime.device_name
         torch.backends.cudnn.allow_tf32 = False  # fp32 means fp32
-        weights = self._guarded(lambda: load_file(part.path("tower.safetensors"), device=runtime.device), 1)
+        weights = self._guarded(
+            lambda: load_file(part.path("tower.safetensors"), device=runtime.device), 1
+        )
         self._dtype = weights["positions"].dtype
         self._tower = build(self.shape, weights)
         self._buckets: Buckets | None = None
@@ -116,7 +119,9 @@ def _as_tensor(pixels: Pixels) -> torch.Tensor:
 
 def _is_lost(error: RuntimeError) -> bool:
     """Tell an error after which the process cannot use its device any more from one of a single picture."""
-    accelerator: type[Exception] | None = getattr(torch, "AcceleratorError", None)  # since torch 2.8
+    accelerator: type[Exception] | None = getattr(
+        torch, "AcceleratorError", None
+    )  # since torch 2.8
     return (accelerator is not None and isinstance(error, accelerator)) or str(error).startswith(
         ("CUDA error", "CUDA driver error")
     )

@@ -1,1 +1,1 @@
-"""Find captures in inboxes: hints are a convenience, the sweep against the ledger is the truth."""
+"""Watch the inboxes of cameras and admit settled files."""

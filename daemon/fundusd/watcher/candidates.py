@@ -9,29 +9,30 @@ from typing import TYPE_CHECKING, Literal
 
 import structlog
 
-from fundusd.domain import Admission, Found, Ignored, MediaType, Reason, Stat, Waiting
-from fundusd.errors import CaptureError
-from fundusd.imaging.media import HEAD_BYTES, sniff
-from fundusd.reading import (
-    Probe,
+from fundusd.domain.clinical_terms import Reason
+from fundusd.domain.decoding import MediaType
+from fundusd.domain.errors import CaptureError
+from fundusd.domain.files import Admission, Found, Ignored, Stat, Waiting
+from fundusd.files.media_type import HEAD_BYTES, sniff
+from fundusd.files.safe_read import (
     digest_settled,
     is_gone,
     is_unchanged,
     open_capture,
-    probe_writer,
     read_head,
     status_at,
     still_there,
 )
-from fundusd.settling import Settling
-from fundusd.watcher.names import claims_capture
-from fundusd.watcher.waits import Waits
+from fundusd.files.writer_lease import Probe, probe_writer
+from fundusd.watcher.ignore_rules import claims_capture
+from fundusd.watcher.incomplete_files import Waits
+from fundusd.watcher.settling import Settling
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from fundusd.domain import Inbox, Sighting
-    from fundusd.watcher.intake import Intake, IntakeRules
+    from fundusd.domain.files import Inbox, Sighting
+    from fundusd.watcher.rules import Intake, IntakeRules
 
 _TOGETHER = 500  # files that are no captures, written down in one transaction
 
@@ -223,7 +224,9 @@ class Candidates:
         kind = sniff(head)
         if isinstance(kind, MediaType):
             return None
-        if kind is None:  # a name that claims a capture is admitted: the decoder will say what is wrong with it
+        if (
+            kind is None
+        ):  # a name that claims a capture is admitted: the decoder will say what is wrong with it
             return None if claims_capture(path) else Ignored.SIDECAR
         return kind
 
@@ -247,7 +250,11 @@ class Candidates:
         for found in settled:
             self._drop(found.path)
         self._count(
-            [one for one, admission in zip(settled, admissions, strict=True) if admission is not Admission.TOUCHED]
+            [
+                one
+                for one, admission in zip(settled, admissions, strict=True)
+                if admission is not Admission.TOUCHED
+            ]
         )
         if not {Admission.ADMITTED, Admission.MOVED}.isdisjoint(admissions):
             self._calls.admitted()
@@ -263,7 +270,8 @@ class Candidates:
         if prune:
             turned_away = self._turned_away  # those were not looked at
             self._waits.prune(
-                lambda path: is_gone(self._inbox.root, path), lambda path: turned_away or path in self._settling
+                lambda path: is_gone(self._inbox.root, path),
+                lambda path: turned_away or path in self._settling,
             )
         now = self._calls.monotonic()
         if given_up := self._waits.quarantine(now):
@@ -274,7 +282,9 @@ class Candidates:
 
     def _note_moves(self, settled: Sequence[Found]) -> None:
         """Have it known of files that were renamed that they are gone from where they were: only so they have moved."""
-        gone = [path for path in self._intake.same_files(settled) if is_gone(self._inbox.root, path)]
+        gone = [
+            path for path in self._intake.same_files(settled) if is_gone(self._inbox.root, path)
+        ]
         if gone:
             self._intake.mark_missing(self._inbox.camera_id, gone)
 

@@ -7,23 +7,23 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from fundusd.domain import SWEEP_SHARE, Offline, SweepReport
-from fundusd.reading import is_gone
-from fundusd.watcher.absence import Absence, identify
-from fundusd.watcher.attachment import Attachment
+from fundusd.domain.files import SWEEP_SHARE, Offline, SweepReport
+from fundusd.files.safe_read import is_gone
 from fundusd.watcher.candidates import Candidates
-from fundusd.watcher.folders import Folders
-from fundusd.watcher.looks import Looks
-from fundusd.watcher.sweeping import OUTAGE_FILES, Sweep
+from fundusd.watcher.directory_times import Folders
+from fundusd.watcher.observer_recovery import Attachment
+from fundusd.watcher.outage import Absence, identify
+from fundusd.watcher.partial_sweeps import Looks
+from fundusd.watcher.sweep import OUTAGE_FILES, Sweep
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from fundusd.domain import Inbox
-    from fundusd.watcher.absence import Identity
+    from fundusd.domain.files import Inbox
     from fundusd.watcher.candidates import Calls
-    from fundusd.watcher.hints import Troubles
-    from fundusd.watcher.intake import Intake, IntakeRules
+    from fundusd.watcher.observer import Troubles
+    from fundusd.watcher.outage import Identity
+    from fundusd.watcher.rules import Intake, IntakeRules
 
 TICK_SECONDS = 1.0
 _SLICE_SECONDS = 0.25  # of a full sweep, before candidates and hints have their turn again
@@ -37,7 +37,9 @@ _HINT_SHARE = 4  # a folder of 100,000 files is not listed again for each new on
 class InboxWatch:
     """Watch one inbox. `turn` does a bounded piece of what is to be done."""
 
-    def __init__(self, inbox: Inbox, rules: IntakeRules, intake: Intake, calls: Calls, troubles: Troubles) -> None:
+    def __init__(
+        self, inbox: Inbox, rules: IntakeRules, intake: Intake, calls: Calls, troubles: Troubles
+    ) -> None:
         self._inbox, self._rules, self._intake, self._calls = inbox, rules, intake, calls
         self._log = structlog.get_logger(camera=inbox.camera_id)
         self._candidates = Candidates(inbox, rules, intake, calls)
@@ -57,7 +59,9 @@ class InboxWatch:
         self._sweep_at = 0.0
         self._sweep_began = 0.0
         self._sweep_spent = 0.0
-        self._was_away = True  # since the last full sweep that found it there; before the first, nobody knows
+        self._was_away = (
+            True  # since the last full sweep that found it there; before the first, nobody knows
+        )
         self._unreadable = 0
 
     def request_sweep(self) -> None:
@@ -120,7 +124,9 @@ class InboxWatch:
         self._looks.forget()
         self._folders.clear()
         self._candidates.attach(remote=identity.remote)
-        self._native = self._rules.mode == "native" or (self._rules.mode == "auto" and not identity.remote)
+        self._native = self._rules.mode == "native" or (
+            self._rules.mode == "auto" and not identity.remote
+        )
         if self._native:
             self._attachment.attach(self._calls.monotonic())
         else:

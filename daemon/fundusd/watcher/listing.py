@@ -7,14 +7,14 @@ from enum import Enum, auto
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from fundusd.domain import Ignored, Stat
-from fundusd.reading import stat_of
-from fundusd.watcher.names import ignored_by_name
+from fundusd.domain.files import Ignored, Stat
+from fundusd.files.safe_read import stat_of
+from fundusd.watcher.ignore_rules import ignored_by_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from fundusd.domain import Seen
+    from fundusd.domain.files import Seen
 
 _BATCH = 1000  # entries held at once, however many a directory has
 _SIGNED = 2**63

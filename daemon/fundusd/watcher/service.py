@@ -7,14 +7,14 @@ import time
 from typing import TYPE_CHECKING
 
 from fundusd.watcher.candidates import Calls
-from fundusd.watcher.hints import Troubles
 from fundusd.watcher.inbox import TICK_SECONDS, InboxWatch
+from fundusd.watcher.observer import Troubles
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from fundusd.domain import Inbox
-    from fundusd.watcher.intake import Intake, IntakeRules
+    from fundusd.domain.files import Inbox
+    from fundusd.watcher.rules import Intake, IntakeRules
 
 
 class Watcher:
@@ -48,7 +48,10 @@ class Watcher:
     def run(self, stop: threading.Event) -> None:
         """Watch until `stop` is set."""
         with Troubles(self._wake.set) as troubles:
-            watches = [InboxWatch(inbox, self._rules, self._intake, self._calls, troubles) for inbox in self._inboxes]
+            watches = [
+                InboxWatch(inbox, self._rules, self._intake, self._calls, troubles)
+                for inbox in self._inboxes
+            ]
             try:
                 while not stop.is_set():
                     self._wake.clear()

@@ -1,0 +1,1 @@
+"""The daemon and the tools of its operator, built from the settings."""

@@ -1,0 +1,112 @@
+"""Account for every file of an inbox: waiting, succeeded by outcome, failed, or ignored by reason."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from itertools import chain
+from typing import TYPE_CHECKING
+
+from fundusd.domain.errors import FundusdError
+from fundusd.domain.files import Ignored, Stat
+from fundusd.domain.jobs import JobState
+from fundusd.watcher.listing import Place, batches, below, look
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from fundusd.domain.files import Inbox
+    from fundusd.ledger import Account, Ledger
+
+_NS = 1_000_000_000
+_NOT_SETTLED = "waiting: not settled"
+
+
+@dataclass(slots=True)
+class Reconciliation:
+    """How many files of one inbox stand where; `unaccounted` lists paths the ledger should know and does not."""
+
+    camera_id: str
+    counts: Counter[str] = field(default_factory=Counter)
+    unaccounted: list[bytes] = field(default_factory=list)
+
+    @property
+    def files(self) -> int:
+        """Return how many files there are."""
+        return sum(self.counts.values())
+
+
+def reconcile(
+    ledger: Ledger, inbox: Inbox, grace_seconds: float, wall: Callable[[], float] = time.time
+) -> Reconciliation:
+    """Compare an inbox with the ledger, now; raises FundusdError when the inbox cannot be listed.
+
+    A file that changed within `grace_seconds` and is not admitted yet is waiting, not unaccounted.
+    """
+    found = Reconciliation(inbox.camera_id)
+    fresh_after = wall() - grace_seconds
+    incomplete = ledger.incomplete_files(inbox.camera_id)
+    for directory, listed in _walk(os.fsencode(inbox.root)):
+        accounts = ledger.accounts(inbox.camera_id, directory)
+        for name, what in listed:
+            standing = _standing(what, accounts.get(name), fresh_after)
+            if standing in {"unaccounted", _NOT_SETTLED} and (
+                waits := incomplete.get(below(directory, name))
+            ):
+                standing = f"incomplete: {waits.reason}"
+            found.counts[standing] += 1
+            if standing == "unaccounted":
+                found.unaccounted.append(below(directory, name))
+    return found
+
+
+def _walk(root: bytes) -> Iterator[tuple[bytes, list[tuple[bytes, Stat | Ignored | Place]]]]:
+    """Yield each directory with its files, links not followed."""
+    left = [b""]
+    while left:
+        directory = left.pop()
+        files: list[tuple[bytes, Stat | Ignored | Place]] = []
+        try:
+            for entry in chain.from_iterable(batches(root, directory)):
+                what = look(entry)
+                if what is Place.DIRECTORY:
+                    left.append(below(directory, entry.name))
+                elif what is not Place.GONE:
+                    files.append((entry.name, what))
+        except FileNotFoundError:
+            if directory:
+                continue  # moved away while we walked
+            raise _unreadable() from None
+        except OSError:
+            raise _unreadable() from None
+        yield directory, files
+
+
+def _unreadable() -> FundusdError:
+    return FundusdError(
+        "An inbox, or a folder in it, cannot be listed.",
+        hint="See which and why with: fundusd check",
+    )
+
+
+def _standing(what: Stat | Ignored | Place, account: Account | None, fresh_after: float) -> str:
+    if isinstance(what, Ignored):
+        return f"ignored: {what}"
+    if isinstance(what, Place):
+        return "unaccounted"  # a file whose very stat is refused
+    if account is None or account.stat != what:
+        touched = max(what.mtime_ns, what.ctime_ns) / _NS
+        return _NOT_SETTLED if touched > fresh_after or what.size == 0 else "unaccounted"
+    if account.ignored is not None:
+        return f"ignored: {account.ignored}"
+    if account.state is JobState.FAILED:
+        return f"failed: {account.reason}"
+    if account.state is JobState.SUCCEEDED:
+        return (
+            str(account.outcome)
+            if account.reason is None
+            else f"{account.outcome}: {account.reason}"
+        )
+    return f"waiting: {account.reason}" if account.reason else "waiting: queued"

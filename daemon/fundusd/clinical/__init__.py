@@ -1,0 +1,1 @@
+"""Clinical rules without input or output: eye, patient, grade, quality, referral, exam."""

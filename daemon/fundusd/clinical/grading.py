@@ -1,0 +1,96 @@
+"""From raw logits to scores, grade and referral; pure."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from fundusd.domain.clinical_terms import Grade, Referable
+from fundusd.domain.errors import SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_RULE = re.compile(r"icdr>=(?P<grade>[1-4])/(?:argmax|sum>=(?P<share>0\.\d{1,6}))")
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """From which grade on a photograph is referable, and by what: the highest score, or the sum of those scores.
+
+    >>> Rule.parse("icdr>=2/sum>=0.35").of((0.5, 0.1, 0.2, 0.1, 0.1)).value
+    'yes'
+    """
+
+    name: str  # as the release keeps it
+    least: Grade
+    share: float | None  # the operating point; None: the grade of the highest score decides
+
+    @classmethod
+    def parse(cls, name: str) -> Rule:
+        """Read a rule; raises SettingsError."""
+        match = _RULE.fullmatch(name)
+        if match is None:
+            raise SettingsError(
+                f"model.referable {name!r} is no rule fundusd knows.",
+                hint='Use "icdr>=2/argmax", or an operating point on summed scores as "icdr>=2/sum>=0.35".',
+            )
+        return cls(
+            name, Grade(int(match["grade"])), float(match["share"]) if match["share"] else None
+        )
+
+    def of(self, scores: Sequence[float]) -> Referable:
+        """Decide one photograph by its five scores."""
+        if self.share is None:
+            referable = max(range(len(scores)), key=scores.__getitem__) >= self.least
+        else:
+            referable = sum(scores[self.least :]) >= self.share
+        return Referable.YES if referable else Referable.NO
+
+
+DEFAULT_RULE = Rule.parse("icdr>=2/argmax")
+
+
+@dataclass(frozen=True, slots=True)
+class Grading:
+    """What the model said of one capture: five logits, their softmax, and what follows by rule."""
+
+    logits: tuple[float, ...]
+    scores: tuple[float, ...]
+    grade: Grade
+    referable: Referable
+
+
+def softmax(logits: Sequence[float]) -> tuple[float, ...]:
+    """Turn logits into scores that sum to 1.
+
+    >>> [round(score, 3) for score in softmax([0.0, 0.0])]
+    [0.5, 0.5]
+    """
+    top = max(logits)
+    weights = [math.exp(logit - top) for logit in logits]
+    total = math.fsum(weights)
+    return tuple(weight / total for weight in weights)
+
+
+def is_usable(logits: Sequence[float]) -> bool:
+    """Tell whether the logits are one finite number per grade."""
+    return len(logits) == len(Grade) and all(math.isfinite(logit) for logit in logits)
+
+
+def grade(logits: Sequence[float], rule: Rule = DEFAULT_RULE) -> Grading:
+    """Grade by the highest score; who is referred is the rule's to say.
+
+    >>> grade([0.1, 0.2, 3.0, 0.0, -1.0]).referable.value
+    'yes'
+    """
+    scores = softmax(logits)
+    best = Grade(max(range(len(scores)), key=scores.__getitem__))
+    return Grading(
+        logits=tuple(float(logit) for logit in logits),
+        scores=scores,
+        grade=best,
+        referable=rule.of(scores),
+    )

@@ -1,1 +1,0 @@
-"""What leaves the house about an exam: DICOM SR, FHIR, CSV; made here, and handed to receivers."""

@@ -1,0 +1,66 @@
+"""What the decoder makes of the bytes of a capture."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from fundusd.domain.clinical_terms import Eye, EyeSource, Reason
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    import numpy as np
+    import numpy.typing as npt
+
+    Pixels = npt.NDArray[np.uint8]
+
+
+class Preprocessing(StrEnum):
+    """How RGB becomes the model's square; recorded in the release."""
+
+    PAD_SQUARE = "pad-square/bilinear448"
+    CROP_SQUARE = "crop-square/pil-bilinear448"
+    CROP_DISC = "crop-disc/bilinear448"
+
+
+class MediaType(StrEnum):
+    """What the bytes are, by content."""
+
+    JPEG = "image/jpeg"
+    PNG = "image/png"
+    TIFF = "image/tiff"
+    DICOM = "application/dicom"
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What the bytes themselves say of a capture; the same wherever they lie.
+
+    `warnings` holds short codes, never values from the file.
+    """
+
+    media_type: MediaType
+    width: int | None = None
+    height: int | None = None
+    eye: Eye = Eye.UNKNOWN
+    eye_source: EyeSource = EyeSource.NONE
+    patient_id: str | None = None
+    issuer: str | None = None
+    study_uid: str | None = None
+    sop_uid: str | None = None
+    acquired_at: datetime | None = None
+    warnings: tuple[str, ...] = ()
+    measures: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """What the decoder made of some bytes: pixels ready for the model, or the reason why not."""
+
+    content: Content | None
+    reason: Reason | None
+    pixels: Pixels | None  # uint8 [side, side, 3], RGB, preprocessed
+    decode_ms: float

@@ -1,0 +1,1 @@
+"""Reading untrusted camera files safely, and files that ship with fundusd."""

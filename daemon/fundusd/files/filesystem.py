@@ -1,0 +1,49 @@
+"""Properties of directories and file systems."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+# f_type of statfs(2); the kernel reports no remote writer's events on these
+_NETWORK = frozenset(
+    {
+        0x6969,  # NFS
+        0xFF534D42,  # CIFS
+        0xFE534D42,  # SMB2
+        0x517B,  # SMB
+        0x01021997,  # 9p
+        0x65735546,  # FUSE: sshfs and the like
+        0x00C36400,  # Ceph
+        0x5346414F,  # AFS
+    }
+)
+
+
+def can_be_listed(root: Path) -> bool:
+    """Tell whether a directory is there and may be listed."""
+    try:
+        os.close(os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
+    except OSError:
+        return False
+    return True
+
+
+def is_network_filesystem(path: Path) -> bool:
+    """Tell whether `path` lies where other machines may write unseen; raises OSError."""
+    return f_type(path) in _NETWORK
+
+
+def f_type(path: Path) -> int:
+    """Return statfs(2)'s f_type, which os.statvfs leaves out; raises OSError."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    buffer = ctypes.create_string_buffer(
+        512
+    )  # struct statfs is 120 bytes at most; f_type comes first
+    if libc.statfs(os.fsencode(path), buffer) != 0:
+        raise OSError(ctypes.get_errno(), "statfs failed")
+    return ctypes.c_long.from_buffer(buffer).value & 0xFFFFFFFF

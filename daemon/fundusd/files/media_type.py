@@ -1,0 +1,62 @@
+"""What a file is, by its first bytes; its name has no say."""
+
+from __future__ import annotations
+
+import struct
+
+from fundusd.domain.decoding import MediaType
+from fundusd.domain.files import Ignored
+
+HEAD_BYTES = 132  # as far as DICOM's own magic reaches
+
+_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_OTHER = (
+    b"GIF87a",
+    b"GIF89a",
+    b"\0\0\0\x0cjP  \r\n\x87\n",  # JPEG 2000, boxed
+    b"\xff\x4f\xff\x51",  # JPEG 2000, bare codestream
+    b"\0\0\1\0",  # ICO
+)
+_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1", b"avif", b"avis"}
+_BMP_HEADERS = {12, 40, 52, 56, 64, 108, 124}
+_VRS = frozenset(
+    b"AE AS AT CS DA DS DT FL FD IS LO LT OB OD OF OL OV OW PN SH SL SQ SS ST SV TM UC UI UL UN UR US UT UV".split()
+)
+_FIRST_TAGS = {0x0000, 0x0001, 0x0005, 0x0006, 0x0008, 0x0012, 0x0014, 0x0016, 0x0018}
+_LONGEST_FIRST_VALUE = 256
+
+
+def sniff(head: bytes) -> MediaType | Ignored | None:
+    """Tell what the first `HEAD_BYTES` or more bytes of a file belong to; None: nothing we know."""
+    if head[128:132] == b"DICM":  # first: the free preamble before it may look like a TIFF
+        return MediaType.DICOM
+    if head.startswith(b"\xff\xd8\xff"):
+        return MediaType.JPEG
+    if head.startswith(b"\x89PNG\r\n\x1a\n"):
+        return MediaType.PNG
+    if head.startswith(_TIFF):
+        return MediaType.TIFF
+    if _starts_with_an_element(head):
+        return MediaType.DICOM
+    return Ignored.OTHER_IMAGE_FORMAT if _is_other_image(head) else None
+
+
+def _is_other_image(head: bytes) -> bool:
+    return (
+        head.startswith(_OTHER)
+        or (head[:4] == b"RIFF" and head[8:12] == b"WEBP")
+        or (head[4:8] == b"ftyp" and head[8:12] in _BRANDS)
+        or (head[:2] == b"BM" and int.from_bytes(head[14:18], "little") in _BMP_HEADERS)
+    )
+
+
+def _starts_with_an_element(head: bytes) -> bool:
+    """Recognise DICOM without preamble: a header of group 0002 or 0008 stands at the very start."""
+    if len(head) < 8:  # noqa: PLR2004  the shortest element header
+        return False
+    if head[4:6] in _VRS:
+        return head[:2] in {b"\x02\0", b"\x08\0", b"\0\x08"}
+    group, element, length = struct.unpack("<HHI", head[:8])
+    return (
+        group == 8 and element in _FIRST_TAGS and length <= _LONGEST_FIRST_VALUE and length % 2 == 0  # noqa: PLR2004
+    )

@@ -1,0 +1,147 @@
+"""Read camera files safely: by descriptor, following no link, whole or not at all.
+
+No error leaves this module with a path in its text.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import os
+import stat as modes
+from typing import TYPE_CHECKING
+
+from fundusd.domain.clinical_terms import Reason
+from fundusd.domain.errors import CaptureError
+from fundusd.domain.files import Stat
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+# O_NONBLOCK: a FIFO named like a capture must not hang us
+_CAPTURE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+_CHUNK = 1 << 20
+
+
+def stat_of(status: os.stat_result) -> Stat:
+    """Take the change signal out of a stat."""
+    return Stat(status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
+
+
+@contextlib.contextmanager
+def _without_paths() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        gone = error.errno in {errno.ENOENT, errno.ENOTDIR}
+        raise CaptureError(Reason.FILE_MISSING if gone else Reason.FILE_UNREADABLE) from None
+
+
+def open_capture(root: Path, path: bytes) -> int:
+    """Open the regular file `path` below `root` for reading, following no link; return its descriptor.
+
+    `root` itself may be a link: it is the operator's word. Raises CaptureError (FILE_MISSING, FILE_UNREADABLE).
+    """
+    *directories, name = path.split(b"/")
+    if any(part in {b"", b".", b".."} or b"\0" in part for part in (*directories, name)):
+        raise CaptureError(Reason.FILE_UNREADABLE)
+    with _without_paths(), contextlib.ExitStack() as opened:
+        at = _opened(opened, root, _DIRECTORY, None)
+        for part in directories:
+            at = _opened(opened, part, _DIRECTORY | os.O_NOFOLLOW, at)
+        descriptor = os.open(name, _CAPTURE, dir_fd=at)
+        if modes.S_ISREG(os.fstat(descriptor).st_mode):
+            return descriptor
+        os.close(descriptor)
+    raise CaptureError(Reason.FILE_UNREADABLE)
+
+
+def _opened(stack: contextlib.ExitStack, path: Path | bytes, flags: int, at: int | None) -> int:
+    descriptor = os.open(path, flags, dir_fd=at)
+    stack.callback(os.close, descriptor)
+    return descriptor
+
+
+def read_head(descriptor: int, length: int) -> bytes:
+    """Read the first bytes of an open file; raises CaptureError."""
+    with _without_paths():
+        return os.pread(descriptor, length, 0)
+
+
+def is_unchanged(descriptor: int, expect: Stat) -> bool:
+    """Tell whether an open file still looks as expected; raises CaptureError."""
+    with _without_paths():
+        return stat_of(os.fstat(descriptor)) == expect
+
+
+def digest_settled(
+    descriptor: int, expect: Stat, progress: Callable[[], None] = lambda: None
+) -> str | None:
+    """Return the sha256 of an open file, None when it did not look as `expect` before and after the read.
+
+    Calls `progress` for each MiB. Raises CaptureError (FILE_UNREADABLE).
+    """
+    if not is_unchanged(descriptor, expect):
+        return None
+    digest = hashlib.sha256()
+    done = 0
+    with _without_paths():
+        while chunk := os.pread(descriptor, _CHUNK, done):
+            digest.update(chunk)
+            done += len(chunk)
+            progress()
+    return digest.hexdigest() if done == expect.size and is_unchanged(descriptor, expect) else None
+
+
+def read_capture(root: Path, path: bytes, max_bytes: int) -> bytes:
+    """Return all bytes of a capture, read once.
+
+    Raises CaptureError (FILE_MISSING, FILE_CHANGED while it was read, FILE_UNREADABLE, TOO_MANY_BYTES).
+    """
+    descriptor = open_capture(root, path)
+    with _without_paths(), os.fdopen(descriptor, "rb", buffering=0) as file:
+        before = stat_of(os.fstat(descriptor))
+        if before.size > max_bytes:
+            raise CaptureError(Reason.TOO_MANY_BYTES)
+        content = _read(file.fileno(), before.size)
+        if len(content) != before.size or stat_of(os.fstat(descriptor)) != before:
+            raise CaptureError(Reason.FILE_CHANGED)
+        return content
+
+
+def _read(descriptor: int, size: int) -> bytes:
+    """Read up to one byte more than `size`, so that growth shows."""
+    content = os.read(
+        descriptor, size + 1
+    )  # in one go, short of signals and 2 GiB: nothing is copied
+    while len(content) <= size and (more := os.read(descriptor, size + 1 - len(content))):
+        content += more
+    return content
+
+
+def status_at(root: Path, path: bytes) -> Stat | None:
+    """Return what the regular file at `path` looks like now, None when there is none; raises CaptureError."""
+    try:
+        with _without_paths():
+            status = os.lstat(os.path.join(os.fsencode(root), path))  # noqa: PTH118  bytes
+    except CaptureError as error:
+        if error.reason is Reason.FILE_MISSING:
+            return None
+        raise
+    return stat_of(status) if modes.S_ISREG(status.st_mode) else None
+
+
+def still_there(root: Path, path: bytes, stat: Stat) -> bool:
+    """Tell whether `path` leads to the very file that looked like `stat`; raises CaptureError."""
+    return status_at(root, path) == stat
+
+
+def is_gone(root: Path, path: bytes) -> bool:
+    """Tell whether there is certainly no regular file at `path`."""
+    try:
+        return status_at(root, path) is None
+    except CaptureError:
+        return False

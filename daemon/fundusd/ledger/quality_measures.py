@@ -1,0 +1,39 @@
+"""What was measured of a camera's own captures; reads only."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import orjson
+import sqlalchemy as sa
+
+from fundusd.domain.clinical_terms import Outcome
+from fundusd.ledger.tables import capture, job, result
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+_MOST = 20_000  # the newest: a camera is calibrated by what it takes now
+_RETINAS = (Outcome.GRADED, Outcome.UNGRADABLE)
+
+
+def measures_of(connection: sa.Connection, camera_id: str) -> Iterator[Mapping[str, float]]:
+    """Yield the measures of each colour retina that a camera took, newest first; older revisions are left out."""
+    query = (
+        sa.select(result.c.content)
+        .select_from(capture)
+        .join(job)
+        .join(
+            result,
+            sa.and_(result.c.digest == job.c.digest, result.c.release_id == job.c.release_id),
+        )
+        .where(
+            capture.c.camera_id == camera_id,
+            capture.c.superseded.is_(False),
+            result.c.outcome.in_(_RETINAS),
+        )
+        .order_by(capture.c.id.desc())
+        .limit(_MOST)
+    )
+    for content in connection.scalars(query):
+        yield orjson.loads(content).get("measures", {})

@@ -1,7 +1,0 @@
-"""Rendered test fundus photographs of known ICDR grade, deterministic from a seed; not for patients."""
-
-from fundusd.phantoms.files import as_dicom, as_jpeg
-from fundusd.phantoms.lesions import Kind, Lesion, plan
-from fundusd.phantoms.photograph import Scene, compose, not_a_retina, render
-
-__all__ = ["Kind", "Lesion", "Scene", "as_dicom", "as_jpeg", "compose", "not_a_retina", "plan", "render"]

@@ -1,1 +1,0 @@
-"""Pictures for people: a visit on one page, one capture, and how figures move over the weeks."""

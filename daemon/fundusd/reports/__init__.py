@@ -1,0 +1,1 @@
+"""Pages, plots, terminal tables and their wording."""

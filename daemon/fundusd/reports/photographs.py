@@ -1,0 +1,87 @@
+"""Photographs to look at: from the camera's file through the decoder processes, or the sentence that says why not."""
+
+from __future__ import annotations
+
+import hashlib
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+from fundusd.domain.clinical_terms import Reason
+from fundusd.domain.decoding import Preprocessing
+from fundusd.domain.errors import CaptureError
+from fundusd.files.safe_read import read_capture
+from fundusd.imaging.decoder_pool import DecoderPool
+from fundusd.reports import wording
+from fundusd.reports.panel import Photograph
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+    from fundusd.domain.decoding import Decoded
+    from fundusd.imaging.limits import Limits
+    from fundusd.ledger import Source
+
+    Decode = Callable[[bytes, Preprocessing], Decoded]
+
+_SIDE = 448  # pixels: what every preprocessing makes, by its name
+_BURNED_IN = "burned_in_annotation"
+_BLOCKED = "Not shown: the file says that text is burned into the picture, perhaps a name."
+_SEEN = f"As the model saw it, {_SIDE} by {_SIDE} pixels. Not for diagnosis."
+_NOT_SEEN = f"Reduced to {_SIDE} by {_SIDE} pixels; the model was not asked. Not for diagnosis."
+_WHY_NOT = {
+    Reason.FILE_MISSING: "Not shown: the file is no longer in the camera's folder.",
+    Reason.FILE_CHANGED: "Not shown: other bytes lie in the file's place now.",
+    Reason.FILE_UNREADABLE: "Not shown: the file cannot be read.",
+}
+
+
+def photographs(
+    sources: Sequence[Source], roots: Mapping[str, Path], limits: Limits
+) -> dict[int, Photograph]:
+    """Read and decode captures, or say why one cannot be shown; `roots` are the inboxes by camera."""
+    with ExitStack() as stack:
+        pools: dict[Preprocessing, DecoderPool] = {}
+
+        def decode(data: bytes, how: Preprocessing) -> Decoded:
+            if how not in pools:
+                pools[how] = stack.enter_context(
+                    DecoderPool(1, how, _SIDE, limits, shows_ungradable=True)
+                )
+            return pools[how].decode(data)
+
+        return {
+            one.capture_id: _photograph(one, roots, limits.max_bytes, decode) for one in sources
+        }
+
+
+def _photograph(
+    source: Source, roots: Mapping[str, Path], max_bytes: int, decode: Decode
+) -> Photograph:
+    if source.is_burned_in:
+        return Photograph(None, _BLOCKED)
+    root = roots.get(source.camera_id)
+    if root is None:
+        return Photograph(
+            None,
+            f"Not shown: the settings have no camera {source.camera_id}, and so no folder of it.",
+        )
+    try:
+        data = read_capture(root, source.path, max_bytes)
+    except CaptureError as error:
+        return Photograph(None, _not_shown(error.reason))
+    if hashlib.sha256(data).hexdigest() != source.digest:
+        return Photograph(None, _not_shown(Reason.FILE_CHANGED))
+    return _shown(decode(data, Preprocessing(source.preprocessing)))
+
+
+def _shown(decoded: Decoded) -> Photograph:
+    if decoded.content and _BURNED_IN in decoded.content.warnings:
+        return Photograph(None, _BLOCKED)
+    if decoded.pixels is None:
+        return Photograph(None, _not_shown(decoded.reason or Reason.DECODE_ERROR))
+    return Photograph(decoded.pixels, _SEEN if decoded.reason is None else _NOT_SEEN)
+
+
+def _not_shown(reason: Reason) -> str:
+    return _WHY_NOT.get(reason) or f"Not shown: {wording.reason(reason)}."

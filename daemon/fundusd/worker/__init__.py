@@ -1,0 +1,1 @@
+"""Claim jobs, decode, run the model and record results."""

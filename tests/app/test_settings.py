@@ -1,0 +1,319 @@
+from __future__ import annotations
+
+import itertools
+import os
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel
+
+from fundusd.app import settings
+from fundusd.clinical.quality_thresholds import Thresholds
+from fundusd.domain.errors import SettingsError
+from fundusd.files import package_data
+
+SHIPPED = package_data.folder("config") / "fundusd.toml"
+
+
+def looked_up(database: str, query: str) -> str:
+    return (
+        f'[[camera]]\nid="a"\ninbox="/in"\n[camera.lookup]\ndatabase="{database}"\nquery="{query}"'
+    )
+
+
+def written(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "fundusd.toml"
+    path.write_text(text)
+    return path
+
+
+def keys(model: type[BaseModel]) -> set[str]:
+    return set(model.model_fields)
+
+
+def test_the_shipped_file_loads_and_holds_every_key_with_its_default() -> None:
+    shipped = tomllib.loads(SHIPPED.read_text())
+    assert set(shipped) == keys(settings.Settings) - {"receiver"}
+    offered = tomllib.loads("\n".join(re.findall(r"^#(\S.*)$", SHIPPED.read_text(), re.MULTILINE)))
+    assert set(offered["receiver"][0]) == keys(settings.Receiver)
+    assert set(shipped["outbox"]) == keys(settings.Outbox)
+    assert set(shipped["store"]) == keys(settings.Store)
+    assert set(shipped["model"]) == keys(settings.Model)
+    assert set(shipped["intake"]) == keys(settings.Intake)
+    assert set(shipped["decode"]) == keys(settings.Decode)
+    assert set(shipped["privacy"]) == keys(settings.Privacy)
+    assert set(shipped["log"]) == keys(settings.Log)
+    assert set(shipped["camera"][0]) == keys(settings.Camera)
+    assert set(shipped["camera"][0]["lookup"]) == keys(settings.CameraLookup)
+    assert set(shipped["camera"][0]["quality"]) == keys(settings.Quality)
+    loaded = settings.load(SHIPPED)
+    assert loaded.camera[0].own_database is None
+    assert loaded.camera[0].quality == settings.Quality()
+    assert loaded.model_copy(update={"camera": ()}) == settings.Settings()
+
+
+def test_every_key_of_the_shipped_file_is_commented() -> None:
+    lines = SHIPPED.read_text().splitlines()
+    for above, line in itertools.pairwise(lines):
+        if re.match(r"#?\w+ = ", line):
+            assert above.startswith(("# ", "[[camera]]")), line
+
+
+RECEIVER = """
+[[receiver]]
+id = "one"
+document = "{}"
+{}
+"""
+
+
+@pytest.mark.parametrize(
+    ("document", "way"),
+    [
+        ("sr", 'dicom = "ARCHIVE@pacs.example.org:104"'),
+        ("sr", 'stow = "https://pacs.example.org/dicomweb/"'),
+        ("sr", 'folder = "/srv/out"'),
+        ("fhir", 'fhir = "http://10.0.0.1:8080/fhir"'),
+        ("csv", 'folder = "/srv/out"\nwhen = "reviewed"'),
+    ],
+)
+def test_a_receiver_has_one_way_that_takes_its_document(
+    document: str, way: str, tmp_path: Path
+) -> None:
+    loaded = settings.load(written(tmp_path, RECEIVER.format(document, way)))
+
+    [one] = loaded.subscriptions
+    assert (one.receiver, one.document, one.quiet_seconds) == ("one", document, 60)
+
+
+@pytest.mark.parametrize(
+    ("document", "way"),
+    [
+        ("sr", ""),
+        ("sr", 'fhir = "https://x/y"'),
+        ("csv", 'dicom = "A@b:1"'),
+        ("fhir", 'folder = "/srv/out"\nfhir = "https://x/y"'),
+        ("sr", 'dicom = "A@b"'),
+        ("sr", 'dicom = "A B@c:1"'),
+        ("fhir", 'fhir = "https://user:secret@x/y"'),
+        ("fhir", 'fhir = "ftp://x"'),
+        ("csv", 'folder = "out"'),
+        ("pdf", 'folder = "/srv/out"'),
+    ],
+)
+def test_any_other_receiver_is_refused(document: str, way: str, tmp_path: Path) -> None:
+    with pytest.raises(SettingsError) as caught:
+        settings.load(written(tmp_path, RECEIVER.format(document, way)))
+
+    assert "receiver.0" in caught.value.message
+    assert "secret" not in caught.value.message
+
+
+def test_receivers_differ_and_write_into_no_inbox(tmp_path: Path) -> None:
+    camera = '[[camera]]\nid = "cam"\ninbox = "/srv"\n'
+    one = RECEIVER.format("csv", 'folder = "/srv/out"')
+    for text, said in ((camera + one, "inbox"), (one + one, "stands twice")):
+        with pytest.raises(SettingsError, match=said):
+            settings.load(written(tmp_path, text))
+
+
+def test_all_mistakes_are_told_at_once_with_key_value_and_rule(tmp_path: Path) -> None:
+    text = """
+[store]
+url = "mysql://x"
+[model]
+batch_size = "3"
+revison = "x"
+[intake]
+quiet_seconds = -1
+[[camera]]
+id = "a b"
+"""
+    with pytest.raises(SettingsError) as caught:
+        settings.load(written(tmp_path, text))
+    for part in (
+        "6 mistakes",
+        "store.url = 'mysql://x': must begin with sqlite:////",
+        "model.batch_size = '3': Input should be a valid integer",
+        "model.revison: there is no such key; did you mean revision?",
+        "intake.quiet_seconds = -1",
+        "camera.0.id = 'a b'",
+        "camera.0.inbox: is missing",
+    ):
+        assert part in caught.value.message
+    assert caught.value.exit_code == 78
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('[store]\nurl = "postgresql+psycopg://u:secret-word@h/d"', "must not hold a password"),
+        ('[store]\nurl = "sqlite:///relative.db"', "absolute path"),
+        ('[[camera]]\nid="a"\ninbox="/x"\n[[camera]]\nid="a"\ninbox="/y"', "a stands twice"),
+        (
+            '[[camera]]\nid="a"\ninbox="/x"\n[[camera]]\nid="b"\ninbox="/x/y"',
+            "must not contain each other",
+        ),
+        (
+            '[store]\nurl="sqlite:////x/f.db"\n[[camera]]\nid="a"\ninbox="/x"',
+            "must not lie in the inbox",
+        ),
+        ('[[camera]]\nid="a"\ninbox="relative"', "must be an absolute path"),
+        (
+            '[[camera]]\nid="a"\ninbox="/x"\nconvention="eyepax"',
+            "Input should be 'generic'.*'eyepacs'",
+        ),
+        (
+            '[[camera]]\nid="a"\ninbox="/x"\npattern="OD|OS"',
+            "pattern = 'OD|OS': must have named groups",
+        ),
+        ('[[camera]]\nid="a"\ninbox="/x"\npattern="("', "pattern = .*is no regular expression"),
+        ('[[camera]]\nid="a"\ninbox="/x"\npattern="(?P<mrn>x)"', "no others than patient"),
+        ('[[camera]]\nid="a"\ninbox="/x"\npattern="((?P<eye>x)+)+"', "must not repeat a group"),
+        ('[privacy]\nidentifiers="hidden"', "Input should be 'clear' or 'pseudonymous'"),
+        (looked_up("/x/y.db", ""), "database and query go together"),
+        (looked_up("", "SELECT eye FROM t WHERE f = :name"), "database and query go together"),
+        (looked_up("y.db", "SELECT eye FROM t WHERE f = :name"), "must be an absolute path"),
+        (looked_up("/x", "DELETE FROM t WHERE f = :name"), "query = .*must be a SELECT"),
+        (looked_up("/x", "SELECT eye FROM t"), "must ask for the capture by one of :path, :name"),
+        (looked_up("/x", "SELEC"), "must be a SELECT"),
+        ("[store", "is not TOML"),
+    ],
+)
+def test_a_mistake_is_explained_and_no_password_is_shown(
+    tmp_path: Path, text: str, said: str
+) -> None:
+    with pytest.raises(SettingsError, match=said) as caught:
+        settings.load(written(tmp_path, text))
+    assert "secret-word" not in caught.value.message
+
+
+def test_a_missing_file_says_where_to_get_one(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="There is no settings file") as caught:
+        settings.load(tmp_path / "none.toml")
+    assert "--config" in caught.value.hint
+
+
+def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "fundusd.toml"
+    path.write_bytes(b"\xff\xfe")
+    with pytest.raises(SettingsError, match="cannot be read"):
+        settings.load(path)
+
+
+def test_the_option_comes_before_the_environment_and_that_before_the_default(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("FUNDUSD_CONFIG", raising=False)
+    assert settings.path_of(None) == settings.DEFAULT_FILE
+    monkeypatch.setenv("FUNDUSD_CONFIG", "/from/environment")
+    assert settings.path_of(None) == Path("/from/environment")
+    assert settings.path_of(Path("/from/option")) == Path("/from/option")
+
+
+def test_the_site_key_is_written_once_for_its_owner_alone(tmp_path: Path) -> None:
+    privacy = settings.Privacy(site_key_file=tmp_path / "site.key")
+    key = privacy.site_key()
+    assert len(key) == 64
+    assert privacy.site_key() == key
+    assert (tmp_path / "site.key").stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize(
+    ("key", "mode", "said"),
+    [
+        (b"1234", 0o600, "holds fewer than 16 bytes"),
+        (b"", 0o600, "holds fewer than 16 bytes"),
+        (b"k" * 32, 0o600, "repeats a few characters only"),
+        (b"\0" * 32, 0o600, "repeats a few characters only"),
+        (b"abababababababababab", 0o600, "repeats a few characters only"),
+        (b"change-me-change-me-please", 0o600, "is that of an example"),
+        (b"0123456789abcdef0123456789abcdef", 0o600, "is that of an example"),
+        (b"My Secret Key For fundusd", 0o600, "is that of an example"),
+        (b"8d969eef6ecad3c29a3a629280e686cf", 0o604, "can be read by every user"),
+    ],
+)
+def test_a_site_key_that_protects_nobody_is_refused(
+    tmp_path: Path, key: bytes, mode: int, said: str
+) -> None:
+    path = tmp_path / "site.key"
+    path.write_bytes(key)
+    path.chmod(mode)
+    with pytest.raises(SettingsError, match=said) as caught:
+        settings.Privacy(site_key_file=path).site_key()
+    assert caught.value.hint
+    assert not key or key.decode() not in caught.value.message
+
+
+def test_a_site_key_of_ones_own_is_taken(tmp_path: Path) -> None:
+    path = tmp_path / "site.key"
+    path.write_bytes(b"8d969eef6ecad3c29a3a629280e686cf\n")
+    path.chmod(0o440)
+    assert settings.Privacy(site_key_file=path).site_key() == b"8d969eef6ecad3c29a3a629280e686cf"
+
+
+def test_an_unreachable_site_key_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="cannot be written"):
+        settings.Privacy(site_key_file=tmp_path / "none" / "key").site_key()
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(SettingsError, match="cannot be read"):
+        settings.Privacy(site_key_file=tmp_path / "folder").site_key()
+
+
+def test_the_password_is_read_from_its_file(tmp_path: Path) -> None:
+    (tmp_path / "password").write_text("secret\n")
+    assert settings.Store(password_file=str(tmp_path / "password")).password() == "secret"
+    assert settings.Store().password() is None
+    with pytest.raises(SettingsError, match="password_file cannot be read"):
+        settings.Store(password_file=str(tmp_path / "none")).password()
+
+
+@pytest.mark.parametrize(
+    ("cores", "on_cpu", "beside_a_gpu"), [(1, 2, 1), (2, 2, 1), (8, 2, 7), (64, 2, 16)]
+)
+def test_the_number_of_decoders_follows_the_machine_and_the_model(
+    cores: int, on_cpu: int, beside_a_gpu: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(cores)))
+    chosen = settings.Decode()
+    assert chosen.processes_beside(model_on_cpu=True, batch_size=16) == on_cpu
+    assert chosen.processes_beside(model_on_cpu=False, batch_size=16) == beside_a_gpu
+    assert settings.Decode(processes=5).processes_beside(model_on_cpu=True, batch_size=16) == 5
+
+
+def test_a_camera_names_its_captures_by_convention_and_pattern(tmp_path: Path) -> None:
+    camera = "[[camera]]\nid = 'a'\ninbox = '/x'\nconvention = 'eyepacs'\npattern = '(?P<patient>\\d+)/\\w+'"
+    (chosen,) = settings.load(written(tmp_path, camera)).camera
+    assert chosen.naming.read("14/13_left.jpeg").warnings == ("patient_conflict",)
+
+
+def test_a_daemon_needs_a_camera() -> None:
+    with pytest.raises(SettingsError, match=r"No \[\[camera\]\]"):
+        settings.require_camera(settings.Settings())
+
+
+def test_a_bad_revision_on_the_command_line_is_refused() -> None:
+    with pytest.raises(SettingsError, match="--revision"):
+        settings.of_model("google/medsiglip-448", "main")
+
+
+def test_a_cameras_quality_table_is_its_own_and_bounded(tmp_path: Path) -> None:
+    cameras = """
+[[camera]]
+id = "a"
+inbox = "/a"
+[camera.quality]
+least_field = 0.7
+most_luminance = {luminance}
+[[camera]]
+id = "b"
+inbox = "/b"
+"""
+    first, second = settings.load(written(tmp_path, cameras.format(luminance=200))).camera
+    assert first.thresholds == Thresholds(least_field=0.7, most_luminance=200)
+    assert second.thresholds == Thresholds()
+    with pytest.raises(SettingsError, match=r"camera\.0\.quality\.most_luminance = 300"):
+        settings.load(written(tmp_path, cameras.format(luminance=300)))

@@ -1,0 +1,77 @@
+"""Whether the daemon grows: its resident memory over thousands of captures."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from typing import TYPE_CHECKING
+
+from fundusd.app import child_daemon
+from fundusd.domain.errors import FundusdError
+from fundusd_bench import captures, memory, site
+from fundusd_bench.figures import Figure, Goal, of_rounds
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from fundusd.app.child_daemon import Lines
+    from fundusd_bench.work import Work
+
+_WAVE = 500  # captures dropped at once
+_WARM_SHARE = 10  # a tenth as many go first, and are not counted
+_NOTE = "small captures, with the phantom model, not for patients"
+
+
+def measure(work: Work, on_step: Callable[[str], None]) -> list[Figure]:
+    """Let the daemon grade waves of captures; compare its memory before and after."""
+    warm = max(1, work.order.growth // _WARM_SHARE)
+    place = site.lay_out(work.folder / "growth", "phantom", quiet_seconds=0.1)
+    pictures = enumerate(captures.small(warm + work.order.growth))
+    with child_daemon.running(place.path) as lines:
+        for _ in lines.until("service.ready", site.READY_SECONDS):
+            on_step("growth: starting the daemon")
+        _grade(place, lines, pictures, warm, on_step)
+        before, began = memory.of_process(lines.process.pid), time.monotonic()
+        _grade(place, lines, pictures, work.order.growth, on_step)
+        seconds, after = time.monotonic() - began, memory.of_process(lines.process.pid)
+    grown = 100 * (after.resident / before.resident - 1)
+    name = f"resident memory grown over {work.order.growth:,} captures"
+    return [
+        of_rounds("growth", name, "%", [grown], goal=Goal(3, at_least=False), note=_NOTE),
+        of_rounds("growth", "resident memory at the end", "MB", [after.resident_mb], note=_NOTE),
+        of_rounds(
+            "growth",
+            "throughput, settling included",
+            "captures/s",
+            [work.order.growth / seconds],
+            note=_NOTE,
+        ),
+    ]
+
+
+def _grade(
+    place: site.Site,
+    lines: Lines,
+    pictures: Iterator[tuple[int, bytes]],
+    count: int,
+    on_step: Callable[[str], None],
+) -> None:
+    """Drop so many captures, wave by wave, each when the last one is done with."""
+    for done in range(0, count, _WAVE):
+        wave = min(_WAVE, count - done)
+        on_step(f"growth: {done} of {count} captures")
+        for number, picture in itertools.islice(pictures, wave):
+            (place.inbox / f"{number}.jpg").write_bytes(picture)
+        _await_rows(lines, wave)
+
+
+def _await_rows(lines: Lines, count: int) -> None:
+    deadline = time.monotonic() + site.ROW_SECONDS
+    while count > 0:
+        if time.monotonic() > deadline:
+            raise FundusdError(
+                "The daemon did not grade a wave of captures in time.", hint="Look with --keep DIR."
+            )
+        for line in lines.take(1.0):
+            site.require_graded(line)
+            count -= line["event"] == "capture.graded"

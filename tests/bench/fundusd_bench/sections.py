@@ -1,0 +1,80 @@
+"""The parts of the bench: what each measures, how long it takes, and which module does it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from fundusd_bench.figures import Figure
+    from fundusd_bench.work import Order, Work
+
+
+def _whole(work: Work) -> tuple[Any, ...]:
+    return (work,)
+
+
+def _new(work: Work, name: str) -> Path:
+    folder = work.folder / name
+    folder.mkdir()
+    return folder
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """One part: its module has a function `measure` of `arguments` and a callback that is told each step."""
+
+    name: str
+    about: str
+    seconds: Callable[
+        [Order], float
+    ]  # on two cores of a server with avx512_bf16; for the progress bar
+    arguments: Callable[[Work], tuple[Any, ...]] = _whole
+    needs_checkpoint: bool = False
+
+    def measure(self, work: Work, on_step: Callable[[str], None]) -> list[Figure]:
+        """Run the part; raises FundusdError."""
+        figures: list[Figure] = import_module(f"fundusd_bench.{self.name}").measure(
+            *self.arguments(work), on_step
+        )
+        return figures
+
+
+_ALL = (
+    Section(
+        "decode",
+        "JPEG to the model's square",
+        lambda order: 10.0 * order.rounds,
+        lambda work: (work.order.rounds,),
+    ),
+    Section("ledger", "admit, claim, record", lambda _: 90.0, lambda work: (_new(work, "ledger"),)),
+    Section(
+        "sweep",
+        "a large inbox",
+        lambda order: 5.0 + order.sweep / 4000,
+        lambda work: (_new(work, "sweep"), work.order.sweep),
+    ),
+    # 40 captures by three variants for the drift; then each variant in turns with the reference, 7 s
+    Section(
+        "model",
+        "JPEG to scores, drift, operations",
+        lambda order: 420.0 + order.rounds * (12.0 + 28.0 * order.reference),
+        needs_checkpoint=True,
+    ),
+    Section(
+        "backlog", "throughput", lambda order: 30.0 + 3.3 * order.backlog, needs_checkpoint=True
+    ),
+    Section("latency", "around the model", lambda order: 15.0 + 0.5 * order.latency),
+    Section(
+        "start",
+        "first row, and memory",
+        lambda order: (order.rounds + 1) * (8.0 + 14.0 * order.reference),
+        needs_checkpoint=True,
+    ),
+    Section("growth", "memory over many captures", lambda order: 10.0 + order.growth / 40),
+)
+SECTIONS = {section.name: section for section in _ALL}

@@ -1,0 +1,124 @@
+"""From exec to the first row, and what the daemon then holds in memory; beside the reference example."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from fundusd.app import child_daemon
+from fundusd.domain.errors import FundusdError
+from fundusd_bench import captures, memory, places, site
+from fundusd_bench.figures import Figure, Goal, of_rounds, ratios
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from fundusd_bench.memory import Memory
+    from fundusd_bench.work import Work
+
+_ANONYMOUS = Goal(400, at_least=False)
+_RESIDENT = Goal(40, at_least=False)
+_FIRST_ROW = Goal(0.5, at_least=False)
+_QUIET_SECONDS = 0.05  # part of what is measured
+_MEMORY_NOTE = "after the first row; the decoder processes apart"
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """One start: seconds to the first answer, and the memory held then."""
+
+    seconds: float
+    memory: Memory
+
+
+def measure(work: Work, on_step: Callable[[str], None]) -> list[Figure]:
+    """Start both in turns, once unmeasured: that fills the page cache and prepares the model."""
+    photograph = captures.large(places.cache() / "captures", 1, on_step)[0]
+    ours: list[Start] = []
+    theirs: list[Start] = []
+    for number in range(work.order.rounds + 1):
+        on_step(f"start: round {number} of {work.order.rounds}, fundusd")
+        ours.append(_daemon(work, number, photograph))
+        if work.order.reference:
+            on_step(f"start: round {number} of {work.order.rounds}, the reference")
+            theirs.append(_reference(work.checkpoint, photograph))
+    return _figures(work, ours[1:], theirs[1:])
+
+
+def _daemon(work: Work, number: int, photograph: Path) -> Start:
+    """Start the daemon on an inbox that holds one capture."""
+    place = site.lay_out(
+        work.folder / f"start-{number}",
+        str(work.checkpoint),
+        dtype=work.cpu_dtype,
+        quiet_seconds=_QUIET_SECONDS,
+    )
+    (place.inbox / "capture.jpg").write_bytes(photograph.read_bytes())
+    began = time.time()
+    with child_daemon.running(place.path) as lines:
+        for line in lines.until("capture.graded", site.READY_SECONDS):
+            site.require_graded(line)
+            if line["event"] == "capture.graded":
+                return Start(site.graded_at(line) - began, memory.of_process(lines.process.pid))
+    raise AssertionError  # `until` ends with the event, or raises
+
+
+def _reference(checkpoint: Path, photograph: Path) -> Start:
+    """Start the reference example and hand it the same capture."""
+    command = [sys.executable, "-m", "fundusd_bench.reference", str(checkpoint)]
+    began = time.time()
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(f"{photograph}\n")
+        process.stdin.flush()
+        if not process.stdout.readline():
+            raise FundusdError(
+                "The reference example ended without an answer.",
+                hint=f"Run it by hand: python -m fundusd_bench.reference {checkpoint}, then type the path of a JPEG.",
+            )
+        start = Start(time.time() - began, memory.of_process(process.pid))
+        process.stdin.close()
+    return start
+
+
+def _figures(work: Work, ours: list[Start], theirs: list[Start]) -> list[Figure]:
+    seconds, resident = [one.seconds for one in ours], [one.memory.resident_mb for one in ours]
+    anonymous = [one.memory.anonymous_mb for one in ours]
+    narrow = work.cpu_dtype == "bfloat16"
+    cpu = f"torch {work.cpu_dtype} on the CPU"
+    held = f"{cpu}, {_MEMORY_NOTE}" + ("" if narrow else "; the goals for memory are for bfloat16")
+    figures = [
+        of_rounds("start", "exec to first committed row", "s", seconds, note=cpu),
+        of_rounds("start", "resident memory", "MB", resident, note=held),
+        of_rounds("start", "anonymous memory", "MB", anonymous, goal=_ANONYMOUS, note=held),
+    ]
+    if not theirs:
+        return figures
+    first, their_resident = (
+        [one.seconds for one in theirs],
+        [one.memory.resident_mb for one in theirs],
+    )
+    shares = [100 * share for share in ratios(resident, their_resident)]
+    return [
+        *figures,
+        of_rounds("start", "the reference: exec to first printed class", "s", first),
+        of_rounds("start", "the reference: resident memory", "MB", their_resident),
+        of_rounds(
+            "start",
+            "first row over the reference",
+            "x",
+            ratios(seconds, first),
+            goal=_FIRST_ROW,
+            note=cpu,
+        ),
+        of_rounds(
+            "start", "resident memory over the reference", "%", shares, goal=_RESIDENT, note=held
+        ),
+    ]

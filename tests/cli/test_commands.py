@@ -1,0 +1,637 @@
+"""Every command as its user types it; the model is the shipped one."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+import sqlalchemy as sa
+import structlog
+from tests import daemon_cases, ledger_cases
+
+from fundusd import cli
+from fundusd.cli import options
+from fundusd.domain.clinical_terms import SAFETY_WORDS, Eye, Grade, Reason
+from fundusd.domain.files import Ignored, Incomplete, Offline, Stat, SweepReport, Waiting
+from fundusd.domain.inference import Proof
+from fundusd.imaging import phantoms
+from fundusd.ledger import Ledger, schema
+from fundusd.model.torch_backend import TorchBackend
+
+
+class Said(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+
+Say = Callable[..., Said]
+
+
+@pytest.fixture
+def fundusd(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Say:
+    """Type a command; give its exit status and what it printed."""
+    structlog.reset_defaults()
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def typed(*words: str | Path) -> Said:
+        monkeypatch.setattr("sys.argv", ["fundusd", *map(str, words)])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        told = capsys.readouterr()
+        assert isinstance(ended.value.code, int)
+        return Said(ended.value.code, told.out, told.err)
+
+    return typed
+
+
+@pytest.fixture
+def place(tmp_path: Path, sqlite_url: str) -> daemon_cases.Site:
+    return daemon_cases.site(tmp_path, sqlite_url)
+
+
+@pytest.fixture
+def graded(place: daemon_cases.Site) -> daemon_cases.Site:
+    """Lay out a site whose ledger holds a graded, a refused and a failed capture."""
+    ledger = Ledger(f"sqlite:///{place.folder}/fundusd.db", site_key=ledger_cases.SITE_KEY)
+    ledger.start(ledger_cases.release())
+    ledger.register_camera("room1")
+    for number, name in enumerate(("a_OD.jpg", "b_OS.jpg", "c.jpg")):
+        (place.inbox / name).write_bytes(bytes([number]))
+        status = (place.inbox / name).stat()
+        stat = Stat(status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
+        ledger.admit(replace(ledger_cases.found(name, name), camera_id="room1", stat=stat))
+    first, second, third = ledger.claim(3)
+    ledger.record([ledger_cases.finding(first), ledger_cases.refusal(second, Reason.NOT_RETINA)])
+    ledger.fail(third, Reason.TRUNCATED, "truncated at attempt 4")
+    ledger.close()
+    return place
+
+
+def test_without_a_command_the_help_is_shown(fundusd: Say) -> None:
+    said = fundusd()
+    assert "fundusd demo" in said.out + said.err
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "run",
+        "demo",
+        "classify",
+        "results",
+        "status",
+        "reconcile",
+        "check",
+        "retry",
+        "bench",
+        "show",
+        "report exam",
+    ],
+)
+def test_every_command_explains_itself_with_an_example(fundusd: Say, command: str) -> None:
+    said = fundusd(*command.split(), "--help")
+    assert said.code == 0
+    assert f"fundusd {command}" in said.out
+    assert "Example" in said.out
+
+
+def test_an_unknown_command_is_a_usage_error(fundusd: Say) -> None:
+    said = fundusd("destroy")
+    assert said.code == 2
+    assert "destroy" in said.err
+
+
+def test_a_missing_settings_file_ends_with_78_and_a_hint(fundusd: Say, tmp_path: Path) -> None:
+    for command in ("run", "status", "check"):
+        said = fundusd(command, "--config", tmp_path / "none.toml")
+        assert said.code == 78
+        assert "There is no settings file" in said.err
+        assert "--config" in said.err
+
+
+def test_results_are_shown_as_a_table_with_the_safety_words(
+    fundusd: Say, graded: daemon_cases.Site
+) -> None:
+    said = fundusd("results", "--config", graded.path)
+    assert said.code == 0
+    for part in (
+        "a_OD.jpg",
+        "graded",
+        "not_retina",
+        "truncated",
+        "indeterminate",
+        SAFETY_WORDS,
+        "Model: ",
+    ):
+        assert part in said.out
+
+
+def test_results_can_be_filtered(fundusd: Say, graded: daemon_cases.Site) -> None:
+    def paths(*options: str) -> list[str]:
+        said = fundusd("results", "--config", graded.path, "--json", *options)
+        return sorted(row["path"] for row in json.loads(said.out))
+
+    assert paths() == ["a_OD.jpg", "b_OS.jpg", "c.jpg"]
+    assert paths("--outcome", "refused") == ["b_OS.jpg"]
+    assert paths("--outcome", "failed") == ["c.jpg"]
+    assert paths("--camera", "other") == []
+    assert len(paths("--referable", "indeterminate")) == 2
+    assert paths("--since", "1h") == ["a_OD.jpg", "b_OS.jpg", "c.jpg"]
+    assert paths("--since", "2199-01-01") == []
+    assert len(paths("--limit", "2")) == 2
+    grade = json.loads(
+        fundusd("results", "--config", graded.path, "--json", "--outcome", "graded").out
+    )[0]["grade"]
+    assert paths("--grade", str(grade)) == ["a_OD.jpg"]
+
+
+def test_results_come_as_csv_with_the_views_columns(
+    fundusd: Say, graded: daemon_cases.Site
+) -> None:
+    rows = list(
+        csv.DictReader(io.StringIO(fundusd("results", "--config", graded.path, "--csv").out))
+    )
+    assert len(rows) == 3
+    assert list(rows[0])[:5] == ["capture_id", "camera_id", "path", "revision", "superseded"]
+    assert not fundusd("results", "--config", graded.path, "--csv", "--camera", "none").out
+
+
+def test_json_and_csv_exclude_each_other(fundusd: Say, graded: daemon_cases.Site) -> None:
+    assert fundusd("results", "--config", graded.path, "--csv", "--json").code == 2
+    assert fundusd("classify", "--csv", "--json", graded.path).code == 2
+
+
+def test_a_time_that_is_none_is_explained(fundusd: Say, graded: daemon_cases.Site) -> None:
+    said = fundusd("results", "--config", graded.path, "--since", "yesterday")
+    assert said.code == 2
+    assert "90m" in said.err
+
+
+def test_spans_reach_back_from_now() -> None:
+    assert datetime.now(UTC) - options.since_time("90m") - timedelta(minutes=90) < timedelta(
+        minutes=1
+    )
+
+
+def test_status_tells_what_waits_and_that_nobody_works(
+    fundusd: Say, graded: daemon_cases.Site
+) -> None:
+    said = fundusd("status", "--config", graded.path)
+    assert said.code == 0
+    for part in (
+        "NOT RUNNING",
+        "1 failed",
+        "2 succeeded",
+        "1 graded",
+        "not swept yet",
+        "oldest waiting  none",
+    ):
+        assert part in said.out
+    told = json.loads(fundusd("status", "--config", graded.path, "--json").out)
+    assert told["running"] is False
+    assert told["captures"] == 3
+
+
+def test_reconcile_accounts_for_every_file_and_names_what_it_cannot(
+    fundusd: Say, graded: daemon_cases.Site
+) -> None:
+    (graded.inbox / "x.part").write_bytes(b"x")
+    said = fundusd("reconcile", "--config", graded.path)
+    assert said.code == 0
+    for part in (
+        "graded",
+        "refused: not_retina",
+        "failed: truncated",
+        "ignored: temporary_name",
+        "4 files",
+    ):
+        assert part in said.out
+    engine = sa.create_engine(f"sqlite:///{graded.folder}/fundusd.db")
+    with engine.begin() as connection:
+        connection.execute(
+            sa.text("DELETE FROM sighting WHERE name = :name"), {"name": b"a_OD.jpg"}
+        )
+    engine.dispose()
+    text = graded.path.read_text().replace("quiet_seconds = 0.2", "quiet_seconds = 0.000001")
+    graded.path.write_text(text.replace("sweep_seconds = 0.5", "sweep_seconds = 0.000001"))
+    said = fundusd("reconcile", "--config", graded.path)
+    assert said.code == 1
+    assert "1 unaccounted" in said.out
+    assert "room1: a_OD.jpg" in said.out
+    told = json.loads(fundusd("reconcile", "--config", graded.path, "--json").out)
+    assert told[0]["unaccounted"] == ["a_OD.jpg"]
+
+
+def test_reconcile_says_when_an_inbox_is_away(fundusd: Say, graded: daemon_cases.Site) -> None:
+    graded.inbox.rename(graded.folder / "gone")
+    said = fundusd("reconcile", "--config", graded.path)
+    assert said.code == 70
+    assert "cannot be listed" in said.err
+
+
+def test_retry_queues_failed_captures_again(fundusd: Say, graded: daemon_cases.Site) -> None:
+    rows = json.loads(
+        fundusd("results", "--config", graded.path, "--json", "--outcome", "failed").out
+    )
+    failed = str(rows[0]["capture_id"])
+    assert "queued again" in fundusd("retry", failed, "--config", graded.path).out
+    said = fundusd("retry", failed, "--config", graded.path)
+    assert said.code == 1
+    assert "has not failed" in said.out
+    assert "0 queued again" in fundusd("retry", "--failed", "--config", graded.path).out
+    assert fundusd("retry", "9999", "--config", graded.path).code == 75
+    assert fundusd("retry", "--config", graded.path).code == 2
+
+
+def test_the_schema_is_made_and_checked(fundusd: Say, tmp_path: Path) -> None:
+    fresh = daemon_cases.site(tmp_path, f"sqlite:///{tmp_path}/new.db")
+    said = fundusd("db", "check", "--config", fresh.path)
+    assert said.code == 78
+    assert "fundusd db upgrade" in said.err
+    assert (
+        f"from nothing to {schema.newest()}" in fundusd("db", "upgrade", "--config", fresh.path).out
+    )
+    assert f"is at {schema.newest()}" in fundusd("db", "upgrade", "--config", fresh.path).out
+    assert "as it should be" in fundusd("db", "check", "--config", fresh.path).out
+
+
+def test_the_audit_verdict_is_told_with_the_first_broken_number(
+    fundusd: Say, graded: daemon_cases.Site
+) -> None:
+    said = fundusd("audit", "verify", "--config", graded.path)
+    assert said.code == 0
+    assert "The audit chain holds" in said.out
+    engine = sa.create_engine(f"sqlite:///{graded.folder}/fundusd.db")
+    with engine.begin() as connection:
+        connection.execute(sa.text("UPDATE result SET score_pdr = 0.5 WHERE outcome = 'graded'"))
+    engine.dispose()
+    said = fundusd("audit", "verify", "--config", graded.path)
+    assert said.code == 1
+    assert "broken at seq" in said.out
+    assert (
+        json.loads(fundusd("audit", "verify", "--config", graded.path, "--json").out)["broken_seq"]
+        > 0
+    )
+
+
+def test_check_tells_each_part_with_a_hint(fundusd: Say, place: daemon_cases.Site) -> None:
+    said = fundusd("check", "--config", place.path)
+    assert said.code == 0, said.out
+    for part in (
+        "ok    settings",
+        "inbox of room1: readable",
+        "database: sqlite",
+        "prompts: set",
+        "model: fundusd/",
+    ):
+        assert part in said.out
+    text = place.path.read_text()
+    place.path.write_text(
+        text.replace("/inbox", "/nowhere")
+        .replace("fundusd.db", "none/fundusd.db")
+        .replace('"phantom"', '"/no/such/model"')
+    )
+    said = fundusd("check", "--config", place.path)
+    assert said.code == 1
+    assert said.out.count("WRONG") == 3
+    place.path.write_text(text.split("[[camera]]")[0].replace("fundusd.db", "later.db"))
+    told = json.loads(fundusd("check", "--config", place.path, "--json").out)
+    assert {one["subject"]: one["ok"] for one in told}["cameras"] is False
+    assert {one["subject"]: one["ok"] for one in told}["database"] is True
+
+
+@pytest.fixture
+def asking(place: daemon_cases.Site) -> daemon_cases.Site:
+    """Give a camera a database of its own, with a row about 12.jpg."""
+    with closing(sqlite3.connect(place.folder / "camera.db")) as camera:
+        camera.execute("CREATE TABLE picture (f, side, person)")
+        camera.execute("INSERT INTO picture VALUES ('12.jpg', 'OS', 'S17')")
+        camera.commit()
+    query = "SELECT side AS eye, person AS patient FROM picture WHERE f = :name"
+    section = f'[camera.lookup]\ndatabase = "{place.folder}/camera.db"\nquery = "{query}"\n[log]'
+    place.path.write_text(place.path.read_text().replace("[log]", section))
+    return place
+
+
+def test_check_asks_a_cameras_own_database(fundusd: Say, asking: daemon_cases.Site) -> None:
+    def said() -> dict[str, Any]:
+        found = json.loads(fundusd("check", "--config", asking.path, "--json").out)
+        return next(dict(one) for one in found if one["subject"] == "database of room1")
+
+    assert (said()["ok"], "no capture to ask for yet" in said()["verdict"]) == (True, True)
+    daemon_cases.drop(asking, "P1/13.jpg", b"x")
+    assert (said()["ok"], said()["verdict"]) == (False, "asked for 1 captures: 1 lookup_no_row")
+    daemon_cases.drop(asking, "P1/12.jpg", b"x")
+    assert said()["ok"]
+    assert {"1 answered", "1 lookup_no_row"} == set(
+        said()["verdict"].partition(": ")[2].split(", ")
+    )
+    asking.path.write_text(asking.path.read_text().replace("FROM picture", "FROM photo"))
+    assert (said()["ok"], said()["verdict"]) == (False, "asked for 2 captures: 2 lookup_broken")
+    assert ".schema" in said()["hint"]
+    (asking.folder / "camera.db").unlink()
+    assert (said()["ok"], said()["verdict"]) == (False, "asked for 2 captures: 2 lookup_missing")
+
+
+def test_check_shows_what_names_and_the_cameras_database_tell(
+    fundusd: Say, asking: daemon_cases.Site
+) -> None:
+    daemon_cases.drop(asking, "P1/12.jpg", b"x")
+    daemon_cases.drop(asking, "P1/13_OD.jpg", b"x")
+    words = ("check", "--names", asking.inbox, "--camera", "room1", "--config", asking.path)
+    rows = {one["path"]: one for one in json.loads(fundusd(*words, "--json").out)["names"]}
+    assert (
+        rows["P1/12.jpg"]["eye"],
+        rows["P1/12.jpg"]["source"],
+        rows["P1/12.jpg"]["patient"],
+    ) == (
+        "L",
+        "lookup",
+        "S17",
+    )
+    assert (rows["P1/13_OD.jpg"]["eye"], rows["P1/13_OD.jpg"]["warnings"]) == (
+        "R",
+        ["lookup_no_row"],
+    )
+    assert "Only the camera's own database was opened." in fundusd(*words).out
+
+
+def test_check_weighs_the_site_key_and_makes_none(fundusd: Say, place: daemon_cases.Site) -> None:
+    assert "site key: not there yet" in fundusd("check", "--config", place.path).out
+    path = place.folder / "site.key"
+    assert not path.exists()
+    path.write_bytes(b"k" * 32)
+    said = fundusd("check", "--config", place.path)
+    assert (said.code, "WRONG site key: [privacy] site_key_file repeats" in said.out) == (1, True)
+
+
+def test_check_counts_identifiers_from_before(fundusd: Say, place: daemon_cases.Site) -> None:
+    text = place.path.read_text()
+    assert "identifiers in clear" not in fundusd("check", "--config", place.path).out
+    place.path.write_text(text.replace("[privacy]", '[privacy]\nidentifiers = "pseudonymous"'))
+    assert "ok    identifiers in clear: none" in fundusd("check", "--config", place.path).out
+    ledger = Ledger(f"sqlite:///{place.folder}/fundusd.db", site_key=ledger_cases.SITE_KEY)
+    ledger.start(ledger_cases.release())
+    ledger.register_camera("room1")
+    ledger.admit(ledger_cases.found("x.dcm", camera_id="room1"))
+    ledger.record([ledger_cases.finding(claim) for claim in ledger.claim(9)])
+    ledger.close()
+    said = fundusd("check", "--config", place.path)
+    assert "identifiers in clear: 1 captures and 1 results from before hold them" in said.out
+    assert "docs/privacy.md" in said.out
+
+
+@pytest.fixture
+def export(tmp_path: Path) -> Path:
+    """Make an export folder whose files cannot be opened, and need not be."""
+    for name in (
+        "P1/12_OD.jpg",
+        "13_left.jpeg",
+        "VAN_OS_12_OD.jpg",
+        "no_extension_12_R",
+        "a.html",
+        "._12_OD.jpg",
+    ):
+        path = tmp_path / "export" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch(mode=0)
+    (tmp_path / "export" / "gone_OS.jpg").symlink_to("nowhere")
+    return tmp_path / "export"
+
+
+def test_check_shows_what_names_would_tell(fundusd: Say, export: Path) -> None:
+    said = fundusd("check", "--names", export)
+    assert said.code == 0
+    assert said.out.index("VAN_OS_12_OD.jpg") < said.out.index(
+        "13_left.jpeg"
+    )  # doubtful ones first
+    for part in (
+        "conflict",
+        "P1/12_OD.jpg",
+        "4 files: 1 without eye",
+        "4 without patient",
+        "1 eye_conflict",
+    ):
+        assert part in said.out
+    assert "a.html" not in said.out
+
+
+def test_check_shows_what_names_would_tell_by_a_convention_as_json(
+    fundusd: Say, export: Path
+) -> None:
+    told = json.loads(fundusd("check", "--names", export, "--convention", "eyepacs", "--json").out)
+    assert told["files"] == 4
+    assert told["missing"]["patient"] == told["missing"]["name_unmatched"] == 3
+    assert [
+        one["path"] for one in told["names"] if one["patient"] == "13" and one["eye"] == "L"
+    ] == ["13_left.jpeg"]
+
+
+def test_check_shows_the_first_of_many_names(fundusd: Say, export: Path) -> None:
+    for number in range(60):
+        (export / f"{number}_left.jpeg").touch()
+    assert "50 of 63, doubtful ones first" in fundusd("check", "--names", export).out
+
+
+def test_check_shows_what_names_would_tell_of_a_camera(
+    fundusd: Say, place: daemon_cases.Site, export: Path
+) -> None:
+    place.path.write_text(
+        place.path.read_text().replace(
+            'id = "room1"', 'id = "room1"\npattern = "(?P<patient>.+)_OD"'
+        )
+    )
+    said = fundusd(
+        "check", "--names", export, "--camera", "room1", "--json", "--config", place.path
+    )
+    assert {one["patient"] for one in json.loads(said.out)["names"]} == {None, "12", "VAN_OS_12"}
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--names", "nowhere"], "there is no folder nowhere"),
+        (
+            ["--names", ".", "--convention", "eyepax"],
+            "there is no convention eyepax, only generic,",
+        ),
+        (["--names", ".", "--convention", "eyepacs", "--camera", "room1"], "exclude each other"),
+        (
+            ["--names", ".", "--camera", "room9"],
+            "there is no camera room9 in the settings, only room1",
+        ),
+        (["--camera", "room1"], "go with --names"),
+    ],
+)
+def test_check_of_names_that_cannot_be_is_a_usage_error(
+    fundusd: Say, place: daemon_cases.Site, words: list[str], said: str
+) -> None:
+    told = fundusd("check", "--config", place.path, *words)
+    assert told.code == 2
+    assert said in " ".join(told.err.split())
+
+
+def picture(tmp_path: Path, name: str, pixels: Any) -> Path:
+    path = tmp_path / name
+    path.write_bytes(phantoms.as_jpeg(pixels))
+    return path
+
+
+def test_classify_prints_the_words_of_the_reference_example(fundusd: Say, tmp_path: Path) -> None:
+    path = picture(tmp_path, "a.jpg", phantoms.render(Grade.PDR, Eye.RIGHT, 5, 960, 720))
+    lines = fundusd("classify", "--model", "phantom", path).out.splitlines()
+    for line, grade in zip(lines, Grade, strict=False):
+        assert line.endswith(f"% of '{grade.label}'")
+    assert lines[5].startswith("Predicted class: ")
+    assert lines[5].endswith("% confidence)")
+    assert "not for patients" in lines[6]
+    assert len(lines) == 7
+    assert sum(float(line.split("%")[0]) for line in lines[:5]) == pytest.approx(100, abs=0.05)
+
+
+def test_classify_tells_several_files_apart_and_says_why_one_has_no_grade(
+    fundusd: Say, tmp_path: Path
+) -> None:
+    good = picture(tmp_path, "a.jpg", phantoms.render(Grade.NO_DR, Eye.LEFT, 5, 960, 720))
+    wall = picture(tmp_path, "b.jpg", phantoms.not_a_retina(1))
+    said = fundusd("classify", "--model", "phantom", good, wall)
+    assert said.code == 1
+    assert f"{good}:" in said.out
+    assert "No grade: refused, not_retina (next: retake)" in said.out
+    rows = json.loads(fundusd("classify", "--model", "phantom", "--json", good, wall).out)
+    assert [row["outcome"] for row in rows] == ["graded", "refused"]
+    table = list(
+        csv.DictReader(io.StringIO(fundusd("classify", "--model", "phantom", "--csv", good).out))
+    )
+    assert float(table[0]["score_no_dr"]) == rows[0]["score_no_dr"]
+
+
+def test_classify_names_a_file_that_is_not_there(fundusd: Say) -> None:
+    said = fundusd("classify", "--model", "phantom", "/no/such.jpg")
+    assert said.code == 2
+    assert "/no/such.jpg" in said.err
+
+
+def test_the_model_is_described_and_verified(fundusd: Say, place: daemon_cases.Site) -> None:
+    said = fundusd("model", "info", "--model", "phantom")
+    assert "not for patients" in said.out
+    assert "model.safetensors" in said.out
+    assert (
+        json.loads(fundusd("model", "info", "--config", place.path, "--json").out)["image_size"]
+        == 448
+    )
+    assert "loads on cpu" in fundusd("model", "verify", "--model", "phantom").out
+    assert json.loads(fundusd("model", "verify", "--model", "phantom", "--json").out)[
+        "runtime"
+    ].startswith("torch ")
+    assert "is prepared for torch" in fundusd("model", "prepare", "--model", "phantom").out
+
+
+def test_a_model_that_is_not_there_ends_with_69_and_the_next_command(
+    fundusd: Say, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
+    said = fundusd("model", "verify", "--model", "google/medsiglip-448", "--revision", "0" * 40)
+    assert said.code == 69
+    assert "fundusd model download" in said.err
+    assert fundusd("model", "download", "--model", "phantom").code == 69
+
+
+def test_a_defect_is_told_by_class_and_place_only(
+    fundusd: Say, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise ValueError("Quillfeather")
+
+    monkeypatch.setattr("fundusd.cli.options.load", broken)
+    monkeypatch.setattr("fundusd.cli.status.load", broken)
+    said = fundusd("status")
+    assert said.code == 70
+    assert "ValueError in broken, test_commands.py" in said.err
+    assert "Quillfeather" not in said.err
+
+
+def test_an_interrupt_ends_with_130(fundusd: Say, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("fundusd.cli.status.load", interrupted)
+    assert fundusd("status").code in {1, 130}
+
+
+def test_a_camera_that_was_swept_is_told_with_its_hints(
+    fundusd: Say, graded: daemon_cases.Site
+) -> None:
+    ledger = Ledger(f"sqlite:///{graded.folder}/fundusd.db")
+    told = []
+    for healthy, mode in ((True, "native"), (False, "native"), (False, "sweep-only")):
+        report = SweepReport(3, 1, {Ignored.SIDECAR: 1}, 0, 0.1, healthy, mode, "writer-lease")
+        ledger.sweep_finished("room1", report)
+        told.append(fundusd("status", "--config", graded.path).out)
+    watched = SweepReport(
+        3,
+        1,
+        {},
+        0,
+        0.1,
+        hints_healthy=True,
+        mode="native",
+        lease_probe="unknown",
+        watches=7,
+        swept=2,
+    )
+    ledger.sweep_finished("room1", watched)
+    since = datetime(2026, 11, 24, 8, tzinfo=UTC)
+    ledger.keep_incomplete("room1", {b"OD.jpg": Incomplete(Waiting.HELD, 7, since, since)})
+    for reason in Offline:
+        ledger.offline("room1", reason)
+        told.append(fundusd("status", "--config", graded.path).out)
+        assert "OFFLINE since" in told[-1]
+    ledger.close()
+    assert (
+        "hints healthy (7 folders watched), new since the start by hints 0, by sweeps 2" in told[-1]
+    )
+    assert "1 INCOMPLETE since" in told[-1]
+    assert "1 given up for now" in told[-1]
+    assert "hints healthy, settling by writer-lease" in told[0]
+    assert "hints LOST" in told[1]
+    assert "none (sweep-only)" in told[2]
+
+
+def test_a_device_that_is_lost_ends_with_75_and_not_as_a_missing_model_does(
+    fundusd: Say, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photograph = tmp_path / "a_OD.jpg"
+    photograph.write_bytes(daemon_cases.jpeg(Grade.MILD))
+
+    def lost(*_: object) -> None:
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+    monkeypatch.setattr(TorchBackend, "_embed", lost)
+    said = fundusd("classify", "--model", "phantom", photograph)
+    assert said.code == 75
+    assert "stopped working" in said.err
+    assert "starts again by itself" in said.err
+    assert fundusd("classify", "--model", tmp_path / "none", photograph).code == 69
+
+
+def test_status_says_how_the_model_answered_known_phantoms(
+    fundusd: Say, graded: daemon_cases.Site
+) -> None:
+    assert "not shown to the model lately" in fundusd("status", "--config", graded.path).out
+    ledger = Ledger(f"sqlite:///{graded.folder}/fundusd.db")
+    ledger.model_verified(Proof(0.9999999, 0.999999))
+    assert "answered as they should be at" in fundusd("status", "--config", graded.path).out
+    ledger.model_refused("wrong")
+    ledger.close()
+    assert "REFUSED" in fundusd("status", "--config", graded.path).out

@@ -1,0 +1,105 @@
+"""What a command imports decides how fast it answers: tested by the list of modules, not by a clock."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+from tests import daemon_cases
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+HEAVY = {
+    *(
+        "torch",
+        "transformers",
+        "openvino",
+        "numpy",
+        "PIL",
+        "pydicom",
+        "watchdog",
+        "huggingface_hub",
+        "structlog",
+    ),
+    *("highdicom", "pynetdicom", "dicomweb_client", "requests"),
+}
+PROGRAM = """\
+import json, sys
+from fundusd.cli import app
+try:
+    app({arguments!r}, standalone_mode=False)
+finally:
+    print(json.dumps(sorted(name for name in sys.modules if "." not in name)))
+"""
+
+
+def modules_of(*arguments: str) -> set[str]:
+    program = PROGRAM.format(arguments=list(arguments))
+    done = subprocess.run(
+        [sys.executable, "-c", program], check=True, capture_output=True, text=True
+    )
+    return set(json.loads(done.stdout.splitlines()[-1]))
+
+
+@pytest.fixture
+def settings_file(sqlite_url: str, tmp_path: Path) -> str:
+    return str(daemon_cases.site(tmp_path, sqlite_url).path)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "status",
+        "results",
+        "reconcile",
+        "retry --failed",
+        "db check",
+        "audit verify",
+        "outbox",
+        "worklist",
+        "report quality",
+    ],
+)
+def test_a_command_that_needs_no_model_imports_no_library_of_the_model(
+    command: str, settings_file: str
+) -> None:
+    loaded = modules_of(*command.split(), "--config", settings_file)
+
+    assert not loaded & (HEAVY | {"alembic"})
+
+
+def test_a_prepared_model_is_served_without_the_library_that_reads_checkpoints() -> None:
+    program = """
+import sys
+from fundusd.app import factory, settings
+for backend, strangers in (("openvino", {"torch", "transformers"}), ("torch", {"transformers", "tokenizers"})):
+    chosen = settings.Settings().model_copy(update={"model": settings.Model(source="phantom", backend=backend)})
+    planned = factory.plan_model(chosen)
+    planned.prepare()
+    planned.load()
+    assert not strangers & set(sys.modules), backend
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_without_a_gpu_the_daemon_watches_before_torch_is_imported() -> None:
+    """What is planned is all that the ledger, the watcher and the decoders wait for."""
+    program = """
+import sys
+from fundusd.app import factory, settings
+from fundusd.model import device
+device._GPUS = ()
+planned = factory.plan_model(settings.Settings().model_copy(update={"model": settings.Model(source="phantom")}))
+assert planned.release.runtime.startswith("torch 2.") and planned.runtime.is_cpu
+assert not {"torch", "transformers", "openvino"} & set(sys.modules)
+assert not {"pydicom", "highdicom", "pynetdicom", "requests", "matplotlib"} & set(sys.modules)  # who has no receiver
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_help_imports_not_even_the_database() -> None:
+    assert not modules_of("--help") & (HEAVY | {"alembic", "sqlalchemy", "pydantic"})

@@ -1,0 +1,212 @@
+from __future__ import annotations
+
+import random
+import subprocess
+import sys
+import tomllib
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import settings as settings_of_hypothesis
+from hypothesis import strategies as st
+from PIL import Image
+from tests import daemon_cases
+from tests import ledger_cases as cases
+from typer.testing import CliRunner
+
+from fundusd.app import settings
+from fundusd.app.open_ledger import opened_ledger
+from fundusd.cli import app
+from fundusd.clinical.quality_calibration import FEWEST, TooFewCaptures, as_toml, calibrate
+from fundusd.clinical.quality_thresholds import BOUNDS, DEFAULTS, MEASURED, Thresholds, judge
+from fundusd.domain.clinical_terms import Reason
+from fundusd.ledger import Ledger
+
+GOOD = {
+    "short_side": 1000.0, "luminance": 95.0, "saturated": 0.01, "field": 0.95, "glare": 0.005,
+    "sharpness": 3.0, "visibility": 0.5, "haze": 0.4,
+}  # fmt: skip
+CAMERA = "room1"
+
+
+def of_a_camera(count: int, seed: int = 1) -> list[dict[str, float]]:
+    """Measure a camera's captures, as it were: each good, and all different."""
+    rng = random.Random(seed)
+    return [
+        {name: value * rng.uniform(0.8, 1.2) for name, value in GOOD.items()} for _ in range(count)
+    ]
+
+
+def admit(ledger: Ledger, measured: list[dict[str, float]], camera: str = CAMERA) -> None:
+    """Record a graded capture for each."""
+    ledger.register_camera(camera)
+    found = [
+        cases.found(f"{number}.jpg", f"{camera}{number}", camera_id=camera)
+        for number in range(len(measured))
+    ]
+    ledger.admit(*found)
+    claims = {claim.digest: claim for claim in ledger.claim(len(found))}
+    contents = [replace(cases.CONTENT_OF_JPEG, measures=measures) for measures in measured]
+    pairs = zip(found, contents, strict=True)
+    ledger.record([cases.finding(claims[one.digest], content) for one, content in pairs])
+
+
+def test_too_few_captures_are_refused_and_counted() -> None:
+    old = [{"luminance": 90.0, "saturated": 0.0}] * 100  # of a release that measured less
+    with pytest.raises(
+        TooFewCaptures, match=f"There are {FEWEST - 1} captures .* {FEWEST} are needed"
+    ):
+        calibrate(of_a_camera(FEWEST - 1) + old)
+
+
+@settings_of_hypothesis(max_examples=20, deadline=None)
+@given(st.integers(0, 10_000), st.floats(0, 3), st.integers(FEWEST, 80))
+def test_proposals_stay_within_bounds_and_flag_few(seed: int, scale: float, count: int) -> None:
+    measured = [
+        {name: value * scale for name, value in one.items()} for one in of_a_camera(count, seed)
+    ]
+    found = calibrate(measured)
+    for name, value in asdict(found.proposed).items():
+        low, high = BOUNDS[name]
+        assert low <= value <= high, name
+    assert found.proposed.smallest_side == DEFAULTS.smallest_side
+    assert scale > 0.4 or found.would_flag > 0.9  # nothing makes black pictures gradable
+
+
+def test_about_the_worst_few_per_cent_would_be_flagged() -> None:
+    hazy = [
+        one | {"visibility": 0.05 + 0.002 * (number % 200)}
+        for number, one in enumerate(of_a_camera(1000))
+    ]
+    found = calibrate(hazy)
+    assert 0.02 <= found.would_flag <= 0.05
+    assert found.flagged > found.would_flag
+
+
+def test_a_camera_without_poor_captures_keeps_to_the_bounds() -> None:
+    found = calibrate(of_a_camera(500))
+    assert found.proposed.least_visibility == BOUNDS["least_visibility"][1]
+    assert found.would_flag < 0.05
+
+
+def test_the_printed_table_can_be_pasted() -> None:
+    proposed = calibrate(of_a_camera(60)).proposed
+    table = tomllib.loads(as_toml(proposed))["camera"]["quality"]
+    assert Thresholds(**settings.Quality.model_validate(table).model_dump()) == proposed
+
+
+def test_measures_are_those_of_a_cameras_own_present_retinas(ledger: Ledger) -> None:
+    admit(ledger, of_a_camera(3))
+    admit(ledger, of_a_camera(2, seed=2), camera="room2")
+    changed = cases.found("0.jpg", "other bytes", camera_id=CAMERA, mtime_ns=5)
+    ledger.admit(changed, cases.found("hand.jpg", "hand", camera_id=CAMERA))
+    revised, hand = sorted(ledger.claim(2), key=lambda claim: claim.digest != changed.digest)
+    content = replace(cases.CONTENT_OF_JPEG, measures=GOOD)
+    ledger.record(
+        [
+            cases.refusal(revised, Reason.BLUR, content),
+            cases.refusal(hand, Reason.NOT_RETINA, content),
+        ]
+    )
+
+    assert ledger.measures_of(CAMERA) == [GOOD, *of_a_camera(3)[:0:-1]]
+    assert ledger.measures_of("elsewhere") == []
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> daemon_cases.Site:
+    folder = tmp_path_factory.mktemp("clinic")
+    place = daemon_cases.site(folder, f"sqlite:///{folder}/fundusd.db")
+    with opened_ledger(settings.load(place.path)) as ledger:
+        ledger.upgrade()
+        ledger.start(cases.release())
+        admit(ledger, of_a_camera(60))
+    return place
+
+
+def run(place: daemon_cases.Site, *arguments: str) -> str:
+    done = CliRunner().invoke(
+        app, ["quality", "calibrate", "--config", str(place.path), *arguments]
+    )
+    assert done.exit_code == 0, done.output
+    return done.stdout
+
+
+def test_the_command_prints_a_table_and_on_how_many_captures_it_rests(
+    place: daemon_cases.Site, tmp_path: Path
+) -> None:
+    shown = run(place, "--camera", CAMERA)
+    assert shown.startswith("# room1, by 60 captures: ")
+    pasted = tmp_path / "fundusd.toml"
+    pasted.write_text(place.path.read_text().replace("[log]", f"{shown}\n[log]"))
+    assert settings.load(pasted).camera[0].thresholds == calibrate(of_a_camera(60)).proposed
+
+    said = orjson.loads(run(replace(place, path=pasted), "--camera", CAMERA, "--json"))
+    assert said["present"] == said["proposed"] != asdict(DEFAULTS)
+    assert said["captures"] == 60
+
+
+@pytest.mark.parametrize("kind", ["png", "svg"])
+def test_the_plot_shows_every_measure(place: daemon_cases.Site, tmp_path: Path, kind: str) -> None:
+    figure = tmp_path / f"figure.{kind}"
+    run(place, "--camera", CAMERA, "--plot", str(figure))
+    if kind == "png":
+        with Image.open(figure) as picture:
+            assert picture.width > 1000
+    else:
+        assert figure.read_text().count('id="axes_') == len(MEASURED)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--camera", "x"], "there is no camera x"),
+        (["--camera", CAMERA, "--plot", "a.gif"], "must end in .png or .svg or .pdf"),
+    ],
+)
+def test_wrong_options_say_what_is_right(
+    place: daemon_cases.Site, arguments: list[str], words: str
+) -> None:
+    done = CliRunner().invoke(
+        app, ["quality", "calibrate", "--config", str(place.path), *arguments]
+    )
+    assert done.exit_code == 2
+    assert words in " ".join(done.output.replace("│", " ").split())
+
+
+def test_without_a_plot_no_plotting_library_is_imported(place: daemon_cases.Site) -> None:
+    program = (
+        "import sys; from fundusd.cli import app\n"
+        f"app(['quality', 'calibrate', '--camera', 'room1', '--config', {str(place.path)!r}], standalone_mode=False)\n"
+        "assert not {'matplotlib', 'numpy', 'torch'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, capture_output=True)
+
+
+def test_a_plot_that_cannot_be_written_is_one_sentence(
+    place: daemon_cases.Site, tmp_path: Path
+) -> None:
+    missing = str(tmp_path / "missing" / "a.png")
+    arguments = ["--config", str(place.path), "--camera", CAMERA, "--plot", missing]
+    done = CliRunner().invoke(app, ["quality", "calibrate", *arguments])
+    assert "cannot be written" in str(done.exception)
+
+
+def test_each_threshold_has_its_reason() -> None:
+    cases_of = {
+        Reason.SMALL: {"short_side": 400.0},
+        Reason.TOO_DARK: {"luminance": 20.0},
+        Reason.TOO_BRIGHT: {"saturated": 0.5},
+        Reason.PARTIAL_FIELD: {"field": 0.5},
+        Reason.ARTEFACT: {"glare": 0.2},
+        Reason.BLUR: {"sharpness": 0.5},
+        Reason.MEDIA_OPACITY: {"visibility": 0.02, "haze": 0.7},
+        Reason.LOW_CONTRAST: {"visibility": 0.02},
+    }
+    assert judge(GOOD) is None
+    assert {reason: judge(GOOD | changed) for reason, changed in cases_of.items()} == {
+        one: one for one in cases_of
+    }

@@ -1,0 +1,314 @@
+"""fundusd show and fundusd report exam, from the camera's file to the page."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+import sys
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from pypdf import PdfReader
+from tests import daemon_cases, imaging_cases
+from tests import ledger_cases as cases
+
+from fundusd import cli
+from fundusd.domain.clinical_terms import SAFETY_WORDS, Eye, EyeSource, Reason
+from fundusd.domain.decoding import Content, MediaType, Preprocessing
+from fundusd.domain.files import Stat
+from fundusd.imaging.limits import Limits
+from fundusd.ledger import Ledger, Source
+from fundusd.reports.photographs import photographs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+    from fundusd.ledger import Finding
+
+RETINA = imaging_cases.retina(640, 600)
+JPEG = imaging_cases.encode(RETINA, "JPEG")
+BURNED = imaging_cases.jpeg_dicom(RETINA, BurnedInAnnotation="YES")
+CONTENT = Content(MediaType.JPEG, 640, 600, patient_id="PHANTOM-7")
+OF_BURNED = replace(CONTENT, media_type=MediaType.DICOM, warnings=("burned_in_annotation",))
+SEVERE = (0.0, 0.0, 0.0, 5.0, 0.0)
+
+
+@dataclass
+class Clinic:
+    """A site whose captures got results without a daemon."""
+
+    place: daemon_cases.Site
+    ledger: Ledger
+
+    def add(
+        self,
+        name: str,
+        data: bytes = JPEG,
+        content: Content | None = CONTENT,
+        reason: Reason | None = None,
+    ) -> int:
+        """Put a file into the inbox and record a result for it; return the capture's number."""
+        file = daemon_cases.drop(self.place, name, data)
+        status = file.stat()
+        stat = Stat(status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
+        found = replace(
+            cases.found(name), camera_id="room1", stat=stat, digest=hashlib.sha256(data).hexdigest()
+        )
+        self.ledger.admit(found)
+        self.ledger.record([self._finding(one, content, reason) for one in self.ledger.claim(1)])
+        return int(cases.captures(self.ledger)[-1]["id"])
+
+    @staticmethod
+    def _finding(claim: object, content: Content | None, reason: Reason | None) -> Finding:
+        if reason is not None:
+            return cases.refusal(claim, reason, content)  # type: ignore[arg-type]
+        return cases.finding(claim, content, SEVERE)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def clinic(tmp_path: Path, sqlite_url: str) -> Iterator[Clinic]:
+    place = daemon_cases.site(tmp_path, sqlite_url)
+    ledger = Ledger(f"sqlite:///{place.folder}/fundusd.db", site_key=cases.SITE_KEY)
+    ledger.start(cases.release())
+    ledger.register_camera("room1")
+    yield Clinic(place, ledger)
+    ledger.close()
+
+
+@pytest.fixture
+def fundusd(
+    clinic: Clinic, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., str]:
+    """Type a command that ends as it says; give what it printed."""
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def typed(*words: object, code: int = 0) -> str:
+        line = ["fundusd", *map(str, words), "--config", str(clinic.place.path)]
+        monkeypatch.setattr("sys.argv", line)
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        told = capsys.readouterr()
+        assert ended.value.code == code, told.err
+        return " ".join((told.out + told.err).split())
+
+    return typed
+
+
+def read(file: Path) -> tuple[str, int]:
+    """Return the words of a page, and how many pictures are on it."""
+    (page,) = PdfReader(file).pages
+    return " ".join(page.extract_text().split()), len(page.images)
+
+
+def test_a_capture_is_told_of_in_words(fundusd: Callable[..., str], clinic: Clinic) -> None:
+    said = fundusd("show", clinic.add("a_OD.jpg"))
+    for part in (
+        *(
+            "Right eye (OD)",
+            "Referable. Severe DR (ICDR grade 3)",
+            "Good enough to grade",
+            "PHANTOM-7",
+            "score 0.",
+        ),
+        *("Have a human reader look at it", "not MedSigLIP's", "Release 1", SAFETY_WORDS),
+    ):
+        assert part in said
+
+
+def test_a_capture_is_told_of_in_json(fundusd: Callable[..., str], clinic: Clinic) -> None:
+    told = json.loads(fundusd("show", clinic.add("a_OD.jpg"), "--json"))
+    assert (told["eye"], told["grade"], told["notice"]) == ("R", 3, SAFETY_WORDS)
+    assert told["next"]
+    assert "not MedSigLIP" in told["warning"]
+
+
+@pytest.mark.parametrize(
+    ("reason", "parts"),
+    [
+        (
+            Reason.TOO_DARK,
+            [
+                "Undecided. No grade",
+                "Ungradable: too dark",
+                "Take the photograph of the left eye again",
+            ],
+        ),
+        (Reason.NOT_RETINA, ["Undecided", "Not graded: no colour retina in the picture"]),
+    ],
+)
+def test_a_capture_without_a_grade_is_told_of_with_what_to_do(
+    fundusd: Callable[..., str], clinic: Clinic, reason: Reason, parts: Sequence[str]
+) -> None:
+    said = fundusd("show", clinic.add("a_OS.jpg", reason=reason))
+    for part in parts:
+        assert part in said
+    assert "MedSigLIP" not in said
+
+
+def test_a_capture_that_waits_or_whose_eye_is_disputed_is_told_of(
+    fundusd: Callable[..., str], clinic: Clinic
+) -> None:
+    disputed = clinic.add(
+        "a_OD.jpg", content=replace(CONTENT, eye=Eye.LEFT, eye_source=EyeSource.IMAGE_LATERALITY)
+    )
+    clinic.ledger.admit(replace(cases.found("b.jpg", "b"), camera_id="room1"))
+    assert "the sources disagree" in fundusd("show", disputed)
+    said = fundusd("show", disputed + 1)
+    for part in ("Not known yet: the capture is queued", "Wait for its result.", "none yet"):
+        assert part in said
+
+
+def test_a_capture_is_drawn_with_its_photograph_and_without_its_path(
+    fundusd: Callable[..., str], clinic: Clinic, tmp_path: Path
+) -> None:
+    number = clinic.add("SECRET_OD.jpg")
+    fundusd("show", number, "--out", tmp_path / "card.pdf")
+    said, pictures = read(tmp_path / "card.pdf")
+    for part in ("Right eye (OD)", "REFERABLE", "As the model saw it", "room1", SAFETY_WORDS):
+        assert part in said
+    assert "SECRET" not in said
+    assert pictures == 1
+
+
+def test_a_visit_is_reported_in_words_or_as_a_page(
+    fundusd: Callable[..., str], clinic: Clinic, tmp_path: Path
+) -> None:
+    clinic.add("a_OD.jpg")
+    clinic.add("a_OS.jpg", JPEG + b"\0", reason=Reason.TOO_BRIGHT)
+    printed = fundusd("report", "exam", 1)
+    fundusd("report", "exam", 1, "--pdf", tmp_path / "exam.pdf")
+    said, pictures = read(tmp_path / "exam.pdf")
+    for part in (
+        "Referable diabetic retinopathy",
+        "PHANTOM-7",
+        "Ungradable: too bright",
+        "Left eye (OS)",
+        SAFETY_WORDS,
+    ):
+        assert part in printed
+        assert part in said
+    assert pictures == 2
+
+
+def test_text_burned_into_a_picture_keeps_it_from_every_page_its_twin_too(
+    fundusd: Callable[..., str], clinic: Clinic, tmp_path: Path
+) -> None:
+    clinic.add("a_OD.jpg")
+    flagged = clinic.add("a_OD.dcm", BURNED, OF_BURNED)
+    for command in (
+        ("show", 1, "--out"),
+        ("show", flagged, "--out"),
+        ("report", "exam", 1, "--pdf"),
+    ):
+        fundusd(*command, tmp_path / "page.pdf")
+        said, pictures = read(tmp_path / "page.pdf")
+        assert "text is burned into the picture" in said
+        assert pictures == 0
+
+
+def test_a_file_that_is_gone_or_another_one_by_now_leaves_a_sentence(
+    fundusd: Callable[..., str], clinic: Clinic, tmp_path: Path
+) -> None:
+    number = clinic.add("a_OD.jpg")
+    (clinic.place.inbox / "a_OD.jpg").write_bytes(JPEG + b"more")
+    fundusd("show", number, "--out", tmp_path / "changed.pdf")
+    (clinic.place.inbox / "a_OD.jpg").unlink()
+    fundusd("report", "exam", 1, "--pdf", tmp_path / "gone.pdf")
+    assert "other bytes lie in the file's place now" in read(tmp_path / "changed.pdf")[0]
+    said, pictures = read(tmp_path / "gone.pdf")
+    assert "the file is no longer in the camera's folder" in said
+    assert pictures == 0
+
+
+def test_what_is_not_there_or_cannot_be_drawn_is_a_usage_error(
+    fundusd: Callable[..., str], clinic: Clinic, tmp_path: Path
+) -> None:
+    number = clinic.add("a_OD.jpg")
+    inbox = clinic.place.inbox
+    assert "there is no capture 99" in fundusd("show", 99, code=2)
+    assert "there is no exam 99" in fundusd("report", "exam", 99, code=2)
+    assert "must end in .png" in fundusd("show", number, "--out", tmp_path / "card.gif", code=2)
+    assert "must end in .pdf" in fundusd(
+        "report", "exam", 1, "--pdf", tmp_path / "exam.png", code=2
+    )
+    assert "inbox of camera room1" in fundusd("show", number, "--out", inbox / "card.png", code=2)
+    assert "cannot be written" in fundusd(
+        "show", number, "--out", tmp_path / "none" / "card.png", code=70
+    )
+    assert [file.name for file in inbox.iterdir()] == ["a_OD.jpg"]
+
+
+def test_words_need_no_library_of_pictures(clinic: Clinic) -> None:
+    number = clinic.add("a_OD.jpg")
+    script = """
+import sys
+from fundusd.cli import app
+for words in (["show", sys.argv[2]], ["report", "exam", "1"]):
+    app([*words, "--config", sys.argv[1]], standalone_mode=False)
+assert not {"matplotlib", "numpy", "PIL", "pydicom", "torch", "structlog"} & set(sys.modules)
+"""
+    subprocess.run(
+        [sys.executable, "-c", script, clinic.place.path, str(number)],
+        check=True,
+        capture_output=True,
+    )
+
+
+def source(name: str, data: bytes, camera_id: str = "room1") -> Source:
+    digest = hashlib.sha256(data).hexdigest()
+    return Source(
+        len(name), camera_id, name.encode(), digest, Preprocessing.PAD_SQUARE, is_burned_in=False
+    )
+
+
+def test_ungradable_retinas_are_shown_and_what_else_is_refused_is_not(tmp_path: Path) -> None:
+    """A hand or a face is nobody's retina; a flag that the ledger does not know of yet counts as well."""
+    dark = imaging_cases.encode((RETINA * 0.15).astype(np.uint8), "PNG")
+    wall = imaging_cases.encode(np.full((600, 640, 3), 160, np.uint8), "PNG")
+    files = {"a": dark, "bb": wall, "ccc": BURNED, "dddd": JPEG}
+    for name, data in files.items():
+        (tmp_path / name).write_bytes(data)
+    asked = [
+        *(source(*one) for one in files.items()),
+        source("eeeee", b""),
+        source("ffffff", b"", "elsewhere"),
+    ]
+    shown = photographs(asked, {"room1": tmp_path}, Limits())
+
+    assert [one.pixels is not None for one in shown.values()] == [
+        True,
+        False,
+        False,
+        True,
+        False,
+        False,
+    ]
+    for one, part in zip(
+        shown.values(),
+        ["was not asked", "", "burned in", "model saw", "no longer", "no camera elsewhere"],
+        strict=True,
+    ):
+        assert part in one.notes
+
+
+def test_the_ledger_knows_where_captures_lie_and_which_shots_are_burned_in(ledger: Ledger) -> None:
+    for number, (name, content) in enumerate(
+        [
+            ("P1/a.jpg", CONTENT),
+            ("P1/a.dcm", OF_BURNED),
+            ("P1/a-2.jpg", CONTENT),
+            ("P2/a.jpg", CONTENT),
+        ]
+    ):
+        ledger.admit(cases.found(name, str(number)))
+        ledger.record([cases.finding(claim, content) for claim in ledger.claim(1)])
+    found = ledger.sources([1, 2, 3, 4, 99])
+    assert [one.is_burned_in for one in found] == [True, True, False, False]
+    assert found[0] == Source(
+        1, cases.CAMERA, b"P1/a.jpg", cases.digest_of("0"), "pad-square/bilinear448", True
+    )
+    assert ledger.releases([1, 99]) == {1: cases.release()}

@@ -1,0 +1,130 @@
+"""Ungradable is never a negative, referable beats everything, and what is missing decides nothing."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fundusd.clinical import grading
+from fundusd.clinical.grading import DEFAULT_RULE, Rule
+from fundusd.clinical.referral import UNDECIDED, Finding, eye, person, worst
+from fundusd.domain.clinical_terms import Eye, Grade, Referable
+from fundusd.domain.errors import SettingsError
+
+YES, NO, OPEN = Referable.YES, Referable.NO, Referable.INDETERMINATE
+GRADED = st.sampled_from(Grade).map(
+    lambda grade: Finding(YES if grade >= Grade.MODERATE else NO, grade)
+)
+FINDINGS = st.one_of(GRADED, st.just(UNDECIDED))
+LOGITS = st.lists(st.floats(-30, 30), min_size=5, max_size=5)
+SOME = st.lists(FINDINGS, max_size=6)
+
+
+@given(LOGITS)
+def test_the_default_refers_by_the_highest_score(logits: list[float]) -> None:
+    graded = grading.grade(logits)
+    assert DEFAULT_RULE.of(graded.scores) is graded.referable
+
+
+@given(LOGITS, st.sampled_from(["0.05", "0.35", "0.5", "0.999999"]), st.integers(1, 4))
+def test_an_operating_point_refers_by_the_sum_of_the_scores(
+    logits: list[float], share: str, least: int
+) -> None:
+    scores = grading.softmax(logits)
+    summed = math.fsum(scores[least:])
+    if abs(summed - float(share)) > 1e-9:
+        decided = Rule.parse(f"icdr>={least}/sum>={share}").of(scores)
+        assert decided is (YES if summed >= float(share) else NO)
+
+
+@given(LOGITS)
+def test_a_lower_operating_point_never_refers_fewer(logits: list[float]) -> None:
+    scores = grading.softmax(logits)
+    decided = [Rule.parse(f"icdr>=2/sum>=0.{tenths}").of(scores) for tenths in range(1, 10)]
+    assert decided == sorted(decided, key=[YES, NO].index)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "",
+        "icdr>=5/argmax",
+        "icdr>=0/argmax",
+        "icdr>=2",
+        "icdr>=2/sum>=1.5",
+        "icdr>=2/sum>=.5",
+        "icdr>=2/argmax\n",
+    ],
+)
+def test_a_rule_that_is_none_is_refused_with_one_that_is(name: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        Rule.parse(name)
+    assert DEFAULT_RULE.name in caught.value.hint
+
+
+@given(SOME)
+def test_one_referable_finding_refers_whatever_the_others_are(findings: list[Finding]) -> None:
+    assert worst([*findings, Finding(YES, Grade.PDR)]) == Finding(YES, Grade.PDR)
+
+
+@given(SOME)
+def test_an_ungradable_finding_is_never_a_negative(findings: list[Finding]) -> None:
+    assert worst([*findings, UNDECIDED]).referable is not NO
+
+
+@given(SOME, st.randoms(use_true_random=False))
+def test_the_order_does_not_matter(findings: list[Finding], chance: object) -> None:
+    shuffled = list(findings)
+    chance.shuffle(shuffled)  # type: ignore[attr-defined]
+    assert worst(shuffled) == worst(findings)
+
+
+@given(st.lists(GRADED, min_size=1))
+def test_what_is_all_graded_is_as_bad_as_its_worst(findings: list[Finding]) -> None:
+    assert worst(findings) == max(findings, key=lambda finding: finding.grade or Grade.NO_DR)
+
+
+def test_nothing_is_undecided() -> None:
+    assert worst([]) == eye({}) == UNDECIDED
+    assert person({}) == UNDECIDED
+
+
+@given(GRADED, st.lists(st.just(UNDECIDED), max_size=3))
+def test_a_retake_makes_up_for_ungradable_shots_of_its_field(
+    shot: Finding, bad: list[Finding]
+) -> None:
+    assert eye({"macula": [*bad, shot]}) == shot
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(["macula", "disc", None]), st.lists(FINDINGS, min_size=1, max_size=3)
+    )
+)
+def test_a_missing_field_leaves_no_negative_and_takes_no_referral_back(
+    by_field: dict[str | None, list[Finding]],
+) -> None:
+    found, wanted = eye(by_field), eye(by_field, expected=("nasal",))
+    assert wanted.referable is (YES if found.referable is YES else OPEN)
+    assert wanted.grade == found.grade
+
+
+@given(FINDINGS, FINDINGS)
+def test_a_person_is_as_bad_as_the_worse_eye(right: Finding, left: Finding) -> None:
+    assert person({Eye.RIGHT: right, Eye.LEFT: left}) == worst([right, left])
+
+
+@given(FINDINGS, st.sampled_from(Eye))
+def test_a_person_of_one_eye_or_of_eyes_unknown_is_never_negative(
+    finding: Finding, side: Eye
+) -> None:
+    assert person({side: finding}).referable is (YES if finding.referable is YES else OPEN)
+    both = {
+        Eye.RIGHT: Finding(NO, Grade.NO_DR),
+        Eye.LEFT: Finding(NO, Grade.NO_DR),
+        Eye.UNKNOWN: finding,
+    }
+    assert person(both).referable is (YES if finding.referable is YES else OPEN)

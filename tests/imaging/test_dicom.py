@@ -1,0 +1,161 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pydicom.uid as syntax
+import pytest
+from PIL import Image
+from pydicom.encaps import encapsulate
+from tests import imaging_cases as cases
+
+from fundusd.imaging.dicom import open_dicom
+from fundusd.imaging.limits import Limits
+
+if TYPE_CHECKING:
+    from fundusd.domain.decoding import Pixels
+    from fundusd.imaging.opened_image import Opened
+
+RETINA = cases.retina(160, 128)
+YCC = np.asarray(Image.fromarray(RETINA).convert("YCbCr"))
+LIMITS = Limits(max_pixels=200_000, max_bytes=2_000_000)
+OP_16_BIT = "1.2.840.10008.5.1.4.1.1.77.1.5.2"
+
+
+def opened(data: bytes) -> Opened:
+    return open_dicom(data, LIMITS)
+
+
+def read(data: bytes) -> Pixels:
+    capture = opened(data)
+    assert capture.reason is None
+    return capture.load()[0]
+
+
+def assert_same(pixels: Pixels, tolerance: float = 0) -> None:
+    assert pixels.shape == RETINA.shape
+    assert pixels.dtype == np.uint8
+    assert np.abs(pixels.astype(int) - RETINA).mean() <= tolerance
+    assert pixels[..., 0].mean() > pixels[..., 2].mean()
+
+
+@pytest.mark.parametrize(
+    "transfer_syntax",
+    [
+        syntax.ImplicitVRLittleEndian,
+        syntax.ExplicitVRLittleEndian,
+        syntax.ExplicitVRBigEndian,
+        syntax.DeflatedExplicitVRLittleEndian,
+    ],
+)
+def test_native_pixels_come_back_bit_for_bit(transfer_syntax: str) -> None:
+    assert_same(read(cases.native(RETINA, transfer_syntax)))
+
+
+@pytest.mark.parametrize("transfer_syntax", [syntax.RLELossless, syntax.JPEG2000Lossless])
+def test_losslessly_compressed_pixels_come_back_bit_for_bit(transfer_syntax: str) -> None:
+    assert_same(read(cases.compressed(RETINA, transfer_syntax)))
+
+
+@pytest.mark.parametrize("transfer_syntax", [syntax.JPEGLossless, syntax.JPEGLosslessSV1])
+def test_lossless_jpeg_comes_back_bit_for_bit(transfer_syntax: str) -> None:
+    assert_same(read(cases.encapsulated(RETINA, cases.lossless_jpeg(RETINA), transfer_syntax)))
+
+
+@pytest.mark.parametrize("transfer_syntax", [syntax.JPEGBaseline8Bit, syntax.JPEGExtended12Bit])
+@pytest.mark.parametrize("photometric", ["YBR_FULL_422", "YBR_FULL"])
+def test_jpeg_comes_back_within_its_losses(transfer_syntax: str, photometric: str) -> None:
+    frame = cases.encode(RETINA, "JPEG", quality=95, subsampling=0)
+    file = cases.encapsulated(RETINA, frame, transfer_syntax, PhotometricInterpretation=photometric)
+    assert_same(read(file), tolerance=1.5)
+
+
+def test_lossy_jpeg_2000_comes_back_within_its_losses() -> None:
+    frame = cases.encode(RETINA, "JPEG2000", no_jp2=True, irreversible=True, quality_layers=[6])
+    file = cases.encapsulated(RETINA, frame, syntax.JPEG2000, PhotometricInterpretation="YBR_ICT")
+    assert_same(read(file), tolerance=3)
+
+
+def test_boxed_jpeg_2000_is_understood() -> None:
+    frame = cases.encode(RETINA, "JPEG2000")
+    assert_same(read(cases.encapsulated(RETINA, frame, syntax.JPEG2000Lossless)))
+
+
+def test_a_frame_in_several_fragments_is_one_frame() -> None:
+    ds = cases.header(RETINA, PhotometricInterpretation="YBR_FULL_422")
+    frame = cases.encode(RETINA, "JPEG", quality=95, subsampling=0)
+    ds.add_new("PixelData", "OB", encapsulate([frame], fragments_per_frame=3))
+    ds["PixelData"].is_undefined_length = True
+    assert_same(read(cases.write(ds, syntax.JPEGBaseline8Bit)), tolerance=1.5)
+
+
+def test_full_and_halved_chroma_are_converted_to_rgb() -> None:
+    assert_same(read(cases.native(YCC, PhotometricInterpretation="YBR_FULL")), tolerance=1)
+    pairs = YCC.reshape(-1, 2, 3)
+    halved = np.stack([pairs[:, 0, 0], pairs[:, 1, 0], pairs[:, 0, 1], pairs[:, 0, 2]], axis=1)
+    ds = cases.header(RETINA, PhotometricInterpretation="YBR_FULL_422")
+    ds.add_new("PixelData", "OB", halved.tobytes())
+    assert_same(read(cases.write(ds, syntax.ExplicitVRLittleEndian)), tolerance=2)
+
+
+def test_planes_are_interleaved() -> None:
+    ds = cases.header(RETINA, PlanarConfiguration=1)
+    ds.add_new("PixelData", "OB", np.moveaxis(RETINA, 2, 0).tobytes())
+    assert_same(read(cases.write(ds, syntax.ExplicitVRLittleEndian)))
+
+
+@pytest.mark.parametrize(
+    "transfer_syntax", [syntax.ExplicitVRLittleEndian, syntax.ExplicitVRBigEndian]
+)
+@pytest.mark.parametrize("stored", [12, 16])
+def test_more_bits_are_scaled_down(transfer_syntax: str, stored: int) -> None:
+    deep = RETINA.astype(np.uint16) << (stored - 8)
+    file = cases.native(
+        deep, transfer_syntax, SOPClassUID=OP_16_BIT, BitsStored=stored, HighBit=stored - 1
+    )
+    assert_same(read(file))
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_a_palette_is_looked_up(bits: int) -> None:
+    indexed = Image.fromarray(RETINA).quantize(256)
+    table = np.array(indexed.getpalette(), np.uint16).reshape(-1, 3)
+    table = np.vstack([table, np.zeros((256 - len(table), 3), np.uint16)])
+    changes: dict[str, Any] = {
+        "PhotometricInterpretation": "PALETTE COLOR",
+        "PlanarConfiguration": None,
+    }
+    for channel, name in enumerate(("Red", "Green", "Blue")):
+        changes[f"{name}PaletteColorLookupTableDescriptor"] = [256, 0, bits]
+        levels = table[:, channel] << (bits - 8)
+        changes[f"{name}PaletteColorLookupTableData"] = levels.astype(f"<u{bits // 8}").tobytes()
+    pixels = read(cases.native(np.asarray(indexed), **changes))
+    assert np.array_equal(pixels, np.asarray(indexed.convert("RGB")))
+
+
+def test_a_file_without_preamble_or_meta_group_is_read() -> None:
+    whole = cases.native(RETINA)
+    assert_same(read(whole[132:]))
+    for transfer_syntax in (
+        syntax.ExplicitVRLittleEndian,
+        syntax.ExplicitVRBigEndian,
+        syntax.ImplicitVRLittleEndian,
+    ):
+        file = cases.native(RETINA, transfer_syntax)
+        start = 144 + int.from_bytes(file[140:144], "little")
+        assert_same(read(file[start:]))
+
+
+def test_a_profile_in_the_header_is_honoured() -> None:
+    _, codes = opened(cases.native(RETINA, ICCProfile=b"nonsense")).load()
+    assert codes == ("icc_unusable",)
+
+
+def test_a_sop_class_that_stands_in_the_meta_group_only_is_enough() -> None:
+    ds = cases.header(RETINA)
+    ds.add_new("PixelData", "OB", RETINA.tobytes())
+    file = cases.write(ds, syntax.ExplicitVRLittleEndian)
+    element = b"\x08\0\x16\0UI" + (len(cases.OP_8_BIT) + 1 & ~1).to_bytes(2, "little")
+    start = file.index(element)
+    end = start + 8 + (len(cases.OP_8_BIT) + 1 & ~1)
+    assert_same(read(file[:start] + file[end:]))

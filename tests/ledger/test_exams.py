@@ -1,0 +1,295 @@
+"""A visit: which captures belong to it, what each eye comes to, and what humans say of that."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests import ledger_cases as cases
+
+from fundusd.clinical.exam import Exam, Shot, judge
+from fundusd.domain.clinical_terms import (
+    Eye,
+    EyeSource,
+    Grade,
+    Outcome,
+    Reason,
+    Referable,
+    ReviewReason,
+    ReviewVerdict,
+)
+from fundusd.domain.errors import LedgerError
+from fundusd.ledger import Ledger, exams
+from fundusd.ledger.reviews import Said
+from fundusd.ledger.tables import audit_event, exam, eye_result, review
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+SEVERE = (0.0, 0.0, 0.0, 5.0, 0.0)
+NO_DR = (5.0, 0.0, 0.0, 0.0, 0.0)
+JPEG = replace(cases.CONTENT_OF_JPEG, patient_id="PHANTOM-7")
+
+
+def shot(
+    number: int = 1, eye: Eye = Eye.RIGHT, grade: Grade | None = Grade.NO_DR, **more: object
+) -> Shot:
+    one = Shot(
+        capture_id=number,
+        camera_id="cam",
+        stem=f"P7/{number}",
+        digest=cases.digest_of(str(number)),
+        release_id=1,
+        eye=eye,
+        field=None,
+        outcome=Outcome.GRADED if grade is not None else Outcome.UNGRADABLE,
+        reason=None if grade is not None else Reason.TOO_DARK,
+        grade=grade,
+        referable=Referable.INDETERMINATE
+        if grade is None
+        else Referable.YES
+        if grade >= 2
+        else Referable.NO,
+        scores=None if grade is None else (0.2,) * 5,
+    )
+    return replace(one, **more)  # type: ignore[arg-type]  # by name
+
+
+SHOTS = st.lists(
+    st.builds(
+        shot,
+        st.integers(1, 99),
+        st.sampled_from(Eye),
+        st.sampled_from([None, *Grade]),
+        field=st.sampled_from([None, "macula", "disc"]),
+    ),
+    min_size=1,
+    max_size=8,
+    unique_by=lambda one: one.capture_id,
+)
+
+
+@given(SHOTS)
+def test_an_eye_is_referable_exactly_when_one_of_its_photographs_is(shots: Sequence[Shot]) -> None:
+    for eye in judge(shots):
+        mine = [one for one in shots if one.eye is eye.eye]
+        assert (eye.referable is Referable.YES) == any(
+            one.referable is Referable.YES for one in mine
+        )
+
+
+@given(SHOTS)
+def test_an_eye_without_a_grade_is_never_a_negative(shots: Sequence[Shot]) -> None:
+    for eye in judge(shots):
+        assert eye.grade is not None or eye.referable is Referable.INDETERMINATE
+
+
+@given(SHOTS, st.randoms())
+def test_the_order_of_the_photographs_does_not_matter(shots: list[Shot], random: object) -> None:
+    before = judge(shots)
+    random.shuffle(shots)  # type: ignore[attr-defined]  # Hypothesis gives a Random
+    after = judge(shots)
+    assert [(one.eye, one.referable, one.grade, one.decisive) for one in before] == [
+        (one.eye, one.referable, one.grade, one.decisive) for one in after
+    ]
+
+
+def test_the_same_shot_as_jpeg_and_dicom_shares_its_eye() -> None:
+    [eye] = judge([shot(1, Eye.LEFT, stem="a"), shot(2, Eye.UNKNOWN, stem="a")])
+    assert (eye.eye, len(eye.shots)) == (Eye.LEFT, 2)
+
+
+def test_two_files_of_one_shot_that_disagree_are_of_an_unknown_eye() -> None:
+    [eye] = judge([shot(1, Eye.LEFT, stem="a"), shot(2, Eye.RIGHT, stem="a")])
+    assert eye.eye is Eye.UNKNOWN
+    assert eye.decisive.is_conflict
+
+
+def test_a_retake_rescues_an_ungradable_eye_and_a_refused_picture_spoils_none() -> None:
+    refused = shot(3, grade=None, outcome=Outcome.REFUSED, reason=Reason.NOT_RETINA)
+    [eye] = judge([shot(1, grade=None), shot(2, grade=Grade.MILD), refused])
+    assert (eye.outcome, eye.grade, eye.referable) == (Outcome.GRADED, Grade.MILD, Referable.NO)
+    [only] = judge([refused])
+    assert (only.outcome, only.referable) == (Outcome.REFUSED, Referable.INDETERMINATE)
+
+
+def test_an_expected_field_that_lacks_leaves_the_eye_undecided() -> None:
+    [eye] = judge([shot(1, field="macula")], ["disc", "macula"])
+    assert (eye.referable, eye.lacks) == (Referable.INDETERMINATE, ("disc",))
+    [worse] = judge([shot(1, grade=Grade.PDR, field="macula")], ["disc", "macula"])
+    assert worse.referable is Referable.YES
+
+
+# -- in the ledger
+
+
+def classify(
+    ledger: Ledger, name: str, word: str, eye: Eye, logits: Sequence[float] = NO_DR, **more: object
+) -> Exam:
+    content = replace(JPEG, eye=eye, eye_source=EyeSource.LATERALITY, **more)  # type: ignore[arg-type]
+    ledger.record([cases.finding(cases.take(ledger, name, word), content, logits)])
+    capture_id = cases.captures(ledger)[-1]["id"]
+    found = ledger.exam_of(capture_id)
+    assert found is not None
+    return found
+
+
+def test_a_persons_captures_of_a_day_are_one_exam_whatever_format_and_study(ledger: Ledger) -> None:
+    first = classify(ledger, "a.jpg", "A", Eye.RIGHT)
+    second = classify(ledger, "b.dcm", "B", Eye.LEFT, SEVERE, study_uid="1.2.3")
+    assert first.exam_id == second.exam_id
+    assert (second.finding.referable, second.finding.grade, second.missing) == (
+        Referable.YES,
+        Grade.SEVERE,
+        (),
+    )
+    [row] = cases.rows(ledger, exam)
+    assert (row["referable"], row["grade"], row["lacks"], row["is_reviewed"]) == (
+        "yes",
+        3,
+        "",
+        False,
+    )
+
+
+def test_captures_of_nobody_known_are_never_joined(ledger: Ledger) -> None:
+    for name in ("a.jpg", "b.jpg"):
+        ledger.record([cases.finding(cases.take(ledger, name, name), cases.CONTENT_OF_JPEG)])
+    assert len(cases.rows(ledger, exam)) == 2
+
+
+def test_the_two_files_of_a_shot_of_nobody_known_are_one_exam(ledger: Ledger) -> None:
+    for name in ("a.jpg", "a.png"):
+        ledger.record([cases.finding(cases.take(ledger, name, name), cases.CONTENT_OF_JPEG)])
+    assert len(cases.rows(ledger, exam)) == 1
+
+
+def test_another_day_is_another_exam(ledger: Ledger) -> None:
+    now = datetime.now(UTC)
+    first = classify(ledger, "a.jpg", "A", Eye.RIGHT, acquired_at=now - timedelta(hours=30))
+    later = classify(ledger, "b.jpg", "B", Eye.RIGHT, acquired_at=now)
+    assert (first.exam_id == later.exam_id, later.day) == (False, now.astimezone().date())
+
+
+def test_an_eye_of_an_overwritten_file_counts_no_more(ledger: Ledger) -> None:
+    before = classify(ledger, "a.jpg", "A", Eye.RIGHT, SEVERE)
+    assert before.finding.referable is Referable.YES
+    ledger.admit(cases.found("a.jpg", "B"))
+    after = ledger.exam(before.exam_id)
+    assert after is not None
+    assert (after.eyes, after.finding.referable) == ((), Referable.INDETERMINATE)
+    assert cases.rows(ledger, eye_result) == []
+
+
+def said(
+    one: Exam, verdict: ReviewVerdict = ReviewVerdict.AGREE, eye: Eye = Eye.RIGHT, **more: object
+) -> Said:
+    return replace(Said(one.exam_id, eye, verdict, "reader 1", "grader"), **more)  # type: ignore[arg-type]  # by name
+
+
+def test_a_review_counts_from_then_on_and_is_audited(ledger: Ledger) -> None:
+    one = classify(ledger, "a.jpg", "A", Eye.RIGHT, SEVERE)
+    assert cases.rows(ledger, eye_result)[0]["urgency"] == 13
+    wrong = said(one, ReviewVerdict.OVERRIDE, grade=Grade.MILD, reason=ReviewReason.FALSE_LESION)
+    after = ledger.review(wrong)
+    assert (after.finding.referable, after.final.referable) == (
+        Referable.YES,
+        Referable.INDETERMINATE,
+    )
+    assert after.eyes[0].final.referable is Referable.NO
+    [row] = cases.rows(ledger, eye_result)
+    assert (row["grade"], row["final_grade"], row["urgency"], row["review_id"]) == (3, 1, 0, 1)
+    [event] = [row for row in cases.rows(ledger, audit_event) if row["event"] == "review.recorded"]
+    assert (event["entity_id"], event["digest"]) == (one.exam_id, cases.digest_of("A"))
+    assert ledger.verify().broken_seq is None
+
+
+def test_a_deferred_eye_still_has_to_be_read(ledger: Ledger) -> None:
+    one = classify(ledger, "a.jpg", "A", Eye.RIGHT, SEVERE)
+    after = ledger.review(said(one, ReviewVerdict.DEFER))
+    assert (after.eyes[0].is_read, after.eyes[0].urgency, after.is_reviewed) == (False, 13, False)
+
+
+@pytest.mark.parametrize("verdict", [ReviewVerdict.UNGRADABLE, ReviewVerdict.RETAKE])
+def test_an_eye_that_a_human_cannot_grade_is_undecided(
+    ledger: Ledger, verdict: ReviewVerdict
+) -> None:
+    after = ledger.review(said(classify(ledger, "a.jpg", "A", Eye.RIGHT, NO_DR), verdict))
+    assert (after.eyes[0].final.referable, after.is_reviewed) == (Referable.INDETERMINATE, True)
+
+
+def test_a_result_that_changes_after_its_review_has_to_be_read_again(ledger: Ledger) -> None:
+    one = classify(ledger, "a.jpg", "A", Eye.RIGHT, NO_DR)
+    assert ledger.review(said(one)).is_reviewed
+    after = classify(ledger, "b.jpg", "B", Eye.RIGHT, SEVERE)
+    assert (after.exam_id, after.is_reviewed, after.eyes[0].reading) == (one.exam_id, False, None)
+    assert len(cases.rows(ledger, review)) == 1
+
+
+@pytest.mark.parametrize("change", ["UPDATE review SET grade = 0", "DELETE FROM review"])
+def test_a_review_cannot_be_changed(ledger: Ledger, change: str) -> None:
+    ledger.review(said(classify(ledger, "a.jpg", "A", Eye.RIGHT)))
+    with pytest.raises(Exception, match="append-only"):
+        cases.execute(ledger, change)
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"exam_id": 99}, "There is no exam 99"),
+        ({"eye": Eye.LEFT}, "has no eye L"),
+        ({"shown": 99}, "another one by now"),
+        ({"verdict": ReviewVerdict.OVERRIDE}, "names the right grade"),
+        ({"grade": Grade.MILD}, "names the right grade"),
+        ({"verdict": ReviewVerdict.OVERRIDE, "grade": Grade.MILD}, "says why"),
+    ],
+)
+def test_a_review_that_says_nothing_clear_is_refused(
+    ledger: Ledger, change: dict[str, Any], sentence: str
+) -> None:
+    one = classify(ledger, "a.jpg", "A", Eye.RIGHT)
+    with pytest.raises(LedgerError, match=sentence) as caught:
+        ledger.review(said(one, **change))
+    assert caught.value.hint
+    assert cases.rows(ledger, review) == []
+
+
+def test_results_from_before_exams_catch_up(ledger: Ledger) -> None:
+    one = classify(ledger, "a.jpg", "A", Eye.RIGHT, SEVERE)
+    cases.execute(ledger, "UPDATE capture SET exam_id = NULL")
+    cases.execute(ledger, "DELETE FROM eye_result")
+    ledger.upgrade()
+    assert ledger.exam(one.exam_id) == one
+    with ledger.database.writing() as connection:
+        assert exams.catch_up(connection) == 0
+
+
+def test_a_camera_that_expects_fields_leaves_eyes_without_them_undecided(store_url: str) -> None:
+    ledger = Ledger(
+        store_url,
+        site_key=cases.SITE_KEY,
+        cameras=[cases.CAMERA],
+        expected_fields={"cam": ("disc",)},
+    )
+    with ledger.held():
+        ledger.start(cases.release())
+        one = classify(ledger, "a.jpg", "A", Eye.RIGHT)
+    assert (one.eyes[0].referable, one.eyes[0].lacks) == (Referable.INDETERMINATE, ("disc",))
+    assert cases.rows(ledger, exam)[0]["lacks"] == "L R/disc"
+    ledger.close()
+
+
+@pytest.mark.parametrize("exported", [False, True])
+def test_who_looks_at_an_exam_is_written_down(ledger: Ledger, *, exported: bool) -> None:
+    one = classify(ledger, "a.jpg", "A", Eye.RIGHT)
+    ledger.shown(one, exported=exported)
+    *_, last = cases.rows(ledger, audit_event)
+    assert (last["event"], last["patient_key"]) == (
+        "exam.exported" if exported else "exam.shown",
+        one.patient_key,
+    )
+    assert ledger.verify().broken_seq is None

@@ -1,0 +1,238 @@
+"""No query of the daemon walks through history: each is answered from an index, on both databases.
+
+But the one that counts all files where a full sweep begins. Told by the databases' own plans, not by a clock;
+`fundusd bench --ledger` measures what that comes to.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import orjson
+import pytest
+import sqlalchemy as sa
+from tests import ledger_cases as cases
+
+from fundusd.domain.clinical_terms import Reason
+from fundusd.domain.files import Ignored, Stat
+from fundusd.ledger import Ledger, Question
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from fundusd.ledger import Claim
+
+GROWING = ("job", "capture", "sighting", "result", "audit_event", "exam", "eye_result")
+# with a LIMIT, these end at the first row
+AT_ONE_END = {"SCAN audit_event", "SCAN audit_event USING INDEX ix_audit_event_started"}
+NAMES = [f"P{number}/{number}.jpg" for number in range(3)]
+
+Statements = list[tuple[str, Any]]
+
+
+@contextmanager
+def heard(ledger: Ledger) -> Iterator[Statements]:
+    """Collect the statements of a block, with values to fill in."""
+    said: Statements = []
+
+    def hear(
+        _connection: object, _cursor: object, statement: str, parameters: Any, *_: object
+    ) -> None:
+        if statement.split(maxsplit=1)[0] in {"SELECT", "INSERT", "UPDATE", "DELETE", "WITH"}:
+            said.append((statement, parameters[0] if isinstance(parameters, list) else parameters))
+
+    sa.event.listen(ledger.database.engine, "before_cursor_execute", hear)
+    try:
+        yield said
+    finally:
+        sa.event.remove(ledger.database.engine, "before_cursor_execute", hear)
+
+
+def walks(ledger: Ledger, statements: Statements) -> list[str]:
+    """Return the plans that read a growing table from end to end."""
+    found = []
+    with ledger.database.engine.connect() as connection:
+        explain = _explain_sqlite if ledger.database.is_sqlite else _explain_postgres
+        for statement, values in statements:
+            steps = explain(connection, statement, values)
+            found += [f"{step}: {statement}" for step in steps]
+        connection.rollback()
+    return found
+
+
+def _explain_sqlite(connection: sa.Connection, statement: str, values: Any) -> list[str]:
+    steps = [
+        row.detail for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values)
+    ]
+    if statement.split()[-4:-2] == ["LIMIT", "?"] and steps[0] in AT_ONE_END and len(steps) == 1:
+        return []
+    scans = [step for step in steps if step.split()[0] == "SCAN" and step.split()[1] in GROWING]
+    return scans + [step for step in steps if _is_broad(step, statement)]
+
+
+def _is_broad(step: str, statement: str) -> bool:
+    """Tell a search that goes through all jobs of a state where those wanted are named, or all files of a camera."""
+    states = (
+        " job " in step and "(state=?)" in step and "job.id IN" in statement
+    )  # only those that run are few
+    return states or (" sighting " in step and step.endswith("(camera_id=?)"))
+
+
+def _explain_postgres(connection: sa.Connection, statement: str, values: Any) -> list[str]:
+    connection.exec_driver_sql(
+        "SET enable_seqscan = off"
+    )  # small tables are read whole where that is allowed
+    told = connection.exec_driver_sql(f"EXPLAIN (FORMAT JSON) {statement}", values).scalar_one()
+    plan = (orjson.loads(told) if isinstance(told, str | bytes) else told)[0]["Plan"]
+    return [
+        f"{node['Node Type']} on {node['Relation Name']}" for node in _nodes(plan) if _is_walk(node)
+    ]
+
+
+def _nodes(plan: dict[str, Any], above: str = "") -> Iterator[dict[str, Any]]:
+    yield plan | {"above": above}
+    for part in plan.get("Plans", ()):
+        yield from _nodes(part, plan["Node Type"])
+
+
+def _is_walk(node: dict[str, Any]) -> bool:
+    if (
+        node.get("Relation Name") not in GROWING or node["above"] == "Limit"
+    ):  # which ends at the first row
+        return False
+    return node["Node Type"] == "Seq Scan" or (
+        "Index" in node["Node Type"] and "Index Cond" not in node
+    )
+
+
+def claims(ledger: Ledger) -> list[Claim]:
+    return ledger.claim(16)
+
+
+def admit(ledger: Ledger, words: Sequence[str] = NAMES) -> None:
+    ledger.admit(*(cases.found(name, word) for name, word in zip(NAMES, words, strict=True)))
+
+
+def record(ledger: Ledger) -> None:
+    ledger.record([cases.finding(claim) for claim in claims(ledger)])
+
+
+def classified(ledger: Ledger) -> None:
+    admit(ledger)
+    record(ledger)
+
+
+def move(ledger: Ledger) -> None:
+    ledger.mark_missing(cases.CAMERA, [NAMES[0].encode()])
+    stat = cases.found(NAMES[0], NAMES[0]).stat
+    ledger.admit(cases.found("moved.jpg", NAMES[0], inode=stat.inode, mtime_ns=stat.mtime_ns))
+
+
+def fail(ledger: Ledger) -> None:
+    first, second, third = claims(ledger)
+    ledger.postpone(first, Reason.TIMEOUT, "slow", 0)
+    ledger.fail(second, Reason.TRUNCATED, "cut")
+    ledger.give_back([third])
+
+
+def sweep(ledger: Ledger) -> None:
+    ledger.present(cases.CAMERA, [b"P1", b"P2"])
+    ledger.present(cases.CAMERA, [b"P1"], [b"1.jpg", b"new.jpg"])
+    ledger.named(cases.CAMERA, b"P1", [b"1.jpg", b"new.jpg"])
+    ledger.remembered(cases.CAMERA, [b"P1", b"P2"])
+    ledger.remembered(cases.CAMERA, below=b"P1")
+    ledger.same_files([cases.found(NAMES[0], NAMES[0])])
+    ledger.present_names(cases.CAMERA, b"P1", b"")
+    ledger.ignore(cases.CAMERA, {b"P1/notes.xml": (Stat(1, 2, 3, 4), Ignored.SIDECAR)})
+    ledger.sweep_finished(cases.CAMERA, cases.SWEEP)
+
+
+@pytest.mark.parametrize(
+    ("before", "act"),
+    [
+        (lambda _: None, admit),
+        (classified, admit),  # known bytes at known paths
+        (classified, lambda ledger: admit(ledger, ["x", "y", "z"])),  # the next revision of each
+        (
+            classified,
+            lambda ledger: admit(ledger, NAMES[::-1]),
+        ),  # bytes that were classified elsewhere
+        (classified, move),
+        (admit, claims),
+        (admit, record),
+        (admit, fail),
+        (classified, sweep),
+        (classified, lambda ledger: ledger.status()),
+        (admit, lambda ledger: ledger.start(cases.release())),
+    ],
+    ids=[
+        "new",
+        "touched",
+        "revised",
+        "reused",
+        "moved",
+        "claimed",
+        "recorded",
+        "failed",
+        "swept",
+        "status",
+        "start",
+    ],
+)
+def test_no_query_walks_through_history(
+    ledger: Ledger, before: Callable[[Ledger], None], act: Callable[[Ledger], object]
+) -> None:
+    before(ledger)
+    with heard(ledger) as said:
+        act(ledger)
+    assert said
+    assert walks(ledger, said) == []
+
+
+def test_a_query_that_would_is_found_out(ledger: Ledger) -> None:
+    with heard(ledger) as said, ledger.database.reading() as connection:
+        connection.execute(sa.text("SELECT count(*) FROM capture WHERE size = 7"))
+    assert len(walks(ledger, said)) == 1
+
+
+KEY = "0" * 64
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        Question("v_worklist", ("-urgency", "day", "exam_id", "eye"), limit=50),
+        Question("v_person_exam", ("-day",), {"patient_key": KEY}),
+        Question("v_eye_result", ("-day",), {"patient_key": KEY}),
+        Question("v_review", ("-review_id",), {"patient_key": KEY}),
+        Question("v_progression", ("-day",), {"patient_key": KEY}),
+        Question("v_access", ("seq",), {"patient_key": KEY}),
+        Question("v_provenance", (), {"capture_id": 1}),
+        Question("v_backlog", ()),
+        Question("v_failures_daily", ()),
+        Question("v_turnaround_daily", (), since=("day", "2026-01-01")),
+        Question("v_retake", (), since=("day", "2026-01-01")),
+        Question("v_eye_result", (), {"day": "2026-01-01"}),
+        Question("v_progression", (), since=("day", "2026-01-01")),
+    ],
+    ids=lambda asked: f"{asked.view} {' '.join([*asked.equal, *(asked.since or ())[:1]])}",
+)
+def test_a_view_is_answered_from_an_index(sqlite_url: str, asked: Question) -> None:
+    """On SQLite: without statistics of real rows, PostgreSQL's plans of joins say little."""
+    ledger = Ledger(sqlite_url)
+    with heard(ledger) as said:
+        ledger.ask(asked)
+    [(statement, values)] = said
+    with ledger.database.engine.connect() as connection:
+        steps = [
+            row.detail
+            for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values)
+        ]
+    ledger.close()
+    # by their short names in the views: capture, exam, eye_result, job, review
+    assert [
+        step
+        for step in steps
+        if step.startswith("SCAN") and step.split()[1] in {*GROWING, *"cejrw"}
+    ] == []

@@ -1,0 +1,283 @@
+"""What the ledger tells: v_result, results, accounts, status."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import sqlalchemy as sa
+from tests import ledger_cases as cases
+
+from fundusd.domain.clinical_terms import Outcome, Reason
+from fundusd.domain.files import Ignored, Stat
+from fundusd.domain.inference import Proof
+from fundusd.domain.jobs import JobState
+from fundusd.ledger import Ledger, Wanted, audit, queries
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+COLUMNS = [
+    "capture_id", "camera_id", "path", "revision", "superseded", "digest", "media_type", "width", "height", "eye",
+    "eye_source", "field", "patient_id", "patient_key", "exam_id", "acquired_at", "received_at", "state", "outcome",
+    "reason", "action", "grade", "grade_label", "referable", "score_no_dr", "score_mild", "score_moderate",
+    "score_severe", "score_pdr", "model", "model_revision", "prompt_set", "preprocessing", "release_id", "result_at",
+    "turnaround_ms", "attempts", "error",
+]  # fmt: skip
+TIMES = {"received_at", "result_at", "turnaround_ms"}
+
+
+def scripted_history(ledger: Ledger) -> None:
+    """Leave a capture in every state and of every kind of outcome, revised, moved, missing and shared."""
+    cases.classify(ledger, "P1/a_OD.jpg", "A")
+    ledger.admit(cases.found("P2/b_OS.jpg", "A"))
+    cases.classify(ledger, "P1/a_OD.jpg", "B")
+    for name, reason in (("dark.jpg", Reason.TOO_DARK), ("hand.jpg", Reason.NOT_RETINA)):
+        ledger.record([cases.refusal(cases.take(ledger, name, name), reason)])
+    ledger.record(
+        [cases.refusal(cases.take(ledger, "oct.dcm", "oct"), Reason.WRONG_MODALITY, None)]
+    )
+    ledger.fail(cases.take(ledger, "cut.jpg", "cut"), Reason.TRUNCATED, "cut short")
+    ledger.postpone(
+        cases.take(ledger, b"caf\xe9.jpg", "late"), Reason.FILE_UNREADABLE, "share away", 600
+    )
+    cases.take(ledger, "now.jpg", "now")
+    ledger.admit(cases.found("old.jpg", "old", backlog=True))
+    ledger.ignore("cam", {b"note.xml": (Stat(1, 2, 3, 4), Ignored.SIDECAR)})
+    ledger.mark_missing("cam", [b"hand.jpg"])
+
+
+def view(ledger: Ledger) -> list[dict[str, Any]]:
+    """Read v_result as an outside reader would."""
+    with ledger.database.reading() as connection:
+        return [
+            dict(row) for row in connection.execute(sa.text("SELECT * FROM v_result")).mappings()
+        ]
+
+
+def by_path(rows: Iterable[Any]) -> dict[str, Any]:
+    return {row["path"]: row for row in rows}
+
+
+def test_v_result_has_exactly_the_columns_of_the_contract(ledger: Ledger) -> None:
+    with ledger.database.reading() as connection:
+        assert list(connection.execute(sa.text("SELECT * FROM v_result")).keys()) == COLUMNS
+
+
+def test_v_result_is_the_same_on_both_databases(sqlite_url: str, postgres_url: str) -> None:
+    told = []
+    for url in (sqlite_url, postgres_url):
+        ledger = Ledger(url, site_key=cases.SITE_KEY)
+        ledger.start(cases.release())
+        ledger.register_camera(cases.CAMERA)
+        scripted_history(ledger)
+        assert ledger.verify().broken_seq is None
+        rows = list(ledger.results(Wanted(superseded=True)))
+        told.append(
+            [{key: value for key, value in row.items() if key not in TIMES} for row in rows]
+        )
+        assert [(row["result_at"] is None, row["turnaround_ms"] is None) for row in rows] == [
+            (row["outcome"] in {None, "failed"},) * 2 for row in rows
+        ]
+        ledger.close()
+    assert told[0] == told[1]
+    assert len(told[0]) == 10
+
+
+def test_v_result_has_one_row_per_capture_with_what_became_of_it(ledger: Ledger) -> None:
+    scripted_history(ledger)
+    rows = by_path(row for row in view(ledger) if not row["superseded"])
+    told = {
+        path: (row["state"], row["outcome"], row["reason"], row["referable"])
+        for path, row in rows.items()
+    }
+    assert told == {
+        "P1/a_OD.jpg": ("succeeded", "graded", None, "yes"),
+        "P2/b_OS.jpg": ("succeeded", "graded", None, "yes"),
+        "dark.jpg": ("succeeded", "ungradable", "too_dark", "indeterminate"),
+        "hand.jpg": ("succeeded", "refused", "not_retina", "indeterminate"),
+        "oct.dcm": ("succeeded", "refused", "wrong_modality", "indeterminate"),
+        "cut.jpg": ("failed", "failed", "truncated", "indeterminate"),
+        "caf\\xe9.jpg": ("queued", None, "file_unreadable", None),
+        "now.jpg": ("running", None, None, None),
+        "old.jpg": ("queued", None, None, None),
+    }
+    assert rows["cut.jpg"]["error"] == "cut short"
+    assert rows["cut.jpg"]["action"] == "retake"
+    graded = rows["P2/b_OS.jpg"]
+    assert (graded["grade"], graded["grade_label"], graded["eye"]) == (2, "Moderate DR", "L")
+    scores = [graded[column] for column in COLUMNS if column.startswith("score_")]
+    assert scores.index(max(scores)) == 2
+    assert abs(sum(scores) - 1) < 1e-12
+
+
+def test_each_grade_has_its_label_in_the_view(ledger: Ledger) -> None:
+    for grade in range(5):
+        claim = cases.take(ledger, f"{grade}.jpg", str(grade))
+        logits = [1.0 if index == grade else 0.0 for index in range(5)]
+        ledger.record([cases.finding(claim, logits=logits)])
+    labels = [row["grade_label"] for row in sorted(view(ledger), key=lambda row: int(row["grade"]))]
+    assert labels == ["No DR", "Mild DR", "Moderate DR", "Severe DR", "PDR"]
+
+
+def test_results_can_be_asked_for_by_what_they_say(ledger: Ledger) -> None:
+    scripted_history(ledger)
+    ledger.register_camera("other")
+    cases.classify(ledger, "c.jpg", "C", camera_id="other")
+
+    def count(wanted: Wanted) -> int:
+        return len(list(ledger.results(wanted)))
+
+    assert count(Wanted()) == 10
+    assert count(Wanted(superseded=True)) == 11
+    assert count(Wanted(camera="other")) == 1
+    assert count(Wanted(grade=2)) == 3
+    assert count(Wanted(grade=0)) == 0
+    assert count(Wanted(referable="yes")) == 3
+    assert count(Wanted(referable="indeterminate", outcome="refused")) == 2
+    assert count(Wanted(outcome="failed")) == 1
+    assert count(Wanted(limit=4)) == 4
+    now = datetime.now(UTC)
+    assert count(Wanted(since=now - timedelta(minutes=5))) == 10
+    assert count(Wanted(since=now + timedelta(minutes=5))) == 0
+
+
+def test_results_come_newest_first_with_times_in_utc(ledger: Ledger) -> None:
+    scripted_history(ledger)
+    rows = list(ledger.results(Wanted(superseded=True)))
+    assert [row["capture_id"] for row in rows] == sorted(
+        (row["capture_id"] for row in rows), reverse=True
+    )
+    assert all(row["received_at"].tzinfo is UTC for row in rows)
+    assert {type(row["superseded"]) for row in rows} == {bool}
+
+
+def test_a_reader_of_results_may_stop_early(ledger: Ledger) -> None:
+    scripted_history(ledger)
+    for _ in range(30):  # more than there are connections
+        assert next(iter(ledger.results(Wanted())))["path"] == "old.jpg"
+    ledger.admit(cases.found("more.jpg", "more"))
+
+
+def test_reading_does_not_wait_for_writing(ledger: Ledger) -> None:
+    scripted_history(ledger)
+    with ledger.database.writing() as connection:
+        connection.execute(sa.text("UPDATE job SET error = 'open'"))
+        assert len(list(ledger.results(Wanted()))) == 9
+        assert all(row["error"] != "open" for row in ledger.results(Wanted()))
+
+
+def test_each_file_of_a_directory_is_accounted_for(ledger: Ledger) -> None:
+    scripted_history(ledger)
+    accounts = ledger.accounts("cam", b"")
+    told = {
+        name: (account.state, account.outcome, account.reason) for name, account in accounts.items()
+    }
+    assert told == {
+        b"dark.jpg": (JobState.SUCCEEDED, Outcome.UNGRADABLE, "too_dark"),
+        b"oct.dcm": (JobState.SUCCEEDED, Outcome.REFUSED, "wrong_modality"),
+        b"cut.jpg": (JobState.FAILED, None, "truncated"),
+        b"caf\xe9.jpg": (JobState.QUEUED, None, "file_unreadable"),
+        b"now.jpg": (JobState.RUNNING, None, None),
+        b"old.jpg": (JobState.QUEUED, None, None),
+        b"note.xml": (None, None, None),
+    }
+    assert accounts[b"note.xml"].ignored is Ignored.SIDECAR
+    assert accounts[b"note.xml"].stat == Stat(1, 2, 3, 4)
+    assert set(ledger.accounts("cam", b"P1")) == {b"a_OD.jpg"}
+    assert ledger.remembered("cam").keys() == {b"", b"P1", b"P2"}
+
+
+def test_status_counts_and_names_the_release_at_work(ledger: Ledger) -> None:
+    scripted_history(ledger)
+    ledger.sweep_finished("cam", cases.SWEEP)
+    status = ledger.status()
+    assert status["jobs"] == {"queued": 2, "running": 1, "succeeded": 5, "failed": 1}
+    assert status["results"] == {"graded": 2, "ungradable": 1, "refused": 2}
+    assert status["captures"] == 10
+    assert 0 <= status["oldest_waiting_seconds"] < 300
+    (camera,) = status["cameras"]
+    assert (camera["id"], camera["files"], camera["ignored"], camera["mode"]) == (
+        "cam",
+        5,
+        {"sidecar": 2},
+        "native",
+    )
+    assert camera["last_sweep_at"].tzinfo is UTC
+    assert status["model"]["model"] == "fundusd/phantom-1"
+
+
+def test_status_follows_a_return_to_an_older_release(ledger: Ledger) -> None:
+    ledger.start(cases.release(2))
+    assert ledger.status()["model"]["model"] == "fundusd/phantom-2"
+    ledger.start(cases.release(1))
+    assert ledger.status()["model"]["model"] == "fundusd/phantom-1"
+
+
+def test_status_of_a_new_database_is_empty(store_url: str) -> None:
+    ledger = Ledger(store_url)
+    status = ledger.status()
+    assert status["jobs"] == {"queued": 0, "running": 0, "succeeded": 0, "failed": 0}
+    assert (status["oldest_waiting_seconds"], status["cameras"], status["model"]) == (
+        None,
+        [],
+        None,
+    )
+    assert ledger.retry_failed() == 0
+    assert list(ledger.results(Wanted())) == []
+    ledger.close()
+
+
+def test_the_last_canary_is_told_whatever_came_since(ledger: Ledger) -> None:
+    assert ledger.last_canary() is None
+    ledger.model_verified(Proof(0.99999975, 0.999999))
+    cases.classify(ledger)
+    canary = ledger.last_canary()
+    assert canary is not None
+    assert (canary.passed, canary.cosine) == (True, 0.99999975)
+    assert canary.vouches_for(ledger.release_id)
+    assert not canary.vouches_for(ledger.release_id + 1)
+    ledger.model_refused("wrong")
+    refused = ledger.last_canary()
+    assert refused is not None
+    assert not refused.vouches_for(ledger.release_id)
+    told = ledger.status()["canary"]
+    assert (told["passed"], told["cosine"]) == (False, None)
+    assert abs(datetime.now(UTC) - datetime.fromisoformat(told["at"])) < timedelta(minutes=5)
+    assert ledger.verify().broken_seq is None
+
+
+def test_a_canary_is_not_looked_for_in_all_of_history(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger.model_verified(Proof(1.0, 0.999999))
+    cases.classify(ledger)
+    monkeypatch.setattr(queries, "_CANARY_WITHIN", 2)
+    assert ledger.last_canary() is None
+
+
+def test_a_model_is_in_doubt_after_a_refusal_and_where_another_release_passed_last(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert not ledger.is_in_doubt(), "nothing is known"
+    ledger.model_verified(Proof(1.0, 0.999999))
+    assert not ledger.is_in_doubt()
+    ours = ledger.release_id
+    ledger.start(replace(cases.release(), dtype="bfloat16"))
+    assert ledger.is_in_doubt()
+    ledger.release_id = ours
+    ledger.model_refused("wrong")
+    assert ledger.is_in_doubt()
+    monkeypatch.setattr(
+        audit,
+        "_actor",
+        lambda: {"actor_kind": "process", "actor_id": "fundusd:x", "host": "another"},
+    )
+    ledger.model_verified(Proof(1.0, 0.999999))
+    assert ledger.is_in_doubt(), "that another daemon's model passed says nothing of this one"
+    ledger.model_refused("wrong")
+    monkeypatch.undo()
+    ledger.model_verified(Proof(1.0, 0.999999))
+    assert not ledger.is_in_doubt()

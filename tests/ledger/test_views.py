@@ -1,0 +1,214 @@
+"""The views that staff ask: the same on both databases, documented with examples that hold, true to the program."""
+
+from __future__ import annotations
+
+import re
+import statistics
+import time
+from collections import Counter, defaultdict
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+import filling
+import pytest
+import sqlalchemy as sa
+import year
+from tests import ledger_cases as cases
+
+from fundusd.domain.clinical_terms import Reason
+from fundusd.ledger import Ledger, Question, exams
+from fundusd.ledger.tables import capture, exam
+from fundusd.ledger.views import COLUMNS, VIEWS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.conftest import Postgres
+
+EXAMPLES = year.examples()
+
+
+@pytest.fixture(scope="module")
+def _utc() -> Iterator[None]:
+    """Let the clinic's clock be UTC: its days and weeks stand in the page."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("TZ", "UTC")
+        time.tzset()
+        yield
+    time.tzset()
+
+
+@pytest.fixture(scope="module")
+def one(_utc: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ledger]:
+    """Open the year that the page is about, on SQLite; nobody writes into it."""
+    with year.year(tmp_path_factory.mktemp("year"), *year.DOCUMENTED) as ledger:
+        yield ledger
+
+
+@pytest.fixture(scope="module")
+def other(one: Ledger, postgres: Postgres) -> Iterator[Ledger]:
+    """Open the same year on PostgreSQL."""
+    name = postgres.create("migrated")
+    with closing(Ledger(postgres.url(name))) as ledger:
+        filling.copy(one, ledger)
+        yield ledger
+    postgres.drop(name)
+
+
+def rows(ledger: Ledger, view: str) -> list[dict[str, Any]]:
+    names, found = filling.told(ledger, f"SELECT * FROM {view}")  # noqa: S608  ours
+    return [dict(zip(names, row, strict=True)) for row in found]
+
+
+def test_all_rows_of_all_views_are_the_same_on_both_databases(one: Ledger, other: Ledger) -> None:
+    assert year.different(one, other, VIEWS) == []
+
+
+def test_every_view_of_the_database_is_known_with_its_columns(one: Ledger) -> None:
+    assert set(sa.inspect(one.database.engine).get_view_names()) == set(VIEWS)
+    for view, columns in COLUMNS.items():
+        assert filling.told(one, f"SELECT * FROM {view} LIMIT 0")[0] == columns.split()  # noqa: S608  ours
+
+
+def test_every_view_holds_rows_and_has_an_example(one: Ledger) -> None:
+    assert {example.view for example in EXAMPLES} == set(VIEWS)
+    assert [view for view in VIEWS if not rows(one, view)] == ["v_incomplete"]
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=[example.view for example in EXAMPLES])
+def test_the_example_answers_what_the_page_says_on_both_databases(
+    one: Ledger, other: Ledger, example: year.Example
+) -> None:
+    for ledger in (one, other):
+        assert year.answered(ledger, example.query) == example.answer
+
+
+def test_every_column_is_named_on_the_page() -> None:
+    sections = year.PAGE.read_text(encoding="utf-8").split("\n## ")
+    for view, columns in COLUMNS.items():
+        [section] = [part for part in sections if part.startswith(f"{view}\n")]
+        words = set(re.findall(r"\w+", section))
+        grouped = (
+            "score_",
+            "logit_",
+            "mean_",
+            "left_",
+        )  # named by their first and last, or by the other eye's
+        assert [c for c in columns.split() if c not in words and not c.startswith(grouped)] == [], (
+            view
+        )
+
+
+def test_the_generated_year_is_what_the_program_makes_of_it(one: Ledger) -> None:
+    assert one.verify().broken_seq is None
+    before = rows(one, "v_eye_result")
+    with one.database.engine.connect() as connection:
+        exams.rejudge(connection, connection.scalars(sa.select(exam.c.id)).all())
+        names = [name for name in COLUMNS["v_eye_result"].split() if name != "judged_at"]
+        again = connection.exec_driver_sql(f"SELECT {', '.join(names)} FROM v_eye_result").all()  # noqa: S608  ours
+        connection.rollback()
+    assert filling.in_order(
+        [tuple(row[name] for name in names) for row in before]
+    ) == filling.in_order(again)
+
+
+def test_turnarounds_are_exact(one: Ledger) -> None:
+    by_day: dict[str, list[int]] = defaultdict(list)
+    for row in cases.rows(one, capture):
+        if row["outcome"] and not row["superseded"]:
+            by_day[row["local_day"]].append(row["turnaround_ms"])
+    for row in rows(one, "v_turnaround_daily"):
+        own = sorted(by_day.pop(row["day"]))
+        assert row["median_ms"] == statistics.median(own)
+        assert row["p95_ms"] == own[-(-95 * len(own) // 100) - 1]
+        assert (row["captures"], row["max_ms"]) == (len(own), own[-1])
+    assert not by_day
+
+
+def test_weeks_count_what_the_captures_are(one: Ledger) -> None:
+    counted: Counter[tuple[str, str, str]] = Counter()
+    for row in rows(one, "v_result"):
+        if not row["superseded"] and row["outcome"] not in {None, "failed"}:
+            counted[row["camera_id"], row["outcome"], row["reason"] or ""] += 1
+    weeks = rows(one, "v_quality_weekly")
+    for camera in {row["camera_id"] for row in weeks}:
+        own = [row for row in weeks if row["camera_id"] == camera]
+        for name in ("too_dark", "too_bright", "small"):
+            assert sum(row[name] for row in own) == counted[camera, "ungradable", name]
+        assert sum(row["graded"] for row in own) == counted[camera, "graded", ""]
+    mix = rows(one, "v_class_mix_weekly")
+    assert all(
+        sum(row[key] for key in ("no_dr", "mild", "moderate", "severe", "pdr")) == row["graded"]
+        for row in mix
+    )
+
+
+def test_mean_scores_are_those_of_the_results(one: Ledger) -> None:
+    """To half a millionth, which is what a score is rounded to before it is added."""
+    [week] = [row for row in rows(one, "v_score_drift_weekly") if row["camera_id"] == "van"][:1]
+    mine = {
+        row["id"]
+        for row in cases.rows(one, capture)
+        if (row["local_week"], row["camera_id"]) == (week["week"], "van")
+    }
+    found = (
+        row for row in rows(one, "v_result") if row["capture_id"] in mine and not row["superseded"]
+    )
+    scores = [row["score_pdr"] for row in found if row["grade"] is not None]
+    assert week["mean_pdr"] == pytest.approx(statistics.fmean(scores), abs=1e-6)
+
+
+# -- kept up by the program, not by the generator
+
+
+def asked(ledger: Ledger, view: str) -> list[dict[str, Any]]:
+    return ledger.ask(Question(view, ()))
+
+
+def test_a_capture_that_is_overwritten_counts_no_more(ledger: Ledger) -> None:
+    cases.classify(ledger, "a_OD.jpg", "A")
+    assert [(row["captures"], row["graded"]) for row in asked(ledger, "v_quality_weekly")] == [
+        (1, 1)
+    ]
+    ledger.admit(cases.found("a_OD.jpg", "B"))
+    for view in (
+        "v_quality_weekly",
+        "v_class_mix_weekly",
+        "v_score_drift_weekly",
+        "v_turnaround_daily",
+        "v_worklist",
+    ):
+        assert asked(ledger, view) == []
+    assert [row["state"] for row in asked(ledger, "v_backlog")] == ["queued"]
+
+
+def test_bytes_that_come_again_count_again(ledger: Ledger) -> None:
+    cases.classify(ledger, "a_OD.jpg", "A")
+    ledger.admit(cases.found("b_OD.jpg", "A"))
+    assert [row["graded"] for row in asked(ledger, "v_class_mix_weekly")] == [2]
+
+
+def test_failures_are_counted_until_they_are_tried_again(ledger: Ledger) -> None:
+    ledger.fail(cases.take(ledger, "cut.jpg", "cut"), Reason.TRUNCATED, "cut short")
+    ledger.record([cases.refusal(cases.take(ledger, "hand.jpg", "hand"), Reason.NOT_RETINA)])
+    told = {
+        (row["outcome"], row["reason"]): row["captures"]
+        for row in asked(ledger, "v_failures_daily")
+    }
+    assert told == {("failed", "truncated"): 1, ("refused", "not_retina"): 1}
+    ledger.retry_failed()
+    assert [row["outcome"] for row in asked(ledger, "v_failures_daily")] == ["refused"]
+
+
+def test_whoever_asks_for_a_person_stands_in_the_view_of_access(ledger: Ledger) -> None:
+    cases.classify(ledger, "a.jpg", "A")
+    [first] = asked(ledger, "v_person_exam")
+    key = str(first["patient_key"])
+    told = ledger.person(key[:12])
+    assert (told["patient_key"], [row["exam_id"] for row in told["exams"]]) == (
+        key,
+        [first["exam_id"]],
+    )
+    events = [row["event"] for row in asked(ledger, "v_access") if row["patient_key"] == key]
+    assert events == ["capture.graded", "person.queried"]
+    assert ledger.verify().broken_seq is None

@@ -1,0 +1,99 @@
+"""Builders of exams and of the headers of their photographs, for tests of documents and receivers."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, date, datetime
+from typing import Any
+
+import numpy as np
+from tests import imaging_cases, ledger_cases
+
+from fundusd.clinical.exam import Exam, Reading, Shot, judge
+from fundusd.domain.clinical_terms import (
+    Eye,
+    Grade,
+    Outcome,
+    Reason,
+    Referable,
+    ReviewReason,
+    ReviewVerdict,
+)
+from fundusd.imaging.dicom import read_header
+
+NAME, PATIENT, ACCESSION = "Plantee^Paula", "PLANTED-77", "ACC-PLANTED"
+KEY = "ab" * 32
+STUDY = "1.2.826.0.1.3680043.8.498.1"
+AT = datetime(2026, 1, 5, 10, 20, 30, tzinfo=UTC)
+RELEASES = {1: ledger_cases.release()}
+OVERRIDE = Reading(
+    review_id=1,
+    verdict=ReviewVerdict.OVERRIDE,
+    referable=Referable.YES,
+    grade=Grade.SEVERE,
+    reason=ReviewReason.MISSED_LESION,
+    reviewer="reader.one",
+    role="ophthalmologist",
+    is_blinded=True,
+    at=AT,
+)
+AGREES = replace(OVERRIDE, verdict=ReviewVerdict.AGREE, grade=Grade.MODERATE, reason=None)
+
+
+def shot(eye: Eye = Eye.RIGHT, grade: Grade = Grade.MODERATE, **changes: Any) -> Shot:
+    scores = [0.05] * len(Grade)
+    scores[grade] = 0.8
+    made = Shot(
+        capture_id=1,
+        camera_id="cam",
+        stem=f"P77_{eye}",
+        digest=ledger_cases.digest_of(eye),
+        release_id=1,
+        eye=eye,
+        field="macula",
+        outcome=Outcome.GRADED,
+        reason=None,
+        grade=grade,
+        referable=Referable.YES if grade >= Grade.MODERATE else Referable.NO,
+        scores=tuple(scores),
+    )
+    return replace(made, **changes)
+
+
+def ungraded(reason: Reason, eye: Eye = Eye.RIGHT) -> Shot:
+    return replace(
+        shot(eye),
+        outcome=reason.outcome,
+        reason=reason,
+        grade=None,
+        scores=None,
+        referable=Referable.INDETERMINATE,
+    )
+
+
+def exam(*shots: Shot, reading: Reading | None = None, **changes: Any) -> Exam:
+    """Judge shots; what a reader says is said of each eye."""
+    eyes = tuple(one.read_as(reading) if reading else one for one in judge(shots))
+    made = Exam(1, date(2026, 1, 5), KEY, PATIENT, STUDY, eyes)
+    return replace(made, **changes)
+
+
+def source(**changes: Any) -> bytes:
+    """Make a small photograph in DICOM, of a planted patient."""
+    planted = {
+        "PatientName": NAME,
+        "PatientID": PATIENT,
+        "PatientBirthDate": "19610203",
+        "PatientSex": "F",
+        "AccessionNumber": ACCESSION,
+        "SeriesInstanceUID": f"{STUDY}.1",
+        "StudyDate": "20260105",
+        "StudyTime": "101500",
+        "StudyID": "1",
+        "ReferringPhysicianName": "Referrer^Rita",
+    }
+    return imaging_cases.native(np.full((16, 16, 3), 90, np.uint8), **planted | changes)
+
+
+def header(**changes: Any) -> Any:
+    return read_header(source(**changes), 1 << 20)

@@ -1,0 +1,167 @@
+"""Receivers for tests, as real as they come: a DICOM node, a STOW-RS server, a FHIR server, on ports of their own."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import threading
+from dataclasses import dataclass, field
+from email import message_from_bytes
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from io import BytesIO
+from typing import TYPE_CHECKING, Any
+
+import pydicom
+from pynetdicom import AE, evt
+from pynetdicom.sop_class import Comprehensive3DSRStorage
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@dataclass
+class Took:
+    """What a receiver was sent: each instance or resource by its name, last one wins, and how often it was sent."""
+
+    kept: dict[str, Any] = field(default_factory=dict)
+    times: int = 0
+    arrived: threading.Event = field(default_factory=threading.Event)
+    port: int = 0
+    status: int = 0  # what to answer instead of success
+    body: Any = None  # with which content
+
+    def keep(self, name: str, content: Any) -> None:
+        self.kept[name] = content
+        self.times += 1
+        self.arrived.set()
+
+
+@contextlib.contextmanager
+def dicom_node(
+    took: Took, *, takes: str = Comprehensive3DSRStorage, title: str = ""
+) -> Iterator[int]:
+    """Run a C-STORE SCP that knows what it has; yield its port."""
+
+    def on_store(event: Any) -> int:
+        if took.status:
+            return took.status
+        ds = event.dataset
+        ds.file_meta = event.file_meta
+        took.keep(str(ds.SOPInstanceUID), ds)
+        return 0
+
+    node = AE(ae_title="ARCHIVE")
+    node.require_called_aet = bool(title)
+    node.add_supported_context(takes)
+    server = node.start_server(
+        ("127.0.0.1", took.port), block=False, evt_handlers=[(evt.EVT_C_STORE, on_store)]
+    )
+    took.port = server.socket.getsockname()[1]
+    try:
+        yield took.port
+    finally:
+        server.shutdown()
+
+
+class _Quiet(BaseHTTPRequestHandler):
+    took: Took
+
+    def log_message(self, *_: Any) -> None:
+        """Say nothing."""
+
+    def body(self) -> bytes:
+        if self.headers.get("Transfer-Encoding") != "chunked":
+            return self.rfile.read(int(self.headers["Content-Length"]))
+        chunks = []
+        while size := int(self.rfile.readline(), 16):
+            chunks.append(self.rfile.read(size))
+            self.rfile.readline()
+        self.rfile.readline()
+        return b"".join(chunks)
+
+    def answer(self, status: int, content: Any, kind: str) -> None:
+        data = content if isinstance(content, bytes) else json.dumps(content).encode()
+        self.send_response(status)
+        if status == 302:
+            self.send_header("Location", "/elsewhere")
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+
+class _Stow(_Quiet):
+    def do_POST(self) -> None:
+        data = self.body()
+        if self.took.status:
+            self.answer(self.took.status, self.took.body or {}, "application/dicom+json")
+            return
+        assert self.path == "/studies"
+        message = message_from_bytes(
+            b"Content-Type: " + self.headers["Content-Type"].encode() + b"\r\n\r\n" + data
+        )
+        stored = []
+        for part in message.get_payload():
+            content = part.get_payload(decode=True)  # type: ignore[union-attr]
+            ds = pydicom.dcmread(BytesIO(content))  # type: ignore[arg-type]
+            self.took.keep(str(ds.SOPInstanceUID), ds)
+            uid = {"vr": "UI", "Value": [str(ds.SOPInstanceUID)]}
+            stored.append({"00081155": uid})
+        self.answer(200, {"00081199": {"vr": "SQ", "Value": stored}}, "application/dicom+json")
+
+
+class _Fhir(_Quiet):
+    def do_GET(self) -> None:
+        self.answer(200, b"<html>Welcome</html>", "text/html")
+
+    def do_POST(self) -> None:
+        bundle = json.loads(self.body())
+        if self.took.status:
+            self.answer(self.took.status, self.took.body or {}, "application/fhir+json")
+            return
+        assert (bundle["type"], self.headers["Content-Type"]) == (
+            "transaction",
+            "application/fhir+json",
+        )
+        for entry in bundle["entry"]:
+            assert entry["request"]["method"] == "PUT"
+            self.took.keep(entry["request"]["url"], entry["resource"])
+        done = [{"response": {"status": "200 OK"}} for _ in bundle["entry"]]
+        self.answer(
+            200,
+            {"resourceType": "Bundle", "type": "transaction-response", "entry": done},
+            "application/fhir+json",
+        )
+
+
+@contextlib.contextmanager
+def _web(took: Took, kind: type[_Quiet]) -> Iterator[str]:
+    server = ThreadingHTTPServer(("127.0.0.1", took.port), type("Bound", (kind,), {"took": took}))
+    took.port = server.server_address[1]
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{took.port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def stow_server(took: Took) -> contextlib.AbstractContextManager[str]:
+    """Run a server that takes instances by STOW-RS; yield its address."""
+    return _web(took, _Stow)
+
+
+def fhir_server(took: Took) -> contextlib.AbstractContextManager[str]:
+    """Run a server that takes FHIR transactions; yield its address."""
+    return _web(took, _Fhir)
+
+
+def free_port() -> int:
+    """Find a port that nobody listens on."""
+    import socket
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

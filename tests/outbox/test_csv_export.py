@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+import csv
+import io
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from tests.outbox import document_cases as cases
+
+from fundusd.domain.clinical_terms import SAFETY_WORDS, Eye, Reason
+from fundusd.outbox.csv_export import table
+
+if TYPE_CHECKING:
+    from fundusd.clinical.exam import Exam
+
+
+def lines(exam: Exam) -> list[dict[str, str]]:
+    text = table(exam, cases.RELEASES, cases.AT).data.decode()
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+def test_there_is_a_line_for_each_eye_and_for_one_that_is_missing() -> None:
+    right, left = lines(cases.exam(cases.shot(Eye.RIGHT)))
+
+    assert (right["eye"], right["outcome"], right["grade"], right["referable"]) == (
+        "R",
+        "graded",
+        "2",
+        "yes",
+    )
+    assert (left["eye"], left["outcome"], left["grade"], left["referable"]) == (
+        "L",
+        "missing",
+        "",
+        "indeterminate",
+    )
+    assert {right["note"], left["note"]} == {SAFETY_WORDS}
+    assert {right["person_referable"], left["person_referable"]} == {"yes"}
+
+
+def test_an_ungradable_eye_says_why_and_what_to_do() -> None:
+    right, _ = lines(cases.exam(cases.ungraded(Reason.TOO_DARK)))
+
+    assert (right["outcome"], right["reason"], right["action"]) == (
+        "ungradable",
+        "too_dark",
+        "retake",
+    )
+    assert (right["grade"], right["score_0"]) == ("", "")
+
+
+def test_a_review_is_the_grade_and_the_model_keeps_its_own() -> None:
+    right, _ = lines(cases.exam(cases.shot(), reading=cases.OVERRIDE))
+
+    assert (right["status"], right["grade"], right["model_grade"], right["verdict"]) == (
+        "final",
+        "3",
+        "2",
+        "override",
+    )
+
+
+def test_a_repeat_has_the_same_name_and_a_review_too() -> None:
+    names = {
+        table(cases.exam(cases.shot(), reading=one), cases.RELEASES, cases.AT).name
+        for one in (None, cases.OVERRIDE)
+    }
+
+    assert len(names) == 1
+    assert cases.PATIENT not in names.pop()
+
+
+def test_a_pseudonymous_site_sends_no_identifier_of_the_hospital() -> None:
+    exam = cases.exam(cases.shot(), patient_id=None)
+
+    assert cases.PATIENT.encode() not in table(exam, cases.RELEASES, cases.AT).data
+    assert {one["patient_key"] for one in lines(exam)} == {cases.KEY}
+
+
+def test_a_spreadsheet_computes_nothing_of_what_a_camera_wrote() -> None:
+    exam = cases.exam(cases.shot(), patient_id="=HYPERLINK(1)")
+
+    assert lines(exam)[0]["patient_id"] == "'=HYPERLINK(1)"
+
+
+def test_the_same_person_and_day_have_the_same_name_on_every_database() -> None:
+    exam = cases.exam(cases.shot())
+
+    assert (
+        table(exam, cases.RELEASES, cases.AT).name
+        == table(replace(exam, exam_id=9), cases.RELEASES, cases.AT).name
+    )

@@ -1,0 +1,249 @@
+"""Receivers against real ones: what arrives, what they answer, what becomes of a refusal."""
+
+from __future__ import annotations
+
+import socket
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from pynetdicom.sop_class import Verification
+from tests.outbox import document_cases as cases
+from tests.outbox import receiver_cases
+from tests.outbox.receiver_cases import Took
+
+from fundusd.outbox import fhir, structured_report
+from fundusd.outbox.receivers import DicomNode, FhirServer, Folder, ReceiverError, StowServer
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+EXAM = cases.exam(cases.shot())
+SHORT: dict[str, Any] = {"connect_seconds": 5.0, "answer_seconds": 5.0}
+
+
+@pytest.fixture(scope="module")
+def report() -> Any:
+    return structured_report.report(EXAM, EXAM.eyes[0], cases.RELEASES[1], cases.header(), cases.AT)
+
+
+@pytest.fixture(scope="module")
+def bundle() -> Any:
+    return fhir.bundle(EXAM, cases.RELEASES, cases.AT)
+
+
+def test_a_folder_gets_whole_files_and_a_repeat_overwrites(tmp_path: Path, report: Any) -> None:
+    folder = Folder(tmp_path)
+
+    assert folder.send(report) == f"written, {len(report.data)} bytes"
+    folder.send(report)
+    folder.send(replace(report, data=b"newer"))
+
+    assert [path.name for path in tmp_path.iterdir()] == [report.name]
+    assert (tmp_path / report.name).read_bytes() == b"newer"
+
+
+def test_what_a_crash_left_half_written_is_written_over(tmp_path: Path, report: Any) -> None:
+    (tmp_path / f".{report.name}.part").write_bytes(b"half")
+
+    Folder(tmp_path).send(report)
+
+    assert [path.name for path in tmp_path.iterdir()] == [report.name]
+
+
+def test_a_folder_that_is_not_there_is_waited_for_and_never_made(
+    tmp_path: Path, report: Any
+) -> None:
+    with pytest.raises(ReceiverError, match="No such file") as caught:
+        Folder(tmp_path / "gone").send(report)
+
+    assert not caught.value.is_permanent
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_dicom_node_stores_the_report_and_a_repeat_changes_nothing(report: Any) -> None:
+    took = Took()
+    with receiver_cases.dicom_node(took) as port:
+        node = DicomNode("ARCHIVE", "127.0.0.1", port, **SHORT)
+        assert [node.send(report), node.send(report)] == ["C-STORE 0x0000"] * 2
+
+    [stored] = took.kept.values()
+    assert stored.PreliminaryFlag == "PRELIMINARY"
+    assert f"{stored.SOPInstanceUID}.dcm" == report.name
+
+
+@pytest.mark.parametrize(
+    ("status", "is_permanent"),
+    [(0xA700, False), (0xA900, True), (0xC000, True), (0x0122, True), (0x0124, True)],
+)
+def test_a_refusal_of_a_dicom_node_is_final_unless_it_only_lacks_room(
+    status: int, *, is_permanent: bool, report: Any
+) -> None:
+    with (
+        receiver_cases.dicom_node(Took(status=status)) as port,
+        pytest.raises(ReceiverError) as caught,
+    ):
+        DicomNode("ARCHIVE", "127.0.0.1", port, **SHORT).send(report)
+
+    assert caught.value.message == f"C-STORE 0x{status:04X}"
+    assert caught.value.is_permanent is is_permanent
+
+
+@pytest.mark.parametrize(
+    ("status", "answer"), [(0xB000, "C-STORE 0xB000, a warning"), (0x0111, "C-STORE 0x0111")]
+)
+def test_a_node_that_warns_or_has_it_already_has_taken_it(
+    status: int, answer: str, report: Any
+) -> None:
+    with receiver_cases.dicom_node(Took(status=status)) as port:
+        assert DicomNode("ARCHIVE", "127.0.0.1", port, **SHORT).send(report) == answer
+
+
+def test_a_node_that_takes_no_structured_reports_says_so_for_good(report: Any) -> None:
+    with (
+        receiver_cases.dicom_node(Took(), takes=Verification) as port,
+        pytest.raises(ReceiverError) as caught,
+    ):
+        DicomNode("ARCHIVE", "127.0.0.1", port, **SHORT).send(report)
+
+    assert caught.value.is_permanent
+
+
+def test_a_node_that_is_called_otherwise_may_be_set_right(report: Any) -> None:
+    with (
+        receiver_cases.dicom_node(Took(), title="ARCHIVE") as port,
+        pytest.raises(ReceiverError) as caught,
+    ):
+        DicomNode("OTHER", "127.0.0.1", port, **SHORT).send(report)
+
+    assert "rejected" in caught.value.message
+    assert not caught.value.is_permanent
+
+
+def test_stow_stores_the_report_and_a_repeat_changes_nothing(report: Any) -> None:
+    took = Took()
+    with receiver_cases.stow_server(took) as url:
+        server = StowServer(url, **SHORT)
+        assert [server.send(report), server.send(report)] == ["200 OK"] * 2
+
+    assert (len(took.kept), took.times) == (1, 2)
+
+
+def test_fhir_writes_each_resource_and_a_repeat_over_it(bundle: Any) -> None:
+    took = Took()
+    with receiver_cases.fhir_server(took) as url:
+        server = FhirServer(url, **SHORT)
+        assert [server.send(bundle), server.send(bundle)] == ["200 OK, 4 resources"] * 2
+
+    assert (len(took.kept), took.times) == (4, 8)
+
+
+STATUSES = [
+    (400, True), (401, False), (403, False), (404, False), (409, True), (413, True), (422, True), (429, False),
+    (500, False), (503, False), (302, False),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("status", "is_permanent"), STATUSES)
+def test_what_a_web_server_refuses_of_the_document_is_final_and_the_rest_may_pass(
+    status: int, *, is_permanent: bool, report: Any, bundle: Any
+) -> None:
+    with (
+        receiver_cases.stow_server(Took(status=status)) as stow,
+        receiver_cases.fhir_server(Took(status=status)) as fhir,
+    ):
+        for server, document in (
+            (StowServer(stow, **SHORT), report),
+            (FhirServer(fhir, **SHORT), bundle),
+        ):
+            with pytest.raises(ReceiverError) as caught:
+                server.send(document)
+            assert caught.value.is_permanent is is_permanent
+
+
+def test_an_answer_keeps_codes_and_no_text_of_the_receiver(bundle: Any) -> None:
+    outcome = {
+        "resourceType": "OperationOutcome",
+        "issue": [
+            {"code": "invalid", "diagnostics": f"{cases.NAME} is unknown"},
+            {"code": f"bad {cases.NAME}"},
+        ],
+    }
+    with (
+        receiver_cases.fhir_server(Took(status=422, body=outcome)) as url,
+        pytest.raises(ReceiverError) as caught,
+    ):
+        FhirServer(url, **SHORT).send(bundle)
+
+    assert caught.value.message.endswith(", invalid")
+    assert cases.NAME not in caught.value.message
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"a": 1},
+        {"resourceType": "Bundle", "entry": [{"response": {"status": "404"}}]},
+        [],
+        b"<html></html>",
+    ],
+)
+def test_a_success_that_is_no_answer_to_a_transaction_is_none(body: Any, bundle: Any) -> None:
+    with (
+        receiver_cases.fhir_server(Took(status=200, body=body or b"[]")) as url,
+        pytest.raises(ReceiverError),
+    ):
+        FhirServer(url, **SHORT).send(bundle)
+
+
+def failed(reason: int) -> dict[str, Any]:
+    item = {"00081197": {"vr": "US", "Value": [reason]}}
+    return {"00081198": {"vr": "SQ", "Value": [item]}}
+
+
+def test_stow_tells_a_failed_instance_from_one_it_has_already(report: Any) -> None:
+    with receiver_cases.stow_server(Took(status=202, body=failed(0x0111))) as url:
+        assert StowServer(url, **SHORT).send(report) == "202 Accepted, has it already"
+    with (
+        receiver_cases.stow_server(Took(status=202, body=failed(0xA900))) as url,
+        pytest.raises(ReceiverError) as caught,
+    ):
+        StowServer(url, **SHORT).send(report)
+    assert caught.value.is_permanent
+    with (
+        receiver_cases.stow_server(Took(status=200, body=b"no json")) as url,
+        pytest.raises(ReceiverError) as caught,
+    ):
+        StowServer(url, **SHORT).send(report)
+    assert not caught.value.is_permanent
+
+
+# pynetdicom leaves a socket that did not connect to the garbage collector
+@pytest.mark.filterwarnings("ignore:Exception ignored in:pytest.PytestUnraisableExceptionWarning")
+def test_a_receiver_that_is_away_is_no_refusal(report: Any, bundle: Any) -> None:
+    port = receiver_cases.free_port()
+    url = f"http://127.0.0.1:{port}"
+    for receiver, document in (
+        (DicomNode("ARCHIVE", "127.0.0.1", port, **SHORT), report),
+        (DicomNode("ARCHIVE", "nowhere.invalid", port, **SHORT), report),
+        (StowServer(url, **SHORT), report),
+        (FhirServer(url, **SHORT), bundle),
+    ):
+        with pytest.raises(ReceiverError) as caught:
+            receiver.send(document)
+        assert not caught.value.is_permanent
+
+
+@pytest.mark.filterwarnings("ignore:Exception ignored in:pytest.PytestUnraisableExceptionWarning")
+def test_a_receiver_that_never_answers_is_given_up_on(report: Any, bundle: Any) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        short: dict[str, Any] = {"connect_seconds": 0.3, "answer_seconds": 0.3}
+        for receiver, document in (
+            (DicomNode("ARCHIVE", "127.0.0.1", port, **short), report),
+            (StowServer(f"http://127.0.0.1:{port}", **short), report),
+            (FhirServer(f"http://127.0.0.1:{port}", **short), bundle),
+        ):
+            with pytest.raises(ReceiverError) as caught:
+                receiver.send(document)
+            assert not caught.value.is_permanent

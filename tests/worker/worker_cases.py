@@ -1,0 +1,134 @@
+"""A worker on a real ledger, with a classifier that answers by the first pixel."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from tests import ledger_cases
+
+from fundusd.clinical.quality_thresholds import Thresholds
+from fundusd.domain.clinical_terms import Reason
+from fundusd.domain.decoding import Content, Decoded, MediaType
+from fundusd.domain.files import Found, Stat
+from fundusd.domain.inference import Classifier, Proof
+from fundusd.ledger import Ledger, Wanted
+from fundusd.worker.service import Worker, WorkerRules
+
+if TYPE_CHECKING:
+    from fundusd.domain.decoding import Pixels
+    from fundusd.domain.inference import Logits
+
+BAD = 66  # the value of a pixel that a classifier stumbles over
+
+
+class Plain:
+    """Answers by the first pixel; remembers the sizes it was asked for."""
+
+    overlaps = False
+
+    def __init__(self) -> None:
+        self.forward_limit = 16
+        self.sizes: list[int] = []
+        self.proven = 0
+
+    def begin(self, pixels: Pixels) -> Callable[[], Logits]:
+        return partial(self.logits, pixels)
+
+    def logits(self, pixels: Pixels) -> Logits:
+        self.sizes.append(len(pixels))
+        return np.eye(5, dtype=np.float32)[pixels[:, 0, 0, 0] % 5]
+
+    def prove(self) -> Iterator[Proof]:
+        self.proven += 1
+        yield Proof(0.9999999, 0.999999)
+        yield Proof(1.0, 0.999999)
+
+    def require_unchanged(self, beat: Callable[[], None]) -> list[str]:
+        return []
+
+
+class Overlapping(Plain):
+    """Computes when asked for the answer, as a device would by then; never holds more than two batches."""
+
+    overlaps = True
+
+    def __init__(self, trouble: Exception | None = None) -> None:
+        super().__init__()
+        self.flying = 0
+        self.most = 0
+        self.trouble = trouble
+
+    def begin(self, pixels: Pixels) -> Callable[[], Logits]:
+        self.flying += 1
+        self.most = max(self.most, self.flying)
+
+        def answer() -> Logits:
+            self.flying -= 1
+            if self.trouble is not None:
+                raise self.trouble
+            return self.logits(pixels)
+
+        return answer
+
+
+class FirstByte:
+    """Decodes a file to a square of its first byte; the byte 255 is no retina, 254 breaks the decoder."""
+
+    def decode(self, data: bytes, thresholds: Thresholds) -> Decoded:
+        content = Content(MediaType.JPEG, 2, 2)
+        if data[0] == 255:
+            return Decoded(content, Reason.NOT_RETINA, None, 1.0)
+        if data[0] == 254:
+            raise ZeroDivisionError
+        return Decoded(content, None, np.full((2, 2, 3), data[0], np.uint8), 1.0)
+
+
+class Bench:
+    """A ledger, an inbox and a worker that runs until its work is done."""
+
+    def __init__(self, ledger: Ledger, inbox: Path) -> None:
+        self.ledger = ledger
+        self.inbox = inbox
+
+    def drop(self, values: Sequence[int]) -> None:
+        for number, value in enumerate(values):
+            name = f"{number}.jpg"
+            data = bytes([value, number])
+            (self.inbox / name).write_bytes(data)
+            stat = Stat(2, number, number, number)
+            digest = hashlib.sha256(data).hexdigest()
+            self.ledger.admit(
+                Found(ledger_cases.CAMERA, name.encode(), stat, digest, hinted=True, backlog=False)
+            )
+
+    def work(self, classifier: Classifier, retry_seconds: tuple[float, ...] = ()) -> None:
+        """Run the worker until nothing waits; `beat` is called at each turn and looks."""
+        stop = threading.Event()
+
+        def beat() -> None:
+            jobs = self.ledger.status()["jobs"]
+            if not jobs["queued"] + jobs["running"]:
+                stop.set()
+
+        rules = WorkerRules(
+            batch_size=8, retry_seconds=retry_seconds, max_bytes=1000, decoders=2, model="test"
+        )
+        Worker(
+            self.ledger,
+            lambda: classifier,
+            FirstByte(),
+            {ledger_cases.CAMERA: self.inbox},
+            rules,
+            beat,
+        ).run(stop)
+
+    def told(self) -> dict[str, tuple[str | None, str | int | None]]:
+        """Give outcome and grade or reason by file name."""
+        rows = self.ledger.results(Wanted())
+        return {row["path"]: (row["outcome"], row["reason"] or row["grade"]) for row in rows}
