@@ -162,7 +162,7 @@ def upgrade() -> None:
         ),
         sa.CheckConstraint("(state = 'running') = (token IS NOT NULL)", name=op.f("ck_job_token")),
         sa.CheckConstraint(
-            "action IN ('retake', 'refer_reader', 'call_it', 'none')", name=op.f("ck_job_action")
+            "action IN ('retake', 'refer_reader', 'contact_it', 'none')", name=op.f("ck_job_action")
         ),
         sa.CheckConstraint(
             "state <> 'failed' OR reason IS NOT NULL", name=op.f("ck_job_failed_has_reason")
@@ -308,7 +308,8 @@ def upgrade() -> None:
             "(outcome = 'graded') = (score_severe IS NOT NULL)", name=op.f("ck_result_score_severe")
         ),
         sa.CheckConstraint(
-            "action IN ('retake', 'refer_reader', 'call_it', 'none')", name=op.f("ck_result_action")
+            "action IN ('retake', 'refer_reader', 'contact_it', 'none')",
+            name=op.f("ck_result_action"),
         ),
         sa.CheckConstraint("outcome <> 'failed'", name=op.f("ck_result_never_failed")),
         sa.CheckConstraint(

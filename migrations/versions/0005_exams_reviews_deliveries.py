@@ -12,7 +12,7 @@ UTC_TIME = sa.DateTime(timezone=True).with_variant(sa.Text(), "sqlite")
 EYES = "('R', 'L', 'U')"
 OUTCOMES = "('graded', 'ungradable', 'refused', 'failed')"
 REFERABLE = "('yes', 'no', 'indeterminate')"
-ACTIONS = "('retake', 'refer_reader', 'call_it', 'none')"
+ACTIONS = "('retake', 'refer_reader', 'contact_it', 'none')"
 OLD_SOURCES = "eye_source IN ('image_laterality', 'laterality', 'frame_laterality', 'name', 'conflict', 'none')"
 SOURCES = "eye_source IN ('image_laterality', 'laterality', 'frame_laterality', 'name', 'lookup', 'conflict', 'none')"
 
@@ -62,7 +62,7 @@ def _exam(*, is_sqlite: bool) -> None:
     op.add_column("exam", sa.Column("study_uid", sa.Text()))
     op.add_column("exam", sa.Column("patient_key", sa.Text()))
     op.add_column("exam", sa.Column("day", sa.Text(), nullable=False, server_default=""))
-    op.add_column("exam", sa.Column("lacks", sa.Text(), nullable=False, server_default=""))
+    op.add_column("exam", sa.Column("missing_fields", sa.Text(), nullable=False, server_default=""))
     for name in ("", "final_"):
         check = f"CONSTRAINT ck_exam_{name}referable CHECK ({name}referable IN {REFERABLE})"
         op.execute(
@@ -115,9 +115,9 @@ def _review() -> None:
         sa.Column("eye", sa.Text(), nullable=False),
         sa.Column("capture_id", BIG_ID, nullable=False),
         sa.Column("release_id", BIG_ID, nullable=False),
-        sa.Column("ai_outcome", sa.Text(), nullable=False),
-        sa.Column("ai_grade", sa.SmallInteger()),
-        sa.Column("ai_referable", sa.Text(), nullable=False),
+        sa.Column("model_outcome", sa.Text(), nullable=False),
+        sa.Column("model_grade", sa.SmallInteger()),
+        sa.Column("model_referable", sa.Text(), nullable=False),
         sa.Column("verdict", sa.Text(), nullable=False),
         sa.Column("grade", sa.SmallInteger()),
         sa.Column("referable", sa.Text(), nullable=False),
@@ -128,8 +128,8 @@ def _review() -> None:
         sa.Column("created_at", UTC_TIME, nullable=False),
         rule("review", "eye", EYES),
         rule("review", "verdict", "('agree', 'override', 'ungradable', 'retake', 'defer')"),
-        rule("review", "ai_outcome", OUTCOMES),
-        rule("review", "ai_referable", REFERABLE),
+        rule("review", "model_outcome", OUTCOMES),
+        rule("review", "model_referable", REFERABLE),
         rule("review", "referable", REFERABLE),
         rule(
             "review",
@@ -163,7 +163,7 @@ def _eye_result() -> None:
         sa.Column("grade", sa.SmallInteger()),
         sa.Column("reason", sa.Text()),
         sa.Column("action", sa.Text(), nullable=False),
-        sa.Column("lacks", sa.Text(), nullable=False),
+        sa.Column("missing_fields", sa.Text(), nullable=False),
         sa.Column("capture_id", BIG_ID, nullable=False),
         sa.Column("captures", sa.Integer(), nullable=False),
         sa.Column("release_id", BIG_ID, nullable=False),
@@ -171,7 +171,7 @@ def _eye_result() -> None:
         sa.Column("final_referable", sa.Text(), nullable=False),
         sa.Column("final_grade", sa.SmallInteger()),
         sa.Column("urgency", sa.SmallInteger(), nullable=False),
-        sa.Column("judged_at", UTC_TIME, nullable=False),
+        sa.Column("resulted_at", UTC_TIME, nullable=False),
         rule("eye_result", "eye", EYES),
         rule("eye_result", "outcome", OUTCOMES),
         rule("eye_result", "referable", REFERABLE),

@@ -134,7 +134,7 @@ WHERE j.state IN ('queued', 'running') AND NOT c.superseded
 
 V_WORKLIST = f"""
 SELECT r.urgency, r.exam_id, e.day, r.eye, r.outcome, r.referable, r.grade, {label("r.grade")} AS grade_label, r.reason,
-    r.action, r.lacks, r.review_id IS NOT NULL AS deferred, c.patient_id, e.patient_key,
+    r.action, r.missing_fields, r.review_id IS NOT NULL AS deferred, c.patient_id, e.patient_key,
     c.camera_id, r.capture_id, c.path_text AS path, c.acquired_at, c.received_at, r.release_id
 FROM eye_result r
 JOIN exam e ON e.id = r.exam_id
@@ -144,9 +144,9 @@ WHERE r.urgency > 0
 
 V_EYE_RESULT = f"""
 SELECT r.exam_id, e.day, e.patient_key, c.patient_id, r.eye, r.outcome, r.referable, r.grade,
-    {label("r.grade")} AS grade_label, r.reason, r.action, r.lacks, r.captures, r.capture_id, c.camera_id,
+    {label("r.grade")} AS grade_label, r.reason, r.action, r.missing_fields, r.captures, r.capture_id, c.camera_id,
     c.path_text AS path, r.release_id, r.final_referable, r.final_grade, r.urgency, r.review_id,
-    w.verdict, w.reviewer, w.role, w.created_at AS reviewed_at, r.judged_at
+    w.verdict, w.reviewer, w.role, w.created_at AS reviewed_at, r.resulted_at
 FROM eye_result r
 JOIN exam e ON e.id = r.exam_id
 JOIN capture c ON c.id = r.capture_id
@@ -163,7 +163,7 @@ SEEN = "EXISTS (SELECT 1 FROM eye_result s WHERE s.exam_id = e.id)"
 PATIENT_ID = first("patient_id", "AND c.patient_id IS NOT NULL")
 V_PERSON_EXAM = f"""
 SELECT e.id AS exam_id, e.day, {PATIENT_ID} AS patient_id, e.patient_key, e.study_uid, e.referable, e.grade,
-    e.final_referable, e.final_grade, {label("e.final_grade")} AS final_grade_label, e.is_reviewed, e.lacks,
+    e.final_referable, e.final_grade, {label("e.final_grade")} AS final_grade_label, e.is_reviewed, e.missing_fields,
     r.outcome AS right_outcome, r.final_referable AS right_referable, r.final_grade AS right_grade,
     l.outcome AS left_outcome, l.final_referable AS left_referable, l.final_grade AS left_grade
 FROM exam e
@@ -173,10 +173,10 @@ WHERE {SEEN}
 """  # noqa: S608
 
 V_INCOMPLETE_EXAM = f"""
-SELECT e.id AS exam_id, e.day, {first("camera_id")} AS camera_id, {PATIENT_ID} AS patient_id, e.patient_key, e.lacks,
+SELECT e.id AS exam_id, e.day, {first("camera_id")} AS camera_id, {PATIENT_ID} AS patient_id, e.patient_key, e.missing_fields,
     e.final_referable, e.is_reviewed
 FROM exam e
-WHERE e.lacks <> '' AND {SEEN}
+WHERE e.missing_fields <> '' AND {SEEN}
 """  # noqa: S608
 
 V_PROGRESSION = """
@@ -195,17 +195,17 @@ JOIN eye_result past ON past.exam_id = p.id AND past.eye = now.eye
 WHERE e.patient_key IS NOT NULL AND now.eye <> 'U'
 """
 
-LAST_WORD = """(w.verdict <> 'defer' AND NOT EXISTS (
+IS_LATEST = """(w.verdict <> 'defer' AND NOT EXISTS (
         SELECT 1 FROM review l WHERE l.exam_id = w.exam_id AND l.eye = w.eye AND l.id > w.id
         AND l.capture_id = w.capture_id AND l.reviewer = w.reviewer AND l.verdict <> 'defer'))"""
-MISSED = "w.ai_referable = 'no' AND w.referable = 'yes'"
+MISSED = "w.model_referable = 'no' AND w.referable = 'yes'"
 MEANT = {
-    "both_refer": "w.ai_referable = 'yes' AND w.referable = 'yes'",
-    "only_model_refers": "w.ai_referable = 'yes' AND w.referable = 'no'",
+    "both_refer": "w.model_referable = 'yes' AND w.referable = 'yes'",
+    "only_model_refers": "w.model_referable = 'yes' AND w.referable = 'no'",
     "only_reader_refers": MISSED,
-    "neither_refers": "w.ai_referable = 'no' AND w.referable = 'no'",
-    "undecided": "w.ai_referable = 'indeterminate' OR w.referable = 'indeterminate'",
-    "same_grade": "w.grade = w.ai_grade",
+    "neither_refers": "w.model_referable = 'no' AND w.referable = 'no'",
+    "undecided": "w.model_referable = 'indeterminate' OR w.referable = 'indeterminate'",
+    "same_grade": "w.grade = w.model_grade",
 }
 V_AGREEMENT = f"""
 SELECT release_id, role, blinded, readings, agree, override, ungradable, retake, {", ".join(MEANT)},
@@ -214,26 +214,26 @@ SELECT release_id, role, blinded, readings, agree, override, ungradable, retake,
 FROM (
     SELECT w.release_id, w.role, w.blinded, count(*) AS readings,
         {sums("1", equal("w.verdict", "agree", "override", "ungradable", "retake") | MEANT)}
-    FROM review w WHERE {LAST_WORD} GROUP BY w.release_id, w.role, w.blinded
+    FROM review w WHERE {IS_LATEST} GROUP BY w.release_id, w.role, w.blinded
 ) AS tally
 """  # noqa: S608
 
 V_REVIEW = f"""
-SELECT w.id AS review_id, w.exam_id, e.day, w.eye, e.patient_key, w.capture_id, w.release_id, w.ai_outcome, w.ai_grade,
-    w.ai_referable, w.verdict, w.grade, w.referable, w.reason, w.reviewer, w.role, w.blinded,
-    w.created_at AS reviewed_at, {LAST_WORD} AS last_word
+SELECT w.id AS review_id, w.exam_id, e.day, w.eye, e.patient_key, w.capture_id, w.release_id, w.model_outcome, w.model_grade,
+    w.model_referable, w.verdict, w.grade, w.referable, w.reason, w.reviewer, w.role, w.blinded,
+    w.created_at AS reviewed_at, {IS_LATEST} AS is_latest
 FROM review w
 JOIN exam e ON e.id = w.exam_id
 """  # noqa: S608
 
 V_MISSED_REFERABLE = f"""
 SELECT w.id AS review_id, w.exam_id, e.day, w.eye, c.patient_id, e.patient_key, c.camera_id, w.capture_id,
-    c.path_text AS path, w.release_id, w.ai_grade, w.grade, w.reason, w.reviewer, w.role, w.blinded,
+    c.path_text AS path, w.release_id, w.model_grade, w.grade, w.reason, w.reviewer, w.role, w.blinded,
     w.created_at AS reviewed_at
 FROM review w
 JOIN exam e ON e.id = w.exam_id
 JOIN capture c ON c.id = w.capture_id
-WHERE {MISSED} AND {LAST_WORD}
+WHERE {MISSED} AND {IS_LATEST}
 """  # noqa: S608
 
 SAME = """o.exam_id = c.exam_id AND o.eye = c.eye AND coalesce(o.field, '') = coalesce(c.field, '')

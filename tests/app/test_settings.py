@@ -306,14 +306,36 @@ def test_a_cameras_quality_table_is_its_own_and_bounded(tmp_path: Path) -> None:
 id = "a"
 inbox = "/a"
 [camera.quality]
-least_field = 0.7
-most_luminance = {luminance}
+min_field = 0.7
+max_luminance = {luminance}
 [[camera]]
 id = "b"
 inbox = "/b"
 """
     first, second = settings.load(written(tmp_path, cameras.format(luminance=200))).camera
-    assert first.thresholds == Thresholds(least_field=0.7, most_luminance=200)
+    assert first.thresholds == Thresholds(min_field=0.7, max_luminance=200)
     assert second.thresholds == Thresholds()
-    with pytest.raises(SettingsError, match=r"camera\.0\.quality\.most_luminance = 300"):
+    with pytest.raises(SettingsError, match=r"camera\.0\.quality\.max_luminance = 300"):
         settings.load(written(tmp_path, cameras.format(luminance=300)))
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("smallest_side = 448", "min_side_pixels"),
+        ("least_field = 0.7", "min_field"),
+        ("most_haze = 0.5", "max_haze"),
+    ],
+)
+def test_a_key_that_was_renamed_is_refused_with_its_new_name(
+    tmp_path: Path, old: str, new: str
+) -> None:
+    text = f'[[camera]]\nid = "a"\ninbox = "/a"\n[camera.quality]\n{old}\n'
+    with pytest.raises(SettingsError, match=f"is called {new} now"):
+        settings.load(written(tmp_path, text))
+
+
+def test_a_value_that_was_renamed_is_refused_with_its_new_name(tmp_path: Path) -> None:
+    text = '[[receiver]]\nid = "a"\ndocument = "csv"\nfolder = "/a"\nwhen = "judged"\n'
+    with pytest.raises(SettingsError, match='is called "resulted" now'):
+        settings.load(written(tmp_path, text))

@@ -288,9 +288,9 @@ def _review(chance: random.Random, seen: Mapping[Any, Any]) -> Row:
         "eye": seen["eye"],
         "capture_id": seen["capture_id"],
         "release_id": seen["release_id"],
-        "ai_outcome": seen["outcome"],
-        "ai_grade": seen["grade"],
-        "ai_referable": seen["referable"],
+        "model_outcome": seen["outcome"],
+        "model_grade": seen["grade"],
+        "model_referable": seen["referable"],
         "verdict": verdict,
         "grade": grade,
         "referable": referable,
@@ -315,7 +315,7 @@ def _set_clocks(connection: sa.Connection) -> None:
         .where(capture.c.id == eye_result.c.capture_id)
         .scalar_subquery()
     )
-    connection.execute(sa.update(eye_result).values(judged_at=judged))
+    connection.execute(sa.update(eye_result).values(resulted_at=judged))
 
 
 def copy(source: Ledger, target: Ledger) -> None:

@@ -152,7 +152,7 @@ def test_a_review_is_written_down_and_leaves_the_worklist(
     assert "Referable diabetic retinopathy" in said.out
     assert len(told(fundusd, clinic, "worklist")) == 2
     [review] = told(fundusd, clinic, "person", "PHANTOM-7")["reviews"]
-    assert (review["verdict"], review["role"], review["grade"], review["last_word"]) == (
+    assert (review["verdict"], review["role"], review["grade"], review["is_latest"]) == (
         "agree",
         "grader",
         4,

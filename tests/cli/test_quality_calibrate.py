@@ -26,7 +26,7 @@ from fundusd.domain.clinical_terms import Reason
 from fundusd.ledger import Ledger
 
 GOOD = {
-    "short_side": 1000.0, "luminance": 95.0, "saturated": 0.01, "field": 0.95, "glare": 0.005,
+    "side_pixels": 1000.0, "luminance": 95.0, "saturated": 0.01, "field": 0.95, "glare": 0.005,
     "sharpness": 3.0, "visibility": 0.5, "haze": 0.4,
 }  # fmt: skip
 CAMERA = "room1"
@@ -72,7 +72,7 @@ def test_proposals_stay_within_bounds_and_flag_few(seed: int, scale: float, coun
     for name, value in asdict(found.proposed).items():
         low, high = BOUNDS[name]
         assert low <= value <= high, name
-    assert found.proposed.smallest_side == DEFAULTS.smallest_side
+    assert found.proposed.min_side_pixels == DEFAULTS.min_side_pixels
     assert scale > 0.4 or found.would_flag > 0.9  # nothing makes black pictures gradable
 
 
@@ -88,7 +88,7 @@ def test_about_the_worst_few_per_cent_would_be_flagged() -> None:
 
 def test_a_camera_without_poor_captures_keeps_to_the_bounds() -> None:
     found = calibrate(of_a_camera(500))
-    assert found.proposed.least_visibility == BOUNDS["least_visibility"][1]
+    assert found.proposed.min_visibility == BOUNDS["min_visibility"][1]
     assert found.would_flag < 0.05
 
 
@@ -197,7 +197,7 @@ def test_a_plot_that_cannot_be_written_is_one_sentence(
 
 def test_each_threshold_has_its_reason() -> None:
     cases_of = {
-        Reason.SMALL: {"short_side": 400.0},
+        Reason.SMALL: {"side_pixels": 400.0},
         Reason.TOO_DARK: {"luminance": 20.0},
         Reason.TOO_BRIGHT: {"saturated": 0.5},
         Reason.PARTIAL_FIELD: {"field": 0.5},

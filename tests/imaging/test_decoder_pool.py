@@ -71,7 +71,7 @@ def test_a_capture_comes_back_as_it_does_in_process(pool: DecoderPool) -> None:
 
 
 def test_the_thresholds_of_a_camera_reach_the_process(pool: DecoderPool) -> None:
-    assert pool.decode(GOOD, Thresholds(smallest_side=2000)).reason is Reason.SMALL
+    assert pool.decode(GOOD, Thresholds(min_side_pixels=2000)).reason is Reason.SMALL
     assert pool.decode(GOOD).reason is None
 
 

@@ -66,7 +66,7 @@ def test_everything_known_of_a_capture_survives_the_wire(channels: Channels) -> 
 
 def test_a_request_carries_the_thresholds_of_its_camera(channels: Channels) -> None:
     ours, theirs = channels
-    for thresholds in (Thresholds(), Thresholds(smallest_side=800, least_field=0.7)):
+    for thresholds in (Thresholds(), Thresholds(min_side_pixels=800, min_field=0.7)):
         send_request(ours, b"bytes", thresholds)
         assert receive_request(theirs, 5) == (b"bytes", thresholds)
     send_request(ours, b"too long", Thresholds())

@@ -248,19 +248,19 @@ def test_a_tiny_black_picture_is_no_photograph_that_failed() -> None:
 
 def test_a_cameras_thresholds_decide_what_is_ungradable_but_not_what_is_a_retina() -> None:
     measures = measure(PHANTOM)
-    assert gate(measures, Thresholds(least_visibility=1)) is Reason.LOW_CONTRAST
-    assert gate(measures, Thresholds(smallest_side=1000)) is Reason.SMALL
+    assert gate(measures, Thresholds(min_visibility=1)) is Reason.LOW_CONTRAST
+    assert gate(measures, Thresholds(min_side_pixels=1000)) is Reason.SMALL
     everything = Thresholds(0, 0, 256, 1, 0, 1, 0, 0, 1)
     assert gate(measure(not_a_retina(1, 640, 480)), everything) is Reason.NOT_RETINA
     assert gate(measure(blurred(PHANTOM)), everything) is None
 
 
 def test_the_gates_name_changes_with_any_threshold_of_any_camera() -> None:
-    plain, strict = Thresholds(), Thresholds(least_field=0.7)
+    plain, strict = Thresholds(), Thresholds(min_field=0.7)
     assert (
         gate_id({}) == gate_id({"a": plain, "b": Thresholds()}) == QUALITY_GATE == "retina-colour/2"
     )
-    assert gate_id({"a": strict}) == "retina-colour/2+17dc8a68"
+    assert gate_id({"a": strict}) == "retina-colour/2+f998ed0d"
     names = {
         gate_id(one)
         for one in ({"a": strict}, {"b": strict}, {"a": strict, "b": strict}, {"a": plain})

@@ -119,7 +119,7 @@ def test_a_retake_rescues_an_ungradable_eye_and_a_refused_picture_spoils_none() 
 
 def test_an_expected_field_that_lacks_leaves_the_eye_undecided() -> None:
     [eye] = judge([shot(1, field="macula")], ["disc", "macula"])
-    assert (eye.referable, eye.lacks) == (Referable.INDETERMINATE, ("disc",))
+    assert (eye.referable, eye.missing_fields) == (Referable.INDETERMINATE, ("disc",))
     [worse] = judge([shot(1, grade=Grade.PDR, field="macula")], ["disc", "macula"])
     assert worse.referable is Referable.YES
 
@@ -148,7 +148,7 @@ def test_a_persons_captures_of_a_day_are_one_exam_whatever_format_and_study(ledg
         (),
     )
     [row] = cases.rows(ledger, exam)
-    assert (row["referable"], row["grade"], row["lacks"], row["is_reviewed"]) == (
+    assert (row["referable"], row["grade"], row["missing_fields"], row["is_reviewed"]) == (
         "yes",
         3,
         "",
@@ -278,8 +278,11 @@ def test_a_camera_that_expects_fields_leaves_eyes_without_them_undecided(store_u
     with ledger.held():
         ledger.start(cases.release())
         one = classify(ledger, "a.jpg", "A", Eye.RIGHT)
-    assert (one.eyes[0].referable, one.eyes[0].lacks) == (Referable.INDETERMINATE, ("disc",))
-    assert cases.rows(ledger, exam)[0]["lacks"] == "L R/disc"
+    assert (one.eyes[0].referable, one.eyes[0].missing_fields) == (
+        Referable.INDETERMINATE,
+        ("disc",),
+    )
+    assert cases.rows(ledger, exam)[0]["missing_fields"] == "L R/disc"
     ledger.close()
 
 

@@ -104,7 +104,7 @@ def test_the_generated_year_is_what_the_program_makes_of_it(one: Ledger) -> None
     before = rows(one, "v_eye_result")
     with one.database.engine.connect() as connection:
         exams.rejudge(connection, connection.scalars(sa.select(exam.c.id)).all())
-        names = [name for name in COLUMNS["v_eye_result"].split() if name != "judged_at"]
+        names = [name for name in COLUMNS["v_eye_result"].split() if name != "resulted_at"]
         again = connection.exec_driver_sql(f"SELECT {', '.join(names)} FROM v_eye_result").all()  # noqa: S608  ours
         connection.rollback()
     assert filling.in_order(

@@ -134,7 +134,7 @@ def test_a_capture_is_judged_by_the_thresholds_of_its_camera(bench: Bench) -> No
     bench.ledger.admit(
         Found("other", b"other.jpg", stat, hashlib.sha256(data).hexdigest(), True, False)
     )
-    strict, judged, stop = Thresholds(smallest_side=800), {}, threading.Event()
+    strict, judged, stop = Thresholds(min_side_pixels=800), {}, threading.Event()
 
     class Noting(FirstByte):
         def decode(self, data: bytes, thresholds: Thresholds) -> Decoded:

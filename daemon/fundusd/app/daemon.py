@@ -213,5 +213,5 @@ class Reload:
         ]
         if changed:
             log.warning("settings.restart_needed", keys=changed)
-        log.info("settings.reloaded", mode=fresh.log.level)
+        log.info("settings.reloaded", log_level=fresh.log.level)
         self._watcher.request_sweep()

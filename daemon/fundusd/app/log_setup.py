@@ -31,7 +31,7 @@ FIELDS = frozenset(
         "ts", "level", "event", "service", "camera", "capture_id", "digest", "revision", "eye", "eye_source",
         "patient_key", "outcome", "reason", "action", "grade", "referable", "scores", "model", "release_id", "dtype",
         "device", "attempt", "batch_size", "read_ms", "decode_ms", "model_ms", "record_ms", "turnaround_ms", "files",
-        "directories", "new", "waiting", "ignored", "missing", "unreadable", "seconds", "mode", "lease_probe", "count",
+        "directories", "new", "waiting", "ignored", "missing", "unreadable", "seconds", "log_level", "lease_probe", "count",
         "wait_seconds", "version", "signal", "error", "hint", "exception", "frames", "logger", "limit", "keys",
         "quiet_seconds", "dropped", "warnings", "runtime", "hints_healthy", "entries", "remote",
         "prompt_set", "preprocessing", "parts", "cosine", "tolerance", "receiver", "exam_id",

@@ -222,15 +222,15 @@ class CameraLookup(_Section):
 class Quality(_Section):
     """[camera.quality]: from where on this camera's captures are ungradable."""
 
-    smallest_side: int = _threshold("smallest_side")
-    least_luminance: float = _threshold("least_luminance")
-    most_luminance: float = _threshold("most_luminance")
-    most_saturated: float = _threshold("most_saturated")
-    least_field: float = _threshold("least_field")
-    most_glare: float = _threshold("most_glare")
-    least_sharpness: float = _threshold("least_sharpness")
-    least_visibility: float = _threshold("least_visibility")
-    most_haze: float = _threshold("most_haze")
+    min_side_pixels: int = _threshold("min_side_pixels")
+    min_luminance: float = _threshold("min_luminance")
+    max_luminance: float = _threshold("max_luminance")
+    max_saturated: float = _threshold("max_saturated")
+    min_field: float = _threshold("min_field")
+    max_glare: float = _threshold("max_glare")
+    min_sharpness: float = _threshold("min_sharpness")
+    min_visibility: float = _threshold("min_visibility")
+    max_haze: float = _threshold("max_haze")
 
 
 class Camera(_Section):
@@ -273,7 +273,7 @@ class Receiver(_Section):
 
     id: CameraId
     document: Annotated[DocumentKind, Field(strict=False)]
-    when: Literal["judged", "reviewed"] = "judged"
+    when: Literal["resulted", "reviewed"] = "resulted"
     folder: Annotated[AbsolutePath, Field(strict=False)] | None = None
     dicom: Annotated[str, Field(pattern=r"^[^@\s]{1,16}@[A-Za-z0-9._-]+:[0-9]{1,5}$")] = ""
     stow: Annotated[str, AfterValidator(_web)] = ""
@@ -398,6 +398,18 @@ def of_model(source: str, revision: str) -> Model:
         ) from None
 
 
+# names of 0.1 development versions, which some settings files still have
+_RENAMED = {
+    "smallest_side": "min_side_pixels",
+    "least_luminance": "min_luminance",
+    "most_luminance": "max_luminance",
+    "most_saturated": "max_saturated",
+    "least_field": "min_field",
+    "most_glare": "max_glare",
+    "least_sharpness": "min_sharpness",
+    "least_visibility": "min_visibility",
+    "most_haze": "max_haze",
+}
 _SECTIONS = (
     Store,
     Model,
@@ -418,11 +430,15 @@ def _mistake(error: Any) -> str:
     key = ".".join(str(part) for part in error["loc"]) or "(file)"
     if error["type"] == "extra_forbidden":
         known = {name for section in (Settings, *_SECTIONS) for name in section.model_fields}
+        if new_name := _RENAMED.get(str(error["loc"][-1])):
+            return f"  {key}: is called {new_name} now"
         near = difflib.get_close_matches(str(error["loc"][-1]), known, n=1)
         return f"  {key}: there is no such key" + (f"; did you mean {near[0]}?" if near else "")
     if error["type"] == "missing":
         return f"  {key}: is missing"
     value = error["input"]
+    if error["loc"][-1:] == ("when",) and value == "judged":
+        return f"  {key} = 'judged': is called \"resulted\" now"
     shown = (
         f" = {value!r}"
         if isinstance(value, str | int | float | bool) and "password" not in str(error["msg"])

@@ -129,7 +129,7 @@ def grade_or_reason(row: Row) -> str:
 
     told = [row["grade_label"]] if row["grade"] is not None else []
     told += [wording.reason(Reason(row["reason"]))] if row["reason"] else []
-    told += [f"lacks {row['lacks']}"] if row["lacks"] else []
+    told += [f"missing: {row['missing_fields']}"] if row["missing_fields"] else []
     return ", ".join(told)
 
 

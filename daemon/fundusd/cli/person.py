@@ -69,7 +69,7 @@ def _exam(row: Row) -> dict[str, str]:
         "day": row["day"],
         "referable": row["final_referable"],
         "grade": row["final_grade_label"] or "",
-        "lacks": row["lacks"],
+        "missing_fields": row["missing_fields"],
         "read by a human": "yes" if row["is_reviewed"] else "no",
     }
 

@@ -121,7 +121,7 @@ def _report(
         ledger.check()
         rows = ledger.ask(Question(view, order.get(view, ("week", "camera_id")), since=since))
         read = (
-            ledger.ask(Question("v_review", ("review_id",), {"last_word": True}))
+            ledger.ask(Question("v_review", ("review_id",), {"is_latest": True}))
             if plot and not since
             else []
         )
@@ -231,7 +231,7 @@ def _plot_agreement(rows: Sequence[Row], to: Path) -> None:
 
     counts: dict[tuple[int | None, int | None], int] = defaultdict(int)
     for row in rows:
-        counts[row["ai_grade"], row["grade"]] += 1
+        counts[row["model_grade"], row["grade"]] += 1
 
     def graded(number: int | None) -> Grade | None:
         return None if number is None else Grade(number)

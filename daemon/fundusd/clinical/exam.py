@@ -73,7 +73,7 @@ class EyeResult:
     referable: Referable
     grade: Grade | None
     reason: Reason | None
-    lacks: tuple[str, ...]  # expected fields that were not photographed
+    missing_fields: tuple[str, ...]  # expected fields that were not photographed
     decisive: Shot
     shots: tuple[Shot, ...]
     reading: Reading | None = None
@@ -166,7 +166,7 @@ def _agreed(same: Sequence[Shot]) -> list[Shot]:
 def judge(shots: Iterable[Shot], expected: Sequence[str] = ()) -> list[EyeResult]:
     """Judge each eye by its worst field; refused pictures say nothing, unless there is nothing else.
 
-    What is `expected` of fields and lacks leaves an eye that is not referable undecided.
+    An `expected` field that was not photographed leaves an eye undecided that is not referable.
     """
     by_eye: dict[Eye, list[Shot]] = {}
     for shot in joined(shots):
@@ -189,7 +189,7 @@ def _judge_eye(eye: Eye, all_shots: Sequence[Shot], expected: Sequence[str]) -> 
         referable=found.referable,
         grade=found.grade,
         reason=decisive.reason,
-        lacks=tuple(field for field in expected if field not in by_field),
+        missing_fields=tuple(field for field in expected if field not in by_field),
         decisive=decisive,
         shots=tuple(shots),
     )

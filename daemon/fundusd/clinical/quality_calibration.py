@@ -16,7 +16,7 @@ FEWEST = 50  # captures: below that the worst per cent is one picture
 _MOST_FLAGGED = 0.05
 _TAILS = [step / 400 for step in range(20, 0, -1)]  # share of the captures beyond each threshold
 _HAZY = 0.95  # of the captures in which vessels can be seen are less so
-_CALIBRATED = [name for name in MEASURED if name not in {"smallest_side", "most_haze"}]
+_CALIBRATED = [name for name in MEASURED if name not in {"min_side_pixels", "max_haze"}]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +68,12 @@ def _proposed(
     values: dict[str, Any] = {
         name: _bounded(name, _quantile(ordered[name], _side(name, tail))) for name in _CALIBRATED
     }
-    haze = _bounded("most_haze", _quantile(ordered["most_haze"], _HAZY))
-    return replace(present, **values, most_haze=haze)
+    haze = _bounded("max_haze", _quantile(ordered["max_haze"], _HAZY))
+    return replace(present, **values, max_haze=haze)
 
 
 def _side(name: str, tail: float) -> float:
-    return tail if name.startswith("least") else 1 - tail
+    return tail if name.startswith("min") else 1 - tail
 
 
 def _bounded(name: str, value: float) -> float:

@@ -65,7 +65,7 @@ class Action(StrEnum):
 
     RETAKE = "retake"
     REFER_READER = "refer_reader"
-    CALL_IT = "call_it"
+    CONTACT_IT = "contact_it"
     NONE = "none"
 
 
@@ -118,7 +118,9 @@ class Reason(StrEnum):
     @property
     def action(self) -> Action:
         """Tell staff what to do next."""
-        return _ACTIONS.get(self, Action.CALL_IT if self.outcome is Outcome.FAILED else Action.NONE)
+        return _ACTIONS.get(
+            self, Action.CONTACT_IT if self.outcome is Outcome.FAILED else Action.NONE
+        )
 
 
 _UNGRADABLE = frozenset(

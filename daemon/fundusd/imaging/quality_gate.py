@@ -58,7 +58,7 @@ def measure(rgb: Pixels) -> dict[str, float]:
     mean = np.array([channel.mean(dtype=np.float64) for channel in (red, green, blue)])
     box = bounds(lit)
     measures = {
-        "short_side": float(min(rgb.shape[:2])),
+        "side_pixels": float(min(rgb.shape[:2])),
         "disc_share": float(lit.mean()),
         "dark_corners": _dark_corners(lit),
         **_shape(lit[box]),
@@ -162,7 +162,7 @@ def gate(measures: Mapping[str, float], thresholds: Thresholds = DEFAULTS) -> Re
 
 def recognise(measures: Mapping[str, float]) -> Reason | None:
     """Return what tells that this is no single colour retina, None if it may be one; the same for every camera."""
-    if measures["disc_share"] == 0 and measures["short_side"] >= _SMALLEST_BLACK:
+    if measures["disc_share"] == 0 and measures["side_pixels"] >= _SMALLEST_BLACK:
         return Reason.TOO_DARK  # nothing in the frame at all: the flash did not fire
     if _is_montage(measures):
         return Reason.MONTAGE

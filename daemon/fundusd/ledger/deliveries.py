@@ -51,7 +51,7 @@ class Told:
 
     exam: Exam
     releases: Mapping[int, Release]
-    judged_at: datetime
+    resulted_at: datetime
     photographs: Mapping[int, Photograph]  # by capture
 
 
@@ -129,10 +129,10 @@ def due(connection: sa.Connection, receiver: str, mine: Sequence[str]) -> Due | 
 
 def told(connection: sa.Connection, found: Exam) -> Told:
     """Add to an exam what else documents about it are made of."""
-    judged_at = connection.scalar(
-        sa.select(eye_result.c.judged_at)
+    resulted_at = connection.scalar(
+        sa.select(eye_result.c.resulted_at)
         .where(eye_result.c.exam_id == found.exam_id)
-        .order_by(eye_result.c.judged_at.desc())
+        .order_by(eye_result.c.resulted_at.desc())
         .limit(1)
     )
     columns = [capture.c[name] for name in ("id", "camera_id", "path", "digest", "media_type")]
@@ -144,7 +144,7 @@ def told(connection: sa.Connection, found: Exam) -> Told:
         )
         for row in rows
     }
-    return Told(found, _releases(connection, found), judged_at or datetime.now(UTC), photographs)
+    return Told(found, _releases(connection, found), resulted_at or datetime.now(UTC), photographs)
 
 
 def _releases(connection: sa.Connection, found: Exam) -> dict[int, Release]:

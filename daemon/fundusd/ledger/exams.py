@@ -117,7 +117,7 @@ def _eye_row(one: Exam, eye: EyeResult, now: datetime) -> dict[str, Any]:
         "grade": eye.grade,
         "reason": eye.reason,
         "action": eye.action,
-        "lacks": " ".join(eye.lacks),
+        "missing_fields": " ".join(eye.missing_fields),
         "capture_id": eye.decisive.capture_id,
         "captures": len(eye.shots),
         "release_id": eye.decisive.release_id,
@@ -125,15 +125,18 @@ def _eye_row(one: Exam, eye: EyeResult, now: datetime) -> dict[str, Any]:
         "final_referable": eye.final.referable,
         "final_grade": eye.final.grade,
         "urgency": eye.urgency,
-        "judged_at": now,
+        "resulted_at": now,
     }
 
 
 def _exam_row(one: Exam) -> dict[str, Any]:
-    lacks = [*one.missing, *(f"{eye.eye}/{field}" for eye in one.eyes for field in eye.lacks)]
+    missing_fields = [
+        *one.missing,
+        *(f"{eye.eye}/{field}" for eye in one.eyes for field in eye.missing_fields),
+    ]
     return {
         "at_id": one.exam_id,
-        "lacks": " ".join(lacks),
+        "missing_fields": " ".join(missing_fields),
         "referable": one.finding.referable,
         "grade": one.finding.grade,
         "final_referable": one.final.referable,
@@ -177,7 +180,10 @@ def _exam(
 def _with_reading(eye: EyeResult, last: Row | None) -> EyeResult:
     """Add what a human said last, if it was of this result: another one has to be read anew."""
     shown = (eye.outcome, eye.grade, eye.referable)
-    if last is None or (last["ai_outcome"], last["ai_grade"], last["ai_referable"]) != shown:
+    if (
+        last is None
+        or (last["model_outcome"], last["model_grade"], last["model_referable"]) != shown
+    ):
         return eye
     return eye.read_as(
         Reading(

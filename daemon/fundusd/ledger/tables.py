@@ -157,7 +157,7 @@ exam = sa.Table(
     sa.Column("patient_key", sa.Text),
     sa.Column("day", sa.Text, nullable=False, server_default=""),  # the clinic's, YYYY-MM-DD
     sa.Column("created_at", UTCTime, nullable=False),
-    sa.Column("lacks", sa.Text, nullable=False, server_default=""),  # eyes and fields: "L R/macula"
+    sa.Column("missing_fields", sa.Text, nullable=False, server_default=""),  # eyes and fields: "L R/macula"
     sa.Column("referable", sa.Text, nullable=False, server_default="indeterminate"),
     sa.Column("grade", sa.SmallInteger),
     sa.Column("final_referable", sa.Text, nullable=False, server_default="indeterminate"),
@@ -375,9 +375,9 @@ review = sa.Table(
         "capture_id", BigId, sa.ForeignKey("capture.id"), nullable=False
     ),  # the decisive one that was shown
     sa.Column("release_id", BigId, sa.ForeignKey("release.id"), nullable=False),
-    sa.Column("ai_outcome", sa.Text, nullable=False),
-    sa.Column("ai_grade", sa.SmallInteger),
-    sa.Column("ai_referable", sa.Text, nullable=False),
+    sa.Column("model_outcome", sa.Text, nullable=False),
+    sa.Column("model_grade", sa.SmallInteger),
+    sa.Column("model_referable", sa.Text, nullable=False),
     sa.Column("verdict", sa.Text, nullable=False),
     sa.Column("grade", sa.SmallInteger),  # what counts since
     sa.Column("referable", sa.Text, nullable=False),
@@ -388,8 +388,8 @@ review = sa.Table(
     sa.Column("created_at", UTCTime, nullable=False),
     one_of("eye", Eye),
     one_of("verdict", ReviewVerdict),
-    one_of("ai_outcome", Outcome),
-    one_of("ai_referable", Referable),
+    one_of("model_outcome", Outcome),
+    one_of("model_referable", Referable),
     one_of("referable", Referable),
     one_of("reason", ReviewReason),
     sa.CheckConstraint("grade BETWEEN 0 AND 4", name="icdr"),
@@ -410,7 +410,7 @@ eye_result = sa.Table(
     sa.Column("grade", sa.SmallInteger),
     sa.Column("reason", sa.Text),
     sa.Column("action", sa.Text, nullable=False),
-    sa.Column("lacks", sa.Text, nullable=False),  # expected fields: "disc macula"
+    sa.Column("missing_fields", sa.Text, nullable=False),  # expected fields: "disc macula"
     sa.Column(
         "capture_id", BigId, sa.ForeignKey("capture.id"), nullable=False, index=True
     ),  # the decisive one
@@ -420,7 +420,7 @@ eye_result = sa.Table(
     sa.Column("final_referable", sa.Text, nullable=False),
     sa.Column("final_grade", sa.SmallInteger),
     sa.Column("urgency", sa.SmallInteger, nullable=False),  # 0: need not be read (any more)
-    sa.Column("judged_at", UTCTime, nullable=False),
+    sa.Column("resulted_at", UTCTime, nullable=False),
     one_of("eye", Eye),
     one_of("outcome", Outcome),
     one_of("referable", Referable),

@@ -9,7 +9,7 @@ from fundusd.ledger.tables import UTCTime
 _TIMES = frozenset(
     {
         "acquired_at", "received_at", "result_at", "registered_at", "last_sweep_at", "offline_since", "since",
-        "quarantined_at", "waiting_since", "reviewed_at", "judged_at",
+        "quarantined_at", "waiting_since", "reviewed_at", "resulted_at",
     }
 )  # fmt: skip
 _FLAGS = frozenset(
@@ -22,7 +22,7 @@ _FLAGS = frozenset(
         "rescued",
         "same_release",
         "hinted",
-        "last_word",
+        "is_latest",
     }
 )
 COLUMNS = {
@@ -32,7 +32,7 @@ COLUMNS = {
         release_id result_at turnaround_ms attempts error""",
     "v_camera": "camera_id registered_at last_sweep_at offline_since offline_reason",
     "v_incomplete": "camera_id path reason size since quarantined_at",
-    "v_worklist": """urgency exam_id day eye outcome referable grade grade_label reason action lacks deferred patient_id
+    "v_worklist": """urgency exam_id day eye outcome referable grade grade_label reason action missing_fields deferred patient_id
         patient_key camera_id capture_id path acquired_at received_at release_id""",
     "v_quality_weekly": """week camera_id captures graded ungradable refused ungradable_share too_dark too_bright blur
         low_contrast partial_field media_opacity artefact small""",
@@ -41,22 +41,22 @@ COLUMNS = {
         ungradable""",
     "v_score_drift_weekly": """week camera_id release_id graded mean_no_dr mean_mild mean_moderate mean_severe mean_pdr
         severity severity_before shift""",
-    "v_review": """review_id exam_id day eye patient_key capture_id release_id ai_outcome ai_grade ai_referable verdict
-        grade referable reason reviewer role blinded reviewed_at last_word""",
+    "v_review": """review_id exam_id day eye patient_key capture_id release_id model_outcome model_grade model_referable verdict
+        grade referable reason reviewer role blinded reviewed_at is_latest""",
     "v_agreement": """release_id role blinded readings agree override ungradable retake both_refer only_model_refers
         only_reader_refers neither_refers undecided same_grade sensitivity specificity""",
     "v_missed_referable": """review_id exam_id day eye patient_id patient_key camera_id capture_id path release_id
-        ai_grade grade reason reviewer role blinded reviewed_at""",
+        model_grade grade reason reviewer role blinded reviewed_at""",
     "v_backlog": """capture_id camera_id path received_at state backlog attempts reason error waiting_since
         offline_reason""",
     "v_failures_daily": "day camera_id outcome reason captures",
-    "v_incomplete_exam": "exam_id day camera_id patient_id patient_key lacks final_referable is_reviewed",
+    "v_incomplete_exam": "exam_id day camera_id patient_id patient_key missing_fields final_referable is_reviewed",
     "v_person_exam": """exam_id day patient_id patient_key study_uid referable grade final_referable final_grade
-        final_grade_label is_reviewed lacks right_outcome right_referable right_grade left_outcome left_referable
+        final_grade_label is_reviewed missing_fields right_outcome right_referable right_grade left_outcome left_referable
         left_grade""",
-    "v_eye_result": """exam_id day patient_key patient_id eye outcome referable grade grade_label reason action lacks
+    "v_eye_result": """exam_id day patient_key patient_id eye outcome referable grade grade_label reason action missing_fields
         captures capture_id camera_id path release_id final_referable final_grade urgency review_id verdict reviewer
-        role reviewed_at judged_at""",
+        role reviewed_at resulted_at""",
     "v_progression": """patient_key eye exam_id day referable grade before_exam_id before_day before_referable
         before_grade change same_release""",
     "v_provenance": """capture_id camera_id path revision superseded digest size hinted received_at state attempts

@@ -80,7 +80,7 @@ OUTCOME = Code("outcome", PRIVATE, "What became of the photographs")
 REASON = Code("reason", PRIVATE, "Why there is no grade")
 ACTION = Code("action", PRIVATE, "What to do next")
 REFERABLE = Code("referable", PRIVATE, "To be referred, by the rule of the release")
-LACKS = Code("lacks", PRIVATE, "Expected field that was not photographed")
+MISSING_FIELDS = Code("missing_field", PRIVATE, "Expected field that was not photographed")
 MODEL_SEVERITY = Code("model-severity", PRIVATE, "Severity level by the model")
 VERDICT = Code("verdict", PRIVATE, "What the reader says of the result")
 DISAGREES = Code("disagrees", PRIVATE, "Why the reader does not agree")
@@ -90,7 +90,7 @@ SCORES = tuple(Code(f"score-{grade.value}", PRIVATE, f"Score of {grade.label}") 
 _ACTIONS = {
     Action.RETAKE: "Take the photograph again",
     Action.REFER_READER: "Have a reader look at it",
-    Action.CALL_IT: "Call IT",
+    Action.CONTACT_IT: "Contact IT",
     Action.NONE: "Nothing",
 }
 

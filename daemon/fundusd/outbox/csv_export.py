@@ -46,7 +46,7 @@ def _line(exam: Exam, eye: EyeResult, release: Release, at: datetime) -> dict[st
         "referable": eye.final.referable,
         "reason": eye.reason or "",
         "action": eye.action,
-        "lacks": " ".join(eye.lacks),
+        "missing_fields": " ".join(eye.missing_fields),
         "model_grade": _number(eye.grade),
         "model_referable": eye.referable,
         **{f"score_{grade.value}": str(score) for grade, score in zip(Grade, scores, strict=True)},
@@ -79,7 +79,7 @@ def _head(exam: Exam, eye: Eye, at: datetime) -> dict[str, str]:
         "patient_key": exam.patient_key or "",
         "eye": eye,
         "person_referable": exam.final.referable,
-        "judged_at": at.isoformat(timespec="seconds"),
+        "resulted_at": at.isoformat(timespec="seconds"),
     }
 
 

@@ -58,7 +58,14 @@ def of_exam(exam: Exam) -> uuid.UUID:
 
 def of_verdict(eye: EyeResult, release: Release) -> str:
     """Digest what is said of an eye: another verdict, another reading, other photographs are another document."""
-    said = [eye.eye, eye.outcome, eye.referable, eye.reason, *eye.lacks, eye.decisive.digest]
+    said = [
+        eye.eye,
+        eye.outcome,
+        eye.referable,
+        eye.reason,
+        *eye.missing_fields,
+        eye.decisive.digest,
+    ]
     numbers = [eye.grade, *(score.hex() for score in eye.decisive.scores or ())]
     shots = sorted(shot.digest for shot in eye.shots)
     read = []

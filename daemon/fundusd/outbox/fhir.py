@@ -171,8 +171,8 @@ def _components(eye: EyeResult) -> Iterator[Json]:
         yield _said(codes.REASON, codes.own(eye.reason))
     if eye.action is not Action.NONE:
         yield _said(codes.ACTION, codes.own(eye.action))
-    for field in eye.lacks:
-        yield _said(codes.LACKS, codes.own(field))
+    for field in eye.missing_fields:
+        yield _said(codes.MISSING_FIELDS, codes.own(field))
     if eye.reading is not None:
         yield _said(codes.VERDICT, codes.own(eye.reading.verdict))
         if eye.reading.reason:

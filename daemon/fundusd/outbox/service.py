@@ -121,9 +121,9 @@ class Outbox:
     def _make(self, document: DocumentKind, told: Told) -> _Made:
         match document:
             case DocumentKind.FHIR:
-                return _Made((fhir.bundle(told.exam, told.releases, told.judged_at),))
+                return _Made((fhir.bundle(told.exam, told.releases, told.resulted_at),))
             case DocumentKind.CSV:
-                return _Made((csv_export.table(told.exam, told.releases, told.judged_at),))
+                return _Made((csv_export.table(told.exam, told.releases, told.resulted_at),))
             case DocumentKind.SR:
                 return self._reports(told)
 
@@ -138,7 +138,7 @@ class Outbox:
                 header = read_header(self._read(photograph), self._max_bytes)
                 release = told.releases[eye.decisive.release_id]
                 documents.append(
-                    structured_report.report(told.exam, eye, release, header, told.judged_at)
+                    structured_report.report(told.exam, eye, release, header, told.resulted_at)
                 )
             except CaptureError as error:
                 lacking.append(f"eye {eye.eye}: no report, {error.reason}")

@@ -199,7 +199,7 @@ def _by_model(
         said.append((codes.REASON, codes.own(eye.reason)))
     if eye.action is not Action.NONE:
         said.append((codes.ACTION, codes.own(eye.action)))
-    said += [(codes.LACKS, codes.own(field)) for field in eye.lacks]
+    said += [(codes.MISSING_FIELDS, codes.own(field)) for field in eye.missing_fields]
     algorithm = AlgorithmIdentification(
         name=release.model,
         version=release.revision or release.weights_digest,

@@ -18,15 +18,15 @@ if TYPE_CHECKING:
 _BARS, _BEYOND = "#9fb4c7", "#fbeee8"
 _PROPOSED = "#a63a16"
 _TITLES = {
-    "smallest_side": "Short side, pixels: small",
-    "least_luminance": "Luminance: too_dark",
-    "most_luminance": "Luminance: too_bright",
-    "most_saturated": "Saturated share: too_bright",
-    "least_field": "Lit share: partial_field",
-    "most_glare": "Glare share: artefact",
-    "least_sharpness": "Sharpness: blur",
-    "least_visibility": "Vessels visible: low_contrast",
-    "most_haze": "Haze if none: media_opacity",
+    "min_side_pixels": "Short side, pixels: small",
+    "min_luminance": "Luminance: too_dark",
+    "max_luminance": "Luminance: too_bright",
+    "max_saturated": "Saturated share: too_bright",
+    "min_field": "Lit share: partial_field",
+    "max_glare": "Glare share: artefact",
+    "min_sharpness": "Sharpness: blur",
+    "min_visibility": "Vessels visible: low_contrast",
+    "max_haze": "Haze if none: media_opacity",
 }
 
 
@@ -59,7 +59,7 @@ def _draw(
     low, high = low - margin, high + margin
     axes.hist(values, bins=40, range=(low, high), color=_BARS)
     beyond = (proposed, high) if threshold.startswith("most") else (low, proposed)
-    is_asked = threshold != "most_haze"  # of few captures only: no field of its own
+    is_asked = threshold != "max_haze"  # of few captures only: no field of its own
     axes.axvspan(*beyond, color=_BEYOND if is_asked else "none", zorder=0)
     axes.axvline(present, color=INK, linestyle="--", linewidth=1.2)
     axes.axvline(proposed, color=_PROPOSED, linewidth=1.6)

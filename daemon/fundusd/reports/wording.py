@@ -48,7 +48,7 @@ _REASONS = {
 _ACTIONS = {
     Action.RETAKE: "Take the photograph of {eye} again while the patient is still there.",
     Action.REFER_READER: "Have a reader look at the photograph of {eye}.",
-    Action.CALL_IT: "Call IT about the photograph of {eye}: the camera, the file or this service is at fault.",
+    Action.CONTACT_IT: "Contact IT about the photograph of {eye}: the camera, the file or this service is at fault.",
 }
 
 
@@ -155,8 +155,8 @@ def steps_of_eye(eye: EyeResult) -> list[str]:
         else []
     )
     steps += step(eye.action, eye.eye)
-    if eye.lacks:
-        steps.append(f"Photograph the {' and the '.join(eye.lacks)} of {name}.")
+    if eye.missing_fields:
+        steps.append(f"Photograph the {' and the '.join(eye.missing_fields)} of {name}.")
     return steps
 
 
