@@ -12,6 +12,7 @@ from fundusd.model.checkpoint import hash_files
 from fundusd.model.classifier import Plan, ZeroShotClassifier, plan
 from fundusd.model.locate import ModelChoice, find
 from fundusd.model.prepared_parts import remembered_digests
+from fundusd.outbox.transports import TRANSPORTS
 from fundusd.worker.service import WorkerRules
 
 if TYPE_CHECKING:
@@ -95,16 +96,8 @@ def decoder_pool(
 
 
 def receiver(chosen: settings_module.Receiver) -> Receiver:
-    """Make the receiver that a [[receiver]] names."""
-    from fundusd.outbox.receivers import DicomNode, FhirServer, Folder, StowServer
-
-    if chosen.folder is not None:
-        return Folder(chosen.folder)
-    if chosen.dicom:
-        title, _, address = chosen.dicom.partition("@")
-        host, _, port = address.rpartition(":")
-        return DicomNode(title, host, int(port))
-    return StowServer(chosen.stow) if chosen.stow else FhirServer(chosen.fhir)
+    """Return the receiver that a [[receiver]] section describes."""
+    return TRANSPORTS[chosen.transport].receiver_at(chosen.address)
 
 
 def worker_rules(settings: Settings, planned: Plan) -> WorkerRules:

@@ -20,6 +20,7 @@ from fundusd.clinical.quality_thresholds import BOUNDS, DEFAULTS, Thresholds
 from fundusd.domain.decoding import Preprocessing
 from fundusd.domain.delivery import DocumentKind, Subscription
 from fundusd.domain.errors import SettingsError
+from fundusd.outbox import transports
 
 DEFAULT_FILE = Path("/etc/fundusd/fundusd.toml")
 # Such a model takes seconds, decoding milliseconds: one process is enough, and another for when it hangs
@@ -280,14 +281,27 @@ class Receiver(_Section):
     fhir: Annotated[str, AfterValidator(_web)] = ""
 
     @model_validator(mode="after")
-    def _one_way_that_takes_the_document(self) -> Receiver:
-        ways = [name for name in ("folder", "dicom", "stow", "fhir") if getattr(self, name)]
-        takes = {"sr": ("folder", "dicom", "stow"), "fhir": ("folder", "fhir"), "csv": ("folder",)}[
-            self.document
-        ]
-        if len(ways) != 1 or ways[0] not in takes:
-            raise ValueError(f"document {self.document} needs exactly one of: {', '.join(takes)}")
+    def _has_one_transport_that_carries_the_document(self) -> Receiver:
+        possible = transports.carrying(self.document)
+        chosen = self._transports()
+        if len(chosen) != 1 or chosen[0] not in possible:
+            keys = ", ".join(possible)
+            raise ValueError(f"document {self.document} needs exactly one of: {keys}")
         return self
+
+    def _transports(self) -> list[str]:
+        return [key for key in transports.TRANSPORTS if getattr(self, key)]
+
+    @property
+    def transport(self) -> str:
+        """Return the key that is set: folder, dicom, stow or fhir."""
+        return self._transports()[0]
+
+    @property
+    def address(self) -> Path | str:
+        """Return where the receiver is, as its transport writes it."""
+        address: Path | str = getattr(self, self.transport)
+        return address
 
 
 class Log(_Section):

@@ -78,6 +78,17 @@ class DicomNode:
     connect_seconds: float = CONNECT_SECONDS
     answer_seconds: float = ANSWER_SECONDS
 
+    @classmethod
+    def at(cls, address: str) -> DicomNode:
+        """Return the node at an address.
+
+        >>> DicomNode.at("ARCHIVE@pacs.example.org:104").port
+        104
+        """
+        title, _, host_and_port = address.partition("@")
+        host, _, port = host_and_port.rpartition(":")
+        return cls(title, host, int(port))
+
     def send(self, document: Document) -> str:
         """Store the instance and return the status; raises ReceiverError."""
         from pydicom import dcmread

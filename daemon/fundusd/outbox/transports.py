@@ -1,0 +1,41 @@
+"""The transports that a [[receiver]] can choose: which documents each carries and which class delivers them.
+
+Settings, the daemon and the table in docs/documents.md follow from TRANSPORTS.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from fundusd.domain.delivery import DocumentKind
+from fundusd.outbox.receivers import DicomNode, FhirServer, Folder, StowServer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from fundusd.outbox.receivers import Receiver
+
+
+class Transport(NamedTuple):
+    """The documents that a transport carries, and what makes a receiver from the value of its key."""
+
+    documents: tuple[DocumentKind, ...]
+    receiver_at: Callable[[Any], Receiver]
+
+
+# by the key of [[receiver]] whose value is the receiver's address
+TRANSPORTS = {
+    "folder": Transport((DocumentKind.SR, DocumentKind.FHIR, DocumentKind.CSV), Folder),
+    "dicom": Transport((DocumentKind.SR,), DicomNode.at),
+    "stow": Transport((DocumentKind.SR,), StowServer),
+    "fhir": Transport((DocumentKind.FHIR,), FhirServer),
+}
+
+
+def carrying(document: DocumentKind) -> list[str]:
+    """Return the keys of the transports that carry a kind of document.
+
+    >>> carrying(DocumentKind.FHIR)
+    ['folder', 'fhir']
+    """
+    return [key for key, transport in TRANSPORTS.items() if document in transport.documents]
