@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from fundusd.clinical.grading import grade
 from fundusd.domain.clinical_terms import Eye, EyeSource
 from fundusd.domain.decoding import Content, Decoded, MediaType
-from fundusd.domain.files import Found, Ignored, Stat, SweepReport
+from fundusd.domain.files import IgnoreReason, SettledFile, Stat, SweepReport
 from fundusd.domain.inference import Release
 from fundusd.ledger import Finding
 from fundusd.ledger.tables import audit_event, capture, job
@@ -42,7 +42,7 @@ CONTENT_OF_JPEG = Content(MediaType.JPEG, 2000, 1500)
 SWEEP = SweepReport(
     files=5,
     directories=2,
-    ignored={Ignored.SIDECAR: 2},
+    ignored={IgnoreReason.SIDECAR: 2},
     waiting=1,
     seconds=0.25,
     hints_healthy=True,
@@ -74,14 +74,14 @@ def digest_of(word: str) -> str:
     return hashlib.sha256(word.encode()).hexdigest()
 
 
-def found(name: str | bytes = "a.jpg", word: str = "A", **changes: Any) -> Found:
-    """Build a settled file whose bytes are stood for by `word`; `changes` go to Stat or Found by name."""
+def found(name: str | bytes = "a.jpg", word: str = "A", **changes: Any) -> SettledFile:
+    """Build a settled file whose bytes are stood for by `word`; `changes` go to Stat or SettledFile by name."""
     path = name.encode() if isinstance(name, str) else name
     stat = Stat(
         size=10, mtime_ns=1_000, ctime_ns=2_000, inode=int(digest_of(path.hex() + word)[:8], 16)
     )
     stat = stat._replace(**{key: changes.pop(key) for key in Stat._fields if key in changes})
-    made = Found(CAMERA, path, stat, digest_of(word), hinted=True, backlog=False)
+    made = SettledFile(CAMERA, path, stat, digest_of(word), hinted=True, backlog=False)
     return replace(made, **changes)
 
 

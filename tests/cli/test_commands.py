@@ -21,7 +21,14 @@ from tests import daemon_cases, ledger_cases
 from fundusd import cli
 from fundusd.cli import options
 from fundusd.domain.clinical_terms import SAFETY_WORDS, Eye, Grade, Reason
-from fundusd.domain.files import Ignored, Incomplete, Offline, Stat, SweepReport, Waiting
+from fundusd.domain.files import (
+    IgnoreReason,
+    IncompleteFile,
+    OfflineReason,
+    Stat,
+    SweepReport,
+    WaitReason,
+)
 from fundusd.domain.inference import Proof
 from fundusd.imaging import phantoms
 from fundusd.ledger import Ledger, schema
@@ -575,7 +582,7 @@ def test_a_camera_that_was_swept_is_told_with_its_hints(
     ledger = Ledger(f"sqlite:///{graded.folder}/fundusd.db")
     told = []
     for healthy, mode in ((True, "native"), (False, "native"), (False, "sweep-only")):
-        report = SweepReport(3, 1, {Ignored.SIDECAR: 1}, 0, 0.1, healthy, mode, "writer-lease")
+        report = SweepReport(3, 1, {IgnoreReason.SIDECAR: 1}, 0, 0.1, healthy, mode, "writer-lease")
         ledger.sweep_finished("room1", report)
         told.append(fundusd("status", "--config", graded.path).out)
     watched = SweepReport(
@@ -592,8 +599,8 @@ def test_a_camera_that_was_swept_is_told_with_its_hints(
     )
     ledger.sweep_finished("room1", watched)
     since = datetime(2026, 11, 24, 8, tzinfo=UTC)
-    ledger.keep_incomplete("room1", {b"OD.jpg": Incomplete(Waiting.HELD, 7, since, since)})
-    for reason in Offline:
+    ledger.keep_incomplete("room1", {b"OD.jpg": IncompleteFile(WaitReason.HELD, 7, since, since)})
+    for reason in OfflineReason:
         ledger.offline("room1", reason)
         told.append(fundusd("status", "--config", graded.path).out)
         assert "OFFLINE since" in told[-1]

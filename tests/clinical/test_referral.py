@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 
 from fundusd.clinical import grading
 from fundusd.clinical.grading import DEFAULT_RULE, Rule
-from fundusd.clinical.referral import UNDECIDED, Finding, eye, person, worst
+from fundusd.clinical.referral import UNDECIDED, Assessment, eye, person, worst
 from fundusd.domain.clinical_terms import Eye, Grade, Referable
 from fundusd.domain.errors import SettingsError
 
 YES, NO, OPEN = Referable.YES, Referable.NO, Referable.INDETERMINATE
 GRADED = st.sampled_from(Grade).map(
-    lambda grade: Finding(YES if grade >= Grade.MODERATE else NO, grade)
+    lambda grade: Assessment(YES if grade >= Grade.MODERATE else NO, grade)
 )
 FINDINGS = st.one_of(GRADED, st.just(UNDECIDED))
 LOGITS = st.lists(st.floats(-30, 30), min_size=5, max_size=5)
@@ -66,24 +66,24 @@ def test_a_rule_that_is_none_is_refused_with_one_that_is(name: str) -> None:
 
 
 @given(SOME)
-def test_one_referable_finding_refers_whatever_the_others_are(findings: list[Finding]) -> None:
-    assert worst([*findings, Finding(YES, Grade.PDR)]) == Finding(YES, Grade.PDR)
+def test_one_referable_finding_refers_whatever_the_others_are(findings: list[Assessment]) -> None:
+    assert worst([*findings, Assessment(YES, Grade.PDR)]) == Assessment(YES, Grade.PDR)
 
 
 @given(SOME)
-def test_an_ungradable_finding_is_never_a_negative(findings: list[Finding]) -> None:
+def test_an_ungradable_finding_is_never_a_negative(findings: list[Assessment]) -> None:
     assert worst([*findings, UNDECIDED]).referable is not NO
 
 
 @given(SOME, st.randoms(use_true_random=False))
-def test_the_order_does_not_matter(findings: list[Finding], chance: object) -> None:
+def test_the_order_does_not_matter(findings: list[Assessment], chance: object) -> None:
     shuffled = list(findings)
     chance.shuffle(shuffled)  # type: ignore[attr-defined]
     assert worst(shuffled) == worst(findings)
 
 
 @given(st.lists(GRADED, min_size=1))
-def test_what_is_all_graded_is_as_bad_as_its_worst(findings: list[Finding]) -> None:
+def test_what_is_all_graded_is_as_bad_as_its_worst(findings: list[Assessment]) -> None:
     assert worst(findings) == max(findings, key=lambda finding: finding.grade or Grade.NO_DR)
 
 
@@ -94,7 +94,7 @@ def test_nothing_is_undecided() -> None:
 
 @given(GRADED, st.lists(st.just(UNDECIDED), max_size=3))
 def test_a_retake_makes_up_for_ungradable_shots_of_its_field(
-    shot: Finding, bad: list[Finding]
+    shot: Assessment, bad: list[Assessment]
 ) -> None:
     assert eye({"macula": [*bad, shot]}) == shot
 
@@ -105,7 +105,7 @@ def test_a_retake_makes_up_for_ungradable_shots_of_its_field(
     )
 )
 def test_a_missing_field_leaves_no_negative_and_takes_no_referral_back(
-    by_field: dict[str | None, list[Finding]],
+    by_field: dict[str | None, list[Assessment]],
 ) -> None:
     found, wanted = eye(by_field), eye(by_field, expected=("nasal",))
     assert wanted.referable is (YES if found.referable is YES else OPEN)
@@ -113,18 +113,18 @@ def test_a_missing_field_leaves_no_negative_and_takes_no_referral_back(
 
 
 @given(FINDINGS, FINDINGS)
-def test_a_person_is_as_bad_as_the_worse_eye(right: Finding, left: Finding) -> None:
+def test_a_person_is_as_bad_as_the_worse_eye(right: Assessment, left: Assessment) -> None:
     assert person({Eye.RIGHT: right, Eye.LEFT: left}) == worst([right, left])
 
 
 @given(FINDINGS, st.sampled_from(Eye))
 def test_a_person_of_one_eye_or_of_eyes_unknown_is_never_negative(
-    finding: Finding, side: Eye
+    finding: Assessment, side: Eye
 ) -> None:
     assert person({side: finding}).referable is (YES if finding.referable is YES else OPEN)
     both = {
-        Eye.RIGHT: Finding(NO, Grade.NO_DR),
-        Eye.LEFT: Finding(NO, Grade.NO_DR),
+        Eye.RIGHT: Assessment(NO, Grade.NO_DR),
+        Eye.LEFT: Assessment(NO, Grade.NO_DR),
         Eye.UNKNOWN: finding,
     }
     assert person(both).referable is (YES if finding.referable is YES else OPEN)

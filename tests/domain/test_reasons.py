@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from fundusd.domain.clinical_terms import Reason
-from fundusd.domain.files import Ignored
+from fundusd.domain.files import IgnoreReason
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "reasons.md").read_text(encoding="utf-8")
@@ -24,10 +24,10 @@ def test_the_page_lists_every_reason_with_its_outcome_and_action() -> None:
 
 def test_the_page_lists_every_code_of_ignored_files_and_of_warnings() -> None:
     short = [row[0] for row in ROWS if len(row) == 2]
-    assert short[: len(Ignored)] == [ignored.value for ignored in Ignored]
+    assert short[: len(IgnoreReason)] == [ignored.value for ignored in IgnoreReason]
     sources = (ROOT / "daemon" / "fundusd").rglob("*.py")
     code = "\n".join(path.read_text(encoding="utf-8") for path in sources)
-    for warning in [one for cell in short[len(Ignored) :] for one in cell.split("`, `")]:
+    for warning in [one for cell in short[len(IgnoreReason) :] for one in cell.split("`, `")]:
         made = warning.partition("_")[2]  # of what it is about and what is wrong with it
         assert re.search(f'"{warning}"|}}_{made}"', code), warning
 

@@ -20,7 +20,7 @@ from fundusd.clinical.path_rules import Naming
 from fundusd.clinical.pseudonyms import patient_key
 from fundusd.domain.clinical_terms import Eye, EyeSource, Reason
 from fundusd.domain.decoding import Content, MediaType
-from fundusd.domain.files import Incomplete, Waiting
+from fundusd.domain.files import IncompleteFile, WaitReason
 from fundusd.ledger import Ledger, Wanted, captures
 from fundusd.ledger.tables import incomplete, metadata, result
 
@@ -362,7 +362,7 @@ def test_a_site_that_keeps_pseudonyms_has_identifiers_nowhere_but_in_paths(
     record(ledger)
     ledger.admit(cases.found("Quillfeather/x3.jpg", "C"))
     ledger.fail(ledger.claim(1)[0], Reason.TRUNCATED, "cut short")
-    waits = Incomplete(Waiting.EMPTY, 0, datetime.now(UTC))
+    waits = IncompleteFile(WaitReason.EMPTY, 0, datetime.now(UTC))
     ledger.keep_incomplete(cases.CAMERA, {b"Quillfeather/x4.jpg": waits})
 
     assert not [name for name in NAMES if name in texts(ledger, but=PLACES)]
@@ -398,7 +398,7 @@ def test_paths_are_shown_as_digests_that_still_tell_folders_and_shots_apart(
     assert fourth[1] == first[1]
     assert len(last) == 1
     assert "." not in last[0]
-    waits = Incomplete(Waiting.EMPTY, 0, datetime.now(UTC))
+    waits = IncompleteFile(WaitReason.EMPTY, 0, datetime.now(UTC))
     ledger.keep_incomplete(cases.CAMERA, {b"S17/x1_OD.jpg": waits})
     assert cases.rows(ledger, incomplete)[0]["path_text"] == shown[0]
 

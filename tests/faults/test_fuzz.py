@@ -18,7 +18,7 @@ from fundusd.clinical.quality_thresholds import DEFAULTS
 from fundusd.domain.clinical_terms import Grade, Outcome, Reason
 from fundusd.domain.decoding import MediaType, Preprocessing
 from fundusd.domain.errors import CaptureError
-from fundusd.domain.files import Ignored
+from fundusd.domain.files import IgnoreReason
 from fundusd.files.media_type import HEAD_BYTES, sniff
 from fundusd.imaging import decode
 from fundusd.imaging.decoder_pool import DecoderPool
@@ -134,7 +134,7 @@ def good_capture(number: int) -> bytes:
 
 
 def _is_capture(mutant: Mutant) -> bool:
-    return not isinstance(sniff(mutant.data[:HEAD_BYTES]), Ignored)
+    return not isinstance(sniff(mutant.data[:HEAD_BYTES]), IgnoreReason)
 
 
 def await_final(daemon: Daemon, count: int) -> None:

@@ -14,7 +14,7 @@ from tests.daemon_cases import Daemon, Site, drop, jpeg, running, site
 from fundusd.app import settings as settings_module
 from fundusd.app.open_ledger import opened_ledger
 from fundusd.domain.clinical_terms import Grade
-from fundusd.domain.files import Ignored, Stat
+from fundusd.domain.files import IgnoreReason, Stat
 from fundusd.files.safe_read import stat_of
 
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ def swept(place: Site) -> bool:
         return all(camera["last_sweep_at"] for camera in ledger.status()["cameras"])
 
 
-def known(root: Path, numbers: range) -> Iterator[tuple[bytes, tuple[Stat, Ignored]]]:
+def known(root: Path, numbers: range) -> Iterator[tuple[bytes, tuple[Stat, IgnoreReason]]]:
     """Make files that were never read; yield what the ledger is to remember of them."""
     for number in numbers:
         name = f"P{number // 100:06}/IMG_{number:08}.jpg"
@@ -142,7 +142,7 @@ def known(root: Path, numbers: range) -> Iterator[tuple[bytes, tuple[Stat, Ignor
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(b"\xff\xd8")
         os.utime(path, (1, 2))  # a read would set the first of them
-        yield name.encode(), (stat_of(path.stat()), Ignored.BASELINE)
+        yield name.encode(), (stat_of(path.stat()), IgnoreReason.BASELINE)
 
 
 def test_files_that_are_known_are_not_read_again_however_many(tmp_path: Path) -> None:

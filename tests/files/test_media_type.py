@@ -10,7 +10,7 @@ from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRL
 from tests import imaging_cases as cases
 
 from fundusd.domain.decoding import MediaType
-from fundusd.domain.files import Ignored
+from fundusd.domain.files import IgnoreReason
 from fundusd.files.media_type import HEAD_BYTES, sniff
 
 TINY = cases.retina(32, 32)
@@ -31,13 +31,14 @@ def test_every_byte_order_and_bigtiff_is_a_tiff(head: bytes) -> None:
 @pytest.mark.parametrize("kind", ["GIF", "BMP", "WEBP", "JPEG2000", "ICO", "AVIF"])
 def test_other_pictures_are_ignored_by_name_of_reason(kind: str) -> None:
     assert (
-        sniff(cases.encode(Image.fromarray(TINY), kind)[:HEAD_BYTES]) is Ignored.OTHER_IMAGE_FORMAT
+        sniff(cases.encode(Image.fromarray(TINY), kind)[:HEAD_BYTES])
+        is IgnoreReason.OTHER_IMAGE_FORMAT
     )
 
 
 @pytest.mark.parametrize("head", [b"\0\0\0\x18ftypheic", b"\xff\x4f\xff\x51\0\x29"])
 def test_heif_and_bare_jpeg_2000_are_other_pictures(head: bytes) -> None:
-    assert sniff(head + bytes(HEAD_BYTES)) is Ignored.OTHER_IMAGE_FORMAT
+    assert sniff(head + bytes(HEAD_BYTES)) is IgnoreReason.OTHER_IMAGE_FORMAT
 
 
 def test_dicom_is_known_behind_its_preamble_whatever_that_holds() -> None:

@@ -9,12 +9,12 @@ import pytest
 from tests import ledger_cases as cases
 
 from fundusd.domain.clinical_terms import Reason
-from fundusd.domain.files import Admission, Ignored, Stat
+from fundusd.domain.files import Admission, IgnoreReason, Stat
 from fundusd.ledger import Wanted
 from fundusd.ledger.tables import result, sighting
 
 if TYPE_CHECKING:
-    from fundusd.domain.files import Found
+    from fundusd.domain.files import SettledFile
     from fundusd.ledger import Ledger
 
 
@@ -193,7 +193,7 @@ def test_a_job_that_failed_by_its_file_is_reopened_when_the_file_is_back(
     "reason", [Reason.FILE_MISSING, Reason.FILE_CHANGED, Reason.FILE_UNREADABLE]
 )
 def test_a_job_does_not_fail_by_its_file_when_its_bytes_were_shown_meanwhile(
-    ledger: Ledger, reason: Reason, shown: Found
+    ledger: Ledger, reason: Reason, shown: SettledFile
 ) -> None:
     claim = cases.take(ledger)
     ledger.admit(shown)
@@ -311,9 +311,9 @@ def test_a_waiting_job_hands_its_captures_to_its_twin_that_waits(ledger: Ledger)
 
 def test_a_file_that_is_no_capture_is_remembered_with_its_reason(ledger: Ledger) -> None:
     stat = Stat(5, 6, 7, 8)
-    ledger.ignore("cam", {b"P1/a.xml": (stat, Ignored.SIDECAR)})
+    ledger.ignore("cam", {b"P1/a.xml": (stat, IgnoreReason.SIDECAR)})
     seen = ledger.named("cam", b"P1", [b"a.xml"])[b"a.xml"]
-    assert (seen.stat, seen.ignored, seen.missing) == (stat, Ignored.SIDECAR, False)
+    assert (seen.stat, seen.ignored, seen.missing) == (stat, IgnoreReason.SIDECAR, False)
     assert ledger.remembered("cam") == {b"P1": 1}
     assert cases.captures(ledger) == []
     ledger.mark_missing("cam", [b"P1/a.xml"])
@@ -321,14 +321,14 @@ def test_a_file_that_is_no_capture_is_remembered_with_its_reason(ledger: Ledger)
 
 
 def test_a_file_that_was_no_capture_may_become_one(ledger: Ledger) -> None:
-    ledger.ignore("cam", {b"a.jpg": (Stat(5, 6, 7, 8), Ignored.TEMPORARY_NAME)})
+    ledger.ignore("cam", {b"a.jpg": (Stat(5, 6, 7, 8), IgnoreReason.TEMPORARY_NAME)})
     assert ledger.admit(cases.found()) == [Admission.ADMITTED]
     assert ledger.named("cam", b"", [b"a.jpg"])[b"a.jpg"].ignored is None
 
 
 def test_a_capture_whose_file_becomes_something_else_is_superseded(ledger: Ledger) -> None:
     cases.classify(ledger)
-    ledger.ignore("cam", {b"a.jpg": (Stat(5, 6, 7, 8), Ignored.SIDECAR)})
+    ledger.ignore("cam", {b"a.jpg": (Stat(5, 6, 7, 8), IgnoreReason.SIDECAR)})
     assert summary(ledger) == [("a.jpg", 1, True)]
     assert cases.events(ledger)[-1] == "capture.superseded"
 

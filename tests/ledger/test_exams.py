@@ -142,7 +142,7 @@ def test_a_persons_captures_of_a_day_are_one_exam_whatever_format_and_study(ledg
     first = classify(ledger, "a.jpg", "A", Eye.RIGHT)
     second = classify(ledger, "b.dcm", "B", Eye.LEFT, SEVERE, study_uid="1.2.3")
     assert first.exam_id == second.exam_id
-    assert (second.finding.referable, second.finding.grade, second.missing) == (
+    assert (second.assessment.referable, second.assessment.grade, second.missing) == (
         Referable.YES,
         Grade.SEVERE,
         (),
@@ -177,11 +177,11 @@ def test_another_day_is_another_exam(ledger: Ledger) -> None:
 
 def test_an_eye_of_an_overwritten_file_counts_no_more(ledger: Ledger) -> None:
     before = classify(ledger, "a.jpg", "A", Eye.RIGHT, SEVERE)
-    assert before.finding.referable is Referable.YES
+    assert before.assessment.referable is Referable.YES
     ledger.admit(cases.found("a.jpg", "B"))
     after = ledger.exam(before.exam_id)
     assert after is not None
-    assert (after.eyes, after.finding.referable) == ((), Referable.INDETERMINATE)
+    assert (after.eyes, after.assessment.referable) == ((), Referable.INDETERMINATE)
     assert cases.rows(ledger, eye_result) == []
 
 
@@ -196,7 +196,7 @@ def test_a_review_counts_from_then_on_and_is_audited(ledger: Ledger) -> None:
     assert cases.rows(ledger, eye_result)[0]["urgency"] == 13
     wrong = said(one, ReviewVerdict.OVERRIDE, grade=Grade.MILD, reason=ReviewReason.FALSE_LESION)
     after = ledger.review(wrong)
-    assert (after.finding.referable, after.final.referable) == (
+    assert (after.assessment.referable, after.final.referable) == (
         Referable.YES,
         Referable.INDETERMINATE,
     )

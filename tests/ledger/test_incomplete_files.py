@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 from tests import ledger_cases as cases
 
-from fundusd.domain.files import Incomplete, Offline, Waiting, Whereabouts
+from fundusd.domain.files import InboxState, IncompleteFile, OfflineReason, WaitReason
 
 if TYPE_CHECKING:
     from fundusd.ledger import Ledger
@@ -30,11 +30,11 @@ def test_an_outage_is_written_down_once_with_its_beginning(ledger: Ledger) -> No
     begun = cases.last_seq(ledger)
     ledger.offline(cases.CAMERA, None)
     assert cases.events(ledger, after=begun) == []
-    ledger.offline(cases.CAMERA, Offline.MISSING)
+    ledger.offline(cases.CAMERA, OfflineReason.MISSING)
     (camera,) = ledger.status()["cameras"]
     assert camera["offline_reason"] == "missing"
-    ledger.offline(cases.CAMERA, Offline.MISSING)
-    ledger.offline(cases.CAMERA, Offline.EMPTY)
+    ledger.offline(cases.CAMERA, OfflineReason.MISSING)
+    ledger.offline(cases.CAMERA, OfflineReason.EMPTY)
     (later,) = ledger.status()["cameras"]
     assert (later["offline_reason"], later["offline_since"]) == ("empty", camera["offline_since"])
     assert view(ledger, "v_camera", "camera_id", "offline_reason") == [(cases.CAMERA, "empty")]
@@ -53,18 +53,20 @@ def test_an_outage_is_written_down_once_with_its_beginning(ledger: Ledger) -> No
 
 
 def test_where_an_inbox_lay_is_remembered(ledger: Ledger) -> None:
-    assert ledger.whereabouts(cases.CAMERA) == Whereabouts(None, None, None)
+    assert ledger.whereabouts(cases.CAMERA) == InboxState(None, None, None)
     ledger.found_at(cases.CAMERA, "8:1")
-    ledger.offline(cases.CAMERA, Offline.EMPTY)
+    ledger.offline(cases.CAMERA, OfflineReason.EMPTY)
     found = ledger.whereabouts(cases.CAMERA)
-    assert (found.place, found.offline_reason) == ("8:1", Offline.EMPTY)
+    assert (found.place, found.offline_reason) == ("8:1", OfflineReason.EMPTY)
     assert found.offline_since is not None
 
 
 def test_files_that_are_not_complete_are_replaced_as_a_whole(ledger: Ledger) -> None:
     first = {
-        ODD: Incomplete(Waiting.HELD, 7, AT),
-        b"OS.jpg": Incomplete(Waiting.EMPTY, 0, AT + timedelta(hours=1), AT + timedelta(hours=2)),
+        ODD: IncompleteFile(WaitReason.HELD, 7, AT),
+        b"OS.jpg": IncompleteFile(
+            WaitReason.EMPTY, 0, AT + timedelta(hours=1), AT + timedelta(hours=2)
+        ),
     }
     ledger.keep_incomplete(cases.CAMERA, first)
     assert ledger.incomplete_files(cases.CAMERA) == first

@@ -20,7 +20,7 @@ from hypothesis.stateful import (
 from tests import ledger_cases as cases
 
 from fundusd.domain.clinical_terms import Reason
-from fundusd.domain.files import Admission, Ignored, Stat
+from fundusd.domain.files import Admission, IgnoreReason, Stat
 from fundusd.domain.retry_policy import MAX_ATTEMPTS
 from fundusd.ledger import Claim, Finding, Ledger
 from fundusd.ledger.tables import capture, job, result, sighting
@@ -71,7 +71,7 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @rule(name=NAMES)
     def become_no_capture(self, name: str) -> None:
-        self.ledger.ignore(cases.CAMERA, {name.encode(): (Stat(1, 2, 3, 4), Ignored.SIDECAR)})
+        self.ledger.ignore(cases.CAMERA, {name.encode(): (Stat(1, 2, 3, 4), IgnoreReason.SIDECAR)})
         self.at.pop(name, None)
 
     # -- the worker

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from tests import ledger_cases as cases
 
 from fundusd.domain.clinical_terms import Reason
-from fundusd.domain.files import Ignored, Stat
+from fundusd.domain.files import IgnoreReason, Stat
 from fundusd.ledger import Ledger, Question
 
 if TYPE_CHECKING:
@@ -144,7 +144,7 @@ def sweep(ledger: Ledger) -> None:
     ledger.remembered(cases.CAMERA, below=b"P1")
     ledger.same_files([cases.found(NAMES[0], NAMES[0])])
     ledger.present_names(cases.CAMERA, b"P1", b"")
-    ledger.ignore(cases.CAMERA, {b"P1/notes.xml": (Stat(1, 2, 3, 4), Ignored.SIDECAR)})
+    ledger.ignore(cases.CAMERA, {b"P1/notes.xml": (Stat(1, 2, 3, 4), IgnoreReason.SIDECAR)})
     ledger.sweep_finished(cases.CAMERA, cases.SWEEP)
 
 

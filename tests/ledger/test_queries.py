@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from tests import ledger_cases as cases
 
 from fundusd.domain.clinical_terms import Outcome, Reason
-from fundusd.domain.files import Ignored, Stat
+from fundusd.domain.files import IgnoreReason, Stat
 from fundusd.domain.inference import Proof
 from fundusd.domain.jobs import JobState
 from fundusd.ledger import Ledger, Wanted, audit, queries
@@ -45,7 +45,7 @@ def scripted_history(ledger: Ledger) -> None:
     )
     cases.take(ledger, "now.jpg", "now")
     ledger.admit(cases.found("old.jpg", "old", backlog=True))
-    ledger.ignore("cam", {b"note.xml": (Stat(1, 2, 3, 4), Ignored.SIDECAR)})
+    ledger.ignore("cam", {b"note.xml": (Stat(1, 2, 3, 4), IgnoreReason.SIDECAR)})
     ledger.mark_missing("cam", [b"hand.jpg"])
 
 
@@ -184,7 +184,7 @@ def test_each_file_of_a_directory_is_accounted_for(ledger: Ledger) -> None:
         b"old.jpg": (JobState.QUEUED, None, None),
         b"note.xml": (None, None, None),
     }
-    assert accounts[b"note.xml"].ignored is Ignored.SIDECAR
+    assert accounts[b"note.xml"].ignored is IgnoreReason.SIDECAR
     assert accounts[b"note.xml"].stat == Stat(1, 2, 3, 4)
     assert set(ledger.accounts("cam", b"P1")) == {b"a_OD.jpg"}
     assert ledger.remembered("cam").keys() == {b"", b"P1", b"P2"}

@@ -24,7 +24,7 @@ from fundusd.cli import app
 from fundusd.domain.clinical_terms import Eye, EyeSource, Grade, ReviewReason, ReviewVerdict
 from fundusd.domain.decoding import Content, MediaType
 from fundusd.domain.delivery import DeliveryState, DocumentKind, Subscription
-from fundusd.domain.files import Offline
+from fundusd.domain.files import OfflineReason
 from fundusd.files.safe_read import status_at
 from fundusd.ledger import Ledger
 from fundusd.ledger.reviews import Said
@@ -335,7 +335,7 @@ def test_a_photograph_that_is_gone_fails_with_the_reason_unless_its_inbox_is_awa
     graded(ledger, inbox)
     (inbox / "a.dcm").unlink()
     service = outbox(ledger, inbox, archive=Folder(tmp_path))
-    ledger.offline(CAMERA, Offline.MISSING)
+    ledger.offline(CAMERA, OfflineReason.MISSING)
     deliver_all(service, ledger, "archive")
     assert the_delivery(ledger)["state"] == DeliveryState.QUEUED
 

@@ -11,7 +11,7 @@ import structlog
 from tests import ledger_cases
 from tests.watcher.watch_cases import jpeg
 
-from fundusd.domain.files import Ignored, Inbox
+from fundusd.domain.files import IgnoreReason, Inbox
 from fundusd.files.safe_read import stat_of
 from fundusd.files.writer_lease import ignore_lease_breaks
 from fundusd.ledger import Ledger
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from fundusd.domain.files import Admission, Found, Sighting, Stat
+    from fundusd.domain.files import Admission, SettledFile, Sighting, Stat
 
 
 class Bench:
@@ -194,7 +194,7 @@ def test_what_has_settled_is_admitted_together(
 ) -> None:
     admit, together = bench.ledger.admit, []
 
-    def counted(*found: Found) -> list[Admission]:
+    def counted(*found: SettledFile) -> list[Admission]:
         together.append(len(found))
         return admit(*found)
 
@@ -212,7 +212,7 @@ def test_files_that_are_no_captures_are_remembered_together(
 ) -> None:
     ignore, together = bench.ledger.ignore, []
 
-    def counted(camera_id: str, files: dict[bytes, tuple[Stat, Ignored]]) -> None:
+    def counted(camera_id: str, files: dict[bytes, tuple[Stat, IgnoreReason]]) -> None:
         together.append(len(files))
         ignore(camera_id, files)
 
@@ -270,7 +270,7 @@ def test_a_sweep_finds_what_changed_came_and_went_and_nothing_else(
         2,
         2,
     )
-    assert sweep.tally.ignored == {Ignored.SYMLINK: 1}
+    assert sweep.tally.ignored == {IgnoreReason.SYMLINK: 1}
 
 
 @pytest.mark.parametrize("large", [2000, 1], ids=["small directories", "large directories"])

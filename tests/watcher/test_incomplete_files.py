@@ -10,7 +10,7 @@ from tests import ledger_cases
 from tests.watcher.watch_cases import NATIVE, SWEEPING, jpeg, watching
 
 from fundusd.app.reconcile import reconcile
-from fundusd.domain.files import Incomplete, Stat, Waiting
+from fundusd.domain.files import IncompleteFile, Stat, WaitReason
 from fundusd.watcher.incomplete_files import Waits
 
 if TYPE_CHECKING:
@@ -23,13 +23,13 @@ SMALL, GROWN = Stat(1, 1, 1, 7), Stat(2, 2, 2, 7)
 NAME = b"P1/OD.jpg"
 
 
-def waits(known: dict[bytes, Incomplete] | None = None) -> Waits:
+def waits(known: dict[bytes, IncompleteFile] | None = None) -> Waits:
     return Waits(known or {}, grace_seconds=600, now=0, wall=lambda: AT)
 
 
 def test_what_is_soon_complete_is_never_shown() -> None:
     some = waits()
-    some.note(NAME, SMALL, Waiting.HELD, 0)
+    some.note(NAME, SMALL, WaitReason.HELD, 0)
     assert some.to_write(9) is None
     some.drop(NAME)
     assert some.to_write(100) is None
@@ -37,25 +37,25 @@ def test_what_is_soon_complete_is_never_shown() -> None:
 
 def test_what_waits_is_shown_once_with_its_reason_and_since_when() -> None:
     some = waits()
-    some.note(NAME, SMALL, Waiting.HELD, 0)
-    assert some.to_write(10) == {NAME: Incomplete(Waiting.HELD, 1, AT)}
+    some.note(NAME, SMALL, WaitReason.HELD, 0)
+    assert some.to_write(10) == {NAME: IncompleteFile(WaitReason.HELD, 1, AT)}
     assert some.to_write(11) is None
-    some.note(NAME, GROWN, Waiting.CHANGING, 12)
-    assert some.to_write(12) == {NAME: Incomplete(Waiting.CHANGING, 2, AT)}
+    some.note(NAME, GROWN, WaitReason.CHANGING, 12)
+    assert some.to_write(12) == {NAME: IncompleteFile(WaitReason.CHANGING, 2, AT)}
     some.drop(NAME)
     assert some.to_write(13) == {}
 
 
 def test_what_stays_as_it_is_is_given_up_once_and_any_change_opens_it_again() -> None:
     some = waits()
-    some.note(NAME, SMALL, Waiting.HELD, 0)
-    some.note(NAME, SMALL, Waiting.HELD, 300)
+    some.note(NAME, SMALL, WaitReason.HELD, 0)
+    some.note(NAME, SMALL, WaitReason.HELD, 300)
     assert some.quarantine(599) == []
     assert some.quarantine(600) == [NAME]
     assert some.quarantine(601) == []
-    assert some.to_write(601) == {NAME: Incomplete(Waiting.HELD, 1, AT, AT)}
-    some.note(NAME, GROWN, Waiting.HELD, 700)
-    assert some.to_write(700) == {NAME: Incomplete(Waiting.HELD, 2, AT)}
+    assert some.to_write(601) == {NAME: IncompleteFile(WaitReason.HELD, 1, AT, AT)}
+    some.note(NAME, GROWN, WaitReason.HELD, 700)
+    assert some.to_write(700) == {NAME: IncompleteFile(WaitReason.HELD, 2, AT)}
     assert some.quarantine(1299) == []
     assert some.quarantine(1300) == [NAME]
 
@@ -63,16 +63,16 @@ def test_what_stays_as_it_is_is_given_up_once_and_any_change_opens_it_again() ->
 def test_a_file_that_keeps_changing_is_never_given_up() -> None:
     some = waits()
     for second in range(0, 6000, 500):
-        some.note(NAME, Stat(second, second, second, 7), Waiting.CHANGING, second)
+        some.note(NAME, Stat(second, second, second, 7), WaitReason.CHANGING, second)
         assert some.quarantine(second) == []
 
 
 def test_a_restart_goes_on_with_what_was_written() -> None:
     since = AT - timedelta(hours=1)
-    before = {NAME: Incomplete(Waiting.EMPTY, 0, since, since)}
+    before = {NAME: IncompleteFile(WaitReason.EMPTY, 0, since, since)}
     some = waits(before)
     assert some.to_write(0) is None
-    some.note(NAME, Stat(0, 1, 1, 7), Waiting.EMPTY, 1)
+    some.note(NAME, Stat(0, 1, 1, 7), WaitReason.EMPTY, 1)
     assert some.quarantine(10_000) == []
     assert some.to_write(1) is None
     some.prune(lambda path: path == NAME, lambda _path: True)
@@ -82,17 +82,20 @@ def test_a_restart_goes_on_with_what_was_written() -> None:
 def test_what_was_waited_for_before_a_restart_and_is_no_longer_is_forgotten() -> None:
     """It was admitted just before the end: no sweep looks closer at a file that is as remembered."""
     some = waits(
-        {NAME: Incomplete(Waiting.HELD, 1, AT), b"OS.jpg": Incomplete(Waiting.EMPTY, 0, AT)}
+        {
+            NAME: IncompleteFile(WaitReason.HELD, 1, AT),
+            b"OS.jpg": IncompleteFile(WaitReason.EMPTY, 0, AT),
+        }
     )
-    some.note(b"OS.jpg", Stat(0, 1, 1, 7), Waiting.EMPTY, 1)
+    some.note(b"OS.jpg", Stat(0, 1, 1, 7), WaitReason.EMPTY, 1)
     some.prune(lambda _path: False, lambda _path: False)
-    assert some.to_write(2) == {b"OS.jpg": Incomplete(Waiting.EMPTY, 0, AT)}
+    assert some.to_write(2) == {b"OS.jpg": IncompleteFile(WaitReason.EMPTY, 0, AT)}
 
 
 def test_a_change_during_a_restart_opens_a_file_again() -> None:
-    some = waits({NAME: Incomplete(Waiting.HELD, 1, AT, AT)})
-    some.note(NAME, GROWN, Waiting.HELD, 1)
-    assert some.to_write(1) == {NAME: Incomplete(Waiting.HELD, 2, AT)}
+    some = waits({NAME: IncompleteFile(WaitReason.HELD, 1, AT, AT)})
+    some.note(NAME, GROWN, WaitReason.HELD, 1)
+    assert some.to_write(1) == {NAME: IncompleteFile(WaitReason.HELD, 2, AT)}
 
 
 def test_an_empty_file_and_a_closed_one_are_shown_until_they_are_admitted(
@@ -114,8 +117,8 @@ def test_an_empty_file_and_a_closed_one_are_shown_until_they_are_admitted(
             watched.until(lambda: watched.camera()["incomplete"]["quarantined"] == 2)
             found = watched.ledger.incomplete_files(ledger_cases.CAMERA)
             assert {path: (one.reason, one.size) for path, one in found.items()} == {
-                empty: (Waiting.EMPTY, 0),
-                b"OS.jpg": (Waiting.HELD, 204),
+                empty: (WaitReason.EMPTY, 0),
+                b"OS.jpg": (WaitReason.HELD, 204),
             }
             os.utime(held, (0, 0))  # changed long ago, by its own word
             inbox = watched.watcher._inboxes[0]

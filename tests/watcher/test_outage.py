@@ -15,7 +15,7 @@ from tests.watcher import watch_cases as cases
 from tests.watcher.watch_cases import jpeg, prepared, watching
 
 from fundusd.domain.errors import LedgerError
-from fundusd.domain.files import Ignored
+from fundusd.domain.files import IgnoreReason
 from fundusd.files.safe_read import is_gone
 
 if TYPE_CHECKING:
@@ -237,7 +237,7 @@ def test_a_baseline_is_recorded_unread_and_stays_one_when_only_touched(
     (tmp_path / "P001").mkdir()
     (tmp_path / "P001/OD.jpg").write_bytes(jpeg("as old, but not there yet"))
     with watching(inbox, sqlite_url, backlog="baseline") as watched:
-        assert watched.sightings()[b"old.jpg"]["ignored"] == Ignored.BASELINE
+        assert watched.sightings()[b"old.jpg"]["ignored"] == IgnoreReason.BASELINE
         (inbox / "old.jpg").chmod(0o600)
         watched.sweep()
         watched.sweep()

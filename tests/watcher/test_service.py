@@ -11,7 +11,7 @@ from tests import ledger_cases
 from tests.watcher import watch_cases as cases
 from tests.watcher.watch_cases import digest, jpeg, watching
 
-from fundusd.domain.files import Ignored
+from fundusd.domain.files import IgnoreReason
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -140,9 +140,9 @@ def test_what_is_no_capture_is_remembered_with_its_reason(watched: Watching) -> 
     watched.until(lambda: len(watched.sightings()) == 4)
     reasons = {path: row["ignored"] for path, row in watched.sightings().items()}
     assert reasons == {
-        b"report.pdf": Ignored.SIDECAR,
-        b"NOTES": Ignored.SIDECAR,
-        b"eye.gif": Ignored.OTHER_IMAGE_FORMAT,
+        b"report.pdf": IgnoreReason.SIDECAR,
+        b"NOTES": IgnoreReason.SIDECAR,
+        b"eye.gif": IgnoreReason.OTHER_IMAGE_FORMAT,
         b"cut.jpg": None,
     }
     watched.sweep()

@@ -17,7 +17,7 @@ from tests.worker.worker_cases import BAD, Bench, FirstByte, Overlapping, Plain
 from fundusd.clinical.quality_thresholds import Thresholds
 from fundusd.domain.decoding import Decoded
 from fundusd.domain.errors import DeviceLost, FundusdError, ModelError, OutOfMemory
-from fundusd.domain.files import Found, Stat
+from fundusd.domain.files import SettledFile, Stat
 from fundusd.domain.inference import Classifier
 from fundusd.domain.jobs import JobState
 from fundusd.ledger import Ledger, Wanted
@@ -112,7 +112,7 @@ def test_bytes_that_lie_elsewhere_too_are_read_there(bench: Bench) -> None:
     data = (bench.inbox / "0.jpg").read_bytes()
     (bench.inbox / "copy.jpg").write_bytes(data)
     (bench.inbox / "0.jpg").unlink()
-    found = Found(
+    found = SettledFile(
         ledger_cases.CAMERA,
         b"copy.jpg",
         Stat(2, 9, 9, 9),
@@ -132,7 +132,7 @@ def test_a_capture_is_judged_by_the_thresholds_of_its_camera(bench: Bench) -> No
     bench.ledger.register_camera("other")
     stat = Stat(len(data), 1, 1, 9)
     bench.ledger.admit(
-        Found("other", b"other.jpg", stat, hashlib.sha256(data).hexdigest(), True, False)
+        SettledFile("other", b"other.jpg", stat, hashlib.sha256(data).hexdigest(), True, False)
     )
     strict, judged, stop = Thresholds(min_side_pixels=800), {}, threading.Event()
 

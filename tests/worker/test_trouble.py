@@ -12,7 +12,7 @@ from tests.worker.worker_cases import Bench, FirstByte, Overlapping, Plain
 
 from fundusd.clinical.quality_thresholds import Thresholds
 from fundusd.domain.errors import FundusdError, LedgerError
-from fundusd.domain.files import Offline
+from fundusd.domain.files import OfflineReason
 from fundusd.domain.jobs import JobState
 from fundusd.worker.service import Worker, WorkerRules
 
@@ -113,7 +113,7 @@ def test_an_inbox_that_is_away_costs_no_capture_an_attempt(
     bench.inbox.rename(tmp_path / "away")
     if how == "told by the watcher":
         bench.inbox.mkdir()
-        bench.ledger.offline(ledger_cases.CAMERA, Offline.EMPTY)
+        bench.ledger.offline(ledger_cases.CAMERA, OfflineReason.EMPTY)
     given_back, give_back = iter(range(100)), bench.ledger.give_back
 
     def coming_back(*arguments: object) -> object:

@@ -15,7 +15,7 @@ from tests import ledger_cases
 from fundusd.clinical.quality_thresholds import Thresholds
 from fundusd.domain.clinical_terms import Reason
 from fundusd.domain.decoding import Content, Decoded, MediaType
-from fundusd.domain.files import Found, Stat
+from fundusd.domain.files import SettledFile, Stat
 from fundusd.domain.inference import Classifier, Proof
 from fundusd.ledger import Ledger, Wanted
 from fundusd.worker.service import Worker, WorkerRules
@@ -104,7 +104,9 @@ class Bench:
             stat = Stat(2, number, number, number)
             digest = hashlib.sha256(data).hexdigest()
             self.ledger.admit(
-                Found(ledger_cases.CAMERA, name.encode(), stat, digest, hinted=True, backlog=False)
+                SettledFile(
+                    ledger_cases.CAMERA, name.encode(), stat, digest, hinted=True, backlog=False
+                )
             )
 
     def work(self, classifier: Classifier, retry_seconds: tuple[float, ...] = ()) -> None:

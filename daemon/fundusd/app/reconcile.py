@@ -10,7 +10,7 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from fundusd.domain.errors import FundusdError
-from fundusd.domain.files import Ignored, Stat
+from fundusd.domain.files import IgnoreReason, Stat
 from fundusd.domain.jobs import JobState
 from fundusd.watcher.listing import Place, batches, below, look
 
@@ -62,12 +62,12 @@ def reconcile(
     return found
 
 
-def _walk(root: bytes) -> Iterator[tuple[bytes, list[tuple[bytes, Stat | Ignored | Place]]]]:
+def _walk(root: bytes) -> Iterator[tuple[bytes, list[tuple[bytes, Stat | IgnoreReason | Place]]]]:
     """Yield each directory with its files, links not followed."""
     left = [b""]
     while left:
         directory = left.pop()
-        files: list[tuple[bytes, Stat | Ignored | Place]] = []
+        files: list[tuple[bytes, Stat | IgnoreReason | Place]] = []
         try:
             for entry in chain.from_iterable(batches(root, directory)):
                 what = look(entry)
@@ -91,8 +91,10 @@ def _unreadable() -> FundusdError:
     )
 
 
-def _standing(what: Stat | Ignored | Place, account: Account | None, fresh_after: float) -> str:
-    if isinstance(what, Ignored):
+def _standing(
+    what: Stat | IgnoreReason | Place, account: Account | None, fresh_after: float
+) -> str:
+    if isinstance(what, IgnoreReason):
         return f"ignored: {what}"
     if isinstance(what, Place):
         return "unaccounted"  # a file whose very stat is refused

@@ -44,9 +44,9 @@ class Shot:
     is_conflict: bool = False  # its sources disagree about the eye
 
     @property
-    def finding(self) -> referral.Finding:
+    def assessment(self) -> referral.Assessment:
         """Return what it says of its eye."""
-        return referral.Finding(self.referable, self.grade)
+        return referral.Assessment(self.referable, self.grade)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,15 +88,15 @@ class EyeResult:
         return self.reason.action if self.reason else Action.NONE
 
     @property
-    def final(self) -> referral.Finding:
+    def final(self) -> referral.Assessment:
         """Return what counts: a human's word where there is one, the model's until then."""
         said = self.reading if self.is_read else None
-        return referral.Finding(said.referable, said.grade) if said else self.finding
+        return referral.Assessment(said.referable, said.grade) if said else self.assessment
 
     @property
-    def finding(self) -> referral.Finding:
+    def assessment(self) -> referral.Assessment:
         """Return what the model's results come to."""
-        return referral.Finding(self.referable, self.grade)
+        return referral.Assessment(self.referable, self.grade)
 
     @property
     def is_read(self) -> bool:
@@ -123,12 +123,12 @@ class Exam:
     eyes: tuple[EyeResult, ...]  # R, L, U: those there are
 
     @property
-    def finding(self) -> referral.Finding:
+    def assessment(self) -> referral.Assessment:
         """Judge the person by the worse eye, as the model sees it."""
-        return referral.person({one.eye: one.finding for one in self.eyes})
+        return referral.person({one.eye: one.assessment for one in self.eyes})
 
     @property
-    def final(self) -> referral.Finding:
+    def final(self) -> referral.Assessment:
         """Judge the person by the worse eye, as humans have corrected the model."""
         return referral.person({one.eye: one.final for one in self.eyes})
 
@@ -180,7 +180,7 @@ def _judge_eye(eye: Eye, all_shots: Sequence[Shot], expected: Sequence[str]) -> 
     for shot in shots:
         by_field.setdefault(shot.field, []).append(shot)
     found = referral.eye(
-        {field: [one.finding for one in same] for field, same in by_field.items()}, expected
+        {field: [one.assessment for one in same] for field, same in by_field.items()}, expected
     )
     decisive = max(shots, key=_weight)
     return EyeResult(

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
-    Seen = tuple[
+    ListedFile = tuple[
         bytes, bytes, int, int, int, int
     ]  # directory, name and change signal, the inode in 64 signed bits
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 SWEEP_SHARE = 20
 
 
-class Ignored(StrEnum):
+class IgnoreReason(StrEnum):
     """Why a file in an inbox is no capture; counted, never silent."""
 
     TEMPORARY_NAME = "temporary_name"
@@ -30,7 +30,7 @@ class Ignored(StrEnum):
     BASELINE = "baseline"
 
 
-class Waiting(StrEnum):
+class WaitReason(StrEnum):
     """Why a file is not complete yet."""
 
     EMPTY = "empty"
@@ -39,7 +39,7 @@ class Waiting(StrEnum):
     UNREADABLE = "unreadable"
 
 
-class Offline(StrEnum):
+class OfflineReason(StrEnum):
     """Why an inbox counts as away; what it held is remembered."""
 
     MISSING = "missing"
@@ -72,12 +72,12 @@ class Sighting(NamedTuple):
     """What the ledger remembers of a path from the last time it was dealt with."""
 
     stat: Stat
-    ignored: Ignored | None  # None: the path holds a capture
+    ignored: IgnoreReason | None  # None: the path holds a capture
     missing: bool
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class SettledFile:
     """A settled capture as the watcher found it; `path` is relative to the inbox, in bytes."""
 
     camera_id: str
@@ -94,7 +94,7 @@ class SweepReport:
 
     files: int
     directories: int
-    ignored: Mapping[Ignored, int]
+    ignored: Mapping[IgnoreReason, int]
     waiting: int  # seen, not yet settled
     seconds: float
     hints_healthy: bool
@@ -106,19 +106,19 @@ class SweepReport:
 
 
 @dataclass(frozen=True, slots=True)
-class Whereabouts:
+class InboxState:
     """Where an inbox was when files were last seen in it, and since when and why it counts as away."""
 
     place: str | None
-    offline_reason: Offline | None
+    offline_reason: OfflineReason | None
     offline_since: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
-class Incomplete:
+class IncompleteFile:
     """A file that waits to be complete, and since when; given up for now once it is quarantined."""
 
-    reason: Waiting
+    reason: WaitReason
     size: int
     since: datetime
     quarantined_at: datetime | None = None  # any change of the file opens it again

@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 
 from fundusd.domain.decoding import MediaType
-from fundusd.domain.files import Ignored
+from fundusd.domain.files import IgnoreReason
 
 HEAD_BYTES = 132  # as far as DICOM's own magic reaches
 
@@ -26,7 +26,7 @@ _FIRST_TAGS = {0x0000, 0x0001, 0x0005, 0x0006, 0x0008, 0x0012, 0x0014, 0x0016, 0
 _LONGEST_FIRST_VALUE = 256
 
 
-def sniff(head: bytes) -> MediaType | Ignored | None:
+def sniff(head: bytes) -> MediaType | IgnoreReason | None:
     """Tell what the first `HEAD_BYTES` or more bytes of a file belong to; None: nothing we know."""
     if head[128:132] == b"DICM":  # first: the free preamble before it may look like a TIFF
         return MediaType.DICOM
@@ -38,7 +38,7 @@ def sniff(head: bytes) -> MediaType | Ignored | None:
         return MediaType.TIFF
     if _starts_with_an_element(head):
         return MediaType.DICOM
-    return Ignored.OTHER_IMAGE_FORMAT if _is_other_image(head) else None
+    return IgnoreReason.OTHER_IMAGE_FORMAT if _is_other_image(head) else None
 
 
 def _is_other_image(head: bytes) -> bool:

@@ -17,9 +17,9 @@ from fundusd.ledger.tables import capture, job, sighting
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from fundusd.domain.files import Found
+    from fundusd.domain.files import SettledFile
     from fundusd.ledger.jobs import Recorded
-    from fundusd.ledger.path_metadata import Told
+    from fundusd.ledger.path_metadata import PathColumns
 
     Row = Mapping[Any, Any]
     Place = tuple[str, bytes]  # camera and path
@@ -37,9 +37,9 @@ class Admitted:
 
 def admit(
     connection: sa.Connection,
-    found: Sequence[Found],
+    found: Sequence[SettledFile],
     release_id: int,
-    told: Told,
+    told: PathColumns,
     *,
     are_clear: bool = True,
 ) -> list[Admitted]:
@@ -52,8 +52,8 @@ def admit(
     if not found:
         return []
     present = cameras.seen_at(connection, [_place(one) for one in found])
-    known: list[tuple[Found, Row]] = []
-    new: list[Found] = []
+    known: list[tuple[SettledFile, Row]] = []
+    new: list[SettledFile] = []
     for one in found:
         row = present.get(_place(one))
         if row is not None and row["digest"] == one.digest and not row["superseded"]:
@@ -65,7 +65,7 @@ def admit(
     return [admitted[_place(one)] for one in found]
 
 
-def _place(found: Found) -> Place:
+def _place(found: SettledFile) -> Place:
     return found.camera_id, found.path
 
 
@@ -74,7 +74,7 @@ def _place(found: Found) -> Place:
 
 def _touch(
     connection: sa.Connection,
-    known: Sequence[tuple[Found, Row]],
+    known: Sequence[tuple[SettledFile, Row]],
     release_id: int,
     *,
     are_clear: bool,
@@ -114,10 +114,10 @@ def _touch(
 
 def _admit_new(
     connection: sa.Connection,
-    new: Sequence[Found],
+    new: Sequence[SettledFile],
     present: Mapping[Place, Row | None],
     release_id: int,
-    told: Told,
+    told: PathColumns,
     *,
     are_clear: bool,
 ) -> dict[Place, Admitted]:
@@ -161,7 +161,7 @@ def _outcome(done: Recorded | None, *, moved: bool) -> Admitted:
     return Admitted(Admission.ADMITTED if done is None else Admission.REUSED, done)
 
 
-def _origins(connection: sa.Connection, new: Sequence[Found]) -> dict[Place, Row]:
+def _origins(connection: sa.Connection, new: Sequence[SettledFile]) -> dict[Place, Row]:
     """Find captures whose file was renamed to one of these: same bytes, inode and time, and gone from its path."""
     query = (
         sa.select(
@@ -196,7 +196,7 @@ def _origins(connection: sa.Connection, new: Sequence[Found]) -> dict[Place, Row
 
 
 def _jobs_for(
-    connection: sa.Connection, new: Sequence[Found], release_id: int
+    connection: sa.Connection, new: Sequence[SettledFile], release_id: int
 ) -> tuple[dict[str, tuple[int, JobState]], list[audit.Entry]]:
     """Return the job of each digest, queueing one if there is none, or if the one there had failed."""
     query = sa.select(job.c.id, job.c.digest, job.c.state, job.c.lane, job.c.camera_id).where(
@@ -219,7 +219,7 @@ def _jobs_for(
     return job_of | queued, entries
 
 
-def _hand_over(connection: sa.Connection, new: Sequence[Found], rows: Sequence[Any]) -> None:
+def _hand_over(connection: sa.Connection, new: Sequence[SettledFile], rows: Sequence[Any]) -> None:
     """Let a job belong to the camera that showed its bytes last: the daemon of the other may be down, or die of it."""
     camera_of = {one.digest: one.camera_id for one in new}
     for row in rows:
@@ -234,7 +234,7 @@ def _state(stored: str) -> JobState:
 
 
 def _queue(
-    connection: sa.Connection, found: Sequence[Found], release_id: int
+    connection: sa.Connection, found: Sequence[SettledFile], release_id: int
 ) -> tuple[dict[str, tuple[int, JobState]], list[audit.Entry]]:
     if not found:
         return {}, []
@@ -257,7 +257,7 @@ def _queue(
     return {digest: (job_id, JobState.QUEUED) for digest, job_id in ids.items()}, entries
 
 
-def _waiting(found: Found, release_id: int, now: datetime) -> dict[str, Any]:
+def _waiting(found: SettledFile, release_id: int, now: datetime) -> dict[str, Any]:
     return {
         "digest": found.digest,
         "release_id": release_id,
@@ -273,10 +273,10 @@ def _waiting(found: Found, release_id: int, now: datetime) -> dict[str, Any]:
 
 def _insert_captures(
     connection: sa.Connection,
-    new: Sequence[Found],
+    new: Sequence[SettledFile],
     job_of: Mapping[str, tuple[int, JobState]],
     present: Mapping[Place, Row | None],
-    told: Told,
+    told: PathColumns,
 ) -> dict[Place, int]:
     now = datetime.now(UTC)
     local = now.astimezone()
@@ -303,7 +303,7 @@ def _insert_captures(
     return {(row.camera_id, bytes(row.path)): row.id for row in inserted}
 
 
-def _capture(found: Found, revision: int) -> dict[str, Any]:
+def _capture(found: SettledFile, revision: int) -> dict[str, Any]:
     return {
         "camera_id": found.camera_id,
         "path": found.path,
@@ -318,7 +318,7 @@ def _capture(found: Found, revision: int) -> dict[str, Any]:
 
 
 def _told(
-    found: Found, capture_id: int, replaced: Row | None, origin: Row | None
+    found: SettledFile, capture_id: int, replaced: Row | None, origin: Row | None
 ) -> list[audit.Entry]:
     """Write down an admission, and which captures it made the older ones."""
     detail = {

@@ -16,7 +16,7 @@ from fundusd.ledger.tables import camera, capture, sighting
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from fundusd.domain.files import Ignored, Stat, SweepReport
+    from fundusd.domain.files import IgnoreReason, Stat, SweepReport
 
     Row = Mapping[Any, Any]
     Place = tuple[str, bytes]  # camera and path
@@ -97,7 +97,7 @@ def sweep_finished(connection: sa.Connection, camera_id: str, report: SweepRepor
 
 
 def ignore(
-    connection: sa.Connection, camera_id: str, files: Mapping[bytes, tuple[Stat, Ignored]]
+    connection: sa.Connection, camera_id: str, files: Mapping[bytes, tuple[Stat, IgnoreReason]]
 ) -> None:
     """Remember files that are no captures, so that no sweep opens them again until they change."""
     there = seen_at(connection, [(camera_id, path) for path in files])

@@ -137,8 +137,8 @@ def _exam_row(one: Exam) -> dict[str, Any]:
     return {
         "at_id": one.exam_id,
         "missing_fields": " ".join(missing_fields),
-        "referable": one.finding.referable,
-        "grade": one.finding.grade,
+        "referable": one.assessment.referable,
+        "grade": one.assessment.grade,
         "final_referable": one.final.referable,
         "final_grade": one.final.grade,
         "is_reviewed": one.is_reviewed,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from fundusd.domain.clinical_terms import FILE_REASONS
-from fundusd.domain.files import Incomplete, Offline, Waiting, Whereabouts
+from fundusd.domain.files import InboxState, IncompleteFile, OfflineReason, WaitReason
 from fundusd.domain.jobs import JobState
 from fundusd.ledger import audit, requeue
 from fundusd.ledger.tables import camera, capture, incomplete, job, sighting
@@ -17,11 +17,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
 
-def whereabouts(connection: sa.Connection, camera_id: str) -> Whereabouts:
+def whereabouts(connection: sa.Connection, camera_id: str) -> InboxState:
     """Return where an inbox was when files were last seen in it, and whether it counts as away."""
     row = connection.execute(sa.select(camera).where(camera.c.id == camera_id)).one()
-    return Whereabouts(
-        row.place, Offline(row.offline_reason) if row.offline_reason else None, row.offline_since
+    return InboxState(
+        row.place,
+        OfflineReason(row.offline_reason) if row.offline_reason else None,
+        row.offline_since,
     )
 
 
@@ -30,7 +32,7 @@ def found_at(connection: sa.Connection, camera_id: str, at: str) -> None:
     connection.execute(sa.update(camera).where(camera.c.id == camera_id).values(place=at))
 
 
-def offline(connection: sa.Connection, camera_id: str, reason: Offline | None) -> None:
+def offline(connection: sa.Connection, camera_id: str, reason: OfflineReason | None) -> None:
     """Note that an inbox is away, or with None that it is there; what is so already changes nothing."""
     this = sa.update(camera).where(
         camera.c.id == camera_id, camera.c.offline_reason.is_distinct_from(reason)
@@ -62,11 +64,13 @@ def queue_unread(
     return requeue.reopen(connection, unread, release_id, are_clear=are_clear) if unread else 0
 
 
-def incomplete_files(connection: sa.Connection, camera_id: str) -> dict[bytes, Incomplete]:
+def incomplete_files(connection: sa.Connection, camera_id: str) -> dict[bytes, IncompleteFile]:
     """Return the files of an inbox that are not complete, by path."""
     rows = connection.execute(sa.select(incomplete).where(incomplete.c.camera_id == camera_id))
     return {
-        bytes(row.path): Incomplete(Waiting(row.reason), row.size, row.since, row.quarantined_at)
+        bytes(row.path): IncompleteFile(
+            WaitReason(row.reason), row.size, row.since, row.quarantined_at
+        )
         for row in rows
     }
 
@@ -74,7 +78,7 @@ def incomplete_files(connection: sa.Connection, camera_id: str) -> dict[bytes, I
 def keep_incomplete(
     connection: sa.Connection,
     camera_id: str,
-    files: Mapping[bytes, Incomplete],
+    files: Mapping[bytes, IncompleteFile],
     shown: Callable[[bytes], str],
 ) -> None:
     """Remember these files of an inbox as not complete, and no others."""

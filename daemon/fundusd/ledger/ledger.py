@@ -41,15 +41,15 @@ if TYPE_CHECKING:
     from fundusd.domain.delivery import Subscription
     from fundusd.domain.files import (
         Admission,
-        Found,
-        Ignored,
-        Incomplete,
-        Offline,
-        Seen,
+        IgnoreReason,
+        InboxState,
+        IncompleteFile,
+        ListedFile,
+        OfflineReason,
+        SettledFile,
         Sighting,
         Stat,
         SweepReport,
-        Whereabouts,
     )
     from fundusd.domain.inference import Proof, Release
     from fundusd.ledger.jobs import Claim, Recorded
@@ -226,7 +226,7 @@ class Ledger(Desk):
     @patient
     def present(
         self, camera_id: str, directories: Sequence[bytes], names: Sequence[bytes] = ()
-    ) -> dict[Seen, Ignored | None]:
+    ) -> dict[ListedFile, IgnoreReason | None]:
         """Return what files looked like that were there at the last look, and why they are ignored, if they are."""
         with self.database.reading() as connection:
             return sightings.present(connection, camera_id, directories, names)
@@ -246,13 +246,13 @@ class Ledger(Desk):
             return sightings.present_names(connection, camera_id, directory, after)
 
     @patient
-    def same_files(self, found: Sequence[Found]) -> list[bytes]:
+    def same_files(self, found: Sequence[SettledFile]) -> list[bytes]:
         """Return the other paths of one camera at which the very files were that are found now."""
         with self.database.reading() as connection:
             return sightings.same_files(connection, found)
 
     @patient
-    def admit(self, *found: Found) -> list[Admission]:
+    def admit(self, *found: SettledFile) -> list[Admission]:
         """Turn settled files, each path once, into captures with a job, once per digest and release."""
         told = self._paths.told((one.camera_id, one.path) for one in found)
         clear = self._identifiers.are_clear
@@ -267,7 +267,7 @@ class Ledger(Desk):
         return [one.admission for one in admitted]
 
     @patient
-    def ignore(self, camera_id: str, files: Mapping[bytes, tuple[Stat, Ignored]]) -> None:
+    def ignore(self, camera_id: str, files: Mapping[bytes, tuple[Stat, IgnoreReason]]) -> None:
         """Remember files that are no captures, by path."""
         with self._at_work() as connection:
             cameras.ignore(connection, camera_id, files)
@@ -285,7 +285,7 @@ class Ledger(Desk):
             cameras.sweep_finished(connection, camera_id, report)
 
     @patient
-    def whereabouts(self, camera_id: str) -> Whereabouts:
+    def whereabouts(self, camera_id: str) -> InboxState:
         """Return where an inbox was when files were last seen in it, and whether it counts as away."""
         with self.database.reading() as connection:
             return incomplete_files.whereabouts(connection, camera_id)
@@ -297,7 +297,7 @@ class Ledger(Desk):
             incomplete_files.found_at(connection, camera_id, at)
 
     @patient
-    def offline(self, camera_id: str, reason: Offline | None) -> None:
+    def offline(self, camera_id: str, reason: OfflineReason | None) -> None:
         """Note that an inbox is away, or with None that it is there."""
         with self._at_work() as connection:
             incomplete_files.offline(connection, camera_id, reason)
@@ -312,13 +312,13 @@ class Ledger(Desk):
             )
 
     @patient
-    def incomplete_files(self, camera_id: str) -> dict[bytes, Incomplete]:
+    def incomplete_files(self, camera_id: str) -> dict[bytes, IncompleteFile]:
         """Return the files of an inbox that are not complete, by path."""
         with self.database.reading() as connection:
             return incomplete_files.incomplete_files(connection, camera_id)
 
     @patient
-    def keep_incomplete(self, camera_id: str, files: Mapping[bytes, Incomplete]) -> None:
+    def keep_incomplete(self, camera_id: str, files: Mapping[bytes, IncompleteFile]) -> None:
         """Remember these files of an inbox as not complete, and no others."""
         with self._at_work() as connection:
             incomplete_files.keep_incomplete(connection, camera_id, files, self._paths.shown)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from fundusd.clinical.pseudonyms import Identifiers
 
     Place = tuple[str, bytes]  # camera and path
-    Told = Mapping[Place, Mapping[str, Any]]
+    PathColumns = Mapping[Place, Mapping[str, Any]]
 
 _GENERIC = Naming()
 
@@ -33,7 +33,7 @@ class Paths:
     lookups: Mapping[str, Lookup]
     identifiers: Identifiers
 
-    def told(self, places: Iterable[Place]) -> Told:
+    def told(self, places: Iterable[Place]) -> PathColumns:
         """Return what is told of captures; no transaction is to wait for a camera's database."""
         by_camera: dict[str, list[bytes]] = {}
         for camera_id, path in places:
@@ -44,7 +44,7 @@ class Paths:
             for path, named in zip(paths, self._named(camera_id, paths), strict=True)
         }
 
-    def told_again(self, places: Iterable[Place]) -> Told:
+    def told_again(self, places: Iterable[Place]) -> PathColumns:
         """Ask the databases of cameras once more: some write about a photograph after they have written it."""
         return self.told(dict.fromkeys(place for place in places if place[0] in self.lookups))
 

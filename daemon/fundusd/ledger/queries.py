@@ -9,7 +9,7 @@ import orjson
 import sqlalchemy as sa
 
 from fundusd.domain.clinical_terms import Outcome
-from fundusd.domain.files import Ignored, Stat
+from fundusd.domain.files import IgnoreReason, Stat
 from fundusd.domain.jobs import JobState
 from fundusd.ledger import deliveries
 from fundusd.ledger.database import epoch_now
@@ -55,7 +55,7 @@ class Account:
     """How one file of an inbox stands in the ledger."""
 
     stat: Stat
-    ignored: Ignored | None
+    ignored: IgnoreReason | None
     state: JobState | None
     outcome: Outcome | None
     reason: str | None
@@ -125,7 +125,7 @@ def accounts(connection: sa.Connection, camera_id: str, directory: bytes) -> dic
     return {
         bytes(row.name): Account(
             stat=Stat(row.size, row.mtime_ns, row.ctime_ns, row.inode),
-            ignored=Ignored(row.ignored) if row.ignored else None,
+            ignored=IgnoreReason(row.ignored) if row.ignored else None,
             state=JobState(row.state) if row.state else None,
             outcome=Outcome(row.outcome) if row.outcome else None,
             reason=row.result_reason or row.reason,

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from fundusd.clinical.pseudonyms import Identifiers
     from fundusd.domain.decoding import Decoded
     from fundusd.ledger.jobs import Claim, Recorded
-    from fundusd.ledger.path_metadata import Told
+    from fundusd.ledger.path_metadata import PathColumns
 
     Row = Mapping[Any, Any]
 
@@ -76,7 +76,7 @@ def finish(
     findings: Sequence[Finding],
     release_id: int,
     identifiers: Identifiers,
-    again: Told,
+    again: PathColumns,
 ) -> list[list[Recorded] | None]:
     """Write findings: running -> succeeded; for each return its captures, or None where the lease was lost.
 

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from fundusd.domain.files import Ignored, Sighting, Stat
+from fundusd.domain.files import IgnoreReason, Sighting, Stat
 from fundusd.ledger.tables import sighting
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from fundusd.domain.files import Found, Seen
+    from fundusd.domain.files import ListedFile, SettledFile
 
-_IGNORED = {one.value: one for one in Ignored}
+_IGNORED = {one.value: one for one in IgnoreReason}
 _PRESENT = sighting.c.missing_since.is_(None)  # as the partial index says it
 _NAMES = 1000  # fetched at once
 
@@ -47,7 +47,7 @@ def present(
     camera_id: str,
     directories: Sequence[bytes],
     names: Sequence[bytes] = (),
-) -> dict[Seen, Ignored | None]:
+) -> dict[ListedFile, IgnoreReason | None]:
     """Return what files looked like that were there at the last look, and why they are ignored, if they are.
 
     Of some directories; with `names`, only files that are called so. A sweep asks for every file of an inbox: rows
@@ -93,7 +93,7 @@ def present_names(
     return list(connection.scalars(query))
 
 
-def same_files(connection: sa.Connection, found: Sequence[Found]) -> list[bytes]:
+def same_files(connection: sa.Connection, found: Sequence[SettledFile]) -> list[bytes]:
     """Return the other paths of one camera at which the very files (inode and time) were that are found now."""
     here = {(one.stat.inode, one.stat.mtime_ns): one.path for one in found}
     query = sa.select(

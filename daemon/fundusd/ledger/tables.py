@@ -20,7 +20,7 @@ from fundusd.domain.clinical_terms import (
 )
 from fundusd.domain.decoding import MediaType
 from fundusd.domain.delivery import DeliveryState
-from fundusd.domain.files import Offline, Waiting
+from fundusd.domain.files import OfflineReason, WaitReason
 from fundusd.domain.jobs import JobState
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ camera = sa.Table(
     sa.Column(
         "expected_fields", sa.Text, nullable=False, server_default=""
     ),  # of each eye: "disc macula"
-    one_of("offline_reason", Offline),
+    one_of("offline_reason", OfflineReason),
 )
 
 release = sa.Table(
@@ -310,7 +310,7 @@ incomplete = sa.Table(
     sa.Column("size", sa.BigInteger, nullable=False),
     sa.Column("since", UTCTime, nullable=False),
     sa.Column("quarantined_at", UTCTime),
-    one_of("reason", Waiting),
+    one_of("reason", WaitReason),
 )
 
 _partial(

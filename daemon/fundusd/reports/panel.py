@@ -51,7 +51,7 @@ def of_eye(eye: EyeResult, photograph: Photograph) -> Panel:
         photograph=photograph,
         referable=eye.final.referable,
         grade=wording.grade(eye.final.grade),
-        model="" if eye.final == eye.finding else wording.overruled(eye.finding),
+        model="" if eye.final == eye.assessment else wording.overruled(eye.assessment),
         quality=wording.quality(eye.outcome, eye.reason),
         scores=shot.scores,
         reading=wording.read(eye.reading) if eye.reading else "Not read by a human yet.",

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from datetime import date
 
     from fundusd.clinical.exam import Exam, EyeResult, Reading
-    from fundusd.clinical.referral import Finding
+    from fundusd.clinical.referral import Assessment
     from fundusd.domain.clinical_terms import Grade
     from fundusd.domain.inference import Release
 
@@ -62,7 +62,7 @@ def grade(one: Grade | None) -> str:
     return "No grade" if one is None else f"{one.label} (ICDR grade {int(one)})"
 
 
-def overruled(by_model: Finding) -> str:
+def overruled(by_model: Assessment) -> str:
     """Say what the model said, where a human has said something else."""
     return f"The model said: {grade(by_model.grade)}, {VERDICTS[by_model.referable].lower()}."
 

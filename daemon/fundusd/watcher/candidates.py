@@ -12,7 +12,7 @@ import structlog
 from fundusd.domain.clinical_terms import Reason
 from fundusd.domain.decoding import MediaType
 from fundusd.domain.errors import CaptureError
-from fundusd.domain.files import Admission, Found, Ignored, Stat, Waiting
+from fundusd.domain.files import Admission, IgnoreReason, SettledFile, Stat, WaitReason
 from fundusd.files.media_type import HEAD_BYTES, sniff
 from fundusd.files.safe_read import (
     digest_settled,
@@ -63,7 +63,7 @@ class Candidates:
         self._hinted: set[bytes] = set()
         known = intake.incomplete_files(inbox.camera_id)
         self._waits = Waits(known, rules.grace_seconds, calls.monotonic())
-        self._to_ignore: dict[bytes, tuple[Stat, Ignored]] = {}
+        self._to_ignore: dict[bytes, tuple[Stat, IgnoreReason]] = {}
         self._baseline = rules.backlog == "baseline"
         self._registered_ns = intake.registered_at_ns(inbox.camera_id)
         self._swept = intake.swept_before(inbox.camera_id)
@@ -104,7 +104,7 @@ class Candidates:
             self._drop(path)
             return True
         if self._is_baseline(stat, sighting):
-            self._ignore(path, stat, Ignored.BASELINE)
+            self._ignore(path, stat, IgnoreReason.BASELINE)
             return True
         seen_before = path in self._settling
         self._observe(path, stat)
@@ -119,9 +119,9 @@ class Candidates:
         """Note what a file looks like now; True when it has settled."""
         now, before = self._calls.monotonic(), self._settling.stat(path)
         if stat.size == 0:
-            self._waits.note(path, stat, Waiting.EMPTY, now)
+            self._waits.note(path, stat, WaitReason.EMPTY, now)
         elif before is not None and before != stat:
-            self._waits.note(path, stat, Waiting.CHANGING, now)
+            self._waits.note(path, stat, WaitReason.CHANGING, now)
         return self._settling.observe(path, stat, now)
 
     def _is_baseline(self, stat: Stat, sighting: Sighting | None) -> bool:
@@ -129,14 +129,14 @@ class Candidates:
             return self._baseline and not self._swept and self._lay_there(stat)
         # a chmod or a restore of the archive moves ctime and inode, and is no new capture
         same = (sighting.stat.size, sighting.stat.mtime_ns) == (stat.size, stat.mtime_ns)
-        return sighting.ignored is Ignored.BASELINE and same
+        return sighting.ignored is IgnoreReason.BASELINE and same
 
     def _lay_there(self, stat: Stat) -> bool:
         return stat.ctime_ns < self._registered_ns
 
     def admit_ripe(self, limit: int) -> None:
         """Look again at up to `limit` files whose quiet time is over, and admit those that have settled together."""
-        settled: list[Found] = []
+        settled: list[SettledFile] = []
         for path in self._settling.ripe(self._calls.monotonic())[:limit]:
             self._calls.beat()
             try:
@@ -148,7 +148,7 @@ class Candidates:
         self._admit(settled)
         self.write_ignored()
 
-    def _look_again(self, path: bytes) -> Found | None:
+    def _look_again(self, path: bytes) -> SettledFile | None:
         stat = status_at(self._inbox.root, path)
         if stat is None:
             self._drop(path)
@@ -166,11 +166,11 @@ class Candidates:
             return
         now, stat = self._calls.monotonic(), self._settling.stat(path)
         if stat is not None:
-            self._waits.note(path, stat, Waiting.UNREADABLE, now)
+            self._waits.note(path, stat, WaitReason.UNREADABLE, now)
         if self._settling.back_off(path, now) == 1:
             _log.warning("capture.unreadable", camera=self._inbox.camera_id)
 
-    def _take(self, path: bytes, stat: Stat, descriptor: int) -> Found | None:
+    def _take(self, path: bytes, stat: Stat, descriptor: int) -> SettledFile | None:
         """Return what to admit of an open file; None when it is ignored or has to wait on."""
         if not is_unchanged(descriptor, stat):
             self._settling.restart(path, self._calls.monotonic())
@@ -186,7 +186,7 @@ class Candidates:
             self._settling.restart(path, self._calls.monotonic())
             return None
         hinted, backlog = path in self._hinted, self._lay_there(stat)
-        return Found(self._inbox.camera_id, path, stat, digest, hinted, backlog)
+        return SettledFile(self._inbox.camera_id, path, stat, digest, hinted, backlog)
 
     def _is_held(self, path: bytes, stat: Stat, descriptor: int) -> bool:
         """Tell whether a writer may still be at it, by the kernel's word or else by twice the quiet time."""
@@ -196,7 +196,7 @@ class Candidates:
                 return False
             case Probe.BUSY:
                 self._settling.restart(path, now)
-                self._waits.note(path, stat, Waiting.HELD, now)
+                self._waits.note(path, stat, WaitReason.HELD, now)
                 return True
             case Probe.UNAVAILABLE:
                 return not self._settling.lengthen(path, now)
@@ -220,17 +220,17 @@ class Candidates:
                 finally:
                     os.close(descriptor)
 
-    def _reason_to_ignore(self, path: bytes, head: bytes) -> Ignored | None:
+    def _reason_to_ignore(self, path: bytes, head: bytes) -> IgnoreReason | None:
         kind = sniff(head)
         if isinstance(kind, MediaType):
             return None
         if (
             kind is None
         ):  # a name that claims a capture is admitted: the decoder will say what is wrong with it
-            return None if claims_capture(path) else Ignored.SIDECAR
+            return None if claims_capture(path) else IgnoreReason.SIDECAR
         return kind
 
-    def _ignore(self, path: bytes, stat: Stat, reason: Ignored) -> None:
+    def _ignore(self, path: bytes, stat: Stat, reason: IgnoreReason) -> None:
         self._to_ignore[path] = (stat, reason)
         self._drop(path)
         if len(self._to_ignore) == _TOGETHER:
@@ -242,7 +242,7 @@ class Candidates:
             self._intake.ignore(self._inbox.camera_id, self._to_ignore)
             self._to_ignore = {}
 
-    def _admit(self, settled: Sequence[Found]) -> None:
+    def _admit(self, settled: Sequence[SettledFile]) -> None:
         if not settled:
             return
         self._note_moves(settled)
@@ -259,7 +259,7 @@ class Candidates:
         if not {Admission.ADMITTED, Admission.MOVED}.isdisjoint(admissions):
             self._calls.admitted()
 
-    def _count(self, new: Sequence[Found]) -> None:
+    def _count(self, new: Sequence[SettledFile]) -> None:
         hinted = sum(one.hinted for one in new)
         self._admissions += len(new)
         self.by_hint += hinted
@@ -280,7 +280,7 @@ class Candidates:
         if shown is not None:
             self._intake.keep_incomplete(self._inbox.camera_id, shown)
 
-    def _note_moves(self, settled: Sequence[Found]) -> None:
+    def _note_moves(self, settled: Sequence[SettledFile]) -> None:
         """Have it known of files that were renamed that they are gone from where they were: only so they have moved."""
         gone = [
             path for path in self._intake.same_files(settled) if is_gone(self._inbox.root, path)

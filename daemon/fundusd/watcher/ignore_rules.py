@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from fundusd.domain.files import Ignored
+from fundusd.domain.files import IgnoreReason
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -17,7 +17,7 @@ _SYSTEM = frozenset({b"thumbs.db", b"desktop.ini", b"lost+found", b"system volum
 _CAPTURES = (b".jpg", b".jpeg", b".jpe", b".png", b".tif", b".tiff", b".dcm", b".dicom")
 
 
-def ignored_by_name(name: bytes) -> Ignored | None:
+def ignored_by_name(name: bytes) -> IgnoreReason | None:
     """Return why a file or folder of this name is passed over unopened, None when it is not.
 
     >>> ignored_by_name(b"IMG_0001.jpg.part"), ignored_by_name(b"IMG_0001.jpg")
@@ -25,7 +25,7 @@ def ignored_by_name(name: bytes) -> Ignored | None:
     """
     lowered = name.lower()
     temporary = lowered.endswith(_UNFINISHED) or lowered.startswith(_HIDDEN) or lowered in _SYSTEM
-    return Ignored.TEMPORARY_NAME if temporary else None
+    return IgnoreReason.TEMPORARY_NAME if temporary else None
 
 
 def claims_capture(name: bytes) -> bool:

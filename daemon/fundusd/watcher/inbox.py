@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from fundusd.domain.files import SWEEP_SHARE, Offline, SweepReport
+from fundusd.domain.files import SWEEP_SHARE, OfflineReason, SweepReport
 from fundusd.files.safe_read import is_gone
 from fundusd.watcher.candidates import Candidates
 from fundusd.watcher.directory_times import Folders
@@ -103,14 +103,14 @@ class InboxWatch:
         now = self._calls.monotonic()
         self._check_at = now + TICK_SECONDS
         identity = identify(self._inbox)
-        if isinstance(identity, Offline):
+        if isinstance(identity, OfflineReason):
             self._go_offline(identity)
         elif identity != self._identity:
             self._go_online(identity)
         elif self._native and self._attachment.mend(now):
             self.request_sweep()
 
-    def _go_offline(self, reason: Offline) -> None:
+    def _go_offline(self, reason: OfflineReason) -> None:
         self._absence.tell(reason)
         self._absence.forget()
         self._identity, self._sweep = None, None
@@ -212,7 +212,9 @@ class InboxWatch:
         if not sweep.listed_root or self._identity is None:
             self._check_at = 0.0
             found = identify(self._inbox)
-            self._absence.tell(found if isinstance(found, Offline) else Offline.UNREADABLE)
+            self._absence.tell(
+                found if isinstance(found, OfflineReason) else OfflineReason.UNREADABLE
+            )
             return
         away = self._absence.judge(sweep, self._identity)
         if away is None:

@@ -6,12 +6,12 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from fundusd.domain.files import Incomplete
+from fundusd.domain.files import IncompleteFile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from fundusd.domain.files import Stat, Waiting
+    from fundusd.domain.files import Stat, WaitReason
 
 _SHOWN_AFTER = 10.0  # seconds: most files are complete before anybody could look
 _MOST = 10_000  # files remembered; the others wait as well, unseen
@@ -19,7 +19,7 @@ _MOST = 10_000  # files remembered; the others wait as well, unseen
 
 @dataclass(slots=True)
 class _Wait:
-    told: Incomplete
+    told: IncompleteFile
     stat: Stat | None  # None: not looked at since the start
     began: float
     changed: float
@@ -30,7 +30,7 @@ class Waits:
 
     def __init__(
         self,
-        known: Mapping[bytes, Incomplete],
+        known: Mapping[bytes, IncompleteFile],
         grace_seconds: float,
         now: float,
         wall: Callable[[], datetime] = lambda: datetime.now(UTC),
@@ -41,13 +41,13 @@ class Waits:
         }
         self._written = dict(known)
 
-    def note(self, path: bytes, stat: Stat, reason: Waiting, now: float) -> None:
+    def note(self, path: bytes, stat: Stat, reason: WaitReason, now: float) -> None:
         """Note that a file is not complete; a change of it opens again what was given up."""
         wait = self._waits.get(path)
         if wait is None:
             if len(self._waits) < _MOST:
                 self._waits[path] = _Wait(
-                    Incomplete(reason, stat.size, self._wall()), stat, now, now
+                    IncompleteFile(reason, stat.size, self._wall()), stat, now, now
                 )
             return
         if (wait.stat is None and wait.told.size != stat.size) or wait.stat not in {None, stat}:
@@ -81,7 +81,7 @@ class Waits:
             self._waits[path].told = replace(self._waits[path].told, quarantined_at=self._wall())
         return given_up
 
-    def to_write(self, now: float) -> Mapping[bytes, Incomplete] | None:
+    def to_write(self, now: float) -> Mapping[bytes, IncompleteFile] | None:
         """Return what is to be shown, None when that is what was returned last."""
         shown = {
             path: wait.told

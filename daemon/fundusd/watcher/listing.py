@@ -7,14 +7,14 @@ from enum import Enum, auto
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from fundusd.domain.files import Ignored, Stat
+from fundusd.domain.files import IgnoreReason, Stat
 from fundusd.files.safe_read import stat_of
 from fundusd.watcher.ignore_rules import ignored_by_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from fundusd.domain.files import Seen
+    from fundusd.domain.files import ListedFile
 
 _BATCH = 1000  # entries held at once, however many a directory has
 _SIGNED = 2**63
@@ -35,7 +35,7 @@ def batches(root: bytes, directory: bytes) -> Iterator[list[os.DirEntry[bytes]]]
             yield batch
 
 
-def seen(directory: bytes, entry: os.DirEntry[bytes]) -> Seen | None:
+def seen(directory: bytes, entry: os.DirEntry[bytes]) -> ListedFile | None:
     """Return what a regular file looks like, as the ledger remembers it; None for anything else."""
     try:
         if not entry.is_file(follow_symlinks=False):
@@ -47,18 +47,18 @@ def seen(directory: bytes, entry: os.DirEntry[bytes]) -> Seen | None:
     return directory, entry.name, now.st_size, now.st_mtime_ns, now.st_ctime_ns, inode
 
 
-def look(entry: os.DirEntry[bytes]) -> Stat | Ignored | Place:
+def look(entry: os.DirEntry[bytes]) -> Stat | IgnoreReason | Place:
     """Return a regular file's stat, why an entry is ignored, or what else it is; follows no link."""
     ignored = ignored_by_name(entry.name)
     if ignored is not None:
         return ignored
     try:
         if entry.is_symlink():
-            return Ignored.SYMLINK
+            return IgnoreReason.SYMLINK
         if entry.is_dir(follow_symlinks=False):
             return Place.DIRECTORY
         if not entry.is_file(follow_symlinks=False):
-            return Ignored.NOT_A_REGULAR_FILE
+            return IgnoreReason.NOT_A_REGULAR_FILE
         return stat_of(entry.stat(follow_symlinks=False))
     except FileNotFoundError:
         return Place.GONE

@@ -7,7 +7,7 @@ import os
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
-from fundusd.domain.files import Offline
+from fundusd.domain.files import OfflineReason
 from fundusd.files.filesystem import is_network_filesystem
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class Identity(NamedTuple):
         return f"{self.device}:{self.inode}"
 
 
-def identify(inbox: Inbox) -> Identity | Offline:
+def identify(inbox: Inbox) -> Identity | OfflineReason:
     """Return which directory the inbox is, or why it counts as away."""
     try:
         descriptor = os.open(inbox.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -52,7 +52,9 @@ def identify(inbox: Inbox) -> Identity | Offline:
         return Identity(status.st_dev, status.st_ino, is_network_filesystem(inbox.root))
     except OSError as error:
         return (
-            Offline.MISSING if error.errno in {errno.ENOENT, errno.ENOTDIR} else Offline.UNREADABLE
+            OfflineReason.MISSING
+            if error.errno in {errno.ENOENT, errno.ENOTDIR}
+            else OfflineReason.UNREADABLE
         )
 
 
@@ -69,9 +71,9 @@ class Absence:
         self._camera, self._intake, self._log, self._now = inbox.camera_id, intake, log, now
         before = intake.whereabouts(inbox.camera_id)
         self._place = before.place
-        self._reason: Offline | None = before.offline_reason
+        self._reason: OfflineReason | None = before.offline_reason
         self._since = before.offline_since
-        self._verdict: Offline | None = None
+        self._verdict: OfflineReason | None = None
         self.is_judged = False  # whether a full sweep has seen this very directory
 
     @property
@@ -83,21 +85,21 @@ class Absence:
         """Begin anew: the inbox is away, or another directory."""
         self.is_judged = False
 
-    def judge(self, sweep: Sweep, identity: Identity) -> Offline | None:
+    def judge(self, sweep: Sweep, identity: Identity) -> OfflineReason | None:
         """Return why what a full sweep did not find is not to be called missing, None when it is."""
         self._verdict, self.is_judged = self._judged(sweep, identity), True
         return self._verdict
 
-    def _judged(self, sweep: Sweep, identity: Identity) -> Offline | None:
+    def _judged(self, sweep: Sweep, identity: Identity) -> OfflineReason | None:
         tally = sweep.tally
         if tally.vanished and not tally.candidates and self._place not in {None, identity.place}:
-            return Offline.EMPTY
+            return OfflineReason.EMPTY
         if not sweep.looks_like_an_outage or (tally.candidates and self._is_believed()):
             return None
-        return Offline.MASS_DISAPPEARANCE
+        return OfflineReason.MASS_DISAPPEARANCE
 
     def _is_believed(self) -> bool:
-        if self._reason is not Offline.MASS_DISAPPEARANCE or self._since is None:
+        if self._reason is not OfflineReason.MASS_DISAPPEARANCE or self._since is None:
             return False
         return (self._now() - self._since).total_seconds() > _BELIEVED_AFTER
 
@@ -107,7 +109,7 @@ class Absence:
             self._place = identity.place
             self._intake.found_at(self._camera, identity.place)
 
-    def tell(self, reason: Offline | None, files: int = 0) -> None:
+    def tell(self, reason: OfflineReason | None, files: int = 0) -> None:
         """Say and write down that the inbox is away or, with None, that it is there."""
         if reason == self._reason:
             return

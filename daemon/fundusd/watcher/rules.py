@@ -10,15 +10,15 @@ if TYPE_CHECKING:
 
     from fundusd.domain.files import (
         Admission,
-        Found,
-        Ignored,
-        Incomplete,
-        Offline,
-        Seen,
+        IgnoreReason,
+        InboxState,
+        IncompleteFile,
+        ListedFile,
+        OfflineReason,
+        SettledFile,
         Sighting,
         Stat,
         SweepReport,
-        Whereabouts,
     )
 
 
@@ -52,7 +52,7 @@ class Intake(Protocol):
 
     def present(
         self, camera_id: str, directories: Sequence[bytes], names: Sequence[bytes] = ()
-    ) -> Mapping[Seen, Ignored | None]:
+    ) -> Mapping[ListedFile, IgnoreReason | None]:
         """Return what files looked like that were there at the last look, and why they are ignored, if they are."""
         ...
 
@@ -66,15 +66,15 @@ class Intake(Protocol):
         """Return the names of a directory's files that were there at the last look: some, in order, after a name."""
         ...
 
-    def same_files(self, found: Sequence[Found]) -> Sequence[bytes]:
+    def same_files(self, found: Sequence[SettledFile]) -> Sequence[bytes]:
         """Return the other paths of one camera at which the very files were that are found now."""
         ...
 
-    def admit(self, *found: Found) -> list[Admission]:
+    def admit(self, *found: SettledFile) -> list[Admission]:
         """Make captures of settled files, each path once."""
         ...
 
-    def ignore(self, camera_id: str, files: Mapping[bytes, tuple[Stat, Ignored]]) -> None:
+    def ignore(self, camera_id: str, files: Mapping[bytes, tuple[Stat, IgnoreReason]]) -> None:
         """Remember files that are no captures, by path."""
         ...
 
@@ -86,7 +86,7 @@ class Intake(Protocol):
         """Keep the report of a full sweep."""
         ...
 
-    def whereabouts(self, camera_id: str) -> Whereabouts:
+    def whereabouts(self, camera_id: str) -> InboxState:
         """Return where an inbox was when files were last seen in it, and whether it counts as away."""
         ...
 
@@ -94,7 +94,7 @@ class Intake(Protocol):
         """Note which directory the inbox is that files were seen in."""
         ...
 
-    def offline(self, camera_id: str, reason: Offline | None) -> None:
+    def offline(self, camera_id: str, reason: OfflineReason | None) -> None:
         """Note that an inbox is away, or with None that it is there."""
         ...
 
@@ -102,10 +102,10 @@ class Intake(Protocol):
         """Queue again what failed because a file could not be read that is there; return how many."""
         ...
 
-    def incomplete_files(self, camera_id: str) -> Mapping[bytes, Incomplete]:
+    def incomplete_files(self, camera_id: str) -> Mapping[bytes, IncompleteFile]:
         """Return the files of an inbox that are not complete, by path."""
         ...
 
-    def keep_incomplete(self, camera_id: str, files: Mapping[bytes, Incomplete]) -> None:
+    def keep_incomplete(self, camera_id: str, files: Mapping[bytes, IncompleteFile]) -> None:
         """Remember these files of an inbox as not complete, and no others."""
         ...

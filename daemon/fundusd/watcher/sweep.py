@@ -9,14 +9,14 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import TYPE_CHECKING, Protocol
 
-from fundusd.domain.files import Ignored, Stat
+from fundusd.domain.files import IgnoreReason, Stat
 from fundusd.files.safe_read import is_gone
 from fundusd.watcher.listing import Place, batches, below, is_within, look, seen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from fundusd.domain.files import Inbox, Seen, Sighting
+    from fundusd.domain.files import Inbox, ListedFile, Sighting
     from fundusd.watcher.directory_times import Folders
     from fundusd.watcher.rules import Intake
     from fundusd.watcher.settling import Settling
@@ -50,7 +50,7 @@ class Tally:
     present: int = 0  # remembered and there
     vanished: int = 0  # remembered and gone
     sample: bytes | None = None  # any regular file
-    ignored: Counter[Ignored] = field(default_factory=Counter)
+    ignored: Counter[IgnoreReason] = field(default_factory=Counter)
 
 
 class Sweep:
@@ -86,7 +86,7 @@ class Sweep:
         ] = []  # could not be listed: nothing is known about what lies below
         # how many files are remembered in directories not listed so far
         self._left = {} if self._partial else intake.remembered(inbox.camera_id, below=start)
-        self._ahead: Mapping[Seen, Ignored | None] = {}  # what is remembered as there
+        self._ahead: Mapping[ListedFile, IgnoreReason | None] = {}  # what is remembered as there
         self._asked: frozenset[bytes] = frozenset()  # of these directories, wholly
 
     @property
@@ -176,14 +176,16 @@ class Sweep:
             for entry in others
         )
 
-    def _note(self, path: bytes, what: Stat | Ignored | Place, sighting: Sighting | None) -> bool:
+    def _note(
+        self, path: bytes, what: Stat | IgnoreReason | Place, sighting: Sighting | None
+    ) -> bool:
         """Take one entry in; True when it accounts for a file that is remembered as there."""
         was_there = sighting is not None and not sighting.missing
         match what:
             case Stat():
                 self._take(path, what, sighting)
                 return was_there
-            case Ignored():
+            case IgnoreReason():
                 self.tally.ignored[what] += 1
                 self.tally.files += 1
             case Place.DIRECTORY:
@@ -212,7 +214,7 @@ class Sweep:
 
     def _remembered(
         self, directory: bytes, batch: Sequence[os.DirEntry[bytes]]
-    ) -> Mapping[Seen, Ignored | None]:
+    ) -> Mapping[ListedFile, IgnoreReason | None]:
         """Return what is remembered: of a small directory all, of a large one what the batch names."""
         if directory in self._asked:
             return self._ahead

@@ -13,7 +13,7 @@ import structlog
 from fundusd.app import factory
 from fundusd.app.open_ledger import opened_ledger
 from fundusd.domain.errors import FundusdError
-from fundusd.domain.files import Found
+from fundusd.domain.files import SettledFile
 from fundusd.files.safe_read import stat_of
 from fundusd.imaging.decode import decode
 from fundusd.worker.service import Worker
@@ -104,12 +104,12 @@ def _decoded(place: site.Site, path: Path, side: int) -> Pixels:
     return decoded.pixels
 
 
-def _exported(inbox: Path, path: Path) -> Found:
+def _exported(inbox: Path, path: Path) -> SettledFile:
     """Put a capture into the inbox, and say of it what the watcher would."""
     data = path.read_bytes()
     (inbox / path.name).write_bytes(data)
     stat = stat_of((inbox / path.name).stat())
-    return Found(
+    return SettledFile(
         _CAMERA,
         path.name.encode(),
         stat,
@@ -119,7 +119,7 @@ def _exported(inbox: Path, path: Path) -> Found:
     )
 
 
-def _work_off(found: list[Found], ledger: Ledger, worker: Worker) -> None:
+def _work_off(found: list[SettledFile], ledger: Ledger, worker: Worker) -> None:
     """Admit captures and let the worker run until nothing waits."""
     ledger.admit(*found)
     stop = threading.Event()

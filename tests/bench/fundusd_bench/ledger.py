@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from fundusd.clinical.grading import grade
 from fundusd.domain.decoding import Content, Decoded, MediaType
-from fundusd.domain.files import Found, Stat
+from fundusd.domain.files import SettledFile, Stat
 from fundusd.domain.inference import Release
 from fundusd.ledger import Finding, Ledger
 from fundusd_bench import history, places
@@ -94,10 +94,10 @@ def _numbers(batches: int, start: int = 0) -> Iterator[range]:
     )
 
 
-def _found(number: int, *, backlog: bool = False) -> Found:
+def _found(number: int, *, backlog: bool = False) -> SettledFile:
     name = f"P{number // 10:06}/IMG_{number:08}.jpg".encode()
     digest = hashlib.sha256(name).hexdigest()
-    return Found(
+    return SettledFile(
         _CAMERA, name, Stat(1_500_000, number, number, number), digest, hinted=True, backlog=backlog
     )
 
@@ -118,7 +118,7 @@ def _turn(ledger: Ledger, numbers: range) -> dict[str, float]:
     return taken
 
 
-def _steps(ledger: Ledger, found: list[Found]) -> Iterator[Callable[[], object]]:
+def _steps(ledger: Ledger, found: list[SettledFile]) -> Iterator[Callable[[], object]]:
     claims: list[Claim] = []
     yield lambda: ledger.admit(*found)
     yield lambda: claims.extend(ledger.claim(_BATCH))

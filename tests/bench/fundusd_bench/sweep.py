@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fundusd.domain.errors import FundusdError
-from fundusd.domain.files import Ignored, Inbox, Stat
+from fundusd.domain.files import IgnoreReason, Inbox, Stat
 from fundusd.files.safe_read import stat_of
 from fundusd.ledger import Ledger
 from fundusd.watcher.sweep import Sweep
@@ -51,14 +51,14 @@ def measure(folder: Path, files: int, on_step: Callable[[str], None]) -> list[Fi
     return _figures(files, swept, walked, grown)
 
 
-def _made(root: Path, numbers: range) -> Iterator[tuple[bytes, tuple[Stat, Ignored]]]:
+def _made(root: Path, numbers: range) -> Iterator[tuple[bytes, tuple[Stat, IgnoreReason]]]:
     """Make files; yield the path of each, and what the ledger is to remember of it."""
     for number in numbers:
         path = Path(f"P{number // _A_FOLDER:06}", f"IMG_{number:08}.jpg")
         (root / path.parent).mkdir(parents=True, exist_ok=True)
         with (root / path).open("wb") as file:
             file.truncate(_SIZE)
-            yield bytes(path), (stat_of(os.fstat(file.fileno())), Ignored.BASELINE)
+            yield bytes(path), (stat_of(os.fstat(file.fileno())), IgnoreReason.BASELINE)
 
 
 def _sweep(inbox: Inbox, ledger: Ledger, files: int) -> tuple[float, float]:
