@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from fundusd.domain.files import Inbox, Sighting
-    from fundusd.watcher.rules import Intake, IntakeRules
+    from fundusd.ledger import Ledger
+    from fundusd.watcher.rules import IntakeRules
 
 _TOGETHER = 500  # files that are no captures, written down in one transaction
 
@@ -53,20 +54,20 @@ class Calls:
 class Candidates:
     """Wait for an inbox's files to settle and admit each once."""
 
-    def __init__(self, inbox: Inbox, rules: IntakeRules, intake: Intake, calls: Calls) -> None:
+    def __init__(self, inbox: Inbox, rules: IntakeRules, ledger: Ledger, calls: Calls) -> None:
         self.rule: LeaseRule = "unknown"
         self.by_hint, self.by_sweep = 0, 0  # captures, by what found them
         self._admissions = 0
         self._turned_away = False
-        self._inbox, self._intake, self._calls = inbox, intake, calls
+        self._inbox, self._ledger, self._calls = inbox, ledger, calls
         self._settling = Settling(rules.quiet_seconds)
         self._hinted: set[bytes] = set()
-        known = intake.incomplete_files(inbox.camera_id)
+        known = ledger.incomplete_files(inbox.camera_id)
         self._waits = Waits(known, rules.grace_seconds, calls.monotonic())
         self._to_ignore: dict[bytes, tuple[Stat, IgnoreReason]] = {}
         self._baseline = rules.backlog == "baseline"
-        self._registered_ns = intake.registered_at_ns(inbox.camera_id)
-        self._swept = intake.swept_before(inbox.camera_id)
+        self._registered_ns = ledger.registered_at_ns(inbox.camera_id)
+        self._swept = ledger.swept_before(inbox.camera_id)
         self._remote = False
 
     def attach(self, *, remote: bool) -> None:
@@ -239,14 +240,14 @@ class Candidates:
     def write_ignored(self) -> None:
         """Have the ledger remember the files that were found to be no captures."""
         if self._to_ignore:
-            self._intake.ignore(self._inbox.camera_id, self._to_ignore)
+            self._ledger.ignore(self._inbox.camera_id, self._to_ignore)
             self._to_ignore = {}
 
     def _admit(self, settled: Sequence[SettledFile]) -> None:
         if not settled:
             return
         self._note_moves(settled)
-        admissions = self._intake.admit(*settled)
+        admissions = self._ledger.admit(*settled)
         for found in settled:
             self._drop(found.path)
         self._count(
@@ -278,15 +279,15 @@ class Candidates:
             _log.warning("capture.quarantined", camera=self._inbox.camera_id, count=len(given_up))
         shown = self._waits.to_write(now)
         if shown is not None:
-            self._intake.keep_incomplete(self._inbox.camera_id, shown)
+            self._ledger.keep_incomplete(self._inbox.camera_id, shown)
 
     def _note_moves(self, settled: Sequence[SettledFile]) -> None:
         """Have it known of files that were renamed that they are gone from where they were: only so they have moved."""
         gone = [
-            path for path in self._intake.same_files(settled) if is_gone(self._inbox.root, path)
+            path for path in self._ledger.same_files(settled) if is_gone(self._inbox.root, path)
         ]
         if gone:
-            self._intake.mark_missing(self._inbox.camera_id, gone)
+            self._ledger.mark_missing(self._inbox.camera_id, gone)
 
     def _drop(self, path: bytes) -> None:
         self._settling.forget(path)

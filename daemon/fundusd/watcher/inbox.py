@@ -20,10 +20,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from fundusd.domain.files import Inbox
+    from fundusd.ledger import Ledger
     from fundusd.watcher.candidates import Calls
     from fundusd.watcher.observer import Troubles
     from fundusd.watcher.outage import Identity
-    from fundusd.watcher.rules import Intake, IntakeRules
+    from fundusd.watcher.rules import IntakeRules
 
 TICK_SECONDS = 1.0
 _SLICE_SECONDS = 0.25  # of a full sweep, before candidates and hints have their turn again
@@ -38,15 +39,15 @@ class InboxWatch:
     """Watch one inbox. `turn` does a bounded piece of what is to be done."""
 
     def __init__(
-        self, inbox: Inbox, rules: IntakeRules, intake: Intake, calls: Calls, troubles: Troubles
+        self, inbox: Inbox, rules: IntakeRules, ledger: Ledger, calls: Calls, troubles: Troubles
     ) -> None:
-        self._inbox, self._rules, self._intake, self._calls = inbox, rules, intake, calls
+        self._inbox, self._rules, self._ledger, self._calls = inbox, rules, ledger, calls
         self._log = structlog.get_logger(camera=inbox.camera_id)
-        self._candidates = Candidates(inbox, rules, intake, calls)
+        self._candidates = Candidates(inbox, rules, ledger, calls)
         self._attachment = Attachment(inbox.root, troubles, self._log)
         self._native = False
         self._identity: Identity | None = None  # None: the inbox is away
-        self._absence = Absence(inbox, intake, self._log)
+        self._absence = Absence(inbox, ledger, self._log)
         self._folders = Folders(inbox.root, calls.monotonic)
         self._looks = Looks(self._new_sweep, calls.monotonic)
         self._check_at = 0.0
@@ -181,7 +182,7 @@ class InboxWatch:
         waiting = self._candidates.waiting
         return Sweep(
             self._inbox,
-            self._intake,
+            self._ledger,
             consider,
             beat,
             waiting=waiting,
@@ -232,7 +233,7 @@ class InboxWatch:
         """Have that read again which failed while the inbox may have been away."""
         if self._was_away:
             self._was_away = False
-            if self._intake.queue_unread(self._inbox.camera_id):
+            if self._ledger.queue_unread(self._inbox.camera_id):
                 self._calls.admitted()
 
     def _require_watches(self, directories: int) -> None:
@@ -247,7 +248,7 @@ class InboxWatch:
         """Note what has vanished, if it still has and the inbox is still the one that was swept."""
         gone = [path for path in vanished if is_gone(self._inbox.root, path)]
         if gone and identify(self._inbox) == self._identity:
-            self._intake.mark_missing(self._inbox.camera_id, gone)
+            self._ledger.mark_missing(self._inbox.camera_id, gone)
 
     def _report(self, sweep: Sweep) -> None:
         tally = sweep.tally
@@ -264,7 +265,7 @@ class InboxWatch:
             hinted=self._candidates.by_hint,
             swept=self._candidates.by_sweep,
         )
-        self._intake.sweep_finished(self._inbox.camera_id, report)
+        self._ledger.sweep_finished(self._inbox.camera_id, report)
         self._candidates.swept()
         self._say(report, tally.unreadable)
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
     from fundusd.domain.files import Inbox
-    from fundusd.watcher.rules import Intake
+    from fundusd.ledger import Ledger
     from fundusd.watcher.sweep import Sweep
 
 _BELIEVED_AFTER = (
@@ -64,12 +64,12 @@ class Absence:
     def __init__(
         self,
         inbox: Inbox,
-        intake: Intake,
+        ledger: Ledger,
         log: FilteringBoundLogger,
         now: Callable[[], datetime] = _now,
     ) -> None:
-        self._camera, self._intake, self._log, self._now = inbox.camera_id, intake, log, now
-        before = intake.whereabouts(inbox.camera_id)
+        self._camera, self._ledger, self._log, self._now = inbox.camera_id, ledger, log, now
+        before = ledger.whereabouts(inbox.camera_id)
         self._place = before.place
         self._reason: OfflineReason | None = before.offline_reason
         self._since = before.offline_since
@@ -107,7 +107,7 @@ class Absence:
         """Note which directory the inbox is, once files are seen in it or for the first time."""
         if identity.place != self._place and (files or self._place is None):
             self._place = identity.place
-            self._intake.found_at(self._camera, identity.place)
+            self._ledger.found_at(self._camera, identity.place)
 
     def tell(self, reason: OfflineReason | None, files: int = 0) -> None:
         """Say and write down that the inbox is away or, with None, that it is there."""
@@ -119,4 +119,4 @@ class Absence:
             self._log.warning("camera.offline", reason=reason.value, missing=files or None)
         self._since = None if reason is None else (self._since or self._now())
         self._reason = reason
-        self._intake.offline(self._camera, reason)
+        self._ledger.offline(self._camera, reason)

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from fundusd.domain.files import Inbox
-    from fundusd.watcher.rules import Intake, IntakeRules
+    from fundusd.ledger import Ledger
+    from fundusd.watcher.rules import IntakeRules
 
 
 class Watcher:
@@ -29,13 +30,13 @@ class Watcher:
         self,
         inboxes: Sequence[Inbox],
         rules: IntakeRules,
-        intake: Intake,
+        ledger: Ledger,
         *,
         admitted: Callable[[], None],
         beat: Callable[[], None],
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._inboxes, self._rules, self._intake = inboxes, rules, intake
+        self._inboxes, self._rules, self._ledger = inboxes, rules, ledger
         self._calls = Calls(admitted, beat, monotonic)
         self._wake = threading.Event()
         self._sweep_wanted = threading.Event()
@@ -49,7 +50,7 @@ class Watcher:
         """Watch until `stop` is set."""
         with Troubles(self._wake.set) as troubles:
             watches = [
-                InboxWatch(inbox, self._rules, self._intake, self._calls, troubles)
+                InboxWatch(inbox, self._rules, self._ledger, self._calls, troubles)
                 for inbox in self._inboxes
             ]
             try:

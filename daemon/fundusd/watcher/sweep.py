@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from fundusd.domain.files import Inbox, ListedFile, Sighting
+    from fundusd.ledger import Ledger
     from fundusd.watcher.directory_times import Folders
-    from fundusd.watcher.rules import Intake
     from fundusd.watcher.settling import Settling
 
 _LARGE = (
@@ -63,7 +63,7 @@ class Sweep:
     def __init__(  # noqa: PLR0913  one place builds it
         self,
         inbox: Inbox,
-        intake: Intake,
+        ledger: Ledger,
         consider: Consider,
         beat: Callable[[], None],
         *,
@@ -77,7 +77,7 @@ class Sweep:
         self.tally = Tally()
         self.gone: list[bytes] = []
         self._inbox, self._camera, self._root = inbox, inbox.camera_id, os.fsencode(inbox.root)
-        self._intake, self._consider, self._beat, self._waiting = intake, consider, beat, waiting
+        self._ledger, self._consider, self._beat, self._waiting = ledger, consider, beat, waiting
         self._folders, self._descend, self._deep, self._hinted = folders, descend, deep, hinted
         self._partial = hinted or not deep  # not worth asking for all that is remembered below
         self._stack = [start]
@@ -85,7 +85,7 @@ class Sweep:
             bytes
         ] = []  # could not be listed: nothing is known about what lies below
         # how many files are remembered in directories not listed so far
-        self._left = {} if self._partial else intake.remembered(inbox.camera_id, below=start)
+        self._left = {} if self._partial else ledger.remembered(inbox.camera_id, below=start)
         self._ahead: Mapping[ListedFile, IgnoreReason | None] = {}  # what is remembered as there
         self._asked: frozenset[bytes] = frozenset()  # of these directories, wholly
 
@@ -170,7 +170,7 @@ class Sweep:
 
     def _look_at(self, directory: bytes, others: Sequence[os.DirEntry[bytes]]) -> int:
         """Look closer at entries that are not as remembered, or not remembered as there."""
-        known = self._intake.named(self._camera, directory, [entry.name for entry in others])
+        known = self._ledger.named(self._camera, directory, [entry.name for entry in others])
         return sum(
             self._note(below(directory, entry.name), look(entry), known.get(entry.name))
             for entry in others
@@ -218,34 +218,34 @@ class Sweep:
         """Return what is remembered: of a small directory all, of a large one what the batch names."""
         if directory in self._asked:
             return self._ahead
-        return self._intake.present(self._camera, [directory], [entry.name for entry in batch])
+        return self._ledger.present(self._camera, [directory], [entry.name for entry in batch])
 
     def _look_ahead(self, directory: bytes) -> None:
         """Ask in one go for this directory and the next ones, as far as they are small."""
         wanted = [directory, *self._stack[:-_AHEAD:-1]]
         if self._partial:
-            self._left |= self._intake.remembered(self._camera, wanted)
+            self._left |= self._ledger.remembered(self._camera, wanted)
         rows = accumulate(self._left.get(one, 0) for one in wanted)
         self._asked = frozenset(
             one for one, count in zip(wanted, rows, strict=True) if count <= _LARGE
         )
-        self._ahead = self._intake.present(self._camera, list(self._asked)) if self._asked else {}
+        self._ahead = self._ledger.present(self._camera, list(self._asked)) if self._asked else {}
 
     # -- what is not there any more
 
     def _note_gone(self, directory: bytes) -> None:
         """Remember that a directory which was there is not."""
         if self._partial and self._deep:
-            self._left |= self._intake.remembered(self._camera, below=directory)
+            self._left |= self._ledger.remembered(self._camera, below=directory)
         else:
-            self._left |= self._intake.remembered(self._camera, [directory])
+            self._left |= self._ledger.remembered(self._camera, [directory])
 
     def _vanish(self, directory: bytes, count: int) -> None:
         """Collect the files of a directory that are gone, if by count some may be: others came or left meanwhile."""
         if count <= 0:
             return
         after = b""
-        while names := self._intake.present_names(self._camera, directory, after):
+        while names := self._ledger.present_names(self._camera, directory, after):
             after = names[-1]
             self._beat()
             gone = [
