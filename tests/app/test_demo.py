@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from fundusd.app import child_daemon, demo
-from fundusd.domain.errors import FundusdError
+from fundusd.domain.errors import FundusdError, ModelError, RequestError
 
 
 def test_the_demo_shows_every_capture_landing_and_grades_most_phantoms_as_rendered(
@@ -34,7 +34,7 @@ def test_the_demo_shows_every_capture_landing_and_grades_most_phantoms_as_render
 
 def test_a_folder_that_holds_something_is_not_touched(tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("mine")
-    with pytest.raises(FundusdError, match="not empty"):
+    with pytest.raises(RequestError, match="not empty"):
         demo.run("phantom", "", tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 
@@ -43,6 +43,7 @@ def test_a_model_that_cannot_be_used_is_told_as_the_daemon_tells_it(tmp_path: Pa
     with pytest.raises(FundusdError) as caught:
         demo.run(str(tmp_path / "no-model"), "", tmp_path / "kept")
     assert caught.value.hint
+    assert caught.value.exit_code == ModelError.exit_code
 
 
 def test_a_temporary_folder_is_gone_afterwards() -> None:

@@ -122,7 +122,7 @@ def test_nobody_is_found_by_another_key_and_the_sentence_names_nobody(
     fundusd: Say, clinic: daemon_cases.Site, key: str
 ) -> None:
     said = fundusd("person", key, "--config", clinic.path)
-    assert (said.code, "There is no person" in said.err, key in said.err) == (75, True, False)
+    assert (said.code, "There is no person" in said.err, key in said.err) == (2, True, False)
     assert "fundusd worklist" in said.err
 
 
@@ -138,7 +138,7 @@ def test_an_identifier_that_two_persons_have_asks_for_the_key(
         ledger.start(cases.release())
         ledger.record([cases.finding(cases.take(ledger, "9.jpg", "9"), content)])
     said = fundusd("person", "PHANTOM-7", "--config", clinic.path)
-    assert (said.code, "2 persons" in said.err, str(KEY)[:12] in said.err) == (75, True, True)
+    assert (said.code, "2 persons" in said.err, str(KEY)[:12] in said.err) == (2, True, True)
 
 
 def test_a_review_is_written_down_and_leaves_the_worklist(
@@ -166,7 +166,7 @@ def test_an_override_takes_grade_and_reason(fundusd: Say, clinic: daemon_cases.S
     words = ("--role", "ophthalmologist", "--reviewer", "Dr. Lee", "--blinded", "--grade", "1")
     exam = str(told(fundusd, clinic, "worklist")[0]["exam_id"])
     refused = fundusd("review", "record", exam, "R", "override", *words, "--config", clinic.path)
-    assert (refused.code, "says why" in refused.err) == (75, True)
+    assert (refused.code, "says why" in refused.err) == (2, True)
     after = told(
         fundusd,
         clinic,
@@ -196,7 +196,7 @@ def test_a_review_of_what_there_is_not_is_refused(
     fundusd: Say, clinic: daemon_cases.Site, words: tuple[str, ...], sentence: str
 ) -> None:
     said = fundusd("review", "record", *words, "--role", "grader", "--config", clinic.path)
-    assert (said.code, sentence in said.err) == (75, True)
+    assert (said.code, sentence in said.err) == (2, True)
 
 
 def test_the_review_of_two_visits_shows_what_changed(

@@ -237,7 +237,7 @@ def test_what_is_not_there_or_cannot_be_drawn_is_a_usage_error(
     )
     assert "inbox of camera room1" in fundusd("show", number, "--out", inbox / "card.png", code=2)
     assert "cannot be written" in fundusd(
-        "show", number, "--out", tmp_path / "none" / "card.png", code=70
+        "show", number, "--out", tmp_path / "none" / "card.png", code=2
     )
     assert [file.name for file in inbox.iterdir()] == ["a_OD.jpg"]
 

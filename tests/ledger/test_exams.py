@@ -22,7 +22,7 @@ from fundusd.domain.clinical_terms import (
     ReviewReason,
     ReviewVerdict,
 )
-from fundusd.domain.errors import LedgerError
+from fundusd.domain.errors import RequestError
 from fundusd.ledger import Ledger, exams
 from fundusd.ledger.reviews import Said
 from fundusd.ledger.tables import audit_event, exam, eye_result, review
@@ -252,7 +252,7 @@ def test_a_review_that_says_nothing_clear_is_refused(
     ledger: Ledger, change: dict[str, Any], sentence: str
 ) -> None:
     one = classify(ledger, "a.jpg", "A", Eye.RIGHT)
-    with pytest.raises(LedgerError, match=sentence) as caught:
+    with pytest.raises(RequestError, match=sentence) as caught:
         ledger.review(said(one, **change))
     assert caught.value.hint
     assert cases.rows(ledger, review) == []

@@ -8,7 +8,7 @@ import pytest
 from tests import ledger_cases as cases
 
 from fundusd.domain.clinical_terms import Reason
-from fundusd.domain.errors import LedgerError
+from fundusd.domain.errors import LedgerError, RequestError
 from fundusd.domain.retry_policy import MAX_ATTEMPTS
 from fundusd.ledger.tables import audit_event, result
 
@@ -163,7 +163,7 @@ def test_one_failed_capture_is_queued_again_by_its_number(ledger: Ledger) -> Non
 
 
 def test_an_unknown_capture_cannot_be_retried(ledger: Ledger) -> None:
-    with pytest.raises(LedgerError, match="no capture 7"):
+    with pytest.raises(RequestError, match="no capture 7"):
         ledger.retry(7)
 
 

@@ -15,23 +15,43 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from fundusd.domain.errors import FundusdError
+from fundusd.domain.errors import ExitStatus, FundusdError, RequestError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
+_OTHER_FOLDER = "Name a folder that does not exist yet, where you may write."
+
+
+class DaemonFailed(FundusdError):  # noqa: N818  says what is the case
+    """The daemon failed."""
+
+    def __init__(self, message: str, hint: str, exit_code: int) -> None:
+        super().__init__(message, hint=hint)
+        self.exit_code = exit_code
+
+
 @contextlib.contextmanager
 def folder(keep: Path | None, parent: Path | None = None) -> Iterator[Path]:
-    """Give a folder that is gone afterwards, or the one to keep; raises FundusdError when that holds something."""
+    """Yield a folder that is removed afterwards, or the one to keep, made empty.
+
+    Raises RequestError if the folder to keep is not empty or cannot be made.
+    """
     if keep is None:
         with tempfile.TemporaryDirectory(prefix="fundusd-", dir=parent) as name:
             yield Path(name)
         return
     keep = keep.absolute()
-    if keep.exists() and any(keep.iterdir()):
-        raise FundusdError(f"{keep} is not empty.", hint="Name a folder that does not exist yet.")
-    keep.mkdir(parents=True, exist_ok=True)
+    try:
+        keep.mkdir(parents=True, exist_ok=True)
+        is_empty = not any(keep.iterdir())
+    except OSError as error:
+        raise RequestError(
+            f"{keep} cannot be made a folder ({error.strerror}).", hint=_OTHER_FOLDER
+        ) from None
+    if not is_empty:
+        raise RequestError(f"{keep} is not empty.", hint=_OTHER_FOLDER)
     yield keep
 
 
@@ -68,7 +88,7 @@ class Lines:
             )
         for line in lines:
             if line["event"] == "service.failed":
-                raise FundusdError(line["error"], hint=line["hint"])
+                raise DaemonFailed(line["error"], line["hint"], self.process.wait())
         return lines
 
     def until(self, event: str, seconds: float) -> Iterator[dict[str, Any]]:
@@ -84,9 +104,10 @@ class Lines:
                 yield from lines[:found]
                 return
             yield from lines
-        raise FundusdError(
-            f"The daemon did not come to {event} within {seconds:.0f} seconds.",
-            hint="Look closer with --keep DIR.",
+        raise DaemonFailed(
+            f"The daemon did not log {event} within {seconds:.0f} seconds.",
+            "Keep its files with --keep DIR to see why.",
+            ExitStatus.TEMPORARY,
         )
 
     def join(self) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from fundusd.app.factory import model_choice
 from fundusd.app.open_ledger import opened_ledger
 from fundusd.clinical import camera_database
-from fundusd.domain.errors import FundusdError
+from fundusd.domain.errors import FundusdError, SettingsError
 from fundusd.files.filesystem import is_network_filesystem
 from fundusd.ledger.cameras import path_text
 from fundusd.model.locate import find
@@ -140,7 +140,7 @@ def _database(settings: Settings) -> str:
     file = settings.store.sqlite_file
     if file is not None and not file.exists():
         if not os.access(file.parent, os.W_OK):
-            raise FundusdError(
+            raise SettingsError(
                 f"{file.parent} is no folder this user may write to.",
                 hint="Create it for the user fundusd runs as, or name another in [store] url.",
             )

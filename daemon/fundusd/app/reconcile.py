@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from fundusd.domain.errors import FundusdError
+from fundusd.domain.errors import InboxError
 from fundusd.domain.files import IgnoreReason, Stat
 from fundusd.domain.jobs import JobState
 from fundusd.watcher.listing import Place, batches, below, look
@@ -41,7 +41,7 @@ class Reconciliation:
 def reconcile(
     ledger: Ledger, inbox: Inbox, grace_seconds: float, wall: Callable[[], float] = time.time
 ) -> Reconciliation:
-    """Compare an inbox with the ledger, now; raises FundusdError when the inbox cannot be listed.
+    """Compare an inbox with the ledger, now; raises InboxError when the inbox cannot be listed.
 
     A file that changed within `grace_seconds` and is not admitted yet is waiting, not unaccounted.
     """
@@ -84,8 +84,8 @@ def _walk(root: bytes) -> Iterator[tuple[bytes, list[tuple[bytes, Stat | IgnoreR
         yield directory, files
 
 
-def _unreadable() -> FundusdError:
-    return FundusdError(
+def _unreadable() -> InboxError:
+    return InboxError(
         "An inbox, or a folder in it, cannot be listed.",
         hint="See which and why with: fundusd check",
     )

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 import structlog
 
 from fundusd.app import malloc
-from fundusd.domain.errors import FundusdError, LedgerAway
+from fundusd.domain.errors import ExitStatus, FundusdError, LedgerAway
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -107,7 +107,7 @@ class Supervisor:
 
     def _on_stop(self, number: int, _frame: FrameType | None) -> None:
         if self._asked is not None:
-            os._exit(130)  # asked twice: the leases make it harmless
+            os._exit(ExitStatus.INTERRUPTED)  # asked twice: the leases make it harmless
         self._asked = signal.Signals(number)
         self.stopping.set()
 

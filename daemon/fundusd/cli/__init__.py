@@ -27,7 +27,7 @@ from fundusd.cli import (
     status,
     worklist,
 )
-from fundusd.domain.errors import FundusdError
+from fundusd.domain.errors import ExitStatus, FundusdError
 
 app = typer.Typer(
     name="fundusd",
@@ -60,8 +60,6 @@ app.add_typer(quality.app, name="quality")
 app.add_typer(database.db, name="db")
 app.add_typer(database.audit, name="audit")
 
-_UNEXPECTED = 70  # EX_SOFTWARE
-
 
 def main() -> None:
     """Run a command; no traceback reaches an operator who made a mistake."""
@@ -79,7 +77,7 @@ def main() -> None:
             "This is a defect of fundusd: report this line, and the log before it.",
             error,
         )
-        sys.exit(_UNEXPECTED)
+        sys.exit(ExitStatus.DEFECT)
 
 
 def _where(error: Exception) -> str:

@@ -69,9 +69,14 @@ def _classified(settings: Settings, files: Sequence[Path]) -> list[dict[str, Any
     from fundusd.app import classification
 
     with classification.classification(settings) as one_by_one:
-        return [
-            _row(file, one_by_one.release.model, *one_by_one(file.read_bytes())) for file in files
-        ]
+        return [_row(file, one_by_one.release.model, *one_by_one(_read(file))) for file in files]
+
+
+def _read(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise typer.BadParameter(f"{file} cannot be read ({error.strerror})") from None
 
 
 def _row(file: Path, model: str, decoded: Decoded, grading: Grading | None) -> dict[str, Any]:

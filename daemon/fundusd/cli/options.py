@@ -105,13 +105,13 @@ def since_time(text: str) -> datetime:
     >>> since_time("2026-11-23").isoformat()[:4]
     '2026'
     """
-    if span := _SPAN.fullmatch(text):
-        return datetime.now(UTC) - timedelta(**{_UNITS[span[2]]: int(span[1])})
     try:
+        if span := _SPAN.fullmatch(text):
+            return datetime.now(UTC) - timedelta(**{_UNITS[span[2]]: int(span[1])})
         return datetime.fromisoformat(text).astimezone()
-    except ValueError:
+    except (ValueError, OverflowError):
         raise typer.BadParameter(
-            f"{text!r} is no time: use 90m, 12h, 7d, 2026-11-23 or 2026-11-23T08:00"
+            f"{text!r} is not a time: use 90m, 12h, 7d, 2026-11-23 or 2026-11-23T08:00"
         ) from None
 
 

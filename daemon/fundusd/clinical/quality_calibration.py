@@ -7,7 +7,7 @@ from math import floor, log10
 from typing import TYPE_CHECKING, Any
 
 from fundusd.clinical.quality_thresholds import BOUNDS, DEFAULTS, MEASURED, Thresholds, judge
-from fundusd.domain.errors import FundusdError
+from fundusd.domain.errors import ExitStatus, FundusdError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -33,7 +33,7 @@ class Calibration:
 class TooFewCaptures(FundusdError):  # noqa: N818  says what is the case
     """There are too few captures to calibrate by."""
 
-    exit_code = 1
+    exit_code = ExitStatus.NO
 
 
 def calibrate(

@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from enum import IntEnum
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from fundusd.domain.clinical_terms import Reason
 
 
+class ExitStatus(IntEnum):
+    """How the program ends; docs/operations.md explains each status to operators."""
+
+    OK = 0
+    NO = 1  # the command did its work, and the answer is no
+    USAGE = 2  # as for a wrong option
+    NO_INPUT = 66  # EX_NOINPUT
+    UNAVAILABLE = 69  # EX_UNAVAILABLE
+    DEFECT = 70  # EX_SOFTWARE
+    SYSTEM = 71  # EX_OSERR
+    TEMPORARY = 75  # EX_TEMPFAIL: a restart may well help
+    CONFIG = 78  # EX_CONFIG: a restart cannot help
+    INTERRUPTED = 130  # as the shell shows SIGINT
+
+
 class FundusdError(Exception):
     """fundusd could not go on."""
 
-    exit_code: ClassVar[int] = 70  # EX_SOFTWARE
+    exit_code: int = ExitStatus.DEFECT
 
     def __init__(self, message: str = "", *, hint: str = "") -> None:
         self.message = message or (type(self).__doc__ or "").strip().splitlines()[0]
@@ -19,16 +35,34 @@ class FundusdError(Exception):
         super().__init__(self.message)
 
 
+class RequestError(FundusdError):
+    """The command cannot be carried out as it was given."""
+
+    exit_code = ExitStatus.USAGE
+
+
+class InboxError(FundusdError):
+    """An inbox cannot be read."""
+
+    exit_code = ExitStatus.NO_INPUT
+
+
+class SystemRefused(FundusdError):  # noqa: N818  says what is the case
+    """The operating system refuses what fundusd needs, such as a process."""
+
+    exit_code = ExitStatus.SYSTEM
+
+
 class SettingsError(FundusdError):
     """The settings are wrong."""
 
-    exit_code = 78  # EX_CONFIG: a restart cannot help
+    exit_code = ExitStatus.CONFIG
 
 
 class ModelError(FundusdError):
     """The model cannot be used."""
 
-    exit_code = 69  # EX_UNAVAILABLE
+    exit_code = ExitStatus.UNAVAILABLE
 
 
 class ModelRefused(ModelError):  # noqa: N818  says what is the case
@@ -38,19 +72,19 @@ class ModelRefused(ModelError):  # noqa: N818  says what is the case
 class DeviceLost(ModelError):  # noqa: N818  says what is the case
     """The device stopped working, and this process cannot use it any more."""
 
-    exit_code = 75  # EX_TEMPFAIL: another process may well use it
+    exit_code = ExitStatus.TEMPORARY  # another process may well use it
 
 
 class OutOfMemory(FundusdError):  # noqa: N818  named as the device names it
     """The device has no memory for a batch of this size."""
 
-    exit_code = 75
+    exit_code = ExitStatus.TEMPORARY
 
 
 class LedgerError(FundusdError):
     """The database cannot be used."""
 
-    exit_code = 75  # EX_TEMPFAIL: a restart may well help
+    exit_code = ExitStatus.TEMPORARY
 
 
 class LedgerAway(LedgerError):  # noqa: N818  says what is the case
@@ -60,7 +94,7 @@ class LedgerAway(LedgerError):  # noqa: N818  says what is the case
 class SchemaBehind(LedgerError):  # noqa: N818  says what is the case
     """The database schema is older than this program."""
 
-    exit_code = 78
+    exit_code = ExitStatus.CONFIG
 
 
 class LeaseLost(LedgerError):  # noqa: N818  says what is the case

@@ -18,7 +18,7 @@ import orjson
 from fundusd.clinical.quality_thresholds import DEFAULTS, Thresholds
 from fundusd.domain.clinical_terms import Reason
 from fundusd.domain.decoding import Content, Decoded, MediaType, Preprocessing
-from fundusd.domain.errors import FundusdError
+from fundusd.domain.errors import FundusdError, SystemRefused
 from fundusd.files.media_type import sniff
 from fundusd.imaging.decoder_protocol import READY, Channel, Garbled, receive_decoded, send_request
 from fundusd.imaging.limits import Limits
@@ -77,7 +77,7 @@ class DecoderPool:
     def decode(self, data: bytes, thresholds: Thresholds = DEFAULTS) -> Decoded:
         """Decode in the next free process and judge by a camera's thresholds.
 
-        Raises FundusdError where none starts, or when closed.
+        Raises SystemRefused if none starts, FundusdError when closed.
         """
         started = perf_counter()
         if len(data) > self._limits.max_bytes:
@@ -185,7 +185,7 @@ class _Child:
         self.confined = said == READY
         if not said:
             self.end()
-            raise FundusdError(
+            raise SystemRefused(
                 "The decoder process does not start.",
                 hint="`python -c 'import fundusd.imaging.decoder_process'` may say why; else look at memory limits.",
             )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from fundusd.domain.errors import LedgerError
+from fundusd.domain.errors import RequestError
 from fundusd.ledger import (
     audit,
     deliveries,
@@ -38,11 +38,13 @@ class Desk:
         self._identifiers = identifiers
 
     def retry(self, capture_id: int) -> bool:
-        """Queue a failed capture again; False when it has not failed, LedgerError when there is none."""
+        """Queue a failed capture again; False when it has not failed, RequestError when there is none."""
         with self.database.writing() as connection:
             found = queries.job_of(connection, capture_id)
             if found is None:
-                raise LedgerError(f"There is no capture {capture_id}.", hint="See: fundusd results")
+                raise RequestError(
+                    f"There is no capture {capture_id}.", hint="See: fundusd results"
+                )
             return self._reopen(connection, [found[0]]) == 1
 
     def retry_failed(self) -> int:
@@ -75,7 +77,7 @@ class Desk:
             return view_queries.ask(connection, asked)
 
     def person(self, key: str) -> dict[str, Any]:
-        """Return all exams of a person with their eyes, reviews and progression; audited. Raises LedgerError."""
+        """Return all exams of a person with their eyes, reviews and progression; audited. Raises RequestError."""
         with self.database.writing() as connection:
             return view_queries.person(connection, key)
 
@@ -128,7 +130,7 @@ class Desk:
             return releases.read(connection, ids)
 
     def review(self, said: reviews.Said) -> Exam:
-        """Write down what a human says of an eye; return the exam since. Raises LedgerError."""
+        """Write down what a human says of an eye; return the exam since. Raises RequestError."""
         with self.database.writing() as connection:
             return reviews.record(connection, said)
 

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from fundusd.clinical.grading import Rule
 from fundusd.domain.clinical_terms import Eye, Grade, Referable, ReviewReason, ReviewVerdict
-from fundusd.domain.errors import LedgerError
+from fundusd.domain.errors import RequestError
 from fundusd.ledger import audit, exams
 from fundusd.ledger.tables import release, review, storable
 
@@ -37,7 +37,7 @@ class Said:
 
 
 def record(connection: sa.Connection, said: Said) -> Exam:
-    """Write a review down, with the result it is about, and what the exam comes to since; raises LedgerError."""
+    """Write a review down, with the result it is about, and what the exam comes to since; raises RequestError."""
     eye = _shown(connection, said)
     grade, referable = _counts(connection, said, eye)
     row = {
@@ -78,27 +78,27 @@ def record(connection: sa.Connection, said: Said) -> Exam:
 def _shown(connection: sa.Connection, said: Said) -> EyeResult:
     found = exams.read(connection, [said.exam_id])
     if not found:
-        raise LedgerError(
+        raise RequestError(
             f"There is no exam {said.exam_id}.", hint="fundusd review list names those that wait."
         )
     eye = next((one for one in found[0].eyes if one.eye is said.eye), None)
     if eye is None:
         there = ", ".join(one.eye for one in found[0].eyes) or "none"
-        raise LedgerError(
+        raise RequestError(
             f"Exam {said.exam_id} has no eye {said.eye} (it has: {there}).",
             hint="Name one that it has.",
         )
     if said.shown not in {None, eye.decisive.capture_id}:
-        raise LedgerError(
+        raise RequestError(
             f"The result of exam {said.exam_id}, eye {said.eye}, is another one by now.",
             hint="A new capture came in: look at it again, then review it.",
         )
     if (said.verdict is ReviewVerdict.OVERRIDE) != (said.grade is not None):
-        raise LedgerError(
+        raise RequestError(
             "An override names the right grade, and nothing else does.", hint="Use --grade 0 to 4."
         )
     if said.verdict is ReviewVerdict.OVERRIDE and said.reason is None:
-        raise LedgerError(
+        raise RequestError(
             "An override says why.", hint=f"Use --reason with one of: {', '.join(ReviewReason)}."
         )
     return eye

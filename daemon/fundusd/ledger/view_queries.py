@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from fundusd.domain.errors import LedgerError
+from fundusd.domain.errors import RequestError
 from fundusd.ledger import audit
 from fundusd.ledger.tables import capture, exam
 from fundusd.ledger.views import VIEWS
@@ -53,18 +53,18 @@ def ask(connection: sa.Connection, asked: Question) -> list[dict[str, Any]]:
 
 
 def person(connection: sa.Connection, key: str) -> dict[str, Any]:
-    """Return all exams of a person, by patient key or its first digits, or by patient id; audited. Raises LedgerError.
+    """Return all exams of a person, by patient key or its first digits, or by patient id; audited. Raises RequestError.
 
     The error names nobody: it may end up in a log.
     """
     keys = _keys(connection, key)
     if not keys:
-        raise LedgerError(
+        raise RequestError(
             "There is no person of that key or patient id.",
             hint=f"Type a patient_key, at least its first {_SHORTEST} digits, as fundusd worklist shows it.",
         )
     if len(keys) > 1:
-        raise LedgerError(
+        raise RequestError(
             f"{len(keys)} persons are meant by that.",
             hint=f"Their keys: {', '.join(one[:20] for one in keys[:9])}.",
         )

@@ -14,7 +14,7 @@ from matplotlib.ft2font import FT2Font
 from matplotlib.patches import Rectangle
 from matplotlib.textpath import text_to_path
 
-from fundusd.domain.errors import FundusdError
+from fundusd.domain.errors import RequestError
 
 if TYPE_CHECKING:
     from fundusd.domain.decoding import Pixels
@@ -109,7 +109,7 @@ class Sheet:
         self._axes.set(xlim=(0, self.width), ylim=(self.height, 0))  # imshow has moved them
 
     def save(self, to: Path, kind: str = "") -> None:
-        """Write the page as pdf, svg or png, by the suffix of its name unless told; raises FundusdError."""
+        """Write the page as pdf, svg or png, by the suffix of its name unless told; raises RequestError."""
         save(self.figure, to, kind)
 
 
@@ -144,7 +144,7 @@ def broken(
 def save(figure: Figure, to: Path, kind: str = "") -> None:
     """Write a figure as pdf, svg or png, by the suffix of its name unless told; the same one gives the same bytes.
 
-    Raises FundusdError.
+    Raises RequestError.
     """
     kind = kind or to.suffix.lower().removeprefix(".")
     for image in (one for axes in figure.axes for one in axes.images):
@@ -162,7 +162,7 @@ def save(figure: Figure, to: Path, kind: str = "") -> None:
         try:
             figure.savefig(to, format=kind, dpi=_PNG_DPI, metadata=_UNDATED[kind])
         except OSError as error:
-            raise FundusdError(
+            raise RequestError(
                 f"The picture cannot be written ({error.strerror}).",
                 hint="Name a file in a folder you may write to.",
             ) from None

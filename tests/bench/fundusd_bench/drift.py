@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fundusd.domain.decoding import Preprocessing
-from fundusd.domain.errors import FundusdError
+from fundusd.domain.errors import RequestError
 from fundusd.imaging.decode import decode
 from fundusd.imaging.limits import Limits
 from fundusd.model.prompts import load_prompt_set, shipped
@@ -43,7 +43,7 @@ def squares(folder: Path | None, on_step: Callable[[str], None]) -> list[Pixels]
         if len(found) == _COUNT:
             break
     if not found:
-        raise FundusdError(
+        raise RequestError(
             f"No photograph in {folder} can be graded.",
             hint="Name a folder of fundus photographs with --captures DIR.",
         )

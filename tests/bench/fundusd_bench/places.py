@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from typing import TYPE_CHECKING
 
-from fundusd.domain.errors import FundusdError
+from fundusd.domain.errors import RequestError
 from fundusd.model import prepared_parts as model_cache
 from fundusd.model.locate import MANIFEST, ModelChoice, find
 
@@ -35,18 +35,18 @@ def is_made(folder: Path) -> bool:
 
 
 def require_room(folder: Path, gigabytes: float = _ROOM_GB) -> None:
-    """Make a folder, and raise FundusdError where its disk has too little room."""
+    """Make a folder, and raise RequestError where its disk has too little room."""
     folder.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(folder).free / 1e9
     if free < gigabytes:
-        raise FundusdError(
+        raise RequestError(
             f"{folder} has {free:.1f} GB free, and {gigabytes:.2g} GB are needed for what is measured.",
             hint="Set XDG_CACHE_HOME to a folder on a larger disk; a checkpoint may lie elsewhere: --checkpoint DIR.",
         )
 
 
 def make_checkpoint(on_progress: Progress) -> None:
-    """Write the random checkpoint of full size; raises FundusdError."""
+    """Write the random checkpoint of full size; raises RequestError."""
     require_room(cache())
     from fundusd_bench import random_checkpoint as writer  # torch
 

@@ -1,0 +1,114 @@
+"""Every exit status is documented, and a mistake of the operator never looks like a defect."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import pkgutil
+import re
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from tests import daemon_cases
+from tests.cli.test_commands import Say, fundusd, graded, place
+
+import fundusd as package
+from fundusd.domain.errors import ExitStatus, FundusdError
+
+__all__ = ["fundusd", "graded", "place"]  # fixtures
+
+ROOT = Path(__file__).parents[2]
+SOURCE = ROOT / "daemon" / "fundusd"
+# what reaches an operator as "a defect of fundusd", because it is one
+DEFECTS = {
+    "app/child_daemon.py": 1,  # the daemon ended without a word
+    "app/demo.py": 2,  # a capture was lost, or never came to an end
+    "app/supervisor.py": 1,  # a service ended by itself
+    "imaging/decoder_pool.py": 1,  # the pool was used after it was closed
+}
+
+
+def test_the_operations_page_lists_every_exit_status_and_no_other() -> None:
+    section = (ROOT / "docs" / "operations.md").read_text().split("## Exit status")[1]
+    listed = re.findall(r"^\| (\d+) \|", section.split("\n## ")[0], re.MULTILINE)
+    assert listed == [str(status.value) for status in ExitStatus]
+
+
+def test_every_error_ends_with_a_listed_status() -> None:
+    for module in pkgutil.walk_packages(package.__path__, "fundusd."):
+        if not module.name.endswith(("__main__", "decoder_process")):
+            importlib.import_module(module.name)
+    classes = [FundusdError]
+    for error in classes:
+        classes += error.__subclasses__()
+    assert len(classes) > 10
+    for error in classes:
+        if error.__module__.startswith("fundusd."):
+            assert isinstance(error.exit_code, ExitStatus), error
+
+
+def test_only_defects_are_raised_without_a_class_that_says_whose_mistake_it_is() -> None:
+    raised: Counter[str] = Counter()
+    for path in SOURCE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call):
+                raised[str(path.relative_to(SOURCE))] += (
+                    ast.unparse(node.exc.func) == "FundusdError"
+                )
+    assert +raised == DEFECTS
+
+
+MISTAKES = [
+    ("destroy", 2, "No such command"),
+    ("status --no-such-option", 2, "No such option"),
+    ("show 9999", 2, "no capture 9999"),
+    ("report exam 9999", 2, "no exam 9999"),
+    ("report quality --plot quality.txt", 2, "must end in .png"),
+    ("report quality --plot /no/such/folder/quality.png", 2, "cannot be written"),
+    ("report quality --since 99999999w", 2, "is not a time"),
+    ("retry", 2, "CAPTURE"),
+    ("retry 9999", 2, "no capture 9999"),
+    ("outbox retry", 2, "ID"),
+    ("outbox retry 9999", 1, ""),
+    ("person NOBODY", 2, "no person"),
+    ("review record 9999 R agree --role grader", 2, "no exam 9999"),
+    ("classify /no/such/file.jpg", 2, "no file"),
+    ("classify /proc/self/mem", 2, "cannot be read"),
+    ("check --names /no/such/folder", 2, "no folder"),
+    ("quality calibrate --camera nowhere", 2, "no camera nowhere"),
+    ("quality calibrate --camera room1", 1, "captures"),
+]
+
+
+@pytest.mark.parametrize(("command", "status", "message"), MISTAKES)
+def test_a_mistake_of_the_operator_has_its_own_status_and_a_sentence(
+    fundusd: Say,
+    graded: daemon_cases.Site,
+    monkeypatch: pytest.MonkeyPatch,
+    command: str,
+    status: int,
+    message: str,
+) -> None:
+    monkeypatch.setenv("FUNDUSD_CONFIG", str(graded.path))
+    ended = fundusd(*command.split())
+    assert ended.code == status, ended.err
+    assert message in " ".join(ended.err.split())
+
+
+def test_an_inbox_that_is_away_has_its_own_status(fundusd: Say, graded: daemon_cases.Site) -> None:
+    graded.inbox.rename(graded.folder / "gone")
+    assert fundusd("reconcile", "--config", graded.path).code == ExitStatus.NO_INPUT
+
+
+def test_a_folder_that_is_not_empty_or_cannot_be_made_is_a_usage_error(
+    fundusd: Say, graded: daemon_cases.Site
+) -> None:
+    for folder in (graded.folder, graded.path, "/proc/no-such-folder"):
+        ended = fundusd("demo", "--keep", folder)
+        assert ended.code == ExitStatus.USAGE
+        assert "Name a folder" in ended.err
+
+
+def test_the_demo_ends_as_its_daemon_did(fundusd: Say, tmp_path: Path) -> None:
+    assert fundusd("demo", "--model", tmp_path / "no-model").code == ExitStatus.UNAVAILABLE
