@@ -46,7 +46,7 @@ from fundusd.domain.files import Inbox
 from fundusd.imaging import phantoms
 from fundusd.imaging.decode import decode
 from fundusd.imaging.limits import Limits
-from fundusd.ledger import Ledger, Wanted
+from fundusd.ledger import Ledger
 
 HERE = Machine(
     "Some CPU", 2, ("avx512_bf16",), 24.0, (), "6.1", "3.11.7", {"torch": "2.13.0", "openvino": ""}
@@ -223,7 +223,7 @@ def test_a_long_history_is_one_that_the_ledger_could_have_written(tmp_path: Path
     told = made.status()
     assert told["jobs"] == {"queued": 10, "running": 0, "succeeded": 90, "failed": 0}
     assert (told["results"]["graded"], told["captures"]) == (90, 100)
-    rows = list(made.results(Wanted()))
+    rows = list(made.results())
     assert len({row["digest"] for row in rows}) == len({row["path"] for row in rows}) == 100
     assert [row["outcome"] for row in rows].count("graded") == 90
     with made.database.reading() as connection:

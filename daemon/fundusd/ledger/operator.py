@@ -66,15 +66,15 @@ class Desk:
             for release_id, some in by_release.items()
         )
 
-    def results(self, wanted: queries.Wanted) -> Iterator[Mapping[str, Any]]:
-        """Yield rows of v_result, newest first."""
+    def results(self, **wanted: Any) -> Iterator[Mapping[str, Any]]:
+        """Yield rows of v_result, newest first; see `view_queries.results`."""
         with self.database.reading() as connection:
-            yield from queries.rows(connection, wanted)
+            yield from view_queries.results(connection, **wanted)
 
-    def ask(self, asked: view_queries.Question) -> list[dict[str, Any]]:
+    def ask(self, query: view_queries.ViewQuery) -> list[dict[str, Any]]:
         """Return rows of any view."""
         with self.database.reading() as connection:
-            return view_queries.ask(connection, asked)
+            return view_queries.ask(connection, query)
 
     def person(self, key: str) -> dict[str, Any]:
         """Return all exams of a person with their eyes, reviews and progression; audited. Raises RequestError."""
