@@ -9,8 +9,8 @@ import orjson
 import sqlalchemy as sa
 
 from fundusd.clinical.exam import Exam, EyeResult, Reading, Shot, judge
+from fundusd.domain.capture_warnings import CaptureWarning
 from fundusd.domain.clinical_terms import (
-    CLOCK_SKEW,
     Eye,
     EyeSource,
     Grade,
@@ -72,7 +72,7 @@ def _key(one: Row, study_uid: str | None, day: str) -> str:
 def _day(one: Row) -> str:
     """Return the clinic's day of a capture, by the camera's clock unless that is off."""
     at: datetime | None = one["acquired_at"]
-    if at is None or CLOCK_SKEW in orjson.loads(one["warnings"] or "[]"):
+    if at is None or CaptureWarning.CLOCK_SKEW in orjson.loads(one["warnings"] or "[]"):
         return str(one["local_day"])
     return at.astimezone().date().isoformat()
 
