@@ -31,6 +31,12 @@ NAMES = [f"P{number}/{number}.jpg" for number in range(3)]
 Statements = list[tuple[str, Any]]
 
 
+@pytest.fixture
+def postgres_url(fresh_postgres_url: str) -> str:
+    """Give a database of the test's own: plans depend on what was in the tables before."""
+    return fresh_postgres_url
+
+
 @contextmanager
 def heard(ledger: Ledger) -> Iterator[Statements]:
     """Collect the statements of a block, with values to fill in."""
