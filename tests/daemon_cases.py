@@ -21,6 +21,7 @@ from fundusd.app.reconcile import Reconciliation, reconcile
 from fundusd.domain.clinical_terms import Eye, Grade
 from fundusd.domain.files import Inbox
 from fundusd.imaging import phantoms
+from fundusd.ledger import Wanted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -66,7 +67,7 @@ class Site:
     def rows(self) -> list[Mapping[str, Any]]:
         with opened_ledger(settings_module.load(self.path)) as ledger:
             return sorted(
-                ledger.results(superseded=True),
+                ledger.results(Wanted(superseded=True)),
                 key=lambda row: (row["path"], row["revision"]),
             )
 

@@ -62,8 +62,9 @@ def fill(ledger: Ledger, captures: int, seed: int = 1) -> None:
         while some := list(itertools.islice(made, _SLICE)):
             job_row = _write_photographs(connection, some, job_row, chain)
         ids = connection.scalars(sa.select(exam.c.id)).all()
-        exams.rejudge(connection, ids)
-        exams.rejudge(connection, _write_reviews(connection, random.Random(seed), chain))
+        recording = ledger._recording(connection)
+        exams.rejudge(recording, ids)
+        exams.rejudge(recording, _write_reviews(connection, random.Random(seed), chain))
         _set_clocks(connection)
 
 

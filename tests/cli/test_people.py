@@ -122,7 +122,7 @@ def test_nobody_is_found_by_another_key_and_the_sentence_names_nobody(
     fundusd: Say, clinic: daemon_cases.Site, key: str
 ) -> None:
     said = fundusd("person", key, "--config", clinic.path)
-    assert (said.code, "No person has" in said.err, key in said.err) == (2, True, False)
+    assert (said.code, "There is no person" in said.err, key in said.err) == (2, True, False)
     assert "fundusd worklist" in said.err
 
 
@@ -166,7 +166,7 @@ def test_an_override_takes_grade_and_reason(fundusd: Say, clinic: daemon_cases.S
     words = ("--role", "ophthalmologist", "--reviewer", "Dr. Lee", "--blinded", "--grade", "1")
     exam = str(told(fundusd, clinic, "worklist")[0]["exam_id"])
     refused = fundusd("review", "record", exam, "R", "override", *words, "--config", clinic.path)
-    assert (refused.code, "says why" in refused.err) == (2, True)
+    assert (refused.code, "needs a reason" in refused.err) == (2, True)
     after = told(
         fundusd,
         clinic,
@@ -189,7 +189,7 @@ def test_an_override_takes_grade_and_reason(fundusd: Say, clinic: daemon_cases.S
     [
         (("99", "R", "agree"), "There is no exam 99"),
         (("1", "U", "agree"), "has no eye U"),
-        (("1", "R", "agree", "--capture", "99"), "another one by now"),
+        (("1", "R", "agree", "--capture", "99"), "has changed"),
     ],
 )
 def test_a_review_of_what_there_is_not_is_refused(

@@ -108,7 +108,7 @@ def _broken(connection: Any) -> Exception:
 def arm(fault: Fault) -> None:
     """Patch every named place."""
     here = _Here()
-    for name in (*TRANSACTIONS, "hold_again"):
+    for name in (*TRANSACTIONS, "regain"):
         setattr(Ledger, name, _named(here, name, getattr(Ledger, name)))
     Database.writing = _counted(here, Database.writing)  # type: ignore[method-assign]
     DefaultDialect.do_commit = _commit(here, fault, DefaultDialect.do_commit)  # type: ignore[method-assign]

@@ -24,7 +24,7 @@ from fundusd.domain.clinical_terms import (
 )
 from fundusd.domain.errors import RequestError
 from fundusd.ledger import Ledger, exams
-from fundusd.ledger.reviews import Said
+from fundusd.ledger.reviews import Review
 from fundusd.ledger.tables import audit_event, exam, eye_result, review
 
 if TYPE_CHECKING:
@@ -187,8 +187,8 @@ def test_an_eye_of_an_overwritten_file_counts_no_more(ledger: Ledger) -> None:
 
 def said(
     one: Exam, verdict: ReviewVerdict = ReviewVerdict.AGREE, eye: Eye = Eye.RIGHT, **more: object
-) -> Said:
-    return replace(Said(one.exam_id, eye, verdict, "reader 1", "grader"), **more)  # type: ignore[arg-type]  # by name
+) -> Review:
+    return replace(Review(one.exam_id, eye, verdict, "reader 1", "grader"), **more)  # type: ignore[arg-type]  # by name
 
 
 def test_a_review_counts_from_then_on_and_is_audited(ledger: Ledger) -> None:
@@ -242,10 +242,10 @@ def test_a_review_cannot_be_changed(ledger: Ledger, change: str) -> None:
     [
         ({"exam_id": 99}, "There is no exam 99"),
         ({"eye": Eye.LEFT}, "has no eye L"),
-        ({"shown": 99}, "another one by now"),
-        ({"verdict": ReviewVerdict.OVERRIDE}, "names the right grade"),
-        ({"grade": Grade.MILD}, "names the right grade"),
-        ({"verdict": ReviewVerdict.OVERRIDE, "grade": Grade.MILD}, "says why"),
+        ({"shown": 99}, "has changed"),
+        ({"verdict": ReviewVerdict.OVERRIDE}, "needs the right grade"),
+        ({"grade": Grade.MILD}, "needs the right grade"),
+        ({"verdict": ReviewVerdict.OVERRIDE, "grade": Grade.MILD}, "needs a reason"),
     ],
 )
 def test_a_review_that_says_nothing_clear_is_refused(

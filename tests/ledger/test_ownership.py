@@ -29,12 +29,6 @@ with Ledger(sys.argv[1]).held():
 """
 
 
-@pytest.fixture
-def postgres_url(fresh_postgres_url: str) -> str:
-    """Give a database of the test's own: its sessions and locks are what is tested."""
-    return fresh_postgres_url
-
-
 @contextmanager
 def holder(url: str) -> Iterator[subprocess.Popen[str]]:
     """Hold a ledger in another process for as long as the block runs."""
@@ -132,9 +126,9 @@ def test_a_hold_whose_session_the_server_ended_is_missed_at_the_next_claim_and_t
     with ledger.held():
         ledger.start(cases.release())
         end_the_holding_session(other)
-        with pytest.raises(LedgerAway, match="was ended"):
+        with pytest.raises(LedgerAway, match="has ended the session"):
             ledger.claim(1)
-        ledger.hold_again()
+        ledger.regain()
         assert ledger.claim(1) == []
         assert other.is_held()
 
@@ -150,10 +144,10 @@ def test_a_hold_that_another_has_is_waited_for_until_that_one_has_started(
         with other.held():
             for _ in range(2):
                 with pytest.raises(LedgerAway, match="runs on this database"):
-                    ledger.hold_again()
+                    ledger.regain()
             other.start(cases.release(2))
             with pytest.raises(LedgerError, match="took over") as caught:
-                ledger.hold_again()
+                ledger.regain()
             assert not isinstance(caught.value, LedgerAway), (
                 "waiting cannot help: it must begin anew"
             )
@@ -185,9 +179,9 @@ def test_a_start_that_is_not_written_is_none(
     monkeypatch.setattr(ledger.database.engine.dialect, "do_commit", full)
     with pytest.raises(LedgerAway, match="SQLITE_FULL"):
         ledger.start(cases.release())
-    ledger.hold_again()
+    ledger.regain()
     ledger.start(cases.release())
-    ledger.hold_again()
+    ledger.regain()
     ledger.close()
 
 
@@ -195,7 +189,7 @@ def test_an_outage_longer_than_a_lease_costs_no_attempt(ledger: Ledger) -> None:
     ledger.admit(cases.found())
     (claim,) = ledger.claim(1)
     cases.expire_leases(ledger)
-    ledger.hold_again()
+    ledger.regain()
     assert ledger.claim(1) == []
     assert ledger.record([cases.finding(claim)]) != [None]
     assert cases.the_job(ledger)["attempts"] == 1
@@ -211,7 +205,7 @@ def test_a_daemon_begins_anew_where_another_was_at_work_meanwhile(
         with other.held():
             other.start(cases.release(2))
         with pytest.raises(LedgerError, match="took over"):
-            ledger.hold_again()
+            ledger.regain()
 
 
 def test_a_session_that_the_server_ended_is_let_go_without_an_error(postgres_url: str) -> None:

@@ -16,7 +16,7 @@ import year
 from tests import ledger_cases as cases
 
 from fundusd.domain.clinical_terms import Reason
-from fundusd.ledger import Ledger, ViewQuery, exams
+from fundusd.ledger import Ledger, Question, exams
 from fundusd.ledger.tables import capture, exam
 from fundusd.ledger.views import COLUMNS, VIEWS
 
@@ -103,7 +103,7 @@ def test_the_generated_year_is_what_the_program_makes_of_it(one: Ledger) -> None
     assert one.verify().broken_seq is None
     before = rows(one, "v_eye_result")
     with one.database.engine.connect() as connection:
-        exams.rejudge(connection, connection.scalars(sa.select(exam.c.id)).all())
+        exams.rejudge(one._recording(connection), connection.scalars(sa.select(exam.c.id)).all())
         names = [name for name in COLUMNS["v_eye_result"].split() if name != "resulted_at"]
         again = connection.exec_driver_sql(f"SELECT {', '.join(names)} FROM v_eye_result").all()  # noqa: S608  ours
         connection.rollback()
@@ -162,7 +162,7 @@ def test_mean_scores_are_those_of_the_results(one: Ledger) -> None:
 
 
 def asked(ledger: Ledger, view: str) -> list[dict[str, Any]]:
-    return ledger.ask(ViewQuery(view, ()))
+    return ledger.ask(Question(view, ()))
 
 
 def test_a_capture_that_is_overwritten_counts_no_more(ledger: Ledger) -> None:

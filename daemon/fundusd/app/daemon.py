@@ -21,7 +21,7 @@ from fundusd.domain.clinical_terms import SAFETY_WORDS
 from fundusd.domain.errors import LedgerAway, LedgerError, ModelRefused, SettingsError
 from fundusd.domain.files import Inbox
 from fundusd.files import writer_lease
-from fundusd.ledger.outage_retry import Patience
+from fundusd.ledger.outage_retry import OutageRetry
 from fundusd.watcher.rules import IntakeRules
 from fundusd.watcher.service import Watcher
 from fundusd.worker.service import Worker
@@ -57,7 +57,7 @@ def run(path: Path) -> None:
             if planning.done():
                 planning.result()  # a model that cannot be used is told now, not after the wait
 
-        ledger.patience = Patience(threading.Event(), while_waiting)
+        ledger.outage_retry = OutageRetry(threading.Event(), while_waiting, ledger.regain)
         ledger.create_if_empty()
         ledger.check()
         stack.enter_context(ledger.held())
@@ -167,7 +167,7 @@ def _supervise(
             for beat in beats.values():
                 beat()
 
-        ledger.patience = Patience(supervisor.stopping, beat_all)
+        ledger.outage_retry = OutageRetry(supervisor.stopping, beat_all, ledger.regain)
         supervisor.run()
 
 

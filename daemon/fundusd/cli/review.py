@@ -76,10 +76,10 @@ def record(
     fundusd review record 12 L override --grade 1 --reason false_lesion --reviewer 'Dr. Lee' --role ophthalmologist
     """
     from fundusd.app.open_ledger import opened_ledger
-    from fundusd.ledger.reviews import Said
+    from fundusd.ledger.reviews import Review
     from fundusd.reports import wording
 
-    said = Said(
+    given = Review(
         exam_id=exam,
         eye=eye,
         verdict=verdict,
@@ -92,7 +92,7 @@ def record(
     )
     with opened_ledger(load(config)) as ledger:
         ledger.check()
-        after = ledger.review(said)
+        after = ledger.review(given)
     if json:
         print(
             as_json(

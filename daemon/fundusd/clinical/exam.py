@@ -163,31 +163,39 @@ def _agreed(same: Sequence[Shot]) -> list[Shot]:
     ]
 
 
-def judge(shots: Iterable[Shot], expected: Sequence[str] = ()) -> list[EyeResult]:
-    """Judge each eye by its worst field; refused pictures say nothing, unless there is nothing else.
-
-    An `expected` field that was not photographed leaves an eye undecided that is not referable.
-    """
+def counted_shots(shots: Iterable[Shot]) -> dict[Eye, list[Shot]]:
+    """Return the shots that count, by eye; refused pictures count only if the eye has nothing else."""
     by_eye: dict[Eye, list[Shot]] = {}
     for shot in joined(shots):
         by_eye.setdefault(shot.eye, []).append(shot)
+    for eye, of_eye in by_eye.items():
+        by_eye[eye] = [shot for shot in of_eye if shot.outcome is not Outcome.REFUSED] or of_eye
+    return by_eye
+
+
+def judge(shots: Iterable[Shot], expected: Sequence[str] = ()) -> list[EyeResult]:
+    """Judge each eye by its worst field.
+
+    An `expected` field that was not photographed leaves an eye undecided that is not referable.
+    """
+    by_eye = counted_shots(shots)
     return [_judge_eye(eye, by_eye[eye], expected) for eye in Eye if eye in by_eye]
 
 
-def _judge_eye(eye: Eye, all_shots: Sequence[Shot], expected: Sequence[str]) -> EyeResult:
-    shots = [shot for shot in all_shots if shot.outcome is not Outcome.REFUSED] or list(all_shots)
+def _judge_eye(eye: Eye, shots: Sequence[Shot], expected: Sequence[str]) -> EyeResult:
     by_field: dict[str | None, list[Shot]] = {}
     for shot in shots:
         by_field.setdefault(shot.field, []).append(shot)
-    found = referral.eye(
-        {field: [one.assessment for one in same] for field, same in by_field.items()}, expected
-    )
+    assessments = {}
+    for field, of_field in by_field.items():
+        assessments[field] = [shot.assessment for shot in of_field]
+    assessment = referral.eye(assessments, expected)
     decisive = max(shots, key=_weight)
     return EyeResult(
         eye=eye,
         outcome=decisive.outcome,
-        referable=found.referable,
-        grade=found.grade,
+        referable=assessment.referable,
+        grade=assessment.grade,
         reason=decisive.reason,
         missing_fields=tuple(field for field in expected if field not in by_field),
         decisive=decisive,

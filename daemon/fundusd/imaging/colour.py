@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, ImageCms
 
-from fundusd.domain.capture_warnings import CaptureWarning
-
 if TYPE_CHECKING:
     from fundusd.domain.decoding import Pixels
 
@@ -25,21 +23,19 @@ def to_srgb(rgb: Pixels, icc: bytes | None) -> tuple[Pixels, tuple[str, ...]]:
         profile = ImageCms.ImageCmsProfile(BytesIO(icc))
         if "sRGB" in ImageCms.getProfileDescription(profile):
             return rgb, ()
-        return _convert(Image.fromarray(rgb), profile), (CaptureWarning.ICC_CONVERTED,)
+        return _convert(Image.fromarray(rgb), profile), ("icc_converted",)
     except _UNUSABLE:
-        return rgb, (CaptureWarning.ICC_UNUSABLE,)
+        return rgb, ("icc_unusable",)
 
 
 def cmyk_to_srgb(picture: Image.Image, icc: bytes | None) -> tuple[Pixels, tuple[str, ...]]:
     """Convert CMYK to sRGB by its profile, or by rule of thumb where that is not possible."""
-    code = CaptureWarning.CMYK_WITHOUT_PROFILE
+    code = "cmyk_without_profile"
     if icc:
         try:
-            return _convert(picture, ImageCms.ImageCmsProfile(BytesIO(icc))), (
-                CaptureWarning.ICC_CONVERTED,
-            )
+            return _convert(picture, ImageCms.ImageCmsProfile(BytesIO(icc))), ("icc_converted",)
         except _UNUSABLE:
-            code = CaptureWarning.ICC_UNUSABLE
+            code = "icc_unusable"
     return np.asarray(picture.convert("RGB")), (code,)
 
 

@@ -68,10 +68,9 @@ def _postgres_now(_element: epoch_now, _compiler: Any, **_kwargs: Any) -> str:
 class Database:
     """An engine, and the two kinds of transaction the ledger knows: reading and writing."""
 
-    def __init__(self, url: sa.URL, **options: Any) -> None:
+    def __init__(self, url: sa.URL) -> None:
         self.url = url
-        engine = _sqlite(url) if url.get_backend_name() == "sqlite" else _postgres(url)
-        self.engine = engine.execution_options(**options)  # each connection carries them
+        self.engine = _sqlite(url) if url.get_backend_name() == "sqlite" else _postgres(url)
         self._writer = threading.Lock()
 
     @property

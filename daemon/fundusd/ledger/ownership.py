@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _POSTGRES_HOLD = 0x68656C64  # "held"
 
 
-class Hold:
+class Lock:
     """The right to work on a database, once it was taken; raises LedgerError where the database does not answer.
 
     For some `cameras` on PostgreSQL it is shared with daemons for others, else it is one daemon's alone.
@@ -32,13 +32,13 @@ class Hold:
         self._taken = False
         self._one_at_a_time = threading.RLock()
 
-    def take(self) -> bool:
+    def acquire(self) -> bool:
         """Take the right; False while another has it."""
         self.release()  # what is left of an earlier time
         with self._database.answering(), self._one_at_a_time:
             return self._lock_file() if self._database.is_sqlite else self._lock_session()
 
-    def keep(self) -> bool:
+    def reacquire(self) -> bool:
         """Take the right again if an outage ended the session that had it; False when another was faster."""
         with self._one_at_a_time:
             if self.is_alive():
@@ -73,7 +73,7 @@ class Hold:
                 AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))"""  # noqa: S608  ours
             with self._database.reading() as connection:
                 return bool(connection.exec_driver_sql(held).scalar_one())
-        free = self.take()
+        free = self.acquire()
         self.release()
         return not free
 

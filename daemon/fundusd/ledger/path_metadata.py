@@ -10,7 +10,7 @@ import orjson
 
 from fundusd.clinical import camera_database
 from fundusd.clinical.path_rules import Naming
-from fundusd.ledger.cameras import path_text
+from fundusd.ledger.sightings import path_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

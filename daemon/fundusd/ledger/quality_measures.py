@@ -11,14 +11,14 @@ from fundusd.domain.clinical_terms import Outcome
 from fundusd.ledger.tables import capture, job, result
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
 _MOST = 20_000  # the newest: a camera is calibrated by what it takes now
 _RETINAS = (Outcome.GRADED, Outcome.UNGRADABLE)
 
 
-def measures_of(connection: sa.Connection, camera_id: str) -> Iterator[Mapping[str, float]]:
-    """Yield the measures of each colour retina that a camera took, newest first; older revisions are left out."""
+def measures_of(connection: sa.Connection, camera_id: str) -> list[Mapping[str, float]]:
+    """Return the measures of each colour retina that a camera took, newest first, without older revisions."""
     query = (
         sa.select(result.c.content)
         .select_from(capture)
@@ -35,5 +35,4 @@ def measures_of(connection: sa.Connection, camera_id: str) -> Iterator[Mapping[s
         .order_by(capture.c.id.desc())
         .limit(_MOST)
     )
-    for content in connection.scalars(query):
-        yield orjson.loads(content).get("measures", {})
+    return [orjson.loads(content).get("measures", {}) for content in connection.scalars(query)]

@@ -11,11 +11,9 @@ import sqlalchemy as sa
 from fundusd.domain.clinical_terms import Outcome
 from fundusd.domain.files import IgnoreReason, Stat
 from fundusd.domain.jobs import JobState
-from fundusd.ledger import deliveries
+from fundusd.ledger import daemons, deliveries
 from fundusd.ledger.database import epoch_now
 from fundusd.ledger.tables import (
-    STARTED,
-    audit_event,
     camera,
     capture,
     incomplete,
@@ -25,13 +23,27 @@ from fundusd.ledger.tables import (
     sighting,
     tally,
 )
+from fundusd.ledger.views import v_result
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Mapping
+    from datetime import datetime
 
-_CANARY = ("model.verified", "model.refused")
-_CANARY_WITHIN = 50_000  # audit events: no index leads to it, and history is not walked through
 _WAITING = (JobState.QUEUED, JobState.RUNNING)
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which rows of v_result are asked for; None asks for all."""
+
+    since: datetime | None = None
+    capture: int | None = None
+    camera: str | None = None
+    grade: int | None = None
+    referable: str | None = None
+    outcome: str | None = None
+    superseded: bool = False  # older revisions too
+    limit: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,18 +57,29 @@ class Account:
     reason: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Canary:
-    """How the model last answered known phantoms."""
-
-    at: str  # UTC, ISO 8601
-    release_id: int
-    passed: bool
-    cosine: float | None
-
-    def vouches_for(self, release_id: int) -> bool:
-        """Tell whether it was this release that passed."""
-        return self.passed and self.release_id == release_id
+def rows(connection: sa.Connection, wanted: Wanted) -> Iterator[Mapping[str, Any]]:
+    """Yield rows of v_result, newest first."""
+    query = sa.select(v_result).order_by(v_result.c.capture_id.desc())
+    conditions = {
+        "capture_id": wanted.capture,
+        "camera_id": wanted.camera,
+        "grade": wanted.grade,
+        "referable": wanted.referable,
+        "outcome": wanted.outcome,
+    }
+    for name, value in conditions.items():
+        if value is not None:
+            query = query.where(v_result.c[name] == value)
+    if wanted.since is not None:
+        query = query.where(v_result.c.received_at >= wanted.since)
+    if not wanted.superseded:
+        query = query.where(v_result.c.superseded.is_(False))
+    query = query.limit(wanted.limit).execution_options(yield_per=500)
+    with connection.execute(
+        query
+    ) as found:  # a reader may stop early: the server's cursor must not stay open
+        for row in found.mappings():
+            yield dict(row)
 
 
 def accounts(connection: sa.Connection, camera_id: str, directory: bytes) -> dict[bytes, Account]:
@@ -101,7 +124,7 @@ def status(connection: sa.Connection) -> dict[str, Any]:
         for row in connection.execute(sa.select(tally)).mappings()
     }
     since = [at for state in _WAITING if (at := connection.scalar(_oldest(state))) is not None]
-    at_work = sa.select(release).where(release.c.id == release_at_work(connection))
+    at_work = sa.select(release).where(release.c.id == daemons.release_at_work(connection))
     made = connection.execute(at_work).mappings().one_or_none()
     outcomes = [outcome.value for outcome in Outcome if outcome is not Outcome.FAILED]
     return {
@@ -113,7 +136,7 @@ def status(connection: sa.Connection) -> dict[str, Any]:
         else None,
         "cameras": _cameras(connection),
         "outbox": deliveries.counts(connection),
-        "canary": None if (canary := last_canary(connection)) is None else asdict(canary),
+        "canary": None if (canary := daemons.last_canary(connection)) is None else asdict(canary),
         "model": None
         if made is None
         else {key: made[key] for key in ("id", "model", "revision", "dtype")},
@@ -124,56 +147,6 @@ def _oldest(state: JobState) -> sa.Select[Any]:
     return (
         sa.select(job.c.created_at).where(job.c.state == state).order_by(job.c.created_at).limit(1)
     )
-
-
-def last_start(connection: sa.Connection, cameras: Sequence[str] = ()) -> int:
-    """Return the audit event of the last start of a daemon, or of one for these cameras; 0 when none ever did."""
-    if cameras:
-        return (
-            connection.scalar(
-                sa.select(sa.func.max(camera.c.started)).where(camera.c.id.in_(cameras))
-            )
-            or 0
-        )
-    newest = sa.select(audit_event.c.seq).where(STARTED).order_by(audit_event.c.seq.desc()).limit(1)
-    return connection.scalar(newest) or 0
-
-
-def by_release(connection: sa.Connection, job_ids: Sequence[int]) -> dict[int, list[int]]:
-    """Sort jobs by the release under which the daemon of their camera works."""
-    at_work = release_at_work(connection)
-    query = sa.select(job.c.id, camera.c.release_id).outerjoin(
-        camera, camera.c.id == job.c.camera_id
-    )
-    found: dict[int, list[int]] = {}
-    for row in connection.execute(query.where(job.c.id.in_(job_ids)).order_by(job.c.id)):
-        found.setdefault(row.release_id or at_work, []).append(row.id)
-    return found
-
-
-def last_canary(connection: sa.Connection, host: str | None = None) -> Canary | None:
-    """Return how the model last answered known phantoms, on any host or one; None when that was long ago."""
-    newest = connection.scalar(sa.select(sa.func.max(audit_event.c.seq))) or 0
-    query = (
-        sa.select(audit_event)
-        .where(audit_event.c.seq > newest - _CANARY_WITHIN, audit_event.c.event.in_(_CANARY))
-        .order_by(audit_event.c.seq.desc())
-        .limit(1)
-    )
-    row = connection.execute(
-        query if host is None else query.where(audit_event.c.host == host)
-    ).one_or_none()
-    if row is None:
-        return None
-    return Canary(
-        row.at, row.release_id, row.event == _CANARY[0], orjson.loads(row.detail).get("cosine")
-    )
-
-
-def release_at_work(connection: sa.Connection) -> int:
-    """Return the release under which a daemon last started, 0 when none ever did."""
-    started = sa.select(audit_event.c.release_id).where(STARTED)
-    return connection.scalar(started.order_by(audit_event.c.seq.desc()).limit(1)) or 0
 
 
 def _cameras(connection: sa.Connection) -> list[dict[str, Any]]:
@@ -202,15 +175,3 @@ def identifiers_held(connection: sa.Connection) -> tuple[int, int]:
     captures = sa.select(sa.func.count()).where(capture.c.patient_id.is_not(None))
     results = sa.select(sa.func.count()).where(result.c.content.contains('"patient_id":"'))
     return connection.execute(captures).scalar_one(), connection.execute(results).scalar_one()
-
-
-def failed_jobs(connection: sa.Connection) -> Sequence[int]:
-    """Return the jobs that were given up."""
-    return connection.scalars(sa.select(job.c.id).where(job.c.state == JobState.FAILED)).all()
-
-
-def job_of(connection: sa.Connection, capture_id: int) -> tuple[int, JobState] | None:
-    """Return a capture's job and its state, None when there is no such capture."""
-    query = sa.select(job.c.id, job.c.state).join(capture, capture.c.job_id == job.c.id)
-    row = connection.execute(query.where(capture.c.id == capture_id)).one_or_none()
-    return (row.id, JobState(row.state)) if row else None

@@ -1,78 +1,124 @@
-"""Jobs that wait under an older release: nobody claims them until the release at work has adopted them."""
+"""Queue jobs again: failed ones, and those that wait under a release that no daemon works under any more."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
+from fundusd.domain.clinical_terms import FILE_REASONS
+from fundusd.domain.errors import RequestError
 from fundusd.domain.jobs import JobState
-from fundusd.ledger import audit, jobs, results
-from fundusd.ledger.tables import capture, job
+from fundusd.ledger import audit, daemons, jobs, results
+from fundusd.ledger.tables import capture, job, sighting
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from fundusd.ledger.transactions import Recording
+
 _SLICE = 1000  # jobs in one statement
 
 
-def reopen(
-    connection: sa.Connection, ids: Sequence[int], release_id: int, *, are_clear: bool = True
-) -> int:
-    """Queue failed jobs again, under the release at work; return how many."""
-    reopened = jobs.reopen(connection, ids)
-    _adopt(connection, jobs.among(ids, JobState.QUEUED), release_id, are_clear=are_clear)
+def retry(recording: Recording, capture_id: int) -> bool:
+    """Queue a failed capture again; False if it has not failed. Raises RequestError if there is no such capture."""
+    query = sa.select(capture.c.job_id).where(capture.c.id == capture_id)
+    job_id = recording.connection.scalar(query)
+    if job_id is None:
+        raise RequestError(f"There is no capture {capture_id}.", hint="See: fundusd results")
+    return _reopen_for_its_daemon(recording, [job_id]) == 1
+
+
+def retry_failed(recording: Recording) -> int:
+    """Queue every failed job again; return how many."""
+    query = sa.select(job.c.id).where(job.c.state == JobState.FAILED)
+    return _reopen_for_its_daemon(recording, recording.connection.scalars(query).all())
+
+
+def _reopen_for_its_daemon(recording: Recording, ids: Sequence[int]) -> int:
+    """Queue failed jobs again, each under the release that the daemon of its camera works under."""
+    connection = recording.connection
+    count = 0
+    for release_id, job_ids in daemons.by_release(connection, ids).items():
+        count += reopen(replace(recording, release_id=release_id), job_ids)
+    return count
+
+
+def queue_unread(recording: Recording, camera_id: str) -> int:
+    """Queue again what failed because its file could not be read and is there now; return how many."""
+    query = (
+        sa.select(job.c.id)
+        .join(capture, capture.c.job_id == job.c.id)
+        .join(sighting, sighting.c.capture_id == capture.c.id)
+        .where(
+            job.c.state == JobState.FAILED,
+            job.c.reason.in_(FILE_REASONS),
+            capture.c.camera_id == camera_id,
+            sighting.c.missing_since.is_(None),
+        )
+    )
+    unread = recording.connection.scalars(query.distinct()).all()
+    return reopen(recording, unread) if unread else 0
+
+
+def reopen(recording: Recording, ids: Sequence[int]) -> int:
+    """Queue failed jobs again under the release at work; return how many."""
+    reopened = jobs.reopen(recording.connection, ids)
+    _adopt(recording, jobs.among(ids, JobState.QUEUED))
     return reopened
 
 
-def adopt(
-    connection: sa.Connection, release_id: int, mine: Sequence[str] = (), *, are_clear: bool = True
-) -> int:
-    """Give jobs, or those of `mine`, that wait under another release to this one, so that none waits for ever."""
-    waiting = sa.and_(job.c.state == JobState.QUEUED, jobs.of(mine))
-    return _adopt(connection, waiting, release_id, are_clear=are_clear)
+def adopt(recording: Recording, cameras: Sequence[str] = ()) -> int:
+    """Give the jobs that wait under another release to this one: all of them, or those of some cameras.
+
+    Nobody claims a job of an older release.
+    """
+    return _adopt(recording, sa.and_(job.c.state == JobState.QUEUED, jobs.of(cameras)))
 
 
-def _adopt(
-    connection: sa.Connection, waiting: sa.ColumnElement[bool], release_id: int, *, are_clear: bool
-) -> int:
+def _adopt(recording: Recording, waiting: sa.ColumnElement[bool]) -> int:
+    connection, release_id = recording.connection, recording.release_id
     older = sa.and_(waiting, job.c.release_id != release_id)
-    rows = connection.execute(
-        sa.select(job.c.id, job.c.digest).where(older).order_by(job.c.id)
-    ).all()
-    entries = [
-        audit.Entry("job.adopted", "job", one.id, release_id=release_id, digest=one.digest)
-        for one in rows
-    ]
+    query = sa.select(job.c.id, job.c.digest).where(older)
+    rows = connection.execute(query.order_by(job.c.id)).all()
+    entries = []
+    first_of_digest: dict[str, int] = {}
+    for row in rows:
+        first_of_digest.setdefault(row.digest, row.id)
+        entry = audit.Entry("job.adopted", "job", row.id, release_id=release_id, digest=row.digest)
+        entries.append(entry)
     audit.append(connection, *entries)
-    first = {one.digest: one.id for one in reversed(rows)}
-    for ids in (
-        list(first.values())[start : start + _SLICE] for start in range(0, len(first), _SLICE)
-    ):
-        other = job.alias()
-        twin = sa.select(other.c.id).where(
-            other.c.digest == job.c.digest, other.c.release_id == release_id
+    _move(connection, list(first_of_digest.values()), release_id)
+    for row in connection.execute(query).all():  # those whose digest has a job here already
+        twin = sa.select(job.c.id, job.c.state).where(
+            job.c.digest == row.digest, job.c.release_id == release_id
         )
-        alone = sa.and_(job.c.id.in_(ids), ~twin.exists())
-        connection.execute(sa.update(job).where(alone).values(release_id=release_id))
-    twins = connection.execute(sa.select(job.c.id, job.c.digest).where(older)).all()
-    for one in twins:
-        query = sa.select(job.c.id, job.c.state).where(
-            job.c.digest == one.digest, job.c.release_id == release_id
-        )
-        _hand_over(connection, one.id, connection.execute(query).one(), are_clear=are_clear)
+        _merge(recording, row.id, connection.execute(twin).one())
     return len(rows)
 
 
-def _hand_over(connection: sa.Connection, job_id: int, twin: Any, *, are_clear: bool) -> None:
-    """Give a waiting job's captures to the job that the same bytes already have under the new release."""
-    handed = (
+def _move(connection: sa.Connection, ids: Sequence[int], release_id: int) -> None:
+    """Move jobs to a release, unless their digest has a job there already."""
+    other = job.alias()
+    twin = sa.select(other.c.id).where(
+        other.c.digest == job.c.digest, other.c.release_id == release_id
+    )
+    for start in range(0, len(ids), _SLICE):
+        alone = sa.and_(job.c.id.in_(ids[start : start + _SLICE]), ~twin.exists())
+        connection.execute(sa.update(job).where(alone).values(release_id=release_id))
+
+
+def _merge(recording: Recording, job_id: int, twin: Any) -> None:
+    """Give a waiting job's captures to the job that the same bytes have under the new release, and delete it."""
+    connection = recording.connection
+    moved = (
         sa.update(capture)
         .where(capture.c.job_id == job_id)
         .values(job_id=twin.id)
         .returning(capture.c.id)
     )
-    ids = list(connection.scalars(handed))
+    capture_ids = list(connection.scalars(moved))
     connection.execute(sa.delete(job).where(job.c.id == job_id))
     if twin.state == JobState.SUCCEEDED:
-        results.reuse(connection, ids, are_clear=are_clear)
+        results.reuse(recording, capture_ids)

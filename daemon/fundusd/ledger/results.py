@@ -11,48 +11,47 @@ import sqlalchemy as sa
 
 from fundusd.domain.clinical_terms import Action, Outcome, Reason, Referable
 from fundusd.domain.jobs import JobState
-from fundusd.ledger import audit, exams, jobs
-from fundusd.ledger import captures as captured
+from fundusd.ledger import audit, captures, exams, jobs
 from fundusd.ledger.tables import GRADE_KEYS, capture, job, result
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from fundusd.clinical.grading import Grading
-    from fundusd.clinical.pseudonyms import Identifiers
     from fundusd.domain.decoding import Decoded
     from fundusd.ledger.jobs import Claim, Recorded
     from fundusd.ledger.path_metadata import PathColumns
+    from fundusd.ledger.transactions import Recording
 
     Row = Mapping[Any, Any]
 
 _CAPTURES = sa.select(capture, job.c.attempts, job.c.lane).join(job)
-_TOLD = (
-    *(
-        "eye",
-        "eye_source",
-        "field",
-        "patient_id",
-        "patient_key",
-        "exam_id",
-        "warnings",
-        "acquired_at",
-    ),
-    *("turnaround_ms", "media_type", "width", "height", "sop_uid"),
-    *(
-        "release_id",
-        "outcome",
-        "reason",
-        "grade",
-        "referable",
-        *(f"ppm_{key}" for key in GRADE_KEYS),
-    ),
+_IS_RESULT_OF_JOB = sa.and_(
+    job.c.digest == result.c.digest, job.c.release_id == result.c.release_id
+)
+_OF_RESULT = ("release_id", "outcome", "reason", "grade", "referable")
+_CHANGED = (
+    "eye",
+    "eye_source",
+    "field",
+    "patient_id",
+    "patient_key",
+    "exam_id",
+    "warnings",
+    "acquired_at",
+    "turnaround_ms",
+    "media_type",
+    "width",
+    "height",
+    "sop_uid",
+    *_OF_RESULT,
+    *(f"ppm_{key}" for key in GRADE_KEYS),
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What a worker found out about a claimed job's bytes: a grading, or the decoder's reason for none."""
+    """What a worker found out about a claimed job's bytes: a grading, or the decoder's reason for having none."""
 
     claim: Claim
     decoded: Decoded
@@ -71,184 +70,214 @@ class Finding:
         return Outcome.GRADED if self.reason is None else self.reason.outcome
 
 
-def finish(
-    connection: sa.Connection,
-    findings: Sequence[Finding],
-    release_id: int,
-    identifiers: Identifiers,
-    again: PathColumns,
+# -- new results
+
+
+def record(
+    recording: Recording, findings: Sequence[Finding], metadata: PathColumns
 ) -> list[list[Recorded] | None]:
-    """Write findings: running -> succeeded; for each return its captures, or None where the lease was lost.
+    """Write findings: running -> succeeded; return the captures of each, or None if its lease was lost.
 
-    `again` is what the databases of cameras say by now.
+    `metadata` is what the databases of cameras say by now.
     """
+    connection = recording.connection
     cleared = {"reason": None, "action": None, "error": None}
-    settled = jobs.settle(
-        connection, [one.claim for one in findings], JobState.SUCCEEDED, **cleared
-    )
-    rows = {
-        one.claim.job_id: _row(one, release_id, identifiers)
-        for one in findings
-        if one.claim.job_id in settled
-    }
-    before = _written_before(
-        connection, [one.claim for one in findings if one.claim.job_id not in settled]
-    )
-    if not rows:
-        return [before.get(one.claim.job_id) for one in findings]
-    inserted = connection.execute(
-        sa.insert(result).returning(result.c.id, result.c.digest), list(rows.values())
-    )
-    ids = {row.digest: row.id for row in inserted}
-    query = _CAPTURES.where(capture.c.job_id.in_(rows)).order_by(capture.c.id)
-    found = connection.execute(query).mappings()
-    captures = [
-        captured.told_again(one, again.get((one["camera_id"], bytes(one["path"])))) for one in found
-    ]
-    said = [rows[one["job_id"]] | {"id": ids[one["digest"]]} for one in captures]
-    told = before | {job_id: [] for job_id in rows}
-    clear = identifiers.are_clear
-    for one, recorded in zip(
-        captures, _apply(connection, captures, said, reused=False, are_clear=clear), strict=True
-    ):
-        told[one["job_id"]].append(recorded)
-    return [told.get(one.claim.job_id) for one in findings]
+    claims = [finding.claim for finding in findings]
+    settled = jobs.settle(connection, claims, JobState.SUCCEEDED, **cleared)
+    rows: dict[int, dict[str, Any]] = {}
+    lost: list[Claim] = []
+    for finding in findings:
+        if finding.claim.job_id in settled:
+            rows[finding.claim.job_id] = _row(recording, finding)
+        else:
+            lost.append(finding.claim)
+    recorded = _recorded_before(connection, lost)
+    if rows:
+        recorded |= _record_rows(recording, rows, metadata)
+    return [recorded.get(claim.job_id) for claim in claims]
 
 
-def _written_before(connection: sa.Connection, lost: Sequence[Claim]) -> dict[int, list[Recorded]]:
-    """Return what a COMMIT of ours wrote whose answer was lost: nobody has claimed the job since."""
+def _recorded_before(connection: sa.Connection, lost: Sequence[Claim]) -> dict[int, list[Recorded]]:
+    """Return what this daemon recorded in a COMMIT whose answer was lost, if nobody has claimed the job since."""
     if not lost:
         return {}
-    same = sa.and_(job.c.digest == result.c.digest, job.c.release_id == result.c.release_id)
-    query = sa.select(capture, job.c.attempts).select_from(capture).join(job).join(result, same)
-    attempts = {one.job_id: one.attempts for one in lost}
-    found: dict[int, list[Recorded]] = {}
-    for row in connection.execute(
-        query.where(job.c.id.in_(attempts)).order_by(capture.c.id)
-    ).mappings():
-        if row["attempts"] == attempts[row["job_id"]]:
-            told = jobs.recorded(row, row["outcome"], row["reason"], row["grade"])
-            found.setdefault(row["job_id"], []).append(told)
-    return found
-
-
-def reuse(
-    connection: sa.Connection, capture_ids: Sequence[int], *, are_clear: bool = True
-) -> list[Recorded]:
-    """Give new captures the results that the same bytes already have, identifiers only where they `are_clear`."""
-    if not capture_ids:
-        return []
-    captures: Sequence[Row] = (
-        connection.execute(_CAPTURES.where(capture.c.id.in_(capture_ids))).mappings().all()
-    )
-    same = sa.and_(job.c.digest == result.c.digest, job.c.release_id == result.c.release_id)
-    query = sa.select(result, job.c.id.label("job_id")).join(job, same)
-    found = connection.execute(
-        query.where(job.c.id.in_({one["job_id"] for one in captures}))
-    ).mappings()
-    by_job = {row["job_id"]: row for row in found}
-    said = [by_job[one["job_id"]] for one in captures]
-    since = _first_received(connection, {one["digest"] for one in captures})
-    captures = [dict(one) | {"first_received_at": since[one["digest"]]} for one in captures]
-    return _apply(connection, captures, said, reused=True, are_clear=are_clear)
-
-
-def _first_received(connection: sa.Connection, digests: set[str]) -> dict[str, datetime]:
-    """Return when bytes were first seen: a photograph is not younger for being exported again."""
-    first = sa.func.min(capture.c.received_at)
+    attempts = {claim.job_id: claim.attempts for claim in lost}
     query = (
-        sa.select(capture.c.digest, first)
-        .where(capture.c.digest.in_(digests))
-        .group_by(capture.c.digest)
+        sa.select(capture, job.c.attempts)
+        .select_from(capture)
+        .join(job)
+        .join(result, _IS_RESULT_OF_JOB)
+        .where(job.c.id.in_(attempts))
+        .order_by(capture.c.id)
     )
-    return {row[0]: row[1] for row in connection.execute(query)}
+    recorded: dict[int, list[Recorded]] = {}
+    for row in connection.execute(query).mappings():
+        if row["attempts"] == attempts[row["job_id"]]:
+            of_capture = jobs.recorded(row, row["outcome"], row["reason"], row["grade"])
+            recorded.setdefault(row["job_id"], []).append(of_capture)
+    return recorded
 
 
-def _row(finding: Finding, release_id: int, identifiers: Identifiers) -> dict[str, Any]:
-    grading, reason = finding.grading, finding.reason
-    row: dict[str, Any] = {
+def _record_rows(
+    recording: Recording, rows: Mapping[int, dict[str, Any]], metadata: PathColumns
+) -> dict[int, list[Recorded]]:
+    """Insert results, by job, and apply each to the captures of its job."""
+    connection = recording.connection
+    inserted = sa.insert(result).returning(result.c.id, result.c.digest)
+    ids = {row.digest: row.id for row in connection.execute(inserted, list(rows.values()))}
+    query = _CAPTURES.where(capture.c.job_id.in_(rows)).order_by(capture.c.id)
+    before, of_capture = [], []
+    for row in connection.execute(query).mappings():
+        place = (row["camera_id"], bytes(row["path"]))
+        before.append(captures.told_again(row, metadata.get(place)))
+        of_capture.append(rows[row["job_id"]] | {"id": ids[row["digest"]]})
+    recorded: dict[int, list[Recorded]] = {job_id: [] for job_id in rows}
+    applied = _apply(recording, before, of_capture, reused=False)
+    for capture_row, capture_recorded in zip(before, applied, strict=True):
+        recorded[capture_row["job_id"]].append(capture_recorded)
+    return recorded
+
+
+def _row(recording: Recording, finding: Finding) -> dict[str, Any]:
+    """Return the row of a new result."""
+    reason = finding.reason
+    return {
         "digest": finding.claim.digest,
-        "release_id": release_id,
+        "release_id": recording.release_id,
         "outcome": finding.outcome,
         "reason": reason,
         "action": reason.action if reason else Action.NONE,
-        "grade": int(grading.grade) if grading else None,
-        "referable": grading.referable if grading else Referable.INDETERMINATE,
-        "content": captured.content_text(finding.decoded.content, identifiers),
+        "content": captures.content_text(finding.decoded.content, recording.identifiers),
         "decode_ms": finding.decoded.decode_ms,
         "model_ms": finding.model_ms,
         "batch_size": finding.batch_size,
         "created_at": datetime.now(UTC),
-    }
-    for index, key in enumerate(GRADE_KEYS):
-        row[f"logit_{key}"] = grading.logits[index] if grading else None
-        row[f"score_{key}"] = grading.scores[index] if grading else None
-    return row
+    } | _graded(finding.grading)
+
+
+def _graded(grading: Grading | None) -> dict[str, Any]:
+    """Return the columns that only a grading fills."""
+    columns: dict[str, Any] = {"grade": None, "referable": Referable.INDETERMINATE}
+    for key in GRADE_KEYS:
+        columns |= {f"logit_{key}": None, f"score_{key}": None}
+    if grading is None:
+        return columns
+    columns |= {"grade": int(grading.grade), "referable": grading.referable}
+    for key, logit, score in zip(GRADE_KEYS, grading.logits, grading.scores, strict=True):
+        columns |= {f"logit_{key}": logit, f"score_{key}": score}
+    return columns
+
+
+# -- results that are there already
+
+
+def reuse(recording: Recording, capture_ids: Sequence[int]) -> list[Recorded]:
+    """Give new captures the results that the same bytes have already."""
+    if not capture_ids:
+        return []
+    connection = recording.connection
+    query = _CAPTURES.where(capture.c.id.in_(capture_ids))
+    rows = connection.execute(query).mappings().all()
+    by_job = _results_of_jobs(connection, {row["job_id"] for row in rows})
+    since = _first_received(connection, {row["digest"] for row in rows})
+    before, of_capture = [], []
+    for row in rows:
+        before.append(dict(row) | {"first_received_at": since[row["digest"]]})
+        of_capture.append(by_job[row["job_id"]])
+    return _apply(recording, before, of_capture, reused=True)
+
+
+def _results_of_jobs(connection: sa.Connection, job_ids: Iterable[int]) -> dict[int, Row]:
+    query = (
+        sa.select(result, job.c.id.label("job_id"))
+        .join(job, _IS_RESULT_OF_JOB)
+        .where(job.c.id.in_(job_ids))
+    )
+    return {row["job_id"]: row for row in connection.execute(query).mappings()}
+
+
+def _first_received(connection: sa.Connection, digests: Iterable[str]) -> dict[str, datetime]:
+    """Return when bytes were first seen: exporting a photograph again does not make it newer."""
+    query = (
+        sa.select(capture.c.digest, sa.func.min(capture.c.received_at).label("at"))
+        .where(capture.c.digest.in_(digests))
+        .group_by(capture.c.digest)
+    )
+    return {row.digest: row.at for row in connection.execute(query)}
+
+
+# -- from results to captures
 
 
 def _apply(
-    connection: sa.Connection,
-    captures: Sequence[Row],
-    said: Sequence[Row],
-    *,
-    reused: bool,
-    are_clear: bool,
+    recording: Recording, before: Sequence[Row], results: Sequence[Row], *, reused: bool
 ) -> list[Recorded]:
-    """Tell captures what their bytes say: eye, patient, exam, size; audit what became of them."""
-    contents = [orjson.loads(row["content"]) for row in said]
-    after = [
-        dict(before)
-        | captured.settled(
-            before, row["created_at"], content, is_old=before["lane"] != 0, are_clear=are_clear
+    """Write to captures what their result says: eye, patient, exam, size; audit what became of them."""
+    connection = recording.connection
+    after, study_uids = [], []
+    for row, of_capture in zip(before, results, strict=True):
+        content = orjson.loads(of_capture["content"])
+        settled = captures.settled(
+            row,
+            of_capture["created_at"],
+            content,
+            is_old=row["lane"] != 0,
+            are_clear=recording.identifiers.are_clear,
         )
-        | _counted(row)
-        for before, row, content in zip(captures, said, contents, strict=True)
-    ]
-    exam_ids = exams.assign(connection, after, [content.get("study_uid") for content in contents])
-    for one, exam_id in zip(after, exam_ids, strict=True):
-        one["exam_id"] = exam_id
-    changed = [{name: one[name] for name in _TOLD} | {"at_id": one["id"]} for one in after]
+        after.append(dict(row) | settled | _counted(of_capture))
+        study_uids.append(content.get("study_uid"))
+    exam_ids = exams.assign(connection, after, study_uids)
+    for row, exam_id in zip(after, exam_ids, strict=True):
+        row["exam_id"] = exam_id
+    _update(connection, after)
+    captures.flag_shared(connection, after)
+    exams.rejudge(recording, [row["exam_id"] for row in (*before, *after)])
+    entries, recorded = [], []
+    for row, of_capture in zip(after, results, strict=True):
+        entries.append(_entry(row, of_capture, reused=reused))
+        recorded.append(
+            jobs.recorded(row, of_capture["outcome"], of_capture["reason"], of_capture["grade"])
+        )
+    audit.append(connection, *entries)
+    return recorded
+
+
+def _update(connection: sa.Connection, rows: Sequence[Row]) -> None:
+    changed = []
+    for row in rows:
+        columns = {name: row[name] for name in _CHANGED}
+        changed.append(columns | {"at_id": row["id"]})
     connection.execute(sa.update(capture).where(capture.c.id == sa.bindparam("at_id")), changed)
-    captured.flag_shared(connection, after)
-    exams.rejudge(connection, [one["exam_id"] for one in (*captures, *after)])
-    audit.append(
-        connection, *(_entry(one, row, reused=reused) for one, row in zip(after, said, strict=True))
-    )
-    return [
-        jobs.recorded(one, row["outcome"], row["reason"], row["grade"])
-        for one, row in zip(after, said, strict=True)
-    ]
 
 
-def _counted(row: Row) -> dict[str, Any]:
-    """Copy what the views count of a result to its capture."""
-    scores = {f"ppm_{key}": row[f"score_{key}"] for key in GRADE_KEYS}
-    return {
-        name: row[name] for name in ("release_id", "outcome", "reason", "grade", "referable")
-    } | {
-        name: None if score is None else int(score * 1_000_000 + 0.5)
-        for name, score in scores.items()
+def _counted(of_capture: Row) -> dict[str, Any]:
+    """Return what the views count of a result, as columns of its capture."""
+    columns = {name: of_capture[name] for name in _OF_RESULT}
+    for key in GRADE_KEYS:
+        score = of_capture[f"score_{key}"]
+        columns[f"ppm_{key}"] = None if score is None else int(score * 1_000_000 + 0.5)
+    return columns
+
+
+def _entry(row: Row, of_capture: Row, *, reused: bool) -> audit.Entry:
+    detail = {
+        "camera": row["camera_id"],
+        "revision": row["revision"],
+        "eye": row["eye"],
+        "eye_source": row["eye_source"],
+        "reason": of_capture["reason"],
+        "attempts": row["attempts"],
+        "result_id": of_capture["id"],
+        "result_digest": audit.result_digest(of_capture),
+        "capture_digest": audit.capture_digest(row),
+        "reused": reused,
     }
-
-
-def _entry(after: dict[str, Any], row: Any, *, reused: bool) -> audit.Entry:
     return audit.Entry(
-        f"capture.{row['outcome']}",
+        f"capture.{of_capture['outcome']}",
         "capture",
-        after["id"],
-        after["patient_key"],
-        row["release_id"],
-        row["digest"],
-        {
-            "camera": after["camera_id"],
-            "revision": after["revision"],
-            "eye": after["eye"],
-            "eye_source": after["eye_source"],
-            "reason": row["reason"],
-            "attempts": after["attempts"],
-            "result_id": row["id"],
-            "result_digest": audit.result_digest(row),
-            "capture_digest": audit.capture_digest(after),
-            "reused": reused,
-        },
+        row["id"],
+        row["patient_key"],
+        of_capture["release_id"],
+        of_capture["digest"],
+        detail,
     )

@@ -1,29 +1,31 @@
-"""What humans say of an eye's result: each time a new row, never an edit."""
+"""Reviews: what a human says of an eye's result. Each review is a new row, none is ever changed."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
 from fundusd.clinical.grading import Rule
 from fundusd.domain.clinical_terms import Eye, Grade, Referable, ReviewReason, ReviewVerdict
 from fundusd.domain.errors import RequestError
-from fundusd.ledger import audit, exams
-from fundusd.ledger.tables import release, review, storable
+from fundusd.ledger import audit, exam_queries, exams
+from fundusd.ledger.tables import release, storable
+from fundusd.ledger.tables import review as review_table
 
 if TYPE_CHECKING:
     from fundusd.clinical.exam import Exam, EyeResult
+    from fundusd.ledger.transactions import Recording
 
 
 _AUDITED = ("eye", "verdict", "grade", "referable", "reason", "reviewer", "role", "blinded")
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
-    """What a reader says of an eye; `shown` is the decisive capture that was looked at, None for the present one."""
+class Review:
+    """What a grader says of an eye; `shown` is the decisive capture that was looked at, None for the present one."""
 
     exam_id: int
     eye: Eye
@@ -36,85 +38,97 @@ class Said:
     shown: int | None = None
 
 
-def record(connection: sa.Connection, said: Said) -> Exam:
-    """Write a review down, with the result it is about, and what the exam comes to since; raises RequestError."""
-    eye = _shown(connection, said)
-    grade, referable = _counts(connection, said, eye)
-    row = {
-        "exam_id": said.exam_id,
-        "eye": said.eye,
-        "capture_id": eye.decisive.capture_id,
-        "release_id": eye.decisive.release_id,
-        "model_outcome": eye.outcome,
-        "model_grade": eye.grade,
-        "model_referable": eye.referable,
-        "verdict": said.verdict,
-        "grade": grade,
-        "referable": referable,
-        "reason": said.reason,
-        "reviewer": storable(said.reviewer),
-        "role": storable(said.role),
-        "blinded": said.is_blinded,
-        "created_at": datetime.now(UTC),
-    }
-    review_id = connection.scalar(sa.insert(review).values(row).returning(review.c.id))
-    exams.rejudge(connection, [said.exam_id])
-    [after] = exams.read(connection, [said.exam_id])
+def review(recording: Recording, given: Review) -> Exam:
+    """Record what a human says of an eye; return the exam with it. Raises RequestError."""
+    connection = recording.connection
+    eye = _reviewed_eye(connection, given)
+    _require_override_complete(given)
+    row = _row(connection, given, eye)
+    inserted = sa.insert(review_table).values(row).returning(review_table.c.id)
+    review_id = connection.scalar(inserted)
+    exams.rejudge(recording, [given.exam_id])
+    [after] = exam_queries.judged(connection, [given.exam_id])
     detail = {name: row[name] for name in _AUDITED} | {"review_id": review_id}
-    seen = eye.decisive
     entry = audit.Entry(
         "review.recorded",
         "exam",
-        said.exam_id,
+        given.exam_id,
         after.patient_key,
-        seen.release_id,
-        seen.digest,
+        eye.decisive.release_id,
+        eye.decisive.digest,
         detail,
     )
     audit.append(connection, entry)
     return after
 
 
-def _shown(connection: sa.Connection, said: Said) -> EyeResult:
-    found = exams.read(connection, [said.exam_id])
-    if not found:
+def _reviewed_eye(connection: sa.Connection, given: Review) -> EyeResult:
+    exams_read = exam_queries.judged(connection, [given.exam_id])
+    if not exams_read:
         raise RequestError(
-            f"There is no exam {said.exam_id}.", hint="fundusd review list names those that wait."
+            f"There is no exam {given.exam_id}.",
+            hint="fundusd review list shows the exams that wait for a review.",
         )
-    eye = next((one for one in found[0].eyes if one.eye is said.eye), None)
-    if eye is None:
-        there = ", ".join(one.eye for one in found[0].eyes) or "none"
+    eyes = {eye.eye: eye for eye in exams_read[0].eyes}
+    if given.eye not in eyes:
         raise RequestError(
-            f"Exam {said.exam_id} has no eye {said.eye} (it has: {there}).",
-            hint="Name one that it has.",
+            f"Exam {given.exam_id} has no eye {given.eye} (it has: {', '.join(eyes) or 'none'}).",
+            hint="Name an eye that it has.",
         )
-    if said.shown not in {None, eye.decisive.capture_id}:
+    eye = eyes[given.eye]
+    if given.shown not in {None, eye.decisive.capture_id}:
         raise RequestError(
-            f"The result of exam {said.exam_id}, eye {said.eye}, is another one by now.",
-            hint="A new capture came in: look at it again, then review it.",
-        )
-    if (said.verdict is ReviewVerdict.OVERRIDE) != (said.grade is not None):
-        raise RequestError(
-            "An override names the right grade, and nothing else does.", hint="Use --grade 0 to 4."
-        )
-    if said.verdict is ReviewVerdict.OVERRIDE and said.reason is None:
-        raise RequestError(
-            "An override says why.", hint=f"Use --reason with one of: {', '.join(ReviewReason)}."
+            f"The result of exam {given.exam_id}, eye {given.eye}, has changed.",
+            hint="A new capture came in. Look at it, then review it.",
         )
     return eye
 
 
-def _counts(
-    connection: sa.Connection, said: Said, eye: EyeResult
+def _require_override_complete(given: Review) -> None:
+    is_override = given.verdict is ReviewVerdict.OVERRIDE
+    if is_override != (given.grade is not None):
+        raise RequestError(
+            "An override needs the right grade, and no other verdict takes one.",
+            hint="Use --grade 0 to 4.",
+        )
+    if is_override and given.reason is None:
+        raise RequestError(
+            "An override needs a reason.",
+            hint=f"Use --reason with one of: {', '.join(ReviewReason)}.",
+        )
+
+
+def _row(connection: sa.Connection, given: Review, eye: EyeResult) -> dict[str, Any]:
+    grade, referable = _final(connection, given, eye)
+    return {
+        "exam_id": given.exam_id,
+        "eye": given.eye,
+        "capture_id": eye.decisive.capture_id,
+        "release_id": eye.decisive.release_id,
+        "model_outcome": eye.outcome,
+        "model_grade": eye.grade,
+        "model_referable": eye.referable,
+        "verdict": given.verdict,
+        "grade": grade,
+        "referable": referable,
+        "reason": given.reason,
+        "reviewer": storable(given.reviewer),
+        "role": storable(given.role),
+        "blinded": given.is_blinded,
+        "created_at": datetime.now(UTC),
+    }
+
+
+def _final(
+    connection: sa.Connection, given: Review, eye: EyeResult
 ) -> tuple[Grade | None, Referable]:
-    """Return the grade and referral that count of the eye from now on."""
-    match said.verdict:
-        case ReviewVerdict.OVERRIDE if said.grade is not None:
-            rules = sa.select(release.c.referable_rule).where(
-                release.c.id == eye.decisive.release_id
-            )
-            least = Rule.parse(connection.execute(rules).scalar_one()).least
-            return said.grade, Referable.YES if said.grade >= least else Referable.NO
+    """Return the grade and referral that count from now on."""
+    match given.verdict:
+        case ReviewVerdict.OVERRIDE if given.grade is not None:
+            query = sa.select(release.c.referable_rule)
+            query = query.where(release.c.id == eye.decisive.release_id)
+            least = Rule.parse(connection.execute(query).scalar_one()).least
+            return given.grade, Referable.YES if given.grade >= least else Referable.NO
         case ReviewVerdict.UNGRADABLE | ReviewVerdict.RETAKE:
             return None, Referable.INDETERMINATE
         case _:

@@ -1,45 +1,77 @@
-"""What the sweeps remember of an inbox; reads only."""
+"""What the ledger remembers of the files in an inbox, so that a sweep opens only what has changed."""
 
 from __future__ import annotations
 
 import os
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
 from fundusd.domain.files import IgnoreReason, Sighting, Stat
-from fundusd.ledger.tables import sighting
+from fundusd.ledger import audit, exams
+from fundusd.ledger.database import upsert
+from fundusd.ledger.tables import capture, sighting
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from fundusd.domain.files import ListedFile, SettledFile
+    from fundusd.ledger.transactions import Recording
 
-_IGNORED = {one.value: one for one in IgnoreReason}
-_PRESENT = sighting.c.missing_since.is_(None)  # as the partial index says it
-_NAMES = 1000  # fetched at once
+    Row = Mapping[Any, Any]
+    Place = tuple[str, bytes]  # camera and path
+
+_IGNORED = {reason.value: reason for reason in IgnoreReason}
+_PRESENT = sighting.c.missing_since.is_(None)  # in the words of the partial index
+_NAMES_FETCHED = 1000  # at once
+_NAMES_IN_STATEMENT = 1000
+_PLACES_IN_STATEMENT = 32  # few: the database looks up every mixture of their parts
+_KEY = (sighting.c.camera_id, sighting.c.directory, sighting.c.name)
 
 
-def _columns(*names: str) -> list[sa.ColumnClause[Any]]:
-    return [sa.literal_column(name) for name in names]
+# -- paths
+
+
+def split(path: bytes) -> tuple[bytes, bytes]:
+    """Split a path relative to the inbox into its directory (b"" for the inbox itself) and name."""
+    return os.path.split(path)
+
+
+def path_text(path: bytes) -> str:
+    """Return a path as text; bytes that are not UTF-8 become escapes."""
+    return path.decode("utf-8", "backslashreplace")
+
+
+def _path(row: Row) -> bytes:
+    return os.path.join(bytes(row["directory"]), bytes(row["name"]))  # noqa: PTH118  bytes
+
+
+# -- what a sweep asks
 
 
 def remembered(
-    connection: sa.Connection, camera_id: str, directories: Sequence[bytes], below: bytes
+    connection: sa.Connection,
+    camera_id: str,
+    directories: Sequence[bytes] = (),
+    *,
+    below: bytes = b"",
 ) -> dict[bytes, int]:
-    """Count the files that were there at the last look, by directory: of some, or of all in and below one."""
+    """Return the number of files that the last look saw, by directory.
+
+    Of the named `directories`, or without them of the directory `below` and all directories in it.
+    """
     directory = sighting.c.directory
     query = sa.select(directory, sa.func.count()).where(sighting.c.camera_id == camera_id, _PRESENT)
     if directories:
         query = query.where(directory.in_(directories))
     elif below:
-        query = query.where(directory >= below, directory < below + b"0")  # which comes after "/"
-    counts = {row[0]: row[1] for row in connection.execute(query.group_by(directory))}
-    return {
-        one: count
-        for one, count in counts.items()
-        if not below or (one + b"/").startswith(below + b"/")
-    }
+        query = query.where(directory >= below, directory < below + b"0")  # "0" follows "/"
+    counts: dict[bytes, int] = {}
+    for name, count in connection.execute(query.group_by(directory)):
+        if not below or (name + b"/").startswith(below + b"/"):
+            counts[name] = count
+    return counts
 
 
 def present(
@@ -48,12 +80,15 @@ def present(
     directories: Sequence[bytes],
     names: Sequence[bytes] = (),
 ) -> dict[ListedFile, IgnoreReason | None]:
-    """Return what files looked like that were there at the last look, and why they are ignored, if they are.
+    """Return how the files of directories looked that the last look saw, and why each is ignored, if it is.
 
-    Of some directories; with `names`, only files that are called so. A sweep asks for every file of an inbox: rows
-    come as the driver gives them.
+    With `names`, only files of these names. A sweep asks for every file of an inbox, so rows are used as the driver
+    returns them.
     """
-    columns = _columns("directory", "name", "size", "mtime_ns", "ctime_ns", "inode", "ignored")
+    columns: list[sa.ColumnClause[Any]] = [
+        sa.literal_column(name)
+        for name in ("directory", "name", "size", "mtime_ns", "ctime_ns", "inode", "ignored")
+    ]
     query = sa.select(*columns).where(
         sighting.c.camera_id == camera_id, sighting.c.directory.in_(directories), _PRESENT
     )
@@ -65,47 +100,190 @@ def present(
 def named(
     connection: sa.Connection, camera_id: str, directory: bytes, names: Sequence[bytes]
 ) -> dict[bytes, Sighting]:
-    """Return what is remembered of some files of a directory by name, missing ones included."""
+    """Return the sightings of some files of a directory by name, missing files included."""
     query = sa.select(sighting).where(
-        sighting.c.camera_id == camera_id, sighting.c.directory == directory
+        sighting.c.camera_id == camera_id,
+        sighting.c.directory == directory,
+        sighting.c.name.in_(names),
     )
-    return {
-        row.name: Sighting(
+    sightings: dict[bytes, Sighting] = {}
+    for row in connection.execute(query):
+        sightings[row.name] = Sighting(
             stat=Stat(row.size, row.mtime_ns, row.ctime_ns, row.inode),
             ignored=row.ignored and _IGNORED[row.ignored],
             missing=row.missing_since is not None,
         )
-        for row in connection.execute(query.where(sighting.c.name.in_(names)))
-    }
+    return sightings
 
 
 def present_names(
     connection: sa.Connection, camera_id: str, directory: bytes, after: bytes
 ) -> list[bytes]:
-    """Return the names of a directory's files that were there at the last look: some, in order, after a name."""
-    there = (sighting.c.camera_id == camera_id, sighting.c.directory == directory, _PRESENT)
+    """Return the next names, in order and after a name, of the files that the last look saw in a directory."""
     query = (
         sa.select(sighting.c.name)
-        .where(*there, sighting.c.name > after)
+        .where(
+            sighting.c.camera_id == camera_id,
+            sighting.c.directory == directory,
+            _PRESENT,
+            sighting.c.name > after,
+        )
         .order_by(sighting.c.name)
-        .limit(_NAMES)
+        .limit(_NAMES_FETCHED)
     )
     return list(connection.scalars(query))
 
 
-def same_files(connection: sa.Connection, found: Sequence[SettledFile]) -> list[bytes]:
-    """Return the other paths of one camera at which the very files (inode and time) were that are found now."""
-    here = {(one.stat.inode, one.stat.mtime_ns): one.path for one in found}
+def same_files(connection: sa.Connection, files: Sequence[SettledFile]) -> list[bytes]:
+    """Return other paths at which these files of one camera, by inode and time, were at the last look."""
+    path_of: dict[tuple[int, int], bytes] = {}
+    for file in files:
+        path_of[file.stat.inode, file.stat.mtime_ns] = file.path
     query = sa.select(
         sighting.c.directory, sighting.c.name, sighting.c.inode, sighting.c.mtime_ns
     ).where(
-        sighting.c.camera_id == found[0].camera_id,
-        sighting.c.inode.in_([inode for inode, _ in here]),
+        sighting.c.camera_id == files[0].camera_id,
+        sighting.c.inode.in_([inode for inode, _ in path_of]),
         _PRESENT,
     )
     paths = []
-    for row in connection.execute(query):
-        path = os.path.join(bytes(row.directory), bytes(row.name))  # noqa: PTH118  bytes
-        if here.get((row.inode, row.mtime_ns), path) != path:
+    for row in connection.execute(query).mappings():
+        path = _path(row)
+        if path_of.get((row["inode"], row["mtime_ns"]), path) != path:
             paths.append(path)
     return paths
+
+
+# -- what a sweep reports
+
+
+def ignore(
+    recording: Recording, camera_id: str, files: Mapping[bytes, tuple[Stat, IgnoreReason]]
+) -> None:
+    """Remember files that are not captures, by path, so that no sweep opens them again until they change."""
+    before = current_captures(recording.connection, [(camera_id, path) for path in files])
+    replaced = [row for row in before.values() if row is not None and not row["superseded"]]
+    supersede(recording, replaced)
+    audit.append(recording.connection, *map(superseded, replaced))
+    rows = []
+    for path, (stat, reason) in files.items():
+        rows.append(sighting_row(camera_id, path, stat, ignored=reason.value))
+    remember(recording.connection, rows)
+
+
+def mark_missing(connection: sa.Connection, camera_id: str, paths: Iterable[bytes]) -> None:
+    """Store that files are gone; their captures and results stay."""
+    by_directory: dict[bytes, list[bytes]] = {}
+    for path in paths:
+        directory, name = split(path)
+        by_directory.setdefault(directory, []).append(name)
+    capture_ids: list[int] = []
+    for directory, names in by_directory.items():
+        for first in range(0, len(names), _NAMES_IN_STATEMENT):
+            some = names[first : first + _NAMES_IN_STATEMENT]
+            capture_ids += _mark_missing(connection, camera_id, directory, some)
+    detail = {"camera": camera_id}
+    entries = [
+        audit.Entry("capture.missing", "capture", capture_id, detail=detail)
+        for capture_id in capture_ids
+    ]
+    audit.append(connection, *entries)
+
+
+def _mark_missing(
+    connection: sa.Connection, camera_id: str, directory: bytes, names: Sequence[bytes]
+) -> list[int]:
+    """Store that files of a directory are gone; return the captures they were."""
+    statement = (
+        sa.update(sighting)
+        .where(
+            sighting.c.camera_id == camera_id,
+            _PRESENT,
+            sighting.c.directory == directory,
+            sighting.c.name.in_(names),
+        )
+        .values(missing_since=datetime.now(UTC))
+        .returning(sighting.c.capture_id)
+    )
+    return [number for number in connection.scalars(statement) if number is not None]
+
+
+# -- what admission needs
+
+
+def current_captures(connection: sa.Connection, places: Sequence[Place]) -> dict[Place, Row | None]:
+    """Return the capture last seen at each place, or None for a file that is not a capture."""
+    query = sa.select(
+        sighting.c.directory, sighting.c.name, sighting.c.camera_id.label("at"), capture
+    ).outerjoin(capture, sighting.c.capture_id == capture.c.id)
+    rows: dict[Place, Row | None] = {}
+    for first in range(0, len(places), _PLACES_IN_STATEMENT):
+        some = places[first : first + _PLACES_IN_STATEMENT]
+        for row in connection.execute(query.where(_at(some))).mappings():
+            rows[row["at"], _path(row)] = None if row["id"] is None else row
+    return {place: rows[place] for place in places if place in rows}
+
+
+def _at(places: Sequence[Place]) -> sa.ColumnElement[bool]:
+    """Select places by the parts of their key; the caller drops the other mixtures of these parts, which match too.
+
+    SQLite looks each mixture up in the key's index; for `(a, b) IN (...)` it reads the whole table.
+    """
+    keys = [(camera_id, *split(path)) for camera_id, path in places]
+    conditions = []
+    for column, values in zip(_KEY, zip(*keys, strict=True), strict=True):
+        conditions.append(column.in_(set(values)))
+    return sa.and_(*conditions)
+
+
+def last_revision(connection: sa.Connection, place: Place) -> int:
+    """Return the last revision of a capture at a place, 0 if there never was one."""
+    camera_id, path = place
+    newest = sa.select(capture.c.revision).where(
+        capture.c.camera_id == camera_id, capture.c.path == path
+    )
+    return connection.scalar(newest.order_by(capture.c.revision.desc()).limit(1)) or 0
+
+
+def supersede(recording: Recording, rows: Sequence[Row]) -> None:
+    """Store that other bytes have replaced captures at their paths."""
+    if rows:
+        ids = [row["id"] for row in rows]
+        recording.connection.execute(
+            sa.update(capture).where(capture.c.id.in_(ids)).values(superseded=True)
+        )
+        exams.rejudge(recording, [row["exam_id"] for row in rows])
+
+
+def superseded(row: Row) -> audit.Entry:
+    """Return the audit entry that other bytes have replaced a capture at its path."""
+    return audit.Entry("capture.superseded", "capture", row["id"], digest=row["digest"])
+
+
+def sighting_row(
+    camera_id: str,
+    path: bytes,
+    stat: Stat,
+    *,
+    ignored: str | None = None,
+    capture_id: int | None = None,
+) -> dict[str, Any]:
+    """Return the row that remembers a file."""
+    directory, name = split(path)
+    return {
+        "camera_id": camera_id,
+        "directory": directory,
+        "name": name,
+        "size": stat.size,
+        "mtime_ns": stat.mtime_ns,
+        "ctime_ns": stat.ctime_ns,
+        "inode": stat.inode,
+        "ignored": ignored,
+        "capture_id": capture_id,
+        "missing_since": None,
+    }
+
+
+def remember(connection: sa.Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write sighting rows over those of the same paths."""
+    connection.execute(upsert(connection, sighting), rows)

@@ -1,7 +1,6 @@
-"""The codes that documents use. A document contains no code that is not listed here.
+"""The codes that documents carry, as data: nothing is coded that no table here says.
 
-ICD-10 is never used because its codes state a diagnosis, LOINC 105914-6 because it is reserved for
-FDA-cleared software.
+Never ICD-10, which codes a diagnosis; never LOINC 105914-6, which is for FDA-cleared software.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ LONGEST_MEANING = 64  # DICOM LO
 
 
 class Code(NamedTuple):
-    """A coded concept; `scheme` is the coding scheme designator of DICOM."""
+    """A coded concept; its scheme by DICOM's designator."""
 
     value: str
     scheme: str
@@ -48,7 +47,7 @@ SEVERITY = {
     Grade.SEVERE: Code("LA18646-2", LOINC, "Severe non-proliferative retinopathy"),
     Grade.PDR: Code("LA18648-8", LOINC, "Proliferative retinopathy"),
 }
-# no SNOMED CT code for the absence of retinopathy has been verified
+# none is verified for no DR
 FINDING = {
     Grade.MILD: Code(
         "312903003", SNOMED, "Mild nonproliferative retinopathy due to diabetes mellitus"
@@ -88,8 +87,6 @@ DISAGREES = Code("disagrees", PRIVATE, "Why the reader does not agree")
 REPORT = Code("report", PRIVATE, "Diabetic retinopathy grading, research use only")
 SCORES = tuple(Code(f"score-{grade.value}", PRIVATE, f"Score of {grade.label}") for grade in Grade)
 
-STATUS = {True: "final", False: "preliminary"}  # by whether a person has read it
-
 _ACTIONS = {
     Action.RETAKE: "Take the photograph again",
     Action.REFER_READER: "Have a reader look at it",
@@ -98,10 +95,10 @@ _ACTIONS = {
 }
 
 
-def private_code(value: Outcome | Reason | Action | Referable | ReviewVerdict | str) -> Code:
-    """Return the code of a value in fundusd's own coding scheme.
+def own(value: Outcome | Reason | Action | Referable | ReviewVerdict | str) -> Code:
+    """Return our own code of one of our own words.
 
-    >>> private_code(Reason.TOO_DARK)
+    >>> own(Reason.TOO_DARK)
     Code(value='too_dark', scheme='99FUNDUSD', meaning='Too dark')
     """
     if isinstance(value, Action):
@@ -109,9 +106,6 @@ def private_code(value: Outcome | Reason | Action | Referable | ReviewVerdict | 
     return Code(str(value), PRIVATE, str(value).replace("_", " ").capitalize()[:LONGEST_MEANING])
 
 
-def severity_codes(grade: Grade) -> list[Code]:
-    """Return the LOINC code of a grade, followed by its SNOMED CT code if there is one."""
-    severity = [SEVERITY[grade]]
-    if grade in FINDING:
-        severity.append(FINDING[grade])
-    return severity
+def systems_of(grade: Grade) -> list[Code]:
+    """Return every verified code of a severity."""
+    return [SEVERITY[grade], *([FINDING[grade]] if grade in FINDING else [])]

@@ -1,0 +1,122 @@
+"""Claim waiting jobs under a lease, in the order in which they are to be worked on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import sqlalchemy as sa
+
+from fundusd.domain.jobs import JobState
+from fundusd.ledger import jobs
+from fundusd.ledger.database import epoch_now
+from fundusd.ledger.jobs import LEASE_SECONDS, Claim
+from fundusd.ledger.tables import camera, job
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+T = TypeVar("T")
+
+
+def claim(
+    connection: sa.Connection,
+    release_id: int,
+    limit: int,
+    token: str,
+    served: str = "",
+    cameras: Sequence[str] = (),
+) -> list[Claim]:
+    """Claim up to `limit` waiting jobs, counting an attempt for each; leases run by the database's clock.
+
+    What the token has claimed already is returned again: the answer to its COMMIT may have been lost. With
+    `cameras`, only their jobs are claimed: another daemon, which can read their files, works for the others.
+
+    Today's captures come before the backlog, and jobs with fewer attempts before jobs with more. Cameras take turns,
+    beginning with the one after `served`. A job that was tried before is claimed alone, so that whatever went wrong
+    with it cannot happen to its neighbours again.
+    """
+    held = sa.select(job).where(job.c.state == JobState.RUNNING, job.c.token == token)
+    if claimed := connection.execute(held.order_by(job.c.id)).all():
+        return _claims(connection, claimed, token)
+    jobs.rescue(connection, expired_only=True)
+    names = list(cameras or connection.scalars(sa.select(camera.c.id)))
+    names.sort(key=lambda name: (name <= served, name))
+    if not names:
+        return []
+    rows = list(_in_order(connection.execute(waiting(names, release_id, limit)), names))
+    if rows and rows[0].attempts:
+        return _take(connection, rows[:1], token)
+    untried = [row for row in rows if not row.attempts]
+    return _take(connection, untried[:limit], token)
+
+
+def waiting(cameras: Sequence[str], release_id: int, limit: int) -> sa.CompoundSelect[Any]:
+    """Select the `limit` first jobs of each camera; the index is read no further, however many wait."""
+    selects = []
+    for camera_id in cameras:
+        first = (
+            sa.select(job.c.id, job.c.camera_id, job.c.lane, job.c.attempts)
+            .where(
+                job.c.state == JobState.QUEUED,
+                job.c.camera_id == camera_id,
+                job.c.release_id == release_id,
+                job.c.available_at <= epoch_now(),
+            )
+            .order_by(job.c.lane, job.c.attempts, job.c.position, job.c.id)
+            .limit(limit)
+            .subquery()
+        )
+        selects.append(sa.select(first))
+    return sa.union_all(*selects)
+
+
+def _in_order(rows: Iterable[Any], cameras: Sequence[str]) -> Iterator[Any]:
+    """Yield jobs by lane and attempts; within these cameras take turns."""
+    groups: dict[tuple[int, int], dict[str, list[Any]]] = {}
+    for row in rows:
+        groups.setdefault((row.lane, row.attempts), {}).setdefault(row.camera_id, []).append(row)
+    for _, by_camera in sorted(groups.items()):
+        yield from in_turns([by_camera.get(camera_id, []) for camera_id in cameras])
+
+
+def in_turns(queues: Sequence[Sequence[T]]) -> list[T]:
+    """Take the first of each queue, then the second of each, until all are empty.
+
+    >>> in_turns(["aaa", "b", "cc"])
+    ['a', 'b', 'c', 'a', 'c', 'a']
+    """
+    items: list[T] = []
+    for turn in range(max(map(len, queues), default=0)):
+        items += [queue[turn] for queue in queues if turn < len(queue)]
+    return items
+
+
+def _take(connection: sa.Connection, chosen: Sequence[Any], token: str) -> list[Claim]:
+    """Claim the chosen jobs; return their claims in the same order."""
+    if not chosen:
+        return []
+    ids = [row.id for row in chosen]
+    statement = (
+        sa.update(job)
+        .where(jobs.among(ids, JobState.QUEUED))
+        .values(
+            state=JobState.RUNNING,
+            token=token,
+            lease_until=epoch_now() + LEASE_SECONDS,
+            attempts=job.c.attempts + 1,
+        )
+        .returning(job.c.id, job.c.digest, job.c.attempts, job.c.release_id, job.c.camera_id)
+    )
+    order = {job_id: index for index, job_id in enumerate(ids)}
+    rows = sorted(connection.execute(statement), key=lambda row: order[row.id])
+    jobs.note(connection, "job.claimed", rows)
+    return _claims(connection, rows, token)
+
+
+def _claims(connection: sa.Connection, rows: Sequence[Any], token: str) -> list[Claim]:
+    places = jobs.places(connection, [row.id for row in rows])
+    claims = []
+    for row in rows:
+        of_job = tuple(places.get(row.id, ()))
+        claims.append(Claim(row.id, token, row.digest, row.attempts, row.camera_id, of_job))
+    return claims

@@ -1,0 +1,131 @@
+"""What daemons record of themselves: starts and stops, and how the model answered known phantoms."""
+
+from __future__ import annotations
+
+import socket
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import orjson
+import sqlalchemy as sa
+
+from fundusd.ledger import audit
+from fundusd.ledger.tables import STARTED, audit_event, camera, job
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fundusd.domain.inference import Proof
+    from fundusd.ledger.transactions import Recording
+
+_CANARY = ("model.verified", "model.refused")
+_CANARY_WITHIN = (
+    50_000  # audit events: no index leads to a canary, and older ones are not looked at
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Canary:
+    """How the model last answered known phantoms."""
+
+    at: str  # UTC, ISO 8601
+    release_id: int
+    passed: bool
+    cosine: float | None
+
+    def vouches_for(self, release_id: int) -> bool:
+        """Return whether it was this release that passed."""
+        return self.passed and self.release_id == release_id
+
+
+# -- what a daemon records
+
+
+def started(recording: Recording, version: str) -> int:
+    """Record that a daemon started; return the audit event of its start."""
+    _append(recording, "application.started", {"version": version})
+    return last_start(recording.connection)
+
+
+def stopped(recording: Recording) -> None:
+    """Record that the daemon ended normally."""
+    _append(recording, "application.stopped", {})
+
+
+def model_verified(recording: Recording, proof: Proof) -> None:
+    """Record that the model answered known phantoms as it should."""
+    _append(recording, "model.verified", proof._asdict())
+
+
+def model_refused(recording: Recording, problem: str) -> None:
+    """Record why the model must not grade: the next start will examine it thoroughly."""
+    _append(recording, "model.refused", {"problem": problem})
+
+
+def _append(recording: Recording, event: str, detail: dict[str, Any]) -> None:
+    entry = audit.Entry(event, release_id=recording.release_id, detail=detail)
+    audit.append(recording.connection, entry)
+
+
+# -- who works under which release
+
+
+def last_start(connection: sa.Connection, cameras: Sequence[str] = ()) -> int:
+    """Return the audit event of the last daemon start, or of the last one for these cameras; 0 if there is none."""
+    if cameras:
+        query = sa.select(sa.func.max(camera.c.started)).where(camera.c.id.in_(cameras))
+    else:
+        query = sa.select(audit_event.c.seq).where(STARTED)
+        query = query.order_by(audit_event.c.seq.desc()).limit(1)
+    return connection.scalar(query) or 0
+
+
+def release_at_work(connection: sa.Connection) -> int:
+    """Return the release under which a daemon last started, 0 if none ever did."""
+    query = sa.select(audit_event.c.release_id).where(STARTED)
+    return connection.scalar(query.order_by(audit_event.c.seq.desc()).limit(1)) or 0
+
+
+def by_release(connection: sa.Connection, job_ids: Sequence[int]) -> dict[int, Sequence[int]]:
+    """Group jobs by the release under which the daemon of their camera works."""
+    at_work = release_at_work(connection)
+    if connection.dialect.name == "sqlite":
+        # one daemon works for all cameras, even for those that are no longer in its settings
+        return {at_work: job_ids}
+    query = (
+        sa.select(job.c.id, camera.c.release_id)
+        .outerjoin(camera, camera.c.id == job.c.camera_id)
+        .where(job.c.id.in_(job_ids))
+        .order_by(job.c.id)
+    )
+    groups: dict[int, list[int]] = {}
+    for row in connection.execute(query):
+        groups.setdefault(row.release_id or at_work, []).append(row.id)
+    return dict(groups)
+
+
+# -- the model's last canary
+
+
+def last_canary(connection: sa.Connection, host: str | None = None) -> Canary | None:
+    """Return the last canary, of any host or of one; None if that was long ago."""
+    newest = connection.scalar(sa.select(sa.func.max(audit_event.c.seq))) or 0
+    query = sa.select(audit_event).where(
+        audit_event.c.seq > newest - _CANARY_WITHIN, audit_event.c.event.in_(_CANARY)
+    )
+    if host is not None:
+        query = query.where(audit_event.c.host == host)
+    row = connection.execute(query.order_by(audit_event.c.seq.desc()).limit(1)).one_or_none()
+    if row is None:
+        return None
+    cosine = orjson.loads(row.detail).get("cosine")
+    return Canary(row.at, row.release_id, row.event == "model.verified", cosine)
+
+
+def is_in_doubt(connection: sa.Connection, release_id: int) -> bool:
+    """Return whether the last canary failed, or on this host was not passed by this release."""
+    newest = last_canary(connection)
+    if newest is not None and not newest.passed:
+        return True
+    here = last_canary(connection, socket.gethostname())  # other hosts may share the database
+    return here is not None and not here.vouches_for(release_id)

@@ -1,0 +1,66 @@
+"""What documents about an exam are made of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import sqlalchemy as sa
+
+from fundusd.domain.decoding import MediaType
+from fundusd.ledger import exam_queries, releases
+from fundusd.ledger.tables import capture, eye_result
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from fundusd.clinical.exam import Exam
+    from fundusd.domain.inference import Release
+
+
+@dataclass(frozen=True, slots=True)
+class Photograph:
+    """A file that can be read again, with the digest that its bytes had."""
+
+    camera_id: str
+    path: bytes
+    digest: str
+    is_dicom: bool
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentContent:
+    """An exam and whatever else documents about it contain."""
+
+    exam: Exam
+    releases: Mapping[int, Release]
+    resulted_at: datetime
+    photographs: Mapping[int, Photograph]  # by capture
+
+
+def document_content(connection: sa.Connection, exam_id: int) -> DocumentContent | None:
+    """Return what documents about an exam are made of, None if it has no eye any more."""
+    exam = exam_queries.exam_by_id(connection, exam_id)
+    if exam is None or not exam.eyes:
+        return None
+    query = sa.select(sa.func.max(eye_result.c.resulted_at)).where(eye_result.c.exam_id == exam_id)
+    resulted_at = connection.scalar(query)
+    release_ids = {eye.decisive.release_id for eye in exam.eyes}
+    return DocumentContent(
+        exam=exam,
+        releases=releases.read(connection, sorted(release_ids)),
+        resulted_at=resulted_at or datetime.now(UTC),
+        photographs=_photographs(connection, exam),
+    )
+
+
+def _photographs(connection: sa.Connection, exam: Exam) -> dict[int, Photograph]:
+    ids: list[int] = []
+    for eye in exam.eyes:
+        ids += [shot.capture_id for shot in eye.shots]
+    photographs = {}
+    for row in connection.execute(sa.select(capture).where(capture.c.id.in_(ids))):
+        is_dicom = row.media_type == MediaType.DICOM
+        photographs[row.id] = Photograph(row.camera_id, bytes(row.path), row.digest, is_dicom)
+    return photographs

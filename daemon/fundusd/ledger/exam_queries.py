@@ -1,0 +1,207 @@
+"""Read exams: as they were last judged and stored, or judged anew from their captures, results and reviews."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+from fundusd.clinical.exam import Exam, EyeResult, Reading, Shot, counted_shots, judge
+from fundusd.domain.clinical_terms import (
+    Eye,
+    EyeSource,
+    Grade,
+    Outcome,
+    Reason,
+    Referable,
+    ReviewVerdict,
+)
+from fundusd.ledger.tables import GRADE_KEYS, camera, capture, exam, eye_result, job, result, review
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    Row = Mapping[Any, Any]
+
+_OF_CAPTURE = (
+    "id",
+    "exam_id",
+    "camera_id",
+    "path_text",
+    "digest",
+    "eye",
+    "eye_source",
+    "field",
+    "patient_id",
+)
+_OF_RESULT = ("release_id", "outcome", "reason", "grade", "referable")
+
+
+def stem(path_text: str) -> str:
+    """Return a path without its suffix, which the files of one shot share."""
+    folder, slash, name = path_text.rpartition("/")
+    return folder + slash + (name.rpartition(".")[0] or name)
+
+
+# -- as stored
+
+
+def exam_by_id(connection: sa.Connection, exam_id: int) -> Exam | None:
+    """Return an exam as it was last judged, None if there is none of this number."""
+    row = connection.execute(sa.select(exam).where(exam.c.id == exam_id)).mappings().one_or_none()
+    if row is None:
+        return None
+    captures = _captures(connection, [exam_id])
+    shots = counted_shots(_shot(capture_row) for capture_row in captures)
+    readings = _readings(connection, exam_id)
+    query = sa.select(eye_result).where(eye_result.c.exam_id == exam_id)
+    stored = {Eye(eye_row["eye"]): eye_row for eye_row in connection.execute(query).mappings()}
+    eyes = []
+    for eye in Eye:
+        if eye in stored:
+            eyes.append(_stored_eye(stored[eye], shots[eye], readings))
+    return _exam(row, captures, eyes)
+
+
+def exam_of(connection: sa.Connection, capture_id: int) -> Exam | None:
+    """Return the exam that a capture belongs to, None if the capture has no result yet."""
+    query = sa.select(capture.c.exam_id).where(capture.c.id == capture_id)
+    exam_id = connection.scalar(query)
+    return None if exam_id is None else exam_by_id(connection, exam_id)
+
+
+def _stored_eye(row: Row, shots: Sequence[Shot], readings: Mapping[int, Reading]) -> EyeResult:
+    [decisive] = [shot for shot in shots if shot.capture_id == row["capture_id"]]
+    return EyeResult(
+        eye=Eye(row["eye"]),
+        outcome=Outcome(row["outcome"]),
+        referable=Referable(row["referable"]),
+        grade=_grade(row["grade"]),
+        reason=Reason(row["reason"]) if row["reason"] else None,
+        missing_fields=tuple(row["missing_fields"].split()),
+        decisive=decisive,
+        shots=tuple(shots),
+        reading=readings.get(row["review_id"]),
+    )
+
+
+def _readings(connection: sa.Connection, exam_id: int) -> dict[int, Reading]:
+    query = sa.select(review).where(review.c.exam_id == exam_id)
+    return {row["id"]: _reading(row) for row in connection.execute(query).mappings()}
+
+
+# -- judged anew
+
+
+def judged(connection: sa.Connection, ids: Sequence[int]) -> list[Exam]:
+    """Judge exams from their captures, results and reviews; those that exist, by number."""
+    query = sa.select(exam).where(exam.c.id.in_(ids)).order_by(exam.c.id)
+    rows = connection.execute(query).mappings().all()
+    captures: dict[int, list[Row]] = {}
+    for capture_row in _captures(connection, ids):
+        captures.setdefault(capture_row["exam_id"], []).append(capture_row)
+    reviews = _last_reviews(connection, ids)
+    expected = _expected_fields(connection)
+    exams = []
+    for row in rows:
+        of_exam = captures.get(row["id"], [])
+        fields: set[str] = set()
+        for capture_row in of_exam:
+            fields.update(expected.get(capture_row["camera_id"], ()))
+        eyes = []
+        for eye in judge([_shot(capture_row) for capture_row in of_exam], sorted(fields)):
+            eyes.append(_with_reading(eye, reviews.get((row["id"], eye.eye))))
+        exams.append(_exam(row, of_exam, eyes))
+    return exams
+
+
+def _with_reading(eye: EyeResult, last: Row | None) -> EyeResult:
+    """Add the last review of an eye if it was about this very result; another result has to be read again."""
+    if last is None:
+        return eye
+    reviewed = (last["model_outcome"], last["model_grade"], last["model_referable"])
+    if reviewed != (eye.outcome, eye.grade, eye.referable):
+        return eye
+    return eye.read_as(_reading(last))
+
+
+def _last_reviews(connection: sa.Connection, ids: Sequence[int]) -> dict[tuple[int, Eye], Row]:
+    query = sa.select(review).where(review.c.exam_id.in_(ids)).order_by(review.c.id)
+    return {(row["exam_id"], Eye(row["eye"])): row for row in connection.execute(query).mappings()}
+
+
+def _expected_fields(connection: sa.Connection) -> dict[str, list[str]]:
+    return {row.id: row.expected_fields.split() for row in connection.execute(sa.select(camera))}
+
+
+# -- from rows
+
+
+def _captures(connection: sa.Connection, exam_ids: Sequence[int]) -> Sequence[Row]:
+    """Return the current captures of exams, each with its result."""
+    is_its_result = sa.and_(
+        result.c.digest == job.c.digest, result.c.release_id == job.c.release_id
+    )
+    query = (
+        sa.select(
+            *(capture.c[name] for name in _OF_CAPTURE),
+            *(result.c[name] for name in _OF_RESULT),
+            *(result.c[f"score_{key}"] for key in GRADE_KEYS),
+        )
+        .select_from(capture)
+        .join(job, job.c.id == capture.c.job_id)
+        .join(result, is_its_result)
+        .where(capture.c.exam_id.in_(exam_ids), capture.c.superseded.is_(False))
+        .order_by(capture.c.id)
+    )
+    return connection.execute(query).mappings().all()
+
+
+def _exam(exam_row: Row, captures: Iterable[Row], eyes: Iterable[EyeResult]) -> Exam:
+    patient_ids = (row["patient_id"] for row in captures if row["patient_id"])
+    return Exam(
+        exam_id=exam_row["id"],
+        day=date.fromisoformat(exam_row["day"]),
+        patient_key=exam_row["patient_key"],
+        patient_id=next(patient_ids, None),
+        study_uid=exam_row["study_uid"],
+        eyes=tuple(eyes),
+    )
+
+
+def _shot(row: Row) -> Shot:
+    scores = tuple(row[f"score_{key}"] for key in GRADE_KEYS)
+    return Shot(
+        capture_id=row["id"],
+        camera_id=row["camera_id"],
+        stem=stem(row["path_text"]),
+        digest=row["digest"],
+        release_id=row["release_id"],
+        eye=Eye(row["eye"]),
+        field=row["field"],
+        outcome=Outcome(row["outcome"]),
+        reason=Reason(row["reason"]) if row["reason"] else None,
+        grade=_grade(row["grade"]),
+        referable=Referable(row["referable"]),
+        scores=None if row["grade"] is None else scores,
+        is_conflict=row["eye_source"] == EyeSource.CONFLICT,
+    )
+
+
+def _reading(row: Row) -> Reading:
+    return Reading(
+        review_id=row["id"],
+        verdict=ReviewVerdict(row["verdict"]),
+        referable=Referable(row["referable"]),
+        grade=_grade(row["grade"]),
+        reason=row["reason"],
+        reviewer=row["reviewer"],
+        role=row["role"],
+        is_blinded=row["blinded"],
+        at=row["created_at"],
+    )
+
+
+def _grade(stored: int | None) -> Grade | None:
+    return None if stored is None else Grade(stored)

@@ -1,0 +1,122 @@
+"""Turn functions on a connection into methods that are one transaction each.
+
+A class of the ledger lists its calls like a table of contents:
+
+    swept_before = reads(cameras.swept_before)
+    mark_missing = writes(sightings.mark_missing)
+    ignore = records(sightings.ignore)
+
+The method takes the function's arguments without the first one and has its docstring.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial, update_wrapper
+from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    import sqlalchemy as sa
+
+    from fundusd.clinical.pseudonyms import Identifiers
+    from fundusd.domain.delivery import Subscription
+    from fundusd.ledger.database import Database
+    from fundusd.ledger.outage_retry import OutageRetry
+
+Given = ParamSpec("Given")
+Answer = TypeVar("Answer")
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """A writing transaction, and what a capture's result is recorded with."""
+
+    connection: sa.Connection
+    release_id: int  # that the daemon works under, 0 without one
+    identifiers: Identifiers
+    subscriptions: Sequence[Subscription]  # of receivers, for documents about exams that change
+
+
+class Transactions:
+    """A database and the transactions on it; each is retried through an outage if `outage_retry` is set."""
+
+    def __init__(
+        self,
+        database: Database,
+        identifiers: Identifiers,
+        subscriptions: Sequence[Subscription] = (),
+    ) -> None:
+        self.database = database
+        self.release_id = 0
+        self.outage_retry: OutageRetry | None = None
+        self._identifiers = identifiers
+        self._subscriptions = tuple(subscriptions)
+
+    @contextmanager
+    def writing(self) -> Iterator[sa.Connection]:
+        """Open a transaction that may write."""
+        with self.database.writing() as connection:
+            yield connection
+
+    @contextmanager
+    def recording(self) -> Iterator[Recording]:
+        """Open a transaction that may write, with what results are recorded with."""
+        with self.writing() as connection:
+            yield self._recording(connection)
+
+    def _recording(self, connection: sa.Connection) -> Recording:
+        return Recording(connection, self.release_id, self._identifiers, self._subscriptions)
+
+
+Ledgers = TypeVar("Ledgers", bound=Transactions)
+
+
+def retried(
+    method: Callable[Concatenate[Ledgers, Given], Answer],
+) -> Callable[Concatenate[Ledgers, Given], Answer]:
+    """Make a method wait for the end of an outage, if its ledger has an `outage_retry`."""
+
+    def retrying(ledger: Ledgers, /, *args: Given.args, **kwargs: Given.kwargs) -> Answer:
+        work: Callable[[], Answer] = partial(method, ledger, *args, **kwargs)
+        return work() if ledger.outage_retry is None else ledger.outage_retry.call(work)
+
+    return update_wrapper(retrying, method)
+
+
+def reads(
+    function: Callable[Concatenate[sa.Connection, Given], Answer],
+) -> Callable[Concatenate[Transactions, Given], Answer]:
+    """Make a method that runs a function in a reading transaction."""
+
+    def method(ledger: Transactions, /, *args: Given.args, **kwargs: Given.kwargs) -> Answer:
+        with ledger.database.reading() as connection:
+            return function(connection, *args, **kwargs)
+
+    return update_wrapper(retried(method), function)
+
+
+def writes(
+    function: Callable[Concatenate[sa.Connection, Given], Answer],
+) -> Callable[Concatenate[Transactions, Given], Answer]:
+    """Make a method that runs a function in a writing transaction."""
+
+    def method(ledger: Transactions, /, *args: Given.args, **kwargs: Given.kwargs) -> Answer:
+        with ledger.writing() as connection:
+            return function(connection, *args, **kwargs)
+
+    return update_wrapper(retried(method), function)
+
+
+def records(
+    function: Callable[Concatenate[Recording, Given], Answer],
+) -> Callable[Concatenate[Transactions, Given], Answer]:
+    """Make a method that runs a function on the context of a writing transaction."""
+
+    def method(ledger: Transactions, /, *args: Given.args, **kwargs: Given.kwargs) -> Answer:
+        with ledger.recording() as recording:
+            return function(recording, *args, **kwargs)
+
+    return update_wrapper(retried(method), function)
