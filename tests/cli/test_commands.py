@@ -29,7 +29,7 @@ from fundusd.domain.files import (
     SweepReport,
     WaitReason,
 )
-from fundusd.domain.inference import Proof
+from fundusd.domain.inference import SelfTestResult
 from fundusd.imaging import phantoms
 from fundusd.ledger import Ledger, schema
 from fundusd.model.torch_backend import TorchBackend
@@ -637,7 +637,7 @@ def test_status_says_how_the_model_answered_known_phantoms(
 ) -> None:
     assert "not shown to the model lately" in fundusd("status", "--config", graded.path).out
     ledger = Ledger(f"sqlite:///{graded.folder}/fundusd.db")
-    ledger.model_verified(Proof(0.9999999, 0.999999))
+    ledger.model_verified(SelfTestResult(0.9999999, 0.999999))
     assert "answered as they should be at" in fundusd("status", "--config", graded.path).out
     ledger.model_refused("wrong")
     ledger.close()

@@ -17,7 +17,7 @@ from fundusd.app.open_ledger import opened_ledger
 from fundusd.app.settings import load
 from fundusd.domain.clinical_terms import Grade
 from fundusd.files import package_data
-from fundusd.model.prepared_parts import Prepared
+from fundusd.model.prepared_parts import PreparedParts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -75,7 +75,7 @@ def mapped(place: Site) -> Path:
     """Tell which file the daemon has mapped."""
     planned = plan_model(load(place.path))
     (found,) = (place.folder / "cache").rglob(
-        f"{Prepared(planned.checkpoint).folder.name}/torch-*/tower.safetensors"
+        f"{PreparedParts(planned.checkpoint).folder.name}/torch-*/tower.safetensors"
     )
     return found
 

@@ -12,7 +12,7 @@ from tests import ledger_cases as cases
 
 from fundusd.domain.clinical_terms import Outcome, Reason
 from fundusd.domain.files import IgnoreReason, Stat
-from fundusd.domain.inference import Proof
+from fundusd.domain.inference import SelfTestResult
 from fundusd.domain.jobs import JobState
 from fundusd.ledger import Ledger, Wanted, audit, daemons
 
@@ -232,7 +232,7 @@ def test_status_of_a_new_database_is_empty(store_url: str) -> None:
 
 def test_the_last_canary_is_told_whatever_came_since(ledger: Ledger) -> None:
     assert ledger.last_canary() is None
-    ledger.model_verified(Proof(0.99999975, 0.999999))
+    ledger.model_verified(SelfTestResult(0.99999975, 0.999999))
     cases.classify(ledger)
     canary = ledger.last_canary()
     assert canary is not None
@@ -252,7 +252,7 @@ def test_the_last_canary_is_told_whatever_came_since(ledger: Ledger) -> None:
 def test_a_canary_is_not_looked_for_in_all_of_history(
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ledger.model_verified(Proof(1.0, 0.999999))
+    ledger.model_verified(SelfTestResult(1.0, 0.999999))
     cases.classify(ledger)
     monkeypatch.setattr(daemons, "_CANARY_WITHIN", 2)
     assert ledger.last_canary() is None
@@ -262,7 +262,7 @@ def test_a_model_is_in_doubt_after_a_refusal_and_where_another_release_passed_la
     ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert not ledger.is_in_doubt(), "nothing is known"
-    ledger.model_verified(Proof(1.0, 0.999999))
+    ledger.model_verified(SelfTestResult(1.0, 0.999999))
     assert not ledger.is_in_doubt()
     ours = ledger.release_id
     ledger.start(replace(cases.release(), dtype="bfloat16"))
@@ -275,9 +275,9 @@ def test_a_model_is_in_doubt_after_a_refusal_and_where_another_release_passed_la
         "_actor",
         lambda: {"actor_kind": "process", "actor_id": "fundusd:x", "host": "another"},
     )
-    ledger.model_verified(Proof(1.0, 0.999999))
+    ledger.model_verified(SelfTestResult(1.0, 0.999999))
     assert ledger.is_in_doubt(), "that another daemon's model passed says nothing of this one"
     ledger.model_refused("wrong")
     monkeypatch.undo()
-    ledger.model_verified(Proof(1.0, 0.999999))
+    ledger.model_verified(SelfTestResult(1.0, 0.999999))
     assert not ledger.is_in_doubt()

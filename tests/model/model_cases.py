@@ -13,7 +13,7 @@ import transformers
 from sentencepiece import sentencepiece_model_pb2 as pb
 
 from fundusd.domain.errors import ModelError
-from fundusd.model.classifier import Plan, ZeroShotClassifier, load, plan
+from fundusd.model.classifier import ModelPlan, ZeroShotClassifier, load, plan
 from fundusd.model.locate import ModelChoice, find
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def loaded(choice: ModelChoice, **more: Any) -> ZeroShotClassifier:
     return load(find(choice), choice, **RULES | more)
 
 
-def planned(choice: ModelChoice) -> Plan:
+def planned(choice: ModelChoice) -> ModelPlan:
     return plan(
         find(choice),
         choice,

@@ -17,9 +17,9 @@ from tests.model.model_cases import SINGLE, loaded, planned, refusal, some_pixel
 from fundusd.domain.clinical_terms import Grade
 from fundusd.domain.errors import DeviceLost, ModelError, ModelRefused, OutOfMemory
 from fundusd.model import device, export, prepare, transformers_loader
-from fundusd.model.cuda_graphs import Buckets, bucket_sizes, captured
+from fundusd.model.cuda_graphs import BatchPipeline, bucket_sizes, capture_buckets
 from fundusd.model.locate import ModelChoice, find
-from fundusd.model.prepared_parts import Prepared
+from fundusd.model.prepared_parts import PreparedParts
 from fundusd.model.torch_backend import TorchBackend
 from fundusd.model.vision_tower import Shape
 
@@ -154,12 +154,12 @@ def sabotage(
     plan: Any, name: str, spoil: Callable[[dict[str, torch.Tensor]], None] = in_the_layers
 ) -> None:
     """Write another part of that name, whole by its own digests."""
-    prepared = Prepared(plan.checkpoint)
+    prepared = PreparedParts(plan.checkpoint)
     part = prepared.find(name)
     assert part is not None
     weights = load_file(part.path("tower.safetensors"))
     spoil(weights)
-    with prepared.making(name, part.facts) as place:
+    with prepared.writing(name, part.facts) as place:
         save_file(weights, place / "tower.safetensors")
 
 
@@ -195,14 +195,14 @@ def test_the_night_round_sees_what_an_eighth_of_a_picture_does_not_show(tmp_path
     random_checkpoint.write(tmp_path / "checkpoint", tiny=True, seed=5)
     plan = planned(ModelChoice(str(tmp_path / "checkpoint"), prompts=SINGLE, dtype="float32"))
     plan.prepare()
-    proofs = list(plan.load().prove())
-    assert len(proofs) == len(Grade), "a phantom of each grade"
-    assert all(proof.tolerance <= proof.cosine <= 1.00001 for proof in proofs)
+    results = list(plan.load().run_self_test())
+    assert len(results) == len(Grade), "a phantom of each grade"
+    assert all(result.tolerance <= result.cosine <= 1.00001 for result in results)
     sabotage(plan, "torch-float32", beyond_the_probe)
 
     classifier = plan.load()
     with pytest.raises(ModelRefused, match="does not compute"):
-        list(classifier.prove())
+        list(classifier.run_self_test())
     with pytest.raises(ModelRefused, match="does not compute"):
         plan.load(thorough=True)
 
@@ -216,7 +216,7 @@ def test_weights_that_turn_into_no_numbers_under_a_running_model_are_found_by_th
     plan = planned(ModelChoice(str(tmp_path / "checkpoint"), prompts=SINGLE, dtype="float32"))
     plan.prepare()
     classifier = plan.load()
-    path = Prepared(plan.checkpoint).folder / "torch-float32" / "tower.safetensors"
+    path = PreparedParts(plan.checkpoint).folder / "torch-float32" / "tower.safetensors"
     with path.open("r+b") as file:
         file.seek(path.stat().st_size // 2)
         file.write(b"\xff" * 4096)  # NaN
@@ -225,7 +225,7 @@ def test_weights_that_turn_into_no_numbers_under_a_running_model_are_found_by_th
         "the mapping does not show it: is it a copy?"
     )
     with pytest.raises(ModelRefused, match="not finite"):
-        list(classifier.prove())
+        list(classifier.run_self_test())
     with pytest.raises(ModelError, match=r"tower\.safetensors holds other bytes"):
         classifier.require_unchanged(lambda: None)
 
@@ -233,7 +233,7 @@ def test_weights_that_turn_into_no_numbers_under_a_running_model_are_found_by_th
 def backend_of(folder: Path) -> TorchBackend:
     plan = planned(ModelChoice(str(folder), prompts=SINGLE, dtype="float32", device="cpu"))
     plan.prepare()
-    part = Prepared(plan.checkpoint).find(prepare.tower_part("torch", "float32"))
+    part = PreparedParts(plan.checkpoint).find(prepare.tower_part("torch", "float32"))
     assert part is not None
     return TorchBackend(part, plan.runtime, 16)
 
@@ -270,14 +270,14 @@ class ThreadMark:
         self._reached.result(60)
 
 
-def on_threads(backend: TorchBackend, limit: int) -> Buckets:
+def on_threads(backend: TorchBackend, limit: int) -> BatchPipeline:
     """Give a backend the way that batches take on a GPU."""
     seeds = iter(range(10))
     device = torch.device("cpu")
-    buckets = captured(backend._forward, backend.shape, device, limit)
+    buckets = capture_buckets(backend._forward, backend.shape, device, limit)
     assert [bucket.size for bucket in buckets] == bucket_sizes(limit)
-    backend._buckets = Buckets(buckets, device, lambda: ThreadStream(next(seeds)))
-    return backend._buckets
+    backend._pipeline = BatchPipeline(buckets, device, lambda: ThreadStream(next(seeds)))
+    return backend._pipeline
 
 
 def test_buckets_give_each_picture_its_own_answer(tiny: Path, exact: ZeroShotClassifier) -> None:
@@ -344,18 +344,18 @@ def test_the_gate_refuses_a_device_that_mixes_two_batches_up(
     classifier = plan.load()
     assert classifier.overlaps
     answer = classifier.begin(some_pixels(1))
-    assert len(list(classifier.prove())) == 2 + 4, (
+    assert len(list(classifier.run_self_test())) == 2 + 4, (
         "both sizes, and the other phantoms alone, beside a batch in flight"
     )
     assert answer().shape == (1, 5)
-    begin = Buckets.begin
+    begin = BatchPipeline.begin
     flying: list[Any] = []
 
-    def mixed_up(self: Buckets, pixels: torch.Tensor) -> Any:
+    def mixed_up(self: BatchPipeline, pixels: torch.Tensor) -> Any:
         flying.append(begin(self, pixels))
         return lambda: flying.pop()()  # noqa: PLW0108  which one is to be decided when the answer is asked for
 
-    monkeypatch.setattr(Buckets, "begin", mixed_up)
+    monkeypatch.setattr(BatchPipeline, "begin", mixed_up)
     with pytest.raises(ModelError, match="does not compute what the model is"):
         plan.load()
 
@@ -378,7 +378,9 @@ def test_buckets_stop_where_memory_does(tiny: Path) -> None:
             raise torch.OutOfMemoryError
         return backend._forward(pixels)
 
-    assert [one.size for one in captured(forward, backend.shape, torch.device("cpu"), 16)] == [1, 2]
+    assert [
+        one.size for one in capture_buckets(forward, backend.shape, torch.device("cpu"), 16)
+    ] == [1, 2]
 
 
 def test_a_device_without_memory_for_one_picture_has_no_bucket(tiny: Path) -> None:
@@ -386,7 +388,7 @@ def test_a_device_without_memory_for_one_picture_has_no_bucket(tiny: Path) -> No
         raise torch.OutOfMemoryError
 
     with pytest.raises(torch.OutOfMemoryError):
-        captured(forward, MEDSIGLIP, torch.device("cpu"), 4)
+        capture_buckets(forward, MEDSIGLIP, torch.device("cpu"), 4)
 
 
 def test_a_device_without_memory_says_how_large_the_batch_was(

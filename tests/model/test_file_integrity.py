@@ -11,7 +11,7 @@ import pytest
 
 from fundusd.domain.errors import ModelError
 from fundusd.model.checkpoint import Checkpoint, hash_files
-from fundusd.model.file_integrity import Watched, signs
+from fundusd.model.file_integrity import WatchedFiles, stat_signatures
 from fundusd.model.prepared_parts import Part
 
 
@@ -40,16 +40,16 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def watched(place: Path, clock: Clock) -> Watched:
+def watched(place: Path, clock: Clock) -> WatchedFiles:
     folder = place / "checkpoint"
     checkpoint = Checkpoint(
         folder, "test", "0" * 40, "", hash_files(folder, ["config.json", "model.safetensors"])
     )
     part = Part(place / "part", hash_files(place / "part", ["tower.safetensors"]), {})
-    return Watched(checkpoint, signs(folder, checkpoint.files), [part], clock)
+    return WatchedFiles(checkpoint, stat_signatures(folder, checkpoint.files), [part], clock)
 
 
-def look(watched: Watched, clock: Clock, beat: Callable[[], None] = lambda: None) -> list[str]:
+def look(watched: WatchedFiles, clock: Clock, beat: Callable[[], None] = lambda: None) -> list[str]:
     clock.now += 60
     return watched.require_unchanged(beat)
 
@@ -64,7 +64,7 @@ def overwrite(path: Path) -> None:
     "name", ["checkpoint/model.safetensors", "checkpoint/config.json", "part/tower.safetensors"]
 )
 def test_a_file_that_is_only_touched_is_hashed_once_and_named(
-    place: Path, watched: Watched, clock: Clock, name: str
+    place: Path, watched: WatchedFiles, clock: Clock, name: str
 ) -> None:
     beats: list[int] = []
     assert look(watched, clock, lambda: beats.append(1)) == []
@@ -79,7 +79,7 @@ def test_a_file_that_is_only_touched_is_hashed_once_and_named(
     "name", ["checkpoint/model.safetensors", "checkpoint/config.json", "part/tower.safetensors"]
 )
 def test_a_file_that_is_overwritten_in_place_ends_it_even_with_its_size_and_times_as_before(
-    place: Path, watched: Watched, clock: Clock, name: str
+    place: Path, watched: WatchedFiles, clock: Clock, name: str
 ) -> None:
     times = (place / name).stat()
     overwrite(place / name)
@@ -92,20 +92,20 @@ def test_a_file_that_is_overwritten_in_place_ends_it_even_with_its_size_and_time
     assert caught.value.hint
 
 
-def test_a_mapped_file_is_looked_at_each_time(place: Path, watched: Watched) -> None:
+def test_a_mapped_file_is_looked_at_each_time(place: Path, watched: WatchedFiles) -> None:
     overwrite(place / "part/tower.safetensors")
     with pytest.raises(ModelError, match="holds other bytes"):
         watched.require_unchanged(lambda: None)
 
 
-def test_a_mapped_file_that_is_cut_short_ends_it(place: Path, watched: Watched) -> None:
+def test_a_mapped_file_that_is_cut_short_ends_it(place: Path, watched: WatchedFiles) -> None:
     os.truncate(place / "part/tower.safetensors", 1000)
     with pytest.raises(ModelError, match="holds other bytes"):
         watched.require_unchanged(lambda: None)
 
 
 def test_a_prepared_part_may_be_replaced_or_removed_while_its_bytes_are_mapped(
-    place: Path, watched: Watched, clock: Clock
+    place: Path, watched: WatchedFiles, clock: Clock
 ) -> None:
     (place / "part").rename(place / "old")
     (place / "part").mkdir()
@@ -117,7 +117,7 @@ def test_a_prepared_part_may_be_replaced_or_removed_while_its_bytes_are_mapped(
 
 
 def test_a_checkpoint_that_is_gone_or_replaced_ends_it(
-    place: Path, watched: Watched, clock: Clock
+    place: Path, watched: WatchedFiles, clock: Clock
 ) -> None:
     weights = place / "checkpoint/model.safetensors"
     copy = place / "copy"
@@ -132,7 +132,7 @@ def test_a_checkpoint_that_is_gone_or_replaced_ends_it(
 
 
 def test_a_share_that_takes_the_whole_checkpoint_away_ends_nothing(
-    place: Path, watched: Watched, clock: Clock
+    place: Path, watched: WatchedFiles, clock: Clock
 ) -> None:
     (place / "checkpoint").rename(place / "elsewhere")
     assert look(watched, clock) == ["config.json", "model.safetensors"]
@@ -147,15 +147,15 @@ def test_what_changed_between_the_hash_and_the_load_is_seen_at_the_first_look(
     checkpoint = Checkpoint(
         folder, "test", "0" * 40, "", hash_files(folder, ["config.json", "model.safetensors"])
     )
-    before = signs(folder, checkpoint.files)
+    before = stat_signatures(folder, checkpoint.files)
     overwrite(folder / "model.safetensors")
-    watched = Watched(checkpoint, before, [], clock)
+    watched = WatchedFiles(checkpoint, before, [], clock)
     with pytest.raises(ModelError, match="holds other bytes"):
         look(watched, clock)
 
 
 def test_what_is_written_while_it_is_hashed_is_seen_at_the_next_look(
-    place: Path, watched: Watched, clock: Clock
+    place: Path, watched: WatchedFiles, clock: Clock
 ) -> None:
     weights = place / "checkpoint/model.safetensors"
     os.utime(weights)

@@ -14,7 +14,7 @@ from tests.model.model_cases import SINGLE, loaded, planned
 from fundusd.domain.errors import ModelError
 from fundusd.model import prepare, prepared_parts
 from fundusd.model.locate import ModelChoice, find
-from fundusd.model.prepared_parts import Prepared, remembered_digests
+from fundusd.model.prepared_parts import PreparedParts, remembered_digests
 
 
 @pytest.fixture(autouse=True)
@@ -47,7 +47,7 @@ def test_parts_are_made_once_and_name_what_they_were_made_of(tiny: Path) -> None
 
     assert made == [prepare.KNOWN, prepare.prompts_part(plan.prompts), "torch-float32"]
     assert again == []
-    part = Prepared(find(choice)).find("torch-float32")
+    part = PreparedParts(find(choice)).find("torch-float32")
     assert part is not None
     assert part.facts["checkpoint"] == f"{random_checkpoint.NAME} ({random_checkpoint.NOTICE})"
 
@@ -76,7 +76,7 @@ def test_two_daemons_that_start_at_once_make_one_set_of_parts(tiny: Path) -> Non
 def test_a_part_whose_bytes_changed_is_made_again(tiny: Path) -> None:
     choice = ModelChoice(str(tiny), prompts=SINGLE, dtype="float32")
     loaded(choice)
-    part = Prepared(find(choice)).find("torch-float32")
+    part = PreparedParts(find(choice)).find("torch-float32")
     assert part is not None
     weights = part.path("tower.safetensors")
     broken = bytearray(weights.read_bytes())
@@ -95,7 +95,7 @@ def test_a_manifest_that_cannot_be_read_counts_as_no_part(tiny: Path) -> None:
     choice = ModelChoice(str(tiny), prompts=SINGLE, dtype="float32")
     plan = planned(choice)
     plan.prepare()
-    (Prepared(find(choice)).folder / "known" / "part.json").write_text("{")
+    (PreparedParts(find(choice)).folder / "known" / "part.json").write_text("{")
 
     assert plan.prepare() == [prepare.KNOWN]
 

@@ -16,7 +16,7 @@ from tests import ledger_cases
 from tests.worker.worker_cases import BAD, Bench, FirstByte, Overlapping, Plain
 
 from fundusd.domain.errors import ModelError, ModelRefused, OutOfMemory
-from fundusd.domain.inference import Classifier, Proof
+from fundusd.domain.inference import Classifier, SelfTestResult
 from fundusd.domain.jobs import JobState
 from fundusd.ledger import Ledger
 from fundusd.ledger.tables import result
@@ -37,8 +37,8 @@ class Silent(Plain):
 
 
 class Wrong(Silent):
-    def prove(self) -> Iterator[Proof]:
-        yield from super().prove()
+    def run_self_test(self) -> Iterator[SelfTestResult]:
+        yield from super().run_self_test()
         raise ModelRefused("does not compute what the model is", hint="look")
 
 
@@ -46,7 +46,7 @@ class SilentInFlight(Overlapping):
     def logits(self, pixels: Pixels) -> Logits:
         return super().logits(pixels) * np.float32(np.nan)
 
-    def prove(self) -> Iterator[Proof]:
+    def run_self_test(self) -> Iterator[SelfTestResult]:
         assert self.flying <= 1, "there is no place for another"
         raise ModelRefused("does not compute what the model is", hint="look")
         yield
@@ -165,9 +165,9 @@ def test_a_worker_that_is_never_idle_proves_its_model_all_the_same(
     bench: Bench, base: type[Plain]
 ) -> None:
     class Alone(base):  # type: ignore[valid-type, misc]
-        def prove(self) -> Iterator[Proof]:
+        def run_self_test(self) -> Iterator[SelfTestResult]:
             assert not getattr(self, "flying", 0)
-            yield from super().prove()
+            yield from super().run_self_test()
 
     bench.drop(range(40))
     classifier, hours = Alone(), iter(range(1000))
@@ -184,7 +184,7 @@ def test_a_worker_that_is_never_idle_proves_its_model_all_the_same(
 
 def test_a_model_that_is_wrong_at_night_grades_nothing_more(bench: Bench) -> None:
     class Drifted(Plain):
-        def prove(self) -> Iterator[Proof]:
+        def run_self_test(self) -> Iterator[SelfTestResult]:
             bench.drop([1, 2])  # just now
             raise ModelRefused("does not compute what the model is", hint="look")
             yield
@@ -199,10 +199,10 @@ def test_a_stop_ends_the_night_round_after_the_forward_in_hand(bench: Bench) -> 
     stopping: list[threading.Event] = []
 
     class Endless(Plain):
-        def prove(self) -> Iterator[Proof]:
+        def run_self_test(self) -> Iterator[SelfTestResult]:
             for _ in range(1000):
                 self.proven += 1
-                yield Proof(1.0, 0.999999)
+                yield SelfTestResult(1.0, 0.999999)
                 stopping[0].set()
 
     classifier = Endless()

@@ -16,7 +16,7 @@ from fundusd.clinical.quality_thresholds import Thresholds
 from fundusd.domain.clinical_terms import Reason
 from fundusd.domain.decoding import Content, Decoded, MediaType
 from fundusd.domain.files import SettledFile, Stat
-from fundusd.domain.inference import Classifier, Proof
+from fundusd.domain.inference import Classifier, SelfTestResult
 from fundusd.ledger import Ledger, Wanted
 from fundusd.worker.service import Worker, WorkerRules
 
@@ -44,10 +44,10 @@ class Plain:
         self.sizes.append(len(pixels))
         return np.eye(5, dtype=np.float32)[pixels[:, 0, 0, 0] % 5]
 
-    def prove(self) -> Iterator[Proof]:
+    def run_self_test(self) -> Iterator[SelfTestResult]:
         self.proven += 1
-        yield Proof(0.9999999, 0.999999)
-        yield Proof(1.0, 0.999999)
+        yield SelfTestResult(0.9999999, 0.999999)
+        yield SelfTestResult(1.0, 0.999999)
 
     def require_unchanged(self, beat: Callable[[], None]) -> list[str]:
         return []

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from fundusd.app.settings import Settings
     from fundusd.ledger import Ledger
-    from fundusd.model.classifier import Plan, ZeroShotClassifier
+    from fundusd.model.classifier import ModelPlan, ZeroShotClassifier
 
 _LOAD_SECONDS = 120  # what systemd is asked to wait for each step on the way to READY
 
@@ -71,7 +71,7 @@ def run(path: Path) -> None:
         log.info("service.stopped")
 
 
-def _prepare(planned: Plan, notifier: Notifier) -> None:
+def _prepare(planned: ModelPlan, notifier: Notifier) -> None:
     """Make what is missing of the prepared model, once per checkpoint, prompt set and dtype."""
     log = structlog.get_logger(service="app")
 
@@ -83,7 +83,7 @@ def _prepare(planned: Plan, notifier: Notifier) -> None:
         log.info("model.prepared", parts=names, seconds=round(perf_counter() - began, 1))
 
 
-def _say_started(planned: Plan, ledger: Ledger, reclaimed: int) -> None:
+def _say_started(planned: ModelPlan, ledger: Ledger, reclaimed: int) -> None:
     release = planned.release
     structlog.get_logger(service="app").info(
         "service.started",
@@ -121,7 +121,7 @@ def _verifying(notifier: Notifier) -> Callable[[int, int], None]:
 
 
 def _supervise(
-    path: Path, settings: Settings, ledger: Ledger, planned: Plan, heartbeat: Heartbeat
+    path: Path, settings: Settings, ledger: Ledger, planned: ModelPlan, heartbeat: Heartbeat
 ) -> None:
     inboxes = [Inbox(camera.id, camera.inbox) for camera in settings.camera]
     rules = worker_rules(settings, planned)
@@ -131,7 +131,7 @@ def _supervise(
         _ask_for_time(heartbeat.notifier, "loading the model")
         classifier = proven(planned, ledger)
         ready.set()
-        ledger.model_verified(classifier.proof)
+        ledger.model_verified(classifier.self_test_result)
         return classifier
 
     log = structlog.get_logger(service="decoder")
@@ -171,7 +171,7 @@ def _supervise(
         supervisor.run()
 
 
-def proven(planned: Plan, ledger: Ledger) -> ZeroShotClassifier:
+def proven(planned: ModelPlan, ledger: Ledger) -> ZeroShotClassifier:
     """Load the model, and have it answer whole phantoms where there is doubt of it; raises ModelError."""
     began = perf_counter()
     try:
@@ -184,8 +184,8 @@ def proven(planned: Plan, ledger: Ledger) -> ZeroShotClassifier:
         "model.loaded",
         seconds=round(perf_counter() - began, 2),
         limit=classifier.forward_limit,
-        cosine=classifier.proof.cosine,
-        tolerance=classifier.proof.tolerance,
+        cosine=classifier.self_test_result.cosine,
+        tolerance=classifier.self_test_result.tolerance,
     )
     return classifier
 

@@ -9,7 +9,7 @@ from fundusd.imaging.decoder_pool import DecoderPool
 from fundusd.imaging.limits import Limits
 from fundusd.imaging.quality_gate import gate_id
 from fundusd.model.checkpoint import hash_files
-from fundusd.model.classifier import Plan, ZeroShotClassifier, plan
+from fundusd.model.classifier import ModelPlan, ZeroShotClassifier, plan
 from fundusd.model.locate import ModelChoice, find
 from fundusd.model.prepared_parts import remembered_digests
 from fundusd.outbox.transports import TRANSPORTS
@@ -49,7 +49,7 @@ def plan_model(
     on_progress: Callable[[int, int], None] | None = None,
     *,
     afresh: bool = False,
-) -> Plan:
+) -> ModelPlan:
     """Find the checkpoint and decide what it runs on; `afresh` hashes every file, whatever is remembered.
 
     Raises ModelError, SettingsError.
@@ -100,7 +100,7 @@ def receiver(chosen: settings_module.Receiver) -> Receiver:
     return TRANSPORTS[chosen.transport].receiver_at(chosen.address)
 
 
-def worker_rules(settings: Settings, planned: Plan) -> WorkerRules:
+def worker_rules(settings: Settings, planned: ModelPlan) -> WorkerRules:
     """Take what concerns the worker out of settings and plan."""
     on_cpu = planned.runtime.is_cpu
     batch_size = 1 if on_cpu else settings.model.batch_size  # more buy nothing on a CPU

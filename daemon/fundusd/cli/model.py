@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from fundusd.app.settings import Settings
-    from fundusd.model.classifier import Plan
+    from fundusd.model.classifier import ModelPlan
 
 app = typer.Typer(help="Fetch, verify and describe the model.", no_args_is_help=True)
 
@@ -67,11 +67,11 @@ def verify(
     if json:
         print(as_json(release))
         return
-    proof = classifier.proof
+    result = classifier.self_test_result
     print(
         f"{release.model} loads on {classifier.device_name} in {release.dtype} and answers known phantoms:"
     )
-    print(f"cosine {proof.cosine:.7f} to the right answers, wanted {proof.tolerance}")
+    print(f"cosine {result.cosine:.7f} to the right answers, wanted {result.tolerance}")
     print(f"revision {release.revision}")
     print(f"weights {release.weights_digest}")
     print(
@@ -94,7 +94,7 @@ def prepare(config: Config = None, model: Source = "", revision: Revision = "") 
     )
 
 
-def _made_ready(settings: Settings) -> Plan:
+def _made_ready(settings: Settings) -> ModelPlan:
     from rich.console import Console
 
     from fundusd.app.factory import plan_model

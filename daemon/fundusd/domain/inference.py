@@ -37,7 +37,7 @@ class Release:
     program_version: str
 
 
-class Proof(NamedTuple):
+class SelfTestResult(NamedTuple):
     """How near a model's answers to known phantoms are to the right ones, and how near they must be."""
 
     cosine: float
@@ -65,7 +65,7 @@ class Classifier(Protocol):
         """Classify uint8 [b, side, side, 3] into float32 [b, 5] raw logits; raises OutOfMemory."""
         ...
 
-    def prove(self) -> Iterator[Proof]:
+    def run_self_test(self) -> Iterator[SelfTestResult]:
         """Answer known phantoms again, forward by forward; raises ModelRefused. One batch may be in flight."""
         ...
 

@@ -15,7 +15,7 @@ from fundusd.ledger.tables import STARTED, audit_event, camera, job
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from fundusd.domain.inference import Proof
+    from fundusd.domain.inference import SelfTestResult
     from fundusd.ledger.transactions import Recording
 
 _CANARY = ("model.verified", "model.refused")
@@ -52,9 +52,9 @@ def stopped(recording: Recording) -> None:
     _append(recording, "application.stopped", {})
 
 
-def model_verified(recording: Recording, proof: Proof) -> None:
+def model_verified(recording: Recording, result: SelfTestResult) -> None:
     """Record that the model answered known phantoms as it should."""
-    _append(recording, "model.verified", proof._asdict())
+    _append(recording, "model.verified", result._asdict())
 
 
 def model_refused(recording: Recording, problem: str) -> None:

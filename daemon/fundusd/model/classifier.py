@@ -1,4 +1,4 @@
-"""Plan, load and prove the model that classifies: prepared parts, a backend, and everything after the pool in fp32."""
+"""ModelPlan, load and prove the model that classifies: prepared parts, a backend, and everything after the pool in fp32."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ import fundusd
 from fundusd.domain.errors import ModelError, OutOfMemory
 from fundusd.domain.inference import Release
 from fundusd.model import device, prepare
-from fundusd.model.file_integrity import Watched, signs, signs_of
-from fundusd.model.prepared_parts import Prepared
+from fundusd.model.file_integrity import WatchedFiles, part_signatures, stat_signatures
+from fundusd.model.prepared_parts import PreparedParts
 from fundusd.model.prompts import load_prompt_set
 from fundusd.model.self_test import Gate
 from fundusd.model.self_test import read as read_known
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from fundusd.domain.decoding import Pixels, Preprocessing
-    from fundusd.domain.inference import Embeddings, Logits, Proof
+    from fundusd.domain.inference import Embeddings, Logits, SelfTestResult
     from fundusd.model.checkpoint import Checkpoint
     from fundusd.model.device import Runtime
-    from fundusd.model.file_integrity import Signs
+    from fundusd.model.file_integrity import StatSignatures
     from fundusd.model.locate import ModelChoice
     from fundusd.model.prepared_parts import Part
     from fundusd.model.prompts import PromptSet
@@ -63,11 +63,11 @@ class ZeroShotClassifier:
     device_name: str
     forward_limit: int
     overlaps: bool  # a second forward may be begun before the answer of the first is taken
-    proof: Proof  # that it passed
+    self_test_result: SelfTestResult  # that it passed
     _backend: Backend
     _head: _Head
     _gate: Gate
-    _watched: Watched
+    _watched: WatchedFiles
 
     def embed(self, pixels: Pixels) -> Embeddings:
         """Turn uint8 [b, side, side, 3] RGB into pooled embeddings, fp32 [b, d]; raises OutOfMemory."""
@@ -82,7 +82,7 @@ class ZeroShotClassifier:
         answer = self._backend.begin(self._checked(pixels))
         return lambda: self._head.logits(answer())
 
-    def prove(self) -> Iterator[Proof]:
+    def run_self_test(self) -> Iterator[SelfTestResult]:
         """Answer known phantoms again, forward by forward; raises ModelRefused. One batch may be in flight."""
         return self._gate.thorough()
 
@@ -97,7 +97,7 @@ class ZeroShotClassifier:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class ModelPlan:
     """What will classify, known before its weights are read."""
 
     checkpoint: Checkpoint
@@ -107,9 +107,9 @@ class Plan:
     side: int
     batch_size: int
     whole: Future[
-        dict[str, Signs]
+        dict[str, StatSignatures]
     ]  # parts whose digests held while torch was imported, as their files were before
-    signs: Signs  # of the checkpoint's files, when their digests were known
+    signs: StatSignatures  # of the checkpoint's files, when their digests were known
 
     def prepare(self, on_wait: Callable[[], None] = lambda: None) -> list[str]:
         """Make the parts that are missing, and return which; raises ModelError."""
@@ -123,7 +123,7 @@ class Plan:
 
         Raises ModelError, of which ModelRefused for wrong answers.
         """
-        prepared = Prepared(self.checkpoint)
+        prepared = PreparedParts(self.checkpoint)
         names = prepare.parts(self.prompts, self.runtime.backend, self.runtime.dtype)
         make = _backend_maker(
             self.runtime.backend
@@ -131,10 +131,10 @@ class Plan:
         known, texts, tower = (self._checked(prepared, name) for name in names)
         try:
             backend = make(tower, self.runtime, self.batch_size)
-            watched = Watched(self.checkpoint, self.signs, [tower])
+            watched = WatchedFiles(self.checkpoint, self.signs, [tower])
             head = _Head(**load_file(texts.path("texts.safetensors")))
             gate = Gate(backend, head.logits, read_known(known), self.release)
-            proof = min([gate.start(), *gate.thorough()]) if thorough else gate.start()
+            result = min([gate.start(), *gate.thorough()]) if thorough else gate.start()
         except OutOfMemory as error:
             raise ModelError(
                 error.message, hint="free the device, or set model.device to cpu"
@@ -145,19 +145,19 @@ class Plan:
             device_name=self.runtime.device_name,
             forward_limit=backend.limit,
             overlaps=backend.overlaps,
-            proof=proof,
+            self_test_result=result,
             _backend=backend,
             _head=head,
             _gate=gate,
             _watched=watched,
         )
 
-    def _checked(self, prepared: Prepared, name: str) -> Part:
+    def _checked(self, prepared: PreparedParts, name: str) -> Part:
         """Return a part whose files have their digests, made anew where they have not; raises ModelError."""
         part = prepared.find(name)
         # hours may have passed since it was hashed: another daemon may have had the database
         if part is None or (
-            self.whole.result().get(name) != signs_of(part) and not part.is_whole()
+            self.whole.result().get(name) != part_signatures(part) and not part.is_intact()
         ):
             prepare.prepare(self.checkpoint, self.prompts, [name])
             part = prepared.find(name)
@@ -176,16 +176,17 @@ def plan(
     *,
     referable_rule: str,
     quality_gate: str,
-) -> Plan:
+) -> ModelPlan:
     """Decide what the model runs on and which release that makes; raises ModelError, SettingsError."""
     prompts = load_prompt_set(choice.prompts)
     side = _side(checkpoint)
     _check_side(choice.preprocessing, side)
     whole = _hash_ahead(
-        Prepared(checkpoint), prepare.parts(prompts, choice.backend, device.likely_dtype(choice))
+        PreparedParts(checkpoint),
+        prepare.parts(prompts, choice.backend, device.likely_dtype(choice)),
     )
     planned = [
-        Plan(
+        ModelPlan(
             checkpoint,
             prompts,
             one,
@@ -193,7 +194,7 @@ def plan(
             side,
             1 if choice.exact else batch_size,
             whole,
-            signs(checkpoint.folder, checkpoint.files),
+            stat_signatures(checkpoint.folder, checkpoint.files),
         )
         for one in device.candidates(choice)
     ]
@@ -208,7 +209,7 @@ def load(
     referable_rule: str,
     quality_gate: str,
 ) -> ZeroShotClassifier:
-    """Plan, prepare what is missing, load; raises ModelError, SettingsError."""
+    """ModelPlan, prepare what is missing, load; raises ModelError, SettingsError."""
     planned = plan(
         checkpoint, choice, batch_size, referable_rule=referable_rule, quality_gate=quality_gate
     )
@@ -216,18 +217,20 @@ def load(
     return planned.load()
 
 
-def _hash_ahead(prepared: Prepared, names: Iterable[str]) -> Future[dict[str, Signs]]:
+def _hash_ahead(prepared: PreparedParts, names: Iterable[str]) -> Future[dict[str, StatSignatures]]:
     """Check the digests of parts in a thread, while another imports torch: both take about a second."""
     found = [
-        (name, part, signs_of(part)) for name in names if (part := prepared.find(name)) is not None
+        (name, part, part_signatures(part))
+        for name in names
+        if (part := prepared.find(name)) is not None
     ]
     pool = ThreadPoolExecutor(1, thread_name_prefix="hash")
-    whole = pool.submit(lambda: {name: before for name, part, before in found if part.is_whole()})
+    whole = pool.submit(lambda: {name: before for name, part, before in found if part.is_intact()})
     pool.shutdown(wait=False)
     return whole
 
 
-def _works(planned: Plan) -> bool:
+def _works(planned: ModelPlan) -> bool:
     """Try a device that nobody asked for by name."""
     try:
         planned.prepare()

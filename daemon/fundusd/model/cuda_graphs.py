@@ -83,7 +83,7 @@ class _Slot:
     free: bool = True
 
 
-class Buckets:
+class BatchPipeline:
     """Batches on their way through buckets; used by one thread.
 
     A slot is written again only once its answer was taken, and the buckets' own buffers belong to the computing
@@ -159,7 +159,9 @@ def bucket_sizes(limit: int) -> list[int]:
     return [*powers, limit]
 
 
-def captured(forward: Forward, shape: Shape, device: torch.device, limit: int) -> list[Bucket]:
+def capture_buckets(
+    forward: Forward, shape: Shape, device: torch.device, limit: int
+) -> list[Bucket]:
     """Make a bucket for each size, largest last, until memory runs out; raises torch.OutOfMemoryError for size 1."""
     buckets: list[Bucket] = []
     for size in bucket_sizes(limit):

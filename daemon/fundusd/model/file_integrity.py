@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 _EVERY_SECONDS = 10.0  # files that are only named; those that are mapped are looked at each time
 _CHUNK = 1 << 20  # bytes
 
-Sign = tuple[int, int, int, int]
-Signs = dict[str, Sign]
+StatSignature = tuple[int, int, int, int]
+StatSignatures = dict[str, StatSignature]
 
 
 @dataclass(slots=True)
@@ -34,16 +34,16 @@ class _File:
     where: Path | int
     digest: str
     hint: str
-    sign: Sign | None  # None: it was not there
+    sign: StatSignature | None  # None: it was not there
 
 
-class Watched:
+class WatchedFiles:
     """The checkpoint's files and the mapped ones of the prepared model; give it the parts once they are mapped."""
 
     def __init__(
         self,
         checkpoint: Checkpoint,
-        before: Signs,
+        before: StatSignatures,
         mapped: Sequence[Part],
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -108,7 +108,7 @@ class Watched:
         )
 
 
-def signs(folder: Path, names: Iterable[str]) -> Signs:
+def stat_signatures(folder: Path, names: Iterable[str]) -> StatSignatures:
     """Return what files look like now, those that are there."""
     found = {}
     for name in names:
@@ -117,12 +117,12 @@ def signs(folder: Path, names: Iterable[str]) -> Signs:
     return found
 
 
-def signs_of(part: Part) -> Signs:
+def part_signatures(part: Part) -> StatSignatures:
     """Return what a part's files look like now."""
-    return signs(part.folder, part.files)
+    return stat_signatures(part.folder, part.files)
 
 
-def _sign(where: Path | int) -> Sign:
+def _sign(where: Path | int) -> StatSignature:
     status = os.stat(where)  # noqa: PTH116  a descriptor has no Path
     return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
 

@@ -16,7 +16,7 @@ from multiprocessing import get_context
 from typing import TYPE_CHECKING, Any
 
 from fundusd.domain.errors import ModelError
-from fundusd.model.prepared_parts import Prepared
+from fundusd.model.prepared_parts import PreparedParts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,7 +47,7 @@ def parts(prompts: PromptSet, backend: str, dtype: str) -> tuple[str, str, str]:
 
 def missing(checkpoint: Checkpoint, prompts: PromptSet, runtime: Runtime) -> list[str]:
     """Name the parts that are not there yet."""
-    prepared = Prepared(checkpoint)
+    prepared = PreparedParts(checkpoint)
     wanted = parts(prompts, runtime.backend, runtime.dtype)
     return [name for name in wanted if prepared.find(name) is None]
 
@@ -87,16 +87,16 @@ def _end_with(parent: int) -> None:
 
 
 def _make(checkpoint: Checkpoint, prompts: PromptSet, names: list[str]) -> None:
-    prepared = Prepared(checkpoint)
-    with prepared.one_at_a_time():
+    prepared = PreparedParts(checkpoint)
+    with prepared.locked():
         if wanted := [
-            name for name in names if (part := prepared.find(name)) is None or not part.is_whole()
+            name for name in names if (part := prepared.find(name)) is None or not part.is_intact()
         ]:
             _make_wanted(checkpoint, prompts, wanted, prepared)
 
 
 def _make_wanted(
-    checkpoint: Checkpoint, prompts: PromptSet, names: list[str], prepared: Prepared
+    checkpoint: Checkpoint, prompts: PromptSet, names: list[str], prepared: PreparedParts
 ) -> None:
     from fundusd.model import export, transformers_loader
 
@@ -109,7 +109,7 @@ def _make_wanted(
     shape = export.shape_of(model, checkpoint)
     for name in names:
         more: dict[str, Any] = {"shape": asdict(shape)}
-        with prepared.making(name, facts | more) as place:
+        with prepared.writing(name, facts | more) as place:
             match name.split("-"):
                 case ["known"]:
                     export.write_known(model, shape, place)

@@ -44,7 +44,7 @@ class Part:
         """Return where a file of it lies."""
         return self.folder / name
 
-    def is_whole(self) -> bool:
+    def is_intact(self) -> bool:
         """Hash its files and compare."""
         try:
             return hash_files(self.folder, self.files) == self.files
@@ -52,7 +52,7 @@ class Part:
             return False
 
 
-class Prepared:
+class PreparedParts:
     """The parts made of one checkpoint."""
 
     def __init__(self, checkpoint: Checkpoint) -> None:
@@ -68,7 +68,7 @@ class Prepared:
             return None
 
     @contextmanager
-    def one_at_a_time(self) -> Iterator[None]:
+    def locked(self) -> Iterator[None]:
         """Wait until no other process makes parts of this checkpoint; what dies lets go. Raises ModelError."""
         with self._writable():
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -80,7 +80,7 @@ class Prepared:
             os.close(lock)
 
     @contextmanager
-    def making(self, name: str, facts: Mapping[str, Any]) -> Iterator[Path]:
+    def writing(self, name: str, facts: Mapping[str, Any]) -> Iterator[Path]:
         """Give a folder to write files into; they become the part, at once and durably. Raises ModelError."""
         with self._writable():
             self.folder.mkdir(parents=True, exist_ok=True)

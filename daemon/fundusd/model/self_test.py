@@ -11,7 +11,7 @@ import numpy as np
 from safetensors.numpy import load_file
 
 from fundusd.domain.errors import ModelRefused
-from fundusd.domain.inference import Proof
+from fundusd.domain.inference import SelfTestResult
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -83,7 +83,7 @@ class Gate:
     known: Known
     release: Release
 
-    def start(self) -> Proof:
+    def start(self) -> SelfTestResult:
         """Prove it in the least time; it warms up what serves later, too.
 
         A CPU is proven by an eighth of one phantom, which touches every weight; a device with graphs at each of their
@@ -93,23 +93,23 @@ class Gate:
             return self._compare(
                 self._asked(lambda: self.backend.probe(self.known.pixels[:1])), self.known.probe
             )
-        proofs = list(self._at_each_size())
+        results = list(self._at_each_size())
         if self.backend.overlaps:
             self._compare_in_flight()
-        return min(proofs)
+        return min(results)
 
-    def thorough(self) -> Iterator[Proof]:
+    def thorough(self) -> Iterator[SelfTestResult]:
         """Prove it on whole phantoms of every grade, forward by forward; needs one place in flight."""
         yield from self._at_each_size()
         for index in range(1, len(self.known.pixels)):
             yield self._whole([index])
 
-    def _at_each_size(self) -> Iterator[Proof]:
+    def _at_each_size(self) -> Iterator[SelfTestResult]:
         limit = self.backend.limit
         for size in sorted({limit} | {2**power for power in range(limit.bit_length())}):
             yield self._whole([number % len(self.known.pixels) for number in range(size)])
 
-    def _whole(self, chosen: list[int]) -> Proof:
+    def _whole(self, chosen: list[int]) -> SelfTestResult:
         embeddings = self._asked(lambda: self.backend.embed(self.known.pixels[chosen]))
         return self._compare(embeddings, self.known.embeddings[chosen])
 
@@ -139,7 +139,7 @@ class Gate:
                 hint="run: fundusd model verify; if that fails, report the driver and its version",
             ) from error
 
-    def _compare(self, embeddings: Embeddings, expected: Embeddings) -> Proof:
+    def _compare(self, embeddings: Embeddings, expected: Embeddings) -> SelfTestResult:
         if not (np.isfinite(embeddings).all() and np.isfinite(self.head(embeddings)).all()):
             raise ModelRefused(
                 "the model answers with numbers that are not finite",
@@ -157,4 +157,4 @@ class Gate:
                 hint="set model.dtype to float32 or model.device to cpu; if that helps, report the driver and its "
                 "version",
             )
-        return Proof(cosine, tolerance)
+        return SelfTestResult(cosine, tolerance)

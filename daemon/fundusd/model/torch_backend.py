@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file
 
 from fundusd.domain.errors import DeviceLost, OutOfMemory
-from fundusd.model.cuda_graphs import Buckets, CudaStream, captured
+from fundusd.model.cuda_graphs import BatchPipeline, CudaStream, capture_buckets
 from fundusd.model.vision_tower import Shape, build, to_patches
 
 if TYPE_CHECKING:
@@ -36,24 +36,24 @@ class TorchBackend:
         )
         self._dtype = weights["positions"].dtype
         self._tower = build(self.shape, weights)
-        self._buckets: Buckets | None = None
+        self._pipeline: BatchPipeline | None = None
         if self._device.type == "cuda":
-            self._buckets = self._guarded(lambda: self._captured(limit), limit)
+            self._pipeline = self._guarded(lambda: self._captured(limit), limit)
 
     @property
     def limit(self) -> int:
         """Return how many pictures one forward takes at most; more buy nothing on a CPU."""
-        return self._buckets.limit if self._buckets else 1
+        return self._pipeline.limit if self._pipeline else 1
 
     @property
     def overlaps(self) -> bool:
         """Tell whether a second batch may be begun while the first is computed."""
-        return self._buckets is not None
+        return self._pipeline is not None
 
     @property
     def probes(self) -> bool:
         """Tell whether a part of a picture proves it: where kernels are not chosen by batch size, and slow."""
-        return not self._buckets
+        return not self._pipeline
 
     def embed(self, pixels: Pixels) -> Embeddings:
         """Turn uint8 [b, side, side, 3] into pooled embeddings, fp32 [b, d]."""
@@ -61,9 +61,9 @@ class TorchBackend:
 
     def begin(self, pixels: Pixels) -> Callable[[], Embeddings]:
         """Start to embed up to `limit` pictures; the answer is waited for by calling what is returned, once."""
-        if self._buckets is None:
+        if self._pipeline is None:
             return partial(self.embed, pixels)
-        buckets, count = self._buckets, len(pixels)
+        buckets, count = self._pipeline, len(pixels)
         answer = self._guarded(lambda: buckets.begin(_as_tensor(pixels)), count)
         return lambda: self._guarded(answer, count).numpy()
 
@@ -80,13 +80,13 @@ class TorchBackend:
         return embeddings
 
     def _answer(self, pixels: torch.Tensor) -> torch.Tensor:
-        if self._buckets:
-            return self._buckets.begin(pixels)()
+        if self._pipeline:
+            return self._pipeline.begin(pixels)()
         return self._forward(pixels.to(self._device)).cpu()
 
-    def _captured(self, limit: int) -> Buckets:
-        made = captured(self._forward, self.shape, self._device, limit)
-        buckets = Buckets(made, self._device, lambda: CudaStream(self._device))
+    def _captured(self, limit: int) -> BatchPipeline:
+        made = capture_buckets(self._forward, self.shape, self._device, limit)
+        buckets = BatchPipeline(made, self._device, lambda: CudaStream(self._device))
         torch.cuda.synchronize(self._device)  # its streams know nothing of what was queued so far
         return buckets
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
-    from fundusd.domain.inference import Classifier, Proof
+    from fundusd.domain.inference import Classifier, SelfTestResult
     from fundusd.ledger import Ledger
 
 
@@ -50,10 +50,10 @@ class Proving:
         """Show it the known phantoms, one after another until `stop`, and write down what came of it."""
         self.require_unchanged()  # which says better what is wrong
         began = time.perf_counter()
-        proofs: list[Proof] = []
+        results: list[SelfTestResult] = []
         try:
-            for proof in self._classifier.prove():
-                proofs.append(proof)
+            for result in self._classifier.run_self_test():
+                results.append(result)
                 self._beat()
                 if stop is not None and stop.is_set():
                     return
@@ -63,7 +63,7 @@ class Proving:
                 self._ledger.model_refused(error.message)
             raise
         self._last = self._now()
-        lowest, seconds = min(proofs), round(time.perf_counter() - began, 2)
+        lowest, seconds = min(results), round(time.perf_counter() - began, 2)
         self._log.info(
             "model.canary", cosine=lowest.cosine, tolerance=lowest.tolerance, seconds=seconds
         )
