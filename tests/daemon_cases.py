@@ -21,7 +21,6 @@ from fundusd.app.reconcile import Reconciliation, reconcile
 from fundusd.domain.clinical_terms import Eye, Grade
 from fundusd.domain.files import Inbox
 from fundusd.imaging import phantoms
-from fundusd.ledger import Wanted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -67,7 +66,7 @@ class Site:
     def rows(self) -> list[Mapping[str, Any]]:
         with opened_ledger(settings_module.load(self.path)) as ledger:
             return sorted(
-                ledger.results(Wanted(superseded=True)),
+                ledger.results(superseded=True),
                 key=lambda row: (row["path"], row["revision"]),
             )
 

@@ -35,7 +35,7 @@ from fundusd_bench import (
 )
 from fundusd_bench.figures import Figure, Goal, of_rounds
 from fundusd_bench.machine import Machine, Sample
-from fundusd_bench.work import Order, Work
+from fundusd_bench.work import Options, Work
 from PIL import Image
 
 from fundusd import cli
@@ -46,7 +46,7 @@ from fundusd.domain.files import Inbox
 from fundusd.imaging import phantoms
 from fundusd.imaging.decode import decode
 from fundusd.imaging.limits import Limits
-from fundusd.ledger import Ledger, Wanted
+from fundusd.ledger import Ledger
 
 HERE = Machine(
     "Some CPU", 2, ("avx512_bf16",), 24.0, (), "6.1", "3.11.7", {"torch": "2.13.0", "openvino": ""}
@@ -86,8 +86,8 @@ def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def work(tiny: Path, tmp_path: Path) -> Work:
-    order = Order((), rounds=1, reference=True, backlog=2, latency=2, growth=6)
-    return Work(order, tmp_path, tiny, HERE)
+    options = Options((), rounds=1, reference=True, backlog=2, latency=2, growth=6)
+    return Work(options, tmp_path, tiny, HERE)
 
 
 def silently(_: str) -> None:
@@ -164,7 +164,7 @@ def test_mistakes_are_told_as_everywhere(
     assert typed(monkeypatch, "--model", "--captures", "/no/such") == 2
     assert typed(monkeypatch, "--model", "--checkpoint", "/no/such") == 69
     (tmp_path / "mine.txt").touch()
-    assert typed(monkeypatch, "--model", "--checkpoint", tiny, "--keep", tmp_path) == 70
+    assert typed(monkeypatch, "--model", "--checkpoint", tiny, "--keep", tmp_path) == 2
     assert "is not empty" in capsys.readouterr().err
 
 
@@ -223,7 +223,7 @@ def test_a_long_history_is_one_that_the_ledger_could_have_written(tmp_path: Path
     told = made.status()
     assert told["jobs"] == {"queued": 10, "running": 0, "succeeded": 90, "failed": 0}
     assert (told["results"]["graded"], told["captures"]) == (90, 100)
-    rows = list(made.results(Wanted()))
+    rows = list(made.results())
     assert len({row["digest"] for row in rows}) == len({row["path"] for row in rows}) == 100
     assert [row["outcome"] for row in rows].count("graded") == 90
     with made.database.reading() as connection:
@@ -432,8 +432,8 @@ def test_machines_get_the_same_with_a_verdict_for_each_figure() -> None:
 
 
 def test_every_section_has_a_place_in_the_plan() -> None:
-    order = Order(tuple(sections.SECTIONS), reference=True)
-    assert sum(section.seconds(order) for section in sections.SECTIONS.values()) < 40 * 60
+    options = Options(tuple(sections.SECTIONS), reference=True)
+    assert sum(section.seconds(options) for section in sections.SECTIONS.values()) < 40 * 60
     for name in sections.SECTIONS:
         assert util.find_spec(f"fundusd_bench.{name}"), name
 

@@ -1,10 +1,15 @@
 from __future__ import annotations
 
+import ast
 import re
 from pathlib import Path
 
+import pytest
+
+from fundusd.domain.capture_warnings import CaptureWarning
 from fundusd.domain.clinical_terms import Reason
 from fundusd.domain.files import IgnoreReason
+from fundusd.reports import wording
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "reasons.md").read_text(encoding="utf-8")
@@ -23,13 +28,32 @@ def test_the_page_lists_every_reason_with_its_outcome_and_action() -> None:
 
 
 def test_the_page_lists_every_code_of_ignored_files_and_of_warnings() -> None:
-    short = [row[0] for row in ROWS if len(row) == 2]
-    assert short[: len(IgnoreReason)] == [ignored.value for ignored in IgnoreReason]
-    sources = (ROOT / "daemon" / "fundusd").rglob("*.py")
-    code = "\n".join(path.read_text(encoding="utf-8") for path in sources)
-    for warning in [one for cell in short[len(IgnoreReason) :] for one in cell.split("`, `")]:
-        made = warning.partition("_")[2]  # of what it is about and what is wrong with it
-        assert re.search(f'"{warning}"|}}_{made}"', code), warning
+    codes = [code for row in ROWS if len(row) == 2 for code in row[0].split("`, `")]
+    assert codes == [*IgnoreReason, *CaptureWarning]
+
+
+def test_every_warning_is_given_by_its_member_and_never_by_its_text() -> None:
+    given: set[str] = set()
+    for path in (ROOT / "daemon" / "fundusd").rglob("*.py"):
+        if path.name == "capture_warnings.py":
+            continue
+        code = path.read_text(encoding="utf-8")
+        given.update(re.findall(r"CaptureWarning\.([A-Z_]+)", code))
+        texts = [
+            node.value
+            for node in ast.walk(ast.parse(code))
+            if isinstance(node, ast.Constant) and isinstance(node.value, str)
+        ]
+        assert not set(CaptureWarning) & set(texts), path.name
+    assert given == set(CaptureWarning.__members__)
+
+
+@pytest.mark.parametrize("reason", Reason)
+def test_a_reason_is_worded_for_staff(reason: Reason) -> None:
+    assert reason.wording
+    assert "_" not in reason.wording
+    assert wording.reason(reason) == reason.wording
+    assert Reason(reason.value) is reason
 
 
 def test_every_row_says_what_it_means() -> None:

@@ -21,7 +21,7 @@ from fundusd.clinical.pseudonyms import patient_key
 from fundusd.domain.clinical_terms import Eye, EyeSource, Reason
 from fundusd.domain.decoding import Content, MediaType
 from fundusd.domain.files import IncompleteFile, WaitReason
-from fundusd.ledger import Ledger, Wanted, captures
+from fundusd.ledger import Ledger, captures
 from fundusd.ledger.tables import incomplete, metadata, result
 
 PATTERN = r"(?P<patient>[^_/]+)/\w+?(?:_(?P<eye>OD|OS))?"
@@ -367,9 +367,7 @@ def test_a_site_that_keeps_pseudonyms_has_identifiers_nowhere_but_in_paths(
 
     assert not [name for name in NAMES if name in texts(ledger, but=PLACES)]
     assert "Quillfeather" in texts(ledger)  # the files could not be found otherwise
-    shown = " ".join(
-        str(one) for row in ledger.results(Wanted(superseded=True)) for one in row.values()
-    )
+    shown = " ".join(str(one) for row in ledger.results(superseded=True) for one in row.values())
     assert not [name for name in NAMES if name in shown]
     keys = [row["patient_key"] for row in cases.captures(ledger)]
     assert keys == [key("QF-17", "Featherstone")] * 2 + [key("Featherstone"), key("Quillfeather")]

@@ -7,14 +7,22 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from fundusd.domain.errors import DeviceLost, ModelError, OutOfMemory, SettingsError
+from fundusd.domain.errors import (
+    DeviceLost,
+    ModelError,
+    NotInstalled,
+    OutOfMemory,
+    SettingsError,
+)
 from fundusd.ledger import schema
 
 ROOT = Path(__file__).parents[2]
+Ended = subprocess.CompletedProcess[str]
 
 
 @pytest.fixture(scope="module")
@@ -90,6 +98,42 @@ def test_an_installed_wheel_finds_its_own_folders(wheel: Path, tmp_path: Path) -
         schema.newest(),
         "cr2-room1",
     ]
+
+
+@pytest.fixture(scope="module")
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Ended]:
+    """Return a function that runs fundusd from the wheel and its libraries, without this checkout."""
+    folder = tmp_path_factory.mktemp("installed")
+    zipfile.ZipFile(wheel).extractall(folder)
+    libraries = [path for path in sys.path if not (Path(path) / "fundusd_bench").is_dir()]
+    environment = {"PYTHONPATH": ":".join([str(folder), *libraries]), "COLUMNS": "100"}
+
+    def run(*words: str) -> Ended:
+        # -S: the editable installation's .pth file, which names the benchmark's folder, is not read
+        command = [sys.executable, "-S", "-m", "fundusd", *words]
+        return subprocess.run(
+            command, check=False, capture_output=True, text=True, env=environment, cwd=folder
+        )
+
+    return run
+
+
+def test_an_installed_wheel_says_how_to_get_the_benchmark(installed: Callable[..., Ended]) -> None:
+    for words in ((), ("--decode",), ("--end-to-end", "--json")):
+        ended = installed("bench", *words)
+        assert ended.returncode == NotInstalled.exit_code == 69
+        assert not ended.stdout
+        message, hint = ended.stderr.splitlines()
+        assert message.startswith("fundusd: The benchmark is not installed")
+        assert "git clone" in hint
+        assert "pip install --editable ." in hint
+
+
+def test_the_help_of_the_benchmark_needs_no_benchmark(installed: Callable[..., Ended]) -> None:
+    ended = installed("bench", "--help")
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert "--end-to-end" in ended.stdout
+    assert "belongs to a checkout" in " ".join(ended.stdout.split())
 
 
 def commands(heading: str) -> list[str]:

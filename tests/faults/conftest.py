@@ -27,6 +27,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         config.hook.pytest_deselected(items=others)
 
 
+@pytest.fixture
+def postgres_url(fresh_postgres_url: str) -> str:
+    """Give each fault a database of its own: what it leaves behind is no other test's concern."""
+    return fresh_postgres_url
+
+
 @pytest.fixture(autouse=True)
 def untraced(monkeypatch: pytest.MonkeyPatch) -> None:
     """Spare these many daemons the tracing of coverage: it slows each start, and they run what others run."""

@@ -29,7 +29,7 @@ import sqlalchemy as sa
 from tests.ledger_cases import CAMERA, classify, digest_of, release
 
 from fundusd.domain.errors import LedgerError
-from fundusd.ledger import Ledger, Wanted
+from fundusd.ledger import Ledger
 
 ROOT = Path(__file__).resolve().parents[2]
 TOOLS = ("qemu-system-x86_64", "busybox", "mkfs.ext4", "dpkg-deb")
@@ -123,7 +123,7 @@ def inspect(ledger: Ledger, said: list[str]) -> tuple[int, str, str]:
     found, integrity = 0, "-"
     try:
         ledger.check()
-        found = len({row["digest"] for row in ledger.results(Wanted(outcome="graded"))} & set(said))
+        found = len({row["digest"] for row in ledger.results(outcome="graded")} & set(said))
         with ledger.database.reading() as connection:
             integrity = str(connection.exec_driver_sql("PRAGMA integrity_check").scalar_one())
         with ledger.held():  # as the next start does

@@ -10,7 +10,6 @@ from tests import ledger_cases as cases
 
 from fundusd.domain.clinical_terms import Reason
 from fundusd.domain.files import Admission, IgnoreReason, Stat
-from fundusd.ledger import Wanted
 from fundusd.ledger.tables import result, sighting
 
 if TYPE_CHECKING:
@@ -62,7 +61,7 @@ def test_bytes_that_return_are_a_new_revision_with_the_old_result(ledger: Ledger
     cases.classify(ledger, "a.jpg", "B")
     assert ledger.admit(cases.found("a.jpg", "A")) == [Admission.REUSED]
     assert summary(ledger) == [("a.jpg", 1, True), ("a.jpg", 2, True), ("a.jpg", 3, False)]
-    newest = next(iter(ledger.results(Wanted())))
+    newest = next(iter(ledger.results()))
     assert (newest["revision"], newest["state"], newest["grade"]) == (3, "succeeded", 2)
     assert ledger.claim(4) == []
 
@@ -114,7 +113,7 @@ def test_a_renamed_file_is_a_new_capture_that_supersedes_the_old_place(ledger: L
     assert ledger.admit(cases.found("P1/a.jpg", "A", inode=7)) == [Admission.MOVED]
     assert summary(ledger) == [("a.jpg", 1, True), ("P1/a.jpg", 1, False)]
     assert "capture.moved" in cases.events(ledger)
-    assert next(iter(ledger.results(Wanted())))["state"] == "succeeded"
+    assert next(iter(ledger.results()))["state"] == "succeeded"
 
 
 def test_a_file_that_is_renamed_back_is_current_again(ledger: Ledger) -> None:
@@ -162,7 +161,7 @@ def test_a_vanished_file_keeps_its_capture_and_its_result(ledger: Ledger) -> Non
     assert ledger.named("cam", b"", [b"a.jpg"])[b"a.jpg"].missing
     assert ledger.remembered("cam") == {}
     assert ledger.accounts("cam", b"") == {}
-    assert len(list(ledger.results(Wanted()))) == 1
+    assert len(list(ledger.results())) == 1
     ledger.mark_missing("cam", [b"a.jpg"])
     assert cases.events(ledger).count("capture.missing") == 1
 
@@ -296,7 +295,7 @@ def test_a_waiting_job_hands_its_captures_to_the_result_of_its_twin(ledger: Ledg
     _wait_under_an_older_release(ledger)
     ledger.record([cases.finding(claim) for claim in ledger.claim(1)])
     assert ledger.retry_failed() == 1
-    assert {row["state"] for row in ledger.results(Wanted())} == {"succeeded"}
+    assert {row["state"] for row in ledger.results()} == {"succeeded"}
     assert len(cases.jobs(ledger)) == 1
     assert all(row["patient_key"] for row in cases.captures(ledger))
     assert ledger.verify().broken_seq is None
@@ -358,7 +357,7 @@ def test_path_bytes_survive_whatever_they_are(ledger: Ledger, name: bytes) -> No
     cases.classify(ledger, b"d\xe9/" + name)
     assert [seen[:2] for seen in ledger.present("cam", [b"d\xe9"])] == [(b"d\xe9", name)]
     assert cases.captures(ledger)[0]["path"] == b"d\xe9/" + name
-    (row,) = ledger.results(Wanted())
+    (row,) = ledger.results()
     assert row["path"] == (b"d\xe9/" + name).decode("utf-8", "backslashreplace")
     assert cases.rows(ledger, sighting)[0]["directory"] == b"d\xe9"
     assert ledger.verify().broken_seq is None

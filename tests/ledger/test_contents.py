@@ -12,7 +12,6 @@ from tests import ledger_cases as cases
 
 from fundusd.clinical.pseudonyms import patient_key
 from fundusd.domain.clinical_terms import Eye, EyeSource, Reason
-from fundusd.ledger import Wanted
 from fundusd.ledger.tables import exam, result
 
 if TYPE_CHECKING:
@@ -96,7 +95,7 @@ def test_content_without_an_eye_or_a_patient_stays_without(ledger: Ledger) -> No
 def test_times_of_acquisition_are_kept_in_utc(ledger: Ledger, moment: datetime) -> None:
     row = classified(ledger, replace(cases.CONTENT, acquired_at=moment))
     assert row["acquired_at"] == moment.astimezone(UTC)
-    (shown, _) = ledger.results(Wanted())
+    (shown, _) = ledger.results()
     assert shown["acquired_at"] == moment.astimezone(UTC)
 
 
@@ -154,5 +153,5 @@ def test_every_reason_is_one_the_schema_knows(ledger: Ledger) -> None:
             assert ledger.fail(claim, reason, "")
         else:
             assert ledger.record([cases.refusal(claim, reason)]) != [None]
-    shown = {row["reason"]: row["outcome"] for row in ledger.results(Wanted())}
+    shown = {row["reason"]: row["outcome"] for row in ledger.results()}
     assert shown == {reason.value: reason.outcome.value for reason in Reason}

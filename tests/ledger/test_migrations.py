@@ -14,7 +14,7 @@ from tests import ledger_cases as cases
 
 from fundusd.domain.errors import LedgerError, SchemaBehind
 from fundusd.files import package_data
-from fundusd.ledger import Ledger, Wanted, schema
+from fundusd.ledger import Ledger, schema
 from fundusd.ledger.tables import metadata
 
 if TYPE_CHECKING:
@@ -187,7 +187,7 @@ def test_every_revision_upgrades_a_database_with_rows_in_it(
     assert empty.status() | {"oldest_waiting_seconds": 0} == filled.status() | {
         "oldest_waiting_seconds": 0
     }
-    assert len(list(empty.results(Wanted(superseded=True)))) == 2
+    assert len(list(empty.results(superseded=True))) == 2
     assert empty.verify().broken_seq is None
     empty.start(cases.release())
     assert [claim.digest for claim in empty.claim(16)] == [

@@ -29,6 +29,12 @@ with Ledger(sys.argv[1]).held():
 """
 
 
+@pytest.fixture
+def postgres_url(fresh_postgres_url: str) -> str:
+    """Give a database of the test's own: its sessions and locks are what is tested."""
+    return fresh_postgres_url
+
+
 @contextmanager
 def holder(url: str) -> Iterator[subprocess.Popen[str]]:
     """Hold a ledger in another process for as long as the block runs."""

@@ -17,7 +17,7 @@ from fundusd.clinical.path_rules import Naming
 from fundusd.clinical.pseudonyms import patient_key
 from fundusd.domain.clinical_terms import Reason
 from fundusd.domain.decoding import Content, MediaType
-from fundusd.ledger import Ledger, Wanted
+from fundusd.ledger import Ledger
 from fundusd.ledger.tables import audit_event
 
 PATTERN = r"(?P<patient>[^_/]+)_(?P<date>\d{8})_(?P<time>\d{6})_(?P<eye>[A-Z]+)(?:_(?P<field>\w+))?"
@@ -86,7 +86,7 @@ def test_what_a_jpeg_cannot_tell_its_path_tells(named: Ledger) -> None:
         "PHANTOM-7",
     )
     assert (row["patient_key"], row["warnings"]) == (key("PHANTOM-7"), "[]")
-    (shown,) = named.results(Wanted())
+    (shown,) = named.results()
     assert (shown["field"], shown["patient_id"]) == ("macula", "PHANTOM-7")
     assert shown["acquired_at"] is not None
 

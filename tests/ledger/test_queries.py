@@ -14,7 +14,7 @@ from fundusd.domain.clinical_terms import Outcome, Reason
 from fundusd.domain.files import IgnoreReason, Stat
 from fundusd.domain.inference import SelfTestResult
 from fundusd.domain.jobs import JobState
-from fundusd.ledger import Ledger, Wanted, audit, daemons
+from fundusd.ledger import Ledger, audit, daemons
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -74,7 +74,7 @@ def test_v_result_is_the_same_on_both_databases(sqlite_url: str, postgres_url: s
         ledger.register_camera(cases.CAMERA)
         scripted_history(ledger)
         assert ledger.verify().broken_seq is None
-        rows = list(ledger.results(Wanted(superseded=True)))
+        rows = list(ledger.results(superseded=True))
         told.append(
             [{key: value for key, value in row.items() if key not in TIMES} for row in rows]
         )
@@ -127,26 +127,26 @@ def test_results_can_be_asked_for_by_what_they_say(ledger: Ledger) -> None:
     ledger.register_camera("other")
     cases.classify(ledger, "c.jpg", "C", camera_id="other")
 
-    def count(wanted: Wanted) -> int:
-        return len(list(ledger.results(wanted)))
+    def count(**wanted: Any) -> int:
+        return len(list(ledger.results(**wanted)))
 
-    assert count(Wanted()) == 10
-    assert count(Wanted(superseded=True)) == 11
-    assert count(Wanted(camera="other")) == 1
-    assert count(Wanted(grade=2)) == 3
-    assert count(Wanted(grade=0)) == 0
-    assert count(Wanted(referable="yes")) == 3
-    assert count(Wanted(referable="indeterminate", outcome="refused")) == 2
-    assert count(Wanted(outcome="failed")) == 1
-    assert count(Wanted(limit=4)) == 4
+    assert count() == 10
+    assert count(superseded=True) == 11
+    assert count(camera_id="other") == 1
+    assert count(grade=2) == 3
+    assert count(grade=0) == 0
+    assert count(referable="yes") == 3
+    assert count(referable="indeterminate", outcome="refused") == 2
+    assert count(outcome="failed") == 1
+    assert count(limit=4) == 4
     now = datetime.now(UTC)
-    assert count(Wanted(since=now - timedelta(minutes=5))) == 10
-    assert count(Wanted(since=now + timedelta(minutes=5))) == 0
+    assert count(since=now - timedelta(minutes=5)) == 10
+    assert count(since=now + timedelta(minutes=5)) == 0
 
 
 def test_results_come_newest_first_with_times_in_utc(ledger: Ledger) -> None:
     scripted_history(ledger)
-    rows = list(ledger.results(Wanted(superseded=True)))
+    rows = list(ledger.results(superseded=True))
     assert [row["capture_id"] for row in rows] == sorted(
         (row["capture_id"] for row in rows), reverse=True
     )
@@ -157,7 +157,7 @@ def test_results_come_newest_first_with_times_in_utc(ledger: Ledger) -> None:
 def test_a_reader_of_results_may_stop_early(ledger: Ledger) -> None:
     scripted_history(ledger)
     for _ in range(30):  # more than there are connections
-        assert next(iter(ledger.results(Wanted())))["path"] == "old.jpg"
+        assert next(iter(ledger.results()))["path"] == "old.jpg"
     ledger.admit(cases.found("more.jpg", "more"))
 
 
@@ -165,8 +165,8 @@ def test_reading_does_not_wait_for_writing(ledger: Ledger) -> None:
     scripted_history(ledger)
     with ledger.database.writing() as connection:
         connection.execute(sa.text("UPDATE job SET error = 'open'"))
-        assert len(list(ledger.results(Wanted()))) == 9
-        assert all(row["error"] != "open" for row in ledger.results(Wanted()))
+        assert len(list(ledger.results())) == 9
+        assert all(row["error"] != "open" for row in ledger.results())
 
 
 def test_each_file_of_a_directory_is_accounted_for(ledger: Ledger) -> None:
@@ -226,7 +226,7 @@ def test_status_of_a_new_database_is_empty(store_url: str) -> None:
         None,
     )
     assert ledger.retry_failed() == 0
-    assert list(ledger.results(Wanted())) == []
+    assert list(ledger.results()) == []
     ledger.close()
 
 

@@ -16,7 +16,7 @@ import year
 from tests import ledger_cases as cases
 
 from fundusd.domain.clinical_terms import Reason
-from fundusd.ledger import Ledger, Question, exams
+from fundusd.ledger import Ledger, ViewQuery, exams
 from fundusd.ledger.tables import capture, exam
 from fundusd.ledger.views import COLUMNS, VIEWS
 
@@ -162,7 +162,7 @@ def test_mean_scores_are_those_of_the_results(one: Ledger) -> None:
 
 
 def asked(ledger: Ledger, view: str) -> list[dict[str, Any]]:
-    return ledger.ask(Question(view, ()))
+    return ledger.ask(ViewQuery(view, ()))
 
 
 def test_a_capture_that_is_overwritten_counts_no_more(ledger: Ledger) -> None:

@@ -1,4 +1,4 @@
-"""Builders of exams and of the headers of their photographs, for tests of documents and receivers."""
+"""Exams and headers of photographs for tests of documents and receivers."""
 
 from __future__ import annotations
 
@@ -72,14 +72,14 @@ def ungraded(reason: Reason, eye: Eye = Eye.RIGHT) -> Shot:
 
 
 def exam(*shots: Shot, reading: Reading | None = None, **changes: Any) -> Exam:
-    """Judge shots; what a reader says is said of each eye."""
-    eyes = tuple(one.read_as(reading) if reading else one for one in judge(shots))
+    """Return the exam of some shots; a reading applies to each eye."""
+    eyes = tuple(eye.read_as(reading) if reading else eye for eye in judge(shots))
     made = Exam(1, date(2026, 1, 5), KEY, PATIENT, STUDY, eyes)
     return replace(made, **changes)
 
 
 def source(**changes: Any) -> bytes:
-    """Make a small photograph in DICOM, of a planted patient."""
+    """Return a small DICOM photograph whose header names a planted patient."""
     planted = {
         "PatientName": NAME,
         "PatientID": PATIENT,

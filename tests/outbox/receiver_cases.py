@@ -1,4 +1,4 @@
-"""Receivers for tests, as real as they come: a DICOM node, a STOW-RS server, a FHIR server, on ports of their own."""
+"""Receivers for tests: a DICOM node, a STOW-RS server and a FHIR server, each on a free port."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class Took:
-    """What a receiver was sent: each instance or resource by its name, last one wins, and how often it was sent."""
+class Received:
+    """What a receiver was sent: the latest instance or resource by name, and how many in total."""
 
     kept: dict[str, Any] = field(default_factory=dict)
     times: int = 0
@@ -38,36 +38,36 @@ class Took:
 
 @contextlib.contextmanager
 def dicom_node(
-    took: Took, *, takes: str = Comprehensive3DSRStorage, title: str = ""
+    received: Received, *, takes: str = Comprehensive3DSRStorage, title: str = ""
 ) -> Iterator[int]:
-    """Run a C-STORE SCP that knows what it has; yield its port."""
+    """Run a C-STORE SCP that keeps what it is sent; yield its port."""
 
     def on_store(event: Any) -> int:
-        if took.status:
-            return took.status
+        if received.status:
+            return received.status
         ds = event.dataset
         ds.file_meta = event.file_meta
-        took.keep(str(ds.SOPInstanceUID), ds)
+        received.keep(str(ds.SOPInstanceUID), ds)
         return 0
 
     node = AE(ae_title="ARCHIVE")
     node.require_called_aet = bool(title)
     node.add_supported_context(takes)
     server = node.start_server(
-        ("127.0.0.1", took.port), block=False, evt_handlers=[(evt.EVT_C_STORE, on_store)]
+        ("127.0.0.1", received.port), block=False, evt_handlers=[(evt.EVT_C_STORE, on_store)]
     )
-    took.port = server.socket.getsockname()[1]
+    received.port = server.socket.getsockname()[1]
     try:
-        yield took.port
+        yield received.port
     finally:
         server.shutdown()
 
 
 class _Quiet(BaseHTTPRequestHandler):
-    took: Took
+    received: Received
 
     def log_message(self, *_: Any) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
     def body(self) -> bytes:
         if self.headers.get("Transfer-Encoding") != "chunked":
@@ -93,8 +93,8 @@ class _Quiet(BaseHTTPRequestHandler):
 class _Stow(_Quiet):
     def do_POST(self) -> None:
         data = self.body()
-        if self.took.status:
-            self.answer(self.took.status, self.took.body or {}, "application/dicom+json")
+        if self.received.status:
+            self.answer(self.received.status, self.received.body or {}, "application/dicom+json")
             return
         assert self.path == "/studies"
         message = message_from_bytes(
@@ -104,7 +104,7 @@ class _Stow(_Quiet):
         for part in message.get_payload():
             content = part.get_payload(decode=True)  # type: ignore[union-attr]
             ds = pydicom.dcmread(BytesIO(content))  # type: ignore[arg-type]
-            self.took.keep(str(ds.SOPInstanceUID), ds)
+            self.received.keep(str(ds.SOPInstanceUID), ds)
             uid = {"vr": "UI", "Value": [str(ds.SOPInstanceUID)]}
             stored.append({"00081155": uid})
         self.answer(200, {"00081199": {"vr": "SQ", "Value": stored}}, "application/dicom+json")
@@ -116,8 +116,8 @@ class _Fhir(_Quiet):
 
     def do_POST(self) -> None:
         bundle = json.loads(self.body())
-        if self.took.status:
-            self.answer(self.took.status, self.took.body or {}, "application/fhir+json")
+        if self.received.status:
+            self.answer(self.received.status, self.received.body or {}, "application/fhir+json")
             return
         assert (bundle["type"], self.headers["Content-Type"]) == (
             "transaction",
@@ -125,7 +125,7 @@ class _Fhir(_Quiet):
         )
         for entry in bundle["entry"]:
             assert entry["request"]["method"] == "PUT"
-            self.took.keep(entry["request"]["url"], entry["resource"])
+            self.received.keep(entry["request"]["url"], entry["resource"])
         done = [{"response": {"status": "200 OK"}} for _ in bundle["entry"]]
         self.answer(
             200,
@@ -135,31 +135,33 @@ class _Fhir(_Quiet):
 
 
 @contextlib.contextmanager
-def _web(took: Took, kind: type[_Quiet]) -> Iterator[str]:
-    server = ThreadingHTTPServer(("127.0.0.1", took.port), type("Bound", (kind,), {"took": took}))
-    took.port = server.server_address[1]
+def _web(received: Received, kind: type[_Quiet]) -> Iterator[str]:
+    server = ThreadingHTTPServer(
+        ("127.0.0.1", received.port), type("Bound", (kind,), {"received": received})
+    )
+    received.port = server.server_address[1]
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     try:
-        yield f"http://127.0.0.1:{took.port}"
+        yield f"http://127.0.0.1:{received.port}"
     finally:
         server.shutdown()
         thread.join()
         server.server_close()
 
 
-def stow_server(took: Took) -> contextlib.AbstractContextManager[str]:
-    """Run a server that takes instances by STOW-RS; yield its address."""
-    return _web(took, _Stow)
+def stow_server(received: Received) -> contextlib.AbstractContextManager[str]:
+    """Run a server that accepts instances by STOW-RS; yield its address."""
+    return _web(received, _Stow)
 
 
-def fhir_server(took: Took) -> contextlib.AbstractContextManager[str]:
-    """Run a server that takes FHIR transactions; yield its address."""
-    return _web(took, _Fhir)
+def fhir_server(received: Received) -> contextlib.AbstractContextManager[str]:
+    """Run a server that accepts FHIR transactions; yield its address."""
+    return _web(received, _Fhir)
 
 
 def free_port() -> int:
-    """Find a port that nobody listens on."""
+    """Return a port that nobody listens on."""
     import socket
 
     with socket.socket() as probe:

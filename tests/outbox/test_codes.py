@@ -22,12 +22,12 @@ ALL = [
     *(code for table in TABLES for code in table.values()),
     *(code for code in vars(codes).values() if isinstance(code, codes.Code)),
     *codes.SCORES,
-    *map(codes.own, WORDS),
+    *map(codes.private_code, WORDS),
 ]
 
 
 def test_each_eye_has_the_term_that_loinc_gives_it() -> None:
-    """LOINC's answer list LL2117-1 names both terms; the other way round every eye would be the wrong one."""
+    """LOINC's answer list LL2117-1 names both terms; swapped, each result has the wrong eye."""
     assert codes.SEVERITY_OF_EYE[Eye.LEFT].value == "71490-7"
     assert codes.SEVERITY_OF_EYE[Eye.RIGHT].value == "71491-5"
     assert codes.SEVERITY_OF_EYE[Eye.UNKNOWN].scheme == codes.PRIVATE
@@ -43,7 +43,7 @@ def test_grades_have_the_answers_of_loinc_and_the_findings_of_snomed() -> None:
     assert [codes.FINDING[grade].value if grade in codes.FINDING else None for grade in Grade] == [
         None, "312903003", "312904009", "312905005", "59276001",
     ]  # fmt: skip
-    assert codes.systems_of(Grade.NO_DR) == [codes.SEVERITY[Grade.NO_DR]]
+    assert codes.severity_codes(Grade.NO_DR) == [codes.SEVERITY[Grade.NO_DR]]
 
 
 @pytest.mark.parametrize("code", ALL, ids=lambda code: code.value)
@@ -55,6 +55,6 @@ def test_a_code_fits_dicom_and_is_of_a_scheme_that_may_be_sent(code: codes.Code)
 
 
 def test_no_two_concepts_share_a_code() -> None:
-    found: dict[tuple[str, str], str] = {}
+    meanings: dict[tuple[str, str], str] = {}
     for code in ALL:
-        assert found.setdefault((code.scheme, code.value), code.meaning) == code.meaning
+        assert meanings.setdefault((code.scheme, code.value), code.meaning) == code.meaning

@@ -62,8 +62,8 @@ def test_a_review_is_the_grade_and_the_model_keeps_its_own() -> None:
 
 def test_a_repeat_has_the_same_name_and_a_review_too() -> None:
     names = {
-        table(cases.exam(cases.shot(), reading=one), cases.RELEASES, cases.AT).name
-        for one in (None, cases.OVERRIDE)
+        table(cases.exam(cases.shot(), reading=reading), cases.RELEASES, cases.AT).name
+        for reading in (None, cases.OVERRIDE)
     }
 
     assert len(names) == 1
@@ -74,7 +74,7 @@ def test_a_pseudonymous_site_sends_no_identifier_of_the_hospital() -> None:
     exam = cases.exam(cases.shot(), patient_id=None)
 
     assert cases.PATIENT.encode() not in table(exam, cases.RELEASES, cases.AT).data
-    assert {one["patient_key"] for one in lines(exam)} == {cases.KEY}
+    assert {line["patient_key"] for line in lines(exam)} == {cases.KEY}
 
 
 def test_a_spreadsheet_computes_nothing_of_what_a_camera_wrote() -> None:

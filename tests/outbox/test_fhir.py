@@ -12,6 +12,8 @@ from fundusd.domain.clinical_terms import SAFETY_WORDS, Eye, Grade, Reason, Revi
 from fundusd.outbox import fhir
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from fundusd.clinical.exam import Exam
 
 BOTH = (cases.shot(Eye.RIGHT), cases.shot(Eye.LEFT, Grade.NO_DR))
@@ -26,23 +28,26 @@ EXAMS = {
 
 
 def resources(exam: Exam) -> dict[str, list[dict[str, Any]]]:
-    found: dict[str, list[dict[str, Any]]] = {}
+    by_type: dict[str, list[dict[str, Any]]] = {}
     for entry in json.loads(fhir.bundle(exam, cases.RELEASES, cases.AT).data)["entry"]:
-        found.setdefault(entry["resource"]["resourceType"], []).append(entry["resource"])
-    return found
+        by_type.setdefault(entry["resource"]["resourceType"], []).append(entry["resource"])
+    return by_type
 
 
 def the_eye(exam: Exam) -> dict[str, Any]:
-    [one] = resources(exam)["Observation"]
-    return one
+    [observation] = resources(exam)["Observation"]
+    return observation
 
 
 def components(observation: dict[str, Any]) -> dict[str, Any]:
-    return {
-        one["code"]["coding"][0]["code"]: one.get("valueQuantity", {}).get("value")
-        or one["valueCodeableConcept"]["coding"][0]["code"]
-        for one in observation["component"]
-    }
+    values = {}
+    for component in observation["component"]:
+        name = component["code"]["coding"][0]["code"]
+        values[name] = (
+            component.get("valueQuantity", {}).get("value")
+            or component["valueCodeableConcept"]["coding"][0]["code"]
+        )
+    return values
 
 
 @pytest.mark.parametrize("name", EXAMS)
@@ -55,28 +60,33 @@ def test_a_bundle_is_valid_and_its_references_lead_somewhere(name: str) -> None:
     assert len(there) == len(made.entry)
 
 
-def _references(value: Any) -> list[str]:
+def _references(value: Any) -> Iterator[str]:
+    children = []
     if isinstance(value, dict):
-        own = [value["reference"]] if "reference" in value else []
-        return own + [found for one in value.values() for found in _references(one)]
-    return [found for one in value for found in _references(one)] if isinstance(value, list) else []
+        if "reference" in value:
+            yield value["reference"]
+        children = list(value.values())
+    elif isinstance(value, list):
+        children = value
+    for child in children:
+        yield from _references(child)
 
 
 def test_each_eye_has_its_own_term_site_and_grade() -> None:
     right, left = resources(EXAMS["both eyes"])["Observation"]
 
-    for one, term, site, answer in (
+    for observation, term, site, answer in (
         (right, "71491-5", "18944008", "LA18645-4"),
         (left, "71490-7", "8966001", "LA18643-9"),
     ):
-        assert one["code"]["coding"] == [{"system": "http://loinc.org", "code": term}]
-        assert one["bodySite"]["coding"][0]["code"] == site
-        assert one["valueCodeableConcept"]["coding"][0] == {
+        assert observation["code"]["coding"] == [{"system": "http://loinc.org", "code": term}]
+        assert observation["bodySite"]["coding"][0]["code"] == site
+        assert observation["valueCodeableConcept"]["coding"][0] == {
             "system": "http://loinc.org",
             "code": answer,
         }
-        assert one["status"] == "preliminary"
-        assert one["note"] == [{"text": SAFETY_WORDS}]
+        assert observation["status"] == "preliminary"
+        assert observation["note"] == [{"text": SAFETY_WORDS}]
     assert components(right)["referable"] == "yes"
     assert components(right)["score-2"] == 0.8
 
@@ -117,9 +127,9 @@ def test_a_report_is_final_when_every_eye_is_read() -> None:
     one_read = EXAMS["both eyes"]
     one_read = replace(one_read, eyes=(one_read.eyes[0].read_as(cases.AGREES), one_read.eyes[1]))
 
-    assert [resources(exam)["DiagnosticReport"][0]["status"] for exam in (one_read, EXAMS["overridden"])] == [
-        "preliminary", "final",
-    ]  # fmt: skip
+    for exam, status in ((one_read, "preliminary"), (EXAMS["overridden"], "final")):
+        [report] = resources(exam)["DiagnosticReport"]
+        assert report["status"] == status
     assert [eye["status"] for eye in resources(one_read)["Observation"]] == ["final", "preliminary"]
 
 
@@ -134,8 +144,8 @@ def test_the_report_concludes_with_the_person_the_eyes_and_the_safety_words() ->
 
 def test_every_resource_says_that_an_ai_asserted_it() -> None:
     for same in resources(EXAMS["both eyes"]).values():
-        for one in same:
-            assert one["meta"]["security"][0]["code"] == "AIAST"
+        for resource in same:
+            assert resource["meta"]["security"][0]["code"] == "AIAST"
 
 
 def test_a_repeat_and_a_review_are_written_over_what_is_there() -> None:
@@ -157,8 +167,8 @@ def test_a_pseudonymous_site_sends_the_key_and_no_identifier_of_the_hospital() -
     exam = replace(EXAMS["overridden"], patient_id=None)
     document = fhir.bundle(exam, cases.RELEASES, cases.AT)
 
-    for one in resources(exam)["Observation"]:
-        assert one["subject"]["identifier"] == {
+    for observation in resources(exam)["Observation"]:
+        assert observation["subject"]["identifier"] == {
             "system": "urn:x-fundusd:patient-key",
             "value": cases.KEY,
         }

@@ -10,7 +10,7 @@ import pytest
 from pynetdicom.sop_class import Verification
 from tests.outbox import document_cases as cases
 from tests.outbox import receiver_cases
-from tests.outbox.receiver_cases import Took
+from tests.outbox.receiver_cases import Received
 
 from fundusd.outbox import fhir, structured_report
 from fundusd.outbox.receivers import DicomNode, FhirServer, Folder, ReceiverError, StowServer
@@ -62,12 +62,12 @@ def test_a_folder_that_is_not_there_is_waited_for_and_never_made(
 
 
 def test_a_dicom_node_stores_the_report_and_a_repeat_changes_nothing(report: Any) -> None:
-    took = Took()
-    with receiver_cases.dicom_node(took) as port:
+    received = Received()
+    with receiver_cases.dicom_node(received) as port:
         node = DicomNode("ARCHIVE", "127.0.0.1", port, **SHORT)
         assert [node.send(report), node.send(report)] == ["C-STORE 0x0000"] * 2
 
-    [stored] = took.kept.values()
+    [stored] = received.kept.values()
     assert stored.PreliminaryFlag == "PRELIMINARY"
     assert f"{stored.SOPInstanceUID}.dcm" == report.name
 
@@ -80,7 +80,7 @@ def test_a_refusal_of_a_dicom_node_is_final_unless_it_only_lacks_room(
     status: int, *, is_permanent: bool, report: Any
 ) -> None:
     with (
-        receiver_cases.dicom_node(Took(status=status)) as port,
+        receiver_cases.dicom_node(Received(status=status)) as port,
         pytest.raises(ReceiverError) as caught,
     ):
         DicomNode("ARCHIVE", "127.0.0.1", port, **SHORT).send(report)
@@ -95,13 +95,13 @@ def test_a_refusal_of_a_dicom_node_is_final_unless_it_only_lacks_room(
 def test_a_node_that_warns_or_has_it_already_has_taken_it(
     status: int, answer: str, report: Any
 ) -> None:
-    with receiver_cases.dicom_node(Took(status=status)) as port:
+    with receiver_cases.dicom_node(Received(status=status)) as port:
         assert DicomNode("ARCHIVE", "127.0.0.1", port, **SHORT).send(report) == answer
 
 
 def test_a_node_that_takes_no_structured_reports_says_so_for_good(report: Any) -> None:
     with (
-        receiver_cases.dicom_node(Took(), takes=Verification) as port,
+        receiver_cases.dicom_node(Received(), takes=Verification) as port,
         pytest.raises(ReceiverError) as caught,
     ):
         DicomNode("ARCHIVE", "127.0.0.1", port, **SHORT).send(report)
@@ -111,7 +111,7 @@ def test_a_node_that_takes_no_structured_reports_says_so_for_good(report: Any) -
 
 def test_a_node_that_is_called_otherwise_may_be_set_right(report: Any) -> None:
     with (
-        receiver_cases.dicom_node(Took(), title="ARCHIVE") as port,
+        receiver_cases.dicom_node(Received(), title="ARCHIVE") as port,
         pytest.raises(ReceiverError) as caught,
     ):
         DicomNode("OTHER", "127.0.0.1", port, **SHORT).send(report)
@@ -121,26 +121,26 @@ def test_a_node_that_is_called_otherwise_may_be_set_right(report: Any) -> None:
 
 
 def test_stow_stores_the_report_and_a_repeat_changes_nothing(report: Any) -> None:
-    took = Took()
-    with receiver_cases.stow_server(took) as url:
+    received = Received()
+    with receiver_cases.stow_server(received) as url:
         server = StowServer(url, **SHORT)
         assert [server.send(report), server.send(report)] == ["200 OK"] * 2
 
-    assert (len(took.kept), took.times) == (1, 2)
+    assert (len(received.kept), received.times) == (1, 2)
 
 
 def test_fhir_writes_each_resource_and_a_repeat_over_it(bundle: Any) -> None:
-    took = Took()
-    with receiver_cases.fhir_server(took) as url:
+    received = Received()
+    with receiver_cases.fhir_server(received) as url:
         server = FhirServer(url, **SHORT)
         assert [server.send(bundle), server.send(bundle)] == ["200 OK, 4 resources"] * 2
 
-    assert (len(took.kept), took.times) == (4, 8)
+    assert (len(received.kept), received.times) == (4, 8)
 
 
 STATUSES = [
-    (400, True), (401, False), (403, False), (404, False), (409, True), (413, True), (422, True), (429, False),
-    (500, False), (503, False), (302, False),
+    (400, True), (401, False), (403, False), (404, False), (409, True), (413, True),
+    (422, True), (429, False), (500, False), (503, False), (302, False),
 ]  # fmt: skip
 
 
@@ -149,8 +149,8 @@ def test_what_a_web_server_refuses_of_the_document_is_final_and_the_rest_may_pas
     status: int, *, is_permanent: bool, report: Any, bundle: Any
 ) -> None:
     with (
-        receiver_cases.stow_server(Took(status=status)) as stow,
-        receiver_cases.fhir_server(Took(status=status)) as fhir,
+        receiver_cases.stow_server(Received(status=status)) as stow,
+        receiver_cases.fhir_server(Received(status=status)) as fhir,
     ):
         for server, document in (
             (StowServer(stow, **SHORT), report),
@@ -170,7 +170,7 @@ def test_an_answer_keeps_codes_and_no_text_of_the_receiver(bundle: Any) -> None:
         ],
     }
     with (
-        receiver_cases.fhir_server(Took(status=422, body=outcome)) as url,
+        receiver_cases.fhir_server(Received(status=422, body=outcome)) as url,
         pytest.raises(ReceiverError) as caught,
     ):
         FhirServer(url, **SHORT).send(bundle)
@@ -190,7 +190,7 @@ def test_an_answer_keeps_codes_and_no_text_of_the_receiver(bundle: Any) -> None:
 )
 def test_a_success_that_is_no_answer_to_a_transaction_is_none(body: Any, bundle: Any) -> None:
     with (
-        receiver_cases.fhir_server(Took(status=200, body=body or b"[]")) as url,
+        receiver_cases.fhir_server(Received(status=200, body=body or b"[]")) as url,
         pytest.raises(ReceiverError),
     ):
         FhirServer(url, **SHORT).send(bundle)
@@ -202,16 +202,16 @@ def failed(reason: int) -> dict[str, Any]:
 
 
 def test_stow_tells_a_failed_instance_from_one_it_has_already(report: Any) -> None:
-    with receiver_cases.stow_server(Took(status=202, body=failed(0x0111))) as url:
+    with receiver_cases.stow_server(Received(status=202, body=failed(0x0111))) as url:
         assert StowServer(url, **SHORT).send(report) == "202 Accepted, has it already"
     with (
-        receiver_cases.stow_server(Took(status=202, body=failed(0xA900))) as url,
+        receiver_cases.stow_server(Received(status=202, body=failed(0xA900))) as url,
         pytest.raises(ReceiverError) as caught,
     ):
         StowServer(url, **SHORT).send(report)
     assert caught.value.is_permanent
     with (
-        receiver_cases.stow_server(Took(status=200, body=b"no json")) as url,
+        receiver_cases.stow_server(Received(status=200, body=b"no json")) as url,
         pytest.raises(ReceiverError) as caught,
     ):
         StowServer(url, **SHORT).send(report)

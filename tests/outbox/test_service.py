@@ -1,4 +1,4 @@
-"""The outbox: each receiver is told of each exam, through outages and kills, and of nothing twice."""
+"""The outbox: each receiver gets each exam once, also through outages and kills."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests import daemon_cases, ledger_cases
 from tests.ledger_cases import CAMERA
 from tests.outbox import document_cases as cases
 from tests.outbox import receiver_cases
-from tests.outbox.receiver_cases import Took
+from tests.outbox.receiver_cases import Received
 
 from fundusd.cli import app
 from fundusd.domain.clinical_terms import Eye, EyeSource, Grade, ReviewReason, ReviewVerdict
@@ -60,8 +60,8 @@ def subscriptions(**kinds: str) -> list[Subscription]:
 def open_ledger(store_url: str) -> Iterator[Callable[..., Ledger]]:
     opened = []
 
-    def ledger(*told: Subscription) -> Ledger:
-        opened.append(Ledger(store_url, site_key=ledger_cases.SITE_KEY, subscriptions=told))
+    def ledger(*subscribed: Subscription) -> Ledger:
+        opened.append(Ledger(store_url, site_key=ledger_cases.SITE_KEY, subscriptions=subscribed))
         opened[-1].start(ledger_cases.release())
         opened[-1].register_camera(CAMERA)
         return opened[-1]
@@ -88,8 +88,8 @@ def graded(
 
     stat = status_at(inbox, name.encode())
     assert stat is not None
-    found = replace(ledger_cases.found(name), stat=stat, digest=hashlib.sha256(data).hexdigest())
-    ledger.admit(found)
+    settled = replace(ledger_cases.found(name), stat=stat, digest=hashlib.sha256(data).hexdigest())
+    ledger.admit(settled)
     ledger.record([ledger_cases.finding(claim, content) for claim in ledger.claim(1)])
 
 
@@ -104,7 +104,7 @@ def running(service: Outbox) -> Iterator[None]:
     def run() -> None:
         try:
             service.run(stop)
-        except BaseException as error:  # noqa: BLE001  told below
+        except BaseException as error:  # noqa: BLE001  asserted below
             broken.append(error)
 
     thread = threading.Thread(target=run)
@@ -151,7 +151,7 @@ def test_every_kind_of_receiver_gets_its_document_once_though_one_is_down_in_the
     ledger = open_ledger(*subscriptions(**KINDS))
     folder = tmp_path / "sheets"
     folder.mkdir()
-    archive, web, record = Took(), Took(), Took(port=receiver_cases.free_port())
+    archive, web, record = Received(), Received(), Received(port=receiver_cases.free_port())
     with receiver_cases.dicom_node(archive) as port, receiver_cases.stow_server(web) as stow:
         service = outbox(
             ledger,
@@ -180,26 +180,26 @@ def test_every_kind_of_receiver_gets_its_document_once_though_one_is_down_in_the
     ]  # fmt: skip
     assert len(list(folder.iterdir())) == 1
     sent = ledger_cases.details(ledger, "document.sent")
-    assert sorted(one["receiver"] for one in sent) == sorted(KINDS)
+    assert sorted(event["receiver"] for event in sent) == sorted(KINDS)
     assert ledger.verify().broken_seq is None
 
 
 def test_an_exam_that_changes_again_before_it_is_sent_is_sent_once(
     open_ledger: Callable[..., Ledger], inbox: Path
 ) -> None:
-    [one] = subscriptions(record="fhir")
-    ledger = open_ledger(replace(one, quiet_seconds=3600))
+    [subscription] = subscriptions(record="fhir")
+    ledger = open_ledger(replace(subscription, quiet_seconds=3600))
     for number in range(3):
         graded(ledger, inbox, f"{number}.dcm", SOPInstanceUID=f"1.2.3.{number}")
 
     row = the_delivery(ledger)
     assert 3500 < row["next_in_seconds"] <= 3600
     assert ledger.due("record") is None
-    took = Took()
-    with receiver_cases.fhir_server(took) as url:
+    received = Received()
+    with receiver_cases.fhir_server(received) as url:
         ledger.retry_deliveries(row["id"])
         deliver_all(outbox(ledger, inbox, record=FhirServer(url, **SHORT)), ledger, "record")
-    assert took.times == 4
+    assert received.times == 4
 
 
 def test_what_changes_while_it_is_sent_is_sent_again(
@@ -222,27 +222,32 @@ def test_a_review_makes_the_document_final_and_who_wants_only_reviewed_ones_wait
 ) -> None:
     early, late = subscriptions(early="fhir", late="fhir")
     ledger = open_ledger(early, replace(late, when_reviewed=True))
-    took, late_took = Took(), Took()
-    with receiver_cases.fhir_server(took) as url, receiver_cases.fhir_server(late_took) as late_url:
+    received, late_received = Received(), Received()
+    with (
+        receiver_cases.fhir_server(received) as url,
+        receiver_cases.fhir_server(late_received) as late_url,
+    ):
         service = outbox(
             ledger, inbox, early=FhirServer(url, **SHORT), late=FhirServer(late_url, **SHORT)
         )
         graded(ledger, inbox)
         deliver_all(service, ledger, "early", "late")
-        [eye] = [one for url, one in took.kept.items() if url.startswith("Observation/")]
-        assert (eye["status"], late_took.times) == ("preliminary", 0)
+        [eye] = [
+            resource for url, resource in received.kept.items() if url.startswith("Observation/")
+        ]
+        assert (eye["status"], late_received.times) == ("preliminary", 0)
 
         exam_id = the_delivery(ledger)["exam_id"]
-        said = Review(
+        review = Review(
             exam_id, Eye.LEFT, ReviewVerdict.OVERRIDE, "reader.one", "ophthalmologist", Grade.SEVERE
         )
-        ledger.review(replace(said, reason=ReviewReason.MISSED_LESION))
+        ledger.review(replace(review, reason=ReviewReason.MISSED_LESION))
         deliver_all(service, ledger, "early", "late")
 
-    [eye] = [one for url, one in took.kept.items() if url.startswith("Observation/")]
+    [eye] = [resource for url, resource in received.kept.items() if url.startswith("Observation/")]
     assert eye["status"] == "final"
     assert eye["valueCodeableConcept"]["coding"][0]["code"] == "LA18646-2"
-    assert len(took.kept) == len(late_took.kept) == 4
+    assert len(received.kept) == len(late_received.kept) == 4
 
 
 KILLED = """
@@ -271,13 +276,13 @@ def test_a_kill_between_sending_and_noting_sends_the_same_instance_again(
 ) -> None:
     ledger = open_ledger(*subscriptions(archive="sr"))
     graded(ledger, inbox)
-    took = Took()
-    with receiver_cases.dicom_node(took) as port:
+    received = Received()
+    with receiver_cases.dicom_node(received) as port:
         tests = str(Path(__file__).parents[2])
         program = KILLED.format(tests=tests, port=port, url=store_url, inbox=str(inbox))
         done = subprocess.run([sys.executable, "-c", program], check=False)
         assert done.returncode == -signal.SIGKILL
-        assert (took.times, the_delivery(ledger)["state"]) == (1, DeliveryState.QUEUED)
+        assert (received.times, the_delivery(ledger)["state"]) == (1, DeliveryState.QUEUED)
 
         ledger.start(ledger_cases.release())
         deliver_all(
@@ -286,7 +291,7 @@ def test_a_kill_between_sending_and_noting_sends_the_same_instance_again(
             "archive",
         )
 
-    assert (took.times, len(took.kept)) == (2, 1)
+    assert (received.times, len(received.kept)) == (2, 1)
     assert the_delivery(ledger)["state"] == DeliveryState.DELIVERED
 
 
@@ -295,8 +300,8 @@ def test_a_refusal_of_the_document_fails_and_can_be_queued_again(
 ) -> None:
     ledger = open_ledger(*subscriptions(record="fhir"))
     graded(ledger, inbox)
-    took = Took(status=422)
-    with receiver_cases.fhir_server(took) as url:
+    received = Received(status=422)
+    with receiver_cases.fhir_server(received) as url:
         service = outbox(ledger, inbox, record=FhirServer(url, **SHORT))
         deliver_all(service, ledger, "record")
         row = the_delivery(ledger)
@@ -305,7 +310,7 @@ def test_a_refusal_of_the_document_fails_and_can_be_queued_again(
             {"receiver": "record", "state": "failed", "count": 1, "attempts": 1}
         ]
 
-        took.status = 0
+        received.status = 0
         assert ledger.retry_deliveries(None) == 1
         deliver_all(service, ledger, "record")
     assert the_delivery(ledger)["state"] == DeliveryState.DELIVERED
@@ -423,8 +428,8 @@ def test_the_daemon_sends_what_it_grades_and_the_commands_tell_of_it(
 ) -> None:
     place = daemon_cases.site(tmp_path, sqlite_url)
     (tmp_path / "sheets").mkdir()
-    took = Took()
-    with receiver_cases.dicom_node(took) as port:
+    received = Received()
+    with receiver_cases.dicom_node(received) as port:
         with place.path.open("a") as file:
             file.write(
                 f"""
@@ -452,20 +457,22 @@ fhir = "http://127.0.0.1:{receiver_cases.free_port()}"
             daemon.await_event("document.postponed")
             assert daemon.stop() == 0
 
-    [report] = took.kept.values()
+    [report] = received.kept.values()
     assert report.Modality == "SR"
     assert len(list((tmp_path / "sheets").iterdir())) == 1
     assert cases.PATIENT.encode() not in b"".join(daemon.raw)
 
-    def said(*arguments: str) -> str:
+    def output_of(*arguments: str) -> str:
         with contextlib.suppress(SystemExit):
             app([*arguments, "--config", str(place.path)], standalone_mode=False)
         return capsys.readouterr().out
 
-    assert "1 queued, tried 1 times" in said("status")
-    assert "unreachable" in said("outbox", "--json")
-    assert json.loads(said("outbox", "--state", "delivered", "--json"))[0]["state"] == "delivered"
-    assert "record" in said("outbox")
-    assert said("outbox", "--state", "failed").startswith("Nothing is failed")
-    assert said("outbox", "retry", "--failed") == "0 queued again.\n"
-    assert said("outbox", "retry", "1") == "1 queued again.\n"
+    assert "1 queued, tried 1 times" in output_of("status")
+    assert "unreachable" in output_of("outbox", "--json")
+    assert (
+        json.loads(output_of("outbox", "--state", "delivered", "--json"))[0]["state"] == "delivered"
+    )
+    assert "record" in output_of("outbox")
+    assert output_of("outbox", "--state", "failed").startswith("Nothing is failed")
+    assert output_of("outbox", "retry", "--failed") == "0 queued again.\n"
+    assert output_of("outbox", "retry", "1") == "1 queued again.\n"

@@ -17,6 +17,7 @@ from tests.outbox import document_cases as cases
 
 from fundusd.domain.clinical_terms import SAFETY_WORDS, Eye, Grade, Reason, ReviewVerdict
 from fundusd.outbox import structured_report
+from fundusd.outbox.sr_evidence import InvalidUidError
 
 if TYPE_CHECKING:
     from fundusd.clinical.exam import Exam
@@ -46,22 +47,22 @@ def opened(document: Document) -> pydicom.Dataset:
 
 def items(ds: pydicom.Dataset) -> list[tuple[str, str]]:
     """List every item of the content tree as (what, says)."""
-    found = []
+    content = []
     for item in ds.get("ContentSequence", ()):
         name = (
             item.ConceptNameCodeSequence[0].CodeMeaning if "ConceptNameCodeSequence" in item else ""
         )
         if item.ValueType == "CODE":
             coded = item.ConceptCodeSequence[0]
-            found.append((name, coded.get("CodeValue") or coded.LongCodeValue))
+            content.append((name, coded.get("CodeValue") or coded.LongCodeValue))
         elif item.ValueType in {"TEXT", "PNAME", "UIDREF"}:
-            found.append(
+            content.append(
                 (name, str(item.get("TextValue") or item.get("PersonName") or item.get("UID")))
             )
         elif item.ValueType == "NUM":
-            found.append((name, str(item.MeasuredValueSequence[0].NumericValue)))
-        found += items(item)
-    return found
+            content.append((name, str(item.MeasuredValueSequence[0].NumericValue)))
+        content += items(item)
+    return content
 
 
 @pytest.fixture(scope="module")
@@ -78,10 +79,10 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 @pytest.mark.parametrize("name", EXAMS)
 def test_dciodvfy_finds_no_error(name: str, files: dict[str, Path]) -> None:
     done = subprocess.run(["dciodvfy", files[name]], capture_output=True, text=True, check=False)
-    said = (done.stdout + done.stderr).splitlines()
+    output = (done.stdout + done.stderr).splitlines()
 
-    assert "Comprehensive3DSR" in said
-    assert not [line for line in said if "Error" in line]
+    assert "Comprehensive3DSR" in output
+    assert not [line for line in output if "Error" in line]
 
 
 @pytest.mark.slow
@@ -102,64 +103,64 @@ def test_the_validator_of_pixelmed_finds_no_error(files: dict[str, Path]) -> Non
         program,
     ]
     command += files.values()
-    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
 
-    assert said.count("Found Root Template TID_1500 (MeasurementReport)") == len(EXAMS)
-    assert said.count("IOD validation complete") == len(EXAMS)
-    assert not re.findall(r"(?i)^.*\berror\b.*$", said, re.MULTILINE)
+    assert output.count("Found Root Template TID_1500 (MeasurementReport)") == len(EXAMS)
+    assert output.count("IOD validation complete") == len(EXAMS)
+    assert not re.findall(r"(?i)^.*\berror\b.*$", output, re.MULTILINE)
 
 
 def test_a_graded_eye_says_grade_scores_release_and_that_it_is_for_research() -> None:
-    said = items(opened(report(EXAMS["graded"])))
+    content = items(opened(report(EXAMS["graded"])))
 
-    assert ("Right eye Diabetic retinopathy severity level", "LA18645-4") in said
-    assert ("Finding", "312904009") in said
-    assert ("Laterality", "24028007") in said
-    assert ("To be referred, by the rule of the release", "yes") in said
-    assert [number for name, number in said if name.startswith("Score of")] == [
+    assert ("Right eye Diabetic retinopathy severity level", "LA18645-4") in content
+    assert ("Finding", "312904009") in content
+    assert ("Laterality", "24028007") in content
+    assert ("To be referred, by the rule of the release", "yes") in content
+    assert [number for name, number in content if name.startswith("Score of")] == [
         "0.05",
         "0.05",
         "0.8",
         "0.05",
         "0.05",
     ]
-    assert ("Algorithm Name", "fundusd/phantom-1") in said
-    assert ("Algorithm Version", "0" * 40) in said
-    assert ("Algorithm Family", "123110") in said
-    assert ("Algorithm Parameters", "prompt_set: icdr-descriptive") in said
-    assert ("Comment", SAFETY_WORDS) in said
-    assert ("Procedure reported", "363679005") in said
+    assert ("Algorithm Name", "fundusd/phantom-1") in content
+    assert ("Algorithm Version", "0" * 40) in content
+    assert ("Algorithm Family", "123110") in content
+    assert ("Algorithm Parameters", "prompt_set: icdr-descriptive") in content
+    assert ("Comment", SAFETY_WORDS) in content
+    assert ("Procedure reported", "363679005") in content
 
 
 def test_an_ungradable_eye_says_why_and_what_to_do_and_no_grade() -> None:
-    said = items(opened(report(EXAMS["ungradable"])))
+    content = items(opened(report(EXAMS["ungradable"])))
 
-    assert ("Why there is no grade", "too_dark") in said
-    assert ("What to do next", "action-retake") in said
-    assert ("To be referred, by the rule of the release", "indeterminate") in said
+    assert ("Why there is no grade", "too_dark") in content
+    assert ("What to do next", "action-retake") in content
+    assert ("To be referred, by the rule of the release", "indeterminate") in content
     assert not [
-        name for name, _ in said if "severity" in name or name == "Finding" or "Score" in name
+        name for name, _ in content if "severity" in name or name == "Finding" or "Score" in name
     ]
 
 
 def test_no_dr_has_no_finding_of_snomed() -> None:
-    said = items(opened(report(EXAMS["no_dr"])))
+    content = items(opened(report(EXAMS["no_dr"])))
 
-    assert ("Left eye Diabetic retinopathy severity level", "LA18643-9") in said
-    assert not [value for name, value in said if name == "Finding"]
+    assert ("Left eye Diabetic retinopathy severity level", "LA18643-9") in content
+    assert not [value for name, value in content if name == "Finding"]
 
 
 def test_a_reading_stands_beside_what_the_model_said() -> None:
     ds = opened(report(EXAMS["overridden"]))
-    said = items(ds)
+    content = items(ds)
 
     severities = [
-        value for name, value in said if name == "Right eye Diabetic retinopathy severity level"
+        value for name, value in content if name == "Right eye Diabetic retinopathy severity level"
     ]
     assert severities == ["LA18645-4", "LA18646-2"]
-    assert ("What the reader says of the result", "override") in said
-    assert ("Why the reader does not agree", "missed_lesion") in said
-    assert ("Person Observer Name", "reader.one^") in said
+    assert ("What the reader says of the result", "override") in content
+    assert ("Why the reader does not agree", "missed_lesion") in content
+    assert ("Person Observer Name", "reader.one^") in content
 
 
 def test_a_report_is_preliminary_until_a_person_has_settled_the_eye_and_never_verified() -> None:
@@ -211,8 +212,8 @@ def test_anything_else_is_another_document_in_the_same_series() -> None:
         report(cases.exam(cases.shot(digest="f" * 64))),
         other_release,
     ]
-    uids = {opened(one).SOPInstanceUID for one in (report(exam), *others)}
-    series = {opened(one).SeriesInstanceUID for one in (report(exam), *others[:-1])}
+    uids = {opened(document).SOPInstanceUID for document in (report(exam), *others)}
+    series = {opened(document).SeriesInstanceUID for document in (report(exam), *others[:-1])}
 
     assert len(uids) == len(others) + 1
     assert len(series) == 1
@@ -274,5 +275,5 @@ def test_without_a_valid_study_there_is_no_report(keyword: str, value: str) -> N
     header.add_new(keyword, "UI", value)
     exam = EXAMS["graded"]
 
-    with pytest.raises(structured_report.NoReport, match=keyword):
+    with pytest.raises(InvalidUidError, match=keyword):
         structured_report.report(exam, exam.eyes[0], cases.RELEASES[1], header, cases.AT)

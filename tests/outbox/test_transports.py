@@ -1,4 +1,4 @@
-"""The table of transports, and what follows from it: the keys of [[receiver]], the receivers, the page."""
+"""The table of transports, and what follows from it: settings, receivers, the page."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ from fundusd.domain.errors import DeviceLost, FundusdError, ModelError, OutOfMem
 from fundusd.domain.files import SettledFile, Stat
 from fundusd.domain.inference import Classifier
 from fundusd.domain.jobs import JobState
-from fundusd.ledger import Ledger, Wanted
+from fundusd.ledger import Ledger
 from fundusd.worker.service import Worker, WorkerRules
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ def test_a_missing_file_is_looked_for_again_and_then_failed(bench: Bench) -> Non
     (bench.inbox / "0.jpg").unlink()
     bench.work(Plain(), retry_seconds=(0.0, 0.0))
     assert bench.told() == {"0.jpg": ("failed", "file_missing")}
-    (row,) = bench.ledger.results(Wanted())
+    (row,) = bench.ledger.results()
     assert row["attempts"] == 3
 
 

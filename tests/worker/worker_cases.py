@@ -17,7 +17,7 @@ from fundusd.domain.clinical_terms import Reason
 from fundusd.domain.decoding import Content, Decoded, MediaType
 from fundusd.domain.files import SettledFile, Stat
 from fundusd.domain.inference import Classifier, SelfTestResult
-from fundusd.ledger import Ledger, Wanted
+from fundusd.ledger import Ledger
 from fundusd.worker.service import Worker, WorkerRules
 
 if TYPE_CHECKING:
@@ -132,5 +132,5 @@ class Bench:
 
     def told(self) -> dict[str, tuple[str | None, str | int | None]]:
         """Give outcome and grade or reason by file name."""
-        rows = self.ledger.results(Wanted())
+        rows = self.ledger.results()
         return {row["path"]: (row["outcome"], row["reason"] or row["grade"]) for row in rows}

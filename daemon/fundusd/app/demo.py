@@ -17,7 +17,6 @@ from fundusd.domain.clinical_terms import SAFETY_WORDS, Eye, Grade
 from fundusd.domain.errors import FundusdError
 from fundusd.domain.files import Inbox
 from fundusd.imaging import phantoms
-from fundusd.ledger import Wanted
 from fundusd.reports.terminal_table import table_of
 
 if TYPE_CHECKING:
@@ -168,7 +167,7 @@ def _summarise(path: Path, truths: Mapping[str, str], console: Console) -> None:
     settings = settings_module.load(path)
     camera = settings.camera[0]
     with opened_ledger(settings) as ledger:
-        rows = sorted(ledger.results(Wanted()), key=lambda row: row["capture_id"])
+        rows = sorted(ledger.results(), key=lambda row: row["capture_id"])
         found = reconcile(ledger, Inbox(camera.id, camera.inbox), _LAND_SECONDS)
         verdict = ledger.verify()
     console.print("\nResults (view v_result)")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from fundusd.app.factory import model_choice
 from fundusd.app.open_ledger import opened_ledger
 from fundusd.clinical import camera_database
+from fundusd.domain.capture_warnings import CaptureWarning
 from fundusd.domain.errors import FundusdError, SettingsError
 from fundusd.files.filesystem import is_network_filesystem
 from fundusd.ledger.sightings import path_text
@@ -77,12 +78,12 @@ def _inbox(camera: Camera) -> Finding:
 
 _ANSWERED = "answered"
 _LOOKUP_HINTS = {
-    camera_database.MISSING: "Let the user fundusd runs as read it and its folder, or name another file in [camera.lookup].",
-    camera_database.LOCKED: "The camera is writing, or its query takes more than a second: try again, or add an index.",
-    camera_database.BROKEN: "Compare the query with the tables: sqlite3 -readonly FILE .schema; its columns must be called "
+    CaptureWarning.LOOKUP_MISSING: "Let the user fundusd runs as read it and its folder, or name another file in [camera.lookup].",
+    CaptureWarning.LOOKUP_LOCKED: "The camera is writing, or its query takes more than a second: try again, or add an index.",
+    CaptureWarning.LOOKUP_BROKEN: "Compare the query with the tables: sqlite3 -readonly FILE .schema; its columns must be called "
     + ", ".join(camera_database.COLUMNS),
-    camera_database.AMBIGUOUS: "The query must return one row: compare more than the name, or the newest row alone.",
-    camera_database.NO_ROW: "Compare with fundusd check --names DIR --camera ID, and what :path, :name, :stem and :folder are.",
+    CaptureWarning.LOOKUP_AMBIGUOUS: "The query must return one row: compare more than the name, or the newest row alone.",
+    CaptureWarning.LOOKUP_NO_ROW: "Compare with fundusd check --names DIR --camera ID, and what :path, :name, :stem and :folder are.",
 }
 
 
@@ -92,13 +93,13 @@ def _lookup(camera: Camera, asked: Lookup) -> Finding:
     paths = [path_text(path) for path in islice(named_like_captures(camera.inbox), 3)]
     answers = Counter(_answer(one) for one in asked.ask(paths or [""]))
     told = ", ".join(f"{count} {answer}" for answer, count in answers.items())
-    if not paths and set(answers) <= {_ANSWERED, camera_database.NO_ROW}:
+    if not paths and set(answers) <= {_ANSWERED, CaptureWarning.LOOKUP_NO_ROW}:
         return Finding(
             subject,
             ok=True,
             verdict="opens, and the query fits; there is no capture to ask for yet",
         )
-    may_come = {camera_database.NO_ROW} if answers[_ANSWERED] else set()
+    may_come = {CaptureWarning.LOOKUP_NO_ROW} if answers[_ANSWERED] else set()
     troubles = set(answers) - may_come
     hint = next((_LOOKUP_HINTS[code] for code in _LOOKUP_HINTS if code in troubles), "")
     return Finding(

@@ -1,27 +1,80 @@
-"""fundusd bench: the speed figures, from one command."""
+"""fundusd bench: measure the speed of this machine."""
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from fundusd.cli.options import Json, as_json
+from fundusd.domain.errors import NotInstalled
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from fundusd_bench.work import Options
 
 _SWEEP_FILES = 1_000_000  # under --end-to-end
 _GUIDANCE = """\
 Nothing was measured: choose a section. Each prints medians, spread, ratios, goals and the machine.
 
-  fundusd bench --end-to-end --reference   all of it, with every goal; 30 to 60 minutes on two cores
+  fundusd bench --end-to-end --reference   everything, with all goals; 30 to 60 minutes on two cores
   fundusd bench --model                    the model, its drift and operations; about 8 minutes
-  fundusd bench --decode                   reading photographs; about a minute
-  fundusd bench --ledger                   the database, with a million captures in it; about two minutes
-  fundusd bench --sweep 100000             sweeps of an inbox of so many files; about a minute
+  fundusd bench --decode                   decoding of photographs; about a minute
+  fundusd bench --ledger                   the database, with a million captures; about two minutes
+  fundusd bench --sweep 100000             sweeps of an inbox with 100,000 files; about a minute
 
---model and --end-to-end need a checkpoint of full size: name one with --checkpoint DIR, else a random one is made
-once in {cache} ({size} GB). It is not MedSigLIP, and its scores mean nothing; it costs what MedSigLIP does.
-Let nothing else run meanwhile. The explanation of every option: fundusd bench --help"""
+--model and --end-to-end need a checkpoint of full size. Name one with --checkpoint DIR; otherwise a
+random one is made once in {cache} ({size} GB).
+It is not MedSigLIP, and its scores mean nothing, but it takes as much time and memory.
+Run nothing else meanwhile. All options are explained by: fundusd bench --help"""
+
+_EndToEnd = Annotated[
+    bool, typer.Option("--end-to-end", help="All sections, including the whole daemon.")
+]
+_Model = Annotated[
+    bool, typer.Option("--model", help="JPEG to scores, by backend; drift; operations.")
+]
+_Decode = Annotated[bool, typer.Option("--decode", help="JPEG to the model's input square.")]
+_Ledger = Annotated[bool, typer.Option("--ledger", help="Admit, claim and record captures.")]
+_Sweep = Annotated[
+    int, typer.Option(metavar="N", min=0, help="Sweep an inbox of N files.", show_default=False)
+]
+_Reference = Annotated[
+    bool, typer.Option("--reference", help="Also run the reference example, interleaved.")
+]
+_Rounds = Annotated[int, typer.Option(metavar="N", min=1, help="Rounds of each comparison.")]
+_Checkpoint = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR",
+        help="Checkpoint to measure (default: a random one of full size, made once in the cache).",
+        show_default=False,
+    ),
+]
+_Captures = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR",
+        exists=True,
+        file_okay=False,
+        help="Photographs for the drift (default: phantoms).",
+        show_default=False,
+    ),
+]
+_CapturesCount = Annotated[int, typer.Option(metavar="N", min=1, help="Captures in the backlog.")]
+_LatencyCount = Annotated[int, typer.Option(metavar="N", min=1, help="Captures timed singly.")]
+_GrowthCount = Annotated[
+    int, typer.Option(metavar="N", min=1, help="Captures graded while memory is watched.")
+]
+_Keep = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR", help="Keep inboxes, settings and databases in DIR.", show_default=False
+    ),
+]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -30,79 +83,44 @@ def add_to(app: typer.Typer) -> None:
 
 
 def bench(
-    end_to_end: Annotated[
-        bool, typer.Option("--end-to-end", help="All sections, and the daemon as a whole.")
-    ] = False,
-    model: Annotated[
-        bool, typer.Option("--model", help="JPEG to scores by backend; drift; operations.")
-    ] = False,
-    decode: Annotated[bool, typer.Option("--decode", help="JPEG to the model's square.")] = False,
-    ledger: Annotated[bool, typer.Option("--ledger", help="Admit, claim, record.")] = False,
-    sweep: Annotated[
-        int, typer.Option(metavar="N", min=0, help="Sweep an inbox of N files.", show_default=False)
-    ] = 0,
-    reference: Annotated[
-        bool, typer.Option("--reference", help="The reference example too, in turns with fundusd.")
-    ] = False,
-    rounds: Annotated[int, typer.Option(metavar="N", min=1, help="Rounds of each comparison.")] = 5,
-    checkpoint: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="DIR",
-            help="Checkpoint to measure with (default: a random one of full size, made once in the cache).",
-            show_default=False,
-        ),
-    ] = None,
-    captures: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="DIR", help="Photographs for the drift (default: phantoms).", show_default=False
-        ),
-    ] = None,
-    captures_count: Annotated[
-        int, typer.Option(metavar="N", min=1, help="Captures in the backlog.")
-    ] = 100,
-    latency_count: Annotated[
-        int, typer.Option(metavar="N", min=1, help="Captures timed one by one.")
-    ] = 30,
-    growth_count: Annotated[
-        int, typer.Option(metavar="N", min=1, help="Captures for the growth.")
-    ] = 10_000,
-    keep: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="DIR", help="Keep inboxes, settings and databases in DIR.", show_default=False
-        ),
-    ] = None,
+    end_to_end: _EndToEnd = False,
+    model: _Model = False,
+    decode: _Decode = False,
+    ledger: _Ledger = False,
+    sweep: _Sweep = 0,
+    reference: _Reference = False,
+    rounds: _Rounds = 5,
+    checkpoint: _Checkpoint = None,
+    captures: _Captures = None,
+    captures_count: _CapturesCount = 100,
+    latency_count: _LatencyCount = 30,
+    growth_count: _GrowthCount = 10_000,
+    keep: _Keep = None,
     json: Json = False,
 ) -> None:
-    """Measure this machine: how fast fundusd is, beside the reference example, and which goals are met.
+    """Measure the speed of fundusd on this machine, beside the reference example and the goals.
 
-    Cases run interleaved, so that ratios hold on a machine that is not quiet; seconds are this machine's own.
-    Exit status 0 whether goals are met or not. Everything runs on the CPU and on this machine only.
+    Cases run interleaved: ratios hold even on a busy machine, seconds hold for this machine only.
+    The exit status is 0 whether goals are met or not. Everything runs on the CPU of this machine.
+    The benchmark belongs to a checkout (pip install --editable .); a wheel does not contain it.
 
-    --end-to-end and --model make a checkpoint of MedSigLIP's size with random weights, 3.5 GB, once, in
-    $XDG_CACHE_HOME/fundusd/bench (else ~/.cache/fundusd/bench); photographs are kept there too. Remove the folder
-    when you are done.
+    --end-to-end and --model write a checkpoint of MedSigLIP's size with random weights (3.5 GB)
+    once, to $XDG_CACHE_HOME/fundusd/bench (default: ~/.cache/fundusd/bench), where photographs are
+    kept as well. Remove the folder when you are done.
 
-    Examples: fundusd bench --end-to-end --reference; fundusd bench --model --reference --rounds 3 --json;
-    fundusd bench --decode; fundusd bench --model --checkpoint ~/medsiglip-448 --captures ~/photographs
+    Examples: fundusd bench --end-to-end --reference; fundusd bench --decode;
+    fundusd bench --model --checkpoint ~/medsiglip-448 --captures ~/photographs --rounds 3 --json
     """
-    from fundusd_bench.sections import SECTIONS
-
-    chosen = {"decode": decode, "ledger": ledger, "sweep": bool(sweep), "model": model}
-    names = list(SECTIONS) if end_to_end else [name for name, wanted in chosen.items() if wanted]
+    _require_benchmark()
+    chosen = {"decode": decode, "ledger": ledger, "sweep": sweep > 0, "model": model}
+    names = _section_names(chosen, end_to_end=end_to_end)
     if not names:
-        _guide()
+        _print_guidance()
         return
-    if captures is not None and not captures.is_dir():
-        raise typer.BadParameter(f"there is no folder {captures}")
-    from fundusd_bench import report
-    from fundusd_bench.run import run
-    from fundusd_bench.work import Order
+    from fundusd_bench.work import Options
 
-    order = Order(
-        sections=tuple(names),
+    options = Options(
+        sections=names,
         rounds=rounds,
         reference=reference,
         captures=captures,
@@ -111,14 +129,40 @@ def bench(
         growth=growth_count,
         sweep=sweep or _SWEEP_FILES,
     )
-    found = run(order, checkpoint, keep, report.console(stderr=True))
+    _measure(options, checkpoint, keep, json=json)
+
+
+def _require_benchmark() -> None:
+    """Raise NotInstalled if the benchmark is missing, as in an installed wheel."""
+    if find_spec("fundusd_bench") is None:
+        raise NotInstalled(
+            "The benchmark is not installed: it belongs to a checkout, not to the wheel.",
+            hint="git clone fundusd's repository, then run there: pip install --editable .",
+        )
+
+
+def _section_names(chosen: Mapping[str, bool], *, end_to_end: bool) -> tuple[str, ...]:
+    """Return the names of the sections to run, in the order in which they run."""
+    if not end_to_end:
+        return tuple(name for name, is_chosen in chosen.items() if is_chosen)
+    from fundusd_bench.sections import SECTIONS
+
+    return tuple(SECTIONS)
+
+
+def _measure(options: Options, checkpoint: Path | None, keep: Path | None, *, json: bool) -> None:
+    """Run the sections and print the report."""
+    from fundusd_bench import report
+    from fundusd_bench.run import run
+
+    measured = run(options, checkpoint, keep, report.console(stderr=True))
     if json:
-        print(as_json(report.as_dict(found)))
+        print(as_json(report.as_dict(measured)))
     else:
-        report.show(found, report.console())
+        report.show(measured, report.console())
 
 
-def _guide() -> None:
+def _print_guidance() -> None:
     from fundusd_bench import places
 
     print(_GUIDANCE.format(cache=places.random_checkpoint(), size=places.CHECKPOINT_GB))

@@ -111,7 +111,7 @@ def _report(
     json: bool,
 ) -> None:
     from fundusd.app.open_ledger import opened_ledger
-    from fundusd.ledger import Question
+    from fundusd.ledger import ViewQuery
 
     settings = load(config)
     if plot is not None:
@@ -119,9 +119,9 @@ def _report(
     order = {"v_agreement": ("release_id", "role", "blinded"), "v_turnaround_daily": ("day",)}
     with opened_ledger(settings) as ledger:
         ledger.check()
-        rows = ledger.ask(Question(view, order.get(view, ("week", "camera_id")), since=since))
+        rows = ledger.ask(ViewQuery(view, order.get(view, ("week", "camera_id")), since=since))
         read = (
-            ledger.ask(Question("v_review", ("review_id",), {"is_latest": True}))
+            ledger.ask(ViewQuery("v_review", ("review_id",), {"is_latest": True}))
             if plot and not since
             else []
         )

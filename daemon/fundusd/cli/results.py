@@ -54,22 +54,21 @@ def results(
     Examples: fundusd results --since 12h --referable yes; fundusd results --camera cr2-room1 --csv > results.csv
     """
     from fundusd.app.open_ledger import opened_ledger
-    from fundusd.ledger import Wanted
 
     if json and as_csv:
         raise typer.BadParameter("--json and --csv exclude each other")
-    wanted = Wanted(
-        since=since_time(since) if since else None,
-        camera=camera or None,
-        grade=grade,
-        referable=referable,
-        outcome=outcome,
-        superseded=superseded,
-        limit=limit or (None if json or as_csv else TABLE_ROWS),
-    )
+    earliest = since_time(since) if since else None
     with opened_ledger(load(config)) as ledger:
         ledger.check()
-        rows = ledger.results(wanted)
+        rows = ledger.results(
+            since=earliest,
+            camera_id=camera or None,
+            grade=grade,
+            referable=referable,
+            outcome=outcome,
+            superseded=superseded,
+            limit=limit or (None if json or as_csv else TABLE_ROWS),
+        )
         if json:
             print(as_json(list(rows)))
         elif as_csv:

@@ -50,7 +50,6 @@ def show(
     Examples: fundusd show 17; fundusd show 17 --out capture-17.png
     """
     from fundusd.app.open_ledger import opened_ledger
-    from fundusd.ledger import Wanted
     from fundusd.reports import panel
 
     settings = load(config)
@@ -58,7 +57,7 @@ def show(
         require_place(settings, out, _KINDS)
     with opened_ledger(settings) as ledger:
         ledger.check()
-        row = next(iter(ledger.results(Wanted(capture=capture, superseded=True))), None)
+        row = next(iter(ledger.results(capture_id=capture, superseded=True)), None)
         if row is None:
             raise typer.BadParameter(f"there is no capture {capture}; see: fundusd results")
         exam = ledger.exam_of(capture)

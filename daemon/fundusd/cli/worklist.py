@@ -52,12 +52,12 @@ def show_worklist(
 ) -> None:
     """Print the worklist as a table, JSON or CSV."""
     from fundusd.app.open_ledger import opened_ledger
-    from fundusd.ledger import Question
+    from fundusd.ledger import ViewQuery
 
     if json and as_csv:
         raise typer.BadParameter("--json and --csv exclude each other")
     most = limit or (None if json or as_csv else TABLE_ROWS)
-    asked = Question(
+    asked = ViewQuery(
         "v_worklist", _WORST_FIRST, {"camera_id": camera} if camera else {}, limit=most
     )
     with opened_ledger(load(config)) as ledger:

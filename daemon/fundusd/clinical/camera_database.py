@@ -15,6 +15,7 @@ from urllib.parse import quote
 
 from fundusd.clinical.laterality import resolve
 from fundusd.clinical.path_rules import Named, contradicted, of_row, without_likely
+from fundusd.domain.capture_warnings import CaptureWarning
 from fundusd.domain.clinical_terms import Eye, EyeSource
 
 if TYPE_CHECKING:
@@ -24,9 +25,12 @@ if TYPE_CHECKING:
 
 PARAMETERS = ("path", "name", "stem", "folder")
 COLUMNS = ("patient", "eye", "field", "date", "time")
-LOCKED, MISSING, BROKEN = "lookup_locked", "lookup_missing", "lookup_broken"
-NO_ROW, AMBIGUOUS = "lookup_no_row", "lookup_ambiguous"
-_NO_ANSWER = (LOCKED, MISSING, BROKEN, NO_ROW)
+_NO_ANSWER = (
+    CaptureWarning.LOOKUP_LOCKED,
+    CaptureWarning.LOOKUP_MISSING,
+    CaptureWarning.LOOKUP_BROKEN,
+    CaptureWarning.LOOKUP_NO_ROW,
+)
 
 _BUSY_SECONDS = 0.25
 _ALL_SECONDS = 1.0  # for all captures that are asked for together: the watcher waits meanwhile
@@ -79,16 +83,16 @@ class Lookup:
         try:
             before = _stamp(self.database)
             if not stat.S_ISREG(before.mode):
-                return [_trouble(MISSING)] * len(paths)
+                return [_trouble(CaptureWarning.LOOKUP_MISSING)] * len(paths)
             with closing(self._opened(at_rest=before.at_rest)) as connection:
                 answers = self._answers(connection, paths)
             if (
                 before.at_rest and _stamp(self.database) != before
             ):  # read without a lock while the camera wrote
-                return [_trouble(LOCKED)] * len(paths)
+                return [_trouble(CaptureWarning.LOOKUP_LOCKED)] * len(paths)
             return answers  # noqa: TRY300  the last of three
         except OSError:
-            return [_trouble(MISSING)] * len(paths)
+            return [_trouble(CaptureWarning.LOOKUP_MISSING)] * len(paths)
         except sqlite3.Error as error:
             return [_trouble(_code(error))] * len(paths)
 
@@ -105,11 +109,15 @@ class Lookup:
         connection.set_progress_handler(lambda: monotonic() > end, _STEPS)
         found: list[Named] = []
         for path in paths:
-            answer = self._answer(connection, path) if monotonic() < end else _trouble(LOCKED)
+            answer = (
+                self._answer(connection, path)
+                if monotonic() < end
+                else _trouble(CaptureWarning.LOOKUP_LOCKED)
+            )
             found.append(answer)
-            if answer.warnings == (LOCKED,):
+            if answer.warnings == (CaptureWarning.LOOKUP_LOCKED,):
                 break
-        return found + [_trouble(LOCKED)] * (len(paths) - len(found))
+        return found + [_trouble(CaptureWarning.LOOKUP_LOCKED)] * (len(paths) - len(found))
 
     def _answer(self, connection: sqlite3.Connection, path: str) -> Named:
         pure = PurePosixPath(path.replace("\\", "/"))
@@ -121,9 +129,11 @@ class Lookup:
         except sqlite3.Error as error:
             return _trouble(_code(error))
         if not columns or set(columns) - set(COLUMNS) or len(set(columns)) < len(columns):
-            return _trouble(BROKEN)
+            return _trouble(CaptureWarning.LOOKUP_BROKEN)
         if len(rows) != 1:
-            return _trouble(AMBIGUOUS if rows else NO_ROW)
+            return _trouble(
+                CaptureWarning.LOOKUP_AMBIGUOUS if rows else CaptureWarning.LOOKUP_NO_ROW
+            )
         return of_row({name: _plain(value) for name, value in zip(columns, rows[0], strict=True)})
 
 
@@ -176,10 +186,10 @@ def _joined(by_name: Named, by_row: Named) -> Named:
     if contradicted(eye, warnings):
         eye, source = Eye.UNKNOWN, EyeSource.CONFLICT
     if source is EyeSource.CONFLICT:
-        warnings.append("eye_conflict")
+        warnings.append(CaptureWarning.EYE_CONFLICT)
     patients = {one.patient for one in (by_name, by_row)} - {None}
     if len(patients) > 1:
-        warnings.append("patient_conflict")
+        warnings.append(CaptureWarning.PATIENT_CONFLICT)
     return Named(
         eye,
         source,
@@ -210,5 +220,9 @@ def _code(error: sqlite3.Error) -> str:
     """Tell the troubles of a database apart: those that pass, those of its file, those of its content."""
     name = getattr(error, "sqlite_errorname", "")
     if name.startswith(_PASSING):
-        return LOCKED
-    return MISSING if name.startswith(_NOT_OPENED) else BROKEN
+        return CaptureWarning.LOOKUP_LOCKED
+    return (
+        CaptureWarning.LOOKUP_MISSING
+        if name.startswith(_NOT_OPENED)
+        else CaptureWarning.LOOKUP_BROKEN
+    )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 from fundusd.clinical.camera_conventions import CONVENTIONS
 from fundusd.clinical.laterality import UNDECODED, eye_from_words, eye_of_word, likely_eye, parts_of
 from fundusd.clinical.pseudonyms import is_nobody
+from fundusd.domain.capture_warnings import CaptureWarning
 from fundusd.domain.clinical_terms import Eye, EyeSource
 
 if TYPE_CHECKING:
@@ -30,8 +31,20 @@ GROUPS = (
 )  # a person's name is read by nobody, eyes least of all
 
 # a word that is no sure sign of an eye, but contradicts the other one
-LIKELY = {Eye.RIGHT: "eye_maybe_right", Eye.LEFT: "eye_maybe_left"}
+LIKELY = {Eye.RIGHT: CaptureWarning.EYE_MAYBE_RIGHT, Eye.LEFT: CaptureWarning.EYE_MAYBE_LEFT}
 
+_UNREADABLE = {
+    "eye": CaptureWarning.EYE_UNREADABLE,
+    "patient": CaptureWarning.PATIENT_UNREADABLE,
+    "date": CaptureWarning.DATE_UNREADABLE,
+    "time": CaptureWarning.TIME_UNREADABLE,
+}
+_CONFLICT = {
+    "eye": CaptureWarning.EYE_CONFLICT,
+    "patient": CaptureWarning.PATIENT_CONFLICT,
+    "date": CaptureWarning.DATE_CONFLICT,
+    "time": CaptureWarning.TIME_CONFLICT,
+}
 _LONGEST_PATH = 255  # characters that a pattern is tried on: it costs their third power at worst
 _LONGEST_PATIENT = 64  # as in DICOM
 _MOST_OPEN = 3
@@ -156,7 +169,7 @@ class Naming:
         parts = parts_of(path_text)
         found = [one for pattern in self.patterns if (one := pattern.match(parts))]
         if self.patterns and not found:
-            return Named(warnings=("name_unmatched",))
+            return Named(warnings=(CaptureWarning.NAME_UNMATCHED,))
         warnings: list[str] = []
         eye, eye_source = self._eye(parts, found, warnings)
         return Named(
@@ -176,7 +189,7 @@ class Naming:
     ) -> tuple[Eye, EyeSource]:
         told = [_eyes(match) for match in found if _values([match], "eye")]
         if not all(told):
-            warnings.append("eye_unreadable")
+            warnings.append(CaptureWarning.EYE_UNREADABLE)
             return Eye.UNKNOWN, EyeSource.NONE
         eyes = set().union(*told)
         if self.words:
@@ -191,7 +204,7 @@ class Naming:
             elif likely:
                 warnings.append(LIKELY[likely])
         if len(eyes) > 1:
-            warnings.append("eye_conflict")
+            warnings.append(CaptureWarning.EYE_CONFLICT)
             return Eye.UNKNOWN, EyeSource.CONFLICT
         return (eyes.pop(), EyeSource.NAME) if eyes else (Eye.UNKNOWN, EyeSource.NONE)
 
@@ -217,7 +230,7 @@ def of_row(row: Mapping[str, str]) -> Named:
 
     eyes = said("eye", lambda word: frozenset(_eyes_of(word)) or None) or frozenset()
     if len(eyes) > 1:
-        warnings.append("eye_both")
+        warnings.append(CaptureWarning.EYE_BOTH)
     return Named(
         min(eyes) if len(eyes) == 1 else Eye.UNKNOWN,
         EyeSource.LOOKUP if eyes else EyeSource.NONE,
@@ -255,9 +268,9 @@ def _agreed(values: set[_T]) -> _T | None:
 def _told(what: str, values: Sequence[_T | None], warnings: list[str]) -> _T | None:
     """Return what all sources say; warn where one cannot be read or they disagree."""
     if None in values:
-        warnings.append(f"{what}_unreadable")
+        warnings.append(_UNREADABLE[what])
     elif len(set(values)) > 1:
-        warnings.append(f"{what}_conflict")
+        warnings.append(_CONFLICT[what])
     return _agreed(set(values))
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from enum import IntEnum, StrEnum
+from typing import Self
 
-CLOCK_SKEW = "clock_skew"  # the warning that says not to believe acquired_at
 SAFETY_WORDS = "For research use only; not a medical device; macular oedema not assessed."
 
 
@@ -70,97 +70,75 @@ class Action(StrEnum):
 
 
 class Reason(StrEnum):
-    """Why a capture has no grade: the one list of codes, documented in docs/reasons.md."""
+    """Why a capture has no grade, with its outcome, what to do next, and its wording for staff.
 
-    # ungradable: a colour retina, but not one to grade
-    TOO_DARK = "too_dark"
-    TOO_BRIGHT = "too_bright"
-    BLUR = "blur"
-    LOW_CONTRAST = "low_contrast"
-    PARTIAL_FIELD = "partial_field"
-    MEDIA_OPACITY = "media_opacity"
-    ARTEFACT = "artefact"
-    SMALL = "small"
+    This is the only table of reasons; docs/reasons.md documents each code. The wording defaults to
+    the code with blanks for its underscores.
+    """
+
+    outcome: Outcome
+    action: Action
+    wording: str
+
+    def __new__(
+        cls,
+        code: str,
+        outcome: Outcome = Outcome.FAILED,
+        action: Action = Action.CONTACT_IT,
+        wording: str = "",
+    ) -> Self:
+        """Create a member whose value is its code.
+
+        Each row states its outcome and action. The defaults are for type checkers, which take the
+        lookup `Reason(code)` for a call of this method.
+        """
+        reason = str.__new__(cls, code)
+        reason._value_ = code
+        reason.outcome = outcome
+        reason.action = action
+        reason.wording = wording or code.replace("_", " ")
+        return reason
+
+    # ungradable: a colour retina whose image quality is too poor
+    TOO_DARK = "too_dark", Outcome.UNGRADABLE, Action.RETAKE
+    TOO_BRIGHT = "too_bright", Outcome.UNGRADABLE, Action.RETAKE
+    BLUR = "blur", Outcome.UNGRADABLE, Action.RETAKE
+    LOW_CONTRAST = "low_contrast", Outcome.UNGRADABLE, Action.RETAKE
+    PARTIAL_FIELD = "partial_field", Outcome.UNGRADABLE, Action.RETAKE
+    MEDIA_OPACITY = "media_opacity", Outcome.UNGRADABLE, Action.REFER_READER
+    ARTEFACT = "artefact", Outcome.UNGRADABLE, Action.RETAKE
+    SMALL = "small", Outcome.UNGRADABLE, Action.REFER_READER, "too few pixels"
     # refused: complete and readable, but not something this service grades
-    NOT_RETINA = "not_retina"
-    WRONG_MODALITY = "wrong_modality"
-    REDFREE_OR_FA = "redfree_or_fa"
-    MONTAGE = "montage"
-    MULTIFRAME = "multiframe"
-    UNSUPPORTED_TRANSFER_SYNTAX = "unsupported_transfer_syntax"
-    UNSUPPORTED_PHOTOMETRIC = "unsupported_photometric"
-    UNSUPPORTED_PIXELS = "unsupported_pixels"
-    TOO_MANY_PIXELS = "too_many_pixels"
-    TOO_MANY_BYTES = "too_many_bytes"
-    # failed: not (yet) a whole, honest capture, or something of ours broke
-    TRUNCATED = "truncated"
-    DECODE_ERROR = "decode_error"
-    UNKNOWN_FORMAT = "unknown_format"
-    NO_PIXEL_DATA = "no_pixel_data"
-    COLOUR_MISMATCH = "colour_mismatch"
-    CODEC_MISMATCH = "codec_mismatch"
-    TIMEOUT = "timeout"
-    OUT_OF_MEMORY = "out_of_memory"
-    DECODER_CRASHED = "decoder_crashed"
-    MODEL_ERROR = "model_error"
-    FILE_MISSING = "file_missing"
-    FILE_CHANGED = "file_changed"
-    FILE_UNREADABLE = "file_unreadable"
-    ATTEMPTS_EXHAUSTED = "attempts_exhausted"
-
-    @property
-    def outcome(self) -> Outcome:
-        """Tell which outcome a capture with this reason has."""
-        if self in _UNGRADABLE:
-            return Outcome.UNGRADABLE
-        return Outcome.REFUSED if self in _REFUSED else Outcome.FAILED
-
-    @property
-    def action(self) -> Action:
-        """Tell staff what to do next."""
-        return _ACTIONS.get(
-            self, Action.CONTACT_IT if self.outcome is Outcome.FAILED else Action.NONE
-        )
-
-
-_UNGRADABLE = frozenset(
-    {
-        Reason.TOO_DARK,
-        Reason.TOO_BRIGHT,
-        Reason.BLUR,
-        Reason.LOW_CONTRAST,
-        Reason.PARTIAL_FIELD,
-        Reason.MEDIA_OPACITY,
-        Reason.ARTEFACT,
-        Reason.SMALL,
-    }
-)
-_REFUSED = frozenset(
-    {
-        Reason.NOT_RETINA,
-        Reason.WRONG_MODALITY,
-        Reason.REDFREE_OR_FA,
-        Reason.MONTAGE,
-        Reason.MULTIFRAME,
-        Reason.UNSUPPORTED_TRANSFER_SYNTAX,
-        Reason.UNSUPPORTED_PHOTOMETRIC,
-        Reason.UNSUPPORTED_PIXELS,
-        Reason.TOO_MANY_PIXELS,
-        Reason.TOO_MANY_BYTES,
-    }
-)
-_ACTIONS = {
-    Reason.TOO_DARK: Action.RETAKE,
-    Reason.TOO_BRIGHT: Action.RETAKE,
-    Reason.BLUR: Action.RETAKE,
-    Reason.LOW_CONTRAST: Action.RETAKE,
-    Reason.PARTIAL_FIELD: Action.RETAKE,
-    Reason.MEDIA_OPACITY: Action.REFER_READER,
-    Reason.ARTEFACT: Action.RETAKE,
-    Reason.SMALL: Action.REFER_READER,
-    Reason.NOT_RETINA: Action.RETAKE,
-    Reason.TRUNCATED: Action.RETAKE,
-}
+    NOT_RETINA = "not_retina", Outcome.REFUSED, Action.RETAKE, "no colour retina in the picture"
+    WRONG_MODALITY = "wrong_modality", Outcome.REFUSED, Action.NONE, "no fundus photograph"
+    REDFREE_OR_FA = "redfree_or_fa", Outcome.REFUSED, Action.NONE, "red-free or angiography"
+    MONTAGE = "montage", Outcome.REFUSED, Action.NONE, "several fields in one picture"
+    MULTIFRAME = "multiframe", Outcome.REFUSED, Action.NONE, "several pictures in one file"
+    UNSUPPORTED_TRANSFER_SYNTAX = "unsupported_transfer_syntax", Outcome.REFUSED, Action.NONE
+    UNSUPPORTED_PHOTOMETRIC = "unsupported_photometric", Outcome.REFUSED, Action.NONE
+    UNSUPPORTED_PIXELS = "unsupported_pixels", Outcome.REFUSED, Action.NONE
+    TOO_MANY_PIXELS = "too_many_pixels", Outcome.REFUSED, Action.NONE
+    TOO_MANY_BYTES = "too_many_bytes", Outcome.REFUSED, Action.NONE
+    # failed: an incomplete, damaged or contradictory file, or an error in this service
+    TRUNCATED = "truncated", Outcome.FAILED, Action.RETAKE, "the file is incomplete"
+    DECODE_ERROR = "decode_error", Outcome.FAILED, Action.CONTACT_IT, "the file is damaged"
+    UNKNOWN_FORMAT = "unknown_format", Outcome.FAILED, Action.CONTACT_IT
+    NO_PIXEL_DATA = "no_pixel_data", Outcome.FAILED, Action.CONTACT_IT
+    COLOUR_MISMATCH = "colour_mismatch", Outcome.FAILED, Action.CONTACT_IT
+    CODEC_MISMATCH = "codec_mismatch", Outcome.FAILED, Action.CONTACT_IT
+    TIMEOUT = "timeout", Outcome.FAILED, Action.CONTACT_IT
+    OUT_OF_MEMORY = "out_of_memory", Outcome.FAILED, Action.CONTACT_IT
+    DECODER_CRASHED = "decoder_crashed", Outcome.FAILED, Action.CONTACT_IT
+    MODEL_ERROR = "model_error", Outcome.FAILED, Action.CONTACT_IT
+    FILE_MISSING = "file_missing", Outcome.FAILED, Action.CONTACT_IT, "the file is gone"
+    FILE_CHANGED = "file_changed", Outcome.FAILED, Action.CONTACT_IT, "the file was changed"
+    FILE_UNREADABLE = (
+        "file_unreadable",
+        Outcome.FAILED,
+        Action.CONTACT_IT,
+        "the file cannot be read",
+    )
+    ATTEMPTS_EXHAUSTED = "attempts_exhausted", Outcome.FAILED, Action.CONTACT_IT
 
 
 class ReviewVerdict(StrEnum):

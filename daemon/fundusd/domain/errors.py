@@ -53,6 +53,12 @@ class SystemRefused(FundusdError):  # noqa: N818  says what is the case
     exit_code = ExitStatus.SYSTEM
 
 
+class NotInstalled(FundusdError):  # noqa: N818  says what is the case
+    """A part of fundusd is not installed."""
+
+    exit_code = ExitStatus.UNAVAILABLE
+
+
 class SettingsError(FundusdError):
     """The settings are wrong."""
 

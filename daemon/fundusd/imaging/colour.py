@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, ImageCms
 
+from fundusd.domain.capture_warnings import CaptureWarning
+
 if TYPE_CHECKING:
     from fundusd.domain.decoding import Pixels
 
@@ -23,19 +25,21 @@ def to_srgb(rgb: Pixels, icc: bytes | None) -> tuple[Pixels, tuple[str, ...]]:
         profile = ImageCms.ImageCmsProfile(BytesIO(icc))
         if "sRGB" in ImageCms.getProfileDescription(profile):
             return rgb, ()
-        return _convert(Image.fromarray(rgb), profile), ("icc_converted",)
+        return _convert(Image.fromarray(rgb), profile), (CaptureWarning.ICC_CONVERTED,)
     except _UNUSABLE:
-        return rgb, ("icc_unusable",)
+        return rgb, (CaptureWarning.ICC_UNUSABLE,)
 
 
 def cmyk_to_srgb(picture: Image.Image, icc: bytes | None) -> tuple[Pixels, tuple[str, ...]]:
     """Convert CMYK to sRGB by its profile, or by rule of thumb where that is not possible."""
-    code = "cmyk_without_profile"
+    code = CaptureWarning.CMYK_WITHOUT_PROFILE
     if icc:
         try:
-            return _convert(picture, ImageCms.ImageCmsProfile(BytesIO(icc))), ("icc_converted",)
+            return _convert(picture, ImageCms.ImageCmsProfile(BytesIO(icc))), (
+                CaptureWarning.ICC_CONVERTED,
+            )
         except _UNUSABLE:
-            code = "icc_unusable"
+            code = CaptureWarning.ICC_UNUSABLE
     return np.asarray(picture.convert("RGB")), (code,)
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pydicom.errors import BytesLengthException
 
 from fundusd.clinical.pseudonyms import is_nobody
+from fundusd.domain.capture_warnings import CaptureWarning
 from fundusd.domain.clinical_terms import Eye, EyeSource, Reason
 from fundusd.domain.decoding import Content, MediaType
 
@@ -147,14 +148,14 @@ def content(ds: Dataset) -> Content:
     eye, eye_source = laterality(ds)
     warnings: list[str] = []
     if eye is Eye.UNKNOWN and eye_source not in {EyeSource.NONE, EyeSource.CONFLICT}:
-        warnings.append("eye_both")
+        warnings.append(CaptureWarning.EYE_BOTH)
     study_uid, sop_uid = (
         _uid(ds, keyword, warnings) for keyword in ("StudyInstanceUID", "SOPInstanceUID")
     )
     if text(ds, "SOPClassUID") in _SECONDARY_CAPTURE:
-        warnings.append("secondary_capture")
+        warnings.append(CaptureWarning.SECONDARY_CAPTURE)
     if (text(ds, "BurnedInAnnotation") or "").upper() == "YES":
-        warnings.append("burned_in_annotation")
+        warnings.append(CaptureWarning.BURNED_IN_ANNOTATION)
     return Content(
         MediaType.DICOM,
         width=number(ds, "Columns", 0) or None,
@@ -175,8 +176,8 @@ def _uid(ds: Dataset, keyword: str, warnings: list[str]) -> str | None:
     value = text(ds, keyword)
     if value is None or (len(value) <= _LONGEST_ID and _UID.fullmatch(value)):
         return value
-    if "uid_invalid" not in warnings:
-        warnings.append("uid_invalid")
+    if CaptureWarning.UID_INVALID not in warnings:
+        warnings.append(CaptureWarning.UID_INVALID)
     return None
 
 
@@ -184,11 +185,11 @@ def _patient(ds: Dataset, warnings: list[str]) -> str | None:
     """Return the patient's identifier; what stands for nobody, or for a study or picture, counts as not given."""
     value = text(ds, "PatientID")
     if value is None or is_nobody(value):
-        warnings.append("patient_blank")
+        warnings.append(CaptureWarning.PATIENT_BLANK)
     elif _UID.fullmatch(value) and value.count(".") >= _DOTS_OF_A_UID:
-        warnings.append("patient_is_uid")
+        warnings.append(CaptureWarning.PATIENT_IS_UID)
     elif len(value) > _LONGEST_ID or "\\" in value:
-        warnings.append("patient_unreadable")
+        warnings.append(CaptureWarning.PATIENT_UNREADABLE)
     else:
         return value
     return None

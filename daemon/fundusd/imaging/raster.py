@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from fundusd.domain.capture_warnings import CaptureWarning
 from fundusd.domain.clinical_terms import Reason
 from fundusd.domain.decoding import Content, MediaType
 from fundusd.domain.errors import CaptureError
@@ -92,7 +93,7 @@ def _check_end(
         return ()
     if end is None:
         raise CaptureError(Reason.TRUNCATED)
-    return ("trailing_bytes",) if end < len(data) else ()
+    return (CaptureWarning.TRAILING_BYTES,) if end < len(data) else ()
 
 
 def _png_end(data: bytes) -> int | None:
@@ -143,7 +144,7 @@ def _load_jpeg(
     icc = picture.info.get("icc_profile")
     exif = picture.info.get("exif", b"")
     if picture.mode in _GREY:
-        return _turn(pixels, ("grey",), exif)
+        return _turn(pixels, (CaptureWarning.GREY,), exif)
     if picture.mode == "CMYK":
         return _turn(*cmyk_to_srgb(Image.fromarray(pixels, "CMYK"), icc), exif)
     return _turn(*to_srgb(pixels, icc), exif)
@@ -164,14 +165,17 @@ def _turn(rgb: Pixels, codes: tuple[str, ...], exif: bytes) -> tuple[Pixels, tup
     if turn is None:
         return rgb, codes
     exchange, down, right = turn
-    return (rgb.swapaxes(0, 1) if exchange else rgb)[::down, ::right], (*codes, "turned")
+    return (rgb.swapaxes(0, 1) if exchange else rgb)[::down, ::right], (
+        *codes,
+        CaptureWarning.TURNED,
+    )
 
 
 def _to_rgb(picture: Image.Image) -> tuple[Pixels, tuple[str, ...]]:
     """Convert every accepted mode; what is see-through is laid on black, as the surround is."""
     icc = picture.info.get("icc_profile")
     if picture.mode in _GREY:
-        return np.asarray(_grey(picture).convert("RGB")), ("grey",)
+        return np.asarray(_grey(picture).convert("RGB")), (CaptureWarning.GREY,)
     if picture.mode == "CMYK":
         return cmyk_to_srgb(picture, icc)
     if picture.mode in _TRANSPARENT or "transparency" in picture.info:

@@ -3,9 +3,9 @@
 from fundusd.ledger.image_files import Source
 from fundusd.ledger.jobs import Claim, Place, Recorded
 from fundusd.ledger.ledger import Ledger
-from fundusd.ledger.queries import Account, Wanted
+from fundusd.ledger.queries import Account
 from fundusd.ledger.results import Finding
-from fundusd.ledger.view_queries import Question
+from fundusd.ledger.view_queries import ViewQuery
 
 __all__ = [
     "Account",
@@ -13,8 +13,7 @@ __all__ = [
     "Finding",
     "Ledger",
     "Place",
-    "Question",
     "Recorded",
     "Source",
-    "Wanted",
+    "ViewQuery",
 ]

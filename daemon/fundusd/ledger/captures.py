@@ -11,7 +11,8 @@ import sqlalchemy as sa
 from fundusd.clinical.camera_database import is_worse
 from fundusd.clinical.laterality import resolve
 from fundusd.clinical.path_rules import contradicted, without_likely
-from fundusd.domain.clinical_terms import CLOCK_SKEW, Eye, EyeSource
+from fundusd.domain.capture_warnings import CaptureWarning
+from fundusd.domain.clinical_terms import Eye, EyeSource
 from fundusd.domain.decoding import Content
 from fundusd.ledger.tables import capture, storable
 
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
     Row = Mapping[Any, Any]
 
-_TWO_PATIENTS = "digest_of_two_patients"
 _COPIED = ("media_type", "width", "height", "sop_uid")
 _BY_PATH = (EyeSource.NAME, EyeSource.LOOKUP, EyeSource.CONFLICT)
 _AHEAD = timedelta(minutes=10)
@@ -67,14 +67,14 @@ def settled(
     warnings = [*orjson.loads(before["warnings"] or "[]"), *content.get("warnings", [])]
     eye, eye_source = _eye(before, content, warnings)
     if eye_source is EyeSource.CONFLICT:
-        warnings.append("eye_conflict")
+        warnings.append(CaptureWarning.EYE_CONFLICT)
     patient = content if content.get("patient_key") else before
     if patient is content and before["patient_key"] and not _is_same(before, content):
-        warnings.append("patient_conflict")
+        warnings.append(CaptureWarning.PATIENT_CONFLICT)
     acquired_at = _moment(content.get("acquired_at")) or before["acquired_at"]
     received_at = before.get("first_received_at", before["received_at"])
     if acquired_at and _is_off(acquired_at - received_at, is_old=is_old):
-        warnings.append(CLOCK_SKEW)
+        warnings.append(CaptureWarning.CLOCK_SKEW)
     return {
         "eye": eye,
         "eye_source": eye_source,
@@ -104,7 +104,9 @@ def flag_shared(connection: sa.Connection, captures: Sequence[dict[str, Any]]) -
     for row in rows:
         patients.setdefault(row.digest, set()).add(row.patient_key)
     flagged = {
-        row.id: _with(row.warnings, _TWO_PATIENTS) for row in rows if len(patients[row.digest]) > 1
+        row.id: _with(row.warnings, CaptureWarning.DIGEST_OF_TWO_PATIENTS)
+        for row in rows
+        if len(patients[row.digest]) > 1
     }
     if not flagged:
         return

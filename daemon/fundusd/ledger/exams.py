@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import sqlalchemy as sa
 
-from fundusd.domain.clinical_terms import CLOCK_SKEW
+from fundusd.domain.capture_warnings import CaptureWarning
 from fundusd.domain.jobs import JobState
 from fundusd.ledger import audit, deliveries, exam_queries
 from fundusd.ledger.exam_queries import stem
@@ -64,7 +64,7 @@ def _key(row: Row, study_uid: str | None, day: str) -> str:
 def _day(row: Row) -> str:
     """Return the clinic's day of a capture, by the camera's clock unless that is wrong."""
     at: datetime | None = row["acquired_at"]
-    if at is None or CLOCK_SKEW in orjson.loads(row["warnings"] or "[]"):
+    if at is None or CaptureWarning.CLOCK_SKEW in orjson.loads(row["warnings"] or "[]"):
         return str(row["local_day"])
     return at.astimezone().date().isoformat()
 

@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import sqlalchemy as sa
 
+from fundusd.domain.capture_warnings import CaptureWarning
 from fundusd.ledger.exam_queries import stem
 from fundusd.ledger.tables import capture, job, release
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-_BURNED_IN = "burned_in_annotation"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +61,7 @@ def _is_burned_in(connection: sa.Connection, row: Any) -> bool:
         capture.c.path < first + b"/",  # the byte behind the dot
     )
     return any(
-        _BURNED_IN in orjson.loads(one.warnings or "[]")
+        CaptureWarning.BURNED_IN_ANNOTATION in orjson.loads(one.warnings or "[]")
         for one in connection.execute(query)
         if stem(one.path_text) == shared
     )

@@ -36,10 +36,10 @@ class Operator(Transactions):
     measures_of = reads(quality_measures.measures_of)
     verify = reads(audit.verify)
 
-    def results(self, wanted: queries.Wanted) -> Iterator[Mapping[str, Any]]:
-        """Yield rows of v_result, newest first."""
+    def results(self, **wanted: Any) -> Iterator[Mapping[str, Any]]:
+        """Yield rows of v_result, newest first; see `view_queries.results`."""
         with self.database.reading() as connection:
-            yield from queries.rows(connection, wanted)
+            yield from view_queries.results(connection, **wanted)
 
     # -- views and exams
 

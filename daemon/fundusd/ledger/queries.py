@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import orjson
 import sqlalchemy as sa
@@ -23,27 +23,8 @@ from fundusd.ledger.tables import (
     sighting,
     tally,
 )
-from fundusd.ledger.views import v_result
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-    from datetime import datetime
 
 _WAITING = (JobState.QUEUED, JobState.RUNNING)
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """Which rows of v_result are asked for; None asks for all."""
-
-    since: datetime | None = None
-    capture: int | None = None
-    camera: str | None = None
-    grade: int | None = None
-    referable: str | None = None
-    outcome: str | None = None
-    superseded: bool = False  # older revisions too
-    limit: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,31 +36,6 @@ class Account:
     state: JobState | None
     outcome: Outcome | None
     reason: str | None
-
-
-def rows(connection: sa.Connection, wanted: Wanted) -> Iterator[Mapping[str, Any]]:
-    """Yield rows of v_result, newest first."""
-    query = sa.select(v_result).order_by(v_result.c.capture_id.desc())
-    conditions = {
-        "capture_id": wanted.capture,
-        "camera_id": wanted.camera,
-        "grade": wanted.grade,
-        "referable": wanted.referable,
-        "outcome": wanted.outcome,
-    }
-    for name, value in conditions.items():
-        if value is not None:
-            query = query.where(v_result.c[name] == value)
-    if wanted.since is not None:
-        query = query.where(v_result.c.received_at >= wanted.since)
-    if not wanted.superseded:
-        query = query.where(v_result.c.superseded.is_(False))
-    query = query.limit(wanted.limit).execution_options(yield_per=500)
-    with connection.execute(
-        query
-    ) as found:  # a reader may stop early: the server's cursor must not stay open
-        for row in found.mappings():
-            yield dict(row)
 
 
 def accounts(connection: sa.Connection, camera_id: str, directory: bytes) -> dict[bytes, Account]:

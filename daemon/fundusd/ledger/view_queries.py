@@ -1,4 +1,4 @@
-"""Ask the views: what the commands of the command line print of them."""
+"""Queries of the views, for the commands that print their rows."""
 
 from __future__ import annotations
 
@@ -13,11 +13,13 @@ from fundusd.ledger.tables import capture, exam
 from fundusd.ledger.views import VIEWS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
+    from datetime import datetime
 
-_SHORTEST = 12  # digits of a patient_key, as logs show it
-_AFTER = "g"  # follows every hexadecimal digit, in any collation
-_ABOUT = {
+_SHORTEST_PREFIX = 12  # digits of a patient_key, as logs show it
+_ROWS_AT_ONCE = 500
+_AFTER_DIGITS = "g"  # sorts after every hexadecimal digit, in any collation
+_HISTORY = {
     "exams": ("v_person_exam", ("-day",)),
     "eyes": ("v_eye_result", ("-day", "-eye")),
     "reviews": ("v_review", ("-review_id",)),
@@ -26,67 +28,93 @@ _ABOUT = {
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
-    """Which rows of a view are asked for, in which order; a minus before a column's name turns it round."""
+class ViewQuery:
+    """Which rows of a view to return, and in which order; a minus before a column sorts descending."""
 
     view: str
     order: Sequence[str]
     equal: Mapping[str, Any] = field(default_factory=dict)
-    since: tuple[str, Any] | None = None  # a column, and the least of what it holds
+    since: tuple[str, Any] | None = None  # a column and its smallest value
     limit: int | None = None
 
+    def select(self) -> sa.Select[Any]:
+        """Build the statement."""
+        view = VIEWS[self.view]
+        statement = sa.select(view).limit(self.limit)
+        for name, value in self.equal.items():
+            statement = statement.where(view.c[name] == value)
+        if self.since is not None:
+            name, smallest = self.since
+            statement = statement.where(view.c[name] >= smallest)
+        for name in self.order:
+            column = view.c[name.removeprefix("-")]
+            statement = statement.order_by(column.desc() if name.startswith("-") else column)
+        return statement
 
-def ask(connection: sa.Connection, asked: Question) -> list[dict[str, Any]]:
+
+def ask(connection: sa.Connection, query: ViewQuery) -> list[dict[str, Any]]:
     """Return the rows of a view."""
-    view = VIEWS[asked.view]
-    query = sa.select(view).where(*(view.c[name] == value for name, value in asked.equal.items()))
-    if asked.since is not None:
-        name, least = asked.since
-        query = query.where(view.c[name] >= least)
-    order = (
-        view.c[name[1:]].desc() if name.startswith("-") else view.c[name] for name in asked.order
-    )
-    return [
-        dict(row)
-        for row in connection.execute(query.order_by(*order).limit(asked.limit)).mappings()
-    ]
+    return [dict(row) for row in connection.execute(query.select()).mappings()]
+
+
+def results(
+    connection: sa.Connection,
+    *,
+    since: datetime | None = None,
+    superseded: bool = False,
+    limit: int | None = None,
+    **equal: Any,
+) -> Iterator[dict[str, Any]]:
+    """Yield rows of v_result, newest first, as they are read; a column that is None is not compared.
+
+    `since` is the earliest time of arrival; `superseded` adds older revisions.
+    """
+    wanted = {name: value for name, value in equal.items() if value is not None}
+    if not superseded:
+        wanted["superseded"] = False
+    arrived = None if since is None else ("received_at", since)
+    query = ViewQuery("v_result", ("-capture_id",), wanted, arrived, limit)
+    statement = query.select().execution_options(yield_per=_ROWS_AT_ONCE)
+    # closed even if the reader stops early: the server's cursor must not stay open
+    with connection.execute(statement) as result:
+        for row in result.mappings():
+            yield dict(row)
 
 
 def person(connection: sa.Connection, key: str) -> dict[str, Any]:
-    """Return all exams of a person, by patient key or its first digits, or by patient id; audited. Raises RequestError.
+    """Return all exams of a person, audited; `key` is a patient key, its first digits or a patient id.
 
-    The error names nobody: it may end up in a log.
+    Raises RequestError, which names nobody because it may end up in a log.
     """
-    keys = _keys(connection, key)
+    keys = _matching_keys(connection, key)
     if not keys:
         raise RequestError(
-            "There is no person of that key or patient id.",
-            hint=f"Type a patient_key, at least its first {_SHORTEST} digits, as fundusd worklist shows it.",
+            "No person has this key or patient id.",
+            hint=f"Type a patient_key, or at least its first {_SHORTEST_PREFIX} digits, "
+            "as fundusd worklist shows it.",
         )
     if len(keys) > 1:
         raise RequestError(
-            f"{len(keys)} persons are meant by that.",
-            hint=f"Their keys: {', '.join(one[:20] for one in keys[:9])}.",
+            f"{len(keys)} persons match this key or patient id.",
+            hint=f"Their keys: {', '.join(match[:20] for match in keys[:9])}.",
         )
-    audit.append(connection, audit.Entry("person.queried", "person", None, keys[0]))
-    told = {
-        name: ask(connection, Question(view, order, {"patient_key": keys[0]}))
-        for name, (view, order) in _ABOUT.items()
-    }  # fmt: skip
-    return {"patient_key": keys[0], "patient_id": _patient_id(told["exams"])} | told
+    patient_key = keys[0]
+    audit.append(connection, audit.Entry("person.queried", "person", None, patient_key))
+    history: dict[str, Any] = {"patient_key": patient_key, "patient_id": None}
+    for name, (view, order) in _HISTORY.items():
+        history[name] = ask(connection, ViewQuery(view, order, {"patient_key": patient_key}))
+    for row in history["exams"]:
+        history["patient_id"] = history["patient_id"] or row["patient_id"]
+    return history
 
 
-def _keys(connection: sa.Connection, key: str) -> list[str]:
-    """Find the keys that are meant: of those there are exams of."""
-    is_key = len(key) >= _SHORTEST and set(key) <= set("0123456789abcdef")
-    if is_key:
-        by_key = sa.and_(exam.c.patient_key >= key, exam.c.patient_key < key + _AFTER)
-        if keys := connection.scalars(sa.select(exam.c.patient_key).where(by_key).distinct()).all():
-            return sorted(keys)
-    by_id = sa.select(exam.c.patient_key).join(capture, capture.c.exam_id == exam.c.id)
-    by_id = by_id.where(capture.c.patient_id == key, exam.c.patient_key.isnot(None))
-    return sorted(connection.scalars(by_id.distinct()))
-
-
-def _patient_id(exams: Sequence[Mapping[str, Any]]) -> str | None:
-    return next((row["patient_id"] for row in exams if row["patient_id"]), None)
+def _matching_keys(connection: sa.Connection, key: str) -> list[str]:
+    """Return the patient keys of exams that begin with `key`, or those of the patient id `key`."""
+    keys = sa.select(exam.c.patient_key).distinct()
+    if len(key) >= _SHORTEST_PREFIX and set(key) <= set("0123456789abcdef"):
+        begins = sa.and_(exam.c.patient_key >= key, exam.c.patient_key < key + _AFTER_DIGITS)
+        if matches := connection.scalars(keys.where(begins)).all():
+            return sorted(matches)
+    keys = keys.join(capture, capture.c.exam_id == exam.c.id)
+    keys = keys.where(capture.c.patient_id == key, exam.c.patient_key.isnot(None))
+    return sorted(connection.scalars(keys))

@@ -1,6 +1,7 @@
-"""The codes that documents carry, as data: nothing is coded that no table here says.
+"""The codes that documents use. A document contains no code that is not listed here.
 
-Never ICD-10, which codes a diagnosis; never LOINC 105914-6, which is for FDA-cleared software.
+ICD-10 is never used because its codes state a diagnosis, LOINC 105914-6 because it is reserved for
+FDA-cleared software.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ LONGEST_MEANING = 64  # DICOM LO
 
 
 class Code(NamedTuple):
-    """A coded concept; its scheme by DICOM's designator."""
+    """A coded concept; `scheme` is the coding scheme designator of DICOM."""
 
     value: str
     scheme: str
@@ -47,7 +48,7 @@ SEVERITY = {
     Grade.SEVERE: Code("LA18646-2", LOINC, "Severe non-proliferative retinopathy"),
     Grade.PDR: Code("LA18648-8", LOINC, "Proliferative retinopathy"),
 }
-# none is verified for no DR
+# no SNOMED CT code for the absence of retinopathy has been verified
 FINDING = {
     Grade.MILD: Code(
         "312903003", SNOMED, "Mild nonproliferative retinopathy due to diabetes mellitus"
@@ -87,6 +88,8 @@ DISAGREES = Code("disagrees", PRIVATE, "Why the reader does not agree")
 REPORT = Code("report", PRIVATE, "Diabetic retinopathy grading, research use only")
 SCORES = tuple(Code(f"score-{grade.value}", PRIVATE, f"Score of {grade.label}") for grade in Grade)
 
+STATUS = {True: "final", False: "preliminary"}  # by whether a person has read it
+
 _ACTIONS = {
     Action.RETAKE: "Take the photograph again",
     Action.REFER_READER: "Have a reader look at it",
@@ -95,10 +98,10 @@ _ACTIONS = {
 }
 
 
-def own(value: Outcome | Reason | Action | Referable | ReviewVerdict | str) -> Code:
-    """Return our own code of one of our own words.
+def private_code(value: Outcome | Reason | Action | Referable | ReviewVerdict | str) -> Code:
+    """Return the code of a value in fundusd's own coding scheme.
 
-    >>> own(Reason.TOO_DARK)
+    >>> private_code(Reason.TOO_DARK)
     Code(value='too_dark', scheme='99FUNDUSD', meaning='Too dark')
     """
     if isinstance(value, Action):
@@ -106,6 +109,9 @@ def own(value: Outcome | Reason | Action | Referable | ReviewVerdict | str) -> C
     return Code(str(value), PRIVATE, str(value).replace("_", " ").capitalize()[:LONGEST_MEANING])
 
 
-def systems_of(grade: Grade) -> list[Code]:
-    """Return every verified code of a severity."""
-    return [SEVERITY[grade], *([FINDING[grade]] if grade in FINDING else [])]
+def severity_codes(grade: Grade) -> list[Code]:
+    """Return the LOINC code of a grade, followed by its SNOMED CT code if there is one."""
+    severity = [SEVERITY[grade]]
+    if grade in FINDING:
+        severity.append(FINDING[grade])
+    return severity

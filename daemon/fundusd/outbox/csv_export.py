@@ -1,4 +1,4 @@
-"""An exam as CSV for spreadsheets and scripts: one line for each eye, one file for each exam."""
+"""An exam as CSV for spreadsheets and scripts: one file per exam, one row per eye."""
 
 from __future__ import annotations
 
@@ -7,62 +7,68 @@ import io
 from typing import TYPE_CHECKING
 
 from fundusd.domain.clinical_terms import SAFETY_WORDS, Eye, Grade
-from fundusd.outbox import document_ids
+from fundusd.outbox import codes, document_ids
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from datetime import datetime
 
-    from fundusd.clinical.exam import Exam, EyeResult
+    from fundusd.clinical.exam import Exam, EyeResult, Reading
     from fundusd.domain.inference import Release
     from fundusd.outbox.document_ids import Document
 
 MEDIA_TYPE = "text/csv"
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")  # what a spreadsheet would compute
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet evaluates cells that start so
 
 
 def table(exam: Exam, releases: Mapping[int, Release], at: datetime) -> Document:
-    """Write the lines of an exam, `releases` by number; an eye that was not photographed has a line too."""
+    """Return an exam as CSV; an eye that was not photographed has a row too.
+
+    `releases` are keyed by their number; `at` is when the result was reached.
+    """
+    rows = list(_rows(exam, releases, at))
     out = io.StringIO()
-    lines = [_line(exam, eye, releases[eye.decisive.release_id], at) for eye in exam.eyes]
-    lines += [_missing(exam, eye, at) for eye in exam.missing]
-    writer = csv.DictWriter(out, list(lines[0]))
+    writer = csv.DictWriter(out, list(rows[0]))
     writer.writeheader()
-    writer.writerows({name: _harmless(value) for name, value in line.items()} for line in lines)
-    return document_ids.Document(
-        f"{exam.day}_{document_ids.of_exam(exam)}.csv", MEDIA_TYPE, out.getvalue().encode()
-    )
+    for row in rows:
+        writer.writerow({column: _without_formula(value) for column, value in row.items()})
+    name = f"{exam.day}_{document_ids.exam_uuid(exam)}.csv"
+    return document_ids.Document(name, MEDIA_TYPE, out.getvalue().encode())
 
 
-def _line(exam: Exam, eye: EyeResult, release: Release, at: datetime) -> dict[str, str]:
-    scores = eye.decisive.scores or ("",) * len(Grade)
-    read = eye.reading
+def _rows(exam: Exam, releases: Mapping[int, Release], at: datetime) -> Iterator[dict[str, str]]:
+    for eye in exam.eyes:
+        yield _row(exam, eye, releases[eye.decisive.release_id], at)
+    for missing in exam.missing:
+        yield _row_of_missing_eye(exam, missing, at)
+
+
+def _row(exam: Exam, eye: EyeResult, release: Release, at: datetime) -> dict[str, str]:
     return {
-        **_head(exam, eye.eye, at),
-        "status": "final" if eye.is_read else "preliminary",
+        **_exam_columns(exam, eye.eye, at),
+        "status": codes.STATUS[eye.is_read],
         "outcome": eye.outcome,
         "grade": _number(eye.final.grade),
-        "grade_label": eye.final.grade.label if eye.final.grade is not None else "",
+        "grade_label": _label(eye.final.grade),
         "referable": eye.final.referable,
         "reason": eye.reason or "",
         "action": eye.action,
         "missing_fields": " ".join(eye.missing_fields),
         "model_grade": _number(eye.grade),
         "model_referable": eye.referable,
-        **{f"score_{grade.value}": str(score) for grade, score in zip(Grade, scores, strict=True)},
-        "verdict": read.verdict if read else "",
-        "reviewer": read.reviewer if read else "",
+        **_score_columns(eye),
+        **_reading_columns(eye.reading),
         "digest": eye.decisive.digest,
         "model": release.model,
         "revision": release.revision,
-        "release": document_ids.of_release(release)[:12],
+        "release": document_ids.release_digest(release)[:12],
         "note": SAFETY_WORDS,
     }
 
 
-def _missing(exam: Exam, eye: Eye, at: datetime) -> dict[str, str]:
+def _row_of_missing_eye(exam: Exam, eye: Eye, at: datetime) -> dict[str, str]:
     return {
-        **_head(exam, eye, at),
+        **_exam_columns(exam, eye, at),
         "status": "preliminary",
         "outcome": "missing",
         "referable": "indeterminate",
@@ -71,9 +77,9 @@ def _missing(exam: Exam, eye: Eye, at: datetime) -> dict[str, str]:
     }
 
 
-def _head(exam: Exam, eye: Eye, at: datetime) -> dict[str, str]:
+def _exam_columns(exam: Exam, eye: Eye, at: datetime) -> dict[str, str]:
     return {
-        "exam": str(document_ids.of_exam(exam)),
+        "exam": str(document_ids.exam_uuid(exam)),
         "day": exam.day.isoformat(),
         "patient_id": exam.patient_id or "",
         "patient_key": exam.patient_key or "",
@@ -83,9 +89,31 @@ def _head(exam: Exam, eye: Eye, at: datetime) -> dict[str, str]:
     }
 
 
+def _score_columns(eye: EyeResult) -> dict[str, str]:
+    scores = eye.decisive.scores or ("",) * len(Grade)
+    return {f"score_{grade.value}": str(score) for grade, score in zip(Grade, scores, strict=True)}
+
+
+def _reading_columns(reading: Reading | None) -> dict[str, str]:
+    if reading is None:
+        return {"verdict": "", "reviewer": ""}
+    return {"verdict": reading.verdict, "reviewer": reading.reviewer}
+
+
 def _number(grade: Grade | None) -> str:
-    return "" if grade is None else str(int(grade))
+    if grade is None:
+        return ""
+    return str(int(grade))
 
 
-def _harmless(value: str) -> str:
-    return f"'{value}" if value.startswith(_FORMULA) else value
+def _label(grade: Grade | None) -> str:
+    if grade is None:
+        return ""
+    return grade.label
+
+
+def _without_formula(value: str) -> str:
+    """Return the text of a cell so that a spreadsheet shows it and evaluates nothing."""
+    if value.startswith(_FORMULA):
+        return f"'{value}"
+    return value

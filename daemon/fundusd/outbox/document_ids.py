@@ -1,86 +1,110 @@
-"""Names of documents that follow from what they say: the same again has the same name, and overwrites."""
+"""Documents and their identifiers.
+
+Identifiers are derived from content: the same content always has the same identifier, so that a
+document that is sent again overwrites the first one.
+"""
 
 from __future__ import annotations
 
 import uuid
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fundusd.ledger import hash_chain
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from fundusd.clinical.exam import Exam, EyeResult
     from fundusd.domain.inference import Release
 
-_SPACE = uuid.UUID("5a0f4d4e-6bd5-4f5e-9c53-9d1f6f0c1c57")
+_NAMESPACE = uuid.UUID("5a0f4d4e-6bd5-4f5e-9c53-9d1f6f0c1c57")
 
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A document as it is sent; `name` is a file's."""
+    """A document as it is sent; `name` is its file name."""
 
     name: str
     media_type: str
     data: bytes
 
 
-def named(kind: str, *parts: str | int | None) -> uuid.UUID:
-    """Return the one UUID of a thing of a kind."""
-    return uuid.uuid5(_SPACE, hash_chain.canonical([kind, *parts]).hex())
+def uuid_for(kind: str, *parts: str | int | None) -> uuid.UUID:
+    """Return the UUID of the object of a kind that `parts` identify."""
+    return uuid.uuid5(_NAMESPACE, hash_chain.canonical([kind, *parts]).hex())
 
 
-def uid(kind: str, *parts: str | int | None) -> str:
-    """Return the one DICOM UID of a thing of a kind, by its UUID (PS3.5 B.2)."""
-    return f"2.25.{named(kind, *parts).int}"
+def uid_for(kind: str, *parts: str | int | None) -> str:
+    """Return the DICOM UID of the object of a kind that `parts` identify (PS3.5 B.2)."""
+    return f"2.25.{uuid_for(kind, *parts).int}"
 
 
-def of_release(release: Release) -> str:
-    """Digest everything that fixes a number."""
-    parts = [
-        (name, str(value)) for name, value in sorted(asdict(release).items()) if name != "files"
-    ]
-    files = sorted(release.files.items())
-    return hash_chain.digest(part for pair in (*parts, *files) for part in pair)
+def release_digest(release: Release) -> str:
+    """Return the digest of everything in a release that can change a score."""
+    fields = asdict(release)
+    files = fields.pop("files")
+    parts: list[str] = []
+    for name, value in sorted(fields.items()):
+        parts += [name, str(value)]
+    for name, digest in sorted(files.items()):
+        parts += [name, digest]
+    return hash_chain.digest(parts)
 
 
-def of_exam(exam: Exam) -> uuid.UUID:
-    """Name an exam the same on every database: by its person and day, else by its study, else by its first shot."""
+def exam_uuid(exam: Exam) -> uuid.UUID:
+    """Return the UUID of an exam, which is the same in every database.
+
+    It follows from the patient and the day; without a patient from the study; without a study
+    from a photograph and the day.
+    """
+    day = exam.day.isoformat()
     if exam.patient_key:
-        return named("exam", exam.patient_key, exam.day.isoformat())
+        return uuid_for("exam", exam.patient_key, day)
     if exam.study_uid:
-        return named("exam", exam.study_uid)
-    return named(
-        "exam",
-        *sorted({shot.digest for eye in exam.eyes for shot in eye.shots})[:1],
-        exam.day.isoformat(),
-    )
+        return uuid_for("exam", exam.study_uid)
+    return uuid_for("exam", *photograph_digests(exam.eyes)[:1], day)
 
 
-def of_verdict(eye: EyeResult, release: Release) -> str:
-    """Digest what is said of an eye: another verdict, another reading, other photographs are another document."""
-    said = [
+def photograph_digests(eyes: Iterable[EyeResult]) -> list[str]:
+    """Return the digests of all photographs of some eyes, each once, in order."""
+    digests: set[str] = set()
+    for eye in eyes:
+        digests.update(shot.digest for shot in eye.shots)
+    return sorted(digests)
+
+
+def verdict_digest(eye: EyeResult, release: Release) -> str:
+    """Return the digest of an eye's verdict.
+
+    It changes with the result, the review, the photographs and the release.
+    """
+    parts: list[Any] = [
         eye.eye,
         eye.outcome,
         eye.referable,
         eye.reason,
         *eye.missing_fields,
         eye.decisive.digest,
+        eye.grade,
     ]
-    numbers = [eye.grade, *(score.hex() for score in eye.decisive.scores or ())]
-    shots = sorted(shot.digest for shot in eye.shots)
-    read = []
+    parts += [score.hex() for score in eye.decisive.scores or ()]
+    parts += sorted(shot.digest for shot in eye.shots)
+    parts.append("read")
     if eye.reading is not None:
-        one = eye.reading
-        read = [
-            one.verdict,
-            one.referable,
-            one.grade,
-            one.reason,
-            one.reviewer,
-            one.role,
-            int(one.is_blinded),
+        parts += [
+            eye.reading.verdict,
+            eye.reading.referable,
+            eye.reading.grade,
+            eye.reading.reason,
+            eye.reading.reviewer,
+            eye.reading.role,
+            int(eye.reading.is_blinded),
         ]
-    parts = [
-        None if part is None else str(part) for part in (*said, *numbers, *shots, "read", *read)
-    ]
-    return hash_chain.digest([of_release(release), *parts])
+    return hash_chain.digest([release_digest(release), *[_text(part) for part in parts]])
+
+
+def _text(part: Any) -> str | None:
+    if part is None:
+        return None
+    return str(part)

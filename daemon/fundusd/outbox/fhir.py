@@ -1,7 +1,9 @@
-"""An exam as a FHIR R4 transaction: an Observation for each eye, a DiagnosticReport, Provenance, Device.
+"""An exam as a FHIR R4 transaction.
 
-Every resource is written by PUT under an id that follows from the exam, so that a repeat overwrites and a review
-turns `preliminary` into `final` in its place. The person is a logical reference by identifier, never a Patient.
+It has a Device for each release, an Observation for each eye, a DiagnosticReport and a Provenance.
+Every resource is written by PUT under an id derived from the exam, so that a repeat overwrites it
+and a review turns `preliminary` into `final` in place. The patient is a logical reference by
+identifier; no Patient resource is written.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
-    from fundusd.clinical.exam import Exam, EyeResult
+    from fundusd.clinical.exam import Exam, EyeResult, Reading
     from fundusd.domain.inference import Release
     from fundusd.outbox.codes import Code
     from fundusd.outbox.document_ids import Document
@@ -38,25 +40,23 @@ _ABSENT = {Outcome.UNGRADABLE: "unknown", Outcome.REFUSED: "unsupported", Outcom
 
 
 def bundle(exam: Exam, releases: Mapping[int, Release], at: datetime) -> Document:
-    """Make the transaction about an exam; `releases` by number, `at` is when its result was judged."""
-    name = document_ids.of_exam(exam)
+    """Return the transaction for an exam.
+
+    `releases` are keyed by their number; `at` is when the result was reached.
+    """
+    exam_id = document_ids.exam_uuid(exam)
     devices = {number: _device(release) for number, release in sorted(releases.items())}
-    observations = [
-        _observation(exam, eye, name, devices[eye.decisive.release_id]) for eye in exam.eyes
-    ]
-    report = _report(exam, name, observations, at)
-    provenance = _provenance(exam, name, [*observations, report], list(devices.values()), at)
-    for one in observations:
-        one["issued"] = _instant(at)
+    observations = list(_observations(exam, exam_id, devices, at))
+    report = _report(exam, exam_id, observations, at)
+    provenance = _provenance(exam, exam_id, [*observations, report], devices.values(), at)
     resources = [*devices.values(), *observations, report, provenance]
-    made = {
+    transaction = {
         "resourceType": "Bundle",
         "type": "transaction",
-        "entry": [_entry(one) for one in resources],
+        "entry": [_entry(resource) for resource in resources],
     }
-    return document_ids.Document(
-        f"{name}.fhir.json", MEDIA_TYPE, orjson.dumps(made, option=orjson.OPT_INDENT_2)
-    )
+    data = orjson.dumps(transaction, option=orjson.OPT_INDENT_2)
+    return document_ids.Document(f"{exam_id}.fhir.json", MEDIA_TYPE, data)
 
 
 def _entry(resource: Json) -> Json:
@@ -68,186 +68,215 @@ def _entry(resource: Json) -> Json:
     }
 
 
-def _resource(kind: str, name: UUID, **content: Any) -> Json:
-    return {"resourceType": kind, "id": str(name), "meta": {"security": [_AI_ASSERTED]}, **content}
+def _resource(kind: str, resource_id: UUID, **content: Any) -> Json:
+    meta = {"security": [_AI_ASSERTED]}
+    return {"resourceType": kind, "id": str(resource_id), "meta": meta, **content}
 
 
 def _urn(resource: Json) -> str:
     return f"urn:uuid:{resource['id']}"
 
 
-def _identified(name: UUID) -> list[Json]:
-    return [{"system": "urn:ietf:rfc:3986", "value": f"urn:uuid:{name}"}]
+def _references(resources: Iterable[Json]) -> list[Json]:
+    return [{"reference": _urn(resource)} for resource in resources]
+
+
+def _identifier(resource_id: UUID) -> list[Json]:
+    return [{"system": "urn:ietf:rfc:3986", "value": f"urn:uuid:{resource_id}"}]
 
 
 def _device(release: Release) -> Json:
-    name = document_ids.named("device", document_ids.of_release(release))
-    versions = {
-        "program": release.program_version,
-        "model": release.revision or release.weights_digest,
-    }
+    digest = document_ids.release_digest(release)
+    device_id = document_ids.uuid_for("device", digest)
     return _resource(
         "Device",
-        name,
-        identifier=_identified(name),
+        device_id,
+        identifier=_identifier(device_id),
         deviceName=[{"name": f"fundusd with {release.model}", "type": "user-friendly-name"}],
-        version=[
-            {"type": {"text": kind}, "value": value} for kind, value in versions.items() if value
-        ],
-        note=[{"text": f"{SAFETY_WORDS} Release {document_ids.of_release(release)}."}],
+        version=list(_versions(release)),
+        note=[{"text": f"{SAFETY_WORDS} Release {digest}."}],
     )
 
 
-def _observation(exam: Exam, eye: EyeResult, exam_name: UUID, device: Json) -> Json:
-    name = document_ids.named("observation", str(exam_name), eye.eye)
-    made = _resource(
+def _versions(release: Release) -> Iterator[Json]:
+    if release.program_version:
+        yield {"type": {"text": "program"}, "value": release.program_version}
+    model_version = release.revision or release.weights_digest
+    if model_version:
+        yield {"type": {"text": "model"}, "value": model_version}
+
+
+def _observations(
+    exam: Exam, exam_id: UUID, devices: Mapping[int, Json], at: datetime
+) -> Iterator[Json]:
+    for eye in exam.eyes:
+        yield _observation(exam, eye, exam_id, devices[eye.decisive.release_id], at)
+
+
+def _observation(exam: Exam, eye: EyeResult, exam_id: UUID, device: Json, at: datetime) -> Json:
+    observation_id = document_ids.uuid_for("observation", str(exam_id), eye.eye)
+    category = {"system": f"{_HL7}observation-category", "code": "exam", "display": "Exam"}
+    observation = _resource(
         "Observation",
-        name,
-        identifier=_identified(name),
-        status="final" if eye.is_read else "preliminary",
-        category=[
-            {
-                "coding": [
-                    {"system": f"{_HL7}observation-category", "code": "exam", "display": "Exam"}
-                ]
-            }
-        ],
+        observation_id,
+        identifier=_identifier(observation_id),
+        status=codes.STATUS[eye.is_read],
+        category=[{"coding": [category]}],
         code=_concept(codes.SEVERITY_OF_EYE[eye.eye]),
         effectiveDateTime=exam.day.isoformat(),
         bodySite=_concept(codes.BODY_SITE[eye.eye]),
         device={"reference": _urn(device)},
         derivedFrom=list(_sources(exam, eye)),
         note=[{"text": SAFETY_WORDS}],
-        component=list(_components(eye)),
+        component=[*_components(eye), *_scores(eye)],
         **_subject(exam),
     )
     if eye.is_read and eye.reading is not None:
-        made["performer"] = [{"display": f"{eye.reading.reviewer} ({eye.reading.role})"}]
-    grade = eye.final.grade
-    if grade is not None:
-        made["valueCodeableConcept"] = _concept(*codes.systems_of(grade))
+        observation["performer"] = [{"display": _reader(eye.reading)}]
+    if eye.final.grade is not None:
+        observation["valueCodeableConcept"] = _concept(*codes.severity_codes(eye.final.grade))
     else:
         absent = _ABSENT.get(eye.outcome, "unknown")
-        made["dataAbsentReason"] = {
+        observation["dataAbsentReason"] = {
             "coding": [{"system": f"{_HL7}data-absent-reason", "code": absent}],
             "text": _why_absent(eye),
         }
-    return made
+    observation["issued"] = _instant(at)
+    return observation
 
 
 def _why_absent(eye: EyeResult) -> str:
     if eye.is_read and eye.reading is not None:
-        return f"Not gradable, says the reader: {codes.own(eye.reading.verdict).meaning.lower()}"
-    return codes.own(eye.reason).meaning if eye.reason else codes.own(eye.outcome).meaning
+        verdict = codes.private_code(eye.reading.verdict)
+        return f"Not gradable, says the reader: {verdict.meaning.lower()}"
+    if eye.reason is not None:
+        return codes.private_code(eye.reason).meaning
+    return codes.private_code(eye.outcome).meaning
+
+
+def _reader(reading: Reading) -> str:
+    return f"{reading.reviewer} ({reading.role})"
 
 
 def _subject(exam: Exam) -> Json:
-    system, value = (
-        (_PATIENT_ID, exam.patient_id)
-        if exam.patient_id is not None
-        else (_PATIENT_KEY, exam.patient_key)
-    )
-    return (
-        {"subject": {"type": "Patient", "identifier": {"system": system, "value": value}}}
-        if value
-        else {}
-    )
+    system, value = _PATIENT_KEY, exam.patient_key
+    if exam.patient_id is not None:
+        system, value = _PATIENT_ID, exam.patient_id
+    if not value:
+        return {}
+    return {"subject": {"type": "Patient", "identifier": {"system": system, "value": value}}}
 
 
 def _sources(exam: Exam, eye: EyeResult) -> Iterator[Json]:
     if exam.study_uid:
         study = {"system": "urn:dicom:uid", "value": f"urn:oid:{exam.study_uid}"}
         yield {"type": "ImagingStudy", "identifier": study}
-    for digest in sorted({shot.digest for shot in eye.shots}):
-        yield {"type": "Media", "identifier": {"system": "urn:x-fundusd:sha256", "value": digest}}
+    for digest in document_ids.photograph_digests([eye]):
+        yield {"type": "Media", "identifier": _sha256(digest)}
+
+
+def _sha256(digest: str) -> Json:
+    return {"system": "urn:x-fundusd:sha256", "value": digest}
 
 
 def _components(eye: EyeResult) -> Iterator[Json]:
-    yield _said(codes.OUTCOME, codes.own(eye.outcome))
-    yield _said(codes.REFERABLE, codes.own(eye.final.referable))
+    yield _component(codes.OUTCOME, codes.private_code(eye.outcome))
+    yield _component(codes.REFERABLE, codes.private_code(eye.final.referable))
     if eye.grade is not None:
-        yield _said(codes.MODEL_SEVERITY, *codes.systems_of(eye.grade))
+        yield _component(codes.MODEL_SEVERITY, *codes.severity_codes(eye.grade))
     if eye.reason is not None:
-        yield _said(codes.REASON, codes.own(eye.reason))
+        yield _component(codes.REASON, codes.private_code(eye.reason))
     if eye.action is not Action.NONE:
-        yield _said(codes.ACTION, codes.own(eye.action))
+        yield _component(codes.ACTION, codes.private_code(eye.action))
     for field in eye.missing_fields:
-        yield _said(codes.MISSING_FIELDS, codes.own(field))
+        yield _component(codes.MISSING_FIELDS, codes.private_code(field))
     if eye.reading is not None:
-        yield _said(codes.VERDICT, codes.own(eye.reading.verdict))
+        yield _component(codes.VERDICT, codes.private_code(eye.reading.verdict))
         if eye.reading.reason:
-            yield _said(codes.DISAGREES, codes.own(eye.reading.reason))
-    scores = eye.decisive.scores if eye.grade is not None else None
-    for name, score in zip(codes.SCORES, scores or (), strict=False):
-        yield {"code": _concept(name), "valueQuantity": {"value": round(score, 6)}}
+            yield _component(codes.DISAGREES, codes.private_code(eye.reading.reason))
 
 
-def _said(name: Code, *values: Code) -> Json:
+def _scores(eye: EyeResult) -> Iterator[Json]:
+    if eye.grade is not None:
+        for name, score in zip(codes.SCORES, eye.decisive.scores or (), strict=False):
+            yield {"code": _concept(name), "valueQuantity": {"value": round(score, 6)}}
+
+
+def _component(name: Code, *values: Code) -> Json:
     return {"code": _concept(name), "valueCodeableConcept": _concept(*values)}
 
 
-def _concept(*coded: Code) -> Json:
-    coding = [{"system": codes.SYSTEMS[one.scheme], "code": one.value} for one in coded]
-    return {"coding": coding, "text": coded[0].meaning}
+def _concept(*synonyms: Code) -> Json:
+    coding = [{"system": codes.SYSTEMS[code.scheme], "code": code.value} for code in synonyms]
+    return {"coding": coding, "text": synonyms[0].meaning}
 
 
-def _report(exam: Exam, name: UUID, observations: Iterable[Json], at: datetime) -> Json:
-    report_name = document_ids.named("report", str(name))
+def _report(exam: Exam, exam_id: UUID, observations: Iterable[Json], at: datetime) -> Json:
+    report_id = document_ids.uuid_for("report", str(exam_id))
     return _resource(
         "DiagnosticReport",
-        report_name,
-        identifier=_identified(report_name),
-        status="final" if exam.is_reviewed else "preliminary",
+        report_id,
+        identifier=_identifier(report_id),
+        status=codes.STATUS[exam.is_reviewed],
         code=_concept(codes.REPORT),
         effectiveDateTime=exam.day.isoformat(),
         issued=_instant(at),
-        result=[{"reference": _urn(one)} for one in observations],
+        result=_references(observations),
         conclusion=_conclusion(exam),
         **_subject(exam),
     )
 
 
 def _conclusion(exam: Exam) -> str:
-    eyes = [f"{codes.NAMES[eye.eye]}: {_in_words(eye)}" for eye in exam.eyes]
-    eyes += [f"{codes.NAMES[eye]}: not photographed" for eye in exam.missing]
-    return f"To be referred: {exam.final.referable}. {'; '.join(eyes)}. {SAFETY_WORDS}"
+    eyes = "; ".join(_conclusions(exam))
+    return f"To be referred: {exam.final.referable}. {eyes}. {SAFETY_WORDS}"
+
+
+def _conclusions(exam: Exam) -> Iterator[str]:
+    for eye in exam.eyes:
+        yield f"{codes.NAMES[eye.eye]}: {_in_words(eye)}"
+    for missing in exam.missing:
+        yield f"{codes.NAMES[missing]}: not photographed"
 
 
 def _in_words(eye: EyeResult) -> str:
-    read = " (read by a person)" if eye.is_read else ""
+    read = action = ""
+    if eye.is_read:
+        read = " (read by a person)"
     if eye.final.grade is not None:
         return f"{codes.SEVERITY[eye.final.grade].meaning}{read}"
-    action = f"; {codes.own(eye.action).meaning.lower()}" if eye.action is not Action.NONE else ""
+    if eye.action is not Action.NONE:
+        action = f"; {codes.private_code(eye.action).meaning.lower()}"
     return f"no grade, {_why_absent(eye).lower()}{read}{action}"
 
 
 def _provenance(
-    exam: Exam, name: UUID, targets: Iterable[Json], devices: Iterable[Json], at: datetime
+    exam: Exam, exam_id: UUID, targets: Iterable[Json], devices: Iterable[Json], at: datetime
 ) -> Json:
-    readers = sorted(
-        {
-            f"{eye.reading.reviewer} ({eye.reading.role})"
-            for eye in exam.eyes
-            if eye.reading is not None
-        }
-    )
-    agents = [_agent("assembler", {"reference": _urn(device)}) for device in devices]
-    agents += [_agent("verifier", {"display": reader}) for reader in readers]
-    digests = sorted({shot.digest for eye in exam.eyes for shot in eye.shots})
     return _resource(
         "Provenance",
-        document_ids.named("provenance", str(name)),
-        target=[{"reference": _urn(one)} for one in targets],
+        document_ids.uuid_for("provenance", str(exam_id)),
+        target=_references(targets),
         recorded=_instant(at),
-        agent=agents,
-        entity=[
-            {
-                "role": "source",
-                "what": {"identifier": {"system": "urn:x-fundusd:sha256", "value": digest}},
-            }
-            for digest in digests
-        ],
+        agent=list(_agents(exam, devices)),
+        entity=list(_entities(exam)),
     )
+
+
+def _agents(exam: Exam, devices: Iterable[Json]) -> Iterator[Json]:
+    for device in devices:
+        yield _agent("assembler", {"reference": _urn(device)})
+    readers = set()
+    for eye in exam.eyes:
+        if eye.reading is not None:
+            readers.add(_reader(eye.reading))
+    for reader in sorted(readers):
+        yield _agent("verifier", {"display": reader})
+
+
+def _entities(exam: Exam) -> Iterator[Json]:
+    for digest in document_ids.photograph_digests(exam.eyes):
+        yield {"role": "source", "what": {"identifier": _sha256(digest)}}
 
 
 def _agent(kind: str, who: Json) -> Json:

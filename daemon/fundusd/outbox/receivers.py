@@ -1,6 +1,6 @@
-"""Hand a document to whoever is to have it: a folder, a DICOM node, a STOW-RS or a FHIR server.
+"""Receivers of documents: a folder, a DICOM node, a STOW-RS server, a FHIR server.
 
-Each returns the receiver's own answer, as short codes: its free text may name a patient.
+`send` returns the receiver's answer as short codes, because its free text may name a patient.
 """
 
 from __future__ import annotations
@@ -15,42 +15,43 @@ from typing import TYPE_CHECKING, Any, Protocol
 from fundusd.domain.errors import FundusdError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from fundusd.outbox.document_ids import Document
 
 CONNECT_SECONDS, ANSWER_SECONDS = 10.0, 30.0
-# what a server means by these is the document; any other refusal may pass
-_OF_THE_DOCUMENT = frozenset({400, 409, 410, 412, 413, 415, 422})
-_DUPLICATE = 0x0111  # PS3.7 C.5.1: it has this very instance
+# HTTP statuses that reject the document itself; after any other error a retry may succeed
+_REJECTS_DOCUMENT = frozenset({400, 409, 410, 412, 413, 415, 422})
+_DUPLICATE = 0x0111  # PS3.7 C.5.1: the node has this instance already
 _WARNING, _OUT_OF_RESOURCES = 0xB000, 0xA700
 _CODE = re.compile(r"[A-Za-z0-9_.-]{1,40}$")
 
 
 class ReceiverError(FundusdError):
-    """The receiver did not take the document."""
+    """The receiver did not accept the document."""
 
     def __init__(self, message: str, *, is_permanent: bool = False) -> None:
-        self.is_permanent = is_permanent  # it would refuse the same again
+        self.is_permanent = is_permanent  # a retry with the same document would fail too
         super().__init__(message)
 
 
 class Receiver(Protocol):
-    """Where documents go."""
+    """A place that documents are sent to."""
 
     def send(self, document: Document) -> str:
-        """Hand a document over and return the answer; raises ReceiverError."""
+        """Send a document and return the receiver's answer; raises ReceiverError."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Folder:
-    """A folder that somebody else empties or reads; it has to be there."""
+    """A folder that another program reads or empties; it must exist."""
 
     path: Path
 
     def send(self, document: Document) -> str:
-        """Write the document, never half of it, over an older one of its name; raises ReceiverError."""
+        """Write the document atomically over any file of its name; raises ReceiverError."""
         unfinished = self.path / f".{document.name}.part"
         try:
             with unfinished.open("wb") as file:
@@ -70,7 +71,7 @@ class Folder:
 
 @dataclass(frozen=True, slots=True)
 class DicomNode:
-    """A node that takes Comprehensive 3D SR by C-STORE."""
+    """A DICOM node that accepts Comprehensive 3D SR by C-STORE."""
 
     title: str
     host: str
@@ -80,7 +81,7 @@ class DicomNode:
 
     @classmethod
     def at(cls, address: str) -> DicomNode:
-        """Return the node at an address.
+        """Return the node at an address of the form `title@host:port`.
 
         >>> DicomNode.at("ARCHIVE@pacs.example.org:104").port
         104
@@ -100,34 +101,34 @@ class DicomNode:
         node.dimse_timeout = node.network_timeout = self.answer_seconds
         node.add_requested_context(Comprehensive3DSRStorage)
         try:
-            link = node.associate(self.host, self.port, ae_title=self.title)
-        except OSError as error:  # a name that does not resolve, or no network for this process
+            association = node.associate(self.host, self.port, ae_title=self.title)
+        except OSError as error:  # the name does not resolve, or the process has no network
             raise _unreachable(error) from None
-        if not link.is_established:
-            raise self._refused(link)
+        if not association.is_established:
+            raise self._refused(association)
         try:
-            status = link.send_c_store(dcmread(BytesIO(document.data)))
+            status = association.send_c_store(dcmread(BytesIO(document.data)))
         except (RuntimeError, ValueError) as error:
-            raise ReceiverError(f"C-STORE broke off ({type(error).__name__})") from None
+            raise ReceiverError(f"C-STORE was interrupted ({type(error).__name__})") from None
         finally:
-            link.release()
+            association.release()
         return _stored(status.get("Status"))
 
     @staticmethod
-    def _refused(link: Any) -> ReceiverError:
-        if link.is_rejected:
+    def _refused(association: Any) -> ReceiverError:
+        if association.is_rejected:
             return ReceiverError(
-                "association rejected; the node may not know FUNDUSD, or is called otherwise"
+                "association rejected: the node may not know FUNDUSD, or may have another AE title"
             )
-        if link.rejected_contexts:
-            return ReceiverError("the node does not take Comprehensive 3D SR", is_permanent=True)
+        if association.rejected_contexts:
+            return ReceiverError("the node does not accept Comprehensive 3D SR", is_permanent=True)
         return ReceiverError("no association: the node does not answer")
 
 
 def _stored(status: int | None) -> str:
-    """Read a C-STORE status: PS3.4 B.2.3."""
+    """Return the answer for a C-STORE status (PS3.4 B.2.3); raises ReceiverError."""
     if status is None:
-        raise ReceiverError("C-STORE has no answer")
+        raise ReceiverError("C-STORE was not answered")
     answer = f"C-STORE 0x{status:04X}"
     if status in {0x0000, _DUPLICATE}:
         return answer
@@ -142,14 +143,14 @@ def _is_full(status: int | None) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class StowServer:
-    """A DICOMweb server that takes instances by STOW-RS."""
+    """A DICOMweb server that accepts instances by STOW-RS."""
 
     url: str
     connect_seconds: float = CONNECT_SECONDS
     answer_seconds: float = ANSWER_SECONDS
 
     def send(self, document: Document) -> str:
-        """Store the instance and return the HTTP status, with a warning if there is one; raises ReceiverError."""
+        """Store the instance and return the HTTP status and any warnings; raises ReceiverError."""
         import requests
         from dicomweb_client import DICOMwebClient
         from pydicom import dcmread
@@ -171,24 +172,23 @@ class StowServer:
                 raise _refusal(error.response.status_code) from None
             except requests.RequestException as error:
                 raise _unreachable(error) from None
-            except (
-                ValueError,
-                KeyError,
-                TypeError,
-                SyntaxError,
-            ):  # dicomweb-client on what is neither JSON nor XML
-                raise ReceiverError("the answer is no STOW-RS response") from None
+            except (ValueError, KeyError, TypeError, SyntaxError):
+                # dicomweb-client raises these when the body is neither JSON nor XML
+                raise ReceiverError("the answer is not a STOW-RS response") from None
         return _stowed(statuses[-1], answer)
 
 
 def _stowed(status: int, answer: Any) -> str:
-    """Read the response of PS3.18 10.5.3."""
-    failed = [item.get("FailureReason") for item in answer.get("FailedSOPSequence") or ()]
-    if failed:
-        return _stored_or_duplicate(status, failed[0])
-    warned = [item.get("WarningReason") for item in answer.get("ReferencedSOPSequence") or ()]
-    warnings = [f"warning 0x{one:04X}" for one in warned if one]
-    return ", ".join([_phrase(status), *warnings])
+    """Return the answer for a STOW-RS response (PS3.18 10.5.3); raises ReceiverError."""
+    failures = answer.get("FailedSOPSequence")
+    if failures:
+        return _stored_or_duplicate(status, failures[0].get("FailureReason"))
+    parts = [_phrase(status)]
+    for instance in answer.get("ReferencedSOPSequence") or ():
+        reason = instance.get("WarningReason")
+        if reason:
+            parts.append(f"warning 0x{reason:04X}")
+    return ", ".join(parts)
 
 
 def _stored_or_duplicate(status: int, reason: int | None) -> str:
@@ -200,7 +200,7 @@ def _stored_or_duplicate(status: int, reason: int | None) -> str:
 
 @dataclass(frozen=True, slots=True)
 class FhirServer:
-    """A FHIR R4 server that takes transactions at its base address."""
+    """A FHIR R4 server that accepts transactions at its base address."""
 
     url: str
     connect_seconds: float = CONNECT_SECONDS
@@ -217,28 +217,23 @@ class FhirServer:
                 data=document.data,
                 headers=headers,
                 timeout=(self.connect_seconds, self.answer_seconds),
-                allow_redirects=False,  # a redirected POST becomes a GET, and its 200 says nothing
+                allow_redirects=False,  # a redirected POST becomes a GET, whose 200 proves nothing
             )
         except requests.RequestException as error:
             raise _unreachable(error) from None
         answer = _json_of(response)
+        status = _phrase(response.status_code)
         if not response.ok or response.is_redirect:
-            raise _refusal(response.status_code, _issues(answer))
-        entries = (
-            answer.get("entry")
-            if isinstance(answer, dict) and answer.get("resourceType") == "Bundle"
-            else None
-        )
-        if not isinstance(entries, list):
-            raise ReceiverError(
-                f"{_phrase(response.status_code)}, but the answer is no transaction response"
-            )
-        refused = [one for one in map(_status_of_entry, entries) if not one.startswith("2")]
-        if refused:
-            raise ReceiverError(
-                f"{_phrase(response.status_code)}, but an entry has {refused[0]}", is_permanent=True
-            )
-        return f"{_phrase(response.status_code)}, {len(entries)} resources"
+            raise _refusal(response.status_code, *_issue_codes(answer))
+        entries = _entries(answer)
+        if entries is None:
+            raise ReceiverError(f"{status}, but the answer is not a transaction response")
+        for entry in entries:
+            entry_status = _entry_status(entry)
+            if not entry_status.startswith("2"):
+                text = f"{status}, but an entry has {entry_status}"
+                raise ReceiverError(text, is_permanent=True)
+        return f"{status}, {len(entries)} resources"
 
 
 def _json_of(response: Any) -> Any:
@@ -248,30 +243,44 @@ def _json_of(response: Any) -> Any:
         return None
 
 
-def _status_of_entry(entry: Any) -> str:
-    said = entry.get("response", {}).get("status") if isinstance(entry, dict) else None
-    return str(said)[:3]
+def _entries(answer: Any) -> list[Any] | None:
+    """Return the entries of a transaction response, None if the answer is anything else."""
+    if not isinstance(answer, dict) or answer.get("resourceType") != "Bundle":
+        return None
+    entries = answer.get("entry")
+    if not isinstance(entries, list):
+        return None
+    return entries
 
 
-def _issues(outcome: Any) -> list[str]:
-    """Take the codes out of an OperationOutcome, not its texts."""
-    issues = outcome.get("issue") if isinstance(outcome, dict) else None
-    found = (
-        [one.get("code") for one in issues if isinstance(one, dict)]
-        if isinstance(issues, list)
-        else []
-    )
-    return [code for code in found if isinstance(code, str) and _CODE.match(code)]
+def _entry_status(entry: Any) -> str:
+    status = None
+    if isinstance(entry, dict):
+        status = entry.get("response", {}).get("status")
+    return str(status)[:3]
 
 
-def _refusal(status: int, issues: list[str] | None = None) -> ReceiverError:
-    return ReceiverError(
-        ", ".join([_phrase(status), *(issues or [])]), is_permanent=status in _OF_THE_DOCUMENT
-    )
+def _issue_codes(outcome: Any) -> Iterator[str]:
+    """Yield the codes of an OperationOutcome, without its texts."""
+    if not isinstance(outcome, dict):
+        return
+    issues = outcome.get("issue")
+    if not isinstance(issues, list):
+        return
+    for issue in issues:
+        if isinstance(issue, dict):
+            code = issue.get("code")
+            if isinstance(code, str) and _CODE.match(code):
+                yield code
+
+
+def _refusal(status: int, *issue_codes: str) -> ReceiverError:
+    text = ", ".join([_phrase(status), *issue_codes])
+    return ReceiverError(text, is_permanent=status in _REJECTS_DOCUMENT)
 
 
 def _unreachable(error: Exception) -> ReceiverError:
-    """Name what went wrong by its class: the text of requests quotes the address."""
+    """Return an error that names only the class: the text of requests quotes the address."""
     return ReceiverError(f"unreachable ({type(error).__name__})")
 
 

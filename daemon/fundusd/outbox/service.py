@@ -1,6 +1,7 @@
-"""Send documents about exams to receivers: each at its own pace, so that a dead one keeps nobody else waiting.
+"""Send documents about exams to receivers, each in its own thread, so that none waits for another.
 
-What was sent and not yet noted when the process died is sent again, and overwrites what the receiver has.
+A document that was sent but not yet recorded when the process died is sent again and overwrites the
+first one.
 """
 
 from __future__ import annotations
@@ -22,9 +23,11 @@ from fundusd.files import safe_read
 from fundusd.imaging.dicom import read_header
 from fundusd.outbox import csv_export, fhir, structured_report
 from fundusd.outbox.receivers import ReceiverError
+from fundusd.outbox.sr_evidence import InvalidUidError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
+    from concurrent.futures import Future
     from pathlib import Path
 
     from fundusd.clinical.exam import EyeResult
@@ -34,21 +37,24 @@ if TYPE_CHECKING:
     from fundusd.outbox.document_ids import Document
     from fundusd.outbox.receivers import Receiver
 
-_TALKATIVE = ("pynetdicom", "retrying", "urllib3", "dicomweb_client")
+_VERBOSE_LIBRARIES = ("pynetdicom", "retrying", "urllib3", "dicomweb_client")
 
 
 @dataclass(frozen=True, slots=True)
-class _Made:
-    """The documents of an exam, and why there are no others."""
+class _Documents:
+    """The documents of an exam, and why some are missing."""
 
     documents: tuple[Document, ...] = ()
-    lacking: tuple[str, ...] = ()
-    is_broken: bool = False  # what should be there is not
-    may_come: bool = False  # but it may be there later
+    problems: tuple[str, ...] = ()
+    is_incomplete: bool = False  # a photograph that should be readable is not
+    may_be_complete_later: bool = False
 
 
 class Outbox:
-    """Serve each receiver in a thread of its own; `roots` are the inboxes in which photographs are found again."""
+    """Serve each receiver in its own thread.
+
+    `roots` are the inboxes by camera, in which the photographs are read again.
+    """
 
     name = "outbox"
 
@@ -68,74 +74,80 @@ class Outbox:
         self._log = structlog.get_logger(service=self.name)
 
     def run(self, stop: threading.Event) -> None:
-        """Send until `stop` is set; raises what ended one of the threads."""
-        for name in _TALKATIVE:
-            logging.getLogger(name).setLevel(
-                logging.CRITICAL
-            )  # that somebody does not answer is ours to tell
+        """Send until `stop` is set; raises the exception that ended one of the threads."""
+        for library in _VERBOSE_LIBRARIES:
+            # a receiver that does not answer is logged here
+            logging.getLogger(library).setLevel(logging.CRITICAL)
         ending = threading.Event()
         with ThreadPoolExecutor(len(self._receivers), thread_name_prefix=self.name) as pool:
-            running = [pool.submit(self._serve, name, ending) for name in self._receivers]
-            while not stop.wait(self._poll_seconds) and not any(one.done() for one in running):
+            threads = [pool.submit(self._serve, receiver, ending) for receiver in self._receivers]
+            while not stop.wait(self._poll_seconds) and not _any_ended(threads):
                 pass
             ending.set()
-        for one in running:
-            one.result()
+        for thread in threads:
+            thread.result()
 
-    def _serve(self, name: str, ending: threading.Event) -> None:
+    def _serve(self, receiver: str, ending: threading.Event) -> None:
         while not ending.is_set():
-            due = self._ledger.due(name)
+            due = self._ledger.due(receiver)
             if due is None:
                 ending.wait(self._poll_seconds)
             else:
                 self.deliver(due)
 
     def deliver(self, due: Due) -> None:
-        """Make and send the documents of one delivery, and note what came of it."""
+        """Make and send the documents of one delivery, and record the result."""
         content = self._ledger.document_content(due.exam_id)
         if content is None:
             self._ledger.undelivered(due, "the exam has no eye any more", None)
             return
         made = self._make(due.document, content)
-        answers: list[str] = []
         try:
-            answers += [self._receivers[due.receiver].send(document) for document in made.documents]
+            answers = self._send(due.receiver, made.documents)
         except ReceiverError as error:
-            self._refused(due, error.message, is_permanent=error.is_permanent)
+            self._record_failure(due, error.message, is_permanent=error.is_permanent)
             return
-        text = "; ".join([*dict.fromkeys(answers), *made.lacking])
-        if not answers or made.is_broken:
-            self._refused(due, text, is_permanent=not made.may_come)
+        text = "; ".join([*dict.fromkeys(answers), *made.problems])
+        if not answers or made.is_incomplete:
+            self._record_failure(due, text, is_permanent=not made.may_be_complete_later)
             return
         self._ledger.delivered(due, text, len(answers))
         self._log.info(
             "document.sent", receiver=due.receiver, exam_id=due.exam_id, count=len(answers)
         )
 
-    def _refused(self, due: Due, answer: str, *, is_permanent: bool) -> None:
-        wait = None if is_permanent else retry_policy.outage_seconds(due.attempts + 1)
-        self._ledger.undelivered(due, answer, wait)
-        event = "document.refused" if is_permanent else "document.postponed"
-        fields = {} if wait is None else {"wait_seconds": wait}
-        self._log.warning(event, receiver=due.receiver, exam_id=due.exam_id, error=answer, **fields)
+    def _send(self, receiver: str, documents: Iterable[Document]) -> list[str]:
+        return [self._receivers[receiver].send(document) for document in documents]
 
-    def _make(self, document: DocumentKind, content: DocumentContent) -> _Made:
+    def _record_failure(self, due: Due, answer: str, *, is_permanent: bool) -> None:
+        log = self._log.bind(receiver=due.receiver, exam_id=due.exam_id, error=answer)
+        if is_permanent:
+            self._ledger.undelivered(due, answer, None)
+            log.warning("document.refused")
+            return
+        wait = retry_policy.outage_seconds(due.attempts + 1)
+        self._ledger.undelivered(due, answer, wait)
+        log.warning("document.postponed", wait_seconds=wait)
+
+    def _make(self, document: DocumentKind, content: DocumentContent) -> _Documents:
         match document:
             case DocumentKind.FHIR:
-                return _Made((fhir.bundle(content.exam, content.releases, content.resulted_at),))
+                return _Documents(
+                    (fhir.bundle(content.exam, content.releases, content.resulted_at),)
+                )
             case DocumentKind.CSV:
-                return _Made(
+                return _Documents(
                     (csv_export.table(content.exam, content.releases, content.resulted_at),)
                 )
             case DocumentKind.SR:
                 return self._reports(content)
 
-    def _reports(self, content: DocumentContent) -> _Made:
-        documents, lacking, away = [], [], []
+    def _reports(self, content: DocumentContent) -> _Documents:
+        documents, problems, are_offline = [], [], []
         for eye in content.exam.eyes:
-            photograph = _in_dicom(eye, content.photographs)
+            photograph = _dicom_photograph(eye, content.photographs)
             if photograph is None:
-                lacking.append(f"eye {eye.eye}: no report, its photograph is no DICOM")
+                problems.append(f"eye {eye.eye}: no report, its photograph is not DICOM")
                 continue
             try:
                 header = read_header(self._read(photograph), self._max_bytes)
@@ -146,14 +158,19 @@ class Outbox:
                     )
                 )
             except CaptureError as error:
-                lacking.append(f"eye {eye.eye}: no report, {error.reason}")
-                away.append(self._is_away(photograph))
-            except structured_report.NoReport as error:
-                lacking.append(f"eye {eye.eye}: {error.message}")
-        return _Made(tuple(documents), tuple(lacking), is_broken=bool(away), may_come=any(away))
+                problems.append(f"eye {eye.eye}: no report, {error.reason}")
+                are_offline.append(self._is_offline(photograph))
+            except InvalidUidError as error:
+                problems.append(f"eye {eye.eye}: {error.message}")
+        return _Documents(
+            tuple(documents),
+            tuple(problems),
+            is_incomplete=bool(are_offline),
+            may_be_complete_later=any(are_offline),
+        )
 
     def _read(self, photograph: Photograph) -> bytes:
-        """Read the bytes that were graded, and no others; raises CaptureError."""
+        """Return the bytes that were graded; raises CaptureError if the file does not hold them."""
         root = self._roots.get(photograph.camera_id)
         if root is None:
             raise CaptureError(Reason.FILE_MISSING)
@@ -162,18 +179,23 @@ class Outbox:
             raise CaptureError(Reason.FILE_CHANGED)
         return data
 
-    def _is_away(self, photograph: Photograph) -> bool:
-        """Tell whether a file cannot be read because its whole inbox is away."""
+    def _is_offline(self, photograph: Photograph) -> bool:
+        """Return whether a file cannot be read because its whole inbox is offline."""
         return photograph.camera_id in self._roots and self._ledger.is_away(photograph.camera_id)
 
 
-def _in_dicom(eye: EyeResult, photographs: Mapping[int, Photograph]) -> Photograph | None:
-    """Return the decisive photograph, or the same shot as DICOM."""
+def _any_ended(threads: Iterable[Future[None]]) -> bool:
+    return any(thread.done() for thread in threads)
+
+
+def _dicom_photograph(eye: EyeResult, photographs: Mapping[int, Photograph]) -> Photograph | None:
+    """Return the decisive photograph if it is DICOM, otherwise the DICOM file of the same shot."""
     decisive = eye.decisive
-    same = [
-        shot
-        for shot in eye.shots
-        if (shot.camera_id, shot.stem) == (decisive.camera_id, decisive.stem)
-    ]
-    found = [photographs[shot.capture_id] for shot in (decisive, *same)]
-    return next((one for one in found if one.is_dicom), None)
+    if photographs[decisive.capture_id].is_dicom:
+        return photographs[decisive.capture_id]
+    for shot in eye.shots:
+        photograph = photographs[shot.capture_id]
+        is_same_shot = (shot.camera_id, shot.stem) == (decisive.camera_id, decisive.stem)
+        if is_same_shot and photograph.is_dicom:
+            return photograph
+    return None

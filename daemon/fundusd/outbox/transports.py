@@ -1,6 +1,6 @@
-"""The transports that a [[receiver]] can choose: which documents each carries and which class delivers them.
+"""The transports of a [[receiver]]: which documents each carries, and which class delivers them.
 
-Settings, the daemon and the table in docs/documents.md follow from TRANSPORTS.
+The settings, the daemon and the table in docs/documents.md follow from TRANSPORTS.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Transport(NamedTuple):
-    """The documents that a transport carries, and what makes a receiver from the value of its key."""
+    """The documents that a transport carries, and what makes a receiver from an address."""
 
     documents: tuple[DocumentKind, ...]
     receiver_at: Callable[[Any], Receiver]

@@ -31,20 +31,6 @@ _PERSON = {
     Referable.NO: "No referable diabetic retinopathy",
     Referable.INDETERMINATE: "Undecided: referable diabetic retinopathy is not ruled out",
 }
-# what a code with blanks for its underscores would not say
-_REASONS = {
-    Reason.SMALL: "too few pixels",
-    Reason.NOT_RETINA: "no colour retina in the picture",
-    Reason.WRONG_MODALITY: "no fundus photograph",
-    Reason.REDFREE_OR_FA: "red-free or angiography",
-    Reason.MONTAGE: "several fields in one picture",
-    Reason.MULTIFRAME: "several pictures in one file",
-    Reason.TRUNCATED: "the file is incomplete",
-    Reason.DECODE_ERROR: "the file is damaged",
-    Reason.FILE_MISSING: "the file is gone",
-    Reason.FILE_CHANGED: "the file was changed",
-    Reason.FILE_UNREADABLE: "the file cannot be read",
-}
 _ACTIONS = {
     Action.RETAKE: "Take the photograph of {eye} again while the patient is still there.",
     Action.REFER_READER: "Have a reader look at the photograph of {eye}.",
@@ -69,7 +55,7 @@ def overruled(by_model: Assessment) -> str:
 
 def reason(one: Reason) -> str:
     """Say why there is no grade."""
-    return _REASONS.get(one) or one.value.replace("_", " ")
+    return one.wording
 
 
 def quality(outcome: Outcome, why: Reason | None) -> str:

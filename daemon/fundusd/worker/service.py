@@ -16,7 +16,8 @@ import structlog
 from fundusd.clinical.grading import DEFAULT_RULE
 from fundusd.clinical.quality_thresholds import DEFAULTS, Thresholds
 from fundusd.domain import retry_policy
-from fundusd.domain.clinical_terms import CLOCK_SKEW, FILE_REASONS, Reason
+from fundusd.domain.capture_warnings import CaptureWarning
+from fundusd.domain.clinical_terms import FILE_REASONS, Reason
 from fundusd.domain.decoding import Decoded
 from fundusd.domain.errors import CaptureError, FundusdError, LedgerError
 from fundusd.files.filesystem import can_be_listed
@@ -303,7 +304,7 @@ class Worker:
             f"capture.{capture.outcome}",
             **{name: value for name, value in fields.items() if value is not None},
         )
-        if CLOCK_SKEW in capture.warnings and capture.camera_id not in self._skewed:
+        if CaptureWarning.CLOCK_SKEW in capture.warnings and capture.camera_id not in self._skewed:
             self._skewed.add(capture.camera_id)
             hint = "Set the clock of the camera, and the time zone of this machine; this is told once until a restart."
             self._log.warning(

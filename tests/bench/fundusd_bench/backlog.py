@@ -36,9 +36,9 @@ _GOAL = Goal(0.96, at_least=True)
 
 def measure(work: Work, on_step: Callable[[str], None]) -> list[Figure]:
     """Work off a backlog with worker, ledger and decoder processes, in turns with bare forwards."""
-    each = max(1, work.order.backlog // work.order.rounds)
+    each = max(1, work.options.backlog // work.options.rounds)
     bare = max(1, each // 2)
-    paths = captures.large(places.cache() / "captures", each * work.order.rounds, on_step)
+    paths = captures.large(places.cache() / "captures", each * work.options.rounds, on_step)
     on_step("backlog: loading the model")
     place = site.lay_out(
         work.folder / "backlog", str(work.checkpoint), dtype=work.cpu_dtype, quiet_seconds=1
@@ -72,7 +72,7 @@ def measure(work: Work, on_step: Callable[[str], None]) -> list[Figure]:
             for _ in range(bare):
                 classifier.logits(pixels[None])
 
-        seconds = interleave({"service": work_off, "bare": forward}, work.order.rounds)
+        seconds = interleave({"service": work_off, "bare": forward}, work.options.rounds)
         done = ledger.status()["results"]["graded"]
     if done != len(paths):
         raise FundusdError(

@@ -24,18 +24,18 @@ _NOTE = "small captures, with the phantom model, not for patients"
 
 def measure(work: Work, on_step: Callable[[str], None]) -> list[Figure]:
     """Let the daemon grade waves of captures; compare its memory before and after."""
-    warm = max(1, work.order.growth // _WARM_SHARE)
+    warm = max(1, work.options.growth // _WARM_SHARE)
     place = site.lay_out(work.folder / "growth", "phantom", quiet_seconds=0.1)
-    pictures = enumerate(captures.small(warm + work.order.growth))
+    pictures = enumerate(captures.small(warm + work.options.growth))
     with child_daemon.running(place.path) as lines:
         for _ in lines.until("service.ready", site.READY_SECONDS):
             on_step("growth: starting the daemon")
         _grade(place, lines, pictures, warm, on_step)
         before, began = memory.of_process(lines.process.pid), time.monotonic()
-        _grade(place, lines, pictures, work.order.growth, on_step)
+        _grade(place, lines, pictures, work.options.growth, on_step)
         seconds, after = time.monotonic() - began, memory.of_process(lines.process.pid)
     grown = 100 * (after.resident / before.resident - 1)
-    name = f"resident memory grown over {work.order.growth:,} captures"
+    name = f"resident memory grown over {work.options.growth:,} captures"
     return [
         of_rounds("growth", name, "%", [grown], goal=Goal(3, at_least=False), note=_NOTE),
         of_rounds("growth", "resident memory at the end", "MB", [after.resident_mb], note=_NOTE),
@@ -43,7 +43,7 @@ def measure(work: Work, on_step: Callable[[str], None]) -> list[Figure]:
             "growth",
             "throughput, settling included",
             "captures/s",
-            [work.order.growth / seconds],
+            [work.options.growth / seconds],
             note=_NOTE,
         ),
     ]

@@ -29,7 +29,7 @@ _NAME = "file closed to row committed"
 
 def measure(work: Work, on_step: Callable[[str], None]) -> list[Figure]:
     """Drop captures one by one into an idle daemon's inbox."""
-    paths = captures.large(places.cache() / "captures", work.order.latency + _WARM, on_step)
+    paths = captures.large(places.cache() / "captures", work.options.latency + _WARM, on_step)
     place = site.lay_out(work.folder / "latency", "phantom", quiet_seconds=_QUIET_SECONDS)
     with child_daemon.running(place.path) as lines:
         for _ in lines.until("service.ready", site.READY_SECONDS):

@@ -94,7 +94,7 @@ def measure(work: Work, on_step: Callable[[str], None]) -> list[Figure]:
 
     reference = Reference(work.checkpoint)
     photograph = captures.large(places.cache() / "captures", 1, on_step)[0].read_bytes()
-    squares = drift.squares(work.order.captures, on_step)
+    squares = drift.squares(work.options.captures, on_step)
     figures: list[Figure] = []
     embedded: dict[str, Embeddings] = {}
     for variant in variants(work.machine):
@@ -110,7 +110,7 @@ def measure(work: Work, on_step: Callable[[str], None]) -> list[Figure]:
             embedded[str(variant)] = _embed(classifier, some, str(variant), on_step)
         del classifier  # before the next is loaded
     exact = embedded.pop(str(EXACT))
-    kind = "captures" if work.order.captures else "phantoms"
+    kind = "captures" if work.options.captures else "phantoms"
     return figures + [
         figure
         for name, embeddings in embedded.items()
@@ -142,14 +142,14 @@ def _speed(
         reference.classify(photograph)
 
     cases: dict[str, Callable[[], None]] = {"ours": ours} | (
-        {"theirs": theirs} if work.order.reference else {}
+        {"theirs": theirs} if work.options.reference else {}
     )
     for case in cases.values():
         case()
-    seconds = interleave(cases, work.order.rounds)
+    seconds = interleave(cases, work.options.rounds)
     name = f"JPEG to scores, {variant}"
     figures = [of_rounds("model", name, "s", seconds["ours"])]
-    if work.order.reference:
+    if work.options.reference:
         times = ratios(seconds["theirs"], seconds["ours"])
         figures += [
             of_rounds("model", f"the reference, beside {variant}", "s", seconds["theirs"]),

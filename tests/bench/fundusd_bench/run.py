@@ -19,7 +19,7 @@ from fundusd.app import child_daemon
 from fundusd_bench import machine, model, places
 from fundusd_bench.report import Report
 from fundusd_bench.sections import SECTIONS
-from fundusd_bench.work import Order, Work
+from fundusd_bench.work import Options, Work
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -35,17 +35,17 @@ _SOME_ROOM_GB = 1.0  # for captures and databases
 _MINUTE = 60
 
 
-def run(order: Order, checkpoint: Path | None, keep: Path | None, console: Console) -> Report:
+def run(options: Options, checkpoint: Path | None, keep: Path | None, console: Console) -> Report:
     """Measure, with a bar on the console; raises FundusdError."""
     load_before, before = machine.load(), machine.sample()
     here = machine.look()
     places.require_room(places.cache(), _SOME_ROOM_GB)
-    sections = [SECTIONS[name] for name in order.sections]
+    sections = [SECTIONS[name] for name in options.sections]
     found = (
         _checkpoint(checkpoint, console) if any(one.needs_checkpoint for one in sections) else None
     )
     with child_daemon.folder(keep, places.cache()) as folder:
-        work = Work(order, folder, found.folder if found else folder, here)
+        work = Work(options, folder, found.folder if found else folder, here)
         figures = _measure(sections, work, console)
     after = machine.sample()
     share = machine.others_share(before, after)
@@ -57,7 +57,7 @@ def run(order: Order, checkpoint: Path | None, keep: Path | None, console: Conso
         others_share=share,
         seconds=after.at - before.at,
         warnings=machine.warnings(load_before, share),
-        left_out=model.left_out(here) if "model" in order.sections else [],
+        left_out=model.left_out(here) if "model" in options.sections else [],
     )
 
 
@@ -86,7 +86,7 @@ def _bytes(what: str, console: Console) -> Iterator[Callable[[int, int], None]]:
 
 def _measure(sections: Sequence[Section], work: Work, console: Console) -> list[Figure]:
     """Run section after section; what is left is told by the clock, since steps differ a thousandfold."""
-    expected = sum(section.seconds(work.order) for section in sections)
+    expected = sum(section.seconds(work.options) for section in sections)
     columns = (
         BarColumn(),
         TimeElapsedColumn(),
@@ -98,7 +98,7 @@ def _measure(sections: Sequence[Section], work: Work, console: Console) -> list[
         task = progress.add_task("", total=expected, left="")
         began, done = monotonic(), 0.0
         for section in sections:
-            section_began, limit = monotonic(), section.seconds(work.order)
+            section_began, limit = monotonic(), section.seconds(work.options)
 
             def on_step(
                 what: str, begin: float = section_began, before: float = done, limit: float = limit

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from fundusd_bench.figures import Figure
-    from fundusd_bench.work import Order, Work
+    from fundusd_bench.work import Options, Work
 
 
 def _whole(work: Work) -> tuple[Any, ...]:
@@ -31,7 +31,7 @@ class Section:
     name: str
     about: str
     seconds: Callable[
-        [Order], float
+        [Options], float
     ]  # on two cores of a server with avx512_bf16; for the progress bar
     arguments: Callable[[Work], tuple[Any, ...]] = _whole
     needs_checkpoint: bool = False
@@ -48,33 +48,33 @@ _ALL = (
     Section(
         "decode",
         "JPEG to the model's square",
-        lambda order: 10.0 * order.rounds,
-        lambda work: (work.order.rounds,),
+        lambda options: 10.0 * options.rounds,
+        lambda work: (work.options.rounds,),
     ),
     Section("ledger", "admit, claim, record", lambda _: 90.0, lambda work: (_new(work, "ledger"),)),
     Section(
         "sweep",
         "a large inbox",
-        lambda order: 5.0 + order.sweep / 4000,
-        lambda work: (_new(work, "sweep"), work.order.sweep),
+        lambda options: 5.0 + options.sweep / 4000,
+        lambda work: (_new(work, "sweep"), work.options.sweep),
     ),
     # 40 captures by three variants for the drift; then each variant in turns with the reference, 7 s
     Section(
         "model",
         "JPEG to scores, drift, operations",
-        lambda order: 420.0 + order.rounds * (12.0 + 28.0 * order.reference),
+        lambda options: 420.0 + options.rounds * (12.0 + 28.0 * options.reference),
         needs_checkpoint=True,
     ),
     Section(
-        "backlog", "throughput", lambda order: 30.0 + 3.3 * order.backlog, needs_checkpoint=True
+        "backlog", "throughput", lambda options: 30.0 + 3.3 * options.backlog, needs_checkpoint=True
     ),
-    Section("latency", "around the model", lambda order: 15.0 + 0.5 * order.latency),
+    Section("latency", "around the model", lambda options: 15.0 + 0.5 * options.latency),
     Section(
         "start",
         "first row, and memory",
-        lambda order: (order.rounds + 1) * (8.0 + 14.0 * order.reference),
+        lambda options: (options.rounds + 1) * (8.0 + 14.0 * options.reference),
         needs_checkpoint=True,
     ),
-    Section("growth", "memory over many captures", lambda order: 10.0 + order.growth / 40),
+    Section("growth", "memory over many captures", lambda options: 10.0 + options.growth / 40),
 )
 SECTIONS = {section.name: section for section in _ALL}

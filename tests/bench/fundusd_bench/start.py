@@ -40,11 +40,11 @@ def measure(work: Work, on_step: Callable[[str], None]) -> list[Figure]:
     photograph = captures.large(places.cache() / "captures", 1, on_step)[0]
     ours: list[Start] = []
     theirs: list[Start] = []
-    for number in range(work.order.rounds + 1):
-        on_step(f"start: round {number} of {work.order.rounds}, fundusd")
+    for number in range(work.options.rounds + 1):
+        on_step(f"start: round {number} of {work.options.rounds}, fundusd")
         ours.append(_daemon(work, number, photograph))
-        if work.order.reference:
-            on_step(f"start: round {number} of {work.order.rounds}, the reference")
+        if work.options.reference:
+            on_step(f"start: round {number} of {work.options.rounds}, the reference")
             theirs.append(_reference(work.checkpoint, photograph))
     return _figures(work, ours[1:], theirs[1:])
 

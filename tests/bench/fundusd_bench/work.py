@@ -1,4 +1,4 @@
-"""What a measurement is given."""
+"""The input of a measurement."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
-    """What the user wants measured, and how much of it."""
+class Options:
+    """Which sections to run, and the size of each."""
 
     sections: tuple[str, ...]
     rounds: int = 5
-    reference: bool = False  # the reference example too, side by side
-    captures: Path | None = None  # photographs for the drift, instead of phantoms
+    reference: bool = False  # run the reference example as well
+    captures: Path | None = None  # photographs for the drift; None: phantoms
     backlog: int = 100  # captures
     latency: int = 30
     growth: int = 10_000
@@ -27,10 +27,10 @@ class Order:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """An order, the checkpoint and machine to do it with, and where there is room for it."""
+    """The options, and the checkpoint, machine and folder to measure with."""
 
-    order: Order
-    folder: Path  # to work in
+    options: Options
+    folder: Path  # for inboxes, settings and databases
     checkpoint: Path
     machine: Machine
 

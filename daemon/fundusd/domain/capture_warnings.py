@@ -1,0 +1,46 @@
+"""Warnings that a capture may carry beside its grade or reason."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class CaptureWarning(StrEnum):
+    """What is doubtful or unusual about a capture; docs/reasons.md documents each code."""
+
+    # the pixels
+    TRAILING_BYTES = "trailing_bytes"  # bytes follow the complete image and are not read
+    TURNED = "turned"  # the Exif orientation was applied
+    ICC_CONVERTED = "icc_converted"  # the colour profile was converted to sRGB
+    ICC_UNUSABLE = "icc_unusable"  # the colour profile is broken and was ignored
+    CMYK_WITHOUT_PROFILE = "cmyk_without_profile"  # CMYK, converted without a profile
+    GREY = "grey"  # the file has one channel
+    SECONDARY_CAPTURE = "secondary_capture"  # a DICOM screenshot or export
+    BURNED_IN_ANNOTATION = "burned_in_annotation"  # text in the pixels, perhaps a patient's name
+    # which eye
+    EYE_BOTH = "eye_both"  # the header or the camera's database names both eyes
+    EYE_MAYBE_LEFT = "eye_maybe_left"  # a word of the path means the left eye, or is a surname
+    EYE_MAYBE_RIGHT = "eye_maybe_right"  # a word of the path means the right eye, or is a surname
+    EYE_CONFLICT = "eye_conflict"  # sources name different eyes
+    # which patient
+    PATIENT_CONFLICT = "patient_conflict"  # sources name different patients
+    DIGEST_OF_TWO_PATIENTS = "digest_of_two_patients"  # another patient has the same bytes
+    PATIENT_BLANK = "patient_blank"  # the header names no patient, or uses a word for nobody
+    PATIENT_IS_UID = "patient_is_uid"  # the PatientID is a UID and is ignored
+    UID_INVALID = "uid_invalid"  # a Study or SOP Instance UID is malformed and is ignored
+    # when
+    CLOCK_SKEW = "clock_skew"  # the camera's clock is wrong: do not rely on acquired_at
+    # the camera's own database
+    LOOKUP_NO_ROW = "lookup_no_row"  # the query returned no row
+    LOOKUP_AMBIGUOUS = "lookup_ambiguous"  # the query returned several rows
+    LOOKUP_LOCKED = "lookup_locked"  # the database was locked or too slow
+    LOOKUP_MISSING = "lookup_missing"  # the database file is missing or may not be read
+    LOOKUP_BROKEN = "lookup_broken"  # the query does not fit the database, or the file is damaged
+    # the path
+    NAME_UNMATCHED = "name_unmatched"  # no pattern of the camera matches the path
+    EYE_UNREADABLE = "eye_unreadable"  # what stands for the eye is no eye
+    PATIENT_UNREADABLE = "patient_unreadable"  # what stands for the patient is no identifier
+    DATE_UNREADABLE = "date_unreadable"  # what stands for the date is no date
+    TIME_UNREADABLE = "time_unreadable"  # what stands for the time is no time
+    DATE_CONFLICT = "date_conflict"  # two parts of the path give different dates
+    TIME_CONFLICT = "time_conflict"  # two parts of the path give different times

@@ -1,0 +1,108 @@
+"""What a structured report takes over from the header of its photograph."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from fundusd.domain.errors import FundusdError
+from fundusd.imaging import dicom_header
+
+if TYPE_CHECKING:
+    from pydicom import Dataset
+
+    from fundusd.clinical.exam import Exam
+
+LONGEST_LO, _LONGEST_SH = 64, 16  # characters in a value of the representations LO and SH
+_DATE, _TIME = re.compile(r"\d{8}$"), re.compile(r"\d\d([0-5]\d([0-5]\d(\.\d{1,6})?)?)?$")
+
+
+class InvalidUidError(FundusdError):
+    """The header of a photograph lacks a UID that its report needs."""
+
+
+def evidence_of(exam: Exam, source: Dataset) -> Dataset:
+    """Return the attributes that file a report with its photograph, and no others.
+
+    They include the patient's attributes only if the exam has a patient identifier.
+    Raises InvalidUidError.
+    """
+    from pydicom import Dataset
+
+    evidence = Dataset()
+    _copy_uids(source, evidence)
+    evidence.Rows = dicom_header.number(source, "Rows", 1)
+    evidence.Columns = dicom_header.number(source, "Columns", 1)
+    evidence.Modality = dicom_header.text(source, "Modality") or "OP"
+    evidence.StudyDate = _matching(source, "StudyDate", _DATE)
+    evidence.StudyTime = _matching(source, "StudyTime", _TIME)
+    evidence.ReferringPhysicianName = ""
+    if exam.patient_id is None:
+        _add_pseudonym(exam, evidence)
+    else:
+        _copy_patient(source, evidence, exam.patient_id)
+    return evidence
+
+
+def _copy_uids(source: Dataset, evidence: Dataset) -> None:
+    from pydicom.uid import UID
+
+    for keyword in ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID"):
+        value = UID(dicom_header.text(source, keyword) or "")
+        if not value or not value.is_valid:
+            raise InvalidUidError(
+                f"No structured report can be made: the photograph has no valid {keyword}.",
+                hint="Check the DICOM export of the camera; CSV and FHIR do not need this UID.",
+            )
+        setattr(evidence, keyword, value)
+
+
+def _add_pseudonym(exam: Exam, evidence: Dataset) -> None:
+    evidence.PatientID = exam.patient_key or ""
+    for keyword in ("PatientName", "PatientBirthDate", "PatientSex", "AccessionNumber", "StudyID"):
+        setattr(evidence, keyword, "")
+
+
+def _copy_patient(source: Dataset, evidence: Dataset, patient_id: str) -> None:
+    evidence.PatientID = dicom_header.text(source, "PatientID") or patient_id
+    evidence.PatientName = _name(source)
+    evidence.PatientBirthDate = _matching(source, "PatientBirthDate", _DATE)
+    evidence.PatientSex = _sex(source)
+    for keyword in ("AccessionNumber", "StudyID"):
+        setattr(evidence, keyword, _short_text(source, keyword))
+    issuer = dicom_header.text(source, "IssuerOfPatientID")
+    if issuer:
+        evidence.IssuerOfPatientID = issuer
+
+
+def _matching(source: Dataset, keyword: str, pattern: re.Pattern[str]) -> str:
+    value = dicom_header.text(source, keyword) or ""
+    if not pattern.match(value):
+        return ""
+    return value
+
+
+def _sex(source: Dataset) -> str | None:
+    sex = dicom_header.text(source, "PatientSex")
+    if sex not in {"F", "M", "O"}:
+        return ""
+    return sex
+
+
+def _short_text(source: Dataset, keyword: str) -> str:
+    text = dicom_header.text(source, keyword) or ""
+    if len(text) > _LONGEST_SH or "\\" in text:
+        return ""
+    return text
+
+
+def _name(source: Dataset) -> str:
+    """Return the patient's name without what DICOM forbids, as a family name if it has one part."""
+    try:
+        text = str(source.get("PatientName") or "")
+    except dicom_header.BAD_VALUE:
+        return ""
+    name = "".join(char for char in text if char.isprintable() and char != "\\").strip()
+    if not name or "^" in name:
+        return name
+    return f"{name}^"

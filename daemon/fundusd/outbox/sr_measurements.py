@@ -1,0 +1,171 @@
+"""The measurement groups of a structured report: the model's and, after a reading, the reader's."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from fundusd.domain.clinical_terms import SAFETY_WORDS, Action, Outcome
+from fundusd.outbox import codes, document_ids
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from highdicom.sr import (
+        AlgorithmIdentification,
+        FindingSite,
+        Measurement,
+        MeasurementsAndQualitativeEvaluations,
+        QualitativeEvaluation,
+    )
+    from pydicom import Dataset
+
+    from fundusd.clinical.exam import EyeResult, Reading
+    from fundusd.domain.clinical_terms import Grade
+    from fundusd.domain.inference import Release
+    from fundusd.outbox.codes import Code
+
+_PARAMETERS = (
+    "weights_digest",
+    "preprocessing",
+    "prompt_set",
+    "prompt_digest",
+    "head",
+    "referable_rule",
+    "quality_gate",
+    "dtype",
+    "runtime",
+    "program_version",
+)
+
+
+def groups(
+    eye: EyeResult, release: Release, evidence: Dataset, verdict: str
+) -> Iterator[MeasurementsAndQualitativeEvaluations]:
+    """Yield the group of the model, then the group of the reader if the eye has a reading.
+
+    `verdict` is the digest from which the groups' UIDs are derived.
+    """
+    yield _group(
+        f"{codes.NAMES[eye.eye]}, by the model",
+        document_ids.uid_for("by-model", verdict),
+        eye,
+        evidence,
+        SAFETY_WORDS,
+        algorithm_id=_algorithm(release),
+        finding_type=_finding(eye.grade),
+        measurements=_measurements(eye),
+        qualitative_evaluations=list(_evaluations(_by_model(eye))),
+    )
+    if eye.reading is not None:
+        yield _group(
+            f"{codes.NAMES[eye.eye]}, by a reader",
+            document_ids.uid_for("by-reader", verdict),
+            eye,
+            evidence,
+            _comment(eye.reading),
+            finding_type=_finding(eye.reading.grade),
+            qualitative_evaluations=list(_evaluations(_by_reader(eye, eye.reading))),
+        )
+
+
+def _by_model(eye: EyeResult) -> Iterator[tuple[Code, Code]]:
+    if eye.grade is not None:
+        yield codes.SEVERITY_OF_EYE[eye.eye], codes.SEVERITY[eye.grade]
+    yield codes.OUTCOME, codes.private_code(eye.outcome)
+    yield codes.REFERABLE, codes.private_code(eye.referable)
+    if eye.reason is not None:
+        yield codes.REASON, codes.private_code(eye.reason)
+    if eye.action is not Action.NONE:
+        yield codes.ACTION, codes.private_code(eye.action)
+    for field in eye.missing_fields:
+        yield codes.MISSING_FIELDS, codes.private_code(field)
+
+
+def _by_reader(eye: EyeResult, reading: Reading) -> Iterator[tuple[Code, Code]]:
+    if reading.grade is not None:
+        yield codes.SEVERITY_OF_EYE[eye.eye], codes.SEVERITY[reading.grade]
+    yield codes.VERDICT, codes.private_code(reading.verdict)
+    yield codes.REFERABLE, codes.private_code(reading.referable)
+    if reading.reason:
+        yield codes.DISAGREES, codes.private_code(reading.reason)
+
+
+def _comment(reading: Reading) -> str:
+    if reading.is_blinded:
+        return f"Read by a person ({reading.role}), without having seen the model's result."
+    return f"Read by a person ({reading.role}), having seen the model's result."
+
+
+def _algorithm(release: Release) -> AlgorithmIdentification:
+    from highdicom.sr import AlgorithmIdentification
+    from pydicom.sr.codedict import codes as dicom
+
+    return AlgorithmIdentification(
+        name=release.model,
+        version=release.revision or release.weights_digest,
+        parameters=[f"{name}: {getattr(release, name)}" for name in _PARAMETERS],
+        family=dicom.cid7162.ArtificialIntelligence,
+    )
+
+
+def _measurements(eye: EyeResult) -> list[Measurement] | None:
+    from highdicom.sr import Measurement
+    from pydicom.sr.codedict import codes as dicom
+
+    if eye.outcome is not Outcome.GRADED or not eye.decisive.scores:
+        return None
+    measurements = []
+    for name, score in zip(codes.SCORES, eye.decisive.scores, strict=False):
+        value = round(score, 6)
+        measurements.append(Measurement(name=_code(name), value=value, unit=dicom.UCUM.NoUnits))
+    return measurements
+
+
+def _group(
+    name: str, uid: str, eye: EyeResult, evidence: Dataset, comment: str, **content: Any
+) -> MeasurementsAndQualitativeEvaluations:
+    from highdicom.sr import (
+        MeasurementsAndQualitativeEvaluations,
+        RelationshipTypeValues,
+        SourceImageForMeasurementGroup,
+        TextContentItem,
+        TrackingIdentifier,
+    )
+    from pydicom.sr.codedict import codes as dicom
+
+    group = MeasurementsAndQualitativeEvaluations(
+        tracking_identifier=TrackingIdentifier(uid=uid, identifier=name),
+        finding_sites=[_site(eye)],
+        source_images=[SourceImageForMeasurementGroup.from_source_image(evidence)],
+        **content,
+    )
+    remark = TextContentItem(dicom.DCM.Comment, comment, RelationshipTypeValues.CONTAINS)
+    group[0].ContentSequence.append(remark)
+    return group
+
+
+def _site(eye: EyeResult) -> FindingSite:
+    from highdicom.sr import FindingSite
+
+    if eye.eye not in codes.LATERALITY:
+        return FindingSite(_code(codes.EYE))
+    return FindingSite(_code(codes.EYE), laterality=_code(codes.LATERALITY[eye.eye]))
+
+
+def _evaluations(pairs: Iterable[tuple[Code, Code]]) -> Iterator[QualitativeEvaluation]:
+    from highdicom.sr import QualitativeEvaluation
+
+    for name, value in pairs:
+        yield QualitativeEvaluation(_code(name), _code(value))
+
+
+def _finding(grade: Grade | None) -> Any:
+    if grade is None or grade not in codes.FINDING:
+        return None
+    return _code(codes.FINDING[grade])
+
+
+def _code(code: Code) -> Any:
+    from highdicom.sr import CodedConcept
+
+    return CodedConcept(code.value, code.scheme, code.meaning)
