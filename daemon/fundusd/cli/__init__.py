@@ -1,4 +1,4 @@
-"""The command line: every error becomes one sentence, a hint and an exit code."""
+"""The command line: every error becomes one sentence, a hint and an exit status."""
 
 from __future__ import annotations
 
@@ -10,17 +10,20 @@ import traceback
 import typer
 
 from fundusd.cli import (
+    audit,
     bench,
     check,
     classify,
-    database,
+    db,
+    demo,
     model,
     outbox,
     person,
     quality,
     reconcile,
-    reports,
+    report,
     results,
+    retry,
     review,
     run,
     show,
@@ -35,65 +38,64 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
-    help="Watch a fundus camera's export folder, grade each capture for diabetic retinopathy, keep a ledger.\n\n"
-    "For research use only; not a medical device. Start with: fundusd demo",
+    help="Watch a fundus camera's export folder, grade each capture for diabetic retinopathy, and "
+    "keep results and an audit log.\n\n"
+    "For research use only; not a medical device.\n\n"
+    "Start with `fundusd demo`. `fundusd COMMAND --help` explains a command, with examples.",
 )
-for commands in (
-    run,
-    classify,
-    results,
-    status,
-    reconcile,
-    show,
-    worklist,
-    person,
-    review,
-    check,
-    bench,
-):
-    commands.add_to(app)
-reports.add_to(show.report)
-app.add_typer(show.report, name="report")
-app.add_typer(model.app, name="model")
+# in the order of --help: the service, its results, the readers, the site, the model
+run.add_to(app)
+demo.add_to(app)
+check.add_to(app)
+status.add_to(app)
+results.add_to(app)
+show.add_to(app)
+app.add_typer(report.app, name="report")
+worklist.add_to(app)
+app.add_typer(review.app, name="review")
+person.add_to(app)
+reconcile.add_to(app)
+retry.add_to(app)
 app.add_typer(outbox.app, name="outbox")
 app.add_typer(quality.app, name="quality")
-app.add_typer(database.db, name="db")
-app.add_typer(database.audit, name="audit")
+classify.add_to(app)
+app.add_typer(model.app, name="model")
+bench.add_to(app)
+app.add_typer(db.app, name="db")
+app.add_typer(audit.app, name="audit")
+
+_IMPORTED_OBJECTS = 20_000
 
 
 def main() -> None:
-    """Run a command; no traceback reaches an operator who made a mistake."""
-    gc.set_threshold(
-        20_000
-    )  # the thousands of objects that imports make are no garbage: a quarter of the start
+    """Run a command; an operator's mistake prints one sentence and a hint, never a traceback."""
+    gc.set_threshold(_IMPORTED_OBJECTS)  # collecting while modules load is a quarter of the start
     try:
         app()
     except FundusdError as error:
-        _tell(error.message, error.hint, error)
+        _report(error.message, error.hint, error)
         sys.exit(error.exit_code)
     except Exception as error:  # noqa: BLE001  the top of the command line
-        _tell(
-            _where(error),
-            "This is a defect of fundusd: report this line, and the log before it.",
-            error,
-        )
+        hint = "This is a defect of fundusd: report this line, and the log before it."
+        _report(_place(error), hint, error)
         sys.exit(ExitStatus.DEFECT)
 
 
-def _where(error: Exception) -> str:
-    """Say what broke and where; an exception's own text may hold the name of a patient."""
+def _place(error: Exception) -> str:
+    """Return what broke and where, without the exception's text, which may name a patient."""
     frame = traceback.extract_tb(error.__traceback__)[-1]
-    return f"fundusd broke: {type(error).__name__} in {frame.name}, {os.path.basename(frame.filename)}:{frame.lineno}."  # noqa: PTH119
+    file = os.path.basename(frame.filename)  # noqa: PTH119  pathlib is not imported here
+    return f"fundusd broke: {type(error).__name__} in {frame.name}, {file}:{frame.lineno}."
 
 
-def _tell(message: str, hint: str, error: Exception) -> None:
-    """Log it where a log is kept (`run`), else tell the person at the terminal."""
-    structlog = sys.modules.get("structlog")  # a third of a second for those who keep no log
+def _report(message: str, hint: str, error: Exception) -> None:
+    """Log an error if a log is kept, as `run` does; otherwise print it on standard error."""
+    structlog = sys.modules.get("structlog")  # importing it takes a third of a second
     if structlog is not None and structlog.is_configured():
         structlog.get_logger(service="app").critical(
             "service.failed", error=message, hint=hint, exc_info=error
         )
-    else:
-        print(f"fundusd: {message}", file=sys.stderr)
-        if hint:
-            print(f"  {hint}", file=sys.stderr)
+        return
+    print(f"fundusd: {message}", file=sys.stderr)
+    if hint:
+        print(f"  {hint}", file=sys.stderr)

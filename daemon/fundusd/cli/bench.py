@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fundusd.cli.options import Json, as_json
+from fundusd.cli.layout import Command
+from fundusd.cli.options import Json
+from fundusd.cli.output import as_json
 from fundusd.domain.errors import NotInstalled
 
 if TYPE_CHECKING:
@@ -79,7 +81,7 @@ _Keep = Annotated[
 
 def add_to(app: typer.Typer) -> None:
     """Register the command."""
-    app.command()(bench)
+    app.command(cls=Command)(bench)
 
 
 def bench(

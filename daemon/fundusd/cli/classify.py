@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fundusd.cli.options import Config, Json, Revision, as_json, settings_for
+from fundusd.cli.layout import Command
+from fundusd.cli.options import Config, Csv, Json, Revision, require_one_format, settings_for
+from fundusd.cli.output import as_json
 from fundusd.domain.clinical_terms import SAFETY_WORDS, Grade, Referable
 
 if TYPE_CHECKING:
@@ -19,37 +21,39 @@ if TYPE_CHECKING:
     from fundusd.clinical.grading import Grading
     from fundusd.domain.decoding import Decoded
 
+_Files = Annotated[
+    list[Path], typer.Argument(metavar="FILE...", help="JPEG, PNG, TIFF or DICOM photographs.")
+]
+_Model = Annotated[
+    str,
+    typer.Option(
+        "--model", metavar="SOURCE", help="Hub id, folder or phantom, instead of [model] source."
+    ),
+]
+
 
 def add_to(app: typer.Typer) -> None:
     """Register the command."""
-    app.command()(classify)
+    app.command(cls=Command)(classify)
 
 
 def classify(
-    files: Annotated[
-        list[Path], typer.Argument(metavar="FILE...", help="JPEG, PNG, TIFF or DICOM photographs.")
-    ],
+    files: _Files,
     config: Config = None,
-    model: Annotated[
-        str,
-        typer.Option(
-            "--model",
-            metavar="SOURCE",
-            help="Hub id, folder or phantom, instead of the settings' model.",
-        ),
-    ] = "",
+    model: _Model = "",
     revision: Revision = "",
     json: Json = False,
-    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV for spreadsheets.")] = False,
+    as_csv: Csv = False,
 ) -> None:
-    """Classify photographs and print the five scores of each; writes nothing anywhere.
+    """Classify photographs and print their scores; store nothing.
 
-    Exit status 1 when any file got no grade. With --model no settings file is needed.
+    Exit status 1 if a photograph got no grade. With --model no settings file is needed.
 
-    Examples: fundusd classify retina.jpg; fundusd classify --model phantom --json *.dcm
+    Examples:
+      fundusd classify retina.jpg
+      fundusd classify --model phantom --json *.dcm
     """
-    if json and as_csv:
-        raise typer.BadParameter("--json and --csv exclude each other")
+    require_one_format(json=json, as_csv=as_csv)
     for file in files:
         if not file.is_file():
             raise typer.BadParameter(f"there is no file {file}")
@@ -62,14 +66,19 @@ def classify(
         writer.writerows(rows)
     else:
         _print(rows)
-    raise typer.Exit(0 if all(row["outcome"] == "graded" for row in rows) else 1)
+    if not all(row["outcome"] == "graded" for row in rows):
+        raise typer.Exit(1)
 
 
 def _classified(settings: Settings, files: Sequence[Path]) -> list[dict[str, Any]]:
     from fundusd.app import classification
 
-    with classification.classification(settings) as one_by_one:
-        return [_row(file, one_by_one.release.model, *one_by_one(_read(file))) for file in files]
+    rows = []
+    with classification.classification(settings) as classifier:
+        for file in files:
+            decoded, grading = classifier(_read(file))
+            rows.append(_row(file, classifier.release.model, decoded, grading))
+    return rows
 
 
 def _read(file: Path) -> bytes:
@@ -80,24 +89,38 @@ def _read(file: Path) -> bytes:
 
 
 def _row(file: Path, model: str, decoded: Decoded, grading: Grading | None) -> dict[str, Any]:
-    reason = decoded.reason
     row: dict[str, Any] = {
         "file": str(file),
-        "outcome": "graded" if reason is None else reason.outcome.value,
-        "reason": reason.value if reason else None,
-        "action": reason.action.value if reason else None,
-        "eye": decoded.content.eye.value if decoded.content else None,
-        "grade": int(grading.grade) if grading else None,
-        "grade_label": grading.grade.label if grading else None,
-        "referable": (grading.referable if grading else Referable.INDETERMINATE).value,
+        "outcome": "graded",
+        "reason": None,
+        "action": None,
+        "eye": None,
+        "grade": None,
+        "grade_label": None,
+        "referable": Referable.INDETERMINATE.value,
     }
-    for grade in Grade:
-        row[f"score_{grade.name.lower()}"] = grading.scores[grade] if grading else None
+    row |= dict.fromkeys((_score_key(grade) for grade in Grade), None)
+    if decoded.reason is not None:
+        row["outcome"] = decoded.reason.outcome.value
+        row["reason"] = decoded.reason.value
+        row["action"] = decoded.reason.action.value
+    if decoded.content is not None:
+        row["eye"] = decoded.content.eye.value
+    if grading is not None:
+        row["grade"] = int(grading.grade)
+        row["grade_label"] = grading.grade.label
+        row["referable"] = grading.referable.value
+        for grade in Grade:
+            row[_score_key(grade)] = grading.scores[grade]
     return row | {"model": model, "notice": SAFETY_WORDS}
 
 
+def _score_key(grade: Grade) -> str:
+    return f"score_{grade.name.lower()}"
+
+
 def _print(rows: Sequence[dict[str, Any]]) -> None:
-    """Print in the words of the reference example, which scripts of its users read."""
+    """Print in the words of the MedSigLIP example, which scripts of its users read."""
     for row in rows:
         if len(rows) > 1:
             print(f"{row['file']}:")
@@ -105,7 +128,7 @@ def _print(rows: Sequence[dict[str, Any]]) -> None:
             print(f"No grade: {row['outcome']}, {row['reason']} (next: {row['action']})")
             continue
         for grade in Grade:
-            print(f"{row[f'score_{grade.name.lower()}']:.2%} of '{grade.label}'")
-        best = row[f"score_{Grade(row['grade']).name.lower()}"]
+            print(f"{row[_score_key(grade)]:.2%} of '{grade.label}'")
+        best = row[_score_key(Grade(row["grade"]))]
         print(f"Predicted class: {row['grade_label']} ({best:.2%} confidence)")
     print(f"Model: {rows[0]['model']}. {SAFETY_WORDS}")

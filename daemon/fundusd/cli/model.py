@@ -1,4 +1,4 @@
-"""fundusd model: fetch, verify and describe the checkpoint."""
+"""fundusd model: fetch, verify, prepare and describe the checkpoint."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fundusd.cli.options import Config, Json, Revision, as_json, settings_for
+from fundusd.cli.layout import Command
+from fundusd.cli.options import Config, Json, Revision, settings_for
+from fundusd.cli.output import as_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -15,61 +17,70 @@ if TYPE_CHECKING:
     from fundusd.app.settings import Settings
     from fundusd.model.classifier import ModelPlan
 
-app = typer.Typer(help="Fetch, verify and describe the model.", no_args_is_help=True)
+app = typer.Typer(help="Fetch, verify, prepare and describe the model.", no_args_is_help=True)
 
 Source = Annotated[
-    str, typer.Option("--model", metavar="SOURCE", help="Instead of the settings' model.")
+    str,
+    typer.Option(
+        "--model", metavar="SOURCE", help="Hub id, folder or phantom, instead of [model] source."
+    ),
 ]
 
 
 @contextmanager
-def _bar(what: str) -> Iterator[Callable[[int, int], None]]:
-    """Show how far a long read has come, on standard error."""
+def _progress_bar(label: str) -> Iterator[Callable[[int, int], None]]:
+    """Show the progress of a long read on standard error; yield the function that moves it."""
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
-    columns = (TextColumn(what), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    columns = (TextColumn(label), BarColumn(), DownloadColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task(what)
+        task = progress.add_task(label)
         yield lambda done, total: progress.update(task, completed=done, total=total)
 
 
-@app.command()
+@app.command(cls=Command)
 def download(config: Config = None, model: Source = "", revision: Revision = "") -> None:
-    """Download the pinned revision of the model into the local hub cache.
+    """Download the pinned revision of the model into the hub cache.
 
-    MedSigLIP is gated: accept its terms on its page first and log in with `hf auth login`.
+    MedSigLIP is gated: accept its terms on its page first, and log in with `hf auth login`.
 
-    Example: fundusd model download --config /etc/fundusd/fundusd.toml
+    Example:
+      fundusd model download --config /etc/fundusd/fundusd.toml
     """
     from fundusd.app.factory import model_choice
     from fundusd.model.download import download as fetch
     from fundusd.model.locate import find
 
     choice = model_choice(settings_for(config, model, revision))
-    with _bar("downloading") as progress:
+    with _progress_bar("downloading") as progress:
         fetch(choice, progress)
-    with _bar("verifying") as progress:
+    with _progress_bar("verifying") as progress:
         checkpoint = find(choice, progress)
-    print(f"{checkpoint.label} at {checkpoint.revision} is here, whole: {checkpoint.folder}")
+    print(f"{checkpoint.label} at {checkpoint.revision} is complete in {checkpoint.folder}")
 
 
-@app.command()
+@app.command(cls=Command)
 def verify(
     config: Config = None, model: Source = "", revision: Revision = "", json: Json = False
 ) -> None:
-    """Hash every file of the model, load it and run the canary: phantoms of every grade, whose answers are known.
+    """Hash the model's files, load it, and test its answers.
 
-    Examples: fundusd model verify; fundusd model verify --model phantom
+    The test shows it rendered photographs of every grade, for which the right answers are known.
+
+    Examples:
+      fundusd model verify
+      fundusd model verify --model phantom
     """
-    classifier = _made_ready(settings_for(config, model, revision)).load(thorough=True)
+    classifier = _prepared(settings_for(config, model, revision)).load(thorough=True)
     release = classifier.release
     if json:
         print(as_json(release))
         return
     result = classifier.self_test_result
     print(
-        f"{release.model} loads on {classifier.device_name} in {release.dtype} and answers known phantoms:"
+        f"{release.model} loads on {classifier.device_name} in {release.dtype} "
+        "and answers known phantoms:"
     )
     print(f"cosine {result.cosine:.7f} to the right answers, wanted {result.tolerance}")
     print(f"revision {release.revision}")
@@ -79,46 +90,49 @@ def verify(
     )
 
 
-@app.command()
+@app.command(cls=Command)
 def prepare(config: Config = None, model: Source = "", revision: Revision = "") -> None:
-    """Make what `fundusd run` maps at its start: prompts embedded, the vision tower alone in its dtype.
+    """Prepare the model for `fundusd run`.
 
-    The first `run` does it too; after an update, do it here while the old one still serves. It goes to
-    $CACHE_DIRECTORY (the service's), else $XDG_CACHE_HOME/fundusd, else ~/.cache/fundusd.
+    Embeds the prompts and writes the vision tower alone, in the dtype it is served in. The first
+    `run` does this too; after an update, do it here while the old version still serves. The files
+    go to $CACHE_DIRECTORY (set by systemd), $XDG_CACHE_HOME/fundusd or ~/.cache/fundusd.
 
-    Examples: fundusd model prepare; fundusd model prepare --model phantom
+    Examples:
+      fundusd model prepare
+      fundusd model prepare --model phantom
     """
-    planned = _made_ready(settings_for(config, model, revision))
-    print(
-        f"{planned.release.model} is prepared for {planned.release.runtime}, {planned.release.dtype}."
-    )
+    release = _prepared(settings_for(config, model, revision)).release
+    print(f"{release.model} is prepared for {release.runtime}, {release.dtype}.")
 
 
-def _made_ready(settings: Settings) -> ModelPlan:
+def _prepared(settings: Settings) -> ModelPlan:
+    """Hash every file of the model, and make those of its prepared parts that are missing."""
     from rich.console import Console
 
     from fundusd.app.factory import plan_model
 
-    with _bar("verifying") as progress:
+    with _progress_bar("verifying") as progress:
         planned = plan_model(settings, progress, afresh=True)
-    with Console(stderr=True).status("preparing the model (once: it takes about a minute)"):
+    with Console(stderr=True).status("preparing the model (once; it takes about a minute)"):
         planned.prepare()
     return planned
 
 
-@app.command()
+@app.command(cls=Command)
 def info(
     config: Config = None, model: Source = "", revision: Revision = "", json: Json = False
 ) -> None:
     """Describe the model's files, sizes and digests without loading it.
 
-    Example: fundusd model info --model phantom --json
+    Example:
+      fundusd model info --model phantom --json
     """
     from fundusd.app.factory import model_choice
     from fundusd.model.checkpoint import describe
     from fundusd.model.locate import find
 
-    with _bar("hashing") as progress:
+    with _progress_bar("hashing") as progress:
         facts = describe(find(model_choice(settings_for(config, model, revision)), progress))
     if json:
         print(as_json(facts))

@@ -1,106 +1,103 @@
-"""Options that several commands share, and how they show things."""
+"""Options that several commands share, and how they are read."""
 
 from __future__ import annotations
 
-import csv
-import itertools
 import re
-import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
-import orjson
 import typer
 
-from fundusd.domain.clinical_terms import Reason
-
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Sequence
 
-    from fundusd.app.settings import Settings
-
-    Row = Mapping[str, Any]
+    from fundusd.app.settings import Camera, Settings
 
 Config = Annotated[
     Path | None,
     typer.Option(
         "--config",
         metavar="FILE",
-        help="Settings file (default: $FUNDUSD_CONFIG, else /etc/fundusd/fundusd.toml).",
+        help="Settings file (default: $FUNDUSD_CONFIG, or /etc/fundusd/fundusd.toml).",
         show_default=False,
     ),
 ]
 Revision = Annotated[
-    str, typer.Option("--revision", metavar="HEX", help="Commit of a hub id, 40 digits.")
+    str,
+    typer.Option("--revision", metavar="HEX", help="Commit of a model from the hub, 40 digits."),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Csv = Annotated[bool, typer.Option("--csv", help="Print CSV.")]
+OfCamera = Annotated[str, typer.Option("--camera", metavar="ID", help="Only this camera.")]
+WorstFirst = Annotated[
+    int | None,
+    typer.Option(
+        "--limit", min=1, metavar="N", help="The N most urgent eyes.", show_default=False
+    ),
+]
+
+TABLE_ROWS = 50  # rows of a table, unless --limit asks for more
+
+_SPAN = re.compile(r"(\d+)([smhdw])")
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
 def load(config: Path | None) -> Settings:
-    """Read the settings that the options name; raises SettingsError."""
+    """Return the settings of the file that --config names; raises SettingsError."""
     from fundusd.app import settings
 
     return settings.load(settings.path_of(config))
 
 
 def settings_for(config: Path | None, model: str, revision: str) -> Settings:
-    """Read the settings, with another model if one is named: then no settings file is needed."""
+    """Return the settings, with the model that --model names; they need no file then."""
     if not model:
         return load(config)
     from fundusd.app import settings
 
-    chosen = load(config) if config else settings.Settings()
+    if config is None:
+        chosen = settings.Settings()
+    else:
+        chosen = load(config)
     return chosen.model_copy(update={"model": settings.of_model(model, revision)})
 
 
-def require_place(settings: Settings, out: Path, kinds: Sequence[str]) -> None:
-    """Refuse what is no picture's name, and an inbox: what is written there becomes a capture."""
-    if out.suffix.lower() not in kinds:
-        raise typer.BadParameter(f"{out} must end in {' or '.join(kinds)}")
+def camera_named(settings: Settings, camera_id: str) -> Camera:
+    """Return the camera with this id; raises BadParameter."""
     for camera in settings.camera:
-        if out.resolve().is_relative_to(camera.inbox.resolve()):
+        if camera.id == camera_id:
+            return camera
+    known = ", ".join(camera.id for camera in settings.camera) or "none"
+    raise typer.BadParameter(f"there is no camera {camera_id} in the settings, only {known}")
+
+
+def require_drawing(settings: Settings, file: Path, suffixes: Sequence[str]) -> None:
+    """Refuse a file of another kind, and one in an inbox, where it would become a capture."""
+    if file.suffix.lower() not in suffixes:
+        raise typer.BadParameter(f"{file} must end in {' or '.join(suffixes)}")
+    for camera in settings.camera:
+        if file.resolve().is_relative_to(camera.inbox.resolve()):
             raise typer.BadParameter(
-                f"{out} lies in the inbox of camera {camera.id}, where only the camera writes"
+                f"{file} lies in the inbox of camera {camera.id}, where only the camera writes"
             )
 
 
-def as_json(value: Any) -> str:
-    """Render JSON for machines: times in ISO 8601, bytes of paths as text."""
-    return orjson.dumps(
-        value, default=str, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS
-    ).decode()
+def require_one_format(*, json: bool, as_csv: bool) -> None:
+    """Refuse --json together with --csv."""
+    if json and as_csv:
+        raise typer.BadParameter("--json and --csv exclude each other")
 
 
-def print_csv(rows: Iterable[Mapping[str, Any]]) -> None:
-    """Print rows as CSV, the columns of the first one at the top."""
-    rows = iter(rows)
-    first = next(rows, None)
-    if first is not None:
-        writer = csv.DictWriter(sys.stdout, list(first))
-        writer.writeheader()
-        writer.writerows(itertools.chain([first], rows))
-
-
-def local(at: datetime | None) -> str:
-    """Show a time as the clinic's clock does."""
-    return "" if at is None else at.astimezone().strftime("%Y-%m-%d %H:%M:%S")
-
-
-def age(at: datetime | None) -> str:
-    """Show how long ago something was."""
-    if at is None:
-        return "never"
-    return f"{max(0, round((datetime.now(UTC) - at).total_seconds()))} s ago"
-
-
-_SPAN = re.compile(r"(\d+)([smhdw])")
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-TABLE_ROWS = 50  # rows of the table, unless --limit asks for more
+def row_limit(limit: int | None, *, in_full: bool) -> int | None:
+    """Return how many rows to read: all of them for JSON and CSV, a screenful for a table."""
+    if limit is None and not in_full:
+        return TABLE_ROWS
+    return limit
 
 
 def since_time(text: str) -> datetime:
-    """Read --since: a span before now (90m, 12h, 7d) or a date or time of the clinic's clock.
+    """Return the time that --since means: a span before now, or a date or time in local time.
 
     >>> since_time("2026-11-23").isoformat()[:4]
     '2026'
@@ -113,34 +110,3 @@ def since_time(text: str) -> datetime:
         raise typer.BadParameter(
             f"{text!r} is not a time: use 90m, 12h, 7d, 2026-11-23 or 2026-11-23T08:00"
         ) from None
-
-
-TABLE_ROWS = 50  # rows of the table, unless --limit asks for more
-Camera = Annotated[str, typer.Option(metavar="ID", help="Of one camera.")]
-Limit = Annotated[
-    int | None, typer.Option(min=1, help="At most so many, worst first.", show_default=False)
-]
-Csv = Annotated[bool, typer.Option("--csv", help="Print CSV for spreadsheets.")]
-
-
-def grade_or_reason(row: Row) -> str:
-    """Return the grade of an eye, the reason why it has none, and the fields that are missing."""
-    from fundusd.reports import wording
-
-    told = [row["grade_label"]] if row["grade"] is not None else []
-    told += [wording.reason(Reason(row["reason"]))] if row["reason"] else []
-    told += [f"missing: {row['missing_fields']}"] if row["missing_fields"] else []
-    return ", ".join(told)
-
-
-def print_tables(tables: Mapping[str, Sequence[Mapping[str, str]]]) -> None:
-    """Print tables under their titles."""
-    from rich.console import Console
-
-    from fundusd.reports.terminal_table import table_of
-
-    console = Console(highlight=False)
-    for title, rows in tables.items():
-        if title:
-            console.print(f"\n{title}")
-        console.print(table_of(rows))

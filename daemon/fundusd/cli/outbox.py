@@ -2,34 +2,48 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fundusd.cli.options import Config, Json, as_json, load, local
+from fundusd.cli.layout import Command, Group
+from fundusd.cli.options import TABLE_ROWS, Config, Json, load
+from fundusd.cli.output import as_json, local, print_table
 from fundusd.domain.delivery import DeliveryState
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from fundusd.cli.output import Row
 
-app = typer.Typer(help="Documents that are sent to receivers.", invoke_without_command=True)
-_SHOWN = 50
+app = typer.Typer(cls=Group, invoke_without_command=True)
+
+_State = Annotated[
+    DeliveryState | None,
+    typer.Option(
+        "--state", help="Only this state (default: queued and failed).", show_default=False
+    ),
+]
+_Limit = Annotated[int, typer.Option("--limit", min=1, metavar="N", help="The N newest documents.")]
+_Delivery = Annotated[
+    int | None, typer.Argument(metavar="[ID]", help="The number of a document.")
+]
+_Failed = Annotated[bool, typer.Option("--failed", help="Every failed document.")]
 
 
 @app.callback()
 def listing(
     context: typer.Context,
     config: Config = None,
-    state: Annotated[
-        DeliveryState | None,
-        typer.Option(help="Only these; else what is queued or failed.", show_default=False),
-    ] = None,
-    limit: Annotated[int, typer.Option(min=1, help="At most so many, newest first.")] = _SHOWN,
+    state: _State = None,
+    limit: _Limit = TABLE_ROWS,
     json: Json = False,
 ) -> None:
-    """List documents that wait or failed, with the receiver's own answer; or queue them again with `retry`.
+    """List the documents for receivers that wait or failed.
 
-    Examples: fundusd outbox; fundusd outbox --state delivered; fundusd outbox retry --failed
+    Shows the answer of the receiver with each; `fundusd outbox retry` queues failed ones again.
+
+    Examples:
+      fundusd outbox
+      fundusd outbox --state delivered
     """
     if context.invoked_subcommand is not None:
         return
@@ -40,19 +54,15 @@ def listing(
         rows = ledger.deliveries(state, limit)
     if json:
         print(as_json(rows))
-        return
-    if not rows:
-        print("Nothing waits, nothing failed." if state is None else f"Nothing is {state}.")
-        return
-    from rich.console import Console
-
-    from fundusd.reports.terminal_table import table_of
-
-    Console().print(table_of([_cells(row) for row in rows]))
+    elif rows:
+        print_table([_cells(row) for row in rows])
+    elif state is None:
+        print("Nothing waits, nothing failed.")
+    else:
+        print(f"Nothing is {state}.")
 
 
-def _cells(row: Mapping[str, Any]) -> dict[str, str]:
-    wait = row["next_in_seconds"]
+def _cells(row: Row) -> dict[str, str]:
     return {
         "id": str(row["id"]),
         "receiver": row["receiver"],
@@ -60,23 +70,29 @@ def _cells(row: Mapping[str, Any]) -> dict[str, str]:
         "exam": str(row["exam_id"]),
         "state": row["state"],
         "attempts": str(row["attempts"]),
-        "next": "" if wait is None else "now" if wait <= 0 else f"in {wait:.0f} s",
-        "delivered": local(row["delivered_at"]) if row["delivered_at"] else "",
+        "next": _next_attempt(row["next_in_seconds"]),
+        "delivered": local(row["delivered_at"]),
         "answer": row["answer"] or "",
     }
 
 
-@app.command("retry")
-def retry(
-    delivery: Annotated[
-        int | None, typer.Argument(metavar="ID", help="A document's number.")
-    ] = None,
-    config: Config = None,
-    failed: Annotated[bool, typer.Option("--failed", help="Every one that failed.")] = False,
-) -> None:
-    """Queue a document again, to be sent at once.
+def _next_attempt(seconds: float | None) -> str:
+    if seconds is None:
+        return ""
+    if seconds <= 0:
+        return "now"
+    return f"in {seconds:.0f} s"
 
-    Examples: fundusd outbox retry 17; fundusd outbox retry --failed
+
+@app.command(cls=Command)
+def retry(delivery: _Delivery = None, config: Config = None, failed: _Failed = False) -> None:
+    """Queue documents again, to be sent at once.
+
+    Exit status 1 if there is no such failed document.
+
+    Examples:
+      fundusd outbox retry 17
+      fundusd outbox retry --failed
     """
     if (delivery is None) != failed:
         raise typer.BadParameter("name one ID, or --failed for all of them")
@@ -86,4 +102,5 @@ def retry(
         ledger.check()
         count = ledger.retry_deliveries(delivery)
     print(f"{count} queued again.")
-    raise typer.Exit(0 if count or failed else 1)
+    if not count and not failed:
+        raise typer.Exit(1)

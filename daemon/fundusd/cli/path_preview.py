@@ -1,4 +1,4 @@
-"""fundusd check --names: what the paths of a folder would tell, and the camera's database; no file is opened."""
+"""fundusd check --names: what the paths of a folder say about its captures."""
 
 from __future__ import annotations
 
@@ -8,50 +8,48 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from fundusd.cli.options import as_json, load
+from fundusd.cli.options import TABLE_ROWS, camera_named, load
+from fundusd.cli.output import as_json, path_text
 from fundusd.clinical.path_rules import Naming
 from fundusd.domain.clinical_terms import Eye
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
-    from fundusd.clinical.camera_conventions import ConventionName
     from fundusd.clinical.camera_database import Lookup
     from fundusd.clinical.path_rules import Named
 
-_SHOWN = 50  # rows of the table
-_SLICE = 16  # paths that a camera's database is asked for at once, as the daemon does
+    Row = dict[str, Any]
+
+_PATHS_PER_LOOKUP = 16  # as many as the daemon asks a camera's database for at once
 
 
 def naming_of(config: Path | None, convention: str, camera: str) -> tuple[Naming, Lookup | None]:
-    """Return the naming that the options choose, and the camera's own database; raises BadParameter, SettingsError."""
+    """Return the naming rules that the options choose, and the camera's own database.
+
+    Raises BadParameter, SettingsError.
+    """
     from fundusd.clinical.camera_conventions import NAMES
 
     if camera and convention:
         raise typer.BadParameter("--camera and --convention exclude each other")
     if camera:
-        chosen = {one.id: (one.naming, one.own_database) for one in load(config).camera}
-        if camera not in chosen:
-            raise typer.BadParameter(
-                f"there is no camera {camera} in the settings, only {', '.join(chosen) or 'none'}"
-            )
-        return chosen[camera]
-    names: dict[str, ConventionName] = {name: name for name in NAMES}
-    if convention and convention not in names:
-        raise typer.BadParameter(f"there is no convention {convention}, only {', '.join(names)}")
-    return Naming.of(names.get(convention, "generic")), None
+        chosen = camera_named(load(config), camera)
+        return chosen.naming, chosen.own_database
+    for name in NAMES:
+        if name == (convention or "generic"):
+            return Naming.of(name), None
+    raise typer.BadParameter(f"there is no convention {convention}, only {', '.join(NAMES)}")
 
 
-def show(folder: Path, naming: Naming, lookup: Lookup | None, *, json: bool) -> None:
-    """Print what each path below a folder tells, in doubt first, and how many tell what not; raises BadParameter."""
+def preview(folder: Path, naming: Naming, lookup: Lookup | None, *, json: bool) -> None:
+    """Print what each path below a folder says, doubtful ones first; raises BadParameter."""
     if not folder.is_dir():
         raise typer.BadParameter(f"there is no folder {folder}")
-    from fundusd.clinical.camera_database import read
-
     paths = sorted(_paths(folder))
-    slices = [paths[first : first + _SLICE] for first in range(0, len(paths), _SLICE)]
-    named = [one for some in slices for one in read(naming, lookup, some)]
-    rows = [_row(path, one) for path, one in zip(paths, named, strict=True)]
+    rows = []
+    for path, named in zip(paths, _read(paths, naming, lookup), strict=True):
+        rows.append(_row(path, named))
     missing = _missing(rows)
     if json:
         print(as_json({"files": len(rows), "missing": missing, "names": rows}))
@@ -60,17 +58,24 @@ def show(folder: Path, naming: Naming, lookup: Lookup | None, *, json: bool) -> 
 
 
 def _paths(folder: Path) -> Iterator[str]:
-    """Yield the paths of all files that may be captures, by name."""
+    """Yield the paths of all files whose names may be those of captures."""
     from fundusd.watcher.ignore_rules import named_like_captures
 
     def stop(error: OSError) -> None:
         raise typer.BadParameter(f"a folder below {folder} cannot be listed ({error.strerror})")
 
     for path in named_like_captures(folder, stop):
-        yield path.decode("utf-8", "backslashreplace")
+        yield path_text(path)
 
 
-def _row(path: str, named: Named) -> dict[str, Any]:
+def _read(paths: Sequence[str], naming: Naming, lookup: Lookup | None) -> Iterator[Named]:
+    from fundusd.clinical.camera_database import read
+
+    for first in range(0, len(paths), _PATHS_PER_LOOKUP):
+        yield from read(naming, lookup, paths[first : first + _PATHS_PER_LOOKUP])
+
+
+def _row(path: str, named: Named) -> Row:
     return {
         "path": path,
         "eye": named.eye.value,
@@ -83,44 +88,52 @@ def _row(path: str, named: Named) -> dict[str, Any]:
     }
 
 
-def _missing(rows: list[dict[str, Any]]) -> dict[str, int]:
-    """Count what paths do not tell, and by warning why."""
-    counts: Counter[str] = Counter({"eye": sum(row["eye"] == Eye.UNKNOWN for row in rows)})
-    for what in ("field", "patient", "date", "time"):
-        counts[what] = sum(row[what] is None for row in rows)
-    counts.update(warning for row in rows for warning in row["warnings"])
+def _missing(rows: Sequence[Row]) -> dict[str, int]:
+    """Count the paths that lack each fact, and the warnings that say why."""
+    counts: Counter[str] = Counter(eye=0, field=0, patient=0, date=0, time=0)
+    for row in rows:
+        counts["eye"] += row["eye"] == Eye.UNKNOWN
+        for fact in ("field", "patient", "date", "time"):
+            counts[fact] += row[fact] is None
+        counts.update(row["warnings"])
     return dict(counts)
 
 
-def _print(rows: list[dict[str, Any]], missing: dict[str, int], *, asked: bool) -> None:
+def _print(rows: Sequence[Row], missing: dict[str, int], *, asked: bool) -> None:
     from rich.console import Console
 
     from fundusd.reports.terminal_table import table_of
 
-    shown = sorted(rows, key=lambda row: (not row["warnings"], row["eye"] != Eye.UNKNOWN))[:_SHOWN]
-    console = Console()
-    console.print(
-        table_of(
-            [
-                {
-                    key: ", ".join(value) if isinstance(value, list) else value or ""
-                    for key, value in row.items()
-                }
-                for row in shown
-            ]
-        )
-    )
-    if len(rows) > _SHOWN:
-        console.print(
-            f"{_SHOWN} of {len(rows)}, doubtful ones first; all with --json.", highlight=False
-        )
-    told = ", ".join(f"{count} {_words(what)}" for what, count in missing.items() if count)
-    console.print(f"{len(rows)} files: {told or 'all is told'}.", highlight=False)
-    opened = "Only the camera's own database was opened." if asked else "No file was opened."
-    console.print(
-        f"{opened} A DICOM file tells more when it is, or contradicts its name.", highlight=False
-    )
+    console = Console(highlight=False)
+    doubtful_first = sorted(rows, key=_doubt)
+    console.print(table_of([_cells(row) for row in doubtful_first[:TABLE_ROWS]]))
+    if len(rows) > TABLE_ROWS:
+        console.print(f"{TABLE_ROWS} of {len(rows)}, doubtful ones first; all with --json.")
+    console.print(f"{len(rows)} files: {_summary(missing)}.")
+    if asked:
+        console.print("Only the camera's own database was opened.")
+    else:
+        console.print("No file was opened.")
+    console.print("The header of a DICOM file may add to its name, or contradict it.")
 
 
-def _words(what: str) -> str:
-    return what if "_" in what else f"without {what}"
+def _doubt(row: Row) -> tuple[bool, bool]:
+    """Return the sort key that puts warnings first, then unknown eyes."""
+    return not row["warnings"], row["eye"] != Eye.UNKNOWN
+
+
+def _cells(row: Row) -> dict[str, str]:
+    cells = {name: value or "" for name, value in row.items()}
+    cells["warnings"] = ", ".join(row["warnings"])
+    return cells
+
+
+def _summary(missing: dict[str, int]) -> str:
+    """Return the counts in words: a fact that is missing, or the code of a warning."""
+    parts = []
+    for name, count in missing.items():
+        if count and "_" in name:
+            parts.append(f"{count} {name}")
+        elif count:
+            parts.append(f"{count} without {name}")
+    return ", ".join(parts) or "nothing is missing"

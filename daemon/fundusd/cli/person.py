@@ -6,60 +6,56 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fundusd.cli.options import (
-    Config,
-    Json,
-    as_json,
-    grade_or_reason,
-    load,
-    local,
-    print_tables,
-)
+from fundusd.cli.layout import Command
+from fundusd.cli.options import Config, Json, load
+from fundusd.cli.output import as_json, grade_or_reason, local, print_tables
 from fundusd.domain.clinical_terms import SAFETY_WORDS
 
 if TYPE_CHECKING:
-    from fundusd.cli.options import Row
+    from fundusd.cli.output import Row
+
+_Key = Annotated[
+    str,
+    typer.Argument(
+        metavar="KEY",
+        help="A patient_key, its first 12 digits, or a patient identifier stored in clear.",
+    ),
+]
 
 
 def add_to(app: typer.Typer) -> None:
     """Register the command."""
-    app.command()(person)
+    app.command(cls=Command)(person)
 
 
-def person(
-    key: Annotated[
-        str,
-        typer.Argument(
-            metavar="KEY",
-            help="A patient_key or its first 12 digits, or a patient id kept in clear.",
-        ),
-    ],
-    config: Config = None,
-    json: Json = False,
-) -> None:
-    """Show all exams of a person: each eye, what readers said, how it went on. That you asked goes into the audit log.
+def person(key: _Key, config: Config = None, json: Json = False) -> None:
+    """Show all exams of a person; the query is audited.
 
-    Examples: fundusd person 9f86d081884c; fundusd person PHANTOM-7 --json
+    Prints each exam, each eye, what readers reported, and what changed since the visit before.
+
+    Examples:
+      fundusd person 9f86d081884c
+      fundusd person PHANTOM-7 --json
     """
     from fundusd.app.open_ledger import opened_ledger
     from fundusd.reports import wording
 
     with opened_ledger(load(config)) as ledger:
         ledger.check()
-        told = ledger.person(key)
+        history = ledger.person(key)
     if json:
-        print(as_json(told))
+        print(as_json(history))
         return
-    print(
-        f"Patient {wording.patient(told['patient_id'], told['patient_key'])}, exams: {len(told['exams'])}"
+    patient = wording.patient(history["patient_id"], history["patient_key"])
+    print(f"Patient {patient}, exams: {len(history['exams'])}")
+    print_tables(
+        {
+            "Exams": [_exam(row) for row in history["exams"]],
+            "Eyes": [_eye(row) for row in history["eyes"]],
+            "Reviews": [_review(row) for row in history["reviews"]],
+            "Since the visit before": [_change(row) for row in history["progression"]],
+        }
     )
-    tables = {
-        "Exams": [_exam(row) for row in told["exams"]],
-        "Eyes": [_eye(row) for row in told["eyes"]],
-        "Reviews": [review_row(row) for row in told["reviews"]],
-        "Since the visit before": [_change(row) for row in told["progression"]],
-    }
-    print_tables({title: rows for title, rows in tables.items() if rows})
     print(SAFETY_WORDS)
 
 
@@ -70,11 +66,14 @@ def _exam(row: Row) -> dict[str, str]:
         "referable": row["final_referable"],
         "grade": row["final_grade_label"] or "",
         "missing_fields": row["missing_fields"],
-        "read by a human": "yes" if row["is_reviewed"] else "no",
+        "read by a human": {True: "yes", False: "no"}[bool(row["is_reviewed"])],
     }
 
 
 def _eye(row: Row) -> dict[str, str]:
+    final = row["final_referable"]
+    if row["final_grade"] is not None:
+        final += f", grade {row['final_grade']}"
     return {
         "exam": str(row["exam_id"]),
         "eye": row["eye"],
@@ -82,30 +81,42 @@ def _eye(row: Row) -> dict[str, str]:
         "grade or reason": grade_or_reason(row),
         "photographs": str(row["captures"]),
         "decisive capture": str(row["capture_id"]),
-        "what counts": row["final_referable"]
-        + ("" if row["final_grade"] is None else f", grade {row['final_grade']}"),
+        "final": final,
     }
 
 
-def review_row(row: Row) -> dict[str, str]:
-    """Return the cells of a review in a table."""
+def _review(row: Row) -> dict[str, str]:
+    role = row["role"]
+    if row["blinded"]:
+        role += ", blinded"
     return {
         "exam": str(row["exam_id"]),
         "eye": row["eye"],
         "at": local(row["reviewed_at"]),
         "verdict": row["verdict"],
-        "grade": "" if row["grade"] is None else str(row["grade"]),
+        "grade": _number(row["grade"]),
         "reason": row["reason"] or "",
-        "reviewer": f"{row['reviewer']} ({row['role']}{', blinded' if row['blinded'] else ''})",
+        "reviewer": f"{row['reviewer']} ({role})",
     }
 
 
 def _change(row: Row) -> dict[str, str]:
-    return {
+    cells = {
         "exam": str(row["exam_id"]),
         "eye": row["eye"],
         "from": f"{row['before_day']}, grade {row['before_grade']}",
-        "to": f"{row['day']}, " + ("no grade" if row["grade"] is None else f"grade {row['grade']}"),
-        "change": "" if row["change"] is None else f"{row['change']:+d}",
-        "": "" if row["same_release"] else "another release",
+        "to": f"{row['day']}, grade {_number(row['grade']) or 'unknown'}",
+        "change": "",
+        "": "",
     }
+    if row["change"] is not None:
+        cells["change"] = f"{row['change']:+d}"
+    if not row["same_release"]:
+        cells[""] = "another release"
+    return cells
+
+
+def _number(value: int | None) -> str:
+    if value is None:
+        return ""
+    return str(value)

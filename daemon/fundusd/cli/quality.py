@@ -8,73 +8,75 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fundusd.cli.options import Config, Json, as_json, load, require_place
+from fundusd.cli.layout import Command, Group
+from fundusd.cli.options import Config, Json, camera_named, load, require_drawing
+from fundusd.cli.output import as_json
 
 if TYPE_CHECKING:
     from fundusd.clinical.quality_calibration import Calibration
 
-app = typer.Typer(help="The quality gate, fitted to a camera.", no_args_is_help=True)
+app = typer.Typer(cls=Group, no_args_is_help=True)
 
-_KINDS = (".png", ".svg", ".pdf")
+_SUFFIXES = (".png", ".svg", ".pdf")
+_Camera = Annotated[
+    str, typer.Option("--camera", metavar="ID", help="The camera whose captures are used.")
+]
+_Plot = Annotated[
+    Path | None,
+    typer.Option(
+        "--plot",
+        metavar="FILE",
+        help="Plot the measures as histograms: .png, .svg or .pdf.",
+        show_default=False,
+    ),
+]
 
 
 @app.callback()
 def quality() -> None:
-    """Hold the sub-commands, though there is only one."""
+    """Fit the image quality thresholds to a camera."""
 
 
-@app.command()
+@app.command(cls=Command)
 def calibrate(
-    camera: Annotated[str, typer.Option("--camera", metavar="ID", help="Whose captures to go by.")],
-    plot: Annotated[
-        Path | None,
-        typer.Option(
-            "--plot",
-            metavar="FILE",
-            help="Plot what was measured: .png, .svg or .pdf.",
-            show_default=False,
-        ),
-    ] = None,
-    json: Json = False,
-    config: Config = None,
+    camera: _Camera, plot: _Plot = None, json: Json = False, config: Config = None
 ) -> None:
-    """Propose quality thresholds for a camera, from what was measured of its own captures; changes nothing.
+    """Propose quality thresholds from a camera's own captures.
 
-    Prints a [camera.quality] table by which the worst few per cent of its captures are ungradable. Look at those
-    captures before you paste it below the camera's [[camera]]: other thresholds are another release.
+    Prints a [camera.quality] table by which the worst few per cent of the captures are ungradable,
+    and changes nothing. Look at those captures before you paste the table below the camera's
+    [[camera]]: other thresholds are another release. Exit status 1 if there are too few captures.
 
-    Examples: fundusd quality calibrate --camera cr2-room1;
-    fundusd quality calibrate --camera cr2-room1 --plot cr2-room1.png
+    Examples:
+      fundusd quality calibrate --camera cr2-room1
+      fundusd quality calibrate --camera cr2-room1 --plot cr2-room1.png
     """
     from fundusd.app.open_ledger import opened_ledger
     from fundusd.clinical import quality_calibration
 
     settings = load(config)
-    present = {one.id: one.thresholds for one in settings.camera}
-    if camera not in present:
-        raise typer.BadParameter(
-            f"there is no camera {camera} in the settings, only {', '.join(present) or 'none'}"
-        )
+    present = camera_named(settings, camera).thresholds
     if plot is not None:
-        require_place(settings, plot, _KINDS)
+        require_drawing(settings, plot, _SUFFIXES)
     with opened_ledger(settings) as ledger:
         ledger.check()
-        measured = ledger.measures_of(camera)
-    found = quality_calibration.calibrate(measured, present[camera])
+        measures = ledger.measures_of(camera)
+    calibration = quality_calibration.calibrate(measures, present)
     if plot is not None:
         from fundusd.reports.quality_histograms import histograms
 
-        histograms(camera, measured, found).save(plot)
+        histograms(camera, measures, calibration).save(plot)
     if json:
-        print(as_json({"camera": camera, **asdict(found)}))
+        print(as_json({"camera": camera, **asdict(calibration)}))
     else:
-        _show(camera, found)
+        _print(camera, calibration)
 
 
-def _show(camera: str, found: Calibration) -> None:
+def _print(camera: str, calibration: Calibration) -> None:
     from fundusd.clinical.quality_calibration import as_toml
 
     print(
-        f"# {camera}, by {found.captures} captures: ungradable are {found.would_flag:.1%}, now {found.flagged:.1%}"
+        f"# {camera}, by {calibration.captures} captures: "
+        f"ungradable are {calibration.would_flag:.1%}, now {calibration.flagged:.1%}"
     )
-    print(as_toml(found.proposed))
+    print(as_toml(calibration.proposed))

@@ -6,25 +6,32 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from fundusd.cli.options import TABLE_ROWS, Config, Json, as_json, load
+from fundusd.cli.layout import Command
+from fundusd.cli.options import TABLE_ROWS, Config, Json, load
+from fundusd.cli.output import as_json, path_text
 from fundusd.domain.files import SWEEP_SHARE, Inbox
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from fundusd.app.reconcile import Reconciliation
     from fundusd.app.settings import Intake
 
 
 def add_to(app: typer.Typer) -> None:
     """Register the command."""
-    app.command()(reconcile)
+    app.command(cls=Command)(reconcile)
 
 
 def reconcile(config: Config = None, json: Json = False) -> None:
-    """Account for every file in every inbox: waiting, succeeded by outcome, failed, or ignored by reason.
+    """Account for every file in every inbox.
 
-    Exit status 1 if any file is unaccounted for. A file that changed within the last two sweeps counts as waiting.
+    Counts the files by state: waiting, succeeded by outcome, failed, or ignored by reason. A file
+    that changed within the last two sweeps counts as waiting. Exit status 1 if a file is
+    unaccounted for, 66 if an inbox cannot be listed.
 
-    Example: fundusd reconcile
+    Example:
+      fundusd reconcile
     """
     from fundusd.app.open_ledger import opened_ledger
     from fundusd.app.reconcile import reconcile as compare
@@ -32,62 +39,53 @@ def reconcile(config: Config = None, json: Json = False) -> None:
 
     settings = load(config)
     require_camera(settings)
+    inboxes = []
     with opened_ledger(settings) as ledger:
         ledger.check()
-        took = {camera["id"]: camera.get("seconds", 0.0) for camera in ledger.status()["cameras"]}
-        found = [
-            compare(
-                ledger,
-                Inbox(camera.id, camera.inbox),
-                _grace(settings.intake, took.get(camera.id, 0.0)),
-            )
-            for camera in settings.camera
-        ]
+        swept = {camera["id"]: camera.get("seconds", 0.0) for camera in ledger.status()["cameras"]}
+        for camera in settings.camera:
+            grace = _grace_seconds(settings.intake, swept.get(camera.id, 0.0))
+            inboxes.append(compare(ledger, Inbox(camera.id, camera.inbox), grace))
     if json:
-        print(as_json([_as_told(one) for one in found]))
+        print(as_json([_as_dict(inbox) for inbox in inboxes]))
     else:
-        _print_reconciled(found)
-    raise typer.Exit(1 if any(one.unaccounted for one in found) else 0)
+        _print(inboxes)
+    if any(inbox.unaccounted for inbox in inboxes):
+        raise typer.Exit(1)
 
 
-def _grace(intake: Intake, sweep_took: float) -> float:
-    """Return the seconds in which a sweep comes by for certain, twice: a long one rests for long."""
-    return 2 * (
-        intake.quiet_seconds + max(intake.sweep_seconds, SWEEP_SHARE * sweep_took) + sweep_took
-    )
+def _grace_seconds(intake: Intake, sweep_took: float) -> float:
+    """Return how long two sweeps take, with the pauses before them."""
+    pause = max(intake.sweep_seconds, SWEEP_SHARE * sweep_took)
+    return 2 * (intake.quiet_seconds + pause + sweep_took)
 
 
-def _as_told(one: Reconciliation) -> dict[str, Any]:
-    unaccounted = [path.decode("utf-8", "backslashreplace") for path in one.unaccounted]
+def _as_dict(inbox: Reconciliation) -> dict[str, Any]:
     return {
-        "camera": one.camera_id,
-        "files": one.files,
-        "counts": dict(one.counts),
-        "unaccounted": unaccounted,
+        "camera": inbox.camera_id,
+        "files": inbox.files,
+        "counts": dict(inbox.counts),
+        "unaccounted": [path_text(path) for path in inbox.unaccounted],
     }
 
 
-def _print_reconciled(found: list[Reconciliation]) -> None:
+def _print(inboxes: Sequence[Reconciliation]) -> None:
     from rich.console import Console
 
     from fundusd.reports.terminal_table import table_of
 
-    rows = [
-        {"camera": one.camera_id, "files are": standing, "count": str(count)}
-        for one in found
-        for standing, count in sorted(one.counts.items())
-    ]
-    total = sum(one.files for one in found)
-    lost = sum(len(one.unaccounted) for one in found)
-    console = Console()
+    rows = []
+    total = unaccounted = 0
+    for inbox in inboxes:
+        total += inbox.files
+        unaccounted += len(inbox.unaccounted)
+        for state, count in sorted(inbox.counts.items()):
+            rows.append({"camera": inbox.camera_id, "files are": state, "count": str(count)})
+    console = Console(highlight=False)
     console.print(table_of(rows))
     console.print(
-        f"{total} files, {total - lost} accounted for, {lost} unaccounted for.", highlight=False
+        f"{total} files, {total - unaccounted} accounted for, {unaccounted} unaccounted for."
     )
-    for one in found:
-        for path in one.unaccounted[:TABLE_ROWS]:
-            console.print(
-                f"  {one.camera_id}: {path.decode('utf-8', 'backslashreplace')}",
-                highlight=False,
-                markup=False,
-            )
+    for inbox in inboxes:
+        for path in inbox.unaccounted[:TABLE_ROWS]:
+            console.print(f"  {inbox.camera_id}: {path_text(path)}", markup=False)

@@ -2,72 +2,99 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fundusd.cli.layout import Command
 from fundusd.cli.options import (
     TABLE_ROWS,
     Config,
+    Csv,
     Json,
-    as_json,
+    OfCamera,
     load,
-    local,
-    print_csv,
+    require_one_format,
+    row_limit,
     since_time,
 )
-from fundusd.domain.clinical_terms import SAFETY_WORDS, Outcome, Referable
+from fundusd.cli.output import as_json, local, print_csv
+from fundusd.domain.clinical_terms import SAFETY_WORDS, Grade, Outcome, Referable
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from fundusd.cli.output import Row
+
+_Since = Annotated[
+    str,
+    typer.Option(
+        "--since", metavar="TIME", help="Received since: 90m, 12h, 7d, or a date or time."
+    ),
+]
+_Grade = Annotated[
+    int | None,
+    typer.Option("--grade", min=0, max=4, help="Only this ICDR grade.", show_default=False),
+]
+_Referable = Annotated[
+    Referable | None,
+    typer.Option(
+        "--referable", help="Only this, by the rule of the release.", show_default=False
+    ),
+]
+_Outcome = Annotated[
+    Outcome | None, typer.Option("--outcome", help="Only this outcome.", show_default=False)
+]
+_Superseded = Annotated[
+    bool, typer.Option("--superseded", help="Include older revisions of overwritten files.")
+]
+_Limit = Annotated[
+    int | None,
+    typer.Option("--limit", min=1, metavar="N", help="The N newest.", show_default=False),
+]
 
 
 def add_to(app: typer.Typer) -> None:
     """Register the command."""
-    app.command()(results)
+    app.command(cls=Command)(results)
 
 
 def results(
     config: Config = None,
-    since: Annotated[
-        str, typer.Option(help="Received since: 90m, 12h, 7d, or a date or time.")
-    ] = "",
-    camera: Annotated[str, typer.Option(metavar="ID", help="Of one camera.")] = "",
-    grade: Annotated[
-        int | None, typer.Option(min=0, max=4, help="ICDR grade.", show_default=False)
-    ] = None,
-    referable: Annotated[
-        Referable | None, typer.Option(help="By the release's rule.", show_default=False)
-    ] = None,
-    outcome: Annotated[
-        Outcome | None, typer.Option(help="What became of it.", show_default=False)
-    ] = None,
-    superseded: Annotated[
-        bool, typer.Option("--superseded", help="Older revisions of overwritten files too.")
-    ] = False,
-    limit: Annotated[
-        int | None, typer.Option(min=1, help="At most so many, newest first.", show_default=False)
-    ] = None,
+    since: _Since = "",
+    camera: OfCamera = "",
+    grade: _Grade = None,
+    referable: _Referable = None,
+    outcome: _Outcome = None,
+    superseded: _Superseded = False,
+    limit: _Limit = None,
     json: Json = False,
-    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV for spreadsheets.")] = False,
+    as_csv: Csv = False,
 ) -> None:
-    """Show results, newest first: one row per capture, the columns of the view v_result.
+    """Show the results of captures, newest first.
 
-    Examples: fundusd results --since 12h --referable yes; fundusd results --camera cr2-room1 --csv > results.csv
+    Prints one row per capture. --json and --csv print all columns of the view v_result, and every
+    row unless --limit is given.
+
+    Examples:
+      fundusd results --since 12h --referable yes
+      fundusd results --camera cr2-room1 --csv > results.csv
     """
     from fundusd.app.open_ledger import opened_ledger
 
-    if json and as_csv:
-        raise typer.BadParameter("--json and --csv exclude each other")
-    earliest = since_time(since) if since else None
+    require_one_format(json=json, as_csv=as_csv)
+    received_since = _received_since(since)
     with opened_ledger(load(config)) as ledger:
         ledger.check()
         rows = ledger.results(
-            since=earliest,
+            since=received_since,
             camera_id=camera or None,
             grade=grade,
             referable=referable,
             outcome=outcome,
             superseded=superseded,
-            limit=limit or (None if json or as_csv else TABLE_ROWS),
+            limit=row_limit(limit, in_full=json or as_csv),
         )
         if json:
             print(as_json(list(rows)))
@@ -77,40 +104,46 @@ def results(
             _print_table(list(rows), limited=limit is None)
 
 
-def _print_table(rows: list[Mapping[str, Any]], *, limited: bool) -> None:
+def _received_since(since: str) -> datetime | None:
+    if not since:
+        return None
+    return since_time(since)
+
+
+def _print_table(rows: Sequence[Row], *, limited: bool) -> None:
     from rich.console import Console
 
     from fundusd.reports.terminal_table import table_of
 
-    cells = [
-        {
-            "capture": str(row["capture_id"]),
-            "received": local(row["received_at"]),
-            "camera": row["camera_id"],
-            "path": row["path"] + (f" (revision {row['revision']})" if row["revision"] > 1 else ""),
-            "eye": row["eye"],
-            "outcome": row["outcome"] or row["state"],
-            "grade or reason": row["grade_label"] or row["reason"] or "",
-            "score": _best_score(row),
-            "referable": row["referable"] or "",
-        }
-        for row in rows
-    ]
-    console = Console()
-    console.print(table_of(cells))
-    models = sorted({row["model"] for row in rows if row["grade"] is not None})
-    for model in models:
-        console.print(f"Model: {model}", highlight=False)
+    console = Console(highlight=False)
+    console.print(table_of([_cells(row) for row in rows]))
+    models = {row["model"] for row in rows if row["grade"] is not None}
+    for model in sorted(models):
+        console.print(f"Model: {model}")
     if limited and len(rows) == TABLE_ROWS:
-        console.print(
-            f"The newest {TABLE_ROWS}; more with --limit, all with --json or --csv.",
-            highlight=False,
-        )
-    console.print(SAFETY_WORDS, highlight=False)
+        console.print(f"The newest {TABLE_ROWS}; more with --limit, all with --json or --csv.")
+    console.print(SAFETY_WORDS)
 
 
-def _best_score(row: Mapping[str, Any]) -> str:
+def _cells(row: Row) -> dict[str, str]:
+    path = row["path"]
+    if row["revision"] > 1:
+        path += f" (revision {row['revision']})"
+    return {
+        "capture": str(row["capture_id"]),
+        "received": local(row["received_at"]),
+        "camera": row["camera_id"],
+        "path": path,
+        "eye": row["eye"],
+        "outcome": row["outcome"] or row["state"],
+        "grade or reason": row["grade_label"] or row["reason"] or "",
+        "score": _best_score(row),
+        "referable": row["referable"] or "",
+    }
+
+
+def _best_score(row: Row) -> str:
     if row["grade"] is None:
         return ""
-    key = ("no_dr", "mild", "moderate", "severe", "pdr")[row["grade"]]
+    key = Grade(row["grade"]).name.lower()
     return f"{row[f'score_{key}']:.2%}"

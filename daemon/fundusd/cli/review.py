@@ -1,4 +1,4 @@
-"""fundusd review: record what a human says of an eye."""
+"""fundusd review: record what a reader reports about an eye."""
 
 from __future__ import annotations
 
@@ -7,102 +7,117 @@ from typing import Annotated
 
 import typer
 
-from fundusd.cli.options import Camera, Config, Csv, Json, Limit, as_json, load
-from fundusd.cli.worklist import show_worklist
+from fundusd.cli.layout import Command
+from fundusd.cli.options import Config, Csv, Json, OfCamera, WorstFirst, load
+from fundusd.cli.output import as_json
+from fundusd.cli.worklist import print_worklist
 from fundusd.domain.clinical_terms import SAFETY_WORDS, Eye, Grade, ReviewReason, ReviewVerdict
 
-review = typer.Typer(
-    no_args_is_help=True, help="What humans say of results.", rich_markup_mode=None
-)
+app = typer.Typer(no_args_is_help=True, help="Record what human readers report.")
+
+_Exam = Annotated[
+    int, typer.Argument(metavar="EXAM", min=1, help="The number that fundusd worklist shows.")
+]
+_Eye = Annotated[
+    Eye, typer.Argument(help="R is the right eye (OD), L the left (OS).", case_sensitive=False)
+]
+_Verdict = Annotated[
+    ReviewVerdict, typer.Argument(help="Your verdict on the result.", case_sensitive=False)
+]
+_Role = Annotated[str, typer.Option("--role", help="Your role: grader, ophthalmologist, …")]
+_Reviewer = Annotated[
+    str, typer.Option("--reviewer", help="Your name.", show_default="your login name")
+]
+_Grade = Annotated[
+    int | None,
+    typer.Option(
+        "--grade", min=0, max=4, help="The right ICDR grade, for override.", show_default=False
+    ),
+]
+_Reason = Annotated[
+    ReviewReason | None, typer.Option("--reason", help="Why you disagree.", show_default=False)
+]
+_Blinded = Annotated[
+    bool, typer.Option("--blinded", help="You had not seen the model's result.")
+]
+_Capture = Annotated[
+    int | None,
+    typer.Option(
+        "--capture",
+        metavar="CAPTURE",
+        help="Record it only if this capture still decides the result.",
+        show_default=False,
+    ),
+]
 
 
-def add_to(app: typer.Typer) -> None:
-    """Register the commands."""
-    app.add_typer(review, name="review")
-
-
-@review.command("list")
+@app.command("list", cls=Command)
 def list_unread(
     config: Config = None,
-    camera: Camera = "",
-    limit: Limit = None,
+    camera: OfCamera = "",
+    limit: WorstFirst = None,
     json: Json = False,
     as_csv: Csv = False,
 ) -> None:
-    """Show the eyes that a human has to read, as fundusd worklist does.
+    """Show the eyes that a human has to read, like fundusd worklist.
 
-    Example: fundusd review list --limit 10
+    Example:
+      fundusd review list --limit 10
     """
-    show_worklist(config, camera, limit, json=json, as_csv=as_csv)
+    print_worklist(config, camera, limit, json=json, as_csv=as_csv)
 
 
-@review.command()
+@app.command(cls=Command)
 def record(
-    exam: Annotated[
-        int, typer.Argument(metavar="EXAM", min=1, help="Its number, as fundusd worklist shows it.")
-    ],
-    eye: Annotated[
-        Eye, typer.Argument(help="R is the right eye (OD), L the left (OS).", case_sensitive=False)
-    ],
-    verdict: Annotated[
-        ReviewVerdict, typer.Argument(help="What you say of the result.", case_sensitive=False)
-    ],
-    role: Annotated[str, typer.Option(help="Yours: grader, ophthalmologist, …")],
+    exam: _Exam,
+    eye: _Eye,
+    verdict: _Verdict,
+    role: _Role,
     config: Config = None,
-    reviewer: Annotated[
-        str, typer.Option(help="Who read it.", show_default="your login name")
-    ] = "",
-    grade: Annotated[
-        int | None,
-        typer.Option(
-            min=0, max=4, help="The right ICDR grade, of an override.", show_default=False
-        ),
-    ] = None,
-    reason: Annotated[
-        ReviewReason | None, typer.Option(help="Why you do not agree.", show_default=False)
-    ] = None,
-    blinded: Annotated[
-        bool, typer.Option("--blinded", help="You had not seen the model's result.")
-    ] = False,
-    shown: Annotated[
-        int | None,
-        typer.Option("--capture", help="Only if this capture still decides.", show_default=False),
-    ] = None,
+    reviewer: _Reviewer = "",
+    grade: _Grade = None,
+    reason: _Reason = None,
+    blinded: _Blinded = False,
+    shown: _Capture = None,
     json: Json = False,
 ) -> None:
-    """Write down what a human says of an eye: a new line that nothing can change, with the result it is about.
+    """Record a reader's verdict on the result of an eye.
 
-    Examples: fundusd review record 12 R agree --role grader;
-    fundusd review record 12 L override --grade 1 --reason false_lesion --reviewer 'Dr. Lee' --role ophthalmologist
+    A review is stored with the result it is about and can never be changed. An override needs
+    --grade and --reason.
+
+    Examples:
+      fundusd review record 12 R agree --role grader
+      fundusd review record 12 L override --grade 1 --reason false_lesion --role grader
     """
     from fundusd.app.open_ledger import opened_ledger
     from fundusd.ledger.reviews import Review
     from fundusd.reports import wording
 
-    given = Review(
+    review = Review(
         exam_id=exam,
         eye=eye,
         verdict=verdict,
         reviewer=reviewer or getpass.getuser(),
         role=role,
-        grade=None if grade is None else Grade(grade),
+        grade=_icdr(grade),
         reason=reason,
         is_blinded=blinded,
         shown=shown,
     )
     with opened_ledger(load(config)) as ledger:
         ledger.check()
-        after = ledger.review(given)
+        after = ledger.review(review)
     if json:
-        print(
-            as_json(
-                {
-                    "exam_id": exam,
-                    "referable": after.final.referable,
-                    "is_reviewed": after.is_reviewed,
-                }
-            )
-        )
+        final = after.final.referable
+        answer = {"exam_id": exam, "referable": final, "is_reviewed": after.is_reviewed}
+        print(as_json(answer))
         return
     print(f"Exam {exam}: {wording.person(after)}. {wording.standing(after)}")
     print(SAFETY_WORDS)
+
+
+def _icdr(grade: int | None) -> Grade | None:
+    if grade is None:
+        return None
+    return Grade(grade)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from fundusd.cli.options import Config, Json, age, as_json, load, local
+from fundusd.cli.layout import Command
+from fundusd.cli.options import Config, Json, load
+from fundusd.cli.output import age, as_json, local
 from fundusd.domain.clinical_terms import SAFETY_WORDS
 
 if TYPE_CHECKING:
@@ -13,77 +15,90 @@ if TYPE_CHECKING:
 
     import typer
 
+    from fundusd.cli.output import Row
+
 
 def add_to(app: typer.Typer) -> None:
     """Register the command."""
-    app.command()(status)
+    app.command(cls=Command)(status)
 
 
 def status(config: Config = None, json: Json = False) -> None:
-    """Show counts by state, the oldest waiting capture, each camera's last sweep and hints, model and database.
+    """Show what the service is doing, and what waits.
 
-    Example: fundusd status --json
+    Prints whether the daemon runs, the database, the model and its last self-test, captures, jobs
+    and results by state, the oldest waiting capture, documents by receiver, and the last sweep of
+    each camera.
+
+    Example:
+      fundusd status --json
     """
     from fundusd.app.open_ledger import opened_ledger
 
     settings = load(config)
-    mine = [camera.id for camera in settings.camera]
+    cameras = [camera.id for camera in settings.camera]
     with opened_ledger(settings) as ledger:
         ledger.check()
-        told = ledger.status() | {
-            "running": ledger.is_held(mine),
-            "database": ledger.database.shown,
-        }
+        facts = ledger.status()
+        facts["running"] = ledger.is_held(cameras)
+        facts["database"] = ledger.database.shown
     if json:
-        print(as_json(told))
+        print(as_json(facts))
         return
-    waiting = told["oldest_waiting_seconds"]
-    model = told["model"]
-    lines = [
-        (
-            "daemon",
-            "running" if told["running"] else "NOT RUNNING (start it: systemctl start fundusd)",
-        ),
-        ("database", told["database"]),
-        (
-            "model",
-            f"{model['model']}, release {model['id']}, {model['dtype']}"
-            if model
-            else "none used yet",
-        ),
-        ("canary", _canary_line(told["canary"])),
-        ("captures", str(told["captures"])),
-        ("jobs", ", ".join(f"{count} {state}" for state, count in told["jobs"].items())),
-        ("results", ", ".join(f"{count} {outcome}" for outcome, count in told["results"].items())),
-        ("oldest waiting", "none" if waiting is None else f"{waiting:.0f} s"),
-    ]
-    lines += [(f"to {receiver}", text) for receiver, text in _outbox_lines(told["outbox"])]
-    lines += [(f"camera {camera['id']}", _camera_line(camera)) for camera in told["cameras"]]
+    lines = _lines(facts)
     width = max(len(name) for name, _ in lines)
     for name, text in lines:
         print(f"{name:<{width}}  {text}")
     print(SAFETY_WORDS)
 
 
-def _outbox_lines(counts: Iterable[Mapping[str, Any]]) -> list[tuple[str, str]]:
-    said: dict[str, list[str]] = {}
-    for row in counts:
-        tried = (
-            f", tried {row['attempts']} times"
-            if row["attempts"] and row["state"] == "queued"
-            else ""
-        )
-        failed = " (see: fundusd outbox)" if row["state"] == "failed" else ""
-        text = f"{row['count']} {row['state'].upper() if failed else row['state']}{tried}{failed}"
-        said.setdefault(row["receiver"], []).append(text)
-    return [(receiver, ", ".join(texts)) for receiver, texts in said.items()]
+def _lines(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
+    daemon, model, waiting = "running", "none used yet", "none"
+    if not facts["running"]:
+        daemon = "NOT RUNNING (start it: systemctl start fundusd)"
+    if release := facts["model"]:
+        model = f"{release['model']}, release {release['id']}, {release['dtype']}"
+    if facts["oldest_waiting_seconds"] is not None:
+        waiting = f"{facts['oldest_waiting_seconds']:.0f} s"
+    lines = [
+        ("daemon", daemon),
+        ("database", facts["database"]),
+        ("model", model),
+        ("canary", _canary_line(facts["canary"])),
+        ("captures", str(facts["captures"])),
+        ("jobs", _counts(facts["jobs"])),
+        ("results", _counts(facts["results"])),
+        ("oldest waiting", waiting),
+    ]
+    for receiver, deliveries in _deliveries(facts["outbox"]).items():
+        lines.append((f"to {receiver}", ", ".join(deliveries)))
+    for camera in facts["cameras"]:
+        lines.append((f"camera {camera['id']}", _camera_line(camera)))
+    return lines
 
 
-_AWAY = {
-    "missing": "its inbox is not there: mount or create it",
-    "unreadable": "its inbox cannot be listed: look with fundusd check",
+def _counts(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} {name}" for name, count in counts.items())
+
+
+def _deliveries(rows: Iterable[Row]) -> dict[str, list[str]]:
+    """Return the number of documents in each state, by receiver."""
+    receivers: dict[str, list[str]] = {}
+    for row in rows:
+        text = f"{row['count']} {row['state']}"
+        if row["state"] == "failed":
+            text = f"{row['count']} FAILED (see: fundusd outbox)"
+        elif row["state"] == "queued" and row["attempts"]:
+            text += f", tried {row['attempts']} times"
+        receivers.setdefault(row["receiver"], []).append(text)
+    return receivers
+
+
+_OFFLINE = {
+    "missing": "its inbox does not exist: mount or create it",
+    "unreadable": "its inbox cannot be listed: see fundusd check",
     "empty": "its inbox is another, empty directory than before: is the share mounted?",
-    "mass_disappearance": "most of its files are gone; taken for an outage, for a day at the most",
+    "mass_disappearance": "most of its files are gone; treated as an outage for up to a day",
 }
 
 
@@ -98,32 +113,40 @@ def _canary_line(canary: Mapping[str, Any] | None) -> str:
     )
 
 
-def _camera_line(camera: Mapping[str, Any]) -> str:
-    line = _swept_line(camera)
+def _camera_line(camera: Row) -> str:
+    line = _sweep_line(camera)
     if camera["offline_reason"] is not None:
-        line = f"OFFLINE since {local(camera['offline_since'])}: {_AWAY[camera['offline_reason']]}; {line}"
-    if waits := camera["incomplete"]:
-        line += f"; {waits['files']} INCOMPLETE since {local(waits['since'])}, {waits['quarantined']} given up for now"
+        since = local(camera["offline_since"])
+        line = f"OFFLINE since {since}: {_OFFLINE[camera['offline_reason']]}; {line}"
+    if incomplete := camera["incomplete"]:
+        line += (
+            f"; {incomplete['files']} INCOMPLETE since {local(incomplete['since'])}, "
+            f"{incomplete['quarantined']} given up for now"
+        )
     return line
 
 
-def _swept_line(camera: Mapping[str, Any]) -> str:
+def _sweep_line(camera: Row) -> str:
     if camera["last_sweep_at"] is None:
         return "not swept yet"
-    hints = {True: "healthy", False: "LOST (sweeps find everything, later)"}[
-        camera["hints_healthy"]
-    ]
-    if camera["mode"] == "sweep-only":
-        hints = "none (sweep-only)"
     return (
-        f"last sweep {age(camera['last_sweep_at'])}, {camera['files']} files in {camera['directories']} folders, "
-        f"{camera['waiting']} not settled, hints {hints}{_watched(camera)}, settling by {camera['lease_probe']}"
+        f"last sweep {age(camera['last_sweep_at'])}, {camera['files']} files "
+        f"in {camera['directories']} folders, {camera['waiting']} not settled, "
+        f"hints {_hints(camera)}, settling by {camera['lease_probe']}"
     )
 
 
-def _watched(camera: Mapping[str, Any]) -> str:
-    watched = f" ({camera['watches']} folders watched)" if camera.get("watches") else ""
-    found = (camera.get("hinted", 0), camera.get("swept", 0))
-    return watched + (
-        ", new since the start by hints {}, by sweeps {}".format(*found) if any(found) else ""
-    )
+def _hints(camera: Row) -> str:
+    """Return how file system events are doing, and what they and the sweeps brought in."""
+    if camera["mode"] == "sweep-only":
+        text = "none (sweep-only)"
+    elif camera["hints_healthy"]:
+        text = "healthy"
+    else:
+        text = "LOST (sweeps find everything, later)"
+    if camera.get("watches"):
+        text += f" ({camera['watches']} folders watched)"
+    by_hints, by_sweeps = camera.get("hinted", 0), camera.get("swept", 0)
+    if by_hints or by_sweeps:
+        text += f", new since the start by hints {by_hints}, by sweeps {by_sweeps}"
+    return text

@@ -2,82 +2,88 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-import typer
-
+from fundusd.cli.layout import Command
 from fundusd.cli.options import (
     TABLE_ROWS,
-    Camera,
     Config,
     Csv,
     Json,
-    Limit,
-    as_json,
-    grade_or_reason,
+    OfCamera,
+    WorstFirst,
     load,
-    print_csv,
-    print_tables,
+    require_one_format,
+    row_limit,
 )
+from fundusd.cli.output import as_json, grade_or_reason, print_csv, print_table
 from fundusd.domain.clinical_terms import SAFETY_WORDS
 
 if TYPE_CHECKING:
-    from fundusd.cli.options import Row
+    from pathlib import Path
 
-_WORST_FIRST = ("-urgency", "day", "exam_id", "eye")  # of the same urgency, who waits longest
+    import typer
+
+    from fundusd.cli.output import Row
+
+_WORST_FIRST = ("-urgency", "day", "exam_id", "eye")  # at the same urgency, the oldest exam first
 
 
 def add_to(app: typer.Typer) -> None:
     """Register the command."""
-    app.command()(worklist)
+    app.command(cls=Command)(worklist)
 
 
 def worklist(
     config: Config = None,
-    camera: Camera = "",
-    limit: Limit = None,
+    camera: OfCamera = "",
+    limit: WorstFirst = None,
     json: Json = False,
     as_csv: Csv = False,
 ) -> None:
-    """Show the eyes that a human has to read: referable or undecided ones, the worst first.
+    """Show the eyes that a human has to read, most urgent first.
 
-    Examples: fundusd worklist; fundusd worklist --camera cr2-room1 --csv > worklist.csv
+    These are the eyes whose result is referable or undecided. --json and --csv print every row
+    unless --limit is given.
+
+    Examples:
+      fundusd worklist
+      fundusd worklist --camera cr2-room1 --csv > worklist.csv
     """
-    show_worklist(config, camera, limit, json=json, as_csv=as_csv)
+    print_worklist(config, camera, limit, json=json, as_csv=as_csv)
 
 
-def show_worklist(
+def print_worklist(
     config: Path | None, camera: str, limit: int | None, *, json: bool, as_csv: bool
 ) -> None:
     """Print the worklist as a table, JSON or CSV."""
     from fundusd.app.open_ledger import opened_ledger
     from fundusd.ledger import ViewQuery
 
-    if json and as_csv:
-        raise typer.BadParameter("--json and --csv exclude each other")
-    most = limit or (None if json or as_csv else TABLE_ROWS)
-    asked = ViewQuery(
-        "v_worklist", _WORST_FIRST, {"camera_id": camera} if camera else {}, limit=most
-    )
+    require_one_format(json=json, as_csv=as_csv)
+    filters = {}
+    if camera:
+        filters["camera_id"] = camera
+    rows_wanted = row_limit(limit, in_full=json or as_csv)
+    query = ViewQuery("v_worklist", _WORST_FIRST, filters, limit=rows_wanted)
     with opened_ledger(load(config)) as ledger:
         ledger.check()
-        rows = ledger.ask(asked)
+        rows = ledger.ask(query)
     if json:
         print(as_json(rows))
     elif as_csv:
         print_csv(rows)
     else:
-        print_tables({"": [_unread(row) for row in rows]})
+        print_table([_cells(row) for row in rows])
         if limit is None and len(rows) == TABLE_ROWS:
             print(f"The worst {TABLE_ROWS}; more with --limit, all with --json or --csv.")
         print(SAFETY_WORDS)
 
 
-def _unread(row: Row) -> dict[str, str]:
+def _cells(row: Row) -> dict[str, str]:
     from fundusd.reports import wording
 
-    return {
+    cells = {
         "exam": str(row["exam_id"]),
         "eye": row["eye"],
         "day": row["day"],
@@ -85,7 +91,12 @@ def _unread(row: Row) -> dict[str, str]:
         "patient": wording.patient(row["patient_id"], row["patient_key"]),
         "referable": row["referable"],
         "grade or reason": grade_or_reason(row),
-        "next": row["action"].replace("_", " ") if row["action"] != "none" else "read it",
+        "next": row["action"].replace("_", " "),
         "capture": str(row["capture_id"]),
-        "": "deferred" if row["deferred"] else "",
+        "": "",
     }
+    if row["action"] == "none":
+        cells["next"] = "read it"
+    if row["deferred"]:
+        cells[""] = "deferred"
+    return cells

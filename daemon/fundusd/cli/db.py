@@ -1,0 +1,42 @@
+"""fundusd db: the schema of the database."""
+
+from __future__ import annotations
+
+import typer
+
+from fundusd.cli.layout import Command
+from fundusd.cli.options import Config, load
+
+app = typer.Typer(help="Create, upgrade and check the database schema.", no_args_is_help=True)
+
+
+@app.command(cls=Command)
+def upgrade(config: Config = None) -> None:
+    """Create the schema, or upgrade it to this program's version.
+
+    The upgrade is one transaction. Stop the service first.
+
+    Example:
+      fundusd db upgrade
+    """
+    from fundusd.app.open_ledger import opened_ledger
+
+    with opened_ledger(load(config)) as ledger, ledger.held():
+        before, after = ledger.upgrade()
+    if before == after:
+        print(f"The schema is at {after}.")
+    else:
+        print(f"The schema went from {before or 'nothing'} to {after}.")
+
+
+@app.command(cls=Command)
+def check(config: Config = None) -> None:
+    """Check the version of the schema and the guards of the audit log.
+
+    Example:
+      fundusd db check
+    """
+    from fundusd.app.open_ledger import opened_ledger
+
+    with opened_ledger(load(config)) as ledger:
+        print(f"The schema is at {ledger.check()}, as it should be.")

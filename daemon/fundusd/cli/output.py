@@ -1,0 +1,89 @@
+"""How commands print: JSON, CSV, tables, times, and a row in words."""
+
+from __future__ import annotations
+
+import csv
+import itertools
+import sys
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from fundusd.domain.clinical_terms import Reason
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    Row = Mapping[str, Any]
+
+
+def as_json(value: Any) -> str:
+    """Return indented JSON, with times in ISO 8601."""
+    options = orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS
+    return orjson.dumps(value, default=str, option=options).decode()
+
+
+def print_csv(rows: Iterable[Row]) -> None:
+    """Print rows as CSV under the columns of the first row."""
+    rows = iter(rows)
+    first = next(rows, None)
+    if first is not None:
+        writer = csv.DictWriter(sys.stdout, list(first))
+        writer.writeheader()
+        writer.writerows(itertools.chain([first], rows))
+
+
+def print_table(rows: Sequence[Mapping[str, str]]) -> None:
+    """Print rows as a table under their keys."""
+    from rich.console import Console
+
+    from fundusd.reports.terminal_table import table_of
+
+    Console().print(table_of(rows))
+
+
+def print_tables(tables: Mapping[str, Sequence[Mapping[str, str]]]) -> None:
+    """Print those tables that have rows, each under its title."""
+    from rich.console import Console
+
+    from fundusd.reports.terminal_table import table_of
+
+    console = Console(highlight=False)
+    for title, rows in tables.items():
+        if rows:
+            console.print(f"\n{title}")
+            console.print(table_of(rows))
+
+
+def local(at: datetime | None) -> str:
+    """Return a time in local time, "" for None."""
+    if at is None:
+        return ""
+    return at.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def age(at: datetime | None) -> str:
+    """Return how long ago a time was, in seconds."""
+    if at is None:
+        return "never"
+    return f"{max(0, round((datetime.now(UTC) - at).total_seconds()))} s ago"
+
+
+def path_text(path: bytes) -> str:
+    """Return a path of a camera's file as text, undecodable bytes escaped."""
+    return path.decode("utf-8", "backslashreplace")
+
+
+def grade_or_reason(row: Row) -> str:
+    """Return the grade of an eye, or why it has none, and which fields are missing."""
+    from fundusd.reports import wording
+
+    parts = []
+    if row["grade"] is not None:
+        parts.append(row["grade_label"])
+    if row["reason"]:
+        parts.append(wording.reason(Reason(row["reason"])))
+    if row["missing_fields"]:
+        parts.append(f"missing: {row['missing_fields']}")
+    return ", ".join(parts)

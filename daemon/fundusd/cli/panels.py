@@ -1,0 +1,47 @@
+"""What `fundusd show` and `fundusd report exam` have in common: cards on the terminal, photographs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fundusd.domain.clinical_terms import SAFETY_WORDS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from fundusd.app.settings import Settings
+    from fundusd.domain.inference import Release
+    from fundusd.ledger import Source
+    from fundusd.reports.panel import Panel, Photograph
+
+
+def print_panels(
+    panels: Sequence[Panel], facts: Mapping[str, str], releases: Mapping[int, Release]
+) -> None:
+    """Print facts, a card for each panel, and the releases that made the results."""
+    from rich.console import Console
+
+    from fundusd.reports import terminal_card, wording
+
+    console = Console(highlight=False)
+    console.print(terminal_card.facts(facts))
+    console.print()
+    for panel in panels:
+        console.print(terminal_card.card(panel))
+        console.print()
+    lines = [wording.warning(list(releases.values()))]
+    for release_id, release in sorted(releases.items()):
+        lines.append(wording.provenance(release_id, release))
+    lines.append(SAFETY_WORDS)
+    for line in lines:
+        if line:
+            console.print(line, markup=False, soft_wrap=True)
+
+
+def photographs_of(settings: Settings, sources: Sequence[Source]) -> dict[int, Photograph]:
+    """Return the photograph of each capture, read again from its inbox."""
+    from fundusd.app import factory
+    from fundusd.reports.photographs import photographs
+
+    inboxes = {camera.id: camera.inbox for camera in settings.camera}
+    return photographs(sources, inboxes, factory.limits(settings))

@@ -1,0 +1,44 @@
+"""fundusd retry: queue failed captures again."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from fundusd.cli.layout import Command
+from fundusd.cli.options import Config, load
+
+_Capture = Annotated[
+    int | None, typer.Argument(metavar="[CAPTURE]", help="The number of a failed capture.")
+]
+_Failed = Annotated[bool, typer.Option("--failed", help="Every failed capture.")]
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register the command."""
+    app.command(cls=Command)(retry)
+
+
+def retry(capture: _Capture = None, config: Config = None, failed: _Failed = False) -> None:
+    """Queue failed captures again, with all their attempts.
+
+    Exit status 1 if the capture has not failed.
+
+    Examples:
+      fundusd retry 4711
+      fundusd retry --failed
+    """
+    if (capture is None) != failed:
+        raise typer.BadParameter("name one CAPTURE, or --failed for all of them")
+    from fundusd.app.open_ledger import opened_ledger
+
+    with opened_ledger(load(config)) as ledger:
+        ledger.check()
+        if capture is None:
+            print(f"{ledger.retry_failed()} queued again.")
+        elif ledger.retry(capture):
+            print(f"Capture {capture} is queued again.")
+        else:
+            print(f"Capture {capture} has not failed; nothing was changed.")
+            raise typer.Exit(1)

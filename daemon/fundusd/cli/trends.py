@@ -1,0 +1,204 @@
+"""The five reports on figures: which view each reads, how it prints, and how it is plotted."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fundusd.cli.options import load, require_drawing
+from fundusd.cli.output import as_json
+from fundusd.domain.clinical_terms import SAFETY_WORDS, Grade
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from fundusd.cli.output import Row
+
+_SUFFIXES = (".png", ".svg", ".pdf")
+_GRADE_KEYS = tuple(grade.name.lower() for grade in Grade)
+_SAMPLING = (
+    "Note the sampling: the worklist contains only referable and undecided eyes, "
+    "so negatives are missing from sensitivity and specificity."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Trend:
+    """A report on a view."""
+
+    view: str
+    order: Sequence[str]
+    plot: Callable[[Sequence[Row], Path], None]
+    since: str | None = None  # the column that --since bounds
+    columns: Mapping[str, str] = field(default_factory=dict)  # with titles; default: all filled
+    note: str = ""
+
+
+def report(
+    trend: Trend, config: Path | None, since: str | None, plot: Path | None, *, json: bool
+) -> None:
+    """Print the rows of a report, and plot them if asked."""
+    from fundusd.app.open_ledger import opened_ledger
+    from fundusd.ledger import ViewQuery
+
+    settings = load(config)
+    if plot is not None:
+        require_drawing(settings, plot, _SUFFIXES)
+    bound = None
+    if trend.since is not None:
+        bound = (trend.since, since)
+    with opened_ledger(settings) as ledger:
+        ledger.check()
+        rows = ledger.ask(ViewQuery(trend.view, trend.order, since=bound))
+        plotted = rows
+        if plot is not None and trend is AGREEMENT:  # its matrix counts single reviews
+            plotted = ledger.ask(ViewQuery("v_review", ("review_id",), {"is_latest": True}))
+    if plot is not None:
+        trend.plot(plotted, plot)
+    if json:
+        print(as_json(rows))
+    else:
+        _print(rows, trend)
+
+
+def _print(rows: Sequence[Row], trend: Trend) -> None:
+    from rich.console import Console
+
+    from fundusd.reports.terminal_table import table_of
+
+    columns = trend.columns or _filled_columns(rows)
+    table = []
+    for row in rows:
+        table.append({title: _cell(name, row[name]) for name, title in columns.items()})
+    console = Console(highlight=False)
+    console.print(table_of(table))
+    if trend.note:
+        console.print(trend.note)
+    console.print(SAFETY_WORDS)
+
+
+def _filled_columns(rows: Sequence[Row]) -> dict[str, str]:
+    """Return the columns that are not empty or zero in every row, with their titles."""
+    columns: dict[str, str] = {}
+    if not rows:
+        return columns
+    for name in rows[0]:
+        if any(row[name] not in {None, 0} for row in rows):
+            columns[name] = name.replace("_", " ")
+    return columns
+
+
+def _cell(name: str, value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return {True: "yes", False: "no"}[value]
+    if name.endswith("share") or name in {"sensitivity", "specificity"}:
+        return f"{value:.1%}"
+    if name == "shift":
+        return f"{value:+.3f}"
+    if name.endswith("_ms"):
+        return f"{value:.0f}"
+    if isinstance(value, float):
+        return f"{value:.3f}"
+    return str(value)
+
+
+def _by_week(rows: Iterable[Row]) -> dict[str, list[Row]]:
+    weeks: dict[str, list[Row]] = defaultdict(list)
+    for row in rows:
+        weeks[row["week"]].append(row)
+    return weeks
+
+
+def _plot_quality(rows: Sequence[Row], to: Path) -> None:
+    from fundusd.reports.trends import QualityWeek, plot_quality
+
+    weeks = []
+    for row in rows:
+        retinas = row["graded"] + row["ungradable"]
+        weeks.append(QualityWeek(row["week"], row["camera_id"], retinas, row["ungradable"]))
+    plot_quality(weeks, to)
+
+
+def _plot_classes(rows: Sequence[Row], to: Path) -> None:
+    """Plot the number of captures of each grade, cameras and releases together."""
+    from fundusd.reports.trends import ClassWeek, plot_class_mix
+
+    weeks = []
+    for week, same_week in _by_week(rows).items():
+        no_dr, mild, moderate, severe, pdr = (
+            sum(row[key] for row in same_week) for key in _GRADE_KEYS
+        )
+        weeks.append(ClassWeek(week, (no_dr, mild, moderate, severe, pdr)))
+    plot_class_mix(weeks, to)
+
+
+def _plot_drift(rows: Sequence[Row], to: Path) -> None:
+    """Plot the mean score over cameras and releases, between the lowest and the highest of them."""
+    from fundusd.reports.trends import DriftWeek, plot_drift
+
+    points = []
+    for week, same_week in _by_week(rows).items():
+        captures = sum(row["graded"] for row in same_week)
+        for grade, key in zip(Grade, _GRADE_KEYS, strict=True):
+            means = [row[f"mean_{key}"] for row in same_week]
+            total = sum(row[f"mean_{key}"] * row["graded"] for row in same_week)
+            points.append(DriftWeek(week, grade, total / captures, min(means), max(means)))
+    plot_drift(points, to, "from the lowest to the highest mean of a camera")
+
+
+def _plot_turnaround(rows: Sequence[Row], to: Path) -> None:
+    from fundusd.reports.trends import TurnaroundDay, plot_turnaround
+
+    days = []
+    for row in rows:
+        day = date.fromisoformat(row["day"])
+        days.append(TurnaroundDay(day, row["median_ms"] / 1000, row["p95_ms"] / 1000))
+    plot_turnaround(days, to)
+
+
+def _plot_agreement(rows: Sequence[Row], to: Path) -> None:
+    """Plot the grades of the model against those of the readers, from rows of v_review."""
+    from fundusd.reports.trends import Agreement, plot_agreement
+
+    counts: dict[tuple[int | None, int | None], int] = defaultdict(int)
+    for row in rows:
+        counts[row["model_grade"], row["grade"]] += 1
+    cells = []
+    for (by_model, by_reader), count in counts.items():
+        cells.append(Agreement(_icdr(by_model), _icdr(by_reader), count))
+    plot_agreement(cells, to)
+
+
+def _icdr(number: int | None) -> Grade | None:
+    if number is None:
+        return None
+    return Grade(number)
+
+
+QUALITY = Trend("v_quality_weekly", ("week", "camera_id"), _plot_quality, "week")
+CLASSES = Trend("v_class_mix_weekly", ("week", "camera_id"), _plot_classes, "week")
+DRIFT = Trend("v_score_drift_weekly", ("week", "camera_id"), _plot_drift, "week")
+TURNAROUND = Trend("v_turnaround_daily", ("day",), _plot_turnaround, "day")
+AGREEMENT = Trend(
+    "v_agreement",
+    ("release_id", "role", "blinded"),
+    _plot_agreement,
+    columns={
+        "release_id": "release",
+        "role": "role",
+        "blinded": "blinded",
+        "readings": "readings",
+        "agree": "agree",
+        "override": "override",
+        "only_reader_refers": "missed",
+        "only_model_refers": "needless",
+        "sensitivity": "sens.",
+        "specificity": "spec.",
+    },
+    note=_SAMPLING,
+)
