@@ -18,7 +18,7 @@ def audit() -> None:
 
 @app.command(cls=Command)
 def verify(config: Config = None, json: Json = False) -> None:
-    """Verify the audit chain, and every result against its audit event.
+    """Verify the audit chain, and every result against it.
 
     Exit status 1 if they do not agree; the first sequence number that fails is printed.
 

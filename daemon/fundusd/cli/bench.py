@@ -100,7 +100,7 @@ def bench(
     keep: _Keep = None,
     json: Json = False,
 ) -> None:
-    """Measure the speed of fundusd on this machine, beside the reference example and the goals.
+    """Measure the speed of fundusd on this machine.
 
     Cases run interleaved: ratios hold even on a busy machine, seconds hold for this machine only.
     The exit status is 0 whether goals are met or not. Everything runs on the CPU of this machine.
@@ -110,8 +110,11 @@ def bench(
     once, to $XDG_CACHE_HOME/fundusd/bench (default: ~/.cache/fundusd/bench), where photographs are
     kept as well. Remove the folder when you are done.
 
-    Examples: fundusd bench --end-to-end --reference; fundusd bench --decode;
-    fundusd bench --model --checkpoint ~/medsiglip-448 --captures ~/photographs --rounds 3 --json
+    Examples:
+      fundusd bench --end-to-end --reference
+      fundusd bench --model --reference --rounds 3 --json
+      fundusd bench --decode
+      fundusd bench --model --checkpoint ~/medsiglip-448 --captures ~/photographs
     """
     _require_benchmark()
     chosen = {"decode": decode, "ledger": ledger, "sweep": sweep > 0, "model": model}

@@ -1,4 +1,4 @@
-"""fundusd check: is everything there that the daemon needs?"""
+"""fundusd check: what the daemon needs, and whether it is there."""
 
 from __future__ import annotations
 
@@ -88,7 +88,6 @@ def check(
 
 
 def _print_finding(finding: Finding) -> None:
-    verdict = {True: "ok   ", False: "WRONG"}[finding.ok]
-    print(f"{verdict} {finding.subject}: {finding.verdict}")
+    print(f"{'ok' if finding.ok else 'WRONG':<5} {finding.subject}: {finding.verdict}")
     if finding.hint:
         print(f"      {finding.hint}")

@@ -99,7 +99,8 @@ def _row(file: Path, model: str, decoded: Decoded, grading: Grading | None) -> d
         "grade_label": None,
         "referable": Referable.INDETERMINATE.value,
     }
-    row |= dict.fromkeys((_score_key(grade) for grade in Grade), None)
+    for grade in Grade:
+        row[_score_key(grade)] = grading.scores[grade] if grading else None
     if decoded.reason is not None:
         row["outcome"] = decoded.reason.outcome.value
         row["reason"] = decoded.reason.value
@@ -110,8 +111,6 @@ def _row(file: Path, model: str, decoded: Decoded, grading: Grading | None) -> d
         row["grade"] = int(grading.grade)
         row["grade_label"] = grading.grade.label
         row["referable"] = grading.referable.value
-        for grade in Grade:
-            row[_score_key(grade)] = grading.scores[grade]
     return row | {"model": model, "notice": SAFETY_WORDS}
 
 

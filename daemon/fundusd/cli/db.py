@@ -31,7 +31,7 @@ def upgrade(config: Config = None) -> None:
 
 @app.command(cls=Command)
 def check(config: Config = None) -> None:
-    """Check the version of the schema and the guards of the audit log.
+    """Check the version of the schema and the audit guards.
 
     Example:
       fundusd db check

@@ -123,7 +123,9 @@ def _prepared(settings: Settings) -> ModelPlan:
 def info(
     config: Config = None, model: Source = "", revision: Revision = "", json: Json = False
 ) -> None:
-    """Describe the model's files, sizes and digests without loading it.
+    """Describe the files, sizes and digests of the model.
+
+    The model is not loaded.
 
     Example:
       fundusd model info --model phantom --json

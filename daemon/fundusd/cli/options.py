@@ -32,9 +32,7 @@ Csv = Annotated[bool, typer.Option("--csv", help="Print CSV.")]
 OfCamera = Annotated[str, typer.Option("--camera", metavar="ID", help="Only this camera.")]
 WorstFirst = Annotated[
     int | None,
-    typer.Option(
-        "--limit", min=1, metavar="N", help="The N most urgent eyes.", show_default=False
-    ),
+    typer.Option("--limit", min=1, metavar="N", help="The N most urgent eyes.", show_default=False),
 ]
 
 TABLE_ROWS = 50  # rows of a table, unless --limit asks for more
@@ -56,10 +54,7 @@ def settings_for(config: Path | None, model: str, revision: str) -> Settings:
         return load(config)
     from fundusd.app import settings
 
-    if config is None:
-        chosen = settings.Settings()
-    else:
-        chosen = load(config)
+    chosen = settings.Settings() if config is None else load(config)
     return chosen.model_copy(update={"model": settings.of_model(model, revision)})
 
 

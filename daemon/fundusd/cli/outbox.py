@@ -23,9 +23,7 @@ _State = Annotated[
     ),
 ]
 _Limit = Annotated[int, typer.Option("--limit", min=1, metavar="N", help="The N newest documents.")]
-_Delivery = Annotated[
-    int | None, typer.Argument(metavar="[ID]", help="The number of a document.")
-]
+_Delivery = Annotated[int | None, typer.Argument(metavar="[ID]", help="The number of a document.")]
 _Failed = Annotated[bool, typer.Option("--failed", help="Every failed document.")]
 
 
@@ -55,7 +53,7 @@ def listing(
     if json:
         print(as_json(rows))
     elif rows:
-        print_table([_cells(row) for row in rows])
+        print_table(rows, _cells)
     elif state is None:
         print("Nothing waits, nothing failed.")
     else:

@@ -13,9 +13,10 @@ import orjson
 from fundusd.domain.clinical_terms import Reason
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping
 
     Row = Mapping[str, Any]
+    Cells = Callable[[Row], Mapping[str, str]]
 
 
 def as_json(value: Any) -> str:
@@ -34,26 +35,16 @@ def print_csv(rows: Iterable[Row]) -> None:
         writer.writerows(itertools.chain([first], rows))
 
 
-def print_table(rows: Sequence[Mapping[str, str]]) -> None:
-    """Print rows as a table under their keys."""
-    from rich.console import Console
-
-    from fundusd.reports.terminal_table import table_of
-
-    Console().print(table_of(rows))
-
-
-def print_tables(tables: Mapping[str, Sequence[Mapping[str, str]]]) -> None:
-    """Print those tables that have rows, each under its title."""
+def print_table(rows: Iterable[Row], cells: Cells, title: str = "") -> None:
+    """Print the cells of rows as a table under their keys, with its title above it."""
     from rich.console import Console
 
     from fundusd.reports.terminal_table import table_of
 
     console = Console(highlight=False)
-    for title, rows in tables.items():
-        if rows:
-            console.print(f"\n{title}")
-            console.print(table_of(rows))
+    if title:
+        console.print(f"\n{title}")
+    console.print(table_of([cells(row) for row in rows]))
 
 
 def local(at: datetime | None) -> str:

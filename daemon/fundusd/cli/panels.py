@@ -1,4 +1,4 @@
-"""What `fundusd show` and `fundusd report exam` have in common: cards on the terminal, photographs."""
+"""What `fundusd show` and `fundusd report exam` share: cards on the terminal, photographs."""
 
 from __future__ import annotations
 

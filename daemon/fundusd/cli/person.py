@@ -8,7 +8,7 @@ import typer
 
 from fundusd.cli.layout import Command
 from fundusd.cli.options import Config, Json, load
-from fundusd.cli.output import as_json, grade_or_reason, local, print_tables
+from fundusd.cli.output import as_json, grade_or_reason, local, print_table
 from fundusd.domain.clinical_terms import SAFETY_WORDS
 
 if TYPE_CHECKING:
@@ -48,14 +48,9 @@ def person(key: _Key, config: Config = None, json: Json = False) -> None:
         return
     patient = wording.patient(history["patient_id"], history["patient_key"])
     print(f"Patient {patient}, exams: {len(history['exams'])}")
-    print_tables(
-        {
-            "Exams": [_exam(row) for row in history["exams"]],
-            "Eyes": [_eye(row) for row in history["eyes"]],
-            "Reviews": [_review(row) for row in history["reviews"]],
-            "Since the visit before": [_change(row) for row in history["progression"]],
-        }
-    )
+    for title, name, cells in _TABLES:
+        if history[name]:
+            print_table(history[name], cells, title)
     print(SAFETY_WORDS)
 
 
@@ -66,7 +61,7 @@ def _exam(row: Row) -> dict[str, str]:
         "referable": row["final_referable"],
         "grade": row["final_grade_label"] or "",
         "missing_fields": row["missing_fields"],
-        "read by a human": {True: "yes", False: "no"}[bool(row["is_reviewed"])],
+        "read by a human": "yes" if row["is_reviewed"] else "no",
     }
 
 
@@ -120,3 +115,11 @@ def _number(value: int | None) -> str:
     if value is None:
         return ""
     return str(value)
+
+
+_TABLES = (
+    ("Exams", "exams", _exam),
+    ("Eyes", "eyes", _eye),
+    ("Reviews", "reviews", _review),
+    ("Since the visit before", "progression", _change),
+)

@@ -50,8 +50,9 @@ def reconcile(config: Config = None, json: Json = False) -> None:
         print(as_json([_as_dict(inbox) for inbox in inboxes]))
     else:
         _print(inboxes)
-    if any(inbox.unaccounted for inbox in inboxes):
-        raise typer.Exit(1)
+    for inbox in inboxes:
+        if inbox.unaccounted:
+            raise typer.Exit(1)
 
 
 def _grace_seconds(intake: Intake, sweep_took: float) -> float:

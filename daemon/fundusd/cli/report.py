@@ -16,9 +16,7 @@ if TYPE_CHECKING:
     from fundusd.clinical.exam import Exam
     from fundusd.reports.panel import Panel
 
-app = typer.Typer(
-    no_args_is_help=True, help="Report an exam, or how figures change over time."
-)
+app = typer.Typer(no_args_is_help=True, help="Report an exam, or how figures change over time.")
 
 _Exam = Annotated[
     int, typer.Argument(metavar="EXAM", min=1, help="The number that fundusd show prints.")
@@ -37,9 +35,7 @@ _Since = Annotated[
 ]
 _Plot = Annotated[
     Path | None,
-    typer.Option(
-        "--plot", metavar="FILE", help="Plot it: .png, .svg or .pdf.", show_default=False
-    ),
+    typer.Option("--plot", metavar="FILE", help="Plot it: .png, .svg or .pdf.", show_default=False),
 ]
 
 
@@ -63,7 +59,7 @@ def report_exam(exam: _Exam, config: Config = None, pdf: _Pdf = None) -> None:
             raise typer.BadParameter(
                 f"there is no exam {exam}; fundusd show CAPTURE prints the exam of a capture"
             )
-        releases = ledger.releases(_releases_at_work(visit))
+        releases = ledger.releases(_graded_by(visit))
         sources = ledger.sources([eye.decisive.capture_id for eye in visit.eyes])
         ledger.shown(visit, exported=pdf is not None)
     if pdf is None:
@@ -75,13 +71,10 @@ def report_exam(exam: _Exam, config: Config = None, pdf: _Pdf = None) -> None:
     exam_page(visit, photographs_of(settings, sources), releases).save(pdf)
 
 
-def _releases_at_work(exam: Exam) -> list[int | None]:
-    """Return the release of each eye that has a grade."""
-    releases = []
-    for eye in exam.eyes:
-        if eye.decisive.outcome is Outcome.GRADED:
-            releases.append(eye.decisive.release_id)
-    return releases
+def _graded_by(exam: Exam) -> list[int]:
+    """Return the releases that graded the eyes of an exam."""
+    decisive = (eye.decisive for eye in exam.eyes)
+    return [shot.release_id for shot in decisive if shot.outcome is Outcome.GRADED]
 
 
 def _panels(exam: Exam) -> list[Panel]:
@@ -113,9 +106,9 @@ def quality(
 def classes(
     config: Config = None, since: _Since = "12w", plot: _Plot = None, json: Json = False
 ) -> None:
-    """Report the number of captures by grade, week, camera and release.
+    """Report how many captures had each grade, by week.
 
-    Prints the view v_class_mix_weekly.
+    Each row is a week, a camera and a release. Prints the view v_class_mix_weekly.
 
     Example:
       fundusd report classes --since 52w --plot classes.svg
@@ -129,9 +122,9 @@ def classes(
 def drift(
     config: Config = None, since: _Since = "12w", plot: _Plot = None, json: Json = False
 ) -> None:
-    """Report mean scores by week, and their shift from earlier weeks.
+    """Report mean scores by week, and how far they shifted.
 
-    Prints the view v_score_drift_weekly: a row for each week, camera and release.
+    Each row is a week, a camera and a release. Prints the view v_score_drift_weekly.
 
     Example:
       fundusd report drift --since 2026-01-01 --plot drift.png

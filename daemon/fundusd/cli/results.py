@@ -35,13 +35,13 @@ _Since = Annotated[
 ]
 _Grade = Annotated[
     int | None,
-    typer.Option("--grade", min=0, max=4, help="Only this ICDR grade.", show_default=False),
+    typer.Option(
+        "--grade", metavar="0-4", min=0, max=4, help="Only this ICDR grade.", show_default=False
+    ),
 ]
 _Referable = Annotated[
     Referable | None,
-    typer.Option(
-        "--referable", help="Only this, by the rule of the release.", show_default=False
-    ),
+    typer.Option("--referable", help="Only this, by the rule of the release.", show_default=False),
 ]
 _Outcome = Annotated[
     Outcome | None, typer.Option("--outcome", help="Only this outcome.", show_default=False)
@@ -117,8 +117,7 @@ def _print_table(rows: Sequence[Row], *, limited: bool) -> None:
 
     console = Console(highlight=False)
     console.print(table_of([_cells(row) for row in rows]))
-    models = {row["model"] for row in rows if row["grade"] is not None}
-    for model in sorted(models):
+    for model in sorted({row["model"] for row in rows if row["grade"] is not None}):
         console.print(f"Model: {model}")
     if limited and len(rows) == TABLE_ROWS:
         console.print(f"The newest {TABLE_ROWS}; more with --limit, all with --json or --csv.")

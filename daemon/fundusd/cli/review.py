@@ -19,27 +19,45 @@ _Exam = Annotated[
     int, typer.Argument(metavar="EXAM", min=1, help="The number that fundusd worklist shows.")
 ]
 _Eye = Annotated[
-    Eye, typer.Argument(help="R is the right eye (OD), L the left (OS).", case_sensitive=False)
+    Eye,
+    typer.Argument(
+        metavar="EYE", help="R for the right eye (OD), L for the left (OS).", case_sensitive=False
+    ),
 ]
 _Verdict = Annotated[
-    ReviewVerdict, typer.Argument(help="Your verdict on the result.", case_sensitive=False)
+    ReviewVerdict,
+    typer.Argument(
+        metavar="VERDICT", help=f"One of: {', '.join(ReviewVerdict)}.", case_sensitive=False
+    ),
 ]
-_Role = Annotated[str, typer.Option("--role", help="Your role: grader, ophthalmologist, …")]
+_Role = Annotated[
+    str, typer.Option("--role", metavar="ROLE", help="Your role: grader, ophthalmologist, …")
+]
 _Reviewer = Annotated[
-    str, typer.Option("--reviewer", help="Your name.", show_default="your login name")
+    str,
+    typer.Option("--reviewer", metavar="NAME", help="Your name.", show_default="your login name"),
 ]
 _Grade = Annotated[
     int | None,
     typer.Option(
-        "--grade", min=0, max=4, help="The right ICDR grade, for override.", show_default=False
+        "--grade",
+        metavar="0-4",
+        min=0,
+        max=4,
+        help="The right ICDR grade, for override.",
+        show_default=False,
     ),
 ]
 _Reason = Annotated[
-    ReviewReason | None, typer.Option("--reason", help="Why you disagree.", show_default=False)
+    ReviewReason | None,
+    typer.Option(
+        "--reason",
+        metavar="REASON",
+        help=f"Why you disagree: {', '.join(ReviewReason)}.",
+        show_default=False,
+    ),
 ]
-_Blinded = Annotated[
-    bool, typer.Option("--blinded", help="You had not seen the model's result.")
-]
+_Blinded = Annotated[bool, typer.Option("--blinded", help="You had not seen the model's result.")]
 _Capture = Annotated[
     int | None,
     typer.Option(
@@ -88,7 +106,7 @@ def record(
 
     Examples:
       fundusd review record 12 R agree --role grader
-      fundusd review record 12 L override --grade 1 --reason false_lesion --role grader
+      fundusd review record 12 L override --grade 1 --reason other --role grader
     """
     from fundusd.app.open_ledger import opened_ledger
     from fundusd.ledger.reviews import Review

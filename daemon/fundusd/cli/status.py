@@ -72,8 +72,7 @@ def _lines(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
     ]
     for receiver, deliveries in _deliveries(facts["outbox"]).items():
         lines.append((f"to {receiver}", ", ".join(deliveries)))
-    for camera in facts["cameras"]:
-        lines.append((f"camera {camera['id']}", _camera_line(camera)))
+    lines += [(f"camera {camera['id']}", _camera_line(camera)) for camera in facts["cameras"]]
     return lines
 
 

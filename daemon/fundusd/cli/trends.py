@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from fundusd.cli.options import load, require_drawing
@@ -70,11 +71,8 @@ def _print(rows: Sequence[Row], trend: Trend) -> None:
     from fundusd.reports.terminal_table import table_of
 
     columns = trend.columns or _filled_columns(rows)
-    table = []
-    for row in rows:
-        table.append({title: _cell(name, row[name]) for name, title in columns.items()})
     console = Console(highlight=False)
-    console.print(table_of(table))
+    console.print(table_of([_cells(row, columns) for row in rows]))
     if trend.note:
         console.print(trend.note)
     console.print(SAFETY_WORDS)
@@ -91,11 +89,15 @@ def _filled_columns(rows: Sequence[Row]) -> dict[str, str]:
     return columns
 
 
+def _cells(row: Row, columns: Mapping[str, str]) -> dict[str, str]:
+    return {title: _cell(name, row[name]) for name, title in columns.items()}
+
+
 def _cell(name: str, value: Any) -> str:
     if value is None:
         return ""
     if isinstance(value, bool):
-        return {True: "yes", False: "no"}[value]
+        return "yes" if value else "no"
     if name.endswith("share") or name in {"sensitivity", "specificity"}:
         return f"{value:.1%}"
     if name == "shift":
@@ -130,10 +132,12 @@ def _plot_classes(rows: Sequence[Row], to: Path) -> None:
 
     weeks = []
     for week, same_week in _by_week(rows).items():
-        no_dr, mild, moderate, severe, pdr = (
-            sum(row[key] for row in same_week) for key in _GRADE_KEYS
-        )
-        weeks.append(ClassWeek(week, (no_dr, mild, moderate, severe, pdr)))
+        counts: Counter[str] = Counter()
+        for row in same_week:
+            for key in _GRADE_KEYS:
+                counts[key] += row[key]
+        no_dr, mild, moderate = counts["no_dr"], counts["mild"], counts["moderate"]
+        weeks.append(ClassWeek(week, (no_dr, mild, moderate, counts["severe"], counts["pdr"])))
     plot_class_mix(weeks, to)
 
 
@@ -143,11 +147,11 @@ def _plot_drift(rows: Sequence[Row], to: Path) -> None:
 
     points = []
     for week, same_week in _by_week(rows).items():
-        captures = sum(row["graded"] for row in same_week)
+        captures = [row["graded"] for row in same_week]
         for grade, key in zip(Grade, _GRADE_KEYS, strict=True):
             means = [row[f"mean_{key}"] for row in same_week]
-            total = sum(row[f"mean_{key}"] * row["graded"] for row in same_week)
-            points.append(DriftWeek(week, grade, total / captures, min(means), max(means)))
+            mean = fmean(means, weights=captures)
+            points.append(DriftWeek(week, grade, mean, min(means), max(means)))
     plot_drift(points, to, "from the lowest to the highest mean of a camera")
 
 

@@ -74,7 +74,7 @@ def print_worklist(
     elif as_csv:
         print_csv(rows)
     else:
-        print_table([_cells(row) for row in rows])
+        print_table(rows, _cells)
         if limit is None and len(rows) == TABLE_ROWS:
             print(f"The worst {TABLE_ROWS}; more with --limit, all with --json or --csv.")
         print(SAFETY_WORDS)
