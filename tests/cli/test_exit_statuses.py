@@ -71,7 +71,7 @@ MISTAKES = [
     ("retry 9999", 2, "no capture 9999"),
     ("outbox retry", 2, "ID"),
     ("outbox retry 9999", 1, ""),
-    ("person NOBODY", 2, "no person"),
+    ("person NOBODY", 2, "patient id"),
     ("review record 9999 R agree --role grader", 2, "no exam 9999"),
     ("classify /no/such/file.jpg", 2, "no file"),
     ("classify /proc/self/mem", 2, "cannot be read"),
