@@ -13,8 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fundusd.clinical.camera_database import Lookup, read, require_query
-from fundusd.clinical.path_rules import Named, Naming, of_row
+from fundusd.clinical.attribution import CaptureMetadata
+from fundusd.clinical.camera_database import Lookup, of_row, read, require_query
+from fundusd.clinical.path_rules import Naming
 from fundusd.domain.clinical_terms import Eye, EyeSource
 
 R, L, U = Eye.RIGHT, Eye.LEFT, Eye.UNKNOWN
@@ -41,14 +42,14 @@ def put(path: Path, *rows: tuple[object, ...]) -> None:
         camera.commit()
 
 
-def asked(path: Path, capture: str = "a.jpg", query: str = QUERY) -> Named:
+def asked(path: Path, capture: str = "a.jpg", query: str = QUERY) -> CaptureMetadata:
     (named,) = Lookup(path, query).ask([capture])
     return named
 
 
 def trouble(path: Path, capture: str = "a.jpg", query: str = QUERY) -> str:
     named = asked(path, capture, query)
-    assert named == Named(warnings=named.warnings)  # nothing else is told
+    assert named == CaptureMetadata(warnings=named.warnings)  # nothing else is told
     (code,) = named.warnings
     return code
 
@@ -257,7 +258,9 @@ def test_what_the_camera_wrote_while_it_was_read_without_a_lock_is_not_taken(
         camera.execute("PRAGMA journal_mode = wal")
     answers = Lookup._answers
 
-    def late(one: Lookup, connection: sqlite3.Connection, paths: Sequence[str]) -> list[Named]:
+    def late(
+        one: Lookup, connection: sqlite3.Connection, paths: Sequence[str]
+    ) -> list[CaptureMetadata]:
         said = answers(one, connection, paths)
         put(database, ("b.jpg", "OD", None, None, None, None))
         return said

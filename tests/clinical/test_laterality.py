@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fundusd.clinical.laterality import eye_from_words, parts_of, resolve
+from fundusd.clinical.attribution import resolve_eye
+from fundusd.clinical.laterality import eye_from_words, parts_of
 from fundusd.domain.clinical_terms import Eye, EyeSource
 
 R, L, U = Eye.RIGHT, Eye.LEFT, Eye.UNKNOWN
@@ -99,7 +100,7 @@ def test_an_eye_and_a_name_as_its_source_go_together(path: str) -> None:
 def test_content_and_name_settle_on_one_eye_or_none(
     content: tuple[Eye, EyeSource], name: tuple[Eye, EyeSource], settled: tuple[Eye, EyeSource]
 ) -> None:
-    assert resolve(*content, *name) == settled
+    assert resolve_eye(*content, *name) == settled
 
 
 EYES = st.sampled_from(
@@ -112,7 +113,7 @@ NAMES = st.sampled_from([(R, NAME), (L, NAME), (U, CONFLICT), (U, NONE)])
 def test_an_eye_is_only_told_when_no_source_says_otherwise(
     content: tuple[Eye, EyeSource], name: tuple[Eye, EyeSource]
 ) -> None:
-    eye, _ = resolve(*content, *name)
+    eye, _ = resolve_eye(*content, *name)
     if eye is not U:
         spoken = {said for said, source in (content, name) if source is not NONE}
         assert spoken == {eye}

@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fundusd.clinical.attribution import CaptureMetadata
 from fundusd.clinical.camera_conventions import CONVENTIONS, NAMES, ConventionName
-from fundusd.clinical.path_rules import Named, Naming, compiled
+from fundusd.clinical.path_rules import Naming, compiled
 from fundusd.domain.clinical_terms import Eye, EyeSource
 
 R, L, U = Eye.RIGHT, Eye.LEFT, Eye.UNKNOWN
@@ -297,9 +298,9 @@ def test_a_path_that_its_convention_does_not_know_tells_nothing(
 
 
 def test_a_path_that_is_not_known_is_warned_of() -> None:
-    assert Naming.of("eyepacs").read("12_OD.jpg") == Named(warnings=("name_unmatched",))
+    assert Naming.of("eyepacs").read("12_OD.jpg") == CaptureMetadata(warnings=("name_unmatched",))
     assert Naming.of("eyepacs").read("12_left.jpg").warnings == ()
-    assert Naming().read("IMG.jpg") == Named()
+    assert Naming().read("IMG.jpg") == CaptureMetadata()
 
 
 @pytest.mark.parametrize(
@@ -315,7 +316,7 @@ def test_a_path_that_is_not_known_is_warned_of() -> None:
     ],
 )
 def test_what_may_well_be_an_eye_is_kept_as_a_warning(path: str, warnings: tuple[str, ...]) -> None:
-    assert Naming().read(path) == Named(warnings=warnings)
+    assert Naming().read(path) == CaptureMetadata(warnings=warnings)
 
 
 # -- an operator's own pattern

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from fundusd.app.settings import Camera, Settings
+    from fundusd.clinical.attribution import CaptureMetadata
     from fundusd.clinical.camera_database import Lookup
-    from fundusd.clinical.path_rules import Named
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +107,7 @@ def _lookup(camera: Camera, asked: Lookup) -> Finding:
     )
 
 
-def _answer(named: Named) -> str:
+def _answer(named: CaptureMetadata) -> str:
     return next((code for code in named.warnings if code in _LOOKUP_HINTS), _ANSWERED)
 
 

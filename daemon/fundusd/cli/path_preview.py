@@ -16,8 +16,8 @@ from fundusd.domain.clinical_terms import Eye
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from fundusd.clinical.attribution import CaptureMetadata
     from fundusd.clinical.camera_database import Lookup
-    from fundusd.clinical.path_rules import Named
 
     Row = dict[str, Any]
 
@@ -68,14 +68,14 @@ def _paths(folder: Path) -> Iterator[str]:
         yield path_text(path)
 
 
-def _read(paths: Sequence[str], naming: Naming, lookup: Lookup | None) -> Iterator[Named]:
+def _read(paths: Sequence[str], naming: Naming, lookup: Lookup | None) -> Iterator[CaptureMetadata]:
     from fundusd.clinical.camera_database import read
 
     for first in range(0, len(paths), _PATHS_PER_LOOKUP):
         yield from read(naming, lookup, paths[first : first + _PATHS_PER_LOOKUP])
 
 
-def _row(path: str, named: Named) -> Row:
+def _row(path: str, named: CaptureMetadata) -> Row:
     return {
         "path": path,
         "eye": named.eye.value,

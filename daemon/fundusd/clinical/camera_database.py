@@ -10,27 +10,29 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from time import monotonic
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 from urllib.parse import quote
 
-from fundusd.clinical.laterality import resolve
-from fundusd.clinical.path_rules import Named, contradicted, of_row, without_likely
+from fundusd.clinical.attribution import CaptureMetadata, agree, join
+from fundusd.clinical.field_values import (
+    read_date,
+    read_eyes,
+    read_field,
+    read_patient,
+    read_time,
+)
 from fundusd.domain.capture_warnings import CaptureWarning
 from fundusd.domain.clinical_terms import Eye, EyeSource
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from fundusd.clinical.path_rules import Naming
 
 PARAMETERS = ("path", "name", "stem", "folder")
 COLUMNS = ("patient", "eye", "field", "date", "time")
-_NO_ANSWER = (
-    CaptureWarning.LOOKUP_LOCKED,
-    CaptureWarning.LOOKUP_MISSING,
-    CaptureWarning.LOOKUP_BROKEN,
-    CaptureWarning.LOOKUP_NO_ROW,
-)
+
+_Value = TypeVar("_Value")
 
 _BUSY_SECONDS = 0.25
 _ALL_SECONDS = 1.0  # for all captures that are asked for together: the watcher waits meanwhile
@@ -76,7 +78,7 @@ class Lookup:
     database: Path
     query: str
 
-    def ask(self, paths: Sequence[str]) -> list[Named]:
+    def ask(self, paths: Sequence[str]) -> list[CaptureMetadata]:
         """Return what the database says of each path, relative to the inbox; its troubles are warnings."""
         if not paths:
             return []
@@ -103,11 +105,13 @@ class Lookup:
         connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LONGEST_VALUE)
         return connection
 
-    def _answers(self, connection: sqlite3.Connection, paths: Sequence[str]) -> list[Named]:
+    def _answers(
+        self, connection: sqlite3.Connection, paths: Sequence[str]
+    ) -> list[CaptureMetadata]:
         """Ask for one after the other until the time is up, or the database locked: the rest waits no more."""
         end = monotonic() + _ALL_SECONDS
         connection.set_progress_handler(lambda: monotonic() > end, _STEPS)
-        found: list[Named] = []
+        found: list[CaptureMetadata] = []
         for path in paths:
             answer = (
                 self._answer(connection, path)
@@ -119,7 +123,7 @@ class Lookup:
                 break
         return found + [_trouble(CaptureWarning.LOOKUP_LOCKED)] * (len(paths) - len(found))
 
-    def _answer(self, connection: sqlite3.Connection, path: str) -> Named:
+    def _answer(self, connection: sqlite3.Connection, path: str) -> CaptureMetadata:
         pure = PurePosixPath(path.replace("\\", "/"))
         values = {"path": path, "name": pure.name, "stem": pure.stem, "folder": pure.parent.name}
         try:
@@ -135,13 +139,6 @@ class Lookup:
                 CaptureWarning.LOOKUP_AMBIGUOUS if rows else CaptureWarning.LOOKUP_NO_ROW
             )
         return of_row({name: _plain(value) for name, value in zip(columns, rows[0], strict=True)})
-
-
-def is_worse(after: Sequence[str], before: Sequence[str]) -> bool:
-    """Tell by their warnings that a second answer is none, where the first was one."""
-    return any(code in _NO_ANSWER for code in after) and not any(
-        code in _NO_ANSWER for code in before
-    )
 
 
 class _Stamp(NamedTuple):
@@ -169,36 +166,53 @@ def _stamp(database: Path) -> _Stamp:
     return _Stamp(status.st_mode, status.st_ino, status.st_size, status.st_mtime_ns, at_rest)
 
 
-def read(naming: Naming, lookup: Lookup | None, paths: Sequence[str]) -> list[Named]:
-    """Return what paths tell, and the camera's own database where it has one."""
-    named = [naming.read(path) for path in paths]
+def read(naming: Naming, lookup: Lookup | None, paths: Sequence[str]) -> list[CaptureMetadata]:
+    """Return what paths say, joined with the camera's own database if it has one."""
+    by_path = [naming.read(path) for path in paths]
     if lookup is None:
-        return named
-    return [
-        _joined(by_name, by_row) for by_name, by_row in zip(named, lookup.ask(paths), strict=True)
-    ]
+        return by_path
+    by_row = lookup.ask(paths)
+    return [join(*pair) for pair in zip(by_path, by_row, strict=True)]
 
 
-def _joined(by_name: Named, by_row: Named) -> Named:
-    """Settle on what name and row tell: an eye or a patient they disagree about is unknown."""
-    warnings = [*by_name.warnings, *by_row.warnings]
-    eye, source = resolve(by_row.eye, by_row.eye_source, by_name.eye, by_name.eye_source)
-    if contradicted(eye, warnings):
-        eye, source = Eye.UNKNOWN, EyeSource.CONFLICT
-    if source is EyeSource.CONFLICT:
-        warnings.append(CaptureWarning.EYE_CONFLICT)
-    patients = {one.patient for one in (by_name, by_row)} - {None}
-    if len(patients) > 1:
-        warnings.append(CaptureWarning.PATIENT_CONFLICT)
-    return Named(
+def of_row(row: Mapping[str, str]) -> CaptureMetadata:
+    """Return what a row of the camera's database says, given as text; blank values are ignored.
+
+    >>> of_row({"eye": "OS", "patient": "17"}).eye_source
+    <EyeSource.LOOKUP: 'lookup'>
+    """
+    warnings: list[str] = []
+    eyes = _value(row, "eye", _eyes, warnings) or frozenset()
+    eye, eye_source = Eye.UNKNOWN, EyeSource.NONE
+    if eyes:
+        eye_source = EyeSource.LOOKUP
+    if len(eyes) == 1:
+        eye = min(eyes)
+    elif eyes:
+        warnings.append(CaptureWarning.EYE_BOTH)
+    return CaptureMetadata(
         eye,
-        source,
-        field=by_row.field or by_name.field,
-        patient=patients.pop() if len(patients) == 1 else None,
-        date=by_row.date or by_name.date,
-        time=by_row.time or by_name.time,
-        warnings=without_likely(eye, warnings),
+        eye_source,
+        field=read_field(row.get("field", "")),
+        patient=_value(row, "patient", read_patient, warnings),
+        date=_value(row, "date", read_date, warnings),
+        time=_value(row, "time", read_time, warnings),
+        warnings=tuple(warnings),
     )
+
+
+def _value(
+    row: Mapping[str, str], name: str, read: Callable[[str], _Value | None], warnings: list[str]
+) -> _Value | None:
+    """Read a column of a row; None if it is missing or blank, with a warning if it is unreadable."""
+    text = row.get(name)
+    if not text:
+        return None
+    return agree(name, [read(text)], warnings)
+
+
+def _eyes(word: str) -> frozenset[Eye] | None:
+    return read_eyes(word) or None
 
 
 def _plain(value: object) -> str:
@@ -212,8 +226,8 @@ def _text(raw: bytes) -> str:
     return raw.decode("utf-8", "surrogateescape")
 
 
-def _trouble(code: str) -> Named:
-    return Named(warnings=(code,))
+def _trouble(code: str) -> CaptureMetadata:
+    return CaptureMetadata(warnings=(code,))
 
 
 def _code(error: sqlite3.Error) -> str:

@@ -153,20 +153,3 @@ def _beside(before: str, token: str, after: str) -> _Told:
 
 def _may_be_a_name(word: str) -> bool:
     return word.isalpha() and word.upper() not in _OF_CAMERAS and _word(word) is None
-
-
-def resolve(
-    content_eye: Eye, content_source: EyeSource, name_eye: Eye, name_source: EyeSource
-) -> tuple[Eye, EyeSource]:
-    """Settle on one eye from what content and name say; sources that disagree make it unknown.
-
-    >>> resolve(Eye.LEFT, EyeSource.IMAGE_LATERALITY, Eye.RIGHT, EyeSource.NAME)
-    (<Eye.UNKNOWN: 'U'>, <EyeSource.CONFLICT: 'conflict'>)
-    """
-    if name_source is EyeSource.NONE:
-        return content_eye, content_source
-    if content_source is EyeSource.NONE:
-        return name_eye, name_source
-    if content_eye is name_eye and EyeSource.CONFLICT not in {content_source, name_source}:
-        return content_eye, content_source
-    return Eye.UNKNOWN, EyeSource.CONFLICT

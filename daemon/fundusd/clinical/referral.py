@@ -29,7 +29,7 @@ def worst(findings: Iterable[Assessment]) -> Assessment:
 
     Nothing at all is undecided: absence is never a negative.
 
-    >>> worst([Finding(Referable.NO, Grade.MILD), UNDECIDED]).referable.value
+    >>> worst([Assessment(Referable.NO, Grade.MILD), UNDECIDED]).referable.value
     'indeterminate'
     """
     found = list(findings)

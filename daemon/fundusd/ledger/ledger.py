@@ -27,7 +27,7 @@ from fundusd.ledger import (
     sightings,
 )
 from fundusd.ledger.operator import Operator
-from fundusd.ledger.path_metadata import Paths
+from fundusd.ledger.path_metadata import PathMetadata
 from fundusd.ledger.transactions import reads, records, retried, writes
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ class Ledger(Operator):
             Identifiers(site_key, are_clear=not pseudonymous, issuer=issuer),
             subscriptions,
         )
-        self._paths = Paths(naming or {}, lookups or {}, self._identifiers)
+        self._paths = PathMetadata(naming or {}, lookups or {}, self._identifiers)
         self._cameras = tuple(cameras)
         self._expected_fields = expected_fields or {}
         # whose jobs alone this daemon works on, () for all
@@ -209,7 +209,7 @@ class Ledger(Operator):
     @retried
     def admit(self, *files: SettledFile) -> list[Admission]:
         """Turn settled files, each path once, into captures with a job, one job per digest and release."""
-        metadata = self._paths.told((file.camera_id, file.path) for file in files)
+        metadata = self._paths.columns((file.camera_id, file.path) for file in files)
         with self.recording() as recording:
             admitted = admission.admit(recording, files, metadata)
         _log_reused([outcome.reused for outcome in admitted if outcome.reused is not None])
@@ -238,7 +238,7 @@ class Ledger(Operator):
         places = []
         for finding in findings:
             places += [(place.camera_id, place.path) for place in finding.claim.places]
-        metadata = self._paths.told_again(places)
+        metadata = self._paths.refreshed_columns(places)
         with self.recording() as recording:
             return results.record(recording, findings, metadata)
 

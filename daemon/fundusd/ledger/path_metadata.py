@@ -1,22 +1,19 @@
-"""What the paths of captures tell, as each camera names them, and its own database; in the columns of a capture."""
+"""What is recorded of captures from their paths and from the cameras' own databases."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC
 from typing import TYPE_CHECKING, Any
 
-import orjson
-
-from fundusd.clinical import camera_database
+from fundusd.clinical import attribution, camera_database
 from fundusd.clinical.path_rules import Naming
+from fundusd.ledger.captures import attribution_columns
 from fundusd.ledger.sightings import path_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from fundusd.clinical.camera_database import Lookup
-    from fundusd.clinical.path_rules import Named
     from fundusd.clinical.pseudonyms import Identifiers
 
     Place = tuple[str, bytes]  # camera and path
@@ -26,47 +23,37 @@ _GENERIC = Naming()
 
 
 @dataclass(frozen=True, slots=True)
-class Paths:
-    """How each camera names its captures, where it keeps what the names do not tell, and how patients are kept."""
+class PathMetadata:
+    """How each camera names its captures, which cameras have a database, how patients are kept."""
 
     naming: Mapping[str, Naming]
     lookups: Mapping[str, Lookup]
     identifiers: Identifiers
 
-    def told(self, places: Iterable[Place]) -> PathColumns:
-        """Return what is told of captures; no transaction is to wait for a camera's database."""
+    def columns(self, places: Iterable[Place]) -> PathColumns:
+        """Return columns of captures by place; call it outside transactions: it may take a second."""
         by_camera: dict[str, list[bytes]] = {}
         for camera_id, path in places:
             by_camera.setdefault(camera_id, []).append(path)
-        return {
-            (camera_id, path): {"path_text": self.shown(path)} | self._columns(named)
-            for camera_id, paths in by_camera.items()
-            for path, named in zip(paths, self._named(camera_id, paths), strict=True)
-        }
+        columns: dict[Place, Mapping[str, Any]] = {}
+        for camera_id, paths in by_camera.items():
+            for path, row in zip(paths, self._rows(camera_id, paths), strict=True):
+                columns[camera_id, path] = row
+        return columns
 
-    def told_again(self, places: Iterable[Place]) -> PathColumns:
-        """Ask the databases of cameras once more: some write about a photograph after they have written it."""
-        return self.told(dict.fromkeys(place for place in places if place[0] in self.lookups))
+    def refreshed_columns(self, places: Iterable[Place]) -> PathColumns:
+        """Ask cameras' databases again: some are written after the photograph."""
+        return self.columns(dict.fromkeys(place for place in places if place[0] in self.lookups))
 
     def shown(self, path: bytes) -> str:
         """Return a path as people may see it."""
         return self.identifiers.path(path_text(path))
 
-    def _named(self, camera_id: str, paths: list[bytes]) -> list[Named]:
+    def _rows(self, camera_id: str, paths: list[bytes]) -> Iterable[Mapping[str, Any]]:
+        """Yield the columns of each path of a camera."""
+        naming = self.naming.get(camera_id, _GENERIC)
         texts = [path_text(path) for path in paths]
-        return camera_database.read(
-            self.naming.get(camera_id, _GENERIC), self.lookups.get(camera_id), texts
-        )
-
-    def _columns(self, named: Named) -> dict[str, Any]:
-        """Return the columns; times are by the clock of this machine."""
-        at = named.acquired_at
-        return {
-            "eye": named.eye,
-            "eye_source": named.eye_source,
-            "field": named.field,
-            "patient_id": self.identifiers.kept(named.patient),
-            "patient_key": self.identifiers.key(None, named.patient),
-            "acquired_at": at and at.astimezone(UTC),
-            "warnings": orjson.dumps(named.warnings).decode(),
-        }
+        described = camera_database.read(naming, self.lookups.get(camera_id), texts)
+        for path, metadata in zip(paths, described, strict=True):
+            attributed = attribution.of_metadata(metadata, self.identifiers)
+            yield {"path_text": self.shown(path)} | attribution_columns(attributed)

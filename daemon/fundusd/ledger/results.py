@@ -129,7 +129,7 @@ def _record_rows(
     before, of_capture = [], []
     for row in connection.execute(query).mappings():
         place = (row["camera_id"], bytes(row["path"]))
-        before.append(captures.told_again(row, metadata.get(place)))
+        before.append(captures.refreshed(row, metadata.get(place)))
         of_capture.append(rows[row["job_id"]] | {"id": ids[row["digest"]]})
     recorded: dict[int, list[Recorded]] = {job_id: [] for job_id in rows}
     applied = _apply(recording, before, of_capture, reused=False)

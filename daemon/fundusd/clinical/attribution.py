@@ -1,0 +1,282 @@
+"""Which eye a capture shows, whose it is and when it was taken; pure.
+
+A path, a row of the camera's own database and the header of the file each describe a capture. This
+module decides what is recorded: `join` settles what path and database say when a capture is
+admitted, `settle` adds what the header says once the file is decoded. Sources that disagree about
+the eye leave it unknown. Every disagreement adds a warning.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, time, timedelta
+from typing import TYPE_CHECKING, TypeVar
+
+from fundusd.domain.capture_warnings import CaptureWarning
+from fundusd.domain.clinical_terms import Eye, EyeSource
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from fundusd.clinical.pseudonyms import Identifiers
+    from fundusd.domain.decoding import Content
+
+_Value = TypeVar("_Value")
+
+# words of a path that may be a surname: no evidence for an eye, but evidence against the other one
+LIKELY = {Eye.RIGHT: CaptureWarning.EYE_MAYBE_RIGHT, Eye.LEFT: CaptureWarning.EYE_MAYBE_LEFT}
+
+_UNREADABLE = {
+    "eye": CaptureWarning.EYE_UNREADABLE,
+    "patient": CaptureWarning.PATIENT_UNREADABLE,
+    "date": CaptureWarning.DATE_UNREADABLE,
+    "time": CaptureWarning.TIME_UNREADABLE,
+}
+_CONFLICT = {
+    "patient": CaptureWarning.PATIENT_CONFLICT,
+    "date": CaptureWarning.DATE_CONFLICT,
+    "time": CaptureWarning.TIME_CONFLICT,
+}
+_NO_ANSWER = (
+    CaptureWarning.LOOKUP_LOCKED,
+    CaptureWarning.LOOKUP_MISSING,
+    CaptureWarning.LOOKUP_BROKEN,
+    CaptureWarning.LOOKUP_NO_ROW,
+)
+_OUTSIDE_THE_FILE = (EyeSource.NAME, EyeSource.LOOKUP, EyeSource.CONFLICT)
+_AHEAD = timedelta(minutes=10)
+_BEHIND = timedelta(days=2)  # a camera may deliver the photographs of a weekend late
+
+
+@dataclass(frozen=True, slots=True)
+class CaptureMetadata:
+    """What a path or a row of the camera's database says about a capture.
+
+    `warnings` holds codes, never parts of the path or of the row.
+    """
+
+    eye: Eye = Eye.UNKNOWN
+    eye_source: EyeSource = EyeSource.NONE
+    field: str | None = None
+    patient: str | None = None
+    date: date | None = None
+    time: time | None = None
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def acquired_at(self) -> datetime | None:
+        """Return date and time by the camera's clock, without a zone; None if either is missing."""
+        if self.date is None or self.time is None:
+            return None
+        return datetime.combine(self.date, self.time)
+
+
+@dataclass(frozen=True, slots=True)
+class Attribution:
+    """The eye, field, patient and time that are recorded of a capture, and the warnings."""
+
+    eye: Eye = Eye.UNKNOWN
+    eye_source: EyeSource = EyeSource.NONE
+    field: str | None = None
+    patient_id: str | None = None  # None also where the site keeps pseudonyms only
+    patient_key: str | None = None
+    bare_key: str | None = None  # the patient's key without the header's issuer: that of a path
+    acquired_at: datetime | None = None  # UTC
+    warnings: tuple[str, ...] = ()
+
+
+def agree(what: str, values: Sequence[_Value | None], warnings: list[str]) -> _Value | None:
+    """Return the value that all parts of a source give; None and a warning if they differ.
+
+    A None among the values is a part that could not be read, which yields another warning.
+
+    >>> warnings = []
+    >>> agree("date", [2, 2], warnings), agree("date", [2, 3], warnings), warnings[0].value
+    (2, None, 'date_conflict')
+    """
+    if None in values:
+        warnings.append(_UNREADABLE[what])
+        return None
+    if len(set(values)) > 1:
+        warnings.append(_CONFLICT[what])
+        return None
+    return values[0] if values else None
+
+
+def agree_on_eye(eyes: set[Eye], warnings: list[str]) -> tuple[Eye, EyeSource]:
+    """Return the eye that all parts of a path name; unknown and a warning if they differ."""
+    if len(eyes) > 1:
+        warnings.append(CaptureWarning.EYE_CONFLICT)
+        return Eye.UNKNOWN, EyeSource.CONFLICT
+    if not eyes:
+        return Eye.UNKNOWN, EyeSource.NONE
+    return min(eyes), EyeSource.NAME
+
+
+def resolve_eye(
+    first_eye: Eye, first_source: EyeSource, second_eye: Eye, second_source: EyeSource
+) -> tuple[Eye, EyeSource]:
+    """Return the eye that two sources give, and its source; unknown if they disagree.
+
+    >>> resolve_eye(Eye.LEFT, EyeSource.IMAGE_LATERALITY, Eye.RIGHT, EyeSource.NAME)
+    (<Eye.UNKNOWN: 'U'>, <EyeSource.CONFLICT: 'conflict'>)
+    """
+    if second_source is EyeSource.NONE:
+        return first_eye, first_source
+    if first_source is EyeSource.NONE:
+        return second_eye, second_source
+    if first_eye is second_eye and EyeSource.CONFLICT not in {first_source, second_source}:
+        return first_eye, first_source
+    return Eye.UNKNOWN, EyeSource.CONFLICT
+
+
+def join(by_path: CaptureMetadata, by_row: CaptureMetadata) -> CaptureMetadata:
+    """Combine what the path and the camera's database say; the database has precedence.
+
+    An eye or a patient on which they disagree is unknown.
+    """
+    warnings = [*by_path.warnings, *by_row.warnings]
+    eye, eye_source = resolve_eye(by_row.eye, by_row.eye_source, by_path.eye, by_path.eye_source)
+    eye, eye_source = _checked_eye(eye, eye_source, warnings)
+    patient = by_row.patient or by_path.patient
+    if by_path.patient not in {None, patient}:
+        patient = None
+        warnings.append(CaptureWarning.PATIENT_CONFLICT)
+    return CaptureMetadata(
+        eye,
+        eye_source,
+        field=by_row.field or by_path.field,
+        patient=patient,
+        date=by_row.date or by_path.date,
+        time=by_row.time or by_path.time,
+        warnings=_final_warnings(eye, warnings),
+    )
+
+
+def of_metadata(metadata: CaptureMetadata, identifiers: Identifiers) -> Attribution:
+    """Return what is recorded of a capture before its file is decoded.
+
+    Times are taken to be local times of this machine.
+    """
+    return Attribution(
+        metadata.eye,
+        metadata.eye_source,
+        field=metadata.field,
+        patient_id=identifiers.kept(metadata.patient),
+        patient_key=identifiers.key(None, metadata.patient),
+        acquired_at=in_utc(metadata.acquired_at),
+        warnings=metadata.warnings,
+    )
+
+
+def of_header(content: Content, identifiers: Identifiers) -> Attribution:
+    """Return what the header of a file says about its capture."""
+    bare_key = None
+    if content.issuer:
+        bare_key = identifiers.key(None, content.patient_id)
+    return Attribution(
+        content.eye,
+        content.eye_source,
+        patient_id=identifiers.kept(content.patient_id),
+        patient_key=identifiers.key(content.issuer, content.patient_id),
+        bare_key=bare_key,
+        acquired_at=in_utc(content.acquired_at),
+        warnings=content.warnings,
+    )
+
+
+def settle(
+    recorded: Attribution,
+    header: Attribution,
+    received_at: datetime,
+    *,
+    is_backlog: bool = False,
+    are_clear: bool = True,
+) -> Attribution:
+    """Combine what is recorded of a capture with its header, whose patient and time have precedence.
+
+    An eye on which they disagree is unknown. A capture of the backlog may be of any age. The
+    patient's identifier is kept only if identifiers `are_clear`.
+    """
+    warnings = [*recorded.warnings, *header.warnings]
+    eye, eye_source = header.eye, header.eye_source
+    if recorded.eye_source in _OUTSIDE_THE_FILE:
+        eye, eye_source = resolve_eye(eye, eye_source, recorded.eye, recorded.eye_source)
+    eye, eye_source = _checked_eye(eye, eye_source, warnings)
+    patient = recorded
+    if header.patient_key:
+        patient = header
+        if recorded.patient_key and not _is_same_patient(recorded, header):
+            warnings.append(CaptureWarning.PATIENT_CONFLICT)
+    acquired_at = header.acquired_at or recorded.acquired_at
+    if acquired_at and _is_clock_off(acquired_at - received_at, is_backlog=is_backlog):
+        warnings.append(CaptureWarning.CLOCK_SKEW)
+    settled = Attribution(
+        eye,
+        eye_source,
+        field=recorded.field,
+        patient_key=patient.patient_key,
+        acquired_at=acquired_at,
+        warnings=_final_warnings(eye, warnings),
+    )
+    if are_clear:
+        return replace(settled, patient_id=patient.patient_id)
+    return settled
+
+
+def has_lost_answer(after: Sequence[str], before: Sequence[str]) -> bool:
+    """Return whether the warnings show that the camera's database answered before, but not again."""
+    return _has_no_answer(after) and not _has_no_answer(before)
+
+
+def digests_of_several_patients(patients: Iterable[tuple[str, str]]) -> set[str]:
+    """Return the digests that lie under more than one patient, given pairs of digest and key."""
+    key_of: dict[str, str] = {}
+    shared: set[str] = set()
+    for digest, patient_key in patients:
+        if key_of.setdefault(digest, patient_key) != patient_key:
+            shared.add(digest)
+    return shared
+
+
+def in_utc(moment: datetime | None) -> datetime | None:
+    """Return a time in UTC; None for one that has no UTC equivalent."""
+    if moment is None:
+        return None
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:  # 00010101: some cameras write the first day of the calendar for no date
+        return None
+
+
+def _checked_eye(eye: Eye, eye_source: EyeSource, warnings: list[str]) -> tuple[Eye, EyeSource]:
+    """Return an eye, unknown where a word of the path may mean the other one; warn of a conflict."""
+    for likely, code in LIKELY.items():
+        if code in warnings and eye not in {likely, Eye.UNKNOWN}:
+            eye, eye_source = Eye.UNKNOWN, EyeSource.CONFLICT
+    if eye_source is EyeSource.CONFLICT:
+        warnings.append(CaptureWarning.EYE_CONFLICT)
+    return eye, eye_source
+
+
+def _final_warnings(eye: Eye, warnings: Iterable[str]) -> tuple[str, ...]:
+    """Return each warning once, without those about a likely eye if the eye is known."""
+    kept = dict.fromkeys(warnings)
+    if eye is not Eye.UNKNOWN:
+        for code in LIKELY.values():
+            kept.pop(code, None)
+    return tuple(kept)
+
+
+def _is_same_patient(recorded: Attribution, header: Attribution) -> bool:
+    if recorded.patient_key in {header.patient_key, header.bare_key}:
+        return True
+    return recorded.patient_id is not None and recorded.patient_id == header.patient_id
+
+
+def _is_clock_off(ahead: timedelta, *, is_backlog: bool) -> bool:
+    return ahead > _AHEAD or (ahead < -_BEHIND and not is_backlog)
+
+
+def _has_no_answer(warnings: Sequence[str]) -> bool:
+    return any(code in _NO_ANSWER for code in warnings)
