@@ -4,17 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fundusd.clinical.attribution import resolve_eye
 from fundusd.clinical.laterality import eye_from_words, parts_of
 from fundusd.domain.clinical_terms import Eye, EyeSource
 
 R, L, U = Eye.RIGHT, Eye.LEFT, Eye.UNKNOWN
-LATERALITY, NAME, CONFLICT, NONE = (
-    EyeSource.LATERALITY,
-    EyeSource.NAME,
-    EyeSource.CONFLICT,
-    EyeSource.NONE,
-)
+NAME, CONFLICT, NONE = EyeSource.NAME, EyeSource.CONFLICT, EyeSource.NONE
 
 SPOKEN = [
     ("S17/S17_Retina_OD_20260607_101500.jpg", R),
@@ -79,41 +73,3 @@ def test_no_eye_is_ever_found_inside_a_word(word: str) -> None:
 def test_an_eye_and_a_name_as_its_source_go_together(path: str) -> None:
     eye, source = eye_from_name(path)
     assert (eye is not U) == (source is NAME)
-
-
-@pytest.mark.parametrize(
-    ("content", "name", "settled"),
-    [
-        ((U, NONE), (U, NONE), (U, NONE)),
-        ((R, LATERALITY), (U, NONE), (R, LATERALITY)),
-        ((U, NONE), (L, NAME), (L, NAME)),
-        ((L, LATERALITY), (L, NAME), (L, LATERALITY)),
-        ((L, LATERALITY), (R, NAME), (U, CONFLICT)),
-        ((U, CONFLICT), (R, NAME), (U, CONFLICT)),
-        ((U, CONFLICT), (U, NONE), (U, CONFLICT)),
-        ((R, LATERALITY), (U, CONFLICT), (U, CONFLICT)),
-        ((U, CONFLICT), (U, CONFLICT), (U, CONFLICT)),
-        ((U, LATERALITY), (R, NAME), (U, CONFLICT)),  # B: both eyes in one frame
-        ((U, LATERALITY), (U, NONE), (U, LATERALITY)),
-    ],
-)
-def test_content_and_name_settle_on_one_eye_or_none(
-    content: tuple[Eye, EyeSource], name: tuple[Eye, EyeSource], settled: tuple[Eye, EyeSource]
-) -> None:
-    assert resolve_eye(*content, *name) == settled
-
-
-EYES = st.sampled_from(
-    [(R, LATERALITY), (L, LATERALITY), (U, LATERALITY), (U, CONFLICT), (U, NONE)]
-)
-NAMES = st.sampled_from([(R, NAME), (L, NAME), (U, CONFLICT), (U, NONE)])
-
-
-@given(EYES, NAMES)
-def test_an_eye_is_only_told_when_no_source_says_otherwise(
-    content: tuple[Eye, EyeSource], name: tuple[Eye, EyeSource]
-) -> None:
-    eye, _ = resolve_eye(*content, *name)
-    if eye is not U:
-        spoken = {said for said, source in (content, name) if source is not NONE}
-        assert spoken == {eye}

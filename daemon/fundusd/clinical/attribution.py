@@ -245,7 +245,7 @@ def in_utc(moment: datetime | None) -> datetime | None:
         return None
     try:
         return moment.astimezone(UTC)
-    except OverflowError:  # 00010101: some cameras write the first day of the calendar for no date
+    except (OverflowError, ValueError):  # 00010101: some cameras write this for no date
         return None
 
 
