@@ -122,7 +122,7 @@ class Naming:
         if pattern:
             patterns.append(compiled(pattern))
         for preset in chosen.patterns:
-            patterns.append(_pattern(preset, re.IGNORECASE | re.ASCII))  # noqa: PERF401  reads well
+            patterns.append(_pattern(preset, re.IGNORECASE | re.ASCII))
         return cls(tuple(patterns), chosen.words)
 
     def read(self, path_text: str) -> CaptureMetadata:
@@ -206,7 +206,7 @@ def _texts(matches: Iterable[re.Match[str]], group: str) -> list[str]:
     texts: list[str] = []
     for match in matches:
         if group in match.re.groupindex and match[group]:
-            texts.append(match[group].strip())  # noqa: PERF401  a loop reads better
+            texts.append(match[group].strip())
     return texts
 
 
