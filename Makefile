@@ -1,52 +1,81 @@
 # Two commands: `make demo` shows fundusd at work, `make test` proves it. Both set themselves up.
+# Another interpreter has a virtual environment of its own: make test PYTHON=python3.13
 PYTHON ?= python3
-BIN := .venv/bin
+VENV := $(if $(filter python3,$(PYTHON)),.venv,.venv-$(notdir $(PYTHON)))
+BIN := $(VENV)/bin
+# the versions that the tests were last seen green with, one file per Python; `make lock` renews them on purpose
+LOCK = $(wildcard tests/constraints/python$(shell $(BIN)/python -c 'import sys; print("%d.%d" % sys.version_info[:2])').txt)
+PIP_INSTALL = $(BIN)/pip install --quiet --editable . $(addprefix --constraint ,$(LOCK))
 
-.PHONY: demo test faults soak year lint phantom clean
+.PHONY: demo test check test-latest lock pytest lint coverage faults soak year phantom clean
 
-demo: .venv/installed
+demo: $(VENV)/installed
 	$(BIN)/fundusd demo
 
-test: .venv/installed-dev lint
-	$(BIN)/python -m pytest -n 2 --cov --cov-report=term $(PYTEST_ARGS)
+# the linters run beside the tests, and neither keeps the other from running
+test: $(VENV)/installed-dev
+	@$(MAKE) --no-print-directory --jobs=2 --keep-going --output-sync=none lint pytest
 
-# every fault of docs/faults.md, with a verdict on each row; ROW=12 runs one, ARGS="-k link" some
-faults: .venv/installed-dev
-	FUNDUSD_FAULTS=all FUNDUSD_FAULTS_ROW=$(ROW) timeout 7200 $(BIN)/python -m pytest -q -n 2 --no-cov \
-		$$($(BIN)/python tests/faults/matrix.py) $(ARGS)
+# for the loop between edits: lint, types and the rooms without input or output, in less than a minute
+check: $(VENV)/installed-dev
+	@$(MAKE) --no-print-directory --jobs=2 --keep-going lint pure
 
-# writers, kills, outages and database restarts at random, then quiet and the oracle: once on each database
-soak: .venv/installed-dev
-	PYTHONPATH=.:tests/bench $(BIN)/python tests/faults/soak.py --minutes $(or $(MINUTES),10) --seed $(or $(SEED),1)
+# the newest versions of all libraries and tools, in an environment of their own
+test-latest:
+	@$(MAKE) --no-print-directory test VENV=.venv-latest LOCK=
 
-# a generated year of 200,000 captures: every view compared on both databases, and timed; ten minutes, 1.5 GB of memory
-year: .venv/installed-dev
-	PYTHONPATH=.:tests/bench $(BIN)/python tests/bench/year.py --captures $(or $(CAPTURES),200000) --seed $(or $(SEED),1)
+# write tests/constraints again, for each supported Python that is installed
+lock:
+	tests/constraints/refresh.sh
 
-lint: .venv/installed-dev
+pytest: $(VENV)/installed-dev
+	$(BIN)/python -m pytest -n 2 $(PYTEST_ARGS)
+
+.PHONY: pure
+pure: $(VENV)/installed-dev
+	$(BIN)/python -m pytest -q tests/domain tests/clinical tests/files daemon/fundusd/domain daemon/fundusd/clinical
+
+lint: $(VENV)/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# which lines the tests run; tracing makes them half as long again
+coverage: $(VENV)/installed-dev
+	$(BIN)/python -m pytest -n 2 --cov --cov-report=term $(PYTEST_ARGS)
+
+# every fault of docs/faults.md, with a verdict on each row; ROW=12 runs one, ARGS="-k link" some
+faults: $(VENV)/installed-dev
+	FUNDUSD_FAULTS=all FUNDUSD_FAULTS_ROW=$(ROW) timeout 7200 $(BIN)/python -m pytest -q -n 2 \
+		$$($(BIN)/python tests/faults/matrix.py) $(ARGS)
+
+# writers, kills, outages and database restarts at random, then quiet and the oracle: once on each database
+soak: $(VENV)/installed-dev
+	PYTHONPATH=. $(BIN)/python tests/faults/soak.py --minutes $(or $(MINUTES),10) --seed $(or $(SEED),1)
+
+# a generated year of 200,000 captures: every view compared on both databases, and timed; ten minutes, 1.5 GB of memory
+year: $(VENV)/installed-dev
+	PYTHONPATH=. $(BIN)/python tests/bench/year.py --captures $(or $(CAPTURES),200000) --seed $(or $(SEED),1)
+
 # train the shipped test model again; it takes some minutes
-phantom: .venv/installed-dev
-	$(BIN)/python tests/train_phantom.py --out daemon/fundusd/model/phantom
+phantom: $(VENV)/installed-dev
+	PYTHONPATH=. $(BIN)/python tests/train_phantom.py --out daemon/fundusd/model/phantom
 
 clean:
-	rm -rf .venv dist build .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage*
+	rm -rf .venv .venv-* dist build .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage*
 
-.venv/bin/python:
+$(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit("fundusd needs Python 3.11 or later: make PYTHON=python3.12 …" if sys.version_info < (3, 11) else 0)'
-	$(PYTHON) -m venv .venv
+	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --upgrade 'pip>=25.1'
 
-.venv/installed: pyproject.toml | .venv/bin/python
-	@echo "Installing fundusd and its libraries into .venv (once, about a minute) …"
-	$(BIN)/pip install --quiet --editable .
+$(VENV)/installed: pyproject.toml $(wildcard tests/constraints/*.txt) | $(VENV)/bin/python
+	@echo "Installing fundusd and its libraries into $(VENV) (once, about a minute) …"
+	$(PIP_INSTALL)
 	@touch $@
 
-.venv/installed-dev: pyproject.toml | .venv/bin/python
-	@echo "Installing fundusd, its libraries and the test tools into .venv (once) …"
-	$(BIN)/pip install --quiet --editable . --group dev
-	@touch $@ .venv/installed
+$(VENV)/installed-dev: pyproject.toml $(wildcard tests/constraints/*.txt) | $(VENV)/bin/python
+	@echo "Installing fundusd, its libraries and the test tools into $(VENV) (once) …"
+	$(PIP_INSTALL) --group dev
+	@touch $@ $(VENV)/installed

@@ -35,6 +35,8 @@ def pytest_configure(config: pytest.Config) -> None:
         config.add_cleanup(cache.cleanup)
         os.environ["XDG_CACHE_HOME"] = cache.name
         os.environ.pop("CACHE_DIRECTORY", None)
+        # a thread for each core in each of the test processes, and all of them spin while they wait
+        os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 # what makes a database usable again without a copy: no tables, triggers or settings came or went
