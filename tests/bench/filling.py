@@ -24,6 +24,7 @@ from fundusd.domain.clinical_terms import (
 )
 from fundusd.domain.jobs import JobState
 from fundusd.ledger import audit, exams, hash_chain, results
+from fundusd.ledger.audit_events import AuditEvent
 from fundusd.ledger.tables import (
     GRADE_KEYS,
     audit_event,
@@ -259,7 +260,7 @@ def _write_reviews(connection: sa.Connection, chance: random.Random, chain: _Cha
             for name in ("eye", "verdict", "grade", "referable", "reviewer", "role", "blinded")
         }
         entity = (
-            "review.recorded",
+            AuditEvent.REVIEW_RECORDED,
             "exam",
             row["exam_id"],
             seen["patient_key"],

@@ -11,6 +11,7 @@ from tests import ledger_cases as cases
 
 from fundusd.domain.clinical_terms import Reason
 from fundusd.ledger import Ledger, audit
+from fundusd.ledger.audit_events import AuditEvent
 from fundusd.ledger.tables import GRADE_KEYS, audit_event, result
 
 PATIENT = ("PHANTOM-7", "clinic", "1.2.3", "a_OS", ".dcm")
@@ -72,7 +73,7 @@ def test_an_empty_chain_verifies(store_url: str) -> None:
 def test_a_long_chain_verifies(ledger: Ledger) -> None:
     with ledger.database.writing() as connection:
         audit.append(
-            connection, *[audit.Entry("application.started") for _ in range(2500)]
+            connection, *[audit.Entry(AuditEvent.APPLICATION_STARTED) for _ in range(2500)]
         )  # several pages of rows
     assert ledger.verify().events == 2503
 
@@ -228,7 +229,9 @@ def test_a_reused_result_is_vouched_for_again(told: Ledger) -> None:
 def test_an_unknown_detail_is_refused(ledger: Ledger) -> None:
     before = cases.last_seq(ledger)
     with pytest.raises(KeyError, match="patient_name"), ledger.database.writing() as connection:
-        audit.append(connection, audit.Entry("application.started", detail={"patient_name": "x"}))
+        audit.append(
+            connection, audit.Entry(AuditEvent.APPLICATION_STARTED, detail={"patient_name": "x"})
+        )
     assert cases.last_seq(ledger) == before
 
 

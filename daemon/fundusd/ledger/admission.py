@@ -12,6 +12,7 @@ from fundusd.domain.clinical_terms import FILE_REASONS
 from fundusd.domain.files import Admission
 from fundusd.domain.jobs import JobState
 from fundusd.ledger import audit, jobs, queueing, requeue, results, sightings
+from fundusd.ledger.audit_events import AuditEvent
 from fundusd.ledger.tables import capture, job, sighting
 
 if TYPE_CHECKING:
@@ -73,7 +74,9 @@ def _touch(recording: Recording, known: Sequence[tuple[SettledFile, Row]]) -> di
     rows, entries = [], []
     for file, row in known:
         rows.append(sightings.sighting_row(*_place(file), file.stat, capture_id=row["id"]))
-        entries.append(audit.Entry("capture.touched", "capture", row["id"], digest=file.digest))
+        entries.append(
+            audit.Entry(AuditEvent.CAPTURE_TOUCHED, "capture", row["id"], digest=file.digest)
+        )
     sightings.remember(recording.connection, rows)
     audit.append(recording.connection, *entries)
     reopened = _reopen_unread(recording, known)
@@ -250,13 +253,17 @@ def _entries(
         "by": "hint" if file.hinted else "sweep",
     }
     entries = [
-        audit.Entry("capture.admitted", "capture", capture_id, digest=file.digest, detail=detail)
+        audit.Entry(
+            AuditEvent.CAPTURE_ADMITTED, "capture", capture_id, digest=file.digest, detail=detail
+        )
     ]
     if replaced is not None:
         entries.append(sightings.superseded(replaced))
     if origin is not None:
         moved = {"from_capture": origin["id"]}
         entries.append(
-            audit.Entry("capture.moved", "capture", capture_id, digest=file.digest, detail=moved)
+            audit.Entry(
+                AuditEvent.CAPTURE_MOVED, "capture", capture_id, digest=file.digest, detail=moved
+            )
         )
     return entries

@@ -19,44 +19,14 @@ from fundusd.ledger.tables import GRADE_KEYS, audit_event, capture, result
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-_CHAINED = tuple(column.name for column in audit_event.c if column.name != "row_hash")
-_SAID = ("digest", "outcome", "reason", "action", "grade", "referable", "content")
-_NUMBERS = tuple(f"{kind}_{key}" for kind in ("logit", "score") for key in GRADE_KEYS)
+    from fundusd.ledger.audit_events import AuditEvent
 
-# event -> DICOM PS3.15 event id, action, outcome (0 success, 4 minor, 8 serious failure)
-_KINDS = {
-    "application.started": ("110100", "E", 0),
-    "application.stopped": ("110100", "E", 0),
-    "model.verified": ("110100", "E", 0),
-    "model.refused": ("110100", "E", 8),
-    "release.registered": ("110100", "C", 0),
-    "camera.registered": ("110100", "C", 0),
-    "camera.offline": ("110100", "U", 4),
-    "camera.online": ("110100", "U", 0),
-    "capture.admitted": ("110107", "C", 0),
-    "capture.touched": ("110107", "U", 0),
-    "capture.moved": ("110107", "U", 0),
-    "capture.superseded": ("110107", "U", 0),
-    "capture.missing": ("110107", "U", 4),
-    "capture.graded": ("110103", "E", 0),
-    "capture.ungradable": ("110103", "E", 0),
-    "capture.refused": ("110103", "E", 4),
-    "capture.failed": ("110103", "E", 4),
-    "document.queued": ("110100", "U", 0),
-    "document.sent": ("110106", "R", 0),
-    "document.refused": ("110106", "R", 8),
-    "review.recorded": ("110100", "C", 0),
-    "exam.shown": ("110103", "R", 0),
-    "exam.exported": ("110106", "R", 0),
-    "person.queried": ("110112", "E", 0),
-    "job.queued": ("110100", "C", 0),
-    "job.claimed": ("110103", "R", 0),
-    "job.postponed": ("110100", "U", 4),
-    "job.given_back": ("110100", "U", 0),
-    "job.reclaimed": ("110100", "U", 4),
-    "job.retried": ("110100", "U", 0),
-    "job.adopted": ("110100", "U", 0),
-}
+    Row = Mapping[Any, Any]
+
+_CHAINED = tuple(column.name for column in audit_event.c if column.name != "row_hash")
+_OF_RESULT = ("digest", "outcome", "reason", "action", "grade", "referable", "content")
+_OF_CAPTURE = ("digest", "eye", "eye_source", "field", "patient_id", "patient_key")
+_NUMBERS = (*(f"logit_{key}" for key in GRADE_KEYS), *(f"score_{key}" for key in GRADE_KEYS))
 _DETAIL_KEYS = frozenset(
     {
         "camera", "revision", "size", "eye", "eye_source", "reason", "attempts", "result_digest", "capture_digest",
@@ -69,9 +39,9 @@ _DETAIL_KEYS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One thing that happened; `detail` takes whitelisted keys only."""
+    """An event to append; `detail` accepts whitelisted keys only."""
 
-    event: str
+    event: AuditEvent
     entity_kind: str | None = None
     entity_id: int | None = None
     patient_key: str | None = None
@@ -82,7 +52,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What walking the chain found; `broken_seq` is the first sequence number that does not hold."""
+    """What verifying the chain found; `broken_seq` is the first event that does not hold."""
 
     events: int
     results: int
@@ -91,15 +61,15 @@ class Verdict:
     problem: str = ""
 
 
+# -- appending
+
+
 def append(connection: sa.Connection, *entries: Entry) -> None:
-    """Chain entries to the head, in a writing transaction: there is one at a time."""
+    """Append entries to the chain, in a writing transaction, of which there is only one at a time."""
     if not entries:
         return
-    newest = (
-        sa.select(audit_event.c.seq, audit_event.c.row_hash)
-        .order_by(audit_event.c.seq.desc())
-        .limit(1)
-    )
+    newest = sa.select(audit_event.c.seq, audit_event.c.row_hash)
+    newest = newest.order_by(audit_event.c.seq.desc()).limit(1)
     head = connection.execute(newest).one_or_none()
     seq, previous = (head.seq, bytes(head.row_hash)) if head else (0, hash_chain.GENESIS)
     rows = []
@@ -112,17 +82,16 @@ def append(connection: sa.Connection, *entries: Entry) -> None:
 
 
 def _row(seq: int, entry: Entry, previous: bytes) -> dict[str, Any]:
-    code, action, outcome = _KINDS[entry.event]
     detail = dict(entry.detail or {})
     if unknown := detail.keys() - _DETAIL_KEYS:
         raise KeyError(f"not an audit detail: {sorted(unknown)}")
     row = {
         "seq": seq,
         "at": datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z"),
-        "event": entry.event,
-        "code": code,
-        "action": action,
-        "outcome": outcome,
+        "event": entry.event.value,
+        "code": entry.event.code.value,
+        "action": entry.event.action,
+        "outcome": entry.event.severity.value,
         **_actor(),
         "entity_kind": entry.entity_kind,
         "entity_id": entry.entity_id,
@@ -145,77 +114,92 @@ def _actor() -> dict[str, str]:
     return {"actor_kind": "process", "actor_id": f"fundusd:{user}", "host": socket.gethostname()}
 
 
-def result_digest(row: Any) -> str:
-    """Digest what a result says, so that its audit row can vouch for it; floats by their exact text."""
-    # + 0.0: SQLite stores -0.0 as 0.0
-    floats = [None if row[name] is None else (float(row[name]) + 0.0).hex() for name in _NUMBERS]
-    return hash_chain.digest([row["release_id"], *(row[name] for name in _SAID), *floats])
+# -- what an event vouches for
 
 
-def capture_digest(row: Any) -> str:
-    """Digest what a capture says of whose eye it is."""
-    names = ["digest", "eye", "eye_source", "field", "patient_id", "patient_key"]
-    return hash_chain.digest(
-        [row["camera_id"], bytes(row["path"]), row["revision"], *(row[name] for name in names)]
-    )
+def result_digest(row: Row) -> str:
+    """Return the digest of a result, so that its audit event can vouch for it; floats by their exact text."""
+    fields = [row["release_id"], *(row[name] for name in _OF_RESULT)]
+    for name in _NUMBERS:
+        # + 0.0: SQLite stores -0.0 as 0.0
+        fields.append(None if row[name] is None else (float(row[name]) + 0.0).hex())
+    return hash_chain.digest(fields)
+
+
+def capture_digest(row: Row) -> str:
+    """Return the digest of what a capture says of eye and patient."""
+    fields = [row["camera_id"], bytes(row["path"]), row["revision"]]
+    fields += [row[name] for name in _OF_CAPTURE]
+    return hash_chain.digest(fields)
+
+
+# -- verifying
 
 
 def verify(connection: sa.Connection) -> Verdict:
-    """Walk the chain from its start; compare every result, and whose eye it is, with its audit row."""
-    results = {
-        row["id"]: result_digest(row) for row in connection.execute(sa.select(result)).mappings()
-    }
-    captures = {
-        row["id"]: capture_digest(row) for row in connection.execute(sa.select(capture)).mappings()
-    }
-    vouched: set[int] = set()
-    described: dict[int, tuple[int, str]] = {}
-    previous, seq = hash_chain.GENESIS, 0
+    """Check each link of the chain; compare every result, and every capture's eye and patient, with its event."""
+    check = _Check(connection)
     for row in _rows(connection):
-        problem = _broken_link(row, seq + 1, previous)
-        detail = {} if problem else orjson.loads(row["detail"])
+        if problem := check.problem_of(row):
+            return check.verdict(check.seq + 1, problem)
+    return check.verdict(*check.problem_of_tables())
+
+
+class _Check:
+    """How far the chain has been checked, and the results and captures that its events vouch for."""
+
+    def __init__(self, connection: sa.Connection) -> None:
+        results = connection.execute(sa.select(result)).mappings()
+        captures = connection.execute(sa.select(capture)).mappings()
+        self.seq, self._head = 0, hash_chain.GENESIS
+        self._results = {row["id"]: result_digest(row) for row in results}
+        self._captures = {row["id"]: capture_digest(row) for row in captures}
+        self._vouched: set[int] = set()  # results that an event vouches for
+        self._described: dict[int, tuple[int, str]] = {}  # by capture: its last event and digest
+
+    def problem_of(self, row: Row) -> str:
+        """Return what is wrong with the next event, "" if it holds."""
+        if problem := _broken_link(row, self.seq + 1, self._head):
+            return problem
+        detail = orjson.loads(row["detail"])
         if "result_id" in detail:
-            vouched.add(detail["result_id"])
-            if results.get(detail["result_id"]) != detail["result_digest"]:
-                problem = f"result {detail['result_id']} is not what was recorded"
+            result_id = detail["result_id"]
+            self._vouched.add(result_id)
+            if self._results.get(result_id) != detail["result_digest"]:
+                return f"result {result_id} is not what was recorded"
         if "capture_digest" in detail:
-            described[row["entity_id"]] = (row["seq"], detail["capture_digest"])
-        if problem:
-            return Verdict(seq, len(results), previous.hex(), seq + 1, problem)
-        previous, seq = bytes(row["row_hash"]), row["seq"]
-    problem_seq, problem = _unvouched(results, vouched, captures, described, seq)
-    return Verdict(seq, len(results), previous.hex(), problem_seq, problem)
+            self._described[row["entity_id"]] = (row["seq"], detail["capture_digest"])
+        self.seq, self._head = row["seq"], bytes(row["row_hash"])
+        return ""
+
+    def problem_of_tables(self) -> tuple[int | None, str]:
+        """Return the event at which results or captures differ from the whole chain, and what is wrong."""
+        for capture_id, (seq, digest) in sorted(self._described.items(), key=lambda item: item[1]):
+            if self._captures.get(capture_id) != digest:
+                return seq, f"capture {capture_id} is not what was recorded"
+        unknown = sorted(self._results.keys() - self._vouched)
+        if unknown:
+            return self.seq + 1, f"result {unknown[0]} was never recorded"
+        return None, ""
+
+    def verdict(self, broken_seq: int | None, problem: str) -> Verdict:
+        """Return what has been found so far."""
+        return Verdict(self.seq, len(self._results), self._head.hex(), broken_seq, problem)
 
 
-def _broken_link(row: Any, expected: int, previous: bytes) -> str:
+def _broken_link(row: Row, expected: int, previous: bytes) -> str:
     if row["seq"] != expected:
         return "a row is gone or was put in"
     if bytes(row["prev_hash"]) != previous:
         return "it does not follow the row before it"
     fields = [row[name] for name in _CHAINED]
     fields[-1] = bytes(row["prev_hash"])
-    return (
-        ""
-        if hash_chain.link(previous, fields) == bytes(row["row_hash"])
-        else "its content was changed"
-    )
+    if hash_chain.link(previous, fields) != bytes(row["row_hash"]):
+        return "its content was changed"
+    return ""
 
 
-def _unvouched(
-    results: Mapping[int, str],
-    vouched: set[int],
-    captures: Mapping[int, str],
-    described: Mapping[int, tuple[int, str]],
-    last: int,
-) -> tuple[int | None, str]:
-    for capture_id, (seq, digest) in sorted(described.items(), key=lambda item: item[1]):
-        if captures.get(capture_id) != digest:
-            return seq, f"capture {capture_id} is not what was recorded"
-    unknown = sorted(results.keys() - vouched)
-    return (last + 1, f"result {unknown[0]} was never recorded") if unknown else (None, "")
-
-
-def _rows(connection: sa.Connection) -> Iterator[Any]:
+def _rows(connection: sa.Connection) -> Iterator[Row]:
     query = sa.select(audit_event).order_by(audit_event.c.seq).execution_options(yield_per=1000)
-    with connection.execute(query) as found:
-        yield from found.mappings()
+    with connection.execute(query) as rows:
+        yield from rows.mappings()

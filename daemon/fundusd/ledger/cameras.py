@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from fundusd.domain.files import InboxState, OfflineReason
 from fundusd.ledger import audit
+from fundusd.ledger.audit_events import AuditEvent
 from fundusd.ledger.tables import camera
 
 if TYPE_CHECKING:
@@ -24,7 +25,9 @@ def register_camera(connection: sa.Connection, camera_id: str) -> None:
     """Register a camera; the time of its registration divides backlog from new captures."""
     if connection.scalar(sa.select(camera.c.id).where(camera.c.id == camera_id)) is None:
         connection.execute(sa.insert(camera).values(id=camera_id, registered_at=datetime.now(UTC)))
-        audit.append(connection, audit.Entry("camera.registered", detail={"camera": camera_id}))
+        audit.append(
+            connection, audit.Entry(AuditEvent.CAMERA_REGISTERED, detail={"camera": camera_id})
+        )
 
 
 def expect_fields(connection: sa.Connection, camera_id: str, fields: Sequence[str]) -> None:
@@ -88,12 +91,12 @@ def offline(connection: sa.Connection, camera_id: str, reason: OfflineReason | N
     changed = _update(camera_id).where(camera.c.offline_reason.is_distinct_from(reason))
     if reason is None:
         columns: dict[str, Any] = {"offline_reason": None, "offline_since": None}
-        entry = audit.Entry("camera.online", detail={"camera": camera_id})
+        entry = audit.Entry(AuditEvent.CAMERA_ONLINE, detail={"camera": camera_id})
     else:
         since = sa.func.coalesce(camera.c.offline_since, datetime.now(UTC))
         columns = {"offline_reason": reason, "offline_since": since}
         detail = {"camera": camera_id, "reason": reason.value}
-        entry = audit.Entry("camera.offline", detail=detail)
+        entry = audit.Entry(AuditEvent.CAMERA_OFFLINE, detail=detail)
     if connection.execute(changed.values(**columns)).rowcount:
         audit.append(connection, entry)
 

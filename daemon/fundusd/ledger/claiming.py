@@ -8,6 +8,7 @@ import sqlalchemy as sa
 
 from fundusd.domain.jobs import JobState
 from fundusd.ledger import jobs
+from fundusd.ledger.audit_events import AuditEvent
 from fundusd.ledger.database import epoch_now
 from fundusd.ledger.jobs import LEASE_SECONDS, Claim
 from fundusd.ledger.tables import camera, job
@@ -109,7 +110,7 @@ def _take(connection: sa.Connection, chosen: Sequence[Any], token: str) -> list[
     )
     order = {job_id: index for index, job_id in enumerate(ids)}
     rows = sorted(connection.execute(statement), key=lambda row: order[row.id])
-    jobs.note(connection, "job.claimed", rows)
+    jobs.note(connection, AuditEvent.JOB_CLAIMED, rows)
     return _claims(connection, rows, token)
 
 

@@ -10,6 +10,7 @@ import orjson
 import sqlalchemy as sa
 
 from fundusd.ledger import audit
+from fundusd.ledger.audit_events import AuditEvent
 from fundusd.ledger.tables import STARTED, audit_event, camera, job
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from fundusd.domain.inference import SelfTestResult
     from fundusd.ledger.transactions import Recording
 
-_CANARY = ("model.verified", "model.refused")
+_CANARY = (AuditEvent.MODEL_VERIFIED, AuditEvent.MODEL_REFUSED)
 _CANARY_WITHIN = (
     50_000  # audit events: no index leads to a canary, and older ones are not looked at
 )
@@ -43,26 +44,26 @@ class Canary:
 
 def started(recording: Recording, version: str) -> int:
     """Record that a daemon started; return the audit event of its start."""
-    _append(recording, "application.started", {"version": version})
+    _append(recording, AuditEvent.APPLICATION_STARTED, {"version": version})
     return last_start(recording.connection)
 
 
 def stopped(recording: Recording) -> None:
     """Record that the daemon ended normally."""
-    _append(recording, "application.stopped", {})
+    _append(recording, AuditEvent.APPLICATION_STOPPED, {})
 
 
 def model_verified(recording: Recording, result: SelfTestResult) -> None:
     """Record that the model answered known phantoms as it should."""
-    _append(recording, "model.verified", result._asdict())
+    _append(recording, AuditEvent.MODEL_VERIFIED, result._asdict())
 
 
 def model_refused(recording: Recording, problem: str) -> None:
     """Record why the model must not grade: the next start will examine it thoroughly."""
-    _append(recording, "model.refused", {"problem": problem})
+    _append(recording, AuditEvent.MODEL_REFUSED, {"problem": problem})
 
 
-def _append(recording: Recording, event: str, detail: dict[str, Any]) -> None:
+def _append(recording: Recording, event: AuditEvent, detail: dict[str, Any]) -> None:
     entry = audit.Entry(event, release_id=recording.release_id, detail=detail)
     audit.append(recording.connection, entry)
 
@@ -119,7 +120,7 @@ def last_canary(connection: sa.Connection, host: str | None = None) -> Canary | 
     if row is None:
         return None
     cosine = orjson.loads(row.detail).get("cosine")
-    return Canary(row.at, row.release_id, row.event == "model.verified", cosine)
+    return Canary(row.at, row.release_id, row.event == AuditEvent.MODEL_VERIFIED, cosine)
 
 
 def is_in_doubt(connection: sa.Connection, release_id: int) -> bool:

@@ -11,6 +11,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from fundusd.domain.delivery import DeliveryState, DocumentKind, Subscription
 from fundusd.ledger import audit
+from fundusd.ledger.audit_events import AuditEvent
 from fundusd.ledger.database import epoch_now
 from fundusd.ledger.tables import delivery, exam
 
@@ -127,7 +128,9 @@ def delivered(connection: sa.Connection, sent: Due, answer: str, count: int) -> 
         "delivered_at": datetime.now(UTC),
     }
     is_newest = _settle(connection, sent, columns)
-    _note(connection, "document.sent", sent, {"count": count, "attempts": sent.attempts + 1})
+    _note(
+        connection, AuditEvent.DOCUMENT_SENT, sent, {"count": count, "attempts": sent.attempts + 1}
+    )
     return is_newest
 
 
@@ -139,7 +142,9 @@ def undelivered(
     columns = {"attempts": attempts, "answer": answer}
     if wait_seconds is None:
         _settle(connection, sent, columns | {"state": DeliveryState.FAILED})
-        _note(connection, "document.refused", sent, {"attempts": attempts, "problem": answer})
+        _note(
+            connection, AuditEvent.DOCUMENT_REFUSED, sent, {"attempts": attempts, "problem": answer}
+        )
     else:
         _settle(connection, sent, columns | {"available_at": epoch_now() + wait_seconds})
 
@@ -149,7 +154,7 @@ def _settle(connection: sa.Connection, sent: Due, columns: Mapping[str, Any]) ->
     return connection.execute(sa.update(delivery).where(same).values(**columns)).rowcount == 1
 
 
-def _note(connection: sa.Connection, event: str, sent: Due, detail: dict[str, Any]) -> None:
+def _note(connection: sa.Connection, event: AuditEvent, sent: Due, detail: dict[str, Any]) -> None:
     patient_key = connection.scalar(sa.select(exam.c.patient_key).where(exam.c.id == sent.exam_id))
     detail |= {"receiver": sent.receiver, "document": sent.document}
     audit.append(connection, audit.Entry(event, "exam", sent.exam_id, patient_key, detail=detail))
@@ -199,5 +204,7 @@ def retry(connection: sa.Connection, delivery_id: int | None) -> int:
     again = {"state": DeliveryState.QUEUED, "attempts": 0, "available_at": epoch_now()}
     count = connection.execute(sa.update(delivery).where(which).values(**again)).rowcount
     if count:
-        audit.append(connection, audit.Entry("document.queued", detail=detail | {"count": count}))
+        audit.append(
+            connection, audit.Entry(AuditEvent.DOCUMENT_QUEUED, detail=detail | {"count": count})
+        )
     return count

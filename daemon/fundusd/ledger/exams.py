@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from fundusd.domain.capture_warnings import CaptureWarning
 from fundusd.domain.jobs import JobState
 from fundusd.ledger import audit, deliveries, exam_queries
+from fundusd.ledger.audit_events import AuditEvent
 from fundusd.ledger.exam_queries import stem
 from fundusd.ledger.tables import capture, exam, eye_result, job, result
 
@@ -175,6 +176,6 @@ def _catch_up(connection: sa.Connection, rows: Sequence[Row]) -> None:
 
 def shown(connection: sa.Connection, shown_exam: Exam, *, exported: bool) -> None:
     """Record that an exam was shown to a person, or written to a file."""
-    event = "exam.exported" if exported else "exam.shown"
+    event = AuditEvent.EXAM_EXPORTED if exported else AuditEvent.EXAM_SHOWN
     entry = audit.Entry(event, "exam", shown_exam.exam_id, shown_exam.patient_key)
     audit.append(connection, entry)

@@ -12,6 +12,7 @@ from fundusd.domain import retry_policy
 from fundusd.domain.clinical_terms import FILE_REASONS, Outcome, Reason
 from fundusd.domain.jobs import JobState
 from fundusd.ledger import audit
+from fundusd.ledger.audit_events import AuditEvent
 from fundusd.ledger.database import epoch_now
 from fundusd.ledger.tables import capture, job, sighting, storable
 
@@ -135,7 +136,9 @@ def postpone(
         "attempts": claim.attempts,
         "wait_seconds": round(wait_seconds),
     }
-    entry = audit.Entry("job.postponed", "job", claim.job_id, digest=claim.digest, detail=detail)
+    entry = audit.Entry(
+        AuditEvent.JOB_POSTPONED, "job", claim.job_id, digest=claim.digest, detail=detail
+    )
     audit.append(connection, entry)
     return True
 
@@ -173,7 +176,7 @@ def give_back(connection: sa.Connection, claims: Sequence[Claim], wait_seconds: 
     entries = []
     for claim in claims:
         if claim.job_id in returned:
-            entry = audit.Entry("job.given_back", "job", claim.job_id, digest=claim.digest)
+            entry = audit.Entry(AuditEvent.JOB_GIVEN_BACK, "job", claim.job_id, digest=claim.digest)
             entries.append(entry)
     audit.append(connection, *entries)
     return len(entries)
@@ -199,7 +202,7 @@ def rescue(connection: sa.Connection, *, expired_only: bool, cameras: Sequence[s
             others.append(row)
     if others:
         _move(connection, others, state=JobState.QUEUED)
-        note(connection, "job.reclaimed", others)
+        note(connection, AuditEvent.JOB_RECLAIMED, others)
     if exhausted:
         reason, error = Reason.ATTEMPTS_EXHAUSTED, "every attempt ended with the process"
         columns = {"reason": reason, "action": reason.action, "error": error}
@@ -235,14 +238,14 @@ def reopen(connection: sa.Connection, ids: Sequence[int]) -> int:
     statement = sa.update(job).where(among(ids, JobState.FAILED)).values(**columns)
     returned = (job.c.id, job.c.digest, job.c.attempts, job.c.release_id)
     rows = connection.execute(statement.returning(*returned)).all()
-    note(connection, "job.retried", rows)
+    note(connection, AuditEvent.JOB_RETRIED, rows)
     return len(rows)
 
 
 # -- audit
 
 
-def note(connection: sa.Connection, event: str, rows: Sequence[Any]) -> None:
+def note(connection: sa.Connection, event: AuditEvent, rows: Sequence[Any]) -> None:
     """Append an audit event for each job."""
     entries = []
     for row in rows:
@@ -275,7 +278,7 @@ def _audit_failed(connection: sa.Connection, ids: Sequence[int], reason: Reason)
             "capture_digest": audit.capture_digest(row),
         }
         entry = audit.Entry(
-            "capture.failed",
+            AuditEvent.CAPTURE_FAILED,
             "capture",
             row["id"],
             row["patient_key"],

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from fundusd.domain.jobs import JobState
 from fundusd.ledger import audit, jobs
+from fundusd.ledger.audit_events import AuditEvent
 from fundusd.ledger.tables import job
 
 if TYPE_CHECKING:
@@ -122,7 +123,7 @@ def _entries(
     entries = []
     for digest, row in rows.items():
         entry = audit.Entry(
-            "job.queued",
+            AuditEvent.JOB_QUEUED,
             "job",
             queued[digest].job_id,
             release_id=row["release_id"],

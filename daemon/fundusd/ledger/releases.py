@@ -11,6 +11,7 @@ import sqlalchemy as sa
 
 from fundusd.domain.inference import Release
 from fundusd.ledger import audit, hash_chain
+from fundusd.ledger.audit_events import AuditEvent
 from fundusd.ledger.tables import release
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ def register(connection: sa.Connection, made: Release) -> int:
     release_id = int(connection.scalar(sa.insert(release).values(new).returning(release.c.id)) or 0)
     detail = {"model": made.model, "release_digest": digest, "version": made.program_version}
     entry = audit.Entry(
-        "release.registered", "release", release_id, release_id=release_id, detail=detail
+        AuditEvent.RELEASE_REGISTERED, "release", release_id, release_id=release_id, detail=detail
     )
     audit.append(connection, entry)
     return release_id

@@ -11,6 +11,7 @@ from fundusd.domain.clinical_terms import FILE_REASONS
 from fundusd.domain.errors import RequestError
 from fundusd.domain.jobs import JobState
 from fundusd.ledger import audit, daemons, jobs, results
+from fundusd.ledger.audit_events import AuditEvent
 from fundusd.ledger.tables import capture, job, sighting
 
 if TYPE_CHECKING:
@@ -86,7 +87,9 @@ def _adopt(recording: Recording, waiting: sa.ColumnElement[bool]) -> int:
     first_of_digest: dict[str, int] = {}
     for row in rows:
         first_of_digest.setdefault(row.digest, row.id)
-        entry = audit.Entry("job.adopted", "job", row.id, release_id=release_id, digest=row.digest)
+        entry = audit.Entry(
+            AuditEvent.JOB_ADOPTED, "job", row.id, release_id=release_id, digest=row.digest
+        )
         entries.append(entry)
     audit.append(connection, *entries)
     _move(connection, list(first_of_digest.values()), release_id)

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from fundusd.domain.clinical_terms import Action, Outcome, Reason, Referable
 from fundusd.domain.jobs import JobState
 from fundusd.ledger import audit, captures, exams, jobs
+from fundusd.ledger.audit_events import AuditEvent
 from fundusd.ledger.tables import GRADE_KEYS, capture, job, result
 
 if TYPE_CHECKING:
@@ -47,6 +48,13 @@ _CHANGED = (
     *_OF_RESULT,
     *(f"ppm_{key}" for key in GRADE_KEYS),
 )
+
+
+_EVENT_OF_OUTCOME = {
+    Outcome.GRADED: AuditEvent.CAPTURE_GRADED,
+    Outcome.UNGRADABLE: AuditEvent.CAPTURE_UNGRADABLE,
+    Outcome.REFUSED: AuditEvent.CAPTURE_REFUSED,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,7 +281,7 @@ def _entry(row: Row, of_capture: Row, *, reused: bool) -> audit.Entry:
         "reused": reused,
     }
     return audit.Entry(
-        f"capture.{of_capture['outcome']}",
+        _EVENT_OF_OUTCOME[of_capture["outcome"]],
         "capture",
         row["id"],
         row["patient_key"],

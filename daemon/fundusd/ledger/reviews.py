@@ -12,6 +12,7 @@ from fundusd.clinical.grading import Rule
 from fundusd.domain.clinical_terms import Eye, Grade, Referable, ReviewReason, ReviewVerdict
 from fundusd.domain.errors import RequestError
 from fundusd.ledger import audit, exam_queries, exams
+from fundusd.ledger.audit_events import AuditEvent
 from fundusd.ledger.tables import release, storable
 from fundusd.ledger.tables import review as review_table
 
@@ -50,7 +51,7 @@ def review(recording: Recording, given: Review) -> Exam:
     [after] = exam_queries.judged(connection, [given.exam_id])
     detail = {name: row[name] for name in _AUDITED} | {"review_id": review_id}
     entry = audit.Entry(
-        "review.recorded",
+        AuditEvent.REVIEW_RECORDED,
         "exam",
         given.exam_id,
         after.patient_key,

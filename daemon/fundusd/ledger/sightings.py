@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from fundusd.domain.files import IgnoreReason, Sighting, Stat
 from fundusd.ledger import audit, exams
+from fundusd.ledger.audit_events import AuditEvent
 from fundusd.ledger.database import upsert
 from fundusd.ledger.tables import capture, sighting
 
@@ -184,7 +185,7 @@ def mark_missing(connection: sa.Connection, camera_id: str, paths: Iterable[byte
             capture_ids += _mark_missing(connection, camera_id, directory, some)
     detail = {"camera": camera_id}
     entries = [
-        audit.Entry("capture.missing", "capture", capture_id, detail=detail)
+        audit.Entry(AuditEvent.CAPTURE_MISSING, "capture", capture_id, detail=detail)
         for capture_id in capture_ids
     ]
     audit.append(connection, *entries)
@@ -257,7 +258,7 @@ def supersede(recording: Recording, rows: Sequence[Row]) -> None:
 
 def superseded(row: Row) -> audit.Entry:
     """Return the audit entry that other bytes have replaced a capture at its path."""
-    return audit.Entry("capture.superseded", "capture", row["id"], digest=row["digest"])
+    return audit.Entry(AuditEvent.CAPTURE_SUPERSEDED, "capture", row["id"], digest=row["digest"])
 
 
 def sighting_row(

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from fundusd.domain.errors import RequestError
 from fundusd.ledger import audit
+from fundusd.ledger.audit_events import AuditEvent
 from fundusd.ledger.tables import capture, exam
 from fundusd.ledger.views import VIEWS
 
@@ -99,7 +100,7 @@ def person(connection: sa.Connection, key: str) -> dict[str, Any]:
             hint=f"Their keys: {', '.join(match[:20] for match in keys[:9])}.",
         )
     patient_key = keys[0]
-    audit.append(connection, audit.Entry("person.queried", "person", None, patient_key))
+    audit.append(connection, audit.Entry(AuditEvent.PERSON_QUERIED, "person", None, patient_key))
     history: dict[str, Any] = {"patient_key": patient_key, "patient_id": None}
     for name, (view, order) in _HISTORY.items():
         history[name] = ask(connection, ViewQuery(view, order, {"patient_key": patient_key}))
