@@ -58,7 +58,7 @@ def _draw(
     margin = 0.04 * (high - low) or 1.0
     low, high = low - margin, high + margin
     axes.hist(values, bins=40, range=(low, high), color=_BARS)
-    beyond = (proposed, high) if threshold.startswith("most") else (low, proposed)
+    beyond = (proposed, high) if threshold.startswith("max") else (low, proposed)
     is_asked = threshold != "max_haze"  # of few captures only: no field of its own
     axes.axvspan(*beyond, color=_BEYOND if is_asked else "none", zorder=0)
     axes.axvline(present, color=INK, linestyle="--", linewidth=1.2)
