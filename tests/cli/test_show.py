@@ -218,7 +218,7 @@ def test_a_file_that_is_gone_or_another_one_by_now_leaves_a_sentence(
     fundusd("show", number, "--out", tmp_path / "changed.pdf")
     (clinic.place.inbox / "a_OD.jpg").unlink()
     fundusd("report", "exam", 1, "--pdf", tmp_path / "gone.pdf")
-    assert "other bytes lie in the file's place now" in read(tmp_path / "changed.pdf")[0]
+    assert "a different file has this name now" in read(tmp_path / "changed.pdf")[0]
     said, pictures = read(tmp_path / "gone.pdf")
     assert "the file is no longer in the camera's folder" in said
     assert pictures == 0
@@ -289,7 +289,7 @@ def test_ungradable_retinas_are_shown_and_what_else_is_refused_is_not(tmp_path: 
     ]
     for one, part in zip(
         shown.values(),
-        ["was not asked", "", "burned in", "model saw", "no longer", "no camera elsewhere"],
+        ["did not grade it", "", "burned in", "model saw", "no longer", "no camera elsewhere"],
         strict=True,
     ):
         assert part in one.notes

@@ -26,10 +26,10 @@ from fundusd.domain.clinical_terms import (
     ReviewVerdict,
 )
 from fundusd.domain.errors import FundusdError
-from fundusd.reports import panel, trends, wording
+from fundusd.reports import agreement_plot, panel, trends, turnaround_plot, wording
 from fundusd.reports.capture_page import capture_page
 from fundusd.reports.exam_page import exam_page
-from fundusd.reports.page import Sheet, broken, drawable, width_of
+from fundusd.reports.page import Page, drawable, text_width, wrapped
 from fundusd.reports.panel import Photograph
 
 if TYPE_CHECKING:
@@ -42,8 +42,11 @@ SHOWN = Photograph(imaging_cases.retina(448, 448), "As the model saw it.")
 
 
 def shot(number: int, eye: Eye, grade: Grade | None, **more: object) -> Shot:
-    scores = None if grade is None else tuple(0.8 if one is grade else 0.05 for one in Grade)
-    one = Shot(
+    scores, referable = None, Referable.INDETERMINATE
+    if grade is not None:
+        scores = tuple(0.8 if other is grade else 0.05 for other in Grade)
+        referable = Referable.YES if grade >= 2 else Referable.NO
+    made = Shot(
         capture_id=number,
         camera_id="room1",
         stem=f"SECRET-FOLDER/{number}",
@@ -54,14 +57,10 @@ def shot(number: int, eye: Eye, grade: Grade | None, **more: object) -> Shot:
         outcome=Outcome.UNGRADABLE if grade is None else Outcome.GRADED,
         reason=Reason.TOO_DARK if grade is None else None,
         grade=grade,
-        referable=Referable.INDETERMINATE
-        if grade is None
-        else Referable.YES
-        if grade >= 2
-        else Referable.NO,
+        referable=referable,
         scores=scores,
     )
-    return replace(one, **more)  # type: ignore[arg-type]  # by name
+    return replace(made, **more)  # type: ignore[arg-type]  # by name
 
 
 RIGHT, LEFT = shot(1, Eye.RIGHT, Grade.SEVERE), shot(2, Eye.LEFT, Grade.NO_DR)
@@ -73,22 +72,24 @@ def visit(
     readings: Mapping[Eye, Reading] | None = None,
     **more: object,
 ) -> Exam:
-    eyes = [
-        one.read_as(readings[one.eye]) if readings and one.eye in readings else one
-        for one in judge(shots, expected)
-    ]
-    one = Exam(12, date(2026, 11, 3), "ab" * 32, "PHANTOM-7", None, tuple(eyes))
-    return replace(one, **more)  # type: ignore[arg-type]  # by name
+    eyes = []
+    for eye in judge(shots, expected):
+        if readings and eye.eye in readings:
+            eyes.append(eye.read_as(readings[eye.eye]))
+        else:
+            eyes.append(eye)
+    made = Exam(12, date(2026, 11, 3), "ab" * 32, "PHANTOM-7", None, tuple(eyes))
+    return replace(made, **more)  # type: ignore[arg-type]  # by name
 
 
 def reading(verdict: ReviewVerdict, grade: Grade | None = None, **more: object) -> Reading:
     referable = Referable.YES if grade is not None and grade >= 2 else Referable.NO
     at = datetime(2026, 11, 4, 9, tzinfo=UTC)
-    one = Reading(
-        verdict=verdict, referable=referable, grade=grade, reason=None, reviewer="Dr Okafor", role="doctor",
-        is_blinded=False, at=at, review_id=1,
+    made = Reading(
+        verdict=verdict, referable=referable, grade=grade, reason=None, reviewer="Dr Okafor",
+        role="doctor", is_blinded=False, at=at, review_id=1,
     )  # fmt: skip
-    return replace(one, **more)  # type: ignore[arg-type]  # by name
+    return replace(made, **more)  # type: ignore[arg-type]  # by name
 
 
 def page(exam: Exam, to: Path, photograph: Photograph = SHOWN) -> PdfReader:
@@ -98,8 +99,8 @@ def page(exam: Exam, to: Path, photograph: Photograph = SHOWN) -> PdfReader:
 
 def drawn(exam: Exam, release: object = PHANTOM) -> str:
     """Return all words that are drawn of a visit; much sooner than a PDF of it is written."""
-    sheet = exam_page(exam, dict.fromkeys(range(1, 9), SHOWN), {1: release})  # type: ignore[dict-item]
-    return " ".join(one.get_text() for one in sheet.figure.axes[0].texts)
+    made = exam_page(exam, dict.fromkeys(range(1, 9), SHOWN), {1: release})  # type: ignore[dict-item]
+    return " ".join(line.get_text() for line in made.figure.axes[0].texts)
 
 
 def text(reader: PdfReader) -> str:
@@ -111,7 +112,7 @@ def text(reader: PdfReader) -> str:
 def test_a_visit_is_one_page_with_both_eyes_the_right_one_on_the_left(tmp_path: Path) -> None:
     read = page(visit(RIGHT, LEFT), tmp_path / "exam.pdf")
 
-    said = text(read)
+    shown = text(read)
     for part in (
         *(
             "PHANTOM-7",
@@ -129,16 +130,16 @@ def test_a_visit_is_one_page_with_both_eyes_the_right_one_on_the_left(tmp_path: 
         ),
         *("Good enough to grade", "Not read by a human yet.", SAFETY_WORDS),
     ):
-        assert part in said
-    assert said.index("Right eye (OD)") < said.index("Left eye (OS)")
+        assert part in shown
+    assert shown.index("Right eye (OD)") < shown.index("Left eye (OS)")
     assert len(read.pages[0].images) == 2
 
 
 def test_the_person_is_named_only_where_the_exam_names_one(tmp_path: Path) -> None:
-    said = text(page(visit(RIGHT, LEFT, patient_id=None), tmp_path / "exam.pdf"))
-    assert "key abababababab" in said
-    assert "ab" * 7 not in said
-    assert "PHANTOM-7" not in said
+    shown = text(page(visit(RIGHT, LEFT, patient_id=None), tmp_path / "exam.pdf"))
+    assert "key abababababab" in shown
+    assert "ab" * 7 not in shown
+    assert "PHANTOM-7" not in shown
     stranger = visit(RIGHT, patient_id=None, patient_key=None)
     assert "not known" in drawn(stranger)
 
@@ -223,9 +224,9 @@ def test_the_same_visit_gives_the_same_bytes(tmp_path: Path) -> None:
     ],
 )
 def test_the_page_says_what_to_do_next(exam: Exam, parts: list[str]) -> None:
-    said = drawn(exam)
+    shown = drawn(exam)
     for part in parts:
-        assert part in said
+        assert part in shown
 
 
 def test_the_sentence_stands_in_the_picture_s_place(tmp_path: Path) -> None:
@@ -238,7 +239,7 @@ def test_the_sentence_stands_in_the_picture_s_place(tmp_path: Path) -> None:
 
 def test_whatever_stands_on_a_page_stays_clear_of_its_foot() -> None:
     crowded = visit(
-        *(replace(one, camera_id="x" * 64, field="macula") for one in (RIGHT, LEFT)),
+        *(replace(eye, camera_id="x" * 64, field="macula") for eye in (RIGHT, LEFT)),
         shot(3, Eye.UNKNOWN, None),
         expected=["macula", "disc"],
         readings={
@@ -247,11 +248,12 @@ def test_whatever_stands_on_a_page_stays_clear_of_its_foot() -> None:
         },
         patient_id="0123456789" * 20,
     )
-    sheet = exam_page(crowded, dict.fromkeys(range(1, 4), SHOWN), {1: PHANTOM})
-    written = sheet.figure.axes[0].texts
-    foot = next(one for one in written if one.get_text() == SAFETY_WORDS)
-    low = [one.get_text() for one in written if one.get_position()[1] > foot.get_position()[1] - 14]
-    assert "NEXT" in [one.get_text() for one in written]
+    made = exam_page(crowded, dict.fromkeys(range(1, 4), SHOWN), {1: PHANTOM})
+    written = made.figure.axes[0].texts
+    foot = next(line for line in written if line.get_text() == SAFETY_WORDS)
+    top = foot.get_position()[1] - 14
+    low = [line.get_text() for line in written if line.get_position()[1] > top]
+    assert "NEXT" in [line.get_text() for line in written]
     assert low[0] == SAFETY_WORDS
     assert low[1].startswith("Scores run")
     assert low[2].startswith("Release 1")
@@ -260,9 +262,9 @@ def test_whatever_stands_on_a_page_stays_clear_of_its_foot() -> None:
 
 @given(st.text(max_size=80), st.sampled_from([6.5, 8.0, 12.0]))
 def test_broken_lines_fit_and_lose_no_letter(words_of: str, size: float) -> None:
-    lines = broken(words_of, 60, size)
+    lines = wrapped(words_of, 60, size)
     assert "".join("".join(lines).split()) == "".join(drawable(words_of).split())
-    assert all(width_of(line, size) <= 60 or len(line) == 1 for line in lines)
+    assert all(text_width(line, size) <= 60 or len(line) == 1 for line in lines)
 
 
 def test_what_the_face_has_no_glyph_for_is_written_as_an_escape_never_as_a_box() -> None:
@@ -274,7 +276,7 @@ def test_every_reason_and_every_verdict_has_words() -> None:
     for reason in Reason:
         assert "_" not in wording.quality(reason.outcome, reason)
     for verdict, grade in product(ReviewVerdict, [None, *Grade]):
-        assert wording.read(reading(verdict, grade)).endswith(".")
+        assert wording.reading_result(reading(verdict, grade)).endswith(".")
 
 
 def test_a_card_is_as_high_as_its_words(tmp_path: Path) -> None:
@@ -291,7 +293,7 @@ def test_a_card_is_as_high_as_its_words(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_written_is_told_of(tmp_path: Path) -> None:
     with pytest.raises(FundusdError, match="cannot be written"):
-        Sheet(100, 100).save(tmp_path / "none" / "page.pdf")
+        Page(100, 100).save(tmp_path / "none" / "page.pdf")
 
 
 WEEKS = ["2026-W01", "2026-W02", "2026-W05", "2026-W53"]
@@ -305,9 +307,13 @@ MIX = [trends.ClassWeek(week, (9, 3, 2, 1, 0)) for week in WEEKS] + [
 ]
 DRIFT = [trends.DriftWeek(week, grade, 0.2, 0.1, 0.3) for week in WEEKS for grade in Grade]
 DAYS = [
-    trends.TurnaroundDay(date(2026, 1, 5) + timedelta(n), 3.0, 20.0 * n + 20) for n in range(20)
+    turnaround_plot.TurnaroundDay(date(2026, 1, 5) + timedelta(n), 3.0, 20.0 * n + 20)
+    for n in range(20)
 ]
-AGREED = [trends.Agreement(model, reader, 3) for model, reader in product([*Grade, None], repeat=2)]
+AGREED = [
+    agreement_plot.Agreement(model, reader, 3)
+    for model, reader in product([*Grade, None], repeat=2)
+]
 
 
 @pytest.mark.parametrize("count", [None, 1, 0])
@@ -316,8 +322,8 @@ def test_plots_are_drawn_of_many_rows_of_one_and_of_none(count: int | None, tmp_
     trends.plot_quality(QUALITY[:count], plots[0])
     trends.plot_class_mix(MIX[:count], plots[1])
     trends.plot_drift(DRIFT[:count], plots[2], "middle half")
-    trends.plot_turnaround(DAYS[:count], plots[3])
-    trends.plot_agreement(AGREED[:count], plots[4])
+    turnaround_plot.plot_turnaround(DAYS[:count], plots[3])
+    agreement_plot.plot_agreement(AGREED[:count], plots[4])
     for plot in plots:
         assert (
             "There is nothing to show" in plot.read_text() or count != 0
@@ -337,10 +343,10 @@ def test_plots_say_what_is_seen_in_words(tmp_path: Path) -> None:
         "share ungradable",
     ):
         assert part in seen()
-    trends.plot_turnaround(DAYS, tmp_path / "plot.pdf")
+    turnaround_plot.plot_turnaround(DAYS, tmp_path / "plot.pdf")
     for part in ("Slowest: 24 January 2026, 95% within 7 min", "half within 3.0 s", "1 min"):
         assert part in seen()
-    trends.plot_agreement(AGREED, tmp_path / "plot.pdf")
+    agreement_plot.plot_agreement(AGREED, tmp_path / "plot.pdf")
     for part in (
         "The same for 18 of 108 eyes",
         "referable by the reader, not by the model: 18",
@@ -353,6 +359,9 @@ def test_plots_say_what_is_seen_in_words(tmp_path: Path) -> None:
 
 
 def test_a_matrix_counts_an_ungradable_eye_as_no_miss(tmp_path: Path) -> None:
-    rows = [trends.Agreement(None, Grade.PDR, 4), trends.Agreement(Grade.MILD, Grade.PDR, 1)]
-    trends.plot_agreement(rows, tmp_path / "plot.pdf")
+    rows = [
+        agreement_plot.Agreement(None, Grade.PDR, 4),
+        agreement_plot.Agreement(Grade.MILD, Grade.PDR, 1),
+    ]
+    agreement_plot.plot_agreement(rows, tmp_path / "plot.pdf")
     assert "not by the model: 1" in text(PdfReader(tmp_path / "plot.pdf"))

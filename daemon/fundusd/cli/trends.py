@@ -156,7 +156,7 @@ def _plot_drift(rows: Sequence[Row], to: Path) -> None:
 
 
 def _plot_turnaround(rows: Sequence[Row], to: Path) -> None:
-    from fundusd.reports.trends import TurnaroundDay, plot_turnaround
+    from fundusd.reports.turnaround_plot import TurnaroundDay, plot_turnaround
 
     days = []
     for row in rows:
@@ -167,7 +167,7 @@ def _plot_turnaround(rows: Sequence[Row], to: Path) -> None:
 
 def _plot_agreement(rows: Sequence[Row], to: Path) -> None:
     """Plot the grades of the model against those of the readers, from rows of v_review."""
-    from fundusd.reports.trends import Agreement, plot_agreement
+    from fundusd.reports.agreement_plot import Agreement, plot_agreement
 
     counts: dict[tuple[int | None, int | None], int] = defaultdict(int)
     for row in rows:

@@ -1,4 +1,4 @@
-"""A visit on one page of A4, for the doctor."""
+"""The page of an exam for the doctor: one page of A4."""
 
 from __future__ import annotations
 
@@ -6,71 +6,83 @@ from typing import TYPE_CHECKING
 
 from fundusd.domain.clinical_terms import Eye
 from fundusd.reports import panel, wording
-from fundusd.reports.page import Sheet, broken
+from fundusd.reports.page import Page, wrapped
 from fundusd.reports.page_parts import (
     COLOURS,
     MARGIN,
     TINTS,
     draw_footer,
     draw_header,
+    draw_label,
     draw_panels,
+    draw_paragraphs,
     draw_warning,
-    label,
-    paragraphs,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from fundusd.clinical.exam import Exam
     from fundusd.domain.inference import Release
-    from fundusd.reports.panel import Photograph
+    from fundusd.reports.panel import Panel, Photograph
 
 _A4 = (595.28, 841.89)
 
 
 def exam_page(
     exam: Exam, photographs: Mapping[int, Photograph], releases: Mapping[int, Release]
-) -> Sheet:
-    """Draw a visit: the person's result, then each eye as a reader expects it, the right one on the left.
+) -> Page:
+    """Return the page of an exam: the result for the person, then both eyes, the right eye first.
 
-    `photographs` by capture, `releases` by number: those of the captures that decide.
+    `photographs` are those of the decisive captures, keyed by capture; `releases` are keyed by
+    number.
     """
-    sheet = Sheet(*_A4)
-    y = draw_header(sheet, "Diabetic retinopathy: result of a visit", wording.facts(exam))
-    y = draw_warning(sheet, y, wording.warning(list(releases.values())))
-    y = _result(sheet, y, exam)
-    by_eye = {one.eye: one for one in exam.eyes}
-    shown = [Eye.RIGHT, Eye.LEFT, *([Eye.UNKNOWN] if Eye.UNKNOWN in by_eye else [])]
-    panels = [
-        panel.of_eye(by_eye[eye], photographs[by_eye[eye].decisive.capture_id])
-        if eye in by_eye
-        else panel.missing(eye)
-        for eye in shown
-    ]
-    draw_panels(sheet, y, panels, draw_footer(sheet, releases) - 10)
-    return sheet
+    page = Page(*_A4)
+    y = draw_header(page, "Diabetic retinopathy: result of a visit", wording.facts(exam))
+    y = draw_warning(page, y, wording.warning(list(releases.values())))
+    y = _draw_result(page, y, exam)
+    bottom = draw_footer(page, releases) - 10
+    draw_panels(page, y, list(_panels(exam, photographs)), bottom)
+    return page
 
 
-def _result(sheet: Sheet, y: float, exam: Exam) -> float:
-    width = sheet.width - 2 * MARGIN
-    final = exam.final
+def _panels(exam: Exam, photographs: Mapping[int, Photograph]) -> Iterator[Panel]:
+    by_eye = {result.eye: result for result in exam.eyes}
+    for eye in (Eye.RIGHT, Eye.LEFT, Eye.UNKNOWN):
+        if eye in by_eye:
+            yield panel.of_eye(by_eye[eye], photographs[by_eye[eye].decisive.capture_id])
+        elif eye is not Eye.UNKNOWN:
+            yield panel.missing(eye)
+
+
+def _draw_result(page: Page, y: float, exam: Exam) -> float:
+    width = page.width - 2 * MARGIN
     left, right = MARGIN + 16, MARGIN + width / 2 + 10
-    room = width / 2 - 26
-    heading = broken(wording.person(exam), room, 12, bold=True)
-    steps = wording.steps(exam)
-    tall = 12 + max(
-        len(heading) * 16.6 + 30 + 11 * len(broken(wording.standing(exam), room, 8, bold=True)),
-        17 + sum(11 * len(broken(step, room, 8)) + 2 for step in steps),
+    column = width / 2 - 26
+    grade, referable = exam.final.grade, exam.final.referable
+    height = 12 + max(_height_of_result(exam, column), _height_of_steps(exam, column))
+    page.box(MARGIN, y, width, height, TINTS[referable])
+    page.box(MARGIN, y, 5, height, COLOURS[referable])
+    draw_label(page, left, y + 15, "Result for the person, by the worse eye")
+    baseline = page.paragraph(
+        left, y + 31, column, wording.person(exam), 12, bold=True, colour=COLOURS[referable]
     )
-    sheet.box(MARGIN, y, width, tall, TINTS[final.referable])
-    sheet.box(MARGIN, y, 5, tall, COLOURS[final.referable])
-    label(sheet, left, y + 15, "Result for the person, by the worse eye")
-    at = sheet.paragraph(
-        left, y + 31, room, wording.person(exam), 12, bold=True, colour=COLOURS[final.referable]
-    )
-    at = sheet.paragraph(left, at - 2, room, f"Worst grade seen: {wording.grade(final.grade)}", 8.5)
-    sheet.paragraph(left, at, room, wording.standing(exam), 8, bold=True)
-    label(sheet, right, y + 15, "What to do next")
-    paragraphs(sheet, right, y + 28, room, steps)
-    return y + tall + 16
+    worst = f"Worst grade seen: {wording.grade_name(grade)}"
+    baseline = page.paragraph(left, baseline - 2, column, worst, 8.5)
+    page.paragraph(left, baseline, column, wording.standing(exam), 8, bold=True)
+    draw_label(page, right, y + 15, "What to do next")
+    draw_paragraphs(page, right, y + 28, column, wording.steps(exam))
+    return y + height + 16
+
+
+def _height_of_result(exam: Exam, column: float) -> float:
+    heading = wrapped(wording.person(exam), column, 12, bold=True)
+    standing = wrapped(wording.standing(exam), column, 8, bold=True)
+    return len(heading) * 16.6 + 30 + 11 * len(standing)
+
+
+def _height_of_steps(exam: Exam, column: float) -> float:
+    height = 17
+    for step in wording.steps(exam):
+        height += 11 * len(wrapped(step, column, 8)) + 2
+    return height

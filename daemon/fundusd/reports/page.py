@@ -1,11 +1,11 @@
-"""A sheet of paper to draw on: everything in points, from its upper left corner."""
+"""A page to draw on; coordinates are points from its upper left corner."""
 
 from __future__ import annotations
 
 import logging
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
@@ -19,43 +19,51 @@ from fundusd.domain.errors import RequestError
 if TYPE_CHECKING:
     from fundusd.domain.decoding import Pixels
 
-logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it tells operators of its font cache
+logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it logs when it builds its font cache
 
 INK, MUTED, RULE, FAINT = "#16202a", "#56636f", "#cfd6dc", "#f3f5f7"
 _POINTS = 72  # per inch
 _FONTS = Path(mpl.get_data_path(), "fonts", "ttf")  # the same on every machine
+_FONT_FILES = {True: _FONTS / "DejaVuSans-Bold.ttf", False: _FONTS / "DejaVuSans.ttf"}  # by bold
+_LINE_HEIGHT = 1.38  # of the font size
 _PNG_DPI = 150
-# no dates, so that the same result gives the same bytes
+# without dates, so that the same result gives the same bytes
 _UNDATED = {"pdf": {"CreationDate": None}, "svg": {"Date": None}, "png": {"Software": None}}
+_SAVE_SETTINGS: dict[Any, Any] = {
+    "pdf.fonttype": 42,  # TrueType, which viewers draw more evenly than Type 3
+    "image.composite_image": False,
+    "text.hinting": "no_hinting",  # so that lines are as wide as they were measured
+    "svg.hashsalt": "fundusd",  # ids derived from the content
+}
 
 
 @lru_cache
 def font(size: float, *, bold: bool = False) -> FontProperties:
-    """Return the face of all text."""
-    return FontProperties(fname=_file(bold=bold), size=size)
-
-
-def _file(*, bold: bool) -> Path:
-    return _FONTS / ("DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf")
+    """Return the font of all text."""
+    return FontProperties(fname=_FONT_FILES[bold], size=size)
 
 
 @lru_cache
 def _glyphs(*, bold: bool) -> frozenset[int]:
-    return frozenset(FT2Font(str(_file(bold=bold))).get_charmap())
+    return frozenset(FT2Font(str(_FONT_FILES[bold])).get_charmap())
 
 
 def drawable(text: str, *, bold: bool = False) -> str:
-    """Write as an escape what the face has no glyph for, rather than as a box that could be anything."""
+    """Return a text with escapes for characters that the font has no glyph for.
+
+    Without the escapes they would all be drawn as the same empty box.
+    """
     glyphs = _glyphs(bold=bold)
-    return "".join(
-        char
-        if ord(char) in glyphs and char.isprintable()
-        else char.encode("unicode_escape").decode()
-        for char in text
-    )
+    parts = []
+    for char in text:
+        if ord(char) in glyphs and char.isprintable():
+            parts.append(char)
+        else:
+            parts.append(char.encode("unicode_escape").decode())
+    return "".join(parts)
 
 
-class Sheet:
+class Page:
     """A page of `width` by `height` points."""
 
     def __init__(self, width: float, height: float) -> None:
@@ -65,11 +73,11 @@ class Sheet:
         self._axes.set(xlim=(0, width), ylim=(height, 0))
         self._axes.set_axis_off()
 
-    def text(  # noqa: PLR0913  what a line of text is made of
+    def text(  # noqa: PLR0913  the attributes of a line of text
         self, x: float, y: float, text: str, size: float = 8.5, *,
         bold: bool = False, colour: str = INK, align: str = "left",
     ) -> None:  # fmt: skip
-        """Write one line; `y` is its base line."""
+        """Write one line whose baseline is at `y`."""
         self._axes.text(
             x,
             y,
@@ -81,14 +89,14 @@ class Sheet:
             parse_math=False,
         )
 
-    def paragraph(  # noqa: PLR0913  what a paragraph is made of
+    def paragraph(  # noqa: PLR0913  the attributes of a paragraph
         self, x: float, y: float, width: float, text: str, size: float = 8.5, *,
-        bold: bool = False, colour: str = INK, lines: int | None = None,
+        bold: bool = False, colour: str = INK, max_lines: int | None = None,
     ) -> float:  # fmt: skip
-        """Write text broken into lines, of which the first has its base line at `y`; return where a next one has."""
-        for line in broken(text, width, size, bold=bold, lines=lines):
+        """Write wrapped text whose first baseline is at `y`; return the next baseline."""
+        for line in wrapped(text, width, size, bold=bold, max_lines=max_lines):
             self.text(x, y, line, size, bold=bold, colour=colour)
-            y += size * 1.38
+            y += size * _LINE_HEIGHT
         return y
 
     def box(
@@ -100,69 +108,70 @@ class Sheet:
         )
 
     def rule(self, y: float, x: float, width: float) -> None:
-        """Draw a hairline."""
+        """Draw a thin horizontal line."""
         self.box(x, y, width, 0.6, RULE)
 
     def picture(self, x: float, y: float, side: float, pixels: Pixels) -> None:
-        """Show a square photograph."""
+        """Draw a square photograph."""
         self._axes.imshow(pixels, extent=(x, x + side, y + side, y), aspect="auto")
-        self._axes.set(xlim=(0, self.width), ylim=(self.height, 0))  # imshow has moved them
+        self._axes.set(xlim=(0, self.width), ylim=(self.height, 0))  # imshow changes the limits
 
-    def save(self, to: Path, kind: str = "") -> None:
-        """Write the page as pdf, svg or png, by the suffix of its name unless told; raises RequestError."""
-        save(self.figure, to, kind)
+    def save(self, to: Path) -> None:
+        """Write the page as PDF, SVG or PNG, by the suffix of `to`; raises RequestError."""
+        save_figure(self.figure, to)
 
 
-def width_of(text: str, size: float, *, bold: bool = False) -> float:
-    """Return how many points a line of text is wide."""
+def text_width(text: str, size: float, *, bold: bool = False) -> float:
+    """Return the width of a line of text in points."""
     width, _, _ = text_to_path.get_text_width_height_descent(
         drawable(text, bold=bold), font(size, bold=bold), False
     )
     return float(width)
 
 
-def broken(
-    text: str, width: float, size: float, *, bold: bool = False, lines: int | None = None
+def wrapped(
+    text: str, width: float, size: float, *, bold: bool = False, max_lines: int | None = None
 ) -> list[str]:
-    """Break text into lines of at most `width` points, inside a word only where it alone is wider."""
-    made = [""]
+    """Return text as lines of at most `width` points; only a word wider than that is split."""
+    lines = [""]
     for word in drawable(text, bold=bold).split():
-        longer = f"{made[-1]} {word}".lstrip()
-        if width_of(longer, size, bold=bold) <= width:
-            made[-1] = longer
+        longer = f"{lines[-1]} {word}".lstrip()
+        if text_width(longer, size, bold=bold) <= width:
+            lines[-1] = longer
             continue
-        made += [""] if made[-1] else []
+        if lines[-1]:
+            lines.append("")
         for char in word:
-            if made[-1] and width_of(made[-1] + char, size, bold=bold) > width:
-                made.append("")
-            made[-1] += char
-    if lines is not None and len(made) > lines:
-        made = [*made[: lines - 1], made[lines - 1][:-1] + "…"]
-    return made
+            if lines[-1] and text_width(lines[-1] + char, size, bold=bold) > width:
+                lines.append("")
+            lines[-1] += char
+    if max_lines is not None and len(lines) > max_lines:
+        lines = [*lines[: max_lines - 1], lines[max_lines - 1][:-1] + "…"]
+    return lines
 
 
-def save(figure: Figure, to: Path, kind: str = "") -> None:
-    """Write a figure as pdf, svg or png, by the suffix of its name unless told; the same one gives the same bytes.
+def save_figure(figure: Figure, to: Path) -> None:
+    """Write a figure as PDF, SVG or PNG, by the suffix of `to`.
 
-    Raises RequestError.
+    The same figure gives the same bytes. Raises RequestError.
     """
-    kind = kind or to.suffix.lower().removeprefix(".")
-    for image in (one for axes in figure.axes for one in axes.images):
-        image.set_interpolation(
-            "bilinear" if kind == "png" else "none"
-        )  # elsewhere the reader's program scales it
-    with mpl.rc_context(
-        {
-            "pdf.fonttype": 42,  # TrueType, which viewers draw more evenly than Type 3
-            "image.composite_image": False,
-            "text.hinting": "no_hinting",  # lines as wide as they were measured
-            "svg.hashsalt": "fundusd",  # ids that follow from the content
-        }
-    ):
+    file_format = to.suffix.lower().removeprefix(".")
+    _set_interpolation(figure, file_format)
+    with mpl.rc_context(_SAVE_SETTINGS):
         try:
-            figure.savefig(to, format=kind, dpi=_PNG_DPI, metadata=_UNDATED[kind])
+            figure.savefig(to, format=file_format, dpi=_PNG_DPI, metadata=_UNDATED[file_format])
         except OSError as error:
             raise RequestError(
                 f"The picture cannot be written ({error.strerror}).",
-                hint="Name a file in a folder you may write to.",
+                hint="Name a file in a folder that you may write to.",
             ) from None
+
+
+def _set_interpolation(figure: Figure, file_format: str) -> None:
+    """Smooth images that are scaled here; in PDF and SVG the viewer scales them."""
+    interpolation = "none"
+    if file_format == "png":
+        interpolation = "bilinear"
+    for axes in figure.axes:
+        for image in axes.images:
+            image.set_interpolation(interpolation)

@@ -1,4 +1,4 @@
-"""Draw panels, and what every page ends with."""
+"""The parts of every page: header, warning, panels and footer."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from fundusd.domain.clinical_terms import SAFETY_WORDS, Grade, Referable
 from fundusd.reports import wording
-from fundusd.reports.page import FAINT, INK, MUTED, RULE, Sheet, broken, width_of
+from fundusd.reports.page import FAINT, INK, MUTED, RULE, Page, text_width, wrapped
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -14,154 +14,164 @@ if TYPE_CHECKING:
     from fundusd.domain.inference import Release
     from fundusd.reports.panel import Panel, Photograph
 
-# told apart without colour too: by the words beside them
+# the words beside each colour say the same, for readers who do not see colour
 COLOURS = {Referable.YES: "#a63a16", Referable.NO: "#1f6a53", Referable.INDETERMINATE: "#7a5a00"}
 TINTS = {Referable.YES: "#fbeee8", Referable.NO: "#e9f4ef", Referable.INDETERMINATE: "#fdf5dd"}
 MARGIN = 40.0
-_NOTE = "Scores run from 0 to 1. They compare a photograph with descriptions, and are no probabilities of disease."
+_NOTE = (
+    "Scores run from 0 to 1. They compare a photograph with descriptions, "
+    "and are not probabilities of disease."
+)
 _GUTTER = 22.0
-_SMALLEST = 90.0  # points: below that a photograph shows nothing
+_MIN_SIDE = 90.0  # points: a smaller photograph shows nothing
 _BAR, _BAR_MUTED = "#1d4e79", "#9fb4c7"
 
 
-def label(sheet: Sheet, x: float, y: float, text: str) -> None:
-    """Write what names the value below it."""
-    sheet.text(x, y, text.upper(), 6, bold=True, colour=MUTED)
+def draw_label(page: Page, x: float, y: float, text: str) -> None:
+    """Draw the caption of the value below it."""
+    page.text(x, y, text.upper(), 6, bold=True, colour=MUTED)
 
 
-def draw_header(sheet: Sheet, title: str, facts: Mapping[str, str]) -> float:
-    """Draw the title and, below it, who and when: the first fact is the widest; return where the page goes on."""
-    sheet.text(MARGIN, MARGIN + 14, title, 16, bold=True)
+def draw_header(page: Page, title: str, facts: Mapping[str, str]) -> float:
+    """Draw the title and a row of captioned facts, the first one widest; return where they end."""
+    page.text(MARGIN, MARGIN + 14, title, 16, bold=True)
     y = end = MARGIN + 36
-    rest = (sheet.width - 2 * MARGIN) * 0.5 / max(1, len(facts) - 1)
-    x, room = MARGIN, sheet.width - 2 * MARGIN - rest * (len(facts) - 1) - 12
+    width = page.width - 2 * MARGIN
+    narrow = width * 0.5 / max(1, len(facts) - 1)
+    x, column = MARGIN, width - narrow * (len(facts) - 1) - 12
     for name, value in facts.items():
-        label(sheet, x, y, name)
-        end = max(end, sheet.paragraph(x, y + 12, room, value, 9.5, bold=True, lines=4))
-        x, room = x + room + 12, rest - 12
+        draw_label(page, x, y, name)
+        end = max(end, page.paragraph(x, y + 12, column, value, 9.5, bold=True, max_lines=4))
+        x, column = x + column + 12, narrow - 12
     return end + 4
 
 
-def draw_panels(sheet: Sheet, y: float, panels: Sequence[Panel], bottom: float) -> None:
-    """Draw panels side by side between `y` and `bottom`, their photographs as large as the words below leave room."""
-    width = (sheet.width - 2 * MARGIN - _GUTTER * (len(panels) - 1)) / len(panels)
+def draw_panels(page: Page, y: float, panels: Sequence[Panel], bottom: float) -> None:
+    """Draw panels side by side from `y` to `bottom`.
+
+    Their photographs are as large as the text below them allows.
+    """
+    width = (page.width - 2 * MARGIN - _GUTTER * (len(panels) - 1)) / len(panels)
     columns = [(MARGIN + number * (width + _GUTTER), panel) for number, panel in enumerate(panels)]
-    y = max(_head(sheet, x, y, width, panel) for x, panel in columns)
-    draft = Sheet(sheet.width, sheet.height)
-    end = max(_below(draft, x, y + width, width, panel) for x, panel in columns)
-    side = max(_SMALLEST, min(width, width - (end - bottom)))
+    top = y
     for x, panel in columns:
-        _photograph(sheet, x, y, side, panel.photograph)
-        _below(sheet, x, y + side, width, panel)
+        top = max(top, _draw_heading(page, x, y, width, panel))
+    draft, end = Page(page.width, page.height), 0.0
+    for x, panel in columns:
+        end = max(end, _draw_text_below(draft, x, top + width, width, panel))
+    side = max(_MIN_SIDE, min(width, width - (end - bottom)))
+    for x, panel in columns:
+        _draw_photograph(page, x, top, side, panel.photograph)
+        _draw_text_below(page, x, top + side, width, panel)
 
 
-def draw_card(sheet: Sheet, y: float, panel: Panel) -> float:
-    """Draw one panel, its photograph on the left, the words on the right; return where it ends."""
-    side = (sheet.width - 2 * MARGIN - _GUTTER) / 2
+def draw_card(page: Page, y: float, panel: Panel) -> float:
+    """Draw one panel with its photograph on the left and its text on the right; return its end."""
+    side = (page.width - 2 * MARGIN - _GUTTER) / 2
     x = MARGIN + side + _GUTTER
-    _photograph(sheet, MARGIN, y, side, panel.photograph)
-    end = _caption(sheet, MARGIN, y + side + 11, side, panel.photograph)
-    return max(end, _words(sheet, x, _head(sheet, x, y, side, panel), side, panel))
+    _draw_photograph(page, MARGIN, y, side, panel.photograph)
+    caption_end = _draw_caption(page, MARGIN, y + side + 11, side, panel.photograph)
+    top = _draw_heading(page, x, y, side, panel)
+    return max(caption_end, _draw_result(page, x, top, side, panel))
 
 
-def _head(sheet: Sheet, x: float, y: float, width: float, panel: Panel) -> float:
-    sheet.text(x, y + 11, panel.heading, 12, bold=True)
-    return (
-        sheet.paragraph(
-            x, y + 24, width, panel.source[:1].upper() + panel.source[1:], 7, colour=MUTED, lines=3
-        )
-        - 2
-    )
+def _draw_heading(page: Page, x: float, y: float, width: float, panel: Panel) -> float:
+    page.text(x, y + 11, panel.heading, 12, bold=True)
+    source = panel.source[:1].upper() + panel.source[1:]
+    return page.paragraph(x, y + 24, width, source, 7, colour=MUTED, max_lines=3) - 2
 
 
-def _below(sheet: Sheet, x: float, y: float, width: float, panel: Panel) -> float:
-    """Draw what stands below the photograph."""
-    return _words(sheet, x, _caption(sheet, x, y + 11, width, panel.photograph), width, panel)
+def _draw_text_below(page: Page, x: float, y: float, width: float, panel: Panel) -> float:
+    y = _draw_caption(page, x, y + 11, width, panel.photograph)
+    return _draw_result(page, x, y, width, panel)
 
 
-def _caption(sheet: Sheet, x: float, y: float, width: float, photograph: Photograph) -> float:
-    text = "" if photograph.pixels is None else photograph.notes
-    return sheet.paragraph(x, y, width, text, 6.5, colour=MUTED)
-
-
-def _words(sheet: Sheet, x: float, y: float, width: float, panel: Panel) -> float:
-    y = _verdict(sheet, x, y, width, panel)
-    y = _scores(sheet, x, y, width, panel.scores)
-    for name, lines in (("Human reader", [panel.reading]), ("Next", panel.steps)):
-        if any(lines):
-            label(sheet, x, y, name)
-            y = paragraphs(sheet, x, y + 11, width, lines) + 7
-    return y
-
-
-def paragraphs(sheet: Sheet, x: float, y: float, width: float, lines: Sequence[str]) -> float:
-    """Write paragraphs one below the other; return where a next one begins."""
-    for line in lines:
-        y = sheet.paragraph(x, y, width, line, 8) + 2
-    return y
-
-
-def _photograph(sheet: Sheet, x: float, y: float, side: float, photograph: Photograph) -> None:
+def _draw_caption(page: Page, x: float, y: float, width: float, photograph: Photograph) -> float:
+    caption = ""
     if photograph.pixels is not None:
-        sheet.picture(x, y, side, photograph.pixels)
+        caption = photograph.notes
+    return page.paragraph(x, y, width, caption, 6.5, colour=MUTED)
+
+
+def _draw_result(page: Page, x: float, y: float, width: float, panel: Panel) -> float:
+    y = _draw_verdict(page, x, y, width, panel)
+    if panel.scores is not None:
+        y = _draw_scores(page, x, y, width, panel.scores)
+    if panel.reading:
+        draw_label(page, x, y, "Human reader")
+        y = draw_paragraphs(page, x, y + 11, width, [panel.reading]) + 7
+    if panel.steps:
+        draw_label(page, x, y, "Next")
+        y = draw_paragraphs(page, x, y + 11, width, panel.steps) + 7
+    return y
+
+
+def draw_paragraphs(page: Page, x: float, y: float, width: float, texts: Sequence[str]) -> float:
+    """Write paragraphs below each other; return where the next one would begin."""
+    for text in texts:
+        y = page.paragraph(x, y, width, text, 8) + 2
+    return y
+
+
+def _draw_photograph(page: Page, x: float, y: float, side: float, photograph: Photograph) -> None:
+    if photograph.pixels is not None:
+        page.picture(x, y, side, photograph.pixels)
         return
-    sheet.box(x, y, side, side, FAINT, RULE)
-    lines = broken(photograph.notes, side - 36, 9)
+    page.box(x, y, side, side, FAINT, RULE)
+    lines = wrapped(photograph.notes, side - 36, 9)
     y += side / 2 - (len(lines) / 2 - 0.8) * 13
     for number, line in enumerate(lines):
-        sheet.text(x + side / 2, y + number * 13, line, 9, colour=MUTED, align="center")
+        page.text(x + side / 2, y + number * 13, line, 9, colour=MUTED, align="center")
 
 
-def _verdict(sheet: Sheet, x: float, y: float, width: float, panel: Panel) -> float:
+def _draw_verdict(page: Page, x: float, y: float, width: float, panel: Panel) -> float:
     verdict = wording.VERDICTS[panel.referable].upper()
-    pill = width_of(verdict, 8, bold=True) + 14
-    sheet.box(x, y, pill, 16, COLOURS[panel.referable])
-    sheet.text(x + pill / 2, y + 11, verdict, 8, bold=True, colour="white", align="center")
-    y = sheet.paragraph(x, y + 31, width, panel.grade, 10, bold=True)
+    badge = text_width(verdict, 8, bold=True) + 14
+    page.box(x, y, badge, 16, COLOURS[panel.referable])
+    page.text(x + badge / 2, y + 11, verdict, 8, bold=True, colour="white", align="center")
+    y = page.paragraph(x, y + 31, width, panel.grade, 10, bold=True)
     if panel.model:
-        y = sheet.paragraph(x, y, width, panel.model, 8)
-    return sheet.paragraph(x, y, width, f"Quality: {panel.quality}", 8) + 8
+        y = page.paragraph(x, y, width, panel.model, 8)
+    return page.paragraph(x, y, width, f"Quality: {panel.quality}", 8) + 8
 
 
-def _scores(
-    sheet: Sheet, x: float, y: float, width: float, scores: Sequence[float] | None
-) -> float:
-    if scores is None:
-        return y
-    label(sheet, x, y, "Score of each grade")
+def _draw_scores(page: Page, x: float, y: float, width: float, scores: Sequence[float]) -> float:
+    draw_label(page, x, y, "Score of each grade")
     names, figures = 64.0, 34.0
-    room = width - names - figures
+    bar = width - names - figures
     for grade, score in zip(Grade, scores, strict=True):
         y += 14
-        best = score == max(scores)
-        sheet.text(x, y, grade.label, 8, bold=best)
-        sheet.box(x + names, y - 7, room, 8.5, FAINT)
-        sheet.box(x + names, y - 7, room * score, 8.5, _BAR if best else _BAR_MUTED)
-        sheet.text(x + width, y, f"{score:.3f}", 8, bold=best, align="right")
+        is_highest = score == max(scores)
+        colour = {True: _BAR, False: _BAR_MUTED}[is_highest]
+        page.text(x, y, grade.label, 8, bold=is_highest)
+        page.box(x + names, y - 7, bar, 8.5, FAINT)
+        page.box(x + names, y - 7, bar * score, 8.5, colour)
+        page.text(x + width, y, f"{score:.3f}", 8, bold=is_highest, align="right")
     return y + 18
 
 
-def draw_warning(sheet: Sheet, y: float, text: str | None) -> float:
-    """Draw the notice that another model gave the scores; return where the page goes on."""
+def draw_warning(page: Page, y: float, text: str | None) -> float:
+    """Draw the warning that another model produced the scores, if there is one; return its end."""
     if text is None:
         return y
-    width = sheet.width - 2 * MARGIN
-    lines = broken(text, width - 24, 8.5, bold=True, lines=3)
+    width = page.width - 2 * MARGIN
+    lines = wrapped(text, width - 24, 8.5, bold=True, max_lines=3)
     height = len(lines) * 12 + 9
-    sheet.box(MARGIN, y, width, height, INK)
+    page.box(MARGIN, y, width, height, INK)
     for number, line in enumerate(lines):
-        sheet.text(MARGIN + 12, y + 14 + number * 12, line, 8.5, bold=True, colour="white")
+        page.text(MARGIN + 12, y + 14 + number * 12, line, 8.5, bold=True, colour="white")
     return y + height + 10
 
 
-def draw_footer(sheet: Sheet, releases: Mapping[int, Release]) -> float:
-    """Draw what made the scores, and the safety wording, at the foot of the page; return where that begins."""
-    width = sheet.width - 2 * MARGIN
-    notes = [_NOTE, *(wording.provenance(number, one) for number, one in sorted(releases.items()))]
-    lines = [line for note in notes for line in broken(note, width, 6.5)]
-    top = y = sheet.height - MARGIN - 9 * len(lines) - 19
-    sheet.rule(top, MARGIN, width)
-    sheet.text(MARGIN, y + 15, SAFETY_WORDS, 9, bold=True)
+def draw_footer(page: Page, releases: Mapping[int, Release]) -> float:
+    """Draw the safety wording and the releases at the foot of the page; return where they begin."""
+    width = page.width - 2 * MARGIN
+    lines = wrapped(_NOTE, width, 6.5)
+    for number, release in sorted(releases.items()):
+        lines += wrapped(wording.provenance(number, release), width, 6.5)
+    top = page.height - MARGIN - 9 * len(lines) - 19
+    page.rule(top, MARGIN, width)
+    page.text(MARGIN, top + 15, SAFETY_WORDS, 9, bold=True)
     for number, line in enumerate(lines):
-        sheet.text(MARGIN, y + 28 + 9 * number, line, 6.5, colour=MUTED)
+        page.text(MARGIN, top + 28 + 9 * number, line, 6.5, colour=MUTED)
     return top

@@ -1,4 +1,4 @@
-"""What is shown of an eye or of one capture, on paper and on the terminal alike."""
+"""What pages and the terminal show of an eye or of one capture."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Photograph:
-    """A photograph to be shown, or the sentence that stands in its place; `notes` are its caption."""
+    """A photograph with its caption, or without pixels the sentence that replaces it."""
 
     pixels: Pixels | None  # uint8 [side, side, 3], RGB
     notes: str
@@ -25,48 +25,60 @@ class Photograph:
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """An eye, or one capture, as people read it."""
+    """The texts, scores and photograph of an eye or of one capture."""
 
     heading: str
     source: str  # which capture, of how many
     photograph: Photograph
     referable: Referable
     grade: str
-    model: str  # what the model said, where that is something else
+    model: str  # the model's result, if a reader overruled it
     quality: str
     scores: Sequence[float] | None
-    reading: str  # what a human said
+    reading: str  # the result of the human reader
     steps: Sequence[str]
 
 
 def of_eye(eye: EyeResult, photograph: Photograph) -> Panel:
-    """Show an eye by the photograph that decides it."""
-    shot = eye.decisive
-    parts = [f"capture {shot.capture_id}", f"camera {shot.camera_id}", shot.field or ""]
-    if len(eye.shots) > 1:
-        parts.append(f"the one of {len(eye.shots)} that decides")
+    """Return the panel of an eye; `photograph` is that of its decisive capture."""
+    model = ""
+    if eye.final != eye.assessment:
+        model = wording.overruled(eye.assessment)
+    reading = "Not read by a human yet."
+    if eye.reading is not None:
+        reading = wording.reading_result(eye.reading)
     return Panel(
         heading=wording.EYES[eye.eye],
-        source=", ".join(filter(None, parts)),
+        source=_source_of_eye(eye),
         photograph=photograph,
         referable=eye.final.referable,
-        grade=wording.grade(eye.final.grade),
-        model="" if eye.final == eye.assessment else wording.overruled(eye.assessment),
+        grade=wording.grade_name(eye.final.grade),
+        model=model,
         quality=wording.quality(eye.outcome, eye.reason),
-        scores=shot.scores,
-        reading=wording.read(eye.reading) if eye.reading else "Not read by a human yet.",
+        scores=eye.decisive.scores,
+        reading=reading,
         steps=wording.steps_of_eye(eye),
     )
 
 
+def _source_of_eye(eye: EyeResult) -> str:
+    shot = eye.decisive
+    parts = [f"capture {shot.capture_id}", f"camera {shot.camera_id}"]
+    if shot.field:
+        parts.append(shot.field)
+    if len(eye.shots) > 1:
+        parts.append(f"the decisive one of {len(eye.shots)}")
+    return ", ".join(parts)
+
+
 def missing(eye: Eye) -> Panel:
-    """Show that an eye was not photographed: never a negative."""
+    """Return the panel of an eye that was not photographed, which is never a negative result."""
     return Panel(
         heading=wording.EYES[eye],
         source="no capture",
         photograph=Photograph(None, "Not photographed."),
         referable=Referable.INDETERMINATE,
-        grade=wording.grade(None),
+        grade=wording.grade_name(None),
         model="",
         quality="No photograph",
         scores=None,
@@ -76,44 +88,55 @@ def missing(eye: Eye) -> Panel:
 
 
 def of_row(row: Mapping[str, Any], photograph: Photograph) -> Panel:
-    """Show one capture by its row of v_result."""
-    outcome = Outcome(row["outcome"]) if row["outcome"] else None
-    why = Reason(row["reason"]) if row["reason"] else None
-    field = f", {row['field']}" if row["field"] else ""
-    old = ", superseded by a newer file" if row["superseded"] else ""
+    """Return the panel of one capture from its row of v_result."""
+    grade, scores = None, None
+    if row["grade"] is not None:
+        grade = Grade(row["grade"])
+        scores = [row[f"score_{grade.name.lower()}"] for grade in Grade]
     return Panel(
         heading=wording.EYES[Eye(row["eye"])],
-        source=f"capture {row['capture_id']}, camera {row['camera_id']}{field}{old}",
+        source=_source_of_row(row),
         photograph=photograph,
         referable=Referable(row["referable"] or Referable.INDETERMINATE),
-        grade=wording.grade(None if row["grade"] is None else Grade(row["grade"])),
+        grade=wording.grade_name(grade),
         model="",
-        quality=wording.quality(outcome, why)
-        if outcome
-        else f"Not known yet: the capture is {row['state']}",
-        scores=None
-        if row["grade"] is None
-        else [row[f"score_{grade.name.lower()}"] for grade in Grade],
+        quality=_quality_of_row(row),
+        scores=scores,
         reading="",
-        steps=_steps_of_row(row, outcome),
+        steps=_steps_of_row(row),
     )
 
 
-def _steps_of_row(row: Mapping[str, Any], outcome: Outcome | None) -> list[str]:
-    eye = Eye(row["eye"])
+def _source_of_row(row: Mapping[str, Any]) -> str:
+    parts = [f"capture {row['capture_id']}", f"camera {row['camera_id']}"]
+    if row["field"]:
+        parts.append(row["field"])
+    if row["superseded"]:
+        parts.append("superseded by a newer file")
+    return ", ".join(parts)
+
+
+def _quality_of_row(row: Mapping[str, Any]) -> str:
+    if not row["outcome"]:
+        return f"Not known yet: the capture is {row['state']}"
+    reason = None
+    if row["reason"]:
+        reason = Reason(row["reason"])
+    return wording.quality(Outcome(row["outcome"]), reason)
+
+
+def _steps_of_row(row: Mapping[str, Any]) -> list[str]:
+    eye, outcome = Eye(row["eye"]), row["outcome"]
     steps = []
-    if eye is Eye.UNKNOWN and outcome is not Outcome.REFUSED:
-        steps.append(
-            wording.whose_eye(
-                row["capture_id"], is_conflict=row["eye_source"] == EyeSource.CONFLICT
-            )
-        )
+    if eye is Eye.UNKNOWN and outcome != Outcome.REFUSED:
+        is_conflict = row["eye_source"] == EyeSource.CONFLICT
+        steps.append(wording.whose_eye(row["capture_id"], is_conflict=is_conflict))
     if row["action"]:
         steps += wording.step(Action(row["action"]), eye)
     if row["referable"] == Referable.YES:
         steps.insert(0, wording.READ_FIRST)
-    elif outcome is Outcome.GRADED:
-        steps.append("One photograph is no result for the person: see the exam.")
-    elif outcome is None:
+    elif outcome == Outcome.GRADED:
+        steps.append("One photograph is not a result for the person: see the exam.")
+    elif not outcome:
         steps.append("Wait for its result.")
     return steps

@@ -1,4 +1,7 @@
-"""Photographs to look at: from the camera's file through the decoder processes, or the sentence that says why not."""
+"""Photographs for pages, decoded from the camera's files.
+
+A photograph that cannot be shown is replaced by a sentence that says why.
+"""
 
 from __future__ import annotations
 
@@ -25,13 +28,13 @@ if TYPE_CHECKING:
 
     Decode = Callable[[bytes, Preprocessing], Decoded]
 
-_SIDE = 448  # pixels: what every preprocessing makes, by its name
+_SIDE = 448  # pixels: the size that every preprocessing produces
 _BLOCKED = "Not shown: the file says that text is burned into the picture, perhaps a name."
 _SEEN = f"As the model saw it, {_SIDE} by {_SIDE} pixels. Not for diagnosis."
-_NOT_SEEN = f"Reduced to {_SIDE} by {_SIDE} pixels; the model was not asked. Not for diagnosis."
+_NOT_SEEN = f"Reduced to {_SIDE} by {_SIDE} pixels; the model did not grade it. Not for diagnosis."
 _WHY_NOT = {
     Reason.FILE_MISSING: "Not shown: the file is no longer in the camera's folder.",
-    Reason.FILE_CHANGED: "Not shown: other bytes lie in the file's place now.",
+    Reason.FILE_CHANGED: "Not shown: a different file has this name now.",
     Reason.FILE_UNREADABLE: "Not shown: the file cannot be read.",
 }
 
@@ -39,20 +42,20 @@ _WHY_NOT = {
 def photographs(
     sources: Sequence[Source], roots: Mapping[str, Path], limits: Limits
 ) -> dict[int, Photograph]:
-    """Read and decode captures, or say why one cannot be shown; `roots` are the inboxes by camera."""
+    """Return the photographs of captures, keyed by capture; `roots` are the inboxes by camera."""
     with ExitStack() as stack:
         pools: dict[Preprocessing, DecoderPool] = {}
 
-        def decode(data: bytes, how: Preprocessing) -> Decoded:
-            if how not in pools:
-                pools[how] = stack.enter_context(
-                    DecoderPool(1, how, _SIDE, limits, shows_ungradable=True)
-                )
-            return pools[how].decode(data)
+        def decode(data: bytes, preprocessing: Preprocessing) -> Decoded:
+            if preprocessing not in pools:
+                pool = DecoderPool(1, preprocessing, _SIDE, limits, shows_ungradable=True)
+                pools[preprocessing] = stack.enter_context(pool)
+            return pools[preprocessing].decode(data)
 
-        return {
-            one.capture_id: _photograph(one, roots, limits.max_bytes, decode) for one in sources
-        }
+        shown = {}
+        for source in sources:
+            shown[source.capture_id] = _photograph(source, roots, limits.max_bytes, decode)
+        return shown
 
 
 def _photograph(
@@ -64,7 +67,7 @@ def _photograph(
     if root is None:
         return Photograph(
             None,
-            f"Not shown: the settings have no camera {source.camera_id}, and so no folder of it.",
+            f"Not shown: the settings have no camera {source.camera_id}, and so no folder for it.",
         )
     try:
         data = read_capture(root, source.path, max_bytes)
@@ -80,7 +83,9 @@ def _shown(decoded: Decoded) -> Photograph:
         return Photograph(None, _BLOCKED)
     if decoded.pixels is None:
         return Photograph(None, _not_shown(decoded.reason or Reason.DECODE_ERROR))
-    return Photograph(decoded.pixels, _SEEN if decoded.reason is None else _NOT_SEEN)
+    if decoded.reason is not None:
+        return Photograph(decoded.pixels, _NOT_SEEN)
+    return Photograph(decoded.pixels, _SEEN)
 
 
 def _not_shown(reason: Reason) -> str:

@@ -1,4 +1,4 @@
-"""What all plots share: a title that says what is seen, a light grid, labels at the lines themselves."""
+"""The style of all plots: title, subtitle with the main finding, light grid, labelled lines."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 from matplotlib.figure import Figure
 
 from fundusd.domain.clinical_terms import SAFETY_WORDS, Grade
-from fundusd.reports.page import INK, MUTED, RULE, drawable, font, save
+from fundusd.reports.page import INK, MUTED, RULE, drawable, font, save_figure
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _EPOCH = date(1970, 1, 1)
 _POINTS = 72  # per inch
 ACCENT = "#1d4e79"
-# from light to dark as the disease goes on: in order without colour too
+# from light to dark with severity, so that their order shows without colour too
 GRADES = {
     Grade.NO_DR: "#d3dce4",
     Grade.MILD: "#f4d58d",
@@ -30,59 +30,71 @@ GRADES = {
     Grade.SEVERE: "#b5492a",
     Grade.PDR: "#5f1a1d",
 }
-_WIDTH, _HEAD, _FOOT, _LEFT, _RIGHT = 9.0, 0.95, 0.75, 0.85, 1.55  # inches
+_WIDTH, _TOP, _BOTTOM, _LEFT, _RIGHT = 9.0, 0.95, 0.75, 0.85, 1.55  # inches
+_RIGHT_OF_COLUMNS = 0.3  # inches: only a plot of one column has labels to the right of its lines
 
 
 @dataclass(frozen=True, slots=True)
 class Plot:
-    """A figure with its fields."""
+    """A figure with its axes."""
 
     figure: Figure
-    fields: Sequence[Axes]
+    axes: Sequence[Axes]
 
     def save(self, to: Path) -> None:
-        """Write it by the suffix of its name; raises FundusdError."""
-        save(self.figure, to)
+        """Write the plot as PDF, SVG or PNG, by the suffix of `to`; raises RequestError."""
+        save_figure(self.figure, to)
 
 
-def plotted(
-    title: str, told: str, count: int, *, columns: int = 1, height: float = 3.6, unit: str = ""
+def new_plot(
+    title: str, subtitle: str, count: int, *, columns: int = 1, height: float = 3.6, unit: str = ""
 ) -> Plot:
-    """Lay out so many fields; where there are none, say so."""
+    """Return a plot with `count` empty axes, or with a sentence that there is nothing to show."""
     columns = max(1, min(columns, count))
     rows = max(1, ceil(count / columns))
-    right = _RIGHT if columns == 1 else 0.3
-    tall = _HEAD + _FOOT + rows * height
-    figure = Figure(figsize=(_WIDTH, tall), facecolor="white")
-    figure.text(0.3 / _WIDTH, 1 - 0.38 / tall, title, fontproperties=font(13, bold=True), color=INK)
-    words = told if count else "There is nothing to show for this time."
+    total_height = _TOP + _BOTTOM + rows * height
+    figure = Figure(figsize=(_WIDTH, total_height), facecolor="white")
+    if count == 0:
+        subtitle = "There is nothing to show for this period."
+    _write_texts(figure, title, subtitle)
+    if count == 0:
+        return Plot(figure, [])
+    every_axes = figure.subplots(rows, columns, squeeze=False).ravel().tolist()
+    right = _RIGHT
+    if columns > 1:
+        right = _RIGHT_OF_COLUMNS
+    figure.subplots_adjust(
+        left=_LEFT / _WIDTH,
+        right=1 - right / _WIDTH,
+        bottom=_BOTTOM / total_height,
+        top=1 - _TOP / total_height,
+        hspace=0.45,
+        wspace=0.25,
+    )
+    for number, axes in enumerate(every_axes):
+        axes.set_visible(number < count)
+        _set_style(axes)
+        if number % columns == 0:
+            axes.set_ylabel(unit, fontproperties=font(8), color=MUTED)
+    return Plot(figure, every_axes[:count])
+
+
+def _write_texts(figure: Figure, title: str, subtitle: str) -> None:
+    height = figure.get_figheight()
+    x = 0.3 / _WIDTH
+    figure.text(x, 1 - 0.38 / height, title, fontproperties=font(13, bold=True), color=INK)
     figure.text(
-        0.3 / _WIDTH,
-        1 - 0.62 / tall,
-        drawable(words),
+        x,
+        1 - 0.62 / height,
+        drawable(subtitle),
         fontproperties=font(9),
         color=MUTED,
         parse_math=False,
     )
-    figure.text(0.3 / _WIDTH, 0.18 / tall, SAFETY_WORDS, fontproperties=font(7), color=MUTED)
-    fields = figure.subplots(rows, columns, squeeze=False).ravel().tolist() if count else []
-    figure.subplots_adjust(
-        left=_LEFT / _WIDTH,
-        right=1 - right / _WIDTH,
-        bottom=_FOOT / tall,
-        top=1 - _HEAD / tall,
-        hspace=0.45,
-        wspace=0.25,
-    )
-    for number, axes in enumerate(fields):
-        axes.set_visible(number < count)
-        _clean(axes)
-        if number % columns == 0:
-            axes.set_ylabel(unit, fontproperties=font(8), color=MUTED)
-    return Plot(figure, fields[:count])
+    figure.text(x, 0.18 / height, SAFETY_WORDS, fontproperties=font(7), color=MUTED)
 
 
-def _clean(axes: Axes) -> None:
+def _set_style(axes: Axes) -> None:
     for side in ("top", "right", "left"):
         axes.spines[side].set_visible(False)
     axes.spines["bottom"].set_color(RULE)
@@ -91,20 +103,20 @@ def _clean(axes: Axes) -> None:
     axes.tick_params(length=0, labelsize=8, labelcolor=MUTED, labelfontfamily="DejaVu Sans")
 
 
-def name(axes: Axes, text: str) -> None:
-    """Name a field above its upper left corner."""
+def set_title(axes: Axes, text: str) -> None:
+    """Write a title above the upper left corner of some axes."""
     axes.set_title(
         drawable(text), loc="left", fontproperties=font(9, bold=True), color=INK, parse_math=False
     )
 
 
 def day_number(day: date) -> float:
-    """Return a day as matplotlib counts them."""
+    """Return a day as matplotlib counts them: days since 1 January 1970."""
     return float((day - _EPOCH).days)
 
 
-def over_time(axes: Axes, days: Sequence[float]) -> None:
-    """Show the days from the first to the last, few of them by name."""
+def set_time_axis(axes: Axes, days: Sequence[float]) -> None:
+    """Show the time from the first to the last of some days, and label a few dates."""
     locator = AutoDateLocator(minticks=2, maxticks=7)  # type: ignore[no-untyped-call]
     axes.xaxis.set_major_locator(locator)
     axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
@@ -114,12 +126,12 @@ def over_time(axes: Axes, days: Sequence[float]) -> None:
 
 
 def label_ends(axes: Axes, ends: Mapping[str, tuple[float, str]]) -> None:
-    """Write names right of the field, each at its height in its colour, none over another."""
+    """Write labels to the right of the axes, each at its value, in its colour, without overlap."""
     outside, inside = axes.transData, axes.transAxes.inverted()
-    least = 13 * axes.figure.dpi / _POINTS
+    spacing = 13 * axes.figure.dpi / _POINTS
     below = float("-inf")
-    for text, (value, colour) in sorted(ends.items(), key=lambda one: one[1][0]):
-        below = max(outside.transform((0, value))[1], below + least)
+    for text, (value, colour) in sorted(ends.items(), key=lambda end: end[1][0]):
+        below = max(outside.transform((0, value))[1], below + spacing)
         _, y = inside.transform((0, below))
         axes.text(
             1.015,

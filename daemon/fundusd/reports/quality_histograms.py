@@ -1,4 +1,4 @@
-"""The figure of `fundusd quality calibrate`: what was measured, and where the thresholds lie in it."""
+"""The figure of `fundusd quality calibrate`: a histogram of each measure with its thresholds."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from fundusd.clinical.quality_thresholds import MEASURED
 from fundusd.reports.page import INK, MUTED, font
-from fundusd.reports.plot_style import Plot, name, plotted
+from fundusd.reports.plot_style import Plot, new_plot, set_title
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from fundusd.clinical.quality_calibration import Calibration
 
-_BARS, _BEYOND = "#9fb4c7", "#fbeee8"
+_BARS, _TINT = "#9fb4c7", "#fbeee8"
 _PROPOSED = "#a63a16"
 _TITLES = {
     "min_side_pixels": "Short side, pixels: small",
@@ -30,24 +30,23 @@ _TITLES = {
 }
 
 
-def histograms(camera_id: str, measured: Sequence[Mapping[str, float]], found: Calibration) -> Plot:
-    """Plot a histogram of each measure with the present and the proposed threshold."""
-    told = (
-        f"{found.captures} captures. Dashed: now, {found.flagged:.1%} are ungradable. "
-        f"Red: as proposed, {found.would_flag:.1%} are: those in a tinted field."
+def histograms(
+    camera_id: str, measured: Sequence[Mapping[str, float]], calibration: Calibration
+) -> Plot:
+    """Return a histogram of each measure with its present and proposed threshold."""
+    subtitle = (
+        f"{calibration.captures} captures. "
+        f"Dashed: present thresholds, {calibration.flagged:.1%} ungradable. "
+        f"Red: proposed thresholds, {calibration.would_flag:.1%} ungradable (tinted)."
     )
-    plot = plotted(
-        f"Quality of {camera_id}", told, len(MEASURED), columns=3, height=2.2, unit="captures"
+    plot = new_plot(
+        f"Quality of {camera_id}", subtitle, len(MEASURED), columns=3, height=2.2, unit="captures"
     )
-    for axes, (threshold, measure) in zip(plot.fields, MEASURED.items(), strict=True):
-        values = [one[measure] for one in measured if measure in one]
-        _draw(
-            axes,
-            threshold,
-            values,
-            getattr(found.present, threshold),
-            getattr(found.proposed, threshold),
-        )
+    for axes, (threshold, measure) in zip(plot.axes, MEASURED.items(), strict=True):
+        values = [capture[measure] for capture in measured if measure in capture]
+        present = getattr(calibration.present, threshold)
+        proposed = getattr(calibration.proposed, threshold)
+        _draw(axes, threshold, values, present, proposed)
     return plot
 
 
@@ -58,11 +57,12 @@ def _draw(
     margin = 0.04 * (high - low) or 1.0
     low, high = low - margin, high + margin
     axes.hist(values, bins=40, range=(low, high), color=_BARS)
-    beyond = (proposed, high) if threshold.startswith("max") else (low, proposed)
-    is_asked = threshold != "max_haze"  # of few captures only: no field of its own
-    axes.axvspan(*beyond, color=_BEYOND if is_asked else "none", zorder=0)
+    if threshold.startswith("min"):
+        axes.axvspan(low, proposed, color=_TINT, zorder=0)
+    elif threshold != "max_haze":  # which applies only to captures without visible vessels
+        axes.axvspan(proposed, high, color=_TINT, zorder=0)
     axes.axvline(present, color=INK, linestyle="--", linewidth=1.2)
     axes.axvline(proposed, color=_PROPOSED, linewidth=1.6)
     axes.set_xlim(low, high)
     axes.set_xlabel(f"now {present:g}, proposed {proposed:g}", fontproperties=font(8), color=MUTED)
-    name(axes, _TITLES[threshold])
+    set_title(axes, _TITLES[threshold])

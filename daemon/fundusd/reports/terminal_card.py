@@ -1,4 +1,4 @@
-"""The same for the terminal: an eye or a capture as lines of text."""
+"""The panel of an eye or a capture for the terminal."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from fundusd.reports import wording
 from fundusd.reports.terminal_table import printable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
+
+    from rich.console import RenderableType
 
     from fundusd.reports.panel import Panel
 
@@ -21,15 +23,17 @@ _BAR = 30  # characters of a score of 1
 
 
 def facts(pairs: Mapping[str, str]) -> Table:
-    """Lay out names and values."""
-    return _grid(
-        (Text(name, style="dim"), Text(printable(value))) for name, value in pairs.items() if value
-    )
+    """Return a table of captions and values, without empty values."""
+    grid = _grid()
+    for caption, value in pairs.items():
+        if value:
+            grid.add_row("", Text(caption, style="dim"), Text(printable(value)))
+    return grid
 
 
 def card(panel: Panel) -> Group:
-    """Lay out a panel."""
-    told = {
+    """Return a panel as lines of text, with a bar for each score."""
+    rows = {
         "verdict": f"{wording.VERDICTS[panel.referable]}. {panel.grade}",
         "": panel.model,
         "quality": panel.quality,
@@ -37,23 +41,23 @@ def card(panel: Panel) -> Group:
         "next": " ".join(panel.steps),
     }
     heading = Text.assemble((panel.heading, "bold"), f"  {printable(panel.source)}")
-    return Group(heading, facts(told), *([_bars(panel.scores)] if panel.scores else []))
+    parts: list[RenderableType] = [heading, facts(rows)]
+    if panel.scores:
+        parts.append(_bars(panel.scores))
+    return Group(*parts)
 
 
 def _bars(scores: Sequence[float]) -> Table:
-    best = max(scores)
-    return _grid(
-        (
-            Text(grade.label, style="bold" if score == best else ""),
-            Text("█" * round(score * _BAR) + "·" * (_BAR - round(score * _BAR))),
-            Text(f"score {score:.3f}"),
-        )
-        for grade, score in zip(Grade, scores, strict=True)
-    )
-
-
-def _grid(rows: Iterable[Sequence[Text]]) -> Table:
-    grid = Table.grid(padding=(0, 2))
-    for row in rows:
-        grid.add_row("", *row)
+    grid = _grid()
+    for grade, score in zip(Grade, scores, strict=True):
+        label = Text(grade.label)
+        if score == max(scores):
+            label.stylize("bold")
+        filled = round(score * _BAR)
+        bar = Text("█" * filled + "·" * (_BAR - filled))
+        grid.add_row("", label, bar, Text(f"score {score:.3f}"))
     return grid
+
+
+def _grid() -> Table:
+    return Table.grid(padding=(0, 2))

@@ -1,4 +1,4 @@
-"""Tables for people."""
+"""Tables for the terminal."""
 
 from __future__ import annotations
 
@@ -13,15 +13,27 @@ if TYPE_CHECKING:
 
 
 def table_of(rows: Sequence[Mapping[str, str]]) -> Table:
-    """Build a table whose header is the rows' keys; cells are shown as they are, control characters escaped."""
+    """Return a table whose header has the keys of the rows.
+
+    Cells are not interpreted as markup; control characters in them are escaped.
+    """
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in rows[0] if rows else ["nothing to show"]:
+    if not rows:
+        table.add_column("nothing to show", overflow="fold")
+        return table
+    for name in rows[0]:
         table.add_column(name, overflow="fold")
     for row in rows:
-        table.add_row(*(Text(printable(cell)) for cell in row.values()))
+        table.add_row(*[Text(printable(cell)) for cell in row.values()])
     return table
 
 
 def printable(text: str) -> str:
-    """Keep a hostile file name from writing to the terminal."""
-    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
+    """Return text with control characters escaped: a file name must not control the terminal."""
+    parts = []
+    for char in text:
+        if char.isprintable():
+            parts.append(char)
+        else:
+            parts.append(repr(char)[1:-1])
+    return "".join(parts)

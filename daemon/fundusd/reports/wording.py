@@ -1,4 +1,4 @@
-"""What results are called on paper: the trade's codes in plain words."""
+"""Results in plain words, as pages and the terminal show them."""
 
 from __future__ import annotations
 
@@ -34,136 +34,162 @@ _PERSON = {
 _ACTIONS = {
     Action.RETAKE: "Take the photograph of {eye} again while the patient is still there.",
     Action.REFER_READER: "Have a reader look at the photograph of {eye}.",
-    Action.CONTACT_IT: "Contact IT about the photograph of {eye}: the camera, the file or this service is at fault.",
+    Action.CONTACT_IT: (
+        "Contact IT about the photograph of {eye}: "
+        "the camera, the file or this service is at fault."
+    ),
 }
 
 
-def grade(one: Grade | None) -> str:
-    """Name a grade with its number.
+def grade_name(grade: Grade | None) -> str:
+    """Return the name of a grade with its number.
 
-    >>> from fundusd.domain import Grade
-    >>> grade(Grade.SEVERE)
+    >>> from fundusd.domain.clinical_terms import Grade
+    >>> grade_name(Grade.SEVERE)
     'Severe DR (ICDR grade 3)'
     """
-    return "No grade" if one is None else f"{one.label} (ICDR grade {int(one)})"
+    if grade is None:
+        return "No grade"
+    return f"{grade.label} (ICDR grade {int(grade)})"
 
 
 def overruled(by_model: Assessment) -> str:
-    """Say what the model said, where a human has said something else."""
-    return f"The model said: {grade(by_model.grade)}, {VERDICTS[by_model.referable].lower()}."
+    """Return the model's result as a sentence, for an eye that a reader graded otherwise."""
+    return f"The model said: {grade_name(by_model.grade)}, {VERDICTS[by_model.referable].lower()}."
 
 
-def reason(one: Reason) -> str:
-    """Say why there is no grade."""
-    return one.wording
+def reason(code: Reason) -> str:
+    """Return why there is no grade."""
+    return code.wording
 
 
 def quality(outcome: Outcome, why: Reason | None) -> str:
-    """Say whether the photograph could be graded."""
+    """Return whether a photograph could be graded, and why it could not."""
     if outcome is Outcome.GRADED:
         return "Good enough to grade"
     kind = {Outcome.UNGRADABLE: "Ungradable", Outcome.REFUSED: "Not graded"}.get(outcome, "Failed")
-    return f"{kind}: {reason(why)}" if why else kind
+    if why is None:
+        return kind
+    return f"{kind}: {why.wording}"
 
 
-def day(one: date) -> str:
-    """Write a date so that nobody takes the month for the day.
+def day(when: date) -> str:
+    """Return a date with its month as a word, so that nobody mistakes the month for the day.
 
     >>> from datetime import date
     >>> day(date(2026, 11, 3))
     '3 November 2026'
     """
-    return f"{one.day} {one:%B %Y}"
+    return f"{when.day} {when:%B %Y}"
 
 
 def patient(patient_id: str | None, patient_key: str | None) -> str:
-    """Name a patient as the site allows: by the identifier, else by the start of the pseudonym."""
-    return patient_id or (f"key {patient_key[:12]}" if patient_key else "not known")
+    """Return the patient's identifier, or the beginning of the pseudonym where there is none."""
+    if patient_id:
+        return patient_id
+    if patient_key:
+        return f"key {patient_key[:12]}"
+    return "not known"
 
 
 def person(exam: Exam) -> str:
-    """Say what the visit comes to for the person."""
+    """Return the result of a visit for the person."""
     return _PERSON[exam.final.referable]
 
 
 def standing(exam: Exam) -> str:
-    """Say whether a human has confirmed it."""
+    """Return whether a human has confirmed the result."""
     if exam.is_reviewed:
         return "A human has read every eye: see below."
     return "Preliminary: a human has not read every eye."
 
 
-def read(one: Reading) -> str:
-    """Say what a human said of an eye."""
-    match one.verdict:
+def reading_result(reading: Reading) -> str:
+    """Return who read an eye, when, and with which result, as a sentence."""
+    blinded = why = ""
+    if reading.is_blinded:
+        blinded = ", without seeing the model's result"
+    if reading.reason:
+        why = f" ({reading.reason.replace('_', ' ')})"
+    when = day(reading.at.astimezone())
+    return f"{reading.reviewer}, {reading.role}, on {when}{blinded}: {_verdict(reading)}{why}."
+
+
+def _verdict(reading: Reading) -> str:
+    match reading.verdict:
         case ReviewVerdict.AGREE:
-            said = "agrees with the model"
+            return "agrees with the model"
         case ReviewVerdict.OVERRIDE:
-            said = f"says {grade(one.grade)}, {VERDICTS[one.referable].lower()}"
+            return f"says {grade_name(reading.grade)}, {VERDICTS[reading.referable].lower()}"
         case ReviewVerdict.UNGRADABLE:
-            said = "finds it ungradable"
+            return "finds it ungradable"
         case ReviewVerdict.RETAKE:
-            said = "asks for another photograph"
+            return "asks for another photograph"
         case ReviewVerdict.DEFER:
-            said = "has put it off"
+            return "has put it off"
         case _:
-            assert_never(one.verdict)
-    why = f" ({one.reason.replace('_', ' ')})" if one.reason else ""
-    blinded = ", without seeing the model's result" if one.is_blinded else ""
-    return f"{one.reviewer}, {one.role}, on {day(one.at.astimezone())}{blinded}: {said}{why}."
+            assert_never(reading.verdict)
 
 
 def whose_eye(capture_id: int, *, is_conflict: bool) -> str:
-    """Say that somebody has to find out which eye it is."""
-    why = "the sources disagree" if is_conflict else "neither the file nor its name says so"
+    """Return the step that asks which eye a capture shows."""
+    why = "neither the file nor its name says so"
+    if is_conflict:
+        why = "the sources disagree"
     return f"Find out which eye capture {capture_id} shows: {why}."
 
 
 def step(action: Action, eye: Eye) -> list[str]:
-    """Say what an action asks for."""
-    return [_ACTIONS[action].format(eye=_THE_EYE[eye])] if action in _ACTIONS else []
+    """Return the step that an action asks for, or no step."""
+    if action not in _ACTIONS:
+        return []
+    return [_ACTIONS[action].format(eye=_THE_EYE[eye])]
 
 
 def steps_of_eye(eye: EyeResult) -> list[str]:
-    """Say what to do next about an eye."""
+    """Return what to do next about an eye."""
     name = _THE_EYE[eye.eye]
     if eye.is_read and eye.reading is not None:
-        return {
-            ReviewVerdict.RETAKE: [f"Take the photograph of {name} again: the reader asks for it."],
-            ReviewVerdict.UNGRADABLE: [
-                f"Have {name} examined in another way: the reader cannot grade it either."
-            ],
-        }.get(eye.reading.verdict, [])
-    is_conflict = any(shot.is_conflict for shot in eye.shots)
-    steps = (
-        [whose_eye(eye.decisive.capture_id, is_conflict=is_conflict)]
-        if eye.eye is Eye.UNKNOWN
-        else []
-    )
+        return _steps_of_reading(eye.reading, name)
+    steps = []
+    if eye.eye is Eye.UNKNOWN:
+        is_conflict = any(shot.is_conflict for shot in eye.shots)
+        steps.append(whose_eye(eye.decisive.capture_id, is_conflict=is_conflict))
     steps += step(eye.action, eye.eye)
     if eye.missing_fields:
         steps.append(f"Photograph the {' and the '.join(eye.missing_fields)} of {name}.")
     return steps
 
 
+def _steps_of_reading(reading: Reading, name: str) -> list[str]:
+    if reading.verdict is ReviewVerdict.RETAKE:
+        return [f"Take the photograph of {name} again: the reader asks for it."]
+    if reading.verdict is ReviewVerdict.UNGRADABLE:
+        return [f"Have {name} examined in another way: the reader cannot grade it either."]
+    return []
+
+
 def steps(exam: Exam) -> list[str]:
-    """Say what to do next about the person, the weightiest first."""
+    """Return what to do next about the person, the most important step first."""
     is_referred = exam.final.referable is Referable.YES
-    found = [REFER if exam.is_reviewed else READ_FIRST] if is_referred else []
-    unless = (
-        ", unless it is the eye that is not known"
-        if any(one.eye is Eye.UNKNOWN for one in exam.eyes)
-        else ""
-    )
-    found = [*found, *(step for eye in exam.eyes for step in steps_of_eye(eye))]
-    found += [f"Photograph {_THE_EYE[eye]}{unless}." for eye in exam.missing]
+    todo = []
+    if is_referred:
+        todo.append({True: REFER, False: READ_FIRST}[exam.is_reviewed])
+    unless = ""
+    for eye in exam.eyes:
+        todo += steps_of_eye(eye)
+        if eye.eye is Eye.UNKNOWN:
+            unless = ", unless it is the eye that is not known"
+    todo += [f"Photograph {_THE_EYE[eye]}{unless}." for eye in exam.missing]
     if not exam.is_reviewed and not is_referred:
-        found.append("Have a human reader confirm the result before it counts.")
-    return found or ["Nothing beyond the clinic's usual screening interval."]
+        todo.append("Have a human reader confirm the result before it counts.")
+    if not todo:
+        todo.append("Nothing beyond the clinic's usual screening interval.")
+    return todo
 
 
 def facts(exam: Exam) -> dict[str, str]:
-    """Say whose visit it was, and when."""
+    """Return who was examined and when, by caption."""
     return {
         "Patient": patient(exam.patient_id, exam.patient_key),
         "Clinic day": day(exam.day),
@@ -172,24 +198,28 @@ def facts(exam: Exam) -> dict[str, str]:
 
 
 def result(exam: Exam) -> dict[str, str]:
-    """Say what it came to."""
+    """Return the result of an exam, by caption."""
     return {
         "Result": person(exam),
-        "Worst grade": grade(exam.final.grade),
+        "Worst grade": grade_name(exam.final.grade),
         "Standing": standing(exam),
         "Next": " ".join(steps(exam)),
     }
 
 
 def warning(releases: Sequence[Release]) -> str | None:
-    """Say so where a model other than MedSigLIP gave the scores."""
-    others = sorted({one.model for one in releases} - {MEDSIGLIP})
-    return f"The scores are not MedSigLIP's. Model: {'; '.join(others)}" if others else None
+    """Return a warning if a model other than MedSigLIP produced the scores, otherwise None."""
+    others = sorted({release.model for release in releases} - {MEDSIGLIP})
+    if not others:
+        return None
+    return f"The scores are not MedSigLIP's. Model: {'; '.join(others)}"
 
 
-def provenance(release_id: int, one: Release) -> str:
-    """Say what made the scores."""
+def provenance(release_id: int, release: Release) -> str:
+    """Return what produced the scores of a release."""
     return (
-        f"Release {release_id}: {one.model}, revision {one.revision[:12]}, prompts {one.prompt_set}, "
-        f"{one.preprocessing}, referable by {one.referable_rule}, {one.dtype}, fundusd {one.program_version}."
+        f"Release {release_id}: {release.model}, revision {release.revision[:12]}, "
+        f"prompts {release.prompt_set}, {release.preprocessing}, "
+        f"referable by {release.referable_rule}, {release.dtype}, "
+        f"fundusd {release.program_version}."
     )
