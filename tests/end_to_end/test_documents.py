@@ -52,7 +52,7 @@ def test_what_is_not_built_yet_is_not_there() -> None:
     commands = re.findall(r"^  ([a-z]+)  ", help_text.split("Commands:")[1], re.MULTILINE)
     dependencies = str(project()["project"]["dependencies"])
 
-    absent_commands = re.findall(r"`fundusd (\w+)`", listed)
+    absent_commands = re.findall(r"the command `(\w+)`", listed)
     absent_libraries = re.findall(r"\(`(\w+)`\)", listed)
     assert absent_commands
     assert absent_libraries
