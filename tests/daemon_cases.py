@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import pytest
 
-from fundusd.app import settings as settings_module
+from fundusd.app import settings_file
 from fundusd.app.open_ledger import opened_ledger
 from fundusd.app.reconcile import Reconciliation, reconcile
 from fundusd.domain.clinical_terms import Eye, Grade
@@ -64,22 +64,22 @@ class Site:
         return self.folder / "inbox"
 
     def rows(self) -> list[Mapping[str, Any]]:
-        with opened_ledger(settings_module.load(self.path)) as ledger:
+        with opened_ledger(settings_file.load(self.path)) as ledger:
             return sorted(
                 ledger.results(superseded=True),
                 key=lambda row: (row["path"], row["revision"]),
             )
 
     def reconciled(self) -> Reconciliation:
-        with opened_ledger(settings_module.load(self.path)) as ledger:
+        with opened_ledger(settings_file.load(self.path)) as ledger:
             return reconcile(ledger, Inbox("room1", self.inbox), 3600)
 
     def verdict(self) -> Verdict:
-        with opened_ledger(settings_module.load(self.path)) as ledger:
+        with opened_ledger(settings_file.load(self.path)) as ledger:
             return ledger.verify()
 
     def is_held(self) -> bool:
-        with opened_ledger(settings_module.load(self.path)) as ledger:
+        with opened_ledger(settings_file.load(self.path)) as ledger:
             return ledger.is_held()
 
     def is_done(self) -> bool:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from fundusd.app import settings
+from fundusd.app import factory, settings, settings_file, site_key
 from fundusd.clinical.quality_thresholds import Thresholds
 from fundusd.domain.errors import SettingsError
 from fundusd.files import package_data
@@ -48,7 +48,7 @@ def test_the_shipped_file_loads_and_holds_every_key_with_its_default() -> None:
     assert set(shipped["camera"][0]) == keys(settings.Camera)
     assert set(shipped["camera"][0]["lookup"]) == keys(settings.CameraLookup)
     assert set(shipped["camera"][0]["quality"]) == keys(settings.Quality)
-    loaded = settings.load(SHIPPED)
+    loaded = settings_file.load(SHIPPED)
     assert loaded.camera[0].own_database is None
     assert loaded.camera[0].quality == settings.Quality()
     assert loaded.model_copy(update={"camera": ()}) == settings.Settings()
@@ -82,7 +82,7 @@ document = "{}"
 def test_a_receiver_has_one_way_that_takes_its_document(
     document: str, way: str, tmp_path: Path
 ) -> None:
-    loaded = settings.load(written(tmp_path, RECEIVER.format(document, way)))
+    loaded = settings_file.load(written(tmp_path, RECEIVER.format(document, way)))
 
     [one] = loaded.subscriptions
     assert (one.receiver, one.document, one.quiet_seconds) == ("one", document, 60)
@@ -105,7 +105,7 @@ def test_a_receiver_has_one_way_that_takes_its_document(
 )
 def test_any_other_receiver_is_refused(document: str, way: str, tmp_path: Path) -> None:
     with pytest.raises(SettingsError) as caught:
-        settings.load(written(tmp_path, RECEIVER.format(document, way)))
+        settings_file.load(written(tmp_path, RECEIVER.format(document, way)))
 
     assert "receiver.0" in caught.value.message
     assert "secret" not in caught.value.message
@@ -116,7 +116,7 @@ def test_receivers_differ_and_write_into_no_inbox(tmp_path: Path) -> None:
     one = RECEIVER.format("csv", 'folder = "/srv/out"')
     for text, said in ((camera + one, "inbox"), (one + one, "stands twice")):
         with pytest.raises(SettingsError, match=said):
-            settings.load(written(tmp_path, text))
+            settings_file.load(written(tmp_path, text))
 
 
 def test_all_mistakes_are_told_at_once_with_key_value_and_rule(tmp_path: Path) -> None:
@@ -132,7 +132,7 @@ quiet_seconds = -1
 id = "a b"
 """
     with pytest.raises(SettingsError) as caught:
-        settings.load(written(tmp_path, text))
+        settings_file.load(written(tmp_path, text))
     for part in (
         "6 mistakes",
         "store.url = 'mysql://x': must begin with sqlite:////",
@@ -187,13 +187,13 @@ def test_a_mistake_is_explained_and_no_password_is_shown(
     tmp_path: Path, text: str, said: str
 ) -> None:
     with pytest.raises(SettingsError, match=said) as caught:
-        settings.load(written(tmp_path, text))
+        settings_file.load(written(tmp_path, text))
     assert "secret-word" not in caught.value.message
 
 
 def test_a_missing_file_says_where_to_get_one(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="There is no settings file") as caught:
-        settings.load(tmp_path / "none.toml")
+        settings_file.load(tmp_path / "none.toml")
     assert "--config" in caught.value.hint
 
 
@@ -201,24 +201,23 @@ def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "fundusd.toml"
     path.write_bytes(b"\xff\xfe")
     with pytest.raises(SettingsError, match="cannot be read"):
-        settings.load(path)
+        settings_file.load(path)
 
 
 def test_the_option_comes_before_the_environment_and_that_before_the_default(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.delenv("FUNDUSD_CONFIG", raising=False)
-    assert settings.path_of(None) == settings.DEFAULT_FILE
+    assert settings_file.path_of(None) == settings_file.DEFAULT_FILE
     monkeypatch.setenv("FUNDUSD_CONFIG", "/from/environment")
-    assert settings.path_of(None) == Path("/from/environment")
-    assert settings.path_of(Path("/from/option")) == Path("/from/option")
+    assert settings_file.path_of(None) == Path("/from/environment")
+    assert settings_file.path_of(Path("/from/option")) == Path("/from/option")
 
 
 def test_the_site_key_is_written_once_for_its_owner_alone(tmp_path: Path) -> None:
-    privacy = settings.Privacy(site_key_file=tmp_path / "site.key")
-    key = privacy.site_key()
+    key = site_key.read_or_create(tmp_path / "site.key")
     assert len(key) == 64
-    assert privacy.site_key() == key
+    assert site_key.read_or_create(tmp_path / "site.key") == key
     assert (tmp_path / "site.key").stat().st_mode & 0o777 == 0o600
 
 
@@ -243,7 +242,7 @@ def test_a_site_key_that_protects_nobody_is_refused(
     path.write_bytes(key)
     path.chmod(mode)
     with pytest.raises(SettingsError, match=said) as caught:
-        settings.Privacy(site_key_file=path).site_key()
+        site_key.read_or_create(path)
     assert caught.value.hint
     assert not key or key.decode() not in caught.value.message
 
@@ -252,15 +251,15 @@ def test_a_site_key_of_ones_own_is_taken(tmp_path: Path) -> None:
     path = tmp_path / "site.key"
     path.write_bytes(b"8d969eef6ecad3c29a3a629280e686cf\n")
     path.chmod(0o440)
-    assert settings.Privacy(site_key_file=path).site_key() == b"8d969eef6ecad3c29a3a629280e686cf"
+    assert site_key.read_or_create(path) == b"8d969eef6ecad3c29a3a629280e686cf"
 
 
 def test_an_unreachable_site_key_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="cannot be written"):
-        settings.Privacy(site_key_file=tmp_path / "none" / "key").site_key()
+        site_key.read_or_create(tmp_path / "none" / "key")
     (tmp_path / "folder").mkdir()
     with pytest.raises(SettingsError, match="cannot be read"):
-        settings.Privacy(site_key_file=tmp_path / "folder").site_key()
+        site_key.read_or_create(tmp_path / "folder")
 
 
 def test_the_password_is_read_from_its_file(tmp_path: Path) -> None:
@@ -279,14 +278,15 @@ def test_the_number_of_decoders_follows_the_machine_and_the_model(
 ) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(cores)))
     chosen = settings.Decode()
-    assert chosen.processes_beside(model_on_cpu=True, batch_size=16) == on_cpu
-    assert chosen.processes_beside(model_on_cpu=False, batch_size=16) == beside_a_gpu
-    assert settings.Decode(processes=5).processes_beside(model_on_cpu=True, batch_size=16) == 5
+    assert factory.decoder_count(chosen, model_on_cpu=True, batch_size=16) == on_cpu
+    assert factory.decoder_count(chosen, model_on_cpu=False, batch_size=16) == beside_a_gpu
+    five = settings.Decode(processes=5)
+    assert factory.decoder_count(five, model_on_cpu=True, batch_size=16) == 5
 
 
 def test_a_camera_names_its_captures_by_convention_and_pattern(tmp_path: Path) -> None:
     camera = "[[camera]]\nid = 'a'\ninbox = '/x'\nconvention = 'eyepacs'\npattern = '(?P<patient>\\d+)/\\w+'"
-    (chosen,) = settings.load(written(tmp_path, camera)).camera
+    (chosen,) = settings_file.load(written(tmp_path, camera)).camera
     assert chosen.naming.read("14/13_left.jpeg").warnings == ("patient_conflict",)
 
 
@@ -297,7 +297,7 @@ def test_a_daemon_needs_a_camera() -> None:
 
 def test_a_bad_revision_on_the_command_line_is_refused() -> None:
     with pytest.raises(SettingsError, match="--revision"):
-        settings.of_model("google/medsiglip-448", "main")
+        settings_file.of_model("google/medsiglip-448", "main")
 
 
 def test_a_cameras_quality_table_is_its_own_and_bounded(tmp_path: Path) -> None:
@@ -312,11 +312,11 @@ max_luminance = {luminance}
 id = "b"
 inbox = "/b"
 """
-    first, second = settings.load(written(tmp_path, cameras.format(luminance=200))).camera
+    first, second = settings_file.load(written(tmp_path, cameras.format(luminance=200))).camera
     assert first.thresholds == Thresholds(min_field=0.7, max_luminance=200)
     assert second.thresholds == Thresholds()
     with pytest.raises(SettingsError, match=r"camera\.0\.quality\.max_luminance = 300"):
-        settings.load(written(tmp_path, cameras.format(luminance=300)))
+        settings_file.load(written(tmp_path, cameras.format(luminance=300)))
 
 
 @pytest.mark.parametrize(
@@ -332,10 +332,10 @@ def test_a_key_that_was_renamed_is_refused_with_its_new_name(
 ) -> None:
     text = f'[[camera]]\nid = "a"\ninbox = "/a"\n[camera.quality]\n{old}\n'
     with pytest.raises(SettingsError, match=f"is called {new} now"):
-        settings.load(written(tmp_path, text))
+        settings_file.load(written(tmp_path, text))
 
 
 def test_a_value_that_was_renamed_is_refused_with_its_new_name(tmp_path: Path) -> None:
     text = '[[receiver]]\nid = "a"\ndocument = "csv"\nfolder = "/a"\nwhen = "judged"\n'
     with pytest.raises(SettingsError, match='is called "resulted" now'):
-        settings.load(written(tmp_path, text))
+        settings_file.load(written(tmp_path, text))

@@ -17,7 +17,7 @@ from tests import daemon_cases
 from tests import ledger_cases as cases
 from typer.testing import CliRunner
 
-from fundusd.app import settings
+from fundusd.app import settings, settings_file
 from fundusd.app.open_ledger import opened_ledger
 from fundusd.cli import app
 from fundusd.clinical.quality_calibration import FEWEST, TooFewCaptures, as_toml, calibrate
@@ -120,7 +120,7 @@ def test_measures_are_those_of_a_cameras_own_present_retinas(ledger: Ledger) -> 
 def place(tmp_path_factory: pytest.TempPathFactory) -> daemon_cases.Site:
     folder = tmp_path_factory.mktemp("clinic")
     place = daemon_cases.site(folder, f"sqlite:///{folder}/fundusd.db")
-    with opened_ledger(settings.load(place.path)) as ledger:
+    with opened_ledger(settings_file.load(place.path)) as ledger:
         ledger.upgrade()
         ledger.start(cases.release())
         admit(ledger, of_a_camera(60))
@@ -142,7 +142,7 @@ def test_the_command_prints_a_table_and_on_how_many_captures_it_rests(
     assert shown.startswith("# room1, by 60 captures: ")
     pasted = tmp_path / "fundusd.toml"
     pasted.write_text(place.path.read_text().replace("[log]", f"{shown}\n[log]"))
-    assert settings.load(pasted).camera[0].thresholds == calibrate(of_a_camera(60)).proposed
+    assert settings_file.load(pasted).camera[0].thresholds == calibrate(of_a_camera(60)).proposed
 
     said = orjson.loads(run(replace(place, path=pasted), "--camera", CAMERA, "--json"))
     assert said["present"] == said["proposed"] != asdict(DEFAULTS)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 from tests.faults.camera import Camera, digest, look
 
-from fundusd.app import settings as settings_module
+from fundusd.app import settings_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -51,7 +51,7 @@ def usage(process_id: int) -> Usage:
 @contextmanager
 def _connected(place: Site) -> Iterator[sa.Connection]:
     """Connect as a stranger would: not by the ledger."""
-    engine = sa.create_engine(settings_module.load(place.path).store.url, poolclass=sa.NullPool)
+    engine = sa.create_engine(settings_file.load(place.path).store.url, poolclass=sa.NullPool)
     with engine.connect() as connection:
         yield connection
     engine.dispose()

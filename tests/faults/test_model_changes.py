@@ -14,7 +14,7 @@ from tests.daemon_cases import Daemon, Site, drop, jpeg, running, site
 
 from fundusd.app.factory import plan_model
 from fundusd.app.open_ledger import opened_ledger
-from fundusd.app.settings import load
+from fundusd.app.settings_file import load
 from fundusd.domain.clinical_terms import Grade
 from fundusd.files import package_data
 from fundusd.model.prepared_parts import PreparedParts

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 from tests.daemon_cases import Daemon, Site, drop, jpeg, running, site
 
-from fundusd.app import settings as settings_module
+from fundusd.app import settings_file
 from fundusd.app.open_ledger import opened_ledger
 from fundusd.domain.clinical_terms import Grade
 from fundusd.domain.files import IgnoreReason, Stat
@@ -61,7 +61,7 @@ def resident_mb(daemon: Daemon) -> float:
 
 
 def counted(place: Site) -> dict[str, int]:
-    with opened_ledger(settings_module.load(place.path)) as ledger:
+    with opened_ledger(settings_file.load(place.path)) as ledger:
         told = ledger.status()
     return {"captures": told["captures"], **told["jobs"]}
 
@@ -130,7 +130,7 @@ def test_thousands_of_idle_folders_cost_little_and_a_capture_in_the_last_one_is_
 
 
 def swept(place: Site) -> bool:
-    with opened_ledger(settings_module.load(place.path)) as ledger:
+    with opened_ledger(settings_file.load(place.path)) as ledger:
         return all(camera["last_sweep_at"] for camera in ledger.status()["cameras"])
 
 
@@ -147,7 +147,7 @@ def known(root: Path, numbers: range) -> Iterator[tuple[bytes, tuple[Stat, Ignor
 
 def test_files_that_are_known_are_not_read_again_however_many(tmp_path: Path) -> None:
     place = laid_out(tmp_path)
-    with opened_ledger(settings_module.load(place.path)) as ledger:
+    with opened_ledger(settings_file.load(place.path)) as ledger:
         ledger.create_if_empty()
         ledger.register_camera("room1")
         for first in range(0, KNOWN, 5000):

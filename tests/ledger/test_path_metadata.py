@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from tests import ledger_cases as cases
 
+from fundusd.app import site_key
 from fundusd.app.open_ledger import opened_ledger
 from fundusd.app.settings import Camera, Privacy, Settings, Store
 from fundusd.clinical.path_rules import Naming
@@ -177,4 +178,6 @@ def test_the_daemons_ledger_knows_the_naming_of_the_settings(
         ledger.start(cases.release())
         row = admitted(ledger, "13_left.jpeg")
     assert (row["eye"], row["patient_id"]) == ("L", "13")
-    assert row["patient_key"] == patient_key(chosen.privacy.site_key(), None, "13")
+    assert row["patient_key"] == patient_key(
+        site_key.read(chosen.privacy.site_key_file), None, "13"
+    )

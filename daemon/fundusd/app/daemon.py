@@ -11,10 +11,17 @@ from typing import TYPE_CHECKING
 import structlog
 
 from fundusd import __version__
-from fundusd.app import log_setup, malloc
-from fundusd.app import settings as settings_module
-from fundusd.app.factory import MIB, decoder_pool, plan_model, receiver, worker_rules
+from fundusd.app import log_setup, malloc, settings_file
+from fundusd.app.factory import (
+    MIB,
+    decoder_pool,
+    intake_rules,
+    plan_model,
+    receiver,
+    worker_rules,
+)
 from fundusd.app.open_ledger import opened_ledger
+from fundusd.app.settings import Settings, require_camera
 from fundusd.app.supervisor import Service, Supervisor
 from fundusd.app.systemd import Heartbeat, Notifier, watchdog_seconds
 from fundusd.domain.clinical_terms import SAFETY_WORDS
@@ -22,7 +29,6 @@ from fundusd.domain.errors import LedgerAway, LedgerError, ModelRefused, Setting
 from fundusd.domain.files import Inbox
 from fundusd.files import writer_lease
 from fundusd.ledger.outage_retry import OutageRetry
-from fundusd.watcher.rules import IntakeRules
 from fundusd.watcher.service import Watcher
 from fundusd.worker.service import Worker
 
@@ -30,24 +36,23 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from fundusd.app.settings import Settings
     from fundusd.ledger import Ledger
     from fundusd.model.classifier import ModelPlan, ZeroShotClassifier
 
-_LOAD_SECONDS = 120  # what systemd is asked to wait for each step on the way to READY
+_LOAD_SECONDS = 120  # how long systemd is asked to wait for each step of the start
 
 
 def run(path: Path) -> None:
-    """Run the daemon until it is told to stop; raises FundusdError."""
-    settings = settings_module.load(path)
-    settings_module.require_camera(settings)
+    """Run the daemon until a signal stops it; raises FundusdError."""
+    settings = settings_file.load(path)
+    require_camera(settings)
     log_setup.configure(settings.log.level, settings.log.format)
     log = structlog.get_logger(service="app")
     writer_lease.ignore_lease_breaks()
     malloc.be_frugal()
     notifier = Notifier()
     with ExitStack() as stack:
-        # where there may be a GPU this imports torch, which takes a second: the ledger opens meanwhile
+        # if there may be a GPU this imports torch, which takes a second; the ledger opens meanwhile
         planner = stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="plan"))
         planning = planner.submit(plan_model, settings, _verifying(notifier))
         ledger = stack.enter_context(opened_ledger(settings, to_work=True))
@@ -55,7 +60,7 @@ def run(path: Path) -> None:
         def while_waiting() -> None:
             _ask_for_time(notifier, "waiting for the database")
             if planning.done():
-                planning.result()  # a model that cannot be used is told now, not after the wait
+                planning.result()  # raises now, not after the wait, if the model cannot be used
 
         ledger.outage_retry = OutageRetry(threading.Event(), while_waiting, ledger.regain)
         ledger.create_if_empty()
@@ -64,15 +69,15 @@ def run(path: Path) -> None:
         planned = planning.result()
         _prepare(planned, notifier)
         reclaimed = ledger.start(planned.release)
-        _say_started(planned, ledger, reclaimed)
+        _log_start(planned, ledger, reclaimed)
         _supervise(path, settings, ledger, planned, Heartbeat(notifier, watchdog_seconds()))
-        with suppress(LedgerAway):  # the supervisor has told of it
+        with suppress(LedgerAway):  # the supervisor has logged it
             ledger.stop()
         log.info("service.stopped")
 
 
 def _prepare(planned: ModelPlan, notifier: Notifier) -> None:
-    """Make what is missing of the prepared model, once per checkpoint, prompt set and dtype."""
+    """Make the missing parts of the prepared model, once per checkpoint, prompt set and dtype."""
     log = structlog.get_logger(service="app")
 
     def on_wait() -> None:
@@ -83,7 +88,7 @@ def _prepare(planned: ModelPlan, notifier: Notifier) -> None:
         log.info("model.prepared", parts=names, seconds=round(perf_counter() - began, 1))
 
 
-def _say_started(planned: ModelPlan, ledger: Ledger, reclaimed: int) -> None:
+def _log_start(planned: ModelPlan, ledger: Ledger, reclaimed: int) -> None:
     release = planned.release
     structlog.get_logger(service="app").info(
         "service.started",
@@ -102,19 +107,19 @@ def _say_started(planned: ModelPlan, ledger: Ledger, reclaimed: int) -> None:
 
 
 def _ask_for_time(notifier: Notifier, status: str) -> None:
-    """Have systemd wait on for READY."""
+    """Ask systemd to wait longer for READY."""
     notifier.tell(EXTEND_TIMEOUT_USEC=_LOAD_SECONDS * 1_000_000, STATUS=status)
 
 
 def _verifying(notifier: Notifier) -> Callable[[int, int], None]:
-    """Ask systemd for more time at each percent of the model that is hashed."""
-    told = -1
+    """Return a function that asks systemd for more time at each percent of the model hashed."""
+    last_percent = -1
 
     def progress(done: int, total: int) -> None:
-        nonlocal told
+        nonlocal last_percent
         percent = 100 * done // max(1, total)
-        if percent != told:
-            told = percent
+        if percent != last_percent:
+            last_percent = percent
             _ask_for_time(notifier, f"verifying the model, {percent} %")
 
     return progress
@@ -129,7 +134,7 @@ def _supervise(
 
     def load() -> ZeroShotClassifier:
         _ask_for_time(heartbeat.notifier, "loading the model")
-        classifier = proven(planned, ledger)
+        classifier = tested_model(planned, ledger)
         ready.set()
         ledger.model_verified(classifier.self_test_result)
         return classifier
@@ -139,27 +144,18 @@ def _supervise(
         roots = {inbox.camera_id: inbox.root for inbox in inboxes}
         beats = {name: heartbeat.beat(name) for name in (Worker.name, Watcher.name)}
         worker = Worker(ledger, load, pool, roots, rules, beats[Worker.name])
-        intake = settings.intake
         watcher = Watcher(
             inboxes,
-            IntakeRules(
-                intake.quiet_seconds,
-                intake.sweep_seconds,
-                intake.mode,
-                intake.backlog,
-                intake.grace_seconds,
-            ),
+            intake_rules(settings),
             ledger,
             admitted=worker.wake,
             beat=beats[Watcher.name],
         )
         services: list[Service] = [watcher, worker]
         if settings.receiver:
-            from fundusd.outbox.service import (
-                Outbox,  # its libraries take a third of a second, and who has no receiver none
-            )
+            from fundusd.outbox.service import Outbox  # its libraries take a third of a second
 
-            receivers = {one.id: receiver(one) for one in settings.receiver}
+            receivers = {section.id: receiver(section) for section in settings.receiver}
             services.append(Outbox(ledger, receivers, roots, settings.decode.max_mb * MIB))
         supervisor = Supervisor(services, heartbeat, Reload(path, settings, watcher), ready)
 
@@ -171,8 +167,8 @@ def _supervise(
         supervisor.run()
 
 
-def proven(planned: ModelPlan, ledger: Ledger) -> ZeroShotClassifier:
-    """Load the model, and have it answer whole phantoms where there is doubt of it; raises ModelError."""
+def tested_model(planned: ModelPlan, ledger: Ledger) -> ZeroShotClassifier:
+    """Load the model and test its answers, thoroughly if the ledger doubts it; raises ModelError."""
     began = perf_counter()
     try:
         classifier = planned.load(thorough=ledger.is_in_doubt())
@@ -191,7 +187,10 @@ def proven(planned: ModelPlan, ledger: Ledger) -> ZeroShotClassifier:
 
 
 class Reload:
-    """What SIGHUP does: read the settings again, take over the log level, sweep; tell what needs a restart."""
+    """What SIGHUP does: read the settings again, apply the log level, sweep every inbox.
+
+    Sections that changed and need a restart are logged.
+    """
 
     def __init__(self, path: Path, settings: Settings, watcher: Watcher) -> None:
         self._path = path
@@ -199,18 +198,18 @@ class Reload:
         self._watcher = watcher
 
     def __call__(self) -> None:
-        """Reload; settings with mistakes change nothing."""
+        """Reload; settings with mistakes are logged and change nothing."""
         log = structlog.get_logger(service="app")
         try:
-            fresh = settings_module.load(self._path)
+            fresh = settings_file.load(self._path)
         except SettingsError as error:
             log.warning("settings.refused", error=error.message, hint=error.hint)
             return
         log_setup.configure(fresh.log.level, fresh.log.format)
-        sections = ("store", "model", "intake", "decode", "privacy", "outbox", "camera", "receiver")
-        changed = [
-            name for name in sections if getattr(fresh, name) != getattr(self._settings, name)
-        ]
+        changed = []
+        for name in Settings.model_fields:
+            if name != "log" and getattr(fresh, name) != getattr(self._settings, name):
+                changed.append(name)
         if changed:
             log.warning("settings.restart_needed", keys=changed)
         log.info("settings.reloaded", log_level=fresh.log.level)

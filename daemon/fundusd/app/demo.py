@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 from rich.console import Console
 
-from fundusd.app import child_daemon
-from fundusd.app import settings as settings_module
+from fundusd.app import child_daemon, settings_file
 from fundusd.app.open_ledger import opened_ledger
 from fundusd.app.reconcile import reconcile
 from fundusd.domain.clinical_terms import SAFETY_WORDS, Eye, Grade
@@ -103,7 +102,7 @@ def _prepare(folder: Path, model: str, revision: str) -> Path:
     path.write_text(
         _SETTINGS.format(folder=folder, model=source, revision=revision), encoding="utf-8"
     )
-    settings_module.load(path)
+    settings_file.load(path)
     return path
 
 
@@ -147,7 +146,7 @@ def _show(lines: list[dict[str, Any]], console: Console) -> None:
 
 def _await_landed(path: Path, files: int, console: Console, lines: Lines) -> None:
     deadline = time.monotonic() + _LAND_SECONDS
-    settings = settings_module.load(path)
+    settings = settings_file.load(path)
     camera = settings.camera[0]
     with opened_ledger(settings) as ledger:
         while time.monotonic() < deadline:
@@ -164,7 +163,7 @@ def _await_landed(path: Path, files: int, console: Console, lines: Lines) -> Non
 
 
 def _summarise(path: Path, truths: Mapping[str, str], console: Console) -> None:
-    settings = settings_module.load(path)
+    settings = settings_file.load(path)
     camera = settings.camera[0]
     with opened_ledger(settings) as ledger:
         rows = sorted(ledger.results(), key=lambda row: row["capture_id"])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import os
+from dataclasses import fields
+from typing import TYPE_CHECKING, TypeVar
 
 from fundusd.clinical import grading
 from fundusd.imaging.decoder_pool import DecoderPool
@@ -13,6 +15,7 @@ from fundusd.model.classifier import ModelPlan, ZeroShotClassifier, plan
 from fundusd.model.locate import ModelChoice, find
 from fundusd.model.prepared_parts import remembered_digests
 from fundusd.outbox.transports import TRANSPORTS
+from fundusd.watcher.rules import IntakeRules
 from fundusd.worker.service import WorkerRules
 
 if TYPE_CHECKING:
@@ -21,27 +24,32 @@ if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
     from fundusd.app import settings as settings_module
-    from fundusd.app.settings import Settings
+    from fundusd.app.settings import Decode, Section, Settings
     from fundusd.clinical.quality_thresholds import Thresholds
     from fundusd.outbox.receivers import Receiver
 
 MIB = 1024 * 1024
+# on a CPU a forward takes seconds and decoding milliseconds: one decoder keeps up, and a second one
+# replaces it while it hangs
+_BESIDE_A_CPU_MODEL = 2
+
+
+_Rules = TypeVar("_Rules", ModelChoice, IntakeRules)
 
 
 def model_choice(settings: Settings) -> ModelChoice:
-    """Take what concerns the model out of the settings."""
-    chosen = settings.model
-    return ModelChoice(
-        source=chosen.source,
-        revision=chosen.revision,
-        device=chosen.device,
-        dtype=chosen.dtype,
-        backend=chosen.backend,
-        exact=chosen.exact,
-        prompts=chosen.prompts,
-        preprocessing=chosen.preprocessing,
-        weights_digest=chosen.weights_digest,
-    )
+    """Return which model to find, and how it is to run."""
+    return _filled(ModelChoice, settings.model)
+
+
+def intake_rules(settings: Settings) -> IntakeRules:
+    """Return how captures are found, and when they count as settled."""
+    return _filled(IntakeRules, settings.intake)
+
+
+def _filled(kind: type[_Rules], section: Section) -> _Rules:
+    """Return a dataclass whose fields are the keys of a section with the same names."""
+    return kind(**{field.name: getattr(section, field.name) for field in fields(kind)})
 
 
 def plan_model(
@@ -50,9 +58,9 @@ def plan_model(
     *,
     afresh: bool = False,
 ) -> ModelPlan:
-    """Find the checkpoint and decide what it runs on; `afresh` hashes every file, whatever is remembered.
+    """Find the checkpoint and decide what it runs on; raises ModelError, SettingsError.
 
-    Raises ModelError, SettingsError.
+    `afresh` hashes every file, even those whose digest is remembered.
     """
     choice = model_choice(settings)
     checkpoint = find(choice, on_progress, hash_files if afresh else remembered_digests)
@@ -73,7 +81,7 @@ def load_classifier(settings: Settings) -> ZeroShotClassifier:
 
 
 def limits(settings: Settings) -> Limits:
-    """Take the decoders' limits out of the settings."""
+    """Return the limits of the decoder processes."""
     chosen = settings.decode
     return Limits(
         seconds=chosen.seconds,
@@ -84,15 +92,24 @@ def limits(settings: Settings) -> Limits:
 
 
 def thresholds(settings: Settings) -> dict[str, Thresholds]:
-    """Take out of the settings from where on each camera's captures are ungradable."""
+    """Return the quality thresholds of each camera."""
     return {camera.id: camera.thresholds for camera in settings.camera}
 
 
 def decoder_pool(
     settings: Settings, side: int, processes: int, log: FilteringBoundLogger | None = None
 ) -> DecoderPool:
-    """Start decoder processes for a model that wants squares of `side` pixels."""
+    """Start decoder processes for a model whose input is a square of `side` pixels."""
     return DecoderPool(processes, settings.model.preprocessing, side, limits(settings), log)
+
+
+def decoder_count(decode: Decode, *, model_on_cpu: bool, batch_size: int) -> int:
+    """Return how many decoder processes to start."""
+    if decode.processes:
+        return decode.processes
+    if model_on_cpu:
+        return _BESIDE_A_CPU_MODEL
+    return max(1, min(len(os.sched_getaffinity(0)) - 1, batch_size))
 
 
 def receiver(chosen: settings_module.Receiver) -> Receiver:
@@ -101,14 +118,14 @@ def receiver(chosen: settings_module.Receiver) -> Receiver:
 
 
 def worker_rules(settings: Settings, planned: ModelPlan) -> WorkerRules:
-    """Take what concerns the worker out of settings and plan."""
+    """Return how the worker claims, grades and retries."""
     on_cpu = planned.runtime.is_cpu
-    batch_size = 1 if on_cpu else settings.model.batch_size  # more buy nothing on a CPU
+    batch_size = 1 if on_cpu else settings.model.batch_size  # on a CPU larger batches gain nothing
     return WorkerRules(
         batch_size=batch_size,
         retry_seconds=settings.intake.retry_seconds,
         max_bytes=settings.decode.max_mb * MIB,
-        decoders=settings.decode.processes_beside(model_on_cpu=on_cpu, batch_size=batch_size),
+        decoders=decoder_count(settings.decode, model_on_cpu=on_cpu, batch_size=batch_size),
         model=planned.release.model,
         referral=grading.Rule.parse(planned.release.referable_rule),
         thresholds=thresholds(settings),

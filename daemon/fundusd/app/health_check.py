@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from fundusd.app import site_key
 from fundusd.app.factory import model_choice
 from fundusd.app.open_ledger import opened_ledger
 from fundusd.clinical import camera_database
@@ -114,7 +115,7 @@ def _answer(named: CaptureMetadata) -> str:
 def _site_key(settings: Settings) -> str:
     if not os.path.lexists(settings.privacy.site_key_file):  # unlike Path.exists it raises nothing
         return "not there yet; a random one is made at the first start"
-    settings.privacy.present_key()
+    site_key.read(settings.privacy.site_key_file)
     return "as it should be"
 
 

@@ -1,10 +1,11 @@
-"""Open the ledger that the settings name; all that a command needs which only asks or orders."""
+"""Open the ledger that the settings name."""
 
 from __future__ import annotations
 
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from fundusd.app import site_key
 from fundusd.domain.errors import SettingsError
 from fundusd.files.filesystem import is_network_filesystem
 from fundusd.ledger import Ledger
@@ -13,27 +14,35 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from fundusd.app.settings import Settings
+    from fundusd.clinical.camera_database import Lookup
+    from fundusd.clinical.path_rules import Naming
 
 
 @contextmanager
 def opened_ledger(settings: Settings, *, to_work: bool = False) -> Iterator[Ledger]:
-    """Open the ledger for as long as the block runs, or with `to_work` to work for the cameras of the settings.
+    """Open the ledger for as long as the block runs; raises LedgerError, SettingsError.
 
-    Raises LedgerError, SettingsError.
+    With `to_work` it is opened for the daemon, which admits and grades captures of the cameras in
+    the settings.
     """
-    _refuse_a_share(settings)
-    site_key = settings.privacy.site_key() if to_work else b""
-    naming = {camera.id: camera.naming for camera in settings.camera} if to_work else {}
+    _require_local_disk(settings)
+    naming: dict[str, Naming] = {}
+    lookups: dict[str, Lookup] = {}
+    key = b""
+    if to_work:
+        key = site_key.read_or_create(settings.privacy.site_key_file)
+        for camera in settings.camera:
+            naming[camera.id] = camera.naming
+            if camera.own_database is not None:
+                lookups[camera.id] = camera.own_database
     ledger = Ledger(
         settings.store.url,
         password=settings.store.password(),
-        site_key=site_key,
+        site_key=key,
         cameras=tuple(naming),
         naming=naming,
         expected_fields={camera.id: camera.expected_fields for camera in settings.camera},
-        lookups={camera.id: one for camera in settings.camera if (one := camera.own_database)}
-        if to_work
-        else {},
+        lookups=lookups,
         issuer=settings.privacy.issuer,
         pseudonymous=settings.privacy.identifiers == "pseudonymous",
         subscriptions=settings.subscriptions,
@@ -44,11 +53,14 @@ def opened_ledger(settings: Settings, *, to_work: bool = False) -> Iterator[Ledg
         ledger.close()
 
 
-def _refuse_a_share(settings: Settings) -> None:
-    """Refuse SQLite on a network share: its locks and its write-ahead log do not work there (sqlite.org/wal.html)."""
-    if (file := settings.store.sqlite_file) is None:
+def _require_local_disk(settings: Settings) -> None:
+    """Raise SettingsError for SQLite on a network share.
+
+    Its locks and its write-ahead log do not work there: https://sqlite.org/wal.html
+    """
+    if settings.store.sqlite_file is None:
         return
-    folder = file.parent
+    folder = settings.store.sqlite_file.parent
     if folder.is_dir() and is_network_filesystem(folder):
         raise SettingsError(
             f"[store] url names a SQLite file on a network share, {folder}.",

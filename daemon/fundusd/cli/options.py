@@ -43,19 +43,19 @@ _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks
 
 def load(config: Path | None) -> Settings:
     """Return the settings of the file that --config names; raises SettingsError."""
-    from fundusd.app import settings
+    from fundusd.app import settings_file
 
-    return settings.load(settings.path_of(config))
+    return settings_file.load(settings_file.path_of(config))
 
 
 def settings_for(config: Path | None, model: str, revision: str) -> Settings:
     """Return the settings, with the model that --model names; they need no file then."""
     if not model:
         return load(config)
-    from fundusd.app import settings
+    from fundusd.app import settings, settings_file
 
     chosen = settings.Settings() if config is None else load(config)
-    return chosen.model_copy(update={"model": settings.of_model(model, revision)})
+    return chosen.model_copy(update={"model": settings_file.of_model(model, revision)})
 
 
 def camera_named(settings: Settings, camera_id: str) -> Camera:

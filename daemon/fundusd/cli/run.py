@@ -26,6 +26,6 @@ def run(config: Config = None) -> None:
     Example:
       fundusd run --config /etc/fundusd/fundusd.toml
     """
-    from fundusd.app import daemon, settings
+    from fundusd.app import daemon, settings_file
 
-    daemon.run(settings.path_of(config))
+    daemon.run(settings_file.path_of(config))

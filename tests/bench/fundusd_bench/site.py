@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from fundusd.app import settings as settings_module
+from fundusd.app import settings_file
 from fundusd.domain.errors import FundusdError
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def lay_out(folder: Path, source: str, *, dtype: str = "auto", quiet_seconds: fl
         ),
         encoding="utf-8",
     )
-    return Site(folder, path, settings_module.load(path))
+    return Site(folder, path, settings_file.load(path))
 
 
 def graded_at(line: Mapping[str, Any]) -> float:

@@ -1,0 +1,60 @@
+"""Rules for single values of the settings; each raises ValueError with the rule that is broken."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
+
+from fundusd.clinical.camera_database import require_query
+from fundusd.clinical.path_rules import compiled
+
+
+def absolute(path: Path) -> Path:
+    """Return an absolute path; raises ValueError for another one."""
+    if not path.is_absolute():
+        raise ValueError("must be an absolute path")
+    return path
+
+
+def _store_url(url: str) -> str:
+    if re.search(r"://[^/@]*:[^/@]+@", url) or "password=" in url:
+        raise ValueError(
+            "must not hold a password: put it into the file that [store] password_file names"
+        )
+    if not url.startswith(("sqlite:////", "postgresql+psycopg://")):
+        raise ValueError(
+            "must begin with sqlite://// (four slashes, then an absolute path) "
+            "or postgresql+psycopg://"
+        )
+    return url
+
+
+def _web_url(url: str) -> str:
+    if url and not re.match(r"https?://[^/\s@?#]+(/[^\s?#]*)?$", url):
+        raise ValueError(
+            "must begin with https:// or http://, and hold neither a password nor a question mark"
+        )
+    return url.rstrip("/")
+
+
+def _pattern(text: str) -> str:
+    if text:
+        compiled(text)
+    return text
+
+
+def _query(text: str) -> str:
+    if text:
+        require_query(text)
+    return text
+
+
+AbsolutePath = Annotated[Path, AfterValidator(absolute)]
+StoreUrl = Annotated[str, AfterValidator(_store_url)]
+WebUrl = Annotated[str, AfterValidator(_web_url)]
+PathPattern = Annotated[str, Field(max_length=500), AfterValidator(_pattern)]
+LookupQuery = Annotated[str, Field(max_length=4000), AfterValidator(_query)]
+Identifier = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]

@@ -1,0 +1,60 @@
+"""The site key: the secret that turns patient identifiers into patient keys."""
+
+from __future__ import annotations
+
+import os
+import stat
+from typing import TYPE_CHECKING
+
+from fundusd.clinical.pseudonyms import weakness
+from fundusd.domain.errors import SettingsError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def read_or_create(file: Path) -> bytes:
+    """Return the site key, after writing a random one if the file does not exist.
+
+    Raises SettingsError.
+    """
+    try:
+        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "wb") as new:
+            new.write(os.urandom(32).hex().encode())
+            new.flush()
+            os.fsync(new.fileno())
+    except FileExistsError:
+        pass
+    except OSError as error:
+        raise _unusable(f"cannot be written ({error.strerror})") from None
+    return read(file)
+
+
+def read(file: Path) -> bytes:
+    """Return the site key; raises SettingsError, also if the key is weak or everyone can read it."""
+    try:
+        key = file.read_bytes().strip()
+        mode = file.stat().st_mode
+    except OSError as error:
+        raise _unusable(f"cannot be read ({error.strerror})") from None
+    if weak := weakness(key):
+        raise SettingsError(
+            f"[privacy] site_key_file {weak}.",
+            hint="Remove the file: a random key is written at the next start. "
+            "Every patient_key changes with it.",
+        )
+    if mode & stat.S_IROTH:
+        raise SettingsError(
+            "[privacy] site_key_file can be read by every user.",
+            hint=f"Let only the user that fundusd runs as read it: chmod 0400 {file}",
+        )
+    return key
+
+
+def _unusable(problem: str) -> SettingsError:
+    return SettingsError(
+        f"[privacy] site_key_file {problem}.",
+        hint="Name a file in a folder that belongs to the user that fundusd runs as, "
+        "such as /var/lib/fundusd.",
+    )
