@@ -1,4 +1,4 @@
-"""structlog: JSON lines for the journal, a console for people, and nothing that names a patient."""
+"""structlog: JSON lines for the journal, a console for people, and no patient's name in either."""
 
 from __future__ import annotations
 
@@ -25,24 +25,46 @@ _LEVELS = {
     "error": logging.ERROR,
 }
 
-# every field a line may carry, as docs/logs.md explains them; anything else is dropped and its name told
+# every event, as docs/logs.md explains it
+EVENTS = frozenset(
+    {
+        "camera.clock_skew", "camera.offline", "camera.online", "capture.broke",
+        "capture.failed", "capture.graded", "capture.postponed", "capture.quarantined",
+        "capture.refused", "capture.reused", "capture.ungradable", "capture.unreadable",
+        "decoder.replaced", "decoder.unconfined", "document.postponed", "document.refused",
+        "document.sent", "hints.attached", "hints.lost", "job.lease_lost", "jobs.given_back",
+        "ledger.away", "ledger.back", "library.warning", "model.batch_halved",
+        "model.batch_restored", "model.canary", "model.loaded", "model.prepared",
+        "model.touched", "model.unusable_answer", "service.failed", "service.ready",
+        "service.started", "service.stopped", "service.stopping", "settings.refused",
+        "settings.reloaded", "settings.restart_needed", "sweep.finished", "sweep.unreadable",
+    }
+)  # fmt: skip
+
+# every field that a line may have, as docs/logs.md explains it; other fields are dropped
 FIELDS = frozenset(
     {
-        "ts", "level", "event", "service", "camera", "capture_id", "digest", "revision", "eye", "eye_source",
-        "patient_key", "outcome", "reason", "action", "grade", "referable", "scores", "model", "release_id", "dtype",
-        "device", "attempt", "batch_size", "read_ms", "decode_ms", "model_ms", "record_ms", "turnaround_ms", "files",
-        "directories", "new", "waiting", "ignored", "missing", "unreadable", "seconds", "log_level", "lease_probe", "count",
-        "wait_seconds", "version", "signal", "error", "hint", "exception", "frames", "logger", "limit", "keys",
-        "quiet_seconds", "dropped", "warnings", "runtime", "hints_healthy", "entries", "remote",
-        "prompt_set", "preprocessing", "parts", "cosine", "tolerance", "receiver", "exam_id",
+        "ts", "level", "event", "service", "camera", "capture_id", "digest", "revision", "eye",
+        "eye_source", "patient_key", "outcome", "reason", "action", "grade", "referable",
+        "scores", "model", "release_id", "dtype", "device", "runtime", "prompt_set",
+        "preprocessing", "version", "attempt", "batch_size", "read_ms", "decode_ms", "model_ms",
+        "record_ms", "turnaround_ms", "files", "directories", "new", "waiting", "ignored",
+        "seconds", "missing", "entries", "log_level", "cosine", "tolerance", "count", "limit",
+        "wait_seconds", "keys", "parts", "signal", "warnings", "receiver", "exam_id", "error",
+        "hint", "exception", "frames", "logger", "dropped",
     }
 )  # fmt: skip
 
 
-def configure(level: str, form: str, stream: TextIO | None = None) -> None:
-    """Set structlog up: level as in [log], form "auto" | "console" | "json"."""
+def configure(level: str, log_format: str, stream: TextIO | None = None) -> None:
+    """Configure structlog with the level and format of [log]; "auto" means console on a terminal."""
     out = stream or sys.stdout
-    console = form == "console" or (form == "auto" and out.isatty())
+    renderers: list[Processor] = [_JournalLines(prefixed=_is_journal(out))]
+    if log_format == "console" or (log_format == "auto" and out.isatty()):
+        colours = out.isatty()
+        renderers = [
+            structlog.dev.ConsoleRenderer(colors=colours, timestamp_key="ts", sort_keys=False)
+        ]
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
@@ -50,7 +72,7 @@ def configure(level: str, form: str, stream: TextIO | None = None) -> None:
             structlog.processors.TimeStamper(fmt="iso", utc=True, key="ts"),
             _exception,
             _allowed,
-            *(_for_people(out) if console else _for_machines(out)),
+            *renderers,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(_LEVELS[level]),
         logger_factory=structlog.WriteLoggerFactory(file=out),
@@ -59,30 +81,26 @@ def configure(level: str, form: str, stream: TextIO | None = None) -> None:
     _bridge()
 
 
-def _for_people(out: TextIO) -> list[Processor]:
-    return [structlog.dev.ConsoleRenderer(colors=out.isatty(), timestamp_key="ts", sort_keys=False)]
-
-
-def _for_machines(out: TextIO) -> list[Processor]:
-    return [_JournalLines(prefixed=_is_journal(out))]
-
-
 class _JournalLines:
-    """Render one JSON object a line, ts, level and event first; with journald's priority prefix where it reads."""
+    """Render one JSON object per line; `prefixed` puts the priority that journald reads before it."""
 
     def __init__(self, *, prefixed: bool) -> None:
         self._prefixed = prefixed
 
     def __call__(self, _logger: WrappedLogger, _name: str, event: EventDict) -> str:
-        first = {key: event.pop(key) for key in ("ts", "level", "event") if key in event}
-        line = orjson.dumps(
-            {**first, **event}, default=str, option=orjson.OPT_NON_STR_KEYS
-        ).decode()
-        return f"<{_PRIORITIES[first['level']]}>{line}" if self._prefixed else line
+        ordered: dict[str, Any] = {}
+        for key in ("ts", "level", "event"):
+            if key in event:
+                ordered[key] = event.pop(key)
+        ordered |= event
+        line = orjson.dumps(ordered, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+        if not self._prefixed:
+            return line
+        return f"<{_PRIORITIES[ordered['level']]}>{line}"
 
 
 def _is_journal(out: TextIO) -> bool:
-    """Tell whether `out` is the journal's own stream (JOURNAL_STREAM holds its device and inode)."""
+    """Return whether `out` is the stream of the journal, whose device and inode JOURNAL_STREAM holds."""
     try:
         status = os.fstat(out.fileno())
     except (OSError, ValueError):
@@ -91,7 +109,7 @@ def _is_journal(out: TextIO) -> bool:
 
 
 def _exception(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
-    """Replace an exception by its class and frames: texts and local variables can hold names of patients."""
+    """Replace an exception by its class and frames: its text may contain a patient's name."""
     error = event.pop("exc_info", None)
     if isinstance(error, BaseException):
         event["exception"] = type(error).__name__
@@ -115,7 +133,7 @@ def _allowed(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
 
 
 class _Bridge(logging.Handler):
-    """Tell that a library warned, not what it said: its text may hold a path or a tag."""
+    """Logs that a library warned, without its text, which may contain a path or a DICOM tag."""
 
     def emit(self, record: logging.LogRecord) -> None:
         """Log one line with the library's logger and the exception's class."""
@@ -123,14 +141,14 @@ class _Bridge(logging.Handler):
         if record.exc_info and record.exc_info[1] is not None:
             details["exception"] = type(record.exc_info[1]).__name__
         log = structlog.get_logger()
-        (log.error if record.levelno >= logging.ERROR else log.warning)(
-            "library.warning", **details
-        )
+        write = log.error if record.levelno >= logging.ERROR else log.warning
+        write("library.warning", **details)
 
 
 def _bridge() -> None:
     root = logging.getLogger()
-    root.handlers = [handler for handler in root.handlers if not isinstance(handler, _Bridge)] + [
-        _Bridge()
-    ]
+    for handler in list(root.handlers):
+        if isinstance(handler, _Bridge):
+            root.removeHandler(handler)
+    root.addHandler(_Bridge())
     root.setLevel(logging.WARNING)
