@@ -45,7 +45,7 @@ EVENTS = frozenset(
 FIELDS = frozenset(
     {
         "ts", "level", "event", "service", "camera", "capture_id", "digest", "revision", "eye",
-        "eye_source", "patient_key", "outcome", "reason", "action", "grade", "referable",
+        "eye_source", "patient_key", "outcome", "reason", "action", "grade",
         "scores", "model", "release_id", "dtype", "device", "runtime", "prompt_set",
         "preprocessing", "version", "attempt", "batch_size", "read_ms", "decode_ms", "model_ms",
         "record_ms", "turnaround_ms", "files", "directories", "new", "waiting", "ignored",
