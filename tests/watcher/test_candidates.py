@@ -15,8 +15,8 @@ from fundusd.domain.files import IgnoreReason, Inbox
 from fundusd.files.safe_read import stat_of
 from fundusd.files.writer_lease import ignore_lease_breaks
 from fundusd.ledger import Ledger
-from fundusd.watcher.candidates import Calls, Candidates
-from fundusd.watcher.rules import IntakeRules
+from fundusd.watcher.candidates import Candidates
+from fundusd.watcher.rules import Callbacks, IntakeRules, SweepRules
 from fundusd.watcher.sweep import Sweep
 
 if TYPE_CHECKING:
@@ -36,9 +36,9 @@ class Bench:
         self.on_look: Callable[[], None] = lambda: None
         self.on_consider: Callable[[Sighting | None], None] = lambda _: None
         self.considered: set[bytes] = set()
-        calls = Calls(lambda: None, self._beat, self._monotonic)
+        callbacks = Callbacks(lambda: None, self._beat, self._monotonic)
         inbox = Inbox(ledger_cases.CAMERA, root)
-        self.candidates = Candidates(inbox, IntakeRules(quiet_seconds=2), ledger, calls)
+        self.candidates = Candidates(inbox, IntakeRules(quiet_seconds=2), ledger, callbacks)
 
     def _beat(self) -> None:
         self.on_beat()
@@ -73,7 +73,7 @@ class Bench:
     def after(self, seconds: float) -> int:
         """Look again after some seconds; return how many captures there are."""
         self.now += seconds
-        self.candidates.admit_ripe(10)
+        self.candidates.admit_settled(10)
         return len(ledger_cases.captures(self.ledger))
 
 
@@ -95,10 +95,10 @@ def bench(tmp_path: Path, ledger: Ledger) -> Bench:
 
 def test_a_file_is_admitted_when_its_quiet_time_is_over(bench: Bench) -> None:
     bench.put()
-    assert bench.candidates.due() == 2
+    assert bench.candidates.next_ready_at() == 2
     assert bench.after(1.9) == 0
     assert bench.after(0.1) == 1
-    assert bench.candidates.due() is None
+    assert bench.candidates.next_ready_at() is None
 
 
 def test_a_writer_at_the_file_makes_it_wait_on(bench: Bench) -> None:
@@ -106,7 +106,7 @@ def test_a_writer_at_the_file_makes_it_wait_on(bench: Bench) -> None:
     with path.open("ab"):
         assert bench.after(2) == 0
         assert bench.after(2) == 0
-    assert bench.candidates.rule == "writer-lease"
+    assert bench.candidates.lease_rule == "writer-lease"
     assert bench.after(1.9) == 0
     assert bench.after(0.1) == 1
 
@@ -116,7 +116,7 @@ def test_on_a_network_share_twice_the_quiet_time_has_to_pass(bench: Bench) -> No
     bench.put()
     assert bench.after(3.9) == 0
     assert bench.after(0.1) == 1
-    assert bench.candidates.rule == "double-quiet"
+    assert bench.candidates.lease_rule == "double-quiet"
 
 
 def test_a_file_that_changes_before_it_is_opened_waits_on(bench: Bench) -> None:
@@ -152,7 +152,7 @@ def test_a_file_that_changes_while_it_is_read_waits_on(bench: Bench) -> None:
 def test_a_file_that_is_gone_is_waited_for_no_longer(bench: Bench) -> None:
     bench.put().unlink()
     assert bench.after(2) == 0
-    assert bench.candidates.due() is None
+    assert bench.candidates.next_ready_at() is None
 
 
 def test_a_file_that_goes_between_look_and_open_is_waited_for_no_longer(bench: Bench) -> None:
@@ -165,7 +165,7 @@ def test_a_file_that_goes_between_look_and_open_is_waited_for_no_longer(bench: B
 
     bench.on_look = remove
     assert bench.after(2) == 0
-    assert bench.candidates.due() is None
+    assert bench.candidates.next_ready_at() is None
 
 
 def test_a_file_that_cannot_be_opened_is_tried_less_and_less_often_and_told_of_once(
@@ -175,18 +175,18 @@ def test_a_file_that_cannot_be_opened_is_tried_less_and_less_often_and_told_of_o
     with structlog.testing.capture_logs() as events:
         for wait in (2, 1, 2, 4):
             assert bench.after(wait) == 0
-    assert bench.candidates.due() == 2 + 1 + 2 + 4 + 8
+    assert bench.candidates.next_ready_at() == 2 + 1 + 2 + 4 + 8
     assert [entry["event"] for entry in events] == ["capture.unreadable"]
     assert "OD" not in str(events)
 
 
 def test_the_rule_is_not_found_out_on_a_file_that_is_gone(bench: Bench) -> None:
-    bench.candidates.find_rule(None)
-    bench.candidates.find_rule(b"gone.jpg")
-    rules: list[str] = [bench.candidates.rule]
+    bench.candidates.detect_lease_rule(None)
+    bench.candidates.detect_lease_rule(b"gone.jpg")
+    rules: list[str] = [bench.candidates.lease_rule]
     bench.put()
-    bench.candidates.find_rule(b"OD.jpg")
-    assert [*rules, bench.candidates.rule] == ["unknown", "writer-lease"]
+    bench.candidates.detect_lease_rule(b"OD.jpg")
+    assert [*rules, bench.candidates.lease_rule] == ["unknown", "writer-lease"]
 
 
 def test_what_has_settled_is_admitted_together(
@@ -222,7 +222,7 @@ def test_files_that_are_no_captures_are_remembered_together(
     bench.sweep()  # sees them as they are now
     assert bench.after(2) == 0
     assert together == [4]
-    assert bench.candidates.due() is None
+    assert bench.candidates.next_ready_at() is None
 
 
 # -- sweeps, with what the ledger remembers
@@ -246,14 +246,13 @@ def test_a_file_that_goes_during_the_listing_counts_as_gone(
 
 @pytest.mark.parametrize("large", [2000, 3], ids=["small directories", "large directories"])
 def test_a_sweep_finds_what_changed_came_and_went_and_nothing_else(
-    bench: Bench, large: int, monkeypatch: pytest.MonkeyPatch
+    bench: Bench, large: int
 ) -> None:
-    monkeypatch.setattr("fundusd.watcher.sweep._LARGE", large)
-    monkeypatch.setattr("fundusd.watcher.listing._BATCH", 4)
+    rules = SweepRules(max_sightings=large, max_entries=4)
     for number in range(30):
         bench.put(f"P{number % 3}/visit/{number}.jpg", word=str(number))
     assert [bench.after(2), bench.after(0), bench.after(0)] == [10, 20, 30]
-    assert bench.sweep().tally.present == 30
+    assert bench.sweep(rules=rules).tally.present == 30
     assert bench.considered == set()
     bench.put("P0/visit/0.jpg", word="changed")
     bench.put("P9/new.jpg", word="new")
@@ -261,7 +260,7 @@ def test_a_sweep_finds_what_changed_came_and_went_and_nothing_else(
     (bench.root / "P2/visit/2.jpg").unlink()
     (bench.root / "P2/visit/2.jpg").symlink_to("/etc/hostname")
     bench.considered.clear()
-    sweep = bench.sweep()
+    sweep = bench.sweep(rules=rules)
     assert bench.considered == {b"P0/visit/0.jpg", b"P9/new.jpg"}
     assert set(sweep.gone) == {b"P1/visit/1.jpg", b"P2/visit/2.jpg"}
     assert (sweep.tally.files, sweep.tally.present, sweep.tally.vanished, sweep.tally.waiting) == (
@@ -274,17 +273,14 @@ def test_a_sweep_finds_what_changed_came_and_went_and_nothing_else(
 
 
 @pytest.mark.parametrize("large", [2000, 1], ids=["small directories", "large directories"])
-def test_a_file_that_returns_is_told_from_a_new_one(
-    bench: Bench, large: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("fundusd.watcher.sweep._LARGE", large)
+def test_a_file_that_returns_is_told_from_a_new_one(bench: Bench, large: int) -> None:
     for name in ("a.jpg", "b.jpg", "c.jpg"):
         bench.put(name)
     assert bench.after(2) == 3
     bench.ledger.mark_missing(ledger_cases.CAMERA, [b"b.jpg"])
     sightings: list[Sighting | None] = []
     bench.on_consider = sightings.append
-    sweep = bench.sweep()
+    sweep = bench.sweep(rules=SweepRules(max_sightings=large))
     (returned,) = sightings
     assert returned is not None
     assert returned.missing
@@ -295,9 +291,9 @@ def test_a_file_that_waits_is_looked_at_although_it_is_as_remembered(bench: Benc
     path = bench.put()
     assert bench.after(2) == 1
     bench.candidates.consider(b"OD.jpg", stat_of(path.stat())._replace(size=1), None, hinted=False)
-    assert bench.candidates.due() is not None
+    assert bench.candidates.next_ready_at() is not None
     bench.sweep()
-    assert bench.candidates.due() is None
+    assert bench.candidates.next_ready_at() is None
 
 
 def test_a_directory_that_goes_takes_its_files_along(bench: Bench) -> None:
@@ -325,14 +321,11 @@ def test_a_hint_at_a_folder_that_is_empty_now_finds_its_files_gone(bench: Bench)
     assert bench.sweep(start=b"P1", hinted=True, deep=False).gone == [b"P1/OD.jpg"]
 
 
-def test_no_more_paths_are_kept_as_gone_than_one_pass_needs(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("fundusd.watcher.sweep._GONE_KEPT", 2)
+def test_no_more_paths_are_kept_as_gone_than_one_pass_needs(bench: Bench) -> None:
     for number in range(5):
         bench.put(f"{number}.jpg", word=str(number)).stat()
     assert bench.after(2) == 5
     for number in range(4):
         (bench.root / f"{number}.jpg").unlink()
-    sweep = bench.sweep()
+    sweep = bench.sweep(rules=SweepRules(max_gone=2))
     assert (len(sweep.gone), sweep.tally.vanished) == (2, 4)

@@ -1,4 +1,4 @@
-"""Between full sweeps: folders whose times moved, and folders that changed lately, are looked into."""
+"""Between full sweeps: directories whose mtimes changed, and active ones, are swept."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from tests.watcher.watch_cases import jpeg, watching
 
-from fundusd.watcher.directory_times import Folders
+from fundusd.watcher.directory_times import DirectoryTimes
+from fundusd.watcher.rules import DirectoryRules
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,10 +20,12 @@ DAY = 24 * 3600.0
 class Known:
     """Folders of a real directory, at a time of the test's own."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, **rules: Any) -> None:
         self.root, self.now = root, 1000.0
         self.tick = 0.0
-        self.folders = Folders(root, self._monotonic, lambda: int(self.now * 1e9))
+        self.folders = DirectoryTimes(
+            root, DirectoryRules(**rules), self._monotonic, lambda: int(self.now * 1e9)
+        )
 
     def _monotonic(self) -> float:
         self.now += self.tick
@@ -31,16 +34,16 @@ class Known:
     def make(self, name: str, changed: float) -> None:
         (self.root / name).mkdir()
         self.date(name, changed)
-        self.folders.look_before(os.fsencode(name))
+        self.folders.record(os.fsencode(name))
 
     def date(self, name: str, at: float) -> None:
         os.utime(self.root / name, (at, at))
 
     def changed(self) -> list[bytes]:
         """Make one whole pass."""
-        found = self.folders.look(60.0, lambda: None)
-        assert not self.folders.is_looking
-        return found
+        changed = self.folders.check(60.0, lambda: None)
+        assert not self.folders.is_checking
+        return changed
 
 
 @pytest.fixture
@@ -55,7 +58,7 @@ def test_a_folder_whose_time_moved_is_found_and_others_are_not(known: Known) -> 
     known.date("b", 950)
     assert known.changed() == [b"b"]
     assert known.changed() == [b"b"], "until it is listed"
-    known.folders.look_before(b"b")
+    known.folders.record(b"b")
     assert known.changed() == []
 
 
@@ -66,59 +69,58 @@ def test_a_folder_that_is_gone_is_told_of_once(known: Known) -> None:
     assert known.changed() == []
     assert b"a" not in known.folders
     with pytest.raises(FileNotFoundError):
-        known.folders.look_before(b"a")
+        known.folders.record(b"a")
 
 
-def test_a_pass_over_many_folders_is_made_in_pieces(
-    known: Known, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("fundusd.watcher.directory_times._TOGETHER", 2)
+def test_a_pass_over_many_folders_is_made_in_pieces(tmp_path: Path) -> None:
+    known = Known(tmp_path, max_checked=2)
     for number in range(5):
         known.make(str(number), 900)
         known.date(str(number), 950)
     beats: list[None] = []
-    found, rounds = [], 0
-    while not rounds or known.folders.is_looking:
+    changed, rounds = [], 0
+    while not rounds or known.folders.is_checking:
         known.tick = 0.5  # seconds that each look at the clock takes
-        found += known.folders.look(0.6, lambda: beats.append(None))
+        changed += known.folders.check(0.6, lambda: beats.append(None))
         rounds += 1
-    assert sorted(found) == [b"0", b"1", b"2", b"3", b"4"]
+    assert sorted(changed) == [b"0", b"1", b"2", b"3", b"4"]
     assert len(beats) == rounds == 3
 
 
-def test_folders_are_hot_for_a_day_the_newest_first(
-    known: Known, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.parametrize("max_active", [3, 1])
+def test_folders_are_active_for_a_day_the_newest_first(tmp_path: Path, max_active: int) -> None:
+    known = Known(tmp_path, max_active=max_active)
     known.now = 10 * DAY
     known.make("cold", 8 * DAY)
     known.make("warm", 9.5 * DAY)
     known.make("new", 10 * DAY)
     known.make("tomorrow", 11 * DAY)  # by a clock that is wrong
-    assert known.folders.hot() == [b"tomorrow", b"new", b"warm"]
+    assert known.folders.active() == [b"tomorrow", b"new", b"warm"][:max_active]
     known.now += 0.6 * DAY
-    assert known.folders.hot() == [b"tomorrow", b"new"]
+    assert known.folders.active() == [b"tomorrow", b"new"][:max_active]
     known.date("cold", 10.6 * DAY)
-    known.folders.look_before(b"cold")
-    assert known.folders.hot()[0] == b"cold"
-    monkeypatch.setattr("fundusd.watcher.directory_times._MOST_HOT", 1)
-    assert known.folders.hot() == [b"cold"]
+    known.folders.record(b"cold")
+    assert known.folders.active() == [b"cold", b"tomorrow", b"new"][:max_active]
 
 
-@pytest.mark.parametrize("look", ["hot", "own times"])
+@pytest.mark.parametrize("cadence", ["active", "mtimes"])
 def test_captures_are_found_between_full_sweeps_without_hints(
-    tmp_path: Path, sqlite_url: str, monkeypatch: pytest.MonkeyPatch, look: str
+    tmp_path: Path, sqlite_url: str, cadence: str
 ) -> None:
-    monkeypatch.setattr("fundusd.watcher.inbox._HOT_SECONDS", 0.1 if look == "hot" else 3600.0)
-    monkeypatch.setattr("fundusd.watcher.inbox._LOOK_SECONDS", 3600.0 if look == "hot" else 0.1)
     (tmp_path / "inbox" / "P1").mkdir(parents=True)
-    rules: dict[str, Any] = {"mode": "sweep-only", "sweep_seconds": 3600.0}
+    rules: dict[str, Any] = {
+        "mode": "sweep-only",
+        "sweep_seconds": 3600.0,
+        "active_sweep_seconds": 0.1 if cadence == "active" else 3600.0,
+        "directory_check_seconds": 3600.0 if cadence == "active" else 0.1,
+    }
     with watching(tmp_path / "inbox", sqlite_url, **rules) as watched:
         swept = watched.swept_at()
         watched.wait_for(watched.drop("P1/OD.jpg", jpeg("a")), jpeg("a"))
         watched.wait_for(watched.drop("P2/visit/left/OS.jpg", jpeg("b")), jpeg("b"))
         (watched.inbox / "P1" / "OD.jpg").unlink()
         watched.until(lambda: watched.sightings()[b"P1/OD.jpg"]["missing_since"] is not None)
-        if look == "hot":
+        if cadence == "active":
             watched.wait_for(
                 watched.drop("P2/visit/left/OS.jpg", jpeg("in place")), jpeg("in place")
             )
@@ -126,5 +128,5 @@ def test_captures_are_found_between_full_sweeps_without_hints(
         watched.sweep()
         assert (watched.camera()["hinted"], watched.camera()["swept"]) == (
             0,
-            3 if look == "hot" else 2,
+            3 if cadence == "active" else 2,
         )

@@ -18,7 +18,12 @@ from watchdog.events import DirCreatedEvent, DirMovedEvent, FileMovedEvent
 from watchdog.observers.inotify_c import InotifyFD
 from watchdog.utils import BaseThread
 
-from fundusd.watcher.observer import Hints, Troubles, _Marker, _retire
+from fundusd.watcher.observer import (
+    InboxObserver,
+    ObserverFailures,
+    _ChangedDirectories,
+    _stop_threads,
+)
 
 if TYPE_CHECKING:
     import pytest
@@ -30,7 +35,7 @@ def observers() -> list[threading.Thread]:
 
 
 def is_hinted(watched: Watching, name: str) -> bool:
-    """Drop a capture and tell whether a hint found it, and not a sweep that happened to be under way."""
+    """Drop a capture; return whether an event found it, not a sweep that was in progress."""
     watched.wait_for(watched.drop(name, jpeg(name)), jpeg(name))
     return bool(watched.captures()[-1]["hinted"])
 
@@ -38,7 +43,8 @@ def is_hinted(watched: Watching, name: str) -> bool:
 def archive_and_purge(watched: Watching, archive: Path) -> None:
     """Move a patient's folder away, have the camera use its name again, purge the archive.
 
-    Ordinary housekeeping, at which watchdog 7.1's reader thread dies of a KeyError while its observer lives on.
+    This ordinary housekeeping kills watchdog 7.1's reader thread with a KeyError while its
+    observer lives on.
     """
     folder = watched.inbox / "P001"
     folder.mkdir()
@@ -120,7 +126,7 @@ def test_hints_lost_again_and_again_are_left_alone_for_a_while(
 
 
 def overflow(watched: Watching) -> None:
-    """Make the kernel drop events: more renames than its queue holds, while watchdog's reader is held up."""
+    """Make the kernel drop events: more renames than its queue holds, with the reader blocked."""
     reader = [one for one in observers() if isinstance(one, InotifyFD)][
         -1
     ]  # one that was let go may linger
@@ -167,12 +173,12 @@ def test_a_machine_without_inotify_to_spare_leaves_the_sweeps(
 
 def test_what_happens_outside_the_inbox_is_no_hint() -> None:
     woken: list[None] = []
-    marker = _Marker(b"/inbox", lambda: woken.append(None))
-    marker.on_any_event(FileMovedEvent("/inboxes/P001/OD.jpg", "/inbox/P001/OD.jpg"))
-    marker.on_any_event(DirMovedEvent(b"/inbox/P002", b"/elsewhere/P002"))
-    marker.on_any_event(DirCreatedEvent("/inbox/P001"))
-    assert marker.take() == {b"P001": True, b"P002": True, b"": False}
-    assert marker.take() == {}
+    changed = _ChangedDirectories(b"/inbox", lambda: woken.append(None))
+    changed.on_any_event(FileMovedEvent("/inboxes/P001/OD.jpg", "/inbox/P001/OD.jpg"))
+    changed.on_any_event(DirMovedEvent(b"/inbox/P002", b"/elsewhere/P002"))
+    changed.on_any_event(DirCreatedEvent("/inbox/P001"))
+    assert changed.take() == {b"P001": True, b"P002": True, b"": False}
+    assert changed.take() == {}
     assert len(woken) == 3
 
 
@@ -187,7 +193,7 @@ def test_a_thread_that_cannot_be_stopped_is_abandoned() -> None:
         def stop(self) -> None:
             stopped.append("sound")
 
-    _retire([Broken(), Sound()])
+    _stop_threads([Broken(), Sound()])
     assert stopped == ["sound"]
 
 
@@ -197,17 +203,17 @@ def test_watchdogs_own_words_stay_inside_and_other_threads_deaths_do_not() -> No
     threading.excepthook = lambda failure: passed_on.append(failure.exc_type)
     logger = logging.getLogger("watchdog")
     try:
-        with Troubles(lambda: None) as troubles:
+        with ObserverFailures(lambda: None) as failures:
             assert not logger.propagate
             doomed = threading.Thread(target={}.__getitem__, args=(0,))
             doomed.start()
             doomed.join()
-            assert troubles.of(doomed) is None
+            assert failures.reason(doomed) is None
     finally:
         threading.excepthook = before
     assert passed_on == [KeyError]
     assert logger.propagate
-    assert troubles not in logger.handlers
+    assert failures not in logger.handlers
 
 
 def test_a_reader_that_dies_before_it_is_looked_for_is_noticed(
@@ -222,16 +228,16 @@ def test_a_reader_that_dies_before_it_is_looked_for_is_noticed(
 
     monkeypatch.setattr(InotifyFD, "start", die_at_once)
     monkeypatch.setattr(InotifyFD, "run", fail)
-    with Troubles(lambda: None) as troubles:
-        hints = Hints(tmp_path, troubles)
-        assert hints.doubt() == "thread_died"
-        hints.stop()
+    with ObserverFailures(lambda: None) as failures:
+        observer = InboxObserver(tmp_path, failures)
+        assert observer.failure() == "thread_died"
+        observer.stop()
 
 
 def test_watchdogs_warnings_stay_inside_and_kill_no_reader() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        with Troubles(lambda: None):
+        with ObserverFailures(lambda: None):
             warnings.warn_explicit(
                 "/inbox/P001", RuntimeWarning, "inotify.py", 1, "watchdog.observers.inotify"
             )

@@ -1,4 +1,4 @@
-"""Shares that go away, come back or were never there; files that cannot be read; folders full of old captures."""
+"""Shares that go away, come back or were never there; unreadable files; old captures."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -100,9 +101,7 @@ def test_the_disappearance_of_most_files_is_taken_for_an_outage(watched: Watchin
     assert ledger_cases.events(watched.ledger).count("camera.online") == 1
 
 
-def test_files_that_stay_away_from_a_living_inbox_were_tidied_up(
-    watched: Watching, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_files_that_stay_away_from_a_living_inbox_were_tidied_up(watched: Watching) -> None:
     for number in range(30):
         watched.drop(f"P{number % 2}/{number}.jpg", jpeg(str(number)))
     watched.until(lambda: len(watched.captures()) == 30)
@@ -115,7 +114,7 @@ def test_files_that_stay_away_from_a_living_inbox_were_tidied_up(
     watched.sweep()
     watched.until(lambda: watched.camera()["offline_reason"] == "mass_disappearance")
     assert missing(watched) == set()
-    monkeypatch.setattr("fundusd.watcher.outage._BELIEVED_AFTER", 0.0)  # a day later
+    watched.clock_ahead = timedelta(hours=25)
     watched.sweep()
     watched.until(lambda: len(missing(watched)) == 23)
     watched.until(lambda: watched.camera()["offline_reason"] is None)
@@ -139,14 +138,16 @@ def test_an_empty_directory_in_the_inboxs_place_is_an_outage_even_of_one_file(
 
 @pytest.mark.parametrize("left", [None, ".keep"])
 def test_a_look_around_marks_nothing_missing_before_a_full_sweep_has_judged(
-    tmp_path: Path, sqlite_url: str, monkeypatch: pytest.MonkeyPatch, left: str | None
+    tmp_path: Path, sqlite_url: str, left: str | None
 ) -> None:
-    """A share of few files is unmounted: the next look, seconds later, is into what is left there."""
-    monkeypatch.setattr("fundusd.watcher.inbox._HOT_SECONDS", 0.05)
-    monkeypatch.setattr("fundusd.watcher.inbox._LOOK_SECONDS", 0.05)
-    with watching(
-        tmp_path / "inbox", sqlite_url, mode="sweep-only", sweep_seconds=3600.0
-    ) as watched:
+    """A share of few files is unmounted: the next partial sweep sees what is left there."""
+    rules: dict[str, Any] = {
+        "mode": "sweep-only",
+        "sweep_seconds": 3600.0,
+        "active_sweep_seconds": 0.05,
+        "directory_check_seconds": 0.05,
+    }
+    with watching(tmp_path / "inbox", sqlite_url, **rules) as watched:
         for number in range(15):
             watched.drop(f"P{number % 2}/{number}.jpg", jpeg(str(number)))
         watched.until(lambda: len(watched.captures()) == 15)
@@ -163,7 +164,7 @@ def test_a_look_around_marks_nothing_missing_before_a_full_sweep_has_judged(
 
 
 def test_a_disappearance_that_lasted_is_believed_in_a_new_directory_too(
-    watched: Watching, monkeypatch: pytest.MonkeyPatch
+    watched: Watching,
 ) -> None:
     for number in range(25):
         watched.drop(f"{number}.jpg", jpeg(str(number)))
@@ -173,7 +174,7 @@ def test_a_disappearance_that_lasted_is_believed_in_a_new_directory_too(
     watched.inbox.mkdir()
     watched.drop("new.jpg", jpeg("new"))
     watched.until(lambda: watched.camera()["offline_reason"] == "mass_disappearance")
-    monkeypatch.setattr("fundusd.watcher.outage._BELIEVED_AFTER", 0.0)  # a day later
+    watched.clock_ahead = timedelta(hours=25)
     watched.sweep()
     watched.until(lambda: len(missing(watched)) == 25)
     watched.until(lambda: watched.camera()["offline_reason"] is None)
@@ -248,17 +249,13 @@ def test_a_baseline_is_recorded_unread_and_stays_one_when_only_touched(
         watched.wait_for(watched.drop("old.jpg", jpeg("rewritten")), jpeg("rewritten"))
 
 
-def test_more_files_than_can_wait_are_all_admitted(
-    tmp_path: Path, sqlite_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("fundusd.watcher.settling.Settling.__init__.__defaults__", (10,))
+def test_more_files_than_can_wait_are_all_admitted(tmp_path: Path, sqlite_url: str) -> None:
     inbox = tmp_path / "inbox"
     inbox.mkdir()
     for number in range(35):
         (inbox / f"{number}.jpg").write_bytes(jpeg(str(number)))
-    with watching(
-        inbox, sqlite_url
-    ) as watched:  # one sweep an hour: the others come for those turned away
+    # one sweep an hour: the others are made for the files that were refused
+    with watching(inbox, sqlite_url, max_settling=10) as watched:
         watched.until(lambda: len(watched.captures()) == 35)
 
 

@@ -9,6 +9,7 @@ from fundusd.watcher.settling import Settling
 
 STAT = Stat(size=10, mtime_ns=1, ctime_ns=2, inode=3)
 QUIET = 2.0
+CAPACITY = 100
 times = st.lists(st.floats(0, 1), min_size=1, max_size=30)
 stats = st.builds(Stat, st.integers(0, 2), st.integers(0, 1), st.integers(0, 1), st.integers(0, 1))
 
@@ -17,7 +18,7 @@ stats = st.builds(Stat, st.integers(0, 2), st.integers(0, 1), st.integers(0, 1),
 def test_a_file_settles_exactly_when_it_was_unchanged_for_the_quiet_time(
     looks: list[tuple[Stat, float]],
 ) -> None:
-    settling = Settling(QUIET)
+    settling = Settling(QUIET, CAPACITY)
     now = since = 0.0
     last: Stat | None = None
     for stat, pause in looks:
@@ -30,7 +31,7 @@ def test_a_file_settles_exactly_when_it_was_unchanged_for_the_quiet_time(
 
 @given(times)
 def test_an_empty_file_never_settles_and_is_not_waited_for(pauses: list[float]) -> None:
-    settling = Settling(0.1)
+    settling = Settling(0.1, CAPACITY)
     now = 0.0
     for pause in pauses:
         now += pause
@@ -44,12 +45,12 @@ def test_no_more_than_the_capacity_is_ever_held(keys: list[int], capacity: int) 
     for now, key in enumerate(keys):
         settling.observe(bytes([key]), STAT, now)
         assert len(settling) <= capacity
-        assert settling.full is (len(settling) == capacity)
+        assert settling.is_full is (len(settling) == capacity)
 
 
 @pytest.mark.parametrize("field", ["size", "mtime_ns", "ctime_ns", "inode"])
 def test_each_part_of_the_change_signal_restarts_the_quiet_time(field: str) -> None:
-    settling = Settling(QUIET)
+    settling = Settling(QUIET, CAPACITY)
     settling.observe(b"a", STAT, 0)
     changed = STAT._replace(**{field: 99})
     assert not settling.observe(b"a", changed, QUIET)
@@ -61,21 +62,26 @@ def test_a_full_waiting_room_keeps_those_inside_and_takes_new_ones_when_half_emp
     settling = Settling(QUIET, capacity=2)
     for key in (b"a", b"b", b"c"):
         settling.observe(key, STAT, 0)
-    assert (b"a" in settling, b"c" in settling, settling.half_empty) == (True, False, False)
+    assert (b"a" in settling, b"c" in settling, settling.is_half_empty) == (True, False, False)
     assert settling.observe(b"a", STAT, QUIET)
     settling.forget(b"a")
     settling.forget(b"never seen")
-    assert settling.half_empty
+    assert settling.is_half_empty
     settling.observe(b"c", STAT, QUIET)
     assert b"c" in settling
 
 
 def test_what_is_ripe_and_when_the_next_will_be() -> None:
-    settling = Settling(QUIET)
-    assert settling.due() is None
+    settling = Settling(QUIET, CAPACITY)
+    assert settling.next_ready_at() is None
     settling.observe(b"a", STAT, 0)
     settling.observe(b"b", STAT, 1)
-    assert (settling.due(), settling.ripe(1.9), settling.ripe(2), settling.ripe(3)) == (
+    assert (
+        settling.next_ready_at(),
+        settling.ready(1.9),
+        settling.ready(2),
+        settling.ready(3),
+    ) == (
         2,
         [],
         [b"a"],
@@ -84,7 +90,7 @@ def test_what_is_ripe_and_when_the_next_will_be() -> None:
 
 
 def test_a_held_file_counts_its_quiet_time_anew() -> None:
-    settling = Settling(QUIET)
+    settling = Settling(QUIET, CAPACITY)
     settling.observe(b"a", STAT, 0)
     settling.restart(b"a", 2)
     assert not settling.observe(b"a", STAT, 3.9)
@@ -92,7 +98,7 @@ def test_a_held_file_counts_its_quiet_time_anew() -> None:
 
 
 def test_twice_the_quiet_time_is_counted_from_the_last_change() -> None:
-    settling = Settling(QUIET)
+    settling = Settling(QUIET, CAPACITY)
     settling.observe(b"a", STAT, 0)
     assert not settling.lengthen(b"a", 2)
     assert not settling.observe(b"a", STAT, 3.9)
@@ -101,17 +107,17 @@ def test_twice_the_quiet_time_is_counted_from_the_last_change() -> None:
 
 
 def test_errors_wait_twice_as_long_each_time_up_to_five_minutes() -> None:
-    settling = Settling(QUIET)
+    settling = Settling(QUIET, CAPACITY)
     settling.observe(b"a", STAT, 0)
     waits = []
     for count in range(1, 12):
         assert settling.back_off(b"a", 0) == count
-        waits.append(settling.due())
+        waits.append(settling.next_ready_at())
     assert waits == [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300]
 
 
 def test_a_change_ends_the_wait_after_errors() -> None:
-    settling = Settling(QUIET)
+    settling = Settling(QUIET, CAPACITY)
     settling.observe(b"a", STAT, 0)
     for _ in range(20):
         settling.back_off(b"a", 0)

@@ -7,6 +7,8 @@ import hashlib
 import os
 import threading
 import time
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -16,7 +18,7 @@ from fundusd.domain.files import Inbox
 from fundusd.files.writer_lease import ignore_lease_breaks
 from fundusd.ledger import Ledger
 from fundusd.ledger.tables import sighting
-from fundusd.watcher.listing import below
+from fundusd.watcher.listing import join_path
 from fundusd.watcher.rules import IntakeRules
 from fundusd.watcher.service import Watcher
 
@@ -25,10 +27,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PATIENCE = 60.0  # seconds a test waits before it fails
-NATIVE: dict[str, Any] = {
-    "mode": "native",
-    "sweep_seconds": 3600.0,
-}  # what is found is found by hints
+# whatever is found, events find
+NATIVE: dict[str, Any] = {"mode": "native", "sweep_seconds": 3600.0}
 SWEEPING: dict[str, Any] = {"mode": "sweep-only", "sweep_seconds": 0.1}
 
 
@@ -46,6 +46,7 @@ class Watching:
 
     def __init__(self, inbox: Path, ledger: Ledger, rules: IntakeRules) -> None:
         self.inbox, self.ledger = inbox, ledger
+        self.clock_ahead = timedelta()  # of the watcher's wall clock
         self.events: list[MutableMapping[str, Any]] = []
         self.worked = 0
         self.on_beat: Callable[[], None] = lambda: None  # called in the watcher's thread
@@ -54,7 +55,7 @@ class Watching:
         self._error: BaseException | None = None
         self.watcher = Watcher(
             [Inbox(ledger_cases.CAMERA, inbox)],
-            rules,
+            replace(rules, now=self._now),
             ledger,
             admitted=self._admitted,
             beat=self._beat,
@@ -68,6 +69,9 @@ class Watching:
             self._error = error
         finally:
             self._ended.set()
+
+    def _now(self) -> datetime:
+        return datetime.now(UTC) + self.clock_ahead
 
     def _admitted(self) -> None:
         self.worked += 1
@@ -135,7 +139,7 @@ class Watching:
 
     def sightings(self) -> dict[bytes, dict[str, Any]]:
         rows = ledger_cases.rows(self.ledger, sighting)
-        return {below(row["directory"], row["name"]): row for row in rows}
+        return {join_path(row["directory"], row["name"]): row for row in rows}
 
     def wait_for(self, name: str | bytes, content: bytes) -> None:
         """Wait until a path's current revision is this content."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from fundusd.domain.errors import InboxError
 from fundusd.domain.files import IgnoreReason, Stat
 from fundusd.domain.jobs import JobState
-from fundusd.watcher.listing import Place, batches, below, look
+from fundusd.watcher.listing import EntryKind, batches, classify, join_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -53,27 +53,29 @@ def reconcile(
         for name, what in listed:
             standing = _standing(what, accounts.get(name), fresh_after)
             if standing in {"unaccounted", _NOT_SETTLED} and (
-                waits := incomplete.get(below(directory, name))
+                waits := incomplete.get(join_path(directory, name))
             ):
                 standing = f"incomplete: {waits.reason}"
             found.counts[standing] += 1
             if standing == "unaccounted":
-                found.unaccounted.append(below(directory, name))
+                found.unaccounted.append(join_path(directory, name))
     return found
 
 
-def _walk(root: bytes) -> Iterator[tuple[bytes, list[tuple[bytes, Stat | IgnoreReason | Place]]]]:
+def _walk(
+    root: bytes,
+) -> Iterator[tuple[bytes, list[tuple[bytes, Stat | IgnoreReason | EntryKind]]]]:
     """Yield each directory with its files, links not followed."""
     left = [b""]
     while left:
         directory = left.pop()
-        files: list[tuple[bytes, Stat | IgnoreReason | Place]] = []
+        files: list[tuple[bytes, Stat | IgnoreReason | EntryKind]] = []
         try:
             for entry in chain.from_iterable(batches(root, directory)):
-                what = look(entry)
-                if what is Place.DIRECTORY:
-                    left.append(below(directory, entry.name))
-                elif what is not Place.GONE:
+                what = classify(entry)
+                if what is EntryKind.DIRECTORY:
+                    left.append(join_path(directory, entry.name))
+                elif what is not EntryKind.GONE:
                     files.append((entry.name, what))
         except FileNotFoundError:
             if directory:
@@ -92,11 +94,11 @@ def _unreadable() -> InboxError:
 
 
 def _standing(
-    what: Stat | IgnoreReason | Place, account: Account | None, fresh_after: float
+    what: Stat | IgnoreReason | EntryKind, account: Account | None, fresh_after: float
 ) -> str:
     if isinstance(what, IgnoreReason):
         return f"ignored: {what}"
-    if isinstance(what, Place):
+    if isinstance(what, EntryKind):
         return "unaccounted"  # a file whose very stat is refused
     if account is None or account.stat != what:
         touched = max(what.mtime_ns, what.ctime_ns) / _NS

@@ -1,4 +1,4 @@
-"""The folders of one inbox: which to list again soon, and which have changed by their own times."""
+"""The mtimes of an inbox's directories: which changed lately, and which changed since a check."""
 
 from __future__ import annotations
 
@@ -8,98 +8,108 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from fundusd.watcher.rules import DEFAULT_DIRECTORY_RULES
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-_HOT_FOR = 24 * 3600.0  # seconds since a folder last changed in which it is likely to change again
-_TOGETHER = 100  # folders looked at before the clock is
-_MOST_HOT = 500  # folders listed every few seconds, the newest
+    from fundusd.watcher.rules import DirectoryRules
 
 
 @dataclass(slots=True)
-class _Folder:
+class _DirectoryTime:
     mtime_ns: int
-    changed: float
+    changed_at: float
 
 
-class Folders:
-    """Know the folders of an inbox by their mtimes, which move when an entry comes, goes or is renamed.
+class DirectoryTimes:
+    """The mtime of every directory of an inbox; all other times are monotonic seconds.
 
-    They do not move when a file is written in place: only a listing sees that. Times are monotonic seconds.
+    A directory's mtime changes when an entry is created, removed or renamed. It does not change
+    when a file is overwritten in place: only listing the directory shows that.
     """
 
     def __init__(
         self,
         root: Path,
+        rules: DirectoryRules = DEFAULT_DIRECTORY_RULES,
         monotonic: Callable[[], float] = time.monotonic,
         wall_ns: Callable[[], int] = time.time_ns,
     ) -> None:
         self._root = os.fsencode(root)
+        self._rules = rules
         self._monotonic, self._wall_ns = monotonic, wall_ns
-        self._folders: dict[bytes, _Folder] = {}
-        self._pass: Iterator[bytes] | None = None
-        self.spent = 0.0  # seconds that the pass has taken
+        self._times: dict[bytes, _DirectoryTime] = {}
+        self._unchecked: Iterator[bytes] | None = None  # None: no check is in progress
+        self.seconds_spent = 0.0  # on the check in progress, or on the last one
 
     def __len__(self) -> int:
-        return len(self._folders)
-
-    def clear(self) -> None:
-        """Forget all: the inbox is another directory now."""
-        self._folders, self._pass = {}, None
-
-    @property
-    def is_looking(self) -> bool:
-        """Whether a pass is under way."""
-        return self._pass is not None
+        return len(self._times)
 
     def __contains__(self, directory: object) -> bool:
-        return directory in self._folders
+        return directory in self._times
 
-    def look_before(self, directory: bytes) -> None:
-        """Note a folder's mtime just before it is listed; raises OSError."""
+    def clear(self) -> None:
+        """Forget every directory: the inbox is a different directory now."""
+        self._times, self._unchecked = {}, None
+
+    @property
+    def is_checking(self) -> bool:
+        """Whether a check of all directories is in progress."""
+        return self._unchecked is not None
+
+    def record(self, directory: bytes) -> None:
+        """Record a directory's mtime just before the directory is listed; raises OSError."""
         mtime_ns, now = self._mtime_ns(directory), self._monotonic()
-        known = self._folders.get(directory)
+        known = self._times.get(directory)
         if known is None:
-            ago = max(0.0, (self._wall_ns() - mtime_ns) / 1e9)
-            self._folders[directory] = _Folder(mtime_ns, now - ago)
+            age = max(0.0, (self._wall_ns() - mtime_ns) / 1e9)
+            self._times[directory] = _DirectoryTime(mtime_ns, now - age)
         elif known.mtime_ns != mtime_ns:
-            self._folders[directory] = _Folder(mtime_ns, now)
+            self._times[directory] = _DirectoryTime(mtime_ns, now)
 
-    def hot(self) -> list[bytes]:
-        """Return the folders that changed within a day, newest first."""
-        now = self._monotonic()
-        lately = [
-            (one.changed, path)
-            for path, one in self._folders.items()
-            if now - one.changed < _HOT_FOR
+    def active(self) -> list[bytes]:
+        """Return the directories that changed lately, newest first."""
+        oldest = self._monotonic() - self._rules.active_seconds
+        active = [
+            (directory.changed_at, path)
+            for path, directory in self._times.items()
+            if directory.changed_at > oldest
         ]
-        return [path for _, path in sorted(lately, reverse=True)[:_MOST_HOT]]
+        active.sort(reverse=True)
+        return [path for _, path in active[: self._rules.max_active]]
 
-    def look(self, seconds: float, beat: Callable[[], None]) -> list[bytes]:
-        """Look on for so long in a pass over all folders; return those that changed."""
-        if self._pass is None:
-            self._pass, self.spent = iter(list(self._folders)), 0.0
+    def check(self, seconds: float, beat: Callable[[], None]) -> list[bytes]:
+        """Begin or continue a check of all directories; return those that changed.
+
+        The check is interrupted after `seconds` and continued by the next call.
+        """
+        if self._unchecked is None:
+            self._unchecked, self.seconds_spent = iter(list(self._times)), 0.0
         began, changed = self._monotonic(), list[bytes]()
-        while self._pass is not None and self._monotonic() < began + seconds:
-            some = list(islice(self._pass, _TOGETHER))
-            changed += [path for path in some if path in self._folders and self._has_changed(path)]
+        while self._unchecked is not None and self._monotonic() < began + seconds:
+            batch = list(islice(self._unchecked, self._rules.max_checked))
+            for path in batch:
+                if path in self._times and self._has_changed(path):
+                    changed.append(path)
             beat()
-            if len(some) < _TOGETHER:
-                self._pass = None
-        self.spent += self._monotonic() - began
+            if len(batch) < self._rules.max_checked:
+                self._unchecked = None
+        self.seconds_spent += self._monotonic() - began
         return changed
 
     def _has_changed(self, path: bytes) -> bool:
         try:
             mtime_ns = self._mtime_ns(path)
         except FileNotFoundError:
-            del self._folders[path]
-            return True  # to have it noted
+            del self._times[path]
+            return True  # a partial sweep finds out which files went with it
         except OSError:
-            return False  # the next full sweep tells of it
-        return mtime_ns != self._folders[path].mtime_ns
+            return False  # the next full sweep reports it
+        return mtime_ns != self._times[path].mtime_ns
 
     def _mtime_ns(self, path: bytes) -> int:
-        where = os.path.join(self._root, path)  # noqa: PTH118  bytes
-        return os.stat(where, follow_symlinks=not path).st_mtime_ns  # noqa: PTH116  the inbox itself may be a link
+        full_path = os.path.join(self._root, path)  # noqa: PTH118  bytes
+        follow = not path  # the inbox itself may be a link
+        return os.stat(full_path, follow_symlinks=follow).st_mtime_ns  # noqa: PTH116  bytes

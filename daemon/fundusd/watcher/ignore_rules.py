@@ -1,4 +1,4 @@
-"""What a file's name alone says."""
+"""Which files a name alone marks as temporary, or as captures."""
 
 from __future__ import annotations
 
@@ -18,18 +18,19 @@ _CAPTURES = (b".jpg", b".jpeg", b".jpe", b".png", b".tif", b".tiff", b".dcm", b"
 
 
 def ignored_by_name(name: bytes) -> IgnoreReason | None:
-    """Return why a file or folder of this name is passed over unopened, None when it is not.
+    """Return why a file or directory of this name is ignored without opening it, or None.
 
     >>> ignored_by_name(b"IMG_0001.jpg.part"), ignored_by_name(b"IMG_0001.jpg")
-    (<Ignored.TEMPORARY_NAME: 'temporary_name'>, None)
+    (<IgnoreReason.TEMPORARY_NAME: 'temporary_name'>, None)
     """
     lowered = name.lower()
-    temporary = lowered.endswith(_UNFINISHED) or lowered.startswith(_HIDDEN) or lowered in _SYSTEM
-    return IgnoreReason.TEMPORARY_NAME if temporary else None
+    if lowered.endswith(_UNFINISHED) or lowered.startswith(_HIDDEN) or lowered in _SYSTEM:
+        return IgnoreReason.TEMPORARY_NAME
+    return None
 
 
 def claims_capture(name: bytes) -> bool:
-    """Tell whether a name says that this is a capture.
+    """Return whether a file's name says that it is a capture.
 
     >>> claims_capture(b"OD.JPG"), claims_capture(b"report.pdf")
     (True, False)
@@ -37,17 +38,21 @@ def claims_capture(name: bytes) -> bool:
     return name.lower().endswith(_CAPTURES)
 
 
+def _may_be_capture(name: bytes) -> bool:
+    return ignored_by_name(name) is None and (claims_capture(name) or b"." not in name)
+
+
 def named_like_captures(
     folder: Path, on_error: Callable[[OSError], None] | None = None
 ) -> Iterator[bytes]:
-    """Yield the paths below a folder, relative to it, of files that may be captures by name; no link is followed."""
+    """Yield the paths, relative to `folder`, of the files below it that may be captures by name.
+
+    Links are not followed.
+    """
     root = os.fsencode(folder)
-    for directory, folders, files in os.walk(root, onerror=on_error):
-        folders[:] = [one for one in folders if ignored_by_name(one) is None]
+    for directory, subdirectories, files in os.walk(root, onerror=on_error):
+        subdirectories[:] = [name for name in subdirectories if ignored_by_name(name) is None]
         for name in files:
             path = os.path.join(directory, name)  # noqa: PTH118  bytes
-            is_capture = ignored_by_name(name) is None and (
-                claims_capture(name) or b"." not in name
-            )
-            if is_capture and not os.path.islink(path):  # noqa: PTH114  bytes
+            if _may_be_capture(name) and not os.path.islink(path):  # noqa: PTH114  bytes
                 yield os.path.relpath(path, root)

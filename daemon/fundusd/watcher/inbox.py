@@ -1,4 +1,4 @@
-"""One inbox under watch: hints while they last, sweeps always, candidates in between."""
+"""Watch one inbox: events while they can be had, sweeps always, and candidates in between."""
 
 from __future__ import annotations
 
@@ -10,242 +10,231 @@ import structlog
 from fundusd.domain.files import SWEEP_SHARE, OfflineReason, SweepReport
 from fundusd.files.safe_read import is_gone
 from fundusd.watcher.candidates import Candidates
-from fundusd.watcher.directory_times import Folders
-from fundusd.watcher.observer_recovery import Attachment
-from fundusd.watcher.outage import Absence, identify
-from fundusd.watcher.partial_sweeps import Looks
+from fundusd.watcher.directory_times import DirectoryTimes
+from fundusd.watcher.observer_recovery import ObserverRecovery
+from fundusd.watcher.outage import OutageDetector, identify
+from fundusd.watcher.partial_sweep_schedule import PartialSweepSchedule
+from fundusd.watcher.partial_sweeps import PartialSweeps
 from fundusd.watcher.sweep import OUTAGE_FILES, Sweep
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from fundusd.domain.files import Inbox
     from fundusd.ledger import Ledger
-    from fundusd.watcher.candidates import Calls
-    from fundusd.watcher.observer import Troubles
-    from fundusd.watcher.outage import Identity
-    from fundusd.watcher.rules import IntakeRules
+    from fundusd.watcher.observer import ObserverFailures
+    from fundusd.watcher.outage import DirectoryIdentity
+    from fundusd.watcher.rules import Callbacks, IntakeRules
 
 TICK_SECONDS = 1.0
-_SLICE_SECONDS = 0.25  # of a full sweep, before candidates and hints have their turn again
-_BATCH = 32  # candidates, likewise
-_HOT_SECONDS = 5.0  # between looks into folders that changed within a day, where no hints tell
-_LOOK_SECONDS = 30.0  # between looks at all folders' own times
-_WAITS_SECONDS = 5.0  # between looks at what is not complete
-_HINT_SHARE = 4  # a folder of 100,000 files is not listed again for each new one: rest 4 times as long as it took
+_SLICE_SECONDS = 0.25  # of a sweep, before candidates and events have their turn again
+_MAX_CANDIDATES = 32  # checked in one step
 
 
 class InboxWatch:
-    """Watch one inbox. `turn` does a bounded piece of what is to be done."""
+    """Watch one inbox; `step` does a bounded part of what is due."""
 
     def __init__(
-        self, inbox: Inbox, rules: IntakeRules, ledger: Ledger, calls: Calls, troubles: Troubles
+        self,
+        inbox: Inbox,
+        rules: IntakeRules,
+        ledger: Ledger,
+        callbacks: Callbacks,
+        failures: ObserverFailures,
     ) -> None:
-        self._inbox, self._rules, self._ledger, self._calls = inbox, rules, ledger, calls
+        self._inbox, self._rules, self._ledger = inbox, rules, ledger
+        self._callbacks, self._now = callbacks, callbacks.monotonic
         self._log = structlog.get_logger(camera=inbox.camera_id)
-        self._candidates = Candidates(inbox, rules, ledger, calls)
-        self._attachment = Attachment(inbox.root, troubles, self._log)
-        self._native = False
-        self._identity: Identity | None = None  # None: the inbox is away
-        self._absence = Absence(inbox, ledger, self._log)
-        self._folders = Folders(inbox.root, calls.monotonic)
-        self._looks = Looks(self._new_sweep, calls.monotonic)
-        self._check_at = 0.0
-        self._hints_at = 0.0
-        self._hot_at = 0.0
-        self._look_at = 0.0
-        self._waits_at = 0.0
-        self._short = 0  # full sweeps in a row that met more folders than are watched
-        self._sweep: Sweep | None = None
+        self._candidates = Candidates(inbox, rules, ledger, callbacks)
+        self._observer = ObserverRecovery(inbox.root, failures, self._log)
+        self._uses_observer = False
+        self._identity: DirectoryIdentity | None = None  # None: the inbox is offline
+        self._outage = OutageDetector(inbox, rules, ledger, self._log)
+        self._directories = DirectoryTimes(inbox.root, rules.directories, self._now)
+        self._partial_sweeps = PartialSweeps(self._new_sweep, self._now)
+        self._schedule = PartialSweepSchedule(self._observer, self._directories, rules, callbacks)
+        self._inbox_check_at = 0.0
+        self._incomplete_check_at = 0.0
         self._sweep_at = 0.0
+        self._sweep: Sweep | None = None
         self._sweep_began = 0.0
         self._sweep_spent = 0.0
-        self._was_away = (
-            True  # since the last full sweep that found it there; before the first, nobody knows
-        )
+        self._short_sweeps = 0  # full sweeps in a row that saw more directories than are watched
+        # since the last full sweep that found the inbox online; unknown before the first
+        self._was_offline = True
         self._unreadable = 0
 
     def request_sweep(self) -> None:
-        """Sweep as soon as possible, after the one that may be under way."""
+        """Begin a full sweep as soon as possible, after the one that may be in progress."""
         self._sweep_at = 0.0
 
-    def turn(self) -> float:
-        """Do what is due, a little of each; return the seconds until there is more."""
-        if self._calls.monotonic() >= self._check_at or self._attachment.doubt is not None:
-            self._check()
+    def step(self) -> float:
+        """Do a part of everything that is due; return the seconds until there is more to do."""
+        if self._now() >= self._inbox_check_at or self._observer.failure is not None:
+            self._check_inbox()
         if self._identity is None:
             return TICK_SECONDS
-        self._look_closer()
-        self._candidates.admit_ripe(_BATCH)
-        self._keep_waits()
-        if self._candidates.has_room_again():
+        self._continue_partial_sweeps()
+        self._candidates.admit_settled(_MAX_CANDIDATES)
+        self._report_incomplete()
+        if self._candidates.take_room_again():
             self.request_sweep()
-        self._go_on_sweeping()
-        return self._pause()
+        self._continue_sweep()
+        return self._seconds_until_due()
 
     def close(self) -> None:
-        """Let the observer go."""
-        self._attachment.detach()
+        """Stop the observer."""
+        self._observer.detach()
 
-    def _pause(self) -> float:
-        if self._sweep is not None or self._looks.busy:
+    def _seconds_until_due(self) -> float:
+        if self._sweep is not None or self._partial_sweeps.is_running:
             return 0.0
-        now = self._calls.monotonic()
-        due = self._candidates.due()
-        times = [self._check_at, self._sweep_at, math.inf if due is None else due]
-        if self._absence.is_judged:
-            times.append(self._look_at)
-        times += [at for at in (self._hints_at, self._hot_at) if at > now]
-        return max(0.0, min(times) - now)
+        due = [self._inbox_check_at, self._sweep_at]
+        ready_at = self._candidates.next_ready_at()
+        if ready_at is not None:
+            due.append(ready_at)
+        due += self._schedule.next_due(has_assessed=self._outage.has_assessed)
+        return max(0.0, min(due) - self._now())
 
-    # -- is the inbox there, do the hints live
+    # -- whether the inbox is online, and its observer healthy
 
-    def _check(self) -> None:
-        now = self._calls.monotonic()
-        self._check_at = now + TICK_SECONDS
+    def _check_inbox(self) -> None:
+        now = self._now()
+        self._inbox_check_at = now + TICK_SECONDS
         identity = identify(self._inbox)
         if isinstance(identity, OfflineReason):
             self._go_offline(identity)
         elif identity != self._identity:
             self._go_online(identity)
-        elif self._native and self._attachment.mend(now):
+        elif self._uses_observer and self._observer.recover(now):
             self.request_sweep()
 
     def _go_offline(self, reason: OfflineReason) -> None:
-        self._absence.tell(reason)
-        self._absence.forget()
+        self._outage.report(reason)
+        self._outage.reset()
         self._identity, self._sweep = None, None
-        self._looks.forget()
-        self._attachment.detach()
+        self._partial_sweeps.abandon()
+        self._observer.detach()
 
-    def _go_online(self, identity: Identity) -> None:
-        """Begin anew with a directory that was not there at the last look; the sweep says whether it is online."""
-        self._identity, self._sweep, self._was_away = identity, None, True
-        self._absence.forget()
-        self._looks.forget()
-        self._folders.clear()
+    def _go_online(self, identity: DirectoryIdentity) -> None:
+        """Start over with a new directory; its first full sweep decides whether it is online."""
+        self._identity, self._sweep, self._was_offline = identity, None, True
+        self._outage.reset()
+        self._partial_sweeps.abandon()
+        self._directories.clear()
         self._candidates.attach(remote=identity.remote)
-        self._native = self._rules.mode == "native" or (
-            self._rules.mode == "auto" and not identity.remote
-        )
-        if self._native:
-            self._attachment.attach(self._calls.monotonic())
+        mode = self._rules.mode
+        self._uses_observer = mode == "native" or (mode == "auto" and not identity.remote)
+        if self._uses_observer:
+            self._observer.attach(self._now())
         else:
-            self._attachment.detach()
+            self._observer.detach()
         self.request_sweep()
 
-    # -- sweeps
+    # -- partial sweeps
 
-    def _look_closer(self) -> None:
-        """Between full sweeps, look where hints point, where much happened lately, and where folders' times moved."""
-        if not self._looks.busy:
-            self._looks.begin((self._hinted_folders(), True), (self._due_folders(), False))
-        if self._looks.go_on(_SLICE_SECONDS):
-            now, spent = self._calls.monotonic(), self._looks.spent
-            self._hints_at = now + _HINT_SHARE * spent
-            self._hot_at = max(self._hot_at, now + SWEEP_SHARE * spent)
-            self._conclude(self._looks.gone, self._looks.vanished)
+    def _continue_partial_sweeps(self) -> None:
+        """Sweep directories that events named, that are active or whose mtimes changed."""
+        sweeps, schedule = self._partial_sweeps, self._schedule
+        if not sweeps.is_running:
+            sweeps.add(schedule.event_directories(), hinted=True)
+            if self._outage.has_assessed:  # before, no full sweep has met all directories
+                sweeps.add(schedule.due_directories(_SLICE_SECONDS), hinted=False)
+            sweeps.begin()
+        if sweeps.run(_SLICE_SECONDS):
+            schedule.postpone(sweeps.seconds_spent)
+            self._finish_partial_sweeps()
 
-    def _hinted_folders(self) -> Mapping[bytes, bool]:
-        return self._attachment.take() if self._calls.monotonic() >= self._hints_at else {}
-
-    def _due_folders(self) -> Mapping[bytes, bool]:
-        """Return the folders to list again by themselves: none before a full sweep has met them all."""
-        due: list[bytes] = []
-        if self._absence.is_judged:
-            now = self._calls.monotonic()
-            if not self._attachment.healthy and now >= self._hot_at:
-                self._hot_at = now + _HOT_SECONDS
-                due += self._folders.hot()
-            if now >= self._look_at:
-                changed = self._folders.look(_SLICE_SECONDS, self._calls.beat)
-                due += changed
-                if not self._folders.is_looking:
-                    rest = max(_LOOK_SECONDS, SWEEP_SHARE * self._folders.spent)
-                    self._look_at = self._calls.monotonic() + rest
-        return dict.fromkeys(due, False)
-
-    def _conclude(self, gone: list[bytes], vanished: int) -> None:
-        """Note a few files as missing; whether many are away or gone only a full sweep can tell, nor how it stands."""
-        if self._absence.is_there and vanished > OUTAGE_FILES:
+    def _finish_partial_sweeps(self) -> None:
+        """Mark a few vanished files as missing; if there are many, a full sweep decides."""
+        if not self._outage.is_online:
+            return
+        if self._partial_sweeps.vanished > OUTAGE_FILES:
             self.request_sweep()
-        elif self._absence.is_there:
-            self._mark_missing(gone)
+        else:
+            self._mark_missing(self._partial_sweeps.gone)
 
-    def _keep_waits(self) -> None:
-        if self._calls.monotonic() >= self._waits_at:
-            self._waits_at = self._calls.monotonic() + _WAITS_SECONDS
-            self._candidates.keep_waits()
+    def _report_incomplete(self) -> None:
+        if self._now() >= self._incomplete_check_at:
+            self._incomplete_check_at = self._now() + self._rules.incomplete_check_seconds
+            self._candidates.report_incomplete()
+
+    # -- full sweeps
 
     def _new_sweep(self, *, start: bytes = b"", deep: bool = True, hinted: bool = False) -> Sweep:
-        consider, beat = self._candidates.consider, self._calls.beat
-        waiting = self._candidates.waiting
         return Sweep(
             self._inbox,
             self._ledger,
-            consider,
-            beat,
-            waiting=waiting,
-            folders=self._folders,
-            descend=self._absence.is_judged,  # before, no folder is known, and all would count as new
+            self._candidates.consider,
+            self._callbacks.beat,
+            rules=self._rules.sweep,
+            waiting=self._candidates.waiting,
+            directories=self._directories,
+            # before the first full sweep no directory is known, and all would count as new
+            descend=self._outage.has_assessed,
             start=start,
             deep=deep,
             hinted=hinted,
         )
 
-    def _go_on_sweeping(self) -> None:
-        now = self._calls.monotonic()
+    def _continue_sweep(self) -> None:
+        now = self._now()
         if self._sweep is None and now >= self._sweep_at:
             self._sweep_began, self._sweep_spent, self._sweep_at = now, 0.0, math.inf
             self._sweep = self._new_sweep()
-        while self._sweep is not None and self._calls.monotonic() < now + _SLICE_SECONDS:
+        while self._sweep is not None and self._now() < now + _SLICE_SECONDS:
             if not self._sweep.step():
-                self._sweep_spent += self._calls.monotonic() - now
-                self._finish(self._sweep)
+                self._sweep_spent += self._now() - now
+                self._finish_sweep(self._sweep)
                 self._sweep = None
         if self._sweep is not None:
-            self._sweep_spent += self._calls.monotonic() - now
+            self._sweep_spent += self._now() - now
             self._sweep.pause()
 
-    def _finish(self, sweep: Sweep) -> None:
-        rest = max(self._rules.sweep_seconds, SWEEP_SHARE * self._sweep_spent)
-        self._sweep_at = min(self._sweep_at, self._calls.monotonic() + rest)
+    def _finish_sweep(self, sweep: Sweep) -> None:
+        pause = max(self._rules.sweep_seconds, SWEEP_SHARE * self._sweep_spent)
+        self._sweep_at = min(self._sweep_at, self._now() + pause)
         if not sweep.listed_root or self._identity is None:
-            self._check_at = 0.0
-            found = identify(self._inbox)
-            self._absence.tell(
-                found if isinstance(found, OfflineReason) else OfflineReason.UNREADABLE
-            )
+            self._finish_without_root()
             return
-        away = self._absence.judge(sweep, self._identity)
-        if away is None:
+        offline = self._outage.assess(sweep, self._identity)
+        if offline is None:
             self._mark_missing(sweep.gone)
-            self._absence.found_at(self._identity, files=sweep.tally.candidates > 0)
-            self._read_again()
-        self._absence.tell(away, sweep.tally.vanished)
-        self._candidates.find_rule(sweep.tally.sample)
-        self._candidates.write_ignored()  # before the first sweep counts as done: a baseline is what it remembers
-        self._candidates.keep_waits(prune=away is None)
+            self._outage.record_place(self._identity, has_files=sweep.tally.candidates > 0)
+            self._requeue_unread()
+        self._outage.report(offline, sweep.tally.vanished)
+        self._candidates.detect_lease_rule(sweep.tally.sample)
+        # before the first sweep counts as finished: the baseline is what it recorded
+        self._candidates.record_ignored()
+        self._candidates.report_incomplete(prune=offline is None)
         self._require_watches(sweep.tally.directories)
         self._report(sweep)
 
-    def _read_again(self) -> None:
-        """Have that read again which failed while the inbox may have been away."""
-        if self._was_away:
-            self._was_away = False
+    def _finish_without_root(self) -> None:
+        """Report the inbox as offline: it could not be listed."""
+        self._inbox_check_at = 0.0
+        reason = identify(self._inbox)
+        if not isinstance(reason, OfflineReason):
+            reason = OfflineReason.UNREADABLE
+        self._outage.report(reason)
+
+    def _requeue_unread(self) -> None:
+        """Queue again the jobs that may have failed because the inbox was offline."""
+        if self._was_offline:
+            self._was_offline = False
             if self._ledger.queue_unread(self._inbox.camera_id):
-                self._calls.admitted()
+                self._callbacks.admitted()
 
     def _require_watches(self, directories: int) -> None:
-        """Do without hints that see only some folders: watchdog swallows that the kernel has no watches left."""
-        short = self._attachment.healthy and self._attachment.watches < directories
-        self._short = self._short + 1 if short else 0  # once may be a folder that was just made
-        if self._short > 1:
-            self._short = 0
-            self._attachment.give_up(self._calls.monotonic())
+        """Give the observer up if it watches only some directories, which watchdog conceals."""
+        if not self._observer.is_healthy or self._observer.watch_count >= directories:
+            self._short_sweeps = 0
+            return
+        self._short_sweeps += 1  # once may be a directory that was just created
+        if self._short_sweeps > 1:
+            self._short_sweeps = 0
+            self._observer.give_up(self._now())
 
     def _mark_missing(self, vanished: list[bytes]) -> None:
-        """Note what has vanished, if it still has and the inbox is still the one that was swept."""
+        """Mark files as missing if they still are and the inbox is still the one that was swept."""
         gone = [path for path in vanished if is_gone(self._inbox.root, path)]
         if gone and identify(self._inbox) == self._identity:
             self._ledger.mark_missing(self._inbox.camera_id, gone)
@@ -257,25 +246,25 @@ class InboxWatch:
             directories=tally.directories,
             ignored=dict(tally.ignored),
             waiting=tally.waiting,
-            seconds=round(self._calls.monotonic() - self._sweep_began, 3),
-            hints_healthy=self._attachment.healthy,
-            mode="native" if self._native else "sweep-only",
-            lease_probe=self._candidates.rule,
-            watches=self._attachment.watches,
+            seconds=round(self._now() - self._sweep_began, 3),
+            hints_healthy=self._observer.is_healthy,
+            mode="native" if self._uses_observer else "sweep-only",
+            lease_probe=self._candidates.lease_rule,
+            watches=self._observer.watch_count,
             hinted=self._candidates.by_hint,
             swept=self._candidates.by_sweep,
         )
         self._ledger.sweep_finished(self._inbox.camera_id, report)
-        self._candidates.swept()
-        self._say(report, tally.unreadable)
+        self._candidates.finish_first_sweep()
+        self._log_sweep(report, tally.unreadable)
 
-    def _say(self, report: SweepReport, unreadable: int) -> None:
+    def _log_sweep(self, report: SweepReport, unreadable: int) -> None:
         if unreadable != self._unreadable:
             self._unreadable = unreadable
             self._log.warning("sweep.unreadable", entries=unreadable)
         new = self._candidates.take_admissions()
-        say = self._log.info if new or report.waiting else self._log.debug
-        say(
+        log = self._log.info if new or report.waiting else self._log.debug
+        log(
             "sweep.finished",
             files=report.files,
             directories=report.directories,

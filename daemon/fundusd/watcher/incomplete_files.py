@@ -1,9 +1,8 @@
-"""Files of one inbox that are not complete: since when, why, and when enough is enough."""
+"""The files of one inbox that are not complete yet: why, since when, and when they are given up."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from fundusd.domain.files import IncompleteFile
@@ -12,83 +11,80 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from fundusd.domain.files import Stat, WaitReason
+    from fundusd.watcher.rules import IntakeRules
 
-_SHOWN_AFTER = 10.0  # seconds: most files are complete before anybody could look
-_MOST = 10_000  # files remembered; the others wait as well, unseen
+_MAX_FILES = 10_000  # the others wait to settle as well, but are not reported
 
 
 @dataclass(slots=True)
-class _Wait:
-    told: IncompleteFile
-    stat: Stat | None  # None: not looked at since the start
+class _Entry:
+    file: IncompleteFile
+    stat: Stat | None  # None: not seen since the start
     began: float
     changed: float
 
+    def has_changed(self, stat: Stat) -> bool:
+        if self.stat is None:
+            return self.file.size != stat.size
+        return self.stat != stat
 
-class Waits:
-    """Remember what waits; monotonic times in seconds. What is not noted again stays until it is dropped."""
+
+class IncompleteFiles:
+    """Remember incomplete files by path until they are dropped; times are monotonic seconds."""
 
     def __init__(
-        self,
-        known: Mapping[bytes, IncompleteFile],
-        grace_seconds: float,
-        now: float,
-        wall: Callable[[], datetime] = lambda: datetime.now(UTC),
+        self, known: Mapping[bytes, IncompleteFile], rules: IntakeRules, now: float
     ) -> None:
-        self._grace, self._wall = grace_seconds, wall
-        self._waits = {
-            path: _Wait(one, None, now - _SHOWN_AFTER, now) for path, one in known.items()
-        }
-        self._written = dict(known)
+        self._rules = rules
+        self._entries: dict[bytes, _Entry] = {}
+        for path, file in known.items():
+            began = now - rules.min_incomplete_seconds  # reported before, so reported still
+            self._entries[path] = _Entry(file, None, began, now)
+        self._reported = dict(known)
 
     def note(self, path: bytes, stat: Stat, reason: WaitReason, now: float) -> None:
-        """Note that a file is not complete; a change of it opens again what was given up."""
-        wait = self._waits.get(path)
-        if wait is None:
-            if len(self._waits) < _MOST:
-                self._waits[path] = _Wait(
-                    IncompleteFile(reason, stat.size, self._wall()), stat, now, now
-                )
+        """Note that a file is not complete; a change of the file ends its quarantine."""
+        entry = self._entries.get(path)
+        if entry is None:
+            if len(self._entries) < _MAX_FILES:
+                file = IncompleteFile(reason, stat.size, self._rules.now())
+                self._entries[path] = _Entry(file, stat, now, now)
             return
-        if (wait.stat is None and wait.told.size != stat.size) or wait.stat not in {None, stat}:
-            wait.changed = now
-            wait.told = replace(wait.told, quarantined_at=None)
-        wait.stat = stat
-        wait.told = replace(wait.told, reason=reason, size=stat.size)
+        if entry.has_changed(stat):
+            entry.changed = now
+            entry.file = replace(entry.file, quarantined_at=None)
+        entry.stat = stat
+        entry.file = replace(entry.file, reason=reason, size=stat.size)
 
     def drop(self, path: bytes) -> None:
         """Forget a file: it is complete, or gone."""
-        self._waits.pop(path, None)
+        self._entries.pop(path, None)
 
-    def prune(self, is_gone: Callable[[bytes], bool], waits: Callable[[bytes], bool]) -> None:
-        """Forget files that are not there any more, and those of an earlier run that nobody waits for any more."""
-        done = [
-            path
-            for path, one in self._waits.items()
-            if is_gone(path) or (one.stat is None and not waits(path))
-        ]
-        for path in done:
-            del self._waits[path]
+    def prune(self, is_gone: Callable[[bytes], bool], is_waiting: Callable[[bytes], bool]) -> None:
+        """Forget files that are gone, and files of an earlier run that do not wait any more."""
+        for path, entry in list(self._entries.items()):
+            if is_gone(path) or (entry.stat is None and not is_waiting(path)):
+                del self._entries[path]
 
     def quarantine(self, now: float) -> list[bytes]:
-        """Give up for now what has not changed for the whole grace; return it."""
-        given_up = [
-            path
-            for path, wait in self._waits.items()
-            if wait.told.quarantined_at is None and now - wait.changed >= self._grace
-        ]
-        for path in given_up:
-            self._waits[path].told = replace(self._waits[path].told, quarantined_at=self._wall())
-        return given_up
+        """Quarantine files that stayed unchanged for the whole grace period; return their paths."""
+        quarantined: list[bytes] = []
+        for path, entry in self._entries.items():
+            if (
+                entry.file.quarantined_at is None
+                and now - entry.changed >= self._rules.grace_seconds
+            ):
+                entry.file = replace(entry.file, quarantined_at=self._rules.now())
+                quarantined.append(path)
+        return quarantined
 
-    def to_write(self, now: float) -> Mapping[bytes, IncompleteFile] | None:
-        """Return what is to be shown, None when that is what was returned last."""
-        shown = {
-            path: wait.told
-            for path, wait in self._waits.items()
-            if now - wait.began >= _SHOWN_AFTER
-        }
-        if shown == self._written:
+    def to_report(self, now: float) -> Mapping[bytes, IncompleteFile] | None:
+        """Return the files to report, or None when they are those returned last."""
+        files: dict[bytes, IncompleteFile] = {}
+        for path, entry in self._entries.items():
+            if now - entry.began >= self._rules.min_incomplete_seconds:
+                files[path] = entry.file
+        if files == self._reported:
             return None
-        self._written = shown
-        return shown
+        self._reported = files
+        return files

@@ -1,4 +1,4 @@
-"""One directory of an inbox as the file system shows it; nothing is opened."""
+"""One directory of an inbox as the file system lists it; no file is opened."""
 
 from __future__ import annotations
 
@@ -10,45 +10,52 @@ from typing import TYPE_CHECKING
 from fundusd.domain.files import IgnoreReason, Stat
 from fundusd.files.safe_read import stat_of
 from fundusd.watcher.ignore_rules import ignored_by_name
+from fundusd.watcher.rules import DEFAULT_SWEEP_RULES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from fundusd.domain.files import ListedFile
 
-_BATCH = 1000  # entries held at once, however many a directory has
 _SIGNED = 2**63
 
 
-class Place(Enum):
-    """An entry that is neither a candidate nor ignored."""
+class EntryKind(Enum):
+    """What a directory entry is when it is neither a regular file nor ignored."""
 
     DIRECTORY = auto()
     UNREADABLE = auto()
-    GONE = auto()  # between the listing and the look
+    GONE = auto()  # removed between the listing and the stat
 
 
-def batches(root: bytes, directory: bytes) -> Iterator[list[os.DirEntry[bytes]]]:
-    """Yield what `directory`, relative to `root`, holds, some entries at a time; raises OSError."""
+def batches(
+    root: bytes, directory: bytes, max_entries: int = DEFAULT_SWEEP_RULES.max_entries
+) -> Iterator[list[os.DirEntry[bytes]]]:
+    """Yield the entries of `directory`, which is relative to `root`, in batches; raises OSError."""
     with os.scandir(os.path.join(root, directory)) as listing:  # noqa: PTH118  bytes
-        while batch := list(islice(listing, _BATCH)):
+        while batch := list(islice(listing, max_entries)):
             yield batch
 
 
-def seen(directory: bytes, entry: os.DirEntry[bytes]) -> ListedFile | None:
-    """Return what a regular file looks like, as the ledger remembers it; None for anything else."""
+def listed_file(directory: bytes, entry: os.DirEntry[bytes]) -> ListedFile | None:
+    """Return a regular file in the form in which the ledger stores it, None for anything else."""
     try:
         if not entry.is_file(follow_symlinks=False):
             return None
-        now = entry.stat(follow_symlinks=False)
+        status = entry.stat(follow_symlinks=False)
     except OSError:
         return None
-    inode = now.st_ino if now.st_ino < _SIGNED else now.st_ino - 2 * _SIGNED
-    return directory, entry.name, now.st_size, now.st_mtime_ns, now.st_ctime_ns, inode
+    inode = status.st_ino
+    if inode >= _SIGNED:
+        inode -= 2 * _SIGNED
+    return directory, entry.name, status.st_size, status.st_mtime_ns, status.st_ctime_ns, inode
 
 
-def look(entry: os.DirEntry[bytes]) -> Stat | IgnoreReason | Place:
-    """Return a regular file's stat, why an entry is ignored, or what else it is; follows no link."""
+def classify(entry: os.DirEntry[bytes]) -> Stat | IgnoreReason | EntryKind:
+    """Return a regular file's stat, why an entry is ignored, or what else it is.
+
+    Links are not followed.
+    """
     ignored = ignored_by_name(entry.name)
     if ignored is not None:
         return ignored
@@ -56,21 +63,23 @@ def look(entry: os.DirEntry[bytes]) -> Stat | IgnoreReason | Place:
         if entry.is_symlink():
             return IgnoreReason.SYMLINK
         if entry.is_dir(follow_symlinks=False):
-            return Place.DIRECTORY
+            return EntryKind.DIRECTORY
         if not entry.is_file(follow_symlinks=False):
             return IgnoreReason.NOT_A_REGULAR_FILE
         return stat_of(entry.stat(follow_symlinks=False))
     except FileNotFoundError:
-        return Place.GONE
+        return EntryKind.GONE
     except OSError:
-        return Place.UNREADABLE
+        return EntryKind.UNREADABLE
 
 
-def below(directory: bytes, name: bytes) -> bytes:
-    """Join two parts of a path relative to the inbox, whose own name is empty."""
-    return directory + b"/" + name if directory else name
+def join_path(directory: bytes, name: bytes) -> bytes:
+    """Join a directory's path relative to the inbox, empty for the inbox itself, and a name."""
+    if not directory:
+        return name
+    return directory + b"/" + name
 
 
 def is_within(path: bytes, directory: bytes) -> bool:
-    """Tell whether a path is `directory` or lies below it."""
+    """Return whether a path is `directory` or lies below it."""
     return not directory or path == directory or path.startswith(directory + b"/")

@@ -1,4 +1,4 @@
-"""Hints where something happened, from watchdog; they only save time, so losing them costs nothing else."""
+"""File system events from watchdog. They only save time: sweeps find whatever events miss."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ from watchdog.utils import BaseThread
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-# Narrow on purpose: with open and close events watchdog's own walk overflows the queue of a large tree, for ever.
+# Open and close events must stay out: watchdog's own walk of a large tree causes so many of them
+# that its queue overflows, and the overflow makes it walk again.
 _FILTER: list[type[FileSystemEvent]] = [
     FileClosedEvent,
     FileCreatedEvent,
@@ -34,17 +35,20 @@ _FILTER: list[type[FileSystemEvent]] = [
     DirCreatedEvent,
     DirMovedEvent,
 ]
-# what stop() is known to raise on an observer whose reader died
+# what stop() is known to raise on an observer whose reader thread has died
 _STOP_FAILURES = (KeyError, OSError, RuntimeError, ValueError, AssertionError)
 
 
-class Troubles(logging.Handler):
-    """Hear watchdog's own warnings and the deaths of its threads; its texts hold paths and go nowhere."""
+class ObserverFailures(logging.Handler):
+    """Catch watchdog's warnings and the deaths of its threads; their texts are never passed on.
+
+    The texts contain paths, and a path may contain a patient's name.
+    """
 
     def __init__(self, wake: Callable[[], None]) -> None:
         super().__init__(logging.WARNING)
         self.wake = wake
-        self.deaths = 0  # of watchdog's threads, whosever they were
+        self.deaths = 0  # of all watchdog threads in this process
         self._reasons: WeakKeyDictionary[threading.Thread, str] = WeakKeyDictionary()
         self._logger = logging.getLogger("watchdog")
 
@@ -53,8 +57,8 @@ class Troubles(logging.Handler):
         self._logger.addHandler(self)
         self._logger.propagate = False
         self._logger.setLevel(logging.WARNING)
-        threading.excepthook = self._thread_died
-        # It warns when its own walk meets a directory twice, which is no harm, and quotes the path, which is.
+        threading.excepthook = self._on_thread_death
+        # watchdog warns when its walk meets a directory twice: harmless, but it quotes the path
         warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"watchdog\.")
         return self
 
@@ -63,11 +67,11 @@ class Troubles(logging.Handler):
         self._logger.removeHandler(self)
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Note which thread warned: a full queue is all watchdog warns of."""
+        """Note which thread warned; an overflowing queue is the only thing watchdog warns about."""
         del record
         self._note(threading.current_thread(), "overflow")
 
-    def _thread_died(self, failure: threading.ExceptHookArgs) -> None:
+    def _on_thread_death(self, failure: threading.ExceptHookArgs) -> None:
         if isinstance(failure.thread, BaseThread):
             self.deaths += 1
             self._note(failure.thread, "thread_died")
@@ -78,95 +82,103 @@ class Troubles(logging.Handler):
         self._reasons[thread] = reason
         self.wake()
 
-    def of(self, thread: threading.Thread) -> str | None:
-        """Return what befell a thread, if anything did."""
+    def reason(self, thread: threading.Thread) -> str | None:
+        """Return why a thread failed, None when it did not."""
         return self._reasons.get(thread)
 
 
-class _Marker(FileSystemEventHandler):
-    """Note the directory of each event. It runs under the observer's lock: no stat, no ledger, no wait."""
+class _ChangedDirectories(FileSystemEventHandler):
+    """Collect the directories that events name.
+
+    Events are handled under watchdog's lock: no stat, no query and no waiting here.
+    """
 
     def __init__(self, root: bytes, wake: Callable[[], None]) -> None:
         self._root, self._wake = root, wake
         self._lock = threading.Lock()
-        self._dirty: dict[bytes, bool] = {}
+        self._directories: dict[bytes, bool] = {}
 
     def on_any_event(self, event: FileSystemEvent) -> None:
-        """Mark the directories an event names; what kind of event it is says nothing certain."""
-        for path in filter(None, (os.fsencode(event.src_path), os.fsencode(event.dest_path))):
-            self._mark(os.path.dirname(path), deep=False)  # noqa: PTH120  bytes
+        """Add the directories of an event's paths; the type of the event proves nothing."""
+        for path in (os.fsencode(event.src_path), os.fsencode(event.dest_path)):
+            if not path:
+                continue  # only a move has a destination
+            self._add(os.path.dirname(path), deep=False)  # noqa: PTH120  bytes
             if event.is_directory:
-                self._mark(path, deep=True)
+                self._add(path, deep=True)
         self._wake()
 
-    def _mark(self, directory: bytes, *, deep: bool) -> None:
+    def _add(self, directory: bytes, *, deep: bool) -> None:
         if directory != self._root and not directory.startswith(self._root + b"/"):
             return
         relative = directory[len(self._root) + 1 :]
         with self._lock:
-            self._dirty[relative] = deep or self._dirty.get(relative, False)
+            self._directories[relative] = deep or self._directories.get(relative, False)
 
     def take(self) -> dict[bytes, bool]:
-        """Return what was marked since the last call."""
+        """Return and forget the directories collected so far."""
         with self._lock:
-            dirty, self._dirty = self._dirty, {}
-        return dirty
+            directories, self._directories = self._directories, {}
+        return directories
 
 
-class Hints:
-    """A watchdog observer on one inbox; raises OSError when it cannot be had."""
+class InboxObserver:
+    """A watchdog observer of one inbox; raises OSError when it cannot be started."""
 
-    def __init__(self, root: Path, troubles: Troubles) -> None:
-        real = root.resolve()  # watchdog would watch a link instead of where it leads
-        self._marker = _Marker(os.fsencode(real), troubles.wake)
-        self._troubles = troubles
-        deaths, before, queues = troubles.deaths, set(threading.enumerate()), _inotify_queues()
+    def __init__(self, root: Path, failures: ObserverFailures) -> None:
+        target = root.resolve()  # watchdog would watch a link instead of the directory behind it
+        self._changed = _ChangedDirectories(os.fsencode(target), failures.wake)
+        self._failures = failures
+        deaths, threads, queues = failures.deaths, set(threading.enumerate()), _inotify_queues()
         try:
             observer = Observer()
-            observer.schedule(self._marker, str(real), recursive=True, event_filter=_FILTER)
+            observer.schedule(self._changed, str(target), recursive=True, event_filter=_FILTER)
             observer.start()
         except OSError:
-            _retire(_newer(before))
+            _stop_threads(_started_since(threads))
             raise
-        self._threads = _newer(before)
+        self._threads = _started_since(threads)
         self._queues = _inotify_queues() - queues
-        self._stillborn = troubles.deaths != deaths  # a thread that died at once is not among them
+        # a thread that dies at once is not among those that were started
+        self._died_at_start = failures.deaths != deaths
 
     def take(self) -> dict[bytes, bool]:
-        """Return the directories to look into since the last call, and whether all that lies below as well."""
-        return self._marker.take()
+        """Return directories to sweep since the last call; the values say whether to descend."""
+        return self._changed.take()
 
-    def watches(self) -> int:
+    def watch_count(self) -> int:
         """Return how many directories the kernel watches for this observer."""
-        return sum(map(_watches_of, self._queues))
+        return sum(map(_watch_count, self._queues))
 
-    def doubt(self) -> str | None:
-        """Return why these hints are not to be relied on any more, None while they are."""
-        if self._stillborn:
+    def failure(self) -> str | None:
+        """Return why this observer can no longer be relied on, None while it can."""
+        if self._died_at_start:
             return "thread_died"
         for thread in self._threads:
-            reason = self._troubles.of(thread)
-            if reason is not None or not thread.is_alive():
-                return reason or "thread_ended"
+            reason = self._failures.reason(thread)
+            if reason is not None:
+                return reason
+            if not thread.is_alive():
+                return "thread_ended"
         return None
 
     def stop(self) -> None:
-        """Let the observer go."""
-        _retire(self._threads)
+        """Stop the observer."""
+        _stop_threads(self._threads)
 
 
 def _inotify_queues() -> set[int]:
-    """Return this process's descriptors of inotify queues."""
-    found = set()
+    """Return the descriptors of this process's inotify queues."""
+    queues: set[int] = set()
     for entry in Path("/proc/self/fd").iterdir():
-        with contextlib.suppress(OSError):  # closed meanwhile
+        with contextlib.suppress(OSError):  # closed in the meantime
             if entry.readlink().name == "anon_inode:inotify":
-                found.add(int(entry.name))
-    return found
+                queues.add(int(entry.name))
+    return queues
 
 
-def _watches_of(queue: int) -> int:
-    """Count the watches of an inotify queue, 0 once it is closed."""
+def _watch_count(queue: int) -> int:
+    """Return the number of watches of an inotify queue, 0 once it is closed."""
     try:
         with Path(f"/proc/self/fdinfo/{queue}").open(encoding="ascii") as lines:
             return sum(line.startswith("inotify wd:") for line in lines)
@@ -174,16 +186,15 @@ def _watches_of(queue: int) -> int:
         return 0
 
 
-def _newer(before: set[threading.Thread]) -> list[BaseThread]:
-    """Return watchdog's threads since then, the observer before its parts."""
-    threads = [
-        one for one in threading.enumerate() if isinstance(one, BaseThread) and one not in before
-    ]
+def _started_since(before: set[threading.Thread]) -> list[BaseThread]:
+    """Return the watchdog threads that are not in `before`, the observer before its parts."""
+    started = [thread for thread in threading.enumerate() if thread not in before]
+    threads = [thread for thread in started if isinstance(thread, BaseThread)]
     return threads[::-1]
 
 
-def _retire(threads: list[BaseThread]) -> None:
-    """Stop watchdog's threads each by itself: one whose reader died cannot stop the others, and is abandoned."""
+def _stop_threads(threads: list[BaseThread]) -> None:
+    """Stop each watchdog thread by itself: one whose reader has died cannot stop the others."""
     for thread in threads:
         try:
             thread.stop()

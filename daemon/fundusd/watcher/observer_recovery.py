@@ -1,97 +1,102 @@
-"""Keeping hints alive on one inbox: what is in doubt is replaced, the new before the old goes."""
+"""Keep an observer of one inbox running: a failed one is replaced, the new started first."""
 
 from __future__ import annotations
 
 import errno
 from typing import TYPE_CHECKING
 
-from fundusd.watcher.observer import Hints
+from fundusd.watcher.observer import InboxObserver
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from structlog.typing import FilteringBoundLogger
 
-    from fundusd.watcher.observer import Troubles
+    from fundusd.watcher.observer import ObserverFailures
 
-_LONGEST_WAIT = (
-    60.0  # seconds between attempts, and of calm after which the next loss is mended at once
-)
-_SHORT_WAIT = 3600.0  # after the kernel gave fewer watches than there are folders: an operator has to raise the limit
+# the longest pause between attempts; after running this long, the next failure is mended at once
+_MAX_RETRY_SECONDS = 60.0
+# after the kernel gave fewer watches than there are directories: an operator has to raise the limit
+_SHORT_OF_WATCHES_SECONDS = 3600.0
 
 
-class Attachment:
-    """Hints on one inbox for as long as they can be had; times are monotonic seconds."""
+class ObserverRecovery:
+    """The observer of one inbox, whenever one can be had; times are monotonic seconds."""
 
-    def __init__(self, root: Path, troubles: Troubles, log: FilteringBoundLogger) -> None:
-        self._root, self._troubles, self._log = root, troubles, log
-        self._hints: Hints | None = None
-        self._since = 0.0
+    def __init__(self, root: Path, failures: ObserverFailures, log: FilteringBoundLogger) -> None:
+        self._root, self._failures, self._log = root, failures, log
+        self._observer: InboxObserver | None = None
+        self._started_at = 0.0
         self._retry_at = 0.0
-        self._wait = 0.0
+        self._pause = 0.0
 
     @property
-    def doubt(self) -> str | None:
-        """Why the hints are not to be relied on, None while they are or when there are none."""
-        return None if self._hints is None else self._hints.doubt()
+    def failure(self) -> str | None:
+        """Why the observer can no longer be relied on; None while it can, or without one."""
+        if self._observer is None:
+            return None
+        return self._observer.failure()
 
     @property
-    def healthy(self) -> bool:
-        """Whether there are hints, in no doubt."""
-        return self._hints is not None and self._hints.doubt() is None
+    def is_healthy(self) -> bool:
+        """Whether there is an observer that can be relied on."""
+        return self._observer is not None and self._observer.failure() is None
 
     @property
-    def watches(self) -> int:
+    def watch_count(self) -> int:
         """How many directories the kernel watches."""
-        return 0 if self._hints is None else self._hints.watches()
-
-    def give_up(self, now: float) -> None:
-        """Do without hints for a long while: too few directories are watched."""
-        self._log.warning("hints.lost", reason="watches_short")
-        self.detach()
-        self._retry_at = now + _SHORT_WAIT
+        if self._observer is None:
+            return 0
+        return self._observer.watch_count()
 
     def take(self) -> dict[bytes, bool]:
-        """Return the directories to look into since the last call, and whether all that lies below as well."""
-        return {} if self._hints is None else self._hints.take()
+        """Return directories to sweep since the last call; the values say whether to descend."""
+        if self._observer is None:
+            return {}
+        return self._observer.take()
 
     def attach(self, now: float) -> None:
-        """Put a new observer in place, and only then let an old one go."""
-        old, self._hints = self._hints, None
-        self._since = now
+        """Start a new observer, and only then stop the old one."""
+        old, self._observer = self._observer, None
+        self._started_at = now
         try:
-            self._hints = Hints(self._root, self._troubles)
+            self._observer = InboxObserver(self._root, self._failures)
             self._log.info("hints.attached")
         except OSError as error:
-            self._retry_at = now + _LONGEST_WAIT
+            self._retry_at = now + _MAX_RETRY_SECONDS
             self._log.warning("hints.lost", reason=errno.errorcode.get(error.errno or 0, "unknown"))
         if old is not None:
             old.stop()
 
-    def mend(self, now: float) -> bool:
-        """Replace hints that are in doubt or away; True when a full sweep has to make up for them."""
-        reason = self.doubt
-        if reason is not None:
-            self._lose(reason, now)
-        missing = self._hints is None or reason is not None
-        if missing and now >= self._retry_at:
+    def detach(self) -> None:
+        """Stop the observer."""
+        if self._observer is not None:
+            self._observer.stop()
+            self._observer = None
+
+    def give_up(self, now: float) -> None:
+        """Stop the observer for a long time: the kernel watches too few directories."""
+        self._log.warning("hints.lost", reason="watches_short")
+        self.detach()
+        self._retry_at = now + _SHORT_OF_WATCHES_SECONDS
+
+    def recover(self, now: float) -> bool:
+        """Replace a failed or missing observer; return whether a full sweep is needed."""
+        failure = self.failure
+        if failure is not None:
+            self._note_failure(failure, now)
+        is_missing = self._observer is None or failure is not None
+        if is_missing and now >= self._retry_at:
             self.attach(now)
             return True
-        if reason is not None:
+        if failure is not None:
             self.detach()
-        return reason is not None
+        return failure is not None
 
-    def _lose(self, reason: str, now: float) -> None:
+    def _note_failure(self, reason: str, now: float) -> None:
         self._log.warning("hints.lost", reason=reason)
-        if now - self._since > _LONGEST_WAIT:
-            self._wait = 0.0
-        self._retry_at = (
-            now + self._wait
-        )  # a queue that overflows again and again is left alone for a while
-        self._wait = min(_LONGEST_WAIT, 2 * self._wait or 1.0)
-
-    def detach(self) -> None:
-        """Do without hints."""
-        if self._hints is not None:
-            self._hints.stop()
-            self._hints = None
+        if now - self._started_at > _MAX_RETRY_SECONDS:
+            self._pause = 0.0
+        # a queue that overflows again and again is left alone for longer and longer
+        self._retry_at = now + self._pause
+        self._pause = min(_MAX_RETRY_SECONDS, 2 * self._pause or 1.0)

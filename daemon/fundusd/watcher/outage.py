@@ -1,34 +1,26 @@
-"""Whether an inbox is there: absence is an outage until proven otherwise, and never a deletion."""
+"""Decide whether an inbox is online: missing files are an outage first, a deletion only later."""
 
 from __future__ import annotations
 
 import errno
 import os
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
 from fundusd.domain.files import OfflineReason
 from fundusd.files.filesystem import is_network_filesystem
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from datetime import datetime
 
     from structlog.typing import FilteringBoundLogger
 
     from fundusd.domain.files import Inbox
     from fundusd.ledger import Ledger
+    from fundusd.watcher.rules import IntakeRules
     from fundusd.watcher.sweep import Sweep
 
-_BELIEVED_AFTER = (
-    24 * 3600.0
-)  # seconds after which many files that are gone from a living inbox were tidied up
 
-
-def _now() -> datetime:
-    return datetime.now(UTC)
-
-
-class Identity(NamedTuple):
+class DirectoryIdentity(NamedTuple):
     """Which directory an inbox is."""
 
     device: int
@@ -37,86 +29,84 @@ class Identity(NamedTuple):
 
     @property
     def place(self) -> str:
-        """Return it as the ledger keeps it."""
+        """Return the directory in the form in which the ledger stores it."""
         return f"{self.device}:{self.inode}"
 
 
-def identify(inbox: Inbox) -> Identity | OfflineReason:
-    """Return which directory the inbox is, or why it counts as away."""
+def identify(inbox: Inbox) -> DirectoryIdentity | OfflineReason:
+    """Return which directory the inbox is, or why it is offline."""
     try:
         descriptor = os.open(inbox.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             status = os.fstat(descriptor)
         finally:
             os.close(descriptor)
-        return Identity(status.st_dev, status.st_ino, is_network_filesystem(inbox.root))
+        remote = is_network_filesystem(inbox.root)
     except OSError as error:
-        return (
-            OfflineReason.MISSING
-            if error.errno in {errno.ENOENT, errno.ENOTDIR}
-            else OfflineReason.UNREADABLE
-        )
+        if error.errno in {errno.ENOENT, errno.ENOTDIR}:
+            return OfflineReason.MISSING
+        return OfflineReason.UNREADABLE
+    return DirectoryIdentity(status.st_dev, status.st_ino, remote)
 
 
-class Absence:
-    """Decide what the disappearance of files means, and have it known."""
+class OutageDetector:
+    """Decide what the disappearance of files means, and report it to the log and the ledger."""
 
     def __init__(
-        self,
-        inbox: Inbox,
-        ledger: Ledger,
-        log: FilteringBoundLogger,
-        now: Callable[[], datetime] = _now,
+        self, inbox: Inbox, rules: IntakeRules, ledger: Ledger, log: FilteringBoundLogger
     ) -> None:
-        self._camera, self._ledger, self._log, self._now = inbox.camera_id, ledger, log, now
-        before = ledger.whereabouts(inbox.camera_id)
-        self._place = before.place
-        self._reason: OfflineReason | None = before.offline_reason
-        self._since = before.offline_since
-        self._verdict: OfflineReason | None = None
-        self.is_judged = False  # whether a full sweep has seen this very directory
+        self._camera, self._rules, self._ledger, self._log = inbox.camera_id, rules, ledger, log
+        state = ledger.whereabouts(inbox.camera_id)
+        self._place = state.place
+        self._reason: OfflineReason | None = state.offline_reason
+        self._since: datetime | None = state.offline_since
+        self._assessment: OfflineReason | None = None
+        self.has_assessed = False  # whether a full sweep of this very directory has finished
 
     @property
-    def is_there(self) -> bool:
-        """Whether the last full sweep found no outage: only then is a file that is not found missing."""
-        return self.is_judged and self._verdict is None
+    def is_online(self) -> bool:
+        """Whether the last full sweep detected no outage; only then are vanished files missing."""
+        return self.has_assessed and self._assessment is None
 
-    def forget(self) -> None:
-        """Begin anew: the inbox is away, or another directory."""
-        self.is_judged = False
+    def reset(self) -> None:
+        """Start over: the inbox is offline, or a different directory."""
+        self.has_assessed = False
 
-    def judge(self, sweep: Sweep, identity: Identity) -> OfflineReason | None:
-        """Return why what a full sweep did not find is not to be called missing, None when it is."""
-        self._verdict, self.is_judged = self._judged(sweep, identity), True
-        return self._verdict
+    def assess(self, sweep: Sweep, identity: DirectoryIdentity) -> OfflineReason | None:
+        """Return why files that a full sweep did not find are not missing, or None if they are."""
+        self._assessment, self.has_assessed = self._outage(sweep, identity), True
+        return self._assessment
 
-    def _judged(self, sweep: Sweep, identity: Identity) -> OfflineReason | None:
+    def _outage(self, sweep: Sweep, identity: DirectoryIdentity) -> OfflineReason | None:
         tally = sweep.tally
         if tally.vanished and not tally.candidates and self._place not in {None, identity.place}:
             return OfflineReason.EMPTY
-        if not sweep.looks_like_an_outage or (tally.candidates and self._is_believed()):
+        if not sweep.looks_like_an_outage or (tally.candidates and self._has_lasted()):
             return None
         return OfflineReason.MASS_DISAPPEARANCE
 
-    def _is_believed(self) -> bool:
+    def _has_lasted(self) -> bool:
+        """Return whether a mass disappearance lasts so long that it is a deletion."""
         if self._reason is not OfflineReason.MASS_DISAPPEARANCE or self._since is None:
             return False
-        return (self._now() - self._since).total_seconds() > _BELIEVED_AFTER
+        lasted = (self._rules.now() - self._since).total_seconds()
+        return lasted > self._rules.max_disappearance_seconds
 
-    def found_at(self, identity: Identity, *, files: bool) -> None:
-        """Note which directory the inbox is, once files are seen in it or for the first time."""
-        if identity.place != self._place and (files or self._place is None):
+    def record_place(self, identity: DirectoryIdentity, *, has_files: bool) -> None:
+        """Record which directory the inbox is, once files are seen in it or for the first time."""
+        if identity.place != self._place and (has_files or self._place is None):
             self._place = identity.place
             self._ledger.found_at(self._camera, identity.place)
 
-    def tell(self, reason: OfflineReason | None, files: int = 0) -> None:
-        """Say and write down that the inbox is away or, with None, that it is there."""
+    def report(self, reason: OfflineReason | None, files: int = 0) -> None:
+        """Log and record that the inbox is offline, or with None that it is online."""
         if reason == self._reason:
             return
         if reason is None:
             self._log.info("camera.online")
+            self._since = None
         else:
             self._log.warning("camera.offline", reason=reason.value, missing=files or None)
-        self._since = None if reason is None else (self._since or self._now())
+            self._since = self._since or self._rules.now()
         self._reason = reason
         self._ledger.offline(self._camera, reason)

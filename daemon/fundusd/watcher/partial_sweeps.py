@@ -1,7 +1,8 @@
-"""Looks into single folders of an inbox between its full sweeps, a slice of time after the other."""
+"""Sweeps of single directories between the full sweeps of an inbox, in slices of time."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fundusd.watcher.ignore_rules import ignored_by_name
@@ -12,60 +13,75 @@ if TYPE_CHECKING:
 
     from fundusd.watcher.sweep import Sweep
 
-    class NewSweep(Protocol):
-        """Begin a sweep of one folder."""
+    class BeginSweep(Protocol):
+        """Begin a sweep of one directory."""
 
         def __call__(self, *, start: bytes, deep: bool, hinted: bool) -> Sweep:
-            """Begin with `start`; with `deep` all that lies below as well."""
+            """Begin with `start`; when `deep`, continue with everything below it."""
             ...
 
 
-class Looks:
-    """One round of looks after the other; each ends with what it found gone, from all of its folders together."""
+@dataclass(frozen=True, slots=True)
+class _Request:
+    deep: bool = False
+    hinted: bool = False
 
-    def __init__(self, new_sweep: NewSweep, monotonic: Callable[[], float]) -> None:
-        self._new_sweep, self._monotonic = new_sweep, monotonic
-        self._folders: dict[bytes, tuple[bool, bool]] = {}  # deep, hinted
+
+def _is_ignored(directory: bytes) -> bool:
+    return any(ignored_by_name(name) is not None for name in directory.split(b"/"))
+
+
+class PartialSweeps:
+    """Rounds of partial sweeps; at its end a round has collected what all its sweeps missed."""
+
+    def __init__(self, begin_sweep: BeginSweep, monotonic: Callable[[], float]) -> None:
+        self._begin_sweep, self._monotonic = begin_sweep, monotonic
+        self._requests: dict[bytes, _Request] = {}
         self._sweep: Sweep | None = None
-        self.busy = False
-        self.spent = 0.0  # seconds of this round
+        self.is_running = False
+        self.seconds_spent = 0.0  # on this round
         self.vanished = 0
         self.gone: list[bytes] = []
 
-    def begin(self, *rounds: tuple[Mapping[bytes, bool], bool]) -> None:
-        """Begin a round: folders and whether all below is meant, and whether a hint named them."""
-        for folders, hinted in rounds:
-            for folder, deep in folders.items():
-                if not any(map(ignored_by_name, folder.split(b"/"))):
-                    deep_before, hinted_before = self._folders.get(folder, (False, False))
-                    self._folders[folder] = deep or deep_before, hinted or hinted_before
-        self.busy = bool(self._folders)
-        self.spent, self.vanished, self.gone = 0.0, 0, []
+    def add(self, directories: Mapping[bytes, bool], *, hinted: bool) -> None:
+        """Request directories for the next round; the values say whether to descend."""
+        for directory, deep in directories.items():
+            if not _is_ignored(directory):
+                earlier = self._requests.get(directory, _Request())
+                request = _Request(deep or earlier.deep, hinted or earlier.hinted)
+                self._requests[directory] = request
 
-    def go_on(self, seconds: float) -> bool:
-        """Look on for so long; True when that ended the round."""
-        if not self.busy:
+    def begin(self) -> None:
+        """Begin a round with the requested directories."""
+        self.is_running = bool(self._requests)
+        self.seconds_spent, self.vanished, self.gone = 0.0, 0, []
+
+    def run(self, seconds: float) -> bool:
+        """Continue the round for up to `seconds`; return True when that ended it."""
+        if not self.is_running:
             return False
         began = self._monotonic()
         while self._monotonic() < began + seconds and self._step():
             pass
-        self.spent += self._monotonic() - began
-        self.busy = self._sweep is not None or bool(self._folders)
+        self.seconds_spent += self._monotonic() - began
+        self.is_running = self._sweep is not None or bool(self._requests)
         if self._sweep is not None:
             self._sweep.pause()
-        return not self.busy
+        return not self.is_running
 
-    def forget(self) -> None:
-        """Give the round up: the inbox is away, or another one."""
-        self._folders, self._sweep, self.busy = {}, None, False
+    def abandon(self) -> None:
+        """Abandon the round: the inbox is offline, or a different directory."""
+        self._requests, self._sweep, self.is_running = {}, None, False
 
     def _step(self) -> bool:
         if self._sweep is None:
-            if not self._folders:
+            if not self._requests:
                 return False
-            folder = next(iter(self._folders))
-            deep, hinted = self._folders.pop(folder)
-            self._sweep = self._new_sweep(start=folder, deep=deep, hinted=hinted)
+            directory = next(iter(self._requests))
+            request = self._requests.pop(directory)
+            self._sweep = self._begin_sweep(
+                start=directory, deep=request.deep, hinted=request.hinted
+            )
         if not self._sweep.step():
             self.vanished += self._sweep.tally.vanished
             self.gone += self._sweep.gone

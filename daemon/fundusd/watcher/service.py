@@ -1,4 +1,4 @@
-"""The watcher service: one thread that finds captures in all inboxes and hands them to the ledger."""
+"""The watcher service: one thread that finds captures in all inboxes and has them admitted."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
-from fundusd.watcher.candidates import Calls
 from fundusd.watcher.inbox import TICK_SECONDS, InboxWatch
-from fundusd.watcher.observer import Troubles
+from fundusd.watcher.observer import ObserverFailures
+from fundusd.watcher.rules import Callbacks
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -37,34 +37,35 @@ class Watcher:
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._inboxes, self._rules, self._ledger = inboxes, rules, ledger
-        self._calls = Calls(admitted, beat, monotonic)
+        self._callbacks = Callbacks(admitted, beat, monotonic)
         self._wake = threading.Event()
-        self._sweep_wanted = threading.Event()
+        self._sweep_requested = threading.Event()
 
     def request_sweep(self) -> None:
-        """Ask for a full sweep of every inbox, from any thread or signal."""
-        self._sweep_wanted.set()
+        """Request a full sweep of every inbox; any thread or signal handler may call this."""
+        self._sweep_requested.set()
         self._wake.set()
 
     def run(self, stop: threading.Event) -> None:
         """Watch until `stop` is set."""
-        with Troubles(self._wake.set) as troubles:
-            watches = [
-                InboxWatch(inbox, self._rules, self._ledger, self._calls, troubles)
-                for inbox in self._inboxes
-            ]
+        with ObserverFailures(self._wake.set) as failures:
+            watches: list[InboxWatch] = []
+            for inbox in self._inboxes:
+                watch = InboxWatch(inbox, self._rules, self._ledger, self._callbacks, failures)
+                watches.append(watch)
             try:
                 while not stop.is_set():
                     self._wake.clear()
-                    self._wake.wait(self._turn(watches))
+                    self._wake.wait(self._step(watches))
             finally:
                 for watch in watches:
                     watch.close()
 
-    def _turn(self, watches: Sequence[InboxWatch]) -> float:
-        self._calls.beat()
-        if self._sweep_wanted.is_set():
-            self._sweep_wanted.clear()
+    def _step(self, watches: Sequence[InboxWatch]) -> float:
+        """Let every inbox do what is due; return the seconds until there is more to do."""
+        self._callbacks.beat()
+        if self._sweep_requested.is_set():
+            self._sweep_requested.clear()
             for watch in watches:
                 watch.request_sweep()
-        return min((watch.turn() for watch in watches), default=TICK_SECONDS)
+        return min((watch.step() for watch in watches), default=TICK_SECONDS)

@@ -1,4 +1,4 @@
-"""When a file has stopped changing; pure: the stat and the monotonic time come in as arguments."""
+"""Decide when a file has stopped changing; pure: stat and monotonic time are arguments."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from fundusd.domain.files import Stat
 
-CAPACITY = 10_000
-_FIRST_WAIT = 1.0  # seconds after the first error
-_LONGEST_WAIT = 300.0
+_FIRST_RETRY_SECONDS = 1.0
+_MAX_RETRY_SECONDS = 300.0
 
 
 @dataclass(slots=True)
@@ -22,18 +21,21 @@ class _Candidate:
 
 
 class Settling:
-    """Files that wait to have been unchanged for `quiet_seconds` of monotonic time.
+    """Files that have settled once they stay unchanged for `quiet_seconds` of monotonic time.
 
-    Holds at most `capacity` of them: while it is full a new one is refused, and the next sweep brings it again.
+    Holds at most `capacity` files. While it is full, new files are refused; the next sweep
+    offers them again.
 
-    >>> from fundusd.domain import Stat
+    >>> from fundusd.domain.files import Stat
     >>> half, whole = Stat(512, 1, 1, 7), Stat(1024, 2, 2, 7)
-    >>> settling = Settling(quiet_seconds=2)
-    >>> [settling.observe(b"a.jpg", stat, now) for now, stat in ((0, half), (1.9, whole), (3, whole), (3.9, whole))]
-    [False, False, False, True]
+    >>> settling = Settling(quiet_seconds=2, capacity=10)
+    >>> settling.observe(b"a.jpg", half, 0), settling.observe(b"a.jpg", whole, 1.9)
+    (False, False)
+    >>> settling.observe(b"a.jpg", whole, 3.8), settling.observe(b"a.jpg", whole, 3.9)
+    (False, True)
     """
 
-    def __init__(self, quiet_seconds: float, capacity: int = CAPACITY) -> None:
+    def __init__(self, quiet_seconds: float, capacity: int) -> None:
         self._quiet = quiet_seconds
         self._capacity = capacity
         self._candidates: dict[bytes, _Candidate] = {}
@@ -41,67 +43,68 @@ class Settling:
     def __len__(self) -> int:
         return len(self._candidates)
 
-    def __contains__(self, key: object) -> bool:
-        return key in self._candidates
+    def __contains__(self, path: object) -> bool:
+        return path in self._candidates
 
     @property
-    def full(self) -> bool:
-        """Whether a new candidate would be refused."""
+    def is_full(self) -> bool:
+        """Whether a new file would be refused."""
         return len(self._candidates) >= self._capacity
 
     @property
-    def half_empty(self) -> bool:
-        """Whether many new candidates would be taken."""
+    def is_half_empty(self) -> bool:
+        """Whether at least half the capacity is free."""
         return len(self._candidates) <= self._capacity // 2
 
-    def observe(self, key: bytes, stat: Stat, now: float) -> bool:
-        """Note what a file looks like now; True when it has settled. An empty file never does."""
+    def observe(self, path: bytes, stat: Stat, now: float) -> bool:
+        """Note a file's current stat; return whether it has settled. Empty files never settle."""
         if stat.size == 0:
-            self.forget(key)
+            self.forget(path)
             return False
-        candidate = self._candidates.get(key)
+        candidate = self._candidates.get(path)
         if candidate is not None and candidate.stat == stat:
             return now >= candidate.ready_at
-        if candidate is not None or not self.full:
-            self._candidates[key] = _Candidate(stat, now, now + self._quiet)
+        if candidate is not None or not self.is_full:
+            self._candidates[path] = _Candidate(stat, now, now + self._quiet)
         return False
 
-    def stat(self, key: bytes) -> Stat | None:
-        """Return what a waiting file looked like last, None when it does not wait."""
-        candidate = self._candidates.get(key)
-        return None if candidate is None else candidate.stat
+    def last_stat(self, path: bytes) -> Stat | None:
+        """Return the last observed stat of a waiting file, None when the file does not wait."""
+        candidate = self._candidates.get(path)
+        if candidate is None:
+            return None
+        return candidate.stat
 
-    def forget(self, key: bytes) -> None:
-        """Stop waiting for a file; nothing happens when nobody did."""
-        self._candidates.pop(key, None)
+    def forget(self, path: bytes) -> None:
+        """Stop waiting for a file; a file that does not wait is ignored."""
+        self._candidates.pop(path, None)
 
-    def restart(self, key: bytes, now: float) -> None:
-        """Count a file's quiet time from now, as if it had just changed: a writer still holds it."""
-        candidate = self._candidates[key]
-        self._candidates[key] = _Candidate(candidate.stat, now, now + self._quiet)
+    def restart(self, path: bytes, now: float) -> None:
+        """Restart a file's quiet time at `now`, as if it had just changed."""
+        candidate = self._candidates[path]
+        self._candidates[path] = _Candidate(candidate.stat, now, now + self._quiet)
 
-    def lengthen(self, key: bytes, now: float) -> bool:
-        """Ask for twice the quiet time; True when that has passed already."""
-        candidate = self._candidates[key]
+    def lengthen(self, path: bytes, now: float) -> bool:
+        """Require twice the quiet time for a file; return whether that has passed already."""
+        candidate = self._candidates[path]
         candidate.ready_at = max(candidate.ready_at, candidate.since + 2 * self._quiet)
         return now >= candidate.ready_at
 
-    def back_off(self, key: bytes, now: float) -> int:
-        """Leave a file alone after an error, longer each time up to 5 minutes; return how many errors it had.
+    def back_off(self, path: bytes, now: float) -> int:
+        """Postpone a file after an error; return how many errors it has had.
 
-        Any change of the file ends the wait.
+        The pause doubles with each error, up to five minutes. Any change of the file ends it.
         """
-        candidate = self._candidates[key]
-        candidate.ready_at = now + min(
-            _LONGEST_WAIT, _FIRST_WAIT * 2.0 ** min(candidate.errors, 16)
-        )
+        candidate = self._candidates[path]
+        pause = _FIRST_RETRY_SECONDS * 2.0 ** min(candidate.errors, 16)
+        candidate.ready_at = now + min(_MAX_RETRY_SECONDS, pause)
         candidate.errors += 1
         return candidate.errors
 
-    def ripe(self, now: float) -> list[bytes]:
-        """Return the files worth another look."""
-        return [key for key, candidate in self._candidates.items() if now >= candidate.ready_at]
+    def ready(self, now: float) -> list[bytes]:
+        """Return the files whose waiting time is over."""
+        return [path for path, candidate in self._candidates.items() if now >= candidate.ready_at]
 
-    def due(self) -> float | None:
-        """Return the monotonic time at which the next file may have settled."""
+    def next_ready_at(self) -> float | None:
+        """Return the monotonic time at which the next file may have settled, None without files."""
         return min((candidate.ready_at for candidate in self._candidates.values()), default=None)

@@ -1,4 +1,4 @@
-"""A pass over an inbox, one directory at a time: what is there against what the ledger remembers."""
+"""A sweep of an inbox, one directory at a time: compare the files with the ledger's sightings."""
 
 from __future__ import annotations
 
@@ -11,64 +11,71 @@ from typing import TYPE_CHECKING, Protocol
 
 from fundusd.domain.files import IgnoreReason, Stat
 from fundusd.files.safe_read import is_gone
-from fundusd.watcher.listing import Place, batches, below, is_within, look, seen
+from fundusd.watcher.listing import (
+    EntryKind,
+    batches,
+    classify,
+    is_within,
+    join_path,
+    listed_file,
+)
+from fundusd.watcher.rules import DEFAULT_SWEEP_RULES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from fundusd.domain.files import Inbox, ListedFile, Sighting
     from fundusd.ledger import Ledger
-    from fundusd.watcher.directory_times import Folders
+    from fundusd.watcher.directory_times import DirectoryTimes
+    from fundusd.watcher.rules import SweepRules
     from fundusd.watcher.settling import Settling
 
-_LARGE = (
-    2000  # remembered files: fewer are asked for together with the next directories', more in parts
-)
-_AHEAD = 200  # directories asked for at once
-_GONE_KEPT = 10_000  # paths remembered as vanished in one pass; the next one brings the others
 OUTAGE_FILES = 20
 _OUTAGE_SHARE = 0.2
 
 
 class Consider(Protocol):
-    """Look at a regular file; True when nothing is left to be done about it."""
+    """Consider a regular file; return True when nothing is left to do about it."""
 
     def __call__(self, path: bytes, stat: Stat, sighting: Sighting | None, *, hinted: bool) -> bool:
-        """Take the file on when it is new or has changed."""
+        """Wait for the file to settle if it is new or has changed."""
         ...
 
 
 @dataclass(slots=True)
 class Tally:
-    """What a pass has seen so far."""
+    """What a sweep has seen so far."""
 
     files: int = 0
-    candidates: int = 0  # regular files whose names say nothing against them
+    candidates: int = 0  # regular files that are not ignored by name
     directories: int = 0
     waiting: int = 0
     unreadable: int = 0
-    present: int = 0  # remembered and there
-    vanished: int = 0  # remembered and gone
+    present: int = 0  # sightings whose files are there
+    vanished: int = 0  # sightings whose files are gone
     sample: bytes | None = None  # any regular file
     ignored: Counter[IgnoreReason] = field(default_factory=Counter)
 
 
 class Sweep:
-    """Walk `start` and, when `deep`, everything below it, else what is new there; `step` does one directory.
+    """Sweep the directory `start` and, when `deep`, everything below it.
 
-    A file that is as the ledger remembers it costs one stat and one row, unless it is among `waiting`; the memory
-    grows with the inbox's folders only. Absence is only collected: what becomes of it is decided when the pass is over.
+    When not `deep`, only directories below it that are new to `directories` are swept as well.
+    `step` does one directory. A file that matches its sighting costs one stat and one row, unless
+    it is in `waiting`; memory grows only with the number of directories. Vanished files are only
+    collected: the caller decides after the sweep what they mean.
     """
 
-    def __init__(  # noqa: PLR0913  one place builds it
+    def __init__(  # noqa: PLR0913  built in one place
         self,
         inbox: Inbox,
         ledger: Ledger,
         consider: Consider,
         beat: Callable[[], None],
         *,
+        rules: SweepRules = DEFAULT_SWEEP_RULES,
         waiting: Settling | None = None,
-        folders: Folders | None = None,
+        directories: DirectoryTimes | None = None,
         descend: bool = True,
         start: bytes = b"",
         deep: bool = True,
@@ -78,130 +85,142 @@ class Sweep:
         self.gone: list[bytes] = []
         self._inbox, self._camera, self._root = inbox, inbox.camera_id, os.fsencode(inbox.root)
         self._ledger, self._consider, self._beat, self._waiting = ledger, consider, beat, waiting
-        self._folders, self._descend, self._deep, self._hinted = folders, descend, deep, hinted
-        self._partial = hinted or not deep  # not worth asking for all that is remembered below
+        self._directories, self._descend, self._deep = directories, descend, deep
+        self._hinted, self._rules = hinted, rules
         self._stack = [start]
-        self._failed: list[
-            bytes
-        ] = []  # could not be listed: nothing is known about what lies below
-        # how many files are remembered in directories not listed so far
-        self._left = {} if self._partial else ledger.remembered(inbox.camera_id, below=start)
-        self._ahead: Mapping[ListedFile, IgnoreReason | None] = {}  # what is remembered as there
-        self._asked: frozenset[bytes] = frozenset()  # of these directories, wholly
+        self._unlisted: list[bytes] = []  # unreadable: what lies below them is unknown
+        # a partial sweep is not worth counting all sightings below `start` beforehand
+        self._is_partial = hinted or not deep
+        self._remaining: dict[bytes, int] = {}  # sightings in directories not listed so far
+        if not self._is_partial:
+            self._remaining = ledger.remembered(inbox.camera_id, below=start)
+        self._prefetched: Mapping[ListedFile, IgnoreReason | None] = {}
+        self._prefetched_directories: frozenset[bytes] = frozenset()  # with all their sightings
 
     @property
     def listed_root(self) -> bool:
         """Whether the inbox itself could be listed."""
-        return b"" not in self._failed
+        return b"" not in self._unlisted
 
     @property
     def looks_like_an_outage(self) -> bool:
-        """Whether so much is gone that a share is likelier to be away than people to have tidied up."""
-        gone = self.tally.vanished
-        return gone > OUTAGE_FILES and gone > _OUTAGE_SHARE * (gone + self.tally.present)
+        """Whether so many files are gone that an unmounted share is likelier than a cleanup."""
+        vanished = self.tally.vanished
+        total = vanished + self.tally.present
+        return vanished > OUTAGE_FILES and vanished > _OUTAGE_SHARE * total
 
     def run(self) -> None:
-        """Do all directories at once."""
+        """Sweep all directories at once."""
         while self.step():
             pass
 
     def step(self) -> bool:
-        """Do one directory; False when the pass is over."""
+        """Sweep one directory; return False when the sweep has finished."""
         self._beat()
         if self._stack:
-            self._list(self._stack.pop())
+            self._sweep_directory(self._stack.pop())
             return True
-        while self._left:
+        while self._remaining:
             self._beat()
-            directory, count = self._left.popitem()
-            if not any(is_within(directory, failed) for failed in self._failed):
-                self._vanish(directory, count)
+            directory, count = self._remaining.popitem()
+            if not any(is_within(directory, unlisted) for unlisted in self._unlisted):
+                self._collect_gone(directory, count)
         return False
 
     def pause(self) -> None:
-        """Forget what was asked for ahead: others write in the ledger now."""
-        self._asked = frozenset()
+        """Forget prefetched sightings: others write to the ledger until the next step."""
+        self._prefetched_directories = frozenset()
 
-    # -- a directory that is there
+    # -- directories that exist
 
-    def _list(self, directory: bytes) -> None:
-        found = 0
-        if directory not in self._asked and self._left.get(directory, 0) <= _LARGE:
-            self._look_ahead(directory)
+    def _sweep_directory(self, directory: bytes) -> None:
+        present = 0
+        is_small = self._remaining.get(directory, 0) <= self._rules.max_sightings
+        if is_small and directory not in self._prefetched_directories:
+            self._prefetch(directory)
         try:
-            if self._folders is not None:
-                self._folders.look_before(directory)
-            for batch in batches(self._root, directory):
-                found += self._see(directory, batch)
+            if self._directories is not None:
+                self._directories.record(directory)
+            for batch in batches(self._root, directory, self._rules.max_entries):
+                present += self._compare(directory, batch)
                 self._beat()
         except OSError as error:
             if directory and error.errno in {errno.ENOENT, errno.ENOTDIR}:
                 self._note_gone(directory)
             else:
-                self._failed.append(directory)
+                self._unlisted.append(directory)
                 self.tally.unreadable += 1
             return
         self.tally.directories += 1
-        self.tally.present += found
-        self._vanish(directory, self._left.pop(directory, 0) - found)
+        self.tally.present += present
+        self._collect_gone(directory, self._remaining.pop(directory, 0) - present)
 
-    def _see(self, directory: bytes, batch: Sequence[os.DirEntry[bytes]]) -> int:
-        """Take a batch of entries in; return for how many of the files remembered as there it accounts."""
-        remembered = self._remembered(directory, batch)
-        waiting = self._waiting or ()  # hardly ever any: not worth a path for each file
-        others, same = [], b""
+    def _compare(self, directory: bytes, batch: Sequence[os.DirEntry[bytes]]) -> int:
+        """Compare entries with the sightings; return how many sightings they account for."""
+        sightings = self._present_sightings(directory, batch)
+        waiting = self._waiting or ()  # almost always empty: then no path is built for each file
+        changed, last_name = [], b""
         for entry in batch:
-            found = seen(directory, entry)
+            file = listed_file(directory, entry)
             if (
-                found is None
-                or found not in remembered
-                or (waiting and below(directory, entry.name) in waiting)
+                file is None
+                or file not in sightings
+                or (waiting and join_path(directory, entry.name) in waiting)
             ):
-                others.append(entry)
+                changed.append(entry)
                 continue
-            same = entry.name
-            if (reason := remembered[found]) is not None:
+            last_name = entry.name
+            if (reason := sightings[file]) is not None:
                 self.tally.ignored[reason] += 1
-        as_remembered = len(batch) - len(others)
-        self.tally.files += as_remembered
-        self.tally.candidates += as_remembered
-        self.tally.sample = below(directory, same) if same else self.tally.sample
-        return as_remembered + (self._look_at(directory, others) if others else 0)
+        unchanged = len(batch) - len(changed)
+        self.tally.files += unchanged
+        self.tally.candidates += unchanged
+        if last_name:
+            self.tally.sample = join_path(directory, last_name)
+        if changed:
+            return unchanged + self._examine(directory, changed)
+        return unchanged
 
-    def _look_at(self, directory: bytes, others: Sequence[os.DirEntry[bytes]]) -> int:
-        """Look closer at entries that are not as remembered, or not remembered as there."""
-        known = self._ledger.named(self._camera, directory, [entry.name for entry in others])
-        return sum(
-            self._note(below(directory, entry.name), look(entry), known.get(entry.name))
-            for entry in others
-        )
+    def _examine(self, directory: bytes, changed: Sequence[os.DirEntry[bytes]]) -> int:
+        """Examine entries without a matching sighting; return how many sightings they account for.
 
-    def _note(
-        self, path: bytes, what: Stat | IgnoreReason | Place, sighting: Sighting | None
+        An entry has no matching sighting when it is new, has changed or was missing.
+        """
+        known = self._ledger.named(self._camera, directory, [entry.name for entry in changed])
+        present = 0
+        for entry in changed:
+            path, sighting = join_path(directory, entry.name), known.get(entry.name)
+            present += self._take_entry(path, classify(entry), sighting)
+        return present
+
+    def _take_entry(
+        self, path: bytes, kind: Stat | IgnoreReason | EntryKind, sighting: Sighting | None
     ) -> bool:
-        """Take one entry in; True when it accounts for a file that is remembered as there."""
-        was_there = sighting is not None and not sighting.missing
-        match what:
+        """Count and consider one entry; return whether it accounts for a present sighting."""
+        was_present = sighting is not None and not sighting.missing
+        match kind:
             case Stat():
-                self._take(path, what, sighting)
-                return was_there
+                self._take_file(path, kind, sighting)
+                return was_present
             case IgnoreReason():
-                self.tally.ignored[what] += 1
+                self.tally.ignored[kind] += 1
                 self.tally.files += 1
-            case Place.DIRECTORY:
+            case EntryKind.DIRECTORY:
                 if self._deep or self._is_new(path):
                     self._stack.append(path)
-            case Place.UNREADABLE:
+            case EntryKind.UNREADABLE:
                 self.tally.unreadable += 1
-                return was_there
-            case Place.GONE:
+                return was_present
+            case EntryKind.GONE:
                 pass
         return False
 
     def _is_new(self, directory: bytes) -> bool:
-        return self._descend and self._folders is not None and directory not in self._folders
+        if not self._descend or self._directories is None:
+            return False
+        return directory not in self._directories
 
-    def _take(self, path: bytes, stat: Stat, sighting: Sighting | None) -> None:
+    def _take_file(self, path: bytes, stat: Stat, sighting: Sighting | None) -> None:
         self.tally.files += 1
         self.tally.candidates += 1
         self.tally.sample = path
@@ -210,46 +229,55 @@ class Sweep:
         elif sighting is not None and sighting.ignored is not None:
             self.tally.ignored[sighting.ignored] += 1
 
-    # -- what the ledger remembers
+    # -- sightings
 
-    def _remembered(
+    def _present_sightings(
         self, directory: bytes, batch: Sequence[os.DirEntry[bytes]]
     ) -> Mapping[ListedFile, IgnoreReason | None]:
-        """Return what is remembered: of a small directory all, of a large one what the batch names."""
-        if directory in self._asked:
-            return self._ahead
+        """Return all sightings of a small directory; of a large one, those the batch names."""
+        if directory in self._prefetched_directories:
+            return self._prefetched
         return self._ledger.present(self._camera, [directory], [entry.name for entry in batch])
 
-    def _look_ahead(self, directory: bytes) -> None:
-        """Ask in one go for this directory and the next ones, as far as they are small."""
-        wanted = [directory, *self._stack[:-_AHEAD:-1]]
-        if self._partial:
-            self._left |= self._ledger.remembered(self._camera, wanted)
-        rows = accumulate(self._left.get(one, 0) for one in wanted)
-        self._asked = frozenset(
-            one for one, count in zip(wanted, rows, strict=True) if count <= _LARGE
-        )
-        self._ahead = self._ledger.present(self._camera, list(self._asked)) if self._asked else {}
+    def _prefetch(self, directory: bytes) -> None:
+        """Query the sightings of this directory and of the next ones together, up to a limit."""
+        directories = [directory, *self._stack[: -self._rules.max_directories : -1]]
+        if self._is_partial:
+            self._remaining |= self._ledger.remembered(self._camera, directories)
+        totals = accumulate(self._remaining.get(path, 0) for path in directories)
+        fitting: list[bytes] = []
+        for path, total in zip(directories, totals, strict=True):
+            if total > self._rules.max_sightings:
+                break
+            fitting.append(path)
+        self._prefetched_directories = frozenset(fitting)
+        self._prefetched = {}
+        if fitting:
+            self._prefetched = self._ledger.present(self._camera, fitting)
 
-    # -- what is not there any more
+    # -- files that are gone
 
     def _note_gone(self, directory: bytes) -> None:
-        """Remember that a directory which was there is not."""
-        if self._partial and self._deep:
-            self._left |= self._ledger.remembered(self._camera, below=directory)
+        """Count the sightings of a directory that no longer exists."""
+        if self._is_partial and self._deep:
+            self._remaining |= self._ledger.remembered(self._camera, below=directory)
         else:
-            self._left |= self._ledger.remembered(self._camera, [directory])
+            self._remaining |= self._ledger.remembered(self._camera, [directory])
 
-    def _vanish(self, directory: bytes, count: int) -> None:
-        """Collect the files of a directory that are gone, if by count some may be: others came or left meanwhile."""
+    def _collect_gone(self, directory: bytes, count: int) -> None:
+        """Collect the vanished files of a directory if `count`, an estimate, says there are any.
+
+        The estimate is rough because files may have come and gone since the sightings were counted.
+        """
         if count <= 0:
             return
         after = b""
         while names := self._ledger.present_names(self._camera, directory, after):
             after = names[-1]
             self._beat()
-            gone = [
-                path for name in names if is_gone(self._inbox.root, path := below(directory, name))
-            ]
-            self.tally.vanished += len(gone)
-            self.gone += gone[: _GONE_KEPT - len(self.gone)]
+            for name in names:
+                path = join_path(directory, name)
+                if is_gone(self._inbox.root, path):
+                    self.tally.vanished += 1
+                    if len(self.gone) < self._rules.max_gone:
+                        self.gone.append(path)

@@ -1,0 +1,75 @@
+"""Which directories of an inbox are due for a partial sweep; times are monotonic seconds."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fundusd.domain.files import SWEEP_SHARE
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from fundusd.watcher.directory_times import DirectoryTimes
+    from fundusd.watcher.observer_recovery import ObserverRecovery
+    from fundusd.watcher.rules import Callbacks, IntakeRules
+
+# directories named by events rest four times as long as their sweep took: one of 100,000 files
+# is not listed again for each new file
+_EVENT_SHARE = 4
+
+
+class PartialSweepSchedule:
+    """Directories named by events at once; active ones and changed ones at regular intervals."""
+
+    def __init__(
+        self,
+        observer: ObserverRecovery,
+        directories: DirectoryTimes,
+        rules: IntakeRules,
+        callbacks: Callbacks,
+    ) -> None:
+        self._observer, self._directories, self._rules = observer, directories, rules
+        self._now, self._beat = callbacks.monotonic, callbacks.beat
+        self._event_sweep_at = 0.0
+        self._active_sweep_at = 0.0
+        self._check_at = 0.0
+
+    def event_directories(self) -> Mapping[bytes, bool]:
+        """Return the directories that events named; the values say whether to descend."""
+        if self._now() < self._event_sweep_at:
+            return {}
+        return self._observer.take()
+
+    def due_directories(self, check_seconds: float) -> Mapping[bytes, bool]:
+        """Return the active and the changed directories, if they are due.
+
+        Checking all directories for changes takes up to `check_seconds`; a later call continues.
+        """
+        due: list[bytes] = []
+        now = self._now()
+        if not self._observer.is_healthy and now >= self._active_sweep_at:
+            self._active_sweep_at = now + self._rules.active_sweep_seconds
+            due += self._directories.active()
+        if now >= self._check_at:
+            due += self._directories.check(check_seconds, self._beat)
+            if not self._directories.is_checking:
+                pause = SWEEP_SHARE * self._directories.seconds_spent
+                self._check_at = self._now() + max(self._rules.directory_check_seconds, pause)
+        return dict.fromkeys(due, False)
+
+    def postpone(self, seconds_spent: float) -> None:
+        """Postpone the next sweeps in proportion to the time the last ones took."""
+        now = self._now()
+        self._event_sweep_at = now + _EVENT_SHARE * seconds_spent
+        self._active_sweep_at = max(self._active_sweep_at, now + SWEEP_SHARE * seconds_spent)
+
+    def next_due(self, *, has_assessed: bool) -> list[float]:
+        """Return the times at which something may be due.
+
+        `has_assessed` says whether active and changed directories are asked for at all.
+        """
+        now = self._now()
+        due = [at for at in (self._event_sweep_at, self._active_sweep_at) if at > now]
+        if has_assessed:
+            due.append(self._check_at)
+        return due
