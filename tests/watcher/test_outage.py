@@ -176,8 +176,9 @@ def test_a_disappearance_that_lasted_is_believed_in_a_new_directory_too(
     watched.until(lambda: watched.camera()["offline_reason"] == "mass_disappearance")
 
     def are_missing_a_day_later() -> bool:
-        # every time: the first sweep that believes it may still take the old directory for the inbox
+        # again and again: the first sweep may still take the old directory for the inbox
         watched.clock_ahead += timedelta(hours=25)
+        watched.watcher.request_sweep()
         return len(missing(watched)) == 25
 
     watched.until(are_missing_a_day_later)
