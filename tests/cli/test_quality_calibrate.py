@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 from fundusd.app import settings, settings_file
 from fundusd.app.open_ledger import opened_ledger
 from fundusd.cli import app
-from fundusd.clinical.quality_calibration import FEWEST, TooFewCaptures, as_toml, calibrate
+from fundusd.clinical.quality_calibration import MIN_CAPTURES, TooFewCaptures, as_toml, calibrate
 from fundusd.clinical.quality_thresholds import BOUNDS, DEFAULTS, MEASURED, Thresholds, judge
 from fundusd.domain.clinical_terms import Reason
 from fundusd.ledger import Ledger
@@ -57,13 +57,13 @@ def admit(ledger: Ledger, measured: list[dict[str, float]], camera: str = CAMERA
 def test_too_few_captures_are_refused_and_counted() -> None:
     old = [{"luminance": 90.0, "saturated": 0.0}] * 100  # of a release that measured less
     with pytest.raises(
-        TooFewCaptures, match=f"There are {FEWEST - 1} captures .* {FEWEST} are needed"
+        TooFewCaptures, match=f"There are {MIN_CAPTURES - 1} captures .* {MIN_CAPTURES} are needed"
     ):
-        calibrate(of_a_camera(FEWEST - 1) + old)
+        calibrate(of_a_camera(MIN_CAPTURES - 1) + old)
 
 
 @settings_of_hypothesis(max_examples=20, deadline=None)
-@given(st.integers(0, 10_000), st.floats(0, 3), st.integers(FEWEST, 80))
+@given(st.integers(0, 10_000), st.floats(0, 3), st.integers(MIN_CAPTURES, 80))
 def test_proposals_stay_within_bounds_and_flag_few(seed: int, scale: float, count: int) -> None:
     measured = [
         {name: value * scale for name, value in one.items()} for one in of_a_camera(count, seed)

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fundusd.clinical import camera_database
 from fundusd.clinical.attribution import CaptureMetadata
 from fundusd.clinical.camera_database import Lookup, of_row, read, require_query
 from fundusd.clinical.path_rules import Naming
@@ -256,16 +257,16 @@ def test_what_the_camera_wrote_while_it_was_read_without_a_lock_is_not_taken(
 ) -> None:
     with closing(sqlite3.connect(database)) as camera:
         camera.execute("PRAGMA journal_mode = wal")
-    answers = Lookup._answers
+    read_answers = camera_database._answers_in_time
 
     def late(
-        one: Lookup, connection: sqlite3.Connection, paths: Sequence[str]
+        connection: sqlite3.Connection, query: str, paths: Sequence[str]
     ) -> list[CaptureMetadata]:
-        said = answers(one, connection, paths)
+        answers = list(read_answers(connection, query, paths))
         put(database, ("b.jpg", "OD", None, None, None, None))
-        return said
+        return answers
 
-    monkeypatch.setattr(Lookup, "_answers", late)
+    monkeypatch.setattr(camera_database, "_answers_in_time", late)
     assert trouble(database) == "lookup_locked"
 
 

@@ -28,7 +28,7 @@ FOP = "S_Even_MRN12_05-01-2026/fop"
 class Row(NamedTuple):
     """A path as a camera of this convention writes it, and what it tells: eye, its source, patient.
 
-    `number` is that of the camera in shared/camera-exports.md; 0: words seen, below its table.
+    `number` is that of the camera, as in the evidence of conventions; 0: words seen elsewhere.
     """
 
     number: int
@@ -37,7 +37,7 @@ class Row(NamedTuple):
     told: tuple[Eye, EyeSource, str | None]
 
 
-# by the rows of shared/camera-exports.md
+# by the number of the camera
 EXPORTS = [
     # 1: folder and name hold the patient, the folder with a trailing _
     Row(1, "retcam-output", "S17_/S17_Retina_OD_20260607_101500.jpg", (R, NAME, "S17")),

@@ -131,7 +131,7 @@ def resolve_eye(
 
 
 def join(by_path: CaptureMetadata, by_row: CaptureMetadata) -> CaptureMetadata:
-    """Combine what the path and the camera's database say; the database has precedence.
+    """Combine what the path and the camera's database say; the database takes precedence.
 
     An eye or a patient on which they disagree is unknown.
     """
@@ -193,7 +193,7 @@ def settle(
     is_backlog: bool = False,
     are_clear: bool = True,
 ) -> Attribution:
-    """Combine what is recorded of a capture with its header, whose patient and time have precedence.
+    """Combine what is recorded of a capture with its header; its patient and time take precedence.
 
     An eye on which they disagree is unknown. A capture of the backlog may be of any age. The
     patient's identifier is kept only if identifiers `are_clear`.
@@ -225,7 +225,7 @@ def settle(
 
 
 def has_lost_answer(after: Sequence[str], before: Sequence[str]) -> bool:
-    """Return whether the warnings show that the camera's database answered before, but not again."""
+    """Return whether the camera's database answered before, but not again, by the warnings."""
     return _has_no_answer(after) and not _has_no_answer(before)
 
 
@@ -250,7 +250,7 @@ def in_utc(moment: datetime | None) -> datetime | None:
 
 
 def _checked_eye(eye: Eye, eye_source: EyeSource, warnings: list[str]) -> tuple[Eye, EyeSource]:
-    """Return an eye, unknown where a word of the path may mean the other one; warn of a conflict."""
+    """Return an eye, unknown if a word of the path may mean the other; warn of a conflict."""
     for likely, code in LIKELY.items():
         if code in warnings and eye not in {likely, Eye.UNKNOWN}:
             eye, eye_source = Eye.UNKNOWN, EyeSource.CONFLICT

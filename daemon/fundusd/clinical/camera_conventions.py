@@ -1,4 +1,4 @@
-"""How cameras name what they export: data, with the row of the evidence each one rests on."""
+"""How cameras name what they export, as data with its evidence."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ ConventionName = Literal[
 
 @dataclass(frozen=True, slots=True)
 class Convention:
-    """Patterns of a camera's paths; each spans as many folders as it names, and they must agree.
+    """Patterns of a camera's paths; those that match a path must agree about it.
 
-    `evidence` is what shared/camera-exports.md rests on, by the number of its row.
+    `evidence` holds the numbers of the cameras whose exports it was derived from, and remarks.
     """
 
     evidence: str
@@ -36,24 +36,34 @@ class Convention:
 _ID = r"(?P<patient>(?=[^_/]*\d)[^_/]+)"  # an identifier holds a digit, or it is somebody's name
 _REMIDIO_NAME = (
     _ID
-    + r"_(?P<person>[^/]+)_(?P<date>\d{1,2}-\d{1,2}-\d{4})_(?P<time>\d{1,2}\.\d\d\.\d\d\.\d{1,3}_[AP]M)"
+    + r"_(?P<person>[^/]+)_(?P<date>\d{1,2}-\d{1,2}-\d{4})"
+    + r"_(?P<time>\d{1,2}\.\d\d\.\d\d\.\d{1,3}_[AP]M)"
 )
 _REMIDIO_FOLDER = r"[^/]+_" + _ID + r"_[\d.-]{6,10}/"
+_ZEISS_NAME = (
+    r"(?P<person>[^/]+)_[\d.-]{6,10}_(?P<date>\d{8})_(?P<time>\d{4})"
+    r"_[^_/]+_(?P<eye>OD|OS)_[\d.]+"
+)
 _RETCAM_NAME = r"_Retina_(?:OD|OS)_\d{8}_\d{6}"
 
 CONVENTIONS: dict[ConventionName, Convention] = {
     "generic": Convention("laterality words seen, below the table", words=True),
     "retcam-output": Convention(
-        "1 and 2: the names changed between versions; later ones told the eye, earlier ones only the folder's patient",
+        "1 and 2: names changed with the version; later ones give the eye, earlier ones only the "
+        "patient, by the folder",
         (
             r"(?P<patient>[^/]+)_Retina_(?P<eye>OD|OS)_(?P<date>\d{8})_(?P<time>\d{6})",
             r"(?P<patient>[^/]+?)_?/[^/]+" + _RETCAM_NAME,
             r"(?P<patient>[^/]+?)_?/[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}",
         ),
     ),
-    "optomed-aurora": Convention("3: folders are counted, not patients; the eye is never in the name", (r"IM\d+EY",)),
+    "optomed-aurora": Convention(
+        "3: folders are numbered, without a patient; the eye is never in the name", (r"IM\d+EY",)
+    ),
     "remidio-fop": Convention("4", (_REMIDIO_NAME, _REMIDIO_FOLDER + r"fop/[^/]+")),
-    "remidio-pristine": Convention("5: as 4, without its folder fop", (_REMIDIO_NAME, _REMIDIO_FOLDER + r"[^/]+")),
+    "remidio-pristine": Convention(
+        "5: like 4, without the folder fop", (_REMIDIO_NAME, _REMIDIO_FOLDER + r"[^/]+")
+    ),
     "iitk-strabismus": Convention(
         "6: left and right are gazes here, not eyes",
         (
@@ -64,11 +74,11 @@ CONVENTIONS: dict[ConventionName, Convention] = {
     "phelcom-eyer": Convention("7: the clinic chooses the template, and describes it in `pattern`"),
     "zeiss-dicom": Convention(
         "8",
-        (
-            r"(?P<person>[^/]+)_[\d.-]{6,10}_(?P<date>\d{8})_(?P<time>\d{4})_[^_/]+_(?P<eye>OD|OS)_[\d.]+",
-        ),
+        (_ZEISS_NAME,),
     ),
-    "sop-uid": Convention("9: the identifier inside the UID has no known place", (r"\d[\w.-]*\.[\w.-]+",)),
+    "sop-uid": Convention(
+        "9: the position of the identifier inside the UID is not known", (r"\d[\w.-]*\.[\w.-]+",)
+    ),
     "heidelberg-e2e": Convention("10: the eye is inside the file", (r"(?P<patient>\d+)_\d+_\d+",)),
     "eyepacs": Convention("11", (r"(?P<patient>\d+)_(?P<eye>left|right)",)),
     "ai-readi": Convention(

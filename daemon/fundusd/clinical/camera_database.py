@@ -1,4 +1,4 @@
-"""What a camera's own database says of its captures; asked read-only, and never waited for long."""
+"""Read what a camera's own SQLite database says about its captures, with a timeout."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from fundusd.domain.capture_warnings import CaptureWarning
 from fundusd.domain.clinical_terms import Eye, EyeSource
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from fundusd.clinical.path_rules import Naming
 
@@ -35,135 +35,152 @@ COLUMNS = ("patient", "eye", "field", "date", "time")
 _Value = TypeVar("_Value")
 
 _BUSY_SECONDS = 0.25
-_ALL_SECONDS = 1.0  # for all captures that are asked for together: the watcher waits meanwhile
-_STEPS = 10_000  # of SQLite's machine, between two looks at the clock
-_LONGEST_VALUE = 100_000  # bytes
-# READONLY_…: a journal or write-ahead log that only the camera itself may deal with
-_PASSING = (
+_TOTAL_SECONDS = 1.0  # for all captures of a call: the watcher waits meanwhile
+_PROGRESS_STEPS = 10_000  # SQLite instructions between two checks of the time
+_MAX_VALUE_BYTES = 100_000
+# READONLY_…: there is a journal or write-ahead log that only the camera itself may replay
+_TEMPORARY_ERRORS = (
     "SQLITE_BUSY",
     "SQLITE_LOCKED",
     "SQLITE_INTERRUPT",
     "SQLITE_READONLY_",
     "SQLITE_PROTOCOL",
 )
-_NOT_OPENED = ("SQLITE_CANTOPEN", "SQLITE_PERM", "SQLITE_AUTH")
-_UNREADABLE = "\0"
-_NOISE = re.compile(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|--[^\n]*|/\*.*?\*/", re.DOTALL)
-_MISSPELT = re.compile(r"syntax error|incomplete input|unrecognized token")
+_OPEN_ERRORS = ("SQLITE_CANTOPEN", "SQLITE_PERM", "SQLITE_AUTH")
+_UNREADABLE = "\0"  # stands for bytes: no reader of values accepts it
+_QUOTED = re.compile(r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|--[^\n]*|/\*.*?\*/", re.DOTALL)
+_SYNTAX_ERROR = re.compile(r"syntax error|incomplete input|unrecognized token")
 
 
 def require_query(text: str) -> None:
-    """Refuse what is no question about a capture; raises ValueError that says why."""
-    bare = _NOISE.sub(" ", text).strip().rstrip(";")
+    """Verify that a text is a query for one capture; raises ValueError that says why it is not."""
+    bare = _QUOTED.sub(" ", text).strip().rstrip(";")
     if not re.match(r"(?:SELECT|WITH)\b", bare, re.IGNORECASE):
         raise ValueError("must be a SELECT")
     if ";" in bare:
         raise ValueError("must be one statement")
-    asked = set(re.findall(r"[:@$](\w+)", bare))
-    if not asked or asked - set(PARAMETERS) or "?" in bare:
-        known = ", ".join(f":{name}" for name in PARAMETERS)
-        raise ValueError(f"must ask for the capture by one of {known}, and by nothing else")
+    parameters = set(re.findall(r"[:@$](\w+)", bare))
+    if not parameters or parameters - set(PARAMETERS) or "?" in bare:
+        known = ", :".join(PARAMETERS)
+        raise ValueError(f"must ask for the capture by one of :{known}, and by nothing else")
     try:
-        with closing(sqlite3.connect(":memory:")) as nowhere:
-            nowhere.execute(f"EXPLAIN {text}", dict.fromkeys(PARAMETERS, ""))
+        with closing(sqlite3.connect(":memory:")) as empty:
+            empty.execute(f"EXPLAIN {text}", dict.fromkeys(PARAMETERS, ""))
     except sqlite3.Error as error:
-        if _MISSPELT.search(str(error)):  # all else depends on tables that are not here
+        if _SYNTAX_ERROR.search(str(error)):  # other errors are about tables missing here
             raise ValueError(f"is no SQL ({error})") from None
 
 
 @dataclass(frozen=True, slots=True)
 class Lookup:
-    """A camera's own SQLite file, and how to find a capture's row in it."""
+    """A camera's own SQLite file, and the query for the row of a capture."""
 
     database: Path
     query: str
 
     def ask(self, paths: Sequence[str]) -> list[CaptureMetadata]:
-        """Return what the database says of each path, relative to the inbox; its troubles are warnings."""
+        """Return what the database says about each path, relative to the inbox.
+
+        Nothing is raised: a capture without an answer has a warning instead.
+        """
         if not paths:
             return []
         try:
-            before = _stamp(self.database)
-            if not stat.S_ISREG(before.mode):
-                return [_trouble(CaptureWarning.LOOKUP_MISSING)] * len(paths)
-            with closing(self._opened(at_rest=before.at_rest)) as connection:
-                answers = self._answers(connection, paths)
-            if (
-                before.at_rest and _stamp(self.database) != before
-            ):  # read without a lock while the camera wrote
-                return [_trouble(CaptureWarning.LOOKUP_LOCKED)] * len(paths)
-            return answers  # noqa: TRY300  the last of three
+            return self._read(paths)
         except OSError:
-            return [_trouble(CaptureWarning.LOOKUP_MISSING)] * len(paths)
+            code = CaptureWarning.LOOKUP_MISSING
         except sqlite3.Error as error:
-            return [_trouble(_code(error))] * len(paths)
+            code = _code(error)
+        return [_unanswered(code)] * len(paths)
 
-    def _opened(self, *, at_rest: bool) -> sqlite3.Connection:
-        uri = f"file:{quote(str(self.database))}?mode=ro" + ("&immutable=1" if at_rest else "")
+    def _read(self, paths: Sequence[str]) -> list[CaptureMetadata]:
+        """Return an answer for each path; raises OSError and sqlite3.Error."""
+        before = _stamp(self.database)
+        if not stat.S_ISREG(before.mode):
+            return [_unanswered(CaptureWarning.LOOKUP_MISSING)] * len(paths)
+        with closing(self._connect(is_at_rest=before.is_at_rest)) as connection:
+            answers = list(_answers_in_time(connection, self.query, paths))
+        if before.is_at_rest and _stamp(self.database) != before:
+            # it was read without a lock, and the camera has written meanwhile
+            return [_unanswered(CaptureWarning.LOOKUP_LOCKED)] * len(paths)
+        return answers
+
+    def _connect(self, *, is_at_rest: bool) -> sqlite3.Connection:
+        uri = f"file:{quote(str(self.database))}?mode=ro"
+        if is_at_rest:
+            uri += "&immutable=1"
         connection = sqlite3.connect(uri, timeout=_BUSY_SECONDS, uri=True)
         connection.text_factory = _text
-        connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LONGEST_VALUE)
+        connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _MAX_VALUE_BYTES)
         return connection
 
-    def _answers(
-        self, connection: sqlite3.Connection, paths: Sequence[str]
-    ) -> list[CaptureMetadata]:
-        """Ask for one after the other until the time is up, or the database locked: the rest waits no more."""
-        end = monotonic() + _ALL_SECONDS
-        connection.set_progress_handler(lambda: monotonic() > end, _STEPS)
-        found: list[CaptureMetadata] = []
-        for path in paths:
-            answer = (
-                self._answer(connection, path)
-                if monotonic() < end
-                else _trouble(CaptureWarning.LOOKUP_LOCKED)
-            )
-            found.append(answer)
-            if answer.warnings == (CaptureWarning.LOOKUP_LOCKED,):
-                break
-        return found + [_trouble(CaptureWarning.LOOKUP_LOCKED)] * (len(paths) - len(found))
 
-    def _answer(self, connection: sqlite3.Connection, path: str) -> CaptureMetadata:
-        pure = PurePosixPath(path.replace("\\", "/"))
-        values = {"path": path, "name": pure.name, "stem": pure.stem, "folder": pure.parent.name}
-        try:
-            cursor = connection.execute(self.query, values)
-            columns = [column[0].lower() for column in cursor.description or ()]
-            rows = cursor.fetchmany(2)
-        except sqlite3.Error as error:
-            return _trouble(_code(error))
-        if not columns or set(columns) - set(COLUMNS) or len(set(columns)) < len(columns):
-            return _trouble(CaptureWarning.LOOKUP_BROKEN)
-        if len(rows) != 1:
-            return _trouble(
-                CaptureWarning.LOOKUP_AMBIGUOUS if rows else CaptureWarning.LOOKUP_NO_ROW
-            )
-        return of_row({name: _plain(value) for name, value in zip(columns, rows[0], strict=True)})
+def _answers_in_time(
+    connection: sqlite3.Connection, query: str, paths: Sequence[str]
+) -> Iterator[CaptureMetadata]:
+    """Yield an answer for each path; once the time is up or the database locked, none is asked."""
+    deadline = monotonic() + _TOTAL_SECONDS
+    connection.set_progress_handler(lambda: monotonic() > deadline, _PROGRESS_STEPS)
+    is_over = False
+    for path in paths:
+        answer = _unanswered(CaptureWarning.LOOKUP_LOCKED)
+        if not is_over and monotonic() < deadline:
+            answer = _answer(connection, query, path)
+        is_over = answer.warnings == (CaptureWarning.LOOKUP_LOCKED,)
+        yield answer
+
+
+def _answer(connection: sqlite3.Connection, query: str, path: str) -> CaptureMetadata:
+    """Return what the row of a capture says, or a warning why there is none."""
+    pure = PurePosixPath(path.replace("\\", "/"))
+    values = {"path": path, "name": pure.name, "stem": pure.stem, "folder": pure.parent.name}
+    try:
+        cursor = connection.execute(query, values)
+        columns = [column[0].lower() for column in cursor.description or ()]
+        rows = cursor.fetchmany(2)
+    except sqlite3.Error as error:
+        return _unanswered(_code(error))
+    if not columns or set(columns) - set(COLUMNS) or len(set(columns)) < len(columns):
+        return _unanswered(CaptureWarning.LOOKUP_BROKEN)
+    if not rows:
+        return _unanswered(CaptureWarning.LOOKUP_NO_ROW)
+    if len(rows) > 1:
+        return _unanswered(CaptureWarning.LOOKUP_AMBIGUOUS)
+    row: dict[str, str] = {}
+    for column, value in zip(columns, rows[0], strict=True):
+        row[column] = _plain(value)
+    return of_row(row)
 
 
 class _Stamp(NamedTuple):
-    """What a database file looks like; any write changes it, or makes a log beside it."""
+    """The state of a database file; any write changes it, or creates a log beside it."""
 
     mode: int
     inode: int
     size: int
     mtime_ns: int
-    at_rest: bool  # keeps a write-ahead log, and nobody has it open
+    is_at_rest: bool  # uses a write-ahead log, and nobody has it open
 
 
 def _stamp(database: Path) -> _Stamp:
-    """Look at a database file; raises OSError."""
+    """Return the state of a database file; raises OSError."""
     status = database.stat()
-    at_rest = False
-    if stat.S_ISREG(status.st_mode):
-        with database.open("rb") as file:
-            is_wal = (
-                file.read(20)[18:] == b"\2\2"
-            )  # sqlite.org/fileformat.html, "file format version numbers"
-        # opened as usual it would get a log and shared memory of ours, which the camera may not be able to open
-        real = os.path.realpath(database)  # beside which SQLite has them, whatever link leads there
-        at_rest = is_wal and not any(os.path.lexists(real + end) for end in ("-wal", "-shm"))
-    return _Stamp(status.st_mode, status.st_ino, status.st_size, status.st_mtime_ns, at_rest)
+    is_at_rest = stat.S_ISREG(status.st_mode) and _is_at_rest(database)
+    return _Stamp(status.st_mode, status.st_ino, status.st_size, status.st_mtime_ns, is_at_rest)
+
+
+def _is_at_rest(database: Path) -> bool:
+    """Return whether a database uses a write-ahead log that nobody has open.
+
+    Opened as usual, SQLite would create the log and its shared memory as the user of this process,
+    and the camera may then be unable to open them.
+    """
+    with database.open("rb") as file:
+        header = file.read(20)
+    if header[18:] != b"\2\2":  # sqlite.org/fileformat.html, "file format version numbers"
+        return False
+    real_path = os.path.realpath(database)  # SQLite creates them beside the target of a link
+    return not os.path.lexists(real_path + "-wal") and not os.path.lexists(real_path + "-shm")
 
 
 def read(naming: Naming, lookup: Lookup | None, paths: Sequence[str]) -> list[CaptureMetadata]:
@@ -171,8 +188,10 @@ def read(naming: Naming, lookup: Lookup | None, paths: Sequence[str]) -> list[Ca
     by_path = [naming.read(path) for path in paths]
     if lookup is None:
         return by_path
-    by_row = lookup.ask(paths)
-    return [join(*pair) for pair in zip(by_path, by_row, strict=True)]
+    joined: list[CaptureMetadata] = []
+    for of_path, of_database in zip(by_path, lookup.ask(paths), strict=True):
+        joined.append(join(of_path, of_database))
+    return joined
 
 
 def of_row(row: Mapping[str, str]) -> CaptureMetadata:
@@ -204,7 +223,7 @@ def of_row(row: Mapping[str, str]) -> CaptureMetadata:
 def _value(
     row: Mapping[str, str], name: str, read: Callable[[str], _Value | None], warnings: list[str]
 ) -> _Value | None:
-    """Read a column of a row; None if it is missing or blank, with a warning if it is unreadable."""
+    """Read a column of a row; None if it is blank, None and a warning if it is unreadable."""
     text = row.get(name)
     if not text:
         return None
@@ -216,27 +235,29 @@ def _eyes(word: str) -> frozenset[Eye] | None:
 
 
 def _plain(value: object) -> str:
-    """Return a value as text, "" for none; bytes are no text that could be read."""
+    """Return a value as text: "" for NULL, an unreadable text for bytes."""
+    if value is None:
+        return ""
+    if isinstance(value, bytes):
+        return _UNREADABLE
     if isinstance(value, float) and value.is_integer():
         value = int(value)
-    return "" if value is None else _UNREADABLE if isinstance(value, bytes) else str(value).strip()
+    return str(value).strip()
 
 
 def _text(raw: bytes) -> str:
     return raw.decode("utf-8", "surrogateescape")
 
 
-def _trouble(code: str) -> CaptureMetadata:
+def _unanswered(code: CaptureWarning) -> CaptureMetadata:
     return CaptureMetadata(warnings=(code,))
 
 
-def _code(error: sqlite3.Error) -> str:
-    """Tell the troubles of a database apart: those that pass, those of its file, those of its content."""
+def _code(error: sqlite3.Error) -> CaptureWarning:
+    """Return the warning for an error: a temporary one, one of the file, or one of its content."""
     name = getattr(error, "sqlite_errorname", "")
-    if name.startswith(_PASSING):
+    if name.startswith(_TEMPORARY_ERRORS):
         return CaptureWarning.LOOKUP_LOCKED
-    return (
-        CaptureWarning.LOOKUP_MISSING
-        if name.startswith(_NOT_OPENED)
-        else CaptureWarning.LOOKUP_BROKEN
-    )
+    if name.startswith(_OPEN_ERRORS):
+        return CaptureWarning.LOOKUP_MISSING
+    return CaptureWarning.LOOKUP_BROKEN

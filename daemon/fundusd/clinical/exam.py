@@ -1,7 +1,8 @@
-"""One visit of one person: its photographs, what they say of each eye, and what to do next; pure.
+"""An exam: the photographs of one person's visit, and the result of each eye; pure.
 
-An exam is all of a person's captures of one day of the clinic, whatever camera, file format or DICOM study they came
-in. Where no person is known it is one DICOM study, else one shot alone: strangers are never joined.
+An exam holds all captures of a person on one day of the clinic, whatever camera, file format or
+DICOM study they came in. Without a known person it is one DICOM study, or else a single shot, so
+that strangers are never joined.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Shot:
-    """A photograph as it counts: one capture, not superseded, with what became of it."""
+    """A photograph of an exam: a capture that is not superseded, with its result."""
 
     capture_id: int
     camera_id: str
@@ -45,13 +46,13 @@ class Shot:
 
     @property
     def assessment(self) -> referral.Assessment:
-        """Return what it says of its eye."""
+        """Return the model's assessment of the photograph."""
         return referral.Assessment(self.referable, self.grade)
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What a human said last of an eye's result as it stands, and what counts of the eye since."""
+    """The latest review of an eye's present result, and the assessment that follows from it."""
 
     review_id: int
     verdict: ReviewVerdict
@@ -66,7 +67,7 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class EyeResult:
-    """What the photographs of an eye say together; `decisive` is the shot that says it."""
+    """The result of an eye over all its photographs; `decisive` is the shot that decided it."""
 
     eye: Eye
     outcome: Outcome
@@ -79,92 +80,130 @@ class EyeResult:
     reading: Reading | None = None
 
     def read_as(self, reading: Reading) -> EyeResult:
-        """Add what a human said of it."""
+        """Return the result with a review."""
         return replace(self, reading=reading)
 
     @property
     def action(self) -> Action:
-        """Tell staff what to do next about the eye."""
-        return self.reason.action if self.reason else Action.NONE
+        """Return what staff should do next about the eye."""
+        if self.reason is None:
+            return Action.NONE
+        return self.reason.action
 
     @property
     def final(self) -> referral.Assessment:
-        """Return what counts: a human's word where there is one, the model's until then."""
-        said = self.reading if self.is_read else None
-        return referral.Assessment(said.referable, said.grade) if said else self.assessment
+        """Return the reader's assessment if the eye has been read, otherwise the model's."""
+        if self.reading is not None and self.is_read:
+            return referral.Assessment(self.reading.referable, self.reading.grade)
+        return self.assessment
 
     @property
     def assessment(self) -> referral.Assessment:
-        """Return what the model's results come to."""
+        """Return the model's assessment of the eye."""
         return referral.Assessment(self.referable, self.grade)
 
     @property
     def is_read(self) -> bool:
-        """Tell whether a human has settled it."""
+        """Return whether a reader has settled the eye."""
         return self.reading is not None and self.reading.verdict.is_settled
 
     @property
     def urgency(self) -> int:
-        """Rank it on the list of what a human has to read: the worst highest, 0 for what need not be read."""
+        """Return the rank on the worklist: the worst highest, 0 for an eye that needs no reader."""
         if self.is_read or self.referable is Referable.NO:
             return 0
-        return (10 if self.referable is Referable.YES else 1) + (self.grade or 0)
+        rank = self.grade or 0
+        if self.referable is Referable.YES:
+            return rank + 10
+        return rank + 1
 
 
 @dataclass(frozen=True, slots=True)
 class Exam:
-    """A visit: its eyes, and by the worse one the person."""
+    """A visit: its eyes, and the assessment of the person by the worse one."""
 
     exam_id: int
     day: date  # the clinic's
     patient_key: str | None
-    patient_id: str | None  # None too where the site keeps pseudonyms only
+    patient_id: str | None  # None also where the site keeps pseudonyms only
     study_uid: str | None  # of its first DICOM study
-    eyes: tuple[EyeResult, ...]  # R, L, U: those there are
+    eyes: tuple[EyeResult, ...]  # R, L, U: those that were photographed
 
     @property
     def assessment(self) -> referral.Assessment:
-        """Judge the person by the worse eye, as the model sees it."""
-        return referral.person({one.eye: one.assessment for one in self.eyes})
+        """Return the model's assessment of the person."""
+        by_eye: dict[Eye, referral.Assessment] = {}
+        for result in self.eyes:
+            by_eye[result.eye] = result.assessment
+        return referral.person(by_eye)
 
     @property
     def final(self) -> referral.Assessment:
-        """Judge the person by the worse eye, as humans have corrected the model."""
-        return referral.person({one.eye: one.final for one in self.eyes})
+        """Return the assessment of the person after the reviews so far."""
+        by_eye: dict[Eye, referral.Assessment] = {}
+        for result in self.eyes:
+            by_eye[result.eye] = result.final
+        return referral.person(by_eye)
 
     @property
     def is_reviewed(self) -> bool:
-        """Tell whether a human has settled every eye."""
-        return bool(self.eyes) and all(one.is_read for one in self.eyes)
+        """Return whether readers have settled every eye."""
+        return bool(self.eyes) and all(result.is_read for result in self.eyes)
 
     @property
     def missing(self) -> tuple[Eye, ...]:
         """Return the eyes that were not photographed."""
-        there = {one.eye for one in self.eyes}
-        return tuple(eye for eye in (Eye.RIGHT, Eye.LEFT) if eye not in there)
+        missing = [Eye.RIGHT, Eye.LEFT]
+        for result in self.eyes:
+            if result.eye in missing:
+                missing.remove(result.eye)
+        return tuple(missing)
 
 
 def joined(shots: Iterable[Shot]) -> list[Shot]:
-    """Let the files of one shot share their eye and field; where they disagree the eye is unknown, a conflict."""
-    together: dict[tuple[str, str], list[Shot]] = {}
+    """Give the files of each shot the same eye and field.
+
+    Files of a shot that disagree about the eye leave it unknown, which is marked as a conflict.
+    """
+    by_stem: dict[tuple[str, str], list[Shot]] = {}
     for shot in shots:
-        together.setdefault((shot.camera_id, shot.stem), []).append(shot)
-    return [one for same in together.values() for one in _agreed(same)]
+        by_stem.setdefault((shot.camera_id, shot.stem), []).append(shot)
+    result: list[Shot] = []
+    for files in by_stem.values():
+        result += _agreed(files)
+    return result
 
 
-def _agreed(same: Sequence[Shot]) -> list[Shot]:
-    eyes = {shot.eye for shot in same} - {Eye.UNKNOWN}
-    is_conflict = len(eyes) > 1 or any(shot.is_conflict for shot in same)
-    eye = next(iter(eyes)) if eyes and not is_conflict else Eye.UNKNOWN
-    fields = {shot.field for shot in same if shot.field}
-    field = next(iter(fields)) if len(fields) == 1 else None
-    return [
-        replace(shot, eye=eye, field=shot.field or field, is_conflict=is_conflict) for shot in same
-    ]
+def _agreed(files: Sequence[Shot]) -> list[Shot]:
+    """Return the files of one shot with the eye and the field on which they agree."""
+    eyes: set[Eye] = set()
+    fields: set[str] = set()
+    is_conflict = False
+    for file in files:
+        is_conflict = is_conflict or file.is_conflict
+        if file.eye is not Eye.UNKNOWN:
+            eyes.add(file.eye)
+        if file.field:
+            fields.add(file.field)
+    is_conflict = is_conflict or len(eyes) > 1
+    eye = Eye.UNKNOWN
+    if eyes and not is_conflict:
+        eye = eyes.pop()
+    field = None
+    if len(fields) == 1:
+        field = fields.pop()
+    agreed: list[Shot] = []
+    for file in files:
+        file_field = file.field or field
+        agreed.append(replace(file, eye=eye, field=file_field, is_conflict=is_conflict))
+    return agreed
 
 
 def counted_shots(shots: Iterable[Shot]) -> dict[Eye, list[Shot]]:
-    """Return the shots that count, by eye; refused pictures count only if the eye has nothing else."""
+    """Return the shots that count, by eye.
+
+    A refused photograph counts only if the eye has no others.
+    """
     by_eye: dict[Eye, list[Shot]] = {}
     for shot in joined(shots):
         by_eye.setdefault(shot.eye, []).append(shot)
@@ -174,22 +213,23 @@ def counted_shots(shots: Iterable[Shot]) -> dict[Eye, list[Shot]]:
 
 
 def judge(shots: Iterable[Shot], expected: Sequence[str] = ()) -> list[EyeResult]:
-    """Judge each eye by its worst field.
+    """Return the result of each eye, by its worst field.
 
-    An `expected` field that was not photographed leaves an eye undecided that is not referable.
+    Without a photograph of an `expected` field an eye is undecided, unless another is referable.
     """
     by_eye = counted_shots(shots)
-    return [_judge_eye(eye, by_eye[eye], expected) for eye in Eye if eye in by_eye]
+    results: list[EyeResult] = []
+    for eye in Eye:
+        if eye in by_eye:
+            results.append(_judge_eye(eye, by_eye[eye], expected))
+    return results
 
 
 def _judge_eye(eye: Eye, shots: Sequence[Shot], expected: Sequence[str]) -> EyeResult:
-    by_field: dict[str | None, list[Shot]] = {}
+    by_field: dict[str | None, list[referral.Assessment]] = {}
     for shot in shots:
-        by_field.setdefault(shot.field, []).append(shot)
-    assessments = {}
-    for field, of_field in by_field.items():
-        assessments[field] = [shot.assessment for shot in of_field]
-    assessment = referral.eye(assessments, expected)
+        by_field.setdefault(shot.field, []).append(shot.assessment)
+    assessment = referral.eye(by_field, expected)
     decisive = max(shots, key=_weight)
     return EyeResult(
         eye=eye,
@@ -203,10 +243,9 @@ def _judge_eye(eye: Eye, shots: Sequence[Shot], expected: Sequence[str]) -> EyeR
     )
 
 
-def _weight(shot: Shot) -> tuple[int, int, int]:
-    """Order shots by what they weigh: a referable one, then the higher grade, none the least, then the newest."""
-    return (
-        shot.referable is Referable.YES,
-        -1 if shot.grade is None else shot.grade,
-        shot.capture_id,
-    )
+def _weight(shot: Shot) -> tuple[bool, int, int]:
+    """Order shots: a referable one first, then the higher grade, no grade last, then the newest."""
+    grade = -1
+    if shot.grade is not None:
+        grade = shot.grade
+    return shot.referable is Referable.YES, grade, shot.capture_id

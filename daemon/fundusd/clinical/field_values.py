@@ -56,11 +56,13 @@ def read_patient(text: str) -> str | None:
     """Return a patient's identifier; None if it is unreadable, too long or a word for nobody."""
     if not text.isprintable() or UNDECODED in text or is_nobody(text):
         return None
-    return text if 0 < len(text) <= _LONGEST_PATIENT else None
+    if len(text) > _LONGEST_PATIENT:
+        return None
+    return text
 
 
 def read_date(text: str) -> date | None:
-    """Return a date, the year first or last; None if the text is not one or the year implausible."""
+    """Return a date, the year first or last; None if it is not one or its year implausible."""
     for pattern in _DATES:
         match = pattern.fullmatch(text)
         if match is None or int(match["year"]) not in _YEARS:

@@ -18,7 +18,7 @@ _RULE = re.compile(r"icdr>=(?P<grade>[1-4])/(?:argmax|sum>=(?P<share>0\.\d{1,6})
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """From which grade on a photograph is referable, and by what: the highest score, or the sum of those scores.
+    """From which grade on a photograph is referable, by the highest score or by a sum of scores.
 
     >>> Rule.parse("icdr>=2/sum>=0.35").of((0.5, 0.1, 0.2, 0.1, 0.1)).value
     'yes'
@@ -30,24 +30,28 @@ class Rule:
 
     @classmethod
     def parse(cls, name: str) -> Rule:
-        """Read a rule; raises SettingsError."""
+        """Parse a rule; raises SettingsError."""
         match = _RULE.fullmatch(name)
         if match is None:
             raise SettingsError(
                 f"model.referable {name!r} is no rule fundusd knows.",
-                hint='Use "icdr>=2/argmax", or an operating point on summed scores as "icdr>=2/sum>=0.35".',
+                hint='Use "icdr>=2/argmax", or an operating point on summed scores such as '
+                '"icdr>=2/sum>=0.35".',
             )
-        return cls(
-            name, Grade(int(match["grade"])), float(match["share"]) if match["share"] else None
-        )
+        share = None
+        if match["share"]:
+            share = float(match["share"])
+        return cls(name, Grade(int(match["grade"])), share)
 
     def of(self, scores: Sequence[float]) -> Referable:
-        """Decide one photograph by its five scores."""
+        """Return whether a photograph with these five scores is referable."""
         if self.share is None:
-            referable = max(range(len(scores)), key=scores.__getitem__) >= self.least
+            is_referable = _highest(scores) >= self.least
         else:
-            referable = sum(scores[self.least :]) >= self.share
-        return Referable.YES if referable else Referable.NO
+            is_referable = sum(scores[self.least :]) >= self.share
+        if is_referable:
+            return Referable.YES
+        return Referable.NO
 
 
 DEFAULT_RULE = Rule.parse("icdr>=2/argmax")
@@ -55,7 +59,7 @@ DEFAULT_RULE = Rule.parse("icdr>=2/argmax")
 
 @dataclass(frozen=True, slots=True)
 class Grading:
-    """What the model said of one capture: five logits, their softmax, and what follows by rule."""
+    """The model's output for a capture: five logits, their softmax, and the grade and referral."""
 
     logits: tuple[float, ...]
     scores: tuple[float, ...]
@@ -63,8 +67,13 @@ class Grading:
     referable: Referable
 
 
+def _highest(scores: Sequence[float]) -> int:
+    """Return the index of the highest score, the first one of equal scores."""
+    return max(range(len(scores)), key=scores.__getitem__)
+
+
 def softmax(logits: Sequence[float]) -> tuple[float, ...]:
-    """Turn logits into scores that sum to 1.
+    """Return scores that sum to 1.
 
     >>> [round(score, 3) for score in softmax([0.0, 0.0])]
     [0.5, 0.5]
@@ -76,21 +85,20 @@ def softmax(logits: Sequence[float]) -> tuple[float, ...]:
 
 
 def is_usable(logits: Sequence[float]) -> bool:
-    """Tell whether the logits are one finite number per grade."""
+    """Return whether the logits are one finite number per grade."""
     return len(logits) == len(Grade) and all(math.isfinite(logit) for logit in logits)
 
 
 def grade(logits: Sequence[float], rule: Rule = DEFAULT_RULE) -> Grading:
-    """Grade by the highest score; who is referred is the rule's to say.
+    """Return the grade with the highest score, and the referral by the rule.
 
     >>> grade([0.1, 0.2, 3.0, 0.0, -1.0]).referable.value
     'yes'
     """
     scores = softmax(logits)
-    best = Grade(max(range(len(scores)), key=scores.__getitem__))
     return Grading(
         logits=tuple(float(logit) for logit in logits),
         scores=scores,
-        grade=best,
+        grade=Grade(_highest(scores)),
         referable=rule.of(scores),
     )

@@ -1,4 +1,4 @@
-"""Which eye a capture shows, told by its name and by its content; when in doubt, unknown."""
+"""Read the eye from the words of a path; in doubt it is unknown; pure."""
 
 from __future__ import annotations
 
@@ -14,60 +14,35 @@ if TYPE_CHECKING:
 
 _WORDS = {"OD": Eye.RIGHT, "RIGHT": Eye.RIGHT, "OS": Eye.LEFT, "LEFT": Eye.LEFT}
 _LETTERS = {"R": Eye.RIGHT, "RE": Eye.RIGHT, "L": Eye.LEFT, "LE": Eye.LEFT}
-# olho esquerdo, ojo izquierdo, oeil gauche; the right eye is OD there, too. Oe, Oi and Og are surnames, og is a word
+# olho esquerdo, ojo izquierdo, oeil gauche; the right eye is OD in these languages, too. Oe, Oi and
+# Og are also surnames, og is a word
 _ROMANCE = {"OE": Eye.LEFT, "OI": Eye.LEFT, "OG": Eye.LEFT}
-# "van Os" and "Os, Anna" are people: a word before or after OD and OS tells them from eyes
+# "van Os" and "Os, Anna" are people: the word before or after OD and OS shows the difference
 _BEFORE_SURNAMES = {
-    *("AL", "BEN", "BIN", "DA", "DE", "DEL", "DEN", "DER", "DI"),
-    *("DU", "EL", "LA", "LE", "TEN", "TER", "VAN", "VON"),
-}
+    "AL", "BEN", "BIN", "DA", "DE", "DEL", "DEN", "DER", "DI",
+    "DU", "EL", "LA", "LE", "TEN", "TER", "VAN", "VON",
+}  # fmt: skip
 _OF_CAMERAS = {
-    *(
-        "CAMERA",
-        "CENTERED",
-        "CENTRED",
-        "CFP",
-        "COLOR",
-        "COLOUR",
-        "COPY",
-        "DISC",
-        "DISK",
-        "EXAM",
-        "EYE",
-        "FOVEA",
-    ),
-    *(
-        "FUNDUS",
-        "IMAGE",
-        "IMG",
-        "MAC",
-        "MACULA",
-        "MERGE",
-        "NASAL",
-        "ONH",
-        "PHOTO",
-        "POSTERIOR",
-        "RETINA",
-        "SCAN",
-    ),
-    *("SCLERA", "SERIES", "STUDY", "SUBJECT", "TEMPORAL", "VISIT"),
-}
-_BIRTHDAY = re.compile(
-    r"(?:19[0-8]\d(?:\d{4})?|\d{4}19[0-8]\d)$"
-)  # nobody exported digital photographs then
+    "CAMERA", "CENTERED", "CENTRED", "CFP", "COLOR", "COLOUR", "COPY", "DISC", "DISK", "EXAM",
+    "EYE", "FOVEA", "FUNDUS", "IMAGE", "IMG", "MAC", "MACULA", "MERGE", "NASAL", "ONH", "PHOTO",
+    "POSTERIOR", "RETINA", "SCAN", "SCLERA", "SERIES", "STUDY", "SUBJECT", "TEMPORAL", "VISIT",
+}  # fmt: skip
+# no camera exported digital photographs in these years
+_BIRTHDAY = re.compile(r"(?:19[0-8]\d(?:\d{4})?|\d{4}19[0-8]\d)$")
 _EXAM_DAY = re.compile(r"(?:199\d|20\d\d)(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])$")
 _SEPARATORS = re.compile(r"(?:[^\w\u0300-\u036f]|_)+")  # an accent belongs to the letter before it
 _EXTENSIONS = re.compile(r"(?:\.(?:jpe?g|jpe|png|tiff?|dcm|dicom|e2e))+$", re.IGNORECASE)
 _UNDECODABLE = re.compile(r"(?:\\x[0-9a-f]{2})+")
-UNDECODED = "\u00aa"  # stands for bytes that are no UTF-8: a letter, so that none of their neighbours is a whole word
+# stands for bytes that are not UTF-8; it is a letter, so that no neighbour of them is a whole word
+UNDECODED = "\u00aa"
 
 
-class _Told(IntEnum):
-    """How far a word is to be believed."""
+class _Certainty(IntEnum):
+    """How certain it is that a word stands for an eye."""
 
-    HARDLY = 0  # it can contradict the rest of its name
-    LIKELY = 1  # it can contradict the camera, too
-    SURE = 2
+    DOUBTFUL = 0  # it can only contradict other words of the name
+    LIKELY = 1  # it can also contradict the camera
+    CERTAIN = 2
 
 
 def parts_of(path_text: str) -> list[str]:
@@ -87,15 +62,16 @@ def eye_of_word(word: str) -> Eye | None:
     >>> eye_of_word("od"), eye_of_word("LE"), eye_of_word("ROSA")
     (<Eye.RIGHT: 'R'>, <Eye.LEFT: 'L'>, None)
     """
-    return (_WORDS | _LETTERS | _ROMANCE).get(word.upper()) if word.isascii() else None
+    return _look_up(word, _WORDS | _LETTERS | _ROMANCE)
 
 
 def eye_from_words(parts: Sequence[str]) -> tuple[Eye, EyeSource]:
     """Read the eye from whole words of a path's last part, never from parts of words.
 
-    OD, OS, RIGHT and LEFT count anywhere in the name; OD and OS not where they may be a surname. R, L, RE and LE
-    are initials and surnames more often: they count in capitals, at the end, next to a number. OE, OI and OG can only
-    contradict, and so can a folder that is called by an eye.
+    OD, OS, RIGHT and LEFT count anywhere in the name, but OD and OS not where they may be a
+    surname. R, L, RE and LE are more often initials and surnames: they count only in capitals, at
+    the end of the name and next to a number. OE, OI and OG, and a folder named after an eye, can
+    only contradict.
 
     >>> eye_from_words(["P17", "P17_Retina_OD_20260607_101500"])
     (<Eye.RIGHT: 'R'>, <EyeSource.NAME: 'name'>)
@@ -103,53 +79,89 @@ def eye_from_words(parts: Sequence[str]) -> tuple[Eye, EyeSource]:
     (<Eye.UNKNOWN: 'U'>, <EyeSource.NONE: 'none'>)
     """
     *folders, name = parts
-    tokens = [token for token in _SEPARATORS.split(name) if token]
-    told = list(_told(tokens))
-    against = {eye for folder in folders if (eye := _word(folder))}
-    sure = {eye for eye, how in told if how is _Told.SURE}
-    if len({eye for eye, _ in told} | (against if sure else set())) > 1:
+    eyes: set[Eye] = set()
+    certain: set[Eye] = set()
+    for eye, certainty in _eyes_of_tokens(_tokens(name)):
+        eyes.add(eye)
+        if certainty is _Certainty.CERTAIN:
+            certain.add(eye)
+    if certain:
+        eyes.update(_eyes_of_folders(folders))
+    if len(eyes) > 1:
         return Eye.UNKNOWN, EyeSource.CONFLICT
-    return (sure.pop(), EyeSource.NAME) if sure else (Eye.UNKNOWN, EyeSource.NONE)
+    if not certain:
+        return Eye.UNKNOWN, EyeSource.NONE
+    return certain.pop(), EyeSource.NAME
 
 
 def likely_eye(name: str) -> Eye | None:
-    """Return the eye that a name tells unless it is a surname: not enough to go by, but enough to contradict.
+    """Return the eye that a name gives unless the word is a surname.
+
+    It is not enough to determine the eye, but enough to contradict another source.
 
     >>> likely_eye("JAN_OS_1950"), likely_eye("JAN_VAN_OS_1950")
     (<Eye.LEFT: 'L'>, None)
     """
-    told = set(_told([token for token in _SEPARATORS.split(name) if token]))
-    likely = {eye for eye, how in told if how is _Told.LIKELY}
-    return likely.pop() if len({eye for eye, _ in told}) == 1 and likely else None
+    eyes: set[Eye] = set()
+    is_likely = False
+    for eye, certainty in _eyes_of_tokens(_tokens(name)):
+        eyes.add(eye)
+        is_likely = is_likely or certainty is _Certainty.LIKELY
+    if is_likely and len(eyes) == 1:
+        return eyes.pop()
+    return None
 
 
-def _word(token: str) -> Eye | None:
-    return _WORDS.get(token.upper()) if token.isascii() else None
+def _tokens(name: str) -> list[str]:
+    return [token for token in _SEPARATORS.split(name) if token]
 
 
-def _told(tokens: Sequence[str]) -> Iterator[tuple[Eye, _Told]]:
-    """Yield each eye that is told, and how far it is to be believed."""
+def _look_up(word: str, eyes: dict[str, Eye]) -> Eye | None:
+    """Return the eye of a word, in any case; only ASCII: other letters fold to these."""
+    if not word.isascii():
+        return None
+    return eyes.get(word.upper())
+
+
+def _eyes_of_folders(folders: Sequence[str]) -> Iterator[Eye]:
+    for folder in folders:
+        eye = _look_up(folder, _WORDS)
+        if eye:
+            yield eye
+
+
+def _eyes_of_tokens(tokens: Sequence[str]) -> Iterator[tuple[Eye, _Certainty]]:
+    """Yield each eye that a name gives, and how certain it is."""
     for before, token, after in zip(["", *tokens], tokens, [*tokens[1:], ""], strict=False):
-        if eye := _word(token):
-            is_plain = token.upper() in {"LEFT", "RIGHT"}
-            yield eye, _Told.SURE if is_plain else _beside(before, token, after)
-        elif token.isascii() and token.upper() in _ROMANCE:
-            yield _ROMANCE[token.upper()], _Told.HARDLY
+        eye = _look_up(token, _WORDS)
+        if eye is None:
+            eye = _look_up(token, _ROMANCE)
+            if eye:
+                yield eye, _Certainty.DOUBTFUL
+        elif token.upper() in {"LEFT", "RIGHT"}:
+            yield eye, _Certainty.CERTAIN
+        else:
+            yield eye, _certainty_beside(before, token, after)
     if tokens and tokens[-1] in _LETTERS and any(token.isdecimal() for token in tokens):
-        is_next = tokens[-2].isdecimal() and not _BIRTHDAY.match(tokens[-2])
-        yield _LETTERS[tokens[-1]], _Told.SURE if is_next else _Told.HARDLY
+        certainty = _Certainty.DOUBTFUL
+        if tokens[-2].isdecimal() and not _BIRTHDAY.match(tokens[-2]):
+            certainty = _Certainty.CERTAIN
+        yield _LETTERS[tokens[-1]], certainty
 
 
-def _beside(before: str, token: str, after: str) -> _Told:
-    """Tell by its neighbours how far OD or OS is an eye, and not a surname."""
-    mixed = token not in {token.upper(), token.lower()}
-    if mixed or before.upper() in _BEFORE_SURNAMES or _may_be_a_name(after):
-        return _Told.HARDLY
-    alone = not before and _BIRTHDAY.match(after)
+def _certainty_beside(before: str, token: str, after: str) -> _Certainty:
+    """Judge by its neighbours whether OD or OS is an eye or a surname."""
+    is_mixed_case = token not in {token.upper(), token.lower()}
+    if is_mixed_case or before.upper() in _BEFORE_SURNAMES or _may_be_a_name(after):
+        return _Certainty.DOUBTFUL
+    if not before and _BIRTHDAY.match(after):
+        return _Certainty.LIKELY
     # where an eye stands: last, or before the date of the photograph
-    closes = token.isupper() and (not after or _EXAM_DAY.match(after))
-    return _Told.LIKELY if alone or (_may_be_a_name(before) and not closes) else _Told.SURE
+    is_in_place = token.isupper() and (not after or _EXAM_DAY.match(after))
+    if _may_be_a_name(before) and not is_in_place:
+        return _Certainty.LIKELY
+    return _Certainty.CERTAIN
 
 
 def _may_be_a_name(word: str) -> bool:
-    return word.isalpha() and word.upper() not in _OF_CAMERAS and _word(word) is None
+    return word.isalpha() and word.upper() not in _OF_CAMERAS and _look_up(word, _WORDS) is None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from fundusd.clinical.attribution import LIKELY, CaptureMetadata, agree, agree_on_eye
 from fundusd.clinical.camera_conventions import CONVENTIONS
@@ -21,9 +21,11 @@ from fundusd.domain.capture_warnings import CaptureWarning
 from fundusd.domain.clinical_terms import Eye, EyeSource
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from fundusd.clinical.camera_conventions import ConventionName
+
+_Value = TypeVar("_Value")
 
 # what a group holds; that of a person's name is masked before the eye is read
 GROUPS = ("patient", "person", "eye", "field", "date", "time")
@@ -138,17 +140,13 @@ class Naming:
             return CaptureMetadata(warnings=(CaptureWarning.NAME_UNMATCHED,))
         warnings: list[str] = []
         eye, eye_source = self._eye(parts, matches, warnings)
-        fields = {read_field(text) for text in _texts(matches, "field")}
-        patients = [read_patient(text) for text in _texts(matches, "patient")]
-        dates = [read_date(text) for text in _texts(matches, "date")]
-        times = [read_time(text) for text in _texts(matches, "time")]
         return CaptureMetadata(
             eye,
             eye_source,
-            field=fields.pop() if len(fields) == 1 else None,
-            patient=agree("patient", patients, warnings),
-            date=agree("date", dates, warnings),
-            time=agree("time", times, warnings),
+            field=_field(matches),
+            patient=_value(matches, "patient", read_patient, warnings),
+            date=_value(matches, "date", read_date, warnings),
+            time=_value(matches, "time", read_time, warnings),
             warnings=tuple(warnings),
         )
 
@@ -199,6 +197,25 @@ def _eyes_of_group(match: re.Match[str]) -> frozenset[Eye]:
     if _is_letter(text[begin - 1 : begin]) or _is_letter(text[end : end + 1]):
         return frozenset()
     return read_eyes(match["eye"].strip())
+
+
+def _field(matches: Iterable[re.Match[str]]) -> str | None:
+    """Return the field that all matches give; None if they differ."""
+    fields = {read_field(text) for text in _texts(matches, "field")}
+    if len(fields) == 1:
+        return fields.pop()
+    return None
+
+
+def _value(
+    matches: Iterable[re.Match[str]],
+    group: str,
+    read: Callable[[str], _Value | None],
+    warnings: list[str],
+) -> _Value | None:
+    """Return the value of a group on which all matches agree, otherwise None and a warning."""
+    values = [read(text) for text in _texts(matches, group)]
+    return agree(group, values, warnings)
 
 
 def _texts(matches: Iterable[re.Match[str]], group: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""What stands for a patient: keys in logs and audit, and, where the site keeps pseudonyms only, in all tables; pure."""
+"""Pseudonyms of patients, and how a site stores its patients; pure."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import hmac
 import re
 from dataclasses import dataclass
 
-_SHORTEST_KEY = 16  # bytes
-_FEWEST_LETTERS = 5  # different ones; 16 random hexadecimal digits have fewer once in a million
-_OF_EXAMPLES = (
+_MIN_KEY_BYTES = 16
+_MIN_DIFFERENT_BYTES = 5  # 16 random hexadecimal digits have fewer once in a million
+_EXAMPLE_KEYS = (
     b"changeme",
     b"default",
     b"example",
@@ -20,26 +20,15 @@ _OF_EXAMPLES = (
     b"abcdefgh",
 )
 _NOBODY = {
-    *(
-        "ANON",
-        "ANONYM",
-        "ANONYMISED",
-        "ANONYMIZED",
-        "ANONYMOUS",
-        "NA",
-        "NIL",
-        "NOID",
-        "NONE",
-        "NOTGIVEN",
-    ),
-    *("NULL", "UNDEFINED", "UNKNOWN"),
-}
+    "ANON", "ANONYM", "ANONYMISED", "ANONYMIZED", "ANONYMOUS", "NA", "NIL", "NOID", "NONE",
+    "NOTGIVEN", "NULL", "UNDEFINED", "UNKNOWN",
+}  # fmt: skip
 _PART = 16  # hexadecimal digits of a digest that stands for a part of a path
 _SUFFIXES = frozenset({"jpg", "jpeg", "jpe", "png", "tif", "tiff", "dcm", "dicom"})
 
 
 def patient_key(site_key: bytes, issuer: str | None, patient_id: str | None) -> str | None:
-    """Return HMAC-SHA256(site key, issuer|PatientID) in hex, None where there is no PatientID.
+    """Return HMAC-SHA256(site key, issuer|PatientID) in hex; None without a PatientID.
 
     >>> patient_key(b"k" * 32, None, "P1") == patient_key(b"k" * 32, "", "P1")
     True
@@ -48,59 +37,61 @@ def patient_key(site_key: bytes, issuer: str | None, patient_id: str | None) -> 
     """
     if not patient_id:
         return None
-    # bytes that were no UTF-8 come as lone surrogates
+    # bytes that are not UTF-8 arrive as lone surrogates
     identity = f"{issuer or ''}|{patient_id}".encode("utf-8", "surrogatepass")
     return hmac.new(site_key, identity, hashlib.sha256).hexdigest()
 
 
 def is_nobody(patient_id: str) -> bool:
-    """Tell whether an identifier is what software writes where there is none: strangers must not share it.
+    """Return whether an identifier is a placeholder for none, which strangers must not share.
 
-    >>> [is_nobody(one) for one in ("", "0000", "-", "Anonymous", "n/a", "P0", "17")]
-    [True, True, True, True, True, False, False]
+    >>> is_nobody("0000"), is_nobody("-"), is_nobody("Anonymous"), is_nobody("n/a")
+    (True, True, True, True)
+    >>> is_nobody("P0"), is_nobody("17")
+    (False, False)
     """
     letters = "".join(filter(str.isalnum, patient_id)).upper()
     return not letters.strip("0") or letters in _NOBODY
 
 
 def weakness(site_key: bytes) -> str | None:
-    """Tell why a site key protects nobody, None where it may.
+    """Return why a site key is too weak; None if it is not.
 
     >>> weakness(b"0123"), weakness(b"k" * 32)
     ('holds fewer than 16 bytes', 'repeats a few characters only')
     """
-    if len(site_key) < _SHORTEST_KEY:
-        return f"holds fewer than {_SHORTEST_KEY} bytes"
-    if len(set(site_key)) < _FEWEST_LETTERS:
+    if len(site_key) < _MIN_KEY_BYTES:
+        return f"holds fewer than {_MIN_KEY_BYTES} bytes"
+    if len(set(site_key)) < _MIN_DIFFERENT_BYTES:
         return "repeats a few characters only"
     letters = re.sub(rb"[^a-z0-9]", b"", site_key.lower())
-    return (
-        "is that of an example, which anybody can guess"
-        if any(one in letters for one in _OF_EXAMPLES)
-        else None
-    )
+    if any(example in letters for example in _EXAMPLE_KEYS):
+        return "is that of an example, which anybody can guess"
+    return None
 
 
 @dataclass(frozen=True, slots=True)
 class Identifiers:
-    """How a site writes patients down: by identifier and key, or where it keeps pseudonyms by key alone."""
+    """How a site stores patients: by identifier and key, or by key only if it is pseudonymous."""
 
     site_key: bytes = b""
     are_clear: bool = True
-    issuer: str = ""  # of identifiers that come without: those of paths, and of most DICOM
+    issuer: str = ""  # of identifiers without an issuer: those of paths, and of most DICOM files
 
     def key(self, issuer: str | None, patient_id: str | None) -> str | None:
         """Return the key of a patient."""
         return patient_key(self.site_key, issuer or self.issuer, patient_id)
 
     def kept(self, patient_id: str | None) -> str | None:
-        """Return of an identifier what may be stored."""
-        return patient_id if self.are_clear else None
+        """Return an identifier if it may be stored."""
+        if not self.are_clear:
+            return None
+        return patient_id
 
     def path(self, text: str) -> str:
-        """Return a path as people may read it: where the site keeps pseudonyms, each part of it is a digest.
+        """Return a path as people may read it: at a pseudonymous site each part of it is a digest.
 
-        The same folder has the same digest, and files of one shot still share all but their suffix.
+        The same folder has the same digest, and files of one shot differ only in their suffix.
 
         >>> Identifiers().path("P1/12_OD.jpg")
         'P1/12_OD.jpg'

@@ -1,4 +1,4 @@
-"""From what was measured of a camera's own captures to thresholds for it."""
+"""Propose quality thresholds for a camera from the measures of its captures."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from fundusd.domain.errors import ExitStatus, FundusdError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-FEWEST = 50  # captures: below that the worst per cent is one picture
-_MOST_FLAGGED = 0.05
+MIN_CAPTURES = 50  # with fewer the worst per cent is less than one photograph
+_MAX_FLAGGED = 0.05
 _TAILS = [step / 400 for step in range(20, 0, -1)]  # share of the captures beyond each threshold
-_HAZY = 0.95  # of the captures in which vessels can be seen are less so
+_HAZE_QUANTILE = 0.95
 _CALIBRATED = [name for name in MEASURED if name not in {"min_side_pixels", "max_haze"}]
 
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """What is proposed for a camera, on how many captures, and what share of them is ungradable by which thresholds."""
+    """The thresholds proposed for a camera, and the share of its captures that they reject."""
 
     captures: int
     present: Thresholds
@@ -31,7 +31,7 @@ class Calibration:
 
 
 class TooFewCaptures(FundusdError):  # noqa: N818  says what is the case
-    """There are too few captures to calibrate by."""
+    """There are too few captures for a calibration."""
 
     exit_code = ExitStatus.NO
 
@@ -39,67 +39,87 @@ class TooFewCaptures(FundusdError):  # noqa: N818  says what is the case
 def calibrate(
     measured: Sequence[Mapping[str, float]], present: Thresholds = DEFAULTS
 ) -> Calibration:
-    """Propose thresholds that the worst captures would miss, 5 % at most; raises TooFewCaptures.
+    """Propose thresholds that reject the worst captures, at most 5 %; raises TooFewCaptures.
 
-    The same share lies beyond each threshold, the largest with which all of them together flag no more. No threshold
-    leaves its bounds: a camera without poor captures need have none flagged, and one with a dirty lens may have many.
+    The same share of the captures lies beyond each threshold: the largest share with which all
+    thresholds together reject at most 5 %. No threshold leaves its bounds, so a camera without poor
+    captures may have none rejected, and a camera with a dirty lens many.
     """
-    usable = [one for one in measured if one.keys() >= set(MEASURED.values())]
-    if len(usable) < FEWEST:
+    required = set(MEASURED.values())
+    usable: list[Mapping[str, float]] = []
+    for measures in measured:
+        if measures.keys() >= required:
+            usable.append(measures)
+    if len(usable) < MIN_CAPTURES:
         raise TooFewCaptures(
-            f"There are {len(usable)} captures with all measures, and {FEWEST} are needed to calibrate.",
-            hint="Let the camera take more; captures of releases before retina-colour/2 do not count.",
+            f"There are {len(usable)} captures with all measures, "
+            f"and {MIN_CAPTURES} are needed to calibrate.",
+            hint="Let the camera take more; captures of releases before retina-colour/2 do not "
+            "count.",
         )
-    ordered = {name: sorted(one[measure] for one in usable) for name, measure in MEASURED.items()}
+    ordered: dict[str, list[float]] = {}
+    for name, measure in MEASURED.items():
+        ordered[name] = sorted(measures[measure] for measures in usable)
+    proposed = present
     for tail in _TAILS:
         proposed = _proposed(ordered, tail, present)
-        if _share(usable, proposed) <= _MOST_FLAGGED:
+        if _share_flagged(usable, proposed) <= _MAX_FLAGGED:
             break
-    else:
-        proposed = _proposed(ordered, _TAILS[-1], present)
     return Calibration(
-        len(usable), present, proposed, _share(usable, present), _share(usable, proposed)
+        len(usable),
+        present,
+        proposed,
+        flagged=_share_flagged(usable, present),
+        would_flag=_share_flagged(usable, proposed),
     )
 
 
 def _proposed(
     ordered: Mapping[str, Sequence[float]], tail: float, present: Thresholds
 ) -> Thresholds:
-    values: dict[str, Any] = {
-        name: _bounded(name, _quantile(ordered[name], _side(name, tail))) for name in _CALIBRATED
-    }
-    haze = _bounded("max_haze", _quantile(ordered["max_haze"], _HAZY))
-    return replace(present, **values, max_haze=haze)
-
-
-def _side(name: str, tail: float) -> float:
-    return tail if name.startswith("min") else 1 - tail
+    """Return thresholds beyond each of which lies the share `tail` of the captures."""
+    quantiles = {"max_haze": _HAZE_QUANTILE}
+    for name in _CALIBRATED:
+        quantiles[name] = 1 - tail
+        if name.startswith("min"):
+            quantiles[name] = tail
+    values: dict[str, Any] = {}
+    for name, share in quantiles.items():
+        values[name] = _bounded(name, _quantile(ordered[name], share))
+    return replace(present, **values)
 
 
 def _bounded(name: str, value: float) -> float:
-    """Keep a threshold within its bounds, and to two digits."""
+    """Return a threshold within its bounds, rounded to two digits."""
     low, high = BOUNDS[name]
     kept = min(max(value, low), high)
     return round(kept, 1 - floor(log10(kept)))
 
 
 def _quantile(ordered: Sequence[float], share: float) -> float:
-    """Interpolate between the two captures next to a share of them.
+    """Return the value below which a share of the captures lies, linearly interpolated.
 
     >>> _quantile([1.0, 2.0, 3.0], 0.25)
     1.5
     """
-    place = share * (len(ordered) - 1)
-    below = floor(place)
+    index = share * (len(ordered) - 1)
+    below = floor(index)
     above = min(below + 1, len(ordered) - 1)
-    return ordered[below] + (ordered[above] - ordered[below]) * (place - below)
+    return ordered[below] + (ordered[above] - ordered[below]) * (index - below)
 
 
-def _share(measured: Sequence[Mapping[str, float]], thresholds: Thresholds) -> float:
-    return sum(judge(one, thresholds) is not None for one in measured) / len(measured)
+def _share_flagged(measured: Sequence[Mapping[str, float]], thresholds: Thresholds) -> float:
+    """Return the share of captures that are ungradable by these thresholds."""
+    flagged = 0
+    for measures in measured:
+        if judge(measures, thresholds) is not None:
+            flagged += 1
+    return flagged / len(measured)
 
 
 def as_toml(thresholds: Thresholds) -> str:
-    """Write the table to paste below a camera's `[[camera]]`."""
-    lines = (f"{name} = {value:g}" for name, value in asdict(thresholds).items())
-    return "\n".join(["[camera.quality]", *lines])
+    """Return the table to paste below a camera's `[[camera]]`."""
+    lines = ["[camera.quality]"]
+    for name, value in asdict(thresholds).items():
+        lines.append(f"{name} = {value:g}")
+    return "\n".join(lines)

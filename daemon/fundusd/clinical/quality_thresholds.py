@@ -1,4 +1,4 @@
-"""Whether a colour retina can be graded: thresholds on what was measured of it, per camera."""
+"""Whether a photograph of a retina can be graded: thresholds on its measures, per camera."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 from fundusd.domain.clinical_terms import Reason
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
 
 @dataclass(frozen=True, slots=True)
 class Thresholds:
-    """From where on a photograph counts as ungradable; docs/quality.md says how each is measured."""
+    """Limits beyond which a photograph is ungradable; docs/quality.md describes the measures."""
 
     min_side_pixels: int = 448  # pixels: what the model sees
     min_luminance: float = 25.0  # mean level of the disc, 0 to 255
@@ -28,7 +28,8 @@ class Thresholds:
 
 DEFAULTS = Thresholds()
 
-# what may be set at all: beyond the first a plainly gradable photograph would go, beyond the last nothing would
+# the range of each setting: beyond one end it would reject clearly gradable photographs, beyond the
+# other it would reject nothing
 BOUNDS: Mapping[str, tuple[float, float]] = {
     "min_side_pixels": (224, 2048),
     "min_luminance": (10, 40),
@@ -46,40 +47,42 @@ MEASURED: Mapping[str, str] = {  # what each threshold is compared with
 
 
 def judge(measures: Mapping[str, float], thresholds: Thresholds = DEFAULTS) -> Reason | None:
-    """Return why a colour retina cannot be graded, None if it can."""
+    """Return why a photograph of a retina cannot be graded, None if it can."""
     if measures["side_pixels"] < thresholds.min_side_pixels:
         return Reason.SMALL
-    return next(_exposure(measures, thresholds), None) or next(_sight(measures, thresholds), None)
+    return _exposure_fault(measures, thresholds) or _visibility_fault(measures, thresholds)
 
 
-def _exposure(measures: Mapping[str, float], thresholds: Thresholds) -> Iterator[Reason]:
+def _exposure_fault(measures: Mapping[str, float], thresholds: Thresholds) -> Reason | None:
     if measures["luminance"] < thresholds.min_luminance:
-        yield Reason.TOO_DARK
+        return Reason.TOO_DARK
     if (
         measures["luminance"] > thresholds.max_luminance
         or measures["saturated"] > thresholds.max_saturated
     ):
-        yield Reason.TOO_BRIGHT
+        return Reason.TOO_BRIGHT
+    return None
 
 
-def _sight(measures: Mapping[str, float], thresholds: Thresholds) -> Iterator[Reason]:
-    """Tell what keeps one from seeing the vessels: the causes that a retake may mend come first."""
+def _visibility_fault(measures: Mapping[str, float], thresholds: Thresholds) -> Reason | None:
+    """Return why the vessels cannot be seen; causes that a retake may remove come first."""
     if measures["field"] < thresholds.min_field:
-        yield Reason.PARTIAL_FIELD
+        return Reason.PARTIAL_FIELD
     if measures["glare"] > thresholds.max_glare:
-        yield Reason.ARTEFACT
+        return Reason.ARTEFACT
     if measures["sharpness"] < thresholds.min_sharpness:
-        yield Reason.BLUR
-    if measures["visibility"] < thresholds.min_visibility:
-        yield (
-            Reason.MEDIA_OPACITY if measures["haze"] > thresholds.max_haze else Reason.LOW_CONTRAST
-        )
+        return Reason.BLUR
+    if measures["visibility"] >= thresholds.min_visibility:
+        return None
+    if measures["haze"] > thresholds.max_haze:
+        return Reason.MEDIA_OPACITY
+    return Reason.LOW_CONTRAST
 
 
 def changes(thresholds: Thresholds) -> dict[str, float]:
-    """Return the thresholds that are not the default ones, by name."""
-    return {
-        name: value
-        for name, value in asdict(thresholds).items()
-        if value != getattr(DEFAULTS, name)
-    }
+    """Return the thresholds that differ from the defaults, by name."""
+    changed: dict[str, float] = {}
+    for name, value in asdict(thresholds).items():
+        if value != getattr(DEFAULTS, name):
+            changed[name] = value
+    return changed

@@ -1,4 +1,7 @@
-"""Who is to be referred: from photographs to an eye, from eyes to a person; pure. A photograph: see grading.Rule."""
+"""Who is to be referred: from photographs to an eye, from eyes to a person; pure.
+
+The rule for a single photograph is `grading.Rule`.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +13,13 @@ from fundusd.domain.clinical_terms import Eye, Grade, Referable
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-_BOTH = (Eye.RIGHT, Eye.LEFT)
+_BOTH = {Eye.RIGHT, Eye.LEFT}
+_WORST_FIRST = (Referable.YES, Referable.INDETERMINATE, Referable.NO)
 
 
 @dataclass(frozen=True, slots=True)
 class Assessment:
-    """What is known of a photograph, an eye or a person: the worst grade seen, and whether to refer."""
+    """The worst grade of a photograph, an eye or a person, and whether to refer."""
 
     referable: Referable
     grade: Grade | None = None  # None: nothing was gradable
@@ -24,43 +28,49 @@ class Assessment:
 UNDECIDED = Assessment(Referable.INDETERMINATE)
 
 
-def worst(findings: Iterable[Assessment]) -> Assessment:
-    """Join findings: a referable one beats an undecided one, which beats a negative one; of grades the highest.
+def worst(assessments: Iterable[Assessment]) -> Assessment:
+    """Combine assessments: a referable one outweighs an undecided one, that outweighs a negative.
 
-    Nothing at all is undecided: absence is never a negative.
+    The grade is the highest one. Without any assessment the result is undecided, never negative.
 
     >>> worst([Assessment(Referable.NO, Grade.MILD), UNDECIDED]).referable.value
     'indeterminate'
     """
-    found = list(findings)
-    said = {finding.referable for finding in found}
-    grade = max((finding.grade for finding in found if finding.grade is not None), default=None)
-    for one in (Referable.YES, Referable.INDETERMINATE, Referable.NO):
-        if one in said:
-            return Assessment(one, grade)
+    referable: set[Referable] = set()
+    grades: set[Grade] = set()
+    for assessment in assessments:
+        referable.add(assessment.referable)
+        if assessment.grade is not None:
+            grades.add(assessment.grade)
+    for value in _WORST_FIRST:
+        if value in referable:
+            return Assessment(value, max(grades, default=None))
     return UNDECIDED
 
 
 def eye(
     by_field: Mapping[str | None, Sequence[Assessment]], expected: Iterable[str] = ()
 ) -> Assessment:
-    """Judge an eye by its worst field; of a field photographed twice, by the best photograph that is gradable.
+    """Assess an eye by its worst field, and a field by its gradable photographs if there are any.
 
-    A field that is `expected` and was not photographed leaves the eye undecided, unless another is referable.
+    An `expected` field that was not photographed leaves the eye undecided, unless another field is
+    referable.
     """
-    fields = [_field(shots) for shots in by_field.values()]
-    missing = [UNDECIDED for name in expected if name not in by_field]
-    return worst([*fields, *missing])
+    assessments = [_field(shots) for shots in by_field.values()]
+    if not by_field.keys() >= set(expected):
+        assessments.append(UNDECIDED)
+    return worst(assessments)
 
 
 def _field(shots: Sequence[Assessment]) -> Assessment:
-    """Judge a field: a retake makes up for an ungradable shot, but no shot takes a referral back."""
+    """Assess a field: a retake makes up for an ungradable shot, no shot cancels a referral."""
     gradable = [shot for shot in shots if shot.grade is not None]
     return worst(gradable or shots)
 
 
 def person(by_eye: Mapping[Eye, Assessment]) -> Assessment:
-    """Judge a person by the worse eye; one that is missing or of unknown side leaves no negative."""
-    missing = [UNDECIDED for one in _BOTH if one not in by_eye]
-    unknown = [UNDECIDED] if Eye.UNKNOWN in by_eye else []
-    return worst([*by_eye.values(), *missing, *unknown])
+    """Assess a person by the worse eye; a missing or unknown eye rules out a negative."""
+    assessments = list(by_eye.values())
+    if Eye.UNKNOWN in by_eye or not by_eye.keys() >= _BOTH:
+        assessments.append(UNDECIDED)
+    return worst(assessments)
