@@ -19,8 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import filling
 
-from fundusd.ledger import Ledger
-from fundusd.ledger.views import VIEWS
+from fundusd.ledger import Ledger, views
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -114,10 +113,10 @@ def same_year(source: Ledger) -> Iterator[Ledger]:
         server.cleanup()
 
 
-def different(one: Ledger, other: Ledger, views: Iterable[str]) -> list[str]:
+def different(one: Ledger, other: Ledger, view_names: Iterable[str]) -> list[str]:
     """Return what differs between the views of two ledgers, a line for each view that does."""
     found = []
-    for view in views:
+    for view in view_names:
         (names, rows), (other_names, other_rows) = (
             filling.told(each, f"SELECT * FROM {view}")  # noqa: S608  our own names
             for each in (one, other)
@@ -146,7 +145,7 @@ def timed(ledgers: Sequence[Ledger]) -> Iterator[str]:
     yield "| view | rows | example, SQLite | all rows, SQLite | example, PostgreSQL | all rows, PostgreSQL |"
     yield "|---|---|---|---|---|---|"
     example_of = {one.view: one.query for one in examples()}
-    for view in VIEWS:
+    for view in views.definitions():
         everything = f"SELECT * FROM {view}"  # noqa: S608
         rows = len(filling.told(ledgers[0], everything)[1])
         times = [
@@ -175,9 +174,10 @@ def main() -> None:
         print(f"{captures:,} captures, seed {seed}", flush=True)
         with same_year(ledger) as other:
             print(f"copied to PostgreSQL in {time.perf_counter() - began:.0f} s", flush=True)
-            lines = different(ledger, other, VIEWS)
+            lines = different(ledger, other, views.definitions())
             print(
-                "\n".join(lines) or f"{len(VIEWS)} views, all rows the same on both databases",
+                "\n".join(lines)
+                or f"{len(views.definitions())} views, all rows the same on both databases",
                 flush=True,
             )
             for line in timed([ledger, other]):

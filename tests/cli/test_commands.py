@@ -272,6 +272,24 @@ def test_the_schema_is_made_and_checked(fundusd: Say, tmp_path: Path) -> None:
     assert "as it should be" in fundusd("db", "check", "--config", fresh.path).out
 
 
+def test_a_database_of_a_development_version_is_refused(fundusd: Say, tmp_path: Path) -> None:
+    old = daemon_cases.site(tmp_path, f"sqlite:///{tmp_path}/old.db")
+    with closing(sqlite3.connect(tmp_path / "old.db")) as database:
+        database.executescript(
+            """CREATE TABLE alembic_version (version_num TEXT);
+            INSERT INTO alembic_version VALUES ('0006');
+            CREATE VIEW v_result AS SELECT 1 AS capture_id;"""
+        )
+        before = list(database.iterdump())
+        for command in (("db", "check"), ("db", "upgrade"), ("results",), ("run",)):
+            refused = fundusd(*command, "--config", old.path)
+            assert refused.code == 78, command
+            said_so = refused.err + refused.out  # a service logs it
+            assert "development version" in said_so
+            assert "start with a new database" in said_so
+        assert list(database.iterdump()) == before
+
+
 def test_the_audit_verdict_is_told_with_the_first_broken_number(
     fundusd: Say, graded: daemon_cases.Site
 ) -> None:

@@ -19,7 +19,7 @@ from fundusd.domain.errors import (
     OutOfMemory,
     SettingsError,
 )
-from fundusd.ledger import schema
+from fundusd.ledger import schema, views
 
 ROOT = Path(__file__).parents[2]
 Ended = subprocess.CompletedProcess[str]
@@ -65,6 +65,7 @@ def test_the_wheel_holds_everything_an_installation_needs(wheel: Path) -> None:
         "fundusd/model/phantom/README.md",
         "fundusd/systemd/fundusd.service",
     }
+    needed |= {f"fundusd/ledger/views/{view}.sql" for view in views.definitions()}
     assert not needed - names
     assert any(name.endswith("data/lib/systemd/system/fundusd.service") for name in names)
     assert not [name for name in names if "/tests/" in name or name.startswith("tests/")]

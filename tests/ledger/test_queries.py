@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import sqlalchemy as sa
 from tests import ledger_cases as cases
+from tests.ledger.view_columns import COLUMNS
 
 from fundusd.domain.clinical_terms import Outcome, Reason
 from fundusd.domain.files import IgnoreReason, Stat
@@ -19,13 +20,7 @@ from fundusd.ledger import Ledger, audit, daemons
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-COLUMNS = [
-    "capture_id", "camera_id", "path", "revision", "superseded", "digest", "media_type", "width", "height", "eye",
-    "eye_source", "field", "patient_id", "patient_key", "exam_id", "acquired_at", "received_at", "state", "outcome",
-    "reason", "action", "grade", "grade_label", "referable", "score_no_dr", "score_mild", "score_moderate",
-    "score_severe", "score_pdr", "model", "model_revision", "prompt_set", "preprocessing", "release_id", "result_at",
-    "turnaround_ms", "attempts", "error",
-]  # fmt: skip
+RESULT_COLUMNS = COLUMNS["v_result"].split()
 TIMES = {"received_at", "result_at", "turnaround_ms"}
 
 
@@ -63,7 +58,7 @@ def by_path(rows: Iterable[Any]) -> dict[str, Any]:
 
 def test_v_result_has_exactly_the_columns_of_the_contract(ledger: Ledger) -> None:
     with ledger.database.reading() as connection:
-        assert list(connection.execute(sa.text("SELECT * FROM v_result")).keys()) == COLUMNS
+        assert list(connection.execute(sa.text("SELECT * FROM v_result")).keys()) == RESULT_COLUMNS
 
 
 def test_v_result_is_the_same_on_both_databases(sqlite_url: str, postgres_url: str) -> None:
@@ -108,7 +103,7 @@ def test_v_result_has_one_row_per_capture_with_what_became_of_it(ledger: Ledger)
     assert rows["cut.jpg"]["action"] == "retake"
     graded = rows["P2/b_OS.jpg"]
     assert (graded["grade"], graded["grade_label"], graded["eye"]) == (2, "Moderate DR", "L")
-    scores = [graded[column] for column in COLUMNS if column.startswith("score_")]
+    scores = [graded[column] for column in RESULT_COLUMNS if column.startswith("score_")]
     assert scores.index(max(scores)) == 2
     assert abs(sum(scores) - 1) < 1e-12
 

@@ -14,17 +14,18 @@ import pytest
 import sqlalchemy as sa
 import year
 from tests import ledger_cases as cases
+from tests.ledger.view_columns import COLUMNS
 
 from fundusd.domain.clinical_terms import Reason
-from fundusd.ledger import Ledger, ViewQuery, exams
-from fundusd.ledger.tables import capture, exam
-from fundusd.ledger.views import COLUMNS, VIEWS
+from fundusd.ledger import Ledger, ViewQuery, exams, views
+from fundusd.ledger.tables import UTCTime, capture, exam
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.conftest import Postgres
 
+VIEWS = views.definitions()
 EXAMPLES = year.examples()
 
 
@@ -65,9 +66,29 @@ def test_all_rows_of_all_views_are_the_same_on_both_databases(one: Ledger, other
 
 
 def test_every_view_of_the_database_is_known_with_its_columns(one: Ledger) -> None:
-    assert set(sa.inspect(one.database.engine).get_view_names()) == set(VIEWS)
+    assert set(sa.inspect(one.database.engine).get_view_names()) == {*VIEWS, "view_digest"}
+    assert VIEWS.keys() == COLUMNS.keys()
     for view, columns in COLUMNS.items():
         assert filling.told(one, f"SELECT * FROM {view} LIMIT 0")[0] == columns.split()  # noqa: S608  ours
+
+
+def test_flags_and_times_are_recognised_by_their_names(other: Ledger) -> None:
+    """PostgreSQL has types for them; SQLite has none, so names must do."""
+    inspector = sa.inspect(other.database.engine)
+    for view in VIEWS:
+        for column in inspector.get_columns(view):
+            name, stored = column["name"], column["type"]
+            read = views.column(name).type
+            assert isinstance(read, UTCTime) == isinstance(stored, sa.DateTime), (view, name)
+            assert isinstance(read, sa.Boolean) == isinstance(stored, sa.Boolean), (view, name)
+
+
+def test_a_view_is_created_after_those_that_it_reads() -> None:
+    created: set[str] = set()
+    for view, definition in VIEWS.items():
+        reads = set(re.findall(r"(?:FROM|JOIN) (v_\w+)", definition))
+        assert reads <= created, view
+        created.add(view)
 
 
 def test_every_view_holds_rows_and_has_an_example(one: Ledger) -> None:

@@ -1,4 +1,4 @@
-"""Create and check the schema; one migration history for both databases."""
+"""Create, upgrade and check the schema: one migration history and the views, for both databases."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import sqlalchemy as sa
 
 from fundusd.domain.errors import LedgerError, SchemaBehind
 from fundusd.files import package_data
+from fundusd.ledger import views
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -18,6 +19,12 @@ GUARDS = {
     "sqlite": frozenset({"audit_event_no_update", "audit_event_no_delete", "audit_event_next_seq"}),
     "postgresql": frozenset({"audit_event_no_update", "audit_event_no_delete"}),
 }
+_TRIGGERS = {
+    "sqlite": "SELECT name FROM sqlite_master WHERE type = 'trigger' AND tbl_name = 'audit_event'",
+    "postgresql": "SELECT tgname FROM pg_trigger "
+    "WHERE tgrelid = CAST('audit_event' AS regclass) AND tgenabled = 'A'",
+}
+_UPGRADE = "Run: fundusd db upgrade"
 
 
 def _config() -> Config:
@@ -29,19 +36,20 @@ def _config() -> Config:
 
 
 def _known() -> list[str]:
-    """List the revisions this program has, oldest first: our migrations begin with theirs, 0001 and on.
+    """Return the revisions that this program has, oldest first.
 
-    Read off the names, since alembic takes longer to import than most commands to answer.
+    They are read off the file names, which begin with them, because importing alembic takes longer
+    than most commands.
     """
-    names = package_data.folder("migrations") / "versions"
-    return sorted(path.name.partition("_")[0] for path in names.glob("[0-9]*_*.py"))
+    versions = package_data.folder("migrations") / "versions"
+    return sorted(path.name.partition("_")[0] for path in versions.glob("[0-9]*_*.py"))
 
 
 def newest() -> str:
     """Return the schema revision that this program needs."""
     revisions = _known()
     if not revisions:
-        raise LedgerError("This installation holds no migrations.", hint="Install fundusd again.")
+        raise LedgerError("This installation has no migrations.", hint="Install fundusd again.")
     return revisions[-1]
 
 
@@ -49,50 +57,68 @@ def current(connection: sa.Connection) -> str | None:
     """Return the schema revision of the database, None for an empty one."""
     if not sa.inspect(connection).has_table("alembic_version"):
         return None
-    found: str | None = connection.scalar(sa.text("SELECT version_num FROM alembic_version"))
-    return found
+    revision: str | None = connection.scalar(sa.text("SELECT version_num FROM alembic_version"))
+    return revision
 
 
 def upgrade(database: Database) -> tuple[str | None, str]:
-    """Bring the schema to the newest revision in one transaction; return revisions before and after."""
+    """Bring tables and views up to date in one transaction; return the revisions before and after.
+
+    Raises SchemaBehind, and changes nothing, if another version of fundusd has to do it.
+    """
     from alembic import command
+
+    from fundusd.ledger.views.replace import replaced
 
     config = _config()
     with database.writing() as connection:
         before = current(connection)
+        if before is not None:
+            _require_known(connection, before)
         config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+        with replaced(connection):
+            command.upgrade(config, "head")
         return before, newest()
 
 
 def check(connection: sa.Connection) -> str:
-    """Return the schema's revision; raises SchemaBehind, or LedgerError when it is newer or unguarded."""
-    found, wanted = current(connection), newest()
-    if found is None:
+    """Return the revision of the schema if this program can work with it.
+
+    Raises SchemaBehind if it cannot, LedgerError if triggers that guard the audit trail are missing.
+    """
+    revision, needed = current(connection), newest()
+    if revision is None:
+        raise SchemaBehind("The database has no fundusd schema yet.", hint=_UPGRADE)
+    _require_known(connection, revision)
+    if revision != needed:
         raise SchemaBehind(
-            "The database holds no fundusd schema yet.", hint="Run: fundusd db upgrade"
+            f"The database schema is at {revision}, this program needs {needed}.", hint=_UPGRADE
         )
-    if found != wanted:
-        if found not in _known():
-            raise SchemaBehind(
-                f"The database schema ({found}) is newer than this program ({wanted}).",
-                hint="Install the fundusd that made it, or a later one.",
-            )
-        raise SchemaBehind(
-            f"The database schema is at {found}, this program needs {wanted}.",
-            hint="Run: fundusd db upgrade",
-        )
+    if views.installed_digest(connection) != views.digest():
+        raise SchemaBehind("The views in the database are not current.", hint=_UPGRADE)
     if missing := GUARDS[connection.dialect.name] - _triggers(connection):
         raise LedgerError(
             f"The audit guard is missing from the database: {', '.join(sorted(missing))}.",
-            hint="Someone removed it. Run: fundusd audit verify, and restore the database from a backup.",
+            hint="Someone removed it. Run: fundusd audit verify, "
+            "and restore the database from a backup.",
         )
-    return found
+    return revision
+
+
+def _require_known(connection: sa.Connection, revision: str) -> None:
+    """Raise SchemaBehind for a database that no release of fundusd made, or only a newer one."""
+    if views.installed_digest(connection) is None:  # every release stores it
+        raise SchemaBehind(
+            f"A development version of fundusd made this database (schema {revision}).",
+            hint="Export what you need with that version (fundusd results --csv), "
+            "then start with a new database.",
+        )
+    if revision not in _known():
+        raise SchemaBehind(
+            f"The database schema ({revision}) is newer than this program ({newest()}).",
+            hint="Install the fundusd that made it, or a later one.",
+        )
 
 
 def _triggers(connection: sa.Connection) -> set[str]:
-    query = {
-        "sqlite": "SELECT name FROM sqlite_master WHERE type = 'trigger' AND tbl_name = 'audit_event'",
-        "postgresql": "SELECT tgname FROM pg_trigger WHERE tgrelid = 'audit_event'::regclass AND tgenabled = 'A'",
-    }[connection.dialect.name]
-    return set(connection.scalars(sa.text(query)))
+    return set(connection.exec_driver_sql(_TRIGGERS[connection.dialect.name]).scalars())

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from fundusd.domain.errors import RequestError
-from fundusd.ledger import audit
+from fundusd.ledger import audit, views
 from fundusd.ledger.audit_events import AuditEvent
 from fundusd.ledger.tables import capture, exam
-from fundusd.ledger.views import VIEWS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -30,7 +29,7 @@ _HISTORY = {
 
 @dataclass(frozen=True, slots=True)
 class ViewQuery:
-    """Which rows of a view to return, and in which order; a minus before a column sorts descending."""
+    """Which rows of a view to return and in which order; `-column` sorts in descending order."""
 
     view: str
     order: Sequence[str]
@@ -40,22 +39,21 @@ class ViewQuery:
 
     def select(self) -> sa.Select[Any]:
         """Build the statement."""
-        view = VIEWS[self.view]
-        statement = sa.select(view).limit(self.limit)
+        query = sa.select(sa.text("*")).select_from(sa.table(self.view)).limit(self.limit)
         for name, value in self.equal.items():
-            statement = statement.where(view.c[name] == value)
+            query = query.where(views.column(name) == value)
         if self.since is not None:
             name, smallest = self.since
-            statement = statement.where(view.c[name] >= smallest)
+            query = query.where(views.column(name) >= smallest)
         for name in self.order:
-            column = view.c[name.removeprefix("-")]
-            statement = statement.order_by(column.desc() if name.startswith("-") else column)
-        return statement
+            column = views.column(name.removeprefix("-"))
+            query = query.order_by(column.desc() if name.startswith("-") else column)
+        return query
 
 
 def ask(connection: sa.Connection, query: ViewQuery) -> list[dict[str, Any]]:
     """Return the rows of a view."""
-    return [dict(row) for row in connection.execute(query.select()).mappings()]
+    return list(views.rows(connection.execute(query.select())))
 
 
 def results(
@@ -66,9 +64,10 @@ def results(
     limit: int | None = None,
     **equal: Any,
 ) -> Iterator[dict[str, Any]]:
-    """Yield rows of v_result, newest first, as they are read; a column that is None is not compared.
+    """Yield rows of v_result as they are read, newest first.
 
-    `since` is the earliest time of arrival; `superseded` adds older revisions.
+    `since` is the earliest time of arrival, `superseded` adds older revisions, `equal` are values
+    of columns, of which None matches everything.
     """
     wanted = {name: value for name, value in equal.items() if value is not None}
     if not superseded:
@@ -78,14 +77,14 @@ def results(
     statement = query.select().execution_options(yield_per=_ROWS_AT_ONCE)
     # closed even if the reader stops early: the server's cursor must not stay open
     with connection.execute(statement) as result:
-        for row in result.mappings():
-            yield dict(row)
+        yield from views.rows(result)
 
 
 def person(connection: sa.Connection, key: str) -> dict[str, Any]:
-    """Return all exams of a person, audited; `key` is a patient key, its first digits or a patient id.
+    """Return all exams of a person and audit the query.
 
-    Raises RequestError, which names nobody because it may end up in a log.
+    `key` is a patient key, the first digits of one, or a patient id. Raises RequestError, which
+    names nobody because it may end up in a log.
     """
     keys = _matching_keys(connection, key)
     if not keys:

@@ -1,0 +1,36 @@
+"""The tables: private to the ledger. Programs outside read the views."""
+
+from fundusd.ledger.tables.audit import STARTED, audit_event
+from fundusd.ledger.tables.captures import (
+    camera,
+    capture,
+    incomplete,
+    job,
+    release,
+    result,
+    sighting,
+)
+from fundusd.ledger.tables.columns import GRADE_KEYS, UTCTime, metadata, storable
+from fundusd.ledger.tables.exams import delivery, exam, eye_result, review
+from fundusd.ledger.tables.tallies import tally
+
+__all__ = [
+    "GRADE_KEYS",
+    "STARTED",
+    "UTCTime",
+    "audit_event",
+    "camera",
+    "capture",
+    "delivery",
+    "exam",
+    "eye_result",
+    "incomplete",
+    "job",
+    "metadata",
+    "release",
+    "result",
+    "review",
+    "sighting",
+    "storable",
+    "tally",
+]

@@ -1,0 +1,134 @@
+"""Tables of exams: results by eye, reviews of them, documents about them."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from fundusd.domain.clinical_terms import (
+    Action,
+    Eye,
+    Outcome,
+    Referable,
+    ReviewReason,
+    ReviewVerdict,
+)
+from fundusd.domain.delivery import DeliveryState
+from fundusd.ledger.tables.columns import (
+    BigId,
+    UTCTime,
+    flag,
+    index,
+    metadata,
+    one_of,
+    partial_index,
+)
+
+# a person's visit, see fundusd.clinical.exam; its result is updated whenever it changes
+exam = sa.Table(
+    "exam",
+    metadata,
+    sa.Column("id", BigId, primary_key=True),
+    sa.Column("key", sa.Text, nullable=False, unique=True),
+    sa.Column("study_uid", sa.Text),  # of its first DICOM study
+    sa.Column("patient_key", sa.Text),
+    sa.Column("day", sa.Text, nullable=False, server_default=""),  # the clinic's, YYYY-MM-DD
+    sa.Column("created_at", UTCTime, nullable=False),
+    # eyes and fields: "L R/macula"
+    sa.Column("missing_fields", sa.Text, nullable=False, server_default=""),
+    sa.Column("referable", sa.Text, nullable=False, server_default="indeterminate"),
+    sa.Column("grade", sa.SmallInteger),
+    sa.Column("final_referable", sa.Text, nullable=False, server_default="indeterminate"),
+    sa.Column("final_grade", sa.SmallInteger),
+    flag("is_reviewed", server_default=sa.false()),
+    one_of("referable", Referable),
+    one_of("final_referable", Referable),
+)
+index(exam, "ix_exam_patient_key", "patient_key day")
+index(exam, "ix_exam_day", "day")
+
+# a reader's verdict on an eye's result as it was shown: rows are added, never changed
+review = sa.Table(
+    "review",
+    metadata,
+    sa.Column("id", BigId, primary_key=True),
+    sa.Column("exam_id", BigId, sa.ForeignKey("exam.id"), nullable=False),
+    sa.Column("eye", sa.Text, nullable=False),
+    # the decisive capture that was shown
+    sa.Column("capture_id", BigId, sa.ForeignKey("capture.id"), nullable=False),
+    sa.Column("release_id", BigId, sa.ForeignKey("release.id"), nullable=False),
+    sa.Column("model_outcome", sa.Text, nullable=False),
+    sa.Column("model_grade", sa.SmallInteger),
+    sa.Column("model_referable", sa.Text, nullable=False),
+    sa.Column("verdict", sa.Text, nullable=False),
+    sa.Column("grade", sa.SmallInteger),  # the final grade since then
+    sa.Column("referable", sa.Text, nullable=False),
+    sa.Column("reason", sa.Text),
+    sa.Column("reviewer", sa.Text, nullable=False),
+    sa.Column("role", sa.Text, nullable=False),
+    flag("blinded"),
+    sa.Column("created_at", UTCTime, nullable=False),
+    one_of("eye", Eye),
+    one_of("verdict", ReviewVerdict),
+    one_of("model_outcome", Outcome),
+    one_of("model_referable", Referable),
+    one_of("referable", Referable),
+    one_of("reason", ReviewReason),
+    sa.CheckConstraint("grade BETWEEN 0 AND 4", name="icdr"),
+    sa.CheckConstraint(
+        "verdict <> 'override' OR (grade IS NOT NULL AND reason IS NOT NULL)", name="override_says"
+    ),
+)
+index(review, "ix_review_exam_id_eye", "exam_id eye id")
+
+# the result of an eye from all its captures, and of the last review of it
+eye_result = sa.Table(
+    "eye_result",
+    metadata,
+    sa.Column("exam_id", BigId, sa.ForeignKey("exam.id"), primary_key=True, autoincrement=False),
+    sa.Column("eye", sa.Text, primary_key=True),
+    sa.Column("outcome", sa.Text, nullable=False),
+    sa.Column("referable", sa.Text, nullable=False),
+    sa.Column("grade", sa.SmallInteger),
+    sa.Column("reason", sa.Text),
+    sa.Column("action", sa.Text, nullable=False),
+    sa.Column("missing_fields", sa.Text, nullable=False),  # expected fields: "disc macula"
+    # the decisive capture
+    sa.Column("capture_id", BigId, sa.ForeignKey("capture.id"), nullable=False, index=True),
+    sa.Column("captures", sa.Integer, nullable=False),
+    sa.Column("release_id", BigId, sa.ForeignKey("release.id"), nullable=False),
+    sa.Column("review_id", BigId, sa.ForeignKey("review.id")),  # the last review of this result
+    sa.Column("final_referable", sa.Text, nullable=False),
+    sa.Column("final_grade", sa.SmallInteger),
+    sa.Column("urgency", sa.SmallInteger, nullable=False),  # 0: needs no reader, or no longer
+    sa.Column("resulted_at", UTCTime, nullable=False),
+    one_of("eye", Eye),
+    one_of("outcome", Outcome),
+    one_of("referable", Referable),
+    one_of("final_referable", Referable),
+    one_of("action", Action),
+)
+partial_index(eye_result, "ix_eye_result_unread", "urgency exam_id", eye_result.c.urgency > 0)
+
+# documents for receivers: one row per exam and receiver, queued again whenever the exam changes
+delivery = sa.Table(
+    "delivery",
+    metadata,
+    sa.Column("id", BigId, primary_key=True),
+    sa.Column("receiver", sa.Text, nullable=False),
+    sa.Column("document", sa.Text, nullable=False),  # sr, fhir, csv
+    sa.Column("exam_id", BigId, sa.ForeignKey("exam.id"), nullable=False, index=True),
+    # of the daemon that can read the captures
+    sa.Column("camera_id", sa.Text, sa.ForeignKey("camera.id"), nullable=False),
+    sa.Column("state", sa.Text, nullable=False),
+    # of the exam so far: a document that was made before the last one is outdated
+    sa.Column("changes", sa.Integer, nullable=False),
+    sa.Column("attempts", sa.Integer, nullable=False),
+    # seconds since 1970 by the database's clock
+    sa.Column("available_at", sa.Double, nullable=False),
+    sa.Column("answer", sa.Text),  # of the receiver, or why nothing could be sent
+    sa.Column("created_at", UTCTime, nullable=False),
+    sa.Column("delivered_at", UTCTime),
+    sa.UniqueConstraint("receiver", "exam_id"),
+    one_of("state", DeliveryState),
+)
+partial_index(delivery, "ix_delivery_queued", "receiver available_at", "state = 'queued'")

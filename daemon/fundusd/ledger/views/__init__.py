@@ -1,0 +1,87 @@
+"""The views: the public SQL interface, one file each, in SQL that both databases understand.
+
+Every upgrade of the schema creates them again from these files; see `schema.upgrade`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from functools import cache
+from graphlib import TopologicalSorter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+from fundusd.ledger.tables.columns import UTCTime, as_utc
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_FOLDER = Path(__file__).parent
+DIGEST_VIEW = "view_digest"
+# SQLite has no types for flags and times: these are converted by their names
+_FLAGS = frozenset(
+    {
+        "backlog",
+        "blinded",
+        "deferred",
+        "hinted",
+        "is_latest",
+        "is_reviewed",
+        "rescued",
+        "same_release",
+        "superseded",
+    }
+)
+_TIME_ENDINGS = ("_at", "since")
+
+
+@cache
+def definitions() -> dict[str, str]:
+    """Return the CREATE VIEW statement of each view; a view follows those that it reads."""
+    texts = {path.stem: path.read_text(encoding="utf-8") for path in sorted(_FOLDER.glob("*.sql"))}
+    order: TopologicalSorter[str] = TopologicalSorter()
+    for name, text in texts.items():
+        read = set(re.findall(r"\bv_\w+", text)) - {name}
+        order.add(name, *sorted(read))
+    return {name: texts[name] for name in order.static_order()}
+
+
+@cache
+def digest() -> str:
+    """Return the checksum of all definitions."""
+    return hashlib.sha256("\n".join(definitions().values()).encode()).hexdigest()
+
+
+def installed_digest(connection: sa.Connection) -> str | None:
+    """Return the checksum of the definitions that the database has, None if it stores none."""
+    if not sa.inspect(connection).has_table(DIGEST_VIEW):
+        return None
+    stored: str = connection.exec_driver_sql(f"SELECT digest FROM {DIGEST_VIEW}").scalar_one()  # noqa: S608  our name
+    return stored
+
+
+def column(name: str) -> sa.ColumnClause[Any]:
+    """Return a view's column with its type, for conditions."""
+    if name.endswith(_TIME_ENDINGS):
+        return sa.column(name, UTCTime)
+    if name in _FLAGS:
+        return sa.column(name, sa.Boolean)
+    return sa.column(name)
+
+
+def rows(result: sa.CursorResult[Any]) -> Iterator[dict[str, Any]]:
+    """Yield the rows of a view: times as aware UTC times and flags as booleans."""
+    names = list(result.keys())
+    times = [name for name in names if name.endswith(_TIME_ENDINGS)]
+    flags = [name for name in names if name in _FLAGS]
+    for values in result:
+        row = dict(zip(names, values, strict=True))
+        for name in times:
+            row[name] = as_utc(row[name])
+        for name in flags:
+            if row[name] is not None:
+                row[name] = bool(row[name])
+        yield row

@@ -1,0 +1,39 @@
+-- One row per eye of an exam: the model's result and what a reader made of it.
+CREATE VIEW v_eye_result AS
+SELECT
+    r.exam_id,
+    e.day,
+    e.patient_key,
+    c.patient_id,
+    r.eye,
+    r.outcome,
+    r.referable,
+    r.grade,
+    CASE r.grade
+        WHEN 0 THEN 'No DR'
+        WHEN 1 THEN 'Mild DR'
+        WHEN 2 THEN 'Moderate DR'
+        WHEN 3 THEN 'Severe DR'
+        WHEN 4 THEN 'PDR'
+    END AS grade_label,
+    r.reason,
+    r.action,
+    r.missing_fields,
+    r.captures,
+    r.capture_id,
+    c.camera_id,
+    c.path_text AS path,
+    r.release_id,
+    r.final_referable,
+    r.final_grade,
+    r.urgency,
+    r.review_id,
+    w.verdict,
+    w.reviewer,
+    w.role,
+    w.created_at AS reviewed_at,
+    r.resulted_at
+FROM eye_result r
+JOIN exam e ON e.id = r.exam_id
+JOIN capture c ON c.id = r.capture_id
+LEFT JOIN review w ON w.id = r.review_id

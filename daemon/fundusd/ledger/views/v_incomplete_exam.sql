@@ -1,0 +1,25 @@
+-- Exams that lack an eye or an expected field.
+CREATE VIEW v_incomplete_exam AS
+SELECT
+    e.id AS exam_id,
+    e.day,
+    (
+        SELECT c.camera_id
+        FROM capture c
+        WHERE c.exam_id = e.id AND NOT c.superseded
+        ORDER BY c.id
+        LIMIT 1
+    ) AS camera_id,
+    (
+        SELECT c.patient_id
+        FROM capture c
+        WHERE c.exam_id = e.id AND NOT c.superseded AND c.patient_id IS NOT NULL
+        ORDER BY c.id
+        LIMIT 1
+    ) AS patient_id,
+    e.patient_key,
+    e.missing_fields,
+    e.final_referable,
+    e.is_reviewed
+FROM exam e
+WHERE e.missing_fields <> '' AND EXISTS (SELECT 1 FROM eye_result s WHERE s.exam_id = e.id)

@@ -1,0 +1,37 @@
+-- One row per exam that has a result.
+CREATE VIEW v_person_exam AS
+SELECT
+    e.id AS exam_id,
+    e.day,
+    (
+        SELECT c.patient_id
+        FROM capture c
+        WHERE c.exam_id = e.id AND NOT c.superseded AND c.patient_id IS NOT NULL
+        ORDER BY c.id
+        LIMIT 1
+    ) AS patient_id,
+    e.patient_key,
+    e.study_uid,
+    e.referable,
+    e.grade,
+    e.final_referable,
+    e.final_grade,
+    CASE e.final_grade
+        WHEN 0 THEN 'No DR'
+        WHEN 1 THEN 'Mild DR'
+        WHEN 2 THEN 'Moderate DR'
+        WHEN 3 THEN 'Severe DR'
+        WHEN 4 THEN 'PDR'
+    END AS final_grade_label,
+    e.is_reviewed,
+    e.missing_fields,
+    r.outcome AS right_outcome,
+    r.final_referable AS right_referable,
+    r.final_grade AS right_grade,
+    l.outcome AS left_outcome,
+    l.final_referable AS left_referable,
+    l.final_grade AS left_grade
+FROM exam e
+LEFT JOIN eye_result r ON r.exam_id = e.id AND r.eye = 'R'
+LEFT JOIN eye_result l ON l.exam_id = e.id AND l.eye = 'L'
+WHERE EXISTS (SELECT 1 FROM eye_result s WHERE s.exam_id = e.id)
