@@ -142,7 +142,8 @@ def commands(heading: str) -> list[str]:
     text = (ROOT / "README.md").read_text()
     block = re.search(r"```sh\n(.*?)```", text[text.index(heading) :], re.DOTALL)
     assert block is not None
-    return [line.partition("  #")[0].strip() for line in block[1].splitlines() if line.strip()]
+    lines = re.sub(r"\\\n\s*", "", block[1]).splitlines()
+    return [line.partition("  #")[0].strip() for line in lines if line.strip()]
 
 
 def test_the_first_screen_shows_two_commands_that_make_knows() -> None:
@@ -209,3 +210,27 @@ def test_the_units_start_the_service_again_whatever_it_ended_with_but_wrong_sett
     assert SettingsError.exit_code not in {
         error.exit_code for error in (DeviceLost, ModelError, OutOfMemory)
     }
+
+
+def test_the_documentation_that_the_units_name_is_installed_with_the_program(wheel: Path) -> None:
+    names = zipfile.ZipFile(wheel).namelist()
+    installed = {name.partition(".data/data/")[2] for name in names if ".data/data/" in name}
+    for unit in sorted((ROOT / "systemd").glob("*.service")):
+        named = re.findall(
+            r"^Documentation=file:/opt/fundusd/(.+)$", unit.read_text(), re.MULTILINE
+        )
+        assert len(named) == unit.read_text().count("Documentation=") == 2
+        assert not set(named) - installed, unit
+
+
+def test_the_readmes_installation_makes_each_folder_before_a_step_that_writes_into_it() -> None:
+    steps = commands("Installation as a service")
+    made = next(number for number, step in enumerate(steps) if "install -d" in step)
+    for folder in ("/var/lib/fundusd", "/var/cache/fundusd"):
+        assert folder in steps[made]
+        assert not [step for step in steps[:made] if folder in step]
+    asking = [step for step in steps if "/opt/fundusd/bin/fundusd" in step]
+    assert len(asking) == 3
+    assert all(
+        step.startswith("sudo -u fundusd ") for step in asking
+    )  # only it may read the site key
