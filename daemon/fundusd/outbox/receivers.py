@@ -93,13 +93,13 @@ class DicomNode:
     def send(self, document: Document) -> str:
         """Store the instance and return the status; raises ReceiverError."""
         from pydicom import dcmread
-        from pynetdicom import AE
-        from pynetdicom.sop_class import Comprehensive3DSRStorage  # type: ignore[attr-defined,unused-ignore]
+        from pynetdicom import AE, sop_class
 
+        storage = sop_class.Comprehensive3DSRStorage  # type: ignore[attr-defined,unused-ignore]
         node = AE(ae_title="FUNDUSD")
         node.connection_timeout = node.acse_timeout = self.connect_seconds
         node.dimse_timeout = node.network_timeout = self.answer_seconds
-        node.add_requested_context(Comprehensive3DSRStorage)
+        node.add_requested_context(storage)
         try:
             association = node.associate(self.host, self.port, ae_title=self.title)
         except OSError as error:  # the name does not resolve, or the process has no network
