@@ -1,4 +1,4 @@
-"""Builders that the imaging tests share: one invented retina, as every kind of file."""
+"""Builders for the imaging tests: one painted retina, as every kind of file."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ OP_8_BIT = "1.2.840.10008.5.1.4.1.1.77.1.5.1"
 
 
 def retina(width: int = 512, height: int = 480) -> Pixels:
-    """Paint an orange disc with a pale spot, grain and vessels on black, smooth enough for every codec."""
+    """Paint an orange disc with a pale spot, grain and vessels, smooth enough for every codec."""
     y, x = np.mgrid[0:height, 0:width].astype(np.float32)
     radius = min(width, height) * 0.46
     distance = np.hypot(x - width / 2, y - height / 2)
@@ -48,7 +48,7 @@ def encode(pixels: Pixels | Image.Image, kind: str, **options: Any) -> bytes:
 
 
 def header(pixels: npt.NDArray[Any], **changes: Any) -> pydicom.Dataset:
-    """Describe pixels [height, width(, 3)] as an ophthalmic photograph; None removes an attribute."""
+    """Describe pixels [height, width(, 3)] as an ophthalmic photograph; None removes a value."""
     ds = pydicom.Dataset()
     ds.SOPClassUID = OP_8_BIT
     ds.SOPInstanceUID = "1.2.826.0.1.3680043.8.498.2"
@@ -92,12 +92,8 @@ def native(
     ds = header(pixels, **changes)
     big = transfer_syntax == syntax.ExplicitVRBigEndian
     raw = pixels.astype(pixels.dtype.newbyteorder(">" if big else "<")).tobytes()
-    if big and pixels.dtype.itemsize == 1 and len(raw) % 2 == 0:
-        ds.add_new("PixelData", "OB", raw)
-    else:
-        ds.add_new(
-            "PixelData", "OB" if pixels.dtype.itemsize == 1 else "OW", raw + b"\0" * (len(raw) % 2)
-        )
+    vr = "OB" if pixels.dtype.itemsize == 1 else "OW"
+    ds.add_new("PixelData", vr, raw + b"\0" * (len(raw) % 2))
     return write(ds, transfer_syntax)
 
 
@@ -110,7 +106,7 @@ def encapsulated(pixels: Pixels, frame: bytes, transfer_syntax: str, **changes: 
 
 
 def jpeg_dicom(pixels: Pixels, *, frame: bytes | None = None, **changes: Any) -> bytes:
-    """Make a JPEG baseline DICOM file, YBR_FULL_422 unless told otherwise."""
+    """Make a JPEG baseline DICOM file, YBR_FULL_422 unless `changes` says otherwise."""
     options = {"PhotometricInterpretation": "YBR_FULL_422"} | changes
     whole = frame or encode(pixels, "JPEG", quality=95, subsampling=0)
     return encapsulated(pixels, whole, syntax.JPEGBaseline8Bit, **options)
@@ -126,7 +122,7 @@ def compressed(pixels: Pixels, transfer_syntax: str, **changes: Any) -> bytes:
 
 
 def without_markers(jpeg: bytes) -> bytes:
-    """Take JFIF's and Adobe's word on colour out of a JPEG."""
+    """Remove the segments of JFIF and Adobe, which declare the colour space, from a JPEG."""
     position, kept = 2, [jpeg[:2]]
     while jpeg[position + 1] != 0xDA:
         end = position + 2 + int.from_bytes(jpeg[position + 2 : position + 4])
@@ -137,7 +133,7 @@ def without_markers(jpeg: bytes) -> bytes:
 
 
 def lossless_jpeg(pixels: Pixels) -> bytes:
-    """Encode as JPEG lossless (process 14, selection value 1): no encoder at hand does.
+    """Encode as JPEG lossless (process 14, selection value 1), for which no encoder is at hand.
 
     All Huffman codes are 4 bits long and equal their category, 0 to 8; source: ITU-T T.81, annex H.
     """
@@ -153,7 +149,8 @@ def blocky_jpeg(
 ) -> bytes:
     """Encode blocks of random colours as baseline JPEG, with any sampling factors per component."""
     rng = np.random.default_rng(seed)
-    across, down = (max(factor[axis] for factor in factors) * 8 for axis in (0, 1))
+    across = 8 * max(horizontal for horizontal, _ in factors)
+    down = 8 * max(vertical for _, vertical in factors)
     before, bits = [0] * len(factors), ""
     for _ in range(-(-width // across) * -(-height // down)):
         for number, (horizontal, vertical) in enumerate(factors):
@@ -174,26 +171,22 @@ def _jpeg(
     bits += "1" * (-len(bits) % 8)
     coded = int(bits, 2).to_bytes(len(bits) // 8).replace(b"\xff", b"\xff\0")
     height, width, samples = shape
-    components = b"".join(
-        bytes([number, h << 4 | v, 0]) for number, (h, v) in enumerate(factors, 1)
-    )
+    components, selectors = b"", b""
+    for number, (horizontal, vertical) in enumerate(factors, 1):
+        components += bytes([number, horizontal << 4 | vertical, 0])
+        selectors += bytes([number, 0])
     frame = bytes([8]) + height.to_bytes(2) + width.to_bytes(2) + bytes([samples]) + components
     segments = (
         (0xDB, bytes([0] + [8] * 64)),
         (process, frame),
         (0xC4, bytes([0, 0, 0, 0, 9, *[0] * 12, *range(9)])),
         (0xC4, bytes([0x10, 1, *[0] * 15, 0])),
-        (
-            0xDA,
-            bytes([samples])
-            + b"".join(bytes([number, 0]) for number in range(1, samples + 1))
-            + spectrum,
-        ),
+        (0xDA, bytes([samples]) + selectors + spectrum),
     )
-    marked = b"".join(
-        bytes([0xFF, code]) + (len(body) + 2).to_bytes(2) + body for code, body in segments
-    )
-    return b"\xff\xd8" + marked + coded + b"\xff\xd9"
+    jpeg = b"\xff\xd8"
+    for code, body in segments:
+        jpeg += bytes([0xFF, code]) + (len(body) + 2).to_bytes(2) + body
+    return jpeg + coded + b"\xff\xd9"
 
 
 def _residual(value: int) -> str:

@@ -46,7 +46,7 @@ SETS = ("icdr-descriptive", "severity-short")
 BATCH, PEAK_RATE = 32, 1.5e-3
 HELD_OUT_FROM = 1_000_000  # training seeds lie below
 LESION_SLOTS = 200  # more than any phantom has
-KINDS = list(phantoms.Kind)
+KINDS = list(phantoms.LesionKind)
 # words that a prompt of one's own may use; the tokenizer learns its pieces from these and the prompts
 VOCABULARY = """no mild moderate severe proliferative non-proliferative diabetic retinopathy dr npdr pdr grade icdr
 microaneurysm microaneurysms haemorrhage haemorrhages hemorrhage hemorrhages exudate exudates cotton wool spots

@@ -79,7 +79,7 @@ def test_no_damage_makes_the_decoder_raise_what_nobody_expected() -> None:
             with contextlib.suppress(CaptureError):
                 opened = decode._open(mutant.data, media, Limits())
                 if opened.reason is None:
-                    decode._judge(opened.content, *opened.load(), thresholds=DEFAULTS)
+                    decode._assess(opened.content, *opened.load(), thresholds=DEFAULTS)
 
 
 @pytest.mark.slow

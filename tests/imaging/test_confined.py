@@ -103,10 +103,8 @@ def dicoms() -> Iterator[tuple[str, bytes]]:
         )
     for uid in (syntax.JPEGLossless, syntax.JPEGLosslessSV1):
         yield uid.name, cases.encapsulated(RETINA, cases.lossless_jpeg(RETINA), uid)
-    for uid in (
-        syntax.JPEGLSLossless,
-        syntax.JPEGLSNearLossless,
-    ):  # no encoder at hand: nothing but markers
+    for uid in (syntax.JPEGLSLossless, syntax.JPEGLSNearLossless):
+        # No encoder at hand: nothing but markers
         size = b"\xff\xf7\0\x11\x08\x01\xe0\x02\0\3\1\x11\0\2\x11\0\3\x11\0"
         frame = b"\xff\xd8" + size + b"\xff\xda\0\x0c\3\1\0\2\0\3\0\0\2\0\x7f\x80\xff\xd9"
         yield uid.name, cases.encapsulated(RETINA, frame, uid)
@@ -162,22 +160,26 @@ def test_everything_decodes_under_the_filter_as_it_does_without(
     assert pool.restarts == 0
 
 
-# what is new in sys.modules counts as well: extension modules may load without an event
+# New entries in sys.modules count as well: extension modules may load without an event
 LATE = """
 import os, pickle, sys
 from fundusd.domain.decoding import Preprocessing
 from fundusd.imaging import decoder_process
 from fundusd.imaging.limits import Limits
 decoder_process.warm_up()
-given, seen, told = pickle.load(sys.stdin.buffer), [], {}
-sys.addaudithook(lambda event, given: seen.append(event) if event in {"open", "import", "os.listdir"} else None)
-for name, data in given.items():
-    seen.clear()
+files, events, late = pickle.load(sys.stdin.buffer), [], {}
+def record(event, arguments):
+    if event in {"open", "import", "os.listdir"}:
+        events.append(event)
+sys.addaudithook(record)
+for name, data in files.items():
+    events.clear()
     before = set(sys.modules)
     decoder_process.decode(data, Preprocessing.PAD_SQUARE, 64, Limits())
-    told[name] = [*seen, *(set(sys.modules) - before)]
+    if events or set(sys.modules) - before:
+        late[name] = [*events, *(set(sys.modules) - before)]
     sys.stderr.flush()
-print({name: late for name, late in told.items() if late})
+print(late)
 """
 
 
@@ -210,8 +212,8 @@ def test_a_decoder_process_has_the_filter_and_one_thread(pool: DecoderPool) -> N
     assert child.confined
 
 
-class Heard:
-    """Stands where the daemon's log stands."""
+class RecordingLog:
+    """Collects what the pool logs."""
 
     def __init__(self) -> None:
         self.lines: list[tuple[str, dict[str, Any]]] = []
@@ -230,14 +232,14 @@ def test_processes_without_a_filter_work_and_are_told_of_once(
     )
     program.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(program))
-    heard: Any = Heard()
-    with DecoderPool(2, PAD, SIDE, log=heard) as pool:
+    log: Any = RecordingLog()
+    with DecoderPool(2, PAD, SIDE, log=log) as pool:
         assert pool.decode(cases.encode(RETINA, "PNG")).reason is None
         (killed, *_) = pool._children
         killed.kill()
         reasons = [pool.decode(cases.encode(RETINA, "PNG")).reason for _ in range(3)]
         assert reasons.count(Reason.DECODER_CRASHED) == 1
         pool.decode(b"")
-    assert [event for event, _ in heard.lines] == ["decoder.unconfined", "decoder.replaced"]
-    assert heard.lines[0][1]["hint"]
-    assert heard.lines[1][1] == {"count": 1}
+    assert [event for event, _ in log.lines] == ["decoder.unconfined", "decoder.replaced"]
+    assert log.lines[0][1]["hint"]
+    assert log.lines[1][1] == {"count": 1}

@@ -129,7 +129,7 @@ def test_no_damage_makes_it_raise(whole: bytes, data: st.DataObject) -> None:
 
 
 IMAGE, PLAIN, NONE = EyeSource.IMAGE_LATERALITY, EyeSource.LATERALITY, EyeSource.NONE
-# the op8 files with native and JPEG 2000 pixels are 512 pixels wide, so their short side is below the gate's
+# the op8 files with native and JPEG 2000 pixels are 512 pixels wide: their short side is too small
 EXPECTED = {
     "encapsulated_pdf_P99.dcm": (Reason.WRONG_MODALITY, "U", NONE),
     "lat_none_P406.dcm": (None, "U", NONE),

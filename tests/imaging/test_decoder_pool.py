@@ -122,9 +122,8 @@ def test_a_process_that_is_too_late_costs_only_the_capture_it_was_late_for() -> 
         pool.decode(GOOD)
         (pid,) = pids(pool)
         os.kill(pid, signal.SIGSTOP)
-        assert (
-            pool.decode(bytes(10 * MIB)).reason is Reason.TIMEOUT
-        )  # more than the socket takes in
+        more_than_the_socket_holds = bytes(10 * MIB)
+        assert pool.decode(more_than_the_socket_holds).reason is Reason.TIMEOUT
         assert pool.decode(GOOD).reason is None
         assert pool.restarts == 1
 
@@ -178,7 +177,8 @@ def test_the_processes_outlive_the_threads_that_used_them(pool: DecoderPool) -> 
 
 def test_the_processes_die_with_a_parent_that_is_killed() -> None:
     program = (
-        "import sys\nfrom fundusd.domain.decoding import Preprocessing\nfrom fundusd.imaging.decoder_pool import DecoderPool\n"
+        "import sys\nfrom fundusd.domain.decoding import Preprocessing\n"
+        "from fundusd.imaging.decoder_pool import DecoderPool\n"
         "pool = DecoderPool(1, Preprocessing.PAD_SQUARE, 64)\npool.decode(b'')\n"
         "print(*[c._process.pid for c in pool._children], flush=True)\nsys.stdin.read()\n"
     )

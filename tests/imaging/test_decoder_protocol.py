@@ -15,7 +15,7 @@ from fundusd.domain.clinical_terms import Eye, EyeSource, Reason
 from fundusd.domain.decoding import Content, Decoded, MediaType
 from fundusd.imaging.decoder_protocol import (
     Channel,
-    Garbled,
+    ProtocolError,
     receive_decoded,
     receive_request,
     send_decoded,
@@ -70,7 +70,7 @@ def test_a_request_carries_the_thresholds_of_its_camera(channels: Channels) -> N
         send_request(ours, b"bytes", thresholds)
         assert receive_request(theirs, 5) == (b"bytes", thresholds)
     send_request(ours, b"too long", Thresholds())
-    with pytest.raises(Garbled):
+    with pytest.raises(ProtocolError):
         receive_request(theirs, 5)
 
 
@@ -92,7 +92,7 @@ LIES: list[bytes] = [
 def test_answers_that_no_honest_process_gives_are_garbled(channels: Channels, lie: bytes) -> None:
     ours, theirs = channels
     theirs.send(lie)
-    with pytest.raises(Garbled):
+    with pytest.raises(ProtocolError):
         receive_decoded(ours, 2)
 
 
@@ -104,13 +104,13 @@ def test_too_few_pixels_are_garbled(channels: Channels) -> None:
     ours.receive(10_000)
     theirs.send(header)
     theirs.send(b"short")
-    with pytest.raises(Garbled):
+    with pytest.raises(ProtocolError):
         receive_decoded(ours, 2)
 
 
 def test_a_message_larger_than_any_buffer_arrives_whole(channels: Channels) -> None:
     ours, theirs = channels
-    ours.allow(20)
+    ours.set_timeout(20)
     message = np.random.default_rng(0).bytes(3_000_000)
     sender = threading.Thread(target=theirs.send, args=(message,))
     sender.start()
@@ -131,7 +131,7 @@ def test_pixels_of_what_has_no_grade_come_only_to_whoever_shows_ungradable_retin
         (Reason.TRUNCATED, True),
     ):
         send_decoded(theirs, Decoded(Content(MediaType.JPEG), reason, pixels, 1.5))
-        with pytest.raises(Garbled):
+        with pytest.raises(ProtocolError):
             receive_decoded(ours, 2, shows_ungradable=shows)
         ours.receive(12)
     send_decoded(theirs, Decoded(Content(MediaType.JPEG), Reason.TOO_DARK, pixels, 1.5))
@@ -143,7 +143,7 @@ def test_pixels_of_what_has_no_grade_come_only_to_whoever_shows_ungradable_retin
 def test_a_message_longer_than_allowed_is_garbled(channels: Channels) -> None:
     ours, theirs = channels
     theirs.send(b"eleven long")
-    with pytest.raises(Garbled):
+    with pytest.raises(ProtocolError):
         ours.receive(10)
 
 
@@ -158,12 +158,12 @@ def test_a_peer_that_goes_away_in_the_middle_is_an_end_of_file() -> None:
 
 def test_time_is_up_for_all_messages_together(channels: Channels) -> None:
     ours, theirs = channels
-    ours.allow(0.05)
+    ours.set_timeout(0.05)
     with pytest.raises(TimeoutError):
         ours.send(bytes(10_000_000))  # nobody reads
     theirs.send(b"late")
     with pytest.raises(TimeoutError):
         ours.receive(10)
-    ours.allow(20)
+    ours.set_timeout(20)
     theirs.send(b"in time")
     assert ours.receive(10) == b"late"

@@ -14,7 +14,7 @@ from fundusd.imaging.limits import Limits
 
 if TYPE_CHECKING:
     from fundusd.domain.decoding import Pixels
-    from fundusd.imaging.opened_image import Opened
+    from fundusd.imaging.opened_image import OpenedImage
 
 RETINA = cases.retina(160, 128)
 YCC = np.asarray(Image.fromarray(RETINA).convert("YCbCr"))
@@ -22,7 +22,7 @@ LIMITS = Limits(max_pixels=200_000, max_bytes=2_000_000)
 OP_16_BIT = "1.2.840.10008.5.1.4.1.1.77.1.5.2"
 
 
-def opened(data: bytes) -> Opened:
+def opened(data: bytes) -> OpenedImage:
     return open_dicom(data, LIMITS)
 
 

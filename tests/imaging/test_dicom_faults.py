@@ -19,13 +19,13 @@ from fundusd.imaging.limits import Limits
 
 if TYPE_CHECKING:
     from fundusd.domain.decoding import Pixels
-    from fundusd.imaging.opened_image import Opened
+    from fundusd.imaging.opened_image import OpenedImage
 
 RETINA = cases.retina(160, 128)
 LIMITS = Limits(max_pixels=200_000, max_bytes=2_000_000)
 
 
-def opened(data: bytes) -> Opened:
+def opened(data: bytes) -> OpenedImage:
     return open_dicom(data, LIMITS)
 
 
@@ -265,7 +265,7 @@ def test_sequences_nested_a_thousand_deep_are_a_decode_error() -> None:
 def test_nesting_that_pydicom_calls_a_missing_tag_is_a_decode_error(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """It catches whatever reading an item's tag raises: the recursion limit too, where it is hit just there."""
+    """The reader catches whatever reading an item's tag raises, RecursionError included."""
 
     def at_the_limit(*_given: object) -> None:
         raise RecursionError

@@ -136,7 +136,7 @@ def test_a_header_without_a_patient_is_warned_of() -> None:
 @pytest.mark.parametrize(
     "uid",
     [
-        "1.2.392.200106.1651.4.2.P12-34.20260105.1",  # as camera 9 writes it: a patient within
+        "1.2.392.200106.1651.4.2.P12-34.20260105.1",  # some cameras put the patient id in the UID
         "1.2.392.200106.1651.04",
         "1.2.",
         "12",

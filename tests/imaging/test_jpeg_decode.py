@@ -23,7 +23,7 @@ from fundusd.domain.errors import CaptureError
 from fundusd.files.media_type import sniff
 from fundusd.imaging import jpeg_decode
 from fundusd.imaging.dicom import open_dicom
-from fundusd.imaging.jpeg_markers import bare, has_hole, read_markers
+from fundusd.imaging.jpeg_markers import has_zeroed_run, read_markers, strip_metadata
 from fundusd.imaging.limits import Limits
 from fundusd.imaging.raster import open_raster
 
@@ -192,7 +192,8 @@ def test_zeroed_bytes_in_the_middle_are_refused(kind: str) -> None:
     data = WHOLE[kind]
     assert refused(data) is None
     reasons = [refused(zeroed(data, len(data) * number // 32)) for number in range(8, 28)]
-    # the last scans of a progressive one, nearly half of its bytes here, hold bare bits: zeros are as good as any
+    # The last scans of a progressive JPEG, nearly half of its bytes here, hold raw bits, in which
+    # zeros are valid
     assert sum(reason in DAMAGE for reason in reasons) >= (10 if kind == "progressive" else 20)
 
 
@@ -240,7 +241,7 @@ def test_junk_between_the_headers_is_no_damage_to_the_pixels(junk: bytes) -> Non
 def test_decoding_sees_neither_metadata_nor_what_follows_the_end() -> None:
     data = WHOLE["baseline"]
     noted = data[:2] + b"\xff\xe1" + struct.pack(">H", 12) + b"Exif\0\0JANE" + data[2:] + b"JANE"
-    stripped = bare(noted, read_markers(noted))
+    stripped = strip_metadata(noted, read_markers(noted))
     assert b"JANE" not in stripped
     assert len(stripped) <= len(data)
 
@@ -248,9 +249,9 @@ def test_decoding_sees_neither_metadata_nor_what_follows_the_end() -> None:
 @pytest.mark.parametrize("kind", ["baseline", "4:2:0", "restarts", "grey", "CMYK"])
 def test_a_short_hole_that_decodes_is_found_by_its_zeros(kind: str) -> None:
     data = WHOLE[kind]
-    assert not has_hole(data, read_markers(data))
+    assert not has_zeroed_run(data, read_markers(data))
     damaged = zeroed(data, len(data) // 2)
-    assert has_hole(damaged, read_markers(damaged))
+    assert has_zeroed_run(damaged, read_markers(damaged))
 
 
 def test_the_many_zeros_of_a_black_surround_are_no_hole() -> None:
@@ -262,7 +263,7 @@ def test_the_many_zeros_of_a_black_surround_are_no_hole() -> None:
             data = of_mode(black, mode, quality=85, **options)
             stream = read_markers(data)
             seen += data.find(bytes(64), stream.scan) >= 0
-            assert not has_hole(data, stream)
+            assert not has_zeroed_run(data, stream)
             assert refused(data) is None
     assert seen > 0
 
@@ -270,7 +271,7 @@ def test_the_many_zeros_of_a_black_surround_are_no_hole() -> None:
 def test_a_hole_is_not_looked_for_where_each_component_has_a_scan_of_its_own() -> None:
     data = zeroed(WHOLE["baseline"], 10_000)
     scan = data.index(b"\xff\xda")
-    assert not has_hole(data[: scan + 4] + b"\1" + data[scan + 5 :], read_markers(data))
+    assert not has_zeroed_run(data[: scan + 4] + b"\1" + data[scan + 5 :], read_markers(data))
 
 
 def test_a_second_frame_header_behind_the_first_scan_says_nothing() -> None:

@@ -10,13 +10,13 @@ from PIL import Image
 
 from fundusd.domain.clinical_terms import Eye, Grade
 from fundusd.imaging import phantoms
-from fundusd.imaging.phantoms import Kind
+from fundusd.imaging.phantoms import LesionKind
 
 SMALL = (600, 450)
 EYES = (Eye.RIGHT, Eye.LEFT)
 
 
-def kinds(grade: Grade, seed: int) -> Counter[Kind]:
+def kinds(grade: Grade, seed: int) -> Counter[LesionKind]:
     return Counter(lesion.kind for lesion in phantoms.compose(grade, Eye.RIGHT, seed).lesions)
 
 
@@ -76,32 +76,37 @@ def test_the_lesions_lie_at_the_same_place_at_every_size() -> None:
 @pytest.mark.parametrize("seed", range(4))
 def test_each_grade_has_the_lesions_that_define_it(seed: int) -> None:
     assert not kinds(Grade.NO_DR, seed)
-    assert set(kinds(Grade.MILD, seed)) == {Kind.MICROANEURYSM}
+    assert set(kinds(Grade.MILD, seed)) == {LesionKind.MICROANEURYSM}
     moderate = kinds(Grade.MODERATE, seed)
-    assert moderate[Kind.HAEMORRHAGE] > 0
-    assert moderate[Kind.EXUDATE] > 0
-    assert not moderate.keys() & {Kind.BEAD, Kind.IRMA, Kind.NEW_VESSELS, Kind.PRERETINAL}
+    assert moderate[LesionKind.HAEMORRHAGE] > 0
+    assert moderate[LesionKind.EXUDATE] > 0
+    assert not moderate.keys() & {
+        LesionKind.BEAD,
+        LesionKind.IRMA,
+        LesionKind.NEW_VESSELS,
+        LesionKind.PRERETINAL,
+    }
     proliferative = kinds(Grade.PDR, seed)
-    assert proliferative.keys() & {Kind.NEW_VESSELS, Kind.PRERETINAL}
+    assert proliferative.keys() & {LesionKind.NEW_VESSELS, LesionKind.PRERETINAL}
 
 
 @pytest.mark.parametrize("seed", range(4))
 def test_a_severe_eye_fulfils_the_4_2_1_rule(seed: int) -> None:
     lesions = phantoms.compose(Grade.SEVERE, Eye.RIGHT, seed).lesions
-    haemorrhages = Counter((x.x > 0, x.y > 0) for x in lesions if x.kind is Kind.HAEMORRHAGE)
-    beaded = {(x.x > 0, x.y > 0) for x in lesions if x.kind is Kind.BEAD}
+    haemorrhages = Counter((x.x > 0, x.y > 0) for x in lesions if x.kind is LesionKind.HAEMORRHAGE)
+    beaded = {(x.x > 0, x.y > 0) for x in lesions if x.kind is LesionKind.BEAD}
     assert len(haemorrhages) == 4
     assert min(haemorrhages.values()) > 20
     assert len(beaded) >= 2
-    assert any(x.kind is Kind.IRMA for x in lesions)
-    assert not any(x.kind in {Kind.NEW_VESSELS, Kind.PRERETINAL} for x in lesions)
+    assert any(x.kind is LesionKind.IRMA for x in lesions)
+    assert not any(x.kind in {LesionKind.NEW_VESSELS, LesionKind.PRERETINAL} for x in lesions)
 
 
 def test_every_kind_of_lesion_changes_the_picture() -> None:
     seen = {
         x.kind for seed in range(8) for x in phantoms.compose(Grade.PDR, Eye.RIGHT, seed).lesions
     }
-    assert seen == set(Kind)
+    assert seen == set(LesionKind)
     for seed in range(8):
         healthy, ill = (
             phantoms.render(g, Eye.RIGHT, seed, *SMALL) for g in (Grade.NO_DR, Grade.PDR)

@@ -71,7 +71,7 @@ def test_padding_and_resizing_equals_tf_image_resize_bit_for_bit(shape: tuple[in
 
 
 def plainly(rgb: Pixels, side: int) -> Pixels:
-    """Resize the padded square in one go: the first implementation, kept as the measure of faster ones."""
+    """Resize the padded square at once: the first implementation, the reference for faster ones."""
     square = pad(rgb).astype(np.float32)
     where = (np.arange(side, dtype=np.float32) + np.float32(0.5)) * (
         np.float32(len(square)) / np.float32(side)
@@ -130,7 +130,7 @@ def test_a_turned_picture_gives_what_its_copy_gives(
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_padding_and_resizing_equals_torch_but_for_its_last_bit(shape: tuple[int, int]) -> None:
-    """Torch sums weighted taps where TensorFlow lerps: they part only where the sum is a whole number."""
+    """Torch sums weighted taps, TensorFlow interpolates: they differ only at whole sums."""
     rgb = noise(*shape)
     source = torch.from_numpy(pad(rgb)).float().permute(2, 0, 1)[None]
     resized = torch.nn.functional.interpolate(source, (448, 448), mode="bilinear", antialias=False)

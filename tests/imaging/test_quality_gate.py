@@ -219,7 +219,7 @@ def test_sharpness_and_visibility_hardly_depend_on_the_size_of_a_capture() -> No
         measure(render(Grade.MODERATE, Eye.LEFT, 5, side, side)) for side in (500, 800, 1600)
     ]
     for name, tolerance in (("sharpness", 0.3), ("visibility", 0.15), ("haze", 0.02)):
-        values = [one[name] for one in measures]
+        values = [of_size[name] for of_size in measures]
         assert max(values) <= min(values) * (1 + tolerance), (name, values)
 
 
@@ -261,9 +261,7 @@ def test_the_gates_name_changes_with_any_threshold_of_any_camera() -> None:
         gate_id({}) == gate_id({"a": plain, "b": Thresholds()}) == QUALITY_GATE == "retina-colour/2"
     )
     assert gate_id({"a": strict}) == "retina-colour/2+f998ed0d"
-    names = {
-        gate_id(one)
-        for one in ({"a": strict}, {"b": strict}, {"a": strict, "b": strict}, {"a": plain})
-    }
+    configurations = ({"a": strict}, {"b": strict}, {"a": strict, "b": strict}, {"a": plain})
+    names = {gate_id(cameras) for cameras in configurations}
     assert len(names) == 4
     assert gate_id({"a": strict, "b": plain}) == gate_id({"a": strict})

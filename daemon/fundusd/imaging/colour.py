@@ -1,4 +1,4 @@
-"""Colour of decoded pictures: everything becomes sRGB, 8 bits a channel."""
+"""Colour conversion of decoded images: everything becomes sRGB, 8 bits per channel."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _UNUSABLE = (ImageCms.PyCMSError, OSError, TypeError, ValueError)
 
 
 def to_srgb(rgb: Pixels, icc: bytes | None) -> tuple[Pixels, tuple[str, ...]]:
-    """Convert RGB to sRGB by its profile, if it has another one; codes tell what was done or not possible."""
+    """Convert RGB to sRGB if its ICC profile names another space; return it with warning codes."""
     if not icc:
         return rgb, ()
     try:
@@ -30,24 +30,23 @@ def to_srgb(rgb: Pixels, icc: bytes | None) -> tuple[Pixels, tuple[str, ...]]:
         return rgb, (CaptureWarning.ICC_UNUSABLE,)
 
 
-def cmyk_to_srgb(picture: Image.Image, icc: bytes | None) -> tuple[Pixels, tuple[str, ...]]:
-    """Convert CMYK to sRGB by its profile, or by rule of thumb where that is not possible."""
+def cmyk_to_srgb(image: Image.Image, icc: bytes | None) -> tuple[Pixels, tuple[str, ...]]:
+    """Convert CMYK to sRGB by its ICC profile; without a usable profile, by Pillow's formula."""
     code = CaptureWarning.CMYK_WITHOUT_PROFILE
     if icc:
         try:
-            return _convert(picture, ImageCms.ImageCmsProfile(BytesIO(icc))), (
-                CaptureWarning.ICC_CONVERTED,
-            )
+            profile = ImageCms.ImageCmsProfile(BytesIO(icc))
+            return _convert(image, profile), (CaptureWarning.ICC_CONVERTED,)
         except _UNUSABLE:
             code = CaptureWarning.ICC_UNUSABLE
-    return np.asarray(picture.convert("RGB")), (code,)
+    return np.asarray(image.convert("RGB")), (code,)
 
 
-def _convert(picture: Image.Image, profile: ImageCms.ImageCmsProfile) -> Pixels:
-    converted = ImageCms.profileToProfile(picture, profile, _SRGB, outputMode="RGB")
-    return np.asarray(converted or picture)
+def _convert(image: Image.Image, profile: ImageCms.ImageCmsProfile) -> Pixels:
+    converted = ImageCms.profileToProfile(image, profile, _SRGB, outputMode="RGB")
+    return np.asarray(converted or image)
 
 
 def ycc_to_rgb(width: int, height: int, components: bytes) -> Pixels:
-    """Convert full-range YCbCr (ITU-R BT.601, as JPEG and DICOM's YBR_FULL have it), interleaved."""
+    """Convert interleaved full-range YCbCr (ITU-R BT.601, as in JPEG and DICOM's YBR_FULL)."""
     return np.asarray(Image.frombytes("YCbCr", (width, height), components).convert("RGB"))

@@ -1,4 +1,7 @@
-"""Bytes to pixels ready for the model, or the reason why not: what runs inside a decoder process."""
+"""Decode a capture to pixels ready for the model, or to the reason why not.
+
+This code runs inside a decoder process.
+"""
 
 from __future__ import annotations
 
@@ -19,23 +22,23 @@ from fundusd.imaging.raster import open_raster
 
 if TYPE_CHECKING:
     from fundusd.domain.decoding import Pixels, Preprocessing
-    from fundusd.imaging.opened_image import Opened
+    from fundusd.imaging.opened_image import OpenedImage
 
 __all__ = ["Limits", "decode"]
 
 
 def decode(
     data: bytes,
-    how: Preprocessing,
+    preprocessing: Preprocessing,
     side: int,
     limits: Limits,
     thresholds: Thresholds = DEFAULTS,
     *,
     shows_ungradable: bool = False,
 ) -> Decoded:
-    """Decode, judge and preprocess one capture; never raises for bad bytes.
+    """Decode, check and preprocess one capture; bad bytes become a reason, never an exception.
 
-    `shows_ungradable`: give the pixels of an ungradable retina too, for people to look at.
+    With `shows_ungradable` the pixels of an ungradable retina are returned too, for display.
     """
     started = perf_counter()
     media = sniff(data)
@@ -46,10 +49,10 @@ def decode(
         content, reason, rgb = opened.content, opened.reason, None
         if reason is None:
             rgb, codes = opened.load()
-            content, reason = _judge(content, rgb, codes, thresholds)
+            content, reason = _assess(content, rgb, codes, thresholds)
         is_shown = reason is None or (shows_ungradable and reason.outcome is Outcome.UNGRADABLE)
         if rgb is not None and is_shown:
-            pixels = preprocess(rgb, how, side)
+            pixels = preprocess(rgb, preprocessing, side)
     except CaptureError as error:
         reason = error.reason
     except MemoryError:
@@ -59,31 +62,31 @@ def decode(
     return Decoded(content, reason, pixels, (perf_counter() - started) * 1000)
 
 
-def _open(data: bytes, media: object, limits: Limits) -> Opened:
+def _open(data: bytes, media: object, limits: Limits) -> OpenedImage:
     if len(data) > limits.max_bytes:
         raise CaptureError(Reason.TOO_MANY_BYTES)
     if not isinstance(media, MediaType):
         raise CaptureError(Reason.UNKNOWN_FORMAT)
-    return (
-        open_dicom(data, limits) if media is MediaType.DICOM else open_raster(data, media, limits)
-    )
+    if media is MediaType.DICOM:
+        return open_dicom(data, limits)
+    return open_raster(data, media, limits)
 
 
-def _judge(
+def _assess(
     content: Content, rgb: Pixels, codes: tuple[str, ...], thresholds: Thresholds
 ) -> tuple[Content, Reason | None]:
-    """Measure the pixels and complete what is known of the capture."""
+    """Return the content completed from the pixels, and the quality gate's reason, if any."""
     measures = quality_gate.measure(rgb)
     reason = quality_gate.gate(measures, thresholds)
-    labelled = content.media_type is MediaType.DICOM  # elsewhere nothing names the colour space
+    # Only DICOM names a colour space, so only there can the name be wrong
+    names_colour_space = content.media_type is MediaType.DICOM
     if (
-        labelled
+        names_colour_space
         and reason in {Reason.NOT_RETINA, Reason.REDFREE_OR_FA}
         and quality_gate.is_mislabelled(rgb)
     ):
         reason = Reason.COLOUR_MISMATCH
     height, width = rgb.shape[:2]
     warnings = (*content.warnings, *codes)
-    return replace(
-        content, width=width, height=height, warnings=warnings, measures=measures
-    ), reason
+    completed = replace(content, width=width, height=height, warnings=warnings, measures=measures)
+    return completed, reason

@@ -1,4 +1,4 @@
-"""Untrusted bytes are decoded in other processes: a crash, hang or bomb there costs one capture."""
+"""Decode untrusted bytes in other processes: a crash, hang or bomb there costs one capture."""
 
 from __future__ import annotations
 
@@ -20,7 +20,13 @@ from fundusd.domain.clinical_terms import Reason
 from fundusd.domain.decoding import Content, Decoded, MediaType, Preprocessing
 from fundusd.domain.errors import FundusdError, SystemRefused
 from fundusd.files.media_type import sniff
-from fundusd.imaging.decoder_protocol import READY, Channel, Garbled, receive_decoded, send_request
+from fundusd.imaging.decoder_protocol import (
+    READY,
+    Channel,
+    ProtocolError,
+    receive_decoded,
+    send_request,
+)
 from fundusd.imaging.limits import Limits
 
 if TYPE_CHECKING:
@@ -29,15 +35,25 @@ if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
 _CLOSED = "The decoder processes are closed."
-_UNCONFINED = "The decoder processes run without a filter of system calls (seccomp)."
-_UNCONFINED_HINT = "They still have limits and the unit's sandbox; x86_64 or aarch64 with CONFIG_SECCOMP_FILTER has both."
+_NOT_STARTED = "The decoder process does not start."
+_NOT_STARTED_HINT = (
+    "Run `python -c 'import fundusd.imaging.decoder_process'` to see the error;"
+    " if there is none, check the memory limits."
+)
+_UNCONFINED = "The decoder processes run without a system call filter (seccomp)."
+_UNCONFINED_HINT = (
+    "They still have resource limits and the unit's sandbox;"
+    " the filter needs x86_64 or aarch64 and a kernel with CONFIG_SECCOMP_FILTER."
+)
 _START_SECONDS = 60.0  # a cold disk under load; a warm start takes half a second
+_ARGUMENTS = ("-I", "-W", "ignore", "-m", "fundusd.imaging.decoder_process")
 _ENVIRONMENT = {
     "LANG": "C.UTF-8",
-    # glibc would give a picture's memory back after each capture, and the kernel zero all of it again for the next
+    # Otherwise glibc returns an image's memory after each capture, and the kernel has to zero all
+    # of it again for the next one
     "MALLOC_MMAP_MAX_": "0",
-    "MALLOC_TRIM_THRESHOLD_": str(256 * 1024 * 1024),  # what an idle process keeps at most
-    # numpy's BLAS would start a thread per core, which RLIMIT_NPROC forbids
+    "MALLOC_TRIM_THRESHOLD_": str(256 * 1024 * 1024),  # the most that an idle process keeps
+    # Otherwise numpy's BLAS starts one thread per core, which RLIMIT_NPROC forbids
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
     "PYTHONDONTWRITEBYTECODE": "1",
@@ -47,15 +63,16 @@ _ENVIRONMENT = {
 class DecoderPool:
     """Persistent decoder processes; `decode` may be called from any number of threads.
 
-    A process that crashes or takes too long is replaced while the others go on; `restarts` counts. `log`, where there
-    is one, hears of that, and once of processes that the kernel does not confine. With `shows_ungradable` the pixels
-    of ungradable retinas come along, for people to look at.
+    A process that crashes or times out is replaced while the others go on; `restarts` counts the
+    replacements, and `log`, if given, receives them. `log` also receives one warning if the kernel
+    cannot confine the processes. With `shows_ungradable` the pixels of ungradable retinas are
+    returned too, for display.
     """
 
     def __init__(
         self,
         processes: int,
-        how: Preprocessing,
+        preprocessing: Preprocessing,
         side: int,
         limits: Limits | None = None,
         log: FilteringBoundLogger | None = None,
@@ -63,11 +80,12 @@ class DecoderPool:
         shows_ungradable: bool = False,
     ) -> None:
         self.restarts = 0
-        self._log, self._told_unconfined = log, False
-        self._how, self._side, self._limits = how, side, limits or Limits()
+        self._log = log
+        self._unconfined_was_logged = False
+        self._preprocessing, self._side, self._limits = preprocessing, side, limits or Limits()
         self._shows_ungradable = shows_ungradable
         self._closed = False
-        # One thread starts all children and outlives them: see `confine` in the child
+        # One thread starts all children and outlives them: `confine` ties a child's life to it
         self._starter = ThreadPoolExecutor(max_workers=1, thread_name_prefix="decoder-starter")
         self._children: set[_Child] = set()
         self._idle: SimpleQueue[Future[_Child]] = SimpleQueue()
@@ -75,29 +93,31 @@ class DecoderPool:
             self._idle.put(self._starter.submit(self._start))
 
     def decode(self, data: bytes, thresholds: Thresholds = DEFAULTS) -> Decoded:
-        """Decode in the next free process and judge by a camera's thresholds.
+        """Decode in the next free process, with a camera's quality thresholds.
 
-        Raises SystemRefused if none starts, FundusdError when closed.
+        Raises SystemRefused if no process starts, FundusdError if the pool is closed.
         """
         started = perf_counter()
         if len(data) > self._limits.max_bytes:
             return _failed(data, Reason.TOO_MANY_BYTES, started)
-        slot, child, usable = self._idle.get(), None, False
+        slot, child, is_usable = self._idle.get(), None, False
         try:
             child = slot.result()
             answer = child.decode(data, thresholds, self._side, self._limits.seconds)
-            usable = not child.spent
+            is_usable = not child.broken
         finally:
-            if usable:
+            if is_usable:
                 self._idle.put(slot)
             else:
                 self._replace(child)
-        if self._closed and isinstance(answer, Reason):
-            raise FundusdError(_CLOSED)  # we killed it; the capture is not to blame
-        return _failed(data, answer, started) if isinstance(answer, Reason) else answer
+        if not isinstance(answer, Reason):
+            return answer
+        if self._closed:
+            raise FundusdError(_CLOSED)  # close() killed the process; the capture is not to blame
+        return _failed(data, answer, started)
 
     def close(self) -> None:
-        """End all processes; whoever waits for one gets a FundusdError."""
+        """End all processes; threads that wait for one get a FundusdError."""
         self._closed = True
         self._starter.shutdown(cancel_futures=True)
         for child in list(self._children):
@@ -118,19 +138,24 @@ class DecoderPool:
         self.close()
 
     def _start(self) -> _Child:
-        child = _Child(self._how, self._side, self._limits, shows_ungradable=self._shows_ungradable)
+        child = _Child(
+            self._preprocessing, self._side, self._limits, shows_ungradable=self._shows_ungradable
+        )
         self._children.add(child)
-        if self._log and not child.confined and not self._told_unconfined:
-            self._told_unconfined = True
+        if self._log and not child.confined and not self._unconfined_was_logged:
+            self._unconfined_was_logged = True
             self._log.warning("decoder.unconfined", error=_UNCONFINED, hint=_UNCONFINED_HINT)
         return child
 
     def _retire(self, slot: Future[_Child]) -> None:
-        """Let go of a process that nobody waits for."""
-        failed = slot.cancelled() or slot.exception()
-        self._replace(None if failed else slot.result())
+        """End an idle process."""
+        if slot.cancelled() or slot.exception():
+            self._replace(None)
+        else:
+            self._replace(slot.result())
 
     def _replace(self, child: _Child | None) -> None:
+        """End a child, if there is one, and put its successor into the queue."""
         if child:
             child.end()
             self._children.discard(child)
@@ -139,88 +164,86 @@ class DecoderPool:
             self.restarts += 1
             if self._log:
                 self._log.warning("decoder.replaced", count=self.restarts)
-        except RuntimeError:  # closed: hand the news on to the next in the queue
+        except RuntimeError:  # the starter is shut down: pass the error on to the next waiter
             slot = Future()
             slot.set_exception(FundusdError(_CLOSED))
         self._idle.put(slot)
 
 
 class _Child:
-    """One decoder process and our end of its socket."""
+    """One decoder process and the parent's end of its socket."""
 
     def __init__(
-        self, how: Preprocessing, side: int, limits: Limits, *, shows_ungradable: bool
+        self, preprocessing: Preprocessing, side: int, limits: Limits, *, shows_ungradable: bool
     ) -> None:
-        self.spent = False
+        self.broken = False
         self._shows_ungradable = shows_ungradable
         ours, theirs = socket.socketpair()
         with theirs:
             settings = {
                 "fd": theirs.fileno(),
                 "parent": os.getpid(),
-                "how": how,
+                "preprocessing": preprocessing,
                 "side": side,
                 "limits": asdict(limits),
                 "shows_ungradable": shows_ungradable,
             }
-            self._process = subprocess.Popen(
-                [
-                    sys.executable,
-                    "-I",
-                    "-W",
-                    "ignore",
-                    "-m",
-                    "fundusd.imaging.decoder_process",
-                    orjson.dumps(settings),
-                ],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                env=_ENVIRONMENT,
-                pass_fds=(theirs.fileno(),),
-                start_new_session=True,
-            )
+            self._process = _spawn(settings, theirs.fileno())
         self._channel = Channel(ours)
-        said = self._first_word()
-        self.confined = said == READY
-        if not said:
+        greeting = self._receive_greeting()
+        self.confined = greeting == READY
+        if not greeting:
             self.end()
-            raise SystemRefused(
-                "The decoder process does not start.",
-                hint="`python -c 'import fundusd.imaging.decoder_process'` may say why; else look at memory limits.",
-            )
+            raise SystemRefused(_NOT_STARTED, hint=_NOT_STARTED_HINT)
 
-    def _first_word(self) -> bytes:
-        self._channel.allow(_START_SECONDS)
+    def _receive_greeting(self) -> bytes:
+        """Return READY or UNCONFINED; b"" if the process ended or did not start in time."""
+        self._channel.set_timeout(_START_SECONDS)
         try:
             return self._channel.receive(16)
-        except (OSError, EOFError, Garbled):
+        except (OSError, EOFError, ProtocolError):
             return b""
 
     def decode(
         self, data: bytes, thresholds: Thresholds, side: int, seconds: float
     ) -> Decoded | Reason:
-        """Hand over the bytes and wait for the answer, at most `seconds`; a child that gives none is spent."""
-        self._channel.allow(seconds)
+        """Send the bytes and return the answer, or the reason for none within `seconds`.
+
+        A child that gives no answer is `broken`.
+        """
+        self._channel.set_timeout(seconds)
         try:
             send_request(self._channel, data, thresholds)
             return receive_decoded(self._channel, side, shows_ungradable=self._shows_ungradable)
         except TimeoutError:
-            self.spent = True
+            self.broken = True
             return Reason.TIMEOUT
-        except (OSError, EOFError, Garbled):
-            self.spent = True
+        except (OSError, EOFError, ProtocolError):
+            self.broken = True
             return Reason.DECODER_CRASHED
 
     def kill(self) -> None:
-        """End the process and collect it."""
+        """Kill the process and reap it."""
         self._process.kill()
         self._process.wait()
 
     def end(self) -> None:
-        """End the process and let go of its socket."""
+        """Kill the process and close its socket."""
         self.kill()
         self._channel.close()
+
+
+def _spawn(settings: dict[str, object], fd: int) -> subprocess.Popen[bytes]:
+    """Start a decoder process that inherits the descriptor `fd` and nothing else."""
+    return subprocess.Popen(
+        [sys.executable, *_ARGUMENTS, orjson.dumps(settings)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env=_ENVIRONMENT,
+        pass_fds=(fd,),
+        start_new_session=True,
+    )
 
 
 def _failed(data: bytes, reason: Reason, started: float) -> Decoded:

@@ -1,4 +1,7 @@
-"""A decoder process: takes bytes from its socket, gives back what became of them, and can do little else."""
+"""A decoder process: receives captures over its socket and answers with their pixels.
+
+It is confined to that: resource limits and a system call filter forbid everything else.
+"""
 
 from __future__ import annotations
 
@@ -36,31 +39,33 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 def serve(
     channel: Channel,
-    how: Preprocessing,
+    preprocessing: Preprocessing,
     side: int,
     limits: Limits,
     *,
     shows_ungradable: bool = False,
 ) -> None:
-    """Answer one capture after the other until the parent closes its end."""
+    """Decode one capture after the other until the parent closes its end of the socket."""
     while True:
         try:
             data, thresholds = receive_request(channel, limits.max_bytes)
         except EOFError:
             return
-        send_decoded(
-            channel, decode(data, how, side, limits, thresholds, shows_ungradable=shows_ungradable)
+        decoded = decode(
+            data, preprocessing, side, limits, thresholds, shows_ungradable=shows_ungradable
         )
+        send_decoded(channel, decoded)
 
 
 def confine(memory_bytes: int) -> bool:
-    """Give up what decoding does not need: more memory, files, children, a life of one's own, most system calls.
+    """Give up what decoding does not need: memory, files, children and most system calls.
 
-    Returns False where the kernel has no filter of system calls for us: the limits are all there is then.
+    The process also dies with its parent from now on. Returns False if the kernel cannot filter
+    system calls; then only the resource limits apply.
     """
-    # Linux kills us when the thread that started us ends: the pool keeps one thread for that
+    # Linux kills the process when the thread that started it ends: the pool keeps one for that
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    with open("/proc/self/statm", encoding="ascii") as statm:  # noqa: PTH123  a kernel file, once
+    with open("/proc/self/statm", encoding="ascii") as statm:  # noqa: PTH123  a kernel file, read once
         in_use = int(statm.read().split()[0]) * _PAGE
     for limit, value in (
         (resource.RLIMIT_AS, in_use + memory_bytes),
@@ -76,18 +81,23 @@ def main(arguments: Sequence[str]) -> None:
     """Run as `python -m fundusd.imaging.decoder_process SETTINGS`, with the settings as JSON."""
     settings: dict[str, Any] = orjson.loads(arguments[0])
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)  # sent to the whole group; the parent decides
+        signal.signal(number, signal.SIG_IGN)  # sent to the whole process group; the parent decides
     warnings.simplefilter("ignore")
-    logging.disable()  # pydicom logs values of the file
+    logging.disable()  # pydicom logs values from the file
     limits = Limits(**settings["limits"])
     channel = Channel(socket.socket(fileno=settings["fd"]))
     warm_up()
     confined = confine(limits.memory_bytes)
     if os.getppid() != settings["parent"]:
-        return  # the parent died before we asked to die with it
+        return  # the parent died before prctl asked for our death with it
     channel.send(READY if confined else UNCONFINED)
-    how, shows_ungradable = Preprocessing(settings["how"]), settings["shows_ungradable"]
-    serve(channel, how, settings["side"], limits, shows_ungradable=shows_ungradable)
+    serve(
+        channel,
+        Preprocessing(settings["preprocessing"]),
+        settings["side"],
+        limits,
+        shows_ungradable=settings["shows_ungradable"],
+    )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What goes over the socket between the daemon and a decoder process: JSON and raw bytes, no pickle."""
+"""The protocol between the daemon and a decoder process: JSON and raw bytes, no pickle."""
 
 from __future__ import annotations
 
@@ -14,52 +14,53 @@ from fundusd.clinical.quality_thresholds import Thresholds
 from fundusd.domain.clinical_terms import Eye, EyeSource, Outcome, Reason
 from fundusd.domain.decoding import Content, Decoded, MediaType
 
-READY, UNCONFINED = (
-    b"ready",
-    b"unconfined",
-)  # a decoder process's first word: with a filter of system calls, without
+# A decoder process's first message: it runs with a system call filter, or without one
+READY, UNCONFINED = b"ready", b"unconfined"
 
-_LONGEST_HEADER = 64 * 1024
+_MAX_HEADER = 64 * 1024
 _LENGTH_BYTES = 8
 
 
-class Garbled(Exception):  # noqa: N818  says what is the case
-    """A decoder process answered what no honest one would."""
+class ProtocolError(Exception):
+    """A message violates the protocol."""
 
 
 class Channel:
-    """One end of the socket: messages, each behind its length, and a moment until which they must have passed."""
+    """One end of the socket: messages prefixed with their length, and a deadline for them."""
 
     def __init__(self, end: socket.socket) -> None:
         self._end = end
-        self._until: float | None = None
+        self._deadline: float | None = None
 
-    def allow(self, seconds: float) -> None:
-        """Let all that is sent and received from now on take this long; then TimeoutError is raised."""
-        self._until = monotonic() + seconds
+    def set_timeout(self, seconds: float) -> None:
+        """Let everything from now on take this long together; after that raise TimeoutError."""
+        self._deadline = monotonic() + seconds
 
     def send(self, message: bytes | memoryview) -> None:
-        """Send one message; raises OSError where the peer is gone."""
+        """Send one message; raises OSError if the peer is gone."""
         for part in (len(message).to_bytes(_LENGTH_BYTES), message):
-            self._hurry()
+            self._apply_deadline()
             self._end.sendall(part)
 
-    def receive(self, longest: int) -> bytes:
-        """Receive one message; raises EOFError or OSError where the peer is gone, Garbled where it is too long."""
-        length = int.from_bytes(self._exactly(_LENGTH_BYTES))
-        if length > longest:
-            raise Garbled
-        return self._exactly(length)
+    def receive(self, max_length: int) -> bytes:
+        """Receive one message.
+
+        Raises EOFError or OSError if the peer is gone, ProtocolError if the message is too long.
+        """
+        length = int.from_bytes(self._receive_exactly(_LENGTH_BYTES))
+        if length > max_length:
+            raise ProtocolError
+        return self._receive_exactly(length)
 
     def close(self) -> None:
-        """Let go of the socket; the peer gets an EOFError."""
+        """Close the socket; the peer gets an EOFError."""
         self._end.close()
 
-    def _exactly(self, length: int) -> bytes:
+    def _receive_exactly(self, length: int) -> bytes:
         parts = []
         while length:
-            self._hurry()
-            # without a deadline all of it comes in one go, into the very object that is returned
+            self._apply_deadline()
+            # Without a deadline it arrives in one piece, which join returns without a copy
             part = self._end.recv(length, socket.MSG_WAITALL)
             if not part:
                 raise EOFError
@@ -67,62 +68,70 @@ class Channel:
             length -= len(part)
         return b"".join(parts)
 
-    def _hurry(self) -> None:
-        if self._until is None:
+    def _apply_deadline(self) -> None:
+        if self._deadline is None:
             return
-        left = self._until - monotonic()
-        if left <= 0:
+        remaining = self._deadline - monotonic()
+        if remaining <= 0:
             raise TimeoutError
-        self._end.settimeout(left)
+        self._end.settimeout(remaining)
 
 
 def send_request(channel: Channel, data: bytes, thresholds: Thresholds) -> None:
-    """Send a capture's bytes behind the thresholds of its camera; raises OSError where the peer is gone."""
+    """Send the thresholds of a camera and a capture's bytes; raises OSError if the peer is gone."""
     channel.send(orjson.dumps(thresholds))
     channel.send(data)
 
 
-def receive_request(channel: Channel, most_bytes: int) -> tuple[bytes, Thresholds]:
-    """Receive what `send_request` sent; raises Garbled, or OSError and EOFError where the peer is gone."""
-    thresholds = Thresholds(**orjson.loads(channel.receive(_LONGEST_HEADER)))
-    return channel.receive(most_bytes), thresholds
+def receive_request(channel: Channel, max_bytes: int) -> tuple[bytes, Thresholds]:
+    """Receive what `send_request` sent.
+
+    Raises ProtocolError if a message is too long, OSError or EOFError if the peer is gone.
+    """
+    thresholds = Thresholds(**orjson.loads(channel.receive(_MAX_HEADER)))
+    return channel.receive(max_bytes), thresholds
 
 
 def send_decoded(channel: Channel, decoded: Decoded) -> None:
-    """Send a header and, where the header says so, the pixels."""
-    header = {
-        "content": decoded.content and _describe(decoded.content),
+    """Send a header and, if there are any, the pixels; the header's `side` announces them."""
+    header: dict[str, Any] = {
+        "content": decoded.content and _content_to_json(decoded.content),
         "reason": decoded.reason,
         "decode_ms": decoded.decode_ms,
-        "side": None if decoded.pixels is None else len(decoded.pixels),
+        "side": None,
     }
+    if decoded.pixels is not None:
+        header["side"] = len(decoded.pixels)
     channel.send(orjson.dumps(header, option=orjson.OPT_SERIALIZE_NUMPY))
     if decoded.pixels is not None:
         channel.send(np.ascontiguousarray(decoded.pixels).reshape(-1).data)
 
 
 def receive_decoded(channel: Channel, side: int, *, shows_ungradable: bool = False) -> Decoded:
-    """Receive what `send_decoded` sent; raises Garbled, or OSError and EOFError where the peer is gone."""
+    """Receive what `send_decoded` sent, and check it: the sender handles untrusted bytes.
+
+    Raises ProtocolError for an invalid answer, OSError or EOFError if the peer is gone.
+    """
     try:
-        header = orjson.loads(channel.receive(_LONGEST_HEADER))
-        content = header["content"] and _recall(header["content"])
+        header = orjson.loads(channel.receive(_MAX_HEADER))
+        content = header["content"] and _content_from_json(header["content"])
         reason = header["reason"] and Reason(header["reason"])
         decode_ms = float(header["decode_ms"])
     except (ValueError, TypeError, KeyError) as error:
-        raise Garbled from error
+        raise ProtocolError from error
     has_pixels = header["side"] == side
     may_have = reason is None or (shows_ungradable and reason.outcome is Outcome.UNGRADABLE)
     if (has_pixels and not may_have) or (reason is None and not (has_pixels and content)):
-        raise Garbled
+        raise ProtocolError
     if not has_pixels:
         return Decoded(content, reason, None, decode_ms)
     raw = channel.receive(side * side * 3)
     if len(raw) != side * side * 3:
-        raise Garbled
+        raise ProtocolError
     return Decoded(content, reason, np.frombuffer(raw, np.uint8).reshape(side, side, 3), decode_ms)
 
 
-def _describe(content: Content) -> dict[str, Any]:
+def _content_to_json(content: Content) -> dict[str, Any]:
     return {
         "media_type": content.media_type,
         "width": content.width,
@@ -139,7 +148,7 @@ def _describe(content: Content) -> dict[str, Any]:
     }
 
 
-def _recall(fields: dict[str, Any]) -> Content:
+def _content_from_json(fields: dict[str, Any]) -> Content:
     acquired_at = fields["acquired_at"]
     return Content(
         **{

@@ -1,4 +1,4 @@
-"""DICOM bytes to an opened capture; pydicom reads from memory, never from a name."""
+"""Open DICOM bytes as a capture; pydicom reads from memory, never from a file name."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ from pydicom.uid import (
 from fundusd.domain.clinical_terms import Reason
 from fundusd.domain.errors import CaptureError
 from fundusd.imaging import dicom_header as header
-from fundusd.imaging.dicom_pixels import SUPPORTED, find_element, to_rgb
-from fundusd.imaging.opened_image import Opened
+from fundusd.imaging.dicom_pixels import SUPPORTED, find_pixel_data, to_rgb
+from fundusd.imaging.opened_image import OpenedImage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,22 +40,25 @@ _META_GROUP, _PIXEL_GROUP = 0x0002, 0x7FE0
 _UNDEFINED = 0xFFFFFFFF
 
 
-def open_dicom(data: bytes, limits: Limits) -> Opened:
-    """Read the header up to the pixels; raises CaptureError where there is none to speak of."""
+def open_dicom(data: bytes, limits: Limits) -> OpenedImage:
+    """Read the header up to the pixels; raises CaptureError if there is no readable header."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # pydicom's warnings quote values
         with _as_capture_errors():
-            syntax, plain, ds, position = _read_header(data, limits.max_bytes)
-            cut = _is_cut(ds)  # first: looking at a value converts it
+            syntax, inflated, ds, position = _read_header(data, limits.max_bytes)
+            is_truncated = _is_truncated(ds)  # before any value is read: reading converts it
         content = header.content(ds)
-        reason = Reason.TRUNCATED if cut else header.refusal(ds, limits)
+        reason = Reason.TRUNCATED if is_truncated else header.refusal(ds, limits)
     if reason is None and syntax not in SUPPORTED:
         reason = Reason.UNSUPPORTED_TRANSFER_SYNTAX
-    return Opened(content, reason, partial(_load, syntax, plain, ds, position, limits))
+    return OpenedImage(content, reason, partial(_load, syntax, inflated, ds, position, limits))
 
 
 def read_header(data: bytes, max_bytes: int) -> Dataset:
-    """Return the data set before the pixels, of bytes that a decoder process has opened before; raises CaptureError."""
+    """Return the data set before the pixels; raises CaptureError.
+
+    Call this only with bytes that a decoder process has already opened.
+    """
     with _as_capture_errors():
         return _read_header(data, max_bytes)[2]
 
@@ -64,52 +67,48 @@ def read_header(data: bytes, max_bytes: int) -> Dataset:
 def _as_capture_errors() -> Iterator[None]:
     try:
         yield
-    except (
-        RecursionError,
-        NotImplementedError,
-    ):  # sequences nested a thousand deep; a VR that does not exist
+    except (RecursionError, NotImplementedError):
+        # Sequences nested a thousand deep; a VR that does not exist
         raise CaptureError(Reason.DECODE_ERROR) from None
-    except (
-        EOFError,
-        OSError,
-        struct.error,
-    ) as error:  # pydicom's ways to say that bytes are missing
-        nested = isinstance(
-            error.__context__, RecursionError
-        )  # it turns even that into OSError, at some depths
-        raise CaptureError(Reason.DECODE_ERROR if nested else Reason.TRUNCATED) from None
+    except (EOFError, OSError, struct.error) as error:
+        # These mean missing bytes; but at some depths pydicom turns RecursionError into OSError
+        if isinstance(error.__context__, RecursionError):
+            raise CaptureError(Reason.DECODE_ERROR) from None
+        raise CaptureError(Reason.TRUNCATED) from None
 
 
 def _read_header(data: bytes, max_bytes: int) -> tuple[UID, bytes, Dataset, int]:
-    """Return transfer syntax, bytes (inflated), the data set before the pixels, and where it stops."""
+    """Return transfer syntax, inflated bytes, the data set before the pixels, and its end."""
     file = BytesIO(data)
     file.seek(_PREAMBLE if data[128:_PREAMBLE] == b"DICM" else 0)
-    meta = read_dataset(file, is_implicit_VR=False, is_little_endian=True, stop_when=_behind_meta)
+    meta = read_dataset(file, is_implicit_VR=False, is_little_endian=True, stop_when=_is_after_meta)
     start = file.tell()
     syntax = UID(header.text(meta, "TransferSyntaxUID") or _guess_syntax(data[start : start + 6]))
     if syntax == DeflatedExplicitVRLittleEndian:
         data, start = _inflate(data[start:], max_bytes), 0
         file = BytesIO(data)
     file.seek(start)
-    ds = read_dataset(file, *_encoding(syntax), stop_when=_at_pixels)
+    ds = read_dataset(file, *_encoding(syntax), stop_when=_is_pixel_group)
     if sop_class := header.text(meta, "MediaStorageSOPClassUID"):
         ds.setdefault("SOPClassUID", sop_class)
     return syntax, data, ds, file.tell()
 
 
-def _behind_meta(tag: BaseTag, _vr: str | None, _length: int) -> bool:
+def _is_after_meta(tag: BaseTag, _vr: str | None, _length: int) -> bool:
     return tag >> 16 != _META_GROUP
 
 
-def _at_pixels(tag: BaseTag, _vr: str | None, _length: int) -> bool:
+def _is_pixel_group(tag: BaseTag, _vr: str | None, _length: int) -> bool:
     return tag >> 16 == _PIXEL_GROUP
 
 
 def _guess_syntax(first: bytes) -> str:
-    """Tell the encoding of a data set without file meta group from its first element."""
+    """Return the encoding of a data set without file meta group, by its first element."""
     if not first[4:6].isalpha():
         return ImplicitVRLittleEndian
-    return ExplicitVRBigEndian if first.startswith(b"\0") else ExplicitVRLittleEndian
+    if first.startswith(b"\0"):
+        return ExplicitVRBigEndian
+    return ExplicitVRLittleEndian
 
 
 def _encoding(syntax: UID) -> tuple[bool, bool]:
@@ -123,13 +122,15 @@ def _inflate(deflated: bytes, max_bytes: int) -> bytes:
         data = inflater.decompress(deflated, max_bytes)
     except zlib.error:
         raise CaptureError(Reason.DECODE_ERROR) from None
+    if inflater.unconsumed_tail and not inflater.eof:
+        raise CaptureError(Reason.TOO_MANY_BYTES)
     if not inflater.eof:
-        raise CaptureError(Reason.TOO_MANY_BYTES if inflater.unconsumed_tail else Reason.TRUNCATED)
+        raise CaptureError(Reason.TRUNCATED)
     return data
 
 
-def _is_cut(ds: Dataset) -> bool:
-    """Tell whether the file ends inside the header: pydicom shortens the last value without a word."""
+def _is_truncated(ds: Dataset) -> bool:
+    """Return whether the file ends inside the header: pydicom silently shortens the last value."""
     if not ds:
         return True
     last = ds.get_item(max(ds.keys()))
@@ -142,7 +143,7 @@ def _load(
     syntax: UID, data: bytes, ds: Dataset, position: int, limits: Limits
 ) -> tuple[Pixels, tuple[str, ...]]:
     implicit, little_endian = _encoding(syntax)
-    element = find_element(data, position, implicit=implicit, little_endian=little_endian)
+    encoded = find_pixel_data(data, position, implicit=implicit, little_endian=little_endian)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return to_rgb(ds, syntax, header.layout(ds), element, limits)
+        return to_rgb(ds, syntax, header.pixel_layout(ds), encoded, limits)

@@ -1,4 +1,7 @@
-"""What a DICOM header says: whether we grade it, which eye, whose, when. No value of it ever raises."""
+"""Read a DICOM header: whether the capture can be graded, its eye, patient and time.
+
+No value in the header makes these functions raise.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,6 @@ import re
 import struct
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
-from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from pydicom.errors import BytesLengthException
@@ -25,38 +27,39 @@ if TYPE_CHECKING:
 
 _SOP = "1.2.840.10008.5.1.4.1.1."
 _PHOTOGRAPHY = {
-    _SOP + "77.1.5.1",
-    _SOP + "77.1.5.2",
-    _SOP + "77.1.4",
-}  # OP 8 bit, OP 16 bit, VL photographic
+    _SOP + "77.1.5.1",  # Ophthalmic Photography 8 Bit
+    _SOP + "77.1.5.2",  # Ophthalmic Photography 16 Bit
+    _SOP + "77.1.4",  # VL Photographic
+}
 _SECONDARY_CAPTURE = {_SOP + "7", _SOP + "7.4"}
 
-# PS3.3 C.8.17.2.1.4 has REDFREE, RED, BLUE, FA and ICG; the others are what cameras write besides
+# PS3.3 C.8.17.2.1.4 defines REDFREE, RED, BLUE, FA and ICG; cameras also write the others
 _NOT_COLOUR = {
     *("FA", "FFA", "ICG", "ICGA", "REDFREE", "LOWRED", "RED", "GREEN", "BLUE"),
     *("IR", "INFRARED", "FAF", "AF", "AUTOFLUORESCENCE"),
 }
 _PHOTOMETRIC = {"RGB", "YBR_FULL", "YBR_FULL_422", "YBR_RCT", "YBR_ICT", "PALETTE COLOR"}
 
-# pydicom converts a value when it is first looked at; these are the ways it fails on bad bytes
+# pydicom converts a value when it is first read; bad bytes then raise one of these
 BAD_VALUE = (
     *(ValueError, TypeError, LookupError, AttributeError, NotImplementedError, ArithmeticError),
     *(OSError, EOFError, struct.error, BytesLengthException),
 )
 
-_LONGEST_TEXT = 256
-_LONGEST_ID = 64  # PS3.5: UI and LO
+_MAX_TEXT = 256
+_MAX_ID = 64  # PS3.5: UI and LO
 _UID = re.compile(r"(?:0|[1-9]\d*)(?:\.(?:0|[1-9]\d*))+", re.ASCII)
-_DOTS_OF_A_UID = 4  # numbers of patients may well hold some
+_DOTS_OF_A_UID = 4  # patient numbers may contain fewer
 _DATE = re.compile(r"(\d{4})[.-]?(\d\d)[.-]?(\d\d)$")
 _TIME = re.compile(r"(\d\d):?(\d\d):?(\d\d)?(?:\.(\d{1,6}))?$")
 _DATETIME = re.compile(r"(\d{8})(\d{4}(?:\d\d)?(?:\.\d{1,6})?)([+-]\d{4})?$")
 _OFFSET = re.compile(r"([+-])(\d\d)(\d\d)$")
+_MAX_OFFSET = timedelta(hours=14)
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
-    """How the pixels are described: PS3.3 C.7.6.3."""
+class PixelLayout:
+    """The pixel description of the Image Pixel module, PS3.3 C.7.6.3."""
 
     rows: int
     columns: int
@@ -70,30 +73,32 @@ class Layout:
 
 
 def text(ds: Dataset, keyword: str) -> str | None:
-    """Return a value as clean text; None where it is absent, blank or unreadable."""
+    """Return a value as printable text; None if it is absent, blank, too long or unreadable."""
     try:
         value = ds.get(keyword)
         parts = [value] if isinstance(value, str) else list(value or ())
         joined = "\\".join(str(part) for part in parts)
     except BAD_VALUE:
         return None
-    clean = "".join(letter for letter in joined if letter.isprintable()).strip()
-    return clean if 0 < len(clean) <= _LONGEST_TEXT else None
+    printable = "".join(letter for letter in joined if letter.isprintable()).strip()
+    if not 0 < len(printable) <= _MAX_TEXT:
+        return None
+    return printable
 
 
 def number(ds: Dataset, keyword: str, default: int) -> int:
-    """Return a value as a whole number; `default` where it is absent, multiple or unreadable."""
+    """Return a value as an integer; `default` if it is absent, multi-valued or unreadable."""
     try:
         return int(ds.get(keyword, default))
     except BAD_VALUE:
         return default
 
 
-def layout(ds: Dataset) -> Layout:
-    """Read the pixel description, with the standard's defaults for what is missing."""
+def pixel_layout(ds: Dataset) -> PixelLayout:
+    """Return the pixel description, with the standard's defaults for missing values."""
     allocated = number(ds, "BitsAllocated", 8)
     stored = number(ds, "BitsStored", allocated)
-    return Layout(
+    return PixelLayout(
         rows=number(ds, "Rows", 0),
         columns=number(ds, "Columns", 0),
         samples=number(ds, "SamplesPerPixel", 1),
@@ -107,51 +112,62 @@ def layout(ds: Dataset) -> Layout:
 
 
 def refusal(ds: Dataset, limits: Limits) -> Reason | None:
-    """Tell why a header suffices to refuse the capture."""
+    """Return why the capture is refused by its header alone, if it is."""
     if text(ds, "SOPClassUID") not in _PHOTOGRAPHY | _SECONDARY_CAPTURE:
         return Reason.WRONG_MODALITY
     if number(ds, "NumberOfFrames", 1) > 1:
         return Reason.MULTIFRAME
-    kinds = [
-        "".join(filter(str.isalpha, kind)).upper()
-        for kind in (text(ds, "ImageType") or "").split("\\")
-    ]
-    if kinds[2:3] == ["MONTAGE"]:
+    if _image_type(ds, 3) == "MONTAGE":
         return Reason.MONTAGE
-    if set(kinds[3:4]) & _NOT_COLOUR:
+    if _image_type(ds, 4) in _NOT_COLOUR:
         return Reason.REDFREE_OR_FA
-    return _pixel_refusal(layout(ds), limits)
+    return _refusal_by_pixels(pixel_layout(ds), limits)
 
 
-def _pixel_refusal(pixels: Layout, limits: Limits) -> Reason | None:
-    if pixels.photometric.startswith("MONOCHROME"):
+def _image_type(ds: Dataset, position: int) -> str:
+    """Return the letters of ImageType's value number `position`, from 1; "" if it is absent."""
+    values = (text(ds, "ImageType") or "").split("\\")
+    if position > len(values):
+        return ""
+    return "".join(letter for letter in values[position - 1] if letter.isalpha()).upper()
+
+
+def _refusal_by_pixels(layout: PixelLayout, limits: Limits) -> Reason | None:
+    if layout.photometric.startswith("MONOCHROME"):
         return Reason.REDFREE_OR_FA
-    if pixels.rows * pixels.columns > limits.max_pixels:
+    if layout.rows * layout.columns > limits.max_pixels:
         return Reason.TOO_MANY_PIXELS
-    if pixels.photometric not in _PHOTOMETRIC:
-        return Reason.UNSUPPORTED_PHOTOMETRIC if pixels.photometric else Reason.DECODE_ERROR
-    if min(pixels.rows, pixels.columns) < 1:
+    if not layout.photometric:
         return Reason.DECODE_ERROR
-    understood = (
-        pixels.samples == (1 if pixels.photometric == "PALETTE COLOR" else 3)
-        and pixels.allocated in {8, 16}
-        and 8 <= pixels.stored <= pixels.allocated  # noqa: PLR2004  bits of an sRGB channel
-        and pixels.high_bit == pixels.stored - 1
-        and pixels.planar in {0, 1}
-        and not pixels.signed
+    if layout.photometric not in _PHOTOMETRIC:
+        return Reason.UNSUPPORTED_PHOTOMETRIC
+    if min(layout.rows, layout.columns) < 1:
+        return Reason.DECODE_ERROR
+    if not _is_supported(layout):
+        return Reason.UNSUPPORTED_PIXELS
+    return None
+
+
+def _is_supported(layout: PixelLayout) -> bool:
+    samples = 1 if layout.photometric == "PALETTE COLOR" else 3
+    return (
+        layout.samples == samples
+        and layout.allocated in {8, 16}
+        and 8 <= layout.stored <= layout.allocated  # noqa: PLR2004  bits of an sRGB channel
+        and layout.high_bit == layout.stored - 1
+        and layout.planar in {0, 1}
+        and not layout.signed
     )
-    return None if understood else Reason.UNSUPPORTED_PIXELS
 
 
 def content(ds: Dataset) -> Content:
-    """Collect what the header says of the capture; blank and invalid values count as not given."""
+    """Return the header's content of a capture; blank and invalid values count as absent."""
     eye, eye_source = laterality(ds)
     warnings: list[str] = []
     if eye is Eye.UNKNOWN and eye_source not in {EyeSource.NONE, EyeSource.CONFLICT}:
         warnings.append(CaptureWarning.EYE_BOTH)
-    study_uid, sop_uid = (
-        _uid(ds, keyword, warnings) for keyword in ("StudyInstanceUID", "SOPInstanceUID")
-    )
+    study_uid = _uid(ds, "StudyInstanceUID", warnings)
+    sop_uid = _uid(ds, "SOPInstanceUID", warnings)
     if text(ds, "SOPClassUID") in _SECONDARY_CAPTURE:
         warnings.append(CaptureWarning.SECONDARY_CAPTURE)
     if (text(ds, "BurnedInAnnotation") or "").upper() == "YES":
@@ -172,9 +188,9 @@ def content(ds: Dataset) -> Content:
 
 
 def _uid(ds: Dataset, keyword: str, warnings: list[str]) -> str | None:
-    """Return a UID; one that is none counts as not given: some cameras write identifiers of patients into it."""
+    """Return a valid UID; an invalid one counts as absent: some cameras put patient ids there."""
     value = text(ds, keyword)
-    if value is None or (len(value) <= _LONGEST_ID and _UID.fullmatch(value)):
+    if value is None or (len(value) <= _MAX_ID and _UID.fullmatch(value)):
         return value
     if CaptureWarning.UID_INVALID not in warnings:
         warnings.append(CaptureWarning.UID_INVALID)
@@ -182,13 +198,13 @@ def _uid(ds: Dataset, keyword: str, warnings: list[str]) -> str | None:
 
 
 def _patient(ds: Dataset, warnings: list[str]) -> str | None:
-    """Return the patient's identifier; what stands for nobody, or for a study or picture, counts as not given."""
+    """Return the patient's identifier; placeholders and UIDs count as absent."""
     value = text(ds, "PatientID")
     if value is None or is_nobody(value):
         warnings.append(CaptureWarning.PATIENT_BLANK)
     elif _UID.fullmatch(value) and value.count(".") >= _DOTS_OF_A_UID:
         warnings.append(CaptureWarning.PATIENT_IS_UID)
-    elif len(value) > _LONGEST_ID or "\\" in value:
+    elif len(value) > _MAX_ID or "\\" in value:
         warnings.append(CaptureWarning.PATIENT_UNREADABLE)
     else:
         return value
@@ -196,39 +212,38 @@ def _patient(ds: Dataset, warnings: list[str]) -> str | None:
 
 
 def laterality(ds: Dataset) -> tuple[Eye, EyeSource]:
-    """Read the eye from the first tag that names one; tags that disagree are a conflict, B is unknown."""
-    said = [
-        (value, source)
-        for keyword, source in (
-            ("ImageLaterality", EyeSource.IMAGE_LATERALITY),
-            ("Laterality", EyeSource.LATERALITY),
-        )
-        for value in _sides(text(ds, keyword))
-    ]
-    said += [(value, EyeSource.FRAME_LATERALITY) for value in _frame_sides(ds)]
-    if not said:
+    """Return the eye and the first tag that names it; tags that disagree are a conflict.
+
+    "B", both eyes, gives an unknown eye.
+    """
+    entries = list(_laterality_entries(ds))
+    if not entries:
         return Eye.UNKNOWN, EyeSource.NONE
-    if len({value for value, _ in said}) > 1:
+    if len({value for value, _ in entries}) > 1:
         return Eye.UNKNOWN, EyeSource.CONFLICT
-    value, source = said[0]
-    return (Eye.UNKNOWN if value == "B" else Eye(value)), source
+    value, source = entries[0]
+    if value == "B":
+        return Eye.UNKNOWN, source
+    return Eye(value), source
 
 
-def _sides(value: str | None) -> list[str]:
-    return [
-        part
-        for part in (value or "").upper().replace(" ", "").split("\\")
-        if part in {"R", "L", "B"}
-    ]
+def _laterality_entries(ds: Dataset) -> Iterator[tuple[str, EyeSource]]:
+    """Yield every laterality value in the header with its tag, in order of precedence."""
+    for value in _laterality_values(text(ds, "ImageLaterality")):
+        yield value, EyeSource.IMAGE_LATERALITY
+    for value in _laterality_values(text(ds, "Laterality")):
+        yield value, EyeSource.LATERALITY
+    for keyword in ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"):
+        for group in _items(ds, keyword):
+            for anatomy in _items(group, "FrameAnatomySequence"):
+                for value in _laterality_values(text(anatomy, "FrameLaterality")):
+                    yield value, EyeSource.FRAME_LATERALITY
 
 
-def _frame_sides(ds: Dataset) -> Iterator[str]:
-    groups = chain(
-        _items(ds, "SharedFunctionalGroupsSequence"), _items(ds, "PerFrameFunctionalGroupsSequence")
-    )
-    for group in groups:
-        for anatomy in _items(group, "FrameAnatomySequence"):
-            yield from _sides(text(anatomy, "FrameLaterality"))
+def _laterality_values(value: str | None) -> Iterator[str]:
+    for part in (value or "").upper().replace(" ", "").split("\\"):
+        if part in {"R", "L", "B"}:
+            yield part
 
 
 def _items(ds: Dataset, keyword: str) -> list[Any]:
@@ -239,27 +254,27 @@ def _items(ds: Dataset, keyword: str) -> list[Any]:
 
 
 def acquired_at(ds: Dataset) -> datetime | None:
-    """Return when the photograph was taken; without a time zone where the file gives none."""
+    """Return when the photograph was taken; without a time zone if the file gives none."""
     zone = _zone(text(ds, "TimezoneOffsetFromUTC"))
     stamp = _DATETIME.match(text(ds, "AcquisitionDateTime") or "")
-    if stamp and (moment := _moment(stamp[1], stamp[2])):
-        return moment.replace(tzinfo=_zone(stamp[3]) or zone)
+    if stamp and (taken := _local_time(stamp[1], stamp[2])):
+        return taken.replace(tzinfo=_zone(stamp[3]) or zone)
     for kind in ("Acquisition", "Content", "Study"):
-        if moment := _moment(text(ds, f"{kind}Date"), text(ds, f"{kind}Time")):
-            return moment.replace(tzinfo=zone)
+        if taken := _local_time(text(ds, f"{kind}Date"), text(ds, f"{kind}Time")):
+            return taken.replace(tzinfo=zone)
     return None
 
 
-def _moment(date: str | None, time: str | None) -> datetime | None:
+def _local_time(date: str | None, time: str | None) -> datetime | None:
     day, clock = _DATE.match(date or ""), _TIME.match(time or "")
     if not day or not clock:
         return None
     year, month, date_of_month = (int(part) for part in day.groups())
     hour, minute, second = (int(part) for part in clock.groups(default="0")[:3])
     microsecond = int((clock[4] or "0").ljust(6, "0"))
-    second = min(second, 59)  # DICOM has leap seconds, datetime has not
+    second = min(second, 59)  # DICOM allows leap seconds, datetime does not
     try:
-        return datetime(year, month, date_of_month, hour, minute, second, microsecond)  # noqa: DTZ001  the zone is another tag's
+        return datetime(year, month, date_of_month, hour, minute, second, microsecond)  # noqa: DTZ001  the caller adds the zone
     except ValueError:
         return None
 
@@ -268,8 +283,9 @@ def _zone(offset: str | None) -> timezone | None:
     match = _OFFSET.match(offset or "")
     if not match:
         return None
-    minutes = int(match[2]) * 60 + int(match[3])
-    if minutes == 0:
+    delta = timedelta(hours=int(match[2]), minutes=int(match[3]))
+    if delta > _MAX_OFFSET:
+        return None
+    if not delta:
         return UTC
-    delta = timedelta(minutes=-minutes if match[1] == "-" else minutes)
-    return timezone(delta) if abs(delta) <= timedelta(hours=14) else None
+    return timezone(-delta if match[1] == "-" else delta)

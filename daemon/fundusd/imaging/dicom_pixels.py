@@ -1,4 +1,4 @@
-"""DICOM pixel data to RGB, with the checks that pydicom and its codecs leave out."""
+"""Decode DICOM pixel data to RGB, with the checks that pydicom and its codecs leave out."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pydicom.uid import UID
 
     from fundusd.domain.decoding import Pixels
-    from fundusd.imaging.dicom_header import Layout
+    from fundusd.imaging.dicom_header import PixelLayout
     from fundusd.imaging.limits import Limits
 
 _NATIVE = {
@@ -53,16 +53,18 @@ _RLE_HEADER = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Element:
-    """The PixelData element as it lies in the file."""
+class PixelData:
+    """The PixelData element as encoded in the file."""
 
     vr: str
-    value: bytes  # native pixels, or the items
-    frame: bytes | None  # the joined fragments of the one frame; None: native
+    value: bytes  # native pixels, or the encapsulated items
+    frame: bytes | None  # the joined fragments of the only frame; None: native
 
 
-def find_element(data: bytes, position: int, *, implicit: bool, little_endian: bool) -> Element:
-    """Cut PixelData out of the file, from its tag on; raises NO_PIXEL_DATA or TRUNCATED."""
+def find_pixel_data(
+    data: bytes, position: int, *, implicit: bool, little_endian: bool
+) -> PixelData:
+    """Return the PixelData element whose tag is at `position`; raises CaptureError."""
     order = "<" if little_endian else ">"
     if len(data) - position < 8:  # noqa: PLR2004  the shortest element header
         raise CaptureError(Reason.NO_PIXEL_DATA)
@@ -77,14 +79,14 @@ def find_element(data: bytes, position: int, *, implicit: bool, little_endian: b
     (length,) = struct.unpack_from(order + "I", data, start - 4)
     if length == _UNDEFINED:
         frame, end = _join_fragments(data, start)
-        return Element(vr, data[start:end], frame)
+        return PixelData(vr, data[start:end], frame)
     if length > len(data) - start:
         raise CaptureError(Reason.TRUNCATED)
-    return Element(vr, data[start : start + length], None)
+    return PixelData(vr, data[start : start + length], None)
 
 
 def _join_fragments(data: bytes, position: int) -> tuple[bytes, int]:
-    """Walk the items up to the sequence delimiter; the first is the offset table."""
+    """Join the items up to the sequence delimiter, without the first, the offset table."""
     items: list[bytes] = []
     while position + 8 <= len(data):
         group, element, length = struct.unpack_from("<HHI", data, position)
@@ -101,48 +103,55 @@ def _join_fragments(data: bytes, position: int) -> tuple[bytes, int]:
 
 
 def to_rgb(
-    ds: Dataset, uid: UID, pixels: Layout, element: Element, limits: Limits
+    ds: Dataset, uid: UID, layout: PixelLayout, encoded: PixelData, limits: Limits
 ) -> tuple[Pixels, tuple[str, ...]]:
-    """Decode the one frame to RGB [rows, columns, 3] in sRGB; raises CaptureError."""
-    if (element.frame is None) != (uid in _NATIVE):
+    """Decode the only frame to sRGB [rows, columns, 3], with warning codes; raises CaptureError."""
+    if (encoded.frame is None) != (uid in _NATIVE):
         raise CaptureError(Reason.CODEC_MISMATCH)
-    if element.frame is None:
-        _check_length(pixels, element)
-        rgb = _through_pydicom(ds, uid, pixels, element)
+    if encoded.frame is None:
+        _check_length(layout, encoded)
+        rgb = _decode_with_pydicom(ds, uid, layout, encoded)
     elif uid in _JPEG_PROCESSES:
-        rgb = _through_jpeg(ds, uid, pixels, element, limits)
+        rgb = _decode_jpeg(ds, uid, layout, encoded, limits)
     else:
-        (_check_rle if uid == syntax.RLELossless else _check_j2k)(element.frame, pixels)
-        rgb = _through_pydicom(ds, uid, pixels, element)
+        if uid == syntax.RLELossless:
+            _check_rle(encoded.frame, layout)
+        else:
+            _check_j2k(encoded.frame, layout)
+        rgb = _decode_with_pydicom(ds, uid, layout, encoded)
     return to_srgb(rgb, ds.get("ICCProfile"))
 
 
-def _check_length(pixels: Layout, element: Element) -> None:
-    samples = 2 if pixels.photometric == "YBR_FULL_422" else pixels.samples
-    if len(element.value) < pixels.rows * pixels.columns * samples * pixels.allocated // 8:
+def _check_length(layout: PixelLayout, encoded: PixelData) -> None:
+    samples = layout.samples
+    if layout.photometric == "YBR_FULL_422":
+        samples = 2  # two chroma samples per two pixels
+    if len(encoded.value) < layout.rows * layout.columns * samples * layout.allocated // 8:
         raise CaptureError(Reason.TRUNCATED)
 
 
-def _check_j2k(frame: bytes, pixels: Layout) -> None:
-    """Check magic, size and end: openjpeg fills what is missing without a word."""
-    start = frame.find(_SOC_SIZ) if frame.startswith(_JP2_BOX) else 0
+def _check_j2k(frame: bytes, layout: PixelLayout) -> None:
+    """Check magic, end and size: OpenJPEG silently fills in missing data."""
+    start = 0
+    if frame.startswith(_JP2_BOX):
+        start = frame.find(_SOC_SIZ)
     if start < 0 or not frame.startswith(_SOC_SIZ, start):
         raise CaptureError(Reason.CODEC_MISMATCH)
     if not frame.rstrip(b"\0").endswith(_EOC):
         raise CaptureError(Reason.TRUNCATED)
     right, bottom, left, top = struct.unpack_from(">IIII", frame, start + 8)
-    if (right - left, bottom - top) != (pixels.columns, pixels.rows):
+    if (right - left, bottom - top) != (layout.columns, layout.rows):
         raise CaptureError(Reason.DECODE_ERROR)
 
 
-def _check_rle(frame: bytes, pixels: Layout) -> None:
-    segments = pixels.samples * pixels.allocated // 8
+def _check_rle(frame: bytes, layout: PixelLayout) -> None:
+    segments = layout.samples * layout.allocated // 8
     if len(frame) < _RLE_HEADER or struct.unpack_from("<II", frame) != (segments, _RLE_HEADER):
         raise CaptureError(Reason.CODEC_MISMATCH)
 
 
-def _check_jpeg(frame: bytes, uid: UID, pixels: Layout) -> jpeg_markers.Codestream:
-    """Check magic, end, size and colour space against the header."""
+def _check_jpeg(frame: bytes, uid: UID, layout: PixelLayout) -> jpeg_markers.Codestream:
+    """Read the markers and check process, end, size and colour space against the header."""
     if not frame.startswith(b"\xff\xd8\xff"):
         raise CaptureError(Reason.CODEC_MISMATCH)
     stream = jpeg_markers.read_markers(frame)
@@ -150,69 +159,67 @@ def _check_jpeg(frame: bytes, uid: UID, pixels: Layout) -> jpeg_markers.Codestre
         raise CaptureError(Reason.CODEC_MISMATCH)
     if stream.end is None:
         raise CaptureError(Reason.TRUNCATED)
-    if (stream.width, stream.height, len(stream.components)) != (
-        pixels.columns,
-        pixels.rows,
-        pixels.samples,
-    ):
+    declared = (layout.columns, layout.rows, layout.samples)
+    if (stream.width, stream.height, len(stream.components)) != declared:
         raise CaptureError(Reason.DECODE_ERROR)
-    if pixels.samples == 3 and stream.is_ycc not in {None, pixels.photometric != "RGB"}:  # noqa: PLR2004
+    if layout.samples == 3 and stream.is_ycc not in {None, layout.photometric != "RGB"}:  # noqa: PLR2004
         raise CaptureError(Reason.COLOUR_MISMATCH)
     return stream
 
 
-def _through_jpeg(
-    ds: Dataset, uid: UID, pixels: Layout, element: Element, limits: Limits
+def _decode_jpeg(
+    ds: Dataset, uid: UID, layout: PixelLayout, encoded: PixelData, limits: Limits
 ) -> Pixels:
-    frame = element.frame or b""
-    stream = _check_jpeg(frame, uid, pixels)
-    if stream.process in _LOSSLESS and jpeg_decode.can_read(stream) and pixels.samples == 3:  # noqa: PLR2004  RGB
-        # pylibjpeg fills what is missing without a word
+    frame = encoded.frame or b""
+    stream = _check_jpeg(frame, uid, layout)
+    if stream.process in _LOSSLESS and jpeg_decode.can_read(stream) and layout.samples == 3:  # noqa: PLR2004  RGB
+        # Not with pylibjpeg, which silently fills in missing data
         components = jpeg_decode.decode(frame, stream, untransformed=True)
-        return _to_rgb(components) if pixels.photometric.startswith("YBR_FULL") else components
-    if stream.process not in _DCT or stream.precision != 8 or pixels.samples == 1:  # noqa: PLR2004
-        return _through_pydicom(ds, uid, pixels, element)
-    # libjpeg takes a stream that does not say, or says JFIF, for YCbCr; the header knows better
-    return read_jpeg(frame, stream, limits, untransformed=pixels.photometric == "RGB")
+        return _components_to_rgb(components, layout)
+    if stream.process not in _DCT or stream.precision != 8 or layout.samples == 1:  # noqa: PLR2004
+        return _decode_with_pydicom(ds, uid, layout, encoded)
+    # libjpeg takes a JFIF stream, or one that declares nothing, for YCbCr; the header decides
+    return read_jpeg(frame, stream, limits, untransformed=layout.photometric == "RGB")
 
 
-def _through_pydicom(ds: Dataset, uid: UID, pixels: Layout, element: Element) -> Pixels:
-    """Decode by pydicom's native reader or by pylibjpeg, then scale to 8 bits and convert the colours."""
+def _decode_with_pydicom(ds: Dataset, uid: UID, layout: PixelLayout, encoded: PixelData) -> Pixels:
+    """Decode with pydicom's native reader or pylibjpeg; return RGB with 8 bits per channel."""
     options: Any = {
-        "rows": pixels.rows,
-        "columns": pixels.columns,
+        "rows": layout.rows,
+        "columns": layout.columns,
         "number_of_frames": 1,
-        "samples_per_pixel": pixels.samples,
-        "photometric_interpretation": pixels.photometric,
+        "samples_per_pixel": layout.samples,
+        "photometric_interpretation": layout.photometric,
         "pixel_representation": 0,
-        "bits_allocated": pixels.allocated,
-        "bits_stored": pixels.stored,
-        "planar_configuration": pixels.planar,
+        "bits_allocated": layout.allocated,
+        "bits_stored": layout.stored,
+        "planar_configuration": layout.planar,
         "pixel_keyword": "PixelData",
-        "pixel_vr": element.vr,
+        "pixel_vr": encoded.vr,
     }
-    plugin = "" if element.frame is None else "pylibjpeg"
+    plugin = ""
+    if encoded.frame is not None:
+        plugin = "pylibjpeg"
     try:
         decoded, _ = get_decoder(uid).as_array(
-            element.value, raw=True, index=0, decoding_plugin=plugin, **options
+            encoded.value, raw=True, index=0, decoding_plugin=plugin, **options
         )
-    except (
-        RuntimeError,
-        ValueError,
-    ):  # what codecs say of damage, and pydicom of what a codec gave it
+    except (RuntimeError, ValueError):
+        # From codecs for damaged data, and from pydicom for what a codec returned
         raise CaptureError(Reason.DECODE_ERROR) from None
-    if pixels.photometric == "PALETTE COLOR":
-        return _to_8_bits(*_looked_up(decoded, ds))
-    components = _to_8_bits(decoded, pixels.stored)
-    return _to_rgb(components) if pixels.photometric.startswith("YBR_FULL") else components
+    if layout.photometric == "PALETTE COLOR":
+        return _to_8_bits(*_apply_palette(decoded, ds))
+    return _components_to_rgb(_to_8_bits(decoded, layout.stored), layout)
 
 
-def _to_rgb(ycc: Pixels) -> Pixels:
-    rows, columns = ycc.shape[:2]
-    return ycc_to_rgb(columns, rows, ycc.tobytes())
+def _components_to_rgb(components: Pixels, layout: PixelLayout) -> Pixels:
+    if not layout.photometric.startswith("YBR_FULL"):
+        return components
+    rows, columns = components.shape[:2]
+    return ycc_to_rgb(columns, rows, components.tobytes())
 
 
-def _looked_up(indices: np.ndarray, ds: Dataset) -> tuple[np.ndarray, int]:
+def _apply_palette(indices: np.ndarray, ds: Dataset) -> tuple[np.ndarray, int]:
     try:
         bits = int(ds.RedPaletteColorLookupTableDescriptor[2])
         return apply_color_lut(indices, ds), bits
@@ -221,4 +228,6 @@ def _looked_up(indices: np.ndarray, ds: Dataset) -> tuple[np.ndarray, int]:
 
 
 def _to_8_bits(decoded: np.ndarray, bits: int) -> Pixels:
-    return (decoded >> (bits - 8) if bits > 8 else decoded).astype(np.uint8, copy=False)  # noqa: PLR2004
+    if bits > 8:  # noqa: PLR2004  bits of an sRGB channel
+        decoded = decoded >> (bits - 8)
+    return decoded.astype(np.uint8, copy=False)

@@ -1,4 +1,4 @@
-"""JPEG to pixels by libjpeg-turbo, told to stop at the first sign of damage instead of guessing on."""
+"""Decode JPEG with libjpeg-turbo in strict mode: damage is an error, never filled in."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from fundusd.domain.decoding import Pixels
 
 _PROCESSES = {0xC0, 0xC1, 0xC2, 0xC3, 0xC9, 0xCA}
-# Sampling factors of three components that TurboJPEG has a name for; of a fourth, it wants the first one's
+# The sampling factors of three components that TurboJPEG supports; a fourth component must have
+# the factors of the first
 _SAMPLINGS = frozenset(
     bytes.fromhex(factors)
     for factors in (
@@ -26,7 +27,7 @@ _SAMPLINGS = frozenset(
 
 
 def can_read(stream: jpeg_markers.Codestream) -> bool:
-    """Tell by its markers whether a JPEG is of a kind that `decode` reads."""
+    """Return whether `decode` supports a JPEG with these markers."""
     if stream.process not in _PROCESSES or stream.precision != 8 or stream.scan is None:  # noqa: PLR2004
         return False
     if len(stream.components) == 1:
@@ -36,24 +37,27 @@ def can_read(stream: jpeg_markers.Codestream) -> bool:
 
 
 def decode(data: bytes, stream: jpeg_markers.Codestream, *, untransformed: bool = False) -> Pixels:
-    """Decode a JPEG that `can_read` to RGB [height, width, 3], or CMYK [height, width, 4] with 0 for no ink.
+    """Decode a JPEG that `can_read` accepts; raises CaptureError.
 
-    `untransformed` takes three components for RGB whatever the stream says of them. Raises CaptureError.
+    Returns RGB [height, width, 3], or CMYK [height, width, 4] with 0 for no ink. With
+    `untransformed` three components are taken as RGB, whatever the stream declares.
     """
-    inks = len(stream.components) == 4  # noqa: PLR2004
+    is_cmyk = len(stream.components) == 4  # noqa: PLR2004
+    colour_space = "CMYK" if is_cmyk else "RGB"
+    codestream = jpeg_markers.strip_metadata(data, stream, untransformed=untransformed)
     try:
-        pixels: Pixels = simplejpeg.decode_jpeg(
-            jpeg_markers.bare(data, stream, untransformed=untransformed),
-            "CMYK" if inks else "RGB",
-            strict=True,
-        )
+        pixels: Pixels = simplejpeg.decode_jpeg(codestream, colour_space, strict=True)
     except ValueError as error:
         raise _failure(str(error)) from None
-    return ~pixels if inks else pixels  # Adobe stores CMYK inverted, and nobody else writes it
+    if is_cmyk:
+        return ~pixels  # Adobe stores CMYK inverted, and only Adobe writes it
+    return pixels
 
 
 def _failure(text: str) -> Exception:
-    """Turn libjpeg's words for what it met, which name no file, into a reason."""
+    """Return the error for one of libjpeg's messages; these contain no file names."""
     if "Insufficient memory" in text:
         return MemoryError()
-    return CaptureError(Reason.TRUNCATED if "remature end" in text else Reason.DECODE_ERROR)
+    if "remature end" in text:
+        return CaptureError(Reason.TRUNCATED)
+    return CaptureError(Reason.DECODE_ERROR)

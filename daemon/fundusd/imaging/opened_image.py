@@ -1,4 +1,4 @@
-"""A capture whose header is read and whose pixels are not decoded yet."""
+"""A capture whose header has been read and whose pixels have not been decoded yet."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Opened:
-    """What the header says, why that already suffices to refuse, and the way to the pixels.
+class OpenedImage:
+    """The header's content, the reason to refuse the capture by its header, and the pixel loader.
 
-    `load` returns RGB [height, width, 3] in sRGB and warning codes; raises CaptureError.
+    `load` returns RGB [height, width, 3] in sRGB and warning codes; it raises CaptureError.
     """
 
     content: Content

@@ -1,4 +1,4 @@
-"""Import now what decoding would otherwise import at its first need: a confined process opens no more files."""
+"""Import in advance what decoding would import later: a confined process cannot open files."""
 
 from __future__ import annotations
 
@@ -12,14 +12,16 @@ from pydicom.charset import python_encoding
 
 __all__ = ["warm_up"]
 
-# numpy's unique asks for it, Pillow's formats load their own kin late: imported above for nothing but that
-_LATE = (numpy.ma, PIL.MpoImagePlugin, PIL.TiffImagePlugin)
+# numpy.unique imports numpy.ma, and Pillow's formats import each other, only when first used;
+# they are imported above for that reason alone
+_LAZILY_IMPORTED = (numpy.ma, PIL.MpoImagePlugin, PIL.TiffImagePlugin)
 
 
 def warm_up() -> None:
-    """Load Pillow's formats and the codecs of DICOM's character sets; a test proves that nothing is left out.
+    """Load Pillow's formats and the codecs of DICOM's character sets; a test checks completeness.
 
-    Python's other codecs are then unknown: text in a character set DICOM has no term for is read as Latin 1.
+    Python's other codecs stay unavailable: text in a character set that DICOM does not define is
+    read as Latin 1.
     """
     Image.preinit()
     for name in set(python_encoding.values()):

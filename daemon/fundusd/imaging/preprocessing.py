@@ -1,4 +1,4 @@
-"""From RGB of any shape to the model's square, in the three ways that a release can name."""
+"""Turn RGB of any shape into the model's square, by one of three preprocessing methods."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from fundusd.domain.decoding import Preprocessing
-from fundusd.imaging.quality_gate import bounds, find_lit, thin
+from fundusd.imaging.quality_gate import bounding_box, find_lit, subsample
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     Index = npt.NDArray[np.intp]
     Floats = npt.NDArray[np.float32]
 
-_BLOCK = 32  # output rows at a time: their taps stay in the processor's cache
-_SAMPLED_SIDE = 512  # pixels: where the disc is looked for
+_BLOCK = 32  # output rows at a time: their taps fit into the processor's cache
+_SAMPLED_SIDE = 512  # pixels of the subsampled image in which the disc is located
 
 
-def preprocess(rgb: Pixels, how: Preprocessing, side: int) -> Pixels:
+def preprocess(rgb: Pixels, preprocessing: Preprocessing, side: int) -> Pixels:
     """Turn uint8 RGB [height, width, 3] into uint8 [side, side, 3]."""
-    match how:
+    match preprocessing:
         case Preprocessing.PAD_SQUARE:
             return pad_and_resize(rgb, side)
         case Preprocessing.CROP_SQUARE:
@@ -35,46 +35,45 @@ def preprocess(rgb: Pixels, how: Preprocessing, side: int) -> Pixels:
         case Preprocessing.CROP_DISC:
             return pad_and_resize(rgb[_disc(rgb)], side)
         case _:
-            assert_never(how)
+            assert_never(preprocessing)
 
 
 def pad_and_resize(rgb: Pixels, side: int) -> Pixels:
-    """Zero-pad to a square, resize bilinearly without antialias, truncate to uint8.
+    """Zero-pad to a square, resize bilinearly without antialiasing, truncate to uint8.
 
-    Half-pixel centres and edge clamp in float32, in the order of tf.image.resize's arithmetic (lerp
-    along x, then along y), so that the result is bit-equal to it. The padded square is never built:
-    the four taps of each output pixel are gathered from the source, zeros outside.
+    The result is bit-identical to tf.image.resize: half-pixel centres and edge clamping in float32,
+    interpolated along x and then along y. The padded square is never built: the four taps of each
+    output pixel are gathered from the source, with zeros outside it.
     """
-    if abs(rgb.strides[0]) < abs(rgb.strides[1]):  # turned: walk along its memory, not across
-        return np.ascontiguousarray(
-            _resize(rgb.swapaxes(0, 1), side, down_first=True).swapaxes(0, 1)
-        )
+    if abs(rgb.strides[0]) < abs(rgb.strides[1]):  # transposed: process it in memory order
+        resized = _resize(rgb.swapaxes(0, 1), side, down_first=True)
+        return np.ascontiguousarray(resized.swapaxes(0, 1))
     return _resize(rgb, side, down_first=False)
 
 
 def _resize(rgb: Pixels, side: int, *, down_first: bool) -> Pixels:
-    down, across = (_Axis.of(length, max(rgb.shape[:2]), side) for length in rgb.shape[:2])
-    run = np.repeat(across.weight, 3)
+    height, width = rgb.shape[:2]
+    square = max(height, width)
+    down, across = _Axis.of(height, square, side), _Axis.of(width, square, side)
+    column_weight = np.repeat(across.weight, 3)
     resized = np.zeros((side, side, 3), np.uint8)
     for start in range(0, len(down.weight), _BLOCK):
         rows = slice(start, start + _BLOCK)
-        fall = down.weight[rows, None]
+        row_weight = down.weight[rows, None]
         taps = _gather(rgb, (down.near[rows], down.far[rows]), (across.near, across.far))
-        block = (
-            _lerp(_lerp(taps, 0, fall), 1, run)
-            if down_first
-            else _lerp(_lerp(taps, 1, run), 0, fall)
-        )
+        if down_first:
+            block = _lerp(_lerp(taps, 0, row_weight), 1, column_weight)
+        else:
+            block = _lerp(_lerp(taps, 1, column_weight), 0, row_weight)
         top, left = down.first + start, across.first
-        resized[top : top + len(fall), left : left + len(across.weight)] = block.reshape(
-            len(fall), -1, 3
-        )
+        bottom, right = top + len(row_weight), left + len(across.weight)
+        resized[top:bottom, left:right] = block.reshape(len(row_weight), -1, 3)
     return resized
 
 
 @dataclass(frozen=True, slots=True)
 class _Axis:
-    """The taps of those output indices that reach into the source; a tap may still lie outside."""
+    """The taps of the output indices with a tap in the source; the other may lie outside."""
 
     first: int  # the first such output index
     near: Index
@@ -83,7 +82,7 @@ class _Axis:
 
     @classmethod
     def of(cls, length: int, square: int, side: int) -> Self:
-        """Place `length` pixels in the middle of `square`, and that on `side`.
+        """Centre `length` source pixels in `square` pixels and scale those to `side`.
 
         Source: HalfPixelScaler in TensorFlow's image_resizer_state.h.
         """
@@ -98,10 +97,10 @@ class _Axis:
 
 
 def _gather(rgb: Pixels, rows: Sequence[Index], columns: Sequence[Index]) -> Pixels:
-    """Return the bytes where rows and columns cross, [rows, columns x 3], zeros outside the picture."""
+    """Return the source at all rows and columns, [rows, columns x 3], with zeros outside it."""
     height, width = rgb.shape[:2]
     down, across = np.concatenate(rows), np.concatenate(columns)
-    if rgb.strides[1] < 0:  # mirrored: forwards, a row need not be copied
+    if rgb.strides[1] < 0:  # mirrored: read forwards, so that no row is copied
         rgb, across = rgb[:, ::-1], width - 1 - across
     places = (across.clip(0, width - 1)[:, None] * 3 + np.arange(3)).ravel()
     gathered = np.empty((len(down), len(places)), np.uint8)
@@ -113,7 +112,7 @@ def _gather(rgb: Pixels, rows: Sequence[Index], columns: Sequence[Index]) -> Pix
 
 
 def _lerp(taps: npt.NDArray[Any], axis: int, weight: Floats) -> Floats:
-    """Go from the near taps, the first half along the axis, towards the far ones by `weight`."""
+    """Interpolate from the near taps, the first half along the axis, to the far ones."""
     near, far = np.split(taps, 2, axis)
     between: Floats = np.subtract(far, near, dtype=np.float32)
     between *= weight
@@ -122,9 +121,10 @@ def _lerp(taps: npt.NDArray[Any], axis: int, weight: Floats) -> Floats:
 
 
 def _crop_square(rgb: Pixels, side: int) -> Pixels:
-    """Crop the centre square and resize with Pillow's antialiased BILINEAR, as the reference example.
+    """Crop the centre square and resize with Pillow's antialiased BILINEAR.
 
-    Cropped before, not by `resize(box=)`: that lets pixels from outside the box into its border.
+    So does the reference example. The image is cropped first, because `resize(box=)` blends
+    pixels from outside the box into its border.
     """
     height, width = rgb.shape[:2]
     square = min(height, width)
@@ -134,11 +134,16 @@ def _crop_square(rgb: Pixels, side: int) -> Pixels:
 
 
 def _disc(rgb: Pixels) -> tuple[slice, slice]:
-    """Find the bounding box of the retinal disc, to the grid of a thinned copy; else the whole frame."""
+    """Return the bounding box of the retinal disc; the whole frame if there is none.
+
+    The box lies on the grid of the subsampled image.
+    """
     step = max(1, min(rgb.shape[:2]) // _SAMPLED_SIDE)
-    rows, columns = bounds(find_lit(thin(rgb, step)))
+    rows, columns = bounding_box(find_lit(subsample(rgb, step)))
     if rows.stop == 0:
         return slice(None), slice(None)
-    return slice(rows.start * step, rows.stop * step), slice(
-        columns.start * step, columns.stop * step
-    )
+    return _scaled(rows, step), _scaled(columns, step)
+
+
+def _scaled(pixels: slice, step: int) -> slice:
+    return slice(pixels.start * step, pixels.stop * step)

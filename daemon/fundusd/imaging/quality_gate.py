@@ -1,4 +1,4 @@
-"""The quality gate: whether this is a colour retina at all, and then whether it can be graded."""
+"""The quality gate: decide whether an image is a colour retina, and whether it can be graded."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from fundusd.clinical import quality_thresholds
 from fundusd.clinical.quality_thresholds import DEFAULTS, Thresholds
 from fundusd.domain.clinical_terms import Reason
 from fundusd.imaging.colour import ycc_to_rgb
-from fundusd.imaging.sharpness import NOTHING, measure_detail
+from fundusd.imaging.sharpness import NO_DETAIL, measure_detail
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,39 +24,38 @@ if TYPE_CHECKING:
 
 QUALITY_GATE = "retina-colour/2"
 
-# Measured on EyePACS, Canon, Topcon and hand-held captures; what differs between cameras is in fundusd.gradability.
-_SMALLEST_BLACK = 448  # pixels: a smaller black picture is no photograph that failed
-_SAMPLED_SIDE = 192  # pixels: what is measured
-_LEAST_LIGHT = 12.0  # luminance of the surround's noise
+# Measured on EyePACS, Canon, Topcon and hand-held captures; the thresholds that differ between
+# cameras are in fundusd.clinical.quality_thresholds
+_MIN_BLACK_SIDE = 448  # pixels: a smaller black image is not a photograph without flash
+_SAMPLED_SIDE = 192  # pixels of the subsampled image that is measured
+_MIN_LIGHT = 12.0  # luminance: above the noise of the surround
 _DISC_SHARE = (0.30, 0.95)
 _WHOLE_FIELD = 0.6
-_PART_SHARE, _PART_FILL = 0.12, 0.45  # least of frame and box for a disc of which a part is missing
-_LIT_FIELD = 0.3  # of the disc's median luminance: what is darker shows nothing
-_DARK_CORNERS = 0.75  # of the four corners: cameras write a mark or a date into one
+_PART_SHARE, _PART_FILL = 0.12, 0.45  # least share of frame and box for an incomplete disc
+_LIT_FIELD = 0.3  # of the disc's median luminance: darker areas show nothing
+_DARK_CORNERS = 0.75  # of the four corners: some cameras print a mark or a date into one
 _CORNER = 0.05  # of the short side
-_CORE_FILL = 0.85  # of the middle of the disc that must be lit
-_BOX_FILL = (0.60, 0.98)  # a circle fills 0.79 of its box, one cut at top and bottom more
-_LEAST_COLOUR = 0.03  # (red - blue) / red; the palest of 52 graded captures has 0.08
-_MOST_GREEN = 1.15  # green / red; the palest of 50 captures has 0.96
-_PEAK = 0.5  # of the largest extent: what a second field in the frame has at least
+_CORE_FILL = 0.85  # share of the middle of the disc that must be lit
+_BOX_FILL = (0.60, 0.98)  # a circle fills 0.79 of its box, one cut off at top and bottom more
+_MIN_COLOUR = 0.03  # (red - blue) / red; the palest of 52 graded captures has 0.08
+_MAX_GREEN = 1.15  # green / red; the palest of 50 captures has 0.96
+_PEAK = 0.5  # of the largest extent: the least for a second field in the frame
 _WAIST = 0.6  # between two fields
-_APART = 0.3  # between four in a square; a ring is wider
+_APART = 0.3  # between four fields in a square; a ring is wider
 _OBLONG = 1.4
 _SATURATED = 250
+_MIN_LIT_SHARE = 0.02  # of a row or column inside the bounding box
 
 
 def measure(rgb: Pixels) -> dict[str, float]:
-    """Measure RGB [height, width, 3] on a thinned copy; shares are 0 to 1, levels 0 to 255."""
+    """Measure RGB [height, width, 3], subsampled; shares are 0 to 1, levels 0 to 255."""
     step = max(1, min(rgb.shape[:2]) // _SAMPLED_SIDE)
-    sample = thin(rgb, step)
+    sample = subsample(rgb, step)
     lit = find_lit(sample)
-    red, green, blue = (
-        (sample[..., channel][lit] for channel in range(3))
-        if lit.any()
-        else np.zeros((3, 1), np.uint8)
-    )
-    mean = np.array([channel.mean(dtype=np.float64) for channel in (red, green, blue)])
-    box = bounds(lit)
+    channels = _lit_channels(sample, lit)
+    mean = np.array([channel.mean(dtype=np.float64) for channel in channels])
+    saturated = np.maximum.reduce(channels) >= _SATURATED
+    box = bounding_box(lit)
     measures = {
         "side_pixels": float(min(rgb.shape[:2])),
         "disc_share": float(lit.mean()),
@@ -67,39 +66,52 @@ def measure(rgb: Pixels) -> dict[str, float]:
         "green": float(mean[1]),
         "blue": float(mean[2]),
         "luminance": float(_luminance(mean)),
-        "saturated": float((np.maximum(np.maximum(red, green), blue) >= _SATURATED).mean()),
+        "saturated": float(saturated.mean()),
         "field": _field(sample, lit, box),
         **_detail(rgb, box, step),
     }
-    return {name: round(value, 4) for name, value in measures.items()}  # alike on every processor
+    return {name: round(value, 4) for name, value in measures.items()}  # the same on every CPU
 
 
-def thin(rgb: Pixels, step: int) -> Pixels:
-    """Take every `step`th pixel; each channel of the result lies together in memory."""
+def _lit_channels(sample: Pixels, lit: npt.NDArray[np.bool_]) -> list[Pixels]:
+    """Return the lit pixels of each channel; a single black one if nothing is lit."""
+    if not lit.any():
+        return [np.zeros(1, np.uint8)] * 3
+    return [sample[..., channel][lit] for channel in range(3)]
+
+
+def subsample(rgb: Pixels, step: int) -> Pixels:
+    """Return every `step`th pixel; each channel of the result is contiguous in memory."""
     return np.moveaxis(np.ascontiguousarray(np.moveaxis(rgb[::step, ::step], 2, 0)), 0, 2)
 
 
 def find_lit(rgb: Pixels) -> npt.NDArray[np.bool_]:
-    """Part the disc from its surround, by a threshold that follows the light there is."""
+    """Return a mask of the disc against its surround, by a threshold relative to the exposure."""
     luminance = _luminance(rgb)
-    return luminance > max(_LEAST_LIGHT, 0.12 * float(np.percentile(luminance, 95)))
+    return luminance > max(_MIN_LIGHT, 0.12 * float(np.percentile(luminance, 95)))
 
 
 def _luminance(rgb: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
-    """Weigh the channels (ITU-R BT.601); not by a dot product, whose last bit depends on the BLAS."""
+    """Return the luminance (ITU-R BT.601).
+
+    This is not a dot product, because the last bit of that depends on the BLAS.
+    """
     return 0.299 * rgb[..., 0] + 0.587 * rgb[..., 1] + 0.114 * rgb[..., 2]
 
 
 def _dark_corners(lit: npt.NDArray[np.bool_]) -> float:
+    """Return the share of the four corners that are mostly dark."""
     side = max(1, round(_CORNER * min(lit.shape)))
-    edges = (slice(None, side), slice(-side, None))
-    return float(
-        np.mean([not lit[rows, columns].mean() > 0.5 for rows in edges for columns in edges])  # noqa: PLR2004  most of it
-    )
+    first, last = slice(None, side), slice(-side, None)
+    dark = 0
+    for corner in ((first, first), (first, last), (last, first), (last, last)):
+        if not lit[corner].mean() > 0.5:  # noqa: PLR2004  more than half
+            dark += 1
+    return dark / 4
 
 
 def _shape(disc: npt.NDArray[np.bool_]) -> dict[str, float]:
-    """Measure how much of its bounding box, and of that box's middle half, the lit area fills."""
+    """Return the lit shares of the disc's bounding box and of the middle half of that box."""
     if not disc.size:
         return {"box_fill": 0.0, "core_fill": 0.0}
     height, width = disc.shape
@@ -108,82 +120,95 @@ def _shape(disc: npt.NDArray[np.bool_]) -> dict[str, float]:
 
 
 def _waist(disc: npt.NDArray[np.bool_]) -> float:
-    """Measure how narrow the lit area gets between two broad parts, by the lesser: 0 apart, 1 one piece.
+    """Return the narrowest extent between two broad parts over the lesser part's extent.
 
-    Along the longer side of an oblong box; else along both and almost apart: a shadow may lie across a disc.
+    The result is 0 for separate parts and 1 for one piece. In an oblong box it is measured along
+    the longer side; otherwise the parts must be almost separate along both sides, because a shadow
+    may lie across a single disc.
     """
     if not disc.size:
         return 1.0
     height, width = disc.shape
-    along = [_dip(disc.sum(axis=axis)) for axis in (0, 1)]
+    across, down = _narrowing(disc.sum(axis=0)), _narrowing(disc.sum(axis=1))
     if width > _OBLONG * height:
-        return along[0]
+        return across
     if height > _OBLONG * width:
-        return along[1]
-    return max(along) if max(along) < _APART else 1.0
+        return down
+    if max(across, down) < _APART:
+        return max(across, down)
+    return 1.0
 
 
-def _dip(extent: npt.NDArray[np.int_]) -> float:
-    before, behind = (np.maximum.accumulate(one) for one in (extent, extent[::-1]))
-    peaks = np.minimum(before, behind[::-1])
+def _narrowing(extent: npt.NDArray[np.int_]) -> float:
+    before = np.maximum.accumulate(extent)
+    after = np.maximum.accumulate(extent[::-1])[::-1]
+    peaks = np.minimum(before, after)
     between = peaks >= _PEAK * extent.max()
     return float((extent[between] / peaks[between]).min())
 
 
 def _field(sample: Pixels, lit: npt.NDArray[np.bool_], box: tuple[slice, slice]) -> float:
-    """Measure how much of the whole circle is there, and light enough to show something."""
+    """Return the share of the whole circle that is in the frame and bright enough."""
     diameter = max(side.stop - side.start for side in box)
     if not diameter:
         return 0.0
     luminance = _luminance(sample)
-    bright = luminance > max(_LEAST_LIGHT, _LIT_FIELD * float(np.median(luminance[lit])))
+    bright = luminance > max(_MIN_LIGHT, _LIT_FIELD * float(np.median(luminance[lit])))
     return float((bright & lit).sum() / (math.pi / 4 * diameter**2))
 
 
 def _detail(rgb: Pixels, box: tuple[slice, slice], step: int) -> dict[str, float]:
     if not box[0].stop:
-        return NOTHING
-    rows, columns = (slice(side.start * step, side.stop * step) for side in box)
+        return NO_DETAIL
+    rows = slice(box[0].start * step, box[0].stop * step)
+    columns = slice(box[1].start * step, box[1].stop * step)
     return measure_detail(rgb, (rows, columns))
 
 
-def bounds(lit: npt.NDArray[np.bool_]) -> tuple[slice, slice]:
-    """Return the rows and columns where a noticeable part is lit; specks in the surround do not count."""
-    rows, columns = (np.flatnonzero(lit.mean(axis=axis) > 0.02) for axis in (1, 0))  # noqa: PLR2004
+def bounding_box(lit: npt.NDArray[np.bool_]) -> tuple[slice, slice]:
+    """Return the range of rows and columns of which 2 % are lit; specks do not reach that."""
+    rows = np.flatnonzero(lit.mean(axis=1) > _MIN_LIT_SHARE)
+    columns = np.flatnonzero(lit.mean(axis=0) > _MIN_LIT_SHARE)
     if not rows.size or not columns.size:
         return slice(0, 0), slice(0, 0)
     return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
 
 
 def gate(measures: Mapping[str, float], thresholds: Thresholds = DEFAULTS) -> Reason | None:
-    """Judge what `measure` found; None: a colour retina that can be graded."""
+    """Return why the measured image cannot be graded; None: a gradable colour retina."""
     return recognise(measures) or quality_thresholds.judge(measures, thresholds)
 
 
 def recognise(measures: Mapping[str, float]) -> Reason | None:
-    """Return what tells that this is no single colour retina, None if it may be one; the same for every camera."""
-    if measures["disc_share"] == 0 and measures["side_pixels"] >= _SMALLEST_BLACK:
-        return Reason.TOO_DARK  # nothing in the frame at all: the flash did not fire
+    """Return why this is not a single colour retina, or None if it may be one.
+
+    The criteria are the same for every camera.
+    """
+    if measures["disc_share"] == 0 and measures["side_pixels"] >= _MIN_BLACK_SIDE:
+        return Reason.TOO_DARK  # the frame is black: the flash did not fire
     if _is_montage(measures):
         return Reason.MONTAGE
     if not _is_disc(measures) or measures["blue"] > measures["red"]:
         return Reason.NOT_RETINA
-    pale = measures["red"] - measures["blue"] < _LEAST_COLOUR * measures["red"]
-    return (
-        Reason.REDFREE_OR_FA if pale or measures["green"] > _MOST_GREEN * measures["red"] else None
-    )
+    is_pale = measures["red"] - measures["blue"] < _MIN_COLOUR * measures["red"]
+    if is_pale or measures["green"] > _MAX_GREEN * measures["red"]:
+        return Reason.REDFREE_OR_FA
+    return None
 
 
 def gate_id(cameras: Mapping[str, Thresholds]) -> str:
-    """Name the gate, and with it all thresholds that some camera has of its own: they too decide what is graded."""
-    own = {
-        camera: changed
-        for camera, one in cameras.items()
-        if (changed := quality_thresholds.changes(one))
-    }
-    if not own:
+    """Return the gate's identifier, which covers the thresholds changed for individual cameras.
+
+    Those too decide which captures are graded, so that a change of them is a new release.
+    """
+    changes_by_camera: dict[str, dict[str, float]] = {}
+    for camera, thresholds in cameras.items():
+        if changes := quality_thresholds.changes(thresholds):
+            changes_by_camera[camera] = changes
+    if not changes_by_camera:
         return QUALITY_GATE
-    return f"{QUALITY_GATE}+{hashlib.sha256(orjson.dumps(own, option=orjson.OPT_SORT_KEYS)).hexdigest()[:8]}"
+    canonical = orjson.dumps(changes_by_camera, option=orjson.OPT_SORT_KEYS)
+    return f"{QUALITY_GATE}+{hashlib.sha256(canonical).hexdigest()[:8]}"
 
 
 def _is_montage(measures: Mapping[str, float]) -> bool:
@@ -195,23 +220,23 @@ def _is_montage(measures: Mapping[str, float]) -> bool:
 
 
 def _is_disc(measures: Mapping[str, float]) -> bool:
-    is_whole = measures["field"] >= _WHOLE_FIELD
-    least_share, least_fill = (
-        (_DISC_SHARE[0], _BOX_FILL[0]) if is_whole else (_PART_SHARE, _PART_FILL)
-    )
+    min_share, min_fill = _PART_SHARE, _PART_FILL
+    if measures["field"] >= _WHOLE_FIELD:
+        min_share, min_fill = _DISC_SHARE[0], _BOX_FILL[0]
     return (
-        least_share <= measures["disc_share"] <= _DISC_SHARE[1]
+        min_share <= measures["disc_share"] <= _DISC_SHARE[1]
         and measures["dark_corners"] >= _DARK_CORNERS
-        and least_fill <= measures["box_fill"] <= _BOX_FILL[1]
+        and min_fill <= measures["box_fill"] <= _BOX_FILL[1]
         and measures["core_fill"] >= _CORE_FILL
     )
 
 
 def is_mislabelled(rgb: Pixels) -> bool:
-    """Tell whether a picture that is no retina as labelled is one in another colour space.
+    """Return whether an image that is not a retina as labelled is one in another colour space.
 
-    YCbCr taken for RGB and BGR taken for RGB are undone and measured again. RGB taken for YCbCr
-    cannot be undone (it clips); it turns everything, the black surround too, to pure green.
+    YCbCr read as RGB and BGR read as RGB are converted back and measured again. RGB read as YCbCr
+    cannot be converted back (it clips); it is recognised because it turns everything, including the
+    black surround, pure green.
     """
     step = max(1, min(rgb.shape[:2]) // _SAMPLED_SIDE)
     sample = np.ascontiguousarray(rgb[::step, ::step])
@@ -219,8 +244,8 @@ def is_mislabelled(rgb: Pixels) -> bool:
     if float((green - np.maximum(red, blue) > 50).mean()) > 0.6:  # noqa: PLR2004
         return True
     height, width = sample.shape[:2]
-    others = (ycc_to_rgb(width, height, sample.tobytes()), sample[..., ::-1])
-    return any(_is_colour_retina(other) for other in others)
+    from_ycc = ycc_to_rgb(width, height, sample.tobytes())
+    return _is_colour_retina(from_ycc) or _is_colour_retina(sample[..., ::-1])
 
 
 def _is_colour_retina(rgb: Pixels) -> bool:

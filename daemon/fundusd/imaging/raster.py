@@ -1,4 +1,7 @@
-"""JPEG, PNG and TIFF to RGB: headers through Pillow with nothing else switched on, JPEG pixels strictly."""
+"""Decode JPEG, PNG and TIFF to RGB.
+
+Pillow reads the headers, with only these formats enabled; a strict decoder reads JPEG pixels.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ from fundusd.domain.decoding import Content, MediaType
 from fundusd.domain.errors import CaptureError
 from fundusd.imaging import jpeg_decode, jpeg_markers
 from fundusd.imaging.colour import cmyk_to_srgb, to_srgb
-from fundusd.imaging.opened_image import Opened
+from fundusd.imaging.opened_image import OpenedImage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,14 +29,14 @@ if TYPE_CHECKING:
     from fundusd.domain.decoding import Pixels
     from fundusd.imaging.limits import Limits
 
-FORMATS = ("JPEG", "PNG", "TIFF")  # leaves out most of what Pillow ever had to fix
+FORMATS = ("JPEG", "PNG", "TIFF")  # most of Pillow's security fixes concern other formats
 
 _PLAIN = {"RGB", "CMYK"}
 _CONVERTIBLE = {"RGBX", "YCbCr"}
 _TRANSPARENT = {"RGBA", "RGBa", "LA", "La", "PA", "P"}
 _GREY = {"L", "1", "I;16", "I;16L", "I;16B", "I;16N"}
-# Exif's orientations: whether rows and columns are exchanged, then how each of them runs
-_TURNS = {
+# Exif orientation: whether rows and columns are exchanged, then the step along each of them
+_ORIENTATIONS = {
     2: (False, 1, -1),
     3: (False, -1, -1),
     4: (False, -1, 1),
@@ -42,48 +45,48 @@ _TURNS = {
     7: (True, -1, -1),
     8: (True, -1, 1),
 }
-_ORIENTATION = 0x0112
+_ORIENTATION_TAG = 0x0112
 
 
-def open_raster(data: bytes, media: MediaType, limits: Limits) -> Opened:
-    """Read the header of a JPEG, PNG or TIFF; raises CaptureError where there is no honest header."""
+def open_raster(data: bytes, media: MediaType, limits: Limits) -> OpenedImage:
+    """Read the header of a JPEG, PNG or TIFF; raises CaptureError if it is not valid."""
     stream = jpeg_markers.read_markers(data) if media is MediaType.JPEG else None
     end_warnings = _check_end(data, media, stream)
-    with _guarded(limits.max_pixels):
-        picture = Image.open(BytesIO(data), formats=FORMATS)
-        reason = _refusal(picture)
-    width, height = picture.size
+    with _pillow_guard(limits.max_pixels):
+        image = Image.open(BytesIO(data), formats=FORMATS)
+        reason = _refusal(image)
+    width, height = image.size
     content = Content(media, width=width, height=height, warnings=end_warnings)
-    load = (
-        partial(_load_jpeg, picture, data, stream, limits)
-        if stream
-        else partial(_load, picture, limits)
-    )
-    return Opened(content, reason, load)
+    load = partial(_load, image, limits)
+    if stream:
+        load = partial(_load_jpeg, image, data, stream, limits)
+    return OpenedImage(content, reason, load)
 
 
 def read_jpeg(
     data: bytes, stream: jpeg_markers.Codestream, limits: Limits, *, untransformed: bool = False
 ) -> Pixels:
-    """Decode a JPEG to RGB, or CMYK with 0 for no ink; `untransformed` takes three components for RGB.
+    """Decode a JPEG to RGB, or to CMYK with 0 for no ink; raises CaptureError.
 
-    Pillow reads what the strict decoder does not know by kind, and overlooks damage there. Raises CaptureError.
+    With `untransformed` three components are taken as RGB. Pillow decodes the kinds of JPEG that
+    the strict decoder does not support, and may overlook damage in them.
     """
-    if jpeg_markers.has_hole(data, stream):
+    if jpeg_markers.has_zeroed_run(data, stream):
         raise CaptureError(Reason.DECODE_ERROR)
     if jpeg_decode.can_read(stream):
         return jpeg_decode.decode(data, stream, untransformed=untransformed)
-    with _guarded(limits.max_pixels):
-        bare = BytesIO(jpeg_markers.bare(data, stream, untransformed=untransformed))
-        return np.asarray(Image.open(bare, formats=("JPEG",)))
+    with _pillow_guard(limits.max_pixels):
+        codestream = jpeg_markers.strip_metadata(data, stream, untransformed=untransformed)
+        return np.asarray(Image.open(BytesIO(codestream), formats=("JPEG",)))
 
 
 def _check_end(
     data: bytes, media: MediaType, stream: jpeg_markers.Codestream | None
 ) -> tuple[str, ...]:
-    """Refuse a file that stops before its own end mark; bytes behind it are only worth a warning.
+    """Refuse a file without its end marker; return a warning code for bytes after the end.
 
-    What follows a whole first image (Ultra HDR gain maps, vendors' trailers, padding) is never read.
+    What follows a complete first image (Ultra HDR gain maps, vendors' trailers, padding) is never
+    read.
     """
     if stream:
         end = stream.end
@@ -93,7 +96,9 @@ def _check_end(
         return ()
     if end is None:
         raise CaptureError(Reason.TRUNCATED)
-    return (CaptureWarning.TRAILING_BYTES,) if end < len(data) else ()
+    if end < len(data):
+        return (CaptureWarning.TRAILING_BYTES,)
+    return ()
 
 
 def _png_end(data: bytes) -> int | None:
@@ -107,8 +112,8 @@ def _png_end(data: bytes) -> int | None:
 
 
 @contextmanager
-def _guarded(max_pixels: int) -> Iterator[None]:
-    """Make Pillow refuse bombs before decoding, and turn its errors into reasons."""
+def _pillow_guard(max_pixels: int) -> Iterator[None]:
+    """Make Pillow refuse decompression bombs, and turn its errors into CaptureError."""
     before = Image.MAX_IMAGE_PIXELS
     Image.MAX_IMAGE_PIXELS = max_pixels
     try:
@@ -121,80 +126,85 @@ def _guarded(max_pixels: int) -> Iterator[None]:
     except UnidentifiedImageError:
         raise CaptureError(Reason.DECODE_ERROR) from None
     except OSError as error:
-        # Pillow has one exception for a stream that ends early and one that is broken; its text tells
-        raise CaptureError(
-            Reason.TRUNCATED if "truncated" in str(error) else Reason.DECODE_ERROR
-        ) from None
+        # Only the text distinguishes a stream that ends early from one that is damaged
+        if "truncated" in str(error):
+            raise CaptureError(Reason.TRUNCATED) from None
+        raise CaptureError(Reason.DECODE_ERROR) from None
     finally:
         Image.MAX_IMAGE_PIXELS = before
 
 
-def _refusal(picture: Image.Image) -> Reason | None:
-    if picture.mode not in _PLAIN | _CONVERTIBLE | _TRANSPARENT | _GREY:
+def _refusal(image: Image.Image) -> Reason | None:
+    if image.mode not in _PLAIN | _CONVERTIBLE | _TRANSPARENT | _GREY:
         return Reason.UNSUPPORTED_PIXELS
-    if picture.format == "MPO" or getattr(picture, "n_frames", 1) > 1:
+    if image.format == "MPO" or getattr(image, "n_frames", 1) > 1:
         return Reason.MULTIFRAME
     return None
 
 
 def _load_jpeg(
-    picture: Image.Image, data: bytes, stream: jpeg_markers.Codestream, limits: Limits
+    image: Image.Image, data: bytes, stream: jpeg_markers.Codestream, limits: Limits
 ) -> tuple[Pixels, tuple[str, ...]]:
     pixels = read_jpeg(data, stream, limits)
-    icc = picture.info.get("icc_profile")
-    exif = picture.info.get("exif", b"")
-    if picture.mode in _GREY:
-        return _turn(pixels, (CaptureWarning.GREY,), exif)
-    if picture.mode == "CMYK":
-        return _turn(*cmyk_to_srgb(Image.fromarray(pixels, "CMYK"), icc), exif)
-    return _turn(*to_srgb(pixels, icc), exif)
+    icc = image.info.get("icc_profile")
+    exif = image.info.get("exif", b"")
+    if image.mode in _GREY:
+        return _apply_orientation(pixels, (CaptureWarning.GREY,), exif)
+    if image.mode == "CMYK":
+        return _apply_orientation(*cmyk_to_srgb(Image.fromarray(pixels, "CMYK"), icc), exif)
+    return _apply_orientation(*to_srgb(pixels, icc), exif)
 
 
-def _load(picture: Image.Image, limits: Limits) -> tuple[Pixels, tuple[str, ...]]:
-    exif = picture.info.get(
-        "exif", b""
-    )  # read before: loading a TIFF applies its orientation and forgets it
-    with _guarded(limits.max_pixels):
-        picture.load()
-        return _turn(*_to_rgb(picture), exif)
+def _load(image: Image.Image, limits: Limits) -> tuple[Pixels, tuple[str, ...]]:
+    # Read before loading: load() applies a TIFF's orientation and removes it
+    exif = image.info.get("exif", b"")
+    with _pillow_guard(limits.max_pixels):
+        image.load()
+        return _apply_orientation(*_to_rgb(image), exif)
 
 
-def _turn(rgb: Pixels, codes: tuple[str, ...], exif: bytes) -> tuple[Pixels, tuple[str, ...]]:
-    """Set a picture upright by its Exif orientation, without moving a pixel in memory."""
-    turn = _TURNS.get(orientation(exif))
+def _apply_orientation(
+    rgb: Pixels, codes: tuple[str, ...], exif: bytes
+) -> tuple[Pixels, tuple[str, ...]]:
+    """Return the pixels upright according to Exif, as a view: nothing is copied."""
+    turn = _ORIENTATIONS.get(orientation(exif))
     if turn is None:
         return rgb, codes
-    exchange, down, right = turn
-    return (rgb.swapaxes(0, 1) if exchange else rgb)[::down, ::right], (
-        *codes,
-        CaptureWarning.TURNED,
-    )
+    exchanges_axes, down, right = turn
+    if exchanges_axes:
+        rgb = rgb.swapaxes(0, 1)
+    return rgb[::down, ::right], (*codes, CaptureWarning.TURNED)
 
 
-def _to_rgb(picture: Image.Image) -> tuple[Pixels, tuple[str, ...]]:
-    """Convert every accepted mode; what is see-through is laid on black, as the surround is."""
-    icc = picture.info.get("icc_profile")
-    if picture.mode in _GREY:
-        return np.asarray(_grey(picture).convert("RGB")), (CaptureWarning.GREY,)
-    if picture.mode == "CMYK":
-        return cmyk_to_srgb(picture, icc)
-    if picture.mode in _TRANSPARENT or "transparency" in picture.info:
-        rgba = picture.convert("RGBA")
-        flat = Image.new("RGB", rgba.size)
-        flat.paste(rgba, mask=rgba.getchannel("A"))
-    else:
-        flat = picture.convert("RGB") if picture.mode in _CONVERTIBLE else picture
-    return to_srgb(np.asarray(flat), icc)
+def _to_rgb(image: Image.Image) -> tuple[Pixels, tuple[str, ...]]:
+    """Convert every accepted mode; transparency is composited on black, like the surround."""
+    icc = image.info.get("icc_profile")
+    if image.mode in _GREY:
+        return np.asarray(_grey(image).convert("RGB")), (CaptureWarning.GREY,)
+    if image.mode == "CMYK":
+        return cmyk_to_srgb(image, icc)
+    if image.mode in _TRANSPARENT or "transparency" in image.info:
+        image = _composite_on_black(image)
+    elif image.mode in _CONVERTIBLE:
+        image = image.convert("RGB")
+    return to_srgb(np.asarray(image), icc)
 
 
-def _grey(picture: Image.Image) -> Image.Image:
-    if picture.mode.startswith("I;16"):
-        return Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
-    return picture.convert("L")
+def _composite_on_black(image: Image.Image) -> Image.Image:
+    rgba = image.convert("RGBA")
+    opaque = Image.new("RGB", rgba.size)
+    opaque.paste(rgba, mask=rgba.getchannel("A"))
+    return opaque
+
+
+def _grey(image: Image.Image) -> Image.Image:
+    if image.mode.startswith("I;16"):
+        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    return image.convert("L")
 
 
 def orientation(exif: bytes) -> int:
-    """Read the orientation, 1 to 8, from Exif's first directory; 1 wherever that is damaged."""
+    """Return the orientation from Exif's first directory; 1 if it is absent or damaged."""
     tiff = exif.removeprefix(b"Exif\0\0")
     order = {b"II": "<", b"MM": ">"}.get(tiff[:2])
     if order is None:
@@ -204,7 +214,7 @@ def orientation(exif: bytes) -> int:
         (count,) = struct.unpack_from(order + "H", tiff, start)
         for index in range(count):
             tag, value = struct.unpack_from(order + "H6xH", tiff, start + 2 + 12 * index)
-            if tag == _ORIENTATION:
+            if tag == _ORIENTATION_TAG:
                 return int(value)
     except struct.error:
         pass

@@ -1,4 +1,4 @@
-"""A seccomp filter for a process that only computes and talks over one socket; seccomp(2)."""
+"""A seccomp filter for a process that only computes and uses one socket; see seccomp(2)."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-
-# What may be called, by its number on x86_64 and on aarch64: what moves bytes over descriptors that are open already,
-# gets memory without code in it, tells the time, and ends. Everything else is refused, also what later kernels add.
-# Source: asm/unistd_64.h, asm-generic/unistd.h. Numbers of the x32 ABI have a bit that none of these has.
+# The allowed system calls with their numbers on x86_64 and aarch64: they move bytes over open
+# descriptors, allocate memory without code, read the clock, and exit. Everything else is refused,
+# including calls that later kernels add. Source: asm/unistd_64.h, asm-generic/unistd.h. The numbers
+# of the x32 ABI have a bit set that none of these has.
 _CALLS = {
     "read": (0, 63),
     "write": (1, 64),
@@ -43,32 +43,34 @@ _CALLS = {
     "exit_group": (231, 94),
 }
 _MACHINES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}  # column above, AUDIT_ARCH
-_WITHOUT_CODE = ("mmap", "mprotect")  # allowed for data only
+_WITHOUT_CODE = ("mmap", "mprotect")  # allowed without PROT_EXEC only
 
 _PR_SET_SECCOMP, _PR_SET_NO_NEW_PRIVS = 22, 38
 _MODE_FILTER = 2
 _ALLOW, _KILL_PROCESS = 0x7FFF0000, 0x80000000
-# An error, not death: libraries ask for much that they can do without, and a capture must not die of that
+# An error and not a kill: libraries try calls that they can do without
 _REFUSE = 0x00050000 | 1  # EPERM
 _PROT_EXEC = 4
-# struct seccomp_data; of the third argument the low half, on machines that store it first
+# Offsets in struct seccomp_data; of the third argument the low half, on little-endian machines
 _NUMBER, _ARCH, _THIRD_ARGUMENT = 0, 4, 32
 _LOAD, _IF_EQUAL, _IF_ANY_BIT, _RETURN = 0x20, 0x15, 0x45, 0x06
 
 
 def install() -> bool:
-    """Confine the calling thread, and all it starts, for good; False where machine or kernel cannot."""
+    """Confine the calling thread and all its children irrevocably.
+
+    Returns False if the machine or the kernel does not support the filter.
+    """
     machine = _MACHINES.get(os.uname().machine)
     if machine is None:
         return False
     code = b"".join(_program(*machine))
     steps = ctypes.create_string_buffer(code, len(code))
-    program = ctypes.create_string_buffer(
-        struct.pack("@HP", len(code) // 8, ctypes.addressof(steps))
-    )  # sock_fprog
+    sock_fprog = struct.pack("@HP", len(code) // 8, ctypes.addressof(steps))
+    program = ctypes.create_string_buffer(sock_fprog)
     prctl = ctypes.CDLL(None).prctl
     prctl.argtypes = [ctypes.c_int, *[ctypes.c_ulong] * 4]
-    # without this only root may install a filter
+    # Without PR_SET_NO_NEW_PRIVS only root may install a filter
     return bool(
         prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0
         and prctl(_PR_SET_SECCOMP, _MODE_FILTER, ctypes.addressof(program), 0, 0) == 0
@@ -76,10 +78,10 @@ def install() -> bool:
 
 
 def _program(column: int, audit_arch: int) -> Iterator[bytes]:
-    """Yield the instructions: numbers mean nothing without the architecture, so that is asked first."""
+    """Yield the instructions; the architecture is checked first, as it defines the numbers."""
     yield _step(_LOAD, _ARCH)
     yield _step(_IF_EQUAL, audit_arch, then=1)
-    yield _step(_RETURN, _KILL_PROCESS)  # 32-bit code: nothing of ours
+    yield _step(_RETURN, _KILL_PROCESS)  # 32-bit code, which the program never runs
     yield _step(_LOAD, _NUMBER)
     for name, numbers in _CALLS.items():
         number = numbers[column]
@@ -95,5 +97,5 @@ def _program(column: int, audit_arch: int) -> Iterator[bytes]:
 
 
 def _step(code: int, operand: int, *, then: int = 0, otherwise: int = 0) -> bytes:
-    """Pack one struct sock_filter; `then` and `otherwise` are how many steps to leave out."""
+    """Pack one struct sock_filter; `then` and `otherwise` are the numbers of steps to skip."""
     return struct.pack("=HBBI", code, then, otherwise, operand)

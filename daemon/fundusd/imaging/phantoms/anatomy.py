@@ -1,7 +1,7 @@
-"""Grow a healthy retina: disc, fovea and vessel tree.
+"""Generate a healthy retina: disc, fovea and vessel tree.
 
 Lengths are in retina radii, the origin is the centre of the retina, y points down. Everything is
-grown as a right eye (nasal towards +x); `Frame` mirrors it for a left one.
+generated as a right eye (nasal towards +x); `Frame` mirrors it for a left one.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 Points = npt.NDArray[np.float64]  # [n, 2], x and y
 
 DISC_RADIUS = 0.135
-FOVEA_FREE = 0.15  # the foveal avascular zone, drawn larger than life
-_STEPS = 28  # points along a vessel: enough that segments do not show at 1600 pixels
+FOVEA_FREE = 0.15  # the foveal avascular zone, drawn larger than in life
+_STEPS = 28  # points along a vessel: enough to look smooth at 1600 pixels
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class Frame:
         return placed
 
     def box(self, centre: Points, radius: float) -> tuple[float, float, float, float]:
-        """Give the pixel box around a circle in retina coordinates."""
+        """Return the pixel box around a circle in retina coordinates."""
         cx, cy = self.pixels(centre)
         reach = radius * self.radius
         return float(cx - reach), float(cy - reach), float(cx + reach), float(cy + reach)
@@ -67,22 +67,23 @@ class Anatomy:
     vessels: tuple[Vessel, ...]
 
     def vessel_points(self) -> Points:
-        """Give every point of every vessel, [n, 2]."""
+        """Return every point of every vessel, [n, 2]."""
         return np.concatenate([vessel.course for vessel in self.vessels])
 
 
-def frame(rng: np.random.Generator, eye: Eye, width: int, height: int) -> Frame:
-    """Place the retina in the photograph: pupil size and fixation vary a little."""
+def place_frame(rng: np.random.Generator, eye: Eye, width: int, height: int) -> Frame:
+    """Return where the retina lies in the photograph: its size and place vary a little."""
     short = min(width, height)
     radius = short * rng.uniform(0.455, 0.49)
     slack = short / 2 - radius
     cx = width / 2 + rng.uniform(-1, 1) * slack
     cy = height / 2 + rng.uniform(-1, 1) * slack
-    return Frame(width, height, cx, cy, radius, mirror=-1 if eye is Eye.LEFT else 1)
+    mirror = -1 if eye is Eye.LEFT else 1
+    return Frame(width, height, cx, cy, radius, mirror)
 
 
-def grow(rng: np.random.Generator) -> Anatomy:
-    """Grow a right eye."""
+def generate(rng: np.random.Generator) -> Anatomy:
+    """Generate the anatomy of a right eye."""
     disc = np.array([rng.uniform(0.40, 0.50), rng.uniform(-0.07, 0.05)])
     fovea = np.array([disc[0] - rng.uniform(0.58, 0.66), disc[1] + rng.uniform(0.02, 0.08)])
     vessels: list[Vessel] = []
@@ -94,29 +95,29 @@ def grow(rng: np.random.Generator) -> Anatomy:
 
 
 def _temporal(rng: np.random.Generator, up: int) -> Points:
-    """Give the control points of an arcade that swings around the macula, relative to the disc."""
+    """Return the control points of an arcade around the macula, relative to the disc."""
     rise = rng.uniform(0.50, 0.66) * up
     return np.array([[0, 0], [0.02, 0.8 * rise], [-0.45, 1.3 * rise], [-1.3, 0.6 * rise]])
 
 
 def _nasal(rng: np.random.Generator, up: int) -> Points:
-    """Give the control points of a shorter vessel towards the nose, relative to the disc."""
+    """Return the control points of a shorter vessel towards the nose, relative to the disc."""
     rise = rng.uniform(0.3, 0.8) * up
     return np.array([[0, 0], [0.08, 0.2 * rise], [0.22, 0.6 * rise], [0.5, rise]])
 
 
 def _tree(rng: np.random.Generator, controls: Points, *, vein: bool) -> list[Vessel]:
-    """Grow one trunk with its branches and their twigs."""
+    """Generate one trunk with its branches and their twigs."""
     calibre = rng.uniform(0.028, 0.034) if vein else rng.uniform(0.019, 0.024)
     trunk = _vessel(rng, controls, calibre, vein=vein)
-    return [
-        trunk,
-        *(twig for at in rng.uniform(0.2, 0.9, 5) for twig in _branch(rng, trunk, at, twigs=2)),
-    ]
+    vessels = [trunk]
+    for at in rng.uniform(0.2, 0.9, 5):
+        vessels += _branch(rng, trunk, at, twigs=2)
+    return vessels
 
 
 def _branch(rng: np.random.Generator, parent: Vessel, at: float, twigs: int) -> list[Vessel]:
-    """Let a branch, with its own `twigs`, leave its parent at the share `at` of its course."""
+    """Generate a branch with `twigs` that leaves its parent at the share `at` of its course."""
     index = int(at * (_STEPS - 2))
     start, following = parent.course[index], parent.course[index + 1]
     heading = np.arctan2(*(following - start)[::-1]) + rng.choice([-1, 1]) * rng.uniform(0.5, 1.0)
@@ -124,15 +125,15 @@ def _branch(rng: np.random.Generator, parent: Vessel, at: float, twigs: int) -> 
     length = rng.uniform(0.07, 0.14) * (1.0 if twigs else 0.6)
     steps = np.column_stack([np.cos(headings), np.sin(headings)]) * length
     controls = start + np.concatenate([np.zeros((1, 2)), np.cumsum(steps, axis=0)])
-    child = _vessel(rng, controls, parent.calibre[index] * 0.62, vein=parent.vein)
-    return [
-        child,
-        *(twig for share in rng.uniform(0.3, 0.8, twigs) for twig in _branch(rng, child, share, 0)),
-    ]
+    branch = _vessel(rng, controls, parent.calibre[index] * 0.62, vein=parent.vein)
+    vessels = [branch]
+    for share in rng.uniform(0.3, 0.8, twigs):
+        vessels += _branch(rng, branch, share, twigs=0)
+    return vessels
 
 
 def _vessel(rng: np.random.Generator, controls: Points, calibre: float, *, vein: bool) -> Vessel:
-    """Draw a cubic Bezier course with a slight tortuosity and a falling calibre."""
+    """Return a vessel with a cubic Bezier course, slight tortuosity and falling calibre."""
     t = np.linspace(0, 1, _STEPS)
     weights = np.column_stack([(1 - t) ** 3, 3 * (1 - t) ** 2 * t, 3 * (1 - t) * t**2, t**3])
     along = controls[3] - controls[0]
@@ -142,7 +143,7 @@ def _vessel(rng: np.random.Generator, controls: Points, calibre: float, *, vein:
 
 
 def _clear_of_fovea(vessels: Iterable[Vessel], fovea: Points) -> Iterator[Vessel]:
-    """Cut each vessel where it would enter the foveal avascular zone."""
+    """Yield the vessels, each cut off where it would enter the foveal avascular zone."""
     for vessel in vessels:
         inside = np.linalg.norm(vessel.course - fovea, axis=1) < FOVEA_FREE
         end = int(np.argmax(inside)) if inside.any() else _STEPS

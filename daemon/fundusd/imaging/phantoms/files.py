@@ -1,4 +1,4 @@
-"""Write phantoms as the files that cameras write."""
+"""Encode phantoms as the files that cameras write."""
 
 from __future__ import annotations
 
@@ -26,17 +26,21 @@ _FIRST_VISIT = datetime(2026, 1, 5, 8, 0, tzinfo=UTC)
 
 
 def as_jpeg(pixels: Pixels, quality: int = 92) -> bytes:
-    """Encode uint8 [h, w, 3] RGB as a baseline JPEG with 4:2:2 chroma, as DICOM's YBR_FULL_422 wants it."""
+    """Encode uint8 [h, w, 3] RGB as a baseline JPEG.
+
+    The chroma is 4:2:2, which DICOM's YBR_FULL_422 requires.
+    """
     stream = BytesIO()
     Image.fromarray(pixels).save(stream, "JPEG", quality=quality, subsampling="4:2:2")
     return stream.getvalue()
 
 
 def as_dicom(pixels: Pixels, eye: Eye, patient_id: str, *, seed: int, raw: bool = False) -> bytes:
-    """Wrap uint8 [h, w, 3] RGB as Ophthalmic Photography 8 Bit.
+    """Encode uint8 [h, w, 3] RGB as an Ophthalmic Photography 8 Bit Image.
 
-    JPEG baseline, or uncompressed Explicit VR Little Endian where `raw`. UIDs and times follow from
-    the patient, the eye and the seed, so that the same arguments give the same bytes.
+    The pixels are JPEG baseline, or uncompressed Explicit VR Little Endian with `raw`. UIDs and
+    times are derived from the patient, the eye and the seed, so that the same arguments give the
+    same bytes.
     """
     dataset = Dataset()
     _identify(dataset, eye, patient_id, seed)
@@ -57,7 +61,7 @@ def as_dicom(pixels: Pixels, eye: Eye, patient_id: str, *, seed: int, raw: bool 
 
 
 def _identify(dataset: Dataset, eye: Eye, patient_id: str, seed: int) -> None:
-    """Say who, which eye, when, and what kind of photograph."""
+    """Set the patient, the eye, the time and the kind of photograph."""
     taken = _FIRST_VISIT + timedelta(minutes=seed % 500_000)
     dataset.SOPClassUID = OphthalmicPhotography8BitImageStorage
     dataset.StudyInstanceUID = _uid("study", patient_id, f"{taken:%Y%m%d}")
@@ -93,5 +97,5 @@ def _uid(*parts: str) -> str:
 
 
 def _even(payload: bytes) -> bytes:
-    """Pad to the even length that DICOM asks for."""
+    """Pad to the even length that DICOM requires."""
     return payload + b"\0" * (len(payload) % 2)

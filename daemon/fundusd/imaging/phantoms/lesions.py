@@ -2,7 +2,7 @@
 
 The counts follow the International Clinical Diabetic Retinopathy scale (Wilkinson et al.,
 Ophthalmology 2003): microaneurysms only; more than that; the 4-2-1 rule; new vessels or
-preretinal haemorrhage. Sizes are larger than life, so that they survive 448 pixels.
+preretinal haemorrhage. Lesions are larger than in life, so that they remain visible at 448 pixels.
 """
 
 from __future__ import annotations
@@ -18,16 +18,18 @@ from fundusd.domain.clinical_terms import Grade
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from fundusd.imaging.phantoms.anatomy import Anatomy, Points
+    import numpy.typing as npt
+
+    from fundusd.imaging.phantoms.anatomy import Anatomy, Points, Vessel
 
 Quadrant = tuple[int, int]  # signs of x and y
 
 _QUADRANTS: tuple[Quadrant, ...] = ((1, -1), (-1, -1), (-1, 1), (1, 1))
-_FIELD = 0.86  # lesions keep this far inside the rim
+_FIELD = 0.86  # the largest distance of a lesion from the centre
 
 
-class Kind(StrEnum):
-    """What diabetes leaves on a retina, in the order in which it is painted."""
+class LesionKind(StrEnum):
+    """The kinds of diabetic lesions, in the order in which they are painted."""
 
     COTTON_WOOL = "cotton_wool"
     EXUDATE = "exudate"
@@ -41,9 +43,9 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Lesion:
-    """One lesion; place and radius in retina radii, as a right eye."""
+    """One lesion; place and radius in retina radii, for a right eye."""
 
-    kind: Kind
+    kind: LesionKind
     x: float
     y: float
     radius: float
@@ -62,25 +64,24 @@ class _Placer:
         order = self.rng.permutation(4)[: self.rng.integers(2, 4)]
         return [_QUADRANTS[index] for index in order]
 
-    def free(self, quadrant: Quadrant | None, clearance: float) -> Points:
-        """Find a place off disc, fovea and vessels; in the given quadrant, where one is given."""
+    def free_place(self, quadrant: Quadrant | None, clearance: float) -> Points:
+        """Return a place away from disc, fovea and vessels, in `quadrant` if it is given."""
         signs = quadrant or _QUADRANTS[self.rng.integers(4)]
         while True:
             place = np.abs(self.rng.uniform(0.04, _FIELD, 2)) * signs
-            if np.linalg.norm(place) > _FIELD or _near(place, self.anatomy.disc, 0.22 + clearance):
-                continue
-            if _near(place, self.anatomy.fovea, 0.06 + clearance) or self._on_vessel(
-                place, clearance
-            ):
-                continue
-            return place
+            if np.linalg.norm(place) <= _FIELD and not self._on_anatomy(place, clearance):
+                return place
 
-    def _on_vessel(self, place: Points, clearance: float) -> bool:
-        return bool((np.linalg.norm(self.vessel_points - place, axis=1) < clearance).any())
+    def _on_anatomy(self, place: Points, clearance: float) -> bool:
+        return (
+            _near(place, self.anatomy.disc, 0.22 + clearance)
+            or _near(place, self.anatomy.fovea, 0.06 + clearance)
+            or bool((np.linalg.norm(self.vessel_points - place, axis=1) < clearance).any())
+        )
 
     def scatter(
         self,
-        kind: Kind,
+        kind: LesionKind,
         count: tuple[int, int],
         radius: tuple[float, float],
         quadrant: Quadrant | None = None,
@@ -88,49 +89,53 @@ class _Placer:
         """Place `count` (from, to) lesions of `radius` (from, to)."""
         for _ in range(self.rng.integers(count[0], count[1] + 1)):
             size = self.rng.uniform(*radius)
-            x, y = self.free(quadrant, min(size, 0.025))
+            x, y = self.free_place(quadrant, min(size, 0.025))
             yield Lesion(kind, float(x), float(y), float(size))
 
     def cluster(
-        self, kind: Kind, count: tuple[int, int], radius: tuple[float, float]
+        self, kind: LesionKind, count: tuple[int, int], radius: tuple[float, float]
     ) -> Iterator[Lesion]:
         """Place a group of lesions close together."""
-        centre = self.free(None, 0.1)
+        centre = self.free_place(None, 0.1)
         for _ in range(self.rng.integers(count[0], count[1] + 1)):
             x, y = centre + self.rng.normal(0, 0.045, 2)
             yield Lesion(kind, float(x), float(y), float(self.rng.uniform(*radius)))
 
     def beaded_vein(self, quadrant: Quadrant) -> Iterator[Lesion]:
-        """Thread beads along a stretch of the largest vein in a quadrant."""
-        course, calibre = max(
-            ((v.course, v.calibre) for v in self.anatomy.vessels if v.vein),
-            key=lambda vein: float((vein[1] * _within(vein[0], quadrant)).sum()),
-        )
-        inside = np.flatnonzero(_within(course, quadrant))
+        """Place beads along a section of the largest vein in a quadrant."""
+        veins = [vessel for vessel in self.anatomy.vessels if vessel.vein]
+        vein = max(veins, key=lambda vein: _calibre_within(vein, quadrant))
+        inside = np.flatnonzero(_within(vein.course, quadrant))
         for index in inside[2:-1:2]:
-            (x, y), size = course[index], 0.012 + calibre[index] * 0.75
-            yield Lesion(Kind.BEAD, float(x), float(y), float(size))
+            (x, y), size = vein.course[index], 0.012 + vein.calibre[index] * 0.75
+            yield Lesion(LesionKind.BEAD, float(x), float(y), float(size))
 
     def on_disc(self) -> Lesion:
         """Place new vessels at the optic disc (NVD)."""
         x, y = self.anatomy.disc + self.rng.normal(0, 0.03, 2)
-        return Lesion(Kind.NEW_VESSELS, float(x), float(y), float(self.rng.uniform(0.24, 0.3)))
+        return Lesion(
+            LesionKind.NEW_VESSELS, float(x), float(y), float(self.rng.uniform(0.24, 0.3))
+        )
 
 
 def _near(place: Points, other: Points, distance: float) -> bool:
     return bool(np.linalg.norm(place - other) < distance)
 
 
-def _within(points: Points, quadrant: Quadrant) -> Points:
-    """Tell for [n, 2] points whether they lie in a quadrant of the field."""
-    inside: Points = ((points * quadrant) > 0).all(axis=1) & (
-        np.linalg.norm(points, axis=1) < _FIELD
-    )
+def _within(points: Points, quadrant: Quadrant) -> npt.NDArray[np.bool_]:
+    """Return which of [n, 2] points lie in a quadrant of the field, [n]."""
+    in_quadrant = (points * quadrant > 0).all(axis=1)
+    in_field = np.linalg.norm(points, axis=1) < _FIELD
+    inside: npt.NDArray[np.bool_] = np.logical_and(in_quadrant, in_field)
     return inside
 
 
-def plan(rng: np.random.Generator, anatomy: Anatomy, grade: Grade) -> list[Lesion]:
-    """List the lesions of an eye of this grade."""
+def _calibre_within(vessel: Vessel, quadrant: Quadrant) -> float:
+    return float((vessel.calibre * _within(vessel.course, quadrant)).sum())
+
+
+def plan_lesions(rng: np.random.Generator, anatomy: Anatomy, grade: Grade) -> list[Lesion]:
+    """Return the lesions of an eye of this grade."""
     placer = _Placer(rng, anatomy)
     match grade:
         case Grade.NO_DR:
@@ -149,30 +154,30 @@ def plan(rng: np.random.Generator, anatomy: Anatomy, grade: Grade) -> list[Lesio
 
 
 def _microaneurysms(placer: _Placer) -> Iterator[Lesion]:
-    yield from placer.scatter(Kind.MICROANEURYSM, (6, 12), (0.016, 0.021))
+    yield from placer.scatter(LesionKind.MICROANEURYSM, (6, 12), (0.016, 0.021))
 
 
 def _moderate(placer: _Placer) -> Iterator[Lesion]:
-    """More than microaneurysms alone, in at most three quadrants few haemorrhages."""
+    """Add to microaneurysms a few haemorrhages in up to three quadrants, and exudates."""
     yield from _microaneurysms(placer)
     for quadrant in placer.some_quadrants():
-        yield from placer.scatter(Kind.HAEMORRHAGE, (1, 4), (0.026, 0.045), quadrant)
+        yield from placer.scatter(LesionKind.HAEMORRHAGE, (1, 4), (0.026, 0.045), quadrant)
     for _ in range(placer.rng.integers(1, 5)):
-        yield from placer.cluster(Kind.EXUDATE, (5, 14), (0.010, 0.020))
-    yield from placer.scatter(Kind.COTTON_WOOL, (0, 3), (0.045, 0.07))
+        yield from placer.cluster(LesionKind.EXUDATE, (5, 14), (0.010, 0.020))
+    yield from placer.scatter(LesionKind.COTTON_WOOL, (0, 3), (0.045, 0.07))
 
 
 def _severe(placer: _Placer) -> Iterator[Lesion]:
     """Fulfil all of 4-2-1: haemorrhages in four quadrants, beading in two, IRMA in one."""
     yield from _microaneurysms(placer)
     for quadrant in _QUADRANTS:
-        yield from placer.scatter(Kind.HAEMORRHAGE, (21, 27), (0.016, 0.045), quadrant)
+        yield from placer.scatter(LesionKind.HAEMORRHAGE, (21, 27), (0.016, 0.045), quadrant)
     for quadrant in placer.some_quadrants():
         yield from placer.beaded_vein(quadrant)
-    yield from placer.scatter(Kind.IRMA, (1, 4), (0.06, 0.09))
-    yield from placer.scatter(Kind.COTTON_WOOL, (0, 4), (0.045, 0.07))
+    yield from placer.scatter(LesionKind.IRMA, (1, 4), (0.06, 0.09))
+    yield from placer.scatter(LesionKind.COTTON_WOOL, (0, 4), (0.045, 0.07))
     if placer.rng.random() < 0.5:  # noqa: PLR2004
-        yield from placer.cluster(Kind.EXUDATE, (5, 14), (0.010, 0.020))
+        yield from placer.cluster(LesionKind.EXUDATE, (5, 14), (0.010, 0.020))
 
 
 def _proliferation(placer: _Placer) -> Iterator[Lesion]:
@@ -181,6 +186,6 @@ def _proliferation(placer: _Placer) -> Iterator[Lesion]:
     if form in {0, 1}:
         yield placer.on_disc()
     if form in {1, 2}:
-        yield from placer.scatter(Kind.NEW_VESSELS, (1, 2), (0.2, 0.28))
+        yield from placer.scatter(LesionKind.NEW_VESSELS, (1, 2), (0.2, 0.28))
     if form in {2, 3} or placer.rng.random() < 0.4:  # noqa: PLR2004
-        yield from placer.scatter(Kind.PRERETINAL, (1, 1), (0.24, 0.36))
+        yield from placer.scatter(LesionKind.PRERETINAL, (1, 1), (0.24, 0.36))

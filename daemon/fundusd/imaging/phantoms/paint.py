@@ -1,4 +1,4 @@
-"""Paint retina, vessels and lesions onto a picture, each kind through a mask of its own."""
+"""Paint retina, vessels and lesions onto an image, each kind through a separate mask."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
 from fundusd.imaging.phantoms.anatomy import DISC_RADIUS
-from fundusd.imaging.phantoms.lesions import Kind
+from fundusd.imaging.phantoms.lesions import LesionKind
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -23,51 +23,51 @@ _ARTERY: Colour = (172, 66, 40)
 _DISC: Colour = (250, 208, 140)
 _CUP: Colour = (255, 234, 190)
 _MACULA: Colour = (120, 48, 24)
-# colour, and softness of the edge in retina radii
-_LOOKS: dict[Kind, tuple[Colour, float]] = {
-    Kind.COTTON_WOOL: ((246, 222, 176), 0.012),
-    Kind.EXUDATE: ((255, 236, 120), 0.002),
-    Kind.BEAD: ((128, 34, 30), 0.002),
-    Kind.HAEMORRHAGE: ((92, 14, 12), 0.004),
-    Kind.MICROANEURYSM: ((104, 12, 12), 0.002),
-    Kind.IRMA: ((150, 26, 26), 0.001),
-    Kind.NEW_VESSELS: ((158, 16, 26), 0.001),
-    Kind.PRERETINAL: ((88, 6, 10), 0.012),
+# Colour, and softness of the edge in retina radii
+_LOOKS: dict[LesionKind, tuple[Colour, float]] = {
+    LesionKind.COTTON_WOOL: ((246, 222, 176), 0.012),
+    LesionKind.EXUDATE: ((255, 236, 120), 0.002),
+    LesionKind.BEAD: ((128, 34, 30), 0.002),
+    LesionKind.HAEMORRHAGE: ((92, 14, 12), 0.004),
+    LesionKind.MICROANEURYSM: ((104, 12, 12), 0.002),
+    LesionKind.IRMA: ((150, 26, 26), 0.001),
+    LesionKind.NEW_VESSELS: ((158, 16, 26), 0.001),
+    LesionKind.PRERETINAL: ((88, 6, 10), 0.012),
 }
 
 
-def paint_anatomy(picture: Image.Image, frame: Frame, anatomy: Anatomy) -> None:
+def paint_anatomy(image: Image.Image, frame: Frame, anatomy: Anatomy) -> None:
     """Paint macula, optic disc and vessels."""
     mask, draw = _mask(frame)
     draw.ellipse(frame.box(anatomy.fovea, 0.11), fill=150)
-    _apply(picture, mask, _MACULA, 0.055 * frame.radius)
+    _apply(image, mask, _MACULA, 0.055 * frame.radius)
     for colour, share, soft in ((_DISC, 1.0, 0.012), (_CUP, 0.5, 0.025)):
         mask, draw = _mask(frame)
         draw.ellipse(frame.box(anatomy.disc, DISC_RADIUS * share), fill=235)
-        _apply(picture, mask, colour, soft * frame.radius)
+        _apply(image, mask, colour, soft * frame.radius)
     for colour, vein in ((_VEIN, True), (_ARTERY, False)):
         mask, draw = _mask(frame)
         for vessel in anatomy.vessels:
             if vessel.vein is vein:
-                _vessel(draw, frame, vessel)
-        _apply(picture, mask, colour, 0.0025 * frame.radius)
+                _draw_vessel(draw, frame, vessel)
+        _apply(image, mask, colour, 0.0025 * frame.radius)
 
 
 def paint_lesions(
-    picture: Image.Image, frame: Frame, lesions: Iterable[Lesion], rng: np.random.Generator
+    image: Image.Image, frame: Frame, lesions: Iterable[Lesion], rng: np.random.Generator
 ) -> None:
     """Paint lesions, kind by kind."""
-    by_kind: dict[Kind, list[Lesion]] = {}
+    by_kind: dict[LesionKind, list[Lesion]] = {}
     for lesion in lesions:
         by_kind.setdefault(lesion.kind, []).append(lesion)
-    for kind in Kind:
+    for kind in LesionKind:
         if kind not in by_kind:
             continue
         mask, draw = _mask(frame)
         for lesion in by_kind[kind]:
-            _lesion(draw, frame, lesion, rng)
+            _draw_lesion(draw, frame, lesion, rng)
         colour, soft = _LOOKS[kind]
-        _apply(picture, mask, colour, soft * frame.radius)
+        _apply(image, mask, colour, soft * frame.radius)
 
 
 def _mask(frame: Frame) -> tuple[Image.Image, ImageDraw.ImageDraw]:
@@ -75,8 +75,8 @@ def _mask(frame: Frame) -> tuple[Image.Image, ImageDraw.ImageDraw]:
     return mask, ImageDraw.Draw(mask)
 
 
-def _apply(picture: Image.Image, mask: Image.Image, colour: Colour, blur: float) -> None:
-    """Lay a colour over the picture where the mask is, within the box that the mask fills."""
+def _apply(image: Image.Image, mask: Image.Image, colour: Colour, blur: float) -> None:
+    """Paint a colour onto the image through the blurred mask."""
     box = mask.getbbox()
     if box is None:
         return
@@ -84,37 +84,37 @@ def _apply(picture: Image.Image, mask: Image.Image, colour: Colour, blur: float)
     box = (
         max(0, box[0] - margin),
         max(0, box[1] - margin),
-        min(picture.width, box[2] + margin),
-        min(picture.height, box[3] + margin),
+        min(image.width, box[2] + margin),
+        min(image.height, box[3] + margin),
     )
-    picture.paste(colour, box, mask.crop(box).filter(ImageFilter.GaussianBlur(blur)))
+    image.paste(colour, box, mask.crop(box).filter(ImageFilter.GaussianBlur(blur)))
 
 
-def _vessel(draw: ImageDraw.ImageDraw, frame: Frame, vessel: Vessel) -> None:
+def _draw_vessel(draw: ImageDraw.ImageDraw, frame: Frame, vessel: Vessel) -> None:
     course = frame.pixels(vessel.course)
     for begin, end, calibre in zip(course[:-1], course[1:], vessel.calibre, strict=False):
         draw.line([*begin, *end], fill=225, width=max(1, round(calibre * frame.radius)))
 
 
-def _lesion(
+def _draw_lesion(
     draw: ImageDraw.ImageDraw, frame: Frame, lesion: Lesion, rng: np.random.Generator
 ) -> None:
     match lesion.kind:
-        case Kind.MICROANEURYSM | Kind.BEAD | Kind.EXUDATE:
+        case LesionKind.MICROANEURYSM | LesionKind.BEAD | LesionKind.EXUDATE:
             draw.ellipse(frame.box(_centre(lesion), lesion.radius), fill=245)
-        case Kind.HAEMORRHAGE | Kind.COTTON_WOOL:
-            _blob(draw, frame, lesion, rng)
-        case Kind.IRMA:
-            _fronds(draw, frame, lesion, rng, count=4)
-        case Kind.NEW_VESSELS:
-            _fronds(draw, frame, lesion, rng, count=16)
-        case Kind.PRERETINAL:
-            _boat(draw, frame, lesion)
+        case LesionKind.HAEMORRHAGE | LesionKind.COTTON_WOOL:
+            _draw_blob(draw, frame, lesion, rng)
+        case LesionKind.IRMA:
+            _draw_fronds(draw, frame, lesion, rng, count=4)
+        case LesionKind.NEW_VESSELS:
+            _draw_fronds(draw, frame, lesion, rng, count=16)
+        case LesionKind.PRERETINAL:
+            _draw_boat(draw, frame, lesion)
         case _:
             assert_never(lesion.kind)
 
 
-def _blob(
+def _draw_blob(
     draw: ImageDraw.ImageDraw, frame: Frame, lesion: Lesion, rng: np.random.Generator
 ) -> None:
     """Draw an irregular roundish patch."""
@@ -124,17 +124,17 @@ def _blob(
     draw.polygon(_flat(frame.pixels(outline)), fill=235)
 
 
-def _boat(draw: ImageDraw.ImageDraw, frame: Frame, lesion: Lesion) -> None:
-    """Draw blood that has sunk under the hyaloid: a level top, a round keel."""
+def _draw_boat(draw: ImageDraw.ImageDraw, frame: Frame, lesion: Lesion) -> None:
+    """Draw a boat-shaped preretinal haemorrhage: a level top and a round bottom."""
     left, top, right, bottom = frame.box(_centre(lesion), lesion.radius)
     sink = 0.3 * lesion.radius * frame.radius
     draw.chord((left, top + sink, right, bottom - sink), -8, 188, fill=232)
 
 
-def _fronds(
+def _draw_fronds(
     draw: ImageDraw.ImageDraw, frame: Frame, lesion: Lesion, rng: np.random.Generator, *, count: int
 ) -> None:
-    """Draw a tangle of fine vessels that wind outwards from one point."""
+    """Draw a network of fine vessels that wind outwards from one point."""
     for angle in rng.uniform(0, 2 * np.pi, count):
         headings = angle + np.cumsum(rng.normal(0, 0.55, 12))
         steps = np.column_stack([np.cos(headings), np.sin(headings)]) * lesion.radius / 9
