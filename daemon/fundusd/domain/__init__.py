@@ -1,1 +1,1 @@
-"""Words, errors and policies that every other package uses."""
+"""Terms, errors and policies that every other package uses."""

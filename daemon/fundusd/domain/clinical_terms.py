@@ -1,4 +1,4 @@
-"""Eyes, grades, outcomes, reasons and actions: the terms of the clinic."""
+"""Eyes, grades, outcomes, reasons, actions and reviews: the terms of the clinic."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ SAFETY_WORDS = "For research use only; not a medical device; macular oedema not 
 
 
 class Eye(StrEnum):
-    """Which eye a capture shows: OD, OS or not known."""
+    """Which eye a capture shows: right (OD), left (OS) or unknown."""
 
     RIGHT = "R"
     LEFT = "L"
@@ -39,12 +39,12 @@ class Grade(IntEnum):
 
     @property
     def label(self) -> str:
-        """Name the grade as the reference example prints it."""
+        """Return the name of the grade, as in the reference example of the model."""
         return ("No DR", "Mild DR", "Moderate DR", "Severe DR", "PDR")[self]
 
 
 class Referable(StrEnum):
-    """Whether the rule of the release asks for a referral."""
+    """Whether the patient is to be referred, by the rule of the release."""
 
     YES = "yes"
     NO = "no"
@@ -52,7 +52,7 @@ class Referable(StrEnum):
 
 
 class Outcome(StrEnum):
-    """What became of a capture."""
+    """The result of a capture."""
 
     GRADED = "graded"
     UNGRADABLE = "ungradable"
@@ -142,7 +142,7 @@ class Reason(StrEnum):
 
 
 class ReviewVerdict(StrEnum):
-    """What a human reader says of an eye's result."""
+    """A human reader's verdict on the result of an eye."""
 
     AGREE = "agree"
     OVERRIDE = "override"
@@ -152,12 +152,12 @@ class ReviewVerdict(StrEnum):
 
     @property
     def is_settled(self) -> bool:
-        """Tell whether the eye needs no more reading."""
+        """Return whether the verdict settles the eye."""
         return self is not ReviewVerdict.DEFER
 
 
 class ReviewReason(StrEnum):
-    """Why a human reader does not agree."""
+    """Why a human reader disagrees."""
 
     MISSED_LESION = "missed_lesion"
     FALSE_LESION = "false_lesion"
@@ -168,4 +168,5 @@ class ReviewReason(StrEnum):
     OTHER = "other"
 
 
+# the file could not be read as it was admitted
 FILE_REASONS = (Reason.FILE_MISSING, Reason.FILE_CHANGED, Reason.FILE_UNREADABLE)

@@ -1,4 +1,4 @@
-"""What the decoder makes of the bytes of a capture."""
+"""What the decoder returns for the bytes of a capture."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Preprocessing(StrEnum):
-    """How RGB becomes the model's square; recorded in the release."""
+    """How an RGB image becomes the square that the model takes; recorded in the release."""
 
     PAD_SQUARE = "pad-square/bilinear448"
     CROP_SQUARE = "crop-square/pil-bilinear448"
@@ -27,7 +27,7 @@ class Preprocessing(StrEnum):
 
 
 class MediaType(StrEnum):
-    """What the bytes are, by content."""
+    """The file format, detected from the content."""
 
     JPEG = "image/jpeg"
     PNG = "image/png"
@@ -37,9 +37,9 @@ class MediaType(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """What the bytes themselves say of a capture; the same wherever they lie.
+    """What the bytes of a capture say about it, independent of its path.
 
-    `warnings` holds short codes, never values from the file.
+    `warnings` holds codes of `CaptureWarning`, never values from the file.
     """
 
     media_type: MediaType
@@ -58,7 +58,7 @@ class Content:
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """What the decoder made of some bytes: pixels ready for the model, or the reason why not."""
+    """The decoder's result: pixels ready for the model, or the reason why there are none."""
 
     content: Content | None
     reason: Reason | None

@@ -1,4 +1,4 @@
-"""Documents for receivers."""
+"""Documents that are delivered to receivers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class DeliveryState(StrEnum):
-    """Where a document for a receiver is: queued -> delivered | failed, and queued again by any change of its exam."""
+    """The state of a document: queued -> delivered | failed; again queued if its exam changes."""
 
     QUEUED = "queued"
     DELIVERED = "delivered"
@@ -15,7 +15,7 @@ class DeliveryState(StrEnum):
 
 
 class DocumentKind(StrEnum):
-    """What a receiver wants of an exam."""
+    """The kinds of documents that describe an exam."""
 
     SR = "sr"
     FHIR = "fhir"
@@ -24,9 +24,9 @@ class DocumentKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Subscription:
-    """That a receiver is to be told of exams: of which document, when, and how long after the last change."""
+    """Which document of exams a receiver gets, and when."""
 
     receiver: str
     document: DocumentKind
-    when_reviewed: bool  # not before a human has settled every eye
-    quiet_seconds: float
+    when_reviewed: bool  # only after readers have settled every eye
+    quiet_seconds: float  # since the last change of the exam

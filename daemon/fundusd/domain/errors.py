@@ -1,4 +1,4 @@
-"""Every error an operator can meet: one sentence of what is wrong, one hint of what to do."""
+"""Errors for operators: each has a sentence that says what is wrong, and a hint what to do."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class ExitStatus(IntEnum):
 
 
 class FundusdError(Exception):
-    """fundusd could not go on."""
+    """fundusd could not continue."""
 
     exit_code: int = ExitStatus.DEFECT
 
@@ -76,13 +76,13 @@ class ModelRefused(ModelError):  # noqa: N818  says what is the case
 
 
 class DeviceLost(ModelError):  # noqa: N818  says what is the case
-    """The device stopped working, and this process cannot use it any more."""
+    """The device stopped working, and this process can no longer use it."""
 
     exit_code = ExitStatus.TEMPORARY  # another process may well use it
 
 
 class OutOfMemory(FundusdError):  # noqa: N818  named as the device names it
-    """The device has no memory for a batch of this size."""
+    """The device has too little memory for a batch of this size."""
 
     exit_code = ExitStatus.TEMPORARY
 
@@ -94,7 +94,7 @@ class LedgerError(FundusdError):
 
 
 class LedgerAway(LedgerError):  # noqa: N818  says what is the case
-    """The database does not answer for now; what was under way may be tried again."""
+    """The database does not answer at present; the operation may be retried."""
 
 
 class SchemaBehind(LedgerError):  # noqa: N818  says what is the case
@@ -103,12 +103,8 @@ class SchemaBehind(LedgerError):  # noqa: N818  says what is the case
     exit_code = ExitStatus.CONFIG
 
 
-class LeaseLost(LedgerError):  # noqa: N818  says what is the case
-    """Another worker took this job over; its result is dropped, which is normal."""
-
-
 class CaptureError(FundusdError):
-    """One capture cannot be used; the others go on."""
+    """A capture cannot be used; others are not affected."""
 
     def __init__(self, reason: Reason) -> None:
         self.reason = reason

@@ -1,4 +1,4 @@
-"""What the watcher knows of files and inboxes."""
+"""Files and inboxes as the watcher sees them."""
 
 from __future__ import annotations
 
@@ -11,16 +11,15 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
-    ListedFile = tuple[
-        bytes, bytes, int, int, int, int
-    ]  # directory, name and change signal, the inode in 64 signed bits
+    # directory, name, size, mtime, ctime, and the inode as a signed 64-bit integer
+    ListedFile = tuple[bytes, bytes, int, int, int, int]
 
-# a full sweep rests so many times as long as it took: one core in twenty, however large the inbox
+# the pause after a full sweep, as a multiple of its duration: it takes about 5 % of a core
 SWEEP_SHARE = 20
 
 
 class IgnoreReason(StrEnum):
-    """Why a file in an inbox is no capture; counted, never silent."""
+    """Why a file in an inbox is not a capture; such files are counted."""
 
     TEMPORARY_NAME = "temporary_name"
     SYMLINK = "symlink"
@@ -40,18 +39,19 @@ class WaitReason(StrEnum):
 
 
 class OfflineReason(StrEnum):
-    """Why an inbox counts as away; what it held is remembered."""
+    """Why an inbox counts as offline; the files it held stay recorded."""
 
     MISSING = "missing"
     UNREADABLE = "unreadable"
-    EMPTY = "empty"  # another directory than before, with nothing in it: a mount point without its mount
+    EMPTY = "empty"  # another directory, and empty: a mount point without its mount
     MASS_DISAPPEARANCE = "mass_disappearance"
 
 
 class Stat(NamedTuple):
-    """What a sweep sees of a file; times in nanoseconds. The change signal, never an identity.
+    """What shows a change of a file; times in nanoseconds. It never identifies a file.
 
-    A tuple, as is a sighting: a sweep makes two for each file of the inbox, and a dataclass takes three times as long.
+    This is a tuple, like a sighting, because a sweep creates two of them for each file of the inbox
+    and creating a dataclass takes three times as long.
     """
 
     size: int
@@ -69,7 +69,7 @@ class Inbox:
 
 
 class Sighting(NamedTuple):
-    """What the ledger remembers of a path from the last time it was dealt with."""
+    """What the ledger remembers of a path since it was last processed."""
 
     stat: Stat
     ignored: IgnoreReason | None  # None: the path holds a capture
@@ -78,36 +78,36 @@ class Sighting(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class SettledFile:
-    """A settled capture as the watcher found it; `path` is relative to the inbox, in bytes."""
+    """A complete file that the watcher has found; `path` is relative to the inbox."""
 
     camera_id: str
     path: bytes
     stat: Stat
     digest: str  # sha256 of the bytes, hex
-    hinted: bool  # a hint named its directory before a sweep did
-    backlog: bool  # lay there before the camera was first swept
+    hinted: bool  # an event named its directory before a sweep reached it
+    backlog: bool  # it was there before the first sweep of the camera
 
 
 @dataclass(frozen=True, slots=True)
 class SweepReport:
-    """What a full sweep of an inbox saw."""
+    """The result of a full sweep of an inbox."""
 
     files: int
     directories: int
     ignored: Mapping[IgnoreReason, int]
-    waiting: int  # seen, not yet settled
+    waiting: int  # seen, not yet complete
     seconds: float
     hints_healthy: bool
     mode: str  # "native" | "sweep-only"
     lease_probe: str  # "writer-lease" | "double-quiet" | "unknown"
-    watches: int = 0  # that the kernel holds for us: one per directory, or hints miss some
-    hinted: int = 0  # captures first found by a hint since the start
-    swept: int = 0  # by a sweep
+    watches: int = 0  # inotify watches: with fewer than one per directory some events are missed
+    hinted: int = 0  # captures first found by an event since the start
+    swept: int = 0  # captures first found by a sweep
 
 
 @dataclass(frozen=True, slots=True)
 class InboxState:
-    """Where an inbox was when files were last seen in it, and since when and why it counts as away."""
+    """Which directory an inbox was when it last held files, and whether it counts as offline."""
 
     place: str | None
     offline_reason: OfflineReason | None
@@ -116,18 +116,18 @@ class InboxState:
 
 @dataclass(frozen=True, slots=True)
 class IncompleteFile:
-    """A file that waits to be complete, and since when; given up for now once it is quarantined."""
+    """A file that is not complete yet; once quarantined it is left alone until it changes."""
 
     reason: WaitReason
     size: int
     since: datetime
-    quarantined_at: datetime | None = None  # any change of the file opens it again
+    quarantined_at: datetime | None = None
 
 
 class Admission(StrEnum):
-    """What admitting a settled capture came to."""
+    """The result of admitting a complete file."""
 
-    ADMITTED = "admitted"  # new capture, its bytes wait for a worker
-    REUSED = "reused"  # new capture, the same bytes were classified before
-    MOVED = "moved"  # new capture, the old path is gone
-    TOUCHED = "touched"  # the same bytes at the same path: only the change signal moved
+    ADMITTED = "admitted"  # a new capture, whose bytes wait for a worker
+    REUSED = "reused"  # a new capture of bytes that were classified before
+    MOVED = "moved"  # a new capture, its file was renamed
+    TOUCHED = "touched"  # the same bytes at the same path: only the file's times changed

@@ -1,4 +1,4 @@
-"""What fixes a score, and the model as the worker sees it."""
+"""The release that determines the scores, and the model as the worker uses it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """Everything that fixes a number; nothing that changes a score may change without a new one."""
+    """Everything that determines a score; any change of it is a new release."""
 
     model: str
     revision: str
@@ -38,27 +38,30 @@ class Release:
 
 
 class SelfTestResult(NamedTuple):
-    """How near a model's answers to known phantoms are to the right ones, and how near they must be."""
+    """How close the model's output for known phantoms is to the expected one, and must be."""
 
     cosine: float
-    tolerance: float  # of its dtype
+    tolerance: float  # the minimum cosine for the dtype
 
 
 class Classifier(Protocol):
-    """The model as the worker sees it; owned and called by one thread only."""
+    """The model as the worker uses it; only one thread may call it."""
 
     @property
     def forward_limit(self) -> int:
-        """Return how many captures one forward should take at most."""
+        """Return the maximum number of captures in a batch."""
         ...
 
     @property
     def overlaps(self) -> bool:
-        """Tell whether a second forward may be begun before the answer of the first is taken."""
+        """Return whether a batch may be started before the logits of the one before are taken."""
         ...
 
     def begin(self, pixels: Pixels) -> Callable[[], Logits]:
-        """Start on up to `forward_limit` captures; calling what is returned waits for their logits, once."""
+        """Start a batch of up to `forward_limit` captures.
+
+        Return a function that waits for the logits; it may be called once.
+        """
         ...
 
     def logits(self, pixels: Pixels) -> Logits:
@@ -66,9 +69,12 @@ class Classifier(Protocol):
         ...
 
     def run_self_test(self) -> Iterator[SelfTestResult]:
-        """Answer known phantoms again, forward by forward; raises ModelRefused. One batch may be in flight."""
+        """Classify known phantoms again, one batch per item; raises ModelRefused.
+
+        Another batch may be in progress meanwhile.
+        """
         ...
 
     def require_unchanged(self, beat: Callable[[], None]) -> list[str]:
-        """Return files of the model that were touched; raises ModelError for one that changed, or is gone."""
+        """Return the model files that were touched; raises ModelError if one was changed."""
         ...

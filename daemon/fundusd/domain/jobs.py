@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class JobState(StrEnum):
-    """Where a job is: queued -> running -> succeeded | failed."""
+    """The state of a job: queued -> running -> succeeded | failed."""
 
     QUEUED = "queued"
     RUNNING = "running"

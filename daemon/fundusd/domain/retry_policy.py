@@ -1,4 +1,4 @@
-"""When a job that did not work is tried again; pure."""
+"""When a failed attempt is retried; pure."""
 
 from __future__ import annotations
 
@@ -7,22 +7,26 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-MAX_ATTEMPTS = 5  # attempts lost with the process: no capture may kill it more often
+MAX_ATTEMPTS = 5  # attempts that ended with the process: a capture may kill it so many times
 
 
 def wait_seconds(attempts: int, schedule: Sequence[float]) -> float | None:
-    """Return the seconds until the next attempt after `attempts` failed ones, None when there is none.
+    """Return the seconds until the next attempt after `attempts` failures; None if there is none.
 
     >>> wait_seconds(1, [10, 60])
     10.0
     >>> wait_seconds(3, [10, 60]) is None
     True
     """
-    return float(schedule[attempts - 1]) if 1 <= attempts <= len(schedule) else None
+    if 1 <= attempts <= len(schedule):
+        return float(schedule[attempts - 1])
+    return None
 
 
 def outage_seconds(attempts: int) -> float:
-    """Return the seconds until the next attempt to reach whoever was away `attempts` times: up to an hour, for ever.
+    """Return the seconds until the next attempt after `attempts` failures, at most an hour.
+
+    There is no last attempt.
 
     >>> [outage_seconds(attempts) for attempts in (1, 2, 3, 50)]
     [30.0, 60.0, 120.0, 3600.0]
@@ -31,5 +35,5 @@ def outage_seconds(attempts: int) -> float:
 
 
 def is_exhausted(attempts: int) -> bool:
-    """Tell whether a job whose attempts were all lost with the process may not be tried again."""
+    """Return whether a job has used up the attempts that may end with the process."""
     return attempts >= MAX_ATTEMPTS

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
-# f_type of statfs(2); the kernel reports no remote writer's events on these
+# f_type of statfs(2): on these the kernel does not report the events of other machines
 _NETWORK = frozenset(
     {
         0x6969,  # NFS
@@ -25,7 +25,7 @@ _NETWORK = frozenset(
 
 
 def can_be_listed(root: Path) -> bool:
-    """Tell whether a directory is there and may be listed."""
+    """Return whether a directory exists and may be listed."""
     try:
         os.close(os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
     except OSError:
@@ -34,16 +34,14 @@ def can_be_listed(root: Path) -> bool:
 
 
 def is_network_filesystem(path: Path) -> bool:
-    """Tell whether `path` lies where other machines may write unseen; raises OSError."""
+    """Return whether other machines may write to the file system of `path`; raises OSError."""
     return f_type(path) in _NETWORK
 
 
 def f_type(path: Path) -> int:
-    """Return statfs(2)'s f_type, which os.statvfs leaves out; raises OSError."""
+    """Return f_type of statfs(2), which os.statvfs does not provide; raises OSError."""
     libc = ctypes.CDLL(None, use_errno=True)
-    buffer = ctypes.create_string_buffer(
-        512
-    )  # struct statfs is 120 bytes at most; f_type comes first
+    buffer = ctypes.create_string_buffer(512)  # struct statfs has at most 120 bytes, f_type first
     if libc.statfs(os.fsencode(path), buffer) != 0:
         raise OSError(ctypes.get_errno(), "statfs failed")
     return ctypes.c_long.from_buffer(buffer).value & 0xFFFFFFFF

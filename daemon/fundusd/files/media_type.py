@@ -1,4 +1,4 @@
-"""What a file is, by its first bytes; its name has no say."""
+"""Detect the format of a file from its first bytes, not from its name."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import struct
 from fundusd.domain.decoding import MediaType
 from fundusd.domain.files import IgnoreReason
 
-HEAD_BYTES = 132  # as far as DICOM's own magic reaches
+HEAD_BYTES = 132  # the end of the magic of DICOM
 
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _OTHER = (
@@ -20,15 +20,16 @@ _OTHER = (
 _BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1", b"avif", b"avis"}
 _BMP_HEADERS = {12, 40, 52, 56, 64, 108, 124}
 _VRS = frozenset(
-    b"AE AS AT CS DA DS DT FL FD IS LO LT OB OD OF OL OV OW PN SH SL SQ SS ST SV TM UC UI UL UN UR US UT UV".split()
+    b"AE AS AT CS DA DS DT FL FD IS LO LT OB OD OF OL OV OW PN SH SL SQ SS ST SV TM UC UI UL UN UR "
+    b"US UT UV".split()
 )
 _FIRST_TAGS = {0x0000, 0x0001, 0x0005, 0x0006, 0x0008, 0x0012, 0x0014, 0x0016, 0x0018}
 _LONGEST_FIRST_VALUE = 256
 
 
 def sniff(head: bytes) -> MediaType | IgnoreReason | None:
-    """Tell what the first `HEAD_BYTES` or more bytes of a file belong to; None: nothing we know."""
-    if head[128:132] == b"DICM":  # first: the free preamble before it may look like a TIFF
+    """Return the format of a file by its first `HEAD_BYTES` or more bytes; None if unknown."""
+    if head[128:132] == b"DICM":  # before TIFF: the preamble may look like one
         return MediaType.DICOM
     if head.startswith(b"\xff\xd8\xff"):
         return MediaType.JPEG
@@ -38,7 +39,9 @@ def sniff(head: bytes) -> MediaType | IgnoreReason | None:
         return MediaType.TIFF
     if _starts_with_an_element(head):
         return MediaType.DICOM
-    return IgnoreReason.OTHER_IMAGE_FORMAT if _is_other_image(head) else None
+    if _is_other_image(head):
+        return IgnoreReason.OTHER_IMAGE_FORMAT
+    return None
 
 
 def _is_other_image(head: bytes) -> bool:
@@ -51,12 +54,11 @@ def _is_other_image(head: bytes) -> bool:
 
 
 def _starts_with_an_element(head: bytes) -> bool:
-    """Recognise DICOM without preamble: a header of group 0002 or 0008 stands at the very start."""
+    """Recognise DICOM without a preamble: it starts with an element of group 0002 or 0008."""
     if len(head) < 8:  # noqa: PLR2004  the shortest element header
         return False
     if head[4:6] in _VRS:
         return head[:2] in {b"\x02\0", b"\x08\0", b"\0\x08"}
     group, element, length = struct.unpack("<HHI", head[:8])
-    return (
-        group == 8 and element in _FIRST_TAGS and length <= _LONGEST_FIRST_VALUE and length % 2 == 0  # noqa: PLR2004
-    )
+    is_first_element = group == 8 and element in _FIRST_TAGS  # noqa: PLR2004  0008: identification
+    return is_first_element and length <= _LONGEST_FIRST_VALUE and length % 2 == 0

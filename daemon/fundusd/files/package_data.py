@@ -1,4 +1,4 @@
-"""Find the folders that ship inside the wheel, in a wheel and in a checkout alike."""
+"""Find the folders that ship with the package, in a wheel or in a checkout."""
 
 from pathlib import Path
 
@@ -6,6 +6,8 @@ _PACKAGE = Path(__file__).parents[1]
 
 
 def folder(name: str) -> Path:
-    """Return the packaged folder `name` (config, migrations, systemd), else the checkout's."""
+    """Return the folder `name` (config, migrations, systemd) of the wheel or of the checkout."""
     inside = _PACKAGE / name
-    return inside if inside.is_dir() else _PACKAGE.parents[1] / name
+    if inside.is_dir():
+        return inside
+    return _PACKAGE.parents[1] / name

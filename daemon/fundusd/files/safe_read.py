@@ -1,6 +1,6 @@
-"""Read camera files safely: by descriptor, following no link, whole or not at all.
+"""Read camera files safely: by descriptor, without following links, completely or not at all.
 
-No error leaves this module with a path in its text.
+The errors raised by this module do not contain paths.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-# O_NONBLOCK: a FIFO named like a capture must not hang us
+# O_NONBLOCK: opening a FIFO that is named like a capture must not block
 _CAPTURE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _CHUNK = 1 << 20
 
 
 def stat_of(status: os.stat_result) -> Stat:
-    """Take the change signal out of a stat."""
+    """Return the part of a stat result that shows a change."""
     return Stat(status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
 
 
@@ -36,14 +36,17 @@ def _without_paths() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        gone = error.errno in {errno.ENOENT, errno.ENOTDIR}
-        raise CaptureError(Reason.FILE_MISSING if gone else Reason.FILE_UNREADABLE) from None
+        reason = Reason.FILE_UNREADABLE
+        if error.errno in {errno.ENOENT, errno.ENOTDIR}:
+            reason = Reason.FILE_MISSING
+        raise CaptureError(reason) from None
 
 
 def open_capture(root: Path, path: bytes) -> int:
-    """Open the regular file `path` below `root` for reading, following no link; return its descriptor.
+    """Open the regular file `path` below `root` for reading and return its descriptor.
 
-    `root` itself may be a link: it is the operator's word. Raises CaptureError (FILE_MISSING, FILE_UNREADABLE).
+    No link is followed except `root` itself, which the operator has configured. Raises CaptureError
+    (FILE_MISSING, FILE_UNREADABLE).
     """
     *directories, name = path.split(b"/")
     if any(part in {b"", b".", b".."} or b"\0" in part for part in (*directories, name)):
@@ -72,7 +75,7 @@ def read_head(descriptor: int, length: int) -> bytes:
 
 
 def is_unchanged(descriptor: int, expect: Stat) -> bool:
-    """Tell whether an open file still looks as expected; raises CaptureError."""
+    """Return whether an open file is unchanged by its stat; raises CaptureError."""
     with _without_paths():
         return stat_of(os.fstat(descriptor)) == expect
 
@@ -80,9 +83,10 @@ def is_unchanged(descriptor: int, expect: Stat) -> bool:
 def digest_settled(
     descriptor: int, expect: Stat, progress: Callable[[], None] = lambda: None
 ) -> str | None:
-    """Return the sha256 of an open file, None when it did not look as `expect` before and after the read.
+    """Return the SHA-256 of an open file in hex; None if its stat differs from `expect`.
 
-    Calls `progress` for each MiB. Raises CaptureError (FILE_UNREADABLE).
+    The stat is checked before and after the read. Calls `progress` for each MiB. Raises
+    CaptureError (FILE_UNREADABLE).
     """
     if not is_unchanged(descriptor, expect):
         return None
@@ -93,13 +97,16 @@ def digest_settled(
             digest.update(chunk)
             done += len(chunk)
             progress()
-    return digest.hexdigest() if done == expect.size and is_unchanged(descriptor, expect) else None
+    if done != expect.size or not is_unchanged(descriptor, expect):
+        return None
+    return digest.hexdigest()
 
 
 def read_capture(root: Path, path: bytes, max_bytes: int) -> bytes:
     """Return all bytes of a capture, read once.
 
-    Raises CaptureError (FILE_MISSING, FILE_CHANGED while it was read, FILE_UNREADABLE, TOO_MANY_BYTES).
+    Raises CaptureError (FILE_MISSING, FILE_UNREADABLE, TOO_MANY_BYTES; FILE_CHANGED if the file
+    changed while it was read).
     """
     descriptor = open_capture(root, path)
     with _without_paths(), os.fdopen(descriptor, "rb", buffering=0) as file:
@@ -113,17 +120,16 @@ def read_capture(root: Path, path: bytes, max_bytes: int) -> bytes:
 
 
 def _read(descriptor: int, size: int) -> bytes:
-    """Read up to one byte more than `size`, so that growth shows."""
-    content = os.read(
-        descriptor, size + 1
-    )  # in one go, short of signals and 2 GiB: nothing is copied
+    """Read up to one byte more than `size`, so that a growing file is noticed."""
+    # a single call unless a signal arrives or the file has 2 GiB: nothing is copied
+    content = os.read(descriptor, size + 1)
     while len(content) <= size and (more := os.read(descriptor, size + 1 - len(content))):
         content += more
     return content
 
 
 def status_at(root: Path, path: bytes) -> Stat | None:
-    """Return what the regular file at `path` looks like now, None when there is none; raises CaptureError."""
+    """Return the stat of the regular file at `path`, None if there is none; raises CaptureError."""
     try:
         with _without_paths():
             status = os.lstat(os.path.join(os.fsencode(root), path))  # noqa: PTH118  bytes
@@ -131,16 +137,18 @@ def status_at(root: Path, path: bytes) -> Stat | None:
         if error.reason is Reason.FILE_MISSING:
             return None
         raise
-    return stat_of(status) if modes.S_ISREG(status.st_mode) else None
+    if not modes.S_ISREG(status.st_mode):
+        return None
+    return stat_of(status)
 
 
 def still_there(root: Path, path: bytes, stat: Stat) -> bool:
-    """Tell whether `path` leads to the very file that looked like `stat`; raises CaptureError."""
+    """Return whether the file at `path` still has this stat; raises CaptureError."""
     return status_at(root, path) == stat
 
 
 def is_gone(root: Path, path: bytes) -> bool:
-    """Tell whether there is certainly no regular file at `path`."""
+    """Return whether there is certainly no regular file at `path`."""
     try:
         return status_at(root, path) is None
     except CaptureError:

@@ -13,22 +13,23 @@ class Probe(Enum):
 
     FREE = auto()
     BUSY = auto()
-    UNAVAILABLE = auto()  # not our file, or a file system without leases
+    UNAVAILABLE = auto()  # a file of another user, or a file system without leases
 
 
 def ignore_lease_breaks() -> None:
-    """Survive a writer that opens a file while it is probed; call in the main thread at start-up.
+    """Ignore SIGIO, which reports that a writer opens a probed file; call in the main thread.
 
-    The default action of SIGIO, which breaks a lease, is to end the process.
+    Its default action is to end the process.
     """
     signal.signal(signal.SIGIO, signal.SIG_IGN)
 
 
 def probe_writer(descriptor: int) -> Probe:
-    """Ask the kernel whether anyone holds a file open for writing, by taking a read lease for a moment.
+    """Return whether a process has a file open for writing, by taking a read lease for a moment.
 
-    UNAVAILABLE without CAP_LEASE on somebody else's file, and before `ignore_lease_breaks`. On network file
-    systems the answer means nothing: their clients refuse leases they have no delegation for as if busy.
+    UNAVAILABLE for a file of another user without CAP_LEASE, and before `ignore_lease_breaks`. On
+    network file systems the answer means nothing: without a delegation their clients refuse a lease
+    with the error for a busy file.
     """
     if signal.getsignal(signal.SIGIO) is not signal.SIG_IGN:
         return Probe.UNAVAILABLE
@@ -36,5 +37,7 @@ def probe_writer(descriptor: int) -> Probe:
         fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_RDLCK)
         fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_UNLCK)
     except OSError as error:
-        return Probe.BUSY if error.errno == errno.EAGAIN else Probe.UNAVAILABLE
+        if error.errno == errno.EAGAIN:
+            return Probe.BUSY
+        return Probe.UNAVAILABLE
     return Probe.FREE
