@@ -31,7 +31,7 @@ from fundusd.ledger import Ledger
 from fundusd.ledger.database import Database
 from fundusd.model.classifier import ZeroShotClassifier
 from fundusd.watcher import candidates
-from fundusd.worker.service import Worker
+from fundusd.worker.preparation import Preparation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -55,8 +55,8 @@ SINGLE = (
 )  # transactions of one statement
 PLACES = {
     "watcher.digested": (candidates, "digest_settled", "after"),
-    "worker.claimed": (Worker, "_read", "before"),
-    "worker.read": (Worker, "_read", "after"),
+    "worker.claimed": (Preparation, "read", "before"),
+    "worker.read": (Preparation, "read", "after"),
     "worker.decoded": (DecoderPool, "decode", "after"),
     "worker.forward": (ZeroShotClassifier, "logits", "before"),
     "worker.classified": (ZeroShotClassifier, "logits", "after"),

@@ -20,7 +20,8 @@ from fundusd.domain.inference import Classifier, SelfTestResult
 from fundusd.domain.jobs import JobState
 from fundusd.ledger import Ledger
 from fundusd.ledger.tables import result
-from fundusd.worker.service import Worker, WorkerRules
+from fundusd.worker.rules import WorkerRules
+from fundusd.worker.service import Worker
 
 if TYPE_CHECKING:
     from fundusd.domain.decoding import Pixels
@@ -95,10 +96,10 @@ def test_a_model_that_answers_nothing_and_is_wrong_grades_nothing_and_blames_no_
     bench: Bench, make: type[Plain], count: int
 ) -> None:
     bench.drop(range(count))
-    with capture_logs() as told, pytest.raises(ModelRefused):
+    with capture_logs() as logged, pytest.raises(ModelRefused):
         run(bench, make(), lambda *_: None)
     assert attempts(bench) == {(JobState.QUEUED, 0)}
-    assert [line["log_level"] for line in told if line["event"] == "model.canary"] == ["error"]
+    assert [line["log_level"] for line in logged if line["event"] == "model.canary"] == ["error"]
     assert ledger_cases.details(bench.ledger, "model.refused") == [
         {"problem": "does not compute what the model is"}
     ]
@@ -114,7 +115,7 @@ def test_captures_without_an_answer_are_failed_once_the_model_has_answered_what_
     bench.drop([1, 2, 3])
     classifier = Silent()
     bench.work(classifier)
-    assert bench.told() == {f"{number}.jpg": ("failed", "model_error") for number in range(3)}
+    assert bench.outcomes() == {f"{number}.jpg": ("failed", "model_error") for number in range(3)}
     assert classifier.proven == 1
     (row,) = ledger_cases.details(bench.ledger, "model.verified")
     assert row == {"cosine": 0.9999999, "tolerance": 0.999999}
@@ -130,7 +131,7 @@ def test_one_capture_without_an_answer_among_others_says_nothing_of_the_model(be
     bench.drop([1, BAD])
     classifier = Confused()
     bench.work(classifier)
-    assert bench.told() == {"0.jpg": ("graded", 1), "1.jpg": ("failed", "model_error")}
+    assert bench.outcomes() == {"0.jpg": ("graded", 1), "1.jpg": ("failed", "model_error")}
     assert classifier.proven == 0
     scores = [row["score_no_dr"] for row in ledger_cases.rows(bench.ledger, result)]
     assert len(scores) == 1, "what is no number is stored nowhere"
@@ -150,10 +151,10 @@ def test_an_idle_worker_proves_its_model_once_a_night(bench: Bench) -> None:
         if seen[-1] >= EVENING + timedelta(hours=6):
             stop.set()
 
-    with capture_logs() as told:
+    with capture_logs() as logged:
         run(bench, classifier, beat, now)
     assert classifier.proven == 1
-    (line,) = [line for line in told if line["event"] == "model.canary"]
+    (line,) = [line for line in logged if line["event"] == "model.canary"]
     assert (line["log_level"], line["cosine"], line["tolerance"]) == ("info", 0.9999999, 0.999999)
     assert len(ledger_cases.details(bench.ledger, "model.verified")) == 1
     assert bench.ledger.status()["canary"]["passed"]
@@ -179,7 +180,7 @@ def test_a_worker_that_is_never_idle_proves_its_model_all_the_same(
 
     run(bench, classifier, beat, lambda: EVENING.replace(hour=4) + 5 * timedelta(hours=next(hours)))
     assert classifier.proven >= 1
-    assert {outcome for outcome, _ in bench.told().values()} == {"graded"}
+    assert {outcome for outcome, _ in bench.outcomes().values()} == {"graded"}
 
 
 def test_a_model_that_is_wrong_at_night_grades_nothing_more(bench: Bench) -> None:
@@ -238,12 +239,12 @@ def test_files_that_were_only_touched_are_a_debug_line(bench: Bench) -> None:
             return ["config.json"]
 
     bench.drop([1])
-    with capture_logs() as told:
+    with capture_logs() as logged:
         bench.work(Touched())
-    lines = [line for line in told if line["event"] == "model.touched"]
+    lines = [line for line in logged if line["event"] == "model.touched"]
     assert lines
     assert {(line["log_level"], *line["keys"]) for line in lines} == {("debug", "config.json")}
-    assert bench.told() == {"0.jpg": ("graded", 1)}
+    assert bench.outcomes() == {"0.jpg": ("graded", 1)}
 
 
 def test_halving_and_winning_back_are_told_once_each(bench: Bench) -> None:
@@ -255,10 +256,10 @@ def test_halving_and_winning_back_are_told_once_each(bench: Bench) -> None:
 
     bench.drop([number % 5 for number in range(120)])
     classifier = Crowded()
-    with capture_logs() as told:
+    with capture_logs() as logged:
         bench.work(classifier)
     moved = [
-        (line["event"], line["limit"]) for line in told if line["event"].startswith("model.batch")
+        (line["event"], line["limit"]) for line in logged if line["event"].startswith("model.batch")
     ]
     assert moved == [("model.batch_halved", 2), ("model.batch_restored", 4)]
-    assert len(bench.told()) == 120
+    assert len(bench.outcomes()) == 120

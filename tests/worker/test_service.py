@@ -21,7 +21,8 @@ from fundusd.domain.files import SettledFile, Stat
 from fundusd.domain.inference import Classifier
 from fundusd.domain.jobs import JobState
 from fundusd.ledger import Ledger
-from fundusd.worker.service import Worker, WorkerRules
+from fundusd.worker.rules import WorkerRules
+from fundusd.worker.service import Worker
 
 if TYPE_CHECKING:
     from fundusd.domain.decoding import Pixels
@@ -61,7 +62,7 @@ def test_what_waits_is_classified_together_and_recorded(bench: Bench) -> None:
     classifier = Plain()
     bench.work(classifier)
     assert classifier.sizes == [5]
-    assert bench.told() == {f"{n}.jpg": ("graded", n) for n in range(5)} | {
+    assert bench.outcomes() == {f"{n}.jpg": ("graded", n) for n in range(5)} | {
         "5.jpg": ("refused", "not_retina")
     }
     assert bench.ledger.verify().broken_seq is None
@@ -72,37 +73,37 @@ def test_out_of_memory_halves_the_forward_and_remembers(bench: Bench) -> None:
     classifier = Crowded()
     bench.work(classifier)
     assert max(classifier.sizes) == 2
-    assert len(bench.told()) == 10
-    assert all(outcome == "graded" for outcome, _ in bench.told().values())
+    assert len(bench.outcomes()) == 10
+    assert all(outcome == "graded" for outcome, _ in bench.outcomes().values())
 
 
 @pytest.mark.parametrize("classifier", [Brittle(), Confused()], ids=["raises", "answers with NaN"])
 def test_one_bad_capture_fails_alone(bench: Bench, classifier: Classifier) -> None:
     bench.drop([0, BAD, 2, 3])
     bench.work(classifier)
-    told = bench.told()
-    assert told.pop("1.jpg") == ("failed", "model_error")
-    assert told == {"0.jpg": ("graded", 0), "2.jpg": ("graded", 2), "3.jpg": ("graded", 3)}
+    outcomes = bench.outcomes()
+    assert outcomes.pop("1.jpg") == ("failed", "model_error")
+    assert outcomes == {"0.jpg": ("graded", 0), "2.jpg": ("graded", 2), "3.jpg": ("graded", 3)}
 
 
 def test_a_capture_that_breaks_the_decoder_costs_only_itself(bench: Bench) -> None:
     bench.drop([0, 254])
     bench.work(Plain())
-    assert bench.told() == {"0.jpg": ("graded", 0), "1.jpg": ("failed", "decode_error")}
+    assert bench.outcomes() == {"0.jpg": ("graded", 0), "1.jpg": ("failed", "decode_error")}
 
 
 def test_bytes_that_are_not_those_that_were_hashed_are_never_classified(bench: Bench) -> None:
     bench.drop([0, 1])
     (bench.inbox / "1.jpg").write_bytes(b"other bytes")
     bench.work(Plain())
-    assert bench.told() == {"0.jpg": ("graded", 0), "1.jpg": ("failed", "file_changed")}
+    assert bench.outcomes() == {"0.jpg": ("graded", 0), "1.jpg": ("failed", "file_changed")}
 
 
 def test_a_missing_file_is_looked_for_again_and_then_failed(bench: Bench) -> None:
     bench.drop([0])
     (bench.inbox / "0.jpg").unlink()
     bench.work(Plain(), retry_seconds=(0.0, 0.0))
-    assert bench.told() == {"0.jpg": ("failed", "file_missing")}
+    assert bench.outcomes() == {"0.jpg": ("failed", "file_missing")}
     (row,) = bench.ledger.results()
     assert row["attempts"] == 3
 
@@ -122,7 +123,7 @@ def test_bytes_that_lie_elsewhere_too_are_read_there(bench: Bench) -> None:
     )
     bench.ledger.admit(found)
     bench.work(Plain())
-    assert bench.told() == {"0.jpg": ("graded", 3), "copy.jpg": ("graded", 3)}
+    assert bench.outcomes() == {"0.jpg": ("graded", 3), "copy.jpg": ("graded", 3)}
 
 
 def test_a_capture_is_judged_by_the_thresholds_of_its_camera(bench: Bench) -> None:
@@ -196,7 +197,7 @@ def test_what_comes_while_the_model_loads_is_decoded_meanwhile(bench: Bench) -> 
     rules = WorkerRules(batch_size=8, retry_seconds=(), max_bytes=1000, decoders=1, model="test")
     worker = Worker(bench.ledger, load, Noted(), {ledger_cases.CAMERA: bench.inbox}, rules, beat)
     worker.run(stop)
-    assert bench.told() == {"0.jpg": ("graded", 3)}
+    assert bench.outcomes() == {"0.jpg": ("graded", 3)}
 
 
 def test_a_model_that_does_not_load_costs_no_capture_an_attempt(bench: Bench) -> None:
@@ -244,7 +245,7 @@ def test_two_batches_are_in_flight_and_each_capture_gets_its_own_answer(bench: B
     classifier = Overlapping()
     bench.work(classifier)
     assert classifier.most == 2
-    assert bench.told() == {
+    assert bench.outcomes() == {
         f"{number}.jpg": ("graded", value) for number, value in enumerate(values)
     }
 
@@ -255,7 +256,7 @@ def test_a_batch_that_fails_in_flight_is_asked_for_again_in_parts(
 ) -> None:
     bench.drop([0, 1, 2, 3, 4] * 4)
     bench.work(Overlapping(trouble))
-    assert bench.told() == {f"{number}.jpg": ("graded", number % 5) for number in range(20)}
+    assert bench.outcomes() == {f"{number}.jpg": ("graded", number % 5) for number in range(20)}
 
 
 def test_a_device_lost_with_two_batches_in_flight_costs_no_capture_an_attempt(bench: Bench) -> None:
@@ -308,4 +309,4 @@ def test_a_lost_lease_drops_the_result(bench: Bench) -> None:
     rules = WorkerRules(batch_size=8, retry_seconds=(), max_bytes=1000, decoders=1, model="test")
     roots = {ledger_cases.CAMERA: bench.inbox}
     Worker(bench.ledger, Robbed, FirstByte(), roots, rules, beat).run(stop)
-    assert bench.told() == {"0.jpg": (None, None)}
+    assert bench.outcomes() == {"0.jpg": (None, None)}

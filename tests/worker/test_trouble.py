@@ -14,7 +14,8 @@ from fundusd.clinical.quality_thresholds import Thresholds
 from fundusd.domain.errors import FundusdError, LedgerError
 from fundusd.domain.files import OfflineReason
 from fundusd.domain.jobs import JobState
-from fundusd.worker.service import Worker, WorkerRules
+from fundusd.worker.rules import WorkerRules
+from fundusd.worker.service import Worker
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from fundusd.domain.decoding import Decoded, Pixels
     from fundusd.domain.inference import Classifier, Logits
     from fundusd.ledger import Ledger
-    from fundusd.worker.service import Decoder
+    from fundusd.worker.preparation import Decoder
 
 
 @pytest.fixture
@@ -104,14 +105,13 @@ def test_a_capture_that_was_tried_before_is_alone_while_the_model_has_it(bench: 
     assert len(attempts(bench, JobState.SUCCEEDED)) == 17
 
 
-@pytest.mark.parametrize("how", ["gone", "told by the watcher"])
+@pytest.mark.parametrize("how", ["gone", "reported by the watcher"])
 def test_an_inbox_that_is_away_costs_no_capture_an_attempt(
     bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
-    monkeypatch.setattr("fundusd.worker.service._AWAY_SECONDS", 0.01)
     bench.drop([0, 1, 2])
     bench.inbox.rename(tmp_path / "away")
-    if how == "told by the watcher":
+    if how == "reported by the watcher":
         bench.inbox.mkdir()
         bench.ledger.offline(ledger_cases.CAMERA, OfflineReason.EMPTY)
     given_back, give_back = iter(range(100)), bench.ledger.give_back
@@ -126,8 +126,8 @@ def test_an_inbox_that_is_away_costs_no_capture_an_attempt(
         return count
 
     monkeypatch.setattr(bench.ledger, "give_back", coming_back)
-    bench.work(Plain())
-    assert bench.told() == {f"{number}.jpg": ("graded", number) for number in range(3)}
+    bench.work(Plain(), offline_retry_seconds=0.01)
+    assert bench.outcomes() == {f"{number}.jpg": ("graded", number) for number in range(3)}
     assert attempts(bench, JobState.SUCCEEDED) == [1, 1, 1]
 
 
@@ -135,9 +135,9 @@ def test_what_failed_while_its_inbox_was_away_is_queued_again_when_it_is_back(be
     bench.drop([0, 1])
     (bench.inbox / "1.jpg").unlink()
     bench.work(Plain())
-    assert bench.told() == {"0.jpg": ("graded", 0), "1.jpg": ("failed", "file_missing")}
+    assert bench.outcomes() == {"0.jpg": ("graded", 0), "1.jpg": ("failed", "file_missing")}
     (bench.inbox / "1.jpg").write_bytes(bytes([1, 1]))
     assert bench.ledger.queue_unread(ledger_cases.CAMERA) == 1
     assert bench.ledger.queue_unread(ledger_cases.CAMERA) == 0
     bench.work(Plain())
-    assert bench.told() == {"0.jpg": ("graded", 0), "1.jpg": ("graded", 1)}
+    assert bench.outcomes() == {"0.jpg": ("graded", 0), "1.jpg": ("graded", 1)}

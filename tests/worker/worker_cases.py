@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from tests import ledger_cases
@@ -18,7 +19,8 @@ from fundusd.domain.decoding import Content, Decoded, MediaType
 from fundusd.domain.files import SettledFile, Stat
 from fundusd.domain.inference import Classifier, SelfTestResult
 from fundusd.ledger import Ledger
-from fundusd.worker.service import Worker, WorkerRules
+from fundusd.worker.rules import WorkerRules
+from fundusd.worker.service import Worker
 
 if TYPE_CHECKING:
     from fundusd.domain.decoding import Pixels
@@ -54,7 +56,7 @@ class Plain:
 
 
 class Overlapping(Plain):
-    """Computes when asked for the answer, as a device would by then; never holds more than two batches."""
+    """Computes when asked for the answer; never holds more than two batches."""
 
     overlaps = True
 
@@ -78,7 +80,7 @@ class Overlapping(Plain):
 
 
 class FirstByte:
-    """Decodes a file to a square of its first byte; the byte 255 is no retina, 254 breaks the decoder."""
+    """Decodes a file to a square of its first byte; 255 is no retina, 254 breaks the decoder."""
 
     def decode(self, data: bytes, thresholds: Thresholds) -> Decoded:
         content = Content(MediaType.JPEG, 2, 2)
@@ -109,8 +111,8 @@ class Bench:
                 )
             )
 
-    def work(self, classifier: Classifier, retry_seconds: tuple[float, ...] = ()) -> None:
-        """Run the worker until nothing waits; `beat` is called at each turn and looks."""
+    def work(self, classifier: Classifier, **changes: Any) -> None:
+        """Run the worker until nothing waits; `changes` go to its rules."""
         stop = threading.Event()
 
         def beat() -> None:
@@ -119,8 +121,9 @@ class Bench:
                 stop.set()
 
         rules = WorkerRules(
-            batch_size=8, retry_seconds=retry_seconds, max_bytes=1000, decoders=2, model="test"
+            batch_size=8, retry_seconds=(), max_bytes=1000, decoders=2, model="test"
         )
+        rules = replace(rules, **changes)
         Worker(
             self.ledger,
             lambda: classifier,
@@ -130,7 +133,7 @@ class Bench:
             beat,
         ).run(stop)
 
-    def told(self) -> dict[str, tuple[str | None, str | int | None]]:
+    def outcomes(self) -> dict[str, tuple[str | None, str | int | None]]:
         """Give outcome and grade or reason by file name."""
         rows = self.ledger.results()
         return {row["path"]: (row["outcome"], row["reason"] or row["grade"]) for row in rows}

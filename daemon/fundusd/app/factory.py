@@ -16,7 +16,7 @@ from fundusd.model.locate import ModelChoice, find
 from fundusd.model.prepared_parts import remembered_digests
 from fundusd.outbox.transports import TRANSPORTS
 from fundusd.watcher.rules import IntakeRules
-from fundusd.worker.service import WorkerRules
+from fundusd.worker.rules import WorkerRules
 
 if TYPE_CHECKING:
     from collections.abc import Callable

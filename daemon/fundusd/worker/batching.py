@@ -1,4 +1,4 @@
-"""Make batches in which all have their turn, and classify them whatever happens; pure."""
+"""Run a model over items in batches that fit into memory, isolating items it cannot take; pure."""
 
 from __future__ import annotations
 
@@ -13,55 +13,54 @@ if TYPE_CHECKING:
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
 
-_LONGEST_PATIENCE = 4096  # full forwards
+_MAX_PATIENCE = 4096  # full batches
 
 
 @dataclass(slots=True)
-class Batch(Generic[Item, Answer]):
+class AdaptiveBatch(Generic[Item, Answer]):
     """Run `forward` over items in order, at most `limit` at a time.
 
-    `forward` returns one answer per item or raises. OutOfMemory halves the limit, which `limit` remembers; it is
-    raised on when a single item does not fit. After `patience` full forwards that went well the limit is doubled
-    again, up to what it was at first; each new failure doubles the patience. One of `broken` splits the slice until
-    the one bad item stands alone and its error becomes its answer; anything else is raised on.
+    `forward` returns one answer per item or raises. On OutOfMemory, `limit` is halved and stays
+    so; OutOfMemory is raised when a single item does not fit. After `patience` successful full
+    batches the limit is doubled again, up to its first value; each new failure doubles the
+    patience. On an error of `broken` the batch is bisected until the bad item fails alone, and
+    the error becomes the answer to that item. Any other error is raised.
     """
 
     forward: Callable[[Sequence[Item]], Sequence[Answer]]
     limit: int
     broken: tuple[type[Exception], ...] = (RuntimeError,)
     patience: int = 32
-    _most: int = field(init=False)
-    _wait: int = 0  # full forwards that must go well, 0 before the first failure
-    _well: int = 0  # those that did since the limit last moved
-    _halving: bool = (
-        False  # nothing has gone well since the limit was halved: it is one failure still
-    )
+    _max_limit: int = field(init=False)
+    _required_successes: int = 0  # full batches before the limit is doubled; 0 before any failure
+    _successes: int = 0  # full batches since the limit last changed
+    _is_halving: bool = False  # no success since the limit was halved: still the same failure
 
     def __post_init__(self) -> None:
-        """Remember the limit that is never passed."""
-        self._most = self.limit
+        """Remember the limit that is never exceeded."""
+        self._max_limit = self.limit
 
     def run(self, items: Sequence[Item]) -> list[Answer | Exception]:
-        """Return one answer, or the error that item alone causes, per item; raises OutOfMemory."""
+        """Return for each item its answer, or the error that it causes; raises OutOfMemory."""
         answers: list[Answer | Exception] = []
         while len(answers) < len(items):
             start = len(answers)
-            answers += self._slice(items[start : start + self.limit])
+            answers += self._run_slice(items[start : start + self.limit])
         return answers
 
-    def _slice(self, items: Sequence[Item]) -> list[Answer | Exception]:
+    def _run_slice(self, items: Sequence[Item]) -> list[Answer | Exception]:
         expected: tuple[type[Exception], ...] = (OutOfMemory, *self.broken)
         try:
             answers = self.forward(items)
         except expected as error:
             failure = error
         else:
-            self._went_well(len(items))
+            self._note_success(len(items))
             return list(answers)
-        # outside the except block: a traceback would keep the failed forward's memory alive
-        return self._halved(items, failure)
+        # outside the except block: a traceback would keep the failed batch's memory alive
+        return self._run_halves(items, failure)
 
-    def _halved(self, items: Sequence[Item], failure: Exception) -> list[Answer | Exception]:
+    def _run_halves(self, items: Sequence[Item], failure: Exception) -> list[Answer | Exception]:
         out_of_memory = isinstance(failure, OutOfMemory)
         if len(items) == 1:
             if out_of_memory:
@@ -69,19 +68,20 @@ class Batch(Generic[Item, Answer]):
             return [failure]
         middle = len(items) // 2
         if out_of_memory:
-            self._halve(middle)
+            self._lower_limit(middle)
             return self.run(items)
-        return self._slice(items[:middle]) + self._slice(items[middle:])
+        return self._run_slice(items[:middle]) + self._run_slice(items[middle:])
 
-    def _halve(self, limit: int) -> None:
-        if not self._halving:
-            self._wait = min(2 * self._wait, _LONGEST_PATIENCE) or self.patience
-        self.limit, self._well, self._halving = limit, 0, True
+    def _lower_limit(self, limit: int) -> None:
+        if not self._is_halving:
+            doubled = min(2 * self._required_successes, _MAX_PATIENCE)
+            self._required_successes = doubled or self.patience
+        self.limit, self._successes, self._is_halving = limit, 0, True
 
-    def _went_well(self, size: int) -> None:
-        self._halving = False
-        if size < self.limit or self.limit == self._most:
-            return  # it says nothing about twice as many, or there is nothing to win back
-        self._well += 1
-        if self._well >= self._wait:
-            self.limit, self._well = min(2 * self.limit, self._most), 0
+    def _note_success(self, size: int) -> None:
+        self._is_halving = False
+        if size < self.limit or self.limit == self._max_limit:
+            return  # a smaller batch proves nothing, and the first limit is not exceeded
+        self._successes += 1
+        if self._successes >= self._required_successes:
+            self.limit, self._successes = min(2 * self.limit, self._max_limit), 0

@@ -1,4 +1,4 @@
-"""See that a running service's model is still what it was: its files, and its answers to known phantoms."""
+"""Verify that a running model has not changed: its files, and its answers to known phantoms."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from fundusd.ledger import Ledger
 
 
-class Proving:
-    """Look after the model between batches; everything raises ModelError, after which nothing is to be graded."""
+class ModelCanary:
+    """Verify the model between batches; every method raises ModelError when it must not be used."""
 
     def __init__(
         self,
@@ -34,21 +34,21 @@ class Proving:
         self._ledger = ledger
         self._beat = beat
         self._now = now
-        self._last = now()  # it has just passed its gate
+        self._last = now()  # a model that was just loaded has passed its self-test
         self._log = structlog.get_logger(service="worker")
 
     def is_due(self, *, idle: bool) -> bool:
-        """Tell whether `prove` is to be called now, when nothing is under way."""
+        """Return whether `run` should be called now."""
         return canary_schedule.is_due(self._now(), self._last, idle=idle)
 
     def require_unchanged(self) -> None:
-        """See that the model's files hold what they held."""
+        """Verify that the model's files have not changed since they were loaded."""
         if touched := self._classifier.require_unchanged(self._beat):
             self._log.debug("model.touched", keys=touched)
 
-    def prove(self, stop: threading.Event | None = None) -> None:
-        """Show it the known phantoms, one after another until `stop`, and write down what came of it."""
-        self.require_unchanged()  # which says better what is wrong
+    def run(self, stop: threading.Event | None = None) -> None:
+        """Classify the known phantoms one by one and record the result; `stop` interrupts."""
+        self.require_unchanged()  # first, as its error says more precisely what is wrong
         began = time.perf_counter()
         results: list[SelfTestResult] = []
         try:

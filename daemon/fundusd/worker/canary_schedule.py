@@ -1,27 +1,29 @@
-"""When known phantoms are to be shown to the model again; pure."""
+"""Decide when the model has to classify known phantoms again; pure."""
 
 from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-_NIGHT = timedelta(
-    hours=3
-)  # the clinic's clock: long after the last patient, long before the first
-_LONGEST = timedelta(hours=30)  # for a service that always has something to do
+# by the clinic's clock: long after the last patient and long before the first
+_NIGHT = timedelta(hours=3)
+_MAX_INTERVAL = timedelta(hours=30)  # for a service that is never idle
 
 
 def is_due(now: datetime, last: datetime, *, idle: bool) -> bool:
-    """Tell whether it is time, at `now` with a time zone: once a night when idle, after 30 hours in any case.
+    """Return whether the canary is due: once a night when idle, and after 30 hours in any case.
+
+    `now` must have a time zone.
 
     >>> from datetime import UTC
-    >>> evening, morning = datetime(2026, 11, 23, 22, tzinfo=UTC), datetime(2026, 11, 24, 3, tzinfo=UTC)
+    >>> evening = datetime(2026, 11, 23, 22, tzinfo=UTC)
+    >>> morning = datetime(2026, 11, 24, 3, tzinfo=UTC)
     >>> is_due(morning, evening, idle=True), is_due(morning, evening, idle=False)
     (True, False)
     """
-    # whichever way: a clock that was set back from 2099 must not put it off until then
-    return (idle and _night(now) != _night(last)) or abs(now - last) >= _LONGEST
+    # the absolute difference: a clock set back from 2099 must not postpone it until then
+    return (idle and _night(now) != _night(last)) or abs(now - last) >= _MAX_INTERVAL
 
 
 def _night(at: datetime) -> int:
-    """Give the number of the day, where days begin at three by the wall clock."""
+    """Return the number of the day, counting days from three o'clock by the wall clock."""
     return (at.replace(tzinfo=None) - _NIGHT).toordinal()

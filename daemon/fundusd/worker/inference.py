@@ -1,4 +1,4 @@
-"""The model's turn: batches in, and what is to be written of each capture out."""
+"""Classify prepared jobs in batches; up to two batches are in flight where the model allows it."""
 
 from __future__ import annotations
 
@@ -15,134 +15,139 @@ from fundusd.clinical import grading
 from fundusd.domain.clinical_terms import Outcome, Reason
 from fundusd.domain.errors import FundusdError, OutOfMemory
 from fundusd.ledger import Finding
-from fundusd.worker.batching import Batch
+from fundusd.worker.batching import AdaptiveBatch
+from fundusd.worker.preparation import milliseconds_since
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from fundusd.clinical.grading import Rule
-    from fundusd.domain.decoding import Decoded, Pixels
+    from fundusd.domain.decoding import Pixels
     from fundusd.domain.inference import Classifier, Logits
     from fundusd.ledger import Claim
-    from fundusd.worker.canary import Proving
+    from fundusd.worker.canary import ModelCanary
+    from fundusd.worker.preparation import PreparedJob
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
-    """A claimed job's bytes, read and decoded, and how long that took."""
-
-    claim: Claim
-    decoded: Decoded
-    read_ms: float
-    away: bool = False  # its inbox is: not read, and not to blame
-
-
-@dataclass(frozen=True, slots=True)
-class Judged:
-    """A batch after the model: what to write down, and what to read again or give up."""
+class ClassifiedBatch:
+    """A batch after inference: what to record, and which jobs to retry or fail."""
 
     findings: Sequence[Finding]
-    unusable: Sequence[tuple[Prepared, Reason]]
+    unusable: Sequence[tuple[PreparedJob, Reason]]
     read_ms: Mapping[int, float]  # by job
 
 
 @dataclass(frozen=True, slots=True)
-class _Flight:
-    """A batch that the model has; `answer` waits for it, and is None where that could not be begun."""
+class _BatchInFlight:
+    """A batch that the model computes; `answer` waits for it and is None if it was not started."""
 
-    prepared: Sequence[Prepared]
-    ready: Sequence[tuple[Prepared, Pixels]]
+    jobs: Sequence[PreparedJob]
+    ready: Sequence[PreparedJob]  # those with pixels
+    pixels: Sequence[Pixels]  # of the ready jobs
     answer: Callable[[], Logits] | None
     began: float
 
 
-class Turn:
-    """The model's turn: from decoded batches to what is known of each capture."""
+class Inference:
+    """Classify batches of prepared jobs in the order in which they are submitted."""
 
     def __init__(
         self,
         classifier: Classifier,
         batch_size: int,
         beat: Callable[[], None],
-        proving: Proving,
+        canary: ModelCanary,
         referral: Rule,
     ) -> None:
         self._classifier = classifier
         self._referral = referral
-        self._proving = proving
+        self._canary = canary
         self._beat = beat
-        self._batch: Batch[Pixels, Logits] = Batch(
-            self._forward, min(batch_size, classifier.forward_limit)
-        )
-        self._flying: deque[_Flight] = deque()
-        self._landed = 0.0  # when the batch before was answered
+        limit = min(batch_size, classifier.forward_limit)
+        self._batch: AdaptiveBatch[Pixels, Logits] = AdaptiveBatch(self._forward, limit)
+        self._in_flight: deque[_BatchInFlight] = deque()
+        self._last_answer_at = 0.0
         self._log = structlog.get_logger(service="worker")
 
     def claims(self) -> list[Claim]:
-        """Return what the model was given and has not answered."""
-        return [one.claim for flight in self._flying for one in flight.prepared]
+        """Return the claims of the batches in flight."""
+        claims: list[Claim] = []
+        for batch in self._in_flight:
+            claims += [job.claim for job in batch.jobs]
+        return claims
 
-    def launch(self, prepared: Sequence[Prepared]) -> None:
-        """Give the model a decoded batch."""
-        ready = [(one, one.decoded.pixels) for one in prepared if one.decoded.pixels is not None]
+    def submit(self, jobs: Sequence[PreparedJob]) -> None:
+        """Start to classify a batch of decoded jobs."""
+        ready: list[PreparedJob] = []
+        pixels: list[Pixels] = []
+        for job in jobs:
+            if job.decoded.pixels is not None:
+                ready.append(job)
+                pixels.append(job.decoded.pixels)
         began, answer = time.perf_counter(), None
         if self._classifier.overlaps and 0 < len(ready) <= self._batch.limit:
-            # what fails here fails again at `land`, where a batch is taken apart
+            # what fails here fails again in `collect`, where a batch is taken apart
             with suppress(FundusdError, RuntimeError):
-                answer = self._classifier.begin(np.stack([pixels for _, pixels in ready]))
-        self._flying.append(_Flight(prepared, ready, answer, began))
+                answer = self._classifier.begin(np.stack(pixels))
+        self._in_flight.append(_BatchInFlight(jobs, ready, pixels, answer, began))
 
-    def land(self, keep: int) -> Iterator[Judged]:
-        """Judge what was launched, oldest first; where the model can overlap, up to `keep` batches stay in the air.
+    def collect(self, keep: int) -> Iterator[ClassifiedBatch]:
+        """Yield finished batches, oldest first; up to `keep` stay in flight if the model overlaps.
 
-        One bad capture spoils no other. Where all answers are none, the model is asked for what is known before any
-        capture is blamed. Raises OutOfMemory for a single one, and ModelError.
+        A bad capture fails alone. When no answer of a batch is usable, the model itself is
+        verified before any capture is blamed. Raises ModelError, and OutOfMemory when a single
+        capture does not fit.
         """
-        while len(self._flying) > (keep if self._classifier.overlaps else 0):
-            judged = self._judged(self._flying[0])
-            self._proving.require_unchanged()  # before it is written down: the files may be mapped
-            self._landed = time.perf_counter()
-            yield judged
-            self._flying.popleft()  # now that somebody else answers for its claims
+        if not self._classifier.overlaps:
+            keep = 0
+        while len(self._in_flight) > keep:
+            batch = self._classify(self._in_flight[0])
+            # before the results are recorded: the files may be mapped into memory
+            self._canary.require_unchanged()
+            self._last_answer_at = time.perf_counter()
+            yield batch
+            self._in_flight.popleft()  # only now: until here its claims are ours to release
 
-    def _judged(self, flight: _Flight) -> Judged:
-        answers = self._answers(flight)
-        size = len(flight.ready)
+    def _classify(self, batch: _BatchInFlight) -> ClassifiedBatch:
+        answers = self._answers(batch)
         if answers and not any(_is_usable(answer) for answer in answers):
-            self._proving.prove()
-        model_ms = milliseconds_since(max(flight.began, self._landed)) / max(1, size)
+            self._canary.run()
+        size = len(batch.ready)
+        model_ms = milliseconds_since(max(batch.began, self._last_answer_at)) / max(1, size)
         findings: list[Finding] = []
-        unusable: list[tuple[Prepared, Reason]] = []
-        for (one, _), answer in zip(flight.ready, answers, strict=True):
+        unusable: list[tuple[PreparedJob, Reason]] = []
+        for job, answer in zip(batch.ready, answers, strict=True):
             if isinstance(answer, Exception) or not _is_usable(answer):
-                error = answer if isinstance(answer, Exception) else None
-                self._log.error(
-                    "model.unusable_answer", digest=one.claim.digest[:12], exc_info=error
-                )
-                unusable.append((one, Reason.MODEL_ERROR))
+                self._log_unusable(job, answer)
+                unusable.append((job, Reason.MODEL_ERROR))
             else:
                 graded = grading.grade(answer.tolist(), self._referral)
-                findings.append(Finding(one.claim, one.decoded, graded, model_ms, size))
-        for one in flight.prepared:
-            if one.decoded.reason is not None and one.decoded.reason.outcome is Outcome.FAILED:
-                unusable.append((one, one.decoded.reason))
-            elif one.decoded.reason is not None:
-                findings.append(Finding(one.claim, one.decoded, None, None, size))
-        return Judged(
-            findings, unusable, {one.claim.job_id: one.read_ms for one in flight.prepared}
-        )
+                findings.append(Finding(job.claim, job.decoded, graded, model_ms, size))
+        for job in batch.jobs:
+            reason = job.decoded.reason
+            if reason is not None and reason.outcome is Outcome.FAILED:
+                unusable.append((job, reason))
+            elif reason is not None:
+                findings.append(Finding(job.claim, job.decoded, None, None, size))
+        read_ms = {job.claim.job_id: job.read_ms for job in batch.jobs}
+        return ClassifiedBatch(findings, unusable, read_ms)
 
-    def _answers(self, flight: _Flight) -> list[Logits | Exception]:
-        """Wait for the answers; where the batch failed as a whole, ask for its parts."""
-        if flight.answer is not None:
+    def _log_unusable(self, job: PreparedJob, answer: Logits | Exception) -> None:
+        error = answer if isinstance(answer, Exception) else None
+        self._log.error("model.unusable_answer", digest=job.claim.digest[:12], exc_info=error)
+
+    def _answers(self, batch: _BatchInFlight) -> list[Logits | Exception]:
+        """Wait for the answers; if the batch failed as a whole, run it again in parts."""
+        if batch.answer is not None:
             with suppress(OutOfMemory, RuntimeError):
                 self._beat()
-                return list(flight.answer())
-        before = self._batch.limit
-        answers = self._batch.run([pixels for _, pixels in flight.ready])
-        if self._batch.limit < before:
+                return list(batch.answer())
+        limit = self._batch.limit
+        answers = self._batch.run(batch.pixels)
+        if self._batch.limit < limit:
             self._log.warning("model.batch_halved", limit=self._batch.limit)
-        elif self._batch.limit > before:
+        elif self._batch.limit > limit:
             self._log.info("model.batch_restored", limit=self._batch.limit)
         return answers
 
@@ -153,8 +158,3 @@ class Turn:
 
 def _is_usable(answer: Logits | Exception) -> bool:
     return not isinstance(answer, Exception) and grading.is_usable(answer.tolist())
-
-
-def milliseconds_since(began: float) -> float:
-    """Return the milliseconds since `began`."""
-    return (time.perf_counter() - began) * 1000

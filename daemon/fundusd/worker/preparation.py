@@ -1,0 +1,111 @@
+"""Read, verify and decode the bytes of one claimed job."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import structlog
+
+from fundusd.clinical.quality_thresholds import DEFAULTS
+from fundusd.domain.clinical_terms import FILE_REASONS, Reason
+from fundusd.domain.decoding import Decoded
+from fundusd.domain.errors import CaptureError, FundusdError
+from fundusd.files.filesystem import can_be_listed
+from fundusd.files.safe_read import read_capture
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from fundusd.clinical.quality_thresholds import Thresholds
+    from fundusd.ledger import Claim, Ledger
+    from fundusd.worker.rules import WorkerRules
+
+
+class Decoder(Protocol):
+    """What the worker needs of the decoder pool."""
+
+    def decode(self, data: bytes, thresholds: Thresholds) -> Decoded:
+        """Decode hostile bytes in another process; never raises because of the bytes."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedJob:
+    """A claimed job, its decoded bytes, and how long reading took."""
+
+    claim: Claim
+    decoded: Decoded
+    read_ms: float
+    inbox_is_offline: bool = False  # the bytes could not be read, and are not to blame for it
+
+
+def milliseconds_since(began: float) -> float:
+    """Return the milliseconds since `began`, a time of `perf_counter`."""
+    return (time.perf_counter() - began) * 1000
+
+
+class Preparation:
+    """Prepare jobs, in any thread; what is wrong with one capture never affects another."""
+
+    def __init__(
+        self, ledger: Ledger, decoder: Decoder, roots: Mapping[str, Path], rules: WorkerRules
+    ) -> None:
+        self._ledger = ledger
+        self._decoder = decoder
+        self._roots = roots
+        self._rules = rules
+        self._log = structlog.get_logger(service="worker")
+
+    def prepare(self, claim: Claim) -> PreparedJob:
+        """Read, verify and decode one job's bytes; raises FundusdError when no capture is at fault.
+
+        That is when no decoder process starts, or when the database is away.
+        """
+        began = time.perf_counter()
+        try:
+            data = self.read(claim)
+            read_ms = milliseconds_since(began)
+            thresholds = self._rules.thresholds.get(claim.camera_id, DEFAULTS)
+            decoded = self._decoder.decode(data, thresholds)
+        except CaptureError as error:
+            failed = Decoded(None, error.reason, None, 0.0)
+            is_offline = error.reason in FILE_REASONS and self._is_offline(claim)
+            return PreparedJob(claim, failed, milliseconds_since(began), is_offline)
+        except FundusdError:
+            raise
+        except Exception as error:  # noqa: BLE001  the boundary of one capture
+            self._log.error("capture.broke", digest=claim.digest[:12], exc_info=error)
+            failed = Decoded(None, Reason.DECODE_ERROR, None, 0.0)
+            return PreparedJob(claim, failed, milliseconds_since(began))
+        return PreparedJob(claim, decoded, read_ms)
+
+    def read(self, claim: Claim) -> bytes:
+        """Return the bytes that were hashed at admission, from any of their paths.
+
+        Raises CaptureError when no path has them.
+        """
+        problem = Reason.FILE_MISSING
+        for place in claim.places:
+            if place.camera_id not in self._roots:
+                continue  # its camera was removed from the settings
+            try:
+                data = read_capture(self._roots[place.camera_id], place.path, self._rules.max_bytes)
+            except CaptureError as error:
+                problem = error.reason
+                continue
+            if hashlib.sha256(data).hexdigest() == claim.digest:
+                return data
+            problem = Reason.FILE_CHANGED
+        raise CaptureError(problem)
+
+    def _is_offline(self, claim: Claim) -> bool:
+        """Return whether an inbox with the job's bytes is offline: they may still be there."""
+        cameras = {place.camera_id for place in claim.places}
+        for camera_id in cameras & self._roots.keys():
+            if not can_be_listed(self._roots[camera_id]) or self._ledger.is_away(camera_id):
+                return True
+        return False

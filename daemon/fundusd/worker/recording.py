@@ -1,0 +1,152 @@
+"""Record what became of a batch: in the ledger, and as one log line for each capture."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+from fundusd.domain import retry_policy
+from fundusd.domain.capture_warnings import CaptureWarning
+from fundusd.worker.preparation import milliseconds_since
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+    from concurrent.futures import Future, ThreadPoolExecutor
+
+    from fundusd.domain.clinical_terms import Reason
+    from fundusd.ledger import Claim, Finding, Ledger, Recorded
+    from fundusd.worker.inference import ClassifiedBatch
+    from fundusd.worker.preparation import PreparedJob
+    from fundusd.worker.rules import WorkerRules
+
+_CLOCK_HINT = (
+    "Set the clock of the camera, and the time zone of this machine;"
+    " this warning is not repeated until a restart."
+)
+
+
+class ResultRecorder:
+    """Record results, postponed jobs and failures."""
+
+    def __init__(self, ledger: Ledger, rules: WorkerRules) -> None:
+        self._ledger = ledger
+        self._rules = rules
+        self._warned: set[str] = set()  # cameras whose clock is wrong
+        self._log = structlog.get_logger(service="worker")
+
+    def record(self, batch: ClassifiedBatch) -> None:
+        """Record a batch: all results in one transaction, then each unusable job."""
+        if batch.findings:
+            self._record_findings(batch)
+        for job, reason in batch.unusable:
+            self._record_unusable(job, reason)
+
+    def _record_findings(self, batch: ClassifiedBatch) -> None:
+        began = time.perf_counter()
+        recorded = self._ledger.record(batch.findings)
+        record_ms = milliseconds_since(began)
+        for finding, captures in zip(batch.findings, recorded, strict=True):
+            if captures is None:
+                self._log.warning("job.lease_lost", digest=finding.claim.digest[:12])
+                continue
+            timings = {
+                "read_ms": batch.read_ms[finding.claim.job_id],
+                "decode_ms": finding.decoded.decode_ms,
+                "model_ms": finding.model_ms,
+                "record_ms": record_ms,
+            }
+            for capture in captures:
+                self._log_capture(capture, finding.claim, timings, finding)
+
+    def _log_capture(
+        self,
+        capture: Recorded,
+        claim: Claim,
+        timings: Mapping[str, float | None],
+        finding: Finding | None = None,
+    ) -> None:
+        """Write the one canonical log line of a capture."""
+        fields: dict[str, Any] = {}
+        for name, field in capture.fields().items():
+            if field is not None:
+                fields[name] = field
+        for name, milliseconds in timings.items():
+            if milliseconds is not None:
+                fields[name] = round(milliseconds, 1)
+        fields["attempt"] = claim.attempts
+        if finding is not None:
+            fields["batch_size"] = finding.batch_size
+        fields["model"] = self._rules.model
+        fields["release_id"] = self._ledger.release_id
+        if finding is not None and finding.grading:
+            fields["scores"] = [round(score, 4) for score in finding.grading.scores]
+        self._log.info(f"capture.{capture.outcome}", **fields)
+        if CaptureWarning.CLOCK_SKEW in capture.warnings:
+            self._warn_of_clock(capture)
+
+    def _warn_of_clock(self, capture: Recorded) -> None:
+        """Warn once for each camera that its clock is wrong."""
+        if capture.camera_id in self._warned:
+            return
+        self._warned.add(capture.camera_id)
+        self._log.warning(
+            "camera.clock_skew",
+            camera=capture.camera_id,
+            capture_id=capture.capture_id,
+            hint=_CLOCK_HINT,
+        )
+
+    def _record_unusable(self, job: PreparedJob, reason: Reason) -> None:
+        """Postpone a job, or fail it when its retries are used up; wait for an offline inbox."""
+        claim, digest = job.claim, job.claim.digest[:12]
+        if job.inbox_is_offline:
+            count = self._ledger.give_back([claim], self._rules.offline_retry_seconds)
+            self._log.info("jobs.given_back", count=count, reason=reason)
+            return
+        pause = retry_policy.wait_seconds(claim.attempts, self._rules.retry_seconds)
+        error = f"{reason.value} at attempt {claim.attempts}"
+        if pause is None:
+            timings = {"read_ms": job.read_ms, "decode_ms": job.decoded.decode_ms}
+            for capture in self._ledger.fail(claim, reason, error) or ():
+                self._log_capture(capture, claim, timings)
+        elif self._ledger.postpone(claim, reason, error, pause):
+            self._log.warning(
+                "capture.postponed",
+                digest=digest,
+                reason=reason,
+                wait_seconds=pause,
+                attempt=claim.attempts,
+            )
+
+
+class RecordingQueue:
+    """Record batches one after another, in a thread other than the model's."""
+
+    def __init__(
+        self, thread: ThreadPoolExecutor, record: Callable[[ClassifiedBatch], None]
+    ) -> None:
+        self._thread = thread
+        self._record = record
+        self._last: tuple[ClassifiedBatch, Future[None]] | None = None
+
+    def start(self, batches: Iterable[ClassifiedBatch]) -> None:
+        """Start to record each batch once the one before is recorded; raises its error."""
+        for batch in batches:
+            self.finish()
+            self._last = batch, self._thread.submit(self._record, batch)
+
+    def finish(self) -> None:
+        """Wait until everything is recorded; raises LedgerError."""
+        if self._last is not None:
+            self._last[1].result()
+            self._last = None
+
+    def unrecorded_claims(self) -> list[Claim]:
+        """Return the claims of a batch that could not be recorded."""
+        if self._last is None or self._last[1].exception() is None:
+            return []
+        batch = self._last[0]
+        claims = [finding.claim for finding in batch.findings]
+        return claims + [job.claim for job, _ in batch.unusable]

@@ -1,0 +1,34 @@
+"""The rules the worker works by."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from fundusd.clinical.grading import DEFAULT_RULE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from fundusd.clinical.grading import Rule
+    from fundusd.clinical.quality_thresholds import Thresholds
+
+
+def _local_time() -> datetime:
+    return datetime.now().astimezone()
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerRules:
+    """The settings that concern the worker."""
+
+    batch_size: int
+    retry_seconds: tuple[float, ...]
+    max_bytes: int
+    decoders: int  # captures decoded at the same time
+    model: str  # as results and the log call it
+    now: Callable[[], datetime] = _local_time
+    referral: Rule = DEFAULT_RULE
+    thresholds: Mapping[str, Thresholds] = field(default_factory=dict)  # of quality, by camera
+    offline_retry_seconds: float = 10.0  # until a job is tried again whose inbox is offline
