@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import os
 import re
@@ -11,8 +12,10 @@ from pydantic import BaseModel
 
 from fundusd.app import factory, settings, settings_file, site_key
 from fundusd.clinical.quality_thresholds import Thresholds
+from fundusd.domain.decoding import Preprocessing
 from fundusd.domain.errors import SettingsError
 from fundusd.files import package_data
+from fundusd.watcher.rules import IntakeRules
 
 SHIPPED = package_data.folder("config") / "fundusd.toml"
 
@@ -339,3 +342,20 @@ def test_a_value_that_was_renamed_is_refused_with_its_new_name(tmp_path: Path) -
     text = '[[receiver]]\nid = "a"\ndocument = "csv"\nfolder = "/a"\nwhen = "judged"\n'
     with pytest.raises(SettingsError, match='is called "resulted" now'):
         settings_file.load(written(tmp_path, text))
+
+
+def test_rules_take_the_keys_of_their_section_by_name() -> None:
+    intake = settings.Intake(
+        quiet_seconds=1, sweep_seconds=2, mode="native", backlog="baseline", grace_seconds=3
+    )
+    model = settings.Model(
+        source="a", revision="b" * 40, weights_digest="c" * 64, device="cpu", dtype="float32",
+        backend="openvino", exact=True, prompts="d", preprocessing=Preprocessing.CROP_DISC,
+    )  # fmt: skip
+    chosen = settings.Settings(intake=intake, model=model)
+    assert factory.intake_rules(chosen) == IntakeRules(1, 2, "native", "baseline", 3)
+    choice = factory.model_choice(chosen)
+    keys_of_the_model = keys(settings.Model) - {"batch_size", "referable"}
+    assert {field.name for field in dataclasses.fields(choice)} == keys_of_the_model
+    for name in keys_of_the_model:
+        assert getattr(choice, name) == getattr(model, name)

@@ -28,14 +28,15 @@ class Classification:
         self._pool = pool
 
     def __call__(self, data: bytes) -> tuple[Decoded, Grading | None]:
-        """Decode and grade the bytes of one photograph; raises ModelError on an unusable answer."""
+        """Decode and grade the bytes of one photograph; raises ModelError."""
         decoded = self._pool.decode(data)
         if decoded.pixels is None:
             return decoded, None
         logits = self._classifier.logits(decoded.pixels[None])[0].tolist()
         if not grading.is_usable(logits):
             raise ModelError(
-                "The model answered with numbers that are none.", hint="Run: fundusd model verify"
+                "The model's answer contains infinite or missing numbers.",
+                hint="Run: fundusd model verify",
             )
         return decoded, grading.grade(logits, grading.Rule.parse(self.release.referable_rule))
 

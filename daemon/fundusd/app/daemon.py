@@ -142,14 +142,14 @@ def _supervise(
     log = structlog.get_logger(service="decoder")
     with decoder_pool(settings, planned.side, rules.decoders, log) as pool:
         roots = {inbox.camera_id: inbox.root for inbox in inboxes}
-        beats = {name: heartbeat.beat(name) for name in (Worker.name, Watcher.name)}
-        worker = Worker(ledger, load, pool, roots, rules, beats[Worker.name])
+        worker_beat, watcher_beat = heartbeat.beat(Worker.name), heartbeat.beat(Watcher.name)
+        worker = Worker(ledger, load, pool, roots, rules, worker_beat)
         watcher = Watcher(
             inboxes,
             intake_rules(settings),
             ledger,
             admitted=worker.wake,
-            beat=beats[Watcher.name],
+            beat=watcher_beat,
         )
         services: list[Service] = [watcher, worker]
         if settings.receiver:
@@ -160,15 +160,15 @@ def _supervise(
         supervisor = Supervisor(services, heartbeat, Reload(path, settings, watcher), ready)
 
         def beat_all() -> None:
-            for beat in beats.values():
-                beat()
+            worker_beat()
+            watcher_beat()
 
         ledger.outage_retry = OutageRetry(supervisor.stopping, beat_all, ledger.regain)
         supervisor.run()
 
 
 def tested_model(planned: ModelPlan, ledger: Ledger) -> ZeroShotClassifier:
-    """Load the model and test its answers, thoroughly if the ledger doubts it; raises ModelError."""
+    """Load the model and test it, thoroughly if the ledger doubts it; raises ModelError."""
     began = perf_counter()
     try:
         classifier = planned.load(thorough=ledger.is_in_doubt())

@@ -48,8 +48,15 @@ def intake_rules(settings: Settings) -> IntakeRules:
 
 
 def _filled(kind: type[_Rules], section: Section) -> _Rules:
-    """Return a dataclass whose fields are the keys of a section with the same names."""
-    return kind(**{field.name: getattr(section, field.name) for field in fields(kind)})
+    """Return rules whose fields are set by the keys of a section with the same names.
+
+    Fields that no key sets keep their defaults.
+    """
+    values = {}
+    for field in fields(kind):
+        if field.name in type(section).model_fields:
+            values[field.name] = getattr(section, field.name)
+    return kind(**values)
 
 
 def plan_model(

@@ -1,4 +1,4 @@
-"""What `fundusd check` looks at: inboxes, cameras' databases, site key, database, model; one finding each."""
+"""The checks of `fundusd check`: inboxes, cameras' databases, site key, database and model."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What was looked at, whether it is as it should be, and what to do if not."""
+    """A part that was checked, whether it is in order, and what to do if it is not."""
 
     subject: str
     ok: bool
@@ -49,17 +49,17 @@ def check(settings: Settings) -> Iterator[Finding]:
         yield _inbox(camera)
         if camera.own_database:
             yield _lookup(camera, camera.own_database)
-    yield _looked_at("site key", lambda: _site_key(settings))
-    yield _looked_at("database", lambda: _database(settings))
+    yield _checked("site key", lambda: _site_key(settings))
+    yield _checked("database", lambda: _database(settings))
     if settings.privacy.identifiers == "pseudonymous":
         yield from _identifiers(settings)
-    yield _looked_at("prompts", lambda: f"set {load_prompt_set(settings.model.prompts).name}")
-    yield _looked_at("model", lambda: find(model_choice(settings), digest=remembered_digests).label)
+    yield _checked("prompts", lambda: f"set {load_prompt_set(settings.model.prompts).name}")
+    yield _checked("model", lambda: find(model_choice(settings), digest=remembered_digests).label)
 
 
-def _looked_at(subject: str, look: Callable[[], str]) -> Finding:
+def _checked(subject: str, verdict: Callable[[], str]) -> Finding:
     try:
-        return Finding(subject, ok=True, verdict=look())
+        return Finding(subject, ok=True, verdict=verdict())
     except FundusdError as error:
         return Finding(subject, ok=False, verdict=error.message, hint=error.hint)
 
@@ -70,57 +70,76 @@ def _inbox(camera: Camera) -> Finding:
         with os.scandir(camera.inbox) as listing:
             first = next(listing, None)
     except OSError as error:
-        hint = "Create or mount it, and let the user fundusd runs as read it."
+        hint = "Create or mount it, and let the user that fundusd runs as read it."
         return Finding(subject, ok=False, verdict=f"cannot be listed ({error.strerror})", hint=hint)
-    remote = is_network_filesystem(camera.inbox)
-    verdict = "readable" + (", on a network share: found by sweeps only" if remote else "")
-    return Finding(subject, ok=True, verdict=verdict + (", empty" if first is None else ""))
+    verdict = "readable"
+    if is_network_filesystem(camera.inbox):
+        verdict += ", on a network share: found by sweeps only"
+    if first is None:
+        verdict += ", empty"
+    return Finding(subject, ok=True, verdict=verdict)
 
 
 _ANSWERED = "answered"
 _LOOKUP_HINTS = {
-    CaptureWarning.LOOKUP_MISSING: "Let the user fundusd runs as read it and its folder, or name another file in [camera.lookup].",
-    CaptureWarning.LOOKUP_LOCKED: "The camera is writing, or its query takes more than a second: try again, or add an index.",
-    CaptureWarning.LOOKUP_BROKEN: "Compare the query with the tables: sqlite3 -readonly FILE .schema; its columns must be called "
-    + ", ".join(camera_database.COLUMNS),
-    CaptureWarning.LOOKUP_AMBIGUOUS: "The query must return one row: compare more than the name, or the newest row alone.",
-    CaptureWarning.LOOKUP_NO_ROW: "Compare with fundusd check --names DIR --camera ID, and what :path, :name, :stem and :folder are.",
+    CaptureWarning.LOOKUP_MISSING: (
+        "Let the user that fundusd runs as read it and its folder, "
+        "or name another file in [camera.lookup]."
+    ),
+    CaptureWarning.LOOKUP_LOCKED: (
+        "The camera is writing, or its query takes more than a second: try again, or add an index."
+    ),
+    CaptureWarning.LOOKUP_BROKEN: (
+        "Compare the query with the tables: sqlite3 -readonly FILE .schema; "
+        f"its columns must be called {', '.join(camera_database.COLUMNS)}"
+    ),
+    CaptureWarning.LOOKUP_AMBIGUOUS: (
+        "The query must return one row: compare more than the name, or select the newest row."
+    ),
+    CaptureWarning.LOOKUP_NO_ROW: (
+        "Compare with fundusd check --names DIR --camera ID, "
+        "and what :path, :name, :stem and :folder are."
+    ),
 }
 
 
-def _lookup(camera: Camera, asked: Lookup) -> Finding:
-    """Ask for up to three captures of the inbox; none at all still finds out whether the query fits the database."""
+def _lookup(camera: Camera, database: Lookup) -> Finding:
+    """Ask a camera's database for up to three captures of its inbox.
+
+    With an empty inbox this still shows whether the query fits the database.
+    """
     subject = f"database of {camera.id}"
     paths = [path_text(path) for path in islice(named_like_captures(camera.inbox), 3)]
-    answers = Counter(_answer(one) for one in asked.ask(paths or [""]))
-    told = ", ".join(f"{count} {answer}" for answer, count in answers.items())
+    answers = Counter(_answer(metadata) for metadata in database.ask(paths or [""]))
     if not paths and set(answers) <= {_ANSWERED, CaptureWarning.LOOKUP_NO_ROW}:
-        return Finding(
-            subject,
-            ok=True,
-            verdict="opens, and the query fits; there is no capture to ask for yet",
-        )
-    may_come = {CaptureWarning.LOOKUP_NO_ROW} if answers[_ANSWERED] else set()
-    troubles = set(answers) - may_come
-    hint = next((_LOOKUP_HINTS[code] for code in _LOOKUP_HINTS if code in troubles), "")
-    return Finding(
-        subject, ok=not hint, verdict=f"asked for {len(paths)} captures: {told}", hint=hint
-    )
+        verdict = "opens, and the query fits; there is no capture to ask for yet"
+        return Finding(subject, ok=True, verdict=verdict)
+    counts = ", ".join(f"{count} {answer}" for answer, count in answers.items())
+    verdict = f"asked for {len(paths)} captures: {counts}"
+    for code, hint in _LOOKUP_HINTS.items():
+        is_expected = code is CaptureWarning.LOOKUP_NO_ROW and answers[_ANSWERED]
+        if code in answers and not is_expected:
+            return Finding(subject, ok=False, verdict=verdict, hint=hint)
+    return Finding(subject, ok=True, verdict=verdict)
 
 
-def _answer(named: CaptureMetadata) -> str:
-    return next((code for code in named.warnings if code in _LOOKUP_HINTS), _ANSWERED)
+def _answer(metadata: CaptureMetadata) -> str:
+    """Return the warning about the camera's database, or that it answered."""
+    for warning in metadata.warnings:
+        if warning in _LOOKUP_HINTS:
+            return warning
+    return _ANSWERED
 
 
 def _site_key(settings: Settings) -> str:
     if not os.path.lexists(settings.privacy.site_key_file):  # unlike Path.exists it raises nothing
-        return "not there yet; a random one is made at the first start"
+        return "not there yet; a random one is written at the first start"
     site_key.read(settings.privacy.site_key_file)
     return "as it should be"
 
 
 def _identifiers(settings: Settings) -> Iterator[Finding]:
-    """Tell of what was written down before the site kept pseudonyms only."""
+    """Yield how much was stored in clear before the site chose pseudonyms."""
     file = settings.store.sqlite_file
     if file is not None and not file.exists():
         return
@@ -128,7 +147,7 @@ def _identifiers(settings: Settings) -> Iterator[Finding]:
         with opened_ledger(settings) as ledger:
             ledger.check()
             captures, results = ledger.identifiers_held()
-    except FundusdError:  # told of as the database
+    except FundusdError:  # the finding about the database says so
         return
     if not captures + results:
         yield Finding("identifiers in clear", ok=True, verdict="none")
@@ -143,9 +162,9 @@ def _database(settings: Settings) -> str:
     if file is not None and not file.exists():
         if not os.access(file.parent, os.W_OK):
             raise SettingsError(
-                f"{file.parent} is no folder this user may write to.",
-                hint="Create it for the user fundusd runs as, or name another in [store] url.",
+                f"{file.parent} is not a folder that this user may write to.",
+                hint="Create it for the user that fundusd runs as, or name another in [store] url.",
             )
-        return "not there yet; made at the first start"
+        return "not there yet; created at the first start"
     with opened_ledger(settings) as ledger:
         return f"{ledger.database.shown}, schema {ledger.check()}"

@@ -57,7 +57,7 @@ FIELDS = frozenset(
 
 
 def configure(level: str, log_format: str, stream: TextIO | None = None) -> None:
-    """Configure structlog with the level and format of [log]; "auto" means console on a terminal."""
+    """Configure structlog with the level and format of [log]; "auto" is console on a terminal."""
     out = stream or sys.stdout
     renderers: list[Processor] = [_JournalLines(prefixed=_is_journal(out))]
     if log_format == "console" or (log_format == "auto" and out.isatty()):
@@ -82,7 +82,7 @@ def configure(level: str, log_format: str, stream: TextIO | None = None) -> None
 
 
 class _JournalLines:
-    """Render one JSON object per line; `prefixed` puts the priority that journald reads before it."""
+    """Renders one JSON object per line, `prefixed` with the priority that journald reads."""
 
     def __init__(self, *, prefixed: bool) -> None:
         self._prefixed = prefixed
@@ -100,7 +100,7 @@ class _JournalLines:
 
 
 def _is_journal(out: TextIO) -> bool:
-    """Return whether `out` is the stream of the journal, whose device and inode JOURNAL_STREAM holds."""
+    """Return whether `out` is the stream of the journal, as JOURNAL_STREAM describes it."""
     try:
         status = os.fstat(out.fileno())
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""Keep the allocator from holding more than is used: glibc's, where it is that."""
+"""Keep glibc's allocator from holding memory that is not used; others are left alone."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ _ARENAS = 2
 
 
 def be_frugal() -> None:
-    """Let threads share two arenas; call before they start.
+    """Let all threads share two arenas; call it before they start.
 
-    Each would have one of its own and keep there what it once needed, though only one at a time runs Python.
+    By default each thread gets an arena that keeps the most memory it ever needed.
     """
     if hasattr(_libc, "mallopt"):
         _libc.mallopt(_M_ARENA_MAX, _ARENAS)
 
 
 def give_back() -> None:
-    """Return what is free to the kernel: pictures that come and go leave gaps."""
+    """Return free memory to the kernel: images that come and go leave gaps."""
     if hasattr(_libc, "malloc_trim"):
         _libc.malloc_trim(0)

@@ -1,4 +1,4 @@
-"""Account for every file of an inbox: waiting, succeeded by outcome, failed, or ignored by reason."""
+"""Account for every file of an inbox: waiting, succeeded, failed, ignored, or unaccounted."""
 
 from __future__ import annotations
 
@@ -26,7 +26,10 @@ _NOT_SETTLED = "waiting: not settled"
 
 @dataclass(slots=True)
 class Reconciliation:
-    """How many files of one inbox stand where; `unaccounted` lists paths the ledger should know and does not."""
+    """The number of files of an inbox in each state.
+
+    `unaccounted` lists the paths that the ledger should know and does not.
+    """
 
     camera_id: str
     counts: Counter[str] = field(default_factory=Counter)
@@ -41,11 +44,13 @@ class Reconciliation:
 def reconcile(
     ledger: Ledger, inbox: Inbox, grace_seconds: float, wall: Callable[[], float] = time.time
 ) -> Reconciliation:
-    """Compare an inbox with the ledger, now; raises InboxError when the inbox cannot be listed.
+    """Return where each file of an inbox stands in the ledger.
+
+    Raises InboxError if the inbox cannot be listed.
 
     A file that changed within `grace_seconds` and is not admitted yet is waiting, not unaccounted.
     """
-    found = Reconciliation(inbox.camera_id)
+    reconciliation = Reconciliation(inbox.camera_id)
     fresh_after = wall() - grace_seconds
     incomplete = ledger.incomplete_files(inbox.camera_id)
     for directory, listed in _walk(os.fsencode(inbox.root)):
@@ -56,10 +61,10 @@ def reconcile(
                 waits := incomplete.get(join_path(directory, name))
             ):
                 standing = f"incomplete: {waits.reason}"
-            found.counts[standing] += 1
+            reconciliation.counts[standing] += 1
             if standing == "unaccounted":
-                found.unaccounted.append(join_path(directory, name))
-    return found
+                reconciliation.unaccounted.append(join_path(directory, name))
+    return reconciliation
 
 
 def _walk(
@@ -79,7 +84,7 @@ def _walk(
                     files.append((entry.name, what))
         except FileNotFoundError:
             if directory:
-                continue  # moved away while we walked
+                continue  # moved away meanwhile
             raise _unreadable() from None
         except OSError:
             raise _unreadable() from None
@@ -99,10 +104,12 @@ def _standing(
     if isinstance(what, IgnoreReason):
         return f"ignored: {what}"
     if isinstance(what, EntryKind):
-        return "unaccounted"  # a file whose very stat is refused
+        return "unaccounted"  # not even its stat can be read
     if account is None or account.stat != what:
         touched = max(what.mtime_ns, what.ctime_ns) / _NS
-        return _NOT_SETTLED if touched > fresh_after or what.size == 0 else "unaccounted"
+        if touched > fresh_after or what.size == 0:
+            return _NOT_SETTLED
+        return "unaccounted"
     if account.ignored is not None:
         return f"ignored: {account.ignored}"
     if account.state is JobState.FAILED:

@@ -32,7 +32,7 @@ def read_or_create(file: Path) -> bytes:
 
 
 def read(file: Path) -> bytes:
-    """Return the site key; raises SettingsError, also if the key is weak or everyone can read it."""
+    """Return the site key; raises SettingsError if it is missing, weak or readable by everyone."""
     try:
         key = file.read_bytes().strip()
         mode = file.stat().st_mode

@@ -1,4 +1,4 @@
-"""Run services in threads: if one ends, all end; signals; the heartbeat."""
+"""Run the services in threads, handle signals, and end all services when one ends."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ _TIDY_SECONDS = 60.0
 
 
 class Supervisor:
-    """Own the services' threads; call `run` in the main thread, which takes the signals.
+    """Owns the threads of the services; `run` belongs in the main thread, which gets the signals.
 
-    READY is told once `ready` is set. SIGTERM or SIGINT stops in order, a second one at once (exit status 130);
-    SIGHUP calls `reload`. `stopping` is set once all are to end.
+    systemd is told READY once `ready` is set. SIGTERM or SIGINT stops in order, a second one at
+    once with exit status 130. SIGHUP calls `reload`. `stopping` is set once all services must end.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class Supervisor:
         self._heartbeat = heartbeat
         self._reload = reload
         self._ready = ready
-        self._told_ready = False
+        self._is_ready_sent = False
         self._tidy_at = time.monotonic() + _TIDY_SECONDS
         self.stopping = threading.Event()
         self._asked: signal.Signals | None = None
@@ -52,7 +52,7 @@ class Supervisor:
         self._log = structlog.get_logger(service="supervisor")
 
     def run(self) -> None:
-        """Run until a signal or until a service ends; raises what ended it."""
+        """Run until a signal arrives or a service ends; raises the error of that service."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_stop)
         signal.signal(signal.SIGHUP, self._on_reload)
@@ -62,10 +62,10 @@ class Supervisor:
             }
             pending = set(running)
             while len(pending) == len(running) and not self.stopping.is_set():
-                pause = self._heartbeat.interval if self._told_ready else _START_POLL_SECONDS
+                pause = self._heartbeat.interval if self._is_ready_sent else _START_POLL_SECONDS
                 pending = wait(pending, timeout=pause, return_when=FIRST_COMPLETED).not_done
                 self._heartbeat.tick()
-                self._tell_ready_once()
+                self._send_ready_once()
                 self._reload_if_wanted()
                 self._tidy_up()
             self.stopping.set()
@@ -82,32 +82,34 @@ class Supervisor:
             )
 
     def _raise_the_cause(self, errors: Sequence[BaseException | None]) -> None:
-        """Raise what a service ended with; that one waited for the database meanwhile is not the cause."""
-        causes = [
-            error for error in errors if error is not None and not isinstance(error, LedgerAway)
-        ]
-        away = [error for error in errors if isinstance(error, LedgerAway)]
-        if causes:
-            raise causes[0]
-        if away and self._asked is None:
-            raise away[0]
-        if away:  # what was in hand is taken back at the next start
-            self._log.warning("ledger.away", error=away[0].message, hint=away[0].hint)
+        """Raise the error that ended a service; waiting for the database is not the cause."""
+        away: LedgerAway | None = None
+        for error in errors:
+            if isinstance(error, LedgerAway):
+                away = away or error
+            elif error is not None:
+                raise error
+        if away is None:
+            return
+        if self._asked is None:
+            raise away
+        # the next start takes back the jobs that were in work
+        self._log.warning("ledger.away", error=away.message, hint=away.hint)
 
     def _tidy_up(self) -> None:
         if time.monotonic() >= self._tidy_at:
             self._tidy_at = time.monotonic() + _TIDY_SECONDS
             malloc.give_back()
 
-    def _tell_ready_once(self) -> None:
-        if self._ready.is_set() and not self._told_ready:
-            self._told_ready = True
+    def _send_ready_once(self) -> None:
+        if self._ready.is_set() and not self._is_ready_sent:
+            self._is_ready_sent = True
             self._heartbeat.notifier.tell(READY=1, STATUS="watching")
             self._log.info("service.ready")
 
     def _on_stop(self, number: int, _frame: FrameType | None) -> None:
         if self._asked is not None:
-            os._exit(ExitStatus.INTERRUPTED)  # asked twice: the leases make it harmless
+            os._exit(ExitStatus.INTERRUPTED)  # harmless: the leases of the jobs expire
         self._asked = signal.Signals(number)
         self.stopping.set()
 
@@ -121,7 +123,7 @@ class Supervisor:
 
 
 class Service(Protocol):
-    """A supervised thread."""
+    """What a supervised thread runs."""
 
     name: str
 

@@ -1,4 +1,4 @@
-"""Tell systemd how we are: READY, WATCHDOG, STATUS, STOPPING; fed by the services' progress, never by a timer."""
+"""Notify systemd: READY, STATUS, STOPPING, and WATCHDOG while the services make progress."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Notifier:
-    """Speak sd_notify(3) to the socket in NOTIFY_SOCKET; silent where there is none."""
+    """Sends sd_notify(3) messages to the socket in NOTIFY_SOCKET, if that is set."""
 
     def __init__(self, environment: Mapping[str, str] = os.environ) -> None:
         address = environment.get("NOTIFY_SOCKET", "")
@@ -27,15 +27,17 @@ class Notifier:
 
 
 def watchdog_seconds(environment: Mapping[str, str] = os.environ) -> float | None:
-    """Return systemd's watchdog limit for this process, None when it watches none or another."""
+    """Return the time limit of systemd's watchdog, None if it does not watch this process."""
     if environment.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
         return None
     limit = int(environment.get("WATCHDOG_USEC", "0"))
-    return limit / 1_000_000 if limit else None
+    if not limit:
+        return None
+    return limit / 1_000_000
 
 
 class Heartbeat:
-    """Remember when each service last moved; feed the watchdog only while all of them do."""
+    """Remembers when each service made progress; feeds the watchdog while all of them do."""
 
     def __init__(
         self,
@@ -50,11 +52,13 @@ class Heartbeat:
 
     @property
     def interval(self) -> float:
-        """Return how often `tick` wants to be called, in seconds."""
-        return min(1.0, self._limit / 4) if self._limit else 1.0
+        """Return how often to call `tick`, in seconds."""
+        if self._limit is None:
+            return 1.0
+        return min(1.0, self._limit / 4)
 
     def beat(self, name: str) -> Callable[[], None]:
-        """Return the function that a service calls whenever it gets on."""
+        """Return the function that a service calls whenever it makes progress."""
 
         def moved() -> None:
             self._moved[name] = self._monotonic()
@@ -63,13 +67,13 @@ class Heartbeat:
         return moved
 
     def stuck(self) -> list[str]:
-        """Return the services that have not moved for the whole watchdog limit."""
+        """Return the services that made no progress for the whole watchdog limit."""
         if self._limit is None:
             return []
         now = self._monotonic()
         return sorted(name for name, at in self._moved.items() if now - at > self._limit)
 
     def tick(self) -> None:
-        """Feed the watchdog if every service moved lately."""
+        """Feed the watchdog unless a service is stuck."""
         if self._limit is not None and not self.stuck():
             self.notifier.tell(WATCHDOG=1)

@@ -113,7 +113,6 @@ def bench(
     Examples:
       fundusd bench --end-to-end --reference
       fundusd bench --model --reference --rounds 3 --json
-      fundusd bench --decode
       fundusd bench --model --checkpoint ~/medsiglip-448 --captures ~/photographs
     """
     _require_benchmark()
