@@ -1,4 +1,4 @@
-"""Which eye, and whose: what is settled from header, path and the camera's database, as one rule."""
+"""Which eye, and whose: settled from header, path and the camera's database, as one rule."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a camera's own database tells, and every way in which it does not. Every name here is invented."""
+"""What a camera's own database says, and every way in which it fails. All names are invented."""
 
 from __future__ import annotations
 
@@ -22,7 +22,10 @@ from fundusd.domain.clinical_terms import Eye, EyeSource
 R, L, U = Eye.RIGHT, Eye.LEFT, Eye.UNKNOWN
 NAME, LOOKUP, CONFLICT, NONE = EyeSource.NAME, EyeSource.LOOKUP, EyeSource.CONFLICT, EyeSource.NONE
 
-QUERY = "SELECT side AS eye, person AS patient, part AS field, day AS date, clock AS time FROM picture WHERE f = :name"
+QUERY = (
+    "SELECT side AS eye, person AS patient, part AS field, day AS date, clock AS time "
+    "FROM picture WHERE f = :name"
+)
 ROW = ("a.jpg", "OS", "S17", "macula", "2026-06-07", "10:15:00")
 
 
@@ -50,7 +53,7 @@ def asked(path: Path, capture: str = "a.jpg", query: str = QUERY) -> CaptureMeta
 
 def trouble(path: Path, capture: str = "a.jpg", query: str = QUERY) -> str:
     named = asked(path, capture, query)
-    assert named == CaptureMetadata(warnings=named.warnings)  # nothing else is told
+    assert named == CaptureMetadata(warnings=named.warnings)  # and nothing else
     (code,) = named.warnings
     return code
 
@@ -83,7 +86,8 @@ def test_a_query_asks_by_path_name_stem_or_folder(database: Path, query: str, pa
 @pytest.mark.parametrize(
     ("value", "eye", "warnings"),
     [
-        ("OD", R, ()), ("os", L, ()), ("Right", R, ()), ("L", L, ()), ("RE", R, ()), ("OE", L, ()), ("OG", L, ()),
+        ("OD", R, ()), ("os", L, ()), ("Right", R, ()), ("L", L, ()), ("RE", R, ()),
+        ("OE", L, ()), ("OG", L, ()),
         ("", U, ()), (None, U, ()), ("  ", U, ()),
         ("B", U, ("eye_both",)), ("OU", U, ("eye_both",)),
         ("X", U, ("eye_unreadable",)), (1, U, ("eye_unreadable",)), (b"OS", U, ("eye_unreadable",)),
@@ -102,7 +106,8 @@ def test_an_eye_is_one_of_the_words_that_stand_for_eyes(
 @pytest.mark.parametrize(
     ("value", "patient"),
     [
-        (17, "17"), (17.0, "17"), ("  S17 ", "S17"), (None, None), ("", None), (b"\xff", None), ("\x1b", None),
+        (17, "17"), (17.0, "17"), ("  S17 ", "S17"), (None, None), ("", None), (b"\xff", None),
+        ("\x1b", None),
         ("9" * 65, None), ("ANONYMOUS", None), ("000", None), (0, None),
     ],
 )  # fmt: skip
@@ -176,7 +181,7 @@ def test_an_empty_file_is_broken_and_stays_empty(tmp_path: Path) -> None:
     path = tmp_path / "camera.db"
     path.touch()
     assert trouble(path) == "lookup_broken"
-    assert [one.name for one in tmp_path.iterdir()] == ["camera.db"]
+    assert [path.name for path in tmp_path.iterdir()] == ["camera.db"]
     assert path.stat().st_size == 0
 
 
@@ -203,23 +208,26 @@ def test_a_locked_database_is_not_waited_for(database: Path) -> None:
         began = time.monotonic()
         named = Lookup(database, QUERY).ask(["a.jpg"] * 1000)
         assert time.monotonic() - began < 3
-        assert {one.warnings for one in named} == {("lookup_locked",)}
+        assert {metadata.warnings for metadata in named} == {("lookup_locked",)}
         assert len(named) == 1000
         camera.execute("ROLLBACK")
     assert asked(database).eye is L
 
 
 def test_a_query_without_end_is_stopped(database: Path) -> None:
-    endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i AS eye FROM n WHERE :name = i"
+    endless = (
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) "
+        "SELECT i AS eye FROM n WHERE :name = i"
+    )
     began = time.monotonic()
-    assert {one.warnings for one in Lookup(database, endless).ask(["a.jpg"] * 50)} == {
+    assert {answer.warnings for answer in Lookup(database, endless).ask(["a.jpg"] * 50)} == {
         ("lookup_locked",)
     }
     assert time.monotonic() - began < 10
 
 
 def test_what_the_camera_is_writing_does_not_hold_us_up(database: Path) -> None:
-    """A write-ahead log lets readers by; a rollback journal keeps them out only while it is written back."""
+    """A write-ahead log does not block readers; a rollback journal does while it is written."""
     for mode in ("wal", "delete"):
         with closing(sqlite3.connect(database, isolation_level=None)) as camera:
             camera.execute(f"PRAGMA journal_mode = {mode}")
@@ -230,7 +238,7 @@ def test_what_the_camera_is_writing_does_not_hold_us_up(database: Path) -> None:
 
 
 def files_beside(path: Path) -> list[str]:
-    return sorted(one.name for one in path.parent.iterdir())
+    return sorted(beside.name for beside in path.parent.iterdir())
 
 
 def test_a_database_with_a_write_ahead_log_gets_no_files_of_ours(database: Path) -> None:
@@ -274,7 +282,7 @@ def test_what_the_camera_wrote_while_it_was_read_without_a_lock_is_not_taken(
 
 
 @pytest.mark.parametrize(
-    ("name", "side", "told", "warning"),
+    ("name", "side", "expected", "warning"),
     [
         ("12_OS.jpg", "OS", (L, LOOKUP), None),
         ("12_OD.jpg", "OS", (U, CONFLICT), "eye_conflict"),
@@ -289,11 +297,15 @@ def test_what_the_camera_wrote_while_it_was_read_without_a_lock_is_not_taken(
     ],
 )
 def test_a_name_and_a_row_that_disagree_tell_no_eye(
-    database: Path, name: str, side: str | None, told: tuple[Eye, EyeSource], warning: str | None
+    database: Path,
+    name: str,
+    side: str | None,
+    expected: tuple[Eye, EyeSource],
+    warning: str | None,
 ) -> None:
     put(database, (name, side, None, None, None, None))
     (named,) = read(Naming(), Lookup(database, QUERY), [name])
-    assert (named.eye, named.eye_source) == told
+    assert (named.eye, named.eye_source) == expected
     assert (warning in named.warnings) if warning else (named.warnings == ())
 
 
@@ -320,7 +332,7 @@ def test_a_camera_without_a_database_is_told_of_by_its_names() -> None:
 
 
 @pytest.mark.parametrize(
-    ("query", "said"),
+    ("query", "message"),
     [
         ("UPDATE picture SET side = :name", "must be a SELECT"),
         ("PRAGMA table_info(picture)", "must be a SELECT"),
@@ -338,8 +350,8 @@ def test_a_camera_without_a_database_is_told_of_by_its_names() -> None:
         ("SELECT side AS eye FROM picture WHERE f = :name AND (", "is no SQL"),
     ],
 )
-def test_a_query_that_is_none_is_refused_with_the_settings(query: str, said: str) -> None:
-    with pytest.raises(ValueError, match=said):
+def test_a_query_that_is_none_is_refused_with_the_settings(query: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         require_query(query)
 
 

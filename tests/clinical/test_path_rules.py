@@ -34,7 +34,7 @@ class Row(NamedTuple):
     number: int
     convention: ConventionName
     path: str
-    told: tuple[Eye, EyeSource, str | None]
+    expected: tuple[Eye, EyeSource, str | None]
 
 
 # by the number of the camera
@@ -171,7 +171,7 @@ DOUBTFUL = [
         "RE_12.jpg",
     ),
     *("L_12.jpg", "R_12.jpg", "12_r.jpg", "12_le.jpg", "12_Le.jpg", "P12R.jpg", "R.jpg", "LE.jpg"),
-    # a surname between a first name and a number, or before a birthday; so may be an eye behind a surname
+    # a surname between a first name and a number, or before a birthday; or an eye after a surname
     *(
         "JAN_OS_1950.jpg",
         "jan_os.jpg",
@@ -248,7 +248,7 @@ CONTRADICTORY = [
 ]
 
 
-def told(naming: Naming, path: str) -> tuple[Eye, EyeSource, str | None]:
+def eye_source_and_patient(naming: Naming, path: str) -> tuple[Eye, EyeSource, str | None]:
     named = naming.read(path)
     return named.eye, named.eye_source, named.patient
 
@@ -259,12 +259,12 @@ def told(naming: Naming, path: str) -> tuple[Eye, EyeSource, str | None]:
     ids=[f"{row.number}-{row.convention}-{index}" for index, row in enumerate(EXPORTS)],
 )
 def test_each_convention_tells_what_its_camera_writes_and_no_more(row: Row) -> None:
-    assert told(Naming.of(row.convention), row.path) == row.told
+    assert eye_source_and_patient(Naming.of(row.convention), row.path) == row.expected
 
 
 def test_each_convention_has_an_example_and_its_evidence() -> None:
     assert {row.convention for row in EXPORTS} == set(NAMES) == set(CONVENTIONS)
-    evidence = " ".join(one.evidence for one in CONVENTIONS.values())
+    evidence = " ".join(convention.evidence for convention in CONVENTIONS.values())
     assert {int(number) for number in re.findall(r"\d+", evidence)} >= set(range(1, 13))
     assert {row.number for row in EXPORTS} == set(range(14))
 
@@ -275,12 +275,12 @@ def test_there_are_many_adversarial_names() -> None:
 
 @pytest.mark.parametrize(("path", "eye"), SURE.items())
 def test_an_eye_is_read_where_it_is_sure(path: str, eye: Eye) -> None:
-    assert told(Naming(), path) == (eye, NAME, None)
+    assert eye_source_and_patient(Naming(), path) == (eye, NAME, None)
 
 
 @pytest.mark.parametrize("path", DOUBTFUL)
 def test_where_in_doubt_the_eye_is_unknown(path: str) -> None:
-    assert told(Naming(), path) == NOTHING
+    assert eye_source_and_patient(Naming(), path) == NOTHING
 
 
 @pytest.mark.parametrize("path", CONTRADICTORY)
@@ -294,7 +294,7 @@ def test_words_that_disagree_are_a_conflict(path: str) -> None:
 def test_a_path_that_its_convention_does_not_know_tells_nothing(
     convention: ConventionName, path: str
 ) -> None:
-    assert told(Naming.of(convention), path) == NOTHING
+    assert eye_source_and_patient(Naming.of(convention), path) == NOTHING
 
 
 def test_a_path_that_is_not_known_is_warned_of() -> None:
@@ -321,7 +321,10 @@ def test_what_may_well_be_an_eye_is_kept_as_a_warning(path: str, warnings: tuple
 
 # -- an operator's own pattern
 
-TEMPLATE = r"(?P<patient>[^_]+)_(?P<person>[^_]+)_(?P<date>\d{8})-(?P<time>\d{6})_(?P<eye>[A-Z]+)(?:_(?P<field>\w+))?"
+TEMPLATE = (
+    r"(?P<patient>[^_]+)_(?P<person>[^_]+)_(?P<date>\d{8})-(?P<time>\d{6})"
+    r"_(?P<eye>[A-Z]+)(?:_(?P<field>\w+))?"
+)
 
 
 @pytest.mark.parametrize(
@@ -367,19 +370,19 @@ TEMPLATE = r"(?P<patient>[^_]+)_(?P<person>[^_]+)_(?P<date>\d{8})-(?P<time>\d{6}
 def test_a_pattern_tells_what_it_names(
     pattern: str, path: str, expected: tuple[Eye, EyeSource, str | None]
 ) -> None:
-    assert told(Naming.of("generic", pattern), path) == expected
+    assert eye_source_and_patient(Naming.of("generic", pattern), path) == expected
 
 
 def test_pattern_and_convention_must_agree() -> None:
     naming = Naming.of("eyepacs", r"(?P<patient>\d+)/\d+_\w+")
-    assert told(naming, "13/13_left.jpeg") == (L, NAME, "13")
-    assert told(naming, "14/13_left.jpeg") == (L, NAME, None)
+    assert eye_source_and_patient(naming, "13/13_left.jpeg") == (L, NAME, "13")
+    assert eye_source_and_patient(naming, "14/13_left.jpeg") == (L, NAME, None)
     assert naming.read("14/13_left.jpeg").warnings == ("patient_conflict",)
 
 
 def test_a_clinic_describes_its_own_template() -> None:
     naming = Naming.of("phelcom-eyer", r"(?P<patient>[^_/]+)_(?P<date>\d{8})_Color_(?P<eye>OD|OS)")
-    assert told(naming, "CLINIC/E12_20260105_Color_OD.jpg") == (R, NAME, "E12")
+    assert eye_source_and_patient(naming, "CLINIC/E12_20260105_Color_OD.jpg") == (R, NAME, "E12")
 
 
 @pytest.mark.parametrize(
@@ -426,13 +429,13 @@ def test_dates_and_times_are_read_or_left_alone(
         f"{date}_at_{clock}.jpg"
     )
     assert named.acquired_at == acquired_at
-    assert any(one in named.warnings for one in ("date_unreadable", "time_unreadable")) == (
+    assert any(code in named.warnings for code in ("date_unreadable", "time_unreadable")) == (
         acquired_at is None
     )
 
 
 @pytest.mark.parametrize(
-    ("pattern", "said"),
+    ("pattern", "message"),
     [
         (r"(", "no regular expression"),
         (r"a{99999999999}(?P<eye>x)", "no regular expression"),
@@ -445,8 +448,8 @@ def test_dates_and_times_are_read_or_left_alone(
         (r"\w+\w+\w{2,}(?P<patient>\w*)", "repeats without end"),
     ],
 )
-def test_a_pattern_that_is_of_no_use_or_dangerous_is_refused(pattern: str, said: str) -> None:
-    with pytest.raises(ValueError, match=said):
+def test_a_pattern_that_is_of_no_use_or_dangerous_is_refused(pattern: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
         compiled(pattern)
 
 

@@ -36,9 +36,9 @@ def test_without_an_identifier_there_is_no_key(patient_id: str | None) -> None:
 
 @given(st.binary(max_size=80))
 def test_any_key_is_weighed_without_showing_it(site_key: bytes) -> None:
-    said = weakness(site_key)
-    assert said is None or said.startswith(("holds fewer", "repeats", "is that"))
-    assert said is not None or (len(site_key) >= 16 and len(set(site_key)) >= 5)
+    reason = weakness(site_key)
+    assert reason is None or reason.startswith(("holds fewer", "repeats", "is that"))
+    assert reason is not None or (len(site_key) >= 16 and len(set(site_key)) >= 5)
 
 
 @given(st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1))

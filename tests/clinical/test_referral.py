@@ -1,4 +1,4 @@
-"""Ungradable is never a negative, referable beats everything, and what is missing decides nothing."""
+"""Ungradable is never negative, referable outweighs everything, a missing eye decides nothing."""
 
 from __future__ import annotations
 
@@ -107,9 +107,9 @@ def test_a_retake_makes_up_for_ungradable_shots_of_its_field(
 def test_a_missing_field_leaves_no_negative_and_takes_no_referral_back(
     by_field: dict[str | None, list[Assessment]],
 ) -> None:
-    found, wanted = eye(by_field), eye(by_field, expected=("nasal",))
-    assert wanted.referable is (YES if found.referable is YES else OPEN)
-    assert wanted.grade == found.grade
+    assessed, complete = eye(by_field), eye(by_field, expected=("nasal",))
+    assert complete.referable is (YES if assessed.referable is YES else OPEN)
+    assert complete.grade == assessed.grade
 
 
 @given(FINDINGS, FINDINGS)
