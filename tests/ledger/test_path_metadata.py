@@ -78,6 +78,12 @@ def test_a_path_that_does_not_fit_is_warned_of(named: Ledger) -> None:
     assert row["warnings"] == '["name_unmatched"]'
 
 
+def test_a_header_without_a_real_time_leaves_the_time_of_the_path(named: Ledger) -> None:
+    first_day = datetime(1, 1, 1)  # noqa: DTZ001  00010101, as some cameras write for no date
+    row = graded(named, LEFT, replace(cases.CONTENT, acquired_at=first_day))
+    assert row["acquired_at"] == datetime(2026, 1, 5, 10, 15, 2).astimezone(UTC)
+
+
 def test_what_a_jpeg_cannot_tell_its_path_tells(named: Ledger) -> None:
     row = graded(named, LEFT, cases.CONTENT_OF_JPEG)
     assert (row["eye"], row["eye_source"], row["field"], row["patient_id"]) == (
