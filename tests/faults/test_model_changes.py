@@ -123,7 +123,7 @@ def test_a_mapped_part_that_is_cut_short_ends_the_service_before_it_is_read_agai
     with running(place, **cache(place)) as daemon:
         daemon.await_event("service.ready")
         os.truncate(mapped(place), 4096)
-        assert "tower.safetensors holds other bytes" in ended(daemon, 69)["error"]
+        assert "tower.safetensors has other content" in ended(daemon, 69)["error"]
 
 
 def test_no_capture_is_graded_by_a_mapped_part_that_was_overwritten_and_the_next_start_makes_it_again(
@@ -133,7 +133,7 @@ def test_no_capture_is_graded_by_a_mapped_part_that_was_overwritten_and_the_next
         daemon.await_event("service.ready")
         overwrite(mapped(place))
         put(place, 1, 2, 3)
-        assert "tower.safetensors holds other bytes" in ended(daemon, 69)["error"]
+        assert "tower.safetensors has other content" in ended(daemon, 69)["error"]
     assert not [row for row in place.rows() if row["outcome"] is not None]
     require_untouched(place)
     require_recovered(place, 3)
@@ -153,7 +153,7 @@ def test_a_checkpoint_may_be_touched_and_the_prepared_model_removed_but_other_we
         daemon.await_that(graded(place, 1))
         overwrite(weights)
         said = ended(daemon, 69)
-        assert "model.safetensors holds other bytes" in said["error"]
+        assert "model.safetensors has other content" in said["error"]
         assert "put the old files back" in said["hint"]
     put(place, 2)
     with running(place, **cache(place)) as daemon:  # as systemd would

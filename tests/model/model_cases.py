@@ -13,8 +13,9 @@ import transformers
 from sentencepiece import sentencepiece_model_pb2 as pb
 
 from fundusd.domain.errors import ModelError
-from fundusd.model.classifier import ModelPlan, ZeroShotClassifier, load, plan
+from fundusd.model.classifier import ZeroShotClassifier
 from fundusd.model.locate import ModelChoice, find
+from fundusd.model.planning import ModelPlan, load, plan
 
 if TYPE_CHECKING:
     from pathlib import Path

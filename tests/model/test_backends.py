@@ -172,7 +172,7 @@ def test_a_tower_that_computes_something_else_is_refused(tmp_path: Path, dtype: 
     plan.load()
     sabotage(plan, f"torch-{dtype}")
 
-    with pytest.raises(ModelError, match="does not compute what the model is") as caught:
+    with pytest.raises(ModelError, match="computes wrong embeddings") as caught:
         plan.load()
     assert "float32" in caught.value.hint
 
@@ -186,7 +186,7 @@ def test_the_probe_and_the_whole_picture_both_refuse(tmp_path: Path, *, thorough
     plan.load(thorough=thorough)
     sabotage(plan, "torch-float32")
 
-    with pytest.raises(ModelError, match="does not compute"):
+    with pytest.raises(ModelError, match="computes wrong embeddings"):
         plan.load(thorough=thorough)
 
 
@@ -201,9 +201,9 @@ def test_the_night_round_sees_what_an_eighth_of_a_picture_does_not_show(tmp_path
     sabotage(plan, "torch-float32", beyond_the_probe)
 
     classifier = plan.load()
-    with pytest.raises(ModelRefused, match="does not compute"):
+    with pytest.raises(ModelRefused, match="computes wrong embeddings"):
         list(classifier.run_self_test())
-    with pytest.raises(ModelRefused, match="does not compute"):
+    with pytest.raises(ModelRefused, match="computes wrong embeddings"):
         plan.load(thorough=True)
 
 
@@ -226,7 +226,7 @@ def test_weights_that_turn_into_no_numbers_under_a_running_model_are_found_by_th
     )
     with pytest.raises(ModelRefused, match="not finite"):
         list(classifier.run_self_test())
-    with pytest.raises(ModelError, match=r"tower\.safetensors holds other bytes"):
+    with pytest.raises(ModelError, match=r"tower\.safetensors has other content"):
         classifier.require_unchanged(lambda: None)
 
 
@@ -239,20 +239,20 @@ def backend_of(folder: Path) -> TorchBackend:
 
 
 class ThreadStream:
-    """A stream for a machine without a device: a thread that does one thing after another, and dawdles."""
+    """A stream without a device: a thread that executes its queue in order, with delays."""
 
     def __init__(self, seed: int = 0) -> None:
         self._thread = ThreadPoolExecutor(1)
         self._dice = random.Random(seed)
 
-    def do(self, work: Callable[[], object]) -> None:
+    def enqueue(self, work: Callable[[], object]) -> None:
         self._queue(work, self._dice.choice([0, 0.04]))
 
-    def mark(self) -> ThreadMark:
-        return ThreadMark(self._queue(lambda: None, 0))
+    def record_event(self) -> ThreadEvent:
+        return ThreadEvent(self._queue(lambda: None, 0))
 
-    def wait(self, mark: ThreadMark) -> None:
-        self._queue(mark.synchronize, 0)
+    def wait_event(self, event: ThreadEvent) -> None:
+        self._queue(event.synchronize, 0)
 
     def _queue(self, work: Callable[[], object], dawdle: float) -> Future[object]:
         def late() -> object:
@@ -262,7 +262,7 @@ class ThreadStream:
         return self._thread.submit(late)
 
 
-class ThreadMark:
+class ThreadEvent:
     def __init__(self, reached: Future[object]) -> None:
         self._reached = reached
 
@@ -356,7 +356,7 @@ def test_the_gate_refuses_a_device_that_mixes_two_batches_up(
         return lambda: flying.pop()()  # noqa: PLW0108  which one is to be decided when the answer is asked for
 
     monkeypatch.setattr(BatchPipeline, "begin", mixed_up)
-    with pytest.raises(ModelError, match="does not compute what the model is"):
+    with pytest.raises(ModelError, match="computes wrong embeddings"):
         plan.load()
 
 
@@ -378,9 +378,8 @@ def test_buckets_stop_where_memory_does(tiny: Path) -> None:
             raise torch.OutOfMemoryError
         return backend._forward(pixels)
 
-    assert [
-        one.size for one in capture_buckets(forward, backend.shape, torch.device("cpu"), 16)
-    ] == [1, 2]
+    buckets = capture_buckets(forward, backend.shape, torch.device("cpu"), 16)
+    assert [bucket.size for bucket in buckets] == [1, 2]
 
 
 def test_a_device_without_memory_for_one_picture_has_no_bucket(tiny: Path) -> None:

@@ -249,10 +249,10 @@ def test_a_gated_model_without_a_token_asks_for_a_login(
         (
             (404, "RepoNotFound"),
             TOKEN,
-            "the hub knows no google/medsiglip-448",
+            "the hub has no model google/medsiglip-448",
             "check model.source",
         ),
-        ((401, "RepoNotFound"), "", "or shows it only to somebody with a token", "hf auth login"),
+        ((401, "RepoNotFound"), "", "or shows it only with a token", "hf auth login"),
         ((404, "RevisionNotFound"), TOKEN, f"has no revision {REVISION}", "commits/main"),
         ((403, ""), TOKEN, "the hub refuses the token", "hf auth login"),
         ((400, ""), "", "cannot serve google/medsiglip-448 now (HTTP 400)", "try again later"),
@@ -283,7 +283,7 @@ def test_a_connection_that_breaks_is_told_and_can_be_taken_up_again(
     hub.cut = True
     answer = fetch(hub, tmp_path)
     assert "the connection broke" in answer["message"]
-    assert "goes on where it stopped" in answer["hint"]
+    assert "it resumes" in answer["hint"]
 
     hub.cut = False
     assert fetch(hub, tmp_path)["label"] == CHOICE.source
@@ -292,7 +292,7 @@ def test_a_connection_that_breaks_is_told_and_can_be_taken_up_again(
 def test_a_disk_without_room_is_told(hub: Hub, tmp_path: Path) -> None:
     answer = fetch(hub, tmp_path, limit=100_000)
 
-    assert "no room for google/medsiglip-448" in answer["message"]
+    assert "no space left for google/medsiglip-448" in answer["message"]
     assert "free some space" in answer["hint"]
 
 
@@ -309,8 +309,8 @@ def test_offline_mode_is_told_before_anything_is_asked(
 @pytest.mark.parametrize(
     ("error", "sentence"),
     [
-        (OSError(errno.ENOSPC, "full"), "no room"),
-        (OSError(errno.EDQUOT, "quota"), "no room"),
+        (OSError(errno.ENOSPC, "full"), "no space left"),
+        (OSError(errno.EDQUOT, "quota"), "no space left"),
         (PermissionError(errno.EACCES, "no"), "cannot be written"),
         (OSError(errno.EIO, "broken"), "cannot be reached, or the connection broke (OSError)"),
     ],

@@ -85,7 +85,7 @@ def test_a_file_that_is_overwritten_in_place_ends_it_even_with_its_size_and_time
     overwrite(place / name)
     os.utime(place / name, ns=(times.st_atime_ns, times.st_mtime_ns))
     with pytest.raises(
-        ModelError, match=rf"changed under .* {Path(name).name} holds other bytes"
+        ModelError, match=rf"changed while .* {Path(name).name} has other content"
     ) as caught:
         look(watched, clock)
     assert caught.value.exit_code == 69
@@ -94,13 +94,13 @@ def test_a_file_that_is_overwritten_in_place_ends_it_even_with_its_size_and_time
 
 def test_a_mapped_file_is_looked_at_each_time(place: Path, watched: WatchedFiles) -> None:
     overwrite(place / "part/tower.safetensors")
-    with pytest.raises(ModelError, match="holds other bytes"):
+    with pytest.raises(ModelError, match="has other content"):
         watched.require_unchanged(lambda: None)
 
 
 def test_a_mapped_file_that_is_cut_short_ends_it(place: Path, watched: WatchedFiles) -> None:
     os.truncate(place / "part/tower.safetensors", 1000)
-    with pytest.raises(ModelError, match="holds other bytes"):
+    with pytest.raises(ModelError, match="has other content"):
         watched.require_unchanged(lambda: None)
 
 
@@ -150,7 +150,7 @@ def test_what_changed_between_the_hash_and_the_load_is_seen_at_the_first_look(
     before = stat_signatures(folder, checkpoint.files)
     overwrite(folder / "model.safetensors")
     watched = WatchedFiles(checkpoint, before, [], clock)
-    with pytest.raises(ModelError, match="holds other bytes"):
+    with pytest.raises(ModelError, match="has other content"):
         look(watched, clock)
 
 
@@ -169,5 +169,5 @@ def test_what_is_written_while_it_is_hashed_is_seen_at_the_next_look(
         blocks.append(size)
 
     assert look(watched, clock, late) == ["model.safetensors"]
-    with pytest.raises(ModelError, match="holds other bytes"):
+    with pytest.raises(ModelError, match="has other content"):
         look(watched, clock)

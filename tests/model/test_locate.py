@@ -290,7 +290,7 @@ def test_a_blob_that_is_not_what_its_name_says_has_the_wrong_digest(cache: Path,
 
 @pytest.mark.parametrize(
     ("cut", "sentence"),
-    [(0, "is empty"), (5, "is cut short"), (60, "is cut short"), (-1, "is cut short")],
+    [(0, "is empty"), (5, "is truncated"), (60, "is truncated"), (-1, "is truncated")],
 )
 def test_weights_that_are_cut_short_are_seen_before_anything_is_hashed(
     cache: Path, cut: int, sentence: str
@@ -310,7 +310,7 @@ def test_weights_that_are_cut_short_are_seen_before_anything_is_hashed(
 def test_weights_that_are_no_safetensors_file_are_refused(tmp_path: Path, weights: bytes) -> None:
     folder = folder_of(tmp_path, whole() | {"model.safetensors": weights})
 
-    assert "no safetensors file" in refusal(ModelChoice(str(folder))).message
+    assert "not a safetensors file" in refusal(ModelChoice(str(folder))).message
 
 
 @pytest.mark.parametrize("name", ["config.json", "model.safetensors", "spiece.model"])
@@ -425,7 +425,7 @@ def test_a_manifest_must_give_name_notice_and_digests(
 ) -> None:
     folder = folder_of(tmp_path, whole() | manifest_of(whole(), **changes))
 
-    assert "must give a name, a notice" in refusal(ModelChoice(str(folder))).message
+    assert "must contain a name, a notice" in refusal(ModelChoice(str(folder))).message
 
 
 def test_weights_other_than_the_pinned_ones_are_refused(tmp_path: Path) -> None:

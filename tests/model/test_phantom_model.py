@@ -18,7 +18,7 @@ from fundusd.domain.decoding import Preprocessing
 from fundusd.files import package_data
 from fundusd.imaging import phantoms
 from fundusd.imaging.preprocessing import preprocess
-from fundusd.model import classifier
+from fundusd.model import planning
 from fundusd.model.classifier import ZeroShotClassifier
 from fundusd.model.locate import ModelChoice, find
 
@@ -31,7 +31,7 @@ GRADES = [Grade(number % 5) for number in range(30)]
 
 def loaded(prompts: str) -> ZeroShotClassifier:
     choice = ModelChoice("phantom", "", prompts=prompts)
-    return classifier.load(find(choice), choice, referable_rule="rule", quality_gate="gate")
+    return planning.load(find(choice), choice, referable_rule="rule", quality_gate="gate")
 
 
 def render(number: int) -> Pixels:

@@ -13,7 +13,7 @@ from tests.model.model_cases import SINGLE, loaded, refusal
 
 from fundusd.domain.decoding import Preprocessing
 from fundusd.domain.errors import SettingsError
-from fundusd.model import classifier as under_test
+from fundusd.model import planning as under_test
 from fundusd.model.locate import ModelChoice
 
 if TYPE_CHECKING:
@@ -77,9 +77,9 @@ def write_config(folder: Path, change: dict[str, Any], name: str = "config.json"
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        ({"vision_config": 3}, "describes no vision tower"),
+        ({"vision_config": 3}, "does not describe a vision tower"),
         ({"vision_config": {"image_size": 448, "hidden_size": "many"}}, "cannot read it"),
-        ({"vision_config": {}}, "takes 224 pixels square"),
+        ({"vision_config": {}}, "needs images of 224 x 224 pixels"),
     ],
 )
 def test_a_config_that_makes_no_model_is_refused(
@@ -103,7 +103,7 @@ def test_a_checkpoint_of_another_size_than_the_preprocessing_is_refused(broken: 
     vision = json.loads((broken / "config.json").read_text())["vision_config"] | {"image_size": 192}
     error = refusal(write_config(broken, {"vision_config": vision}))
 
-    assert "takes 192 pixels square" in error.message
+    assert "needs images of 192 x 192 pixels" in error.message
     assert "pad-square/bilinear448" in error.message
 
 
@@ -146,7 +146,7 @@ def test_a_tokenizer_of_another_vocabulary_is_refused(broken: Path) -> None:
 )
 def test_a_device_that_is_not_there_is_refused(tiny: Path, device: str) -> None:
     assert (
-        f"{device!r} is not there"
+        f"finds no device {device!r}"
         in refusal(ModelChoice(str(tiny), prompts=SINGLE, device=device)).message
     )
 

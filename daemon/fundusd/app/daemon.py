@@ -37,7 +37,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from fundusd.ledger import Ledger
-    from fundusd.model.classifier import ModelPlan, ZeroShotClassifier
+    from fundusd.model.classifier import ZeroShotClassifier
+    from fundusd.model.planning import ModelPlan
 
 _LOAD_SECONDS = 120  # how long systemd is asked to wait for each step of the start
 

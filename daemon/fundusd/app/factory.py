@@ -11,8 +11,8 @@ from fundusd.imaging.decoder_pool import DecoderPool
 from fundusd.imaging.limits import Limits
 from fundusd.imaging.quality_gate import gate_id
 from fundusd.model.checkpoint import hash_files
-from fundusd.model.classifier import ModelPlan, ZeroShotClassifier, plan
 from fundusd.model.locate import ModelChoice, find
+from fundusd.model.planning import ModelPlan, plan
 from fundusd.model.prepared_parts import remembered_digests
 from fundusd.outbox.transports import TRANSPORTS
 from fundusd.watcher.rules import IntakeRules
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from fundusd.app import settings as settings_module
     from fundusd.app.settings import Decode, Section, Settings
     from fundusd.clinical.quality_thresholds import Thresholds
+    from fundusd.model.classifier import ZeroShotClassifier
     from fundusd.outbox.receivers import Receiver
 
 MIB = 1024 * 1024

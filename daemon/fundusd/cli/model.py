@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from fundusd.app.settings import Settings
-    from fundusd.model.classifier import ModelPlan
+    from fundusd.model.planning import ModelPlan
 
 app = typer.Typer(help="Fetch, verify, prepare and describe the model.", no_args_is_help=True)
 

@@ -1,4 +1,4 @@
-"""Look at a checkpoint's folder before anything loads it: whole, SigLIP, safetensors, and which bytes."""
+"""Check that a checkpoint is complete, SigLIP and safetensors before loading; hash its files."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
-    Progress = Callable[[int, int], object]  # bytes done, bytes in all
+    Progress = Callable[[int, int], object]  # bytes done, total bytes
 
 CONFIG = "config.json"
 WEIGHTS = "model.safetensors"
@@ -33,7 +33,7 @@ _CHUNK = 1 << 20  # bytes
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """A checkpoint that was found whole: where it is, what it is called, and the sha256 of each file."""
+    """A complete checkpoint: its folder, its name, and the sha256 of each file."""
 
     folder: Path
     name: str
@@ -43,101 +43,104 @@ class Checkpoint:
 
     @property
     def label(self) -> str:
-        """Name the model as results carry it, notice included."""
+        """Return the model's name as results show it, with the notice."""
         return f"{self.name} ({self.notice})" if self.notice else self.name
 
     @property
     def config(self) -> dict[str, Any]:
-        """Read config.json, which was seen to be an object."""
+        """Return the content of config.json, already checked to be an object."""
         return dict(json.loads((self.folder / CONFIG).read_bytes()))
 
     @property
     def digest(self) -> str:
-        """Digest all its files."""
+        """Return one digest over all files."""
         return _list_digest(self.files)
 
     @property
     def weights_digest(self) -> str:
-        """Digest the weights: the file's own sha256, or that of the sorted list of shards."""
+        """Return the sha256 of the weights file, or of the sorted list of shards."""
         return weights_digest(self.files)
 
     @property
     def tokenizer_digest(self) -> str:
-        """Digest the sorted list of tokenizer files."""
+        """Return the sha256 of the sorted list of tokenizer files."""
         return _list_digest({name: self.files[name] for name in TOKENIZER if name in self.files})
 
 
 @dataclass(frozen=True, slots=True)
-class Advice:
-    """What to tell the operator to do about a checkpoint; `damaged` says it of one file."""
+class Hints:
+    """What the operator should do about a missing file, and about a damaged one."""
 
     missing: str
     damaged: Callable[[Path], str]
 
 
 def weights_digest(files: Mapping[str, str]) -> str:
-    """Digest the weights among `files` (name to sha256)."""
+    """Return the digest of the weights among `files` (name to sha256)."""
     weights = {name: digest for name, digest in files.items() if name.endswith(".safetensors")}
-    return next(iter(weights.values())) if len(weights) == 1 else _list_digest(weights)
+    if len(weights) == 1:
+        return next(iter(weights.values()))
+    return _list_digest(weights)
 
 
 def _list_digest(files: Mapping[str, str]) -> str:
-    lines = "".join(f"{name} {files[name]}\n" for name in sorted(files))
-    return hashlib.sha256(lines.encode()).hexdigest()
+    digest = hashlib.sha256()
+    for name in sorted(files):
+        digest.update(f"{name} {files[name]}\n".encode())
+    return digest.hexdigest()
 
 
-def list_files(folder: Path, advice: Advice) -> tuple[str, ...]:
-    """Name the files that a loaded model is made of, once they are seen to be whole; raises ModelError."""
-    _check_config(folder, advice)
-    names = (CONFIG, *_weights(folder, advice), *_tokenizer(folder, advice))
+def list_files(folder: Path, hints: Hints) -> tuple[str, ...]:
+    """Check the files that a model is loaded from and return their names; raises ModelError."""
+    _check_config(folder, hints)
+    names = (CONFIG, *_weights(folder, hints), *_tokenizer(folder, hints))
     if (folder / PREPROCESSOR).is_file():
         names += (PREPROCESSOR,)
-        _check_normalisation(folder, advice)
+        _check_normalisation(folder, hints)
     for name in names:
-        _check_whole(folder / name, advice)
+        _check_complete(folder / name, hints)
     return names
 
 
-def read_json(path: Path, advice: Advice) -> dict[str, Any]:
-    """Read a JSON object; raises ModelError."""
+def read_json(path: Path, hints: Hints) -> dict[str, Any]:
+    """Return a JSON object read from a file; raises ModelError."""
     try:
         content = json.loads(path.read_bytes())
     except ValueError as error:
-        raise _damaged(path, "is not valid JSON", advice) from error
+        raise _damaged(path, "is not valid JSON", hints) from error
     if not isinstance(content, dict):
-        raise _damaged(path, "is not a JSON object", advice)
+        raise _damaged(path, "is not a JSON object", hints)
     return content
 
 
 def read_header(path: Path) -> dict[str, Any]:
-    """Read the tensors' table of a safetensors file (name to dtype, shape, data_offsets).
+    """Return the tensor table of a safetensors file (name to dtype, shape, data_offsets).
 
-    Raises ValueError if the file is cut short or is no safetensors file.
+    Raises ValueError if the file is truncated or is not a safetensors file.
     https://huggingface.co/docs/safetensors/index#format
     """
     size = path.stat().st_size
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
         if length > min(_HEADER_LIMIT, size - 8):
-            raise ValueError("is cut short")
+            raise ValueError("is truncated")
         header = json.loads(file.read(length))
     header.pop("__metadata__", None)
-    if (
-        8 + length + max((tensor["data_offsets"][1] for tensor in header.values()), default=0)
-        != size
-    ):
-        raise ValueError("is cut short")
+    data_end = max((tensor["data_offsets"][1] for tensor in header.values()), default=0)
+    if 8 + length + data_end != size:
+        raise ValueError("is truncated")
     return dict(header)
 
 
 def hash_files(
     folder: Path, names: Iterable[str], on_progress: Progress | None = None
 ) -> dict[str, str]:
-    """Hash files with sha256 in chunks of 1 MiB; report bytes done and bytes in all after each chunk."""
-    sizes = {name: (folder / name).stat().st_size for name in names}
-    total, done, digests = sum(sizes.values()), 0, {}
+    """Return the sha256 of files, read in chunks of 1 MiB; report progress after each chunk."""
+    names = list(names)
+    total = sum((folder / name).stat().st_size for name in names)
+    done, digests = 0, {}
     buffer = memoryview(bytearray(_CHUNK))
-    for name in sizes:
+    for name in names:
         digest = hashlib.sha256()
         with (folder / name).open("rb", buffering=0) as file:
             while count := file.readinto(buffer):
@@ -150,9 +153,13 @@ def hash_files(
 
 
 def describe(checkpoint: Checkpoint) -> dict[str, Any]:
-    """Tell the facts of a checkpoint from its config and headers alone; sizes in pixels, tokens, bytes."""
+    """Return facts from a checkpoint's config and headers; sizes in pixels, tokens and bytes."""
     config = checkpoint.config
     vision, text = config.get("vision_config", {}), config.get("text_config", {})
+    files = []
+    for name, digest in sorted(checkpoint.files.items()):
+        size = (checkpoint.folder / name).stat().st_size
+        files.append({"name": name, "bytes": size, "sha256": digest})
     return {
         "name": checkpoint.name,
         "notice": checkpoint.notice,
@@ -164,10 +171,7 @@ def describe(checkpoint: Checkpoint) -> dict[str, Any]:
         "patch_size": vision.get("patch_size"),
         "max_tokens": text.get("max_position_embeddings"),
         "parameters": _count_parameters(checkpoint),
-        "files": [
-            {"name": name, "bytes": (checkpoint.folder / name).stat().st_size, "sha256": digest}
-            for name, digest in sorted(checkpoint.files.items())
-        ],
+        "files": files,
     }
 
 
@@ -179,50 +183,50 @@ def _count_parameters(checkpoint: Checkpoint) -> dict[str, int]:
         for key, tensor in read_header(checkpoint.folder / name).items():
             count = math.prod(tensor["shape"])
             counts["all"] += count
-            for tower in ("vision", "text"):
-                counts[tower] += count if key.startswith(f"{tower}_model.") else 0
+            tower = key.partition("_model.")[0]
+            if tower in {"vision", "text"}:
+                counts[tower] += count
     return counts
 
 
-def _check_config(folder: Path, advice: Advice) -> None:
+def _check_config(folder: Path, hints: Hints) -> None:
     if not (folder / CONFIG).is_file():
-        raise _missing(folder, CONFIG, advice)
-    kind = read_json(folder / CONFIG, advice).get("model_type")
+        raise _missing(folder, CONFIG, hints)
+    kind = read_json(folder / CONFIG, hints).get("model_type")
     if kind != "siglip":
         raise ModelError(
-            f"{folder} is not a SigLIP checkpoint: its config.json says model_type {kind!r}",
-            hint="fundusd loads MedSigLIP and models of the same architecture (model_type 'siglip')",
+            f"{folder} is not a SigLIP checkpoint: model_type in its config.json is {kind!r}",
+            hint="fundusd loads MedSigLIP and models of its architecture (model_type 'siglip')",
         )
-    if (
-        folder / "adapter_config.json"
-    ).is_file():  # transformers would apply it unasked, where peft is installed
+    # if peft is installed, transformers would apply an adapter without being asked
+    if (folder / "adapter_config.json").is_file():
         raise ModelError(
-            f"{folder} holds an adapter (adapter_config.json), which would change the scores",
+            f"{folder} contains an adapter (adapter_config.json), which would change the scores",
             hint="merge the adapter into the weights, or remove adapter_config.json",
         )
 
 
-def _weights(folder: Path, advice: Advice) -> tuple[str, ...]:
+def _weights(folder: Path, hints: Hints) -> tuple[str, ...]:
     if (folder / WEIGHTS).is_file():
         return (WEIGHTS,)
     if (folder / INDEX).is_file():
-        return (INDEX, *_shards(folder, advice))
+        return (INDEX, *_shards(folder, hints))
     if any(folder.glob("*.bin")):
         raise ModelError(
-            f"{folder} holds its weights only as .bin files, which can run code when they are opened",
+            f"{folder} has its weights only as .bin files, which can run code when opened",
             hint="get the checkpoint with model.safetensors; fundusd loads safetensors only",
         )
-    raise _missing(folder, WEIGHTS, advice)
+    raise _missing(folder, WEIGHTS, hints)
 
 
-def _shards(folder: Path, advice: Advice) -> list[str]:
-    index = read_json(folder / INDEX, advice).get("weight_map")
+def _shards(folder: Path, hints: Hints) -> list[str]:
+    index = read_json(folder / INDEX, hints).get("weight_map")
     if not isinstance(index, dict) or not all(_is_shard(name) for name in index.values()):
-        raise _damaged(folder / INDEX, "does not list safetensors files", advice)
+        raise _damaged(folder / INDEX, "does not list safetensors files", hints)
     shards = sorted(set(index.values()))
     for shard in shards:
         if not (folder / shard).is_file():
-            raise _missing(folder, shard, advice)
+            raise _missing(folder, shard, hints)
     return shards
 
 
@@ -230,41 +234,41 @@ def _is_shard(name: Any) -> bool:
     return isinstance(name, str) and name.endswith(".safetensors") and "/" not in name
 
 
-def _tokenizer(folder: Path, advice: Advice) -> list[str]:
+def _tokenizer(folder: Path, hints: Hints) -> list[str]:
     names = [name for name in TOKENIZER if (folder / name).is_file()]
     if "spiece.model" not in names:
-        raise _missing(folder, "spiece.model", advice)
+        raise _missing(folder, "spiece.model", hints)
     return names
 
 
-def _check_normalisation(folder: Path, advice: Advice) -> None:
-    """Refuse a checkpoint that wants another normalisation than /127.5 - 1."""
-    wanted = read_json(folder / PREPROCESSOR, advice)
+def _check_normalisation(folder: Path, hints: Hints) -> None:
+    """Refuse a checkpoint that needs a normalisation other than /127.5 - 1."""
+    required = read_json(folder / PREPROCESSOR, hints)
     for key in ("image_mean", "image_std"):
-        if wanted.get(key, [0.5]) not in ([0.5], [0.5] * 3):
+        if required.get(key, [0.5]) not in ([0.5], [0.5] * 3):
             raise ModelError(
-                f"{folder} wants {key} {wanted[key]}; fundusd normalises every capture to -1..1 (0.5)",
-                hint="use a checkpoint with SigLIP's normalisation, as MedSigLIP has",
+                f"{folder} needs {key} {required[key]}; fundusd normalises captures to -1..1 (0.5)",
+                hint="use a checkpoint with SigLIP's normalisation, such as MedSigLIP",
             )
 
 
-def _check_whole(path: Path, advice: Advice) -> None:
+def _check_complete(path: Path, hints: Hints) -> None:
     if path.stat().st_size == 0:
-        raise _damaged(path, "is empty", advice)
+        raise _damaged(path, "is empty", hints)
     if path.suffix == ".safetensors":
         try:
             read_header(path)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise _damaged(path, "is cut short, or is no safetensors file", advice) from error
+            raise _damaged(path, "is truncated, or is not a safetensors file", hints) from error
 
 
-def _missing(folder: Path, name: str, advice: Advice) -> ModelError:
+def _missing(folder: Path, name: str, hints: Hints) -> ModelError:
     return ModelError(
-        f"the checkpoint is incomplete: {name} is missing in {folder}", hint=advice.missing
+        f"the checkpoint is incomplete: {name} is missing in {folder}", hint=hints.missing
     )
 
 
-def _damaged(path: Path, what: str, advice: Advice) -> ModelError:
+def _damaged(path: Path, what: str, hints: Hints) -> ModelError:
     return ModelError(
-        f"the checkpoint is incomplete or damaged: {path} {what}", hint=advice.damaged(path)
+        f"the checkpoint is incomplete or damaged: {path} {what}", hint=hints.damaged(path)
     )

@@ -1,4 +1,4 @@
-"""Two batches in flight on a device: while it computes one, the next is copied to it."""
+"""Keep two batches in flight on a device: while one is computed, the next is copied to it."""
 
 from __future__ import annotations
 
@@ -15,30 +15,30 @@ if TYPE_CHECKING:
     Forward = Callable[[torch.Tensor], torch.Tensor]
 
 _IN_FLIGHT = 2  # one is computed, one is copied; a third would only wait
-AnyMark = TypeVar("AnyMark", bound="Mark")
+AnyEvent = TypeVar("AnyEvent", bound="Event")
 
 
-class Mark(Protocol):
-    """A place in a stream's order of work."""
+class Event(Protocol):
+    """A position in a stream's queue."""
 
     def synchronize(self) -> None:
-        """Wait until the stream came past; raises RuntimeError for work that failed before."""
+        """Wait until the stream has reached it; raises RuntimeError if earlier work failed."""
         ...
 
 
-class Stream(Protocol[AnyMark]):
-    """What a device does one after another, beside other streams and beside us."""
+class Stream(Protocol[AnyEvent]):
+    """A queue of device work, executed in order, concurrently with other streams and the host."""
 
-    def do(self, work: Callable[[], object]) -> None:
-        """Queue what `work` asks of the device."""
+    def enqueue(self, work: Callable[[], object]) -> None:
+        """Queue the device operations that `work` issues."""
         ...
 
-    def mark(self) -> AnyMark:
-        """Return the place behind all that was queued."""
+    def record_event(self) -> AnyEvent:
+        """Return an event behind everything queued so far."""
         ...
 
-    def wait(self, mark: AnyMark) -> None:
-        """Do nothing further before another stream came past `mark`."""
+    def wait_event(self, event: AnyEvent) -> None:
+        """Make later work in this stream wait for an event of another stream."""
         ...
 
 
@@ -48,53 +48,53 @@ class CudaStream:
     def __init__(self, device: torch.device) -> None:
         self._stream = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
 
-    def do(self, work: Callable[[], object]) -> None:
-        """Queue what `work` asks of the device."""
+    def enqueue(self, work: Callable[[], object]) -> None:
+        """Queue the device operations that `work` issues."""
         with torch.cuda.stream(self._stream):
             work()
 
-    def mark(self) -> torch.cuda.Event:
-        """Return the place behind all that was queued."""
-        mark: torch.cuda.Event = self._stream.record_event()
-        return mark
+    def record_event(self) -> torch.cuda.Event:
+        """Return an event behind everything queued so far."""
+        event: torch.cuda.Event = self._stream.record_event()
+        return event
 
-    def wait(self, mark: torch.cuda.Event) -> None:
-        """Do nothing further before another stream came past `mark`."""
-        self._stream.wait_event(mark)
+    def wait_event(self, event: torch.cuda.Event) -> None:
+        """Make later work in this stream wait for an event of another stream."""
+        self._stream.wait_event(event)
 
 
 @dataclass(frozen=True, slots=True)
 class Bucket:
-    """Buffers for one batch size, and what turns `given` into `answer`."""
+    """Buffers for one batch size, and a function that computes `embeddings` from `pixels`."""
 
     size: int
-    given: torch.Tensor
-    answer: torch.Tensor
+    pixels: torch.Tensor
+    embeddings: torch.Tensor
     replay: Callable[[], None]
 
 
 @dataclass(slots=True)
 class _Slot:
-    """The buffers of one batch in flight; host memory is page-locked, so that a copy needs no second one."""
+    """The buffers of one batch in flight; host memory is pinned to avoid a second copy."""
 
     host: torch.Tensor
     staged: torch.Tensor
-    answer: torch.Tensor
-    free: bool = True
+    embeddings: torch.Tensor
+    is_free: bool = True
 
 
 class BatchPipeline:
-    """Batches on their way through buckets; used by one thread.
+    """Run batches through buckets, two at a time; used by one thread.
 
-    A slot is written again only once its answer was taken, and the buckets' own buffers belong to the computing
-    stream, which does one thing after another: no batch can reach into another's.
+    A slot is reused only after its result was collected, and the buckets' own buffers belong to the
+    computing stream, which executes in order: no batch can overwrite another's data.
     """
 
     def __init__(
         self,
         buckets: list[Bucket],
         device: torch.device,
-        make_stream: Callable[[], Stream[AnyMark]],
+        make_stream: Callable[[], Stream[AnyEvent]],
     ) -> None:
         self._buckets = buckets
         self._copying, self._computing = make_stream(), make_stream()
@@ -103,71 +103,92 @@ class BatchPipeline:
 
     @property
     def limit(self) -> int:
-        """Return how many pictures the largest bucket holds."""
+        """Return the size of the largest bucket."""
         return self._buckets[-1].size
 
     def begin(self, pixels: torch.Tensor) -> Callable[[], torch.Tensor]:
-        """Send up to `limit` pictures on their way; what is returned waits for their embeddings, once.
+        """Start a batch of up to `limit` images.
 
-        Raises RuntimeError for a third batch in flight, and for what the device answers.
+        Returns a function that waits for their embeddings; call it once. Raises RuntimeError for a
+        third batch in flight, and for errors of the device.
         """
-        slot = next((slot for slot in self._slots if slot.free), None)
-        if slot is None:
-            raise RuntimeError("two batches are in flight already")
-        count = len(pixels)
-        bucket = next(bucket for bucket in self._buckets if bucket.size >= count)
+        slot, count = self._free_slot(), len(pixels)
+        bucket = self._smallest_bucket(count)
         slot.host[:count] = pixels
-        self._copying.do(lambda: slot.staged[:count].copy_(slot.host[:count], non_blocking=True))
-        self._computing.wait(self._copying.mark())
-        self._computing.do(lambda: _compute(bucket, slot, count))
-        done = self._computing.mark()
-        slot.free = False  # only now: what was not begun leaves its slot to the next
-        return lambda: _taken(slot, count, done)
+        self._copying.enqueue(
+            lambda: slot.staged[:count].copy_(slot.host[:count], non_blocking=True)
+        )
+        self._computing.wait_event(self._copying.record_event())
+        self._computing.enqueue(lambda: _compute(bucket, slot, count))
+        done = self._computing.record_event()
+        slot.is_free = False  # last, so that a batch that failed to start does not keep its slot
+        return lambda: _collect(slot, count, done)
+
+    def _free_slot(self) -> _Slot:
+        for slot in self._slots:
+            if slot.is_free:
+                return slot
+        raise RuntimeError("two batches are in flight already")
+
+    def _smallest_bucket(self, count: int) -> Bucket:
+        for bucket in self._buckets:
+            if bucket.size >= count:
+                return bucket
+        raise RuntimeError(f"a batch of {count} is larger than every bucket")
 
 
 def _slot(bucket: Bucket, device: torch.device) -> _Slot:
     pinned = device.type == "cuda"
     return _Slot(
-        host=torch.zeros(bucket.given.shape, dtype=torch.uint8, pin_memory=pinned),
-        staged=torch.zeros_like(bucket.given),
-        answer=torch.zeros(bucket.answer.shape, pin_memory=pinned),
+        host=torch.zeros(bucket.pixels.shape, dtype=torch.uint8, pin_memory=pinned),
+        staged=torch.zeros_like(bucket.pixels),
+        embeddings=torch.zeros(bucket.embeddings.shape, pin_memory=pinned),
     )
 
 
 def _compute(bucket: Bucket, slot: _Slot, count: int) -> None:
-    """Embed a slot's pictures; what is left of the bucket is old pictures, ignored."""
-    bucket.given[:count].copy_(slot.staged[:count])
+    """Embed a slot's images; the rest of the bucket holds old images, which are ignored."""
+    bucket.pixels[:count].copy_(slot.staged[:count])
     bucket.replay()
-    slot.answer[:count].copy_(bucket.answer[:count], non_blocking=True)
+    slot.embeddings[:count].copy_(bucket.embeddings[:count], non_blocking=True)
 
 
-def _taken(slot: _Slot, count: int, done: Mark) -> torch.Tensor:
+def _collect(slot: _Slot, count: int, done: Event) -> torch.Tensor:
     try:
         done.synchronize()
-        return slot.answer[:count].clone()
+        return slot.embeddings[:count].clone()
     finally:
-        slot.free = True
+        slot.is_free = True
 
 
 def bucket_sizes(limit: int) -> list[int]:
-    """Return the batch sizes worth a graph each: powers of two, and the limit itself.
+    """Return the batch sizes that get a graph each: powers of two, and the limit itself.
 
     >>> bucket_sizes(16), bucket_sizes(6), bucket_sizes(1)
     ([1, 2, 4, 8, 16], [1, 2, 4, 6], [1])
     """
-    powers = [2**exponent for exponent in range(limit.bit_length()) if 2**exponent < limit]
-    return [*powers, limit]
+    sizes, size = [], 1
+    while size < limit:
+        sizes.append(size)
+        size *= 2
+    return [*sizes, limit]
 
 
 def capture_buckets(
     forward: Forward, shape: Shape, device: torch.device, limit: int
 ) -> list[Bucket]:
-    """Make a bucket for each size, largest last, until memory runs out; raises torch.OutOfMemoryError for size 1."""
+    """Return a bucket for each size, largest last, as far as memory allows.
+
+    Raises torch.OutOfMemoryError if there is no memory for size 1.
+    """
+    make_bucket = _graph_bucket if device.type == "cuda" else _plain_bucket
     buckets: list[Bucket] = []
     for size in bucket_sizes(limit):
         try:
-            given = torch.zeros((size, shape.side, shape.side, 3), dtype=torch.uint8, device=device)
-            buckets.append((_graph if device.type == "cuda" else _plain)(forward, given))
+            pixels = torch.zeros(
+                (size, shape.side, shape.side, 3), dtype=torch.uint8, device=device
+            )
+            buckets.append(make_bucket(forward, pixels))
         except torch.OutOfMemoryError:
             if not buckets:
                 raise
@@ -175,27 +196,25 @@ def capture_buckets(
     return buckets
 
 
-def _graph(forward: Forward, given: torch.Tensor) -> Bucket:
-    side_stream = torch.cuda.Stream(given.device)  # type: ignore[no-untyped-call]
-    side_stream.wait_stream(torch.cuda.current_stream(given.device))
-    with torch.cuda.stream(
-        side_stream
-    ):  # libraries choose their kernels before, not during the capture
-        for _ in range(3):
-            forward(given)
+def _graph_bucket(forward: Forward, pixels: torch.Tensor) -> Bucket:
+    side_stream = torch.cuda.Stream(pixels.device)  # type: ignore[no-untyped-call]
+    side_stream.wait_stream(torch.cuda.current_stream(pixels.device))
+    with torch.cuda.stream(side_stream):
+        for _ in range(3):  # libraries choose their kernels before the capture, not during it
+            forward(pixels)
     side_stream.synchronize()
     graph = torch.cuda.CUDAGraph()
-    with torch.cuda.device(given.device), torch.cuda.graph(graph, stream=side_stream):
-        answer = forward(given)
-    return Bucket(len(given), given, answer, graph.replay)
+    with torch.cuda.device(pixels.device), torch.cuda.graph(graph, stream=side_stream):
+        embeddings = forward(pixels)
+    return Bucket(len(pixels), pixels, embeddings, graph.replay)
 
 
-def _plain(forward: Forward, given: torch.Tensor) -> Bucket:
-    """Stand in for a graph where there are none: how the way of a batch is tested on a CPU."""
-    answer = forward(given)
+def _plain_bucket(forward: Forward, pixels: torch.Tensor) -> Bucket:
+    """Return a bucket without a graph, with which the pipeline is tested on a CPU."""
+    embeddings = forward(pixels)
 
     def replay() -> None:
         with torch.inference_mode():
-            answer.copy_(forward(given))
+            embeddings.copy_(forward(pixels))
 
-    return Bucket(len(given), given, answer, replay)
+    return Bucket(len(pixels), pixels, embeddings, replay)

@@ -1,4 +1,4 @@
-"""What the model runs on: backend, device and dtype, decided before any weight is read."""
+"""Choose backend, device and dtype before any weights are read."""
 
 from __future__ import annotations
 
@@ -20,60 +20,69 @@ DTYPES = ("float32", "bfloat16")
 _NATIVE_BF16 = {"avx512_bf16", "amx_bf16", "bf16"}
 _CPUINFO = Path("/proc/cpuinfo")
 _NVIDIA = Path("/dev/nvidiactl")
-# NVIDIA's driver, loaded, whose nodes may come with the first program that uses it; AMD's; either under Windows
+# NVIDIA's driver (its device nodes may appear only when first used), AMD's, and either under WSL
 _GPUS = (_NVIDIA, Path("/sys/module/nvidia"), Path("/dev/kfd"), Path("/dev/dxg"))
 
 
 @dataclass(frozen=True, slots=True)
 class Runtime:
-    """Everything of the machine that can change the last digits of a score."""
+    """Everything about the machine that can change the last digits of a score."""
 
     backend: str  # "torch" | "openvino"
     device: str  # "cpu", "mps", "cuda", "cuda:1"
     dtype: str
     version: str  # of the backend's library
-    device_name: str  # the device as its maker names it
+    device_name: str  # as the vendor names the device
 
     @property
     def is_cpu(self) -> bool:
-        """Tell whether the processor does the work: batches buy nothing there."""
+        """Return whether the model runs on the CPU, where batching has no benefit."""
         return self.device == "cpu"
 
     def __str__(self) -> str:
-        """Show it as the release carries it."""
+        """Return the text that is stored in the release."""
         return f"{self.backend} {self.version} on {self.device_name}"
 
 
 def candidates(choice: ModelChoice) -> list[Runtime]:
-    """Return what to try, best first; only `auto` on a Mac has a second. Raises ModelError, SettingsError."""
+    """Return the runtimes to try, best first; only `auto` on a Mac gives two.
+
+    Raises ModelError, SettingsError.
+    """
     if choice.dtype not in {"auto", *DTYPES}:
-        narrow = ": too narrow, and slow on CPUs" if "16" in choice.dtype else ""
+        reason = ""
+        if "16" in choice.dtype:
+            reason = ": its range is too narrow, and it is slow on CPUs"
         raise SettingsError(
-            f"model.dtype {choice.dtype!r} is not served{narrow}",
+            f"model.dtype {choice.dtype!r} is not supported{reason}",
             hint=f"use auto, {' or '.join(DTYPES)}",
         )
     if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", choice.device):
         raise SettingsError(
             f"model.device {choice.device!r} is unknown", hint="use auto, cpu, cuda, cuda:N or mps"
         )
-    devices = (
-        _openvino_devices(choice) if choice.backend == "openvino" else _torch_devices(choice.device)
+    if choice.backend == "openvino":
+        devices = _openvino_devices(choice)
+    else:
+        devices = _torch_devices(choice.device)
+    return [_runtime(choice, device) for device in devices]
+
+
+def _runtime(choice: ModelChoice, device: str) -> Runtime:
+    return Runtime(
+        backend=choice.backend,
+        device=device,
+        dtype=_dtype(choice, device),
+        version=version(choice.backend),
+        device_name=_device_name(device),
     )
-    return [
-        Runtime(
-            choice.backend,
-            device,
-            _dtype(choice, device),
-            version(choice.backend),
-            _device_name(device),
-        )
-        for device in devices
-    ]
 
 
 def likely_dtype(choice: ModelChoice) -> str:
-    """Guess what `candidates` will decide, without the second that importing torch takes."""
-    return _dtype(choice, "cuda" if choice.device.startswith("cuda") or _NVIDIA.exists() else "cpu")
+    """Guess the dtype that `candidates` will choose, without importing torch (a second)."""
+    if choice.device.startswith("cuda") or _NVIDIA.exists():
+        return _dtype(choice, "cuda")
+    return _dtype(choice, "cpu")
 
 
 def _dtype(choice: ModelChoice, device: str) -> str:
@@ -81,40 +90,43 @@ def _dtype(choice: ModelChoice, device: str) -> str:
         return "float32"
     if choice.dtype != "auto":
         return choice.dtype
-    narrow = device.startswith("cuda") or (device == "cpu" and has_native_bf16())
-    return "bfloat16" if narrow else "float32"
+    if device.startswith("cuda") or (device == "cpu" and has_native_bf16()):
+        return "bfloat16"
+    return "float32"
 
 
 def has_native_bf16(cpuinfo: Path = _CPUINFO) -> bool:
-    """Tell whether this processor multiplies bf16 in hardware, as the kernel lists its features."""
+    """Return whether this processor multiplies bf16 in hardware, by the kernel's feature list."""
     try:
         text = cpuinfo.read_text(encoding="ascii", errors="replace")
     except OSError:
-        return False  # not Linux: nothing is known, so the exact way
+        return False  # not Linux: the features are unknown, so use fp32
     features = re.search(r"^(?:flags|Features)\s*:(.*)$", text, re.MULTILINE)
     return features is not None and not _NATIVE_BF16.isdisjoint(features[1].split())
 
 
 def _torch_devices(wanted: str) -> list[str]:
+    # without importing torch, which takes a second: meanwhile the daemon watches and decodes
     if wanted == "cpu" or (wanted == "auto" and not _may_have_gpu()):
-        return [
-            "cpu"
-        ]  # without the second that importing torch takes: the daemon watches and decodes meanwhile
+        return ["cpu"]
     import torch
 
     cuda, mps = torch.cuda.is_available(), torch.backends.mps.is_available()
     if wanted == "auto":
-        return ["cuda"] if cuda else ["mps", "cpu"] if mps else ["cpu"]
+        if cuda:
+            return ["cuda"]
+        return ["mps", "cpu"] if mps else ["cpu"]
     device = torch.device(wanted)
-    there = {
+    is_available = {
         "cpu": True,
         "mps": mps,
         "cuda": cuda and (device.index or 0) < torch.cuda.device_count(),
     }
-    if not there[device.type]:
+    if not is_available[device.type]:
         raise ModelError(
-            f"model.device {wanted!r} is not there, as torch {torch.__version__} sees it",
-            hint="set model.device to auto or cpu; for cuda check the driver with nvidia-smi, and torch's build",
+            f"torch {torch.__version__} finds no device {wanted!r} (model.device)",
+            hint="set model.device to auto or cpu; for cuda, check the driver with nvidia-smi and "
+            "that torch was built for CUDA",
         )
     return [wanted]
 

@@ -1,4 +1,4 @@
-"""Fetch the pinned checkpoint from the hub, and turn each way this can fail into a next step."""
+"""Download the pinned checkpoint from the hub; each failure tells the operator what to do."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from huggingface_hub import HfApi, constants, errors, get_token, snapshot_download
-from huggingface_hub.errors import HTTPError  # type: ignore[attr-defined]  # httpx's or httpx2's, as the library uses
+
+# of httpx or httpx2, whichever the library uses
+from huggingface_hub.errors import HTTPError  # type: ignore[attr-defined]
 from huggingface_hub.utils import logging, tqdm  # type: ignore[attr-defined]
 
 from fundusd.domain.errors import ModelError
@@ -25,9 +27,10 @@ _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 def download(choice: ModelChoice, on_progress: Progress | None = None) -> Path:
-    """Fetch the pinned revision into the hub's cache and return its folder; what is there is not fetched again.
+    """Download the pinned revision into the hub's cache and return its folder.
 
-    Reports bytes done and bytes in all. Raises ModelError; `find` then checks what arrived.
+    Files already there are not downloaded again. Reports bytes done and total bytes. Raises
+    ModelError; the downloaded files are checked later, by `find`.
     """
     if not is_hub_id(choice.source):
         what = "ships with fundusd" if choice.source == PHANTOM else "is a folder"
@@ -38,14 +41,16 @@ def download(choice: ModelChoice, on_progress: Progress | None = None) -> Path:
     require_revision(choice)
     if constants.is_offline_mode():
         raise ModelError(
-            "downloads are switched off: HF_HUB_OFFLINE or TRANSFORMERS_OFFLINE is set",
-            hint=f"unset it and run again: {DOWNLOAD}; or copy the cache from a machine that has the model",
+            "downloads are disabled: HF_HUB_OFFLINE or TRANSFORMERS_OFFLINE is set",
+            hint=f"unset it and run again: {DOWNLOAD}; "
+            "or copy the cache from a machine that has the model",
         )
-    logging.set_verbosity(CRITICAL)  # the client logs what it also raises, and we say it better
+    logging.set_verbosity(
+        CRITICAL
+    )  # the client logs errors that it also raises, less clearly than we do
     try:
-        HfApi().model_info(
-            choice.source, revision=choice.revision
-        )  # unlike what follows, fails at once
+        # unlike the download, this fails at once
+        HfApi().model_info(choice.source, revision=choice.revision)
         folder = snapshot_download(
             choice.source,
             revision=choice.revision,
@@ -58,33 +63,34 @@ def download(choice: ModelChoice, on_progress: Progress | None = None) -> Path:
 
 
 def _bar(on_progress: Progress | None) -> type[tqdm]:
-    """Make a silent progress bar that reports the bytes written."""
+    """Return a silent progress bar class that reports the bytes written."""
 
     class Bar(tqdm):
         def __init__(self, *args: Any, **kwargs: Any) -> None:
-            self._counts = "Reconstructing" in kwargs.get(
-                "desc", ""
-            )  # the others count files, and bytes received
-            super().__init__(*args, **{**kwargs, "disable": True, "name": None})  # type: ignore[no-untyped-call]
+            # the library's other bars count files, and bytes received
+            self._counts_written = "Reconstructing" in kwargs.get("desc", "")
+            options = {**kwargs, "disable": True, "name": None}
+            super().__init__(*args, **options)  # type: ignore[no-untyped-call]
             self.n, self.total = kwargs.get("initial", 0), kwargs.get("total", 0)
 
         def update(self, n: float | None = 1) -> None:
             self.n += n or 0
-            if self._counts and on_progress:
+            if self._counts_written and on_progress:
                 on_progress(int(self.n), max(int(self.total), int(self.n)))
 
     return Bar
 
 
 def explain(error: BaseException, choice: ModelChoice) -> ModelError:
-    """Say what went wrong with a download, and what to type next."""
+    """Return the error for a failed download, with the next command to run."""
     for cause in _causes(error):
         if isinstance(cause, errors.HfHubHTTPError):
-            return _explain_answer(cause, choice)
+            return _explain_response(cause, choice)
         if isinstance(cause, OSError) and cause.errno in _NO_ROOM:
             return ModelError(
-                f"no room for {choice.source} in {constants.HF_HUB_CACHE}",
-                hint=f"free some space (MedSigLIP takes 3.6 GB) or set HF_HOME to a larger disk, then: {DOWNLOAD}",
+                f"no space left for {choice.source} in {constants.HF_HUB_CACHE}",
+                hint="free some space (MedSigLIP needs 3.6 GB) or set HF_HOME to a larger disk, "
+                f"then: {DOWNLOAD}",
             )
         if isinstance(cause, PermissionError):
             return ModelError(
@@ -93,40 +99,32 @@ def explain(error: BaseException, choice: ModelChoice) -> ModelError:
             )
     return ModelError(
         f"{constants.ENDPOINT} cannot be reached, or the connection broke ({type(error).__name__})",
-        hint=f"check network and proxy, then: {DOWNLOAD} (it goes on where it stopped)",
+        hint=f"check network and proxy, then: {DOWNLOAD} (it resumes)",
     )
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """Walk from an error to its first cause; the hub's client wraps what happened."""
+    """Yield an error and its causes; the hub's client wraps the original error."""
     cause: BaseException | None = error
     while cause is not None:
         yield cause
         cause = cause.__cause__ or cause.__context__
 
 
-def _explain_answer(error: errors.HfHubHTTPError, choice: ModelChoice) -> ModelError:
+def _explain_response(error: errors.HfHubHTTPError, choice: ModelChoice) -> ModelError:
     source, page = choice.source, f"{constants.ENDPOINT}/{choice.source}"
-    token = get_token() is not None
+    has_token = get_token() is not None
     match error:
-        case errors.GatedRepoError() if (
-            token
-        ):  # before RepositoryNotFoundError, which it is a kind of
+        case errors.GatedRepoError():  # first, since it is a RepositoryNotFoundError too
+            return _explain_gate(source, page, has_token=has_token)
+        case errors.RepositoryNotFoundError() if has_token:
             return ModelError(
-                f"the terms of {source} are not accepted by the owner of this token",
-                hint=f"accept them at {page} with the account of the token, then: {DOWNLOAD}",
-            )
-        case errors.GatedRepoError():
-            return ModelError(
-                f"{source} needs a token: its terms have to be accepted first, and no token is stored here",
-                hint=f"accept the terms at {page}, then: hf auth login, then: {DOWNLOAD}",
+                f"the hub has no model {source}", hint=f"check model.source; open {page}"
             )
         case errors.RepositoryNotFoundError():
             return ModelError(
-                f"the hub knows no {source}"
-                + ("" if token else ", or shows it only to somebody with a token"),
-                hint=f"check model.source; open {page}"
-                + ("" if token else "; if it is there: hf auth login"),
+                f"the hub has no model {source}, or shows it only with a token",
+                hint=f"check model.source; open {page}; if it exists: hf auth login",
             )
         case errors.RevisionNotFoundError():
             return ModelError(
@@ -135,6 +133,18 @@ def _explain_answer(error: errors.HfHubHTTPError, choice: ModelChoice) -> ModelE
             )
         case _:
             return _explain_status(error.response.status_code, source)
+
+
+def _explain_gate(source: str, page: str, *, has_token: bool) -> ModelError:
+    if has_token:
+        return ModelError(
+            f"the terms of {source} are not accepted by the owner of this token",
+            hint=f"accept them at {page} with the account of the token, then: {DOWNLOAD}",
+        )
+    return ModelError(
+        f"{source} needs a token: its terms must be accepted first, and no token is stored here",
+        hint=f"accept the terms at {page}, then: hf auth login, then: {DOWNLOAD}",
+    )
 
 
 def _explain_status(status: int, source: str) -> ModelError:

@@ -1,4 +1,4 @@
-"""The whole checkpoint taken apart: what of it is kept, written down as `run` maps it."""
+"""Export the parts of a checkpoint that `run` maps: vision tower, prompts, known answers."""
 
 from __future__ import annotations
 
@@ -16,20 +16,22 @@ from fundusd.model.transformers_loader import does_not_load, tokenize, tokenizer
 from fundusd.model.vision_tower import Shape, build, to_patches
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
+    from fundusd.domain.decoding import Pixels
     from fundusd.model.checkpoint import Checkpoint
     from fundusd.model.prompts import PromptSet
 
 _KNOWN_SEED = 448
-_SAME = 0.999999  # cosine of two ways to compute one thing in fp32
+_MIN_COSINE = 0.999999  # between two fp32 implementations of the same tower
 
 
 def shape_of(model: Any, checkpoint: Checkpoint) -> Shape:
-    """Take the vision tower's sizes out of the config; raises ModelError for a tower that is not SigLIP's."""
+    """Return the vision tower's sizes; raises ModelError for a tower that is not SigLIP's."""
     config = model.config.vision_config
-    wanted = {"hidden_act": "gelu_pytorch_tanh", "num_channels": 3}
-    for key, value in wanted.items():
+    required = {"hidden_act": "gelu_pytorch_tanh", "num_channels": 3}
+    for key, value in required.items():
         if getattr(config, key) != value:
             raise does_not_load(
                 checkpoint, f"its vision tower has {key} {getattr(config, key)!r}, not {value!r}"
@@ -45,45 +47,51 @@ def shape_of(model: Any, checkpoint: Checkpoint) -> Shape:
     )
 
 
-def write_known(model: Any, shape: Shape, place: Path) -> None:
-    """Write a phantom of each grade, the embeddings that transformers gives them in fp32, and one of first patches.
+def _render_phantoms(side: int) -> Iterator[Pixels]:
+    """Render a phantom of each grade, moderate first."""
+    for grade in sorted(Grade, key=lambda grade: grade is not Grade.MODERATE):
+        yield phantoms.render(grade, Eye.RIGHT, _KNOWN_SEED, side, side)
 
-    The first phantom is rolled by half, so that its first rows show the middle of the retina. transformers embeds
-    whole pictures only: the first patches are embedded by our own tower in fp32, once it agrees on the whole. Raises
-    ModelError.
+
+def write_known(model: Any, shape: Shape, place: Path) -> None:
+    """Write a phantom of each grade with its fp32 embedding by transformers, and one probe.
+
+    The probe is the embedding of the first rows of the first phantom, which is rolled by half its
+    height so that they show the middle of the retina. transformers embeds whole images only, so the
+    probe is computed by our own tower in fp32, once that agrees on the whole image.
+    Raises ModelError.
     """
-    grades = sorted(Grade, key=lambda grade: grade is not Grade.MODERATE)
-    rendered = [
-        phantoms.render(grade, Eye.RIGHT, _KNOWN_SEED, shape.side, shape.side) for grade in grades
-    ]
-    pixels = torch.tensor(np.stack(rendered))
+    pixels = torch.tensor(np.stack(list(_render_phantoms(shape.side))))
     pixels[0] = pixels[0].roll(shape.side // 2, 0)
-    embeddings = torch.cat(
-        [embed(model, one[None]) for one in pixels]
-    )  # one by one: no more memory than for one
+    # one at a time, to need the memory of one
+    embeddings = torch.cat([embed(model, image) for image in torch.split(pixels, 1)])
     if not torch.isfinite(embeddings).all():
         raise not_finite()
     tower, patches = build(shape, tower_weights(model, shape)), to_patches(pixels[:1], shape.patch)
     with torch.inference_mode():
-        ours, probe = tower(patches), tower(patches[:, : shape.probed])
-    if torch.nn.functional.cosine_similarity(ours, embeddings[:1]).item() < _SAME:
+        ours, probe = tower(patches), tower(patches[:, : shape.probe_patches])
+    if torch.nn.functional.cosine_similarity(ours, embeddings[:1]).item() < _MIN_COSINE:
         raise ModelError(
-            "fundusd's vision tower does not compute what transformers does with this checkpoint",
+            "the vision towers of fundusd and transformers disagree on this checkpoint",
             hint="report the checkpoint's config.json and the version of transformers",
         )
     save_file({"pixels": pixels, "embeddings": embeddings, "probe": probe}, place / self_test.FILE)
 
 
 def not_finite() -> ModelError:
-    """Make the error for weights that give no numbers."""
+    """Return the error for a model that computes NaN or infinity."""
     return ModelError(
-        "the model answers with numbers that are not finite",
-        hint="the weights are damaged, or unfit for model.dtype: try float32, then get the weights again",
+        "the model computes numbers that are not finite",
+        hint="the weights are damaged, or model.dtype does not suit them: "
+        "try float32, then get the weights again",
     )
 
 
 def embed(model: Any, pixels: torch.Tensor) -> torch.Tensor:
-    """Embed uint8 [b, side, side, 3] by transformers' own tower, as fp32 [b, d]: the oracle of every backend."""
+    """Return the embeddings, fp32 [b, d], by transformers' own tower, of uint8 [b, side, side, 3].
+
+    They are the reference for every backend.
+    """
     with torch.inference_mode():
         scaled = pixels.permute(0, 3, 1, 2) / 127.5 - 1
         pooled: torch.Tensor = model.vision_model(pixel_values=scaled).pooler_output
@@ -91,38 +99,37 @@ def embed(model: Any, pixels: torch.Tensor) -> torch.Tensor:
 
 
 def write_prompts(model: Any, checkpoint: Checkpoint, prompts: PromptSet, place: Path) -> None:
-    """Write one unit vector per grade, fp32 [5, d], with the checkpoint's scale and bias; raises ModelError."""
+    """Write one unit vector per grade, fp32 [5, d], and the checkpoint's scale and bias.
+
+    Raises ModelError.
+    """
     tokens = tokenize(tokenizer_of(checkpoint), model.config.text_config, prompts)
     with torch.inference_mode():
         pooled = model.get_text_features(input_ids=torch.tensor(tokens)).pooler_output
         units = torch.nn.functional.normalize(pooled, dim=-1)
         groups = torch.split(units, [len(group) for group in prompts.prompts])
-        texts = torch.nn.functional.normalize(
-            torch.stack([group.mean(dim=0) for group in groups]), dim=-1
-        )
-    head = {"texts": texts, "scale": model.logit_scale.exp(), "bias": model.logit_bias}
-    if not all(torch.isfinite(tensor).all() for tensor in head.values()):
-        raise not_finite()
-    save_file(
-        {name: tensor.detach().clone() for name, tensor in head.items()},
-        place / "texts.safetensors",
-    )
+        means = torch.stack([group.mean(dim=0) for group in groups])
+        texts = torch.nn.functional.normalize(means, dim=-1)
+    scale, bias = model.logit_scale.detach().exp(), model.logit_bias.detach().clone()
+    for tensor in (texts, scale, bias):
+        if not torch.isfinite(tensor).all():
+            raise not_finite()
+    save_file({"texts": texts, "scale": scale, "bias": bias}, place / "texts.safetensors")
 
 
 def write_tower(model: Any, shape: Shape, dtype: str, place: Path) -> None:
-    """Write the vision tower alone, in the dtype it is served in."""
-    narrow = getattr(torch, dtype)
-    tensors = {
-        name: tensor.to(narrow).contiguous() for name, tensor in tower_weights(model, shape).items()
-    }
+    """Write the vision tower alone, in the dtype that `run` uses."""
+    tensors = {}
+    for name, tensor in tower_weights(model, shape).items():
+        tensors[name] = tensor.to(getattr(torch, dtype)).contiguous()
     save_file(tensors, place / "tower.safetensors")
 
 
 def tower_weights(model: Any, shape: Shape) -> dict[str, torch.Tensor]:
-    """Rename and join transformers' tensors to those of `Tower`."""
+    """Return the weights of `Tower`, from transformers' tensors renamed and joined."""
     vision = model.vision_model.state_dict()
     weights = {
-        # [out, 3, patch, patch] to [out, patch * patch * 3]: a patch lies in memory row by row, RGB by RGB
+        # [out, 3, patch, patch] to [out, patch * patch * 3]: patches are stored by row, then RGB
         "embed.weight": vision["embeddings.patch_embedding.weight"].permute(0, 2, 3, 1).flatten(1),
         "embed.bias": vision["embeddings.patch_embedding.bias"],
         "positions": vision["embeddings.position_embedding.weight"],
@@ -131,8 +138,10 @@ def tower_weights(model: Any, shape: Shape) -> dict[str, torch.Tensor]:
     for index in range(shape.layers):
         theirs, ours = f"encoder.layers.{index}", f"layers.{index}"
         for kind in ("weight", "bias"):
-            parts = [vision[f"{theirs}.self_attn.{part}_proj.{kind}"] for part in "qkv"]
-            weights[f"{ours}.qkv.{kind}"] = torch.cat(parts)
+            query = vision[f"{theirs}.self_attn.q_proj.{kind}"]
+            key = vision[f"{theirs}.self_attn.k_proj.{kind}"]
+            value = vision[f"{theirs}.self_attn.v_proj.{kind}"]
+            weights[f"{ours}.qkv.{kind}"] = torch.cat([query, key, value])
         weights |= _renamed(vision, f"{theirs}.self_attn.out_proj", f"{ours}.out")
         weights |= _renamed(vision, f"{theirs}.layer_norm1", f"{ours}.norm1")
         weights |= _renamed(vision, f"{theirs}.layer_norm2", f"{ours}.norm2")
@@ -155,7 +164,10 @@ def _pool_weights(vision: dict[str, torch.Tensor], shape: Shape) -> dict[str, to
 
 
 def _renamed(vision: dict[str, torch.Tensor], theirs: str, ours: str) -> dict[str, torch.Tensor]:
-    return {f"{ours}.{kind}": vision[f"{theirs}.{kind}"] for kind in ("weight", "bias")}
+    return {
+        f"{ours}.weight": vision[f"{theirs}.weight"],
+        f"{ours}.bias": vision[f"{theirs}.bias"],
+    }
 
 
 def _renamed_mlp(
@@ -167,7 +179,7 @@ def _renamed_mlp(
 
 
 def write_openvino(model: Any, shape: Shape, place: Path) -> None:
-    """Write the tower as an OpenVINO model, in fp32; the runtime narrows it where asked to."""
+    """Write the tower as an OpenVINO model in fp32; the runtime converts it if asked to."""
     import openvino
 
     tower = build(shape, tower_weights(model, shape))

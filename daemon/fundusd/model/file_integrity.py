@@ -1,4 +1,4 @@
-"""See that the files a running service was made of are still what they were."""
+"""Verify that the model files have not changed since start."""
 
 from __future__ import annotations
 
@@ -19,26 +19,29 @@ if TYPE_CHECKING:
     from fundusd.model.checkpoint import Checkpoint
     from fundusd.model.prepared_parts import Part
 
-_EVERY_SECONDS = 10.0  # files that are only named; those that are mapped are looked at each time
+_CHECK_SECONDS = 10.0  # between checks of files known by name; mapped files are always checked
 _CHUNK = 1 << 20  # bytes
+_RESTORE_HINT = (
+    "put the old files back, or let the service start again with the new ones as a new release"
+)
 
-StatSignature = tuple[int, int, int, int]
+StatSignature = tuple[int, int, int, int]  # size, mtime_ns, ctime_ns, inode
 StatSignatures = dict[str, StatSignature]
 
 
 @dataclass(slots=True)
 class _File:
-    """A file by its path, or by a descriptor: the very bytes that are mapped, whatever its name means by now."""
+    """A file known by its path, or by a descriptor: the mapped bytes, even if renamed since."""
 
     name: str
-    where: Path | int
+    location: Path | int
     digest: str
     hint: str
-    sign: StatSignature | None  # None: it was not there
+    signature: StatSignature | None  # None: the file did not exist
 
 
 class WatchedFiles:
-    """The checkpoint's files and the mapped ones of the prepared model; give it the parts once they are mapped."""
+    """The checkpoint's files, and those of the prepared parts that are mapped by now."""
 
     def __init__(
         self,
@@ -48,94 +51,93 @@ class WatchedFiles:
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._folder = checkpoint.folder
-        self._mapped = [self._opened(part, name) for part in mapped for name in part.files]
-        self._named = [
-            _File(
-                name,
-                checkpoint.folder / name,
-                digest,
-                "put the old files back, or let the service start again with the new ones as a release of their own",
-                before.get(
-                    name
-                ),  # from when it was hashed: what came since shows at the first look
-            )
-            for name, digest in checkpoint.files.items()
-        ]
+        self._mapped: list[_File] = []
+        for part in mapped:
+            self._mapped += [self._opened(part, name) for name in part.files]
+        self._named: list[_File] = []
+        for name, digest in checkpoint.files.items():
+            # the signature is from before hashing, so that the first check sees later changes
+            file = _File(name, checkpoint.folder / name, digest, _RESTORE_HINT, before.get(name))
+            self._named.append(file)
         self._monotonic = monotonic
-        self._looked = monotonic()
+        self._checked_at = monotonic()
 
     def require_unchanged(self, beat: Callable[[], None]) -> list[str]:
-        """Return the files that were touched and hold what they held; raises ModelError for one that does not.
+        """Return files that were touched but not changed; raises ModelError for a changed one.
 
-        Such files are hashed, which takes seconds: `beat` is called meanwhile.
+        Touched files are hashed, which takes seconds; `beat` is called meanwhile.
         """
         files = self._mapped
-        if self._monotonic() - self._looked >= _EVERY_SECONDS:
-            self._looked = self._monotonic()
+        if self._monotonic() - self._checked_at >= _CHECK_SECONDS:
+            self._checked_at = self._monotonic()
             files = [*self._mapped, *self._named]
         return [file.name for file in files if self._was_touched(file, beat)]
 
     def _opened(self, part: Part, name: str) -> _File:
         descriptor = os.open(part.path(name), os.O_RDONLY | os.O_CLOEXEC)
         weakref.finalize(self, os.close, descriptor)
-        hint = "nothing may write into prepared parts; at the next start this one is made again"
-        return _File(name, descriptor, part.files[name], hint, _sign(descriptor))
+        hint = "nothing may write to prepared parts; the next start makes this one again"
+        return _File(name, descriptor, part.files[name], hint, _signature(descriptor))
 
     def _was_touched(self, file: _File, beat: Callable[[], None]) -> bool:
         try:
-            sign = _sign(file.where)
-            if sign == file.sign:
+            signature = _signature(file.location)
+            if signature == file.signature:
                 return False
-            same = _digest(file.where, beat) == file.digest
+            is_same = _digest(file.location, beat) == file.digest
         except OSError as error:
-            if isinstance(file.where, int) or self._others_are_there():
+            if isinstance(file.location, int) or self._checkpoint_is_reachable():
                 raise self._changed(file, f"is gone ({error.strerror})") from error
-            return True  # the share it lies on is away; what serves is mapped from elsewhere
-        if not same:
-            raise self._changed(file, "holds other bytes")
-        file.sign = (
-            sign  # as it was before it was hashed: what came meanwhile is seen at the next look
-        )
+            return True  # its share is offline; the mapped parts are stored elsewhere
+        if not is_same:
+            raise self._changed(file, "has other content")
+        # from before hashing, so that a later change is seen by the next check
+        file.signature = signature
         return True
 
-    def _others_are_there(self) -> bool:
-        return any(os.path.exists(one.where) for one in self._named)  # noqa: PTH110  no descriptor is among these
+    def _checkpoint_is_reachable(self) -> bool:
+        return any(os.path.exists(file.location) for file in self._named)  # noqa: PTH110  paths
 
     def _changed(self, file: _File, what: str) -> ModelError:
         return ModelError(
-            f"the model in {self._folder} changed under the running service: {file.name} {what}",
+            f"the model in {self._folder} changed while the service runs: {file.name} {what}",
             hint=file.hint,
         )
 
 
 def stat_signatures(folder: Path, names: Iterable[str]) -> StatSignatures:
-    """Return what files look like now, those that are there."""
-    found = {}
+    """Return size, times and inode of those files that exist."""
+    signatures = {}
     for name in names:
         with contextlib.suppress(OSError):
-            found[name] = _sign(folder / name)
-    return found
+            signatures[name] = _signature(folder / name)
+    return signatures
 
 
 def part_signatures(part: Part) -> StatSignatures:
-    """Return what a part's files look like now."""
+    """Return size, times and inode of a part's files."""
     return stat_signatures(part.folder, part.files)
 
 
-def _sign(where: Path | int) -> StatSignature:
-    status = os.stat(where)  # noqa: PTH116  a descriptor has no Path
+def _signature(location: Path | int) -> StatSignature:
+    status = os.stat(location)  # noqa: PTH116  a descriptor has no Path
     return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
 
 
-def _digest(where: Path | int, beat: Callable[[], None]) -> str:
-    descriptor = where if isinstance(where, int) else os.open(where, os.O_RDONLY | os.O_CLOEXEC)
+def _digest(location: Path | int, beat: Callable[[], None]) -> str:
+    if isinstance(location, int):
+        return _descriptor_digest(location, beat)
+    descriptor = os.open(location, os.O_RDONLY | os.O_CLOEXEC)
     try:
-        digest, offset = hashlib.sha256(), 0
-        while chunk := os.pread(descriptor, _CHUNK, offset):
-            digest.update(chunk)
-            offset += len(chunk)
-            beat()
-        return digest.hexdigest()
+        return _descriptor_digest(descriptor, beat)
     finally:
-        if descriptor != where:
-            os.close(descriptor)
+        os.close(descriptor)
+
+
+def _descriptor_digest(descriptor: int, beat: Callable[[], None]) -> str:
+    digest, offset = hashlib.sha256(), 0
+    while chunk := os.pread(descriptor, _CHUNK, offset):
+        digest.update(chunk)
+        offset += len(chunk)
+        beat()
+    return digest.hexdigest()

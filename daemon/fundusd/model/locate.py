@@ -1,4 +1,4 @@
-"""Find the checkpoint that the settings choose, on this machine only, and say what to do when it is not there."""
+"""Find the configured checkpoint on this machine; if it is missing, say what to do."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from fundusd.domain.decoding import Preprocessing
 from fundusd.domain.errors import ModelError
 from fundusd.files import package_data
 from fundusd.model.checkpoint import (
-    Advice,
     Checkpoint,
+    Hints,
     hash_files,
     list_files,
     read_json,
@@ -41,7 +41,7 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 @dataclass(frozen=True, slots=True)
 class ModelChoice:
-    """What the settings say of the model; `revision` pins a hub id, `weights_digest` pins anything."""
+    """The model settings; `revision` pins a hub id, `weights_digest` pins any source."""
 
     source: str
     revision: str = ""
@@ -57,23 +57,29 @@ class ModelChoice:
 def find(
     choice: ModelChoice, on_progress: Progress | None = None, digest: Hasher = hash_files
 ) -> Checkpoint:
-    """Find the chosen checkpoint, digest every file of it and compare; never uses the network.
+    """Return the configured checkpoint, with the digests of its files checked.
 
-    Raises ModelError, with the next command to type, for everything that is wrong with it.
+    Never uses the network. Raises ModelError, with the next command to run.
     """
-    look = _find_in_cache if is_hub_id(choice.source) else _find_in_folder
-    checkpoint = look(choice, on_progress, digest)
+    if is_hub_id(choice.source):
+        checkpoint = _find_in_cache(choice, on_progress, digest)
+    else:
+        checkpoint = _find_in_folder(choice, on_progress, digest)
     if choice.weights_digest and choice.weights_digest != checkpoint.weights_digest:
         raise ModelError(
-            f"wrong digest: the settings pin weights {choice.weights_digest[:12]}, these are "
-            f"{checkpoint.weights_digest[:12]}",
-            hint=f"get the pinned weights back, or set model.weights_digest to {checkpoint.weights_digest}",
+            f"wrong digest: the settings pin weights {choice.weights_digest[:12]}, "
+            f"but these are {checkpoint.weights_digest[:12]}",
+            hint="restore the pinned weights, "
+            f"or set model.weights_digest to {checkpoint.weights_digest}",
         )
     return checkpoint
 
 
 def is_hub_id(source: str) -> bool:
-    """Tell a hub id from a folder and from the phantom; raises ModelError if it is none of them."""
+    """Return whether `source` is a hub id, rather than a folder or the phantom.
+
+    Raises ModelError if it is none of these.
+    """
     if (
         source == PHANTOM
         or source.startswith(("/", ".", "~"))
@@ -84,34 +90,36 @@ def is_hub_id(source: str) -> bool:
         return True
     raise ModelError(
         f"model.source {source!r} is not a hub id, not a folder and not {PHANTOM!r}",
-        hint="set model.source to a hub id such as google/medsiglip-448, or to a folder's absolute path",
+        hint="set model.source to a hub id such as google/medsiglip-448, "
+        "or to a folder's absolute path",
     )
 
 
 def require_revision(choice: ModelChoice) -> None:
-    """Refuse a hub id without the 40-hex revision that pins it; raises ModelError."""
+    """Raise ModelError unless a hub id is pinned by a revision of 40 hex digits."""
     if _REVISION.fullmatch(choice.revision):
         return
-    here = revisions_here(choice.source)
-    what = (
-        f"revision {choice.revision!r} is not a commit: a branch or tag can move"
-        if choice.revision
-        else ("model.revision is missing")
-    )
+    what = "model.revision is missing"
+    if choice.revision:
+        what = f"revision {choice.revision!r} is not a commit: a branch or tag can move"
+    commits = f"all of them: {constants.ENDPOINT}/{choice.source}/commits/main"
+    cached = cached_revisions(choice.source)
+    if cached:
+        commits = f"on this machine: {', '.join(cached)}; {commits}"
     raise ModelError(
         f"{choice.source} must be pinned: {what}",
-        hint="set model.revision to the 40 hex digits of a commit: "
-        + (f"on this machine: {', '.join(here)}; " if here else "")
-        + f"all of them: {constants.ENDPOINT}/{choice.source}/commits/main "
+        hint=f"set model.revision to the 40 hex digits of a commit: {commits} "
         "(for a folder, give its absolute path as model.source)",
     )
 
 
-def revisions_here(source: str) -> list[str]:
-    """Name the revisions of a hub id that the cache on this machine holds, whole or not."""
-    return sorted(
-        path.name for path in (_repository(source) / "snapshots").glob("*") if path.is_dir()
-    )
+def cached_revisions(source: str) -> list[str]:
+    """Return the revisions of a hub id in this machine's cache, complete or not."""
+    revisions = []
+    for path in (_repository(source) / "snapshots").glob("*"):
+        if path.is_dir():
+            revisions.append(path.name)
+    return sorted(revisions)
 
 
 def _repository(source: str) -> Path:
@@ -123,24 +131,26 @@ def _find_in_cache(choice: ModelChoice, on_progress: Progress | None, digest: Ha
     folder = _repository(choice.source) / "snapshots" / choice.revision
     if not folder.is_dir():
         raise _not_downloaded(choice)
-    advice = Advice(
+    hints = Hints(
         missing=f"finish the download: {DOWNLOAD}",
-        # the downloader takes a blob that exists for whole, so it has to go first
+        # the downloader considers any existing blob complete, so it must be removed first
         damaged=lambda path: f"fetch it again: rm {shlex.quote(str(path.resolve()))} && {DOWNLOAD}",
     )
-    names = list_files(folder, advice)
+    names = list_files(folder, hints)
     files = digest(folder, names, on_progress)
     for name in names:
-        _compare_blob(folder / name, files[name], advice)
+        _compare_blob(folder / name, files[name], hints)
     return Checkpoint(folder, choice.source, choice.revision, "", files)
 
 
 def _not_downloaded(choice: ModelChoice) -> ModelError:
-    here = revisions_here(choice.source)
-    if here:
+    cached = cached_revisions(choice.source)
+    if cached:
         return ModelError(
-            f"{choice.source} is here in another revision: wanted {choice.revision}, found {', '.join(here)}",
-            hint=f"{DOWNLOAD}; or set model.revision to the one that is here, if it is the one you validated",
+            f"{choice.source} is here in another revision: "
+            f"wanted {choice.revision}, found {', '.join(cached)}",
+            hint=f"{DOWNLOAD}; or set model.revision to the one that is here, "
+            "if it is the one you validated",
         )
     if any((_repository(choice.source) / "blobs").glob("*.incomplete")):
         return ModelError(
@@ -148,43 +158,42 @@ def _not_downloaded(choice: ModelChoice) -> ModelError:
             hint=f"finish the download: {DOWNLOAD}",
         )
     return ModelError(
-        f"{choice.source} is not downloaded: nothing of it in {constants.HF_HUB_CACHE}",
+        f"{choice.source} is not downloaded: {constants.HF_HUB_CACHE} contains none of it",
         hint=f"{DOWNLOAD} (as the user that runs the service, or with the same HF_HOME)",
     )
 
 
-def _compare_blob(path: Path, digest: str, advice: Advice) -> None:
-    """Compare a file with its name in the cache: the sha256 of a large one, the git blob id of a small one."""
+def _compare_blob(path: Path, digest: str, hints: Hints) -> None:
+    """Compare a file with its name in the cache: its sha256, or its git blob id if it is small."""
     blob = path.resolve()
     if _SHA256.fullmatch(blob.name):
-        found = digest
+        actual = digest
     elif _REVISION.fullmatch(blob.name):
         content = blob.read_bytes()
-        found = hashlib.sha1(
-            b"blob %d\0" % len(content) + content, usedforsecurity=False
-        ).hexdigest()
+        header = b"blob %d\0" % len(content)
+        actual = hashlib.sha1(header + content, usedforsecurity=False).hexdigest()
     else:
-        return  # a cache without symbolic links keeps no such names
-    if blob.name != found:
-        raise _wrong_digest(path.name, advice.damaged(path))
+        return  # in a cache without symbolic links, files are not named by digest
+    if blob.name != actual:
+        raise _wrong_digest(path.name, hints.damaged(path))
 
 
 def _find_in_folder(
     choice: ModelChoice, on_progress: Progress | None, digest: Hasher
 ) -> Checkpoint:
     shipped = choice.source == PHANTOM
-    folder = (
-        package_data.folder("model/phantom")
-        if shipped
-        else Path(choice.source).expanduser().absolute()
-    )
+    restore = _restore_hint(shipped=shipped)
+    if shipped:
+        folder = package_data.folder("model/phantom")
+    else:
+        folder = Path(choice.source).expanduser().absolute()
     if not folder.is_dir():
-        raise ModelError(f"there is no folder {folder}", hint=_restore(shipped=shipped))
-    advice = Advice(missing=_restore(shipped=shipped), damaged=lambda _: _restore(shipped=shipped))
-    name, notice, expected = _read_manifest(folder, advice)
-    files = digest(folder, list_files(folder, advice), on_progress)
+        raise ModelError(f"there is no folder {folder}", hint=restore)
+    hints = Hints(missing=restore, damaged=lambda _: restore)
+    name, notice, expected = _read_manifest(folder, hints)
+    files = digest(folder, list_files(folder, hints), on_progress)
     if expected is not None:
-        _compare_manifest(folder, files, expected, advice)
+        _compare_manifest(folder, files, expected, hints)
     revision = weights_digest(files)[:40]
     if choice.revision not in {"", revision}:
         raise ModelError(
@@ -196,42 +205,40 @@ def _find_in_folder(
 
 
 def _compare_manifest(
-    folder: Path, files: Mapping[str, str], expected: Mapping[str, str], advice: Advice
+    folder: Path, files: Mapping[str, str], expected: Mapping[str, str], hints: Hints
 ) -> None:
     for name in sorted(files.keys() | expected.keys()):
         if name in files and files[name] != expected.get(name):
-            raise _wrong_digest(name, advice.damaged(folder / name))
+            raise _wrong_digest(name, hints.damaged(folder / name))
         if not (folder / name).is_file():
             raise ModelError(
-                f"the checkpoint is incomplete: {name} is missing in {folder}", hint=advice.missing
+                f"the checkpoint is incomplete: {name} is missing in {folder}", hint=hints.missing
             )
 
 
-def _restore(*, shipped: bool) -> str:
+def _restore_hint(*, shipped: bool) -> str:
     if shipped:
         return "the test model ships with fundusd: install fundusd again"
     return "copy the whole checkpoint folder there again, or correct model.source"
 
 
-def _read_manifest(folder: Path, advice: Advice) -> tuple[str, str, Mapping[str, str] | None]:
-    """Read name, notice and expected digests; a folder without a manifest is unidentified."""
+def _read_manifest(folder: Path, hints: Hints) -> tuple[str, str, Mapping[str, str] | None]:
+    """Return name, notice and expected digests; without a manifest the weights are unidentified."""
     path = folder / MANIFEST
     if not path.is_file():
         return f"folder {folder.name}", _UNIDENTIFIED, None
-    manifest = read_json(path, advice)
-    name, notice, files = (manifest.get(key) for key in ("name", "notice", "files"))
-    if not (
-        isinstance(name, str)
-        and name
-        and isinstance(notice, str)
-        and notice
-        and isinstance(files, dict)
-    ):
+    manifest = read_json(path, hints)
+    name, notice, files = manifest.get("name"), manifest.get("notice"), manifest.get("files")
+    if not (_is_text(name) and _is_text(notice) and isinstance(files, dict)):
         raise ModelError(
-            f"{path} must give a name, a notice and the sha256 of the files",
-            hint=advice.damaged(path),
+            f"{path} must contain a name, a notice and the sha256 of the files",
+            hint=hints.damaged(path),
         )
-    return name, notice, files
+    return str(name), str(notice), files
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and value != ""
 
 
 def _wrong_digest(name: str, hint: str) -> ModelError:

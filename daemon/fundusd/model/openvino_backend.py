@@ -1,4 +1,4 @@
-"""The vision tower on OpenVINO: the fastest way on a CPU, without torch in the process."""
+"""Run the vision tower on OpenVINO: fastest on a CPU, and needs no torch in the process."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ _PRECISION = {"float32": "f32", "bfloat16": "bf16"}
 
 
 class OpenVinoBackend:
-    """Embed pictures with OpenVINO, one at a time: on a CPU batches buy nothing. Raises ModelError."""
+    """Embed images with OpenVINO, one at a time, since batching has no benefit on a CPU."""
 
     limit = 1
     overlaps = False
-    probes = False  # its graph has a fixed size
+    can_probe = False  # its graph has a fixed input size
 
     def __init__(self, part: Part, runtime: Runtime, _limit: int) -> None:
         shape = part.facts["shape"]
@@ -40,33 +40,34 @@ class OpenVinoBackend:
         }
         self._compiled = core.compile_model(part.path("tower.xml"), "CPU", settings)
         precision = self._compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
-        if (
-            precision != _PRECISION[runtime.dtype]
-        ):  # it takes another without a word, and the release would lie
+        # OpenVINO silently uses another precision, and the release would be wrong
+        if precision != _PRECISION[runtime.dtype]:
             raise ModelError(
-                f"OpenVINO does not compute in {runtime.dtype} on this processor, but in {precision}",
+                f"OpenVINO computes in {precision} on this processor, not in {runtime.dtype}",
                 hint="set model.dtype to auto or float32",
             )
 
     def embed(self, pixels: Pixels) -> Embeddings:
-        """Turn uint8 [b, side, side, 3] into pooled embeddings, fp32 [b, d]."""
-        answers = [self._compiled(to_patches(one[None], self._patch))[0] for one in pixels]
-        return np.concatenate(answers)
+        """Return pooled embeddings, fp32 [b, d], of uint8 [b, side, side, 3]."""
+        embeddings = []
+        for image in pixels:
+            patches = to_patches(image[None], self._patch)
+            embeddings.append(self._compiled(patches)[0])
+        return np.concatenate(embeddings)
 
     def begin(self, pixels: Pixels) -> Callable[[], Embeddings]:
-        """Promise to embed: there is nothing to overlap on one processor."""
+        """Return a function that embeds; nothing overlaps on a CPU."""
         return partial(self.embed, pixels)
 
     def probe(self, pixels: Pixels) -> Embeddings:
-        """Raise: never asked for, since `probes` is false."""
+        """Raise NotImplementedError; never called, since `can_probe` is false."""
         raise NotImplementedError
 
 
 def to_patches(pixels: Pixels, patch: int) -> Embeddings:
-    """Cut and normalise as `tower.to_patches` does, without torch."""
+    """Cut and normalise as `vision_tower.to_patches` does, without torch."""
     batch, side = pixels.shape[:2]
     grid = side // patch
     cut = pixels.reshape(batch, grid, patch, grid, patch, 3).swapaxes(2, 3)
-    return cut.reshape(batch, grid * grid, 3 * patch * patch).astype(np.float32) / np.float32(
-        127.5
-    ) - np.float32(1)
+    patches = cut.reshape(batch, grid * grid, 3 * patch * patch).astype(np.float32)
+    return patches / np.float32(127.5) - np.float32(1)

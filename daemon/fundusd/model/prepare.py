@@ -1,7 +1,7 @@
-"""Make the parts that `run` maps: prompts embedded, the vision tower alone, known phantoms.
+"""Make the parts that `run` maps: embedded prompts, the vision tower alone, known answers.
 
-The only place that reads a whole checkpoint; it runs in a process of its own, so that neither transformers nor the
-text tower nor the peak of converting ever touch the daemon.
+Only this module reads a whole checkpoint. It does so in a separate process, which keeps
+transformers, the text tower and the memory peak of the conversion out of the daemon.
 """
 
 from __future__ import annotations
@@ -31,25 +31,27 @@ _SET_PDEATHSIG = 1  # prctl(2)
 
 
 def prompts_part(prompts: PromptSet) -> str:
-    """Name the part that holds an embedded prompt set."""
+    """Return the name of the part with an embedded prompt set."""
     return f"prompts-{prompts.digest[:16]}"
 
 
 def tower_part(backend: str, dtype: str) -> str:
-    """Name the part that holds the tower; openvino narrows the exact one by itself."""
-    return "openvino-float32" if backend == "openvino" else f"torch-{dtype}"
+    """Return the name of the part with the tower; OpenVINO converts the fp32 one by itself."""
+    if backend == "openvino":
+        return "openvino-float32"
+    return f"torch-{dtype}"
 
 
 def parts(prompts: PromptSet, backend: str, dtype: str) -> tuple[str, str, str]:
-    """Name the parts that are served together: known phantoms, prompts, tower."""
+    """Return the names of the parts that a model consists of: known answers, prompts, tower."""
     return KNOWN, prompts_part(prompts), tower_part(backend, dtype)
 
 
 def missing(checkpoint: Checkpoint, prompts: PromptSet, runtime: Runtime) -> list[str]:
-    """Name the parts that are not there yet."""
+    """Return the names of the parts that do not exist yet."""
     prepared = PreparedParts(checkpoint)
-    wanted = parts(prompts, runtime.backend, runtime.dtype)
-    return [name for name in wanted if prepared.find(name) is None]
+    names = parts(prompts, runtime.backend, runtime.dtype)
+    return [name for name in names if prepared.find(name) is None]
 
 
 def prepare(
@@ -58,12 +60,14 @@ def prepare(
     names: list[str],
     on_wait: Callable[[], None] = lambda: None,
 ) -> None:
-    """Make parts in a process of their own, calling `on_wait` every two seconds; raises ModelError.
+    """Make parts in a separate process, calling `on_wait` every two seconds; raises ModelError.
 
-    What another process has made by then is left as it is: that process may have it mapped already.
+    Parts that another process has made meanwhile are kept, since it may have mapped them already.
     """
     context = get_context("spawn")
-    with ProcessPoolExecutor(1, context, initializer=_end_with, initargs=(os.getpid(),)) as pool:
+    with ProcessPoolExecutor(
+        1, context, initializer=_end_with_parent, initargs=(os.getpid(),)
+    ) as pool:
         making = pool.submit(_make, checkpoint, prompts, names)
         while True:
             try:
@@ -72,15 +76,16 @@ def prepare(
                 on_wait()
             except BrokenProcessPool as error:
                 raise ModelError(
-                    "the process that prepares the model ended before it was done",
-                    hint="it was killed, likely for want of memory: it needs the size of the whole checkpoint once",
+                    "the process that prepares the model ended too early",
+                    hint="it was probably killed for lack of memory: "
+                    "it needs the size of the whole checkpoint once",
                 ) from error
             else:
                 return
 
 
-def _end_with(parent: int) -> None:
-    """Die with a parent that is killed: else this waits for more work for ever, a checkpoint in memory."""
+def _end_with_parent(parent: int) -> None:
+    """End this process when its parent is killed, instead of waiting forever for more work."""
     ctypes.CDLL(None).prctl(_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         os._exit(1)
@@ -89,13 +94,16 @@ def _end_with(parent: int) -> None:
 def _make(checkpoint: Checkpoint, prompts: PromptSet, names: list[str]) -> None:
     prepared = PreparedParts(checkpoint)
     with prepared.locked():
-        if wanted := [
-            name for name in names if (part := prepared.find(name)) is None or not part.is_intact()
-        ]:
-            _make_wanted(checkpoint, prompts, wanted, prepared)
+        missing_names = []
+        for name in names:
+            part = prepared.find(name)
+            if part is None or not part.is_intact():
+                missing_names.append(name)
+        if missing_names:
+            _make_missing(checkpoint, prompts, missing_names, prepared)
 
 
-def _make_wanted(
+def _make_missing(
     checkpoint: Checkpoint, prompts: PromptSet, names: list[str], prepared: PreparedParts
 ) -> None:
     from fundusd.model import export, transformers_loader

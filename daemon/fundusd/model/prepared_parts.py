@@ -1,4 +1,4 @@
-"""What is made once of a checkpoint and kept: parts on disk, each with the digests its files must have."""
+"""Store the parts made from a checkpoint on disk, each with the digests of its files."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
     from fundusd.model.checkpoint import Checkpoint, Progress
 
-FORMAT = 2  # of everything below; another one makes all parts anew
+FORMAT = 2  # of everything below; after a change all parts are made again
 _MANIFEST = "part.json"
 
 
 def folder() -> Path:
-    """Return where fundusd keeps what it can make again: the service's cache directory, else the user's."""
+    """Return fundusd's cache directory: the service's, or otherwise the user's."""
     if given := os.environ.get("CACHE_DIRECTORY"):  # systemd's CacheDirectory=
         return Path(given.split(":")[0])
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fundusd"
@@ -34,18 +34,18 @@ def folder() -> Path:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A made thing: a folder with files, their sha256, and facts about it."""
+    """A folder with files, their sha256, and facts about them."""
 
     folder: Path
     files: Mapping[str, str]
     facts: Mapping[str, Any]
 
     def path(self, name: str) -> Path:
-        """Return where a file of it lies."""
+        """Return the path of one of its files."""
         return self.folder / name
 
     def is_intact(self) -> bool:
-        """Hash its files and compare."""
+        """Return whether its files have the stored digests."""
         try:
             return hash_files(self.folder, self.files) == self.files
         except OSError:
@@ -53,13 +53,13 @@ class Part:
 
 
 class PreparedParts:
-    """The parts made of one checkpoint."""
+    """The parts made from one checkpoint."""
 
     def __init__(self, checkpoint: Checkpoint) -> None:
         self.folder = folder() / "prepared" / f"{checkpoint.digest[:16]}-{FORMAT}"
 
     def find(self, name: str) -> Part | None:
-        """Return a part, None when it was never made or cannot be read; its files are not hashed yet."""
+        """Return a part without hashing its files, or None if it is missing or unreadable."""
         place = self.folder / name
         try:
             manifest = json.loads((place / _MANIFEST).read_bytes())
@@ -69,7 +69,10 @@ class PreparedParts:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Wait until no other process makes parts of this checkpoint; what dies lets go. Raises ModelError."""
+        """Exclude other processes from making parts of this checkpoint; raises ModelError.
+
+        The lock is released when its process ends.
+        """
         with self._writable():
             self.folder.mkdir(parents=True, exist_ok=True)
             lock = os.open(self.folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
@@ -81,7 +84,10 @@ class PreparedParts:
 
     @contextmanager
     def writing(self, name: str, facts: Mapping[str, Any]) -> Iterator[Path]:
-        """Give a folder to write files into; they become the part, at once and durably. Raises ModelError."""
+        """Yield a folder to write files to; they become the part atomically and durably.
+
+        Raises ModelError.
+        """
         with self._writable():
             self.folder.mkdir(parents=True, exist_ok=True)
             work = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=self.folder))
@@ -98,7 +104,8 @@ class PreparedParts:
         except OSError as error:
             raise ModelError(
                 f"the prepared model cannot be written to {self.folder} ({error.strerror})",
-                hint="make room there, see that it belongs to the user the service runs as, or set CACHE_DIRECTORY",
+                hint="free some space there, make sure that it belongs to the service's user, "
+                "or set CACHE_DIRECTORY",
             ) from error
 
     def _finish(self, work: Path, name: str, facts: Mapping[str, Any]) -> None:
@@ -109,11 +116,9 @@ class PreparedParts:
         )
         for file in (*names, _MANIFEST):
             _sync(work / file)
-        # a daemon may have the old part mapped: move it away whole, never write into it
-        with (
-            suppress(FileNotFoundError),
-            tempfile.TemporaryDirectory(prefix=".replaced-", dir=self.folder) as old,
-        ):
+        # a daemon may have mapped the old part: move it away, never write to it
+        replaced = tempfile.TemporaryDirectory(prefix=".replaced-", dir=self.folder)
+        with suppress(FileNotFoundError), replaced as old:
             (self.folder / name).rename(Path(old) / name)
         work.rename(self.folder / name)
         _sync(self.folder)
@@ -130,44 +135,48 @@ def _sync(path: Path) -> None:
 def remembered_digests(
     place: Path, names: Iterable[str], on_progress: Progress | None = None
 ) -> dict[str, str]:
-    """Return the sha256 of files, hashing only what changed since the last time.
+    """Return the sha256 of files, hashing only those that changed since the last call.
 
-    A file counts as unchanged while its size, both its times and its inode are: enough to start fast, since what
-    runs are the prepared parts, whose own digests are checked each time. `fundusd model verify` hashes afresh.
+    A file counts as unchanged if its size, times and inode are the same. That is safe, since `run`
+    uses the prepared parts, whose digests are checked each time. `fundusd model verify` hashes
+    always.
     """
-    memory = folder() / "digests" / f"{hashlib.sha256(os.fsencode(place)).hexdigest()[:16]}.json"
-    known = _recall(memory)
-    signs = {name: _sign(place / name) for name in names}
-    digests = {
-        name: known[name]["sha256"]
-        for name, sign in signs.items()
-        if known.get(name, {}).get("sign") == sign
-    }
-    fresh = hash_files(place, [name for name in signs if name not in digests], on_progress)
+    cache = folder() / "digests" / f"{hashlib.sha256(os.fsencode(place)).hexdigest()[:16]}.json"
+    cached = _read_digests(cache)
+    signatures, digests, changed = {}, {}, []
+    for name in names:
+        signatures[name] = _signature(place / name)
+        entry = cached.get(name, {})
+        if entry.get("sign") == signatures[name]:
+            digests[name] = entry["sha256"]
+        else:
+            changed.append(name)
+    fresh = hash_files(place, changed, on_progress)
+    digests |= fresh
+    entries = {}
+    for name, signature in signatures.items():
+        entries[name] = {"sign": signature, "sha256": digests[name]}
     if fresh:
-        _keep(
-            memory,
-            {name: {"sign": signs[name], "sha256": (digests | fresh)[name]} for name in signs},
-        )
-    return {name: (digests | fresh)[name] for name in signs}
+        _write_digests(cache, entries)
+    return {name: digests[name] for name in signatures}
 
 
-def _sign(path: Path) -> list[int]:
+def _signature(path: Path) -> list[int]:
     status = path.stat()
     return [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
 
 
-def _recall(memory: Path) -> dict[str, Any]:
-    try:
-        known = json.loads(memory.read_bytes())
-    except (OSError, ValueError):
-        return {}
-    return known if isinstance(known, dict) else {}
+def _read_digests(cache: Path) -> dict[str, Any]:
+    with suppress(OSError, ValueError):
+        entries = json.loads(cache.read_bytes())
+        if isinstance(entries, dict):
+            return entries
+    return {}
 
 
-def _keep(memory: Path, known: Mapping[str, Any]) -> None:
-    with suppress(OSError):  # a memory that cannot be kept only costs the next start its time
-        memory.parent.mkdir(parents=True, exist_ok=True)
-        fresh = memory.with_suffix(f".{os.getpid()}")
-        fresh.write_text(json.dumps(known), encoding="utf-8")
-        fresh.replace(memory)
+def _write_digests(cache: Path, entries: Mapping[str, Any]) -> None:
+    with suppress(OSError):  # without the cache, the next start only takes longer
+        cache.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = cache.with_suffix(f".{os.getpid()}")
+        unfinished.write_text(json.dumps(entries), encoding="utf-8")
+        unfinished.replace(cache)

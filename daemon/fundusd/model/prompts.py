@@ -1,4 +1,4 @@
-"""Read a prompt set: the sentences that stand for each grade, and a digest that pins them."""
+"""Read a prompt set: the sentences that describe each grade, and a digest that pins them."""
 
 from __future__ import annotations
 
@@ -13,12 +13,15 @@ from fundusd.domain.clinical_terms import Grade
 from fundusd.domain.errors import SettingsError
 from fundusd.files import package_data
 
-_SHAPE = "a prompt set has `name`, `about` and five [[grade]] tables, each with `grade` (0 to 4) and `prompts`"
+_SHAPE = (
+    "a prompt set has `name`, `about` and five [[grade]] tables, "
+    "each with `grade` (0 to 4) and `prompts`"
+)
 
 
 @dataclass(frozen=True, slots=True)
 class PromptSet:
-    """The prompts of each grade, no DR first; `digest` changes exactly when a prompt does."""
+    """The prompts of each grade, starting with no DR; `digest` changes only if a prompt changes."""
 
     name: str
     about: str
@@ -26,13 +29,13 @@ class PromptSet:
 
     @property
     def digest(self) -> str:
-        """Hash the prompts in canonical form: compact UTF-8 JSON, one list per grade."""
+        """Return the sha256 of the prompts as compact UTF-8 JSON, one list per grade."""
         text = json.dumps(self.prompts, ensure_ascii=False, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
 
 
 def load_prompt_set(name_or_path: str) -> PromptSet:
-    """Read a shipped set by its name or another one by its path; raises SettingsError."""
+    """Return a shipped set by its name or another set by its path; raises SettingsError."""
     path = _path(name_or_path)
     try:
         content = tomllib.loads(path.read_text("utf-8"))
@@ -49,7 +52,7 @@ def load_prompt_set(name_or_path: str) -> PromptSet:
 
 
 def shipped() -> list[str]:
-    """Name the sets that ship with fundusd."""
+    """Return the names of the sets that ship with fundusd."""
     return sorted(path.stem for path in _folder().glob("*.toml"))
 
 
@@ -77,10 +80,13 @@ def _parse(content: dict[str, Any]) -> PromptSet:
             raise ValueError(f"has {grades.count(grade.value)} [[grade]] tables for grade {grade}")
     if len(grades) != len(Grade):
         raise ValueError(f"has {len(grades)} [[grade]] tables, not {len(Grade)}")
+    prompts = []
+    for grade in Grade:
+        prompts.append(_prompts(tables[grades.index(grade.value)]))
     return PromptSet(
         name=_sentence(content.get("name"), "`name`"),
         about=_sentence(content.get("about"), "`about`"),
-        prompts=tuple(_prompts(tables[grades.index(grade.value)]) for grade in Grade),
+        prompts=tuple(prompts),
     )
 
 
@@ -89,15 +95,15 @@ def _prompts(table: dict[str, Any]) -> tuple[str, ...]:
     prompts = table.get("prompts")
     if not isinstance(prompts, list) or not prompts:
         raise ValueError(f"{where} must be a list of at least one sentence")
-    return tuple(
-        _sentence(prompt, f"prompt {i} of grade {table['grade']}")
-        for i, prompt in enumerate(prompts, 1)
-    )
+    sentences = []
+    for number, prompt in enumerate(prompts, 1):
+        sentences.append(_sentence(prompt, f"prompt {number} of grade {table['grade']}"))
+    return tuple(sentences)
 
 
 def _sentence(value: Any, where: str) -> str:
     if not isinstance(value, str) or not value.strip():
-        raise ValueError(f"{where} must be text, and not empty")
+        raise ValueError(f"{where} must be text that is not empty")
     return value
 
 

@@ -1,4 +1,4 @@
-"""Compare a loaded model's answers to known phantoms with what transformers gives them in fp32."""
+"""Compare a loaded model's embeddings of phantoms with those of transformers in fp32."""
 
 from __future__ import annotations
 
@@ -20,141 +20,148 @@ if TYPE_CHECKING:
     from fundusd.domain.inference import Embeddings, Logits, Release
     from fundusd.model.prepared_parts import Part
 
-Answer = TypeVar("Answer")
+Output = TypeVar("Output")
 
 _IN_FLIGHT = 2
 FILE = "known.safetensors"
-# cosine to transformers' own fp32 embedding; two phantoms of a random checkpoint differ by more
-NEAREST = {"float32": 0.999999, "bfloat16": 0.9999}
+# to the fp32 embedding by transformers; two phantoms of a random checkpoint differ by more
+MIN_COSINES = {"float32": 0.999999, "bfloat16": 0.9999}
 
 
 class Backend(Protocol):
-    """What computes the vision tower."""
+    """A library that computes the vision tower on a device."""
 
     @property
     def limit(self) -> int:
-        """Return how many pictures one forward should take at most."""
+        """Return the largest number of images that one forward should take."""
         ...
 
     @property
     def overlaps(self) -> bool:
-        """Tell whether a second batch may be begun while the first is computed."""
+        """Return whether a second batch may start while the first is computed."""
         ...
 
     @property
-    def probes(self) -> bool:
-        """Tell whether the first rows of a picture suffice to prove it."""
+    def can_probe(self) -> bool:
+        """Return whether the first rows of an image suffice for the self-test."""
         ...
 
     def embed(self, pixels: Pixels) -> Embeddings:
-        """Turn uint8 [b, side, side, 3] into pooled embeddings, fp32 [b, d]; raises OutOfMemory."""
+        """Return pooled embeddings, fp32 [b, d], of uint8 [b, side, side, 3].
+
+        Raises OutOfMemory.
+        """
         ...
 
     def begin(self, pixels: Pixels) -> Callable[[], Embeddings]:
-        """Start to embed up to `limit` pictures; the answer is waited for by calling what is returned, once."""
+        """Start to embed up to `limit` images.
+
+        Returns a function that waits for the embeddings; call it once.
+        """
         ...
 
     def probe(self, pixels: Pixels) -> Embeddings:
-        """Embed only the first rows of each picture."""
+        """Embed only the first rows of each image."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
-    """Phantoms, and what is known of them."""
+class KnownAnswers:
+    """Phantoms and their fp32 embeddings."""
 
     pixels: Pixels  # [n, side, side, 3]
     embeddings: Embeddings  # [n, d]
-    probe: Embeddings  # [1, d], of the first one's first rows
+    probe: Embeddings  # [1, d], of the first phantom's first rows
 
 
-def read(part: Part) -> Known:
-    """Read what was prepared."""
-    told = load_file(part.path(FILE))
-    return Known(told["pixels"], told["embeddings"], told["probe"])
+def read_known_answers(part: Part) -> KnownAnswers:
+    """Return the known answers stored in a prepared part."""
+    tensors = load_file(part.path(FILE))
+    return KnownAnswers(tensors["pixels"], tensors["embeddings"], tensors["probe"])
 
 
 @dataclass(frozen=True, slots=True)
-class Gate:
-    """What a model must pass before it serves, and each night again; everything raises ModelRefused."""
+class SelfTest:
+    """The test that a model must pass at start and every night; all methods raise ModelRefused."""
 
     backend: Backend
     head: Callable[[Embeddings], Logits]
-    known: Known
+    known: KnownAnswers
     release: Release
 
-    def start(self) -> SelfTestResult:
-        """Prove it in the least time; it warms up what serves later, too.
+    def quick(self) -> SelfTestResult:
+        """Test in the least time, which also warms up the backend.
 
-        A CPU is proven by an eighth of one phantom, which touches every weight; a device with graphs at each of their
-        sizes, and with two batches under way.
+        On a CPU, an eighth of one phantom is enough, since it uses every weight. A device with
+        graphs is tested with each graph, and with two batches in flight.
         """
-        if self.backend.probes:
-            return self._compare(
-                self._asked(lambda: self.backend.probe(self.known.pixels[:1])), self.known.probe
-            )
+        if self.backend.can_probe:
+            probe = self._computed(lambda: self.backend.probe(self.known.pixels[:1]))
+            return self._compare(probe, self.known.probe)
         results = list(self._at_each_size())
         if self.backend.overlaps:
             self._compare_in_flight()
         return min(results)
 
     def thorough(self) -> Iterator[SelfTestResult]:
-        """Prove it on whole phantoms of every grade, forward by forward; needs one place in flight."""
+        """Test on whole phantoms of all grades, one result per forward; one batch is in flight."""
         yield from self._at_each_size()
         for index in range(1, len(self.known.pixels)):
-            yield self._whole([index])
+            yield self._test_images([index])
 
     def _at_each_size(self) -> Iterator[SelfTestResult]:
         limit = self.backend.limit
-        for size in sorted({limit} | {2**power for power in range(limit.bit_length())}):
-            yield self._whole([number % len(self.known.pixels) for number in range(size)])
+        sizes = {limit}
+        for power in range(limit.bit_length()):
+            sizes.add(2**power)
+        for size in sorted(sizes):
+            yield self._test_images([number % len(self.known.pixels) for number in range(size)])
 
-    def _whole(self, chosen: list[int]) -> SelfTestResult:
-        embeddings = self._asked(lambda: self.backend.embed(self.known.pixels[chosen]))
+    def _test_images(self, chosen: list[int]) -> SelfTestResult:
+        embeddings = self._computed(lambda: self.backend.embed(self.known.pixels[chosen]))
         return self._compare(embeddings, self.known.embeddings[chosen])
 
     def _compare_in_flight(self) -> None:
-        """See that batches of several sizes, two under way at once, get their own answers: all else hides a swap."""
+        """Check that two batches in flight, of several sizes, are not swapped."""
         count = len(self.known.pixels)
         largest = [(number + 1) % count for number in range(self.backend.limit)]
-        flying: deque[tuple[list[int], Callable[[], Embeddings]]] = deque()
+        in_flight: deque[tuple[list[int], Callable[[], Embeddings]]] = deque()
         for chosen in ([0], largest, [1], [2 % count], largest[::-1], [0]):
-            flying.append(
-                (chosen, self._asked(partial(self.backend.begin, self.known.pixels[chosen])))
-            )
-            if len(flying) == _IN_FLIGHT:
-                self._land(*flying.popleft())
-        while flying:
-            self._land(*flying.popleft())
+            begin = partial(self.backend.begin, self.known.pixels[chosen])
+            in_flight.append((chosen, self._computed(begin)))
+            if len(in_flight) == _IN_FLIGHT:
+                self._collect(*in_flight.popleft())
+        while in_flight:
+            self._collect(*in_flight.popleft())
 
-    def _land(self, chosen: list[int], answer: Callable[[], Embeddings]) -> None:
-        self._compare(self._asked(answer), self.known.embeddings[chosen])
+    def _collect(self, chosen: list[int], embeddings: Callable[[], Embeddings]) -> None:
+        self._compare(self._computed(embeddings), self.known.embeddings[chosen])
 
-    def _asked(self, ask: Callable[[], Answer]) -> Answer:
+    def _computed(self, compute: Callable[[], Output]) -> Output:
         try:
-            return ask()
+            return compute()
         except RuntimeError as error:
+            first_line = str(error).partition("\n")[0]
             raise ModelRefused(
-                f"{self.release.runtime} breaks on a known picture ({str(error).partition(chr(10))[0]})",
+                f"{self.release.runtime} fails on a known image ({first_line})",
                 hint="run: fundusd model verify; if that fails, report the driver and its version",
             ) from error
 
     def _compare(self, embeddings: Embeddings, expected: Embeddings) -> SelfTestResult:
         if not (np.isfinite(embeddings).all() and np.isfinite(self.head(embeddings)).all()):
             raise ModelRefused(
-                "the model answers with numbers that are not finite",
-                hint="the weights are damaged, or unfit for model.dtype: try float32, then get the weights again",
+                "the model computes numbers that are not finite",
+                hint="the weights are damaged, or model.dtype does not suit them: "
+                "try float32, then get the weights again",
             )
         lengths = np.linalg.norm(embeddings, axis=1) * np.linalg.norm(expected, axis=1)
-        cosine, tolerance = (
-            float(((embeddings * expected).sum(axis=1) / lengths).min()),
-            NEAREST[self.release.dtype],
-        )
+        cosine = float(((embeddings * expected).sum(axis=1) / lengths).min())
+        tolerance = MIN_COSINES[self.release.dtype]
         if cosine < tolerance:
             raise ModelRefused(
-                f"{self.release.runtime} in {self.release.dtype} does not compute what the model is: its answer to a "
-                f"known picture has cosine {cosine:.7f} to the right one, wanted {tolerance}",
-                hint="set model.dtype to float32 or model.device to cpu; if that helps, report the driver and its "
-                "version",
+                f"{self.release.runtime} in {self.release.dtype} computes wrong embeddings: "
+                f"cosine {cosine:.7f} to a known answer, at least {tolerance} is required",
+                hint="set model.dtype to float32 or model.device to cpu; "
+                "if that helps, report the driver and its version",
             )
         return SelfTestResult(cosine, tolerance)

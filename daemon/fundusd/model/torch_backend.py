@@ -1,4 +1,4 @@
-"""The vision tower on torch: on a CPU as it comes, on CUDA as graphs of fixed sizes."""
+"""Run the vision tower on torch: directly on a CPU, as CUDA graphs of fixed sizes on a GPU."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ if TYPE_CHECKING:
     from fundusd.model.device import Runtime
     from fundusd.model.prepared_parts import Part
 
-Answer = TypeVar("Answer")
+Output = TypeVar("Output")
 
 
 class TorchBackend:
-    """Embed pictures with torch; raises OutOfMemory, and DeviceLost once the device is."""
+    """Embed images with torch; raises OutOfMemory and DeviceLost."""
 
     def __init__(self, part: Part, runtime: Runtime, limit: int) -> None:
         self.shape = Shape(**part.facts["shape"])
         self._device = torch.device(runtime.device)
         self._device_name = runtime.device_name
-        torch.backends.cudnn.allow_tf32 = False  # fp32 means fp32
+        torch.backends.cudnn.allow_tf32 = False  # compute fp32 in full precision
         weights = self._guarded(
             lambda: load_file(part.path("tower.safetensors"), device=runtime.device), 1
         )
@@ -38,75 +38,83 @@ class TorchBackend:
         self._tower = build(self.shape, weights)
         self._pipeline: BatchPipeline | None = None
         if self._device.type == "cuda":
-            self._pipeline = self._guarded(lambda: self._captured(limit), limit)
+            self._pipeline = self._guarded(lambda: self._captured_pipeline(limit), limit)
 
     @property
     def limit(self) -> int:
-        """Return how many pictures one forward takes at most; more buy nothing on a CPU."""
+        """Return the largest number of images per forward; 1 on a CPU, where it is best."""
         return self._pipeline.limit if self._pipeline else 1
 
     @property
     def overlaps(self) -> bool:
-        """Tell whether a second batch may be begun while the first is computed."""
+        """Return whether a second batch may start while the first is computed."""
         return self._pipeline is not None
 
     @property
-    def probes(self) -> bool:
-        """Tell whether a part of a picture proves it: where kernels are not chosen by batch size, and slow."""
+    def can_probe(self) -> bool:
+        """Return whether part of an image suffices for the self-test.
+
+        It does on a CPU, which is slow and does not choose its kernels by batch size.
+        """
         return not self._pipeline
 
     def embed(self, pixels: Pixels) -> Embeddings:
-        """Turn uint8 [b, side, side, 3] into pooled embeddings, fp32 [b, d]."""
+        """Return pooled embeddings, fp32 [b, d], of uint8 [b, side, side, 3]."""
         return self._guarded(lambda: self._embed(_as_tensor(pixels)), len(pixels))
 
     def begin(self, pixels: Pixels) -> Callable[[], Embeddings]:
-        """Start to embed up to `limit` pictures; the answer is waited for by calling what is returned, once."""
+        """Start to embed up to `limit` images.
+
+        Returns a function that waits for the embeddings; call it once.
+        """
         if self._pipeline is None:
             return partial(self.embed, pixels)
-        buckets, count = self._pipeline, len(pixels)
-        answer = self._guarded(lambda: buckets.begin(_as_tensor(pixels)), count)
-        return lambda: self._guarded(answer, count).numpy()
+        pipeline, count = self._pipeline, len(pixels)
+        collect = self._guarded(lambda: pipeline.begin(_as_tensor(pixels)), count)
+        return lambda: self._guarded(collect, count).numpy()
 
     def probe(self, pixels: Pixels) -> Embeddings:
-        """Embed only the first rows of each picture."""
-        given = torch.tensor(pixels).to(self._device)
-        first: Embeddings = self._forward(given, self.shape.probed).cpu().numpy()
-        return first
+        """Embed only the first rows of each image."""
+        images = torch.tensor(pixels).to(self._device)
+        embeddings: Embeddings = self._forward(images, self.shape.probe_patches).cpu().numpy()
+        return embeddings
 
     def _embed(self, pixels: torch.Tensor) -> Embeddings:
-        # never more than the limit, on a CPU one: the same bits for the same picture in any company
-        parts = [self._answer(part) for part in torch.split(pixels, self.limit)]
+        # on a CPU one at a time: an image then gives the same bits in any batch
+        parts = [self._embed_part(part) for part in torch.split(pixels, self.limit)]
         embeddings: Embeddings = torch.cat(parts).numpy()
         return embeddings
 
-    def _answer(self, pixels: torch.Tensor) -> torch.Tensor:
+    def _embed_part(self, pixels: torch.Tensor) -> torch.Tensor:
         if self._pipeline:
             return self._pipeline.begin(pixels)()
         return self._forward(pixels.to(self._device)).cpu()
 
-    def _captured(self, limit: int) -> BatchPipeline:
-        made = capture_buckets(self._forward, self.shape, self._device, limit)
-        buckets = BatchPipeline(made, self._device, lambda: CudaStream(self._device))
-        torch.cuda.synchronize(self._device)  # its streams know nothing of what was queued so far
-        return buckets
+    def _captured_pipeline(self, limit: int) -> BatchPipeline:
+        buckets = capture_buckets(self._forward, self.shape, self._device, limit)
+        pipeline = BatchPipeline(buckets, self._device, lambda: CudaStream(self._device))
+        torch.cuda.synchronize(self._device)  # the pipeline's streams do not wait for earlier work
+        return pipeline
 
-    def _forward(self, pixels: torch.Tensor, first: int | None = None) -> torch.Tensor:
+    def _forward(self, pixels: torch.Tensor, patch_count: int | None = None) -> torch.Tensor:
         with torch.inference_mode():
             patches = to_patches(pixels, self.shape.patch).to(self._dtype)
-            pooled: torch.Tensor = self._tower(patches[:, :first])
+            pooled: torch.Tensor = self._tower(patches[:, :patch_count])
             return pooled.float()
 
-    def _guarded(self, work: Callable[[], Answer], batch: int) -> Answer:
+    def _guarded(self, work: Callable[[], Output], batch: int) -> Output:
         try:
             return work()
         except torch.OutOfMemoryError:
             pass
         except RuntimeError as error:
-            if not _is_lost(error):
+            if not _is_device_error(error):
                 raise
+            first_line = str(error).partition("\n")[0]
             raise DeviceLost(
-                f"{self._device_name} stopped working ({str(error).partition(chr(10))[0]})",
-                hint="the service starts again by itself; if this repeats: nvidia-smi, and Xid errors in journalctl -k",
+                f"{self._device_name} stopped working ({first_line})",
+                hint="the service restarts by itself; if this repeats, check nvidia-smi, "
+                "and Xid errors in journalctl -k",
             ) from None
         # outside the except block: the traceback would keep the failed forward's tensors alive
         torch.cuda.empty_cache()
@@ -117,11 +125,11 @@ def _as_tensor(pixels: Pixels) -> torch.Tensor:
     return torch.from_numpy(pixels if pixels.flags.writeable else pixels.copy())
 
 
-def _is_lost(error: RuntimeError) -> bool:
-    """Tell an error after which the process cannot use its device any more from one of a single picture."""
-    accelerator: type[Exception] | None = getattr(
+def _is_device_error(error: RuntimeError) -> bool:
+    """Return whether the process cannot use its device any more after an error."""
+    accelerator_error: type[Exception] | None = getattr(
         torch, "AcceleratorError", None
-    )  # since torch 2.8
-    return (accelerator is not None and isinstance(error, accelerator)) or str(error).startswith(
-        ("CUDA error", "CUDA driver error")
-    )
+    )  # torch 2.8
+    if accelerator_error is not None and isinstance(error, accelerator_error):
+        return True
+    return str(error).startswith(("CUDA error", "CUDA driver error"))

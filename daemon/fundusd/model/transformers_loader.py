@@ -1,4 +1,4 @@
-"""Load a whole checkpoint and its tokenizer with transformers, which nothing else here imports."""
+"""Load a whole checkpoint and its tokenizer; only this module imports transformers."""
 
 from __future__ import annotations
 
@@ -19,21 +19,22 @@ if TYPE_CHECKING:
     from fundusd.model.checkpoint import Checkpoint
     from fundusd.model.prompts import PromptSet
 
-# what transformers, safetensors and their config classes raise for files that do not fit together
+# raised by transformers, safetensors and their config classes for inconsistent files
 _BROKEN = (
-    OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError, SafetensorError, StrictDataclassError,
+    OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError,
+    SafetensorError, StrictDataclassError,
 )  # fmt: skip
+_OLD_BUFFER = ".position_ids"  # in checkpoints of older versions
 
 
 def versions() -> str:
-    """Name what reads and writes here."""
-    return (
-        f"fundusd {__version__}, torch {torch.__version__}, transformers {transformers.__version__}"
-    )
+    """Return the versions of the libraries that read and write parts."""
+    libraries = f"torch {torch.__version__}, transformers {transformers.__version__}"
+    return f"fundusd {__version__}, {libraries}"
 
 
 def read(checkpoint: Checkpoint) -> Any:
-    """Load both towers in fp32 on the CPU; raises ModelError."""
+    """Return the whole model in fp32 on the CPU; raises ModelError."""
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
     try:
@@ -50,34 +51,32 @@ def read(checkpoint: Checkpoint) -> Any:
         raise does_not_load(
             checkpoint, f"transformers {transformers.__version__} cannot read it"
         ) from error
-    strangers = [
-        key for key in loading["unexpected_keys"] if not key.endswith(".position_ids")
-    ]  # old buffers
-    for what, keys in (("missing", loading["missing_keys"]), ("unexpected", strangers)):
+    unexpected = [key for key in loading["unexpected_keys"] if not key.endswith(_OLD_BUFFER)]
+    for what, keys in (("missing", loading["missing_keys"]), ("unexpected", unexpected)):
         if keys:
             raise does_not_load(checkpoint, f"{len(keys)} {what} tensors, such as {min(keys)}")
     return model.eval()
 
 
 def does_not_load(checkpoint: Checkpoint, why: str) -> ModelError:
-    """Make the error for files that do not make a model."""
+    """Return the error for files that do not form a model."""
     return ModelError(
         f"the checkpoint in {checkpoint.folder} does not load: {why}",
-        hint="config.json and weights must be of one SigLIP checkpoint; compare with: fundusd model info",
+        hint="config.json and weights must be of one SigLIP checkpoint; "
+        "compare with: fundusd model info",
     )
 
 
 def tokenizer_of(checkpoint: Checkpoint) -> Any:
-    """Load the checkpoint's own tokenizer; raises ModelError."""
+    """Return the checkpoint's own tokenizer; raises ModelError."""
     try:
         tokenizer = transformers.AutoTokenizer.from_pretrained(
             checkpoint.folder, local_files_only=True, trust_remote_code=False
         )
     except _BROKEN as error:
         raise does_not_load(checkpoint, "its tokenizer cannot be read") from error
-    if not isinstance(
-        tokenizer, transformers.SiglipTokenizer
-    ):  # T5's on the same file gives other ids
+    # T5's tokenizer returns other ids for the same file
+    if not isinstance(tokenizer, transformers.SiglipTokenizer):
         raise does_not_load(
             checkpoint, f"its tokenizer is a {type(tokenizer).__name__}, not a SiglipTokenizer"
         )
@@ -85,7 +84,10 @@ def tokenizer_of(checkpoint: Checkpoint) -> Any:
 
 
 def tokenize(tokenizer: Any, config: Any, prompts: PromptSet) -> list[list[int]]:
-    """Tokenize all prompts, grade by grade, padded to the length the model pools at; raises ModelError."""
+    """Return the tokens of all prompts by grade, padded to the model's limit.
+
+    Raises ModelError.
+    """
     limit: int = config.max_position_embeddings
     tokens: list[list[int]] = []
     for grade in Grade:

@@ -1,7 +1,8 @@
-"""SigLIP's vision tower in plain torch: nothing to import, nothing to convert, weights mapped as they lie.
+"""SigLIP's vision tower in plain torch, which maps its weights without converting them.
 
-Zhai et al., Sigmoid Loss for Language Image Pre-Training, 2023; layout of transformers' SiglipVisionModel, with
-query, key and value in one matrix and the pooling query computed beforehand.
+Zhai et al., Sigmoid Loss for Language Image Pre-Training, 2023. The structure is that of
+transformers' SiglipVisionModel, with query, key and value in one matrix and the pooling query
+computed in advance.
 """
 
 from __future__ import annotations
@@ -30,18 +31,18 @@ class Shape:
 
     @property
     def patches(self) -> int:
-        """Count the patches of one picture."""
+        """Return the number of patches of an image."""
         return (self.side // self.patch) ** 2
 
     @property
-    def probed(self) -> int:
-        """Count the patches of the first rows, an eighth of a picture, that a CPU is proven with."""
+    def probe_patches(self) -> int:
+        """Return the number of patches in the first eighth of an image, used to test a CPU."""
         grid = self.side // self.patch
         return max(1, grid // 8) * grid
 
     @property
     def flops(self) -> int:
-        """Count the floating point operations of one picture's matrix products (two per multiply-add)."""
+        """Return the operations of an image's matrix products; a multiply-add counts as two."""
         tokens, width, hidden = self.patches, self.width, self.hidden
         layer = tokens * (4 * width * width + 2 * width * hidden) + 2 * tokens * tokens * width
         pool = tokens * 2 * width * width + 2 * tokens * width + width * width + 2 * width * hidden
@@ -59,11 +60,11 @@ class _Layer(torch.nn.Module):
         self.mlp = _Mlp(shape)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        query, key, value = (
-            _by_head(part, self.heads) for part in self.qkv(self.norm1(x)).chunk(3, dim=-1)
+        query, key, value = self.qkv(self.norm1(x)).chunk(3, dim=-1)
+        attended = functional.scaled_dot_product_attention(
+            _by_head(query, self.heads), _by_head(key, self.heads), _by_head(value, self.heads)
         )
-        seen = functional.scaled_dot_product_attention(query, key, value)
-        x = x + self.out(seen.transpose(1, 2).flatten(2))
+        x = x + self.out(attended.transpose(1, 2).flatten(2))
         return x + self.mlp(self.norm2(x))  # type: ignore[no-any-return]
 
 
@@ -74,11 +75,12 @@ class _Mlp(torch.nn.Module):
         self.down = torch.nn.Linear(shape.hidden, shape.width)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.down(functional.gelu(self.up(x), approximate="tanh"))  # type: ignore[no-any-return]
+        activated = functional.gelu(self.up(x), approximate="tanh")
+        return self.down(activated)  # type: ignore[no-any-return]
 
 
 class _Pool(torch.nn.Module):
-    """One query looks at all patches."""
+    """Attention pooling: one query attends to all patches."""
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
@@ -90,20 +92,22 @@ class _Pool(torch.nn.Module):
         self.mlp = _Mlp(shape)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        key, value = (_by_head(part, self.heads) for part in self.kv(x).chunk(2, dim=-1))
-        query = _by_head(self.query.expand(x.shape[0], -1, -1), self.heads)
-        seen = functional.scaled_dot_product_attention(query, key, value)
-        pooled = self.out(seen.transpose(1, 2).flatten(2))
+        query = self.query.expand(x.shape[0], -1, -1)
+        key, value = self.kv(x).chunk(2, dim=-1)
+        attended = functional.scaled_dot_product_attention(
+            _by_head(query, self.heads), _by_head(key, self.heads), _by_head(value, self.heads)
+        )
+        pooled = self.out(attended.transpose(1, 2).flatten(2))
         return (pooled + self.mlp(self.norm(pooled)))[:, 0]  # type: ignore[no-any-return]
 
 
 def _by_head(x: torch.Tensor, heads: int) -> torch.Tensor:
-    """Turn [b, tokens, width] into [b, heads, tokens, width / heads]."""
+    """Reshape [b, tokens, width] to [b, heads, tokens, width / heads]."""
     return x.view(*x.shape[:-1], heads, -1).transpose(1, 2)
 
 
 class Tower(torch.nn.Module):
-    """From normalised patches [b, patches, patch * patch * 3] to pooled embeddings [b, width]."""
+    """Map normalised patches [b, patches, patch * patch * 3] to pooled embeddings [b, width]."""
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
@@ -114,7 +118,7 @@ class Tower(torch.nn.Module):
         self.pool = _Pool(shape)
 
     def forward(self, patches: torch.Tensor) -> torch.Tensor:
-        """Embed patches: all of a picture, or only its first ones, which is no picture but proves the weights."""
+        """Embed all patches of an image, or only its first ones, enough to test the weights."""
         x = self.embed(patches) + self.positions[: patches.shape[1]]
         for layer in self.layers:
             x = layer(x)
@@ -122,7 +126,7 @@ class Tower(torch.nn.Module):
 
 
 def build(shape: Shape, weights: Mapping[str, torch.Tensor]) -> Tower:
-    """Make a tower around weights as they are, mapped or not; raises RuntimeError where they do not fit."""
+    """Return a tower that uses `weights` without a copy; raises RuntimeError if they do not fit."""
     with torch.device("meta"):
         tower = Tower(shape)
     tower.load_state_dict(dict(weights), assign=True)
@@ -130,7 +134,7 @@ def build(shape: Shape, weights: Mapping[str, torch.Tensor]) -> Tower:
 
 
 def to_patches(pixels: torch.Tensor, patch: int) -> torch.Tensor:
-    """Cut uint8 [b, side, side, 3] into fp32 [b, patches, patch * patch * 3], normalised to -1..1."""
+    """Cut uint8 [b, side, side, 3] into fp32 [b, patches, patch * patch * 3], scaled to -1..1."""
     batch, side = pixels.shape[:2]
     grid = side // patch
     cut = pixels.view(batch, grid, patch, grid, patch, 3).transpose(2, 3)
