@@ -153,7 +153,7 @@ def test_the_first_screen_shows_two_commands_that_make_knows() -> None:
     assert "make test" in (ROOT / ".ci" / "run").read_text()
 
 
-@pytest.mark.parametrize("command", commands("These run offline"))
+@pytest.mark.parametrize("command", commands("work offline right after"))
 def test_the_readmes_offline_commands_work_as_they_stand(command: str) -> None:
     words = command.split()
     assert words[0] == ".venv/bin/fundusd"
