@@ -170,7 +170,8 @@ def running(
 ) -> Iterator[Daemon]:
     """Run the daemon for as long as the block runs; the block waits for what it needs.
 
-    `under` starts its interpreter, `program` is what that runs; `trouble` is Python that runs in its process first.
+    `under` starts its interpreter and `program` is what that runs; `trouble` is Python code that
+    runs in its process first.
     """
     if trouble:
         program = ["-c", f"{trouble}\nfrom fundusd.cli import main\nmain()"]

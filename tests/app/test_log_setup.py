@@ -120,7 +120,7 @@ LEVELS = {"debug", "info", "warning", "error", "critical"}
 
 
 def is_log_call(node: ast.AST) -> TypeGuard[ast.Call]:
-    """Return whether a node logs: log.info("part.event", ...), or a name that stands for log.info."""
+    """Return whether a node logs: log.info("part.event"), or a name that stands for log.info."""
     if not isinstance(node, ast.Call) or not node.args:
         return False
     if isinstance(node.func, ast.Attribute):
@@ -160,7 +160,7 @@ def fields_in(source: str) -> set[str]:
 
 
 def keys_in(source: str) -> set[str]:
-    """Return the keys of dictionaries that a module writes down, among which are fields of lines."""
+    """Return the keys that a module writes into dictionaries, among them the fields of lines."""
     keys: list[ast.expr | None] = []
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Dict):

@@ -288,7 +288,10 @@ def test_the_number_of_decoders_follows_the_machine_and_the_model(
 
 
 def test_a_camera_names_its_captures_by_convention_and_pattern(tmp_path: Path) -> None:
-    camera = "[[camera]]\nid = 'a'\ninbox = '/x'\nconvention = 'eyepacs'\npattern = '(?P<patient>\\d+)/\\w+'"
+    camera = (
+        "[[camera]]\nid = 'a'\ninbox = '/x'\nconvention = 'eyepacs'\n"
+        "pattern = '(?P<patient>\\d+)/\\w+'"
+    )
     (chosen,) = settings_file.load(written(tmp_path, camera)).camera
     assert chosen.naming.read("14/13_left.jpeg").warnings == ("patient_conflict",)
 

@@ -15,7 +15,7 @@ from fundusd.cli import app
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 WIDTH = 80
-# a program that is called, not a user, unit or folder of the name; up to a comment or the next command
+# the program, not the user, unit or folder of that name; up to a comment or the next command
 CALL = re.compile(r"(?:^|bin/|&& )fundusd (.+?)(?= +#| && |$)", re.MULTILINE)
 
 

@@ -1,4 +1,4 @@
-"""What a command imports decides how fast it answers: tested by the list of modules, not by a clock."""
+"""What a command imports decides how fast it answers; the modules are tested, not the time."""
 
 from __future__ import annotations
 
@@ -76,8 +76,10 @@ def test_a_prepared_model_is_served_without_the_library_that_reads_checkpoints()
     program = """
 import sys
 from fundusd.app import factory, settings
-for backend, strangers in (("openvino", {"torch", "transformers"}), ("torch", {"transformers", "tokenizers"})):
-    chosen = settings.Settings().model_copy(update={"model": settings.Model(source="phantom", backend=backend)})
+strangers_of = {"openvino": {"torch", "transformers"}, "torch": {"transformers", "tokenizers"}}
+for backend, strangers in strangers_of.items():
+    model = settings.Model(source="phantom", backend=backend)
+    chosen = settings.Settings().model_copy(update={"model": model})
     planned = factory.plan_model(chosen)
     planned.prepare()
     planned.load()
@@ -93,10 +95,12 @@ import sys
 from fundusd.app import factory, settings
 from fundusd.model import device
 device._GPUS = ()
-planned = factory.plan_model(settings.Settings().model_copy(update={"model": settings.Model(source="phantom")}))
+model = settings.Model(source="phantom")
+planned = factory.plan_model(settings.Settings().model_copy(update={"model": model}))
 assert planned.release.runtime.startswith("torch 2.") and planned.runtime.is_cpu
 assert not {"torch", "transformers", "openvino"} & set(sys.modules)
-assert not {"pydicom", "highdicom", "pynetdicom", "requests", "matplotlib"} & set(sys.modules)  # who has no receiver
+without_a_receiver = {"pydicom", "highdicom", "pynetdicom", "requests", "matplotlib"}
+assert not without_a_receiver & set(sys.modules)
 """
     subprocess.run([sys.executable, "-c", program], check=True)
 

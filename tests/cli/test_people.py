@@ -35,7 +35,7 @@ KEYS = [KEY, patient_key(cases.SITE_KEY, None, "PHANTOM-8")]
 
 @pytest.fixture
 def clinic(place: daemon_cases.Site) -> daemon_cases.Site:
-    """Lay out a site with two persons: one has an eye with PDR, one a moderate and an ungradable one."""
+    """Lay out a site with two persons: PDR in one eye; a moderate and an ungradable eye."""
     with closing(Ledger(f"sqlite:///{place.folder}/fundusd.db", site_key=cases.SITE_KEY)) as ledger:
         ledger.start(cases.release())
         ledger.register_camera(cases.CAMERA)

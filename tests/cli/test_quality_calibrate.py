@@ -180,7 +180,8 @@ def test_wrong_options_say_what_is_right(
 def test_without_a_plot_no_plotting_library_is_imported(place: daemon_cases.Site) -> None:
     program = (
         "import sys; from fundusd.cli import app\n"
-        f"app(['quality', 'calibrate', '--camera', 'room1', '--config', {str(place.path)!r}], standalone_mode=False)\n"
+        f"words = ['quality', 'calibrate', '--camera', 'room1', '--config', {str(place.path)!r}]\n"
+        "app(words, standalone_mode=False)\n"
         "assert not {'matplotlib', 'numpy', 'torch'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", program], check=True, capture_output=True)

@@ -266,7 +266,7 @@ def source(name: str, data: bytes, camera_id: str = "room1") -> Source:
 
 
 def test_ungradable_retinas_are_shown_and_what_else_is_refused_is_not(tmp_path: Path) -> None:
-    """A hand or a face is nobody's retina; a flag that the ledger does not know of yet counts as well."""
+    """A hand or a face is not a retina; a flag that is not in the ledger yet counts as well."""
     dark = imaging_cases.encode((RETINA * 0.15).astype(np.uint8), "PNG")
     wall = imaging_cases.encode(np.full((600, 640, 3), 160, np.uint8), "PNG")
     files = {"a": dark, "bb": wall, "ccc": BURNED, "dddd": JPEG}

@@ -1,4 +1,4 @@
-"""Whose eye a capture is, where sources are late, contradict each other or are not to be believed; and who may know."""
+"""Whose eye a capture is when sources are late, contradictory or wrong; and who may know."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def put(path: Path, *rows: tuple[str, str | None, str | None]) -> None:
 
 @pytest.fixture
 def open_site(store_url: str, database: Path) -> Iterator[Open]:
-    """Open the ledger of a site whose camera has its patients in folders, and a database of its own."""
+    """Open the ledger of a site whose camera has a folder per patient, and its own database."""
     opened: list[Ledger] = []
     lookup = Lookup(database, "SELECT side AS eye, person AS patient FROM picture WHERE f = :name")
 

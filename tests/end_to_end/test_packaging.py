@@ -86,8 +86,9 @@ def test_the_wheel_holds_no_weights_but_the_phantoms(wheel: Path) -> None:
 def test_an_installed_wheel_finds_its_own_folders(wheel: Path, tmp_path: Path) -> None:
     zipfile.ZipFile(wheel).extractall(tmp_path)
     script = (
-        "from fundusd.app import settings_file; from fundusd.files import package_data; from fundusd.ledger import schema; "
-        "print(package_data.folder('config')); print(schema.newest()); print(settings_file.load(package_data.folder('config') / "
+        "from fundusd.app import settings_file; from fundusd.files import package_data; "
+        "from fundusd.ledger import schema; config = package_data.folder('config'); "
+        "print(config); print(schema.newest()); print(settings_file.load(config / "
         "'fundusd.toml').camera[0].id)"
     )
     command = [sys.executable, "-c", script]

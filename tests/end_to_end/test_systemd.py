@@ -33,7 +33,7 @@ inbox = "/srv/inbox"
 """
 
 
-# as pip writes it; without the guard, a process that multiprocessing spawns would run the command again
+# as pip writes it; without the guard, a process spawned by multiprocessing would run it again
 SCRIPT = """\
 #!/opt/fundusd/bin/python3
 import sys
@@ -41,7 +41,7 @@ from fundusd.cli import main
 if __name__ == "__main__":
     sys.exit(main())
 """
-# an interpreter built with a shared library looks for it where it was installed, which ProtectHome= may hide
+# an interpreter looks for its shared library where it was installed, which ProtectHome= may hide
 # the README's installation, without what needs a network
 STEPS = [
     step
