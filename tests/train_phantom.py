@@ -1,10 +1,10 @@
 """Train the shipped test model on phantoms: `python tests/train_phantom.py --out DIR`.
 
 Writes a folder in the file layout of google/medsiglip-448: a small `SiglipModel` with its own small
-tokenizer. It learns from rendered phantoms alone, with the prompt sets in config/prompts, through the
-same preprocessing as the product. Besides the grade, every image token is asked which lesions lie in
-its patch: the renderer knows, and a small network learns in minutes what would otherwise take hours.
-That extra head is thrown away at the end.
+tokenizer. It learns from rendered phantoms alone, with the prompt sets in config/prompts, through
+the same preprocessing as the product. In addition to the grade, every image token predicts which
+lesions lie in its patch: the renderer knows them, and a small network learns that in minutes,
+where grades alone would take hours. That head is discarded after training.
 """
 
 from __future__ import annotations
@@ -47,11 +47,14 @@ BATCH, PEAK_RATE = 32, 1.5e-3
 HELD_OUT_FROM = 1_000_000  # training seeds lie below
 LESION_SLOTS = 200  # more than any phantom has
 KINDS = list(phantoms.LesionKind)
-# words that a prompt of one's own may use; the tokenizer learns its pieces from these and the prompts
-VOCABULARY = """no mild moderate severe proliferative non-proliferative diabetic retinopathy dr npdr pdr grade icdr
-microaneurysm microaneurysms haemorrhage haemorrhages hemorrhage hemorrhages exudate exudates cotton wool spots
-venous beading irma neovascularisation neovascularization preretinal vitreous retina retinal fundus photograph image
-optic disc macula fovea vessels eye left right normal healthy referable abcdefghijklmnopqrstuvwxyz 0123456789"""
+# words that custom prompts may use; the tokenizer learns its pieces from these and the prompts
+VOCABULARY = """
+no mild moderate severe proliferative non-proliferative diabetic retinopathy dr npdr pdr grade
+icdr microaneurysm microaneurysms haemorrhage haemorrhages hemorrhage hemorrhages exudate exudates
+cotton wool spots venous beading irma neovascularisation neovascularization preretinal vitreous
+retina retinal fundus photograph image optic disc macula fovea vessels eye left right normal
+healthy referable abcdefghijklmnopqrstuvwxyz 0123456789
+"""
 PUNCTUATION = r"""[!"#$%&'()*+,\-.:;=?@\[\\\]^_`{|}~]"""
 
 
@@ -99,16 +102,18 @@ def examples(count: int, first_seed: int, *, varied: bool, title: str) -> list[E
 
 
 def prompt_set(name: str) -> list[list[str]]:
-    """Read the prompts per grade of a set."""
-    tables = tomllib.loads((folder("config") / "prompts" / f"{name}.toml").read_text("utf-8"))[
-        "grade"
-    ]
-    return [table["prompts"] for table in sorted(tables, key=lambda table: table["grade"])]
+    """Return the prompts of a set, per grade."""
+    text = (folder("config") / "prompts" / f"{name}.toml").read_text("utf-8")
+    tables = sorted(tomllib.loads(text)["grade"], key=lambda table: table["grade"])
+    return [table["prompts"] for table in tables]
 
 
 def write_tokenizer(out: Path) -> SiglipTokenizer:
-    """Train a small sentencepiece model and write it in every form that loaders ask for."""
-    prompts = [prompt for name in SETS for grade in prompt_set(name) for prompt in grade]
+    """Train a small sentencepiece model and write it in every form that loaders need."""
+    prompts: list[str] = []
+    for name in SETS:
+        for of_grade in prompt_set(name):
+            prompts += of_grade
     normal = normalizers.Sequence(
         [
             normalizers.Lowercase(),
@@ -142,9 +147,8 @@ def write_tokenizer(out: Path) -> SiglipTokenizer:
 
 def write_fast_tokenizer(out: Path, pieces: Any, normal: normalizers.Normalizer) -> None:
     """Write the same vocabulary as tokenizer.json."""
-    vocabulary = [
-        (pieces.id_to_piece(i), pieces.get_score(i)) for i in range(pieces.get_piece_size())
-    ]
+    ids = range(pieces.get_piece_size())
+    vocabulary = [(pieces.id_to_piece(number), pieces.get_score(number)) for number in ids]
     fast = Tokenizer(models.Unigram(vocabulary, unk_id=2, byte_fallback=False))
     fast.normalizer = normal
     fast.pre_tokenizer = pre_tokenizers.Metaspace()
@@ -156,7 +160,7 @@ def write_fast_tokenizer(out: Path, pieces: Any, normal: normalizers.Normalizer)
 
 
 class Student(torch.nn.Module):
-    """The small SigLIP, its prompts, and the head that is thrown away after training."""
+    """The small SigLIP, its prompts, and the head that is discarded after training."""
 
     def __init__(self, tokenizer: SiglipTokenizer) -> None:
         super().__init__()
@@ -164,14 +168,12 @@ class Student(torch.nn.Module):
         self.siglip.logit_scale.data.fill_(math.log(10))
         self.siglip.logit_bias.data.fill_(-10)  # SigLIP's start; a softmax does not move it
         self.lesion_head = torch.nn.Linear(self.siglip.config.vision_config.hidden_size, len(KINDS))
-        sets = [prompt_set(name) for name in SETS]
-        texts = [prompt for grades in sets for prompts in grades for prompt in prompts]
-        rows = [
-            g + 5 * s
-            for s, grades in enumerate(sets)
-            for g, prompts in enumerate(grades)
-            for _ in prompts
-        ]
+        texts: list[str] = []
+        rows: list[int] = []
+        for number, name in enumerate(SETS):
+            for grade, prompts in enumerate(prompt_set(name)):
+                texts += prompts
+                rows += [grade + 5 * number] * len(prompts)
         encoded = tokenizer(texts, padding="max_length", max_length=TOKENS, return_tensors="pt")
         self.prompts: torch.Tensor = encoded["input_ids"]
         self.average = functional.one_hot(torch.tensor(rows)).float().T
@@ -182,7 +184,7 @@ class Student(torch.nn.Module):
         return functional.normalize(self.average @ functional.normalize(each, dim=-1), dim=-1)
 
     def forward(self, pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Score images [b, 3, 448, 448] against both sets, [b, 2, 5]; and their patches, [b, t, kinds]."""
+        """Score images [b, 3, 448, 448] with both sets, [b, 2, 5], and patches, [b, t, kinds]."""
         seen = self.siglip.vision_model(pixels)
         images = functional.normalize(seen.pooler_output, dim=-1)
         logits = images @ self.text().T * self.siglip.logit_scale.exp() + self.siglip.logit_bias
@@ -217,7 +219,7 @@ def architecture(vocabulary: int) -> SiglipConfig:
 def augmented(
     batch: list[Example], rng: np.random.Generator
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Flip and shift a batch; give pixels in -1..1, grades, and the lesion kinds per patch."""
+    """Flip and shift a batch; return pixels in -1..1, grades, and the lesion kinds per patch."""
     pixels = np.stack([item.pixels for item in batch])
     lesions = np.stack([item.lesions for item in batch])
     for row, places in zip(pixels, lesions, strict=True):
@@ -317,7 +319,7 @@ def save(student: Student, out: Path) -> None:
 
 
 def write_manifest(out: Path) -> None:
-    """Write fundusd.json: the name, the notice, and the sha256 of every file but itself and the card."""
+    """Write fundusd.json: name, notice, and the sha256 of every file but itself and the card."""
     files = sorted(path for path in out.iterdir() if path.name not in {"fundusd.json", "README.md"})
     digests = {path.name: sha256(path.read_bytes()).hexdigest() for path in files}
     manifest = {"name": NAME, "notice": NOTICE, "files": digests}
@@ -326,16 +328,19 @@ def write_manifest(out: Path) -> None:
 
 CARD = """# {name}
 
-**Trained on rendered phantoms; not for patients.** It grades photographs that a program drew. It knows nothing of
-real retinas, holds no weights of MedSigLIP, and exists so that fundusd can be shown and tested end to end.
+**Trained on rendered phantoms; not for patients.** It grades photographs that a program drew. It
+knows nothing about real retinas, contains no weights of MedSigLIP, and exists so that fundusd can
+be shown and tested end to end.
 
-* Architecture: `SiglipModel`, {parameters:,} parameters, image {side} px, patch {patch} px, at most {tokens} tokens;
-  the file layout of google/medsiglip-448, with a small sentencepiece vocabulary of its own.
-* Data: {lessons:,} phantoms of `fundusd.phantoms` (seeds from 0; both eyes; 800 to 1600 px; through JPEG and the
-  preprocessing `pad-square/bilinear448`), flipped and shifted.
-* Recipe: `python tests/train_phantom.py --out DIR`, {steps:,} steps of {batch}, {seconds:,.0f} s of training and
-  {rendering:,.0f} s of rendering on two cores. A head that finds lesions per patch helps it learn and is thrown away.
-* Held out: {held:,} phantoms of 1440 x 1080 px with seeds from {held_from:,}, none seen in training.
+* Architecture: `SiglipModel`, {parameters:,} parameters, image {side} px, patch {patch} px, at most
+  {tokens} tokens; the file layout of google/medsiglip-448, with its own small sentencepiece
+  vocabulary.
+* Data: {lessons:,} phantoms of `fundusd.imaging.phantoms` (seeds from 0; both eyes; 800 to 1600 px;
+  through JPEG and the preprocessing `pad-square/bilinear448`), flipped and shifted.
+* Recipe: `python tests/train_phantom.py --out DIR`, {steps:,} steps of {batch}, {seconds:,.0f} s of
+  training and {rendering:,.0f} s of rendering on two cores. A head that locates lesions per patch
+  supports the training and is then discarded.
+* Held out: {held:,} phantoms of 1440 x 1080 px with seeds from {held_from:,}, not seen in training.
 
 {results}
 Licence: as fundusd (Apache-2.0).
@@ -375,7 +380,8 @@ def main() -> None:
     held_out = examples(options.held_out, HELD_OUT_FROM, varied=False, title="held out")
     facts = {
         "name": NAME, "side": SIDE, "patch": PATCH, "tokens": TOKENS, "lessons": options.lessons,
-        "steps": options.steps, "batch": BATCH, "rendering": rendered - began, "seconds": trained - rendered,
+        "steps": options.steps, "batch": BATCH,
+        "rendering": rendered - began, "seconds": trained - rendered,
         "held": options.held_out, "held_from": HELD_OUT_FROM,
         "parameters": sum(weight.numel() for weight in student.siglip.parameters()),
     }  # fmt: skip

@@ -15,7 +15,7 @@ def test_the_demo_shows_every_capture_landing_and_grades_most_phantoms_as_render
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     demo.run("phantom", "", tmp_path / "kept")
-    said = " ".join(capsys.readouterr().out.split())
+    output = " ".join(capsys.readouterr().out.split())
     for part in (
         "capture.graded",
         "capture.reused",
@@ -23,12 +23,12 @@ def test_the_demo_shows_every_capture_landing_and_grades_most_phantoms_as_render
         "capture.refused",
         "not for patients",
     ):
-        assert part in said
-    assert "14 files, 0 unaccounted for" in said
-    assert "The audit chain holds" in said
-    found = re.search(r"(\d+) of 10 phantoms graded as rendered", said)
-    assert found is not None
-    assert int(found[1]) >= 6
+        assert part in output
+    assert "14 files, 0 unaccounted for" in output
+    assert "The audit chain holds" in output
+    agreement = re.search(r"(\d+) of 10 phantoms graded as rendered", output)
+    assert agreement is not None
+    assert int(agreement[1]) >= 6
     assert (tmp_path / "kept" / "fundusd.db").exists()
 
 

@@ -1,10 +1,10 @@
-"""Captures damaged in every way a copy, a disk or an attacker damages them; the same ones on every run."""
+"""Captures damaged as by a failed copy, a disk or an attacker; the same ones on every run."""
 
 from __future__ import annotations
 
 import random
 from functools import cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 import pydicom.uid as syntax
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     Mutation = Callable[[bytes, random.Random], bytes]
 
-# of the seeds: small ones are ungradable, and fast; with the others the model is asked
+# of the seeds: small ones are ungradable, and fast; the others reach the model
 SIZES = [(320, 240), (480, 360), (640, 480)]
 _EXTREMES = (0, 1, 2, 3, 7, 0x7F, 0x80, 0xFF, 0x7FFF, 0x8000, 0xFFFE, 0xFFFF)
 _LONG_EXTREMES = (0, 1, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFE, 0xFFFFFFFF)
@@ -38,14 +38,13 @@ class Mutant(NamedTuple):
 
     @property
     def name(self) -> str:
-        return (
-            f"{self.number:05}_{self.seed}_{self.mutation}".replace(" ", "_") + ".jpg"
-        )  # names mean nothing
+        words = f"{self.number:05}_{self.seed}_{self.mutation}".replace(" ", "_")
+        return words + ".jpg"  # whatever it is: the content decides
 
 
 @cache
 def seeds() -> dict[str, bytes]:
-    """Make phantoms as every kind of JPEG and DICOM that is decoded; JPEG-LS has no encoder at hand."""
+    """Make phantoms as every supported kind of JPEG and DICOM; JPEG-LS has no encoder at hand."""
     made = {}
     for number, (width, height) in enumerate(SIZES):
         pixels = phantoms.render(tuple(Grade)[number], Eye.RIGHT, number, width, height)
@@ -54,9 +53,7 @@ def seeds() -> dict[str, bytes]:
     pixels = phantoms.render(Grade.MILD, Eye.LEFT, 9, 320, 240)
     exif = Image.Exif()
     exif[0x0112], exif[0x010F] = 6, "PHANTOM"
-    profile = Image.new("RGB", (1, 1)).info.get(
-        "icc_profile"
-    ) or b"\0\0\2\0lcms\2\x10\0\0mntrRGB XYZ " + bytes(488)
+    profile = b"\0\0\2\0lcms\2\x10\0\0mntrRGB XYZ " + bytes(488)
     made["progressive"] = cases.encode(
         pixels, "JPEG", progressive=True, exif=exif, icc_profile=profile
     )
@@ -94,7 +91,7 @@ def _palette(pixels: Pixels) -> bytes:
 
 
 def mutants(count: int, start: int = 0) -> Iterator[Mutant]:
-    """Damage the seeds, `count` times from number `start` on; a number always means the same bytes."""
+    """Yield `count` damaged seeds from number `start` on; a number always means the same bytes."""
     names = sorted(seeds())
     for number in range(start, start + count):
         chance = random.Random(number)
@@ -105,8 +102,8 @@ def mutants(count: int, start: int = 0) -> Iterator[Mutant]:
 def _head(data: bytes) -> int:
     """Return where the coded pixels begin, more or less: at the first scan, or at PixelData."""
     for mark in (b"\xff\xda", b"\xe0\x7f\x10\0", b"\x7f\xe0\0\x10"):
-        if (found := data.find(mark)) > 0:
-            return found + 12
+        if (position := data.find(mark)) > 0:
+            return position + 12
     return min(1024, len(data))
 
 
@@ -158,9 +155,8 @@ def truncate_header(data: bytes, chance: random.Random) -> bytes:
 
 
 def cut_and_end(data: bytes, chance: random.Random) -> bytes:
-    return data[: chance.randrange(_head(data), len(data))] + chance.choice(
-        [b"\xff\xd9", b"\xfe\xff\xdd\xe0\0\0\0\0"]
-    )
+    end = chance.randrange(_head(data), len(data))
+    return data[:end] + chance.choice([b"\xff\xd9", b"\xfe\xff\xdd\xe0\0\0\0\0"])
 
 
 def duplicate(data: bytes, chance: random.Random) -> bytes:
@@ -184,17 +180,19 @@ def exchange(data: bytes, chance: random.Random) -> bytes:
 
 
 def lie_about_a_length(data: bytes, chance: random.Random) -> bytes:
-    """Set a JPEG segment's length, or a DICOM element's, to what suits nobody."""
+    """Change the length of a JPEG segment or of a DICOM element."""
     fields = list(_lengths(data))
     at, width, order = chance.choice(fields) if fields else (chance.randrange(len(data)), 2, "<")
-    said = int.from_bytes(data[at : at + width], "little" if order == "<" else "big")
-    lies = [said + 1, said - 1, said * 2, len(data), *(_EXTREMES if width == 2 else _LONG_EXTREMES)]
+    byte_order: Literal["little", "big"] = "little" if order == "<" else "big"
+    length = int.from_bytes(data[at : at + width], byte_order)
+    extremes = _EXTREMES if width == 2 else _LONG_EXTREMES
+    lies = [length + 1, length - 1, length * 2, len(data), *extremes]
     lie = chance.choice(lies) % (1 << 8 * width)
-    return _put(data, at, lie.to_bytes(width, "little" if order == "<" else "big"))
+    return _put(data, at, lie.to_bytes(width, byte_order))
 
 
 def _lengths(data: bytes) -> Iterator[tuple[int, int, str]]:
-    """Yield where lengths stand: offset, bytes, byte order; good enough for the seeds."""
+    """Yield the length fields: offset, width in bytes, byte order; good enough for the seeds."""
     end = _head(data)
     for at in range(len(data[:end]) - 8):
         if data[at] == 0xFF and data[at + 1] in {0xC0, 0xC2, 0xC4, 0xDA, 0xDB, 0xE0, 0xE1, 0xE2}:
@@ -209,19 +207,18 @@ def _lengths(data: bytes) -> Iterator[tuple[int, int, str]]:
 def lie_about_a_number(data: bytes, chance: random.Random) -> bytes:
     at = chance.randrange(_head(data))
     value = chance.choice([*_EXTREMES, *_LONG_EXTREMES])
-    return _put(
-        data, at, value.to_bytes(2 if value < 1 << 16 else 4, chance.choice(["little", "big"]))
-    )
+    width = 2 if value < 1 << 16 else 4
+    return _put(data, at, value.to_bytes(width, chance.choice(["little", "big"])))
 
 
 def nest(data: bytes, chance: random.Random) -> bytes:
-    """Put sequences in sequences somewhere in the header, up to far more than Python's stack holds."""
+    """Insert nested sequences into the header, up to many more levels than Python's stack holds."""
     at = chance.randrange(_head(data))
     return data[:at] + _DEEP * chance.choice([1, 30, 300, 3000]) + data[at:]
 
 
 def splice(data: bytes, chance: random.Random) -> bytes:
-    """Begin as one file and go on as another."""
+    """Join the beginning of one seed and the end of another."""
     other = seeds()[chance.choice(sorted(seeds()))]
     return data[: chance.randrange(1, len(data))] + other[chance.randrange(len(other)) :]
 
@@ -235,29 +232,9 @@ def several(data: bytes, chance: random.Random) -> bytes:
     return data
 
 
+_HEADER_AND_BITS = (flip_bits, flip_header_bits, zero, overwrite, overwrite_header)
+_STRUCTURE = (truncate, truncate_header, cut_and_end, duplicate, remove, insert, exchange, splice)
+_FIELDS = (lie_about_a_length, lie_about_a_number, nest, several)
 MUTATIONS: dict[str, Mutation] = {
-    mutation.__name__: mutation
-    for mutation in (
-        *(
-            flip_bits,
-            flip_header_bits,
-            zero,
-            overwrite,
-            overwrite_header,
-            truncate,
-            truncate_header,
-            cut_and_end,
-        ),
-        *(
-            duplicate,
-            remove,
-            insert,
-            exchange,
-            lie_about_a_length,
-            lie_about_a_number,
-            nest,
-            splice,
-            several,
-        ),
-    )
+    mutation.__name__: mutation for mutation in (*_HEADER_AND_BITS, *_STRUCTURE, *_FIELDS)
 }

@@ -1,4 +1,4 @@
-"""Set a daemon up in a folder of its own, run it as a child process and follow its log: for demo and bench."""
+"""Run a daemon as a child process and follow its log: for the demo and the benchmark."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _OTHER_FOLDER = "Name a folder that does not exist yet, where you may write."
 
 
-class DaemonFailed(FundusdError):  # noqa: N818  says what is the case
+class DaemonFailed(FundusdError):  # noqa: N818  named for what happened
     """The daemon failed."""
 
     def __init__(self, message: str, hint: str, exit_code: int) -> None:
@@ -55,36 +55,40 @@ def folder(keep: Path | None, parent: Path | None = None) -> Iterator[Path]:
     yield keep
 
 
-class Lines:
-    """The daemon's log, read in a thread so that its pipe never fills."""
+class DaemonLog:
+    """The log of a child daemon, read in a thread so that the pipe never fills."""
 
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
         self.process = process
         self._unread: list[dict[str, Any]] = []
-        self._news = threading.Condition()
+        self._changed = threading.Condition()
         self._ended = False
         self._reader = threading.Thread(target=self._read, name="daemon-log", daemon=True)
         self._reader.start()
 
     def _read(self) -> None:
-        assert self.process.stdout is not None  # noqa: S101  we asked for a pipe
+        assert self.process.stdout is not None  # noqa: S101  opened as a pipe
         for line in self.process.stdout:
-            with self._news:
+            with self._changed:
                 self._unread.append(orjson.loads(line))
-                self._news.notify_all()
-        with self._news:
+                self._changed.notify_all()
+        with self._changed:
             self._ended = True
-            self._news.notify_all()
+            self._changed.notify_all()
 
     def take(self, timeout: float) -> list[dict[str, Any]]:
-        """Return the lines since the last call, waiting for one; raises FundusdError when the daemon has ended."""
-        with self._news:
-            self._news.wait_for(lambda: self._unread or self._ended, timeout)
+        """Return the lines since the last call; if there are none, wait for one until `timeout`.
+
+        Raises FundusdError if the daemon has ended, DaemonFailed if it logged a failure.
+        """
+        with self._changed:
+            self._changed.wait_for(lambda: self._unread or self._ended, timeout)
             lines, self._unread = self._unread, []
         if not lines and self._ended:
             raise FundusdError(
                 "The daemon ended early.",
-                hint="Keep its folder with --keep DIR, then: fundusd run --config with the fundusd.toml in there.",
+                hint="Keep its folder with --keep DIR, then pass the fundusd.toml in it to"
+                " `fundusd run --config` to see why.",
             )
         for line in lines:
             if line["event"] == "service.failed":
@@ -92,17 +96,16 @@ class Lines:
         return lines
 
     def until(self, event: str, seconds: float) -> Iterator[dict[str, Any]]:
-        """Yield lines, `event` as the last of them; raises FundusdError when it does not come in time."""
+        """Yield the lines up to the first `event`; raises DaemonFailed if it is not in time."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             lines = self.take(1.0)
-            names = [line["event"] for line in lines]
-            if event in names:
-                found = names.index(event) + 1
-                with self._news:
-                    self._unread[:0] = lines[found:]
-                yield from lines[:found]
-                return
+            for index, line in enumerate(lines):
+                if line["event"] == event:
+                    with self._changed:
+                        self._unread[:0] = lines[index + 1 :]
+                    yield from lines[: index + 1]
+                    return
             yield from lines
         raise DaemonFailed(
             f"The daemon did not log {event} within {seconds:.0f} seconds.",
@@ -111,7 +114,7 @@ class Lines:
         )
 
     def join(self) -> None:
-        """Wait until everything the daemon said was read; it must have been told to stop."""
+        """Wait until the whole log has been read; the daemon must have been asked to stop."""
         self._reader.join()
 
     def rest(self) -> list[dict[str, Any]]:
@@ -121,16 +124,16 @@ class Lines:
 
 
 @contextlib.contextmanager
-def running(path: Path) -> Iterator[Lines]:
-    """Run the daemon on a settings file for as long as the block runs; [log] format must be json."""
+def running(path: Path) -> Iterator[DaemonLog]:
+    """Run the daemon with a settings file while the block runs; its [log] format must be json."""
     command = [sys.executable, "-m", "fundusd", "run", "--config", str(path)]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, env={**os.environ, "JOURNAL_STREAM": ""}
     ) as process:
-        lines = Lines(process)
+        log = DaemonLog(process)
         try:
-            yield lines
+            yield log
         finally:
             process.send_signal(signal.SIGTERM)
             process.wait()
-            lines.join()  # before Popen closes the pipe below its reader
+            log.join()  # before Popen closes the pipe that the thread reads

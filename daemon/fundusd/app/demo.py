@@ -1,4 +1,4 @@
-"""Show the whole service at work: the real daemon, a temporary inbox, captures dropped in as a camera would."""
+"""Show the whole service at work: a real daemon, an inbox, and captures as from a camera."""
 
 from __future__ import annotations
 
@@ -19,14 +19,15 @@ from fundusd.imaging import phantoms
 from fundusd.reports.terminal_table import table_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from fundusd.app.child_daemon import Lines
+    from fundusd.app.child_daemon import DaemonLog
+    from fundusd.app.reconcile import Reconciliation
 
 _PACE_SECONDS = 0.4  # between two captures
 _READY_SECONDS = 600.0  # a full-size model on a slow disk
-_LAND_SECONDS = 120.0  # for the last capture to be done with, once it is dropped
+_LAND_SECONDS = 120.0  # from writing the last capture until all are finished
 _SETTINGS = """\
 [store]
 url = "sqlite:///{folder}/fundusd.db"
@@ -50,7 +51,7 @@ format = "json"
 
 @dataclass(frozen=True, slots=True)
 class Drop:
-    """One file the camera writes, and what it truly is."""
+    """One file that the camera writes, and what it shows."""
 
     path: str
     data: bytes
@@ -58,7 +59,10 @@ class Drop:
 
 
 def drops() -> Iterator[Drop]:
-    """Render the camera's afternoon: five grades, both eyes, JPEG and DICOM; one cut short, one twice, one a hand."""
+    """Render a camera's export: five grades, both eyes, as JPEG and as DICOM.
+
+    A duplicate, a truncated file, a photograph of skin and a report follow.
+    """
     first = b""
     for number, grade in enumerate(Grade):
         patient = f"phantom-{number + 1}"
@@ -80,19 +84,21 @@ def drops() -> Iterator[Drop]:
 
 
 def run(model: str, revision: str, keep: Path | None) -> None:
-    """Run the demo and print its tables; raises FundusdError when the daemon fails or loses a capture."""
+    """Run the demo and print its tables; raises FundusdError if something fails."""
     console = Console(highlight=False)
     with child_daemon.folder(keep) as folder:
         path = _prepare(folder, model, revision)
         console.print(f"Starting fundusd on {folder}/inbox with the model {model!r} …")
-        with child_daemon.running(path) as lines:
-            _await_ready(lines, console)
-            truths = _drop_all(folder / "inbox", console, lines)
-            _await_landed(path, len(truths), console, lines)
-        _show(lines.rest(), console)
+        with child_daemon.running(path) as log:
+            _await_ready(log, console)
+            truths = _drop_all(folder / "inbox", console, log)
+            _await_landed(path, len(truths), console, log)
+        _show(log.rest(), console)
         _summarise(path, truths, console)
         if keep is not None:
-            console.print(f"Kept in {folder}. Look further: fundusd results --config {path}")
+            console.print(
+                f"Kept in {folder}. To look at the results: fundusd results --config {path}"
+            )
 
 
 def _prepare(folder: Path, model: str, revision: str) -> Path:
@@ -106,15 +112,15 @@ def _prepare(folder: Path, model: str, revision: str) -> Path:
     return path
 
 
-def _await_ready(lines: Lines, console: Console) -> None:
+def _await_ready(log: DaemonLog, console: Console) -> None:
     with console.status("Loading the model …"):
-        for line in lines.until("service.ready", _READY_SECONDS):
+        for line in log.until("service.ready", _READY_SECONDS):
             if line["event"] == "service.started":
                 console.print(f"Model: {line['model']}, on {line['device']} in {line['dtype']}.\n")
 
 
-def _drop_all(inbox: Path, console: Console, lines: Lines) -> dict[str, str]:
-    """Write the captures as a camera does: a folder, then the file in pieces, at a human pace."""
+def _drop_all(inbox: Path, console: Console, log: DaemonLog) -> dict[str, str]:
+    """Write the captures as a camera does: a folder, then the file in two parts, at intervals."""
     truths: dict[str, str] = {}
     for drop in drops():
         target = inbox / drop.path
@@ -126,7 +132,7 @@ def _drop_all(inbox: Path, console: Console, lines: Lines) -> dict[str, str]:
             file.write(drop.data[half:])
         console.print(f"camera  wrote {drop.path} ({drop.truth})")
         truths[drop.path] = drop.truth
-        _show(lines.take(_PACE_SECONDS), console)
+        _show(log.take(_PACE_SECONDS), console)
     return truths
 
 
@@ -134,31 +140,26 @@ def _show(lines: list[dict[str, Any]], console: Console) -> None:
     for line in lines:
         name = line["event"]
         if name.startswith("capture."):
-            grade = (
-                Grade(line["grade"]).label
-                if line.get("grade") is not None
-                else line.get("reason", "")
-            )
-            console.print(
-                f"fundusd {name:<18} {line['digest']}  eye {line.get('eye', '-')}  {grade}"
-            )
+            eye, result = line.get("eye", "-"), line.get("reason", "")
+            if line.get("grade") is not None:
+                result = Grade(line["grade"]).label
+            console.print(f"fundusd {name:<18} {line['digest']}  eye {eye}  {result}")
 
 
-def _await_landed(path: Path, files: int, console: Console, lines: Lines) -> None:
+def _await_landed(path: Path, files: int, console: Console, log: DaemonLog) -> None:
     deadline = time.monotonic() + _LAND_SECONDS
     settings = settings_file.load(path)
     camera = settings.camera[0]
     with opened_ledger(settings) as ledger:
         while time.monotonic() < deadline:
-            _show(lines.take(0.5), console)
-            found = reconcile(ledger, Inbox(camera.id, camera.inbox), _LAND_SECONDS)
-            waiting = sum(
-                count for standing, count in found.counts.items() if standing.startswith("waiting")
-            )
-            if found.files == files and not waiting:
+            _show(log.take(0.5), console)
+            reconciliation = reconcile(ledger, Inbox(camera.id, camera.inbox), _LAND_SECONDS)
+            is_waiting = any(standing.startswith("waiting") for standing in reconciliation.counts)
+            if reconciliation.files == files and not is_waiting:
                 return
     raise FundusdError(
-        "Some captures did not land in time.", hint="See: fundusd demo --keep DIR, fundusd status"
+        "Some captures were not finished in time.",
+        hint="Run it again with --keep DIR and look at the folder with `fundusd status`.",
     )
 
 
@@ -167,47 +168,60 @@ def _summarise(path: Path, truths: Mapping[str, str], console: Console) -> None:
     camera = settings.camera[0]
     with opened_ledger(settings) as ledger:
         rows = sorted(ledger.results(), key=lambda row: row["capture_id"])
-        found = reconcile(ledger, Inbox(camera.id, camera.inbox), _LAND_SECONDS)
+        reconciliation = reconcile(ledger, Inbox(camera.id, camera.inbox), _LAND_SECONDS)
         verdict = ledger.verify()
     console.print("\nResults (view v_result)")
     console.print(table_of([_cells(row, truths) for row in rows]))
-    graded = [row for row in rows if row["grade"] is not None and truths[row["path"]] in _LABELS]
-    right = sum(row["grade_label"] == truths[row["path"]] for row in graded)
-    console.print(
-        f"{right} of {len(graded)} phantoms graded as rendered. Model: {rows[0]['model']}. {SAFETY_WORDS}\n"
-    )
-    console.print("Every file in the inbox (fundusd reconcile)")
-    console.print(
-        table_of([{"files are": name, "count": str(n)} for name, n in sorted(found.counts.items())])
-    )
-    console.print(f"{found.files} files, {len(found.unaccounted)} unaccounted for.")
-    holds = "holds" if verdict.broken_seq is None else f"is broken at seq {verdict.broken_seq}"
+    console.print(f"{_agreement(rows, truths)} Model: {rows[0]['model']}. {SAFETY_WORDS}\n")
+    _print_reconciliation(reconciliation, console)
+    holds = "holds"
+    if verdict.broken_seq is not None:
+        holds = f"is broken at seq {verdict.broken_seq}"
     console.print(f"The audit chain {holds}: {verdict.events} events, {verdict.results} results.")
-    if found.unaccounted or verdict.broken_seq is not None:
+    if reconciliation.unaccounted or verdict.broken_seq is not None:
         raise FundusdError(
-            "The demo lost something.", hint="This is a defect of fundusd: report it."
+            "The demo lost a capture or an audit event.",
+            hint="This is a defect of fundusd: report it.",
         )
 
 
+def _print_reconciliation(reconciliation: Reconciliation, console: Console) -> None:
+    rows = []
+    for standing, count in sorted(reconciliation.counts.items()):
+        rows.append({"files are": standing, "count": str(count)})
+    console.print("Every file in the inbox (fundusd reconcile)")
+    console.print(table_of(rows))
+    console.print(
+        f"{reconciliation.files} files, {len(reconciliation.unaccounted)} unaccounted for."
+    )
+
+
 _LABELS = frozenset(grade.label for grade in Grade)
+_SCORES = ("score_no_dr", "score_mild", "score_moderate", "score_severe", "score_pdr")
+
+
+def _agreement(rows: Sequence[Mapping[str, Any]], truths: Mapping[str, str]) -> str:
+    """Return the sentence that compares the grades with those the phantoms were rendered with."""
+    graded = right = 0
+    for row in rows:
+        truth = truths[row["path"]]
+        if row["grade"] is not None and truth in _LABELS:
+            graded += 1
+            right += row["grade_label"] == truth
+    return f"{right} of {graded} phantoms graded as rendered."
 
 
 def _cells(row: Mapping[str, Any], truths: Mapping[str, str]) -> dict[str, str]:
-    key = row["grade_label"]
-    scores = (
-        row["score_no_dr"],
-        row["score_mild"],
-        row["score_moderate"],
-        row["score_severe"],
-        row["score_pdr"],
-    )
+    label, score = row["grade_label"], ""
+    if label:
+        score = f"{row[_SCORES[row['grade']]]:.1%}"
     return {
         "capture": row["path"],
         "eye": row["eye"],
         "outcome": row["outcome"] or row["state"],
         "truly": truths[row["path"]],
-        "graded": key or row["reason"] or "",
-        "score": f"{scores[row['grade']]:.1%}" if key else "",
+        "graded": label or row["reason"] or "",
+        "score": score,
         "referable": row["referable"] or "",
         "next": row["action"] or "",
     }

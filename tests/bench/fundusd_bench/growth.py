@@ -14,7 +14,7 @@ from fundusd_bench.figures import Figure, Goal, of_rounds
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from fundusd.app.child_daemon import Lines
+    from fundusd.app.child_daemon import DaemonLog
     from fundusd_bench.work import Work
 
 _WAVE = 500  # captures dropped at once
@@ -27,13 +27,13 @@ def measure(work: Work, on_step: Callable[[str], None]) -> list[Figure]:
     warm = max(1, work.options.growth // _WARM_SHARE)
     place = site.lay_out(work.folder / "growth", "phantom", quiet_seconds=0.1)
     pictures = enumerate(captures.small(warm + work.options.growth))
-    with child_daemon.running(place.path) as lines:
-        for _ in lines.until("service.ready", site.READY_SECONDS):
+    with child_daemon.running(place.path) as log:
+        for _ in log.until("service.ready", site.READY_SECONDS):
             on_step("growth: starting the daemon")
-        _grade(place, lines, pictures, warm, on_step)
-        before, began = memory.of_process(lines.process.pid), time.monotonic()
-        _grade(place, lines, pictures, work.options.growth, on_step)
-        seconds, after = time.monotonic() - began, memory.of_process(lines.process.pid)
+        _grade(place, log, pictures, warm, on_step)
+        before, began = memory.of_process(log.process.pid), time.monotonic()
+        _grade(place, log, pictures, work.options.growth, on_step)
+        seconds, after = time.monotonic() - began, memory.of_process(log.process.pid)
     grown = 100 * (after.resident / before.resident - 1)
     name = f"resident memory grown over {work.options.growth:,} captures"
     return [
@@ -51,7 +51,7 @@ def measure(work: Work, on_step: Callable[[str], None]) -> list[Figure]:
 
 def _grade(
     place: site.Site,
-    lines: Lines,
+    log: DaemonLog,
     pictures: Iterator[tuple[int, bytes]],
     count: int,
     on_step: Callable[[str], None],
@@ -62,16 +62,16 @@ def _grade(
         on_step(f"growth: {done} of {count} captures")
         for number, picture in itertools.islice(pictures, wave):
             (place.inbox / f"{number}.jpg").write_bytes(picture)
-        _await_rows(lines, wave)
+        _await_rows(log, wave)
 
 
-def _await_rows(lines: Lines, count: int) -> None:
+def _await_rows(log: DaemonLog, count: int) -> None:
     deadline = time.monotonic() + site.ROW_SECONDS
     while count > 0:
         if time.monotonic() > deadline:
             raise FundusdError(
                 "The daemon did not grade a wave of captures in time.", hint="Look with --keep DIR."
             )
-        for line in lines.take(1.0):
+        for line in log.take(1.0):
             site.require_graded(line)
             count -= line["event"] == "capture.graded"

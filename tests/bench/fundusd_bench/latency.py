@@ -14,7 +14,7 @@ from fundusd_bench.figures import Figure, Goal, of_rounds
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from fundusd.app.child_daemon import Lines
+    from fundusd.app.child_daemon import DaemonLog
     from fundusd_bench.work import Work
 
     Times = dict[str, float]  # milliseconds
@@ -31,21 +31,21 @@ def measure(work: Work, on_step: Callable[[str], None]) -> list[Figure]:
     """Drop captures one by one into an idle daemon's inbox."""
     paths = captures.large(places.cache() / "captures", work.options.latency + _WARM, on_step)
     place = site.lay_out(work.folder / "latency", "phantom", quiet_seconds=_QUIET_SECONDS)
-    with child_daemon.running(place.path) as lines:
-        for _ in lines.until("service.ready", site.READY_SECONDS):
+    with child_daemon.running(place.path) as log:
+        for _ in log.until("service.ready", site.READY_SECONDS):
             on_step("latency: starting the daemon")
         timed = []
         for number, path in enumerate(paths):
             on_step(f"latency: capture {number + 1} of {len(paths)}")
-            timed.append(_one(place, lines, f"{number}.jpg", path.read_bytes()))
+            timed.append(_one(place, log, f"{number}.jpg", path.read_bytes()))
     return _figures(timed[_WARM:], _settling_ms(place))
 
 
-def _one(place: site.Site, lines: Lines, name: str, data: bytes) -> Times:
+def _one(place: site.Site, log: DaemonLog, name: str, data: bytes) -> Times:
     """Write one capture; return the milliseconds until its row, and of each part that the daemon tells."""
     (place.inbox / name).write_bytes(data)
     closed = time.time()
-    for line in lines.until("capture.graded", site.ROW_SECONDS):
+    for line in log.until("capture.graded", site.ROW_SECONDS):
         site.require_graded(line)
         if line["event"] == "capture.graded":
             return {part: float(line[f"{part}_ms"]) for part in (*_PARTS, "model")} | {

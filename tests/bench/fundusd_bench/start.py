@@ -59,11 +59,11 @@ def _daemon(work: Work, number: int, photograph: Path) -> Start:
     )
     (place.inbox / "capture.jpg").write_bytes(photograph.read_bytes())
     began = time.time()
-    with child_daemon.running(place.path) as lines:
-        for line in lines.until("capture.graded", site.READY_SECONDS):
+    with child_daemon.running(place.path) as log:
+        for line in log.until("capture.graded", site.READY_SECONDS):
             site.require_graded(line)
             if line["event"] == "capture.graded":
-                return Start(site.graded_at(line) - began, memory.of_process(lines.process.pid))
+                return Start(site.graded_at(line) - began, memory.of_process(log.process.pid))
     raise AssertionError  # `until` ends with the event, or raises
 
 
