@@ -1,12 +1,16 @@
-"""Run fundusd with one fault armed: python tests/faults/armed.py STEP ACTION WHEN -- run --config FILE.
+"""Run fundusd with one fault armed.
 
-Steps are those of STEPS: a writing transaction of the ledger and a moment in it (`admit.before_commit`), or a place
-between two transactions (`worker.read`). The fault happens when the step is reached for the WHENth time:
+    python tests/faults/armed.py STEP ACTION WHEN -- run --config FILE
+
+A step is one of STEPS: a writing transaction of the ledger and a moment in it
+(`admit.before_commit`), or a place between two transactions (`worker.read`). The fault happens
+when the step is reached for the WHENth time:
 
     kill  SIGKILL to itself
-    lose  the connection breaks: before COMMIT nothing was written, after it all was and nobody was told
+    lose  the connection breaks: before COMMIT nothing is written; after it everything is written,
+          but the caller gets an error
 
-fundusd itself knows nothing of this: what is named here is patched before its command line is called.
+fundusd itself is unaware of this: the steps are patched before its command line is called.
 """
 
 from __future__ import annotations
@@ -38,7 +42,8 @@ if TYPE_CHECKING:
 
 TRANSACTIONS = (
     "create_if_empty", "start", "admit", "ignore", "mark_missing", "sweep_finished",
-    "found_at", "offline", "keep_incomplete", "claim", "record", "postpone", "fail", "give_back", "stop",
+    "found_at", "offline", "keep_incomplete", "claim", "record", "postpone", "fail", "give_back",
+    "stop",
 )  # fmt: skip
 MOMENTS = (
     "begin",
@@ -83,7 +88,7 @@ class Fault:
         self._lock = threading.Lock()
 
     def reach(self, step: str, connection: Any = None) -> None:
-        """Note that a step is reached; raises the driver's error where its connection is to break."""
+        """Note that a step is reached; raises the driver's error if the connection is to break."""
         with self._lock:
             self._left -= step == self._step
             if step != self._step or self._left != 0:

@@ -1,4 +1,4 @@
-"""A camera that remembers what it wrote: the only side of a scenario that knows what the ledger should hold."""
+"""A camera that remembers what it wrote, and so what the ledger should hold."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ class Camera:
     @property
     def ever(self) -> set[str]:
         """Return the digests of all that was ever complete."""
-        return {one for digests in self.complete.values() for one in digests}
+        return set().union(*self.complete.values())
 
 
 def look(path: Path) -> Look:

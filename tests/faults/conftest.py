@@ -1,8 +1,9 @@
-"""Which of the faults run: a chosen half with all tests, every one with FUNDUSD_FAULTS=all, then with the matrix."""
+"""Which faults run: a chosen half; all of them, and the matrix, with FUNDUSD_FAULTS=all."""
 
 from __future__ import annotations
 
 import os
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import pytest
@@ -35,7 +36,7 @@ def postgres_url(fresh_postgres_url: str) -> str:
 
 @pytest.fixture(autouse=True)
 def untraced(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Spare these many daemons the tracing of coverage: it slows each start, and they run what others run."""
+    """Run these daemons without coverage: it slows each start, and other tests cover the code."""
     monkeypatch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)
 
 
@@ -45,9 +46,9 @@ def pytest_terminal_summary(terminalreporter: TerminalReporter) -> None:
         return
     kinds = ("passed", "failed", "error", "skipped", "xfailed")
     ran = {kind: [report.nodeid for report in terminalreporter.getreports(kind)] for kind in kinds}
-    told = matrix.verdicts(ran)
+    verdicts = matrix.verdicts(ran)
     terminalreporter.section("docs/faults.md")
-    for row, verdict in told:
+    for row, verdict in verdicts:
         terminalreporter.write_line(f"{row.number:4} {verdict:8} {row.fault}: {row.moment}")
-    counts = {verdict: sum(one == verdict for _, one in told) for _, verdict in told}
-    terminalreporter.write_line(f"{len(told)} rows: {counts}")
+    counts = dict(Counter(verdict for _, verdict in verdicts))
+    terminalreporter.write_line(f"{len(verdicts)} rows: {counts}")

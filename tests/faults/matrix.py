@@ -21,7 +21,10 @@ _ROW = re.compile(r"^\| (\d+) \| (.+?) \| (.+?) \| (.+?) \| `([^`]+)` \|$")
 
 @dataclass(frozen=True)
 class Row:
-    """One fault at one moment; `test` is a path below tests/, a name, and perhaps a pattern for its parameters."""
+    """One fault at one moment.
+
+    `test` is a path below tests/, a name, and perhaps a pattern for its parameters.
+    """
 
     number: int
     fault: str
@@ -45,12 +48,15 @@ class Row:
 
 def rows() -> list[Row]:
     """Read the page."""
-    found = [_ROW.match(line) for line in PAGE.read_text().splitlines()]
-    return [Row(int(one[1]), *one.groups()[1:]) for one in found if one]
+    rows: list[Row] = []
+    for line in PAGE.read_text().splitlines():
+        if match := _ROW.match(line):
+            rows.append(Row(int(match[1]), *match.groups()[1:]))
+    return rows
 
 
 def verdicts(outcomes: Mapping[str, Iterable[str]]) -> list[tuple[Row, str]]:
-    """Say of each row what came of its tests, given which passed, failed, were skipped and so on."""
+    """Return each row with the outcome of its tests, given which passed, failed and so on."""
     return [
         (row, _verdict({kind for kind, ids in outcomes.items() if any(map(row.covers, ids))}))
         for row in rows()

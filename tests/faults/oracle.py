@@ -1,4 +1,4 @@
-"""What must be true after every scenario, found out from outside: files, the database's own tables, /proc."""
+"""What must be true after every scenario, seen from outside: files, tables, /proc."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ class Usage:
 def usage(process_id: int) -> Usage:
     """Ask the kernel what a process has."""
     place = Path(f"/proc/{process_id}")
-    said = dict(line.split(":", 1) for line in (place / "status").read_text().splitlines())
+    status = dict(line.split(":", 1) for line in (place / "status").read_text().splitlines())
     return Usage(
         len(list((place / "fd").iterdir())),
-        int(said["VmRSS"].split()[0]) / 1024,
-        int(said["Threads"]),
+        int(status["VmRSS"].split()[0]) / 1024,
+        int(status["Threads"]),
     )
 
 
@@ -68,15 +68,15 @@ def at_rest(place: Site) -> bool:
     if ask(place, _UNFINISHED):
         return False
     return not any(
-        one.startswith(("waiting", "unaccounted", "incomplete"))
-        for one in place.reconciled().counts
+        name.startswith(("waiting", "unaccounted", "incomplete"))
+        for name in place.reconciled().counts
     )
 
 
 def require(place: Site, camera: Camera, *, attempts: bool = False) -> Counter[str]:
-    """Hold the ledger against what the camera wrote; `attempts`: no process died, so each took one attempt.
+    """Compare the ledger with what the camera wrote; return the counts of `fundusd reconcile`.
 
-    Returns how many captures stand where, as `fundusd reconcile` says.
+    `attempts` says that no process died, so that each capture took one attempt.
     """
     problems = [*problems_of_files(camera), *problems_of_ledger(place, camera)]
     if attempts:
@@ -87,10 +87,10 @@ def require(place: Site, camera: Camera, *, attempts: bool = False) -> Counter[s
 
 def require_bounded(daemon: Daemon) -> Usage:
     """Hold what a living daemon uses against its bounds."""
-    found = usage(daemon.process.pid)
-    assert found.descriptors <= MOST_DESCRIPTORS, found
-    assert found.resident_mb <= MOST_RESIDENT_MB, found
-    return found
+    used = usage(daemon.process.pid)
+    assert used.descriptors <= MOST_DESCRIPTORS, used
+    assert used.resident_mb <= MOST_RESIDENT_MB, used
+    return used
 
 
 def problems_of_files(camera: Camera) -> Iterator[str]:
@@ -119,32 +119,34 @@ def problems_of_ledger(place: Site, camera: Camera) -> Iterator[str]:
 
 
 def _wrong_currents(rows: Rows, camera: Camera) -> Iterator[str]:
-    """Each (path, final digest) has exactly one current result, or failure where the bytes are broken."""
+    """Each (path, final digest) has exactly one current result; broken bytes, a failure."""
     current = defaultdict(list)
     for row in rows:
         if not row["superseded"]:
             current[row["path"]].append(row)
     for name, expected in camera.captures.items():
-        found = current.get(name, [])
-        if [row["digest"] for row in found] != [expected]:
-            yield f"{name} should be {expected[:8]} and is {[row['digest'][:8] for row in found]}"
+        results = current.get(name, [])
+        if [row["digest"] for row in results] != [expected]:
+            yield f"{name} should be {expected[:8]} and is {[row['digest'][:8] for row in results]}"
             continue
-        outcome = found[0]["outcome"] if found[0]["state"] == "succeeded" else found[0]["state"]
+        result = results[0]
+        outcome = result["outcome"] if result["state"] == "succeeded" else result["state"]
         if (outcome == "failed") != (expected in camera.broken) or outcome not in {
             "graded",
             "ungradable",
             "failed",
         }:
-            yield f"{name} is {outcome}: {found[0]['error'] or found[0]['reason']}"
+            yield f"{name} is {outcome}: {result['error'] or result['reason']}"
 
 
 def _wrong_revisions(rows: Rows, camera: Camera) -> Iterator[str]:
-    """No row for bytes that never were a complete version; all revisions of a path but the last are superseded."""
+    """Every row is a complete version; all revisions of a path but the last are superseded."""
     by_path = defaultdict(list)
     for row in rows:
         by_path[row["path"]].append(row)
         if row["digest"] not in camera.complete.get(row["path"], ()):
-            yield f"{row['path']} never was {row['digest'][:8]}, which is revision {row['revision']}"
+            digest, revision = row["digest"][:8], row["revision"]
+            yield f"{row['path']} never was {digest}, which is revision {revision}"
     for name, revisions in by_path.items():
         if [row["revision"] for row in revisions] != list(range(1, len(revisions) + 1)):
             yield f"{name} has the revisions {[row['revision'] for row in revisions]}"
@@ -160,35 +162,35 @@ def _doubled(place: Site) -> Iterator[str]:
 
 
 def _unaudited(place: Site) -> Iterator[str]:
-    """Tell where the chain breaks, and which capture was not admitted once, claimed, and brought to one end."""
+    """Report a broken chain, and captures not admitted once, claimed and finished once."""
     verdict = place.verdict()
     if verdict.broken_seq is not None:
         yield f"audit event {verdict.broken_seq}: {verdict.problem}"
     events = ask(
         place, "SELECT event, entity_kind, entity_id, detail FROM audit_event ORDER BY seq"
     )
-    told = Counter((event["event"], event["entity_id"]) for event in events)
+    counts = Counter((event["event"], event["entity_id"]) for event in events)
     for capture in ask(place, "SELECT id, job_id, path_text FROM capture"):
-        ends = sum(told[end, capture["id"]] for end in FINISHED)
-        again = told[
-            "job.retried", capture["job_id"]
-        ]  # its file came back after the job had been given up
-        if told["capture.admitted", capture["id"]] != 1 or not 1 <= ends <= 1 + again:
-            yield f"capture {capture['id']} was admitted {told['capture.admitted', capture['id']]}, ended {ends} times"
+        ends = sum(counts[end, capture["id"]] for end in FINISHED)
+        # its file came back after the job had failed
+        again = counts["job.retried", capture["job_id"]]
+        admitted = counts["capture.admitted", capture["id"]]
+        if admitted != 1 or not 1 <= ends <= 1 + again:
+            yield f"capture {capture['id']} was admitted {admitted}, ended {ends} times"
     for job in ask(place, "SELECT id, attempts FROM job"):
-        counted = told["job.claimed", job["id"]] - told["job.given_back", job["id"]]
+        counted = counts["job.claimed", job["id"]] - counts["job.given_back", job["id"]]
         is_wrong = (
             counted < job["attempts"]
-            if told["job.retried", job["id"]]
+            if counts["job.retried", job["id"]]
             else counted != job["attempts"]
         )
-        if told["job.queued", job["id"]] != 1 or is_wrong or counted < 1:
+        if counts["job.queued", job["id"]] != 1 or is_wrong or counted < 1:
             yield f"job {job['id']}: {job['attempts']} attempts, of which the audit tells {counted}"
 
 
 def _unreconciled(place: Site, camera: Camera) -> Iterator[str]:
     counts = place.reconciled().counts
-    bad = sum(one in camera.broken for one in camera.captures.values())
+    bad = sum(digest in camera.broken for digest in camera.captures.values())
     good = len(camera.captures) - bad
     ignored = sum(number for name, number in counts.items() if name.startswith("ignored"))
     failed = sum(number for name, number in counts.items() if name.startswith("failed"))

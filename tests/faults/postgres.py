@@ -51,7 +51,10 @@ class Server:
 
     def end_sessions(self) -> int:
         """End every session of fundusd's; return how many there were."""
-        ended = "SELECT count(pg_terminate_backend(pid, 5000)) FROM pg_stat_activity WHERE application_name = 'fundusd'"
+        ended = (
+            "SELECT count(pg_terminate_backend(pid, 5000)) FROM pg_stat_activity"
+            " WHERE application_name = 'fundusd'"
+        )
         engine = sa.create_engine(self.url, isolation_level="AUTOCOMMIT", poolclass=sa.NullPool)
         with engine.connect() as connection:
             return int(connection.execute(sa.text(ended)).scalar_one())

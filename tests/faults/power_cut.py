@@ -1,9 +1,12 @@
-"""Cut the power under a ledger that commits: docs/operations.md, "Power cut", says how to run it; no test does.
+"""Cut the power under a ledger that commits; no test does this.
 
-Each trial boots the kernel of a Debian package in QEMU, without KVM. The guest sees this machine's files read-only (9p)
-and runs the ledger on a disk of its own. It says a digest on the serial console when `record` has returned. After a
-random number of them QEMU is killed: memory, page cache and file system of the guest end there and then. The disk is
-then mounted here, which replays its journal, and must hold every result that was said, in a ledger that works on.
+docs/operations.md, "Power cut", describes how to run it.
+
+Each trial boots the kernel of a Debian package in QEMU, without KVM. The guest sees this machine's
+files read-only (9p) and keeps the ledger on a separate disk. It prints a digest on the serial
+console when `record` has returned. After a random number of digests QEMU is killed, and with it
+the memory, page cache and file system of the guest. The disk is then mounted here, which replays
+its journal. It must hold every result that was printed, in a ledger that still works.
 """
 
 from __future__ import annotations
@@ -34,8 +37,14 @@ from fundusd.ledger import Ledger
 ROOT = Path(__file__).resolve().parents[2]
 TOOLS = ("qemu-system-x86_64", "busybox", "mkfs.ext4", "dpkg-deb")
 PACKAGES = "apt-get install --no-install-recommends qemu-system-x86 busybox-static e2fsprogs"
-KERNEL = "apt-get download $(apt-cache depends linux-image-amd64 | awk '/Depends: linux-image/ { print $2 }')"
-WANTED = r"/(vmlinuz-.*|(virtio(_ring|_pci.*|_blk)?|9p(net(_virtio)?)?|netfs|fscache|ext4|jbd2|mbcache|crc.*)\.ko.*)$"
+KERNEL = (
+    "apt-get download $(apt-cache depends linux-image-amd64"
+    " | awk '/Depends: linux-image/ { print $2 }')"
+)
+WANTED = (
+    r"/(vmlinuz-.*|(virtio(_ring|_pci.*|_blk)?|9p(net(_virtio)?)?|netfs|fscache|ext4|jbd2|mbcache"
+    r"|crc.*)\.ko.*)$"
+)
 INIT = """#!/bin/busybox sh
 export PATH=/bin
 busybox mkdir -p /dev /proc /host
@@ -43,18 +52,21 @@ for tool in mount depmod modprobe chroot; do busybox ln -s busybox /bin/$tool; d
 mount -t proc none /proc && mount -t devtmpfs none /dev && depmod
 for module in virtio_pci virtio_blk 9pnet_virtio 9p crc32c_generic ext4; do modprobe $module; done
 mount -t 9p -o ro,trans=virtio,version=9p2000.L,cache=loose,msize=262144 host /host
-mount -t proc none /host/proc && mount -t devtmpfs none /host/dev && mount -t ext4 /dev/vda /host/mnt
+mount -t proc none /host/proc && mount -t devtmpfs none /host/dev
+mount -t ext4 /dev/vda /host/mnt
 exec chroot /host {command}
 """
-# setpriv: QEMU never outlives this program. writethrough: a disk without a volatile cache, which keeps whatever it
-# said it has written; so all that a cut can take is what was in the guest, and that is what fsync is there for
-MACHINE = """setpriv --pdeathsig KILL qemu-system-x86_64 -accel tcg -cpu max -m 768 -nodefaults -display none -no-reboot
-    -serial file:/dev/stdout -drive file=disk,format=raw,if=virtio,cache=writethrough -kernel kernel -initrd initramfs
+# setpriv: QEMU never outlives this program. writethrough: a disk without a volatile cache, which
+# keeps whatever it has acknowledged, so that a cut loses only what is in the guest
+MACHINE = """setpriv --pdeathsig KILL
+    qemu-system-x86_64 -accel tcg -cpu max -m 768 -nodefaults -display none -no-reboot
+    -serial file:/dev/stdout -drive file=disk,format=raw,if=virtio,cache=writethrough
+    -kernel kernel -initrd initramfs
     -virtfs local,path=/,mount_tag=host,security_model=none,readonly=on,multidevs=remap"""
 
 
 def guest(ledger: Ledger, *, careless: bool) -> None:
-    """Record results until the power is cut; each is said when it is acknowledged."""
+    """Record results until the power is cut; each is printed when it is acknowledged."""
     ledger.create_if_empty()
     ledger.check()
     if careless:  # fundusd would refuse to start like this
@@ -71,7 +83,7 @@ def guest(ledger: Ledger, *, careless: bool) -> None:
 
 
 def build(package: Path, *arguments: str) -> None:
-    """Take the kernel and a few modules from its package, which is not installed, and make the guest's first files."""
+    """Extract the kernel and a few modules from its package, and make the guest's first files."""
     unpack = ["dpkg-deb", "--fsys-tarfile", str(package)]
     with (
         subprocess.Popen(unpack, stdout=subprocess.PIPE) as unpacking,
@@ -96,8 +108,8 @@ def build(package: Path, *arguments: str) -> None:
 
 
 def cut(after: int) -> list[str]:
-    """Boot the guest, kill QEMU some time after so many results were said, and return all that were."""
-    said: list[str] = []
+    """Boot the guest, kill QEMU after so many results were printed, and return all that were."""
+    printed: list[str] = []
     other: list[str] = []
     command = [*MACHINE.split(), "-append", "console=ttyS0 quiet panic=-1"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, errors="replace") as qemu:
@@ -105,25 +117,25 @@ def cut(after: int) -> list[str]:
         deadline.daemon = True
         deadline.start()
         for line in qemu.stdout or ():
-            # one that was cut off in its middle was not said
-            (said if re.fullmatch(r"[0-9a-f]{64}\n", line) else other).append(line.strip())
-            if len(said) == after:
+            # a digest that was cut off was not printed
+            (printed if re.fullmatch(r"[0-9a-f]{64}\n", line) else other).append(line.strip())
+            if len(printed) == after:
                 time.sleep(
                     random.uniform(0, 0.5)
                 )  # about the time of one round: any transaction may be hit
                 qemu.kill()
         deadline.cancel()
-    if len(said) < after:
+    if len(printed) < after:
         sys.exit("The guest ended too early:\n" + "\n".join(other[-30:]))
-    return said
+    return printed
 
 
-def inspect(ledger: Ledger, said: list[str]) -> tuple[int, str, str]:
-    """Return how many of these results are there, what SQLite says of its file, and the ledger of its chain."""
-    found, integrity = 0, "-"
+def inspect(ledger: Ledger, printed: list[str]) -> tuple[int, str, str]:
+    """Return how many of these results are there, and the verdicts of SQLite and the ledger."""
+    present, integrity = 0, "-"
     try:
         ledger.check()
-        found = len({row["digest"] for row in ledger.results(outcome="graded")} & set(said))
+        present = len({row["digest"] for row in ledger.results(outcome="graded")} & set(printed))
         with ledger.database.reading() as connection:
             integrity = str(connection.exec_driver_sql("PRAGMA integrity_check").scalar_one())
         with ledger.held():  # as the next start does
@@ -131,19 +143,19 @@ def inspect(ledger: Ledger, said: list[str]) -> tuple[int, str, str]:
             classify(ledger, "after.jpg", "after")
         verdict = ledger.verify()
     except LedgerError as error:
-        return found, integrity, str(error)
-    return found, integrity, verdict.problem or "holds"
+        return present, integrity, str(error)
+    return present, integrity, verdict.problem or "holds"
 
 
 def trial() -> tuple[int, int, str, str]:
     """Cut the power once and look at the disk."""
     Path("disk").unlink(missing_ok=True)
     subprocess.run(["mkfs.ext4", "-q", "disk", "256M"], check=True, stdout=subprocess.DEVNULL)
-    said = cut(random.randint(20, 200))
+    printed = cut(random.randint(20, 200))
     subprocess.run(["mount", "-o", "loop", "disk", "mnt"], check=True)
     ledger = open_ledger("mnt")
     try:
-        return len(said), *inspect(ledger, said)
+        return len(printed), *inspect(ledger, printed)
     finally:
         ledger.close()
         subprocess.run(["umount", "mnt"], check=True)

@@ -51,7 +51,7 @@ class Link:
         self._delay = seconds
 
     def hang(self) -> None:
-        """Take what is sent and deliver nothing: a server whose disk has stopped, a firewall that forgot."""
+        """Accept data and deliver nothing, like a server whose disk has stopped."""
         self._loop.call_soon_threadsafe(self._flows.clear)
 
     def flow(self) -> None:

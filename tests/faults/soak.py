@@ -1,4 +1,4 @@
-"""Mix writers, kills, outages and database restarts at random for a while; then quiet, then the oracle.
+"""Mix writers, kills, outages and database restarts at random, then ask the oracle.
 
 PYTHONPATH=tests python tests/faults/soak.py --minutes 10 --seed 1 [--database sqlite | postgresql]
 """
@@ -123,7 +123,9 @@ class Soak:
 
     def _any(self) -> str | None:
         whole = sorted(
-            name for name, one in self.camera.captures.items() if one not in self.camera.broken
+            name
+            for name, digest in self.camera.captures.items()
+            if digest not in self.camera.broken
         )
         return self.chance.choice(whole) if whole else None
 
@@ -197,13 +199,15 @@ def soak(url: str, folder: Path, server: Server | None, minutes: float, seed: in
         daemon = work.daemon
         assert daemon is not None
         daemon.await_that(lambda: oracle.at_rest(work.place))
-        found = oracle.require_bounded(daemon)
+        used = oracle.require_bounded(daemon)
         assert daemon.stop() == 0
     standing = oracle.require(work.place, work.camera)
     rows = oracle.ask(work.place, "SELECT count(*) AS n FROM capture")[0]["n"]
-    return work.counts | Counter({f"now {name}": number for name, number in standing.items()}) | Counter(
-        {"captures, all revisions": rows, "descriptors": found.descriptors, "resident MB": round(found.resident_mb)}
-    )  # fmt: skip
+    counts = work.counts | Counter({f"now {name}": number for name, number in standing.items()})
+    counts["captures, all revisions"] = rows
+    counts["descriptors"] = used.descriptors
+    counts["resident MB"] = round(used.resident_mb)
+    return counts
 
 
 def main() -> int:

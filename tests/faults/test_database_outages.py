@@ -1,4 +1,4 @@
-"""The database goes away while the daemon works: nothing is lost, nothing is doubled, no attempt is counted."""
+"""The database goes away while the daemon works: nothing is lost, doubled or retried."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def put(place: Site, numbers: range) -> None:
 
 
 def require_untroubled(place: Site, daemon: Daemon) -> None:
-    """Each capture has one result, from one attempt, by the daemon that was there from the start."""
+    """Each capture has one result, from one attempt, by the daemon that was started first."""
     daemon.await_that(lambda: len(place.rows()) == COUNT and place.is_done())
     assert daemon.process.poll() is None
     rows = place.rows()
@@ -46,8 +46,8 @@ def require_untroubled(place: Site, daemon: Daemon) -> None:
     assert len({row["digest"] for row in rows}) == COUNT
     daemon.await_that(place.is_held)  # it does not work on without owning the database
     assert daemon.stop() == 0
-    told = [line["digest"] for line in daemon.lines if line["event"] == "capture.graded"]
-    assert sorted(told) == sorted({row["digest"][:12] for row in rows})
+    graded = [line["digest"] for line in daemon.lines if line["event"] == "capture.graded"]
+    assert sorted(graded) == sorted({row["digest"][:12] for row in rows})
     assert place.verdict().broken_seq is None
 
 

@@ -95,7 +95,7 @@ def test_an_inbox_that_is_removed_and_made_again_is_watched_anew(
 def test_an_archive_workflow_in_which_names_return_leaves_no_capture_behind(
     tmp_path: Path, sqlite_url: str
 ) -> None:
-    """Watchdog's reader dies of a folder that is moved out of its sight, made again, and moved once more."""
+    """Watchdog's reader dies when a folder is moved away, made again and moved once more."""
     place, camera = clinic(tmp_path, sqlite_url)
     (tmp_path / "archive").mkdir()
     with running(place) as daemon:
@@ -156,7 +156,7 @@ def test_a_stop_during_a_burst_ends_in_order_and_the_next_start_takes_the_rest(
 def test_a_daemon_killed_while_it_prepares_the_model_leaves_no_process_behind(
     tmp_path: Path, sqlite_url: str
 ) -> None:
-    """The process that reads the whole checkpoint would else wait for ever, with all of it in memory."""
+    """Otherwise the process that reads the checkpoint would wait forever, holding all of it."""
     place, camera = clinic(tmp_path, sqlite_url)
     put(camera, range(2))
     with running(place, XDG_CACHE_HOME=str(tmp_path / "cache")) as daemon:
@@ -193,7 +193,7 @@ def test_a_daemon_that_slept_past_its_leases_doubles_nothing(
 
 
 def outslept(daemon: Daemon, store_url: str) -> bool:
-    """Stop the daemon until its leases are over; False when it was in the middle of a transaction."""
+    """Stop the daemon until its leases expire; return False if it was in a transaction."""
     daemon.process.send_signal(signal.SIGSTOP)
     try:
         sql(store_url, "UPDATE job SET lease_until = 1 WHERE state = 'running'")

@@ -1,4 +1,4 @@
-"""Thousands of damaged captures: each ends with its reason, none ends the service, the good one beside it is graded."""
+"""Thousands of damaged captures: each fails alone, and the good one beside it is graded."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_a_decoder_gives_each_damaged_capture_its_reason_and_the_next_one_its_pi
 
 @pytest.mark.usefixtures("as_in_a_decoder_process")
 def test_no_damage_makes_the_decoder_raise_what_nobody_expected() -> None:
-    """What else is raised would end as decode_error too, but may be a mistake of ours: look at it."""
+    """Any other exception would end as decode_error too, but may be a defect of ours."""
     for mutant in fuzz_cases.mutants(FEW, start=10_000):
         media = sniff(mutant.data)
         if isinstance(media, MediaType):
@@ -104,20 +104,19 @@ def test_the_service_outlives_thousands_of_damaged_captures(
     assert events["service.started"] == 1
     assert events["capture.broke"] == 0
     assert events["decoder.replaced"] <= ALL // 100
-    found, rows = place.reconciled(), place.rows()
-    assert found.files == ALL + ALL // BESIDE
-    assert found.unaccounted == []
+    accounts, rows = place.reconciled(), place.rows()
+    assert accounts.files == ALL + ALL // BESIDE
+    assert accounts.unaccounted == []
     assert len(rows) == admitted
     require_outcomes(rows)
     assert place.verdict().broken_seq is None
-    print(
-        f"\n{ALL} damaged captures in {seconds:.0f} s, {events['decoder.replaced']} decoders replaced"
-    )
-    print(dict(found.counts.most_common()))
+    replaced = events["decoder.replaced"]
+    print(f"\n{ALL} damaged captures in {seconds:.0f} s, {replaced} decoders replaced")
+    print(dict(accounts.counts.most_common()))
 
 
 def dropped(place: Site, first: int) -> int:
-    """Drop a wave, a good capture in each folder; return how many files are captures by their content."""
+    """Drop a wave, a good capture in each folder; return how many have a capture's content."""
     admitted = 0
     for mutant in fuzz_cases.mutants(WAVE, first):
         folder = f"P{mutant.number // BESIDE}"

@@ -1,4 +1,4 @@
-"""The machine itself fails: a dying disk, a full one, a share that forgets its files, a clock that is set."""
+"""The machine fails: a dying or full disk, a share that forgets its files, a clock set wrong."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def finish(daemon: Daemon, place: Site, camera: Camera, *, attempts: bool = True
 
 @traced
 @pytest.mark.parametrize(
-    ("calls", "fault", "told"),
+    ("calls", "fault", "error"),
     [
         pytest.param("fsync,fdatasync", "error=EIO:when=4..6", "SQLITE_IOERR", id="eio-on-fsync"),
         pytest.param(
@@ -57,14 +57,14 @@ def finish(daemon: Daemon, place: Site, camera: Camera, *, attempts: bool = True
     ],
 )
 def test_a_disk_that_fails_the_database_for_a_while_is_waited_for(
-    tmp_path: Path, sqlite_url: str, calls: str, fault: str, told: str
+    tmp_path: Path, sqlite_url: str, calls: str, fault: str, error: str
 ) -> None:
     """What SQLite could not make durable is done again; a COMMIT that failed may have happened."""
     place, camera = clinic(tmp_path, sqlite_url)
     put(camera, range(6))
     strace = tracing.under_strace(tmp_path / "fundusd.db-wal", calls, fault)
     with running(place, under=(*strace, sys.executable)) as daemon:
-        assert told in daemon.await_event("ledger.away")["error"]
+        assert error in daemon.await_event("ledger.away")["error"]
         daemon.await_event("ledger.back")
         put(camera, range(6, 9))
         finish(daemon, place, camera)
@@ -75,7 +75,7 @@ def test_a_disk_that_fails_the_database_for_a_while_is_waited_for(
 def test_a_database_that_cannot_be_read_ends_the_daemon_and_a_restart_goes_on(
     tmp_path: Path, sqlite_url: str
 ) -> None:
-    """SQLite calls EIO on a read a corruption of the file system: not for a daemon to go on with."""
+    """SQLite reports EIO on a read as a corrupt file system: the daemon must not go on."""
     place, camera = clinic(tmp_path, sqlite_url)
     put(camera, range(4))
     strace = tracing.under_strace(tmp_path / "fundusd.db-wal", "pread64", "error=EIO:when=3..4")
@@ -89,7 +89,8 @@ def test_a_database_that_cannot_be_read_ends_the_daemon_and_a_restart_goes_on(
 
 @traced
 @pytest.mark.parametrize(
-    "number", [15, *(pytest.param(one, marks=pytest.mark.all_faults) for one in (1, 7, 22, 30, 40))]
+    "number",
+    [15, *(pytest.param(number, marks=pytest.mark.all_faults) for number in (1, 7, 22, 30, 40))],
 )
 def test_a_kill_at_a_write_of_the_database_loses_nothing(
     tmp_path: Path, sqlite_url: str, number: int
@@ -184,8 +185,8 @@ def test_a_wall_clock_that_is_set_stops_nothing(tmp_path: Path, store_url: str, 
         finish(
             daemon, place, camera, attempts=False
         )  # what runs is past its lease an hour on: it is taken back
-    told = [line["ts"] for line in daemon.lines if line["event"] == "capture.graded"]
-    assert abs(_seconds(told[-1]) - _seconds(told[0]) - step) < 300, "the clock was not set"
+    graded = [line["ts"] for line in daemon.lines if line["event"] == "capture.graded"]
+    assert abs(_seconds(graded[-1]) - _seconds(graded[0]) - step) < 300, "the clock was not set"
 
 
 def _seconds(stamp: str) -> float:

@@ -27,11 +27,11 @@ def test_each_row_has_its_tests_and_each_fault_its_row() -> None:
     tests = collected()
     assert not [row for row in rows if not any(map(row.covers, tests))]
     ours = [
-        one
-        for one in tests
-        if one.startswith("tests/faults/") and not any(name in one for name in NOT_A_ROW)
+        test
+        for test in tests
+        if test.startswith("tests/faults/") and not any(name in test for name in NOT_A_ROW)
     ]
-    assert not [one for one in ours if not any(row.covers(one) for row in rows)]
+    assert not [test for test in ours if not any(row.covers(test) for row in rows)]
 
 
 def test_a_verdict_is_the_worst_of_a_rows_tests() -> None:

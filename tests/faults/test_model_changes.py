@@ -1,4 +1,4 @@
-"""The model changes, breaks or is lost under a running daemon: nothing is graded by it, no capture pays for it."""
+"""The model changes, breaks or is lost under a running daemon: it grades nothing any more."""
 
 from __future__ import annotations
 
@@ -74,10 +74,10 @@ def cache(place: Site) -> dict[str, str]:
 def mapped(place: Site) -> Path:
     """Tell which file the daemon has mapped."""
     planned = plan_model(load(place.path))
-    (found,) = (place.folder / "cache").rglob(
+    (path,) = (place.folder / "cache").rglob(
         f"{PreparedParts(planned.checkpoint).folder.name}/torch-*/tower.safetensors"
     )
-    return found
+    return path
 
 
 def put(place: Site, *numbers: int) -> None:
@@ -126,7 +126,7 @@ def test_a_mapped_part_that_is_cut_short_ends_the_service_before_it_is_read_agai
         assert "tower.safetensors has other content" in ended(daemon, 69)["error"]
 
 
-def test_no_capture_is_graded_by_a_mapped_part_that_was_overwritten_and_the_next_start_makes_it_again(
+def test_no_capture_is_graded_by_an_overwritten_mapped_part_and_the_next_start_makes_it_again(
     place: Site,
 ) -> None:
     with running(place, **cache(place)) as daemon:
@@ -139,7 +139,7 @@ def test_no_capture_is_graded_by_a_mapped_part_that_was_overwritten_and_the_next
     require_recovered(place, 3)
 
 
-def test_a_checkpoint_may_be_touched_and_the_prepared_model_removed_but_other_weights_end_the_service(
+def test_a_checkpoint_may_be_touched_and_its_prepared_model_removed_but_other_weights_end_it(
     place: Site,
 ) -> None:
     weights = place.folder / "model" / "model.safetensors"
@@ -152,9 +152,9 @@ def test_a_checkpoint_may_be_touched_and_the_prepared_model_removed_but_other_we
         put(place, 1)
         daemon.await_that(graded(place, 1))
         overwrite(weights)
-        said = ended(daemon, 69)
-        assert "model.safetensors has other content" in said["error"]
-        assert "put the old files back" in said["hint"]
+        line = ended(daemon, 69)
+        assert "model.safetensors has other content" in line["error"]
+        assert "put the old files back" in line["hint"]
     put(place, 2)
     with running(place, **cache(place)) as daemon:  # as systemd would
         assert "wrong digest" in ended(daemon, 69)["error"]

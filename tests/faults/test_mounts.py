@@ -1,4 +1,4 @@
-"""The inbox is a share that comes and goes: an outage is no deletion, and nothing is looked for in its place."""
+"""The inbox is a share that comes and goes: an outage is not a deletion."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ def put(camera: Camera, numbers: range) -> None:
 
 
 def await_notice(daemon: Daemon, since: int) -> None:
-    """Wait until the daemon has said that the inbox is away, or another one than it was."""
-    told = ("camera.offline", "camera.mass_disappearance", "hints.attached")
-    daemon.await_that(lambda: any(line["event"] in told for line in daemon.lines[since:]))
+    """Wait until the daemon reports that the inbox is offline, or a different directory."""
+    events = ("camera.offline", "camera.mass_disappearance", "hints.attached")
+    daemon.await_that(lambda: any(line["event"] in events for line in daemon.lines[since:]))
 
 
 def finish(daemon: Daemon, place: Site, camera: Camera) -> None:
@@ -59,9 +59,9 @@ def test_a_share_that_is_unmounted_and_comes_back_costs_nothing(place: Site) -> 
     put(camera, range(6))
     with running(place) as daemon:
         daemon.await_that(lambda: len(place.rows()) == 6 and oracle.at_rest(place))
-        said = len(daemon.lines)
+        seen = len(daemon.lines)
         mounting.unmount(place.inbox)
-        await_notice(daemon, said)
+        await_notice(daemon, seen)
         join(place)
         put(camera, range(6, 9))
         finish(daemon, place, camera)
@@ -75,12 +75,12 @@ def test_a_share_with_many_captures_that_goes_is_called_an_outage(place: Site) -
         camera.put(f"P{number}/{number}_OD.jpg", photograph(number % 5))
     with running(place) as daemon:
         daemon.await_that(lambda: len(place.rows()) == 30 and oracle.at_rest(place))
-        said = len(daemon.lines)
+        seen = len(daemon.lines)
         mounting.unmount(place.inbox)
-        await_notice(daemon, said)
+        await_notice(daemon, seen)
         daemon.process.send_signal(signal.SIGHUP)  # sweeps at once
         daemon.await_event("settings.reloaded")
-        daemon.await_that(lambda: any(line["event"] in OUTAGE for line in daemon.lines[said:]))
+        daemon.await_that(lambda: any(line["event"] in OUTAGE for line in daemon.lines[seen:]))
         assert not oracle.ask(place, "SELECT 1 FROM sighting WHERE missing_since IS NOT NULL")
         join(place)
         put(camera, range(40, 42))
@@ -94,16 +94,16 @@ def test_a_share_that_goes_in_the_middle_of_the_work_is_waited_for(place: Site) 
     put(camera, range(12))
     with running(place) as daemon:
         daemon.await_event("capture.graded")
-        said = len(daemon.lines)
+        seen = len(daemon.lines)
         mounting.unmount(place.inbox)
-        await_notice(daemon, said)
+        await_notice(daemon, seen)
         join(place)
         finish(daemon, place, camera)
 
 
 @pytest.mark.all_faults
 def test_a_share_that_is_mounted_over_another_is_watched_in_its_place(place: Site) -> None:
-    """Two cameras, one mount point: captures of both are kept apart from nothing and lost to nobody."""
+    """Two cameras share a mount point: the captures of neither are lost."""
     below, camera = Camera(place.inbox), Camera(place.inbox)
     put(below, range(2))
     with running(place) as daemon:

@@ -1,4 +1,4 @@
-"""Two daemons for different cameras on one PostgreSQL: neither's death, start or release concerns the other."""
+"""Two daemons for different cameras on one PostgreSQL do not affect each other."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Much at once: a daemon that stood still, thousands of folders, hundreds of thousands of files it knows already."""
+"""Scale: a daemon that was stopped, thousands of folders, hundreds of thousands of files."""
 
 from __future__ import annotations
 
@@ -47,12 +47,9 @@ def cpu_seconds(daemon: Daemon) -> float:
 
 
 def children(daemon: Daemon) -> list[int]:
-    return [
-        int(one)
-        for one in Path(f"/proc/{daemon.process.pid}/task/{daemon.process.pid}/children")
-        .read_text()
-        .split()
-    ]
+    pid = daemon.process.pid
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+    return [int(child) for child in children.split()]
 
 
 def resident_mb(daemon: Daemon) -> float:
@@ -62,8 +59,8 @@ def resident_mb(daemon: Daemon) -> float:
 
 def counted(place: Site) -> dict[str, int]:
     with opened_ledger(settings_file.load(place.path)) as ledger:
-        told = ledger.status()
-    return {"captures": told["captures"], **told["jobs"]}
+        status = ledger.status()
+    return {"captures": status["captures"], **status["jobs"]}
 
 
 def burst() -> Iterator[tuple[str, bytes]]:
@@ -94,7 +91,8 @@ def test_twenty_thousand_captures_that_came_while_the_daemon_stood_still_all_hav
 
         daemon.await_that(is_done, deadline=900)
         print(
-            f"{BURST} captures, {PHOTOGRAPHS} photographs, {time.monotonic() - began:.0f} s after SIGCONT"
+            f"{BURST} captures, {PHOTOGRAPHS} photographs,"
+            f" {time.monotonic() - began:.0f} s after SIGCONT"
         )
         assert counted(place)["succeeded"] == PHOTOGRAPHS
         assert resident_mb(daemon) < 700
@@ -121,7 +119,8 @@ def test_thousands_of_idle_folders_cost_little_and_a_capture_in_the_last_one_is_
         daemon.await_event("capture.graded")
         latency = time.monotonic() - dropped
         print(
-            f"{FOLDERS} idle folders: {100 * share:.1f} % of a core; a capture in the last one after {latency:.1f} s"
+            f"{FOLDERS} idle folders: {100 * share:.1f} % of a core;"
+            f" a capture in the last one after {latency:.1f} s"
         )
         assert share < 0.05
         assert latency < 10
@@ -169,7 +168,8 @@ def test_files_that_are_known_are_not_read_again_however_many(tmp_path: Path) ->
         daemon.await_event("capture.graded")
         grown = resident_mb(daemon) - before
         print(
-            f"{KNOWN} known files: ready after {healthy:.1f} s, swept after {whole:.1f} s, {grown:.0f} MB more"
+            f"{KNOWN} known files: ready after {healthy:.1f} s, swept after {whole:.1f} s,"
+            f" {grown:.0f} MB more"
         )
         assert whole < 30
         assert grown < 60

@@ -1,4 +1,4 @@
-"""The daemon is killed, or its connection breaks, at each named step of its work: the rest goes on from there."""
+"""The daemon is killed, or its connection breaks, at each named step: work continues from there."""
 
 from __future__ import annotations
 
@@ -147,7 +147,7 @@ def leave_open(daemon: Daemon, camera: Camera) -> None:
 
 
 def stop_in_a_burst(daemon: Daemon, place: Site, camera: Camera, action: str) -> None:
-    """Ask for the end while much waits: what was claimed is given back, and the end written down."""
+    """Stop while jobs wait: claimed jobs are released, and the stop is recorded."""
     picture = photograph(0)
     for number in range(40):
         camera.put(f"burst/{number}_OD.jpg", picture + number.to_bytes(4))

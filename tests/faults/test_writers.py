@@ -35,12 +35,12 @@ class Clinic:
 
     def stands(self, name: str) -> tuple[str, str] | None:
         rows = oracle.ask(self.place, "SELECT path, digest, state, superseded FROM v_result")
-        found = [
+        current = [
             (row["digest"], row["state"])
             for row in rows
             if row["path"] == name and not row["superseded"]
         ]
-        return found[0] if found else None
+        return current[0] if current else None
 
 
 @pytest.fixture(scope="module")
@@ -136,9 +136,9 @@ def overwrites_at_fifty_hertz(clinic: Clinic, name: str) -> bytes:
     """Overwrite in place, torn in two, again and again."""
     versions = [photograph(48), photograph(51)]
     size = max(map(len, versions))
-    versions = [one.ljust(size, b"\0") for one in versions]
-    for one in versions:
-        clinic.camera.finished_before(name, one)
+    versions = [data.ljust(size, b"\0") for data in versions]
+    for data in versions:
+        clinic.camera.finished_before(name, data)
     path = clinic.camera.at(name)
     path.write_bytes(versions[0])
     until = time.monotonic() + 3
@@ -223,12 +223,13 @@ def goes_and_returns(clinic: Clinic, name: str) -> bytes:
 
 WRITERS: tuple[Callable[[Clinic, str], bytes], ...] = (
     stalls, preallocates, rewrites_in_place, renames_into_place, links_into_place, moves_in,
-    exports_again_with_size_and_time_kept, overwrites_at_fifty_hertz, fills_later, closes_a_half_file,
+    exports_again_with_size_and_time_kept, overwrites_at_fifty_hertz, fills_later,
+    closes_a_half_file,
     says_1970, says_2099, goes_from_a_to_b_to_a, is_closed_to_all_for_a_while, goes_and_returns,
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("write", WRITERS, ids=lambda one: one.__name__)
+@pytest.mark.parametrize("write", WRITERS, ids=lambda write: write.__name__)
 def test_a_capture_is_graded_as_it_was_left_however_it_is_written(
     clinic: Clinic, write: Callable[[Clinic, str], bytes]
 ) -> None:

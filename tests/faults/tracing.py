@@ -19,7 +19,7 @@ def why_not() -> str | None:
 
 
 def under_strace(path: Path, calls: str, fault: str) -> tuple[str, ...]:
-    """Return what to put before a command so that `calls` on `path` meet a fault, such as error=EIO:when=5..8."""
+    """Return a command prefix that makes `calls` on `path` meet a fault: error=EIO:when=5..8."""
     trace = ("-P", str(path), "-e", f"trace={calls}", "-e", f"inject={calls}:{fault}")
     # all other calls run at full speed; but a signal cannot be injected at the stop that this makes
     fast = () if "signal=" in fault else ("--seccomp-bpf",)

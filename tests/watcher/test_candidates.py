@@ -194,9 +194,9 @@ def test_what_has_settled_is_admitted_together(
 ) -> None:
     admit, together = bench.ledger.admit, []
 
-    def counted(*found: SettledFile) -> list[Admission]:
-        together.append(len(found))
-        return admit(*found)
+    def counted(*files: SettledFile) -> list[Admission]:
+        together.append(len(files))
+        return admit(*files)
 
     monkeypatch.setattr(bench.ledger, "admit", counted)
     for number in range(12):

@@ -1,4 +1,4 @@
-"""Files that are not complete are seen to wait, are given up for now, and are opened again by any change."""
+"""Incomplete files are reported, quarantined, and reopened by any change."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def test_a_restart_goes_on_with_what_was_written() -> None:
 
 
 def test_what_was_waited_for_before_a_restart_and_is_no_longer_is_forgotten() -> None:
-    """It was admitted just before the end: no sweep looks closer at a file that is as remembered."""
+    """It was admitted just before the stop: no sweep examines a file that matches its sighting."""
     some = waits(
         {
             NAME: IncompleteFile(WaitReason.HELD, 1, AT),
@@ -119,14 +119,14 @@ def test_an_empty_file_and_a_closed_one_are_shown_until_they_are_admitted(
                 )
             )
             watched.until(lambda: watched.camera()["incomplete"]["quarantined"] == 2)
-            found = watched.ledger.incomplete_files(ledger_cases.CAMERA)
-            assert {path: (one.reason, one.size) for path, one in found.items()} == {
+            files = watched.ledger.incomplete_files(ledger_cases.CAMERA)
+            assert {path: (file.reason, file.size) for path, file in files.items()} == {
                 empty: (WaitReason.EMPTY, 0),
                 b"OS.jpg": (WaitReason.HELD, 204),
             }
             os.utime(held, (0, 0))  # changed long ago, by its own word
             inbox = watched.watcher._inboxes[0]
-            later = max(os.stat(inbox.root / os.fsdecode(path)).st_ctime for path in found) + 3600  # noqa: PTH116
+            later = max(os.stat(inbox.root / os.fsdecode(path)).st_ctime for path in files) + 3600  # noqa: PTH116
             assert dict(reconcile(watched.ledger, inbox, 1, lambda: later).counts) == {
                 "incomplete: empty": 1,
                 "incomplete: held": 1,
@@ -136,9 +136,9 @@ def test_an_empty_file_and_a_closed_one_are_shown_until_they_are_admitted(
         watched.wait_for("P1/OD.jpg", jpeg("filled"))
         watched.wait_for("OS.jpg", jpeg("half"))
         watched.until(lambda: watched.camera()["incomplete"] is None)
-        said = watched.said("capture.quarantined")
-        assert sum(entry["count"] for entry in said) >= 2
-        assert "OS.jpg" not in str(said)
+        lines = watched.lines("capture.quarantined")
+        assert sum(entry["count"] for entry in lines) >= 2
+        assert "OS.jpg" not in str(lines)
 
 
 def test_an_empty_file_that_goes_is_shown_no_longer(tmp_path: Path, sqlite_url: str) -> None:

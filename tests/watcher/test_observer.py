@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 def observers() -> list[threading.Thread]:
-    return [one for one in threading.enumerate() if isinstance(one, BaseThread)]
+    return [thread for thread in threading.enumerate() if isinstance(thread, BaseThread)]
 
 
 def is_hinted(watched: Watching, name: str) -> bool:
@@ -95,10 +95,10 @@ def test_a_reader_killed_by_an_archive_run_is_replaced(
 ) -> None:
     with watching(tmp_path / "inbox", sqlite_url) as watched:
         archive_and_purge(watched, tmp_path / "archive")
-        watched.until(lambda: len(watched.said("hints.attached")) == 2)
-        assert [entry["reason"] for entry in watched.said("hints.lost")] == ["thread_died"]
+        watched.until(lambda: len(watched.lines("hints.attached")) == 2)
+        assert [entry["reason"] for entry in watched.lines("hints.lost")] == ["thread_died"]
         assert any(is_hinted(watched, f"P{number}/OD.jpg") for number in range(2, 9))
-    assert not [one for one in observers() if isinstance(one, InotifyFD)]
+    assert not [thread for thread in observers() if isinstance(thread, InotifyFD)]
     printed = capfd.readouterr()
     assert "P001" not in printed.out + printed.err
 
@@ -106,8 +106,8 @@ def test_a_reader_killed_by_an_archive_run_is_replaced(
 def test_an_overflowing_queue_costs_nothing_but_a_sweep(tmp_path: Path, sqlite_url: str) -> None:
     with watching(tmp_path / "inbox", sqlite_url) as watched:
         overflow(watched)
-        watched.until(lambda: len(watched.said("hints.attached")) == 2)
-        assert [entry["reason"] for entry in watched.said("hints.lost")] == ["overflow"]
+        watched.until(lambda: len(watched.lines("hints.attached")) == 2)
+        assert [entry["reason"] for entry in watched.lines("hints.lost")] == ["overflow"]
         watched.wait_for(watched.drop("OD.jpg", jpeg("a")), jpeg("a"))
 
 
@@ -116,20 +116,19 @@ def test_hints_lost_again_and_again_are_left_alone_for_a_while(
 ) -> None:
     with watching(tmp_path / "inbox", sqlite_url, sweep_seconds=0.1) as watched:
         overflow(watched)
-        watched.until(lambda: len(watched.said("hints.attached")) == 2)
+        watched.until(lambda: len(watched.lines("hints.attached")) == 2)
         overflow(watched)
-        watched.until(lambda: len(watched.said("hints.lost")) == 2)
-        assert len(watched.said("hints.attached")) == 2
+        watched.until(lambda: len(watched.lines("hints.lost")) == 2)
+        assert len(watched.lines("hints.attached")) == 2
         watched.wait_for(watched.drop("OD.jpg", jpeg("a")), jpeg("a"))
         assert not watched.captures()[0]["hinted"]
-        watched.until(lambda: len(watched.said("hints.attached")) == 3)
+        watched.until(lambda: len(watched.lines("hints.attached")) == 3)
 
 
 def overflow(watched: Watching) -> None:
     """Make the kernel drop events: more renames than its queue holds, with the reader blocked."""
-    reader = [one for one in observers() if isinstance(one, InotifyFD)][
-        -1
-    ]  # one that was let go may linger
+    # the last: a reader that was stopped may linger
+    reader = [thread for thread in observers() if isinstance(thread, InotifyFD)][-1]
     queue = int(Path("/proc/sys/fs/inotify/max_queued_events").read_text())
     names = [watched.inbox / ".one", watched.inbox / ".two"]
     names[0].touch()
@@ -145,12 +144,12 @@ def test_many_folders_do_not_keep_a_quiet_watcher_busy(tmp_path: Path, sqlite_ur
     with watching(inbox, sqlite_url) as watched:
         watched.wait_for(watched.drop("4299/OD.jpg", jpeg("a")), jpeg("a"))
         assert watched.captures()[0]["hinted"]
-        assert not watched.said("hints.lost")
+        assert not watched.lines("hints.lost")
         watched.sweep()
         began, used = time.monotonic(), time.process_time()
         watched.until(lambda: time.monotonic() > began + 1)
         assert time.process_time() - used < 0.5
-        assert not watched.said("hints.lost")
+        assert not watched.lines("hints.lost")
 
 
 def test_a_machine_without_inotify_to_spare_leaves_the_sweeps(
@@ -164,7 +163,7 @@ def test_a_machine_without_inotify_to_spare_leaves_the_sweeps(
             hoard.append(descriptor)
         with watching(tmp_path / "inbox", sqlite_url, sweep_seconds=0.1) as watched:
             watched.wait_for(watched.drop("OD.jpg", jpeg("a")), jpeg("a"))
-            assert [entry["reason"] for entry in watched.said("hints.lost")] == ["EMFILE"]
+            assert [entry["reason"] for entry in watched.lines("hints.lost")] == ["EMFILE"]
             assert watched.camera()["hints_healthy"] is False
     finally:
         for descriptor in hoard:

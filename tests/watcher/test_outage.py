@@ -46,13 +46,13 @@ def test_an_inbox_that_goes_away_loses_nothing_and_is_watched_again_when_back(
     watched.wait_for(watched.drop("OD.jpg", jpeg("a")), jpeg("a"))
     away = watched.inbox.parent / "away"
     watched.inbox.rename(away)
-    watched.until(lambda: watched.said("camera.offline"))
+    watched.until(lambda: watched.lines("camera.offline"))
     assert missing(watched) == set()
     (away / "OS.jpg").write_bytes(jpeg("written meanwhile"))
     away.rename(watched.inbox)
     watched.wait_for("OS.jpg", jpeg("written meanwhile"))
     watched.wait_for(watched.drop("later.jpg", jpeg("later")), jpeg("later"))
-    assert len(watched.said("camera.offline")) == len(watched.said("camera.online")) == 1
+    assert len(watched.lines("camera.offline")) == len(watched.lines("camera.online")) == 1
     assert len(watched.captures()) == 3
 
 
@@ -70,7 +70,7 @@ def test_an_inbox_that_was_never_there_is_waited_for_and_never_made(
     inbox = tmp_path / "inbox"
     with prepared(inbox, sqlite_url) as watched:
         watched.start()
-        watched.until(lambda: watched.said("camera.offline"))
+        watched.until(lambda: watched.lines("camera.offline"))
         assert not inbox.exists()
         inbox.mkdir()
         watched.wait_for(watched.drop("OD.jpg", jpeg("a")), jpeg("a"))
@@ -86,7 +86,7 @@ def test_the_disappearance_of_most_files_is_taken_for_an_outage(watched: Watchin
     watched.sweep()
     watched.sweep()
     assert missing(watched) == set()
-    (entry,) = watched.said("camera.offline")
+    (entry,) = watched.lines("camera.offline")
     assert entry["reason"] == watched.camera()["offline_reason"] == "mass_disappearance"
     assert 15 < entry["missing"] <= 30  # a sweep that was on its way saw some of them
     since = watched.camera()["offline_since"]
@@ -207,7 +207,7 @@ def test_a_few_files_that_vanish_are_missing_and_no_outage(watched: Watching) ->
             missing(watched) == {b"P1/1.jpg", b"P2/2.jpg", b"P3/3.jpg", b"P3/13.jpg", b"P3/23.jpg"}
         )
     )
-    assert not watched.said("camera.offline")
+    assert not watched.lines("camera.offline")
 
 
 def test_a_capture_that_turns_into_a_link_is_missing(watched: Watching) -> None:
@@ -317,7 +317,7 @@ def test_an_inbox_that_goes_in_the_middle_of_a_sweep_marks_nothing_missing(
             watched.inbox.rename(away)
 
     watched.on_beat = take_away
-    watched.until(lambda: watched.said("camera.offline"))
+    watched.until(lambda: watched.lines("camera.offline"))
     assert missing(watched) == set()
     watched.on_beat = lambda: None
     away.rename(watched.inbox)

@@ -87,7 +87,7 @@ def set_mode(path: Path, mode: int) -> None:
 
 def test_a_file_that_may_not_be_read_yet_is_admitted_once_it_may(watched: Watching) -> None:
     drop(watched, "OD.jpg", mode=0)
-    watched.until(lambda: watched.said("capture.unreadable"))
+    watched.until(lambda: watched.lines("capture.unreadable"))
     assert watched.current() == {}
     set_mode(watched.inbox / "OD.jpg", 0o644)
     watched.wait_for("OD.jpg", jpeg("OD.jpg"))
@@ -100,7 +100,7 @@ def test_a_closed_folder_stops_no_sweep_and_nothing_in_it_is_missing(
     drop(watched, "P001/OD.jpg")
     watched.wait_for("P001/OD.jpg", jpeg("P001/OD.jpg"))
     set_mode(watched.inbox / "P001", mode)
-    watched.until(lambda: watched.said("sweep.unreadable"))
+    watched.until(lambda: watched.lines("sweep.unreadable"))
     drop(watched, "P002/OD.jpg")
     watched.wait_for("P002/OD.jpg", jpeg("P002/OD.jpg"))
     watched.sweep()
@@ -114,16 +114,16 @@ def test_a_closed_folder_stops_no_sweep_and_nothing_in_it_is_missing(
     sweep.run()
     assert (sweep.tally.vanished, sweep.tally.unreadable, sweep.listed_root) == (0, 1, True)
     set_mode(watched.inbox / "P001", 0o755)
-    watched.until(lambda: len(watched.said("sweep.unreadable")) == 2)
-    assert [entry["entries"] for entry in watched.said("sweep.unreadable")] == [1, 0]
+    watched.until(lambda: len(watched.lines("sweep.unreadable")) == 2)
+    assert [entry["entries"] for entry in watched.lines("sweep.unreadable")] == [1, 0]
     assert len(watched.captures()) == 2
 
 
 def test_an_inbox_that_may_not_be_listed_is_offline(watched: Watching) -> None:
     set_mode(watched.inbox, 0)
-    watched.until(lambda: watched.said("camera.offline"))
+    watched.until(lambda: watched.lines("camera.offline"))
     set_mode(watched.inbox, 0o755)
-    watched.until(lambda: watched.said("camera.online"))
+    watched.until(lambda: watched.lines("camera.online"))
     drop(watched, "OD.jpg")
     watched.wait_for("OD.jpg", jpeg("OD.jpg"))
 

@@ -120,7 +120,7 @@ class Watching:
         (row,) = self.ledger.status()["cameras"]
         return dict(row)
 
-    def said(self, event: str) -> list[MutableMapping[str, Any]]:
+    def lines(self, event: str) -> list[MutableMapping[str, Any]]:
         return [entry for entry in list(self.events) if entry["event"] == event]
 
     def drop(self, name: str | bytes, content: bytes) -> bytes:

@@ -1,4 +1,4 @@
-"""A model that answers wrongly grades nothing: at night, under load, and when it gives no answer at all."""
+"""A model that answers wrongly, or not at all, grades nothing: at night and under load."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ TICK = timedelta(minutes=10)
 
 
 def proven(start: datetime, zone: str, idle: list[bool]) -> list[datetime]:
-    """Let a service run, looking every ten minutes, and tell when it proved its model; the start counts."""
+    """Return when a service that checks every ten minutes verified its model; the start counts."""
     times = [start.astimezone(ZoneInfo(zone))]
     for tick, is_idle in enumerate(idle, 1):
         now = (start + tick * TICK).astimezone(ZoneInfo(zone))

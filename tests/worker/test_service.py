@@ -113,7 +113,7 @@ def test_bytes_that_lie_elsewhere_too_are_read_there(bench: Bench) -> None:
     data = (bench.inbox / "0.jpg").read_bytes()
     (bench.inbox / "copy.jpg").write_bytes(data)
     (bench.inbox / "0.jpg").unlink()
-    found = SettledFile(
+    copy = SettledFile(
         ledger_cases.CAMERA,
         b"copy.jpg",
         Stat(2, 9, 9, 9),
@@ -121,7 +121,7 @@ def test_bytes_that_lie_elsewhere_too_are_read_there(bench: Bench) -> None:
         True,
         False,
     )
-    bench.ledger.admit(found)
+    bench.ledger.admit(copy)
     bench.work(Plain())
     assert bench.outcomes() == {"0.jpg": ("graded", 3), "copy.jpg": ("graded", 3)}
 
