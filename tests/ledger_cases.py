@@ -64,7 +64,7 @@ def release(number: int = 1) -> Release:
         head="zero-shot",
         referable_rule="icdr>=2/argmax",
         quality_gate="1",
-        dtype="fp32",
+        dtype="float32",
         runtime="torch 2.13.0 on cpu",
         program_version="0.1.0",
     )
