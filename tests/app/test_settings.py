@@ -40,20 +40,20 @@ def test_the_shipped_file_loads_and_holds_every_key_with_its_default() -> None:
     shipped = tomllib.loads(SHIPPED.read_text())
     assert set(shipped) == keys(settings.Settings) - {"receiver"}
     offered = tomllib.loads("\n".join(re.findall(r"^#(\S.*)$", SHIPPED.read_text(), re.MULTILINE)))
-    assert set(offered["receiver"][0]) == keys(settings.Receiver)
-    assert set(shipped["outbox"]) == keys(settings.Outbox)
-    assert set(shipped["store"]) == keys(settings.Store)
-    assert set(shipped["model"]) == keys(settings.Model)
-    assert set(shipped["intake"]) == keys(settings.Intake)
-    assert set(shipped["decode"]) == keys(settings.Decode)
-    assert set(shipped["privacy"]) == keys(settings.Privacy)
-    assert set(shipped["log"]) == keys(settings.Log)
-    assert set(shipped["camera"][0]) == keys(settings.Camera)
-    assert set(shipped["camera"][0]["lookup"]) == keys(settings.CameraLookup)
-    assert set(shipped["camera"][0]["quality"]) == keys(settings.Quality)
+    assert set(offered["receiver"][0]) == keys(settings.ReceiverSettings)
+    assert set(shipped["outbox"]) == keys(settings.OutboxSettings)
+    assert set(shipped["store"]) == keys(settings.StoreSettings)
+    assert set(shipped["model"]) == keys(settings.ModelSettings)
+    assert set(shipped["intake"]) == keys(settings.IntakeSettings)
+    assert set(shipped["decode"]) == keys(settings.DecodeSettings)
+    assert set(shipped["privacy"]) == keys(settings.PrivacySettings)
+    assert set(shipped["log"]) == keys(settings.LogSettings)
+    assert set(shipped["camera"][0]) == keys(settings.CameraSettings)
+    assert set(shipped["camera"][0]["lookup"]) == keys(settings.LookupSettings)
+    assert set(shipped["camera"][0]["quality"]) == keys(settings.QualitySettings)
     loaded = settings_file.load(SHIPPED)
     assert loaded.camera[0].own_database is None
-    assert loaded.camera[0].quality == settings.Quality()
+    assert loaded.camera[0].quality == settings.QualitySettings()
     assert loaded.model_copy(update={"camera": ()}) == settings.Settings()
 
 
@@ -267,10 +267,10 @@ def test_an_unreachable_site_key_is_refused(tmp_path: Path) -> None:
 
 def test_the_password_is_read_from_its_file(tmp_path: Path) -> None:
     (tmp_path / "password").write_text("secret\n")
-    assert settings.Store(password_file=str(tmp_path / "password")).password() == "secret"
-    assert settings.Store().password() is None
+    assert settings.StoreSettings(password_file=str(tmp_path / "password")).password() == "secret"
+    assert settings.StoreSettings().password() is None
     with pytest.raises(SettingsError, match="password_file cannot be read"):
-        settings.Store(password_file=str(tmp_path / "none")).password()
+        settings.StoreSettings(password_file=str(tmp_path / "none")).password()
 
 
 @pytest.mark.parametrize(
@@ -280,10 +280,10 @@ def test_the_number_of_decoders_follows_the_machine_and_the_model(
     cores: int, on_cpu: int, beside_a_gpu: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(cores)))
-    chosen = settings.Decode()
+    chosen = settings.DecodeSettings()
     assert factory.decoder_count(chosen, model_on_cpu=True, batch_size=16) == on_cpu
     assert factory.decoder_count(chosen, model_on_cpu=False, batch_size=16) == beside_a_gpu
-    five = settings.Decode(processes=5)
+    five = settings.DecodeSettings(processes=5)
     assert factory.decoder_count(five, model_on_cpu=True, batch_size=16) == 5
 
 
@@ -348,17 +348,17 @@ def test_a_value_that_was_renamed_is_refused_with_its_new_name(tmp_path: Path) -
 
 
 def test_rules_take_the_keys_of_their_section_by_name() -> None:
-    intake = settings.Intake(
+    intake = settings.IntakeSettings(
         quiet_seconds=1, sweep_seconds=2, mode="native", backlog="baseline", grace_seconds=3
     )
-    model = settings.Model(
+    model = settings.ModelSettings(
         source="a", revision="b" * 40, weights_digest="c" * 64, device="cpu", dtype="float32",
         backend="openvino", exact=True, prompts="d", preprocessing=Preprocessing.CROP_DISC,
     )  # fmt: skip
     chosen = settings.Settings(intake=intake, model=model)
     assert factory.intake_rules(chosen) == IntakeRules(1, 2, "native", "baseline", 3)
     choice = factory.model_choice(chosen)
-    keys_of_the_model = keys(settings.Model) - {"batch_size", "referable"}
+    keys_of_the_model = keys(settings.ModelSettings) - {"batch_size", "referable"}
     assert {field.name for field in dataclasses.fields(choice)} == keys_of_the_model
     for name in keys_of_the_model:
         assert getattr(choice, name) == getattr(model, name)

@@ -78,7 +78,7 @@ import sys
 from fundusd.app import factory, settings
 strangers_of = {"openvino": {"torch", "transformers"}, "torch": {"transformers", "tokenizers"}}
 for backend, strangers in strangers_of.items():
-    model = settings.Model(source="phantom", backend=backend)
+    model = settings.ModelSettings(source="phantom", backend=backend)
     chosen = settings.Settings().model_copy(update={"model": model})
     planned = factory.plan_model(chosen)
     planned.prepare()
@@ -95,7 +95,7 @@ import sys
 from fundusd.app import factory, settings
 from fundusd.model import device
 device._GPUS = ()
-model = settings.Model(source="phantom")
+model = settings.ModelSettings(source="phantom")
 planned = factory.plan_model(settings.Settings().model_copy(update={"model": model}))
 assert planned.release.runtime.startswith("torch 2.") and planned.runtime.is_cpu
 assert not {"torch", "transformers", "openvino"} & set(sys.modules)

@@ -95,7 +95,7 @@ def test_a_camera_without_poor_captures_keeps_to_the_bounds() -> None:
 def test_the_printed_table_can_be_pasted() -> None:
     proposed = calibrate(of_a_camera(60)).proposed
     table = tomllib.loads(as_toml(proposed))["camera"]["quality"]
-    assert Thresholds(**settings.Quality.model_validate(table).model_dump()) == proposed
+    assert Thresholds(**settings.QualitySettings.model_validate(table).model_dump()) == proposed
 
 
 def test_measures_are_those_of_a_cameras_own_present_retinas(ledger: Ledger) -> None:

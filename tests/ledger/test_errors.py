@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from tests import ledger_cases as cases
 
 from fundusd.app.open_ledger import opened_ledger
-from fundusd.app.settings import Settings, Store
+from fundusd.app.settings import Settings, StoreSettings
 from fundusd.domain.clinical_terms import Reason
 from fundusd.domain.errors import LedgerAway, LedgerError, SettingsError
 from fundusd.files import filesystem
@@ -132,14 +132,14 @@ def test_a_server_that_acknowledges_too_early_is_refused(postgres_url: str) -> N
 def test_sqlite_on_a_network_share_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    chosen = Settings(store=Store(url=f"sqlite:///{tmp_path}/fundusd.db"))
+    chosen = Settings(store=StoreSettings(url=f"sqlite:///{tmp_path}/fundusd.db"))
     monkeypatch.setattr(
         filesystem, "f_type", lambda _path: 0x6969
     )  # NFS, which this kernel does not have
     with pytest.raises(SettingsError, match="on a network share") as caught, opened_ledger(chosen):
         pytest.fail("its locks do not work there")
     assert caught.value.hint
-    with opened_ledger(Settings(store=Store(url="postgresql+psycopg:///fundusd"))):
+    with opened_ledger(Settings(store=StoreSettings(url="postgresql+psycopg:///fundusd"))):
         pass
 
 

@@ -13,7 +13,7 @@ from tests import ledger_cases as cases
 
 from fundusd.app import site_key
 from fundusd.app.open_ledger import opened_ledger
-from fundusd.app.settings import Camera, Privacy, Settings, Store
+from fundusd.app.settings import CameraSettings, PrivacySettings, Settings, StoreSettings
 from fundusd.clinical.path_rules import Naming
 from fundusd.clinical.pseudonyms import patient_key
 from fundusd.domain.clinical_terms import Reason
@@ -176,9 +176,9 @@ def test_the_daemons_ledger_knows_the_naming_of_the_settings(
     sqlite_url: str, tmp_path: Path
 ) -> None:
     chosen = Settings(
-        store=Store(url=sqlite_url),
-        privacy=Privacy(site_key_file=tmp_path / "site.key"),
-        camera=(Camera(id=cases.CAMERA, inbox=tmp_path / "inbox", convention="eyepacs"),),
+        store=StoreSettings(url=sqlite_url),
+        privacy=PrivacySettings(site_key_file=tmp_path / "site.key"),
+        camera=(CameraSettings(id=cases.CAMERA, inbox=tmp_path / "inbox", convention="eyepacs"),),
     )
     with opened_ledger(chosen, to_work=True) as ledger:
         ledger.start(cases.release())

@@ -33,7 +33,7 @@ def test_the_page_lists_every_transport_with_the_documents_that_it_carries() -> 
 def test_every_transport_is_a_key_of_the_settings_and_the_other_way_round() -> None:
     about_the_receiver = {"id", "document", "when"}
 
-    assert set(settings.Receiver.model_fields) - about_the_receiver == set(TRANSPORTS)
+    assert set(settings.ReceiverSettings.model_fields) - about_the_receiver == set(TRANSPORTS)
 
 
 def test_every_document_has_a_transport() -> None:
@@ -45,7 +45,9 @@ def test_every_document_has_a_transport() -> None:
 def test_a_section_makes_the_receiver_of_its_transport(key: str) -> None:
     address, receiver = EXAMPLES[key]
     document = TRANSPORTS[key].documents[0]
-    section = settings.Receiver.model_validate({"id": "a", "document": document, key: address})
+    section = settings.ReceiverSettings.model_validate(
+        {"id": "a", "document": document, key: address}
+    )
 
     made: Receiver = factory.receiver(section)
 
@@ -59,7 +61,7 @@ def test_settings_accept_the_documents_of_the_table_and_no_others(
 ) -> None:
     section = {"id": "a", "document": document, key: EXAMPLES[key][0]}
     if document in TRANSPORTS[key].documents:
-        settings.Receiver.model_validate(section)
+        settings.ReceiverSettings.model_validate(section)
         return
     with pytest.raises(ValueError, match=f"needs exactly one of: {', '.join(carrying(document))}"):
-        settings.Receiver.model_validate(section)
+        settings.ReceiverSettings.model_validate(section)

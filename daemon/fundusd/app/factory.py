@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
     from fundusd.app import settings as settings_module
-    from fundusd.app.settings import Decode, Section, Settings
+    from fundusd.app.settings import DecodeSettings, Section, Settings
     from fundusd.clinical.quality_thresholds import Thresholds
     from fundusd.model.classifier import ZeroShotClassifier
     from fundusd.outbox.receivers import Receiver
@@ -111,7 +111,7 @@ def decoder_pool(
     return DecoderPool(processes, settings.model.preprocessing, side, limits(settings), log)
 
 
-def decoder_count(decode: Decode, *, model_on_cpu: bool, batch_size: int) -> int:
+def decoder_count(decode: DecodeSettings, *, model_on_cpu: bool, batch_size: int) -> int:
     """Return how many decoder processes to start."""
     if decode.processes:
         return decode.processes
@@ -120,7 +120,7 @@ def decoder_count(decode: Decode, *, model_on_cpu: bool, batch_size: int) -> int
     return max(1, min(len(os.sched_getaffinity(0)) - 1, batch_size))
 
 
-def receiver(chosen: settings_module.Receiver) -> Receiver:
+def receiver(chosen: settings_module.ReceiverSettings) -> Receiver:
     """Return the receiver that a [[receiver]] section describes."""
     return TRANSPORTS[chosen.transport].receiver_at(chosen.address)
 

@@ -24,13 +24,13 @@ from fundusd.watcher.ignore_rules import named_like_captures
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from fundusd.app.settings import Camera, Settings
+    from fundusd.app.settings import CameraSettings, Settings
     from fundusd.clinical.attribution import CaptureMetadata
     from fundusd.clinical.camera_database import Lookup
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class CheckResult:
     """A part that was checked, whether it is in order, and what to do if it is not."""
 
     subject: str
@@ -39,10 +39,10 @@ class Finding:
     hint: str = ""
 
 
-def check(settings: Settings) -> Iterator[Finding]:
-    """Yield a finding for each part the daemon needs."""
+def check(settings: Settings) -> Iterator[CheckResult]:
+    """Yield a result for each part that the daemon needs."""
     if not settings.camera:
-        yield Finding(
+        yield CheckResult(
             "cameras", ok=False, verdict="none is set", hint="Add a [[camera]] with id and inbox."
         )
     for camera in settings.camera:
@@ -57,27 +57,29 @@ def check(settings: Settings) -> Iterator[Finding]:
     yield _checked("model", lambda: find(model_choice(settings), digest=remembered_digests).label)
 
 
-def _checked(subject: str, verdict: Callable[[], str]) -> Finding:
+def _checked(subject: str, verdict: Callable[[], str]) -> CheckResult:
     try:
-        return Finding(subject, ok=True, verdict=verdict())
+        return CheckResult(subject, ok=True, verdict=verdict())
     except FundusdError as error:
-        return Finding(subject, ok=False, verdict=error.message, hint=error.hint)
+        return CheckResult(subject, ok=False, verdict=error.message, hint=error.hint)
 
 
-def _inbox(camera: Camera) -> Finding:
+def _inbox(camera: CameraSettings) -> CheckResult:
     subject = f"inbox of {camera.id}"
     try:
         with os.scandir(camera.inbox) as listing:
             first = next(listing, None)
     except OSError as error:
         hint = "Create or mount it, and let the user that fundusd runs as read it."
-        return Finding(subject, ok=False, verdict=f"cannot be listed ({error.strerror})", hint=hint)
+        return CheckResult(
+            subject, ok=False, verdict=f"cannot be listed ({error.strerror})", hint=hint
+        )
     verdict = "readable"
     if is_network_filesystem(camera.inbox):
         verdict += ", on a network share: found by sweeps only"
     if first is None:
         verdict += ", empty"
-    return Finding(subject, ok=True, verdict=verdict)
+    return CheckResult(subject, ok=True, verdict=verdict)
 
 
 _ANSWERED = "answered"
@@ -103,7 +105,7 @@ _LOOKUP_HINTS = {
 }
 
 
-def _lookup(camera: Camera, database: Lookup) -> Finding:
+def _lookup(camera: CameraSettings, database: Lookup) -> CheckResult:
     """Ask a camera's database for up to three captures of its inbox.
 
     With an empty inbox this still shows whether the query fits the database.
@@ -113,14 +115,14 @@ def _lookup(camera: Camera, database: Lookup) -> Finding:
     answers = Counter(_answer(metadata) for metadata in database.ask(paths or [""]))
     if not paths and set(answers) <= {_ANSWERED, CaptureWarning.LOOKUP_NO_ROW}:
         verdict = "opens, and the query fits; there is no capture to ask for yet"
-        return Finding(subject, ok=True, verdict=verdict)
+        return CheckResult(subject, ok=True, verdict=verdict)
     counts = ", ".join(f"{count} {answer}" for answer, count in answers.items())
     verdict = f"asked for {len(paths)} captures: {counts}"
     for code, hint in _LOOKUP_HINTS.items():
         is_expected = code is CaptureWarning.LOOKUP_NO_ROW and answers[_ANSWERED]
         if code in answers and not is_expected:
-            return Finding(subject, ok=False, verdict=verdict, hint=hint)
-    return Finding(subject, ok=True, verdict=verdict)
+            return CheckResult(subject, ok=False, verdict=verdict, hint=hint)
+    return CheckResult(subject, ok=True, verdict=verdict)
 
 
 def _answer(metadata: CaptureMetadata) -> str:
@@ -138,7 +140,7 @@ def _site_key(settings: Settings) -> str:
     return "as it should be"
 
 
-def _identifiers(settings: Settings) -> Iterator[Finding]:
+def _identifiers(settings: Settings) -> Iterator[CheckResult]:
     """Yield how much was stored in clear before the site chose pseudonyms."""
     file = settings.store.sqlite_file
     if file is not None and not file.exists():
@@ -150,11 +152,11 @@ def _identifiers(settings: Settings) -> Iterator[Finding]:
     except FundusdError:  # the finding about the database says so
         return
     if not captures + results:
-        yield Finding("identifiers in clear", ok=True, verdict="none")
+        yield CheckResult("identifiers in clear", ok=True, verdict="none")
         return
     verdict = f"{captures} captures and {results} results from before hold them"
     hint = "They stay as they were recorded; docs/privacy.md says what can be done."
-    yield Finding("identifiers in clear", ok=True, verdict=verdict, hint=hint)
+    yield CheckResult("identifiers in clear", ok=True, verdict=verdict, hint=hint)
 
 
 def _database(settings: Settings) -> str:

@@ -38,7 +38,7 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
-class Store(Section):
+class StoreSettings(Section):
     """[store]: where results and the audit log are kept."""
 
     url: StoreUrl = "sqlite:////var/lib/fundusd/fundusd.db"
@@ -64,7 +64,7 @@ class Store(Section):
             ) from None
 
 
-class Model(Section):
+class ModelSettings(Section):
     """[model]: the model and how it runs."""
 
     source: str = "google/medsiglip-448"
@@ -80,7 +80,7 @@ class Model(Section):
     preprocessing: Annotated[Preprocessing, Field(strict=False)] = Preprocessing.PAD_SQUARE
 
     @model_validator(mode="after")
-    def _exact_is_not_narrow(self) -> Model:
+    def _exact_is_not_narrow(self) -> ModelSettings:
         if self.exact and self.dtype == "bfloat16":
             raise ValueError(
                 "exact = true means float32: set dtype to auto or float32, or exact to false"
@@ -88,7 +88,7 @@ class Model(Section):
         return self
 
 
-class Intake(Section):
+class IntakeSettings(Section):
     """[intake]: how files are found, and when they count as captures."""
 
     quiet_seconds: Annotated[float, Field(gt=0, le=3600, strict=False)] = 2.0
@@ -101,7 +101,7 @@ class Intake(Section):
     ] = (10.0, 60.0, 600.0)
 
 
-class Decode(Section):
+class DecodeSettings(Section):
     """[decode]: the limits of the decoder processes."""
 
     processes: Annotated[int, Field(ge=0, le=64)] = 0
@@ -111,7 +111,7 @@ class Decode(Section):
     max_megapixels: Annotated[int, Field(ge=1, le=1000)] = 60
 
 
-class Privacy(Section):
+class PrivacySettings(Section):
     """[privacy]: how patient identifiers are stored, and the key that hides them in logs."""
 
     identifiers: Literal["clear", "pseudonymous"] = "clear"
@@ -119,14 +119,14 @@ class Privacy(Section):
     site_key_file: Annotated[AbsolutePath, Field(strict=False)] = Path("/var/lib/fundusd/site.key")
 
 
-class CameraLookup(Section):
+class LookupSettings(Section):
     """[camera.lookup]: the camera's own SQLite database, and the query for a capture."""
 
     database: Annotated[str, Field(max_length=4096)] = ""
     query: LookupQuery = ""
 
     @model_validator(mode="after")
-    def _both_or_neither(self) -> CameraLookup:
+    def _both_or_neither(self) -> LookupSettings:
         if bool(self.database) != bool(self.query):
             raise ValueError("database and query go together: set both, or leave both empty")
         if self.database:
@@ -134,7 +134,7 @@ class CameraLookup(Section):
         return self
 
 
-class Quality(Section):
+class QualitySettings(Section):
     """[camera.quality]: the thresholds beyond which a capture of the camera is ungradable."""
 
     min_side_pixels: int = _threshold("min_side_pixels")
@@ -148,7 +148,7 @@ class Quality(Section):
     max_haze: float = _threshold("max_haze")
 
 
-class Camera(Section):
+class CameraSettings(Section):
     """[[camera]]: one export folder."""
 
     id: Identifier
@@ -156,8 +156,8 @@ class Camera(Section):
     convention: ConventionName = "generic"
     pattern: PathPattern = ""
     expected_fields: Annotated[tuple[Literal["macula", "disc"], ...], Field(strict=False)] = ()
-    lookup: CameraLookup = CameraLookup()
-    quality: Quality = Quality()
+    lookup: LookupSettings = LookupSettings()
+    quality: QualitySettings = QualitySettings()
 
     @property
     def naming(self) -> Naming:
@@ -177,13 +177,13 @@ class Camera(Section):
         return Lookup(Path(self.lookup.database), self.lookup.query)
 
 
-class Outbox(Section):
+class OutboxSettings(Section):
     """[outbox]: when documents are sent."""
 
     quiet_seconds: Annotated[float, Field(ge=0, le=86400, strict=False)] = 60.0
 
 
-class Receiver(Section):
+class ReceiverSettings(Section):
     """[[receiver]]: a system that gets documents about exams."""
 
     id: Identifier
@@ -195,7 +195,7 @@ class Receiver(Section):
     fhir: WebUrl = ""
 
     @model_validator(mode="after")
-    def _has_one_transport_that_carries_the_document(self) -> Receiver:
+    def _has_one_transport_that_carries_the_document(self) -> ReceiverSettings:
         possible = transports.carrying(self.document)
         chosen = self._transports()
         if len(chosen) != 1 or chosen[0] not in possible:
@@ -218,7 +218,7 @@ class Receiver(Section):
         return address
 
 
-class Log(Section):
+class LogSettings(Section):
     """[log]: the level and format of log lines."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
@@ -228,15 +228,15 @@ class Log(Section):
 class Settings(Section):
     """The whole file."""
 
-    store: Store = Store()
-    model: Model = Model()
-    intake: Intake = Intake()
-    decode: Decode = Decode()
-    privacy: Privacy = Privacy()
-    outbox: Outbox = Outbox()
-    camera: Annotated[tuple[Camera, ...], Field(strict=False)] = ()
-    receiver: Annotated[tuple[Receiver, ...], Field(strict=False)] = ()
-    log: Log = Log()
+    store: StoreSettings = StoreSettings()
+    model: ModelSettings = ModelSettings()
+    intake: IntakeSettings = IntakeSettings()
+    decode: DecodeSettings = DecodeSettings()
+    privacy: PrivacySettings = PrivacySettings()
+    outbox: OutboxSettings = OutboxSettings()
+    camera: Annotated[tuple[CameraSettings, ...], Field(strict=False)] = ()
+    receiver: Annotated[tuple[ReceiverSettings, ...], Field(strict=False)] = ()
+    log: LogSettings = LogSettings()
 
     @property
     def subscriptions(self) -> tuple[Subscription, ...]:

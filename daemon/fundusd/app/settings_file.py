@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from fundusd.app.settings import Model, Section, Settings
+from fundusd.app.settings import ModelSettings, Section, Settings
 from fundusd.domain.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -72,13 +72,13 @@ def _read(path: Path) -> str:
         ) from None
 
 
-def of_model(source: str, revision: str) -> Model:
+def of_model(source: str, revision: str) -> ModelSettings:
     """Return the [model] section for a source and revision given on the command line.
 
     Raises SettingsError.
     """
     try:
-        return Model(source=source, revision=revision)
+        return ModelSettings(source=source, revision=revision)
     except ValidationError:
         raise SettingsError(
             "--revision is not the commit of a model.",

@@ -12,7 +12,7 @@ from fundusd.cli.options import Config, Json, load
 from fundusd.cli.output import as_json
 
 if TYPE_CHECKING:
-    from fundusd.app.health_check import Finding
+    from fundusd.app.health_check import CheckResult
 
 _Names = Annotated[
     Path | None,
@@ -76,18 +76,18 @@ def check(
     settings = load(config)
     from fundusd.app import health_check
 
-    findings = list(health_check.check(settings))
+    results = list(health_check.check(settings))
     if json:
-        print(as_json(findings))
+        print(as_json(results))
     else:
         print("ok    settings")
-        for finding in findings:
-            _print_finding(finding)
-    if not all(finding.ok for finding in findings):
+        for result in results:
+            _print_result(result)
+    if not all(result.ok for result in results):
         raise typer.Exit(1)
 
 
-def _print_finding(finding: Finding) -> None:
-    print(f"{'ok' if finding.ok else 'WRONG':<5} {finding.subject}: {finding.verdict}")
-    if finding.hint:
-        print(f"      {finding.hint}")
+def _print_result(result: CheckResult) -> None:
+    print(f"{'ok' if result.ok else 'WRONG':<5} {result.subject}: {result.verdict}")
+    if result.hint:
+        print(f"      {result.hint}")

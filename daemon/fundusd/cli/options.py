@@ -12,7 +12,7 @@ import typer
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from fundusd.app.settings import Camera, Settings
+    from fundusd.app.settings import CameraSettings, Settings
 
 Config = Annotated[
     Path | None,
@@ -58,7 +58,7 @@ def settings_for(config: Path | None, model: str, revision: str) -> Settings:
     return chosen.model_copy(update={"model": settings_file.of_model(model, revision)})
 
 
-def camera_named(settings: Settings, camera_id: str) -> Camera:
+def camera_named(settings: Settings, camera_id: str) -> CameraSettings:
     """Return the camera with this id; raises BadParameter."""
     for camera in settings.camera:
         if camera.id == camera_id:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from fundusd.app.reconcile import Reconciliation
-    from fundusd.app.settings import Intake
+    from fundusd.app.settings import IntakeSettings
 
 
 def add_to(app: typer.Typer) -> None:
@@ -55,7 +55,7 @@ def reconcile(config: Config = None, json: Json = False) -> None:
             raise typer.Exit(1)
 
 
-def _grace_seconds(intake: Intake, sweep_took: float) -> float:
+def _grace_seconds(intake: IntakeSettings, sweep_took: float) -> float:
     """Return how long two sweeps take, with the pauses before them."""
     pause = max(intake.sweep_seconds, SWEEP_SHARE * sweep_took)
     return 2 * (intake.quiet_seconds + pause + sweep_took)

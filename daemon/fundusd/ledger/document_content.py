@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Photograph:
+class PhotographFile:
     """A file that can be read again, with the digest that its bytes had."""
 
     camera_id: str
@@ -36,7 +36,7 @@ class DocumentContent:
     exam: Exam
     releases: Mapping[int, Release]
     resulted_at: datetime
-    photographs: Mapping[int, Photograph]  # by capture
+    photographs: Mapping[int, PhotographFile]  # by capture
 
 
 def document_content(connection: sa.Connection, exam_id: int) -> DocumentContent | None:
@@ -55,12 +55,12 @@ def document_content(connection: sa.Connection, exam_id: int) -> DocumentContent
     )
 
 
-def _photographs(connection: sa.Connection, exam: Exam) -> dict[int, Photograph]:
+def _photographs(connection: sa.Connection, exam: Exam) -> dict[int, PhotographFile]:
     ids: list[int] = []
     for eye in exam.eyes:
         ids += [shot.capture_id for shot in eye.shots]
     photographs = {}
     for row in connection.execute(sa.select(capture).where(capture.c.id.in_(ids))):
         is_dicom = row.media_type == MediaType.DICOM
-        photographs[row.id] = Photograph(row.camera_id, bytes(row.path), row.digest, is_dicom)
+        photographs[row.id] = PhotographFile(row.camera_id, bytes(row.path), row.digest, is_dicom)
     return photographs

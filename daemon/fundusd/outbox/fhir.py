@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from fundusd.outbox.codes import Code
     from fundusd.outbox.document_ids import Document
 
-    Json = dict[str, Any]
+    JsonObject = dict[str, Any]
 
 MEDIA_TYPE = "application/fhir+json"
 _HL7 = "http://terminology.hl7.org/CodeSystem/"
@@ -59,7 +59,7 @@ def bundle(exam: Exam, releases: Mapping[int, Release], at: datetime) -> Documen
     return document_ids.Document(f"{exam_id}.fhir.json", MEDIA_TYPE, data)
 
 
-def _entry(resource: Json) -> Json:
+def _entry(resource: JsonObject) -> JsonObject:
     url = f"{resource['resourceType']}/{resource['id']}"
     return {
         "fullUrl": _urn(resource),
@@ -68,24 +68,24 @@ def _entry(resource: Json) -> Json:
     }
 
 
-def _resource(kind: str, resource_id: UUID, **content: Any) -> Json:
+def _resource(kind: str, resource_id: UUID, **content: Any) -> JsonObject:
     meta = {"security": [_AI_ASSERTED]}
     return {"resourceType": kind, "id": str(resource_id), "meta": meta, **content}
 
 
-def _urn(resource: Json) -> str:
+def _urn(resource: JsonObject) -> str:
     return f"urn:uuid:{resource['id']}"
 
 
-def _references(resources: Iterable[Json]) -> list[Json]:
+def _references(resources: Iterable[JsonObject]) -> list[JsonObject]:
     return [{"reference": _urn(resource)} for resource in resources]
 
 
-def _identifier(resource_id: UUID) -> list[Json]:
+def _identifier(resource_id: UUID) -> list[JsonObject]:
     return [{"system": "urn:ietf:rfc:3986", "value": f"urn:uuid:{resource_id}"}]
 
 
-def _device(release: Release) -> Json:
+def _device(release: Release) -> JsonObject:
     digest = document_ids.release_digest(release)
     device_id = document_ids.uuid_for("device", digest)
     return _resource(
@@ -98,7 +98,7 @@ def _device(release: Release) -> Json:
     )
 
 
-def _versions(release: Release) -> Iterator[Json]:
+def _versions(release: Release) -> Iterator[JsonObject]:
     if release.program_version:
         yield {"type": {"text": "program"}, "value": release.program_version}
     model_version = release.revision or release.weights_digest
@@ -107,13 +107,15 @@ def _versions(release: Release) -> Iterator[Json]:
 
 
 def _observations(
-    exam: Exam, exam_id: UUID, devices: Mapping[int, Json], at: datetime
-) -> Iterator[Json]:
+    exam: Exam, exam_id: UUID, devices: Mapping[int, JsonObject], at: datetime
+) -> Iterator[JsonObject]:
     for eye in exam.eyes:
         yield _observation(exam, eye, exam_id, devices[eye.decisive.release_id], at)
 
 
-def _observation(exam: Exam, eye: EyeResult, exam_id: UUID, device: Json, at: datetime) -> Json:
+def _observation(
+    exam: Exam, eye: EyeResult, exam_id: UUID, device: JsonObject, at: datetime
+) -> JsonObject:
     observation_id = document_ids.uuid_for("observation", str(exam_id), eye.eye)
     category = {"system": f"{_HL7}observation-category", "code": "exam", "display": "Exam"}
     observation = _resource(
@@ -158,7 +160,7 @@ def _reader(reading: Reading) -> str:
     return f"{reading.reviewer} ({reading.role})"
 
 
-def _subject(exam: Exam) -> Json:
+def _subject(exam: Exam) -> JsonObject:
     system, value = _PATIENT_KEY, exam.patient_key
     if exam.patient_id is not None:
         system, value = _PATIENT_ID, exam.patient_id
@@ -167,7 +169,7 @@ def _subject(exam: Exam) -> Json:
     return {"subject": {"type": "Patient", "identifier": {"system": system, "value": value}}}
 
 
-def _sources(exam: Exam, eye: EyeResult) -> Iterator[Json]:
+def _sources(exam: Exam, eye: EyeResult) -> Iterator[JsonObject]:
     if exam.study_uid:
         study = {"system": "urn:dicom:uid", "value": f"urn:oid:{exam.study_uid}"}
         yield {"type": "ImagingStudy", "identifier": study}
@@ -175,11 +177,11 @@ def _sources(exam: Exam, eye: EyeResult) -> Iterator[Json]:
         yield {"type": "Media", "identifier": _sha256(digest)}
 
 
-def _sha256(digest: str) -> Json:
+def _sha256(digest: str) -> JsonObject:
     return {"system": "urn:x-fundusd:sha256", "value": digest}
 
 
-def _components(eye: EyeResult) -> Iterator[Json]:
+def _components(eye: EyeResult) -> Iterator[JsonObject]:
     yield _component(codes.OUTCOME, codes.private_code(eye.outcome))
     yield _component(codes.REFERABLE, codes.private_code(eye.final.referable))
     if eye.grade is not None:
@@ -196,22 +198,24 @@ def _components(eye: EyeResult) -> Iterator[Json]:
             yield _component(codes.DISAGREES, codes.private_code(eye.reading.reason))
 
 
-def _scores(eye: EyeResult) -> Iterator[Json]:
+def _scores(eye: EyeResult) -> Iterator[JsonObject]:
     if eye.grade is not None:
         for name, score in zip(codes.SCORES, eye.decisive.scores or (), strict=False):
             yield {"code": _concept(name), "valueQuantity": {"value": round(score, 6)}}
 
 
-def _component(name: Code, *values: Code) -> Json:
+def _component(name: Code, *values: Code) -> JsonObject:
     return {"code": _concept(name), "valueCodeableConcept": _concept(*values)}
 
 
-def _concept(*synonyms: Code) -> Json:
+def _concept(*synonyms: Code) -> JsonObject:
     coding = [{"system": codes.SYSTEMS[code.scheme], "code": code.value} for code in synonyms]
     return {"coding": coding, "text": synonyms[0].meaning}
 
 
-def _report(exam: Exam, exam_id: UUID, observations: Iterable[Json], at: datetime) -> Json:
+def _report(
+    exam: Exam, exam_id: UUID, observations: Iterable[JsonObject], at: datetime
+) -> JsonObject:
     report_id = document_ids.uuid_for("report", str(exam_id))
     return _resource(
         "DiagnosticReport",
@@ -251,8 +255,12 @@ def _in_words(eye: EyeResult) -> str:
 
 
 def _provenance(
-    exam: Exam, exam_id: UUID, targets: Iterable[Json], devices: Iterable[Json], at: datetime
-) -> Json:
+    exam: Exam,
+    exam_id: UUID,
+    targets: Iterable[JsonObject],
+    devices: Iterable[JsonObject],
+    at: datetime,
+) -> JsonObject:
     return _resource(
         "Provenance",
         document_ids.uuid_for("provenance", str(exam_id)),
@@ -263,7 +271,7 @@ def _provenance(
     )
 
 
-def _agents(exam: Exam, devices: Iterable[Json]) -> Iterator[Json]:
+def _agents(exam: Exam, devices: Iterable[JsonObject]) -> Iterator[JsonObject]:
     for device in devices:
         yield _agent("assembler", {"reference": _urn(device)})
     readers = set()
@@ -274,12 +282,12 @@ def _agents(exam: Exam, devices: Iterable[Json]) -> Iterator[Json]:
         yield _agent("verifier", {"display": reader})
 
 
-def _entities(exam: Exam) -> Iterator[Json]:
+def _entities(exam: Exam) -> Iterator[JsonObject]:
     for digest in document_ids.photograph_digests(exam.eyes):
         yield {"role": "source", "what": {"identifier": _sha256(digest)}}
 
 
-def _agent(kind: str, who: Json) -> Json:
+def _agent(kind: str, who: JsonObject) -> JsonObject:
     return {
         "type": {"coding": [{"system": f"{_HL7}provenance-participant-type", "code": kind}]},
         "who": who,

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from fundusd.clinical.exam import EyeResult
     from fundusd.ledger import Ledger
     from fundusd.ledger.deliveries import Due
-    from fundusd.ledger.document_content import DocumentContent, Photograph
+    from fundusd.ledger.document_content import DocumentContent, PhotographFile
     from fundusd.outbox.document_ids import Document
     from fundusd.outbox.receivers import Receiver
 
@@ -169,7 +169,7 @@ class Outbox:
             may_be_complete_later=any(are_offline),
         )
 
-    def _read(self, photograph: Photograph) -> bytes:
+    def _read(self, photograph: PhotographFile) -> bytes:
         """Return the bytes that were graded; raises CaptureError if the file does not hold them."""
         root = self._roots.get(photograph.camera_id)
         if root is None:
@@ -179,7 +179,7 @@ class Outbox:
             raise CaptureError(Reason.FILE_CHANGED)
         return data
 
-    def _is_offline(self, photograph: Photograph) -> bool:
+    def _is_offline(self, photograph: PhotographFile) -> bool:
         """Return whether a file cannot be read because its whole inbox is offline."""
         return photograph.camera_id in self._roots and self._ledger.is_away(photograph.camera_id)
 
@@ -188,7 +188,9 @@ def _any_ended(threads: Iterable[Future[None]]) -> bool:
     return any(thread.done() for thread in threads)
 
 
-def _dicom_photograph(eye: EyeResult, photographs: Mapping[int, Photograph]) -> Photograph | None:
+def _dicom_photograph(
+    eye: EyeResult, photographs: Mapping[int, PhotographFile]
+) -> PhotographFile | None:
     """Return the decisive photograph if it is DICOM, otherwise the DICOM file of the same shot."""
     decisive = eye.decisive
     if photographs[decisive.capture_id].is_dicom:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fundusd.app import factory
-from fundusd.app.settings import Model, Settings
+from fundusd.app.settings import ModelSettings, Settings
 from fundusd.clinical import grading
 from fundusd.domain.errors import FundusdError
 from fundusd.imaging.decode import decode
@@ -84,7 +84,7 @@ def left_out(machine: Machine) -> list[str]:
 def settings_for(checkpoint: Path, variant: Variant) -> Settings:
     """Choose a variant as settings do."""
     chosen: dict[str, Any] = {"backend": variant.backend, "device": "cpu", "dtype": variant.dtype}
-    return Settings(model=Model(source=str(checkpoint.absolute()), **chosen))
+    return Settings(model=ModelSettings(source=str(checkpoint.absolute()), **chosen))
 
 
 def measure(work: Work, on_step: Callable[[str], None]) -> list[Figure]:
