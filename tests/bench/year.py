@@ -2,7 +2,7 @@
 
 PYTHONPATH=tests python tests/bench/year.py --captures 200000
 
-With --docs it writes what the example queries of docs/sql.md answer into that page.
+With --docs, write the answers to the example queries of docs/sql.md into that page.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import filling
+import outside_reader
 
 from fundusd.ledger import Ledger, views
 
@@ -31,7 +32,7 @@ _CACHE = 512 * 1024  # KiB, to write the year with
 
 
 class Example(NamedTuple):
-    """A query of the page and the answer that it shows."""
+    """A query on the page and the answer shown for it."""
 
     view: str
     query: str
@@ -39,11 +40,12 @@ class Example(NamedTuple):
 
 
 def examples() -> list[Example]:
-    """Read the page's example queries, and the view each is of."""
-    found = _EXAMPLE.finditer(PAGE.read_text(encoding="utf-8"))
-    return [
-        Example(_view_of(one["query"]), one["query"].strip(), one["answer"] or "") for one in found
-    ]
+    """Return the page's example queries, each with the view that it reads."""
+    listed = []
+    for match in _EXAMPLE.finditer(PAGE.read_text(encoding="utf-8")):
+        query = match["query"].strip()
+        listed.append(Example(_view_of(query), query, match["answer"] or ""))
+    return listed
 
 
 def _view_of(query: str) -> str:
@@ -53,15 +55,17 @@ def _view_of(query: str) -> str:
 
 
 def answered(ledger: Ledger, query: str) -> str:
-    """Ask and show what comes back as the page does."""
-    names, rows = filling.told(ledger, query)
-    cells = [names, *([_shown(value) for value in row] for row in rows)]
-    widths = [max(len(row[index]) for row in cells) for index in range(len(names))]
-    lines = (
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in cells
-    )
-    return "\n".join(lines) + "\n"
+    """Return the answer to a query as the page shows it."""
+    names, rows = outside_reader.read(ledger, query)
+    table = [names]
+    for row in rows:
+        table.append([_shown(value) for value in row])
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    lines = []
+    for cells in table:
+        padded = [cell.ljust(width) for cell, width in zip(cells, widths, strict=True)]
+        lines.append("  ".join(padded).rstrip() + "\n")
+    return "".join(lines)
 
 
 def _shown(value: Any) -> str:
@@ -73,12 +77,14 @@ def _shown(value: Any) -> str:
 
 
 def write_answers(ledger: Ledger) -> None:
-    """Put the answers into the page."""
-    text = _EXAMPLE.sub(
-        lambda one: f"```sql\n{one['query']}```\n\n```text\n{answered(ledger, one['query'])}```\n",
-        PAGE.read_text(encoding="utf-8"),
-    )
-    PAGE.write_text(text, encoding="utf-8")
+    """Write the answers into the page."""
+
+    def with_answer(match: re.Match[str]) -> str:
+        query = match["query"]
+        return f"```sql\n{query}```\n\n```text\n{answered(ledger, query)}```\n"
+
+    text = PAGE.read_text(encoding="utf-8")
+    PAGE.write_text(_EXAMPLE.sub(with_answer, text), encoding="utf-8")
 
 
 @contextmanager
@@ -113,51 +119,55 @@ def same_year(source: Ledger) -> Iterator[Ledger]:
         server.cleanup()
 
 
-def different(one: Ledger, other: Ledger, view_names: Iterable[str]) -> list[str]:
-    """Return what differs between the views of two ledgers, a line for each view that does."""
-    found = []
+def different(first: Ledger, second: Ledger, view_names: Iterable[str]) -> list[str]:
+    """Return a line for each view whose columns or rows differ between two ledgers."""
+    lines = []
     for view in view_names:
-        (names, rows), (other_names, other_rows) = (
-            filling.told(each, f"SELECT * FROM {view}")  # noqa: S608  our own names
-            for each in (one, other)
-        )
+        everything = f"SELECT * FROM {view}"  # noqa: S608  our own names
+        names, rows = outside_reader.read(first, everything)
+        other_names, other_rows = outside_reader.read(second, everything)
         if names != other_names or len(rows) != len(other_rows):
-            found.append(f"{view}: {len(rows)} and {len(other_rows)} rows")
+            lines.append(f"{view}: {len(rows)} and {len(other_rows)} rows")
             continue
-        pairs = zip(filling.in_order(rows), filling.in_order(other_rows), strict=True)
-        found += next(([f"{view}: {a} is {b}"] for a, b in pairs if a != b), [])
-    return found
+        ordered, other = outside_reader.in_order(rows), outside_reader.in_order(other_rows)
+        for row, other_row in zip(ordered, other, strict=True):
+            if row != other_row:
+                lines.append(f"{view}: {row} is {other_row}")
+                break
+    return lines
 
 
 def _milliseconds(ledger: Ledger, query: str, rounds: int = 5) -> float:
-    """Time a query and all its rows; the best of some rounds, since other work makes it longer only."""
-    taken = []
+    """Return the time of a query and all its rows, the shortest of several rounds."""
+    measured = []
     for _ in range(rounds):
         with ledger.database.reading() as connection:
             began = time.perf_counter()
             connection.exec_driver_sql(query).fetchall()
-            taken.append(1000 * (time.perf_counter() - began))
-    return min(taken)
+            measured.append(1000 * (time.perf_counter() - began))
+    return min(measured)
 
 
 def timed(ledgers: Sequence[Ledger]) -> Iterator[str]:
-    """Yield the lines of a table: each view's example and all of its rows, on each database."""
-    yield "| view | rows | example, SQLite | all rows, SQLite | example, PostgreSQL | all rows, PostgreSQL |"
+    """Yield the lines of a table: the times of each view's example and of all its rows."""
+    yield (
+        "| view | rows | example, SQLite | all rows, SQLite "
+        "| example, PostgreSQL | all rows, PostgreSQL |"
+    )
     yield "|---|---|---|---|---|---|"
-    example_of = {one.view: one.query for one in examples()}
+    example_of = {example.view: example.query for example in examples()}
     for view in views.definitions():
         everything = f"SELECT * FROM {view}"  # noqa: S608
-        rows = len(filling.told(ledgers[0], everything)[1])
-        times = [
-            _milliseconds(each, query)
-            for each in ledgers
-            for query in (example_of[view], everything)
-        ]
-        yield f"| `{view}` | {rows:,} | " + " | ".join(f"{one:.1f}" for one in times) + " |"
+        _, rows = outside_reader.read(ledgers[0], everything)
+        cells = [f"`{view}`", f"{len(rows):,}"]
+        for ledger in ledgers:
+            for query in (example_of[view], everything):
+                cells.append(f"{_milliseconds(ledger, query):.1f}")
+        yield f"| {' | '.join(cells)} |"
 
 
 def main() -> None:
-    """Do what the options say."""
+    """Run with the options of the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--captures", type=int, default=200_000)
     parser.add_argument("--seed", type=int, default=1)

@@ -10,6 +10,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import filling
+import outside_reader
 import pytest
 import sqlalchemy as sa
 import year
@@ -57,7 +58,7 @@ def other(one: Ledger, postgres: Postgres) -> Iterator[Ledger]:
 
 
 def rows(ledger: Ledger, view: str) -> list[dict[str, Any]]:
-    names, found = filling.told(ledger, f"SELECT * FROM {view}")  # noqa: S608  ours
+    names, found = outside_reader.read(ledger, f"SELECT * FROM {view}")  # noqa: S608  ours
     return [dict(zip(names, row, strict=True)) for row in found]
 
 
@@ -69,7 +70,7 @@ def test_every_view_of_the_database_is_known_with_its_columns(one: Ledger) -> No
     assert set(sa.inspect(one.database.engine).get_view_names()) == {*VIEWS, "view_digest"}
     assert VIEWS.keys() == COLUMNS.keys()
     for view, columns in COLUMNS.items():
-        assert filling.told(one, f"SELECT * FROM {view} LIMIT 0")[0] == columns.split()  # noqa: S608  ours
+        assert outside_reader.read(one, f"SELECT * FROM {view} LIMIT 0")[0] == columns.split()  # noqa: S608  ours
 
 
 def test_flags_and_times_are_recognised_by_their_names(other: Ledger) -> None:
@@ -128,9 +129,9 @@ def test_the_generated_year_is_what_the_program_makes_of_it(one: Ledger) -> None
         names = [name for name in COLUMNS["v_eye_result"].split() if name != "resulted_at"]
         again = connection.exec_driver_sql(f"SELECT {', '.join(names)} FROM v_eye_result").all()  # noqa: S608  ours
         connection.rollback()
-    assert filling.in_order(
+    assert outside_reader.in_order(
         [tuple(row[name] for name in names) for row in before]
-    ) == filling.in_order(again)
+    ) == outside_reader.in_order(again)
 
 
 def test_turnarounds_are_exact(one: Ledger) -> None:
