@@ -463,7 +463,8 @@ def _sqlite_tally(table: str, column: str | None) -> Iterator[str]:
     new, old = (f"NEW.{column}", f"OLD.{column}") if column else ("'all'", "'all'")
     one_more = f"""INSERT INTO tally VALUES ('{table}', {new}, 1)
         ON CONFLICT (kind, value) DO UPDATE SET count = count + 1;"""  # noqa: S608  our names
-    one_less = f"UPDATE tally SET count = count - 1 WHERE kind = '{table}' AND value = {old};"  # noqa: S608
+    one_less = f"""UPDATE tally SET count = count - 1
+        WHERE kind = '{table}' AND value = {old};"""  # noqa: S608
     yield f"CREATE TRIGGER {table}_tally_insert AFTER INSERT ON {table} BEGIN {one_more} END"
     yield f"CREATE TRIGGER {table}_tally_delete AFTER DELETE ON {table} BEGIN {one_less} END"
     if column:

@@ -177,7 +177,8 @@ def copy(source: Ledger, target: Ledger) -> None:
             if table.name == "tally":  # triggers count
                 continue
             names = table.c.keys()
-            rows = reading.exec_driver_sql(f"SELECT {', '.join(names)} FROM {table.name}")  # noqa: S608
+            query = f"SELECT {', '.join(names)} FROM {table.name}"  # noqa: S608
+            rows = reading.exec_driver_sql(query)
             _copy_in(connection, table.name, names, rows)
             if "id" in names and table.name != "camera":
                 last = f"(SELECT coalesce(max(id), 1) FROM {table.name})"  # noqa: S608

@@ -90,16 +90,15 @@ def test_every_rule_says_the_same_in_code_and_in_the_migration(
     metadata.create_all(empty.database.engine)
     migrated = Ledger(sqlite_url)
     for table in metadata.sorted_tables:
-        wanted, found = (
-            {
-                rule["name"]: rule["sqltext"]
-                for rule in sa.inspect(one.database.engine).get_check_constraints(table.name)
-            }
-            for one in (empty, migrated)
-        )
-        assert found == wanted
+        assert rules(migrated, table.name) == rules(empty, table.name)
     empty.close()
     migrated.close()
+
+
+def rules(ledger: Ledger, table: str) -> dict[str | None, str]:
+    """Return the text of each CHECK of a table by its name."""
+    checks = sa.inspect(ledger.database.engine).get_check_constraints(table)
+    return {check["name"]: check["sqltext"] for check in checks}
 
 
 def test_an_empty_database_is_upgraded(empty: Ledger) -> None:
@@ -192,15 +191,13 @@ def test_every_revision_upgrades_a_database_with_rows_in_it(
     copy(filled, empty)
     empty.upgrade()
     assert empty.check() == REVISIONS[-1]
-    assert empty.status() | {"oldest_waiting_seconds": 0} == filled.status() | {
-        "oldest_waiting_seconds": 0
-    }
+    same_age = {"oldest_waiting_seconds": 0}
+    assert empty.status() | same_age == filled.status() | same_age
     assert len(list(empty.results(superseded=True))) == 2
     assert empty.verify().broken_seq is None
     empty.start(cases.release())
-    assert [claim.digest for claim in empty.claim(16)] == [
-        cases.digest_of("B")
-    ]  # what waited still has its turn
+    [claim] = empty.claim(16)  # what waited still has its turn
+    assert claim.digest == cases.digest_of("B")
     cases.classify(empty, "b.jpg", "C")
 
 
@@ -217,23 +214,17 @@ def filled(sqlite_url: str) -> Iterator[Ledger]:
 
 
 def copy(source: Ledger, target: Ledger) -> None:
-    """Write rows as the program of the target's older revision would have: with the columns it had."""
+    """Write rows as the program with the target's revision would: only the columns it has."""
     with target.database.writing() as connection:
         known = sa.inspect(connection)
         for table in metadata.sorted_tables:
-            if table.name == "tally" or not known.has_table(
-                table.name
-            ):  # triggers keep the tallies
+            if table.name == "tally" or not known.has_table(table.name):  # triggers count
                 continue
-            columns = {column["name"] for column in known.get_columns(table.name)}
-            rows = [{name: row[name] for name in columns} for row in cases.rows(source, table)]
-            if rows:
-                connection.execute(sa.insert(table), rows)
-            if (
-                connection.dialect.name == "postgresql"
-                and "id" in columns
-                and table.name != "camera"
-            ):
+            columns = [column["name"] for column in known.get_columns(table.name)]
+            for row in cases.rows(source, table):
+                connection.execute(sa.insert(table).values({name: row[name] for name in columns}))
+            has_sequence = "id" in columns and table.name != "camera"
+            if has_sequence and connection.dialect.name == "postgresql":
                 connection.execute(sa.text(f"SELECT setval('{table.name}_id_seq', 100)"))
 
 
@@ -249,8 +240,10 @@ def test_sqlite_is_opened_so_that_nothing_is_lost(sqlite_url: str) -> None:
     }
     for transaction in (ledger.database.writing, ledger.database.reading):
         with transaction() as connection:
-            found = {name: connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in wanted}
-        assert found == wanted
+            settings = {
+                name: connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in wanted
+            }
+        assert settings == wanted
     ledger.close()
 
 
@@ -264,15 +257,15 @@ def test_postgresql_commits_to_disk_and_gives_up_waiting(postgres_url: str) -> N
         "application_name": "fundusd",
     }
     with ledger.database.writing() as connection:
-        found = {name: connection.exec_driver_sql(f"SHOW {name}").scalar() for name in wanted}
-    assert found == wanted
+        settings = {name: connection.exec_driver_sql(f"SHOW {name}").scalar() for name in wanted}
+    assert settings == wanted
     ledger.close()
 
 
 def test_reading_writes_nothing(migrated: Ledger) -> None:
     with pytest.raises(LedgerError), migrated.database.reading() as connection:
         connection.execute(
-            sa.text("INSERT INTO exam (study_uid, created_at) VALUES ('1', '2026-01-01T00:00:00Z')")
+            sa.text("INSERT INTO exam (key, created_at) VALUES ('1', '2026-01-01T00:00:00Z')")
         )
     with pytest.raises(LedgerError), migrated.database.reading() as connection:
         connection.execute(sa.text("DELETE FROM camera"))

@@ -1,4 +1,4 @@
-"""The views that staff ask: the same on both databases, documented with examples that hold, true to the program."""
+"""The views: the same on both databases, documented with examples, true to the program."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import statistics
 import time
 from collections import Counter, defaultdict
 from contextlib import closing
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import filling
@@ -32,7 +33,7 @@ EXAMPLES = year.examples()
 
 @pytest.fixture(scope="module")
 def _utc() -> Iterator[None]:
-    """Let the clinic's clock be UTC: its days and weeks stand in the page."""
+    """Set the clinic's clock to UTC, because the page shows its days and weeks."""
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("TZ", "UTC")
         time.tzset()
@@ -41,41 +42,44 @@ def _utc() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def one(_utc: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ledger]:
-    """Open the year that the page is about, on SQLite; nobody writes into it."""
+def on_sqlite(_utc: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ledger]:
+    """Open the page's year on SQLite; no test writes into it."""
     with year.year(tmp_path_factory.mktemp("year"), *year.DOCUMENTED) as ledger:
         yield ledger
 
 
 @pytest.fixture(scope="module")
-def other(one: Ledger, postgres: Postgres) -> Iterator[Ledger]:
+def on_postgresql(on_sqlite: Ledger, postgres: Postgres) -> Iterator[Ledger]:
     """Open the same year on PostgreSQL."""
     name = postgres.create("migrated")
     with closing(Ledger(postgres.url(name))) as ledger:
-        filling.copy(one, ledger)
+        filling.copy(on_sqlite, ledger)
         yield ledger
     postgres.drop(name)
 
 
 def rows(ledger: Ledger, view: str) -> list[dict[str, Any]]:
-    names, found = outside_reader.read(ledger, f"SELECT * FROM {view}")  # noqa: S608  ours
-    return [dict(zip(names, row, strict=True)) for row in found]
+    names, values = outside_reader.read(ledger, f"SELECT * FROM {view}")  # noqa: S608  ours
+    return [dict(zip(names, row, strict=True)) for row in values]
 
 
-def test_all_rows_of_all_views_are_the_same_on_both_databases(one: Ledger, other: Ledger) -> None:
-    assert year.different(one, other, VIEWS) == []
+def test_all_rows_of_all_views_are_the_same_on_both_databases(
+    on_sqlite: Ledger, on_postgresql: Ledger
+) -> None:
+    assert year.different(on_sqlite, on_postgresql, VIEWS) == []
 
 
-def test_every_view_of_the_database_is_known_with_its_columns(one: Ledger) -> None:
-    assert set(sa.inspect(one.database.engine).get_view_names()) == {*VIEWS, "view_digest"}
+def test_every_view_of_the_database_is_known_with_its_columns(on_sqlite: Ledger) -> None:
+    assert set(sa.inspect(on_sqlite.database.engine).get_view_names()) == {*VIEWS, "view_digest"}
     assert VIEWS.keys() == COLUMNS.keys()
     for view, columns in COLUMNS.items():
-        assert outside_reader.read(one, f"SELECT * FROM {view} LIMIT 0")[0] == columns.split()  # noqa: S608  ours
+        names, _ = outside_reader.read(on_sqlite, f"SELECT * FROM {view} LIMIT 0")  # noqa: S608
+        assert names == columns.split()
 
 
-def test_flags_and_times_are_recognised_by_their_names(other: Ledger) -> None:
+def test_flags_and_times_are_recognised_by_their_names(on_postgresql: Ledger) -> None:
     """PostgreSQL has types for them; SQLite has none, so names must do."""
-    inspector = sa.inspect(other.database.engine)
+    inspector = sa.inspect(on_postgresql.database.engine)
     for view in VIEWS:
         for column in inspector.get_columns(view):
             name, stored = column["name"], column["type"]
@@ -92,16 +96,16 @@ def test_a_view_is_created_after_those_that_it_reads() -> None:
         created.add(view)
 
 
-def test_every_view_holds_rows_and_has_an_example(one: Ledger) -> None:
+def test_every_view_holds_rows_and_has_an_example(on_sqlite: Ledger) -> None:
     assert {example.view for example in EXAMPLES} == set(VIEWS)
-    assert [view for view in VIEWS if not rows(one, view)] == ["v_incomplete"]
+    assert [view for view in VIEWS if not rows(on_sqlite, view)] == ["v_incomplete"]
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=[example.view for example in EXAMPLES])
 def test_the_example_answers_what_the_page_says_on_both_databases(
-    one: Ledger, other: Ledger, example: year.Example
+    on_sqlite: Ledger, on_postgresql: Ledger, example: year.Example
 ) -> None:
-    for ledger in (one, other):
+    for ledger in (on_sqlite, on_postgresql):
         assert year.answered(ledger, example.query) == example.answer
 
 
@@ -110,36 +114,35 @@ def test_every_column_is_named_on_the_page() -> None:
     for view, columns in COLUMNS.items():
         [section] = [part for part in sections if part.startswith(f"{view}\n")]
         words = set(re.findall(r"\w+", section))
-        grouped = (
-            "score_",
-            "logit_",
-            "mean_",
-            "left_",
-        )  # named by their first and last, or by the other eye's
-        assert [c for c in columns.split() if c not in words and not c.startswith(grouped)] == [], (
-            view
+        # named by their first and last, or by those of the other eye
+        grouped = ("score_", "logit_", "mean_", "left_")
+        for column in columns.split():
+            assert column in words or column.startswith(grouped), f"{view}.{column}"
+
+
+def test_the_generated_year_is_what_the_program_makes_of_it(on_sqlite: Ledger) -> None:
+    assert on_sqlite.verify().broken_seq is None
+    before = rows(on_sqlite, "v_eye_result")
+    with on_sqlite.database.engine.connect() as connection:
+        exams.rejudge(
+            on_sqlite._recording(connection), connection.scalars(sa.select(exam.c.id)).all()
         )
-
-
-def test_the_generated_year_is_what_the_program_makes_of_it(one: Ledger) -> None:
-    assert one.verify().broken_seq is None
-    before = rows(one, "v_eye_result")
-    with one.database.engine.connect() as connection:
-        exams.rejudge(one._recording(connection), connection.scalars(sa.select(exam.c.id)).all())
-        names = [name for name in COLUMNS["v_eye_result"].split() if name != "resulted_at"]
-        again = connection.exec_driver_sql(f"SELECT {', '.join(names)} FROM v_eye_result").all()  # noqa: S608  ours
+        names = COLUMNS["v_eye_result"].split()
+        names.remove("resulted_at")
+        query = f"SELECT {', '.join(names)} FROM v_eye_result"  # noqa: S608
+        again = connection.exec_driver_sql(query).all()
         connection.rollback()
-    assert outside_reader.in_order(
-        [tuple(row[name] for name in names) for row in before]
-    ) == outside_reader.in_order(again)
+    assert outside_reader.in_order(map(itemgetter(*names), before)) == outside_reader.in_order(
+        again
+    )
 
 
-def test_turnarounds_are_exact(one: Ledger) -> None:
+def test_turnarounds_are_exact(on_sqlite: Ledger) -> None:
     by_day: dict[str, list[int]] = defaultdict(list)
-    for row in cases.rows(one, capture):
+    for row in cases.rows(on_sqlite, capture):
         if row["outcome"] and not row["superseded"]:
             by_day[row["local_day"]].append(row["turnaround_ms"])
-    for row in rows(one, "v_turnaround_daily"):
+    for row in rows(on_sqlite, "v_turnaround_daily"):
         own = sorted(by_day.pop(row["day"]))
         assert row["median_ms"] == statistics.median(own)
         assert row["p95_ms"] == own[-(-95 * len(own) // 100) - 1]
@@ -147,36 +150,35 @@ def test_turnarounds_are_exact(one: Ledger) -> None:
     assert not by_day
 
 
-def test_weeks_count_what_the_captures_are(one: Ledger) -> None:
+def test_weeks_count_what_the_captures_are(on_sqlite: Ledger) -> None:
     counted: Counter[tuple[str, str, str]] = Counter()
-    for row in rows(one, "v_result"):
+    for row in rows(on_sqlite, "v_result"):
         if not row["superseded"] and row["outcome"] not in {None, "failed"}:
             counted[row["camera_id"], row["outcome"], row["reason"] or ""] += 1
-    weeks = rows(one, "v_quality_weekly")
+    weeks = rows(on_sqlite, "v_quality_weekly")
     for camera in {row["camera_id"] for row in weeks}:
         own = [row for row in weeks if row["camera_id"] == camera]
         for name in ("too_dark", "too_bright", "small"):
             assert sum(row[name] for row in own) == counted[camera, "ungradable", name]
         assert sum(row["graded"] for row in own) == counted[camera, "graded", ""]
-    mix = rows(one, "v_class_mix_weekly")
-    assert all(
-        sum(row[key] for key in ("no_dr", "mild", "moderate", "severe", "pdr")) == row["graded"]
-        for row in mix
-    )
+    for row in rows(on_sqlite, "v_class_mix_weekly"):
+        by_grade = itemgetter("no_dr", "mild", "moderate", "severe", "pdr")(row)
+        assert sum(by_grade) == row["graded"]
 
 
-def test_mean_scores_are_those_of_the_results(one: Ledger) -> None:
+def test_mean_scores_are_those_of_the_results(on_sqlite: Ledger) -> None:
     """To half a millionth, which is what a score is rounded to before it is added."""
-    [week] = [row for row in rows(one, "v_score_drift_weekly") if row["camera_id"] == "van"][:1]
-    mine = {
-        row["id"]
-        for row in cases.rows(one, capture)
-        if (row["local_week"], row["camera_id"]) == (week["week"], "van")
-    }
-    found = (
-        row for row in rows(one, "v_result") if row["capture_id"] in mine and not row["superseded"]
-    )
-    scores = [row["score_pdr"] for row in found if row["grade"] is not None]
+    [week] = [row for row in rows(on_sqlite, "v_score_drift_weekly") if row["camera_id"] == "van"][
+        :1
+    ]
+    captures = set()
+    for row in cases.rows(on_sqlite, capture):
+        if (row["local_week"], row["camera_id"]) == (week["week"], "van"):
+            captures.add(row["id"])
+    scores = []
+    for row in rows(on_sqlite, "v_result"):
+        if row["capture_id"] in captures and not row["superseded"] and row["grade"] is not None:
+            scores.append(row["score_pdr"])
     assert week["mean_pdr"] == pytest.approx(statistics.fmean(scores), abs=1e-6)
 
 
@@ -189,9 +191,8 @@ def asked(ledger: Ledger, view: str) -> list[dict[str, Any]]:
 
 def test_a_capture_that_is_overwritten_counts_no_more(ledger: Ledger) -> None:
     cases.classify(ledger, "a_OD.jpg", "A")
-    assert [(row["captures"], row["graded"]) for row in asked(ledger, "v_quality_weekly")] == [
-        (1, 1)
-    ]
+    [week] = asked(ledger, "v_quality_weekly")
+    assert (week["captures"], week["graded"]) == (1, 1)
     ledger.admit(cases.found("a_OD.jpg", "B"))
     for view in (
         "v_quality_weekly",
@@ -213,11 +214,10 @@ def test_bytes_that_come_again_count_again(ledger: Ledger) -> None:
 def test_failures_are_counted_until_they_are_tried_again(ledger: Ledger) -> None:
     ledger.fail(cases.take(ledger, "cut.jpg", "cut"), Reason.TRUNCATED, "cut short")
     ledger.record([cases.refusal(cases.take(ledger, "hand.jpg", "hand"), Reason.NOT_RETINA)])
-    told = {
-        (row["outcome"], row["reason"]): row["captures"]
-        for row in asked(ledger, "v_failures_daily")
-    }
-    assert told == {("failed", "truncated"): 1, ("refused", "not_retina"): 1}
+    failures = {}
+    for row in asked(ledger, "v_failures_daily"):
+        failures[row["outcome"], row["reason"]] = row["captures"]
+    assert failures == {("failed", "truncated"): 1, ("refused", "not_retina"): 1}
     ledger.retry_failed()
     assert [row["outcome"] for row in asked(ledger, "v_failures_daily")] == ["refused"]
 
@@ -226,11 +226,9 @@ def test_whoever_asks_for_a_person_stands_in_the_view_of_access(ledger: Ledger) 
     cases.classify(ledger, "a.jpg", "A")
     [first] = asked(ledger, "v_person_exam")
     key = str(first["patient_key"])
-    told = ledger.person(key[:12])
-    assert (told["patient_key"], [row["exam_id"] for row in told["exams"]]) == (
-        key,
-        [first["exam_id"]],
-    )
+    person = ledger.person(key[:12])
+    assert person["patient_key"] == key
+    assert [row["exam_id"] for row in person["exams"]] == [first["exam_id"]]
     events = [row["event"] for row in asked(ledger, "v_access") if row["patient_key"] == key]
     assert events == ["capture.graded", "person.queried"]
     assert ledger.verify().broken_seq is None

@@ -84,7 +84,7 @@ def upgrade(database: Database) -> tuple[str | None, str]:
 def check(connection: sa.Connection) -> str:
     """Return the revision of the schema if this program can work with it.
 
-    Raises SchemaBehind if it cannot, LedgerError if triggers that guard the audit trail are missing.
+    Raises SchemaBehind if it cannot, LedgerError if a guard of the audit trail is missing.
     """
     revision, needed = current(connection), newest()
     if revision is None:

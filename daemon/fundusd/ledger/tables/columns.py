@@ -45,7 +45,7 @@ class UTCTime(TypeDecorator[datetime]):
             return utc.isoformat(timespec="microseconds").replace("+00:00", "Z")
         return utc
 
-    def process_result_value(self, value: Any, dialect: sa.Dialect) -> datetime | None:  # noqa: ARG002
+    def process_result_value(self, value: Any, _dialect: sa.Dialect) -> datetime | None:
         """Return an aware UTC time."""
         return as_utc(value)
 
@@ -65,13 +65,13 @@ class SignedInode(TypeDecorator[int]):
     impl = sa.BigInteger
     cache_ok = True
 
-    def process_bind_param(self, value: int | None, dialect: sa.Dialect) -> int | None:  # noqa: ARG002
+    def process_bind_param(self, value: int | None, _dialect: sa.Dialect) -> int | None:
         """Return the number, as a negative one from 2**63 on."""
         if value is None or value < 2**63:
             return value
         return value - 2**64
 
-    def process_result_value(self, value: int | None, dialect: sa.Dialect) -> int | None:  # noqa: ARG002
+    def process_result_value(self, value: int | None, _dialect: sa.Dialect) -> int | None:
         """Return the inode number."""
         if value is None or value >= 0:
             return value

@@ -59,7 +59,8 @@ def installed_digest(connection: sa.Connection) -> str | None:
     """Return the checksum of the definitions that the database has, None if it stores none."""
     if not sa.inspect(connection).has_table(DIGEST_VIEW):
         return None
-    stored: str = connection.exec_driver_sql(f"SELECT digest FROM {DIGEST_VIEW}").scalar_one()  # noqa: S608  our name
+    query = f"SELECT digest FROM {DIGEST_VIEW}"  # noqa: S608  our own name
+    stored: str = connection.exec_driver_sql(query).scalar_one()
     return stored
 
 

@@ -42,7 +42,8 @@ def replaced(connection: sa.Connection) -> Iterator[None]:
     yield
     for name, definition in views.definitions().items():
         connection.exec_driver_sql(definition)
-        connection.exec_driver_sql(f"SELECT * FROM {name} LIMIT 0")  # noqa: S608  SQLite checks it only here
+        # SQLite checks a definition only when the view is read
+        connection.exec_driver_sql(f"SELECT * FROM {name} LIMIT 0")  # noqa: S608
     connection.exec_driver_sql(
         f"CREATE VIEW {views.DIGEST_VIEW} AS SELECT '{views.digest()}' AS digest"
     )
