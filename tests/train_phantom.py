@@ -328,22 +328,24 @@ def write_manifest(out: Path) -> None:
 
 CARD = """# {name}
 
-**Trained on rendered phantoms; not for patients.** It grades photographs that a program drew. It
-knows nothing about real retinas, contains no weights of MedSigLIP, and exists so that fundusd can
-be shown and tested end to end.
+**Trained on rendered phantoms; not for patients.** This model grades images of retinas that a
+program has drawn. It has never seen a real retina and contains no weights of MedSigLIP. Its purpose
+is to demonstrate and test fundusd from end to end.
 
-* Architecture: `SiglipModel`, {parameters:,} parameters, image {side} px, patch {patch} px, at most
-  {tokens} tokens; the file layout of google/medsiglip-448, with its own small sentencepiece
-  vocabulary.
-* Data: {lessons:,} phantoms of `fundusd.imaging.phantoms` (seeds from 0; both eyes; 800 to 1600 px;
-  through JPEG and the preprocessing `pad-square/bilinear448`), flipped and shifted.
-* Recipe: `python tests/train_phantom.py --out DIR`, {steps:,} steps of {batch}, {seconds:,.0f} s of
-  training and {rendering:,.0f} s of rendering on two cores. A head that locates lesions per patch
-  supports the training and is then discarded.
-* Held out: {held:,} phantoms of 1440 x 1080 px with seeds from {held_from:,}, not seen in training.
+* Architecture: `SiglipModel` with {parameters:,} parameters, images of {side} px, patches of
+  {patch} px and at most {tokens} tokens. The file layout is that of google/medsiglip-448; the
+  sentencepiece vocabulary is small and specific to this model.
+* Data: {lessons:,} phantoms rendered by `fundusd.imaging.phantoms` (seeds from 0, both eyes,
+  800 to 1600 px). They were saved as JPEG, preprocessed with `pad-square/bilinear448`, and flipped
+  and shifted at random.
+* Recipe: `python tests/train_phantom.py --out DIR`, with {steps:,} steps of {batch} images. On two
+  cores, training took {seconds:,.0f} s and rendering {rendering:,.0f} s. During training, an
+  additional head finds the lesions in each patch; it is discarded at the end.
+* Test set: {held:,} phantoms of 1440 x 1080 px with seeds from {held_from:,}, which training did
+  not use.
 
 {results}
-Licence: as fundusd (Apache-2.0).
+Licence: the same as fundusd (Apache-2.0).
 """
 
 
