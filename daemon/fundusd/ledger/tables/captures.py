@@ -9,7 +9,6 @@ from fundusd.domain.decoding import MediaType
 from fundusd.domain.files import OfflineReason, WaitReason
 from fundusd.domain.jobs import JobState
 from fundusd.ledger.tables.columns import (
-    GRADE_KEYS,
     BigId,
     SignedInode,
     UTCTime,
@@ -18,6 +17,7 @@ from fundusd.ledger.tables.columns import (
     metadata,
     one_of,
     partial_index,
+    score_columns,
     set_if_graded,
 )
 
@@ -134,7 +134,7 @@ capture = sa.Table(
     sa.Column("grade", sa.SmallInteger),
     sa.Column("referable", sa.Text),
     # scores in millionths: sums of integers are the same on every database
-    *(sa.Column(f"ppm_{key}", sa.Integer) for key in GRADE_KEYS),
+    *score_columns("ppm", sa.Integer),
     sa.UniqueConstraint("camera_id", "path", "revision"),
     one_of("eye", Eye),
     one_of("eye_source", EyeSource),
@@ -208,8 +208,8 @@ result = sa.Table(
     sa.Column("action", sa.Text, nullable=False),
     sa.Column("grade", sa.SmallInteger),
     sa.Column("referable", sa.Text, nullable=False),
-    *(sa.Column(f"logit_{key}", sa.Double) for key in GRADE_KEYS),
-    *(sa.Column(f"score_{key}", sa.Double) for key in GRADE_KEYS),
+    *score_columns("logit", sa.Double),
+    *score_columns("score", sa.Double),
     # canonical JSON of what was read from the bytes
     sa.Column("content", sa.Text, nullable=False),
     sa.Column("decode_ms", sa.Double, nullable=False),
@@ -230,6 +230,6 @@ result = sa.Table(
         "(outcome = 'graded') = (referable <> 'indeterminate')", name="referable_if_graded"
     ),
     sa.CheckConstraint("grade BETWEEN 0 AND 4", name="icdr"),
-    *(set_if_graded(f"logit_{key}") for key in GRADE_KEYS),
-    *(set_if_graded(f"score_{key}") for key in GRADE_KEYS),
+    *set_if_graded("logit"),
+    *set_if_graded("score"),
 )

@@ -11,6 +11,7 @@ from sqlalchemy.types import TypeDecorator
 from fundusd.domain.clinical_terms import Grade
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from enum import Enum
 
 metadata = sa.MetaData(
@@ -98,14 +99,22 @@ def one_of(column: str, values: type[Enum]) -> sa.CheckConstraint:
     return sa.CheckConstraint(f"{column} IN ({listed})", name=column)
 
 
-def set_if_graded(column: str) -> sa.CheckConstraint:
-    """Return the CHECK that a column is set exactly if the outcome is graded."""
-    return sa.CheckConstraint(f"(outcome = 'graded') = ({column} IS NOT NULL)", name=column)
+def score_columns(prefix: str, kind: type[sa.types.TypeEngine[Any]]) -> Iterator[sa.Column[Any]]:
+    """Yield a column for each grade: PREFIX_no_dr to PREFIX_pdr."""
+    for key in GRADE_KEYS:
+        yield sa.Column(f"{prefix}_{key}", kind)
+
+
+def set_if_graded(prefix: str) -> Iterator[sa.CheckConstraint]:
+    """Yield the CHECKs that the column of each grade is set exactly if the outcome is graded."""
+    for key in GRADE_KEYS:
+        name = f"{prefix}_{key}"
+        yield sa.CheckConstraint(f"(outcome = 'graded') = ({name} IS NOT NULL)", name=name)
 
 
 def index(table: sa.Table, name: str, columns: str) -> None:
     """Index columns, which are named in one string."""
-    sa.Index(name, *(table.c[column] for column in columns.split()))
+    sa.Index(name, *_named(table, columns))
 
 
 def partial_index(
@@ -114,5 +123,8 @@ def partial_index(
     """Index the rows that `where` selects; a query uses the index if it has the same condition."""
     if isinstance(where, str):
         where = sa.literal_column(where, sa.Boolean)
-    key = [table.c[column] for column in columns.split()]
-    sa.Index(name, *key, sqlite_where=where, postgresql_where=where)
+    sa.Index(name, *_named(table, columns), sqlite_where=where, postgresql_where=where)
+
+
+def _named(table: sa.Table, columns: str) -> list[sa.Column[Any]]:
+    return [table.c[name] for name in columns.split()]

@@ -75,9 +75,12 @@ def column(name: str) -> sa.ColumnClause[Any]:
 
 def rows(result: sa.CursorResult[Any]) -> Iterator[dict[str, Any]]:
     """Yield the rows of a view: times as aware UTC times and flags as booleans."""
-    names = list(result.keys())
-    times = [name for name in names if name.endswith(_TIME_ENDINGS)]
-    flags = [name for name in names if name in _FLAGS]
+    names, times, flags = list(result.keys()), [], []
+    for name in names:
+        if name.endswith(_TIME_ENDINGS):
+            times.append(name)
+        elif name in _FLAGS:
+            flags.append(name)
     for values in result:
         row = dict(zip(names, values, strict=True))
         for name in times:
