@@ -18,7 +18,7 @@ import structlog
 from fundusd.app import log_setup
 from fundusd.domain.clinical_terms import Outcome
 from fundusd.domain.errors import SettingsError
-from fundusd.ledger.jobs import Recorded
+from fundusd.ledger import Recorded
 
 DOCS = Path(__file__).parents[2] / "docs" / "logs.md"
 

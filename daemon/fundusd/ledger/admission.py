@@ -1,4 +1,7 @@
-"""Admission: from settled files to captures, each with a job; the number of statements per batch is constant."""
+"""Admission: from settled files to captures, each with a job.
+
+The number of statements per batch is constant.
+"""
 
 from __future__ import annotations
 
@@ -19,8 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from fundusd.domain.files import SettledFile
-    from fundusd.ledger.jobs import Recorded
     from fundusd.ledger.path_metadata import PathColumns
+    from fundusd.ledger.recorded import Recorded
     from fundusd.ledger.transactions import Recording
 
     Row = Mapping[Any, Any]
@@ -29,7 +32,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """What became of a settled file; `reused` is its capture if the result of the same bytes was reused."""
+    """What became of a settled file; `reused` is its capture if its bytes had a result."""
 
     admission: Admission
     reused: Recorded | None = None
@@ -40,9 +43,9 @@ def admit(
 ) -> list[Admitted]:
     """Turn settled files, each path once, into captures with a job, one job per digest and release.
 
-    The same bytes at the same path only refresh the change signal. Other bytes become the next revision, which
-    supersedes the older one. Bytes that were classified before reuse their result at once. `metadata` is what the
-    paths say of the captures.
+    The same bytes at the same path only refresh the change signal. Other bytes become the next
+    revision, which supersedes the older one. Bytes that were classified before get their result at
+    once. `metadata` is what the paths say of the captures.
     """
     if not files:
         return []
@@ -90,16 +93,20 @@ def _touch(recording: Recording, known: Sequence[tuple[SettledFile, Row]]) -> di
 def _reopen_unread(recording: Recording, known: Sequence[tuple[SettledFile, Row]]) -> set[int]:
     """Queue again the jobs that failed because their file could not be read; return them."""
     connection = recording.connection
+    captures_of: dict[int, list[int]] = {}
+    for _, row in known:
+        captures_of.setdefault(row["job_id"], []).append(row["id"])
     query = sa.select(job.c.id).where(
-        jobs.among([row["job_id"] for _, row in known], JobState.FAILED),
-        job.c.reason.in_(FILE_REASONS),
+        jobs.among(list(captures_of), JobState.FAILED), job.c.reason.in_(FILE_REASONS)
     )
     unread = set(connection.scalars(query))
     if not unread:
         return unread
     requeue.reopen(recording, sorted(unread))
     # the daemon that can read the file takes over; the captures may have another job by now
-    capture_ids = [row["id"] for _, row in known if row["job_id"] in unread]
+    capture_ids: list[int] = []
+    for job_id in unread:
+        capture_ids += captures_of[job_id]
     job_ids = sa.select(capture.c.job_id).where(capture.c.id.in_(capture_ids))
     camera_id = known[0][0].camera_id
     connection.execute(sa.update(job).where(job.c.id.in_(job_ids)).values(camera_id=camera_id))
@@ -147,7 +154,9 @@ def _admit_new(
 def _outcome(reused: Recorded | None, *, is_moved: bool) -> Admitted:
     if is_moved:
         return Admitted(Admission.MOVED, reused)
-    return Admitted(Admission.ADMITTED if reused is None else Admission.REUSED, reused)
+    if reused is None:
+        return Admitted(Admission.ADMITTED)
+    return Admitted(Admission.REUSED, reused)
 
 
 def _origins(connection: sa.Connection, new: Sequence[SettledFile]) -> dict[Place, Row]:
@@ -155,6 +164,12 @@ def _origins(connection: sa.Connection, new: Sequence[SettledFile]) -> dict[Plac
 
     They have the same bytes, inode and time, and are gone from their path.
     """
+    cameras, inodes, digests, places = set(), set(), set(), set()
+    for file in new:
+        cameras.add(file.camera_id)
+        inodes.add(file.stat.inode)
+        digests.add(file.digest)
+        places.add(_place(file))
     query = (
         sa.select(
             capture,
@@ -164,14 +179,13 @@ def _origins(connection: sa.Connection, new: Sequence[SettledFile]) -> dict[Plac
         .join(sighting, sighting.c.capture_id == capture.c.id)
         .where(
             sighting.c.missing_since.is_not(None),
-            sighting.c.camera_id.in_({file.camera_id for file in new}),
-            sighting.c.inode.in_({file.stat.inode for file in new}),
+            sighting.c.camera_id.in_(cameras),
+            sighting.c.inode.in_(inodes),
             capture.c.superseded.is_(False),
-            capture.c.digest.in_([file.digest for file in new]),
+            capture.c.digest.in_(digests),
         )
         .order_by(capture.c.id.desc())
     )
-    places = {_place(file) for file in new}
     gone = {}
     for row in connection.execute(query).mappings():
         # a path at which this batch has a file is not a path that a file has moved away from

@@ -14,7 +14,9 @@ import orjson
 import sqlalchemy as sa
 
 from fundusd.ledger import hash_chain
-from fundusd.ledger.tables import GRADE_KEYS, audit_event, capture, result
+from fundusd.ledger.database import picked
+from fundusd.ledger.result_columns import LOGITS, SCORES
+from fundusd.ledger.tables import audit_event, capture, result
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -24,15 +26,34 @@ if TYPE_CHECKING:
     Row = Mapping[Any, Any]
 
 _CHAINED = tuple(column.name for column in audit_event.c if column.name != "row_hash")
-_OF_RESULT = ("digest", "outcome", "reason", "action", "grade", "referable", "content")
-_OF_CAPTURE = ("digest", "eye", "eye_source", "field", "patient_id", "patient_key")
-_NUMBERS = (*(f"logit_{key}" for key in GRADE_KEYS), *(f"score_{key}" for key in GRADE_KEYS))
+_OF_RESULT = (
+    "release_id",
+    "digest",
+    "outcome",
+    "reason",
+    "action",
+    "grade",
+    "referable",
+    "content",
+)
+_OF_CAPTURE = (
+    "camera_id",
+    "path",
+    "revision",
+    "digest",
+    "eye",
+    "eye_source",
+    "field",
+    "patient_id",
+    "patient_key",
+)
 _DETAIL_KEYS = frozenset(
     {
-        "camera", "revision", "size", "eye", "eye_source", "reason", "attempts", "result_digest", "capture_digest",
-        "result_id", "reused", "lane", "model", "release_digest", "version", "by", "wait_seconds", "job_id", "count",
-        "from_capture", "cosine", "tolerance", "problem", "verdict", "grade", "referable", "reviewer", "role",
-        "blinded", "review_id", "receiver", "document", "delivery_id",
+        "camera", "revision", "size", "eye", "eye_source", "reason", "attempts", "result_digest",
+        "capture_digest", "result_id", "reused", "lane", "model", "release_digest", "version",
+        "by", "wait_seconds", "job_id", "count", "from_capture", "cosine", "tolerance", "problem",
+        "verdict", "grade", "referable", "reviewer", "role", "blinded", "review_id", "receiver",
+        "document", "delivery_id",
     }
 )  # fmt: skip
 
@@ -65,13 +86,15 @@ class Verdict:
 
 
 def append(connection: sa.Connection, *entries: Entry) -> None:
-    """Append entries to the chain, in a writing transaction, of which there is only one at a time."""
+    """Append entries to the chain; there is only one writing transaction at a time."""
     if not entries:
         return
     newest = sa.select(audit_event.c.seq, audit_event.c.row_hash)
     newest = newest.order_by(audit_event.c.seq.desc()).limit(1)
     head = connection.execute(newest).one_or_none()
-    seq, previous = (head.seq, bytes(head.row_hash)) if head else (0, hash_chain.GENESIS)
+    seq, previous = 0, hash_chain.GENESIS
+    if head is not None:
+        seq, previous = head.seq, bytes(head.row_hash)
     rows = []
     for entry in entries:
         seq += 1
@@ -101,7 +124,7 @@ def _row(seq: int, entry: Entry, previous: bytes) -> dict[str, Any]:
         "detail": orjson.dumps(detail, option=orjson.OPT_SORT_KEYS).decode(),
         "prev_hash": previous,
     }
-    row["row_hash"] = hash_chain.link(previous, [row[name] for name in _CHAINED])
+    row["row_hash"] = hash_chain.link(previous, picked(row, _CHAINED).values())
     return row
 
 
@@ -118,26 +141,26 @@ def _actor() -> dict[str, str]:
 
 
 def result_digest(row: Row) -> str:
-    """Return the digest of a result, so that its audit event can vouch for it; floats by their exact text."""
-    fields = [row["release_id"], *(row[name] for name in _OF_RESULT)]
-    for name in _NUMBERS:
+    """Return the digest of a result, for its audit event; floats count by their exact text."""
+    fields = list(picked(row, _OF_RESULT).values())
+    for name in (*LOGITS, *SCORES):
+        number = row[name]
         # + 0.0: SQLite stores -0.0 as 0.0
-        fields.append(None if row[name] is None else (float(row[name]) + 0.0).hex())
+        fields.append(None if number is None else (float(number) + 0.0).hex())
     return hash_chain.digest(fields)
 
 
 def capture_digest(row: Row) -> str:
     """Return the digest of what a capture says of eye and patient."""
-    fields = [row["camera_id"], bytes(row["path"]), row["revision"]]
-    fields += [row[name] for name in _OF_CAPTURE]
-    return hash_chain.digest(fields)
+    fields = picked(row, _OF_CAPTURE)
+    return hash_chain.digest((fields | {"path": bytes(row["path"])}).values())
 
 
 # -- verifying
 
 
 def verify(connection: sa.Connection) -> Verdict:
-    """Check each link of the chain; compare every result, and every capture's eye and patient, with its event."""
+    """Check each link of the chain, and each result and each capture's eye against its event."""
     check = _Check(connection)
     for row in _rows(connection):
         if problem := check.problem_of(row):
@@ -146,7 +169,7 @@ def verify(connection: sa.Connection) -> Verdict:
 
 
 class _Check:
-    """How far the chain has been checked, and the results and captures that its events vouch for."""
+    """How far the chain has been checked, and what its events vouch for."""
 
     def __init__(self, connection: sa.Connection) -> None:
         results = connection.execute(sa.select(result)).mappings()
@@ -173,7 +196,7 @@ class _Check:
         return ""
 
     def problem_of_tables(self) -> tuple[int | None, str]:
-        """Return the event at which results or captures differ from the whole chain, and what is wrong."""
+        """Return the event that results or captures contradict, and what is wrong."""
         for capture_id, (seq, digest) in sorted(self._described.items(), key=lambda item: item[1]):
             if self._captures.get(capture_id) != digest:
                 return seq, f"capture {capture_id} is not what was recorded"
@@ -192,9 +215,8 @@ def _broken_link(row: Row, expected: int, previous: bytes) -> str:
         return "a row is gone or was put in"
     if bytes(row["prev_hash"]) != previous:
         return "it does not follow the row before it"
-    fields = [row[name] for name in _CHAINED]
-    fields[-1] = bytes(row["prev_hash"])
-    if hash_chain.link(previous, fields) != bytes(row["row_hash"]):
+    fields = picked(row, _CHAINED) | {"prev_hash": bytes(row["prev_hash"])}
+    if hash_chain.link(previous, fields.values()) != bytes(row["row_hash"]):
         return "its content was changed"
     return ""
 

@@ -1,4 +1,4 @@
-"""The rows of the cameras: who works for them, how their last sweep went, whether their inbox is offline."""
+"""The rows of cameras: who works for them, their last sweep, and whether they are offline."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def expect_fields(connection: sa.Connection, camera_id: str, fields: Sequence[st
 
 
 def started(connection: sa.Connection, cameras: Sequence[str], release_id: int, seq: int) -> None:
-    """Store for which cameras a daemon works now: under which release, and the audit event of its start."""
+    """Store that a daemon works for cameras now: its release, and the audit event of its start."""
     connection.execute(
         sa.update(camera).where(camera.c.id.in_(cameras)).values(release_id=release_id, started=seq)
     )
@@ -87,7 +87,7 @@ def found_at(connection: sa.Connection, camera_id: str, at: str) -> None:
 
 
 def offline(connection: sa.Connection, camera_id: str, reason: OfflineReason | None) -> None:
-    """Store that an inbox is offline, or with None that it is online; audited only if that is a change."""
+    """Store that an inbox is offline, or with None that it is online; a change is audited."""
     changed = _update(camera_id).where(camera.c.offline_reason.is_distinct_from(reason))
     if reason is None:
         columns: dict[str, Any] = {"offline_reason": None, "offline_since": None}

@@ -27,14 +27,15 @@ def claim(
     served: str = "",
     cameras: Sequence[str] = (),
 ) -> list[Claim]:
-    """Claim up to `limit` waiting jobs, counting an attempt for each; leases run by the database's clock.
+    """Claim up to `limit` waiting jobs, counting an attempt for each.
 
-    What the token has claimed already is returned again: the answer to its COMMIT may have been lost. With
-    `cameras`, only their jobs are claimed: another daemon, which can read their files, works for the others.
+    Leases run by the database's clock. What the token has claimed already is returned again: the
+    answer to its COMMIT may have been lost. With `cameras`, only their jobs are claimed: another
+    daemon, which can read their files, works for the others.
 
-    Today's captures come before the backlog, and jobs with fewer attempts before jobs with more. Cameras take turns,
-    beginning with the one after `served`. A job that was tried before is claimed alone, so that whatever went wrong
-    with it cannot happen to its neighbours again.
+    Today's captures come before the backlog, and jobs with fewer attempts before jobs with more.
+    Cameras take turns, beginning with the one after `served`. A job that was tried before is
+    claimed alone, so that whatever went wrong with it cannot happen to its neighbours again.
     """
     held = sa.select(job).where(job.c.state == JobState.RUNNING, job.c.token == token)
     if claimed := connection.execute(held.order_by(job.c.id)).all():
@@ -52,7 +53,7 @@ def claim(
 
 
 def waiting(cameras: Sequence[str], release_id: int, limit: int) -> sa.CompoundSelect[Any]:
-    """Select the `limit` first jobs of each camera; the index is read no further, however many wait."""
+    """Select the `limit` first jobs of each camera, reading the index no further."""
     selects = []
     for camera_id in cameras:
         first = (
@@ -88,7 +89,9 @@ def in_turns(queues: Sequence[Sequence[T]]) -> list[T]:
     """
     items: list[T] = []
     for turn in range(max(map(len, queues), default=0)):
-        items += [queue[turn] for queue in queues if turn < len(queue)]
+        for queue in queues:
+            if turn < len(queue):
+                items.append(queue[turn])
     return items
 
 
@@ -96,7 +99,7 @@ def _take(connection: sa.Connection, chosen: Sequence[Any], token: str) -> list[
     """Claim the chosen jobs; return their claims in the same order."""
     if not chosen:
         return []
-    ids = [row.id for row in chosen]
+    ids = jobs.numbers(chosen)
     statement = (
         sa.update(job)
         .where(jobs.among(ids, JobState.QUEUED))
@@ -108,14 +111,14 @@ def _take(connection: sa.Connection, chosen: Sequence[Any], token: str) -> list[
         )
         .returning(job.c.id, job.c.digest, job.c.attempts, job.c.release_id, job.c.camera_id)
     )
-    order = {job_id: index for index, job_id in enumerate(ids)}
+    order = dict(zip(ids, range(len(ids)), strict=True))
     rows = sorted(connection.execute(statement), key=lambda row: order[row.id])
     jobs.note(connection, AuditEvent.JOB_CLAIMED, rows)
     return _claims(connection, rows, token)
 
 
 def _claims(connection: sa.Connection, rows: Sequence[Any], token: str) -> list[Claim]:
-    places = jobs.places(connection, [row.id for row in rows])
+    places = jobs.places(connection, jobs.numbers(rows))
     claims = []
     for row in rows:
         of_job = tuple(places.get(row.id, ()))

@@ -1,4 +1,4 @@
-"""What daemons record of themselves: starts and stops, and how the model answered known phantoms."""
+"""What daemons record of themselves: starts, stops, and the self-tests of the model."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def _append(recording: Recording, event: AuditEvent, detail: dict[str, Any]) -> 
 
 
 def last_start(connection: sa.Connection, cameras: Sequence[str] = ()) -> int:
-    """Return the audit event of the last daemon start, or of the last one for these cameras; 0 if there is none."""
+    """Return the audit event of the last start, or of the last one for these cameras; 0 if none."""
     if cameras:
         query = sa.select(sa.func.max(camera.c.started)).where(camera.c.id.in_(cameras))
     else:

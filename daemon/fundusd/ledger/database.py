@@ -1,4 +1,4 @@
-"""Open a database the one way that loses nothing: SQLite in WAL and FULL, PostgreSQL through psycopg 3."""
+"""Open a database so that no commit is lost: SQLite or, through psycopg 3, PostgreSQL."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sqlalchemy.sql.functions import FunctionElement
 from fundusd.domain.errors import LedgerAway, LedgerError, SettingsError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
 _PRAGMAS = (
     "journal_mode=WAL",
@@ -24,7 +24,7 @@ _PRAGMAS = (
     "foreign_keys=ON",
     "busy_timeout=10000",
     "trusted_schema=OFF",
-    "recursive_triggers=ON",  # else INSERT OR REPLACE deletes past the delete triggers
+    "recursive_triggers=ON",  # INSERT OR REPLACE must not bypass the delete triggers
     "journal_size_limit=67108864",
 )
 _POSTGRES_ARGS = {
@@ -33,14 +33,17 @@ _POSTGRES_ARGS = {
     "keepalives": 1,
     "keepalives_idle": 10,
     "tcp_user_timeout": 15000,
-    # the server, too, is to miss a connection that broke: a dead session else holds the ledger's lock for two hours
-    "options": "-c statement_timeout=60s -c lock_timeout=15s -c idle_in_transaction_session_timeout=60s"
+    # the server has to notice a broken connection, too: the session holds the ledger's lock, by
+    # default for two more hours
+    "options": "-c statement_timeout=60s -c lock_timeout=15s"
+    " -c idle_in_transaction_session_timeout=60s"
     " -c tcp_keepalives_idle=10 -c tcp_keepalives_interval=5 -c tcp_keepalives_count=3",
 }
 _SQLITE_AWAY = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_FULL", "SQLITE_IOERR", "SQLITE_PROTOCOL")
-# connection broken, few resources, shut down or cancelled, no lock, deadlock, standby that only reads, idle too long
+# a broken connection, a lack of resources, shut down or cancelled, no lock, a deadlock, a read-only
+# standby, idle for too long
 _POSTGRES_AWAY = ("08", "53", "57", "55P03", "40", "25006", "25P03")
-# no code comes with a refused login; a server that speaks another language is waited for
+# a refused login has no code; if the server reports it in another language, it is retried
 _REFUSED = re.compile(
     r"no password supplied|FATAL: .*(password authentication failed|no pg_hba\.conf entry"
     r"|(role|database) \S+ does not exist|is not permitted to log in)"
@@ -66,7 +69,7 @@ def _postgres_now(_element: epoch_now, _compiler: Any, **_kwargs: Any) -> str:
 
 
 class Database:
-    """An engine, and the two kinds of transaction the ledger knows: reading and writing."""
+    """A database engine and the two kinds of transaction: reading and writing."""
 
     def __init__(self, url: sa.URL) -> None:
         self.url = url
@@ -75,55 +78,58 @@ class Database:
 
     @property
     def is_sqlite(self) -> bool:
-        """Tell which of the two databases this is."""
+        """Return whether this is SQLite; otherwise it is PostgreSQL."""
         return self.engine.dialect.name == "sqlite"
 
     @property
     def shown(self) -> str:
-        """Return the URL as it may be shown."""
+        """Return the URL without its password."""
         return self.url.render_as_string(hide_password=True)
 
     @contextmanager
     def writing(self) -> Iterator[sa.Connection]:
-        """Open a transaction that may write; one at a time, whichever process asks."""
+        """Open a transaction that may write; there is one at a time in all processes together."""
         with self._writer, self.answering(), self.engine.begin() as connection:
-            if not self.is_sqlite:  # SQLite's BEGIN IMMEDIATE has seen to it
-                # two writers else meet on one digest, or each waits for the row that the other holds
+            if not self.is_sqlite:  # BEGIN IMMEDIATE does the same on SQLite
+                # otherwise two writers could insert the same digest, or wait for each other's rows
                 connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_POSTGRES_WRITER)))
             yield connection
 
     @contextmanager
     def reading(self) -> Iterator[sa.Connection]:
         """Open a transaction that sees one snapshot and writes nothing."""
-        snapshot = (
-            {}
-            if self.is_sqlite
-            else {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
-        )
-        engine = self.engine.execution_options(reading=True, **snapshot)
+        options: dict[str, Any] = {"reading": True}
+        if not self.is_sqlite:
+            options |= {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+        engine = self.engine.execution_options(**options)
         with self.answering(), engine.begin() as connection:
             yield connection
 
     @contextmanager
     def answering(self) -> Iterator[None]:
-        """Turn the driver's errors into ours: their texts can hold values of rows. Raises LedgerAway, LedgerError."""
+        """Raise the driver's errors as LedgerAway or LedgerError, without the values of rows."""
         try:
             yield
         except (sa.exc.DBAPIError, OSError) as error:
             kind = LedgerAway if _may_come_back(error) else LedgerError
             raise kind(
                 f"The database {self.shown} does not answer as it should ({_cause(error)}).",
-                hint="See that it runs, that this user may open it, and that its disk is not full; then try again.",
+                hint="Check that it runs, that this user may open it, and that its disk is not"
+                " full; then try again.",
             ) from None
 
     def require_durable(self, connection: sa.Connection) -> None:
-        """Raise LedgerError where a commit is acknowledged before it is on the disk; fsync is the server's."""
+        """Raise LedgerError if commits are acknowledged before they are on the disk.
+
+        Whether the server uses fsync is not checked.
+        """
         query = "PRAGMA synchronous" if self.is_sqlite else "SHOW synchronous_commit"
-        found = connection.exec_driver_sql(query).scalar_one()
-        if found in {0, 1, "off"}:
+        setting = connection.exec_driver_sql(query).scalar_one()
+        if setting in {0, 1, "off"}:
             raise LedgerError(
-                f"The database may forget commits in a power cut (synchronous is {found}).",
-                hint="Set synchronous_commit to on for fundusd's role: ALTER ROLE fundusd SET synchronous_commit = on.",
+                f"The database may lose commits in a power cut (synchronous is {setting}).",
+                hint="Set synchronous_commit to on for fundusd's role:"
+                " ALTER ROLE fundusd SET synchronous_commit = on.",
             )
 
     def close(self) -> None:
@@ -131,67 +137,82 @@ class Database:
         self.engine.dispose()
 
 
+def rows_as_dicts(connection: sa.Connection, query: sa.Select[Any]) -> list[dict[str, Any]]:
+    """Return the rows of a query as dicts."""
+    return [dict(row) for row in connection.execute(query).mappings()]
+
+
+def picked(row: Mapping[Any, Any], names: Iterable[str]) -> dict[str, Any]:
+    """Return some columns of a row by name."""
+    return {name: row[name] for name in names}
+
+
+def insert_or_update(dialect: str, table: sa.Table) -> sqlite.Insert | postgresql.Insert:
+    """Return an INSERT that can have an ON CONFLICT clause."""
+    return sqlite.insert(table) if dialect == "sqlite" else postgresql.insert(table)
+
+
 def upsert(connection: sa.Connection, table: sa.Table) -> sa.Insert:
-    """Build an INSERT that overwrites the row that has the same primary key."""
+    """Return an INSERT that overwrites the row that has the same primary key."""
     return _upsert(connection.dialect.name, table)
 
 
 @cache
 def _upsert(dialect: str, table: sa.Table) -> sa.Insert:
-    insert = sqlite.insert(table) if dialect == "sqlite" else postgresql.insert(table)
+    insert = insert_or_update(dialect, table)
     key = list(table.primary_key.columns)
-    others = {
-        column.name: insert.excluded[column.name]
-        for column in table.columns
-        if not column.primary_key
-    }
+    others = {}
+    for column in table.columns:
+        if not column.primary_key:
+            others[column.name] = insert.excluded[column.name]
     return insert.on_conflict_do_update(index_elements=key, set_=others)
 
 
 def parse(url: str, password: str | None = None) -> sa.URL:
-    """Read a store URL; raises SettingsError."""
+    """Return the parsed URL of a store; raises SettingsError."""
     try:
         parsed = sa.make_url(url)
-    except (sa.exc.ArgumentError, ValueError):  # ValueError: a port that is no number
+    except (sa.exc.ArgumentError, ValueError):  # ValueError: the port is not a number
         raise _bad_url() from None
     is_sqlite = parsed.drivername == "sqlite"
     if not is_sqlite and parsed.drivername != "postgresql+psycopg":
         raise _bad_url()
-    if is_sqlite and (
-        parsed.host or parsed.query
-    ):  # two slashes, not three; modes that lose durability
-        raise _bad_url()
+    if is_sqlite and (parsed.host or parsed.query):
+        raise _bad_url()  # two slashes instead of three; a mode that loses commits
     if is_sqlite and parsed.database in {None, "", ":memory:"}:
         raise SettingsError(
             "An in-memory database would be lost with the process.",
             hint="Name a file in [store] url.",
         )
-    return parsed.set(password=password) if password is not None else parsed
+    if password is None:
+        return parsed
+    return parsed.set(password=password)
 
 
 def _bad_url() -> SettingsError:
     return SettingsError(
-        "[store] url is not a database fundusd knows.",
+        "[store] url is not a database that fundusd supports.",
         hint="Use sqlite:////absolute/path.db or postgresql+psycopg://user@host/name.",
     )
 
 
 def _may_come_back(error: Exception) -> bool:
-    """Tell an outage, after which the same may be tried again, from what will not work the next time either."""
+    """Return whether the error is an outage, after which the same may succeed."""
     origin = getattr(error, "orig", None) or error
     if (name := getattr(origin, "sqlite_errorname", None)) is not None:
         return str(name).startswith(_SQLITE_AWAY)
     if (state := getattr(origin, "sqlstate", None)) is not None:
         return str(state).startswith(_POSTGRES_AWAY)
-    # no connection, or one that broke
+    # there is no connection, or it broke
     return isinstance(error, sa.exc.OperationalError) and _REFUSED.search(str(origin)) is None
 
 
 def _cause(error: Exception) -> str:
-    """Name the failure without the statement or its values."""
+    """Return the name of the failure, without the statement or its values."""
     origin = getattr(error, "orig", None) or error
     code = getattr(origin, "sqlite_errorname", None) or getattr(origin, "sqlstate", None)
-    return f"{type(origin).__name__}: {code}" if code else type(origin).__name__
+    name = type(origin).__name__
+    return f"{name}: {code}" if code else name
 
 
 def _sqlite(url: sa.URL) -> sa.Engine:
@@ -208,13 +229,15 @@ def _sqlite(url: sa.URL) -> sa.Engine:
         mode = connection.execute("PRAGMA journal_mode").fetchone()[0]
         if mode != "wal":  # some file systems refuse it without an error
             raise LedgerError(
-                f"SQLite does not keep a write-ahead log here (journal_mode is {mode}): a power cut could lose rows.",
+                f"SQLite keeps no write-ahead log here (journal_mode is {mode}):"
+                " a power cut could lose rows.",
                 hint="Put the database on a local disk, or use PostgreSQL.",
             )
 
     @sa.event.listens_for(engine, "begin")
     def _begin(connection: sa.Connection) -> None:
-        # the driver's own transactions lose updates between a read and a write: begin them ourselves
+        # the driver begins its transactions only at the first write, which loses updates made
+        # since the read before it: begin them here
         reading = connection.get_execution_options().get("reading", False)
         connection.exec_driver_sql(f"PRAGMA query_only={reading:d}")
         connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
@@ -223,11 +246,14 @@ def _sqlite(url: sa.URL) -> sa.Engine:
 
 
 def _postgres(url: sa.URL) -> sa.Engine:
+    arguments = dict(_POSTGRES_ARGS)
+    for name in url.query:
+        arguments.pop(name, None)  # the URL decides
     return sa.create_engine(
         url,
         hide_parameters=True,
         pool_size=4,
         pool_pre_ping=True,
         pool_recycle=1800,
-        connect_args={key: value for key, value in _POSTGRES_ARGS.items() if key not in url.query},
+        connect_args=arguments,
     )

@@ -1,4 +1,4 @@
-"""Documents that receivers are still to get: queued together with the change of an exam, kept until delivered."""
+"""Documents for receivers: queued with the change of an exam, kept until they are delivered."""
 
 from __future__ import annotations
 
@@ -7,12 +7,11 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from fundusd.domain.delivery import DeliveryState, DocumentKind, Subscription
 from fundusd.ledger import audit
 from fundusd.ledger.audit_events import AuditEvent
-from fundusd.ledger.database import epoch_now
+from fundusd.ledger.database import epoch_now, insert_or_update, rows_as_dicts
 from fundusd.ledger.tables import delivery, exam
 
 if TYPE_CHECKING:
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from fundusd.clinical.exam import Exam
     from fundusd.ledger.transactions import Recording
 
+_OPEN = (DeliveryState.QUEUED, DeliveryState.FAILED)
 _LISTED = (
     "id",
     "receiver",
@@ -50,13 +50,15 @@ class Due:
 
 
 def queue(recording: Recording, changed: Sequence[Exam]) -> None:
-    """Queue documents about exams that have changed: one per exam and receiver, however often the exam changes."""
+    """Queue documents about changed exams, one per exam and receiver however often it changes."""
     connection = recording.connection
     for subscription in recording.subscriptions:
-        rows = [_row(subscription, exam) for exam in changed if _is_wanted(subscription, exam)]
+        rows = []
+        for changed_exam in changed:
+            if _is_wanted(subscription, changed_exam):
+                rows.append(_row(subscription, changed_exam))
         if rows:
-            statement = _queue_again(connection.dialect.name, subscription.quiet_seconds)
-            connection.execute(statement, rows)
+            connection.execute(_queue_again(connection, subscription.quiet_seconds), rows)
 
 
 def _is_wanted(subscription: Subscription, changed: Exam) -> bool:
@@ -80,8 +82,8 @@ def _row(subscription: Subscription, changed: Exam) -> dict[str, Any]:
     }
 
 
-def _queue_again(dialect: str, quiet_seconds: float) -> sa.Insert:
-    insert = sqlite.insert(delivery) if dialect == "sqlite" else postgresql.insert(delivery)
+def _queue_again(connection: sa.Connection, quiet_seconds: float) -> sa.Insert:
+    insert = insert_or_update(connection.dialect.name, delivery)
     insert = insert.values(available_at=epoch_now() + quiet_seconds)
     return insert.on_conflict_do_update(
         index_elements=[delivery.c.receiver, delivery.c.exam_id],
@@ -120,7 +122,7 @@ def due(connection: sa.Connection, receiver: str, cameras: Sequence[str] = ()) -
 
 
 def delivered(connection: sa.Connection, sent: Due, answer: str, count: int) -> bool:
-    """Store what a receiver answered; False if the exam has changed meanwhile, so that it is sent again."""
+    """Store what a receiver answered; False if the exam has changed and is sent again."""
     columns = {
         "state": DeliveryState.DELIVERED,
         "attempts": sent.attempts + 1,
@@ -167,22 +169,21 @@ def listed(
     connection: sa.Connection, state: DeliveryState | None, limit: int
 ) -> list[dict[str, Any]]:
     """Return deliveries in a state, or with None those that wait or failed; the newest first."""
-    wanted = [DeliveryState.QUEUED, DeliveryState.FAILED] if state is None else [state]
+    states = _OPEN if state is None else (state,)
     is_queued = delivery.c.state == DeliveryState.QUEUED
     waits = sa.case((is_queued, delivery.c.available_at - epoch_now()), else_=sa.null())
-    columns = [delivery.c[name] for name in _LISTED]
     query = (
-        sa.select(*columns, waits.label("next_in_seconds"))
-        .where(delivery.c.state.in_(wanted))
+        sa.select(*delivery.c[_LISTED], waits.label("next_in_seconds"))
+        .where(delivery.c.state.in_(states))
         .order_by(delivery.c.id.desc())
         .limit(limit)
     )
-    return [dict(row) for row in connection.execute(query).mappings()]
+    return rows_as_dicts(connection, query)
 
 
 def counts(connection: sa.Connection) -> list[dict[str, Any]]:
-    """Return how many deliveries wait and failed for each receiver, and the most attempts of one."""
-    is_open = delivery.c.state.in_([DeliveryState.QUEUED, DeliveryState.FAILED])
+    """Return how many deliveries wait and failed for each receiver, with the most attempts."""
+    is_open = delivery.c.state.in_(_OPEN)
     query = (
         sa.select(delivery.c.receiver, delivery.c.state, sa.func.count().label("count"))
         .add_columns(sa.func.max(delivery.c.attempts).label("attempts"))
@@ -190,7 +191,7 @@ def counts(connection: sa.Connection) -> list[dict[str, Any]]:
         .group_by(delivery.c.receiver, delivery.c.state)
         .order_by(delivery.c.receiver, delivery.c.state)
     )
-    return [dict(row) for row in connection.execute(query).mappings()]
+    return rows_as_dicts(connection, query)
 
 
 def retry(connection: sa.Connection, delivery_id: int | None) -> int:

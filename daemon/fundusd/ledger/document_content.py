@@ -56,9 +56,10 @@ def document_content(connection: sa.Connection, exam_id: int) -> DocumentContent
 
 
 def _photographs(connection: sa.Connection, exam: Exam) -> dict[int, PhotographFile]:
-    ids: list[int] = []
+    ids = []
     for eye in exam.eyes:
-        ids += [shot.capture_id for shot in eye.shots]
+        for shot in eye.shots:
+            ids.append(shot.capture_id)
     photographs = {}
     for row in connection.execute(sa.select(capture).where(capture.c.id.in_(ids))):
         is_dicom = row.media_type == MediaType.DICOM

@@ -1,4 +1,4 @@
-"""Read exams: as they were last judged and stored, or judged anew from their captures, results and reviews."""
+"""Read exams: as they were last judged and stored, or judged anew."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ from fundusd.domain.clinical_terms import (
     Referable,
     ReviewVerdict,
 )
-from fundusd.ledger.tables import GRADE_KEYS, camera, capture, exam, eye_result, job, result, review
+from fundusd.ledger.result_columns import IS_RESULT_OF_JOB, SCORES
+from fundusd.ledger.tables import camera, capture, exam, eye_result, job, result, review
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     Row = Mapping[Any, Any]
 
@@ -35,7 +36,7 @@ _OF_CAPTURE = (
     "field",
     "patient_id",
 )
-_OF_RESULT = ("release_id", "outcome", "reason", "grade", "referable")
+_OF_RESULT = ("release_id", "outcome", "reason", "grade", "referable", *SCORES)
 
 
 def stem(path_text: str) -> str:
@@ -53,22 +54,23 @@ def exam_by_id(connection: sa.Connection, exam_id: int) -> Exam | None:
     if row is None:
         return None
     captures = _captures(connection, [exam_id])
-    shots = counted_shots(_shot(capture_row) for capture_row in captures)
+    shots = counted_shots(_shots(captures))
     readings = _readings(connection, exam_id)
     query = sa.select(eye_result).where(eye_result.c.exam_id == exam_id)
-    stored = {Eye(eye_row["eye"]): eye_row for eye_row in connection.execute(query).mappings()}
-    eyes = []
-    for eye in Eye:
-        if eye in stored:
-            eyes.append(_stored_eye(stored[eye], shots[eye], readings))
-    return _exam(row, captures, eyes)
+    eyes: dict[Eye, EyeResult] = {}
+    for eye_row in connection.execute(query).mappings():
+        eye = Eye(eye_row["eye"])
+        eyes[eye] = _stored_eye(eye_row, shots[eye], readings)
+    return _exam(row, captures, [eyes[eye] for eye in Eye if eye in eyes])
 
 
 def exam_of(connection: sa.Connection, capture_id: int) -> Exam | None:
     """Return the exam that a capture belongs to, None if the capture has no result yet."""
     query = sa.select(capture.c.exam_id).where(capture.c.id == capture_id)
     exam_id = connection.scalar(query)
-    return None if exam_id is None else exam_by_id(connection, exam_id)
+    if exam_id is None:
+        return None
+    return exam_by_id(connection, exam_id)
 
 
 def _stored_eye(row: Row, shots: Sequence[Shot], readings: Mapping[int, Reading]) -> EyeResult:
@@ -78,7 +80,7 @@ def _stored_eye(row: Row, shots: Sequence[Shot], readings: Mapping[int, Reading]
         outcome=Outcome(row["outcome"]),
         referable=Referable(row["referable"]),
         grade=_grade(row["grade"]),
-        reason=Reason(row["reason"]) if row["reason"] else None,
+        reason=_reason(row["reason"]),
         missing_fields=tuple(row["missing_fields"].split()),
         decisive=decisive,
         shots=tuple(shots),
@@ -88,7 +90,10 @@ def _stored_eye(row: Row, shots: Sequence[Shot], readings: Mapping[int, Reading]
 
 def _readings(connection: sa.Connection, exam_id: int) -> dict[int, Reading]:
     query = sa.select(review).where(review.c.exam_id == exam_id)
-    return {row["id"]: _reading(row) for row in connection.execute(query).mappings()}
+    readings: dict[int, Reading] = {}
+    for row in connection.execute(query).mappings():
+        readings[row["id"]] = _reading(row)
+    return readings
 
 
 # -- judged anew
@@ -110,14 +115,14 @@ def judged(connection: sa.Connection, ids: Sequence[int]) -> list[Exam]:
         for capture_row in of_exam:
             fields.update(expected.get(capture_row["camera_id"], ()))
         eyes = []
-        for eye in judge([_shot(capture_row) for capture_row in of_exam], sorted(fields)):
+        for eye in judge(_shots(of_exam), sorted(fields)):
             eyes.append(_with_reading(eye, reviews.get((row["id"], eye.eye))))
         exams.append(_exam(row, of_exam, eyes))
     return exams
 
 
 def _with_reading(eye: EyeResult, last: Row | None) -> EyeResult:
-    """Add the last review of an eye if it was about this very result; another result has to be read again."""
+    """Add the last review of an eye, unless another result was reviewed: this one needs its own."""
     if last is None:
         return eye
     reviewed = (last["model_outcome"], last["model_grade"], last["model_referable"])
@@ -128,11 +133,17 @@ def _with_reading(eye: EyeResult, last: Row | None) -> EyeResult:
 
 def _last_reviews(connection: sa.Connection, ids: Sequence[int]) -> dict[tuple[int, Eye], Row]:
     query = sa.select(review).where(review.c.exam_id.in_(ids)).order_by(review.c.id)
-    return {(row["exam_id"], Eye(row["eye"])): row for row in connection.execute(query).mappings()}
+    reviews: dict[tuple[int, Eye], Row] = {}
+    for row in connection.execute(query).mappings():
+        reviews[row["exam_id"], Eye(row["eye"])] = row
+    return reviews
 
 
 def _expected_fields(connection: sa.Connection) -> dict[str, list[str]]:
-    return {row.id: row.expected_fields.split() for row in connection.execute(sa.select(camera))}
+    expected: dict[str, list[str]] = {}
+    for row in connection.execute(sa.select(camera)):
+        expected[row.id] = row.expected_fields.split()
+    return expected
 
 
 # -- from rows
@@ -140,18 +151,14 @@ def _expected_fields(connection: sa.Connection) -> dict[str, list[str]]:
 
 def _captures(connection: sa.Connection, exam_ids: Sequence[int]) -> Sequence[Row]:
     """Return the current captures of exams, each with its result."""
-    is_its_result = sa.and_(
-        result.c.digest == job.c.digest, result.c.release_id == job.c.release_id
-    )
     query = (
         sa.select(
-            *(capture.c[name] for name in _OF_CAPTURE),
-            *(result.c[name] for name in _OF_RESULT),
-            *(result.c[f"score_{key}"] for key in GRADE_KEYS),
+            *capture.c[_OF_CAPTURE],
+            *result.c[_OF_RESULT],
         )
         .select_from(capture)
         .join(job, job.c.id == capture.c.job_id)
-        .join(result, is_its_result)
+        .join(result, IS_RESULT_OF_JOB)
         .where(capture.c.exam_id.in_(exam_ids), capture.c.superseded.is_(False))
         .order_by(capture.c.id)
     )
@@ -159,19 +166,29 @@ def _captures(connection: sa.Connection, exam_ids: Sequence[int]) -> Sequence[Ro
 
 
 def _exam(exam_row: Row, captures: Iterable[Row], eyes: Iterable[EyeResult]) -> Exam:
-    patient_ids = (row["patient_id"] for row in captures if row["patient_id"])
     return Exam(
         exam_id=exam_row["id"],
         day=date.fromisoformat(exam_row["day"]),
         patient_key=exam_row["patient_key"],
-        patient_id=next(patient_ids, None),
+        patient_id=_first_patient_id(captures),
         study_uid=exam_row["study_uid"],
         eyes=tuple(eyes),
     )
 
 
+def _first_patient_id(captures: Iterable[Row]) -> str | None:
+    for row in captures:
+        if row["patient_id"]:
+            return str(row["patient_id"])
+    return None
+
+
+def _shots(captures: Iterable[Row]) -> Iterator[Shot]:
+    for row in captures:
+        yield _shot(row)
+
+
 def _shot(row: Row) -> Shot:
-    scores = tuple(row[f"score_{key}"] for key in GRADE_KEYS)
     return Shot(
         capture_id=row["id"],
         camera_id=row["camera_id"],
@@ -181,12 +198,16 @@ def _shot(row: Row) -> Shot:
         eye=Eye(row["eye"]),
         field=row["field"],
         outcome=Outcome(row["outcome"]),
-        reason=Reason(row["reason"]) if row["reason"] else None,
+        reason=_reason(row["reason"]),
         grade=_grade(row["grade"]),
         referable=Referable(row["referable"]),
-        scores=None if row["grade"] is None else scores,
+        scores=_scores(row),
         is_conflict=row["eye_source"] == EyeSource.CONFLICT,
     )
+
+
+def _scores(row: Row) -> tuple[float, ...] | None:
+    return None if row["grade"] is None else tuple(row[name] for name in SCORES)
 
 
 def _reading(row: Row) -> Reading:
@@ -201,6 +222,10 @@ def _reading(row: Row) -> Reading:
         is_blinded=row["blinded"],
         at=row["created_at"],
     )
+
+
+def _reason(stored: str | None) -> Reason | None:
+    return Reason(stored) if stored else None
 
 
 def _grade(stored: int | None) -> Grade | None:

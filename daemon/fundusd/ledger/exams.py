@@ -1,4 +1,4 @@
-"""Exams: which captures belong to a visit; judged and stored again whenever something of theirs changes."""
+"""Exams: which captures belong to a visit; judged and stored again whenever one changes."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from fundusd.domain.jobs import JobState
 from fundusd.ledger import audit, deliveries, exam_queries
 from fundusd.ledger.audit_events import AuditEvent
 from fundusd.ledger.exam_queries import stem
+from fundusd.ledger.result_columns import IS_RESULT_OF_JOB
 from fundusd.ledger.tables import capture, exam, eye_result, job, result
 
 if TYPE_CHECKING:
@@ -42,19 +43,19 @@ def assign(
         columns = {"study_uid": study_uid, "patient_key": row["patient_key"], "day": day}
         wanted.setdefault(key, columns)
     query = sa.select(exam.c.key, exam.c.id).where(exam.c.key.in_(wanted))
-    ids = {row.key: row.id for row in connection.execute(query)}
+    ids = dict(connection.execute(query).all())
     new = []
     for key, columns in wanted.items():
         if key not in ids:
             new.append({"key": key, "created_at": datetime.now(UTC)} | columns)
     if new:
         inserted = sa.insert(exam).returning(exam.c.key, exam.c.id)
-        ids |= {row.key: row.id for row in connection.execute(inserted, new)}
+        ids |= connection.execute(inserted, new).all()
     return [ids[key] for key in keys]
 
 
 def _key(row: Row, study_uid: str | None, day: str) -> str:
-    """Return the key of a capture's visit; a capture of unknown person and study is a visit by itself."""
+    """Return the key of a visit; a capture of unknown person and study is one by itself."""
     if row["patient_key"]:
         return f"patient:{row['patient_key']}:{day}"
     if study_uid:
@@ -74,7 +75,7 @@ def _day(row: Row) -> str:
 
 
 def rejudge(recording: Recording, exam_ids: Iterable[int | None]) -> None:
-    """Judge and store exams again after something of theirs has changed, and queue documents about them."""
+    """Judge and store exams again after a change, and queue documents about them."""
     for ids in _slices(exam_ids):
         exams = _rejudge(recording.connection, ids)
         deliveries.queue(recording, exams)
@@ -92,7 +93,8 @@ def _rejudge(connection: sa.Connection, ids: Sequence[int]) -> list[Exam]:
     eye_rows, exam_rows = [], []
     for judged in exams:
         exam_rows.append(_exam_row(judged))
-        eye_rows += [_eye_row(judged.exam_id, eye, now) for eye in judged.eyes]
+        for eye in judged.eyes:
+            eye_rows.append(_eye_row(judged.exam_id, eye, now))
     connection.execute(sa.delete(eye_result).where(eye_result.c.exam_id.in_(ids)))
     if eye_rows:
         connection.execute(sa.insert(eye_result), eye_rows)
@@ -124,7 +126,8 @@ def _eye_row(exam_id: int, eye: EyeResult, now: datetime) -> dict[str, Any]:
 def _exam_row(judged: Exam) -> dict[str, Any]:
     missing: list[str] = list(judged.missing)
     for eye in judged.eyes:
-        missing += [f"{eye.eye}/{field}" for field in eye.missing_fields]
+        for field in eye.missing_fields:
+            missing.append(f"{eye.eye}/{field}")
     return {
         "at_id": judged.exam_id,
         "missing_fields": " ".join(missing),
@@ -138,15 +141,12 @@ def _exam_row(judged: Exam) -> dict[str, Any]:
 
 def catch_up(connection: sa.Connection) -> int:
     """Assign captures to exams whose results are older than exams are; return how many."""
-    is_its_result = sa.and_(
-        result.c.digest == job.c.digest, result.c.release_id == job.c.release_id
-    )
     is_judged = sa.exists().where(eye_result.c.exam_id == capture.c.exam_id)
     query = (
         sa.select(capture, result.c.content)
         .select_from(capture)
         .join(job, job.c.id == capture.c.job_id)
-        .join(result, is_its_result)
+        .join(result, IS_RESULT_OF_JOB)
         .where(job.c.state == JobState.SUCCEEDED)
         .where(capture.c.exam_id.is_(None) | ~is_judged)
         .order_by(capture.c.id)
@@ -160,7 +160,9 @@ def catch_up(connection: sa.Connection) -> int:
 
 
 def _catch_up(connection: sa.Connection, rows: Sequence[Row]) -> None:
-    study_uids = [orjson.loads(row["content"]).get("study_uid") for row in rows]
+    study_uids = []
+    for row in rows:
+        study_uids.append(orjson.loads(row["content"]).get("study_uid"))
     ids = assign(connection, rows, study_uids)
     changed = []
     for row, exam_id in zip(rows, ids, strict=True):

@@ -1,6 +1,7 @@
 """The audit chain: canonical bytes of a row and its hash; pure.
 
-Each row's hash covers the previous one: a changed, dropped or inserted row breaks every link after it.
+Each row's hash covers the previous one, so a row that is changed, removed or inserted breaks every
+link after it.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ _NOTHING = b"n" + bytes(4)
 
 
 def canonical(fields: Iterable[str | bytes | int | None]) -> bytes:
-    """Encode fields so that no two different rows share their bytes: a type letter and a length before each.
+    """Return the bytes of fields, each with its type and length, so that no two rows share them.
 
     >>> canonical(["ab", None]) != canonical(["a", "b"])
     True

@@ -1,4 +1,4 @@
-"""Where the bytes of captures lie, for whoever shows them to people."""
+"""The files that captures were read from, for those that show them to people."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Source:
     path: bytes
     digest: str
     preprocessing: str
-    is_burned_in: bool  # it says so, or another file of the same shot does
+    is_burned_in: bool  # this file or another one of the same shot says so
 
 
 def read(connection: sa.Connection, capture_ids: Sequence[int]) -> list[Source]:
@@ -38,33 +38,37 @@ def read(connection: sa.Connection, capture_ids: Sequence[int]) -> list[Source]:
         .where(capture.c.id.in_(capture_ids))
         .order_by(capture.c.id)
     )
-    return [
-        Source(
+    sources = []
+    for row in connection.execute(query).all():
+        source = Source(
             row.id,
             row.camera_id,
             bytes(row.path),
             row.digest,
             row.preprocessing,
-            _is_burned_in(connection, row),
+            is_burned_in=_is_burned_in(connection, row),
         )
-        for row in connection.execute(query).all()
-    ]
+        sources.append(source)
+    return sources
 
 
 def _is_burned_in(connection: sa.Connection, row: Any) -> bool:
-    """Ask all files of the shot: a JPEG has the same pixels as the DICOM beside it, and cannot say what is in them."""
-    shared = stem(row.path_text)
+    """Return whether any file of the shot has a warning about burned-in text.
+
+    A JPEG has the same pixels as the DICOM file beside it, but cannot say what is in them.
+    """
+    shot = stem(row.path_text)
     first = stem_of_path(bytes(row.path))
     query = sa.select(capture.c.path_text, capture.c.warnings).where(
         capture.c.camera_id == row.camera_id,
         capture.c.path >= first,
-        capture.c.path < first + b"/",  # the byte behind the dot
+        capture.c.path < first + b"/",  # "/" follows "."
     )
-    return any(
-        CaptureWarning.BURNED_IN_ANNOTATION in orjson.loads(one.warnings or "[]")
-        for one in connection.execute(query)
-        if stem(one.path_text) == shared
-    )
+    for path_text, warnings in connection.execute(query):
+        codes = orjson.loads(warnings or "[]")
+        if stem(path_text) == shot and CaptureWarning.BURNED_IN_ANNOTATION in codes:
+            return True
+    return False
 
 
 def stem_of_path(path: bytes) -> bytes:

@@ -1,11 +1,13 @@
-"""The states of a job: each arrow between them is one function, one audit event and one edge in the docs."""
+"""The states of a job.
+
+Each arrow between them is one function, one audit event and one edge of the diagram in the docs.
+"""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import orjson
 import sqlalchemy as sa
 
 from fundusd.domain import retry_policy
@@ -14,16 +16,16 @@ from fundusd.domain.jobs import JobState
 from fundusd.ledger import audit
 from fundusd.ledger.audit_events import AuditEvent
 from fundusd.ledger.database import epoch_now
+from fundusd.ledger.recorded import Recorded, recorded
 from fundusd.ledger.tables import capture, job, sighting, storable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-# longer than any batch takes; that a daemon died is noticed by its lock on the database, not by this
+# longer than any batch takes: a daemon that died is noticed by its lock on the database
 LEASE_SECONDS = 900.0
 
 _FREE = {"token": None, "lease_until": None}
-_COPIED = ("camera_id", "digest", "revision", "eye", "eye_source", "patient_key", "turnaround_ms")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,37 +49,14 @@ class Claim:
     places: tuple[Place, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Recorded:
-    """What became of a capture, for its line in the log."""
-
-    capture_id: int
-    camera_id: str
-    digest: str
-    revision: int
-    eye: str
-    eye_source: str
-    patient_key: str | None
-    outcome: str
-    reason: str | None
-    grade: int | None
-    turnaround_ms: int | None
-    warnings: tuple[str, ...] = ()
-
-    def fields(self) -> dict[str, Any]:
-        """Return the fields of the log line: the digest's first 12 digits, and no patient's name or identifier."""
-        fields = asdict(self) | {"camera": self.camera_id, "digest": self.digest[:12]}
-        del fields["camera_id"]
-        if not self.warnings:
-            del fields["warnings"]
-        return fields
-
-
 # -- which jobs
 
 
 def among(ids: Sequence[int], state: JobState) -> sa.ColumnElement[bool]:
-    """Select jobs by id that are in a state; `|| ''` keeps SQLite from reading all jobs in that state."""
+    """Select jobs by id that are in a state.
+
+    `|| ''` keeps SQLite from reading all jobs in that state.
+    """
     return sa.and_(job.c.id.in_(ids), job.c.state.concat("") == state)
 
 
@@ -107,7 +86,7 @@ def places(connection: sa.Connection, ids: Sequence[int]) -> dict[int, list[Plac
 def settle(
     connection: sa.Connection, claims: Sequence[Claim], state: JobState, **columns: Any
 ) -> set[int]:
-    """Move jobs out of `running`; return those whose lease the token still held: others took over the rest."""
+    """Move jobs out of `running`; return those whose lease the token still held."""
     by_token: dict[str, list[int]] = {}  # jobs that were claimed together share a token
     for claim in claims:
         by_token.setdefault(claim.token, []).append(claim.job_id)
@@ -122,7 +101,7 @@ def settle(
 def postpone(
     connection: sa.Connection, claim: Claim, reason: Reason, error: str, wait_seconds: float
 ) -> bool:
-    """Try a job again later: running -> queued, the attempt stays counted; False if the lease was lost."""
+    """Try a job again later: running -> queued, the attempt counted; False if it lost its lease."""
     columns = {
         "reason": reason,
         "action": reason.action,
@@ -148,11 +127,12 @@ def fail(
 ) -> list[Recorded] | None:
     """Give a job up: running -> failed; return its captures, or None if the lease was lost.
 
-    A job does not fail because of its file if its bytes were seen again meanwhile, there or at another path:
-    running -> queued.
+    A job does not fail because of its file if its bytes were seen again meanwhile, there or at
+    another path: running -> queued.
     """
     if reason in FILE_REASONS and _were_seen_again(connection, claim):
-        return [] if postpone(connection, claim, reason, error, 0.0) else None
+        is_postponed = postpone(connection, claim, reason, error, 0.0)
+        return [] if is_postponed else None
     columns = {"reason": reason, "action": reason.action, "error": storable(error)}
     if not settle(connection, [claim], JobState.FAILED, **columns):
         return None
@@ -168,7 +148,10 @@ def _were_seen_again(connection: sa.Connection, claim: Claim) -> bool:
 
 
 def give_back(connection: sa.Connection, claims: Sequence[Claim], wait_seconds: float = 0.0) -> int:
-    """Return untouched jobs, not to be claimed for a while: running -> queued, no attempt counted; return how many."""
+    """Return untouched jobs: running -> queued, no attempt counted; return how many.
+
+    They are not claimed again for `wait_seconds`.
+    """
     columns: dict[str, Any] = {"attempts": job.c.attempts - 1}
     if wait_seconds:
         columns["available_at"] = epoch_now() + wait_seconds
@@ -186,10 +169,11 @@ def give_back(connection: sa.Connection, claims: Sequence[Claim], wait_seconds: 
 
 
 def rescue(connection: sa.Connection, *, expired_only: bool, cameras: Sequence[str] = ()) -> int:
-    """Take back jobs whose worker is gone: running -> queued, the attempt counted, or -> failed after the last one.
+    """Take back jobs whose worker is gone; return how many.
 
-    With `expired_only` false all running jobs, or all of some cameras, are taken back; only the daemon that owns
-    them may do that. Return how many.
+    running -> queued with the attempt counted, or -> failed after the last attempt. With
+    `expired_only` false all running jobs, or all of some cameras, are taken back; only the daemon
+    that owns them may do that.
     """
     lost = job.c.lease_until < epoch_now() if expired_only else of(cameras)
     running = sa.select(job).where(job.c.state == JobState.RUNNING, lost)
@@ -207,17 +191,25 @@ def rescue(connection: sa.Connection, *, expired_only: bool, cameras: Sequence[s
         reason, error = Reason.ATTEMPTS_EXHAUSTED, "every attempt ended with the process"
         columns = {"reason": reason, "action": reason.action, "error": error}
         _move(connection, exhausted, state=JobState.FAILED, **columns)
-        _audit_failed(connection, [row.id for row in exhausted], reason)
+        _audit_failed(connection, numbers(exhausted), reason)
     return len(rows)
 
 
 def _move(connection: sa.Connection, rows: Sequence[Any], **columns: Any) -> None:
-    ids = [row.id for row in rows]
-    connection.execute(sa.update(job).where(job.c.id.in_(ids)).values(**_FREE, **columns))
+    statement = sa.update(job).where(job.c.id.in_(numbers(rows)))
+    connection.execute(statement.values(**_FREE, **columns))
+
+
+def numbers(rows: Sequence[Any]) -> list[int]:
+    """Return the numbers of rows of jobs."""
+    return [row.id for row in rows]
 
 
 def renew(connection: sa.Connection, cameras: Sequence[str] = ()) -> None:
-    """Restart the leases of all running jobs, or of those of some cameras; only the daemon that owns them may."""
+    """Restart the leases of all running jobs, or of those of some cameras.
+
+    Only the daemon that owns them may do that.
+    """
     running = sa.update(job).where(job.c.state == JobState.RUNNING, of(cameras))
     connection.execute(running.values(lease_until=epoch_now() + LEASE_SECONDS))
 
@@ -289,12 +281,3 @@ def _audit_failed(connection: sa.Connection, ids: Sequence[int], reason: Reason)
         entries.append(entry)
     audit.append(connection, *entries)
     return [recorded(row, Outcome.FAILED, reason, None) for row in rows]
-
-
-def recorded(row: Any, outcome: str, reason: str | None, grade: int | None) -> Recorded:
-    """Return what the log line of a capture needs from its row."""
-    columns = {name: row[name] for name in _COPIED}
-    warnings = tuple(orjson.loads(row["warnings"] or "[]"))
-    return Recorded(
-        row["id"], outcome=outcome, reason=reason, grade=grade, warnings=warnings, **columns
-    )

@@ -40,17 +40,19 @@ if TYPE_CHECKING:
     from fundusd.domain.delivery import Subscription
     from fundusd.domain.files import Admission, SettledFile
     from fundusd.domain.inference import Release
-    from fundusd.ledger.jobs import Claim, Recorded
+    from fundusd.ledger.jobs import Claim
+    from fundusd.ledger.recorded import Recorded
     from fundusd.ledger.results import Finding
 
 
 class Ledger(Operator):
     """Jobs, results and audit in one database, as a daemon sees it; raises LedgerError.
 
-    `site_key` turns patient identifiers into the keys that logs and audit contain, and on a `pseudonymous` site all
-    tables. `naming` holds how cameras name their captures if that is not by whole words, `lookups` the databases of
-    the cameras that have one. On PostgreSQL daemons may share a database, each for its own `cameras`; without
-    `cameras`, or on SQLite, the daemon owns the whole database.
+    `site_key` turns patient identifiers into the keys that logs and audit contain, and on a
+    `pseudonymous` site all tables. `naming` holds how cameras name their captures if that is not by
+    whole words, `lookups` the databases of the cameras that have one. On PostgreSQL daemons may
+    share a database, each for its own `cameras`; without `cameras`, or on SQLite, the daemon owns
+    the whole database.
     """
 
     def __init__(  # noqa: PLR0913  one place builds it
@@ -88,10 +90,10 @@ class Ledger(Operator):
     # -- schema and ownership
 
     def upgrade(self) -> tuple[str | None, str]:
-        """Upgrade the schema to the newest revision, and older results to exams; return revisions before and after."""
+        """Upgrade the schema to the newest revision; return the revisions before and after."""
         revisions = schema.upgrade(self.database)
         with self.database.writing() as connection:
-            exams.catch_up(connection)
+            exams.catch_up(connection)  # for results that are older than exams are
         return revisions
 
     @retried
@@ -104,14 +106,14 @@ class Ledger(Operator):
 
     @retried
     def check(self) -> str:
-        """Return the schema's revision; raises SchemaBehind, or LedgerError if commits are not durable."""
+        """Return the schema's revision; raises SchemaBehind, LedgerError if commits may be lost."""
         with self.database.reading() as connection:
             self.database.require_durable(connection)
             return schema.check(connection)
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
-        """Own the database, or its part for the cameras, while the block runs; raises LedgerAway if another does."""
+        """Own the database, or the part of its cameras, while the block runs; raises LedgerAway."""
         self._acquire()
         try:
             yield
@@ -126,7 +128,7 @@ class Ledger(Operator):
     def regain(self) -> None:
         """Own the database again after an outage.
 
-        Raises LedgerAway while another daemon owns it, LedgerError if another has worked on it meanwhile.
+        Raises LedgerAway while another daemon owns it, LedgerError if another has worked on it.
         """
         is_held = self._lock.reacquire()
         if self._started:
@@ -134,12 +136,12 @@ class Ledger(Operator):
                 if is_held:  # the running jobs are ours, however long the database was away
                     jobs.renew(connection, self._own_cameras)
         if not is_held:
-            # by a session of ours whose end the server has not noticed, or by a daemon that is about to start
+            # by a session of ours whose end the server has not noticed, or by a daemon that starts
             raise _owned_by_another()
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[sa.Connection]:
-        """Open a transaction that may write; raises LedgerError if another daemon has started since this one."""
+        """Open a transaction that may write; raises LedgerError if another daemon took over."""
         with self.database.writing() as connection:
             if self._started:
                 self._require_newest(connection)
@@ -160,12 +162,12 @@ class Ledger(Operator):
             )
 
     def is_held(self, cameras: Sequence[str] = ()) -> bool:
-        """Return whether a daemon runs on this database; on PostgreSQL, one for any of these cameras."""
+        """Return whether a daemon owns this database, or on PostgreSQL any of these cameras."""
         return ownership.Lock(self.database, cameras).is_taken()
 
     @retried
     def start(self, release: Release) -> int:
-        """Start to work under a release; return the number of jobs taken back from a daemon that died."""
+        """Start to work under a release; return how many jobs a dead daemon had left running."""
         self._require_lock()
         with self.database.writing() as connection:
             self.release_id = releases.register(connection, release)
@@ -208,11 +210,11 @@ class Ledger(Operator):
 
     @retried
     def admit(self, *files: SettledFile) -> list[Admission]:
-        """Turn settled files, each path once, into captures with a job, one job per digest and release."""
+        """Turn settled files, each path once, into captures; one job per digest and release."""
         metadata = self._paths.columns((file.camera_id, file.path) for file in files)
         with self.recording() as recording:
             admitted = admission.admit(recording, files, metadata)
-        _log_reused([outcome.reused for outcome in admitted if outcome.reused is not None])
+        _log_reused(admitted)
         return [outcome.admission for outcome in admitted]
 
     # -- the worker's side
@@ -234,7 +236,7 @@ class Ledger(Operator):
 
     @retried
     def record(self, findings: Sequence[Finding]) -> list[list[Recorded] | None]:
-        """Write findings in one transaction; return the captures of each, or None if its lease was lost."""
+        """Record findings; return the captures of each, or None if its lease was lost."""
         places = []
         for finding in findings:
             places += [(place.camera_id, place.path) for place in finding.claim.places]
@@ -254,7 +256,7 @@ class Ledger(Operator):
 
     @retried
     def is_in_doubt(self) -> bool:
-        """Return whether the last canary failed, or on this host was not passed by the release at work."""
+        """Return whether the last canary failed, or another release passed it on this host."""
         with self.database.reading() as connection:
             return daemons.is_in_doubt(connection, self.release_id)
 
@@ -278,11 +280,9 @@ def _owned_by_another() -> LedgerAway:
     )
 
 
-def _log_reused(reused: Sequence[Recorded]) -> None:
-    if not reused:
-        return
-    import structlog  # only a daemon admits captures, and it has structlog loaded
+def _log_reused(admitted: Sequence[admission.Admitted]) -> None:
+    for outcome in admitted:
+        if outcome.reused is not None:
+            import structlog  # only a daemon admits captures, and it has structlog loaded
 
-    log = structlog.get_logger()
-    for recorded in reused:
-        log.info("capture.reused", **recorded.fields())
+            structlog.get_logger().info("capture.reused", **outcome.reused.fields())

@@ -1,7 +1,8 @@
 """Retry a transaction until the database answers again: after a restart, a full disk or a lock.
 
-Every transaction of the ledger may be repeated. A COMMIT that raised although it succeeded is recognised by the
-retry, so its effect is stored once; only the log may report such an admission as a touch.
+Every transaction of the ledger may be repeated. A COMMIT that raised although it succeeded is
+recognised by the retry, so its effect is stored once; only the log may report such an admission as
+a touch.
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ _BEAT_SECONDS = 0.5
 class OutageRetry:
     """Retries work until the database answers or `stop` is set.
 
-    `beat` is called while waiting, so that the watchdog sees a live process; `regain` is called before each retry
-    and takes the lock on the database again if the outage ended the session that held it.
+    `beat` is called while waiting, so that the watchdog sees a live process; `regain` is called
+    before each retry and acquires the lock on the database again if the outage ended its session.
     """
 
     def __init__(
@@ -35,7 +36,7 @@ class OutageRetry:
         self._stop, self._beat, self._regain = stop, beat, regain
 
     def call(self, work: Callable[[], Answer]) -> Answer:
-        """Return what `work` returns; raises LedgerAway on a stop, LedgerError if waiting cannot help."""
+        """Return what `work` returns; raises LedgerAway on a stop, or LedgerError."""
         try:
             return work()
         except LedgerAway as error:

@@ -1,4 +1,4 @@
-"""One daemon per database or, on PostgreSQL, per camera: a lock that goes when the process dies."""
+"""One daemon per database or, on PostgreSQL, per camera: a lock that ends with its process."""
 
 from __future__ import annotations
 
@@ -16,30 +16,37 @@ if TYPE_CHECKING:
 
     from fundusd.ledger.database import Database
 
-_POSTGRES_HOLD = 0x68656C64  # "held"
+_POSTGRES_LOCK = 0x68656C64  # "held"
+# advisory locks of this database; numbers are shown unsigned
+_WHOLE_LOCKED = f"(classid = 0 AND objid = {_POSTGRES_LOCK})"
+_CAMERAS_LOCKED = f"""(classid = 0 AND objid = {_POSTGRES_LOCK} AND mode = 'ExclusiveLock')
+    OR (classid = {_POSTGRES_LOCK} AND objid IN ({{keys}}))"""
+_IS_LOCKED = """SELECT EXISTS (SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND granted
+    AND ({condition})
+    AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))"""
 
 
 class Lock:
-    """The right to work on a database, once it was taken; raises LedgerError where the database does not answer.
+    """The exclusive right to work on a database; raises LedgerError if that does not answer.
 
-    For some `cameras` on PostgreSQL it is shared with daemons for others, else it is one daemon's alone.
+    On PostgreSQL, with `cameras`, daemons for other cameras may work beside its owner.
     """
 
     def __init__(self, database: Database, cameras: Sequence[str] = ()) -> None:
         self._database, self._cameras = database, cameras
         self._file: int | None = None  # SQLite: a locked file beside the database
-        self._session: sa.Connection | None = None  # PostgreSQL: a session with an advisory lock
-        self._taken = False
+        self._session: sa.Connection | None = None  # PostgreSQL: a session with advisory locks
+        self._is_acquired = False
         self._one_at_a_time = threading.RLock()
 
     def acquire(self) -> bool:
-        """Take the right; False while another has it."""
+        """Acquire the lock; False while another daemon owns it."""
         self.release()  # what is left of an earlier time
         with self._database.answering(), self._one_at_a_time:
             return self._lock_file() if self._database.is_sqlite else self._lock_session()
 
     def reacquire(self) -> bool:
-        """Take the right again if an outage ended the session that had it; False when another was faster."""
+        """Acquire the lock again if an outage ended its session; False if another was faster."""
         with self._one_at_a_time:
             if self.is_alive():
                 return True
@@ -47,9 +54,9 @@ class Lock:
                 return self._lock_session()
 
     def is_alive(self) -> bool:
-        """Tell whether what was taken is still ours: the server may end a session that nothing else noticed."""
+        """Return whether the lock is still ours: a server may end a session that nobody uses."""
         with self._one_at_a_time:
-            if self._database.is_sqlite or not self._taken:
+            if self._database.is_sqlite or not self._is_acquired:
                 return True
             if self._session is None:
                 return False
@@ -62,70 +69,74 @@ class Lock:
             return self._session is not None
 
     def is_taken(self) -> bool:
-        """Tell whether anybody has the right, or a part of it: of the cameras, where some are named."""
+        """Return whether anybody owns the database, or with `cameras` their part of it."""
         if not self._database.is_sqlite:
-            whole = f"(classid = 0 AND objid = {_POSTGRES_HOLD})"
-            keys = ", ".join(str(key % 2**32) for key in self._keys())  # shown unsigned
-            of_cameras = f"""(classid = 0 AND objid = {_POSTGRES_HOLD} AND mode = 'ExclusiveLock')
-                OR (classid = {_POSTGRES_HOLD} AND objid IN ({keys}))"""
-            held = f"""SELECT EXISTS (SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND granted
-                AND ({of_cameras if keys else whole})
-                AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))"""  # noqa: S608  ours
-            with self._database.reading() as connection:
-                return bool(connection.exec_driver_sql(held).scalar_one())
-        free = self.acquire()
+            return self._is_locked_by_a_session()
+        is_free = self.acquire()
         self.release()
-        return not free
+        return not is_free
+
+    def _is_locked_by_a_session(self) -> bool:
+        condition = _WHOLE_LOCKED
+        if self._cameras:
+            keys = ", ".join(str(key % 2**32) for key in self._keys())
+            condition = _CAMERAS_LOCKED.format(keys=keys)
+        with self._database.reading() as connection:
+            query = _IS_LOCKED.format(condition=condition)
+            return bool(connection.exec_driver_sql(query).scalar_one())
 
     def release(self) -> None:
-        """Give the right up; a session that broke holds nothing."""
+        """Release the lock; a session that broke holds nothing."""
         if self._file is not None:
             os.close(self._file)
         if self._session is not None:
-            with contextlib.suppress(
-                sa.exc.DBAPIError
-            ):  # the server takes note of a session's end some time later
+            with contextlib.suppress(sa.exc.DBAPIError):
+                # the server notices the end of a session only some time later
                 self._session.execute(sa.select(sa.func.pg_advisory_unlock_all()))
             self._session.invalidate()
             self._session.close()
         self._file = self._session = None
-        self._taken = False
+        self._is_acquired = False
 
     def _lock_file(self) -> bool:
-        lock = os.open(
-            f"{self._database.url.database}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640
-        )
+        path = f"{self._database.url.database}.lock"
+        lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             os.close(lock)
             return False
-        self._file, self._taken = lock, True
+        self._file, self._is_acquired = lock, True
         return True
 
     def _lock_session(self) -> bool:
         session = self._database.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
         try:
-            taken = all(session.scalar(sa.select(lock)) for lock in self._locks())
-            if not taken:
+            is_locked = all(session.scalar(sa.select(lock)) for lock in self._locks())
+            if not is_locked:
                 session.execute(sa.select(sa.func.pg_advisory_unlock_all()))
         except sa.exc.DBAPIError:
             session.invalidate()  # it may have some of the locks
             session.close()
             raise
-        if taken:
-            self._session, self._taken = session, True
+        if is_locked:
+            self._session, self._is_acquired = session, True
         else:
             session.close()
-        return taken
+        return is_locked
 
     def _keys(self) -> list[int]:
         """Return a number in 32 signed bits for each camera."""
-        return sorted(zlib.crc32(one.encode()) - 2**31 for one in self._cameras)
+        keys = []
+        for camera_id in self._cameras:
+            keys.append(zlib.crc32(camera_id.encode()) - 2**31)
+        return sorted(keys)
 
     def _locks(self) -> list[sa.ColumnElement[bool]]:
-        """Return what to lock, as far as nobody else has: the database, or a share of it and each camera."""
+        """Return what to lock: the whole database, or a share of it and each camera."""
         if not self._cameras:
-            return [sa.func.pg_try_advisory_lock(_POSTGRES_HOLD)]
-        of_cameras = [sa.func.pg_try_advisory_lock(_POSTGRES_HOLD, key) for key in self._keys()]
-        return [sa.func.pg_try_advisory_lock_shared(_POSTGRES_HOLD), *of_cameras]
+            return [sa.func.pg_try_advisory_lock(_POSTGRES_LOCK)]
+        locks: list[sa.ColumnElement[bool]] = [sa.func.pg_try_advisory_lock_shared(_POSTGRES_LOCK)]
+        for key in self._keys():
+            locks.append(sa.func.pg_try_advisory_lock(_POSTGRES_LOCK, key))
+        return locks

@@ -31,7 +31,7 @@ class PathMetadata:
     identifiers: Identifiers
 
     def columns(self, places: Iterable[Place]) -> PathColumns:
-        """Return columns of captures by place; call it outside transactions: it may take a second."""
+        """Return columns of captures by place; slow, so not to be called in transactions."""
         by_camera: dict[str, list[bytes]] = {}
         for camera_id, path in places:
             by_camera.setdefault(camera_id, []).append(path)

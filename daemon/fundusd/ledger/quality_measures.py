@@ -1,4 +1,4 @@
-"""What was measured of a camera's own captures; reads only."""
+"""The image quality measures of a camera's own captures."""
 
 from __future__ import annotations
 
@@ -8,31 +8,32 @@ import orjson
 import sqlalchemy as sa
 
 from fundusd.domain.clinical_terms import Outcome
+from fundusd.ledger.result_columns import IS_RESULT_OF_JOB
 from fundusd.ledger.tables import capture, job, result
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_MOST = 20_000  # the newest: a camera is calibrated by what it takes now
+_MAX_CAPTURES = 20_000  # the newest: a camera is calibrated by what it takes now
 _RETINAS = (Outcome.GRADED, Outcome.UNGRADABLE)
 
 
 def measures_of(connection: sa.Connection, camera_id: str) -> list[Mapping[str, float]]:
-    """Return the measures of each colour retina that a camera took, newest first, without older revisions."""
+    """Return the measures of each colour retina that a camera took, newest first.
+
+    Older revisions are left out.
+    """
     query = (
         sa.select(result.c.content)
         .select_from(capture)
         .join(job)
-        .join(
-            result,
-            sa.and_(result.c.digest == job.c.digest, result.c.release_id == job.c.release_id),
-        )
+        .join(result, IS_RESULT_OF_JOB)
         .where(
             capture.c.camera_id == camera_id,
             capture.c.superseded.is_(False),
             result.c.outcome.in_(_RETINAS),
         )
         .order_by(capture.c.id.desc())
-        .limit(_MOST)
+        .limit(_MAX_CAPTURES)
     )
     return [orjson.loads(content).get("measures", {}) for content in connection.scalars(query)]

@@ -12,7 +12,8 @@ from fundusd.domain.clinical_terms import Outcome
 from fundusd.domain.files import IgnoreReason, Stat
 from fundusd.domain.jobs import JobState
 from fundusd.ledger import daemons, deliveries
-from fundusd.ledger.database import epoch_now
+from fundusd.ledger.database import epoch_now, picked
+from fundusd.ledger.result_columns import IS_RESULT_OF_JOB
 from fundusd.ledger.tables import (
     camera,
     capture,
@@ -23,8 +24,6 @@ from fundusd.ledger.tables import (
     sighting,
     tally,
 )
-
-_WAITING = (JobState.QUEUED, JobState.RUNNING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,80 +49,90 @@ def accounts(connection: sa.Connection, camera_id: str, directory: bytes) -> dic
         )
         .outerjoin(capture, capture.c.id == sighting.c.capture_id)
         .outerjoin(job, job.c.id == capture.c.job_id)
-        .outerjoin(
-            result,
-            sa.and_(result.c.digest == job.c.digest, result.c.release_id == job.c.release_id),
-        )
+        .outerjoin(result, IS_RESULT_OF_JOB)
         .where(
             sighting.c.camera_id == camera_id,
             sighting.c.directory == directory,
             sighting.c.missing_since.is_(None),
         )
     )
-    return {
-        bytes(row.name): Account(
-            stat=Stat(row.size, row.mtime_ns, row.ctime_ns, row.inode),
-            ignored=IgnoreReason(row.ignored) if row.ignored else None,
-            state=JobState(row.state) if row.state else None,
-            outcome=Outcome(row.outcome) if row.outcome else None,
-            reason=row.result_reason or row.reason,
-        )
-        for row in connection.execute(query)
-    }
+    by_name: dict[bytes, Account] = {}
+    for row in connection.execute(query):
+        by_name[bytes(row.name)] = _account(row)
+    return by_name
+
+
+def _account(row: Any) -> Account:
+    return Account(
+        stat=Stat(row.size, row.mtime_ns, row.ctime_ns, row.inode),
+        ignored=IgnoreReason(row.ignored) if row.ignored else None,
+        state=JobState(row.state) if row.state else None,
+        outcome=Outcome(row.outcome) if row.outcome else None,
+        reason=row.result_reason or row.reason,
+    )
+
+
+# -- status
 
 
 def status(connection: sa.Connection) -> dict[str, Any]:
-    """Return counts by state, the oldest waiting job's age, the cameras' last sweeps and the release."""
-    now = float(connection.scalar(sa.select(epoch_now())) or 0)
-    counts = {
-        (row["kind"], row["value"]): row["count"]
-        for row in connection.execute(sa.select(tally)).mappings()
-    }
-    since = [at for state in _WAITING if (at := connection.scalar(_oldest(state))) is not None]
-    at_work = sa.select(release).where(release.c.id == daemons.release_at_work(connection))
-    made = connection.execute(at_work).mappings().one_or_none()
-    outcomes = [outcome.value for outcome in Outcome if outcome is not Outcome.FAILED]
+    """Return counts by state, the age of the oldest waiting job, the cameras and the release."""
+    counts: dict[tuple[str, str], int] = {}
+    for kind, value, count in connection.execute(sa.select(*tally.c["kind", "value", "count"])):
+        counts[kind, value] = count
+    job_counts, result_counts = {}, {}
+    for state in JobState:
+        job_counts[state.value] = counts.get(("job", state), 0)
+    for outcome in Outcome:
+        if outcome is not Outcome.FAILED:
+            result_counts[outcome.value] = counts.get(("result", outcome), 0)
+    canary = daemons.last_canary(connection)
     return {
-        "jobs": {state.value: counts.get(("job", state.value), 0) for state in JobState},
-        "results": {outcome: counts.get(("result", outcome), 0) for outcome in outcomes},
+        "jobs": job_counts,
+        "results": result_counts,
         "captures": counts.get(("capture", "all"), 0),
-        "oldest_waiting_seconds": max(0.0, round(now - min(since).timestamp(), 1))
-        if since
-        else None,
+        "oldest_waiting_seconds": _oldest_waiting_seconds(connection),
         "cameras": _cameras(connection),
         "outbox": deliveries.counts(connection),
-        "canary": None if (canary := daemons.last_canary(connection)) is None else asdict(canary),
-        "model": None
-        if made is None
-        else {key: made[key] for key in ("id", "model", "revision", "dtype")},
+        "canary": None if canary is None else asdict(canary),
+        "model": _model(connection),
     }
 
 
-def _oldest(state: JobState) -> sa.Select[Any]:
-    return (
-        sa.select(job.c.created_at).where(job.c.state == state).order_by(job.c.created_at).limit(1)
-    )
+def _oldest_waiting_seconds(connection: sa.Connection) -> float | None:
+    ages = []
+    now = float(connection.scalar(sa.select(epoch_now())) or 0)
+    for state in (JobState.QUEUED, JobState.RUNNING):
+        query = sa.select(job.c.created_at).where(job.c.state == state)
+        oldest = connection.scalar(query.order_by(job.c.created_at).limit(1))
+        if oldest is not None:
+            ages.append(max(0.0, round(now - oldest.timestamp(), 1)))
+    return max(ages, default=None)
+
+
+def _model(connection: sa.Connection) -> dict[str, Any] | None:
+    query = sa.select(*release.c["id", "model", "revision", "dtype"])
+    query = query.where(release.c.id == daemons.release_at_work(connection))
+    row = connection.execute(query).mappings().one_or_none()
+    return None if row is None else dict(row)
 
 
 def _cameras(connection: sa.Connection) -> list[dict[str, Any]]:
-    of_files = (
-        sa.func.count(),
-        sa.func.count(incomplete.c.quarantined_at),
-        sa.func.min(incomplete.c.since),
-    )
-    counts = sa.select(incomplete.c.camera_id, *of_files).group_by(incomplete.c.camera_id)
-    waits = {
-        row[0]: {"files": row[1], "quarantined": row[2], "since": row[3]}
-        for row in connection.execute(counts)
-    }
-    rows = connection.execute(sa.select(camera).order_by(camera.c.id)).mappings()
-    return [_camera(row) | {"incomplete": waits.get(row["id"])} for row in rows]
-
-
-def _camera(row: Any) -> dict[str, Any]:
-    report = orjson.loads(row["last_sweep"]) if row["last_sweep"] else {}
-    own = {name: row[name] for name in ("id", "last_sweep_at", "offline_since", "offline_reason")}
-    return own | report
+    query = sa.select(
+        incomplete.c.camera_id,
+        sa.func.count().label("files"),
+        sa.func.count(incomplete.c.quarantined_at).label("quarantined"),
+        sa.func.min(incomplete.c.since).label("since"),
+    ).group_by(incomplete.c.camera_id)
+    waits: dict[str, dict[str, Any]] = {}
+    for row in connection.execute(query).mappings():
+        waits[row["camera_id"]] = picked(row, ("files", "quarantined", "since"))
+    cameras = []
+    for row in connection.execute(sa.select(camera).order_by(camera.c.id)).mappings():
+        columns = picked(row, ("id", "last_sweep_at", "offline_since", "offline_reason"))
+        report = orjson.loads(row["last_sweep"] or "{}")
+        cameras.append(columns | report | {"incomplete": waits.get(row["id"])})
+    return cameras
 
 
 def identifiers_held(connection: sa.Connection) -> tuple[int, int]:

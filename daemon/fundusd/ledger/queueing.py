@@ -14,7 +14,7 @@ from fundusd.ledger.audit_events import AuditEvent
 from fundusd.ledger.tables import job
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Container, Mapping, Sequence
 
     from fundusd.domain.files import SettledFile
 
@@ -36,27 +36,35 @@ def jobs_for(
 
     A digest without a job gets one; a job that has failed is queued again.
     """
+    camera_of: dict[str, str] = {}  # the camera that showed a digest last
+    today: set[str] = set()  # digests that are not of the backlog alone
+    for file in files:
+        camera_of[file.digest] = file.camera_id
+        if not file.backlog:
+            today.add(file.digest)
     query = sa.select(job.c.id, job.c.digest, job.c.state, job.c.lane, job.c.camera_id).where(
-        job.c.digest.in_({file.digest for file in files}), job.c.release_id == release_id
+        job.c.digest.in_(camera_of), job.c.release_id == release_id
     )
     rows = connection.execute(query).all()
-    failed = [row.id for row in rows if row.state == JobState.FAILED]
-    if failed:
-        jobs.reopen(connection, failed)
-    _hurry(connection, files, rows)
-    _hand_over(connection, files, rows)
+    failed: list[int] = []
     known: dict[str, QueuedJob] = {}
     for row in rows:
-        state = JobState.QUEUED if row.state == JobState.FAILED else JobState(row.state)
+        state = JobState(row.state)
+        if state is JobState.FAILED:
+            failed.append(row.id)
+            state = JobState.QUEUED
         known[row.digest] = QueuedJob(row.id, state)
+    if failed:
+        jobs.reopen(connection, failed)
+    _hurry(connection, rows, today)
+    _hand_over(connection, rows, camera_of)
     new = [file for file in files if file.digest not in known]
     queued, entries = _queue(connection, new, release_id)
     return known | queued, entries
 
 
-def _hurry(connection: sa.Connection, files: Sequence[SettledFile], rows: Sequence[Any]) -> None:
+def _hurry(connection: sa.Connection, rows: Sequence[Any], today: Container[str]) -> None:
     """Move waiting jobs from the backlog to today's captures if their bytes came in today."""
-    today = {file.digest for file in files if not file.backlog}
     hurried = []
     for row in rows:
         is_waiting = row.state in {JobState.QUEUED, JobState.FAILED}
@@ -68,13 +76,12 @@ def _hurry(connection: sa.Connection, files: Sequence[SettledFile], rows: Sequen
 
 
 def _hand_over(
-    connection: sa.Connection, files: Sequence[SettledFile], rows: Sequence[Any]
+    connection: sa.Connection, rows: Sequence[Any], camera_of: Mapping[str, str]
 ) -> None:
     """Give jobs to the camera that showed their bytes last.
 
     The daemon of the other camera may be down, or these very bytes may bring it down.
     """
-    camera_of = {file.digest: file.camera_id for file in files}
     for row in rows:
         camera_id = camera_of[row.digest]
         if row.state != JobState.SUCCEEDED and camera_id != row.camera_id:
@@ -85,7 +92,7 @@ def _hand_over(
 def _queue(
     connection: sa.Connection, files: Sequence[SettledFile], release_id: int
 ) -> tuple[dict[str, QueuedJob], list[audit.Entry]]:
-    """Insert jobs; of several captures with the same bytes the most urgent one decides their place in the queue."""
+    """Insert jobs; of captures with the same bytes the most urgent one decides their place."""
     if not files:
         return {}, []
     now = datetime.now(UTC)
@@ -104,13 +111,16 @@ def _urgency(file: SettledFile) -> bool:
 
 
 def _row(file: SettledFile, release_id: int, now: datetime) -> dict[str, Any]:
+    lane, position = _TODAY, 0
+    if file.backlog:
+        lane, position = _BACKLOG, -file.stat.mtime_ns  # the newest first
     return {
         "digest": file.digest,
         "release_id": release_id,
         "camera_id": file.camera_id,
         "state": JobState.QUEUED,
-        "lane": _BACKLOG if file.backlog else _TODAY,
-        "position": -file.stat.mtime_ns if file.backlog else 0,
+        "lane": lane,
+        "position": position,
         "attempts": 0,
         "available_at": 0.0,  # at once, whatever the clock shows
         "created_at": now,

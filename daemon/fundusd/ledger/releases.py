@@ -46,8 +46,10 @@ def _named_fields(row: Row) -> Iterable[str]:
 
 def read(connection: sa.Connection, ids: Sequence[int]) -> dict[int, Release]:
     """Return releases by number, as far as they exist."""
-    rows = connection.execute(sa.select(release).where(release.c.id.in_(ids))).mappings()
-    return {row["id"]: _release(row) for row in rows}
+    releases: dict[int, Release] = {}
+    for row in connection.execute(sa.select(release).where(release.c.id.in_(ids))).mappings():
+        releases[row["id"]] = _release(row)
+    return releases
 
 
 def _release(row: Row) -> Release:

@@ -1,4 +1,4 @@
-"""Queue jobs again: failed ones, and those that wait under a release that no daemon works under any more."""
+"""Queue jobs again: those that failed, and those that wait under an older release."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _SLICE = 1000  # jobs in one statement
 
 
 def retry(recording: Recording, capture_id: int) -> bool:
-    """Queue a failed capture again; False if it has not failed. Raises RequestError if there is no such capture."""
+    """Queue a failed capture again; False if it has not failed. Raises RequestError."""
     query = sa.select(capture.c.job_id).where(capture.c.id == capture_id)
     job_id = recording.connection.scalar(query)
     if job_id is None:
@@ -47,7 +47,7 @@ def _reopen_for_its_daemon(recording: Recording, ids: Sequence[int]) -> int:
 
 
 def queue_unread(recording: Recording, camera_id: str) -> int:
-    """Queue again what failed because its file could not be read and is there now; return how many."""
+    """Queue again what failed for an unreadable file that is there now; return how many."""
     query = (
         sa.select(job.c.id)
         .join(capture, capture.c.job_id == job.c.id)
@@ -71,7 +71,7 @@ def reopen(recording: Recording, ids: Sequence[int]) -> int:
 
 
 def adopt(recording: Recording, cameras: Sequence[str] = ()) -> int:
-    """Give the jobs that wait under another release to this one: all of them, or those of some cameras.
+    """Move the jobs that wait under another release to this one, or only those of some cameras.
 
     Nobody claims a job of an older release.
     """
@@ -113,7 +113,7 @@ def _move(connection: sa.Connection, ids: Sequence[int], release_id: int) -> Non
 
 
 def _merge(recording: Recording, job_id: int, twin: Any) -> None:
-    """Give a waiting job's captures to the job that the same bytes have under the new release, and delete it."""
+    """Give a waiting job's captures to its twin, the job of the same bytes, and delete the job."""
     connection = recording.connection
     moved = (
         sa.update(capture)

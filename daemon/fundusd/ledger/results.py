@@ -13,23 +13,24 @@ from fundusd.domain.clinical_terms import Action, Outcome, Reason, Referable
 from fundusd.domain.jobs import JobState
 from fundusd.ledger import audit, captures, exams, jobs
 from fundusd.ledger.audit_events import AuditEvent
-from fundusd.ledger.tables import GRADE_KEYS, capture, job, result
+from fundusd.ledger.database import picked
+from fundusd.ledger.recorded import Recorded
+from fundusd.ledger.recorded import recorded as recorded_capture
+from fundusd.ledger.result_columns import IS_RESULT_OF_JOB, LOGITS, PPM, SCORES
+from fundusd.ledger.tables import capture, job, result
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from fundusd.clinical.grading import Grading
     from fundusd.domain.decoding import Decoded
-    from fundusd.ledger.jobs import Claim, Recorded
+    from fundusd.ledger.jobs import Claim
     from fundusd.ledger.path_metadata import PathColumns
     from fundusd.ledger.transactions import Recording
 
     Row = Mapping[Any, Any]
 
 _CAPTURES = sa.select(capture, job.c.attempts, job.c.lane).join(job)
-_IS_RESULT_OF_JOB = sa.and_(
-    job.c.digest == result.c.digest, job.c.release_id == result.c.release_id
-)
 _OF_RESULT = ("release_id", "outcome", "reason", "grade", "referable")
 _CHANGED = (
     "eye",
@@ -46,7 +47,7 @@ _CHANGED = (
     "height",
     "sop_uid",
     *_OF_RESULT,
-    *(f"ppm_{key}" for key in GRADE_KEYS),
+    *PPM,
 )
 
 
@@ -59,7 +60,7 @@ _EVENT_OF_OUTCOME = {
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What a worker found out about a claimed job's bytes: a grading, or the decoder's reason for having none."""
+    """What a worker found out about a job's bytes: a grading, or the decoder's reason for none."""
 
     claim: Claim
     decoded: Decoded
@@ -78,15 +79,13 @@ class Finding:
         return Outcome.GRADED if self.reason is None else self.reason.outcome
 
 
-# -- new results
-
-
 def record(
     recording: Recording, findings: Sequence[Finding], metadata: PathColumns
 ) -> list[list[Recorded] | None]:
-    """Write findings: running -> succeeded; return the captures of each, or None if its lease was lost.
+    """Record findings: running -> succeeded.
 
-    `metadata` is what the databases of cameras say by now.
+    Return the captures of each finding, or None if its lease was lost. `metadata` is what the
+    databases of cameras say by now.
     """
     connection = recording.connection
     cleared = {"reason": None, "action": None, "error": None}
@@ -106,7 +105,10 @@ def record(
 
 
 def _recorded_before(connection: sa.Connection, lost: Sequence[Claim]) -> dict[int, list[Recorded]]:
-    """Return what this daemon recorded in a COMMIT whose answer was lost, if nobody has claimed the job since."""
+    """Return the captures of jobs that this daemon recorded in a COMMIT whose answer was lost.
+
+    Jobs that have been claimed since are left out.
+    """
     if not lost:
         return {}
     attempts = {claim.job_id: claim.attempts for claim in lost}
@@ -114,14 +116,14 @@ def _recorded_before(connection: sa.Connection, lost: Sequence[Claim]) -> dict[i
         sa.select(capture, job.c.attempts)
         .select_from(capture)
         .join(job)
-        .join(result, _IS_RESULT_OF_JOB)
+        .join(result, IS_RESULT_OF_JOB)
         .where(job.c.id.in_(attempts))
         .order_by(capture.c.id)
     )
     recorded: dict[int, list[Recorded]] = {}
     for row in connection.execute(query).mappings():
         if row["attempts"] == attempts[row["job_id"]]:
-            of_capture = jobs.recorded(row, row["outcome"], row["reason"], row["grade"])
+            of_capture = recorded_capture(row, row["outcome"], row["reason"], row["grade"])
             recorded.setdefault(row["job_id"], []).append(of_capture)
     return recorded
 
@@ -131,15 +133,17 @@ def _record_rows(
 ) -> dict[int, list[Recorded]]:
     """Insert results, by job, and apply each to the captures of its job."""
     connection = recording.connection
-    inserted = sa.insert(result).returning(result.c.id, result.c.digest)
-    ids = {row.digest: row.id for row in connection.execute(inserted, list(rows.values()))}
+    inserted = sa.insert(result).returning(result.c.digest, result.c.id)
+    ids: dict[str, int] = dict(connection.execute(inserted, list(rows.values())).all())
     query = _CAPTURES.where(capture.c.job_id.in_(rows)).order_by(capture.c.id)
     before, of_capture = [], []
     for row in connection.execute(query).mappings():
         place = (row["camera_id"], bytes(row["path"]))
         before.append(captures.refreshed(row, metadata.get(place)))
         of_capture.append(rows[row["job_id"]] | {"id": ids[row["digest"]]})
-    recorded: dict[int, list[Recorded]] = {job_id: [] for job_id in rows}
+    recorded: dict[int, list[Recorded]] = {}
+    for job_id in rows:
+        recorded[job_id] = []  # even if no capture is left
     applied = _apply(recording, before, of_capture, reused=False)
     for capture_row, capture_recorded in zip(before, applied, strict=True):
         recorded[capture_row["job_id"]].append(capture_recorded)
@@ -165,14 +169,12 @@ def _row(recording: Recording, finding: Finding) -> dict[str, Any]:
 
 def _graded(grading: Grading | None) -> dict[str, Any]:
     """Return the columns that only a grading fills."""
-    columns: dict[str, Any] = {"grade": None, "referable": Referable.INDETERMINATE}
-    for key in GRADE_KEYS:
-        columns |= {f"logit_{key}": None, f"score_{key}": None}
     if grading is None:
-        return columns
-    columns |= {"grade": int(grading.grade), "referable": grading.referable}
-    for key, logit, score in zip(GRADE_KEYS, grading.logits, grading.scores, strict=True):
-        columns |= {f"logit_{key}": logit, f"score_{key}": score}
+        columns: dict[str, Any] = dict.fromkeys((*LOGITS, *SCORES))
+        return columns | {"grade": None, "referable": Referable.INDETERMINATE}
+    columns = {"grade": int(grading.grade), "referable": grading.referable}
+    columns |= zip(LOGITS, grading.logits, strict=True)
+    columns |= zip(SCORES, grading.scores, strict=True)
     return columns
 
 
@@ -186,8 +188,8 @@ def reuse(recording: Recording, capture_ids: Sequence[int]) -> list[Recorded]:
     connection = recording.connection
     query = _CAPTURES.where(capture.c.id.in_(capture_ids))
     rows = connection.execute(query).mappings().all()
-    by_job = _results_of_jobs(connection, {row["job_id"] for row in rows})
-    since = _first_received(connection, {row["digest"] for row in rows})
+    by_job = _results_of_jobs(connection, rows)
+    since = _first_received(connection, rows)
     before, of_capture = [], []
     for row in rows:
         before.append(dict(row) | {"first_received_at": since[row["digest"]]})
@@ -195,23 +197,28 @@ def reuse(recording: Recording, capture_ids: Sequence[int]) -> list[Recorded]:
     return _apply(recording, before, of_capture, reused=True)
 
 
-def _results_of_jobs(connection: sa.Connection, job_ids: Iterable[int]) -> dict[int, Row]:
+def _results_of_jobs(connection: sa.Connection, captures: Sequence[Row]) -> dict[int, Row]:
+    job_ids = {row["job_id"] for row in captures}
     query = (
         sa.select(result, job.c.id.label("job_id"))
-        .join(job, _IS_RESULT_OF_JOB)
+        .join(job, IS_RESULT_OF_JOB)
         .where(job.c.id.in_(job_ids))
     )
-    return {row["job_id"]: row for row in connection.execute(query).mappings()}
+    by_job: dict[int, Row] = {}
+    for row in connection.execute(query).mappings():
+        by_job[row["job_id"]] = row
+    return by_job
 
 
-def _first_received(connection: sa.Connection, digests: Iterable[str]) -> dict[str, datetime]:
-    """Return when bytes were first seen: exporting a photograph again does not make it newer."""
+def _first_received(connection: sa.Connection, captures: Sequence[Row]) -> dict[str, datetime]:
+    """Return when the bytes of captures were first seen: an export does not make them newer."""
+    digests = {row["digest"] for row in captures}
     query = (
-        sa.select(capture.c.digest, sa.func.min(capture.c.received_at).label("at"))
+        sa.select(capture.c.digest, sa.func.min(capture.c.received_at))
         .where(capture.c.digest.in_(digests))
         .group_by(capture.c.digest)
     )
-    return {row.digest: row.at for row in connection.execute(query)}
+    return dict(connection.execute(query).all())
 
 
 # -- from results to captures
@@ -220,7 +227,7 @@ def _first_received(connection: sa.Connection, digests: Iterable[str]) -> dict[s
 def _apply(
     recording: Recording, before: Sequence[Row], results: Sequence[Row], *, reused: bool
 ) -> list[Recorded]:
-    """Write to captures what their result says: eye, patient, exam, size; audit what became of them."""
+    """Update captures with what their result says, and audit what became of them."""
     connection = recording.connection
     after, study_uids = [], []
     for row, of_capture in zip(before, results, strict=True):
@@ -244,7 +251,7 @@ def _apply(
     for row, of_capture in zip(after, results, strict=True):
         entries.append(_entry(row, of_capture, reused=reused))
         recorded.append(
-            jobs.recorded(row, of_capture["outcome"], of_capture["reason"], of_capture["grade"])
+            recorded_capture(row, of_capture["outcome"], of_capture["reason"], of_capture["grade"])
         )
     audit.append(connection, *entries)
     return recorded
@@ -253,18 +260,20 @@ def _apply(
 def _update(connection: sa.Connection, rows: Sequence[Row]) -> None:
     changed = []
     for row in rows:
-        columns = {name: row[name] for name in _CHANGED}
-        changed.append(columns | {"at_id": row["id"]})
+        changed.append(picked(row, _CHANGED) | {"at_id": row["id"]})
     connection.execute(sa.update(capture).where(capture.c.id == sa.bindparam("at_id")), changed)
 
 
 def _counted(of_capture: Row) -> dict[str, Any]:
     """Return what the views count of a result, as columns of its capture."""
-    columns = {name: of_capture[name] for name in _OF_RESULT}
-    for key in GRADE_KEYS:
-        score = of_capture[f"score_{key}"]
-        columns[f"ppm_{key}"] = None if score is None else int(score * 1_000_000 + 0.5)
+    columns = picked(of_capture, _OF_RESULT)
+    for ppm, score in zip(PPM, SCORES, strict=True):
+        columns[ppm] = _ppm(of_capture[score])
     return columns
+
+
+def _ppm(score: float | None) -> int | None:
+    return None if score is None else int(score * 1_000_000 + 0.5)
 
 
 def _entry(row: Row, of_capture: Row, *, reused: bool) -> audit.Entry:

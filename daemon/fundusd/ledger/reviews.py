@@ -13,6 +13,7 @@ from fundusd.domain.clinical_terms import Eye, Grade, Referable, ReviewReason, R
 from fundusd.domain.errors import RequestError
 from fundusd.ledger import audit, exam_queries, exams
 from fundusd.ledger.audit_events import AuditEvent
+from fundusd.ledger.database import picked
 from fundusd.ledger.tables import release, storable
 from fundusd.ledger.tables import review as review_table
 
@@ -26,7 +27,10 @@ _AUDITED = ("eye", "verdict", "grade", "referable", "reason", "reviewer", "role"
 
 @dataclass(frozen=True, slots=True)
 class Review:
-    """What a grader says of an eye; `shown` is the decisive capture that was looked at, None for the present one."""
+    """What a grader says of an eye.
+
+    `shown` is the decisive capture that the grader looked at, None for the present one.
+    """
 
     exam_id: int
     eye: Eye
@@ -49,7 +53,7 @@ def review(recording: Recording, given: Review) -> Exam:
     review_id = connection.scalar(inserted)
     exams.rejudge(recording, [given.exam_id])
     [after] = exam_queries.judged(connection, [given.exam_id])
-    detail = {name: row[name] for name in _AUDITED} | {"review_id": review_id}
+    detail = picked(row, _AUDITED) | {"review_id": review_id}
     entry = audit.Entry(
         AuditEvent.REVIEW_RECORDED,
         "exam",

@@ -1,4 +1,4 @@
-"""What the ledger remembers of the files in an inbox, so that a sweep opens only what has changed."""
+"""What the ledger remembers of an inbox's files, so that a sweep opens only what has changed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from fundusd.ledger.database import upsert
 from fundusd.ledger.tables import capture, sighting
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from fundusd.domain.files import ListedFile, SettledFile
     from fundusd.ledger.transactions import Recording
@@ -28,10 +28,10 @@ _PRESENT = sighting.c.missing_since.is_(None)  # in the words of the partial ind
 _NAMES_FETCHED = 1000  # at once
 _NAMES_IN_STATEMENT = 1000
 _PLACES_IN_STATEMENT = 32  # few: the database looks up every mixture of their parts
-_KEY = (sighting.c.camera_id, sighting.c.directory, sighting.c.name)
-
-
-# -- paths
+_LISTED_COLUMNS: list[sa.ColumnClause[Any]] = [
+    sa.literal_column(name)
+    for name in ("directory", "name", "size", "mtime_ns", "ctime_ns", "inode", "ignored")
+]
 
 
 def split(path: bytes) -> tuple[bytes, bytes]:
@@ -81,16 +81,12 @@ def present(
     directories: Sequence[bytes],
     names: Sequence[bytes] = (),
 ) -> dict[ListedFile, IgnoreReason | None]:
-    """Return how the files of directories looked that the last look saw, and why each is ignored, if it is.
+    """Return how the present files of directories looked, and why each is ignored, if it is.
 
-    With `names`, only files of these names. A sweep asks for every file of an inbox, so rows are used as the driver
-    returns them.
+    With `names`, only files of these names. A sweep asks for every file of an inbox, so rows are
+    used as the driver returns them.
     """
-    columns: list[sa.ColumnClause[Any]] = [
-        sa.literal_column(name)
-        for name in ("directory", "name", "size", "mtime_ns", "ctime_ns", "inode", "ignored")
-    ]
-    query = sa.select(*columns).where(
+    query = sa.select(*_LISTED_COLUMNS).where(
         sighting.c.camera_id == camera_id, sighting.c.directory.in_(directories), _PRESENT
     )
     if names:
@@ -120,7 +116,7 @@ def named(
 def present_names(
     connection: sa.Connection, camera_id: str, directory: bytes, after: bytes
 ) -> list[bytes]:
-    """Return the next names, in order and after a name, of the files that the last look saw in a directory."""
+    """Return the next names of the present files of a directory, in order and after a name."""
     query = (
         sa.select(sighting.c.name)
         .where(
@@ -136,15 +132,17 @@ def present_names(
 
 
 def same_files(connection: sa.Connection, files: Sequence[SettledFile]) -> list[bytes]:
-    """Return other paths at which these files of one camera, by inode and time, were at the last look."""
+    """Return other paths at which these files of one camera, by inode and time, were present."""
     path_of: dict[tuple[int, int], bytes] = {}
+    inodes = []
     for file in files:
+        inodes.append(file.stat.inode)
         path_of[file.stat.inode, file.stat.mtime_ns] = file.path
     query = sa.select(
         sighting.c.directory, sighting.c.name, sighting.c.inode, sighting.c.mtime_ns
     ).where(
         sighting.c.camera_id == files[0].camera_id,
-        sighting.c.inode.in_([inode for inode, _ in path_of]),
+        sighting.c.inode.in_(inodes),
         _PRESENT,
     )
     paths = []
@@ -161,14 +159,17 @@ def same_files(connection: sa.Connection, files: Sequence[SettledFile]) -> list[
 def ignore(
     recording: Recording, camera_id: str, files: Mapping[bytes, tuple[Stat, IgnoreReason]]
 ) -> None:
-    """Remember files that are not captures, by path, so that no sweep opens them again until they change."""
+    """Remember files that are not captures, by path: no sweep opens them until they change."""
     before = current_captures(recording.connection, [(camera_id, path) for path in files])
-    replaced = [row for row in before.values() if row is not None and not row["superseded"]]
-    supersede(recording, replaced)
-    audit.append(recording.connection, *map(superseded, replaced))
-    rows = []
+    replaced, entries, rows = [], [], []
+    for row in before.values():
+        if row is not None and not row["superseded"]:
+            replaced.append(row)
+            entries.append(superseded(row))
     for path, (stat, reason) in files.items():
         rows.append(sighting_row(camera_id, path, stat, ignored=reason.value))
+    supersede(recording, replaced)
+    audit.append(recording.connection, *entries)
     remember(recording.connection, rows)
 
 
@@ -178,23 +179,18 @@ def mark_missing(connection: sa.Connection, camera_id: str, paths: Iterable[byte
     for path in paths:
         directory, name = split(path)
         by_directory.setdefault(directory, []).append(name)
-    capture_ids: list[int] = []
+    entries: list[audit.Entry] = []
     for directory, names in by_directory.items():
         for first in range(0, len(names), _NAMES_IN_STATEMENT):
             some = names[first : first + _NAMES_IN_STATEMENT]
-            capture_ids += _mark_missing(connection, camera_id, directory, some)
-    detail = {"camera": camera_id}
-    entries = [
-        audit.Entry(AuditEvent.CAPTURE_MISSING, "capture", capture_id, detail=detail)
-        for capture_id in capture_ids
-    ]
+            entries += _mark_missing(connection, camera_id, directory, some)
     audit.append(connection, *entries)
 
 
 def _mark_missing(
     connection: sa.Connection, camera_id: str, directory: bytes, names: Sequence[bytes]
-) -> list[int]:
-    """Store that files of a directory are gone; return the captures they were."""
+) -> Iterator[audit.Entry]:
+    """Store that files of a directory are gone; yield an audit entry for each capture."""
     statement = (
         sa.update(sighting)
         .where(
@@ -206,7 +202,10 @@ def _mark_missing(
         .values(missing_since=datetime.now(UTC))
         .returning(sighting.c.capture_id)
     )
-    return [number for number in connection.scalars(statement) if number is not None]
+    for capture_id in connection.scalars(statement):
+        if capture_id is not None:
+            detail = {"camera": camera_id}
+            yield audit.Entry(AuditEvent.CAPTURE_MISSING, "capture", capture_id, detail=detail)
 
 
 # -- what admission needs
@@ -226,15 +225,21 @@ def current_captures(connection: sa.Connection, places: Sequence[Place]) -> dict
 
 
 def _at(places: Sequence[Place]) -> sa.ColumnElement[bool]:
-    """Select places by the parts of their key; the caller drops the other mixtures of these parts, which match too.
+    """Select places by the parts of their key; other mixtures of these parts match, too.
 
     SQLite looks each mixture up in the key's index; for `(a, b) IN (...)` it reads the whole table.
     """
-    keys = [(camera_id, *split(path)) for camera_id, path in places]
-    conditions = []
-    for column, values in zip(_KEY, zip(*keys, strict=True), strict=True):
-        conditions.append(column.in_(set(values)))
-    return sa.and_(*conditions)
+    cameras, directories, names = set(), set(), set()
+    for camera_id, path in places:
+        directory, name = split(path)
+        cameras.add(camera_id)
+        directories.add(directory)
+        names.add(name)
+    return sa.and_(
+        sighting.c.camera_id.in_(cameras),
+        sighting.c.directory.in_(directories),
+        sighting.c.name.in_(names),
+    )
 
 
 def last_revision(connection: sa.Connection, place: Place) -> int:
@@ -248,12 +253,15 @@ def last_revision(connection: sa.Connection, place: Place) -> int:
 
 def supersede(recording: Recording, rows: Sequence[Row]) -> None:
     """Store that other bytes have replaced captures at their paths."""
-    if rows:
-        ids = [row["id"] for row in rows]
-        recording.connection.execute(
-            sa.update(capture).where(capture.c.id.in_(ids)).values(superseded=True)
-        )
-        exams.rejudge(recording, [row["exam_id"] for row in rows])
+    if not rows:
+        return
+    ids, exam_ids = [], []
+    for row in rows:
+        ids.append(row["id"])
+        exam_ids.append(row["exam_id"])
+    statement = sa.update(capture).where(capture.c.id.in_(ids))
+    recording.connection.execute(statement.values(superseded=True))
+    exams.rejudge(recording, exam_ids)
 
 
 def superseded(row: Row) -> audit.Entry:

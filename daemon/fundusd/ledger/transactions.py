@@ -41,7 +41,7 @@ class Recording:
 
 
 class Transactions:
-    """A database and the transactions on it; each is retried through an outage if `outage_retry` is set."""
+    """A database and its transactions; with `outage_retry` each is retried until an outage ends."""
 
     def __init__(
         self,

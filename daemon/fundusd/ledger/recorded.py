@@ -1,0 +1,47 @@
+"""What became of a capture, for its line in the log."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import orjson
+
+from fundusd.ledger.database import picked
+
+_COPIED = ("camera_id", "digest", "revision", "eye", "eye_source", "patient_key", "turnaround_ms")
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What became of a capture."""
+
+    capture_id: int
+    camera_id: str
+    digest: str
+    revision: int
+    eye: str
+    eye_source: str
+    patient_key: str | None
+    outcome: str
+    reason: str | None
+    grade: int | None
+    turnaround_ms: int | None
+    warnings: tuple[str, ...] = ()
+
+    def fields(self) -> dict[str, Any]:
+        """Return the fields of the log line, without any patient's name or identifier."""
+        fields = asdict(self) | {"camera": self.camera_id, "digest": self.digest[:12]}
+        del fields["camera_id"]
+        if not self.warnings:
+            del fields["warnings"]
+        return fields
+
+
+def recorded(row: Any, outcome: str, reason: str | None, grade: int | None) -> Recorded:
+    """Return what the log line of a capture needs from its row."""
+    columns = picked(row, _COPIED)
+    warnings = tuple(orjson.loads(row["warnings"] or "[]"))
+    return Recorded(
+        row["id"], outcome=outcome, reason=reason, grade=grade, warnings=warnings, **columns
+    )
