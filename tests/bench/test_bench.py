@@ -1,4 +1,4 @@
-"""The bench, with tiny amounts: that it runs, adds up and speaks plainly; no clock is judged here."""
+"""The benchmark with tiny amounts: it runs, adds up and prints clearly; no timing is asserted."""
 
 from __future__ import annotations
 
@@ -115,9 +115,9 @@ def test_without_a_section_nothing_is_measured_and_the_sections_are_told(
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert typed(monkeypatch) == 0
-    said = capsys.readouterr().out
-    assert "fundusd bench --end-to-end --reference" in said
-    assert "3.5 GB" in said
+    output = capsys.readouterr().out
+    assert "fundusd bench --end-to-end --reference" in output
+    assert "3.5 GB" in output
     assert not list(tmp_path.iterdir())
 
 
@@ -139,23 +139,23 @@ def test_the_model_section_tells_machines_everything(
         "--json",
     )
     assert typed(monkeypatch, *words) == 0
-    said = json.loads(capsys.readouterr().out)
-    assert said["notice"] == SAFETY_WORDS
-    assert random_checkpoint.NOTICE in said["model"]
-    assert said["machine"]["cores"] >= 1
-    found = {figure["name"]: figure for figure in said["figures"]}
-    assert found["JPEG to scores, torch float32: times the reference"]["median"] > 0
+    output = json.loads(capsys.readouterr().out)
+    assert output["notice"] == SAFETY_WORDS
+    assert random_checkpoint.NOTICE in output["model"]
+    assert output["machine"]["cores"] >= 1
+    figures = {figure["name"]: figure for figure in output["figures"]}
+    assert figures["JPEG to scores, torch float32: times the reference"]["median"] > 0
     if machine.look().has_fast_bfloat16:
-        narrow = found["JPEG to scores, torch bfloat16: times the reference"]
+        narrow = figures["JPEG to scores, torch bfloat16: times the reference"]
         assert narrow["verdict"] in {"met", "not met"}
         assert narrow["goal"] == {"limit": 3.1, "at_least": True}
     else:
-        assert "ten times as long in bfloat16" in said["left_out"][1]
+        assert "ten times as long in bfloat16" in output["left_out"][1]
     for prompts in ("icdr-descriptive", "severity-short"):
-        moved = found[f"score moved at most, torch bfloat16 against fp32, {prompts}"]
+        moved = figures[f"score moved at most, torch bfloat16 against fp32, {prompts}"]
         assert (moved["note"], moved["rounds"]) == ("2 captures", 2)
         assert 0 < moved["median"] < 0.5
-    assert found["operations of a forward"]["median"] > 0
+    assert figures["operations of a forward"]["median"] > 0
 
 
 def test_mistakes_are_told_as_everywhere(
@@ -190,10 +190,10 @@ def test_latency_is_told_as_median_and_p95_over_the_captures_that_count(work: Wo
 
 
 def test_a_start_is_measured_beside_the_references(work: Work) -> None:
-    found = {figure.name: figure for figure in start.measure(work, silently)}
-    assert found["first row over the reference"].goal == Goal(0.5, at_least=False)
-    assert 0 < found["anonymous memory"].median < found["resident memory"].median
-    assert found["resident memory over the reference"].unit == "%"
+    figures = {figure.name: figure for figure in start.measure(work, silently)}
+    assert figures["first row over the reference"].goal == Goal(0.5, at_least=False)
+    assert 0 < figures["anonymous memory"].median < figures["resident memory"].median
+    assert figures["resident memory over the reference"].unit == "%"
 
 
 def test_growth_compares_the_memory_after_the_captures_with_that_before(work: Work) -> None:
@@ -206,12 +206,13 @@ def test_growth_compares_the_memory_after_the_captures_with_that_before(work: Wo
 
 def test_the_ledger_is_measured_with_a_short_and_with_a_long_history(tmp_path: Path) -> None:
     figures = {
-        one.name: one for one in ledger.measure(tmp_path, silently, batches=6, rows=(20, 100))
+        figure.name: figure
+        for figure in ledger.measure(tmp_path, silently, batches=6, rows=(20, 100))
     }
     assert figures["admit and record"].goal == Goal(1000, at_least=True)
     assert figures["admit and record"].rounds == 6
     assert figures["admit and record"].median > figures["admit, claim and record"].median
-    assert "the disk makes a page safe in" in figures["admit and record"].note
+    assert "the disk syncs a page in" in figures["admit and record"].note
     for step in ("admit", "claim", "status"):
         grown = figures[f"{step}: 100 captures over 20"]
         assert (grown.goal, grown.rounds) == (Goal(2, at_least=False), 2)
@@ -220,9 +221,9 @@ def test_the_ledger_is_measured_with_a_short_and_with_a_long_history(tmp_path: P
 
 def test_a_long_history_is_one_that_the_ledger_could_have_written(tmp_path: Path) -> None:
     made = ledger._with_history(tmp_path / "long.db", 100, 20)
-    told = made.status()
-    assert told["jobs"] == {"queued": 10, "running": 0, "succeeded": 90, "failed": 0}
-    assert (told["results"]["graded"], told["captures"]) == (90, 100)
+    status = made.status()
+    assert status["jobs"] == {"queued": 10, "running": 0, "succeeded": 90, "failed": 0}
+    assert (status["results"]["graded"], status["captures"]) == (90, 100)
     rows = list(made.results())
     assert len({row["digest"] for row in rows}) == len({row["path"] for row in rows}) == 100
     assert [row["outcome"] for row in rows].count("graded") == 90
@@ -255,7 +256,7 @@ def test_a_sweep_that_misses_files_is_no_measurement(tmp_path: Path) -> None:
     with pytest.raises(FundusdError, match="saw 3 of 4 files"):
         sweep._sweep(inbox, known, 4)
     next(inbox.root.glob("*/*")).write_bytes(b"touched")
-    with pytest.raises(FundusdError, match="nobody touched"):
+    with pytest.raises(FundusdError, match="was not touched"):
         sweep._sweep(inbox, known, 3)
     known.close()
 
@@ -284,7 +285,7 @@ def test_what_is_installed_is_measured() -> None:
 
 def test_a_format_that_the_processor_has_not_is_left_out_of_openvinos_rows() -> None:
     old = replace(HERE, flags=("avx2",))
-    assert [str(one) for one in model.variants(old)] == [
+    assert [str(variant) for variant in model.variants(old)] == [
         "torch float32",
         "torch bfloat16",
         "openvino float32",
@@ -296,7 +297,7 @@ def test_rows_of_a_library_that_is_not_installed_are_left_out_with_what_to_insta
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(model, "is_served", lambda backend: backend == "torch")
-    assert {one.backend for one in model.variants(HERE)} == {"torch"}
+    assert {variant.backend for variant in model.variants(HERE)} == {"torch"}
     assert "pip install 'fundusd[openvino]'" in model.left_out(HERE)[0]
 
 
@@ -324,10 +325,10 @@ def test_small_captures_are_distinct_and_gradable() -> None:
 def test_the_checkpoint_in_the_cache_is_taken_as_it_lies_there(tiny: Path, cache: Path) -> None:
     assert not places.is_made(places.random_checkpoint())
     shutil.copytree(tiny, places.random_checkpoint())
-    found = run._checkpoint(None, report.console(stderr=True))
-    assert found.folder == places.random_checkpoint()
-    assert random_checkpoint.NOTICE in found.label
-    shutil.rmtree(found.folder)
+    checkpoint = run._checkpoint(None, report.console(stderr=True))
+    assert checkpoint.folder == places.random_checkpoint()
+    assert random_checkpoint.NOTICE in checkpoint.label
+    shutil.rmtree(checkpoint.folder)
 
 
 def test_a_disk_without_room_is_told_before_anything_is_written(tmp_path: Path) -> None:
@@ -353,11 +354,15 @@ def test_facts_are_read_from_what_the_kernel_tells(tmp_path: Path) -> None:
     card = tmp_path / "driver" / "nvidia" / "gpus" / "0000:01:00.0"
     card.mkdir(parents=True)
     (card / "information").write_text("Model: \t\t A GPU\nIRQ: 1\n")
-    found = machine.look(tmp_path)
-    assert (found.cpu, found.memory_gb, found.gpus) == ("A CPU", 2.0, ("A GPU",))
-    assert found.flags == ("amx_bf16", "avx2")
-    assert found.has_fast_bfloat16
-    assert not replace(found, flags=("avx2",)).has_fast_bfloat16
+    machine_facts = machine.look(tmp_path)
+    assert (machine_facts.cpu, machine_facts.memory_gb, machine_facts.gpus) == (
+        "A CPU",
+        2.0,
+        ("A GPU",),
+    )
+    assert machine_facts.flags == ("amx_bf16", "avx2")
+    assert machine_facts.has_fast_bfloat16
+    assert not replace(machine_facts, flags=("avx2",)).has_fast_bfloat16
 
 
 def test_a_busy_machine_is_told_of() -> None:
@@ -406,26 +411,26 @@ def a_report() -> report.Report:
 
 def test_people_see_figures_goals_machine_and_warnings(capsys: pytest.CaptureFixture[str]) -> None:
     report.show(a_report(), report.console())
-    said = capsys.readouterr().out
-    words = " ".join(said.split())
+    output = capsys.readouterr().out
+    words = " ".join(output.split())
     assert f"Model: a model (not for patients). {SAFETY_WORDS}" in words
-    assert "Goals: 1 of 2 met" in said
-    assert "ratio [x]" in said
-    assert "3.2 x" in said
-    assert "3 - 3.4" in said
-    assert "not met" in said
-    assert "1,234 MB" in said
-    assert "openvino not installed" in said
-    assert "model, latency: a note." in said
-    assert "WARNING: busy" in said
-    assert "[openvino] is missing" in said
+    assert "Goals: 1 of 2 met" in output
+    assert "ratio [x]" in output
+    assert "3.2 x" in output
+    assert "3 - 3.4" in output
+    assert "not met" in output
+    assert "1,234 MB" in output
+    assert "openvino not installed" in output
+    assert "model, latency: a note." in output
+    assert "WARNING: busy" in output
+    assert "[openvino] is missing" in output
 
 
 def test_machines_get_the_same_with_a_verdict_for_each_figure() -> None:
-    said = report.as_dict(a_report())
-    assert [figure["verdict"] for figure in said["figures"]] == ["met", "not met", ""]
-    assert said["others_share"] == 0.2
-    assert said["machine"]["flags"] == ("avx512_bf16",)
+    output = report.as_dict(a_report())
+    assert [figure["verdict"] for figure in output["figures"]] == ["met", "not met", ""]
+    assert output["others_share"] == 0.2
+    assert output["machine"]["flags"] == ("avx512_bf16",)
 
 
 # -- the seam

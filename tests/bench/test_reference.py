@@ -78,9 +78,9 @@ def test_the_reference_prints_a_class_for_each_path_it_reads(
     path = tmp_path / "retina.jpg"
     path.write_bytes(photographs[0])
     command = [sys.executable, "-m", "fundusd_bench.reference", str(tiny)]
-    said = subprocess.run(
+    output = subprocess.run(
         command, input=f"{path}\n{path}\n", check=True, capture_output=True, text=True
     )
-    first, second = said.stdout.splitlines()
+    first, second = output.stdout.splitlines()
     assert first == second
     assert first.startswith("Predicted class: ")

@@ -88,7 +88,7 @@ def softmax(logits: Logits | torch.Tensor) -> Logits:
 
 
 def build_tokenizer(folder: Path) -> None:
-    """Build a SigLIP tokenizer of letters and a few words; the same bytes, so the same ids, everywhere."""
+    """Build a SigLIP tokenizer of letters and a few words, with the same bytes everywhere."""
     model = pb.ModelProto()
     piece = pb.ModelProto.SentencePiece
     for name, kind in (("<pad>", piece.CONTROL), ("</s>", piece.CONTROL), ("<unk>", piece.UNKNOWN)):

@@ -47,8 +47,9 @@ def exact(tiny: Path) -> ZeroShotClassifier:
     return loaded(ModelChoice(str(tiny), prompts=SINGLE, exact=True))
 
 
-def cosines(one: Any, other: Any) -> Any:
-    return (one * other).sum(1) / np.linalg.norm(one, axis=1) / np.linalg.norm(other, axis=1)
+def cosines(first: Any, second: Any) -> Any:
+    lengths = np.linalg.norm(first, axis=1) * np.linalg.norm(second, axis=1)
+    return (first * second).sum(1) / lengths
 
 
 def test_the_tower_computes_what_transformers_does(tiny: Path, exact: ZeroShotClassifier) -> None:
@@ -353,7 +354,7 @@ def test_the_gate_refuses_a_device_that_mixes_two_batches_up(
 
     def mixed_up(self: BatchPipeline, pixels: torch.Tensor) -> Any:
         flying.append(begin(self, pixels))
-        return lambda: flying.pop()()  # noqa: PLW0108  which one is to be decided when the answer is asked for
+        return lambda: flying.pop()()  # noqa: PLW0108  which batch is decided at the call
 
     monkeypatch.setattr(BatchPipeline, "begin", mixed_up)
     with pytest.raises(ModelError, match="computes wrong embeddings"):

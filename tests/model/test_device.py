@@ -40,23 +40,24 @@ def test_a_machine_without_cpuinfo_is_served_exactly(tmp_path: Path) -> None:
 
 
 def test_auto_is_narrow_only_where_that_is_native() -> None:
-    (one,) = device.candidates(ON_CPU)
+    (runtime,) = device.candidates(ON_CPU)
 
-    assert one.dtype == ("bfloat16" if device.has_native_bf16() else "float32")
-    assert one.is_cpu
+    assert runtime.dtype == ("bfloat16" if device.has_native_bf16() else "float32")
+    assert runtime.is_cpu
 
 
 def test_exact_is_fp32_whatever_the_machine_can() -> None:
     assert [
-        one.dtype for one in device.candidates(ModelChoice("phantom", device="cpu", exact=True))
+        runtime.dtype
+        for runtime in device.candidates(ModelChoice("phantom", device="cpu", exact=True))
     ] == ["float32"]
 
 
 def test_openvino_is_another_runtime_than_torch() -> None:
-    (one,) = device.candidates(ModelChoice("phantom", backend="openvino", dtype="float32"))
+    (runtime,) = device.candidates(ModelChoice("phantom", backend="openvino", dtype="float32"))
     (other,) = device.candidates(ModelChoice("phantom", device="cpu", dtype="float32"))
 
-    assert str(one).startswith("openvino 20")
+    assert str(runtime).startswith("openvino 20")
     assert str(other).startswith("torch 2.")
 
 

@@ -40,12 +40,13 @@ from fundusd.domain.errors import ModelError
 from fundusd.model.download import download
 from fundusd.model.locate import ModelChoice, find
 source, revision, limit = sys.argv[1:]
-choice, told = ModelChoice(source, revision), []
+choice, progress = ModelChoice(source, revision), []
 if int(limit):
     resource.setrlimit(resource.RLIMIT_FSIZE, (int(limit), resource.RLIM_INFINITY))
 try:
-    folder = download(choice, lambda done, total: told.append([done, total]))
-    answer = {"label": find(choice).label, "told": told, "folder": sorted(path.name for path in folder.iterdir())}
+    folder = download(choice, lambda done, total: progress.append([done, total]))
+    names = sorted(path.name for path in folder.iterdir())
+    answer = {"label": find(choice).label, "progress": progress, "folder": names}
 except ModelError as error:
     answer = {"message": error.message, "hint": error.hint}
 resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)
@@ -55,7 +56,7 @@ print(json.dumps(answer))
 
 @dataclass
 class Hub:
-    """What the little hub on 127.0.0.1 answers; `refuse` is a status and an error code for one kind of request."""
+    """A small hub on 127.0.0.1; `refuse` maps a kind of request to a status and an error code."""
 
     refuse: dict[str, tuple[int, str]] = field(default_factory=dict)
     cut: bool = False
@@ -208,7 +209,7 @@ def test_a_download_fetches_what_a_model_is_made_of_and_find_accepts_it(
         "tokenizer_config.json",
     ]
     total = sum(len(content) for name, content in FILES.items() if name in answer["folder"])
-    assert answer["told"][-1] == [total, total]
+    assert answer["progress"][-1] == [total, total]
     assert hub.tokens == {f"Bearer {TOKEN}"}
 
 
@@ -319,8 +320,8 @@ def test_the_first_cause_is_what_is_explained(error: OSError, sentence: str) -> 
     wrapped = FileNotFoundError("cannot find the requested files")
     wrapped.__cause__ = error
 
-    for told in (error, wrapped):
-        assert sentence.split("(", maxsplit=1)[0] in explain(told, CHOICE).message
+    for raised in (error, wrapped):
+        assert sentence.split("(", maxsplit=1)[0] in explain(raised, CHOICE).message
 
 
 @pytest.mark.parametrize("source", ["phantom", "/srv/models/mine"])

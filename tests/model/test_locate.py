@@ -46,7 +46,8 @@ def whole() -> dict[str, bytes]:
         "model.safetensors": safetensors(),
         "spiece.model": b"pieces",
         "tokenizer_config.json": b"{}",
-        "preprocessor_config.json": b'{"image_mean": [0.5, 0.5, 0.5], "image_std": [0.5, 0.5, 0.5]}',
+        "preprocessor_config.json": b'{"image_mean": [0.5, 0.5, 0.5], '
+        b'"image_std": [0.5, 0.5, 0.5]}',
     }
 
 
@@ -191,12 +192,12 @@ def test_the_phantom_is_looked_up_among_the_packaged_folders(
 
 def test_progress_is_told_in_bytes_and_ends_at_the_end(tmp_path: Path) -> None:
     folder = folder_of(tmp_path, {"large": bytes(3 * 2**20 + 1), "small": b"12"})
-    told: list[tuple[int, int]] = []
+    progress: list[tuple[int, int]] = []
 
-    hash_files(folder, ["large", "small"], lambda done, total: told.append((done, total)))
+    hash_files(folder, ["large", "small"], lambda done, total: progress.append((done, total)))
 
     total = 3 * 2**20 + 3
-    assert told == [
+    assert progress == [
         (2**20, total),
         (2**21, total),
         (3 * 2**20, total),

@@ -1,4 +1,4 @@
-"""The shipped model grades held-out phantoms, and stops doing so when the path to it is sabotaged."""
+"""The shipped model grades held-out phantoms, and no longer does with sabotaged input."""
 
 from __future__ import annotations
 
@@ -53,16 +53,15 @@ def descriptive() -> ZeroShotClassifier:
 
 
 def share_right(model: ZeroShotClassifier, pixels: Pixels) -> float:
-    right = [
-        grading.grade(model.logits(one[None])[0].tolist()).grade is grade
-        for one, grade in zip(pixels, GRADES, strict=True)
-    ]
-    return sum(right) / len(right)
+    right = 0
+    for image, grade in zip(pixels, GRADES, strict=True):
+        right += grading.grade(model.logits(image[None])[0].tolist()).grade is grade
+    return right / len(GRADES)
 
 
 @pytest.mark.parametrize("prompts", ["icdr-descriptive", "severity-short"])
 def test_held_out_phantoms_are_graded_as_rendered(held_out: Pixels, prompts: str) -> None:
-    # the card says 93 % of 300; of 30 drawn from such a model fewer than 24 are right once in 1,000 times
+    # the card says 93 % of 300; such a model has fewer than 24 of 30 right once in 1,000 times
     assert share_right(loaded(prompts), held_out) >= 0.8
 
 

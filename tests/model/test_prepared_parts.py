@@ -66,7 +66,7 @@ def test_two_daemons_that_start_at_once_make_one_set_of_parts(tiny: Path) -> Non
     choice = ModelChoice(str(tiny), prompts=SINGLE, dtype="float32")
     plans = [planned(choice), planned(choice)]
     with ThreadPoolExecutor(2) as pool:
-        first, second = [pool.submit(one.prepare) for one in plans]
+        first, second = [pool.submit(plan.prepare) for plan in plans]
         done = wait([first, second], return_when=FIRST_COMPLETED).done
         served = plans[0 if first in done else 1].load()
         assert first.result() == second.result() != []

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
@@ -66,9 +67,8 @@ def test_several_prompts_of_a_grade_are_averaged_as_unit_vectors(tiny: Path) -> 
     grades = load_prompt_set(SEVERAL).prompts
     model = transformers.SiglipModel.from_pretrained(tiny).eval()
     with torch.inference_mode():
-        output = model(
-            **reference_inputs(tiny, [prompt for grade in grades for prompt in grade], pixels)
-        )
+        sentences = list(itertools.chain.from_iterable(grades))
+        output = model(**reference_inputs(tiny, sentences, pixels))
         texts, means = output.text_embeds.numpy().astype(np.float64), []
         for grade in grades:
             mean = texts[: len(grade)].mean(axis=0)

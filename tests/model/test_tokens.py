@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,7 +22,7 @@ needs_real_tokenizer = pytest.mark.skipif(
 
 @pytest.fixture(scope="session")
 def lettered(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Write a tiny random checkpoint with the tokenizer that is built on the spot, the same everywhere."""
+    """Write a tiny random checkpoint with a generated tokenizer, the same everywhere."""
     tokenizer = tmp_path_factory.mktemp("tokenizer")
     build_tokenizer(tokenizer)
     folder = tmp_path_factory.mktemp("lettered") / "checkpoint"
@@ -90,7 +91,7 @@ def test_both_ways_to_tokenize_agree_on_the_shipped_prompts(tmp_path: Path, name
     fast = transformers.PreTrainedTokenizerFast(
         tokenizer_file=str(REAL_TOKENIZER / "tokenizer.json"), pad_token=END
     )
-    flat = [prompt for grade in prompts for prompt in grade]
+    flat = list(itertools.chain.from_iterable(prompts))
 
     assert (
         tokens_of(tmp_path / "checkpoint", prompts)

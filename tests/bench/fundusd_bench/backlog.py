@@ -1,4 +1,4 @@
-"""How much of the bare model's throughput the whole service keeps while it works off a backlog."""
+"""Compare the service's throughput on a backlog with that of bare forwards."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from fundusd.files.safe_read import stat_of
 from fundusd.imaging.decode import decode
 from fundusd.worker.service import Worker
 from fundusd_bench import captures, places, site
-from fundusd_bench.figures import Figure, Goal, interleave, of_rounds, ratios
+from fundusd_bench.figures import Figure, Goal, interleave, of_rounds, rates, ratios
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
     from fundusd.domain.decoding import Pixels
     from fundusd.ledger import Ledger
-    from fundusd.model.classifier import ZeroShotClassifier
     from fundusd_bench.work import Work
 
 _CAMERA = "bench"
@@ -35,7 +34,7 @@ _GOAL = Goal(0.96, at_least=True)
 
 
 def measure(work: Work, on_step: Callable[[str], None]) -> list[Figure]:
-    """Work off a backlog with worker, ledger and decoder processes, in turns with bare forwards."""
+    """Grade a backlog with worker, ledger and decoder processes, interleaved with bare forwards."""
     each = max(1, work.options.backlog // work.options.rounds)
     bare = max(1, each // 2)
     paths = captures.large(places.cache() / "captures", each * work.options.rounds, on_step)
@@ -43,7 +42,7 @@ def measure(work: Work, on_step: Callable[[str], None]) -> list[Figure]:
     place = site.lay_out(
         work.folder / "backlog", str(work.checkpoint), dtype=work.cpu_dtype, quiet_seconds=1
     )
-    found = [_exported(place.inbox, path) for path in paths]
+    files = [_exported(place.inbox, path) for path in paths]
     planned = factory.plan_model(place.settings)
     planned.prepare()
     classifier = planned.load()
@@ -57,15 +56,15 @@ def measure(work: Work, on_step: Callable[[str], None]) -> list[Figure]:
         ledger.create_if_empty()
         ledger.start(classifier.release)
         ledger.register_camera(_CAMERA)
-        pool.decode(paths[0].read_bytes())  # its processes have started
-        rounds = iter([found[first : first + each] for first in range(0, len(found), each)])
+        pool.decode(paths[0].read_bytes())  # starts its processes
+        batches = _batches(files, each)
 
         def work_off() -> None:
             on_step(f"backlog: {each} captures through the service")
             worker = Worker(
                 ledger, lambda: classifier, pool, {_CAMERA: place.inbox}, rules, lambda: None
             )
-            _work_off(next(rounds), ledger, worker)
+            _work_off(next(batches), ledger, worker)
 
         def forward() -> None:
             on_step(f"backlog: {bare} bare forwards")
@@ -79,15 +78,18 @@ def measure(work: Work, on_step: Callable[[str], None]) -> list[Figure]:
             f"{done} of {len(paths)} captures were graded.", hint="Look closer with --keep DIR."
         )
     return _figures(
-        [each / one for one in seconds["service"]],
-        [bare / one for one in seconds["bare"]],
-        classifier,
+        rates(each, seconds["service"]), rates(bare, seconds["bare"]), classifier.release.dtype
     )
+
+
+def _batches(files: list[SettledFile], size: int) -> Iterator[list[SettledFile]]:
+    for first in range(0, len(files), size):
+        yield files[first : first + size]
 
 
 @contextmanager
 def _logged(path: Path) -> Iterator[None]:
-    """Let the worker log into a file: standard output is the report's."""
+    """Send the worker's log to a file, since the report is printed to standard output."""
     with path.open("w", encoding="utf-8") as file:
         structlog.configure(logger_factory=structlog.WriteLoggerFactory(file=file))
         try:
@@ -105,7 +107,7 @@ def _decoded(place: site.Site, path: Path, side: int) -> Pixels:
 
 
 def _exported(inbox: Path, path: Path) -> SettledFile:
-    """Put a capture into the inbox, and say of it what the watcher would."""
+    """Copy a capture to the inbox and return it as the watcher would report it."""
     data = path.read_bytes()
     (inbox / path.name).write_bytes(data)
     stat = stat_of((inbox / path.name).stat())
@@ -119,9 +121,9 @@ def _exported(inbox: Path, path: Path) -> SettledFile:
     )
 
 
-def _work_off(found: list[SettledFile], ledger: Ledger, worker: Worker) -> None:
-    """Admit captures and let the worker run until nothing waits."""
-    ledger.admit(*found)
+def _work_off(files: list[SettledFile], ledger: Ledger, worker: Worker) -> None:
+    """Admit captures and run the worker until no job waits."""
+    ledger.admit(*files)
     stop = threading.Event()
     with ThreadPoolExecutor(1) as pool:
         working = pool.submit(worker.run, stop)
@@ -137,10 +139,8 @@ def _waits(ledger: Ledger) -> bool:
     return bool(jobs["queued"] + jobs["running"])
 
 
-def _figures(
-    service: list[float], bare: list[float], classifier: ZeroShotClassifier
-) -> list[Figure]:
-    note = f"12 megapixels, SQLite with full synchronisation; {classifier.release.dtype} on the CPU"
+def _figures(service: list[float], bare: list[float], dtype: str) -> list[Figure]:
+    note = f"12 megapixels, SQLite with full synchronisation; {dtype} on the CPU"
     return [
         of_rounds("backlog", "throughput of the service", "captures/s", service, note=note),
         of_rounds("backlog", "throughput of bare forwards", "captures/s", bare, note=note),

@@ -1,4 +1,4 @@
-"""Photographs to measure with: rendered phantoms, the same bytes on every machine of one Pillow."""
+"""Render photographs to measure with; one version of Pillow gives the same bytes everywhere."""
 
 from __future__ import annotations
 
@@ -19,25 +19,25 @@ if TYPE_CHECKING:
 
 _WIDTH, _HEIGHT = 4096, 3072
 _QUALITY = 90
-_GRAIN = 5  # grey levels: makes the file as large as a camera's, and each one another
+_GRAIN = 5  # grey levels: makes files as large as a camera's, and each one different
 _DARK = 16  # grey levels: outside the aperture cameras write black
 _SMALL = (640, 480)
 _COMMENT = b"\xff\xfe"  # a JPEG segment that every decoder steps over
 
 
 def large(folder: Path, count: int, on_step: Callable[[str], None] = lambda _: None) -> list[Path]:
-    """Return the first `count` captures of 12 megapixels in a folder, making those that are not there yet."""
+    """Return the first `count` captures of 12 megapixels in a folder; missing ones are made."""
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"capture-{number:03}.jpg" for number in range(count)]
-    missing = [(number, path) for number, path in enumerate(paths) if not path.is_file()]
-    # grade by grade, so that each phantom is rendered once
-    phantom, rendered = None, None
-    for number, path in sorted(missing, key=lambda one: one[0] % len(Grade)):
-        on_step(f"rendering capture {number + 1} of {count}")
-        if rendered is None or phantom != number % len(Grade):
-            phantom = number % len(Grade)
-            rendered = phantoms.render(Grade(phantom), Eye.RIGHT, 1, _WIDTH, _HEIGHT)
-        _write(path, encode(_grained(rendered, number)))
+    for grade in Grade:
+        rendered = None  # once per grade, and only if a capture is missing
+        for number in range(grade.value, count, len(Grade)):
+            if paths[number].is_file():
+                continue
+            on_step(f"rendering capture {number + 1} of {count}")
+            if rendered is None:
+                rendered = phantoms.render(grade, Eye.RIGHT, 1, _WIDTH, _HEIGHT)
+            _write(paths[number], encode(_grained(rendered, number)))
     return paths
 
 
@@ -48,7 +48,7 @@ def _write(path: Path, data: bytes) -> None:
 
 
 def _grained(rendered: Pixels, seed: int) -> Pixels:
-    """Add a sensor's grain, of this capture alone."""
+    """Add sensor noise that is different for each capture."""
     grain = np.random.default_rng(seed).integers(-_GRAIN, _GRAIN + 1, rendered.shape[:2], np.int16)
     grain[rendered.max(axis=2) < _DARK] = 0
     pixels: Pixels = np.clip(rendered + grain[..., None], 0, 255).astype(np.uint8)
@@ -56,20 +56,20 @@ def _grained(rendered: Pixels, seed: int) -> Pixels:
 
 
 def encode(pixels: Pixels) -> bytes:
-    """Encode as most cameras do: baseline, chroma at half size in both directions."""
+    """Return a JPEG as most cameras write it: baseline, chroma at half size in both directions."""
     stream = BytesIO()
     Image.fromarray(pixels).save(stream, "JPEG", quality=_QUALITY, subsampling="4:2:0")
     return stream.getvalue()
 
 
 def eyes(count: int) -> Iterator[bytes]:
-    """Render phantoms of as many different eyes, grade by grade."""
+    """Yield phantoms of `count` different eyes, cycling through the grades."""
     for number in range(count):
         yield encode(phantoms.render(Grade(number % len(Grade)), tuple(Eye)[number % 2], number))
 
 
 def small(count: int) -> Iterator[bytes]:
-    """Make many small captures: a few pictures, each copy with a comment of its own."""
+    """Yield small captures: copies of a few images, made different by a JPEG comment."""
     pictures = [encode(phantoms.render(grade, Eye.RIGHT, 1, *_SMALL)) for grade in Grade]
     for number in range(count):
         picture, note = pictures[number % len(pictures)], str(number).encode()

@@ -1,4 +1,4 @@
-"""How long it takes from a photograph's bytes to the square that the model sees."""
+"""Time the way from a photograph's bytes to the model's input square."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from fundusd.imaging.limits import Limits
 from fundusd.imaging.phantoms import render
 from fundusd.imaging.preprocessing import preprocess
 from fundusd.imaging.raster import open_raster
-from fundusd_bench.figures import Figure, Goal, interleave, of_rounds, ratios
+from fundusd_bench.figures import Figure, Goal, interleave, milliseconds, of_rounds, ratios
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -47,7 +47,7 @@ _GOAL = Goal(2.5, at_least=True)
 def measure(
     rounds: int, on_step: Callable[[str], None], size: tuple[int, int] = (4096, 3072)
 ) -> list[Figure]:
-    """Time every way and part of preprocessing on one phantom of `size` (width, height), in turns."""
+    """Time each preprocessing and its parts on a phantom of `size` (width, height), interleaved."""
     on_step("rendering a photograph")
     data = photograph(*size)
     on_step("decoding and preprocessing it")
@@ -57,17 +57,14 @@ def measure(
             case()
         seconds = interleave(cases, rounds)
     note = f"{size[0]} x {size[1]} JPEG, {len(data) / 1e6:.1f} MB, one thread"
-    return [
-        *(
-            of_rounds(_SECTION, name, "ms", [1000 * one for one in taken], note=note)
-            for name, taken in seconds.items()
-        ),
-        *_comparisons(seconds),
-    ]
+    figures = []
+    for name, durations in seconds.items():
+        figures.append(of_rounds(_SECTION, name, "ms", milliseconds(durations), note=note))
+    return figures + _comparisons(seconds)
 
 
 def photograph(width: int, height: int) -> bytes:
-    """Render a phantom and encode it as cameras do: JPEG at high quality, 4:2:0."""
+    """Return a phantom encoded as cameras do: JPEG at high quality, 4:2:0."""
     file = BytesIO()
     Image.fromarray(render(Grade.MODERATE, Eye.LEFT, 5, width, height)).save(
         file, "JPEG", quality=92, subsampling="4:2:0"
@@ -89,10 +86,10 @@ def _cases(data: bytes) -> dict[str, Callable[[], object]]:
 
 
 def reference(data: bytes) -> npt.NDArray[np.float32]:
-    """Preprocess as the reference example does: crop the centre square, resize, make a float tensor.
+    """Preprocess as the reference example does: crop the centre square, resize, make a tensor.
 
-    What its image processor does with a square of the right size is written out: rescale to 0 to 1, normalise
-    to -1 to 1, channels first.
+    The work of its image processor on a square of the right size is written out: rescale to 0..1,
+    normalise to -1..1, channels first.
     """
     picture = Image.open(BytesIO(data)).convert("RGB")
     width, height = picture.size
@@ -105,17 +102,17 @@ def reference(data: bytes) -> npt.NDArray[np.float32]:
 
 
 def ours(data: bytes, how: Preprocessing) -> Pixels:
-    """Preprocess as a decoder process does, without judging the picture."""
+    """Preprocess as a decoder process does, without measuring the quality."""
     rgb, _ = open_raster(data, MediaType.JPEG, _LIMITS).load()
     return preprocess(rgb, how, SIDE)
 
 
 def _comparisons(seconds: Mapping[str, list[float]]) -> list[Figure]:
-    pairs = [(_REFERENCE, str(how), _GOAL if how is DEFAULT else None) for how in Preprocessing]
-    pairs += [(_REFERENCE, _ALL, None), (_PILLOW, _STRICT, None)]
-    return [
-        of_rounds(
-            _SECTION, f"{slow} / {fast}", "x", ratios(seconds[slow], seconds[fast]), goal=goal
-        )
-        for slow, fast, goal in pairs
-    ]
+    pairs = [(_REFERENCE, str(preprocessing)) for preprocessing in Preprocessing]
+    pairs += [(_REFERENCE, _ALL), (_PILLOW, _STRICT)]
+    figures = []
+    for slow, fast in pairs:
+        goal = _GOAL if fast == str(DEFAULT) else None
+        quotients = ratios(seconds[slow], seconds[fast])
+        figures.append(of_rounds(_SECTION, f"{slow} / {fast}", "x", quotients, goal=goal))
+    return figures

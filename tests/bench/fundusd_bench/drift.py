@@ -1,4 +1,4 @@
-"""What a narrower number format moves: scores of the same captures, side by side with fp32."""
+"""Compare the scores of a narrower number format with those of fp32, on the same captures."""
 
 from __future__ import annotations
 
@@ -33,51 +33,61 @@ _PHOTOGRAPHS = {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".dcm"}
 
 
 def squares(folder: Path | None, on_step: Callable[[str], None]) -> list[Pixels]:
-    """Decode captures that can be graded: of a folder, spread over all that it holds, else phantoms."""
-    found: list[Pixels] = []
-    for data in captures.eyes(_COUNT) if folder is None else _photographs(folder):
-        on_step(f"model: drift, decoding capture {len(found) + 1}")
+    """Return decoded captures that can be graded, spread over a folder's files, or phantoms."""
+    decoded_pixels: list[Pixels] = []
+    photographs = captures.eyes(_COUNT) if folder is None else _photographs(folder)
+    for data in photographs:
+        on_step(f"model: drift, decoding capture {len(decoded_pixels) + 1}")
         decoded = decode(data, Preprocessing.PAD_SQUARE, _SIDE, Limits())
         if decoded.pixels is not None:
-            found.append(decoded.pixels)
-        if len(found) == _COUNT:
+            decoded_pixels.append(decoded.pixels)
+        if len(decoded_pixels) == _COUNT:
             break
-    if not found:
+    if not decoded_pixels:
         raise RequestError(
             f"No photograph in {folder} can be graded.",
             hint="Name a folder of fundus photographs with --captures DIR.",
         )
-    return found
+    return decoded_pixels
 
 
 def _photographs(folder: Path) -> Iterable[bytes]:
-    paths = sorted(
-        path for path in folder.rglob("*") if path.suffix.lower() in _PHOTOGRAPHS and path.is_file()
-    )
+    """Yield a folder's photographs: a sample spread over all of them, then the rest."""
+    paths = []
+    for path in folder.rglob("*"):
+        if path.suffix.lower() in _PHOTOGRAPHS and path.is_file():
+            paths.append(path)
+    paths.sort()
     step = max(1, len(paths) // _COUNT)
-    first = paths[::step]
-    rest = [path for path in paths if path not in set(first)]
-    return (path.read_bytes() for path in (*first, *rest))
+    for path in paths[::step]:
+        yield path.read_bytes()
+    for index, path in enumerate(paths):
+        if index % step:
+            yield path.read_bytes()
 
 
 def figures(
     reference: Reference, name: str, exact: Embeddings, narrow: Embeddings, source: str
 ) -> list[Figure]:
-    """Compare scores under every prompt set that ships."""
-    found = []
+    """Compare scores under every shipped prompt set."""
+    compared = []
     for prompts in shipped():
         texts = reference.embed_texts(load_prompt_set(prompts))
         expected, scores = texts.scores(exact), texts.scores(narrow)
         what = f"{name} against fp32, {prompts}"
         moved = np.abs(scores - expected).max(axis=1).tolist()
-        found += [
+        compared += [
             _largest(f"score moved at most, {what}", moved, source),
             of_rounds(
-                "model", f"grades flipped, {what}", "captures", [flips(expected, scores)], goal=Goal(0, at_least=False),
+                "model",
+                f"grades flipped, {what}",
+                "captures",
+                [flips(expected, scores)],
+                goal=Goal(0, at_least=False),
                 note=f"{source}; where fp32's two highest scores differ by more than {_CLEAR}",
             ),
-        ]  # fmt: skip
-    return found
+        ]
+    return compared
 
 
 def _largest(name: str, moved: list[float], source: str) -> Figure:

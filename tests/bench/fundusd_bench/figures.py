@@ -1,4 +1,4 @@
-"""Timing that compares: cases run interleaved, and what is told is the median of each round's ratio."""
+"""Time cases interleaved, and report the median of each round's ratio."""
 
 from __future__ import annotations
 
@@ -13,27 +13,30 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """What a figure must reach, in the figure's own unit."""
+    """A limit for a figure, in the figure's unit."""
 
     limit: float
     at_least: bool  # False: at most
 
     def __str__(self) -> str:
-        """Show the goal as people write it."""
-        return f"{'>=' if self.at_least else '<='} {self.limit:g}"
+        """Return the goal as text, such as ">= 2.5"."""
+        sign = ">=" if self.at_least else "<="
+        return f"{sign} {self.limit:g}"
 
     def is_met(self, value: float) -> bool:
-        """Tell whether a value reaches the goal.
+        """Return whether a value meets the goal.
 
         >>> Goal(2.5, at_least=True).is_met(2.47)
         False
         """
-        return value >= self.limit if self.at_least else value <= self.limit
+        if self.at_least:
+            return value >= self.limit
+        return value <= self.limit
 
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One measured figure: the median over its rounds, and how far the rounds spread."""
+    """A measured figure: its median, lowest and highest value over the rounds."""
 
     section: str  # "decode", "ledger", ...
     name: str
@@ -47,7 +50,7 @@ class Figure:
 
     @property
     def verdict(self) -> str:
-        """Say whether the goal is met; empty where there is none."""
+        """Return "met" or "not met", or "" without a goal."""
         if self.goal is None:
             return ""
         return "met" if self.goal.is_met(self.median) else "not met"
@@ -62,7 +65,7 @@ def of_rounds(
     goal: Goal | None = None,
     note: str = "",
 ) -> Figure:
-    """Make a figure of one value per round."""
+    """Return a figure from one value per round."""
     return Figure(
         section,
         name,
@@ -81,10 +84,10 @@ def interleave(
     rounds: int,
     on_round: Callable[[], None] = lambda: None,
 ) -> dict[str, list[float]]:
-    """Run every case once per round, in turns, and return its wall seconds for each round.
+    """Run every case once per round and return its wall seconds for each round.
 
-    Whatever else the machine does then hits all cases alike, and a round's ratio still holds.
-    The order turns by one each round. Call each case once before, where it has something to warm up.
+    Other load on the machine then affects all cases alike, so that the ratios of a round hold. The
+    order rotates by one each round. Cases that need a warm-up must be called once before.
     """
     names = list(cases)
     seconds: dict[str, list[float]] = {name: [] for name in names}
@@ -99,9 +102,23 @@ def interleave(
 
 
 def ratios(slow: Sequence[float], fast: Sequence[float]) -> list[float]:
-    """Divide round by round.
+    """Return the ratio of each round.
 
     >>> ratios([4.0, 9.0], [2.0, 3.0])
     [2.0, 3.0]
     """
-    return [one / other for one, other in zip(slow, fast, strict=True)]
+    return [numerator / denominator for numerator, denominator in zip(slow, fast, strict=True)]
+
+
+def rates(count: int, seconds: Sequence[float]) -> list[float]:
+    """Return the items per second of each round.
+
+    >>> rates(8, [2.0, 4.0])
+    [4.0, 2.0]
+    """
+    return [count / duration for duration in seconds]
+
+
+def milliseconds(seconds: Sequence[float]) -> list[float]:
+    """Convert seconds to milliseconds."""
+    return [1000 * duration for duration in seconds]

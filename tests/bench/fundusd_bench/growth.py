@@ -1,4 +1,4 @@
-"""Whether the daemon grows: its resident memory over thousands of captures."""
+"""Measure how the daemon's resident memory grows over thousands of captures."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from fundusd_bench.work import Work
 
 _WAVE = 500  # captures dropped at once
-_WARM_SHARE = 10  # a tenth as many go first, and are not counted
+_WARM_SHARE = 10  # a tenth as many are graded first and not counted
 _NOTE = "small captures, with the phantom model, not for patients"
 
 
 def measure(work: Work, on_step: Callable[[str], None]) -> list[Figure]:
-    """Let the daemon grade waves of captures; compare its memory before and after."""
+    """Compare the daemon's memory before and after it has graded many captures."""
     warm = max(1, work.options.growth // _WARM_SHARE)
     place = site.lay_out(work.folder / "growth", "phantom", quiet_seconds=0.1)
     pictures = enumerate(captures.small(warm + work.options.growth))
@@ -56,7 +56,7 @@ def _grade(
     count: int,
     on_step: Callable[[str], None],
 ) -> None:
-    """Drop so many captures, wave by wave, each when the last one is done with."""
+    """Drop `count` captures in waves, each after the one before was graded."""
     for done in range(0, count, _WAVE):
         wave = min(_WAVE, count - done)
         on_step(f"growth: {done} of {count} captures")

@@ -1,7 +1,7 @@
-"""A long history for a ledger to carry: copies of what it holds, made by SQL, since a million would take an hour.
+"""Give a ledger a long history by copying its rows in SQL; admitting a million takes an hour.
 
-The copies are rows as the ledger writes them, under other paths and digests, of all but the audit chain: that grows by
-one event a copy, not four, and does not verify.
+The copies are rows as the ledger writes them, with other paths and digests. Only the audit chain
+differs: it grows by one event per copy instead of four, and does not verify.
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ _COPIES: tuple[tuple[sa.Table, dict[str, str]], ...] = (
         {
             "directory": "CAST(printf('%08x/', n.k) || directory AS BLOB)",
             "inode": "inode + n.k * 1000000",
-            "capture_id": "capture_id + n.k * (SELECT count(*) FROM sighting WHERE inode < 1000000)",
+            "capture_id": "capture_id + n.k * "
+            "(SELECT count(*) FROM sighting WHERE inode < 1000000)",
         },
     ),
     (result, {"id": "id + n.k * {last}", "digest": _DIGEST}),
@@ -44,9 +45,9 @@ _COPIES: tuple[tuple[sa.Table, dict[str, str]], ...] = (
 
 
 def multiply(path: Path, times: int) -> None:
-    """Make a SQLite ledger's captures, jobs, results and sightings so many times as many."""
+    """Multiply a SQLite ledger's captures, jobs, results and sightings."""
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
-        connection.execute("PRAGMA synchronous=OFF")  # nobody misses this file after a power cut
+        connection.execute("PRAGMA synchronous=OFF")  # this file need not survive a power cut
         connection.execute("BEGIN")
         for table, changed in _COPIES:
             _copy(connection, table, changed, times)
@@ -58,26 +59,32 @@ def multiply(path: Path, times: int) -> None:
 def _copy(
     connection: sqlite3.Connection, table: sa.Table, changed: dict[str, str], times: int
 ) -> None:
-    last = connection.execute(f"SELECT max(rowid) FROM {table.name}").fetchone()[0]  # noqa: S608  our own names
-    names = [column.name for column in table.columns]
-    values = ", ".join(changed.get(name, name).format(last=last) for name in names)
+    largest_id = f"SELECT max(rowid) FROM {table.name}"  # noqa: S608  our own names
+    last = connection.execute(largest_id).fetchone()[0]
+    names, values = [], []
+    for column in table.columns:
+        names.append(column.name)
+        values.append(changed.get(column.name, column.name).format(last=last))
     connection.execute(
         f"""WITH RECURSIVE n(k) AS (SELECT 1 UNION ALL SELECT k + 1 FROM n WHERE k < {times - 1})
         INSERT INTO {table.name} ({", ".join(names)})
-        SELECT {values} FROM n, {table.name} WHERE {table.name}.rowid <= {last} AND n.k < {times}"""  # noqa: S608
+        SELECT {", ".join(values)} FROM n, {table.name}
+        WHERE {table.name}.rowid <= {last} AND n.k < {times}"""  # noqa: S608
     )
 
 
 def _lengthen(connection: sqlite3.Connection, times: int) -> None:
-    """Lengthen the audit chain by one event for each capture that was copied."""
+    """Append one event to the audit chain for each copied capture."""
     (length,) = connection.execute("SELECT max(seq) FROM audit_event").fetchone()
-    names = [column.name for column in audit_event.columns]
-    values = ", ".join(
-        "row_number() OVER (ORDER BY c.id) + ?" if name == "seq" else f"a.{name}" for name in names
-    )
+    names, values = [], []
+    for column in audit_event.columns:
+        names.append(column.name)
+        values.append(f"a.{column.name}")
+    values[names.index("seq")] = "row_number() OVER (ORDER BY c.id) + ?"
     connection.execute(
         f"""INSERT INTO audit_event ({", ".join(names)})
-        SELECT {values} FROM capture c, (SELECT * FROM audit_event WHERE event = 'capture.admitted' LIMIT 1) a
+        SELECT {", ".join(values)}
+        FROM capture c, (SELECT * FROM audit_event WHERE event = 'capture.admitted' LIMIT 1) a
         WHERE c.id > (SELECT max(id) FROM capture) / ? ORDER BY c.id""",  # noqa: S608
         (length, times),
     )

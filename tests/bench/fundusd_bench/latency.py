@@ -1,4 +1,4 @@
-"""How long the daemon takes around the model: file closed to row committed, one capture at a time."""
+"""Time the daemon without the model, from file closed to row committed, for single captures."""
 
 from __future__ import annotations
 
@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 _QUIET_SECONDS = 0.3
 _PARTS = ("read", "decode", "record")  # the rest is noticing, hashing, admitting and waking
 _WARM = 3  # captures that are not counted
-_NOTE = "12 megapixels, the daemon idle, without model and settling; with the phantom model, not for patients"
+_NOTE = (
+    "12 megapixels, the daemon idle, without model and settling; "
+    "with the phantom model, not for patients"
+)
 _MEDIAN, _P95 = Goal(40, at_least=False), Goal(70, at_least=False)
 _NAME = "file closed to row committed"
 
@@ -37,25 +40,26 @@ def measure(work: Work, on_step: Callable[[str], None]) -> list[Figure]:
         timed = []
         for number, path in enumerate(paths):
             on_step(f"latency: capture {number + 1} of {len(paths)}")
-            timed.append(_one(place, log, f"{number}.jpg", path.read_bytes()))
+            timed.append(_time_capture(place, log, f"{number}.jpg", path.read_bytes()))
     return _figures(timed[_WARM:], _settling_ms(place))
 
 
-def _one(place: site.Site, log: DaemonLog, name: str, data: bytes) -> Times:
-    """Write one capture; return the milliseconds until its row, and of each part that the daemon tells."""
+def _time_capture(place: site.Site, log: DaemonLog, name: str, data: bytes) -> Times:
+    """Write one capture; return the milliseconds until its row, and of each part that is logged."""
     (place.inbox / name).write_bytes(data)
     closed = time.time()
     for line in log.until("capture.graded", site.ROW_SECONDS):
         site.require_graded(line)
         if line["event"] == "capture.graded":
-            return {part: float(line[f"{part}_ms"]) for part in (*_PARTS, "model")} | {
-                "all": (site.graded_at(line) - closed) * 1000
-            }
+            times = {"all": (site.graded_at(line) - closed) * 1000}
+            for part in (*_PARTS, "model"):
+                times[part] = float(line[f"{part}_ms"])
+            return times
     raise AssertionError  # `until` ends with the event, or raises
 
 
 def _settling_ms(place: site.Site) -> float:
-    """Return how long a file had to be quiet: twice as long where writers cannot be seen."""
+    """Return how long a file had to be unchanged: twice as long if writers cannot be detected."""
     with opened_ledger(place.settings) as ledger:
         probe = ledger.status()["cameras"][0].get("lease_probe")
     return _QUIET_SECONDS * 1000 * (2 if probe == "double-quiet" else 1)
@@ -64,7 +68,7 @@ def _settling_ms(place: site.Site) -> float:
 def _figures(timed: list[Times], settling: float) -> list[Figure]:
     around = [times["all"] - times["model"] - settling for times in timed]
     late = percentile(around, 95)
-    return [
+    figures = [
         of_rounds("latency", f"{_NAME}, median", "ms", around, goal=_MEDIAN, note=_NOTE),
         Figure(
             "latency",
@@ -77,11 +81,12 @@ def _figures(timed: list[Times], settling: float) -> list[Figure]:
             _P95,
             _NOTE,
         ),
-        *(
-            of_rounds("latency", f"of which {part}", "ms", [times[part] for times in timed])
-            for part in _PARTS
-        ),
     ]
+    for part in _PARTS:
+        figures.append(
+            of_rounds("latency", f"of which {part}", "ms", [times[part] for times in timed])
+        )
+    return figures
 
 
 def percentile(values: list[float], percent: int) -> float:

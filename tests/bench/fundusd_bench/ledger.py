@@ -1,4 +1,4 @@
-"""What the ledger costs: captures a second with every commit on the disk, and what a long history adds to that."""
+"""Measure the ledger: captures per second with durable commits, and the cost of a long history."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from fundusd.domain.files import SettledFile, Stat
 from fundusd.domain.inference import Release
 from fundusd.ledger import Finding, Ledger
 from fundusd_bench import history, places
-from fundusd_bench.figures import Figure, Goal, of_rounds, ratios
+from fundusd_bench.figures import Figure, Goal, milliseconds, of_rounds, rates, ratios
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _CAMERA = "bench"
 _BATCH = 16
-_BYTES_A_ROW = 2500  # of a capture with all that belongs to it, indexes too
+_BYTES_A_ROW = 2500  # of a capture with its job, result, events and indexes
 _PAGE = 4096
 _RATE, _GROWTH = Goal(1000, at_least=True), Goal(2, at_least=False)
 _LOGITS = (-17.1, -16.2, -15.3, -16.9, -18.0)
@@ -55,10 +55,10 @@ def measure(
     batches: int = 100,
     rows: tuple[int, int] = (1_000, 1_000_000),
 ) -> list[Figure]:
-    """Time batches of 16 in a new SQLite file, then beside one another in a small and in a large one."""
+    """Time batches of 16 in a new SQLite file, then interleaved in a small and in a large one."""
     few, many = rows
     places.require_room(folder, 1 + many * _BYTES_A_ROW / 1e9)
-    on_step("ledger: how long the disk takes to make a page safe")
+    on_step("ledger: how long the disk takes to sync a page")
     disk = _sync_ms(folder / "page")
     on_step("ledger: admit, claim, record")
     ledger = _opened(folder / "rate.db")
@@ -68,7 +68,7 @@ def measure(
 
 
 def _sync_ms(path: Path, pages: int = 100) -> list[float]:
-    """Write pages to a file, each made safe: what every commit has to wait for."""
+    """Return how long fdatasync takes for single pages, which every commit waits for."""
     taken = []
     with path.open("wb", buffering=0) as file:
         for _ in range(pages):
@@ -89,12 +89,11 @@ def _opened(path: Path) -> Ledger:
 
 
 def _numbers(batches: int, start: int = 0) -> Iterator[range]:
-    return (
-        range(first, first + _BATCH) for first in range(start, start + batches * _BATCH, _BATCH)
-    )
+    for first in range(start, start + batches * _BATCH, _BATCH):
+        yield range(first, first + _BATCH)
 
 
-def _found(number: int, *, backlog: bool = False) -> SettledFile:
+def _settled_file(number: int, *, backlog: bool = False) -> SettledFile:
     name = f"P{number // 10:06}/IMG_{number:08}.jpg".encode()
     digest = hashlib.sha256(name).hexdigest()
     return SettledFile(
@@ -108,19 +107,19 @@ def _finding(claim: Claim) -> Finding:
 
 
 def _turn(ledger: Ledger, numbers: range) -> dict[str, float]:
-    """Take a batch through the ledger; return the seconds of each step."""
+    """Pass a batch through the ledger; return the seconds of each step."""
     taken: dict[str, float] = {}
-    found = [_found(number) for number in numbers]
-    for name, step in zip(_NAMES, _steps(ledger, found), strict=True):
+    files = [_settled_file(number) for number in numbers]
+    for name, step in zip(_NAMES, _steps(ledger, files), strict=True):
         began = perf_counter()
         step()
         taken[name] = perf_counter() - began
     return taken
 
 
-def _steps(ledger: Ledger, found: list[SettledFile]) -> Iterator[Callable[[], object]]:
+def _steps(ledger: Ledger, files: list[SettledFile]) -> Iterator[Callable[[], object]]:
     claims: list[Claim] = []
-    yield lambda: ledger.admit(*found)
+    yield lambda: ledger.admit(*files)
     yield lambda: claims.extend(ledger.claim(_BATCH))
     findings = [_finding(claim) for claim in claims]
     yield lambda: ledger.record(findings)
@@ -128,29 +127,29 @@ def _steps(ledger: Ledger, found: list[SettledFile]) -> Iterator[Callable[[], ob
 
 
 def _rates(times: list[dict[str, float]], disk: list[float]) -> list[Figure]:
-    note = f"SQLite, every commit on the disk, batches of {_BATCH}; the disk makes a page safe in {_ms(disk)} ms"
-    paths = {
-        "admit and record": (("admit", "record"), _RATE),
-        "admit, claim and record": (("admit", "claim", "record"), None),
-    }
-    return [
-        of_rounds("ledger", "page made safe by the disk (fdatasync)", "ms", disk),
-        *(
-            of_rounds("ledger", name, "captures/s", [_BATCH / sum(one[step] for step in steps) for one in times],
-                      goal=goal, note=note)
-            for name, (steps, goal) in paths.items()
-        ),
-    ]  # fmt: skip
-
-
-def _ms(values: list[float]) -> str:
-    return f"{statistics.median(values):.2f}"
+    sync_ms = statistics.median(disk)
+    note = (
+        f"SQLite, durable commits, batches of {_BATCH}; the disk syncs a page in {sync_ms:.2f} ms"
+    )
+    without_claim, with_claim = [], []
+    for steps in times:
+        recording = steps["admit"] + steps["record"]
+        without_claim.append(recording)
+        with_claim.append(recording + steps["claim"])
+    figures = [of_rounds("ledger", "page made safe by the disk (fdatasync)", "ms", disk)]
+    for name, seconds, goal in (
+        ("admit and record", without_claim, _RATE),
+        ("admit, claim and record", with_claim, None),
+    ):
+        throughput = rates(_BATCH, seconds)
+        figures.append(of_rounds("ledger", name, "captures/s", throughput, goal=goal, note=note))
+    return figures
 
 
 def _growth(
     folder: Path, on_step: Callable[[str], None], few: int, many: int, rounds: int
 ) -> list[Figure]:
-    """Do the same in a ledger with a short and one with a long history, in turns."""
+    """Time the same steps interleaved in ledgers with a short and with a long history."""
     ledgers = {}
     for rows in (few, many):
         on_step(f"ledger: writing a history of {rows:,} captures")
@@ -158,21 +157,20 @@ def _growth(
     times: dict[tuple[str, int], list[float]] = defaultdict(list)
     for number, numbers in enumerate(_numbers(rounds, start=2 * many)):
         on_step(f"ledger: round {number + 1} of {rounds}, {few:,} and {many:,} captures in turns")
-        for rows in (few, many) if number % 2 else (many, few):
+        order = (few, many) if number % 2 else (many, few)
+        for rows in order:
             for name, seconds in _turn(ledgers[rows], numbers).items():
                 times[name, rows].append(seconds)
     for ledger in ledgers.values():
         ledger.close()
-    note = (
-        f"a tenth of the history waits as backlog; {rounds} batches of {_BATCH} in each, in turns"
-    )
+    note = f"a tenth of the history is queued backlog; {rounds} batches of {_BATCH}, interleaved"
     figures = []
     for name in _NAMES:
         grown = ratios(times[name, many], times[name, few])
         goal = None if name == "record" else _GROWTH
-        milliseconds = [1000 * one for one in times[name, many]]
+        taken = milliseconds(times[name, many])
         figures += [
-            of_rounds("ledger", f"{name} with {many:,} captures", "ms", milliseconds, note=note),
+            of_rounds("ledger", f"{name} with {many:,} captures", "ms", taken, note=note),
             of_rounds(
                 "ledger",
                 f"{name}: {many:,} captures over {few:,}",
@@ -186,13 +184,14 @@ def _growth(
 
 
 def _with_history(path: Path, rows: int, real: int) -> Ledger:
-    """Open a ledger with so many captures: the first by its own methods, the others copied from them by SQL."""
+    """Open a ledger with `rows` captures: `real` recorded ones, the others copied in SQL."""
     ledger = _opened(path)
     numbers, fresh = range(real), real - real // 10
     for first in range(0, real, _BATCH):
-        ledger.admit(
-            *(_found(number, backlog=number >= fresh) for number in numbers[first : first + _BATCH])
-        )
+        files = []
+        for number in numbers[first : first + _BATCH]:
+            files.append(_settled_file(number, backlog=number >= fresh))
+        ledger.admit(*files)
     for first in range(0, fresh, _BATCH):
         ledger.record([_finding(claim) for claim in ledger.claim(min(_BATCH, fresh - first))])
     ledger.close()

@@ -1,4 +1,4 @@
-"""What is measured on: the machine's facts, and whether something else kept it busy."""
+"""Describe the machine, and detect whether other processes kept it busy."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 _PACKAGES = ("torch", "transformers", "openvino", "pillow", "simplejpeg", "sqlalchemy")
 _NARROW = ("avx512_bf16", "amx_bf16")  # what makes bfloat16 fast
-_TOLD = (*_NARROW, "avx512f", "avx2", "asimd", "bf16")
+_REPORTED = (*_NARROW, "avx512f", "avx2", "asimd", "bf16")
 _BUSY_LOAD = 0.5
 _BUSY_SHARE = 0.15
 _IDLE_FIELDS = (3, 4)  # idle and iowait, of /proc/stat's cpu line
@@ -25,11 +25,11 @@ _COUNTED_FIELDS = 8  # guest time, which follows, is counted in user already
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """What a reader of the figures wants to know of the machine."""
+    """Facts about the machine that matter for the figures."""
 
     cpu: str
     cores: int  # that this process may use
-    flags: tuple[str, ...]  # those that matter here
+    flags: tuple[str, ...]  # CPU features that matter for the model
     memory_gb: float
     gpus: tuple[str, ...]
     kernel: str
@@ -38,22 +38,22 @@ class Machine:
 
     @property
     def has_fast_bfloat16(self) -> bool:
-        """Tell whether the CPU multiplies bfloat16 in hardware."""
+        """Return whether the CPU multiplies bfloat16 in hardware."""
         return not {*_NARROW}.isdisjoint(self.flags)
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """How much CPU time was spent until now, in seconds."""
+    """CPU time spent until now, in seconds."""
 
     at: float  # monotonic
-    spent: float  # by everybody
+    spent: float  # by all processes
     own: float  # by this process and its children that ended
     cpus: int
 
 
 def look(proc: Path = Path("/proc")) -> Machine:
-    """Read the machine's facts."""
+    """Return facts about this machine."""
     cpuinfo = (proc / "cpuinfo").read_text()
     flags = set(_field(cpuinfo, "flags").split()) | set(_field(cpuinfo, "Features").split())
     kilobytes = int(_field((proc / "meminfo").read_text(), "MemTotal").split()[0])
@@ -61,7 +61,7 @@ def look(proc: Path = Path("/proc")) -> Machine:
     return Machine(
         cpu=_field(cpuinfo, "model name") or platform.machine(),
         cores=len(os.sched_getaffinity(0)),
-        flags=tuple(flag for flag in _TOLD if flag in flags),
+        flags=tuple(flag for flag in _REPORTED if flag in flags),
         memory_gb=round(kilobytes / 2**20, 1),
         gpus=tuple(_field(gpu.read_text(), "Model") for gpu in gpus),
         kernel=platform.release(),
@@ -71,9 +71,9 @@ def look(proc: Path = Path("/proc")) -> Machine:
 
 
 def _field(text: str, name: str) -> str:
-    """Return the first value of `name` in lines of `name : value`, empty where there is none."""
-    found = re.search(rf"^{name}\s*:\s*(.*)$", text, re.MULTILINE)
-    return found[1].strip() if found else ""
+    """Return the first value of `name` in lines of `name : value`, or ""."""
+    match = re.search(rf"^{name}\s*:\s*(.*)$", text, re.MULTILINE)
+    return match[1].strip() if match else ""
 
 
 def _version(package: str) -> str:
@@ -89,7 +89,7 @@ def load() -> float:
 
 
 def sample(stat: Path = Path("/proc/stat")) -> Sample:
-    """Take the CPU times of everybody and of us."""
+    """Return the CPU times of all processes and of this one."""
     text = stat.read_text()
     own = os.times()
     spent = own.user + own.system + own.children_user + own.children_system
@@ -103,12 +103,15 @@ def busy_ticks(stat: str) -> int:
     >>> busy_ticks("cpu  10 1 5 1000 7 0 2 3 4 4\ncpu0 ...")
     21
     """
-    ticks = [int(word) for word in stat.splitlines()[0].split()[1 : 1 + _COUNTED_FIELDS]]
-    return sum(count for field, count in enumerate(ticks) if field not in _IDLE_FIELDS)
+    busy = 0
+    for field, ticks in enumerate(stat.splitlines()[0].split()[1 : 1 + _COUNTED_FIELDS]):
+        if field not in _IDLE_FIELDS:
+            busy += int(ticks)
+    return busy
 
 
 def others_share(before: Sample, after: Sample) -> float:
-    """Return which share of the CPUs other processes took between two samples, 0 to 1.
+    """Return the share of CPU time that other processes took between two samples, 0 to 1.
 
     >>> others_share(Sample(0, 100, 10, 2), Sample(10, 118, 25, 2))
     0.15
@@ -118,18 +121,20 @@ def others_share(before: Sample, after: Sample) -> float:
 
 
 def warnings(load_before: float, share: float) -> list[str]:
-    """Say what makes the figures doubtful.
+    """Return reasons to doubt the figures.
 
     >>> warnings(0.1, 0.15)
     []
     """
-    found = []
+    reasons = []
     if load_before > _BUSY_LOAD:
-        found.append(
-            f"The machine was busy before the start: load average {load_before:.2f}, above {_BUSY_LOAD}."
+        reasons.append(
+            f"The machine was busy before the start: load average {load_before:.2f}, "
+            f"above {_BUSY_LOAD}."
         )
     if share > _BUSY_SHARE:
-        found.append(
-            f"Other processes took {share:.0%} of the CPUs during the run, more than {_BUSY_SHARE:.0%}."
+        reasons.append(
+            f"Other processes took {share:.0%} of the CPUs during the run, "
+            f"more than {_BUSY_SHARE:.0%}."
         )
-    return found
+    return reasons

@@ -1,4 +1,4 @@
-"""How much memory a process holds, as the kernel counts it."""
+"""Read how much memory a process uses, as the kernel counts it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _MB = 1000  # kilobytes
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """Resident and anonymous memory in kilobytes; anonymous is what no file backs: really the process's own."""
+    """Resident memory in kilobytes, and its anonymous part, which no file backs."""
 
     resident: int
     anonymous: int
@@ -28,15 +28,15 @@ class Memory:
 
 
 def of_process(pid: int) -> Memory:
-    """Read the memory of a running process."""
+    """Return the memory of a running process."""
     return parse(Path(f"/proc/{pid}/smaps_rollup").read_text())
 
 
 def parse(rollup: str) -> Memory:
-    r"""Take the sums out of a smaps_rollup.
+    r"""Return the sums in the text of a smaps_rollup.
 
     >>> parse("00-ff ---p 0 00:00 0 [rollup]\nRss:   10 kB\nAnonymous:   4 kB\n")
     Memory(resident=10, anonymous=4)
     """
-    found = dict(re.findall(r"^(Rss|Anonymous):\s+(\d+) kB$", rollup, re.MULTILINE))
-    return Memory(int(found["Rss"]), int(found["Anonymous"]))
+    sums = dict(re.findall(r"^(Rss|Anonymous):\s+(\d+) kB$", rollup, re.MULTILINE))
+    return Memory(int(sums["Rss"]), int(sums["Anonymous"]))

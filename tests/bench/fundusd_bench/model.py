@@ -1,4 +1,4 @@
-"""The model alone: JPEG to scores beside the reference, what narrower numbers move, operations of a forward."""
+"""Measure the model alone: JPEG to scores, drift of narrower dtypes, operations per forward."""
 
 from __future__ import annotations
 
@@ -30,19 +30,19 @@ if TYPE_CHECKING:
 
 _FULL_GFLOP = 979.2  # one forward of the vision tower at 448 pixels
 _FULL_WIDTH = 1152
-_FEW = 8  # captures, where each takes a minute
+_FEW = 8  # captures, if each takes a minute
 
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """One way to run the vision tower, and how much faster than the reference it must be."""
+    """A backend and dtype, and how much faster than the reference they must be."""
 
     backend: str
     dtype: str
     goal: Goal | None = None
 
     def __str__(self) -> str:
-        """Name the variant in a table."""
+        """Return the variant's name in tables."""
         return f"{self.backend} {self.dtype}"
 
 
@@ -56,39 +56,48 @@ VARIANTS = (
 
 
 def is_served(backend: str) -> bool:
-    """Tell whether a backend is part of this program and installed."""
+    """Return whether a backend's library is installed."""
     return importlib.util.find_spec(backend) is not None
 
 
 def variants(machine: Machine) -> list[Variant]:
-    """Return what can be measured here."""
-    narrow = machine.has_fast_bfloat16  # without, OpenVINO computes in float32
-    here = [one for one in VARIANTS if is_served(one.backend)]
-    return [one for one in here if narrow or (one.backend, one.dtype) != ("openvino", "bfloat16")]
+    """Return the variants that this machine can run."""
+    runnable = []
+    for variant in VARIANTS:
+        is_fallback = str(variant) == "openvino bfloat16" and not machine.has_fast_bfloat16
+        if is_served(variant.backend) and not is_fallback:  # OpenVINO would compute in float32
+            runnable.append(variant)
+    return runnable
 
 
 def left_out(machine: Machine) -> list[str]:
-    """Say which rows will be missing, and how to get them."""
+    """Return which rows will be missing and why, or how to get them."""
     if not is_served("openvino"):
         return [
             "openvino is not installed: pip install 'fundusd[openvino]'; its rows are left out."
         ]
     if not machine.has_fast_bfloat16:
         return [
-            "This CPU has no avx512_bf16 or AMX, so the daemon serves float32, and OpenVINO would in any case.",
-            f"torch takes ten times as long in bfloat16: its speed is left out, its drift of {_FEW} captures at most.",
+            (
+                "This CPU has neither avx512_bf16 nor AMX, so the daemon uses float32, "
+                "as OpenVINO would in any case."
+            ),
+            (
+                "torch takes ten times as long in bfloat16: its speed is left out, "
+                f"and its drift is measured on at most {_FEW} captures."
+            ),
         ]
     return []
 
 
 def settings_for(checkpoint: Path, variant: Variant) -> Settings:
-    """Choose a variant as settings do."""
+    """Return settings that choose a variant."""
     chosen: dict[str, Any] = {"backend": variant.backend, "device": "cpu", "dtype": variant.dtype}
     return Settings(model=ModelSettings(source=str(checkpoint.absolute()), **chosen))
 
 
 def measure(work: Work, on_step: Callable[[str], None]) -> list[Figure]:
-    """Measure variant by variant, each in turns with the reference, so that two models are in memory at once."""
+    """Measure each variant interleaved with the reference, with two models in memory at a time."""
     on_step("model: loading the reference")
     from fundusd_bench.reference import Reference  # torch
 
@@ -100,24 +109,21 @@ def measure(work: Work, on_step: Callable[[str], None]) -> list[Figure]:
     for variant in variants(work.machine):
         on_step(f"model: loading {variant}")
         classifier = factory.load_classifier(settings_for(work.checkpoint, variant))
-        slow = variant.dtype == "bfloat16" and not work.machine.has_fast_bfloat16
-        if not slow:
+        is_slow = variant.dtype == "bfloat16" and not work.machine.has_fast_bfloat16
+        if not is_slow:
             figures += _speed(work, variant, classifier, photograph, reference, on_step)
         if variant == EXACT:
             figures.append(_operations(work.checkpoint, classifier))
         if variant == EXACT or variant.dtype == "bfloat16":
-            some = squares[:_FEW] if slow else squares
+            some = squares[:_FEW] if is_slow else squares
             embedded[str(variant)] = _embed(classifier, some, str(variant), on_step)
         del classifier  # before the next is loaded
     exact = embedded.pop(str(EXACT))
     kind = "captures" if work.options.captures else "phantoms"
-    return figures + [
-        figure
-        for name, embeddings in embedded.items()
-        for figure in drift.figures(
-            reference, name, exact[: len(embeddings)], embeddings, f"{len(embeddings)} {kind}"
-        )
-    ]  # fmt: skip
+    for name, embeddings in embedded.items():
+        count = len(embeddings)
+        figures += drift.figures(reference, name, exact[:count], embeddings, f"{count} {kind}")
+    return figures
 
 
 def _speed(
@@ -141,9 +147,9 @@ def _speed(
         on_step(f"model: JPEG to scores, the reference beside {variant}")
         reference.classify(photograph)
 
-    cases: dict[str, Callable[[], None]] = {"ours": ours} | (
-        {"theirs": theirs} if work.options.reference else {}
-    )
+    cases: dict[str, Callable[[], None]] = {"ours": ours}
+    if work.options.reference:
+        cases["theirs"] = theirs
     for case in cases.values():
         case()
     seconds = interleave(cases, work.options.rounds)
@@ -159,7 +165,7 @@ def _speed(
 
 
 def _operations(checkpoint: Path, classifier: ZeroShotClassifier) -> Figure:
-    """Count a forward's operations: more than the vision tower's means that the text tower runs with it."""
+    """Count a forward's operations; too many would mean that the text tower runs as well."""
     from fundusd_bench import flops
 
     square = np.zeros((1, classifier.side, classifier.side, 3), np.uint8)
@@ -185,9 +191,9 @@ def _embed(
     for number, pixels in enumerate(squares, 1):
         on_step(f"model: drift, {name}, capture {number} of {len(squares)}")
         embeddings.append(classifier.embed(pixels[None])[0])
-    found: Embeddings = np.stack(embeddings)
-    if not np.isfinite(found).all():
+    stacked: Embeddings = np.stack(embeddings)
+    if not np.isfinite(stacked).all():
         raise FundusdError(
-            f"{name} answers with numbers that are none.", hint="Run: fundusd model verify"
+            f"{name} computes numbers that are not finite.", hint="Run: fundusd model verify"
         )
-    return found
+    return stacked

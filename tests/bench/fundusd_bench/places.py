@@ -1,4 +1,4 @@
-"""Where the bench keeps what it makes once: the checkpoint and the captures."""
+"""Paths of what the benchmark makes only once: the checkpoint and the captures."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ if TYPE_CHECKING:
     from fundusd.model.checkpoint import Checkpoint, Progress
 
 CHECKPOINT_GB = 3.5
-_ROOM_GB = 5.0  # the checkpoint, the captures and some databases
+_ROOM_GB = 5.0  # for the checkpoint, the captures and databases
 _NAME = "medsiglip-448-random-1"
 
 
 def cache() -> Path:
-    """Return the folder that outlives a run, beside what is prepared of models."""
+    """Return the folder that outlives a run, in fundusd's cache directory."""
     return model_cache.folder() / "bench"
 
 
 def random_checkpoint() -> Path:
-    """Return where the random checkpoint of full size lies, made or not."""
+    """Return the path of the random checkpoint of full size, which may not exist yet."""
     return cache() / _NAME
 
 
 def is_made(folder: Path) -> bool:
-    """Tell whether a checkpoint was written whole."""
+    """Return whether a checkpoint was written completely."""
     return (folder / MANIFEST).is_file()
 
 
@@ -40,8 +40,9 @@ def require_room(folder: Path, gigabytes: float = _ROOM_GB) -> None:
     free = shutil.disk_usage(folder).free / 1e9
     if free < gigabytes:
         raise RequestError(
-            f"{folder} has {free:.1f} GB free, and {gigabytes:.2g} GB are needed for what is measured.",
-            hint="Set XDG_CACHE_HOME to a folder on a larger disk; a checkpoint may lie elsewhere: --checkpoint DIR.",
+            f"{folder} has {free:.1f} GB free, but the benchmark needs {gigabytes:.2g} GB.",
+            hint="Set XDG_CACHE_HOME to a folder on a larger disk; "
+            "a checkpoint may be elsewhere: --checkpoint DIR.",
         )
 
 
@@ -54,5 +55,5 @@ def make_checkpoint(on_progress: Progress) -> None:
 
 
 def verified(folder: Path, on_progress: Progress | None = None) -> Checkpoint:
-    """Hash a checkpoint, which also brings it into the page cache; raises ModelError."""
+    """Return a checkpoint after hashing it, which also fills the page cache; raises ModelError."""
     return find(ModelChoice(str(folder.absolute())), on_progress)

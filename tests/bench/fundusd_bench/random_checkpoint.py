@@ -58,10 +58,10 @@ def write(
     seed: int = 0,
     on_progress: Progress = lambda _done, _total: None,
 ) -> None:
-    """Write the checkpoint to a temporary folder beside `folder`, then rename it there.
+    """Write the checkpoint to a temporary folder beside `folder`, then rename it.
 
-    Takes the tokenizer of the shipped test model unless another is named. Reports bytes done and bytes in all,
-    where each weight counts twice: drawn and hashed.
+    The default tokenizer is that of the shipped test model. Reports bytes done and total bytes;
+    each weight counts twice, when drawn and when hashed.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(prefix=".unfinished-", dir=folder.parent))
@@ -85,7 +85,7 @@ def write(
 def write_manifest(
     folder: Path, name: str = NAME, notice: str = NOTICE, on_progress: Progress | None = None
 ) -> None:
-    """Write fundusd.json: what the checkpoint is called, and the sha256 of its files."""
+    """Write fundusd.json: the checkpoint's name and notice, and the sha256 of its files."""
     (folder / MANIFEST).unlink(missing_ok=True)
     files = hash_files(folder, sorted(path.name for path in folder.iterdir()), on_progress)
     _write_json(folder / MANIFEST, {"name": name, "notice": notice, "files": files})
@@ -96,7 +96,7 @@ def _write_json(path: Path, content: Any) -> None:
 
 
 def _config(*, tiny: bool, vocabulary: int) -> SiglipConfig:
-    logging.set_verbosity_error()  # its default tokens are outside every vocabulary, of which it warns
+    logging.set_verbosity_error()  # it warns that its default tokens are not in the vocabulary
     sizes = _TINY if tiny else _FULL
     config = SiglipConfig(
         text_config={
@@ -125,7 +125,7 @@ def _preprocessor(side: int) -> dict[str, Any]:
 
 
 def _weights(config: SiglipConfig, seed: int, on_progress: Progress) -> dict[str, torch.Tensor]:
-    """Draw every tensor directly: building and initialising the model first would take a minute more."""
+    """Draw every tensor directly; initialising the model first would take a minute more."""
     with torch.device("meta"):
         empty = SiglipModel(config).state_dict()
     total, done = sum(tensor.nbytes for tensor in empty.values()), 0
@@ -139,16 +139,17 @@ def _weights(config: SiglipConfig, seed: int, on_progress: Progress) -> dict[str
 
 
 def _draw(name: str, shape: tuple[int, ...], generator: torch.Generator) -> torch.Tensor:
-    if name in {"logit_scale", "logit_bias"}:
-        return torch.full(shape, LOGIT_SCALE if name == "logit_scale" else LOGIT_BIAS)
+    constants = {"logit_scale": LOGIT_SCALE, "logit_bias": LOGIT_BIAS}
+    if name in constants:
+        return torch.full(shape, constants[name])
     if "norm" in name:
-        return torch.ones(shape) if name.endswith("weight") else torch.zeros(shape)
+        return torch.full(shape, float(name.endswith("weight")))
     spread = _spread(name, shape)
     return torch.empty(shape).normal_(0.0, spread, generator=generator)
 
 
 def _spread(name: str, shape: tuple[int, ...]) -> float:
-    """Keep the variance through every layer, so that embeddings neither collapse nor overflow."""
+    """Return a spread that keeps the variance from layer to layer."""
     if len(shape) == 1:
         return 0.02
     if name.endswith(("position_embedding.weight", "token_embedding.weight", "probe")):
@@ -157,7 +158,7 @@ def _spread(name: str, shape: tuple[int, ...]) -> float:
 
 
 def _write_tokenizer(folder: Path, source: Path) -> int:
-    """Copy a tokenizer; return its vocabulary's size."""
+    """Copy a tokenizer and return the size of its vocabulary."""
     for name in _TOKENIZER_FILES:
         if (source / name).is_file():
             shutil.copyfile(source / name, folder / name)

@@ -1,6 +1,6 @@
-"""The reference example's way to classify, written from its description: what `fundusd bench` compares with.
+"""The reference example that `fundusd bench` compares with, written from its description.
 
-It loads the whole model in fp32 and embeds the prompts again with each photograph, as the example does.
+It loads the whole model in fp32 and embeds the prompts again with each photograph.
 
 python -m fundusd_bench.reference FOLDER < paths, one a line
 """
@@ -34,14 +34,14 @@ _TOKENS = 64  # the model pools at the last of them
 
 @dataclass(frozen=True, slots=True)
 class Texts:
-    """A prompt set as the whole model embeds it in fp32, and what turns embeddings into logits."""
+    """A prompt set embedded by the whole model in fp32, with its scale and bias."""
 
     units: npt.NDArray[np.float64]  # [5, d], one per grade
     scale: float
     bias: float
 
     def scores(self, pooled: Logits) -> npt.NDArray[np.float64]:
-        """Turn pooled image embeddings [b, d] into scores [b, 5]."""
+        """Return the scores [b, 5] of pooled image embeddings [b, d]."""
         images = pooled / np.linalg.norm(pooled.astype(np.float64), axis=1, keepdims=True)
         logits = images @ self.units.T * self.scale + self.bias
         weights = np.exp(logits - logits.max(axis=1, keepdims=True))
@@ -50,7 +50,7 @@ class Texts:
 
 
 class Reference:
-    """The whole model of a checkpoint's folder, both towers in fp32 on the CPU."""
+    """The whole model of a checkpoint, both towers in fp32 on the CPU."""
 
     def __init__(self, folder: Path) -> None:
         logging.disable_progress_bar()
@@ -62,7 +62,7 @@ class Reference:
         self._prompts = [prompts[0] for prompts in load_prompt_set(PROMPTS).prompts]
 
     def classify(self, data: bytes) -> list[float]:
-        """Classify the bytes of one photograph into five scores."""
+        """Return the five scores of a photograph's bytes."""
         inputs = self._processor(
             text=self._prompts,
             images=_square(Image.open(BytesIO(data))),
@@ -78,7 +78,9 @@ class Reference:
 
     def embed_texts(self, prompts: PromptSet) -> Texts:
         """Embed a prompt set: the mean of each grade's unit vectors, at unit length."""
-        flat = [prompt for grade in prompts.prompts for prompt in grade]
+        flat: list[str] = []
+        for grade_prompts in prompts.prompts:
+            flat += grade_prompts
         tokens = self._processor.tokenizer(
             flat, padding="max_length", max_length=_TOKENS, return_tensors="pt"
         )
@@ -96,7 +98,7 @@ def _unit(vectors: torch.Tensor) -> torch.Tensor:
 
 
 def _square(photograph: Image.Image) -> Image.Image:
-    """Crop the centre square and resize it, each step a copy, as the example does."""
+    """Crop the centre square and resize it, copying at each step as the example does."""
     rgb = photograph.convert("RGB")
     side = min(rgb.size)
     left, top = (rgb.width - side) // 2, (rgb.height - side) // 2
@@ -105,7 +107,7 @@ def _square(photograph: Image.Image) -> Image.Image:
 
 
 def main() -> None:
-    """Print the class of each photograph whose path stands on standard input."""
+    """Print the class of each photograph whose path is read from standard input."""
     reference = Reference(Path(sys.argv[1]))
     for line in sys.stdin:
         scores = reference.classify(Path(line.rstrip("\n")).read_bytes())

@@ -1,4 +1,4 @@
-"""What the bench found, for people and for machines."""
+"""Print the figures, as tables or as JSON."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _NEGLIGIBLE = 1e-9
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Figures, and everything that a reader needs to judge them."""
+    """Figures, and the circumstances of their measurement."""
 
     model: str  # with its notice
     machine: Machine
@@ -42,7 +42,7 @@ class Report:
 
 
 def console(*, stderr: bool = False) -> Console:
-    """Open a console that prints texts as they are, and tables in full width where nobody's window sets one."""
+    """Return a console without markup, 150 columns wide unless the terminal sets a width."""
     opened = Console(stderr=stderr, highlight=False, markup=False)
     if not opened.is_terminal and "COLUMNS" not in os.environ:
         opened.width = _WIDTH
@@ -50,7 +50,7 @@ def console(*, stderr: bool = False) -> Console:
 
 
 def as_dict(report: Report) -> dict[str, Any]:
-    """Return the report as JSON has it."""
+    """Return the report as it is printed in JSON."""
     figures = [asdict(figure) | {"verdict": figure.verdict} for figure in report.figures]
     return {"notice": SAFETY_WORDS, **asdict(report), "figures": figures}
 
@@ -71,19 +71,21 @@ def show(report: Report, out: Console) -> None:
         out.print(table_of([_goal(figure) for figure in report.goals]))
     for note in _notes(report.figures):
         out.print(note)
-    for line in (*report.left_out, *(f"WARNING: {warning}" for warning in report.warnings)):
+    for line in report.left_out:
         out.print(line)
+    for warning in report.warnings:
+        out.print(f"WARNING: {warning}")
 
 
 def _machine(machine: Machine) -> list[str]:
-    packages = ", ".join(
-        f"{name} {version or 'not installed'}" for name, version in machine.packages.items()
-    )
+    packages = []
+    for name, version in machine.packages.items():
+        packages.append(f"{name} {version or 'not installed'}")
     gpus = ", ".join(machine.gpus) or "no GPU"
     return [
         f"Machine: {machine.cpu}, {machine.cores} cores, {machine.memory_gb:g} GiB, {gpus}",
-        f"CPU has: {', '.join(machine.flags) or 'none of what matters here'}",
-        f"Linux {machine.kernel}, Python {machine.python}, {packages}",
+        f"CPU has: {', '.join(machine.flags) or 'none of the features that matter'}",
+        f"Linux {machine.kernel}, Python {machine.python}, {', '.join(packages)}",
     ]
 
 
@@ -108,20 +110,25 @@ def _goal(figure: Figure) -> dict[str, str]:
 
 
 def _notes(figures: Sequence[Figure]) -> list[str]:
-    """Tell each note once, with the sections it belongs to."""
+    """Return each note once, after the names of its sections."""
     noted: dict[str, list[str]] = {}
     for figure in figures:
         if figure.note and figure.section not in noted.setdefault(figure.note, []):
             noted[figure.note].append(figure.section)
-    return [f"{', '.join(sections)}: {note}." for note, sections in noted.items()]
+    lines = []
+    for note, sections in noted.items():
+        lines.append(f"{', '.join(sections)}: {note}.")
+    return lines
 
 
 def shown(value: float) -> str:
-    """Show three digits that count.
+    """Return a value with three significant digits.
 
     >>> [shown(value) for value in (0.0, 0.00234, 3.1623, 61234.5)]
     ['0', '0.00234', '3.16', '61,234']
     """
     if abs(value) < _NEGLIGIBLE:
         return "0"
-    return f"{value:,.0f}" if abs(value) >= _THOUSAND else f"{value:.3g}"
+    if abs(value) >= _THOUSAND:
+        return f"{value:,.0f}"
+    return f"{value:.3g}"

@@ -1,4 +1,4 @@
-"""Do what was ordered: checkpoint, sections, report."""
+"""Run the benchmark: checkpoint, sections, report."""
 
 from __future__ import annotations
 
@@ -31,26 +31,26 @@ if TYPE_CHECKING:
     from fundusd_bench.figures import Figure
     from fundusd_bench.sections import Section
 
-_SOME_ROOM_GB = 1.0  # for captures and databases
+_MIN_ROOM_GB = 1.0  # for captures and databases
 _MINUTE = 60
 
 
 def run(options: Options, checkpoint: Path | None, keep: Path | None, console: Console) -> Report:
-    """Measure, with a bar on the console; raises FundusdError."""
+    """Measure the chosen sections, with a progress bar on the console; raises FundusdError."""
     load_before, before = machine.load(), machine.sample()
     here = machine.look()
-    places.require_room(places.cache(), _SOME_ROOM_GB)
+    places.require_room(places.cache(), _MIN_ROOM_GB)
     sections = [SECTIONS[name] for name in options.sections]
-    found = (
-        _checkpoint(checkpoint, console) if any(one.needs_checkpoint for one in sections) else None
-    )
+    verified = None
+    if any(section.needs_checkpoint for section in sections):
+        verified = _checkpoint(checkpoint, console)
     with child_daemon.folder(keep, places.cache()) as folder:
-        work = Work(options, folder, found.folder if found else folder, here)
+        work = Work(options, folder, verified.folder if verified else folder, here)
         figures = _measure(sections, work, console)
     after = machine.sample()
     share = machine.others_share(before, after)
     return Report(
-        model=found.label if found else "none",
+        model=verified.label if verified else "none",
         machine=here,
         figures=figures,
         load_before=load_before,
@@ -62,13 +62,14 @@ def run(options: Options, checkpoint: Path | None, keep: Path | None, console: C
 
 
 def _checkpoint(folder: Path | None, console: Console) -> Checkpoint:
-    """Verify the checkpoint to measure with; the random one is made where there is none yet."""
+    """Return the checkpoint to measure with, verified; the random one is made if missing."""
     if folder is None:
         folder = places.random_checkpoint()
         if not places.is_made(folder):
             console.print(
-                f"Making a checkpoint of MedSigLIP's size with random weights, {places.CHECKPOINT_GB} GB, once, in "
-                f"{folder}. It is not MedSigLIP, and not for patients."
+                f"Writing a checkpoint of MedSigLIP's size with random weights, "
+                f"{places.CHECKPOINT_GB} GB, once, to {folder}. "
+                "It is not MedSigLIP, and not for patients."
             )
             with _bytes("writing the checkpoint", console) as on_progress:
                 places.make_checkpoint(on_progress)
@@ -85,7 +86,7 @@ def _bytes(what: str, console: Console) -> Iterator[Callable[[int, int], None]]:
 
 
 def _measure(sections: Sequence[Section], work: Work, console: Console) -> list[Figure]:
-    """Run section after section; what is left is told by the clock, since steps differ a thousandfold."""
+    """Run the sections; the remaining time is estimated by the clock, since steps differ widely."""
     expected = sum(section.seconds(work.options) for section in sections)
     columns = (
         BarColumn(),
@@ -116,10 +117,12 @@ def _measure(sections: Sequence[Section], work: Work, console: Console) -> list[
 
 
 def remaining(expected: float, reached: float, elapsed: float) -> int:
-    """Return the minutes left, rounded up, given how much longer this machine takes than the expected seconds.
+    """Return the minutes left, rounded up, on a machine as slow as it was until now.
 
     >>> remaining(600, 300, 600), remaining(600, 0, 0)
     (10, 10)
     """
-    slower = max(1.0, elapsed / reached) if reached > _MINUTE else 1.0
+    slower = 1.0
+    if reached > _MINUTE:
+        slower = max(1.0, elapsed / reached)
     return -int(-(expected - reached) * slower // _MINUTE)

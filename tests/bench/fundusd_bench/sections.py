@@ -1,4 +1,4 @@
-"""The parts of the bench: what each measures, how long it takes, and which module does it."""
+"""The sections of the benchmark: what each measures, how long it takes, and its module."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def _new(work: Work, name: str) -> Path:
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """One part: its module has a function `measure` of `arguments` and a callback that is told each step."""
+    """A section; its module's function `measure` takes `arguments` and a callback for each step."""
 
     name: str
     about: str
@@ -37,7 +37,7 @@ class Section:
     needs_checkpoint: bool = False
 
     def measure(self, work: Work, on_step: Callable[[str], None]) -> list[Figure]:
-        """Run the part; raises FundusdError."""
+        """Run the section; raises FundusdError."""
         figures: list[Figure] = import_module(f"fundusd_bench.{self.name}").measure(
             *self.arguments(work), on_step
         )
@@ -58,7 +58,7 @@ _ALL = (
         lambda options: 5.0 + options.sweep / 4000,
         lambda work: (_new(work, "sweep"), work.options.sweep),
     ),
-    # 40 captures by three variants for the drift; then each variant in turns with the reference, 7 s
+    # 40 captures by three variants for the drift, then each variant beside the reference, 7 s
     Section(
         "model",
         "JPEG to scores, drift, operations",

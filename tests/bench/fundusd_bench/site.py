@@ -1,4 +1,4 @@
-"""A clinic in a folder, for the daemon that is measured."""
+"""Settings, inbox and database for the measured daemon."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ format = "json"
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """A settings file, an inbox, a database."""
+    """A settings file, an inbox and a database in one folder."""
 
     folder: Path
     path: Path
@@ -55,7 +55,7 @@ class Site:
 
 
 def lay_out(folder: Path, source: str, *, dtype: str = "auto", quiet_seconds: float) -> Site:
-    """Lay out a clinic in a new folder."""
+    """Create a site in a new folder."""
     (folder / "inbox").mkdir(parents=True)
     path = folder / "fundusd.toml"
     quoted = orjson.dumps(source).decode()  # a JSON string is a TOML string
@@ -69,12 +69,12 @@ def lay_out(folder: Path, source: str, *, dtype: str = "auto", quiet_seconds: fl
 
 
 def graded_at(line: Mapping[str, Any]) -> float:
-    """Return when the daemon told that a capture's row was committed, in seconds since 1970."""
+    """Return when the daemon logged that a row was committed, in seconds since 1970."""
     return datetime.fromisoformat(line["ts"]).timestamp()
 
 
 def require_graded(line: Mapping[str, Any]) -> None:
-    """Raise FundusdError where a capture came to something else than a grade."""
+    """Raise FundusdError if a capture ended without a grade."""
     if line["event"].startswith("capture.") and line["event"] != "capture.graded":
         raise FundusdError(
             f"A capture was not graded: {line['event']}, {line.get('reason', 'no reason')}.",

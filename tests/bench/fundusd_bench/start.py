@@ -1,4 +1,4 @@
-"""From exec to the first row, and what the daemon then holds in memory; beside the reference example."""
+"""Time a start from exec to the first row, and read the memory used, beside the reference."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ _MEMORY_NOTE = "after the first row; the decoder processes apart"
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """One start: seconds to the first answer, and the memory held then."""
+    """A start: the seconds to the first result, and the memory used then."""
 
     seconds: float
     memory: Memory
 
 
 def measure(work: Work, on_step: Callable[[str], None]) -> list[Figure]:
-    """Start both in turns, once unmeasured: that fills the page cache and prepares the model."""
+    """Start both, interleaved; an unmeasured round first fills caches and prepares the model."""
     photograph = captures.large(places.cache() / "captures", 1, on_step)[0]
     ours: list[Start] = []
     theirs: list[Start] = []
@@ -68,7 +68,7 @@ def _daemon(work: Work, number: int, photograph: Path) -> Start:
 
 
 def _reference(checkpoint: Path, photograph: Path) -> Start:
-    """Start the reference example and hand it the same capture."""
+    """Start the reference example and give it the same capture."""
     command = [sys.executable, "-m", "fundusd_bench.reference", str(checkpoint)]
     began = time.time()
     with subprocess.Popen(
@@ -80,20 +80,30 @@ def _reference(checkpoint: Path, photograph: Path) -> Start:
         process.stdin.flush()
         if not process.stdout.readline():
             raise FundusdError(
-                "The reference example ended without an answer.",
-                hint=f"Run it by hand: python -m fundusd_bench.reference {checkpoint}, then type the path of a JPEG.",
+                "The reference example ended without a result.",
+                hint=f"Run python -m fundusd_bench.reference {checkpoint}, "
+                "then type the path of a JPEG.",
             )
         start = Start(time.time() - began, memory.of_process(process.pid))
         process.stdin.close()
     return start
 
 
+def _seconds(starts: list[Start]) -> list[float]:
+    return [start.seconds for start in starts]
+
+
+def _resident_mb(starts: list[Start]) -> list[float]:
+    return [start.memory.resident_mb for start in starts]
+
+
 def _figures(work: Work, ours: list[Start], theirs: list[Start]) -> list[Figure]:
-    seconds, resident = [one.seconds for one in ours], [one.memory.resident_mb for one in ours]
-    anonymous = [one.memory.anonymous_mb for one in ours]
-    narrow = work.cpu_dtype == "bfloat16"
+    seconds, resident = _seconds(ours), _resident_mb(ours)
+    anonymous = [start.memory.anonymous_mb for start in ours]
     cpu = f"torch {work.cpu_dtype} on the CPU"
-    held = f"{cpu}, {_MEMORY_NOTE}" + ("" if narrow else "; the goals for memory are for bfloat16")
+    held = f"{cpu}, {_MEMORY_NOTE}"
+    if work.cpu_dtype != "bfloat16":
+        held += "; the goals for memory are for bfloat16"
     figures = [
         of_rounds("start", "exec to first committed row", "s", seconds, note=cpu),
         of_rounds("start", "resident memory", "MB", resident, note=held),
@@ -101,10 +111,7 @@ def _figures(work: Work, ours: list[Start], theirs: list[Start]) -> list[Figure]
     ]
     if not theirs:
         return figures
-    first, their_resident = (
-        [one.seconds for one in theirs],
-        [one.memory.resident_mb for one in theirs],
-    )
+    first, their_resident = _seconds(theirs), _resident_mb(theirs)
     shares = [100 * share for share in ratios(resident, their_resident)]
     return [
         *figures,

@@ -1,4 +1,4 @@
-"""What a full sweep of a large inbox costs when nothing has changed."""
+"""Measure a full sweep of a large inbox in which nothing has changed."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 _CAMERA = "bench"
 _A_FOLDER = 100  # files
 _TOGETHER = 5000  # files, in one transaction
-_SIZE = 1_500_000  # bytes that each seems to have: a hole, which takes no room
+_SIZE = 1_500_000  # bytes of each file, which is a hole and takes no space
 _ROUNDS = 3
 _GOAL_SECONDS = 5.0  # of CPU for a million files
 _BYTES_A_FILE = 700  # inode, name, row and index
 
 
 def measure(folder: Path, files: int, on_step: Callable[[str], None]) -> list[Figure]:
-    """Make an inbox of so many files that the ledger knows, sweep it, and walk it barely, in turns."""
+    """Make an inbox of `files` known files; sweep it and only list it, interleaved."""
     places.require_room(folder, 0.5 + files * _BYTES_A_FILE / 1e9)
     inbox = Inbox(_CAMERA, folder / "inbox")
     ledger = Ledger(f"sqlite:///{folder / 'fundusd.db'}")
@@ -52,7 +52,7 @@ def measure(folder: Path, files: int, on_step: Callable[[str], None]) -> list[Fi
 
 
 def _made(root: Path, numbers: range) -> Iterator[tuple[bytes, tuple[Stat, IgnoreReason]]]:
-    """Make files; yield the path of each, and what the ledger is to remember of it."""
+    """Make files; yield the path of each, and what the ledger should store about it."""
     for number in numbers:
         path = Path(f"P{number // _A_FOLDER:06}", f"IMG_{number:08}.jpg")
         (root / path.parent).mkdir(parents=True, exist_ok=True)
@@ -62,11 +62,14 @@ def _made(root: Path, numbers: range) -> Iterator[tuple[bytes, tuple[Stat, Ignor
 
 
 def _sweep(inbox: Inbox, ledger: Ledger, files: int) -> tuple[float, float]:
-    """Return the CPU seconds of a sweep and by how many MB the process grew; raise where it missed something."""
+    """Return the CPU seconds of a sweep and the growth of the process in MB.
+
+    Raises FundusdError if the sweep misses a file or considers one changed.
+    """
 
     def consider(*_: object, **__: object) -> bool:
         raise FundusdError(
-            "A file that nobody touched was taken for a new one.",
+            "A file that was not touched was treated as new.",
             hint="Report this: it is a defect.",
         )
 
@@ -76,19 +79,19 @@ def _sweep(inbox: Inbox, ledger: Ledger, files: int) -> tuple[float, float]:
     if (sweep.tally.files, sweep.tally.vanished) != (files, 0):
         raise FundusdError(
             f"A sweep saw {sweep.tally.files} of {files} files.",
-            hint="See that nothing cleans the cache meanwhile.",
+            hint="Make sure that nothing cleans the cache meanwhile.",
         )
     return seconds, memory.of_process(os.getpid()).resident_mb - before
 
 
 def _walk(root: bytes) -> int:
-    """Look at each file as any program must that wants to know whether it changed; return how many there are."""
-    found = 0
+    """Stat each file, the least that detecting changes needs; return the number of files."""
+    count = 0
     for folder in os.scandir(root):
         for entry in os.scandir(folder.path):
             entry.stat(follow_symlinks=False)
-            found += 1
-    return found
+            count += 1
+    return count
 
 
 def _cpu(work: Callable[[], object]) -> float:
@@ -98,7 +101,10 @@ def _cpu(work: Callable[[], object]) -> float:
 
 
 def _figures(files: int, swept: list[float], walked: list[float], grown: float) -> list[Figure]:
-    note = f"{files:,} files in folders of {_A_FOLDER}, all known to the ledger, in SQLite; CPU of this process"
+    note = (
+        f"{files:,} files in folders of {_A_FOLDER}, all known to the ledger, in SQLite; "
+        "CPU of this process"
+    )
     goal = Goal(_GOAL_SECONDS * files / 1_000_000, at_least=False)
     return [
         of_rounds(
