@@ -173,7 +173,7 @@ id = "a b"
             '[[camera]]\nid="a"\ninbox="/x"\npattern="OD|OS"',
             "pattern = 'OD|OS': must have named groups",
         ),
-        ('[[camera]]\nid="a"\ninbox="/x"\npattern="("', "pattern = .*is no regular expression"),
+        ('[[camera]]\nid="a"\ninbox="/x"\npattern="("', "pattern = .*is not a regular expression"),
         ('[[camera]]\nid="a"\ninbox="/x"\npattern="(?P<mrn>x)"', "no others than patient"),
         ('[[camera]]\nid="a"\ninbox="/x"\npattern="((?P<eye>x)+)+"', "must not repeat a group"),
         ('[privacy]\nidentifiers="hidden"', "Input should be 'clear' or 'pseudonymous'"),

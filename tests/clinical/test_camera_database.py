@@ -181,7 +181,7 @@ def test_an_empty_file_is_broken_and_stays_empty(tmp_path: Path) -> None:
     path = tmp_path / "camera.db"
     path.touch()
     assert trouble(path) == "lookup_broken"
-    assert [path.name for path in tmp_path.iterdir()] == ["camera.db"]
+    assert files_beside(path) == ["camera.db"]
     assert path.stat().st_size == 0
 
 
@@ -346,8 +346,8 @@ def test_a_camera_without_a_database_is_told_of_by_its_names() -> None:
         ("SELECT side AS eye FROM picture WHERE f = :file", "and by nothing else"),
         ("SELECT side AS eye FROM picture WHERE f = :name AND g = ?", "and by nothing else"),
         ("SELECT 1 AS eye WHERE :name; DROP TABLE picture", "must be one statement"),
-        ("SELECT side AS eye FORM picture WHERE f = :name", "is no SQL"),
-        ("SELECT side AS eye FROM picture WHERE f = :name AND (", "is no SQL"),
+        ("SELECT side AS eye FORM picture WHERE f = :name", "is not SQL"),
+        ("SELECT side AS eye FROM picture WHERE f = :name AND (", "is not SQL"),
     ],
 )
 def test_a_query_that_is_none_is_refused_with_the_settings(query: str, message: str) -> None:

@@ -158,8 +158,8 @@ def test_a_reading_stands_beside_what_the_model_said() -> None:
         value for name, value in content if name == "Right eye Diabetic retinopathy severity level"
     ]
     assert severities == ["LA18645-4", "LA18646-2"]
-    assert ("What the reader says of the result", "override") in content
-    assert ("Why the reader does not agree", "missed_lesion") in content
+    assert ("What the reader says about the result", "override") in content
+    assert ("Why the reader disagrees", "missed_lesion") in content
     assert ("Person Observer Name", "reader.one^") in content
 
 

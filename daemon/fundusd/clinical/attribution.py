@@ -73,14 +73,14 @@ class CaptureMetadata:
 
 @dataclass(frozen=True, slots=True)
 class Attribution:
-    """The eye, field, patient and time that are recorded of a capture, and the warnings."""
+    """The eye, field, patient, time and warnings that are recorded for a capture."""
 
     eye: Eye = Eye.UNKNOWN
     eye_source: EyeSource = EyeSource.NONE
     field: str | None = None
-    patient_id: str | None = None  # None also where the site keeps pseudonyms only
+    patient_id: str | None = None  # None also if the site stores only pseudonyms
     patient_key: str | None = None
-    bare_key: str | None = None  # the patient's key without the header's issuer: that of a path
+    bare_key: str | None = None  # the patient's key without the header's issuer, as paths give it
     acquired_at: datetime | None = None  # UTC
     warnings: tuple[str, ...] = ()
 
@@ -88,7 +88,7 @@ class Attribution:
 def agree(what: str, values: Sequence[_Value | None], warnings: list[str]) -> _Value | None:
     """Return the value that all parts of a source give; None and a warning if they differ.
 
-    A None among the values is a part that could not be read, which yields another warning.
+    A None among the values stands for a part that could not be read; its warning takes precedence.
 
     >>> warnings = []
     >>> agree("date", [2, 2], warnings), agree("date", [2, 3], warnings), warnings[0].value
@@ -154,7 +154,7 @@ def join(by_path: CaptureMetadata, by_row: CaptureMetadata) -> CaptureMetadata:
 
 
 def of_metadata(metadata: CaptureMetadata, identifiers: Identifiers) -> Attribution:
-    """Return what is recorded of a capture before its file is decoded.
+    """Return what is recorded for a capture before its file is decoded.
 
     Times are taken to be local times of this machine.
     """
@@ -193,8 +193,9 @@ def settle(
     is_backlog: bool = False,
     are_clear: bool = True,
 ) -> Attribution:
-    """Combine what is recorded of a capture with its header; its patient and time take precedence.
+    """Combine what is recorded for a capture with its header.
 
+    The patient and time of the header take precedence.
     An eye on which they disagree is unknown. A capture of the backlog may be of any age. The
     patient's identifier is kept only if identifiers `are_clear`.
     """
@@ -225,7 +226,7 @@ def settle(
 
 
 def has_lost_answer(after: Sequence[str], before: Sequence[str]) -> bool:
-    """Return whether the camera's database answered before, but not again, by the warnings."""
+    """Return whether the camera's database answered before but not now, judging by the warnings."""
     return _has_no_answer(after) and not _has_no_answer(before)
 
 

@@ -1,4 +1,4 @@
-"""How cameras name what they export, as data with its evidence."""
+"""Naming conventions of camera exports, as data, with the evidence for each."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Convention:
     words: bool = False  # the eye is any whole word of the name, as `laterality` reads it
 
 
-_ID = r"(?P<patient>(?=[^_/]*\d)[^_/]+)"  # an identifier holds a digit, or it is somebody's name
+_ID = r"(?P<patient>(?=[^_/]*\d)[^_/]+)"  # a digit, or it may be a name
 _REMIDIO_NAME = (
     _ID
     + r"_(?P<person>[^/]+)_(?P<date>\d{1,2}-\d{1,2}-\d{4})"
@@ -82,7 +82,7 @@ CONVENTIONS: dict[ConventionName, Convention] = {
     "heidelberg-e2e": Convention("10: the eye is inside the file", (r"(?P<patient>\d+)_\d+_\d+",)),
     "eyepacs": Convention("11", (r"(?P<patient>\d+)_(?P<eye>left|right)",)),
     "ai-readi": Convention(
-        "12: mac_or_disk is no field",
+        "12: mac_or_disk is not a field",
         (
             r"(?P<patient>\d+)_[a-z0-9_]+?(?:_(?P<field>macula))?_(?:cfp|faf|ir|oct)",
             r"(?P<patient>\d+)/\d+_[a-z0-9_]+_(?:cfp|faf|ir|oct)",

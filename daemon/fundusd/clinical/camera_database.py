@@ -68,7 +68,7 @@ def require_query(text: str) -> None:
             empty.execute(f"EXPLAIN {text}", dict.fromkeys(PARAMETERS, ""))
     except sqlite3.Error as error:
         if _SYNTAX_ERROR.search(str(error)):  # other errors are about tables missing here
-            raise ValueError(f"is no SQL ({error})") from None
+            raise ValueError(f"is not SQL ({error})") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +101,7 @@ class Lookup:
         with closing(self._connect(is_at_rest=before.is_at_rest)) as connection:
             answers = list(_answers_in_time(connection, self.query, paths))
         if before.is_at_rest and _stamp(self.database) != before:
-            # it was read without a lock, and the camera has written meanwhile
+            # it was read without a lock, and the camera wrote to it meanwhile
             return [_unanswered(CaptureWarning.LOOKUP_LOCKED)] * len(paths)
         return answers
 
@@ -118,7 +118,7 @@ class Lookup:
 def _answers_in_time(
     connection: sqlite3.Connection, query: str, paths: Sequence[str]
 ) -> Iterator[CaptureMetadata]:
-    """Yield an answer for each path; once the time is up or the database locked, none is asked."""
+    """Yield an answer for each path; after a timeout or a lock the database is not asked again."""
     deadline = monotonic() + _TOTAL_SECONDS
     connection.set_progress_handler(lambda: monotonic() > deadline, _PROGRESS_STEPS)
     is_over = False
@@ -254,7 +254,7 @@ def _unanswered(code: CaptureWarning) -> CaptureMetadata:
 
 
 def _code(error: sqlite3.Error) -> CaptureWarning:
-    """Return the warning for an error: a temporary one, one of the file, or one of its content."""
+    """Return the warning for an error: temporary, about the file, or about its content."""
     name = getattr(error, "sqlite_errorname", "")
     if name.startswith(_TEMPORARY_ERRORS):
         return CaptureWarning.LOOKUP_LOCKED

@@ -120,12 +120,12 @@ class EyeResult:
 
 @dataclass(frozen=True, slots=True)
 class Exam:
-    """A visit: its eyes, and the assessment of the person by the worse one."""
+    """A visit: the results of the eyes, and the assessment of the person by the worse eye."""
 
     exam_id: int
     day: date  # the clinic's
     patient_key: str | None
-    patient_id: str | None  # None also where the site keeps pseudonyms only
+    patient_id: str | None  # None also if the site stores only pseudonyms
     study_uid: str | None  # of its first DICOM study
     eyes: tuple[EyeResult, ...]  # R, L, U: those that were photographed
 
@@ -161,7 +161,7 @@ class Exam:
 
 
 def joined(shots: Iterable[Shot]) -> list[Shot]:
-    """Give the files of each shot the same eye and field.
+    """Return shots such that the files of each one have the same eye and field.
 
     Files of a shot that disagree about the eye leave it unknown, which is marked as a conflict.
     """
@@ -202,7 +202,7 @@ def _agreed(files: Sequence[Shot]) -> list[Shot]:
 def counted_shots(shots: Iterable[Shot]) -> dict[Eye, list[Shot]]:
     """Return the shots that count, by eye.
 
-    A refused photograph counts only if the eye has no others.
+    Refused photographs count only if the eye has no others.
     """
     by_eye: dict[Eye, list[Shot]] = {}
     for shot in joined(shots):
@@ -215,7 +215,8 @@ def counted_shots(shots: Iterable[Shot]) -> dict[Eye, list[Shot]]:
 def judge(shots: Iterable[Shot], expected: Sequence[str] = ()) -> list[EyeResult]:
     """Return the result of each eye, by its worst field.
 
-    Without a photograph of an `expected` field an eye is undecided, unless another is referable.
+    An eye without a photograph of an `expected` field is undecided, unless another field is
+    referable.
     """
     by_eye = counted_shots(shots)
     results: list[EyeResult] = []
@@ -244,7 +245,7 @@ def _judge_eye(eye: Eye, shots: Sequence[Shot], expected: Sequence[str]) -> EyeR
 
 
 def _weight(shot: Shot) -> tuple[bool, int, int]:
-    """Order shots: a referable one first, then the higher grade, no grade last, then the newest."""
+    """Return the rank of a shot: by referable, then by grade (none is lowest), then by number."""
     grade = -1
     if shot.grade is not None:
         grade = shot.grade

@@ -24,7 +24,7 @@ _DATES = (
     re.compile(r"(?P<year>\d{4})[-._](?P<month>\d{1,2})[-._](?P<day>\d{1,2})"),
     re.compile(r"(?P<day>\d{1,2})[-._](?P<month>\d{1,2})[-._](?P<year>\d{4})"),
 )
-# earlier years are more likely a birthday: there was no export of digital photographs then
+# an earlier year is probably a birthday: cameras did not export digital photographs then
 _YEARS = range(1990, 2100)
 _TIME = re.compile(
     r"(?P<hour>\d{1,2})[-:._]?(?P<minute>\d\d)(?:[-:._]?(?P<second>\d\d))?(?:[.]\d+)?"
@@ -53,7 +53,7 @@ def read_field(word: str) -> str | None:
 
 
 def read_patient(text: str) -> str | None:
-    """Return a patient's identifier; None if it is unreadable, too long or a word for nobody."""
+    """Return a patient's identifier; None if it is unreadable, too long or a placeholder."""
     if not text.isprintable() or UNDECODED in text or is_nobody(text):
         return None
     if len(text) > _LONGEST_PATIENT:
@@ -62,7 +62,7 @@ def read_patient(text: str) -> str | None:
 
 
 def read_date(text: str) -> date | None:
-    """Return a date, the year first or last; None if it is not one or its year implausible."""
+    """Return a date, the year first or last; None if it is not one or is implausible."""
     for pattern in _DATES:
         match = pattern.fullmatch(text)
         if match is None or int(match["year"]) not in _YEARS:

@@ -18,14 +18,14 @@ _RULE = re.compile(r"icdr>=(?P<grade>[1-4])/(?:argmax|sum>=(?P<share>0\.\d{1,6})
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """From which grade on a photograph is referable, by the highest score or by a sum of scores.
+    """The rule by which a photograph is referable: by its highest score, or by a sum of scores.
 
     >>> Rule.parse("icdr>=2/sum>=0.35").of((0.5, 0.1, 0.2, 0.1, 0.1)).value
     'yes'
     """
 
     name: str  # as the release keeps it
-    least: Grade
+    min_grade: Grade
     share: float | None  # the operating point; None: the grade of the highest score decides
 
     @classmethod
@@ -34,7 +34,7 @@ class Rule:
         match = _RULE.fullmatch(name)
         if match is None:
             raise SettingsError(
-                f"model.referable {name!r} is no rule fundusd knows.",
+                f"model.referable {name!r} is not a rule that fundusd knows.",
                 hint='Use "icdr>=2/argmax", or an operating point on summed scores such as '
                 '"icdr>=2/sum>=0.35".',
             )
@@ -46,9 +46,9 @@ class Rule:
     def of(self, scores: Sequence[float]) -> Referable:
         """Return whether a photograph with these five scores is referable."""
         if self.share is None:
-            is_referable = _highest(scores) >= self.least
+            is_referable = _highest(scores) >= self.min_grade
         else:
-            is_referable = sum(scores[self.least :]) >= self.share
+            is_referable = sum(scores[self.min_grade :]) >= self.share
         if is_referable:
             return Referable.YES
         return Referable.NO

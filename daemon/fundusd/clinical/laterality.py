@@ -33,7 +33,7 @@ _EXAM_DAY = re.compile(r"(?:199\d|20\d\d)(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01]
 _SEPARATORS = re.compile(r"(?:[^\w\u0300-\u036f]|_)+")  # an accent belongs to the letter before it
 _EXTENSIONS = re.compile(r"(?:\.(?:jpe?g|jpe|png|tiff?|dcm|dicom|e2e))+$", re.IGNORECASE)
 _UNDECODABLE = re.compile(r"(?:\\x[0-9a-f]{2})+")
-# stands for bytes that are not UTF-8; it is a letter, so that no neighbour of them is a whole word
+# stands for bytes that are not UTF-8; a letter, so that text next to it is not a whole word
 UNDECODED = "\u00aa"
 
 
@@ -117,7 +117,7 @@ def _tokens(name: str) -> list[str]:
 
 
 def _look_up(word: str, eyes: dict[str, Eye]) -> Eye | None:
-    """Return the eye of a word, in any case; only ASCII: other letters fold to these."""
+    """Return the eye of a word in any case; None if it is not ASCII, as `upper` may make it so."""
     if not word.isascii():
         return None
     return eyes.get(word.upper())

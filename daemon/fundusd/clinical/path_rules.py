@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 
 _Value = TypeVar("_Value")
 
-# what a group holds; that of a person's name is masked before the eye is read
+# named groups of a pattern; a person's name is masked before the eye is read
 GROUPS = ("patient", "person", "eye", "field", "date", "time")
 
-_LONGEST_PATH = 255  # characters of a path to match: the time grows with their third power at worst
+_LONGEST_PATH = 255  # characters; matching takes up to the third power of their number
 _MAX_OPEN_REPEATS = 3
 
 _ESCAPE = re.compile(r"\\.", re.DOTALL)
@@ -69,7 +69,7 @@ def compiled(text: str) -> Pattern:
     try:
         pattern = _pattern(text, 0)
     except (re.error, OverflowError, RecursionError) as error:
-        raise ValueError(f"is no regular expression ({error})") from None
+        raise ValueError(f"is not a regular expression ({error})") from None
     if not pattern.regex.groupindex or set(pattern.regex.groupindex) - set(GROUPS):
         raise ValueError(
             "must have named groups, such as (?P<eye>OD|OS), "
@@ -77,12 +77,12 @@ def compiled(text: str) -> Pattern:
         )
     if re.search(r"\)(?:[*+]|\{)", _bare(text)):
         raise ValueError(
-            "must not repeat a group, as in (…)+: an odd name could keep it busy for years"
+            "must not repeat a group, as in (…)+: an unusual name could take years to match"
         )
     if _count_open_repeats(text) > _MAX_OPEN_REPEATS:
         raise ValueError(
-            f"has more than {_MAX_OPEN_REPEATS} repeats without end: "
-            "write [^_]+_ for what ends at the next _, or {1,20}"
+            f"has more than {_MAX_OPEN_REPEATS} unbounded repeats: "
+            "write [^_]+_ for text that ends at the next _, or set a limit as in {1,20}"
         )
     return pattern
 
@@ -92,14 +92,14 @@ def _pattern(text: str, flags: int) -> Pattern:
 
 
 def _bare(text: str) -> str:
-    """Return an expression with a placeholder for each escape and character class."""
+    """Return an expression with each escape and character class replaced by a letter."""
     return _CLASS.sub("x", _ESCAPE.sub("x", text.replace(r"\/", "/")))
 
 
 def _count_open_repeats(text: str) -> int:
     """Count the unbounded repeats that make matching slow.
 
-    Repeats of digits do not count, nor do those that the next character is sure to end.
+    Repeats of digits do not count, nor do repeats that the next character always ends.
     """
     count = 0
     for atom, after in _OPEN_REPEAT.findall(text):

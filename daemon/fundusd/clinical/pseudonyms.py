@@ -43,10 +43,10 @@ def patient_key(site_key: bytes, issuer: str | None, patient_id: str | None) -> 
 
 
 def is_nobody(patient_id: str) -> bool:
-    """Return whether an identifier is a placeholder for none, which strangers must not share.
+    """Return whether an identifier is a placeholder, which does not identify a patient.
 
-    >>> is_nobody("0000"), is_nobody("-"), is_nobody("Anonymous"), is_nobody("n/a")
-    (True, True, True, True)
+    >>> is_nobody(""), is_nobody("0000"), is_nobody("-"), is_nobody("Anonymous"), is_nobody("n/a")
+    (True, True, True, True, True)
     >>> is_nobody("P0"), is_nobody("17")
     (False, False)
     """
@@ -76,14 +76,14 @@ class Identifiers:
 
     site_key: bytes = b""
     are_clear: bool = True
-    issuer: str = ""  # of identifiers without an issuer: those of paths, and of most DICOM files
+    issuer: str = ""  # assumed where none is given: in paths, and in most DICOM files
 
     def key(self, issuer: str | None, patient_id: str | None) -> str | None:
-        """Return the key of a patient."""
+        """Return the key of a patient; None without an identifier."""
         return patient_key(self.site_key, issuer or self.issuer, patient_id)
 
     def kept(self, patient_id: str | None) -> str | None:
-        """Return an identifier if it may be stored."""
+        """Return an identifier if it may be stored, otherwise None."""
         if not self.are_clear:
             return None
         return patient_id

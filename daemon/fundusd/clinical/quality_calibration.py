@@ -12,7 +12,7 @@ from fundusd.domain.errors import ExitStatus, FundusdError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-MIN_CAPTURES = 50  # with fewer the worst per cent is less than one photograph
+MIN_CAPTURES = 50  # with fewer, one photograph is more than 2 % of them
 _MAX_FLAGGED = 0.05
 _TAILS = [step / 400 for step in range(20, 0, -1)]  # share of the captures beyond each threshold
 _HAZE_QUANTILE = 0.95
@@ -90,7 +90,7 @@ def _proposed(
 
 
 def _bounded(name: str, value: float) -> float:
-    """Return a threshold within its bounds, rounded to two digits."""
+    """Return a threshold within its bounds, rounded to two significant digits."""
     low, high = BOUNDS[name]
     kept = min(max(value, low), high)
     return round(kept, 1 - floor(log10(kept)))

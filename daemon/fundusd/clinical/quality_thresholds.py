@@ -23,7 +23,7 @@ class Thresholds:
     max_glare: float = 0.1  # share of the disc that is bright and colourless
     min_sharpness: float = 0.75  # fine detail over coarse
     min_visibility: float = 0.08  # share of the disc in which vessels can be seen
-    max_haze: float = 0.5  # blue over red, asked only where vessels cannot be seen
+    max_haze: float = 0.5  # blue over red, applied only where vessels cannot be seen
 
 
 DEFAULTS = Thresholds()

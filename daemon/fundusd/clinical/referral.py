@@ -29,7 +29,7 @@ UNDECIDED = Assessment(Referable.INDETERMINATE)
 
 
 def worst(assessments: Iterable[Assessment]) -> Assessment:
-    """Combine assessments: a referable one outweighs an undecided one, that outweighs a negative.
+    """Combine assessments: referable outweighs undecided, and undecided outweighs negative.
 
     The grade is the highest one. Without any assessment the result is undecided, never negative.
 
@@ -69,7 +69,7 @@ def _field(shots: Sequence[Assessment]) -> Assessment:
 
 
 def person(by_eye: Mapping[Eye, Assessment]) -> Assessment:
-    """Assess a person by the worse eye; a missing or unknown eye rules out a negative."""
+    """Assess a person by the worse eye; a missing or unknown eye rules out a negative result."""
     assessments = list(by_eye.values())
     if Eye.UNKNOWN in by_eye or not by_eye.keys() >= _BOTH:
         assessments.append(UNDECIDED)

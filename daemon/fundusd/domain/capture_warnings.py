@@ -25,7 +25,7 @@ class CaptureWarning(StrEnum):
     # which patient
     PATIENT_CONFLICT = "patient_conflict"  # sources name different patients
     DIGEST_OF_TWO_PATIENTS = "digest_of_two_patients"  # another patient has the same bytes
-    PATIENT_BLANK = "patient_blank"  # the header names no patient, or uses a word for nobody
+    PATIENT_BLANK = "patient_blank"  # the header has no patient identifier, or a placeholder
     PATIENT_IS_UID = "patient_is_uid"  # the PatientID is a UID and is ignored
     UID_INVALID = "uid_invalid"  # a Study or SOP Instance UID is malformed and is ignored
     # when
@@ -38,9 +38,11 @@ class CaptureWarning(StrEnum):
     LOOKUP_BROKEN = "lookup_broken"  # the query does not fit the database, or the file is damaged
     # the path
     NAME_UNMATCHED = "name_unmatched"  # no pattern of the camera matches the path
-    EYE_UNREADABLE = "eye_unreadable"  # what stands for the eye is no eye
-    PATIENT_UNREADABLE = "patient_unreadable"  # what stands for the patient is no identifier
-    DATE_UNREADABLE = "date_unreadable"  # what stands for the date is no date
-    TIME_UNREADABLE = "time_unreadable"  # what stands for the time is no time
+    EYE_UNREADABLE = "eye_unreadable"  # the text in place of the eye is not an eye
+    PATIENT_UNREADABLE = (
+        "patient_unreadable"  # the text in place of the patient is not an identifier
+    )
+    DATE_UNREADABLE = "date_unreadable"  # the text in place of the date is not a date
+    TIME_UNREADABLE = "time_unreadable"  # the text in place of the time is not a time
     DATE_CONFLICT = "date_conflict"  # two parts of the path give different dates
     TIME_CONFLICT = "time_conflict"  # two parts of the path give different times

@@ -73,7 +73,7 @@ class Reason(StrEnum):
     """Why a capture has no grade, with its outcome, what to do next, and its wording for staff.
 
     This is the only table of reasons; docs/reasons.md documents each code. The wording defaults to
-    the code with blanks for its underscores.
+    the code with spaces for underscores.
     """
 
     outcome: Outcome
@@ -89,8 +89,8 @@ class Reason(StrEnum):
     ) -> Self:
         """Create a member whose value is its code.
 
-        Each row states its outcome and action. The defaults are for type checkers, which take the
-        lookup `Reason(code)` for a call of this method.
+        Each row states its outcome and action. The defaults exist for type checkers, which mistake
+        the lookup `Reason(code)` for a call of this method.
         """
         reason = str.__new__(cls, code)
         reason._value_ = code

@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class DeliveryState(StrEnum):
-    """The state of a document: queued -> delivered | failed; again queued if its exam changes."""
+    """The state of a document: queued -> delivered | failed; queued again if its exam changes."""
 
     QUEUED = "queued"
     DELIVERED = "delivered"
@@ -24,7 +24,7 @@ class DocumentKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Subscription:
-    """Which document of exams a receiver gets, and when."""
+    """Which kind of document about exams a receiver gets, and when."""
 
     receiver: str
     document: DocumentKind

@@ -1,4 +1,4 @@
-"""Errors for operators: each has a sentence that says what is wrong, and a hint what to do."""
+"""Errors for operators: each says what is wrong, and a hint says what to do about it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class ExitStatus(IntEnum):
     UNAVAILABLE = 69  # EX_UNAVAILABLE
     DEFECT = 70  # EX_SOFTWARE
     SYSTEM = 71  # EX_OSERR
-    TEMPORARY = 75  # EX_TEMPFAIL: a restart may well help
+    TEMPORARY = 75  # EX_TEMPFAIL: a restart may help
     CONFIG = 78  # EX_CONFIG: a restart cannot help
     INTERRUPTED = 130  # as the shell shows SIGINT
 
@@ -48,7 +48,7 @@ class InboxError(FundusdError):
 
 
 class SystemRefused(FundusdError):  # noqa: N818  says what is the case
-    """The operating system refuses what fundusd needs, such as a process."""
+    """The operating system refused something that fundusd needs, such as a new process."""
 
     exit_code = ExitStatus.SYSTEM
 
@@ -78,7 +78,7 @@ class ModelRefused(ModelError):  # noqa: N818  says what is the case
 class DeviceLost(ModelError):  # noqa: N818  says what is the case
     """The device stopped working, and this process can no longer use it."""
 
-    exit_code = ExitStatus.TEMPORARY  # another process may well use it
+    exit_code = ExitStatus.TEMPORARY  # another process may be able to use it
 
 
 class OutOfMemory(FundusdError):  # noqa: N818  named as the device names it

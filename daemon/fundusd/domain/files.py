@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     # directory, name, size, mtime, ctime, and the inode as a signed 64-bit integer
     ListedFile = tuple[bytes, bytes, int, int, int, int]
 
-# the pause after a full sweep, as a multiple of its duration: it takes about 5 % of a core
+# the pause after a full sweep, as a multiple of its duration: sweeps use about 5 % of a core
 SWEEP_SHARE = 20
 
 
@@ -48,7 +48,7 @@ class OfflineReason(StrEnum):
 
 
 class Stat(NamedTuple):
-    """What shows a change of a file; times in nanoseconds. It never identifies a file.
+    """The part of a file's stat that shows a change, never its identity; times in nanoseconds.
 
     This is a tuple, like a sighting, because a sweep creates two of them for each file of the inbox
     and creating a dataclass takes three times as long.

@@ -38,7 +38,7 @@ class Release:
 
 
 class SelfTestResult(NamedTuple):
-    """How close the model's output for known phantoms is to the expected one, and must be."""
+    """The similarity of the model's output for known phantoms to the expected output."""
 
     cosine: float
     tolerance: float  # the minimum cosine for the dtype
@@ -54,7 +54,7 @@ class Classifier(Protocol):
 
     @property
     def overlaps(self) -> bool:
-        """Return whether a batch may be started before the logits of the one before are taken."""
+        """Return whether a batch may start before the logits of the previous one are taken."""
         ...
 
     def begin(self, pixels: Pixels) -> Callable[[], Logits]:

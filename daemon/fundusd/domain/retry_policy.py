@@ -1,4 +1,4 @@
-"""When a failed attempt is retried; pure."""
+"""The delays and the limits of retries; pure."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-MAX_ATTEMPTS = 5  # attempts that ended with the process: a capture may kill it so many times
+MAX_ATTEMPTS = 5  # how many times the process may die while it works on a capture
 
 
 def wait_seconds(attempts: int, schedule: Sequence[float]) -> float | None:
@@ -26,7 +26,7 @@ def wait_seconds(attempts: int, schedule: Sequence[float]) -> float | None:
 def outage_seconds(attempts: int) -> float:
     """Return the seconds until the next attempt after `attempts` failures, at most an hour.
 
-    There is no last attempt.
+    There is no limit on the number of attempts.
 
     >>> [outage_seconds(attempts) for attempts in (1, 2, 3, 50)]
     [30.0, 60.0, 120.0, 3600.0]
@@ -35,5 +35,5 @@ def outage_seconds(attempts: int) -> float:
 
 
 def is_exhausted(attempts: int) -> bool:
-    """Return whether a job has used up the attempts that may end with the process."""
+    """Return whether the process has died too many times while it worked on a job."""
     return attempts >= MAX_ATTEMPTS

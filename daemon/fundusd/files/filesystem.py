@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
-# f_type of statfs(2): on these the kernel does not report the events of other machines
+# file systems, by f_type of statfs(2), on which inotify misses what other machines do
 _NETWORK = frozenset(
     {
         0x6969,  # NFS

@@ -7,7 +7,7 @@ import struct
 from fundusd.domain.decoding import MediaType
 from fundusd.domain.files import IgnoreReason
 
-HEAD_BYTES = 132  # the end of the magic of DICOM
+HEAD_BYTES = 132  # up to the end of DICOM's magic number
 
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _OTHER = (
@@ -28,7 +28,7 @@ _LONGEST_FIRST_VALUE = 256
 
 
 def sniff(head: bytes) -> MediaType | IgnoreReason | None:
-    """Return the format of a file by its first `HEAD_BYTES` or more bytes; None if unknown."""
+    """Return the format of a file, given at least its first `HEAD_BYTES`; None if unknown."""
     if head[128:132] == b"DICM":  # before TIFF: the preamble may look like one
         return MediaType.DICOM
     if head.startswith(b"\xff\xd8\xff"):

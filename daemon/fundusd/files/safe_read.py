@@ -74,21 +74,21 @@ def read_head(descriptor: int, length: int) -> bytes:
         return os.pread(descriptor, length, 0)
 
 
-def is_unchanged(descriptor: int, expect: Stat) -> bool:
-    """Return whether an open file is unchanged by its stat; raises CaptureError."""
+def is_unchanged(descriptor: int, expected: Stat) -> bool:
+    """Return whether the stat of an open file is still `expected`; raises CaptureError."""
     with _without_paths():
-        return stat_of(os.fstat(descriptor)) == expect
+        return stat_of(os.fstat(descriptor)) == expected
 
 
 def digest_settled(
-    descriptor: int, expect: Stat, progress: Callable[[], None] = lambda: None
+    descriptor: int, expected: Stat, progress: Callable[[], None] = lambda: None
 ) -> str | None:
-    """Return the SHA-256 of an open file in hex; None if its stat differs from `expect`.
+    """Return the SHA-256 of an open file in hex; None if its stat differs from `expected`.
 
     The stat is checked before and after the read. Calls `progress` for each MiB. Raises
     CaptureError (FILE_UNREADABLE).
     """
-    if not is_unchanged(descriptor, expect):
+    if not is_unchanged(descriptor, expected):
         return None
     digest = hashlib.sha256()
     done = 0
@@ -97,7 +97,7 @@ def digest_settled(
             digest.update(chunk)
             done += len(chunk)
             progress()
-    if done != expect.size or not is_unchanged(descriptor, expect):
+    if done != expected.size or not is_unchanged(descriptor, expected):
         return None
     return digest.hexdigest()
 

@@ -132,7 +132,7 @@ def _final(
         case ReviewVerdict.OVERRIDE if given.grade is not None:
             query = sa.select(release.c.referable_rule)
             query = query.where(release.c.id == eye.decisive.release_id)
-            least = Rule.parse(connection.execute(query).scalar_one()).least
+            least = Rule.parse(connection.execute(query).scalar_one()).min_grade
             return given.grade, Referable.YES if given.grade >= least else Referable.NO
         case ReviewVerdict.UNGRADABLE | ReviewVerdict.RETAKE:
             return None, Referable.INDETERMINATE

@@ -83,12 +83,12 @@ ACTION = Code("action", PRIVATE, "What to do next")
 REFERABLE = Code("referable", PRIVATE, "To be referred, by the rule of the release")
 MISSING_FIELDS = Code("missing_field", PRIVATE, "Expected field that was not photographed")
 MODEL_SEVERITY = Code("model-severity", PRIVATE, "Severity level by the model")
-VERDICT = Code("verdict", PRIVATE, "What the reader says of the result")
-DISAGREES = Code("disagrees", PRIVATE, "Why the reader does not agree")
+VERDICT = Code("verdict", PRIVATE, "What the reader says about the result")
+DISAGREES = Code("disagrees", PRIVATE, "Why the reader disagrees")
 REPORT = Code("report", PRIVATE, "Diabetic retinopathy grading, research use only")
 SCORES = tuple(Code(f"score-{grade.value}", PRIVATE, f"Score of {grade.label}") for grade in Grade)
 
-STATUS = {True: "final", False: "preliminary"}  # by whether a person has read it
+STATUS = {True: "final", False: "preliminary"}  # by whether a reader has settled it
 
 _ACTIONS = {
     Action.RETAKE: "Take the photograph again",

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from fundusd.outbox.document_ids import Document
 
 MEDIA_TYPE = "text/csv"
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet evaluates cells that start so
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet evaluates cells that start with these
 
 
 def table(exam: Exam, releases: Mapping[int, Release], at: datetime) -> Document:

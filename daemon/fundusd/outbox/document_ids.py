@@ -31,12 +31,12 @@ class Document:
 
 
 def uuid_for(kind: str, *parts: str | int | None) -> uuid.UUID:
-    """Return the UUID of the object of a kind that `parts` identify."""
+    """Return the UUID of an object, given its kind and the parts that identify it."""
     return uuid.uuid5(_NAMESPACE, hash_chain.canonical([kind, *parts]).hex())
 
 
 def uid_for(kind: str, *parts: str | int | None) -> str:
-    """Return the DICOM UID of the object of a kind that `parts` identify (PS3.5 B.2)."""
+    """Return the DICOM UID of an object, given its kind and identifying parts (PS3.5 B.2)."""
     return f"2.25.{uuid_for(kind, *parts).int}"
 
 

@@ -76,7 +76,7 @@ class Outbox:
     def run(self, stop: threading.Event) -> None:
         """Send until `stop` is set; raises the exception that ended one of the threads."""
         for library in _VERBOSE_LIBRARIES:
-            # a receiver that does not answer is logged here
+            # this service logs receivers that do not answer
             logging.getLogger(library).setLevel(logging.CRITICAL)
         ending = threading.Event()
         with ThreadPoolExecutor(len(self._receivers), thread_name_prefix=self.name) as pool:
@@ -99,7 +99,7 @@ class Outbox:
         """Make and send the documents of one delivery, and record the result."""
         content = self._ledger.document_content(due.exam_id)
         if content is None:
-            self._ledger.undelivered(due, "the exam has no eye any more", None)
+            self._ledger.undelivered(due, "the exam has no eyes any more", None)
             return
         made = self._make(due.document, content)
         try:
@@ -196,8 +196,7 @@ def _dicom_photograph(
     if photographs[decisive.capture_id].is_dicom:
         return photographs[decisive.capture_id]
     for shot in eye.shots:
-        photograph = photographs[shot.capture_id]
         is_same_shot = (shot.camera_id, shot.stem) == (decisive.camera_id, decisive.stem)
-        if is_same_shot and photograph.is_dicom:
-            return photograph
+        if is_same_shot and photographs[shot.capture_id].is_dicom:
+            return photographs[shot.capture_id]
     return None

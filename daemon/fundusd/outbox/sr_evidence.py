@@ -1,4 +1,4 @@
-"""What a structured report takes over from the header of its photograph."""
+"""The attributes that a structured report copies from the header of its photograph."""
 
 from __future__ import annotations
 

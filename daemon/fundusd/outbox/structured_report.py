@@ -77,7 +77,7 @@ def _report(
         is_complete=True,
         is_final=eye.is_read,
         is_verified=False,  # verification needs a signature, and a review has none
-        coding_schemes=[CodingSchemeIdentificationItem(codes.PRIVATE, name="Words of fundusd")],
+        coding_schemes=[CodingSchemeIdentificationItem(codes.PRIVATE, name="Codes of fundusd")],
         content_date=local.date(),
         content_time=local.time().replace(tzinfo=None),
         specific_character_set="ISO_IR 192",

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Transport(NamedTuple):
-    """The documents that a transport carries, and what makes a receiver from an address."""
+    """The documents that a transport carries, and how to make a receiver from an address."""
 
     documents: tuple[DocumentKind, ...]
     receiver_at: Callable[[Any], Receiver]

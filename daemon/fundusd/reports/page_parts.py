@@ -142,7 +142,9 @@ def _draw_scores(page: Page, x: float, y: float, width: float, scores: Sequence[
     for grade, score in zip(Grade, scores, strict=True):
         y += 14
         is_highest = score == max(scores)
-        colour = {True: _BAR, False: _BAR_MUTED}[is_highest]
+        colour = _BAR_MUTED
+        if is_highest:
+            colour = _BAR
         page.text(x, y, grade.label, 8, bold=is_highest)
         page.box(x + names, y - 7, bar, 8.5, FAINT)
         page.box(x + names, y - 7, bar * score, 8.5, colour)

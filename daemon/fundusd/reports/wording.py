@@ -132,7 +132,7 @@ def _verdict(reading: Reading) -> str:
 
 
 def whose_eye(capture_id: int, *, is_conflict: bool) -> str:
-    """Return the step that asks which eye a capture shows."""
+    """Return the step of finding out which eye a capture shows."""
     why = "neither the file nor its name says so"
     if is_conflict:
         why = "the sources disagree"
@@ -140,7 +140,7 @@ def whose_eye(capture_id: int, *, is_conflict: bool) -> str:
 
 
 def step(action: Action, eye: Eye) -> list[str]:
-    """Return the step that an action asks for, or no step."""
+    """Return the step that an action asks for, as a list: empty if there is none."""
     if action not in _ACTIONS:
         return []
     return [_ACTIONS[action].format(eye=_THE_EYE[eye])]
@@ -174,7 +174,7 @@ def steps(exam: Exam) -> list[str]:
     is_referred = exam.final.referable is Referable.YES
     todo = []
     if is_referred:
-        todo.append({True: REFER, False: READ_FIRST}[exam.is_reviewed])
+        todo.append(_referral(is_reviewed=exam.is_reviewed))
     unless = ""
     for eye in exam.eyes:
         todo += steps_of_eye(eye)
@@ -186,6 +186,12 @@ def steps(exam: Exam) -> list[str]:
     if not todo:
         todo.append("Nothing beyond the clinic's usual screening interval.")
     return todo
+
+
+def _referral(*, is_reviewed: bool) -> str:
+    if is_reviewed:
+        return REFER
+    return READ_FIRST
 
 
 def facts(exam: Exam) -> dict[str, str]:
