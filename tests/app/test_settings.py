@@ -117,7 +117,7 @@ def test_any_other_receiver_is_refused(document: str, way: str, tmp_path: Path) 
 def test_receivers_differ_and_write_into_no_inbox(tmp_path: Path) -> None:
     camera = '[[camera]]\nid = "cam"\ninbox = "/srv"\n'
     one = RECEIVER.format("csv", 'folder = "/srv/out"')
-    for text, said in ((camera + one, "inbox"), (one + one, "stands twice")):
+    for text, said in ((camera + one, "inbox"), (one + one, "is used twice")):
         with pytest.raises(SettingsError, match=said):
             settings_file.load(written(tmp_path, text))
 
@@ -155,7 +155,7 @@ id = "a b"
     [
         ('[store]\nurl = "postgresql+psycopg://u:secret-word@h/d"', "must not hold a password"),
         ('[store]\nurl = "sqlite:///relative.db"', "absolute path"),
-        ('[[camera]]\nid="a"\ninbox="/x"\n[[camera]]\nid="a"\ninbox="/y"', "a stands twice"),
+        ('[[camera]]\nid="a"\ninbox="/x"\n[[camera]]\nid="a"\ninbox="/y"', "a is used twice"),
         (
             '[[camera]]\nid="a"\ninbox="/x"\n[[camera]]\nid="b"\ninbox="/x/y"',
             "must not contain each other",

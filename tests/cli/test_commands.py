@@ -646,7 +646,7 @@ def test_a_device_that_is_lost_ends_with_75_and_not_as_a_missing_model_does(
     said = fundusd("classify", "--model", "phantom", photograph)
     assert said.code == 75
     assert "stopped working" in said.err
-    assert "starts again by itself" in said.err
+    assert "restarts by itself" in said.err
     assert fundusd("classify", "--model", tmp_path / "none", photograph).code == 69
 
 

@@ -139,7 +139,7 @@ def test_the_command_prints_a_table_and_on_how_many_captures_it_rests(
     place: daemon_cases.Site, tmp_path: Path
 ) -> None:
     shown = run(place, "--camera", CAMERA)
-    assert shown.startswith("# room1, by 60 captures: ")
+    assert shown.startswith("# room1, from 60 captures: ")
     pasted = tmp_path / "fundusd.toml"
     pasted.write_text(place.path.read_text().replace("[log]", f"{shown}\n[log]"))
     assert settings_file.load(pasted).camera[0].thresholds == calibrate(of_a_camera(60)).proposed

@@ -20,7 +20,6 @@ from fundusd.domain.errors import ExitStatus, FundusdError, RequestError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-
 _OTHER_FOLDER = "Name a folder that does not exist yet, where you may write."
 
 

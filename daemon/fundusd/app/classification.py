@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Classification:
-    """Classify photographs one by one, without a ledger."""
+    """A loaded model and a decoder; called with the bytes of a photograph, it grades them."""
 
     def __init__(self, classifier: ZeroShotClassifier, pool: DecoderPool) -> None:
         self.release = classifier.release

@@ -1,4 +1,4 @@
-"""From settings to a running daemon."""
+"""Run the daemon that the settings describe."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def run(path: Path) -> None:
     log_setup.configure(settings.log.level, settings.log.format)
     log = structlog.get_logger(service="app")
     writer_lease.ignore_lease_breaks()
-    malloc.be_frugal()
+    malloc.limit_arenas()
     notifier = Notifier()
     with ExitStack() as stack:
         # if there may be a GPU this imports torch, which takes a second; the ledger opens meanwhile

@@ -1,4 +1,4 @@
-"""Show the whole service at work: a real daemon, an inbox, and captures as from a camera."""
+"""Run a real daemon on an inbox into which captures are written as by a camera."""
 
 from __future__ import annotations
 
@@ -154,7 +154,7 @@ def _await_landed(path: Path, files: int, console: Console, log: DaemonLog) -> N
         while time.monotonic() < deadline:
             _show(log.take(0.5), console)
             reconciliation = reconcile(ledger, Inbox(camera.id, camera.inbox), _LAND_SECONDS)
-            is_waiting = any(standing.startswith("waiting") for standing in reconciliation.counts)
+            is_waiting = any(state.startswith("waiting") for state in reconciliation.counts)
             if reconciliation.files == files and not is_waiting:
                 return
     raise FundusdError(
@@ -187,8 +187,8 @@ def _summarise(path: Path, truths: Mapping[str, str], console: Console) -> None:
 
 def _print_reconciliation(reconciliation: Reconciliation, console: Console) -> None:
     rows = []
-    for standing, count in sorted(reconciliation.counts.items()):
-        rows.append({"files are": standing, "count": str(count)})
+    for state, count in sorted(reconciliation.counts.items()):
+        rows.append({"files are": state, "count": str(count)})
     console.print("Every file in the inbox (fundusd reconcile)")
     console.print(table_of(rows))
     console.print(
@@ -201,7 +201,7 @@ _SCORES = ("score_no_dr", "score_mild", "score_moderate", "score_severe", "score
 
 
 def _agreement(rows: Sequence[Mapping[str, Any]], truths: Mapping[str, str]) -> str:
-    """Return the sentence that compares the grades with those the phantoms were rendered with."""
+    """Return a sentence that compares the grades with those that were rendered."""
     graded = right = 0
     for row in rows:
         truth = truths[row["path"]]

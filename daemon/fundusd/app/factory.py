@@ -34,7 +34,6 @@ MIB = 1024 * 1024
 # replaces it while it hangs
 _BESIDE_A_CPU_MODEL = 2
 
-
 _Rules = TypeVar("_Rules", ModelChoice, IntakeRules)
 
 

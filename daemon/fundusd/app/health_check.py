@@ -108,7 +108,7 @@ _LOOKUP_HINTS = {
 def _lookup(camera: CameraSettings, database: Lookup) -> CheckResult:
     """Ask a camera's database for up to three captures of its inbox.
 
-    With an empty inbox this still shows whether the query fits the database.
+    Even with an empty inbox this shows whether the query fits the database.
     """
     subject = f"database of {camera.id}"
     paths = [path_text(path) for path in islice(named_like_captures(camera.inbox), 3)]
@@ -141,7 +141,7 @@ def _site_key(settings: Settings) -> str:
 
 
 def _identifiers(settings: Settings) -> Iterator[CheckResult]:
-    """Yield how much was stored in clear before the site chose pseudonyms."""
+    """Yield how many identifiers were stored in clear before the site chose pseudonyms."""
     file = settings.store.sqlite_file
     if file is not None and not file.exists():
         return
@@ -149,7 +149,7 @@ def _identifiers(settings: Settings) -> Iterator[CheckResult]:
         with opened_ledger(settings) as ledger:
             ledger.check()
             captures, results = ledger.identifiers_held()
-    except FundusdError:  # the finding about the database says so
+    except FundusdError:  # the result about the database says so
         return
     if not captures + results:
         yield CheckResult("identifiers in clear", ok=True, verdict="none")

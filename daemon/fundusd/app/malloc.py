@@ -1,4 +1,4 @@
-"""Keep glibc's allocator from holding memory that is not used; others are left alone."""
+"""Keep glibc's allocator from holding unused memory; with another allocator, do nothing."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _M_ARENA_MAX = -8  # malloc.h
 _ARENAS = 2
 
 
-def be_frugal() -> None:
+def limit_arenas() -> None:
     """Let all threads share two arenas; call it before they start.
 
     By default each thread gets an arena that keeps the most memory it ever needed.
@@ -18,7 +18,7 @@ def be_frugal() -> None:
         _libc.mallopt(_M_ARENA_MAX, _ARENAS)
 
 
-def give_back() -> None:
+def trim() -> None:
     """Return free memory to the kernel: images that come and go leave gaps."""
     if hasattr(_libc, "malloc_trim"):
         _libc.malloc_trim(0)

@@ -20,8 +20,11 @@ if TYPE_CHECKING:
     from fundusd.domain.files import Inbox
     from fundusd.ledger import Account, Ledger
 
+    _Entry = Stat | IgnoreReason | EntryKind
+
 _NS = 1_000_000_000
 _NOT_SETTLED = "waiting: not settled"
+_UNACCOUNTED = "unaccounted"
 
 
 @dataclass(slots=True)
@@ -44,47 +47,44 @@ class Reconciliation:
 def reconcile(
     ledger: Ledger, inbox: Inbox, grace_seconds: float, wall: Callable[[], float] = time.time
 ) -> Reconciliation:
-    """Return where each file of an inbox stands in the ledger.
-
-    Raises InboxError if the inbox cannot be listed.
+    """Count the files of an inbox by their state in the ledger.
 
     A file that changed within `grace_seconds` and is not admitted yet is waiting, not unaccounted.
+    Raises InboxError if the inbox cannot be listed.
     """
     reconciliation = Reconciliation(inbox.camera_id)
     fresh_after = wall() - grace_seconds
     incomplete = ledger.incomplete_files(inbox.camera_id)
     for directory, listed in _walk(os.fsencode(inbox.root)):
         accounts = ledger.accounts(inbox.camera_id, directory)
-        for name, what in listed:
-            standing = _standing(what, accounts.get(name), fresh_after)
-            if standing in {"unaccounted", _NOT_SETTLED} and (
-                waits := incomplete.get(join_path(directory, name))
-            ):
-                standing = f"incomplete: {waits.reason}"
-            reconciliation.counts[standing] += 1
-            if standing == "unaccounted":
-                reconciliation.unaccounted.append(join_path(directory, name))
+        for name, entry in listed:
+            state = _state(entry, accounts.get(name), fresh_after)
+            if state in {_UNACCOUNTED, _NOT_SETTLED}:
+                path = join_path(directory, name)
+                if path in incomplete:
+                    state = f"incomplete: {incomplete[path].reason}"
+                elif state == _UNACCOUNTED:
+                    reconciliation.unaccounted.append(path)
+            reconciliation.counts[state] += 1
     return reconciliation
 
 
-def _walk(
-    root: bytes,
-) -> Iterator[tuple[bytes, list[tuple[bytes, Stat | IgnoreReason | EntryKind]]]]:
-    """Yield each directory with its files, links not followed."""
-    left = [b""]
-    while left:
-        directory = left.pop()
-        files: list[tuple[bytes, Stat | IgnoreReason | EntryKind]] = []
+def _walk(root: bytes) -> Iterator[tuple[bytes, list[tuple[bytes, _Entry]]]]:
+    """Yield each directory with its files; links are not followed."""
+    pending = [b""]
+    while pending:
+        directory = pending.pop()
+        files: list[tuple[bytes, _Entry]] = []
         try:
-            for entry in chain.from_iterable(batches(root, directory)):
-                what = classify(entry)
-                if what is EntryKind.DIRECTORY:
-                    left.append(join_path(directory, entry.name))
-                elif what is not EntryKind.GONE:
-                    files.append((entry.name, what))
+            for listed in chain.from_iterable(batches(root, directory)):
+                entry = classify(listed)
+                if entry is EntryKind.DIRECTORY:
+                    pending.append(join_path(directory, listed.name))
+                elif entry is not EntryKind.GONE:
+                    files.append((listed.name, entry))
         except FileNotFoundError:
             if directory:
-                continue  # moved away meanwhile
+                continue  # it was moved or removed meanwhile
             raise _unreadable() from None
         except OSError:
             raise _unreadable() from None
@@ -98,26 +98,27 @@ def _unreadable() -> InboxError:
     )
 
 
-def _standing(
-    what: Stat | IgnoreReason | EntryKind, account: Account | None, fresh_after: float
-) -> str:
-    if isinstance(what, IgnoreReason):
-        return f"ignored: {what}"
-    if isinstance(what, EntryKind):
-        return "unaccounted"  # not even its stat can be read
-    if account is None or account.stat != what:
-        touched = max(what.mtime_ns, what.ctime_ns) / _NS
-        if touched > fresh_after or what.size == 0:
+def _state(entry: _Entry, account: Account | None, fresh_after: float) -> str:
+    """Return the state of a file: a word, mostly followed by the reason."""
+    if isinstance(entry, IgnoreReason):
+        return f"ignored: {entry}"
+    if isinstance(entry, EntryKind):
+        return _UNACCOUNTED  # not even its stat can be read
+    if account is None or account.stat != entry:
+        changed = max(entry.mtime_ns, entry.ctime_ns) / _NS
+        if changed > fresh_after or entry.size == 0:
             return _NOT_SETTLED
-        return "unaccounted"
+        return _UNACCOUNTED
+    return _state_of_capture(account)
+
+
+def _state_of_capture(account: Account) -> str:
     if account.ignored is not None:
         return f"ignored: {account.ignored}"
     if account.state is JobState.FAILED:
         return f"failed: {account.reason}"
     if account.state is JobState.SUCCEEDED:
-        return (
-            str(account.outcome)
-            if account.reason is None
-            else f"{account.outcome}: {account.reason}"
-        )
-    return f"waiting: {account.reason}" if account.reason else "waiting: queued"
+        if account.reason is None:
+            return str(account.outcome)
+        return f"{account.outcome}: {account.reason}"
+    return f"waiting: {account.reason or 'queued'}"

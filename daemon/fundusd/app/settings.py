@@ -257,7 +257,7 @@ class Settings(Section):
             counts = Counter(section.id for section in sections)
             repeated = sorted(name for name, count in counts.items() if count > 1)
             if repeated:
-                raise ValueError(f"{kind} ids must differ: {', '.join(repeated)} stands twice")
+                raise ValueError(f"{kind} ids must differ: {', '.join(repeated)} is used twice")
         return self
 
     @model_validator(mode="after")

@@ -1,4 +1,4 @@
-"""Rules for single values of the settings; each raises ValueError with the rule that is broken."""
+"""Rules for single values of the settings; each raises ValueError that states the rule."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from fundusd.clinical.path_rules import compiled
 
 
 def absolute(path: Path) -> Path:
-    """Return an absolute path; raises ValueError for another one."""
+    """Return a path if it is absolute; raises ValueError otherwise."""
     if not path.is_absolute():
         raise ValueError("must be an absolute path")
     return path

@@ -6,7 +6,6 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING, Protocol
 
@@ -21,13 +20,12 @@ if TYPE_CHECKING:
 
     from fundusd.app.systemd import Heartbeat
 
-
 _START_POLL_SECONDS = 0.05
-_TIDY_SECONDS = 60.0
+_TRIM_SECONDS = 60.0
 
 
 class Supervisor:
-    """Owns the threads of the services; `run` belongs in the main thread, which gets the signals.
+    """Runs services in threads; call `run` in the main thread, which receives the signals.
 
     systemd is told READY once `ready` is set. SIGTERM or SIGINT stops in order, a second one at
     once with exit status 130. SIGHUP calls `reload`. `stopping` is set once all services must end.
@@ -45,9 +43,9 @@ class Supervisor:
         self._reload = reload
         self._ready = ready
         self._is_ready_sent = False
-        self._tidy_at = time.monotonic() + _TIDY_SECONDS
+        self._trim_at = time.monotonic() + _TRIM_SECONDS
         self.stopping = threading.Event()
-        self._asked: signal.Signals | None = None
+        self._stop_signal: signal.Signals | None = None
         self._reload_wanted = False
         self._log = structlog.get_logger(service="supervisor")
 
@@ -67,22 +65,27 @@ class Supervisor:
                 self._heartbeat.tick()
                 self._send_ready_once()
                 self._reload_if_wanted()
-                self._tidy_up()
+                self._trim_memory()
             self.stopping.set()
-            self._log.info("service.stopping", signal=self._asked.name if self._asked else None)
-            self._heartbeat.notifier.tell(STOPPING=1, STATUS="finishing the batch in hand")
+            self._log.info(
+                "service.stopping", signal=self._stop_signal.name if self._stop_signal else None
+            )
+            self._heartbeat.notifier.tell(STOPPING=1, STATUS="finishing the current batch")
             while pending:
                 pending = wait(pending, timeout=self._heartbeat.interval).not_done
                 self._heartbeat.tick()
         self._raise_the_cause([future.exception() for future in running])
-        if self._asked is None:
+        if self._stop_signal is None:
             raise FundusdError(
                 "A service ended by itself.",
                 hint="This is a defect of fundusd: report it with its log.",
             )
 
     def _raise_the_cause(self, errors: Sequence[BaseException | None]) -> None:
-        """Raise the error that ended a service; waiting for the database is not the cause."""
+        """Raise the error that ended a service; LedgerAway only if there is no other error.
+
+        A service that waits for the database raises LedgerAway whenever the daemon stops.
+        """
         away: LedgerAway | None = None
         for error in errors:
             if isinstance(error, LedgerAway):
@@ -91,15 +94,15 @@ class Supervisor:
                 raise error
         if away is None:
             return
-        if self._asked is None:
+        if self._stop_signal is None:
             raise away
-        # the next start takes back the jobs that were in work
+        # the next start reclaims the jobs that were in progress
         self._log.warning("ledger.away", error=away.message, hint=away.hint)
 
-    def _tidy_up(self) -> None:
-        if time.monotonic() >= self._tidy_at:
-            self._tidy_at = time.monotonic() + _TIDY_SECONDS
-            malloc.give_back()
+    def _trim_memory(self) -> None:
+        if time.monotonic() >= self._trim_at:
+            self._trim_at = time.monotonic() + _TRIM_SECONDS
+            malloc.trim()
 
     def _send_ready_once(self) -> None:
         if self._ready.is_set() and not self._is_ready_sent:
@@ -108,9 +111,9 @@ class Supervisor:
             self._log.info("service.ready")
 
     def _on_stop(self, number: int, _frame: FrameType | None) -> None:
-        if self._asked is not None:
-            os._exit(ExitStatus.INTERRUPTED)  # harmless: the leases of the jobs expire
-        self._asked = signal.Signals(number)
+        if self._stop_signal is not None:
+            os._exit(ExitStatus.INTERRUPTED)  # nothing is lost: the leases of the jobs expire
+        self._stop_signal = signal.Signals(number)
         self.stopping.set()
 
     def _on_reload(self, _number: int, _frame: FrameType | None) -> None:

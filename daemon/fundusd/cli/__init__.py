@@ -43,7 +43,7 @@ app = typer.Typer(
     "For research use only; not a medical device.\n\n"
     "Start with `fundusd demo`. `fundusd COMMAND --help` explains a command, with examples.",
 )
-# in the order of --help: the service, its results, the readers, the site, the model
+# the order of --help, which lists commands before groups: service, results, readers, site, model
 run.add_to(app)
 demo.add_to(app)
 check.add_to(app)
@@ -64,12 +64,12 @@ bench.add_to(app)
 app.add_typer(db.app, name="db")
 app.add_typer(audit.app, name="audit")
 
-_IMPORTED_OBJECTS = 20_000
+_IMPORTED_OBJECTS = 20_000  # garbage collection while modules load takes a quarter of the start
 
 
 def main() -> None:
     """Run a command; an operator's mistake prints one sentence and a hint, never a traceback."""
-    gc.set_threshold(_IMPORTED_OBJECTS)  # collecting while modules load is a quarter of the start
+    gc.set_threshold(_IMPORTED_OBJECTS)
     try:
         app()
     except FundusdError as error:

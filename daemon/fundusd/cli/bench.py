@@ -102,9 +102,9 @@ def bench(
 ) -> None:
     """Measure the speed of fundusd on this machine.
 
-    Cases run interleaved: ratios hold even on a busy machine, seconds hold for this machine only.
-    The exit status is 0 whether goals are met or not. Everything runs on the CPU of this machine.
-    The benchmark belongs to a checkout (pip install --editable .); a wheel does not contain it.
+    Cases run interleaved, so ratios hold even on a busy machine; seconds hold for this machine
+    only. The exit status is 0 whether goals are met or not. Everything runs on the CPU. The
+    benchmark belongs to a checkout (pip install --editable .); a wheel does not contain it.
 
     --end-to-end and --model write a checkpoint of MedSigLIP's size with random weights (3.5 GB)
     once, to $XDG_CACHE_HOME/fundusd/bench (default: ~/.cache/fundusd/bench), where photographs are

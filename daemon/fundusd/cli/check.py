@@ -1,4 +1,4 @@
-"""fundusd check: what the daemon needs, and whether it is there."""
+"""fundusd check: verify that the daemon has what it needs."""
 
 from __future__ import annotations
 
@@ -53,8 +53,8 @@ def check(
 ) -> None:
     """Check settings, inboxes, site key, database and model.
 
-    Prints a line for each, with a hint where something is wrong; a camera's own database is asked
-    for a few captures. Exit status 78 if the settings are wrong, 1 if anything else is.
+    Prints a line for each, with a hint if something is wrong. A camera's own database is asked for
+    a few captures. Exit status 78 if the settings are wrong, 1 if anything else is.
 
     With --names, shows which eye, field, patient and date would be read from the paths in a
     folder, and how many paths lack them, so that a convention or pattern can be tried before it is

@@ -1,17 +1,23 @@
-"""fundusd classify: photographs to scores, without a database."""
+"""fundusd classify: grade photographs without a database."""
 
 from __future__ import annotations
 
-import csv
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from fundusd.cli.layout import Command
-from fundusd.cli.options import Config, Csv, Json, Revision, require_one_format, settings_for
-from fundusd.cli.output import as_json
+from fundusd.cli.options import (
+    Config,
+    Csv,
+    Json,
+    ModelSource,
+    Revision,
+    require_one_format,
+    settings_for,
+)
+from fundusd.cli.output import as_json, print_csv
 from fundusd.domain.clinical_terms import SAFETY_WORDS, Grade, Referable
 
 if TYPE_CHECKING:
@@ -22,13 +28,7 @@ if TYPE_CHECKING:
     from fundusd.domain.decoding import Decoded
 
 _Files = Annotated[
-    list[Path], typer.Argument(metavar="FILE...", help="JPEG, PNG, TIFF or DICOM photographs.")
-]
-_Model = Annotated[
-    str,
-    typer.Option(
-        "--model", metavar="SOURCE", help="Hub id, folder or phantom, instead of [model] source."
-    ),
+    list[Path], typer.Argument(metavar="FILE", help="JPEG, PNG, TIFF or DICOM photographs.")
 ]
 
 
@@ -40,7 +40,7 @@ def add_to(app: typer.Typer) -> None:
 def classify(
     files: _Files,
     config: Config = None,
-    model: _Model = "",
+    model: ModelSource = "",
     revision: Revision = "",
     json: Json = False,
     as_csv: Csv = False,
@@ -61,9 +61,7 @@ def classify(
     if json:
         print(as_json(rows))
     elif as_csv:
-        writer = csv.DictWriter(sys.stdout, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
+        print_csv(rows)
     else:
         _print(rows)
     if not all(row["outcome"] == "graded" for row in rows):
@@ -119,7 +117,7 @@ def _score_key(grade: Grade) -> str:
 
 
 def _print(rows: Sequence[dict[str, Any]]) -> None:
-    """Print in the words of the MedSigLIP example, which scripts of its users read."""
+    """Print as the MedSigLIP example does, whose output other scripts parse."""
     for row in rows:
         if len(rows) > 1:
             print(f"{row['file']}:")

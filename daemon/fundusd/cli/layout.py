@@ -1,4 +1,4 @@
-"""How help is laid out: the examples of a command stand line by line."""
+"""The layout of help: each example of a command keeps its own line."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Any
 from typer.core import TyperCommand, TyperGroup
 
 _EXAMPLES = "\n\nExample"
-_KEEP_LINES = "\n\n\b\nExample"  # click wraps every paragraph but one that begins with \b
+_KEEP_LINES = "\n\n\b\nExample"  # click rewraps every paragraph that does not begin with \b
 
 
 class Command(TyperCommand):
-    """A command whose docstring ends with examples, one a line."""
+    """A command whose docstring ends with examples, one per line."""
 
     def __init__(self, *arguments: Any, **settings: Any) -> None:
         super().__init__(*arguments, **settings)
@@ -19,7 +19,7 @@ class Command(TyperCommand):
 
 
 class Group(TyperGroup):
-    """A group of commands whose docstring ends with examples, one a line."""
+    """A group of commands whose docstring ends with examples, one per line."""
 
     def __init__(self, *arguments: Any, **settings: Any) -> None:
         super().__init__(*arguments, **settings)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
 from fundusd.cli.layout import Command
-from fundusd.cli.options import Config, Json, Revision, settings_for
+from fundusd.cli.options import Config, Json, ModelSource, Revision, settings_for
 from fundusd.cli.output import as_json
 
 if TYPE_CHECKING:
@@ -18,13 +18,6 @@ if TYPE_CHECKING:
     from fundusd.model.planning import ModelPlan
 
 app = typer.Typer(help="Fetch, verify, prepare and describe the model.", no_args_is_help=True)
-
-Source = Annotated[
-    str,
-    typer.Option(
-        "--model", metavar="SOURCE", help="Hub id, folder or phantom, instead of [model] source."
-    ),
-]
 
 
 @contextmanager
@@ -40,7 +33,7 @@ def _progress_bar(label: str) -> Iterator[Callable[[int, int], None]]:
 
 
 @app.command(cls=Command)
-def download(config: Config = None, model: Source = "", revision: Revision = "") -> None:
+def download(config: Config = None, model: ModelSource = "", revision: Revision = "") -> None:
     """Download the pinned revision of the model into the hub cache.
 
     MedSigLIP is gated: accept its terms on its page first, and log in with `hf auth login`.
@@ -62,7 +55,7 @@ def download(config: Config = None, model: Source = "", revision: Revision = "")
 
 @app.command(cls=Command)
 def verify(
-    config: Config = None, model: Source = "", revision: Revision = "", json: Json = False
+    config: Config = None, model: ModelSource = "", revision: Revision = "", json: Json = False
 ) -> None:
     """Hash the model's files, load it, and test its answers.
 
@@ -91,7 +84,7 @@ def verify(
 
 
 @app.command(cls=Command)
-def prepare(config: Config = None, model: Source = "", revision: Revision = "") -> None:
+def prepare(config: Config = None, model: ModelSource = "", revision: Revision = "") -> None:
     """Prepare the model for `fundusd run`.
 
     Embeds the prompts and writes the vision tower alone, in the dtype it is served in. The first
@@ -107,7 +100,7 @@ def prepare(config: Config = None, model: Source = "", revision: Revision = "") 
 
 
 def _prepared(settings: Settings) -> ModelPlan:
-    """Hash every file of the model, and make those of its prepared parts that are missing."""
+    """Hash every file of the model, and make the prepared parts that are missing."""
     from rich.console import Console
 
     from fundusd.app.factory import plan_model
@@ -121,7 +114,7 @@ def _prepared(settings: Settings) -> ModelPlan:
 
 @app.command(cls=Command)
 def info(
-    config: Config = None, model: Source = "", revision: Revision = "", json: Json = False
+    config: Config = None, model: ModelSource = "", revision: Revision = "", json: Json = False
 ) -> None:
     """Describe the files, sizes and digests of the model.
 

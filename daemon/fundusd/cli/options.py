@@ -1,4 +1,4 @@
-"""Options that several commands share, and how they are read."""
+"""Options that several commands share, and the functions that read them."""
 
 from __future__ import annotations
 
@@ -27,6 +27,12 @@ Revision = Annotated[
     str,
     typer.Option("--revision", metavar="HEX", help="Commit of a model from the hub, 40 digits."),
 ]
+ModelSource = Annotated[
+    str,
+    typer.Option(
+        "--model", metavar="SOURCE", help="Hub id, folder or phantom, instead of [model] source."
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Csv = Annotated[bool, typer.Option("--csv", help="Print CSV.")]
 OfCamera = Annotated[str, typer.Option("--camera", metavar="ID", help="Only this camera.")]
@@ -49,7 +55,7 @@ def load(config: Path | None) -> Settings:
 
 
 def settings_for(config: Path | None, model: str, revision: str) -> Settings:
-    """Return the settings, with the model that --model names; they need no file then."""
+    """Return the settings, with the model that --model names; with one, no file is needed."""
     if not model:
         return load(config)
     from fundusd.app import settings, settings_file
@@ -67,8 +73,8 @@ def camera_named(settings: Settings, camera_id: str) -> CameraSettings:
     raise typer.BadParameter(f"there is no camera {camera_id} in the settings, only {known}")
 
 
-def require_drawing(settings: Settings, file: Path, suffixes: Sequence[str]) -> None:
-    """Refuse a file of another kind, and one in an inbox, where it would become a capture."""
+def require_output_file(settings: Settings, file: Path, suffixes: Sequence[str]) -> None:
+    """Raise BadParameter if a file has another suffix, or lies in an inbox and would be graded."""
     if file.suffix.lower() not in suffixes:
         raise typer.BadParameter(f"{file} must end in {' or '.join(suffixes)}")
     for camera in settings.camera:
@@ -79,7 +85,7 @@ def require_drawing(settings: Settings, file: Path, suffixes: Sequence[str]) -> 
 
 
 def require_one_format(*, json: bool, as_csv: bool) -> None:
-    """Refuse --json together with --csv."""
+    """Raise BadParameter if --json and --csv are both given."""
     if json and as_csv:
         raise typer.BadParameter("--json and --csv exclude each other")
 

@@ -23,7 +23,7 @@ _State = Annotated[
     ),
 ]
 _Limit = Annotated[int, typer.Option("--limit", min=1, metavar="N", help="The N newest documents.")]
-_Delivery = Annotated[int | None, typer.Argument(metavar="[ID]", help="The number of a document.")]
+_Delivery = Annotated[int | None, typer.Argument(metavar="ID", help="The number of a document.")]
 _Failed = Annotated[bool, typer.Option("--failed", help="Every failed document.")]
 
 
@@ -37,7 +37,7 @@ def listing(
 ) -> None:
     """List the documents for receivers that wait or failed.
 
-    Shows the answer of the receiver with each; `fundusd outbox retry` queues failed ones again.
+    Shows the answer of each receiver; `fundusd outbox retry` queues failed documents again.
 
     Examples:
       fundusd outbox

@@ -1,4 +1,4 @@
-"""How commands print: JSON, CSV, tables, times, and a row in words."""
+"""Print JSON, CSV and tables, and write times, paths and grades as text."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def as_json(value: Any) -> str:
 
 
 def print_csv(rows: Iterable[Row]) -> None:
-    """Print rows as CSV under the columns of the first row."""
+    """Print rows as CSV; the keys of the first row are the header."""
     rows = iter(rows)
     first = next(rows, None)
     if first is not None:

@@ -1,4 +1,4 @@
-"""What `fundusd show` and `fundusd report exam` share: cards on the terminal, photographs."""
+"""Print cards and read photographs, for `fundusd show` and `fundusd report exam`."""
 
 from __future__ import annotations
 

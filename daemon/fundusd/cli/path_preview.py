@@ -1,4 +1,4 @@
-"""fundusd check --names: what the paths of a folder say about its captures."""
+"""fundusd check --names: show what is read from the paths of a folder."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from fundusd.clinical.attribution import CaptureMetadata
     from fundusd.clinical.camera_database import Lookup
 
-    Row = dict[str, Any]
+    PreviewRow = dict[str, Any]
 
 _PATHS_PER_LOOKUP = 16  # as many as the daemon asks a camera's database for at once
 
@@ -43,13 +43,16 @@ def naming_of(config: Path | None, convention: str, camera: str) -> tuple[Naming
 
 
 def preview(folder: Path, naming: Naming, lookup: Lookup | None, *, json: bool) -> None:
-    """Print what each path below a folder says, doubtful ones first; raises BadParameter."""
+    """Print what is read from each path below a folder, doubtful ones first.
+
+    Raises BadParameter.
+    """
     if not folder.is_dir():
         raise typer.BadParameter(f"there is no folder {folder}")
     paths = sorted(_paths(folder))
     rows = []
-    for path, named in zip(paths, _read(paths, naming, lookup), strict=True):
-        rows.append(_row(path, named))
+    for path, metadata in zip(paths, _read(paths, naming, lookup), strict=True):
+        rows.append(_row(path, metadata))
     missing = _missing(rows)
     if json:
         print(as_json({"files": len(rows), "missing": missing, "names": rows}))
@@ -58,7 +61,7 @@ def preview(folder: Path, naming: Naming, lookup: Lookup | None, *, json: bool) 
 
 
 def _paths(folder: Path) -> Iterator[str]:
-    """Yield the paths of all files whose names may be those of captures."""
+    """Yield the path of every file that may be a capture, by its name."""
     from fundusd.watcher.ignore_rules import named_like_captures
 
     def stop(error: OSError) -> None:
@@ -75,20 +78,20 @@ def _read(paths: Sequence[str], naming: Naming, lookup: Lookup | None) -> Iterat
         yield from read(naming, lookup, paths[first : first + _PATHS_PER_LOOKUP])
 
 
-def _row(path: str, named: CaptureMetadata) -> Row:
+def _row(path: str, metadata: CaptureMetadata) -> PreviewRow:
     return {
         "path": path,
-        "eye": named.eye.value,
-        "source": named.eye_source.value,
-        "field": named.field,
-        "patient": named.patient,
-        "date": named.date and named.date.isoformat(),
-        "time": named.time and named.time.isoformat(),
-        "warnings": list(named.warnings),
+        "eye": metadata.eye.value,
+        "source": metadata.eye_source.value,
+        "field": metadata.field,
+        "patient": metadata.patient,
+        "date": metadata.date and metadata.date.isoformat(),
+        "time": metadata.time and metadata.time.isoformat(),
+        "warnings": list(metadata.warnings),
     }
 
 
-def _missing(rows: Sequence[Row]) -> dict[str, int]:
+def _missing(rows: Sequence[PreviewRow]) -> dict[str, int]:
     """Count the paths that lack each fact, and the warnings that say why."""
     counts: Counter[str] = Counter(eye=0, field=0, patient=0, date=0, time=0)
     for row in rows:
@@ -99,7 +102,7 @@ def _missing(rows: Sequence[Row]) -> dict[str, int]:
     return dict(counts)
 
 
-def _print(rows: Sequence[Row], missing: dict[str, int], *, asked: bool) -> None:
+def _print(rows: Sequence[PreviewRow], missing: dict[str, int], *, asked: bool) -> None:
     from rich.console import Console
 
     from fundusd.reports.terminal_table import table_of
@@ -117,12 +120,12 @@ def _print(rows: Sequence[Row], missing: dict[str, int], *, asked: bool) -> None
     console.print("The header of a DICOM file may add to its name, or contradict it.")
 
 
-def _doubt(row: Row) -> tuple[bool, bool]:
+def _doubt(row: PreviewRow) -> tuple[bool, bool]:
     """Return the sort key that puts warnings first, then unknown eyes."""
     return not row["warnings"], row["eye"] != Eye.UNKNOWN
 
 
-def _cells(row: Row) -> dict[str, str]:
+def _cells(row: PreviewRow) -> dict[str, str]:
     cells = {name: value or "" for name, value in row.items()}
     cells["warnings"] = ", ".join(row["warnings"])
     return cells

@@ -60,7 +60,7 @@ def _exam(row: Row) -> dict[str, str]:
         "day": row["day"],
         "referable": row["final_referable"],
         "grade": row["final_grade_label"] or "",
-        "missing_fields": row["missing_fields"],
+        "missing fields": row["missing_fields"],
         "read by a human": "yes" if row["is_reviewed"] else "no",
     }
 
@@ -100,7 +100,7 @@ def _change(row: Row) -> dict[str, str]:
         "exam": str(row["exam_id"]),
         "eye": row["eye"],
         "from": f"{row['before_day']}, grade {row['before_grade']}",
-        "to": f"{row['day']}, grade {_number(row['grade']) or 'unknown'}",
+        "to": _day_and_grade(row),
         "change": "",
         "": "",
     }
@@ -109,6 +109,12 @@ def _change(row: Row) -> dict[str, str]:
     if not row["same_release"]:
         cells[""] = "another release"
     return cells
+
+
+def _day_and_grade(row: Row) -> str:
+    if row["grade"] is None:
+        return f"{row['day']}, no grade"
+    return f"{row['day']}, grade {row['grade']}"
 
 
 def _number(value: int | None) -> str:

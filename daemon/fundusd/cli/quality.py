@@ -1,4 +1,4 @@
-"""fundusd quality: the quality gate, fitted to a camera."""
+"""fundusd quality: fit the image quality thresholds to a camera."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fundusd.cli.layout import Command, Group
-from fundusd.cli.options import Config, Json, camera_named, load, require_drawing
+from fundusd.cli.options import Config, Json, camera_named, load, require_output_file
 from fundusd.cli.output import as_json
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def calibrate(
     settings = load(config)
     present = camera_named(settings, camera).thresholds
     if plot is not None:
-        require_drawing(settings, plot, _SUFFIXES)
+        require_output_file(settings, plot, _SUFFIXES)
     with opened_ledger(settings) as ledger:
         ledger.check()
         measures = ledger.measures_of(camera)
@@ -76,7 +76,7 @@ def _print(camera: str, calibration: Calibration) -> None:
     from fundusd.clinical.quality_calibration import as_toml
 
     print(
-        f"# {camera}, by {calibration.captures} captures: "
-        f"ungradable are {calibration.would_flag:.1%}, now {calibration.flagged:.1%}"
+        f"# {camera}, from {calibration.captures} captures: "
+        f"{calibration.would_flag:.1%} would be ungradable, {calibration.flagged:.1%} are now"
     )
     print(as_toml(calibration.proposed))

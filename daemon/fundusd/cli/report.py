@@ -1,4 +1,4 @@
-"""fundusd report: one exam, or how figures change over time."""
+"""fundusd report: report an exam, or how figures change over time."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fundusd.cli.layout import Command
-from fundusd.cli.options import Config, Json, load, require_drawing, since_time
+from fundusd.cli.options import Config, Json, load, require_output_file, since_time
 from fundusd.cli.panels import photographs_of, print_panels
 from fundusd.domain.clinical_terms import Outcome
 
@@ -35,7 +35,12 @@ _Since = Annotated[
 ]
 _Plot = Annotated[
     Path | None,
-    typer.Option("--plot", metavar="FILE", help="Plot it: .png, .svg or .pdf.", show_default=False),
+    typer.Option(
+        "--plot",
+        metavar="FILE",
+        help="Plot the figures too: .png, .svg or .pdf.",
+        show_default=False,
+    ),
 ]
 
 
@@ -51,7 +56,7 @@ def report_exam(exam: _Exam, config: Config = None, pdf: _Pdf = None) -> None:
 
     settings = load(config)
     if pdf is not None:
-        require_drawing(settings, pdf, (".pdf",))
+        require_output_file(settings, pdf, (".pdf",))
     with opened_ledger(settings) as ledger:
         ledger.check()
         visit = ledger.exam(exam)

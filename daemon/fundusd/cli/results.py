@@ -41,7 +41,9 @@ _Grade = Annotated[
 ]
 _Referable = Annotated[
     Referable | None,
-    typer.Option("--referable", help="Only this, by the rule of the release.", show_default=False),
+    typer.Option(
+        "--referable", help="Only this answer, by the rule of the release.", show_default=False
+    ),
 ]
 _Outcome = Annotated[
     Outcome | None, typer.Option("--outcome", help="Only this outcome.", show_default=False)

@@ -10,7 +10,7 @@ from fundusd.cli.layout import Command
 from fundusd.cli.options import Config, load
 
 _Capture = Annotated[
-    int | None, typer.Argument(metavar="[CAPTURE]", help="The number of a failed capture.")
+    int | None, typer.Argument(metavar="CAPTURE", help="The number of a failed capture.")
 ]
 _Failed = Annotated[bool, typer.Option("--failed", help="Every failed capture.")]
 
@@ -21,7 +21,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def retry(capture: _Capture = None, config: Config = None, failed: _Failed = False) -> None:
-    """Queue failed captures again, with all their attempts.
+    """Queue failed captures again, with as many attempts as new ones.
 
     Exit status 1 if the capture has not failed.
 

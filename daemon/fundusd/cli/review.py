@@ -21,7 +21,9 @@ _Exam = Annotated[
 _Eye = Annotated[
     Eye,
     typer.Argument(
-        metavar="EYE", help="R for the right eye (OD), L for the left (OS).", case_sensitive=False
+        metavar="EYE",
+        help="R for the right eye (OD), L for the left (OS), U if unknown.",
+        case_sensitive=False,
     ),
 ]
 _Verdict = Annotated[

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fundusd.cli.layout import Command
-from fundusd.cli.options import Config, Json, load, require_drawing
+from fundusd.cli.options import Config, Json, load, require_output_file
 from fundusd.cli.output import as_json, local
 from fundusd.cli.panels import photographs_of, print_panels
 from fundusd.domain.clinical_terms import SAFETY_WORDS, Outcome
@@ -55,7 +55,7 @@ def show(capture: _Capture, config: Config = None, out: _Out = None, json: Json 
 
     settings = load(config)
     if out is not None:
-        require_drawing(settings, out, _SUFFIXES)
+        require_output_file(settings, out, _SUFFIXES)
     with opened_ledger(settings) as ledger:
         ledger.check()
         row = next(iter(ledger.results(capture_id=capture, superseded=True)), None)

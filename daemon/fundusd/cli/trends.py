@@ -9,7 +9,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from fundusd.cli.options import load, require_drawing
+from fundusd.cli.options import load, require_output_file
 from fundusd.cli.output import as_json
 from fundusd.domain.clinical_terms import SAFETY_WORDS, Grade
 
@@ -47,7 +47,7 @@ def report(
 
     settings = load(config)
     if plot is not None:
-        require_drawing(settings, plot, _SUFFIXES)
+        require_output_file(settings, plot, _SUFFIXES)
     bound = None
     if trend.since is not None:
         bound = (trend.since, since)
