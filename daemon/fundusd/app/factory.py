@@ -23,8 +23,7 @@ if TYPE_CHECKING:
 
     from structlog.typing import FilteringBoundLogger
 
-    from fundusd.app import settings as settings_module
-    from fundusd.app.settings import DecodeSettings, Section, Settings
+    from fundusd.app.settings import DecodeSettings, ReceiverSettings, Section, Settings
     from fundusd.clinical.quality_thresholds import Thresholds
     from fundusd.model.classifier import ZeroShotClassifier
     from fundusd.outbox.receivers import Receiver
@@ -119,7 +118,7 @@ def decoder_count(decode: DecodeSettings, *, model_on_cpu: bool, batch_size: int
     return max(1, min(len(os.sched_getaffinity(0)) - 1, batch_size))
 
 
-def receiver(chosen: settings_module.ReceiverSettings) -> Receiver:
+def receiver(chosen: ReceiverSettings) -> Receiver:
     """Return the receiver that a [[receiver]] section describes."""
     return TRANSPORTS[chosen.transport].receiver_at(chosen.address)
 
