@@ -14,7 +14,7 @@ from fundusd.domain.clinical_terms import Eye, EyeSource
 from fundusd.domain.decoding import Content, Decoded, MediaType
 from fundusd.domain.files import IgnoreReason, SettledFile, Stat, SweepReport
 from fundusd.domain.inference import Release
-from fundusd.ledger import Finding
+from fundusd.ledger import Finding, daemons
 from fundusd.ledger.tables import audit_event, capture, job
 
 if TYPE_CHECKING:
@@ -75,7 +75,7 @@ def digest_of(word: str) -> str:
 
 
 def found(name: str | bytes = "a.jpg", word: str = "A", **changes: Any) -> SettledFile:
-    """Build a settled file whose bytes are stood for by `word`; `changes` go to Stat or SettledFile by name."""
+    """Return a settled file with bytes made from `word`; `changes` go to Stat or SettledFile."""
     path = name.encode() if isinstance(name, str) else name
     stat = Stat(
         size=10, mtime_ns=1_000, ctime_ns=2_000, inode=int(digest_of(path.hex() + word)[:8], 16)
@@ -140,6 +140,11 @@ def the_job(ledger: Ledger) -> dict[str, Any]:
 
 def events(ledger: Ledger, *, after: int = 0) -> list[str]:
     return [row["event"] for row in rows(ledger, audit_event) if row["seq"] > after]
+
+
+def last_canary(ledger: Ledger) -> daemons.Canary | None:
+    with ledger.database.reading() as connection:
+        return daemons.last_canary(connection)
 
 
 def last_seq(ledger: Ledger) -> int:

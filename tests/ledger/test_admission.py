@@ -283,7 +283,7 @@ def test_a_classified_capture_keeps_its_release(ledger: Ledger) -> None:
 
 
 def _wait_under_an_older_release(ledger: Ledger) -> int:
-    """Leave a job waiting under release 1 whose bytes release 2 has queued as well; return release 1's id."""
+    """Leave a job waiting under release 1, its bytes also queued by 2; return release 1's id."""
     old = ledger.release_id
     ledger.fail(cases.take(ledger, "a.jpg", "A"), Reason.TRUNCATED, "cut short")
     ledger.start(cases.release(2))

@@ -185,7 +185,7 @@ def admit_from_four(ledger: Ledger, ledgers: list[Ledger]) -> None:
 def test_writers_that_meet_on_one_capture_do_not_stop_each_other(
     ledger: Ledger, open_beside: Opener
 ) -> None:
-    """One re-exports what the other is recording: each wants rows and the chain that the other has."""
+    """One exports again what the other records: each wants rows that the other has."""
     ledgers = [open_beside() for _ in range(2)]
     for number in range(30):
         ledger.admit(cases.found(f"{number}.jpg", f"old {number}"))

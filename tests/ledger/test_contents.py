@@ -1,4 +1,4 @@
-"""Whatever the bytes say of themselves is stored, on both databases, or stored without what no database holds."""
+"""What bytes say of themselves is stored, without what a database cannot hold."""
 
 from __future__ import annotations
 

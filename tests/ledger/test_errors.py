@@ -1,4 +1,4 @@
-"""What an operator reads when the database cannot be used: one sentence, one hint, no values, no passwords."""
+"""Errors of the database: one sentence and one hint, without values or passwords."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Inboxes that are away and files that are not complete stand in the ledger, on both databases alike."""
+"""Offline inboxes and incomplete files are stored alike on both databases."""
 
 from __future__ import annotations
 

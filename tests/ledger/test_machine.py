@@ -1,4 +1,4 @@
-"""Any order of admissions, claims, crashes, failures, retries and new releases keeps the ledger's promises."""
+"""Any order of admissions, claims, crashes, failures and retries keeps the ledger's promises."""
 
 from __future__ import annotations
 

@@ -113,7 +113,10 @@ def wait_until_free(ledger: Ledger) -> None:
 
 def end_the_holding_session(ledger: Ledger) -> None:
     with ledger.database.engine.connect() as connection:
-        ended = "SELECT pg_terminate_backend(pid, 5000) FROM pg_locks WHERE locktype = 'advisory' AND granted"
+        ended = (
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_locks"
+            " WHERE locktype = 'advisory' AND granted"
+        )
         connection.exec_driver_sql(ended)
 
 
@@ -218,7 +221,10 @@ def test_a_session_that_the_server_ended_is_let_go_without_an_error(postgres_url
     ledger = Ledger(postgres_url)
     with ledger.held():
         with ledger.database.engine.connect() as connection:
-            ended = "SELECT pg_terminate_backend(pid, 5000) FROM pg_locks WHERE locktype = 'advisory' AND granted"
+            ended = (
+                "SELECT pg_terminate_backend(pid, 5000) FROM pg_locks"
+                " WHERE locktype = 'advisory' AND granted"
+            )
             connection.exec_driver_sql(ended)
         wait_until_free(ledger)
     ledger.close()

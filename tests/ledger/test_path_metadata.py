@@ -1,4 +1,4 @@
-"""What a path tells goes into its capture; what the content tells comes before it, or contradicts it."""
+"""What a path says goes into its capture; the content takes precedence or contradicts it."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""No query of the daemon walks through history: each is answered from an index, on both databases.
+"""No query of the daemon reads all of the history: each uses an index, on both databases.
 
-But the one that counts all files where a full sweep begins. Told by the databases' own plans, not by a clock;
-`fundusd bench --ledger` measures what that comes to.
+The only exception counts all files when a full sweep begins. The tests read the databases' own
+query plans; `fundusd bench --ledger` measures the time.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def _explain_sqlite(connection: sa.Connection, statement: str, values: Any) -> l
 
 
 def _is_broad(step: str, statement: str) -> bool:
-    """Tell a search that goes through all jobs of a state where those wanted are named, or all files of a camera."""
+    """Return whether a search reads all jobs of a state, or all files of a camera."""
     states = (
         " job " in step and "(state=?)" in step and "job.id IN" in statement
     )  # only those that run are few

@@ -226,16 +226,16 @@ def test_status_of_a_new_database_is_empty(store_url: str) -> None:
 
 
 def test_the_last_canary_is_told_whatever_came_since(ledger: Ledger) -> None:
-    assert ledger.last_canary() is None
+    assert cases.last_canary(ledger) is None
     ledger.model_verified(SelfTestResult(0.99999975, 0.999999))
     cases.classify(ledger)
-    canary = ledger.last_canary()
+    canary = cases.last_canary(ledger)
     assert canary is not None
     assert (canary.passed, canary.cosine) == (True, 0.99999975)
     assert canary.vouches_for(ledger.release_id)
     assert not canary.vouches_for(ledger.release_id + 1)
     ledger.model_refused("wrong")
-    refused = ledger.last_canary()
+    refused = cases.last_canary(ledger)
     assert refused is not None
     assert not refused.vouches_for(ledger.release_id)
     shown = ledger.status()["canary"]
@@ -250,7 +250,7 @@ def test_a_canary_is_not_looked_for_in_all_of_history(
     ledger.model_verified(SelfTestResult(1.0, 0.999999))
     cases.classify(ledger)
     monkeypatch.setattr(daemons, "_CANARY_WITHIN", 2)
-    assert ledger.last_canary() is None
+    assert cases.last_canary(ledger) is None
 
 
 def test_a_model_is_in_doubt_after_a_refusal_and_where_another_release_passed_last(

@@ -1,4 +1,4 @@
-"""Every arrow of the job state diagram, on both databases: the state after it and the audit events it leaves."""
+"""Every arrow of the job state diagram: the state after it and its audit events."""
 
 from __future__ import annotations
 
@@ -214,7 +214,8 @@ _REFUSE_AUDIT = {
     "postgresql": [
         (
             "CREATE FUNCTION broken() RETURNS trigger LANGUAGE plpgsql AS"
-            " $$ BEGIN IF NEW.event LIKE 'capture.%' THEN RAISE EXCEPTION 'broken'; END IF; RETURN NEW; END $$"
+            " $$ BEGIN IF NEW.event LIKE 'capture.%' THEN RAISE EXCEPTION 'broken'; END IF;"
+            " RETURN NEW; END $$"
         ),
         "CREATE TRIGGER broken BEFORE INSERT ON audit_event FOR EACH ROW EXECUTE FUNCTION broken()",
     ],

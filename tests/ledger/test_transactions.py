@@ -1,4 +1,4 @@
-"""The ledger's table of contents: each call is one transaction of a function that is documented once."""
+"""The ledger's calls: each is one transaction of a function that is documented once."""
 
 from __future__ import annotations
 

@@ -103,7 +103,7 @@ def test_a_model_that_answers_nothing_and_is_wrong_grades_nothing_and_blames_no_
     assert ledger_cases.details(bench.ledger, "model.refused") == [
         {"problem": "does not compute what the model is"}
     ]
-    canary = bench.ledger.last_canary()
+    canary = ledger_cases.last_canary(bench.ledger)
     assert canary is not None
     assert not canary.passed
     assert bench.ledger.verify().broken_seq is None

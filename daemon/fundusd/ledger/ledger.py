@@ -252,7 +252,6 @@ class Ledger(Operator):
 
     model_verified = records(daemons.model_verified)
     model_refused = records(daemons.model_refused)
-    last_canary = reads(daemons.last_canary)
 
     @retried
     def is_in_doubt(self) -> bool:
