@@ -38,7 +38,7 @@ LATERALITY, NAME, LOOKUP, CONFLICT, NONE = (
 RECEIVED = datetime(2026, 6, 7, 10, 15, tzinfo=UTC)
 SITE = Identifiers(b"0123456789abcdef", issuer="clinic")
 
-# warnings that decide nothing; the likely eyes decide, and are drawn apart
+# warnings without influence on the result; those about likely eyes are drawn separately
 NOTES = [code for code in CaptureWarning if code not in LIKELY.values()]
 NOTES = [code for code in NOTES if "conflict" not in code and code != CaptureWarning.CLOCK_SKEW]
 notes = st.lists(st.sampled_from(NOTES), max_size=3, unique=True)
@@ -48,7 +48,7 @@ PATIENTS = st.sampled_from([None, "S17", "S18"])
 
 @st.composite
 def metadata(draw: st.DrawFn, source: EyeSource = NAME) -> CaptureMetadata:
-    """Draw what a path says, or with another source a row of the camera's database."""
+    """Draw what a path says or, with another source, what a row of the camera's database says."""
     eye = draw(st.sampled_from([R, L, U]))
     eye_source = source
     if eye is U:

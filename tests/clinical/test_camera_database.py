@@ -150,7 +150,7 @@ def test_two_rows_tell_nothing(database: Path) -> None:
     [
         "SELECT side AS eye FROM photo WHERE f = :name",
         "SELECT sight AS eye FROM picture WHERE f = :name",
-        "SELECT side FROM picture WHERE f = :name",  # a column that is none of ours
+        "SELECT side FROM picture WHERE f = :name",  # an unknown column
         "SELECT side AS eye, side AS eye FROM picture WHERE f = :name",
         "SELECT nothing(side) AS eye FROM picture WHERE f = :name",
         "WITH x AS (SELECT :name) DELETE FROM picture",

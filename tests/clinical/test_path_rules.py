@@ -1,4 +1,4 @@
-"""What paths tell, and what they must not be taken for. Every name here is invented."""
+"""What is read from paths, and what must not be. All names are invented."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ FOP = "S_Even_MRN12_05-01-2026/fop"
 
 
 class Row(NamedTuple):
-    """A path as a camera of this convention writes it, and what it tells: eye, its source, patient.
+    """A path as a camera of this convention writes it, with the expected eye, source and patient.
 
     `number` is that of the camera, as in the evidence of conventions; 0: words seen elsewhere.
     """
@@ -136,7 +136,7 @@ SURE = {
     "Nguyễn_12_OS.jpg": L,
 }
 DOUBTFUL = [
-    # names that hold an eye, but are none
+    # names that contain letters of an eye
     *(
         "ROSA_1950.jpg",
         "MOSES-12.jpg",
@@ -209,7 +209,7 @@ DOUBTFUL = [
         "12_OD\u0301.jpg",
         "12_0S.jpg",
     ),
-    # bytes that are no UTF-8, on either side
+    # bytes that are not UTF-8, on either side
     *("12_OD\\xc9.jpg", "12_\\xd4OD.jpg", "12_\\xffOS\\xff.jpg"),
     # both eyes, dotted, folders alone, nothing
     *(
@@ -355,7 +355,7 @@ TEMPLATE = (
             r"(?P<patient>[^_]+)_.*",
             "OS_12_OD.jpg",
             (R, NAME, "OS"),
-        ),  # a patient's letters are no eye
+        ),  # letters of the patient's identifier are not an eye
         (r"(?P<patient>\d+)_.*", "12_OD_20260105.jpg", (R, NAME, "12")),
         (r".*(?P<eye>OD|OS).*", "ROSA_12.jpg", NOTHING),  # inside a word
         (r".*(?P<eye>OD|OS).*", "ODE\u0301TTE_12.jpg", NOTHING),

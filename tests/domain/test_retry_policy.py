@@ -1,4 +1,4 @@
-"""When a job is tried again, and when no more."""
+"""When a job is retried, and when it is not."""
 
 from __future__ import annotations
 

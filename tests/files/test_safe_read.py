@@ -24,7 +24,7 @@ LIMIT = 1 << 20
 
 @contextlib.contextmanager
 def refused(reason: Reason) -> Iterator[None]:
-    """Expect a refusal that names nothing of the file."""
+    """Expect a CaptureError that does not reveal the path."""
     with pytest.raises(CaptureError) as caught:
         yield
     assert caught.value.reason is reason
@@ -198,7 +198,7 @@ def test_a_writer_shows_for_as_long_as_it_holds_the_file_open(tmp_path: Path) ->
 
 @pytest.mark.usefixtures("leases")
 def test_without_leases_the_probe_is_unavailable() -> None:
-    reader, writer = os.pipe()  # like a file of somebody else without CAP_LEASE
+    reader, writer = os.pipe()  # like another user's file without CAP_LEASE
     assert writer_lease.probe_writer(reader) is Probe.UNAVAILABLE
     os.close(reader)
     os.close(writer)

@@ -1,4 +1,4 @@
-"""Receivers against real ones: what arrives, what they answer, what becomes of a refusal."""
+"""Receivers against real servers: what arrives, how they answer, and how refusals are handled."""
 
 from __future__ import annotations
 

@@ -134,7 +134,7 @@ def states(ledger: Ledger) -> dict[str, DeliveryState]:
 
 
 def deliver_all(service: Outbox, ledger: Ledger, *names: str) -> None:
-    """Deliver what is due, receiver by receiver, in this thread."""
+    """Deliver all due documents in this thread, one receiver after the other."""
     for name in names:
         while (due := ledger.due(name)) is not None:
             service.deliver(due)

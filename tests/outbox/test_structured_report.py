@@ -1,4 +1,4 @@
-"""Structured reports: what they say, whom they name, and what two validators think of them."""
+"""Structured reports: their content, the patient they name, and two validators' verdicts."""
 
 from __future__ import annotations
 

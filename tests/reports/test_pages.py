@@ -1,4 +1,4 @@
-"""What people are handed: pages and plots, drawn from made-up visits."""
+"""Pages and plots for staff, drawn from invented exams."""
 
 from __future__ import annotations
 
@@ -98,13 +98,13 @@ def page(exam: Exam, to: Path, photograph: Photograph = SHOWN) -> PdfReader:
 
 
 def drawn(exam: Exam, release: object = PHANTOM) -> str:
-    """Return all words that are drawn of a visit; much sooner than a PDF of it is written."""
+    """Return the text drawn for an exam; this is much faster than writing a PDF."""
     made = exam_page(exam, dict.fromkeys(range(1, 9), SHOWN), {1: release})  # type: ignore[dict-item]
     return " ".join(line.get_text() for line in made.figure.axes[0].texts)
 
 
 def text(reader: PdfReader) -> str:
-    """Return all words of a document that has one page, whatever lines they stand on."""
+    """Return the text of a one-page document, without line breaks."""
     assert len(reader.pages) == 1
     return " ".join(reader.pages[0].extract_text().split())
 

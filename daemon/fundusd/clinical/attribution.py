@@ -195,9 +195,9 @@ def settle(
 ) -> Attribution:
     """Combine what is recorded for a capture with its header.
 
-    The patient and time of the header take precedence.
-    An eye on which they disagree is unknown. A capture of the backlog may be of any age. The
-    patient's identifier is kept only if identifiers `are_clear`.
+    The header's patient and time take precedence. An eye on which the two disagree is unknown. A
+    capture of the backlog may be of any age. The patient's identifier is kept only if identifiers
+    `are_clear`.
     """
     warnings = [*recorded.warnings, *header.warnings]
     eye, eye_source = header.eye, header.eye_source

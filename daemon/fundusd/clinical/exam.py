@@ -161,7 +161,7 @@ class Exam:
 
 
 def joined(shots: Iterable[Shot]) -> list[Shot]:
-    """Return shots such that the files of each one have the same eye and field.
+    """Return the shots, giving all files of a shot the same eye and field.
 
     Files of a shot that disagree about the eye leave it unknown, which is marked as a conflict.
     """

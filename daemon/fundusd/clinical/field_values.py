@@ -62,7 +62,7 @@ def read_patient(text: str) -> str | None:
 
 
 def read_date(text: str) -> date | None:
-    """Return a date, the year first or last; None if it is not one or is implausible."""
+    """Return the date in a text, year first or last; None if it is invalid or implausible."""
     for pattern in _DATES:
         match = pattern.fullmatch(text)
         if match is None or int(match["year"]) not in _YEARS:
@@ -75,7 +75,7 @@ def read_date(text: str) -> date | None:
 
 
 def read_time(text: str) -> time | None:
-    """Return a time of day, by a clock of 24 or 12 hours; None if the text is not one."""
+    """Return the time of day in a text, on a 24-hour or 12-hour clock; None if it is invalid."""
     match = _TIME.fullmatch(text)
     if match is None:
         return None

@@ -95,7 +95,7 @@ def eye_from_words(parts: Sequence[str]) -> tuple[Eye, EyeSource]:
 
 
 def likely_eye(name: str) -> Eye | None:
-    """Return the eye that a name gives unless the word is a surname.
+    """Return the eye that a name suggests by a word that may be a surname instead.
 
     It is not enough to determine the eye, but enough to contradict another source.
 
@@ -117,7 +117,7 @@ def _tokens(name: str) -> list[str]:
 
 
 def _look_up(word: str, eyes: dict[str, Eye]) -> Eye | None:
-    """Return the eye of a word in any case; None if it is not ASCII, as `upper` may make it so."""
+    """Return the eye of a word in any case; `upper` could turn other letters into ASCII."""
     if not word.isascii():
         return None
     return eyes.get(word.upper())

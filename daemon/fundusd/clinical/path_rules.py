@@ -128,7 +128,7 @@ class Naming:
         return cls(tuple(patterns), chosen.words)
 
     def read(self, path_text: str) -> CaptureMetadata:
-        """Read a path relative to the inbox; nothing is read from one that no pattern matches.
+        """Read a path relative to the inbox; one that no pattern matches yields only a warning.
 
         >>> metadata = Naming.of("eyepacs").read("13_left.jpeg")
         >>> metadata.patient, str(metadata.eye), str(metadata.eye_source)

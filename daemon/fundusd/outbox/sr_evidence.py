@@ -22,7 +22,7 @@ class InvalidUidError(FundusdError):
 
 
 def evidence_of(exam: Exam, source: Dataset) -> Dataset:
-    """Return the attributes that file a report with its photograph, and no others.
+    """Return the header attributes that a report shares with its photograph, and no others.
 
     They include the patient's attributes only if the exam has a patient identifier.
     Raises InvalidUidError.

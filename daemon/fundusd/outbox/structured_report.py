@@ -33,7 +33,7 @@ _warnings_lock = threading.Lock()
 
 
 def report(exam: Exam, eye: EyeResult, release: Release, source: Dataset, at: datetime) -> Document:
-    """Return the report of an eye, filed with the photograph that has the header `source`.
+    """Return the report of an eye, for the study of the photograph whose header is `source`.
 
     `at` is when the result was reached. The SOP Instance UID follows from the verdict: the same
     verdict has the same UID. Raises InvalidUidError.

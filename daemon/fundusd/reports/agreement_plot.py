@@ -24,7 +24,7 @@ _DARK = 0.68  # white text is easier to read on a cell with a larger share
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """How many eyes have a grade by the model and a grade by a reader; None means ungradable."""
+    """How many eyes got this grade from the model and that one from a reader; None: ungradable."""
 
     model: Grade | None
     reader: Grade | None
@@ -53,7 +53,7 @@ def plot_agreement(rows: Sequence[Agreement], to: Path) -> None:
 
 
 def _is_missed(reader: Grade | None, model: Grade | None) -> bool:
-    """Return whether the model graded below referable an eye that the reader refers.
+    """Return whether the reader refers an eye that the model graded below referable.
 
     An eye that is ungradable for either of them is not missed.
     """

@@ -49,7 +49,7 @@ def _glyphs(*, bold: bool) -> frozenset[int]:
 
 
 def drawable(text: str, *, bold: bool = False) -> str:
-    """Return a text with escapes for characters that the font has no glyph for.
+    """Return text with escapes in place of characters for which the font has no glyph.
 
     Without the escapes they would all be drawn as the same empty box.
     """

@@ -59,7 +59,7 @@ def overruled(by_model: Assessment) -> str:
 
 
 def reason(code: Reason) -> str:
-    """Return why there is no grade."""
+    """Return the wording of a reason for staff."""
     return code.wording
 
 
@@ -93,7 +93,7 @@ def patient(patient_id: str | None, patient_key: str | None) -> str:
 
 
 def person(exam: Exam) -> str:
-    """Return the result of a visit for the person."""
+    """Return the result of an exam for the person, in words."""
     return _PERSON[exam.final.referable]
 
 
