@@ -1,6 +1,6 @@
 """Generate a year on both databases, compare every view row by row, time each.
 
-PYTHONPATH=tests python tests/bench/year.py --captures 200000
+PYTHONPATH=. python tests/bench/year.py --captures 200000
 
 With --docs, write the answers to the example queries of docs/sql.md into that page.
 """

@@ -23,7 +23,7 @@ from fundusd.domain.clinical_terms import (
     ReviewVerdict,
 )
 from fundusd.domain.errors import RequestError
-from fundusd.ledger import Ledger, exams
+from fundusd.ledger import Ledger
 from fundusd.ledger.reviews import Review
 from fundusd.ledger.tables import audit_event, exam, eye_result, review
 
@@ -256,16 +256,6 @@ def test_a_review_that_says_nothing_clear_is_refused(
         ledger.review(said(one, **change))
     assert caught.value.hint
     assert cases.rows(ledger, review) == []
-
-
-def test_results_from_before_exams_catch_up(ledger: Ledger) -> None:
-    one = classify(ledger, "a.jpg", "A", Eye.RIGHT, SEVERE)
-    cases.execute(ledger, "UPDATE capture SET exam_id = NULL")
-    cases.execute(ledger, "DELETE FROM eye_result")
-    ledger.upgrade()
-    assert ledger.exam(one.exam_id) == one
-    with ledger.database.writing() as connection:
-        assert exams.catch_up(connection) == 0
 
 
 def test_a_camera_that_expects_fields_leaves_eyes_without_them_undecided(store_url: str) -> None:

@@ -19,11 +19,12 @@ from hypothesis.stateful import (
 )
 from tests import ledger_cases as cases
 
-from fundusd.domain.clinical_terms import Reason
+from fundusd.domain.clinical_terms import Eye, Reason, ReviewVerdict
 from fundusd.domain.files import Admission, IgnoreReason, Stat
 from fundusd.domain.retry_policy import MAX_ATTEMPTS
-from fundusd.ledger import Claim, Finding, Ledger
-from fundusd.ledger.tables import capture, job, result, sighting
+from fundusd.ledger import Claim, Finding, Ledger, exam_queries
+from fundusd.ledger.reviews import Review
+from fundusd.ledger.tables import capture, exam, eye_result, job, result, sighting
 
 NAMES = st.sampled_from(["a.jpg", "b.jpg", "P1/c.jpg"])
 WORDS = st.sampled_from("ABCD")
@@ -80,9 +81,9 @@ class LedgerMachine(RuleBasedStateMachine):
     def claim(self, limit: int) -> None:
         claims = self.ledger.claim(limit)
         assert len(claims) <= limit
-        running = {one.job_id for one in self.held}
-        assert running.isdisjoint(one.job_id for one in claims)
-        assert all(1 <= one.attempts <= MAX_ATTEMPTS for one in claims)
+        running = {claim.job_id for claim in self.held}
+        assert running.isdisjoint(claim.job_id for claim in claims)
+        assert all(1 <= claim.attempts <= MAX_ATTEMPTS for claim in claims)
         self.held += claims
 
     @precondition(lambda self: self.held)
@@ -138,6 +139,13 @@ class LedgerMachine(RuleBasedStateMachine):
     def retry_failed(self) -> None:
         self.ledger.retry_failed()
 
+    @rule(data=st.data(), verdict=st.sampled_from([ReviewVerdict.AGREE, ReviewVerdict.UNGRADABLE]))
+    def review(self, data: st.DataObject, verdict: ReviewVerdict) -> None:
+        eyes = cases.rows(self.ledger, eye_result)
+        if eyes:
+            row = data.draw(st.sampled_from(eyes))
+            self.ledger.review(Review(row["exam_id"], Eye(row["eye"]), verdict, "Lee", "grader"))
+
     @rule()
     def wait(self) -> None:
         cases.make_available(self.ledger)
@@ -183,12 +191,21 @@ class LedgerMachine(RuleBasedStateMachine):
 
     @invariant()
     def running_jobs_are_the_held_ones(self) -> None:
-        assert {row["token"] for row in self.jobs("running")} == {one.token for one in self.held}
+        assert {row["token"] for row in self.jobs("running")} == {
+            claim.token for claim in self.held
+        }
         assert len(self.jobs("running")) == len(self.held)
 
     @invariant()
     def every_waiting_job_waits_under_the_release_at_work(self) -> None:
         assert {row["release_id"] for row in self.jobs("queued")} <= {self.ledger.release_id}
+
+    @invariant()
+    def each_stored_exam_is_what_its_captures_and_reviews_amount_to(self) -> None:
+        with self.ledger.database.reading() as connection:
+            ids = connection.scalars(sa.select(exam.c.id).order_by(exam.c.id)).all()
+            stored = [exam_queries.exam_by_id(connection, number) for number in ids]
+            assert stored == exam_queries.judged(connection, ids)
 
     @invariant()
     def the_audit_verifies(self) -> None:

@@ -172,10 +172,10 @@ class _Check:
     """How far the chain has been checked, and what its events vouch for."""
 
     def __init__(self, connection: sa.Connection) -> None:
-        results = connection.execute(sa.select(result)).mappings()
-        captures = connection.execute(sa.select(capture)).mappings()
         self.seq, self._head = 0, hash_chain.GENESIS
+        results = connection.execute(sa.select(result)).mappings()
         self._results = {row["id"]: result_digest(row) for row in results}
+        captures = connection.execute(sa.select(capture)).mappings()
         self._captures = {row["id"]: capture_digest(row) for row in captures}
         self._vouched: set[int] = set()  # results that an event vouches for
         self._described: dict[int, tuple[int, str]] = {}  # by capture: its last event and digest

@@ -9,12 +9,10 @@ import orjson
 import sqlalchemy as sa
 
 from fundusd.domain.capture_warnings import CaptureWarning
-from fundusd.domain.jobs import JobState
 from fundusd.ledger import audit, deliveries, exam_queries
 from fundusd.ledger.audit_events import AuditEvent
 from fundusd.ledger.exam_queries import stem
-from fundusd.ledger.result_columns import IS_RESULT_OF_JOB
-from fundusd.ledger.tables import capture, exam, eye_result, job, result
+from fundusd.ledger.tables import exam, eye_result
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -24,7 +22,7 @@ if TYPE_CHECKING:
 
     Row = Mapping[Any, Any]
 
-_SLICE = 500  # captures or exams in one statement
+_SLICE = 500  # exams in one statement
 
 
 # -- which exam
@@ -137,40 +135,6 @@ def _exam_row(judged: Exam) -> dict[str, Any]:
         "final_grade": judged.final.grade,
         "is_reviewed": judged.is_reviewed,
     }
-
-
-def catch_up(connection: sa.Connection) -> int:
-    """Assign captures to exams whose results are older than exams are; return how many."""
-    is_judged = sa.exists().where(eye_result.c.exam_id == capture.c.exam_id)
-    query = (
-        sa.select(capture, result.c.content)
-        .select_from(capture)
-        .join(job, job.c.id == capture.c.job_id)
-        .join(result, IS_RESULT_OF_JOB)
-        .where(job.c.state == JobState.SUCCEEDED)
-        .where(capture.c.exam_id.is_(None) | ~is_judged)
-        .order_by(capture.c.id)
-        .limit(_SLICE)
-    )
-    count, last_id = 0, 0
-    while rows := connection.execute(query.where(capture.c.id > last_id)).mappings().all():
-        _catch_up(connection, rows)
-        count, last_id = count + len(rows), rows[-1]["id"]
-    return count
-
-
-def _catch_up(connection: sa.Connection, rows: Sequence[Row]) -> None:
-    study_uids = []
-    for row in rows:
-        study_uids.append(orjson.loads(row["content"]).get("study_uid"))
-    ids = assign(connection, rows, study_uids)
-    changed = []
-    for row, exam_id in zip(rows, ids, strict=True):
-        changed.append({"at_id": row["id"], "exam": exam_id})
-    statement = sa.update(capture).where(capture.c.id == sa.bindparam("at_id"))
-    connection.execute(statement.values(exam_id=sa.bindparam("exam")), changed)
-    for some in _slices(ids):
-        _rejudge(connection, some)  # no receiver asked for exams of the past
 
 
 # -- who is shown it

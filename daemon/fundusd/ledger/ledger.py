@@ -16,7 +16,6 @@ from fundusd.ledger import (
     database,
     deliveries,
     document_content,
-    exams,
     incomplete_files,
     jobs,
     ownership,
@@ -91,10 +90,7 @@ class Ledger(Operator):
 
     def upgrade(self) -> tuple[str | None, str]:
         """Upgrade the schema to the newest revision; return the revisions before and after."""
-        revisions = schema.upgrade(self.database)
-        with self.database.writing() as connection:
-            exams.catch_up(connection)  # for results that are older than exams are
-        return revisions
+        return schema.upgrade(self.database)
 
     @retried
     def create_if_empty(self) -> None:
