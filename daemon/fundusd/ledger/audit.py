@@ -141,7 +141,7 @@ def _actor() -> dict[str, str]:
 
 
 def result_digest(row: Row) -> str:
-    """Return the digest of a result, for its audit event; floats count by their exact text."""
+    """Return the digest of a result for its audit event; floats are hashed as exact text."""
     fields = list(picked(row, _OF_RESULT).values())
     for name in (*LOGITS, *SCORES):
         number = row[name]
@@ -151,7 +151,7 @@ def result_digest(row: Row) -> str:
 
 
 def capture_digest(row: Row) -> str:
-    """Return the digest of what a capture says of eye and patient."""
+    """Return the digest of the eye and patient that are recorded of a capture."""
     fields = picked(row, _OF_CAPTURE)
     return hash_chain.digest((fields | {"path": bytes(row["path"])}).values())
 

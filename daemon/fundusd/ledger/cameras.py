@@ -36,7 +36,7 @@ def expect_fields(connection: sa.Connection, camera_id: str, fields: Sequence[st
 
 
 def started(connection: sa.Connection, cameras: Sequence[str], release_id: int, seq: int) -> None:
-    """Store that a daemon works for cameras now: its release, and the audit event of its start."""
+    """Store which daemon works for cameras, by its release and the audit event of its start."""
     connection.execute(
         sa.update(camera).where(camera.c.id.in_(cameras)).values(release_id=release_id, started=seq)
     )
@@ -82,7 +82,7 @@ def is_away(connection: sa.Connection, camera_id: str) -> bool:
 
 
 def found_at(connection: sa.Connection, camera_id: str, at: str) -> None:
-    """Store which directory the inbox is that files were seen in."""
+    """Store the device and inode of the inbox in which files were seen."""
     connection.execute(_update(camera_id).values(place=at))
 
 

@@ -122,7 +122,7 @@ def flag_shared(connection: sa.Connection, captures: Sequence[dict[str, Any]]) -
 
 
 def _recorded(row: Row) -> Attribution:
-    """Read the attribution that the columns of a capture hold."""
+    """Return the attribution that the columns of a capture hold."""
     return Attribution(
         Eye(row["eye"] or Eye.UNKNOWN),
         EyeSource(row["eye_source"] or EyeSource.NONE),
@@ -135,7 +135,7 @@ def _recorded(row: Row) -> Attribution:
 
 
 def _header(content: Row) -> Attribution:
-    """Read what the header says from the stored content of a result."""
+    """Return what the header says, from the stored content of a result."""
     acquired_at = content.get("acquired_at")
     if acquired_at is not None:
         acquired_at = attribution.in_utc(datetime.fromisoformat(acquired_at))

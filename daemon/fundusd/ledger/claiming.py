@@ -53,7 +53,7 @@ def claim(
 
 
 def waiting(cameras: Sequence[str], release_id: int, limit: int) -> sa.CompoundSelect[Any]:
-    """Select the `limit` first jobs of each camera, reading the index no further."""
+    """Return a query for the first `limit` jobs of each camera, which an index answers."""
     selects = []
     for camera_id in cameras:
         first = (

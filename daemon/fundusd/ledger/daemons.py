@@ -20,9 +20,7 @@ if TYPE_CHECKING:
     from fundusd.ledger.transactions import Recording
 
 _CANARY = (AuditEvent.MODEL_VERIFIED, AuditEvent.MODEL_REFUSED)
-_CANARY_WITHIN = (
-    50_000  # audit events: no index leads to a canary, and older ones are not looked at
-)
+_CANARY_WITHIN = 50_000  # audit events: without an index, only the newest are searched
 
 
 @dataclass(frozen=True, slots=True)

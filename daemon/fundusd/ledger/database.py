@@ -88,7 +88,7 @@ class Database:
 
     @contextmanager
     def writing(self) -> Iterator[sa.Connection]:
-        """Open a transaction that may write; there is one at a time in all processes together."""
+        """Open a transaction that may write; only one is open at a time, whichever process asks."""
         with self._writer, self.answering(), self.engine.begin() as connection:
             if not self.is_sqlite:  # BEGIN IMMEDIATE does the same on SQLite
                 # otherwise two writers could insert the same digest, or wait for each other's rows

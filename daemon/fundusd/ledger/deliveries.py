@@ -36,7 +36,7 @@ _LISTED = (
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """A delivery whose time has come; `changes` counts those of its exam up to now."""
+    """A delivery whose time has come; `changes` counts how often its exam has changed."""
 
     delivery_id: int
     receiver: str
@@ -162,7 +162,7 @@ def _note(connection: sa.Connection, event: AuditEvent, sent: Due, detail: dict[
     audit.append(connection, audit.Entry(event, "exam", sent.exam_id, patient_key, detail=detail))
 
 
-# -- what people ask and order
+# -- for commands
 
 
 def listed(

@@ -1,4 +1,4 @@
-"""What documents about an exam are made of."""
+"""Read what documents about an exam contain."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class PhotographFile:
 
 @dataclass(frozen=True, slots=True)
 class DocumentContent:
-    """An exam and whatever else documents about it contain."""
+    """An exam, and what else documents about it contain."""
 
     exam: Exam
     releases: Mapping[int, Release]
@@ -40,7 +40,7 @@ class DocumentContent:
 
 
 def document_content(connection: sa.Connection, exam_id: int) -> DocumentContent | None:
-    """Return what documents about an exam are made of, None if it has no eye any more."""
+    """Return what documents about an exam contain, None if it no longer has an eye."""
     exam = exam_queries.exam_by_id(connection, exam_id)
     if exam is None or not exam.eyes:
         return None

@@ -100,7 +100,7 @@ def _readings(connection: sa.Connection, exam_id: int) -> dict[int, Reading]:
 
 
 def judged(connection: sa.Connection, ids: Sequence[int]) -> list[Exam]:
-    """Judge exams from their captures, results and reviews; those that exist, by number."""
+    """Return exams judged from their captures, results and reviews, in the order of numbers."""
     query = sa.select(exam).where(exam.c.id.in_(ids)).order_by(exam.c.id)
     rows = connection.execute(query).mappings().all()
     captures: dict[int, list[Row]] = {}
@@ -122,7 +122,7 @@ def judged(connection: sa.Connection, ids: Sequence[int]) -> list[Exam]:
 
 
 def _with_reading(eye: EyeResult, last: Row | None) -> EyeResult:
-    """Add the last review of an eye, unless another result was reviewed: this one needs its own."""
+    """Return the eye with its last review; without it if that review was of another result."""
     if last is None:
         return eye
     reviewed = (last["model_outcome"], last["model_grade"], last["model_referable"])
@@ -152,10 +152,7 @@ def _expected_fields(connection: sa.Connection) -> dict[str, list[str]]:
 def _captures(connection: sa.Connection, exam_ids: Sequence[int]) -> Sequence[Row]:
     """Return the current captures of exams, each with its result."""
     query = (
-        sa.select(
-            *capture.c[_OF_CAPTURE],
-            *result.c[_OF_RESULT],
-        )
+        sa.select(*capture.c[_OF_CAPTURE], *result.c[_OF_RESULT])
         .select_from(capture)
         .join(job, job.c.id == capture.c.job_id)
         .join(result, IS_RESULT_OF_JOB)

@@ -1,4 +1,4 @@
-"""Exams: which captures belong to a visit; judged and stored again whenever one changes."""
+"""Assign captures to exams; judge and store an exam again whenever it changes."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def assign(
 
 
 def _key(row: Row, study_uid: str | None, day: str) -> str:
-    """Return the key of a visit; a capture of unknown person and study is one by itself."""
+    """Return the key of a visit; without a known patient or study a shot is its own visit."""
     if row["patient_key"]:
         return f"patient:{row['patient_key']}:{day}"
     if study_uid:
@@ -69,7 +69,7 @@ def _day(row: Row) -> str:
     return at.astimezone().date().isoformat()
 
 
-# -- what it says
+# -- its result
 
 
 def rejudge(recording: Recording, exam_ids: Iterable[int | None]) -> None:
@@ -137,7 +137,7 @@ def _exam_row(judged: Exam) -> dict[str, Any]:
     }
 
 
-# -- who is shown it
+# -- who looks at it
 
 
 def shown(connection: sa.Connection, shown_exam: Exam, *, exported: bool) -> None:

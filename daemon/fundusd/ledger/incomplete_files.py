@@ -1,4 +1,4 @@
-"""The files of an inbox that are not complete yet; people see them, but they are no captures."""
+"""The files of an inbox that are not complete yet; people see them, but they are not captures."""
 
 from __future__ import annotations
 

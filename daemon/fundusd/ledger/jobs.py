@@ -53,7 +53,7 @@ class Claim:
 
 
 def among(ids: Sequence[int], state: JobState) -> sa.ColumnElement[bool]:
-    """Select jobs by id that are in a state.
+    """Return the condition that a job has one of some ids and is in a state.
 
     `|| ''` keeps SQLite from reading all jobs in that state.
     """
@@ -61,7 +61,7 @@ def among(ids: Sequence[int], state: JobState) -> sa.ColumnElement[bool]:
 
 
 def of(cameras: Sequence[str]) -> sa.ColumnElement[bool]:
-    """Select the jobs of some cameras, or with no cameras all jobs."""
+    """Return the condition that a job is of one of some cameras; without any, every job is."""
     return job.c.camera_id.in_(cameras) if cameras else sa.true()
 
 
@@ -201,7 +201,7 @@ def _move(connection: sa.Connection, rows: Sequence[Any], **columns: Any) -> Non
 
 
 def numbers(rows: Sequence[Any]) -> list[int]:
-    """Return the numbers of rows of jobs."""
+    """Return the ids of rows of jobs."""
     return [row.id for row in rows]
 
 

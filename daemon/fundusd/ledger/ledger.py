@@ -76,11 +76,11 @@ class Ledger(Operator):
         self._paths = PathMetadata(naming or {}, lookups or {}, self._identifiers)
         self._cameras = tuple(cameras)
         self._expected_fields = expected_fields or {}
-        # whose jobs alone this daemon works on, () for all
+        # this daemon works on jobs of these cameras only; () stands for all cameras
         self._own_cameras = () if self.database.is_sqlite else self._cameras
         self._lock = ownership.Lock(self.database, self._own_cameras)
         self._started = 0  # the audit event of this daemon's start
-        self._served = ""  # the camera that had the last turn: a restart may begin anywhere
+        self._served = ""  # the camera of the job that was claimed last
 
     def close(self) -> None:
         """Close every connection."""
@@ -132,7 +132,7 @@ class Ledger(Operator):
                 if is_held:  # the running jobs are ours, however long the database was away
                     jobs.renew(connection, self._own_cameras)
         if not is_held:
-            # by a session of ours whose end the server has not noticed, or by a daemon that starts
+            # by a session of ours whose end the server has not noticed, or by a starting daemon
             raise _owned_by_another()
 
     @contextlib.contextmanager

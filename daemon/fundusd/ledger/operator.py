@@ -1,4 +1,4 @@
-"""The ledger as people use it: what commands ask and order, whether a daemon runs or not."""
+"""The ledger as commands use it, whether a daemon runs or not."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class Operator(Transactions):
-    """What people ask a database and order from it, each in a transaction; raises LedgerError."""
+    """The calls of commands: queries and changes, one transaction each; raises LedgerError."""
 
     # -- captures and jobs
 

@@ -27,7 +27,7 @@ _IS_LOCKED = """SELECT EXISTS (SELECT 1 FROM pg_locks WHERE locktype = 'advisory
 
 
 class Lock:
-    """The exclusive right to work on a database; raises LedgerError if that does not answer.
+    """The exclusive right to work on a database; raises LedgerError if it does not answer.
 
     On PostgreSQL, with `cameras`, daemons for other cameras may work beside its owner.
     """
@@ -41,7 +41,7 @@ class Lock:
 
     def acquire(self) -> bool:
         """Acquire the lock; False while another daemon owns it."""
-        self.release()  # what is left of an earlier time
+        self.release()  # whatever an earlier attempt left
         with self._database.answering(), self._one_at_a_time:
             return self._lock_file() if self._database.is_sqlite else self._lock_session()
 

@@ -31,7 +31,7 @@ class PathMetadata:
     identifiers: Identifiers
 
     def columns(self, places: Iterable[Place]) -> PathColumns:
-        """Return columns of captures by place; slow, so not to be called in transactions."""
+        """Return columns of captures by place; slow, and therefore called outside transactions."""
         by_camera: dict[str, list[bytes]] = {}
         for camera_id, path in places:
             by_camera.setdefault(camera_id, []).append(path)
@@ -42,7 +42,7 @@ class PathMetadata:
         return columns
 
     def refreshed_columns(self, places: Iterable[Place]) -> PathColumns:
-        """Ask cameras' databases again: some are written after the photograph."""
+        """Return the columns again for cameras with a database: some are updated later."""
         return self.columns(dict.fromkeys(place for place in places if place[0] in self.lookups))
 
     def shown(self, path: bytes) -> str:

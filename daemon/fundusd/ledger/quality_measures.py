@@ -1,4 +1,4 @@
-"""The image quality measures of a camera's own captures."""
+"""The image quality measures of a camera's captures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What people and programs ask the ledger; reads only."""
+"""Queries for the state of files, jobs and cameras; none of them writes."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from fundusd.ledger.tables import (
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """How one file of an inbox stands in the ledger."""
+    """What the ledger knows of one file of an inbox."""
 
     stat: Stat
     ignored: IgnoreReason | None
@@ -38,7 +38,7 @@ class Account:
 
 
 def accounts(connection: sa.Connection, camera_id: str, directory: bytes) -> dict[bytes, Account]:
-    """Return how each file of one directory stands, by name."""
+    """Return what is known of each present file of a directory, by name."""
     query = (
         sa.select(
             sighting,

@@ -1,4 +1,4 @@
-"""Register a release, everything that determines a number, once; read releases."""
+"""Register and read releases; a release names everything that determines a result."""
 
 from __future__ import annotations
 

@@ -93,7 +93,7 @@ def _adopt(recording: Recording, waiting: sa.ColumnElement[bool]) -> int:
         entries.append(entry)
     audit.append(connection, *entries)
     _move(connection, list(first_of_digest.values()), release_id)
-    for row in connection.execute(query).all():  # those whose digest has a job here already
+    for row in connection.execute(query).all():  # their digest has a job under this release already
         twin = sa.select(job.c.id, job.c.state).where(
             job.c.digest == row.digest, job.c.release_id == release_id
         )

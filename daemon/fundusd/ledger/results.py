@@ -60,7 +60,7 @@ _EVENT_OF_OUTCOME = {
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What a worker found out about a job's bytes: a grading, or the decoder's reason for none."""
+    """What a worker found out about a job's bytes: a grading, or why there is none."""
 
     claim: Claim
     decoded: Decoded

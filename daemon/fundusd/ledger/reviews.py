@@ -1,4 +1,4 @@
-"""Reviews: what a human says of an eye's result. Each review is a new row, none is ever changed."""
+"""Record reviews, the verdicts of graders on results of eyes; rows are added, never changed."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _AUDITED = ("eye", "verdict", "grade", "referable", "reason", "reviewer", "role"
 
 @dataclass(frozen=True, slots=True)
 class Review:
-    """What a grader says of an eye.
+    """A grader's verdict on an eye.
 
     `shown` is the decisive capture that the grader looked at, None for the present one.
     """
@@ -44,7 +44,7 @@ class Review:
 
 
 def review(recording: Recording, given: Review) -> Exam:
-    """Record what a human says of an eye; return the exam with it. Raises RequestError."""
+    """Record a review; return the exam as it is after it. Raises RequestError."""
     connection = recording.connection
     eye = _reviewed_eye(connection, given)
     _require_override_complete(given)

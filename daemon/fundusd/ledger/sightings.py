@@ -24,10 +24,10 @@ if TYPE_CHECKING:
     Place = tuple[str, bytes]  # camera and path
 
 _IGNORED = {reason.value: reason for reason in IgnoreReason}
-_PRESENT = sighting.c.missing_since.is_(None)  # in the words of the partial index
+_PRESENT = sighting.c.missing_since.is_(None)  # the same condition as in the partial index
 _NAMES_FETCHED = 1000  # at once
 _NAMES_IN_STATEMENT = 1000
-_PLACES_IN_STATEMENT = 32  # few: the database looks up every mixture of their parts
+_PLACES_IN_STATEMENT = 32  # few: the database looks up every combination of their parts
 _LISTED_COLUMNS: list[sa.ColumnClause[Any]] = [
     sa.literal_column(name)
     for name in ("directory", "name", "size", "mtime_ns", "ctime_ns", "inode", "ignored")
@@ -60,7 +60,7 @@ def remembered(
 ) -> dict[bytes, int]:
     """Return the number of files that the last look saw, by directory.
 
-    Of the named `directories`, or without them of the directory `below` and all directories in it.
+    These are the given `directories`, or without any, the directory `below` and those inside it.
     """
     directory = sighting.c.directory
     query = sa.select(directory, sa.func.count()).where(sighting.c.camera_id == camera_id, _PRESENT)
@@ -225,9 +225,10 @@ def current_captures(connection: sa.Connection, places: Sequence[Place]) -> dict
 
 
 def _at(places: Sequence[Place]) -> sa.ColumnElement[bool]:
-    """Select places by the parts of their key; other mixtures of these parts match, too.
+    """Return the condition that selects places, and also other combinations of their parts.
 
-    SQLite looks each mixture up in the key's index; for `(a, b) IN (...)` it reads the whole table.
+    SQLite looks each combination up in the key's index; for `(a, b) IN (...)` it reads the whole
+    table.
     """
     cameras, directories, names = set(), set(), set()
     for camera_id, path in places:
@@ -265,7 +266,7 @@ def supersede(recording: Recording, rows: Sequence[Row]) -> None:
 
 
 def superseded(row: Row) -> audit.Entry:
-    """Return the audit entry that other bytes have replaced a capture at its path."""
+    """Return the audit entry of a capture that other bytes have replaced at its path."""
     return audit.Entry(AuditEvent.CAPTURE_SUPERSEDED, "capture", row["id"], digest=row["digest"])
 
 
@@ -294,5 +295,5 @@ def sighting_row(
 
 
 def remember(connection: sa.Connection, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write sighting rows over those of the same paths."""
+    """Insert sightings, or overwrite those of the same paths."""
     connection.execute(upsert(connection, sighting), rows)

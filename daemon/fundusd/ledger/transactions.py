@@ -32,12 +32,12 @@ Answer = TypeVar("Answer")
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """A writing transaction, and what a capture's result is recorded with."""
+    """A writing transaction, with what is needed to record the results of captures."""
 
     connection: sa.Connection
-    release_id: int  # that the daemon works under, 0 without one
+    release_id: int  # of the release that the daemon works under, 0 outside a daemon
     identifiers: Identifiers
-    subscriptions: Sequence[Subscription]  # of receivers, for documents about exams that change
+    subscriptions: Sequence[Subscription]  # which receivers get documents about changed exams
 
 
 class Transactions:
@@ -63,7 +63,7 @@ class Transactions:
 
     @contextmanager
     def recording(self) -> Iterator[Recording]:
-        """Open a transaction that may write, with what results are recorded with."""
+        """Open a transaction that may write, with what is needed to record results."""
         with self.writing() as connection:
             yield self._recording(connection)
 
@@ -77,7 +77,7 @@ Ledgers = TypeVar("Ledgers", bound=Transactions)
 def retried(
     method: Callable[Concatenate[Ledgers, Given], Answer],
 ) -> Callable[Concatenate[Ledgers, Given], Answer]:
-    """Make a method wait for the end of an outage, if its ledger has an `outage_retry`."""
+    """Return a method that is retried until an outage ends, if its ledger has an `outage_retry`."""
 
     def retrying(ledger: Ledgers, /, *args: Given.args, **kwargs: Given.kwargs) -> Answer:
         work: Callable[[], Answer] = partial(method, ledger, *args, **kwargs)
@@ -89,7 +89,7 @@ def retried(
 def reads(
     function: Callable[Concatenate[sa.Connection, Given], Answer],
 ) -> Callable[Concatenate[Transactions, Given], Answer]:
-    """Make a method that runs a function in a reading transaction."""
+    """Return a method that runs a function in a reading transaction."""
 
     def method(ledger: Transactions, /, *args: Given.args, **kwargs: Given.kwargs) -> Answer:
         with ledger.database.reading() as connection:
@@ -101,7 +101,7 @@ def reads(
 def writes(
     function: Callable[Concatenate[sa.Connection, Given], Answer],
 ) -> Callable[Concatenate[Transactions, Given], Answer]:
-    """Make a method that runs a function in a writing transaction."""
+    """Return a method that runs a function in a writing transaction."""
 
     def method(ledger: Transactions, /, *args: Given.args, **kwargs: Given.kwargs) -> Answer:
         with ledger.writing() as connection:
@@ -113,7 +113,7 @@ def writes(
 def records(
     function: Callable[Concatenate[Recording, Given], Answer],
 ) -> Callable[Concatenate[Transactions, Given], Answer]:
-    """Make a method that runs a function on the context of a writing transaction."""
+    """Return a method that runs a function with the `Recording` of a writing transaction."""
 
     def method(ledger: Transactions, /, *args: Given.args, **kwargs: Given.kwargs) -> Answer:
         with ledger.recording() as recording:
