@@ -45,6 +45,7 @@ WANTED = (
     r"/(vmlinuz-.*|(virtio(_ring|_pci.*|_blk)?|9p(net(_virtio)?)?|netfs|fscache|ext4|jbd2|mbcache"
     r"|crc.*)\.ko.*)$"
 )
+# If one of the last mounts fails, init ends and with it the guest: nothing is recorded elsewhere
 INIT = """#!/bin/busybox sh
 export PATH=/bin
 busybox mkdir -p /dev /proc /host
@@ -52,9 +53,8 @@ for tool in mount depmod modprobe chroot; do busybox ln -s busybox /bin/$tool; d
 mount -t proc none /proc && mount -t devtmpfs none /dev && depmod
 for module in virtio_pci virtio_blk 9pnet_virtio 9p crc32c_generic ext4; do modprobe $module; done
 mount -t 9p -o ro,trans=virtio,version=9p2000.L,cache=loose,msize=262144 host /host
-mount -t proc none /host/proc && mount -t devtmpfs none /host/dev
-mount -t ext4 /dev/vda /host/mnt
-exec chroot /host {command}
+mount -t proc none /host/proc && mount -t devtmpfs none /host/dev &&
+    mount -t ext4 /dev/vda /host/mnt && exec chroot /host {command}
 """
 # setpriv: QEMU never outlives this program. writethrough: a disk without a volatile cache, which
 # keeps whatever it has acknowledged, so that a cut loses only what is in the guest
@@ -94,7 +94,7 @@ def build(package: Path, *arguments: str) -> None:
         )
     if not list(Path("tree").rglob("9p.ko*")):
         sys.exit(
-            f"This kernel has no 9p, as Debian's cloud kernel. Take the usual one:\n  {KERNEL}"
+            f"This kernel has no 9p, like Debian's cloud kernel. Use the standard one:\n  {KERNEL}"
         )
     next(Path("tree/boot").iterdir()).rename("kernel")
     environment = [f"PYTHONPATH={ROOT}/daemon:{ROOT}", "PYTHONDONTWRITEBYTECODE=1"]
@@ -120,9 +120,8 @@ def cut(after: int) -> list[str]:
             # a digest that was cut off was not printed
             (printed if re.fullmatch(r"[0-9a-f]{64}\n", line) else other).append(line.strip())
             if len(printed) == after:
-                time.sleep(
-                    random.uniform(0, 0.5)
-                )  # about the time of one round: any transaction may be hit
+                # about the time of one round, so that the cut may hit any transaction
+                time.sleep(random.uniform(0, 0.5))
                 qemu.kill()
         deadline.cancel()
     if len(printed) < after:
@@ -148,7 +147,7 @@ def inspect(ledger: Ledger, printed: list[str]) -> tuple[int, str, str]:
 
 
 def trial() -> tuple[int, int, str, str]:
-    """Cut the power once and look at the disk."""
+    """Cut the power once and inspect the disk."""
     Path("disk").unlink(missing_ok=True)
     subprocess.run(["mkfs.ext4", "-q", "disk", "256M"], check=True, stdout=subprocess.DEVNULL)
     printed = cut(random.randint(20, 200))
