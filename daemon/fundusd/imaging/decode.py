@@ -57,7 +57,7 @@ def decode(
         reason = error.reason
     except MemoryError:
         reason = Reason.OUT_OF_MEMORY
-    except Exception:  # noqa: BLE001  the per-capture boundary: Pillow, pydicom and codecs raise anything
+    except Exception:  # noqa: BLE001  Pillow, pydicom and the codecs may raise anything
         reason = Reason.DECODE_ERROR
     return Decoded(content, reason, pixels, (perf_counter() - started) * 1000)
 

@@ -65,7 +65,7 @@ def confine(memory_bytes: int) -> bool:
     """
     # Linux kills the process when the thread that started it ends: the pool keeps one for that
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    with open("/proc/self/statm", encoding="ascii") as statm:  # noqa: PTH123  a kernel file, read once
+    with open("/proc/self/statm", encoding="ascii") as statm:  # noqa: PTH123  a kernel file
         in_use = int(statm.read().split()[0]) * _PAGE
     for limit, value in (
         (resource.RLIMIT_AS, in_use + memory_bytes),
@@ -89,7 +89,7 @@ def main(arguments: Sequence[str]) -> None:
     warm_up()
     confined = confine(limits.memory_bytes)
     if os.getppid() != settings["parent"]:
-        return  # the parent died before prctl asked for our death with it
+        return  # the parent died before prctl took effect
     channel.send(READY if confined else UNCONFINED)
     serve(
         channel,

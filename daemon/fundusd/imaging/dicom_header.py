@@ -71,6 +71,11 @@ class PixelLayout:
     planar: int
     photometric: str
 
+    @property
+    def has_three_samples(self) -> bool:
+        """Whether each pixel has three samples."""
+        return self.samples == 3  # noqa: PLR2004
+
 
 def text(ds: Dataset, keyword: str) -> str | None:
     """Return a value as printable text; None if it is absent, blank, too long or unreadable."""
@@ -273,8 +278,9 @@ def _local_time(date: str | None, time: str | None) -> datetime | None:
     hour, minute, second = (int(part) for part in clock.groups(default="0")[:3])
     microsecond = int((clock[4] or "0").ljust(6, "0"))
     second = min(second, 59)  # DICOM allows leap seconds, datetime does not
+    time_of_day = (hour, minute, second, microsecond)
     try:
-        return datetime(year, month, date_of_month, hour, minute, second, microsecond)  # noqa: DTZ001  the caller adds the zone
+        return datetime(year, month, date_of_month, *time_of_day)  # noqa: DTZ001  the caller adds it
     except ValueError:
         return None
 

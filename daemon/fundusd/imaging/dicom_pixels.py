@@ -162,7 +162,7 @@ def _check_jpeg(frame: bytes, uid: UID, layout: PixelLayout) -> jpeg_markers.Cod
     declared = (layout.columns, layout.rows, layout.samples)
     if (stream.width, stream.height, len(stream.components)) != declared:
         raise CaptureError(Reason.DECODE_ERROR)
-    if layout.samples == 3 and stream.is_ycc not in {None, layout.photometric != "RGB"}:  # noqa: PLR2004
+    if layout.has_three_samples and stream.is_ycc not in {None, layout.photometric != "RGB"}:
         raise CaptureError(Reason.COLOUR_MISMATCH)
     return stream
 
@@ -172,7 +172,7 @@ def _decode_jpeg(
 ) -> Pixels:
     frame = encoded.frame or b""
     stream = _check_jpeg(frame, uid, layout)
-    if stream.process in _LOSSLESS and jpeg_decode.can_read(stream) and layout.samples == 3:  # noqa: PLR2004  RGB
+    if stream.process in _LOSSLESS and jpeg_decode.can_read(stream) and layout.has_three_samples:
         # Not with pylibjpeg, which silently fills in missing data
         components = jpeg_decode.decode(frame, stream, untransformed=True)
         return _components_to_rgb(components, layout)

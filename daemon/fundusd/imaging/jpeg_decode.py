@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from fundusd.domain.decoding import Pixels
 
 _PROCESSES = {0xC0, 0xC1, 0xC2, 0xC3, 0xC9, 0xCA}
+_PRECISION = 8  # bits
 # The sampling factors of three components that TurboJPEG supports; a fourth component must have
 # the factors of the first
 _SAMPLINGS = frozenset(
@@ -28,7 +29,7 @@ _SAMPLINGS = frozenset(
 
 def can_read(stream: jpeg_markers.Codestream) -> bool:
     """Return whether `decode` supports a JPEG with these markers."""
-    if stream.process not in _PROCESSES or stream.precision != 8 or stream.scan is None:  # noqa: PLR2004
+    if stream.process not in _PROCESSES or stream.precision != _PRECISION or stream.scan is None:
         return False
     if len(stream.components) == 1:
         return True

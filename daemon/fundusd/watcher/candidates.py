@@ -63,12 +63,12 @@ class Candidates:
         self._remote = False
 
     def attach(self, *, remote: bool) -> None:
-        """Start with an inbox, which is on a network file system if `remote`."""
+        """Prepare for an inbox that came online, on a network file system if `remote`."""
         self._remote = remote
         self.lease_rule = "double-quiet" if remote else "unknown"
 
     def finish_first_sweep(self) -> None:
-        """Note that a full sweep has finished: files that appear from now on are new."""
+        """Note that a full sweep has finished: no later file is part of the baseline."""
         self._was_swept = True
 
     def take_admissions(self) -> int:
@@ -85,7 +85,7 @@ class Candidates:
 
     @property
     def waiting(self) -> Settling:
-        """Return the files that wait to settle, by path."""
+        """The files that wait to settle."""
         return self._settling
 
     def next_ready_at(self) -> float | None:
@@ -264,7 +264,7 @@ class Candidates:
             self.by_sweep += 1
 
     def report_incomplete(self, *, prune: bool = False) -> None:
-        """Record which files are not complete, and quarantine those unchanged for too long."""
+        """Report incomplete files to the ledger, and quarantine those unchanged for too long."""
         if prune:
             has_refused = self._has_refused  # refused files were not examined
             self._incomplete.prune(

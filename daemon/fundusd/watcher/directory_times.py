@@ -1,4 +1,4 @@
-"""The mtimes of an inbox's directories: which changed lately, and which changed since a check."""
+"""The mtimes of an inbox's directories: which changed recently, or since they were last listed."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class DirectoryTimes:
             self._times[directory] = _DirectoryTime(mtime_ns, now)
 
     def active(self) -> list[bytes]:
-        """Return the directories that changed lately, newest first."""
+        """Return the directories that changed recently, newest first."""
         oldest = self._monotonic() - self._rules.active_seconds
         active = [
             (directory.changed_at, path)

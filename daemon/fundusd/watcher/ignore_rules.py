@@ -1,4 +1,4 @@
-"""Which files a name alone marks as temporary, or as captures."""
+"""Recognise temporary files and captures by their names alone."""
 
 from __future__ import annotations
 

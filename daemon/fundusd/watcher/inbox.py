@@ -1,4 +1,4 @@
-"""Watch one inbox: events while they can be had, sweeps always, and candidates in between."""
+"""Watch one inbox: follow its events if possible, sweep it regularly, admit settled files."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from fundusd.watcher.rules import Callbacks, IntakeRules
 
 TICK_SECONDS = 1.0
-_SLICE_SECONDS = 0.25  # of a sweep, before candidates and events have their turn again
+_SLICE_SECONDS = 0.25  # of a sweep at a time; candidates and events come in between
 _MAX_CANDIDATES = 32  # checked in one step
 
 

@@ -1,4 +1,4 @@
-"""The files of one inbox that are not complete yet: why, since when, and when they are given up."""
+"""The incomplete files of one inbox: why and since when they wait, and when to quarantine them."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class _Entry:
 
 
 class IncompleteFiles:
-    """Remember incomplete files by path until they are dropped; times are monotonic seconds."""
+    """Incomplete files by path; times are monotonic seconds."""
 
     def __init__(
         self, known: Mapping[bytes, IncompleteFile], rules: IntakeRules, now: float
@@ -38,7 +38,7 @@ class IncompleteFiles:
         self._rules = rules
         self._entries: dict[bytes, _Entry] = {}
         for path, file in known.items():
-            began = now - rules.min_incomplete_seconds  # reported before, so reported still
+            began = now - rules.min_incomplete_seconds  # it was reported before the restart
             self._entries[path] = _Entry(file, None, began, now)
         self._reported = dict(known)
 
@@ -79,7 +79,7 @@ class IncompleteFiles:
         return quarantined
 
     def to_report(self, now: float) -> Mapping[bytes, IncompleteFile] | None:
-        """Return the files to report, or None when they are those returned last."""
+        """Return the files to report, or None if nothing has changed since the last report."""
         files: dict[bytes, IncompleteFile] = {}
         for path, entry in self._entries.items():
             if now - entry.began >= self._rules.min_incomplete_seconds:

@@ -26,8 +26,8 @@ from watchdog.utils import BaseThread
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-# Open and close events must stay out: watchdog's own walk of a large tree causes so many of them
-# that its queue overflows, and the overflow makes it walk again.
+# Events of opening, and of closing what was only read, must stay out: watchdog's own walk of a
+# large tree causes so many of them that its queue overflows, and then it walks again.
 _FILTER: list[type[FileSystemEvent]] = [
     FileClosedEvent,
     FileCreatedEvent,

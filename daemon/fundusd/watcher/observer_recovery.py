@@ -1,4 +1,4 @@
-"""Keep an observer of one inbox running: a failed one is replaced, the new started first."""
+"""Keep an observer of one inbox running; a failed one is replaced, if possible before it stops."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 
     from fundusd.watcher.observer import ObserverFailures
 
-# the longest pause between attempts; after running this long, the next failure is mended at once
+# the longest pause between attempts; an observer that ran longer is replaced without a pause
 _MAX_RETRY_SECONDS = 60.0
 # after the kernel gave fewer watches than there are directories: an operator has to raise the limit
 _SHORT_OF_WATCHES_SECONDS = 3600.0
 
 
 class ObserverRecovery:
-    """The observer of one inbox, whenever one can be had; times are monotonic seconds."""
+    """Runs an observer of one inbox whenever possible; times are monotonic seconds."""
 
     def __init__(self, root: Path, failures: ObserverFailures, log: FilteringBoundLogger) -> None:
         self._root, self._failures, self._log = root, failures, log
@@ -97,6 +97,6 @@ class ObserverRecovery:
         self._log.warning("hints.lost", reason=reason)
         if now - self._started_at > _MAX_RETRY_SECONDS:
             self._pause = 0.0
-        # a queue that overflows again and again is left alone for longer and longer
+        # the pause doubles with each failure that follows soon after a start
         self._retry_at = now + self._pause
         self._pause = min(_MAX_RETRY_SECONDS, 2 * self._pause or 1.0)

@@ -1,4 +1,4 @@
-"""Decide whether an inbox is online: missing files are an outage first, a deletion only later."""
+"""Decide whether an inbox is online: many missing files are an outage first, later a deletion."""
 
 from __future__ import annotations
 
@@ -69,11 +69,11 @@ class OutageDetector:
         return self.has_assessed and self._assessment is None
 
     def reset(self) -> None:
-        """Start over: the inbox is offline, or a different directory."""
+        """Forget the last full sweep: the inbox is offline, or a different directory."""
         self.has_assessed = False
 
     def assess(self, sweep: Sweep, identity: DirectoryIdentity) -> OfflineReason | None:
-        """Return why files that a full sweep did not find are not missing, or None if they are."""
+        """Return why files that a full sweep did not find are not missing; None if they are."""
         self._assessment, self.has_assessed = self._outage(sweep, identity), True
         return self._assessment
 
@@ -86,7 +86,7 @@ class OutageDetector:
         return OfflineReason.MASS_DISAPPEARANCE
 
     def _has_lasted(self) -> bool:
-        """Return whether a mass disappearance lasts so long that it is a deletion."""
+        """Return whether a mass disappearance has lasted long enough to be a deletion."""
         if self._reason is not OfflineReason.MASS_DISAPPEARANCE or self._since is None:
             return False
         lasted = (self._rules.now() - self._since).total_seconds()

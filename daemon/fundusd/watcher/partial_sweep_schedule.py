@@ -1,4 +1,4 @@
-"""Which directories of an inbox are due for a partial sweep; times are monotonic seconds."""
+"""Decide which directories of an inbox to sweep next; times are monotonic seconds."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ if TYPE_CHECKING:
     from fundusd.watcher.observer_recovery import ObserverRecovery
     from fundusd.watcher.rules import Callbacks, IntakeRules
 
-# directories named by events rest four times as long as their sweep took: one of 100,000 files
-# is not listed again for each new file
+# the pause after sweeps of directories named by events is four times as long as they took, so that
+# a directory of 100,000 files is not listed again for each new file
 _EVENT_SHARE = 4
 
 
 class PartialSweepSchedule:
-    """Directories named by events at once; active ones and changed ones at regular intervals."""
+    """Returns directories named by events at once, active and changed ones at regular intervals."""
 
     def __init__(
         self,

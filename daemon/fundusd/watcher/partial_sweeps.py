@@ -32,7 +32,7 @@ def _is_ignored(directory: bytes) -> bool:
 
 
 class PartialSweeps:
-    """Rounds of partial sweeps; at its end a round has collected what all its sweeps missed."""
+    """Rounds of partial sweeps; each round collects the vanished files of all its sweeps."""
 
     def __init__(self, begin_sweep: BeginSweep, monotonic: Callable[[], float]) -> None:
         self._begin_sweep, self._monotonic = begin_sweep, monotonic

@@ -1,4 +1,4 @@
-"""The watcher service: one thread that finds captures in all inboxes and has them admitted."""
+"""The watcher service: one thread that finds captures in all inboxes and admits them."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
 
 class Watcher:
-    """Find settled captures and have them admitted; `run` raises LedgerError.
+    """Finds settled captures and admits them; `run` raises LedgerError.
 
-    `admitted` is called after each admission that makes work, `beat` at every sign of progress.
+    `admitted` is called whenever there is new work for the worker, `beat` on all progress.
     """
 
     name = "watcher"

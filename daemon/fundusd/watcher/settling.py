@@ -21,7 +21,7 @@ class _Candidate:
 
 
 class Settling:
-    """Files that have settled once they stay unchanged for `quiet_seconds` of monotonic time.
+    """Files that wait until they have been unchanged for `quiet_seconds` of monotonic time.
 
     Holds at most `capacity` files. While it is full, new files are refused; the next sweep
     offers them again.

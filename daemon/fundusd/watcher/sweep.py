@@ -35,10 +35,10 @@ _OUTAGE_SHARE = 0.2
 
 
 class Consider(Protocol):
-    """Consider a regular file; return True when nothing is left to do about it."""
+    """Consider a regular file."""
 
     def __call__(self, path: bytes, stat: Stat, sighting: Sighting | None, *, hinted: bool) -> bool:
-        """Wait for the file to settle if it is new or has changed."""
+        """Wait for a new or changed file to settle; return True when nothing is left to do."""
         ...
 
 
@@ -61,7 +61,7 @@ class Sweep:
     """Sweep the directory `start` and, when `deep`, everything below it.
 
     When not `deep`, only directories below it that are new to `directories` are swept as well.
-    `step` does one directory. A file that matches its sighting costs one stat and one row, unless
+    `step` sweeps one directory. A file that matches its sighting costs one stat and one row, unless
     it is in `waiting`; memory grows only with the number of directories. Vanished files are only
     collected: the caller decides after the sweep what they mean.
     """

@@ -1,4 +1,4 @@
-"""Run a model over items in batches that fit into memory, isolating items it cannot take; pure."""
+"""Run a model over items in batches that fit into memory, and isolate items that fail; pure."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class ModelCanary:
-    """Verify the model between batches; every method raises ModelError when it must not be used."""
+    """Verifies the model between batches; raises ModelError if it must not be used any longer."""
 
     def __init__(
         self,
@@ -47,7 +47,7 @@ class ModelCanary:
             self._log.debug("model.touched", keys=touched)
 
     def run(self, stop: threading.Event | None = None) -> None:
-        """Classify the known phantoms one by one and record the result; `stop` interrupts."""
+        """Classify the known phantoms one by one and record the result; `stop` interrupts this."""
         self.require_unchanged()  # first, as its error says more precisely what is wrong
         began = time.perf_counter()
         results: list[SelfTestResult] = []

@@ -1,4 +1,4 @@
-"""Classify prepared jobs in batches; up to two batches are in flight where the model allows it."""
+"""Classify prepared jobs in batches, up to two of them at once if the model supports that."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class _BatchInFlight:
 
 
 class Inference:
-    """Classify batches of prepared jobs in the order in which they are submitted."""
+    """Classifies batches of prepared jobs in the order in which they are submitted."""
 
     def __init__(
         self,
@@ -95,9 +95,9 @@ class Inference:
     def collect(self, keep: int) -> Iterator[ClassifiedBatch]:
         """Yield finished batches, oldest first; up to `keep` stay in flight if the model overlaps.
 
-        A bad capture fails alone. When no answer of a batch is usable, the model itself is
-        verified before any capture is blamed. Raises ModelError, and OutOfMemory when a single
-        capture does not fit.
+        A bad capture fails alone. If no answer of a batch is usable, the model itself is verified
+        before any capture fails. Raises ModelError, and OutOfMemory when a single capture does
+        not fit.
         """
         if not self._classifier.overlaps:
             keep = 0
@@ -107,7 +107,7 @@ class Inference:
             self._canary.require_unchanged()
             self._last_answer_at = time.perf_counter()
             yield batch
-            self._in_flight.popleft()  # only now: until here its claims are ours to release
+            self._in_flight.popleft()  # only now: the caller is responsible from here on
 
     def _classify(self, batch: _BatchInFlight) -> ClassifiedBatch:
         answers = self._answers(batch)

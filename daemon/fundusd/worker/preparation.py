@@ -35,12 +35,12 @@ class Decoder(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class PreparedJob:
-    """A claimed job, its decoded bytes, and how long reading took."""
+    """A claimed job, its decoded capture, and how long reading took."""
 
     claim: Claim
     decoded: Decoded
     read_ms: float
-    inbox_is_offline: bool = False  # the bytes could not be read, and are not to blame for it
+    inbox_is_offline: bool = False  # so the file could not be read
 
 
 def milliseconds_since(began: float) -> float:
@@ -49,7 +49,7 @@ def milliseconds_since(began: float) -> float:
 
 
 class Preparation:
-    """Prepare jobs, in any thread; what is wrong with one capture never affects another."""
+    """Prepares jobs, in any thread; a bad capture never affects another."""
 
     def __init__(
         self, ledger: Ledger, decoder: Decoder, roots: Mapping[str, Path], rules: WorkerRules
@@ -63,7 +63,7 @@ class Preparation:
     def prepare(self, claim: Claim) -> PreparedJob:
         """Read, verify and decode one job's bytes; raises FundusdError when no capture is at fault.
 
-        That is when no decoder process starts, or when the database is away.
+        That happens when no decoder process starts or the database is unreachable.
         """
         began = time.perf_counter()
         try:
@@ -103,7 +103,7 @@ class Preparation:
         raise CaptureError(problem)
 
     def _is_offline(self, claim: Claim) -> bool:
-        """Return whether an inbox with the job's bytes is offline: they may still be there."""
+        """Return whether an inbox with the job's file is offline: the file may still exist."""
         cameras = {place.camera_id for place in claim.places}
         for camera_id in cameras & self._roots.keys():
             if not can_be_listed(self._roots[camera_id]) or self._ledger.is_away(camera_id):

@@ -1,4 +1,4 @@
-"""Record what became of a batch: in the ledger, and as one log line for each capture."""
+"""Record the results of a batch in the ledger, and log one line for each capture."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _CLOCK_HINT = (
 
 
 class ResultRecorder:
-    """Record results, postponed jobs and failures."""
+    """Records results, postponed jobs and failures."""
 
     def __init__(self, ledger: Ledger, rules: WorkerRules) -> None:
         self._ledger = ledger
@@ -67,7 +67,7 @@ class ResultRecorder:
         timings: Mapping[str, float | None],
         finding: Finding | None = None,
     ) -> None:
-        """Write the one canonical log line of a capture."""
+        """Log the one line that describes a capture."""
         fields: dict[str, Any] = {}
         for name, field in capture.fields().items():
             if field is not None:
@@ -122,7 +122,7 @@ class ResultRecorder:
 
 
 class RecordingQueue:
-    """Record batches one after another, in a thread other than the model's."""
+    """Records batches one after another, in a thread other than the model's."""
 
     def __init__(
         self, thread: ThreadPoolExecutor, record: Callable[[ClassifiedBatch], None]

@@ -1,4 +1,4 @@
-"""The worker service: claim, decode, classify and record; the next batch decodes meanwhile."""
+"""The worker service: claim, decode, classify and record, with decoding one batch ahead."""
 
 from __future__ import annotations
 
@@ -157,12 +157,12 @@ class Worker:
         return [job.prepared.result() for job in jobs]
 
     def _take_claims_ahead(self) -> list[Claim]:
-        """Take back the claims that were not submitted; errors in preparing them are ignored."""
+        """Return and forget the claims not submitted yet; errors in preparing them are ignored."""
         ahead, self._ahead = self._ahead, []
         return self._claims_of(ahead)
 
     def _claims_of(self, jobs: Sequence[_JobInPreparation]) -> list[Claim]:
-        """Return the claims of jobs once all of them are prepared."""
+        """Wait until jobs are prepared, and return their claims."""
         claims: list[Claim] = []
         for job in jobs:
             wait([job.prepared])
@@ -178,14 +178,14 @@ class Worker:
     def _loaded(
         self, pool: ThreadPoolExecutor, thread: ThreadPoolExecutor, stop: threading.Event
     ) -> tuple[Classifier, list[_JobInPreparation]]:
-        """Load the model and prepare a first batch meanwhile, released if loading fails."""
+        """Load the model while a first batch is prepared; release that batch if loading fails."""
         done, classifier = threading.Event(), None
         early = thread.submit(self._claim_early, pool, done)  # there is nothing to record yet
         try:
             classifier = self._load()
         finally:
             if classifier is None:
-                stop.set()  # the program ends: nothing may wait for a database that is away
+                stop.set()  # the program ends: do not wait for an unreachable database
             done.set()
             self._wake.set()
             if classifier is None:
@@ -195,11 +195,11 @@ class Worker:
     def _claim_early(
         self, pool: ThreadPoolExecutor, done: threading.Event
     ) -> list[_JobInPreparation]:
-        """Claim the first jobs that there are, until `done`."""
+        """Wait for jobs and claim a first batch; give up once `done` is set."""
         while not (ahead := self._claim(pool)) and not done.is_set():
             self._wait_for_work()
         return ahead
 
     def _release_early(self, early: Future[list[_JobInPreparation]]) -> None:
-        with suppress(LedgerError):  # the next start takes back what cannot be released now
+        with suppress(LedgerError):  # the next start releases what cannot be released now
             self._release(self._claims_of(early.result()))
