@@ -45,19 +45,10 @@ TRANSACTIONS = (
     "found_at", "offline", "keep_incomplete", "claim", "record", "postpone", "fail", "give_back",
     "stop",
 )  # fmt: skip
-MOMENTS = (
-    "begin",
-    "middle",
-    "before_commit",
-    "after_commit",
-)  # middle: between the first statement and the second
-SINGLE = (
-    "ignore",
-    "sweep_finished",
-    "found_at",
-    "keep_incomplete",
-    "stop",
-)  # transactions of one statement
+# middle: between the first statement and the second
+MOMENTS = ("begin", "middle", "before_commit", "after_commit")
+# transactions of one statement
+SINGLE = ("ignore", "sweep_finished", "found_at", "keep_incomplete", "stop")
 PLACES = {
     "watcher.digested": (candidates, "digest_settled", "after"),
     "worker.claimed": (Preparation, "read", "before"),
@@ -81,7 +72,7 @@ class _Here(threading.local):
 
 
 class Fault:
-    """What happens at the WHENth time that a step is reached."""
+    """A fault that happens when a step is reached for the WHENth time."""
 
     def __init__(self, step: str, action: str, when: int) -> None:
         self._step, self._action, self._left = step, action, when
@@ -100,7 +91,7 @@ class Fault:
 
 
 def _broken(connection: Any) -> Exception:
-    """Break a connection as its driver would tell it; what was not committed is rolled back."""
+    """Break a connection and return its driver's error; uncommitted changes are rolled back."""
     if isinstance(connection, psycopg.Connection):
         connection.close()
         return psycopg.OperationalError("server closed the connection unexpectedly")
@@ -111,7 +102,7 @@ def _broken(connection: Any) -> Exception:
 
 
 def arm(fault: Fault) -> None:
-    """Patch every named place."""
+    """Patch every step so that the fault can happen there."""
     here = _Here()
     for name in (*TRANSACTIONS, "regain"):
         setattr(Ledger, name, _named(here, name, getattr(Ledger, name)))

@@ -24,7 +24,7 @@ def digest(data: bytes) -> str:
 
 
 def photograph(number: int) -> bytes:
-    """Render a capture with bytes of its own: JPEGs and, each fifth, a DICOM."""
+    """Render a capture of unique bytes: every fifth is a DICOM, the others are JPEGs."""
     grade, eye = tuple(Grade)[number % 5], (Eye.RIGHT, Eye.LEFT)[number % 2]
     if number % 5 == 4:
         return dicom(grade, eye, seed=number % 40, patient=f"phantom-{number}")
@@ -33,12 +33,11 @@ def photograph(number: int) -> bytes:
 
 @dataclass
 class Camera:
-    """Writes below `inbox` and keeps account of each file."""
+    """Writes files below `inbox` and records what they should become."""
 
     inbox: Path
-    complete: dict[str, list[str]] = field(
-        default_factory=lambda: defaultdict(list)
-    )  # digests, by path, in order
+    # digests by path, in the order in which they were complete
+    complete: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     sidecars: set[str] = field(default_factory=set)
     broken: set[str] = field(default_factory=set)  # digests of bytes that can only fail
     left: dict[str, Look] = field(default_factory=dict)  # how each file was left
@@ -54,13 +53,13 @@ class Camera:
         self.finished(name, data)
 
     def put_sidecar(self, name: str, data: bytes = SIDECAR) -> None:
-        """Write a file that is no capture."""
+        """Write a file that is not a capture."""
         self.at(name).write_bytes(data)
         self.sidecars.add(name)
         self._leave(name)
 
     def put_truncated(self, name: str, data: bytes) -> None:
-        """Write a capture whose end never comes."""
+        """Write a capture without its end."""
         cut = data[: len(data) * 2 // 3]
         self.broken.add(digest(cut))
         self.put(name, cut)
@@ -83,7 +82,7 @@ class Camera:
         self._leave(name)
 
     def finished_before(self, name: str, data: bytes) -> None:
-        """Note that these bytes will be complete at times, before the file is left as it stays."""
+        """Note that the file is complete with these bytes at times, but will not stay so."""
         self.complete[name].append(digest(data))
 
     def _leave(self, name: str) -> None:
@@ -101,6 +100,6 @@ class Camera:
 
 
 def look(path: Path) -> Look:
-    """Return what nobody but the camera may change about a file."""
+    """Return the properties of a file that only the camera may change."""
     status = os.lstat(path)
     return status.st_size, status.st_mtime_ns, status.st_ino, status.st_mode

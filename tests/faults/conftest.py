@@ -30,7 +30,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.fixture
 def postgres_url(fresh_postgres_url: str) -> str:
-    """Give each fault a database of its own: what it leaves behind is no other test's concern."""
+    """Give each fault a fresh database: what it leaves behind affects no other test."""
     return fresh_postgres_url
 
 

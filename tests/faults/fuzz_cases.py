@@ -29,7 +29,7 @@ _DEEP = b"\x08\0\x40\x11SQ\0\0\xff\xff\xff\xff\xfe\xff\0\xe0\xff\xff\xff\xff"
 
 
 class Mutant(NamedTuple):
-    """One damaged capture and how it came about."""
+    """One damaged capture and how it was damaged."""
 
     number: int
     seed: str
@@ -100,7 +100,7 @@ def mutants(count: int, start: int = 0) -> Iterator[Mutant]:
 
 
 def _head(data: bytes) -> int:
-    """Return where the coded pixels begin, more or less: at the first scan, or at PixelData."""
+    """Return roughly where the coded pixels begin: at the first scan, or at PixelData."""
     for mark in (b"\xff\xda", b"\xe0\x7f\x10\0", b"\x7f\xe0\0\x10"):
         if (position := data.find(mark)) > 0:
             return position + 12

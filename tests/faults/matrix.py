@@ -1,6 +1,6 @@
-"""The table of docs/faults.md: which tests stand for a row, and what came of them.
+"""The table of docs/faults.md: the tests of each row, and their outcome.
 
-Run by itself it prints what pytest is to be given so that every row is run.
+Run as a program it prints the arguments with which pytest runs every row.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ class Row:
 
     @property
     def node(self) -> str:
-        """Return the test without its parameters, as pytest takes it."""
+        """Return the test without its parameters, in the form that pytest accepts."""
         return "tests/" + self.test.partition("[")[0]
 
     def covers(self, node: str) -> bool:
-        """Tell whether a test that ran stands for this row."""
+        """Return whether a test that ran belongs to this row."""
         name, _, parameters = node.partition("[")
         pattern = self.test.partition("[")[2].removesuffix("]")
         return name == self.node and fnmatch.fnmatchcase(
@@ -47,7 +47,7 @@ class Row:
 
 
 def rows() -> list[Row]:
-    """Read the page."""
+    """Return the rows of the page's table."""
     rows: list[Row] = []
     for line in PAGE.read_text().splitlines():
         if match := _ROW.match(line):

@@ -1,4 +1,4 @@
-"""Mounts that only a test and its children see, and that are gone with it."""
+"""Mounts that only a test and its children see, and that end with it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def why_not() -> str | None:
-    """Say why nothing can be mounted here."""
+    """Return why nothing can be mounted here, or None if it can."""
     if os.geteuid() != 0:
         return "mounting needs root"
     tried = subprocess.run(
@@ -30,7 +30,7 @@ def why_not() -> str | None:
 
 @contextmanager
 def own_mounts() -> Iterator[None]:
-    """Give this thread, and what it starts, mounts of its own for as long as the block runs."""
+    """Run the block in a separate mount namespace, which its children share."""
     before = os.open("/proc/thread-self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
     try:
         _require(_libc.unshare(_NEW_MOUNTS))
@@ -58,11 +58,11 @@ def mount_tmpfs(path: Path, size: str = "64m") -> None:
 
 
 def bind(source: Path, path: Path) -> None:
-    """Mount a folder at another place, as a share is mounted."""
+    """Mount a folder at another place, like a share."""
     path.mkdir(parents=True, exist_ok=True)
     run("mount", "--bind", str(source), str(path))
 
 
 def unmount(path: Path) -> None:
-    """Take a mount away at once, whoever uses it."""
+    """Detach a mount at once, even while it is in use."""
     run("umount", "-l", str(path))

@@ -25,12 +25,12 @@ _UNFINISHED = (
     "SELECT digest, state FROM job WHERE state IN ('queued', 'running') OR token IS NOT NULL"
 )
 MOST_DESCRIPTORS = 80
-MOST_RESIDENT_MB = 1500  # the phantom model, its libraries and what a decoder hands over
+MOST_RESIDENT_MB = 1500  # the phantom model, its libraries and the pixels from the decoders
 
 
 @dataclass(frozen=True)
 class Usage:
-    """What a process has: open descriptors, resident memory, threads."""
+    """What a process uses: open descriptors, resident memory, threads."""
 
     descriptors: int
     resident_mb: float
@@ -38,7 +38,7 @@ class Usage:
 
 
 def usage(process_id: int) -> Usage:
-    """Ask the kernel what a process has."""
+    """Return what a process uses, according to the kernel."""
     place = Path(f"/proc/{process_id}")
     status = dict(line.split(":", 1) for line in (place / "status").read_text().splitlines())
     return Usage(
@@ -50,7 +50,7 @@ def usage(process_id: int) -> Usage:
 
 @contextmanager
 def _connected(place: Site) -> Iterator[sa.Connection]:
-    """Connect as a stranger would: not by the ledger."""
+    """Connect to the database without the ledger's code."""
     engine = sa.create_engine(settings_file.load(place.path).store.url, poolclass=sa.NullPool)
     with engine.connect() as connection:
         yield connection
@@ -64,7 +64,7 @@ def ask(place: Site, query: str) -> list[dict[str, Any]]:
 
 
 def at_rest(place: Site) -> bool:
-    """Tell whether nothing is left to do, not even for captures whose files are gone."""
+    """Return whether nothing is left to do, not even for captures whose files are gone."""
     if ask(place, _UNFINISHED):
         return False
     return not any(
@@ -86,7 +86,7 @@ def require(place: Site, camera: Camera, *, attempts: bool = False) -> Counter[s
 
 
 def require_bounded(daemon: Daemon) -> Usage:
-    """Hold what a living daemon uses against its bounds."""
+    """Require that a running daemon stays within its bounds; return what it uses."""
     used = usage(daemon.process.pid)
     assert used.descriptors <= MOST_DESCRIPTORS, used
     assert used.resident_mb <= MOST_RESIDENT_MB, used
@@ -94,7 +94,7 @@ def require_bounded(daemon: Daemon) -> Usage:
 
 
 def problems_of_files(camera: Camera) -> Iterator[str]:
-    """Tell which files are not, byte for byte and stat for stat, as the camera left them."""
+    """Report files that differ, in content or stat, from what the camera left."""
     there = {
         str(path.relative_to(camera.inbox)) for path in camera.inbox.rglob("*") if path.is_file()
     }
@@ -109,7 +109,7 @@ def problems_of_files(camera: Camera) -> Iterator[str]:
 
 
 def problems_of_ledger(place: Site, camera: Camera) -> Iterator[str]:
-    """Tell what the ledger has wrong."""
+    """Report what is wrong in the ledger."""
     rows = ask(place, "SELECT * FROM v_result ORDER BY path, revision")
     yield from _wrong_currents(rows, camera)
     yield from _wrong_revisions(rows, camera)
@@ -119,7 +119,10 @@ def problems_of_ledger(place: Site, camera: Camera) -> Iterator[str]:
 
 
 def _wrong_currents(rows: Rows, camera: Camera) -> Iterator[str]:
-    """Each (path, final digest) has exactly one current result; broken bytes, a failure."""
+    """Report paths whose last content does not have exactly one current result.
+
+    Broken bytes must have a failure.
+    """
     current = defaultdict(list)
     for row in rows:
         if not row["superseded"]:
@@ -140,7 +143,7 @@ def _wrong_currents(rows: Rows, camera: Camera) -> Iterator[str]:
 
 
 def _wrong_revisions(rows: Rows, camera: Camera) -> Iterator[str]:
-    """Every row is a complete version; all revisions of a path but the last are superseded."""
+    """Report rows of incomplete versions, and old revisions that are not superseded."""
     by_path = defaultdict(list)
     for row in rows:
         by_path[row["path"]].append(row)
@@ -156,7 +159,8 @@ def _wrong_revisions(rows: Rows, camera: Camera) -> Iterator[str]:
 
 def _doubled(place: Site) -> Iterator[str]:
     for table in ("job", "result"):
-        twice = f"SELECT digest FROM {table} GROUP BY digest, release_id HAVING count(*) > 1"  # noqa: S608  ours
+        groups = "GROUP BY digest, release_id HAVING count(*) > 1"
+        twice = f"SELECT digest FROM {table} {groups}"  # noqa: S608  a constant
         yield from (f"two of {table} for {row['digest'][:8]}" for row in ask(place, twice))
     yield from (f"{row['digest'][:8]} is still {row['state']}" for row in ask(place, _UNFINISHED))
 
@@ -185,7 +189,7 @@ def _unaudited(place: Site) -> Iterator[str]:
             else counted != job["attempts"]
         )
         if counts["job.queued", job["id"]] != 1 or is_wrong or counted < 1:
-            yield f"job {job['id']}: {job['attempts']} attempts, of which the audit tells {counted}"
+            yield f"job {job['id']}: {job['attempts']} attempts, {counted} in the audit trail"
 
 
 def _unreconciled(place: Site, camera: Camera) -> Iterator[str]:

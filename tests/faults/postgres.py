@@ -1,4 +1,4 @@
-"""What a test does to a database behind the daemon's back."""
+"""Changes to a database that a test makes without the daemon's knowledge."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def sql(url: str, statement: str) -> None:
 
 
 class Server:
-    """A PostgreSQL server of one test's own, that it may stop as it likes."""
+    """A PostgreSQL server for one test, which may stop it."""
 
     def __init__(self, folder: str) -> None:
         with warnings.catch_warnings():
@@ -42,15 +42,15 @@ class Server:
         )
 
     def crash(self) -> None:
-        """Stop it as a power cut would: no session ends in order."""
+        """Stop the server like a power cut: no session ends properly."""
         self._control("stop", "-m", "immediate", "-w")
 
     def start(self) -> None:
-        """Start it again; it recovers first."""
+        """Start the server again; it recovers first."""
         self._server.ensure_postgres_running()
 
     def end_sessions(self) -> int:
-        """End every session of fundusd's; return how many there were."""
+        """End every session of fundusd; return how many there were."""
         ended = (
             "SELECT count(pg_terminate_backend(pid, 5000)) FROM pg_stat_activity"
             " WHERE application_name = 'fundusd'"
@@ -60,5 +60,5 @@ class Server:
             return int(connection.execute(sa.text(ended)).scalar_one())
 
     def remove(self) -> None:
-        """Stop it for good."""
+        """Stop the server and delete its files."""
         self._server.cleanup()

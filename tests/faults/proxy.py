@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Link:
-    """Forwards 127.0.0.1:`port` to a server's unix socket, in a thread of its own."""
+    """Forwards 127.0.0.1:`port` to a server's unix socket, in a separate thread."""
 
     def __init__(self, url: str) -> None:
         self._behind = sa.make_url(url)
@@ -47,7 +47,7 @@ class Link:
         return over.render_as_string(hide_password=False)
 
     def slow(self, seconds: float) -> None:
-        """Hold up each piece of what is sent, either way."""
+        """Delay all data, in both directions."""
         self._delay = seconds
 
     def hang(self) -> None:
@@ -55,7 +55,7 @@ class Link:
         self._loop.call_soon_threadsafe(self._flows.clear)
 
     def flow(self) -> None:
-        """Deliver again, first what waited."""
+        """Deliver again, starting with the data that waited."""
         self._refuses = False
         self._loop.call_soon_threadsafe(self._flows.set)
 
@@ -64,7 +64,7 @@ class Link:
         self._do(self._abort())
 
     def refuse(self) -> None:
-        """Break every connection, and each that is tried, until `flow`."""
+        """Break every connection, and every new one until `flow`."""
         self._refuses = True
         self.reset()
 

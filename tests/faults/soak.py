@@ -29,7 +29,7 @@ SIZE = len(str(10**6))
 
 
 class Soak:
-    """One clinic in trouble: `turn` does one thing at random to it."""
+    """A clinic with random faults; `turn` causes one event."""
 
     def __init__(self, place: Site, chance: random.Random, server: Server | None) -> None:
         self.place, self.chance, self.server = place, chance, server
@@ -41,7 +41,7 @@ class Soak:
         self._number = 0
 
     def start(self) -> None:
-        """Have a daemon run; mostly let it get to work, so that there is something to disturb."""
+        """Start a daemon; usually wait until it works, so that there is something to disturb."""
         self.daemon = self.life.enter_context(running(self.place))
         if self.chance.random() < 0.8:
             self.daemon.await_that(self._works_or_has_ended, alive=False)
@@ -53,7 +53,7 @@ class Soak:
         )  # fmt: skip
 
     def turn(self) -> None:
-        """Do one thing."""
+        """Cause one random event: a writer or, rarely, a fault."""
         writers: list[Callable[[], None]] = [
             self.write, self.write_many, self.write_slowly, self.write_and_rename,
             self.export_again, self.rename, self.delete, self.write_sidecar, self.write_truncated,
@@ -86,7 +86,7 @@ class Soak:
         return f"P{self._number % 40}/{self._number}_OD.jpg", data
 
     def write(self) -> None:
-        """Write in one go."""
+        """Write a capture at once."""
         self.camera.put(*self._new())
 
     def write_many(self) -> None:
@@ -95,7 +95,7 @@ class Soak:
             self.write()
 
     def write_slowly(self) -> None:
-        """Stall in the middle."""
+        """Write a capture with a pause in the middle."""
         name, data = self._new()
         with self.camera.at(name).open("wb", buffering=0) as file:
             file.write(data[: len(data) // 2])
@@ -104,7 +104,7 @@ class Soak:
         self.camera.finished(name, data)
 
     def write_and_rename(self) -> None:
-        """Write under a temporary name."""
+        """Write a capture under a temporary name and rename it."""
         name, data = self._new()
         part = self.camera.at(f"{name}.part")
         part.write_bytes(data)
@@ -117,7 +117,7 @@ class Soak:
         self.camera.put_sidecar(f"P{self._number % 40}/{self._number}.html")
 
     def write_truncated(self) -> None:
-        """Write a capture that stays cut short."""
+        """Write a capture that stays truncated."""
         name, data = self._new()
         self.camera.put_truncated(name, data)
 
@@ -152,7 +152,7 @@ class Soak:
         self._end(signal.SIGKILL)
 
     def stop(self) -> None:
-        """Stop it in order."""
+        """Stop the daemon in an orderly way."""
         self._end(signal.SIGTERM)
 
     def _end(self, number: int) -> None:
@@ -161,7 +161,7 @@ class Soak:
             self.daemon = None
 
     def sleep(self) -> None:
-        """Stop its clock for a while."""
+        """Suspend the daemon for a while."""
         if self.daemon is not None:
             self.daemon.process.send_signal(signal.SIGSTOP)
             self.write_many()
@@ -175,20 +175,20 @@ class Soak:
         away.rename(self.place.inbox)
 
     def crash(self) -> None:
-        """Crash the server; it is back a little later."""
+        """Crash the server and start it again a little later."""
         if self.server is not None:
             self.server.crash()
             time.sleep(self.chance.uniform(0, 2))
             self.server.start()
 
     def end_sessions(self) -> None:
-        """End all of the daemon's sessions."""
+        """End all of the daemon's database sessions."""
         if self.server is not None:
             self.server.end_sessions()
 
 
 def soak(url: str, folder: Path, server: Server | None, minutes: float, seed: int) -> Counter[str]:
-    """Soak one clinic; raises AssertionError where the oracle finds anything."""
+    """Soak one clinic and return its counts; raises AssertionError if the oracle objects."""
     work = Soak(site(folder, url), random.Random(seed), server)
     until = time.monotonic() + 60 * minutes
     with work.life:

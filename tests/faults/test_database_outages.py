@@ -1,4 +1,4 @@
-"""The database goes away while the daemon works: nothing is lost, doubled or retried."""
+"""The database becomes unreachable while the daemon works: nothing is lost, doubled or retried."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from fundusd.domain.clinical_terms import Grade
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-COUNT = 12  # captures, each with bytes of its own
+COUNT = 12  # captures, all of different bytes
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def put(place: Site, numbers: range) -> None:
 
 
 def require_untroubled(place: Site, daemon: Daemon) -> None:
-    """Each capture has one result, from one attempt, by the daemon that was started first."""
+    """Require one result per capture, from one attempt, by the daemon that was started first."""
     daemon.await_that(lambda: len(place.rows()) == COUNT and place.is_done())
     assert daemon.process.poll() is None
     rows = place.rows()
@@ -112,7 +112,7 @@ def test_a_stop_while_the_server_is_away_ends_in_order_and_loses_nothing(
 
 @contextmanager
 def locked(place: Site) -> Iterator[None]:
-    """Hold the SQLite file as a backup gone wrong does."""
+    """Lock the SQLite file, like a backup that hangs."""
     with closing(sqlite3.connect(place.folder / "fundusd.db", isolation_level=None)) as connection:
         connection.execute("BEGIN IMMEDIATE")
         yield
@@ -135,7 +135,7 @@ def test_a_locked_sqlite_file_is_waited_for(tmp_path: Path) -> None:
 
 
 def test_a_disk_that_is_full_for_a_while_is_waited_for(tmp_path: Path) -> None:
-    """No file of the daemon may grow: what SQLite meets is what a full disk gives it."""
+    """No file of the daemon may grow, which SQLite sees as a full disk."""
     place = sqlite_site(tmp_path)
     with running(place) as daemon:
         daemon.await_event("service.ready")

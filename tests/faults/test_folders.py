@@ -1,4 +1,4 @@
-"""Folders and the daemon itself in trouble: roots that go and come back, bursts, signals."""
+"""Inboxes that go and come back, bursts of files, and signals to the daemon."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def finish(daemon: Daemon, place: Site, camera: Camera, *, attempts: bool = True
 
 
 def await_captures(daemon: Daemon, place: Site, count: int) -> None:
-    """Wait for so many, without walking the inbox for each look."""
+    """Wait for `count` captures, without walking the inbox each time."""
     daemon.await_that(
         lambda: oracle.ask(place, "SELECT count(*) AS n FROM capture")[0]["n"] >= count
     )
@@ -54,9 +54,8 @@ def test_an_inbox_that_is_renamed_in_a_burst_and_comes_back_loses_nothing(
         away.rename(place.inbox)
         put(camera, range(6, 9))
         daemon.await_event("camera.online")
-        finish(
-            daemon, place, camera, attempts=False
-        )  # a capture may have been looked for while it was away
+        # a capture may have been tried while the inbox was away
+        finish(daemon, place, camera, attempts=False)
 
 
 def test_captures_that_wait_while_their_inbox_is_away_are_graded_when_it_is_back(
@@ -183,7 +182,7 @@ def spawned_by(daemon: Daemon) -> list[str]:
 def test_a_daemon_that_slept_past_its_leases_doubles_nothing(
     tmp_path: Path, store_url: str
 ) -> None:
-    """A laptop lid, a paused machine: what ran is past its lease when it wakes."""
+    """When a laptop or a paused machine wakes up, the leases of running jobs have expired."""
     place, camera = clinic(tmp_path, store_url)
     put(camera, range(10))
     with running(place) as daemon:

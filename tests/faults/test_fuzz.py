@@ -116,7 +116,7 @@ def test_the_service_outlives_thousands_of_damaged_captures(
 
 
 def dropped(place: Site, first: int) -> int:
-    """Drop a wave, a good capture in each folder; return how many have a capture's content."""
+    """Drop a wave, with a good capture in each folder; return how many should be admitted."""
     admitted = 0
     for mutant in fuzz_cases.mutants(WAVE, first):
         folder = f"P{mutant.number // BESIDE}"
@@ -141,7 +141,7 @@ def await_final(daemon: Daemon, count: int) -> None:
 
 
 def require_outcomes(rows: list[Mapping[str, Any]]) -> None:
-    """Each capture has a grade or a reason that its outcome belongs to; each good one is graded."""
+    """Require a grade for good captures; for others a grade, or a reason of their outcome."""
     good = [row for row in rows if row["path"].endswith("good_OD.jpg")]
     assert len(good) == ALL // BESIDE
     assert {row["outcome"] for row in good} == {Outcome.GRADED}

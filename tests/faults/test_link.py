@@ -1,4 +1,4 @@
-"""A link to PostgreSQL that is slow, hangs, breaks or is not there: the work waits and goes on."""
+"""A slow, hanging, broken or missing link to PostgreSQL: the work waits and goes on."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def put(camera: Camera, numbers: range) -> None:
 
 
 def finish(daemon: Daemon, place: Site, camera: Camera) -> None:
-    """Wait for the end of all work, by the process that was there from the start."""
+    """Wait until the first process has done all work."""
     daemon.await_that(lambda: oracle.at_rest(place))
     daemon.await_that(place.is_held)
     assert daemon.stop() == 0

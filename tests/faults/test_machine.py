@@ -59,7 +59,7 @@ def finish(daemon: Daemon, place: Site, camera: Camera, *, attempts: bool = True
 def test_a_disk_that_fails_the_database_for_a_while_is_waited_for(
     tmp_path: Path, sqlite_url: str, calls: str, fault: str, error: str
 ) -> None:
-    """What SQLite could not make durable is done again; a COMMIT that failed may have happened."""
+    """The transaction is repeated; a COMMIT that failed may have taken effect."""
     place, camera = clinic(tmp_path, sqlite_url)
     put(camera, range(6))
     strace = tracing.under_strace(tmp_path / "fundusd.db-wal", calls, fault)
@@ -182,9 +182,8 @@ def test_a_wall_clock_that_is_set_stops_nothing(tmp_path: Path, store_url: str, 
         daemon.await_event("capture.graded")
         offset.write_text(str(step))
         put(camera, range(4, 10))
-        finish(
-            daemon, place, camera, attempts=False
-        )  # what runs is past its lease an hour on: it is taken back
+        # an hour later the leases of running jobs have expired: those jobs are claimed again
+        finish(daemon, place, camera, attempts=False)
     graded = [line["ts"] for line in daemon.lines if line["event"] == "capture.graded"]
     assert abs(_seconds(graded[-1]) - _seconds(graded[0]) - step) < 300, "the clock was not set"
 

@@ -1,4 +1,4 @@
-"""docs/faults.md names tests that exist, and every test of this suite stands in it."""
+"""docs/faults.md names only tests that exist, and every test of this suite."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ NOT_A_ROW = ("test_matrix.py", "test_a_mutant_is_the_same", "test_every_seed_is_
 
 
 def collected() -> list[str]:
-    """Ask pytest for the tests there are."""
+    """Return the tests that pytest collects."""
     files = sorted({row.node.partition("::")[0] for row in matrix.rows()} | {"tests/faults"})
     command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "--no-cov", "-n0", *files]
     done = subprocess.run(command, cwd=matrix.ROOT, check=False, capture_output=True, text=True)

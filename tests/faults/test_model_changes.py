@@ -1,4 +1,4 @@
-"""The model changes, breaks or is lost under a running daemon: it grades nothing any more."""
+"""The model of a running daemon changes, breaks or is lost: it grades nothing any more."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ TorchBackend.embed = held
 
 @pytest.fixture
 def place(tmp_path: Path, sqlite_url: str) -> Site:
-    """Lay out a clinic with a model and a prepared model of its own."""
+    """Lay out a clinic with separate copies of the model and of the prepared model."""
     made = site(tmp_path, sqlite_url, "debug")
     shutil.copytree(package_data.folder("model/phantom"), tmp_path / "model")
     text = made.path.read_text().replace(
@@ -62,7 +62,7 @@ def place(tmp_path: Path, sqlite_url: str) -> Site:
 
 
 def lay_out_prepared(place: Site) -> None:
-    """Give the clinic a copy of what was prepared: to make it takes some twenty seconds."""
+    """Copy the prepared model into the clinic: preparing it again takes some twenty seconds."""
     made = Path(os.environ["XDG_CACHE_HOME"]) / "fundusd" / "prepared"
     shutil.copytree(made, place.folder / "cache/fundusd/prepared", dirs_exist_ok=True)
 
@@ -72,7 +72,7 @@ def cache(place: Site) -> dict[str, str]:
 
 
 def mapped(place: Site) -> Path:
-    """Tell which file the daemon has mapped."""
+    """Return the file that the daemon has mapped."""
     planned = plan_model(load(place.path))
     (path,) = (place.folder / "cache").rglob(
         f"{PreparedParts(planned.checkpoint).folder.name}/torch-*/tower.safetensors"
@@ -90,13 +90,13 @@ def graded(place: Site, count: int) -> Callable[[], bool]:
 
 
 def ended(daemon: Daemon, status: int) -> dict[str, Any]:
-    """Wait until the daemon has ended by itself; return its last words."""
+    """Wait until the daemon has ended by itself; return its last log line."""
     assert daemon.process.wait(120) == status, daemon.raw
     return daemon.await_event("service.failed")
 
 
 def require_untouched(place: Site) -> None:
-    """See that what waits has cost nobody an attempt, and that the next start grades it."""
+    """Require that the captures still wait and have lost no attempt."""
     waiting = [row for row in place.rows() if row["outcome"] is None]
     assert {(row["state"], row["attempts"]) for row in waiting} <= {("queued", 0)}
 
@@ -111,7 +111,7 @@ def require_recovered(place: Site, count: int) -> None:
 
 
 def overwrite(path: Path) -> None:
-    """Write numbers that are none into the middle, in place."""
+    """Overwrite the middle of a file with values that are not numbers."""
     with path.open("r+b") as file:
         file.seek(path.stat().st_size // 2)
         file.write(b"\xff" * 4096)

@@ -18,7 +18,7 @@ EACH = 6  # captures before the kill, and as many after
 
 @dataclass(frozen=True)
 class Room(Site):
-    """A clinic whose camera has a name of its own."""
+    """A clinic whose camera has another name."""
 
     camera: str = ""
 

@@ -29,7 +29,7 @@ TICKS = os.sysconf("SC_CLK_TCK")
 
 
 def laid_out(folder: Path, sweep_seconds: float = 30) -> Site:
-    """Lay out a clinic that sweeps as often as one does."""
+    """Lay out a clinic that sweeps as often as a real one."""
     place = site(folder, f"sqlite:///{folder / 'fundusd.db'}")
     place.path.write_text(
         place.path.read_text().replace("sweep_seconds = 0.5", f"sweep_seconds = {sweep_seconds}")
@@ -38,7 +38,7 @@ def laid_out(folder: Path, sweep_seconds: float = 30) -> Site:
 
 
 def cpu_seconds(daemon: Daemon) -> float:
-    """Return what the daemon and its decoders have used."""
+    """Return the processor seconds that the daemon and its decoders have used."""
     total = 0
     for process_id in [daemon.process.pid, *children(daemon)]:
         fields = Path(f"/proc/{process_id}/stat").read_text().rpartition(")")[2].split()
@@ -134,7 +134,7 @@ def swept(place: Site) -> bool:
 
 
 def known(root: Path, numbers: range) -> Iterator[tuple[bytes, tuple[Stat, IgnoreReason]]]:
-    """Make files that were never read; yield what the ledger is to remember of them."""
+    """Create files that have never been read; yield the sightings that the ledger should have."""
     for number in numbers:
         name = f"P{number // 100:06}/IMG_{number:08}.jpg"
         path = root / name

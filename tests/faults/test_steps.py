@@ -52,7 +52,7 @@ def case(database: str, step: str, action: str) -> object:
 
 @pytest.fixture
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Site:
-    """Lay out a clinic: for `create_if_empty` on an empty database, else on a migrated one."""
+    """Lay out a clinic, with an empty database for `create_if_empty`, otherwise a migrated one."""
     database, step = request.getfixturevalue("database"), request.getfixturevalue("step")
     if not step.startswith("create_if_empty"):
         url = request.getfixturevalue(
@@ -66,7 +66,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Site:
 
 
 def before_opening(camera: Camera) -> None:
-    """Export what lies there when the daemon starts."""
+    """Export the captures that exist when the daemon starts."""
     for number in range(3):
         camera.put(f"P{number}/{number}_OD.jpg", photograph(number))
     camera.put("P4/series.dcm", photograph(4))
@@ -115,7 +115,7 @@ def test_the_work_goes_on_from_any_step(database: str, step: str, action: str, p
 
 
 def work_on(daemon: Daemon, place: Site, *, died: bool) -> None:
-    """Wait until all is done, and stop in order; or until the daemon has died of its fault."""
+    """Wait until all is done, then stop; or wait until the fault has killed the daemon."""
     if died:
         daemon.await_that(lambda: ended(daemon), alive=False)
         assert daemon.process.wait() == -signal.SIGKILL
@@ -130,14 +130,14 @@ def has_said(daemon: Daemon, event: str) -> bool:
 
 
 def go_away_and_return(daemon: Daemon, place: Site) -> None:
-    """Take the inbox away until that is written down, or the daemon has died of it."""
+    """Take the inbox away until that is recorded or the fault has killed the daemon."""
     away = place.inbox.rename(place.folder / "away")
     daemon.await_that(lambda: ended(daemon) or has_said(daemon, "fault.fired"), alive=False)
     away.rename(place.inbox)
 
 
 def leave_open(daemon: Daemon, camera: Camera) -> None:
-    """Hold a capture open until its wait is written down."""
+    """Hold a capture open until it is recorded as incomplete."""
     data = photograph(33)
     with camera.at("P8/slow_OD.jpg").open("wb", buffering=0) as file:
         file.write(data[:5000])

@@ -1,4 +1,4 @@
-"""The kernel has no watches left: watchdog says nothing, fundusd notices and looks itself."""
+"""The kernel has no watches left: watchdog reports nothing, but fundusd notices and sweeps."""
 
 from __future__ import annotations
 

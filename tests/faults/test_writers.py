@@ -1,4 +1,4 @@
-"""However a capture gets into the inbox, its last complete bytes are graded, and no others are."""
+"""However a capture is written, only its last complete bytes are graded."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ STALL = 5 * QUIET  # a writer that pauses: part of the fault
 
 @dataclass(frozen=True)
 class Clinic:
-    """One daemon that all tests of this file share, each in a folder of its own."""
+    """The daemon that all tests of this file share; each test has a separate folder."""
 
     place: Site
     camera: Camera
     daemon: Daemon
 
     def await_graded(self, name: str, data: bytes) -> None:
-        """Wait until these bytes are the current ones at a path, and are done."""
+        """Wait until these bytes are current at a path, and their job is done."""
         self.daemon.await_that(lambda: self.stands(name) == (digest(data), "succeeded"))
 
     def stands(self, name: str) -> tuple[str, str] | None:
@@ -110,7 +110,7 @@ def links_into_place(clinic: Clinic, name: str) -> bytes:
 
 
 def moves_in(clinic: Clinic, name: str) -> bytes:
-    """Move a folder in that was filled outside."""
+    """Move in a folder that was filled outside the inbox."""
     data = photograph(46)
     outside = clinic.place.folder / "outside"
     outside.mkdir()
@@ -133,7 +133,7 @@ def exports_again_with_size_and_time_kept(clinic: Clinic, name: str) -> bytes:
 
 
 def overwrites_at_fifty_hertz(clinic: Clinic, name: str) -> bytes:
-    """Overwrite in place, torn in two, again and again."""
+    """Overwrite the file in place, in two parts, again and again."""
     versions = [photograph(48), photograph(51)]
     size = max(map(len, versions))
     versions = [data.ljust(size, b"\0") for data in versions]
@@ -172,12 +172,12 @@ def closes_a_half_file(clinic: Clinic, name: str) -> bytes:
 
 
 def says_1970(clinic: Clinic, name: str) -> bytes:
-    """Date the file at the beginning of time."""
+    """Set the file's time to 1970."""
     return _dated(clinic, name, photograph(55), 0)
 
 
 def says_2099(clinic: Clinic, name: str) -> bytes:
-    """Date the file in a year to come."""
+    """Set the file's time to 2099."""
     return _dated(clinic, name, photograph(56), 4_070_908_800)
 
 
@@ -199,7 +199,7 @@ def goes_from_a_to_b_to_a(clinic: Clinic, name: str) -> bytes:
 
 
 def is_closed_to_all_for_a_while(clinic: Clinic, name: str) -> bytes:
-    """Take every right away, and give it back."""
+    """Remove all permissions for a while."""
     data = photograph(60)
     path = clinic.camera.at(name)
     path.touch(mode=0)
@@ -211,7 +211,7 @@ def is_closed_to_all_for_a_while(clinic: Clinic, name: str) -> bytes:
 
 
 def goes_and_returns(clinic: Clinic, name: str) -> bytes:
-    """Delete and write the same bytes again."""
+    """Delete the file and write the same bytes again."""
     data = photograph(61)
     clinic.camera.put(name, data)
     clinic.await_graded(name, data)

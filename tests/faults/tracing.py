@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def why_not() -> str | None:
-    """Say why nothing can be injected here."""
+    """Return why nothing can be injected here, or None if it can."""
     if shutil.which("strace") is None:
         return "strace is not installed"
     tried = subprocess.run(
@@ -21,6 +21,6 @@ def why_not() -> str | None:
 def under_strace(path: Path, calls: str, fault: str) -> tuple[str, ...]:
     """Return a command prefix that makes `calls` on `path` meet a fault: error=EIO:when=5..8."""
     trace = ("-P", str(path), "-e", f"trace={calls}", "-e", f"inject={calls}:{fault}")
-    # all other calls run at full speed; but a signal cannot be injected at the stop that this makes
+    # all other calls run at full speed; but strace cannot inject signals in this mode
     fast = () if "signal=" in fault else ("--seccomp-bpf",)
     return ("strace", "-f", "-D", *fast, "-o", os.devnull, *trace)  # -D: the daemon stays our child

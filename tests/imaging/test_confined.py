@@ -1,4 +1,4 @@
-"""What decodes without the filter of system calls decodes with it, and opens no file for that."""
+"""With the system call filter everything decodes as without it, and no file is opened."""
 
 from __future__ import annotations
 
@@ -195,7 +195,7 @@ def test_nothing_is_imported_or_opened_after_the_warm_up(everything: dict[str, b
 def test_a_character_set_that_dicom_has_no_term_for_is_latin_1(
     pool: DecoderPool, term: bytes
 ) -> None:
-    """Python has a codec cp037, but to look for it is to look for a file."""
+    """Python has a codec cp037, but would have to open a file to find it."""
     whole = cases.native(RETINA, SpecificCharacterSet="ISO_IR 100", PatientID="PHANTÖM-7")
     decoded = pool.decode(whole.replace(b"ISO_IR 100", term.ljust(10)))
     assert decoded.content is not None

@@ -1,4 +1,4 @@
-"""The strict decoder gives what Pillow gives for whole files, and nothing for damaged ones."""
+"""The strict decoder agrees with Pillow on whole files and refuses damaged ones."""
 
 from __future__ import annotations
 

@@ -169,12 +169,12 @@ def blurred(rgb: Pixels) -> Pixels:
 
 
 def veiled(rgb: Pixels) -> Pixels:
-    """Lay a cataract's pale haze over it."""
+    """Add the pale haze of a cataract."""
     return np.where(lit(rgb), 0.1 * rgb + 0.9 * np.array([150, 140, 125]), 0).astype(np.uint8)
 
 
 def faint(rgb: Pixels) -> Pixels:
-    """Smear the lens: the retina's own colour, nearly without detail."""
+    """Keep the retina's colour but nearly none of its detail, as a smeared lens does."""
     return np.where(lit(rgb), 0.1 * rgb + 0.9 * np.array([150, 80, 40]), 0).astype(np.uint8)
 
 
@@ -183,7 +183,7 @@ def half_black(rgb: Pixels) -> Pixels:
 
 
 def half_shaded(rgb: Pixels) -> Pixels:
-    """Let the iris cut off the light, softly."""
+    """Darken one half with a soft edge, as the iris does."""
     light = 0.08 + 0.92 / (1 + np.exp(-(np.arange(rgb.shape[1]) / rgb.shape[1] - 0.54) * 32))
     return np.asarray(rgb * light[:, None], np.uint8)
 

@@ -1,4 +1,4 @@
-"""What a confined process can no longer do: real system calls under the real filter."""
+"""A confined process cannot do these things: real system calls under the real filter."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from fundusd.imaging import seccomp
 
 
 def run_confined(program: str, **options: Any) -> subprocess.CompletedProcess[bytes]:
-    """Run a program as decoder processes are run: isolated, without what watches the tests."""
+    """Run a program like a decoder process: isolated, and without coverage."""
     return subprocess.run(
         [sys.executable, "-I", "-c", program], check=False, capture_output=True, env={}, **options
     )

@@ -1,4 +1,4 @@
-"""One file at a time, with the clock in the test's hand: what it takes to be admitted."""
+"""When a file is admitted: one file at a time, with a clock that the test controls."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class Bench:
-    """Candidates of an inbox, and hooks for what happens between two steps."""
+    """The candidates of an inbox, with hooks that run between two steps."""
 
     def __init__(self, root: Path, ledger: Ledger) -> None:
         self.root, self.ledger = root, ledger
@@ -62,7 +62,7 @@ class Bench:
         return self.candidates.consider(path, stat, sighting, hinted=hinted)
 
     def sweep(self, **how: Any) -> Sweep:
-        """Walk the inbox, or some of it."""
+        """Sweep the inbox, or a part of it."""
         inbox = Inbox(ledger_cases.CAMERA, self.root)
         sweep = Sweep(
             inbox, self.ledger, self._consider, lambda: None, waiting=self.candidates.waiting, **how
@@ -71,7 +71,7 @@ class Bench:
         return sweep
 
     def after(self, seconds: float) -> int:
-        """Look again after some seconds; return how many captures there are."""
+        """Let some seconds pass, admit what has settled, and return the number of captures."""
         self.now += seconds
         self.candidates.admit_settled(10)
         return len(ledger_cases.captures(self.ledger))
@@ -121,9 +121,8 @@ def test_on_a_network_share_twice_the_quiet_time_has_to_pass(bench: Bench) -> No
 
 def test_a_file_that_changes_before_it_is_opened_waits_on(bench: Bench) -> None:
     path = bench.put()
-    looks = iter(
-        [None, lambda: os.utime(path)]
-    )  # the second look is past the stat and before the open
+    # the second call comes between the stat and the open
+    looks = iter([None, lambda: os.utime(path)])
 
     def touch() -> None:
         if (act := next(looks, None)) is not None:

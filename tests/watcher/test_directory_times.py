@@ -18,7 +18,7 @@ DAY = 24 * 3600.0
 
 
 class Known:
-    """Folders of a real directory, at a time of the test's own."""
+    """The times of a real directory's folders, by a clock that the test sets."""
 
     def __init__(self, root: Path, **rules: Any) -> None:
         self.root, self.now = root, 1000.0
@@ -40,7 +40,7 @@ class Known:
         os.utime(self.root / name, (at, at))
 
     def changed(self) -> list[bytes]:
-        """Make one whole pass."""
+        """Check all folders; return those that changed."""
         changed = self.folders.check(60.0, lambda: None)
         assert not self.folders.is_checking
         return changed

@@ -1,4 +1,4 @@
-"""Hints come and go; what they cost and what happens when they are lost."""
+"""File system events: what they cost, and what happens when they are lost."""
 
 from __future__ import annotations
 
@@ -139,7 +139,8 @@ def overflow(watched: Watching) -> None:
 
 def test_many_folders_do_not_keep_a_quiet_watcher_busy(tmp_path: Path, sqlite_url: str) -> None:
     inbox = tmp_path / "inbox"
-    for number in range(4300):  # the default event filter spins for ever above 4096 on one walk
+    # the default event filter loops forever when one walk finds more than 4096 folders
+    for number in range(4300):
         (inbox / f"{number:04}").mkdir(parents=True)
     with watching(inbox, sqlite_url) as watched:
         watched.wait_for(watched.drop("4299/OD.jpg", jpeg("a")), jpeg("a"))

@@ -88,7 +88,7 @@ def test_the_disappearance_of_most_files_is_taken_for_an_outage(watched: Watchin
     assert missing(watched) == set()
     (entry,) = watched.lines("camera.offline")
     assert entry["reason"] == watched.camera()["offline_reason"] == "mass_disappearance"
-    assert 15 < entry["missing"] <= 30  # a sweep that was on its way saw some of them
+    assert 15 < entry["missing"] <= 30  # a sweep in progress may have seen some of them
     since = watched.camera()["offline_since"]
     watched.sweep()
     assert watched.camera()["offline_since"] == since
@@ -123,7 +123,7 @@ def test_files_that_stay_away_from_a_living_inbox_were_tidied_up(watched: Watchi
 def test_an_empty_directory_in_the_inboxs_place_is_an_outage_even_of_one_file(
     watched: Watching,
 ) -> None:
-    """As a mount point is without its mount."""
+    """A mount point whose share is not mounted looks like this."""
     watched.wait_for(watched.drop("OD.jpg", jpeg("a")), jpeg("a"))
     watched.sweep()
     watched.inbox.rename(watched.inbox.parent / "mounted")

@@ -28,7 +28,7 @@ ROOT = os.geteuid() == 0
 
 @contextlib.contextmanager
 def unprivileged() -> Iterator[None]:
-    """Be nobody for a while, if we are root: root may read everything."""
+    """Run the block as user nobody if the tests run as root, who may read everything."""
     if ROOT:
         os.seteuid(NOBODY)
     try:
@@ -40,7 +40,7 @@ def unprivileged() -> Iterator[None]:
 
 @pytest.fixture
 def watched(migrated_sqlite: Path) -> Iterator[Watching]:
-    """Watch an inbox of root's as nobody, who owns the ledger."""
+    """Watch an inbox that belongs to root as user nobody, who owns the ledger."""
     place = Path(tempfile.mkdtemp())
     shutil.copy(migrated_sqlite, place / "fundusd.db")
     (place / "inbox").mkdir()
@@ -60,7 +60,7 @@ def watched(migrated_sqlite: Path) -> Iterator[Watching]:
 
 @contextlib.contextmanager
 def by_the_camera() -> Iterator[None]:
-    """Do what only the files' owner may do."""
+    """Run the block as the files' owner."""
     if ROOT:
         os.seteuid(0)
     try:

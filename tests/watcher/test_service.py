@@ -1,4 +1,4 @@
-"""What becomes of files in an inbox, found by hints alone and by sweeps alone."""
+"""Files in an inbox are found by events alone and by sweeps alone."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_no_first_file_of_a_new_folder_is_lost(watched: Watching) -> None:
         watched.drop(f"P{number:03}/{number % 7}/visit/OD.jpg", jpeg(str(number)))
     watched.until(lambda: len(watched.captures()) == 200)
     assert len({row["digest"] for row in watched.captures()}) == 200
-    assert 1 <= watched.worked <= 200, "the worker is told once for all that were admitted together"
+    assert 1 <= watched.worked <= 200, "files admitted together wake the worker once"
 
 
 def test_a_writer_that_stalls_is_not_read_while_it_holds_the_file(watched: Watching) -> None:
@@ -134,9 +134,8 @@ def test_what_is_no_capture_is_remembered_with_its_reason(watched: Watching) -> 
     watched.drop("report.pdf", b"%PDF-1.7 a report")
     watched.drop("NOTES", b"plain words")
     watched.drop("eye.gif", b"GIF89a" + bytes(200))
-    watched.drop(
-        "cut.jpg", b"\xff\xd8"
-    )  # claims to be a capture: the decoder shall say why it is none
+    # its name claims a capture: it is admitted, and the decoder finds out what is wrong
+    watched.drop("cut.jpg", b"\xff\xd8")
     watched.until(lambda: len(watched.sightings()) == 4)
     reasons = {path: row["ignored"] for path, row in watched.sightings().items()}
     assert reasons == {

@@ -27,13 +27,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PATIENCE = 60.0  # seconds a test waits before it fails
-# whatever is found, events find
+# no full sweep after the first: events have to find everything
 NATIVE: dict[str, Any] = {"mode": "native", "sweep_seconds": 3600.0}
 SWEEPING: dict[str, Any] = {"mode": "sweep-only", "sweep_seconds": 0.1}
 
 
 def jpeg(word: str, size: int = 200) -> bytes:
-    """Make bytes that begin as a JPEG does and say nothing else."""
+    """Return bytes that begin like a JPEG and contain `word`."""
     return b"\xff\xd8\xff\xe0" + word.encode().ljust(size, b"-")
 
 
@@ -42,7 +42,7 @@ def digest(content: bytes) -> str:
 
 
 class Watching:
-    """A watcher at work in a thread of its own, on `inbox`."""
+    """A watcher that watches `inbox` in a separate thread."""
 
     def __init__(self, inbox: Path, ledger: Ledger, rules: IntakeRules) -> None:
         self.inbox, self.ledger = inbox, ledger
@@ -65,7 +65,7 @@ class Watching:
     def _run(self) -> None:
         try:
             self.watcher.run(self._stop)
-        except BaseException as error:  # noqa: BLE001  told below
+        except BaseException as error:  # noqa: BLE001  `end` raises it again
             self._error = error
         finally:
             self._ended.set()
@@ -100,7 +100,7 @@ class Watching:
             raise self._error
 
     def until(self, met: Callable[[], Any]) -> None:
-        """Wait until something is so."""
+        """Wait until a condition is true."""
         deadline = time.monotonic() + PATIENCE
         while not met():
             assert self._error is None, self._error
@@ -108,7 +108,7 @@ class Watching:
             self._ended.wait(0.02)
 
     def sweep(self) -> None:
-        """Have a full sweep done, and wait for its end."""
+        """Request a full sweep and wait until it has finished."""
         before = self.swept_at()
         self.watcher.request_sweep()
         self.until(lambda: self.swept_at() != before)
@@ -148,7 +148,7 @@ class Watching:
 
 @contextlib.contextmanager
 def prepared(inbox: Path, url: str, **rules: Any) -> Iterator[Watching]:
-    """Make a watcher that has not begun."""
+    """Create a watcher that has not been started."""
     ledger = Ledger(url)
     ledger.start(ledger_cases.release())
     ledger.register_camera(ledger_cases.CAMERA)
@@ -162,7 +162,7 @@ def prepared(inbox: Path, url: str, **rules: Any) -> Iterator[Watching]:
 
 @contextlib.contextmanager
 def watching(inbox: Path, url: str, **rules: Any) -> Iterator[Watching]:
-    """Watch an inbox; its first sweep is over."""
+    """Watch an inbox; yield after the first full sweep."""
     inbox.mkdir(exist_ok=True)
     with prepared(inbox, url, **rules) as begun:
         before = begun.swept_at()

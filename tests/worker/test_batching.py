@@ -1,4 +1,4 @@
-"""Whatever breaks, each item of a batch gets its own answer, in order."""
+"""Each item of a batch gets its own answer, in order, whatever fails."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ BAD = st.sets(st.integers(min_value=0, max_value=39))
 
 
 class Device:
-    """A model that doubles numbers, breaks on some and has memory for so many at a time."""
+    """A model that doubles numbers, fails on some and has memory for only `memory` at a time."""
 
     def __init__(self, bad: set[int] | None = None, memory: int = 1000) -> None:
         self.bad = bad or set()

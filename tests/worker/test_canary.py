@@ -31,7 +31,7 @@ EVENING = datetime(2026, 11, 23, 22, tzinfo=UTC)
 
 
 class Silent(Plain):
-    """Answers nothing, and known phantoms as it should: it is the captures."""
+    """Gives no usable answer to captures, but passes the self-test."""
 
     def logits(self, pixels: Pixels) -> Logits:
         return super().logits(pixels) * np.float32(np.nan)
@@ -66,7 +66,7 @@ def run(
     beat: Callable[[Worker, threading.Event], None],
     now: Callable[[], datetime] = lambda: EVENING,
 ) -> None:
-    """Run a worker; `beat` is called at each turn, and keeps it from waiting."""
+    """Run a worker that never waits; `beat` is called in every round."""
     stop = threading.Event()
 
     def turn() -> None:
@@ -214,7 +214,7 @@ def test_a_stop_ends_the_night_round_after_the_forward_in_hand(bench: Bench) -> 
 
 
 def test_a_model_whose_files_changed_grades_nothing_more(bench: Bench) -> None:
-    """The batch in hand included: a mapped file may have changed before it was asked, or after."""
+    """Not even the current batch: a mapped file may have changed before or after it ran."""
 
     class Changed(Plain):
         def require_unchanged(self, beat: Callable[[], None]) -> list[str]:

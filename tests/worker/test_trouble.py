@@ -1,4 +1,4 @@
-"""Trouble that is no capture's fault: what was claimed is given back, whichever step it meets."""
+"""Failures that no capture is to blame for: claimed jobs are released, whichever step fails."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def bench(ledger: Ledger, tmp_path: Path) -> Bench:
 
 
 def fails_at(call: int, method: Callable[..., object]) -> Callable[..., object]:
-    """Have the ledger refuse one call of a method."""
+    """Make one call of a ledger's method fail."""
     calls = iter(range(1000))
 
     def refusing(*arguments: object) -> object:

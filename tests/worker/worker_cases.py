@@ -30,7 +30,7 @@ BAD = 66  # the value of a pixel that a classifier stumbles over
 
 
 class Plain:
-    """Answers by the first pixel; remembers the sizes it was asked for."""
+    """Answers by the first pixel; records the sizes of its batches."""
 
     overlaps = False
 
@@ -80,7 +80,7 @@ class Overlapping(Plain):
 
 
 class FirstByte:
-    """Decodes a file to a square of its first byte; 255 is no retina, 254 breaks the decoder."""
+    """Decodes a file to a square of its first byte; 255 is not a retina, 254 breaks the decoder."""
 
     def decode(self, data: bytes, thresholds: Thresholds) -> Decoded:
         content = Content(MediaType.JPEG, 2, 2)
@@ -134,6 +134,6 @@ class Bench:
         ).run(stop)
 
     def outcomes(self) -> dict[str, tuple[str | None, str | int | None]]:
-        """Give outcome and grade or reason by file name."""
+        """Return outcome and grade or reason by file name."""
         rows = self.ledger.results()
         return {row["path"]: (row["outcome"], row["reason"] or row["grade"]) for row in rows}
