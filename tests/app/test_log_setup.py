@@ -76,10 +76,10 @@ def test_what_a_library_says_is_told_as_a_fact_without_its_text() -> None:
     log_setup.configure("info", "json", out)
     logging.getLogger("pydicom").warning("Invalid value for Quillfeather")
     logging.getLogger("watchdog").error("broke", exc_info=OSError("Quillfeather"))
-    told = lines(out)
-    assert [line["event"] for line in told] == ["library.warning", "library.warning"]
-    assert told[0]["logger"] == "pydicom"
-    assert told[1]["exception"] == "OSError"
+    logged = lines(out)
+    assert [line["event"] for line in logged] == ["library.warning", "library.warning"]
+    assert logged[0]["logger"] == "pydicom"
+    assert logged[1]["exception"] == "OSError"
     assert "Quillfeather" not in out.getvalue()
 
 

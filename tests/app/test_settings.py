@@ -87,8 +87,12 @@ def test_a_receiver_has_one_way_that_takes_its_document(
 ) -> None:
     loaded = settings_file.load(written(tmp_path, RECEIVER.format(document, way)))
 
-    [one] = loaded.subscriptions
-    assert (one.receiver, one.document, one.quiet_seconds) == ("one", document, 60)
+    [subscription] = loaded.subscriptions
+    assert (subscription.receiver, subscription.document, subscription.quiet_seconds) == (
+        "subscription",
+        document,
+        60,
+    )
 
 
 @pytest.mark.parametrize(
@@ -116,9 +120,9 @@ def test_any_other_receiver_is_refused(document: str, way: str, tmp_path: Path) 
 
 def test_receivers_differ_and_write_into_no_inbox(tmp_path: Path) -> None:
     camera = '[[camera]]\nid = "cam"\ninbox = "/srv"\n'
-    one = RECEIVER.format("csv", 'folder = "/srv/out"')
-    for text, said in ((camera + one, "inbox"), (one + one, "is used twice")):
-        with pytest.raises(SettingsError, match=said):
+    receiver = RECEIVER.format("csv", 'folder = "/srv/out"')
+    for text, message in ((camera + receiver, "inbox"), (receiver + receiver, "is used twice")):
+        with pytest.raises(SettingsError, match=message):
             settings_file.load(written(tmp_path, text))
 
 
@@ -151,7 +155,7 @@ id = "a b"
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ('[store]\nurl = "postgresql+psycopg://u:secret-word@h/d"', "must not hold a password"),
         ('[store]\nurl = "sqlite:///relative.db"', "absolute path"),
@@ -187,9 +191,9 @@ id = "a b"
     ],
 )
 def test_a_mistake_is_explained_and_no_password_is_shown(
-    tmp_path: Path, text: str, said: str
+    tmp_path: Path, text: str, message: str
 ) -> None:
-    with pytest.raises(SettingsError, match=said) as caught:
+    with pytest.raises(SettingsError, match=message) as caught:
         settings_file.load(written(tmp_path, text))
     assert "secret-word" not in caught.value.message
 
@@ -225,7 +229,7 @@ def test_the_site_key_is_written_once_for_its_owner_alone(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    ("key", "mode", "said"),
+    ("key", "mode", "message"),
     [
         (b"1234", 0o600, "holds fewer than 16 bytes"),
         (b"", 0o600, "holds fewer than 16 bytes"),
@@ -239,12 +243,12 @@ def test_the_site_key_is_written_once_for_its_owner_alone(tmp_path: Path) -> Non
     ],
 )
 def test_a_site_key_that_protects_nobody_is_refused(
-    tmp_path: Path, key: bytes, mode: int, said: str
+    tmp_path: Path, key: bytes, mode: int, message: str
 ) -> None:
     path = tmp_path / "site.key"
     path.write_bytes(key)
     path.chmod(mode)
-    with pytest.raises(SettingsError, match=said) as caught:
+    with pytest.raises(SettingsError, match=message) as caught:
         site_key.read_or_create(path)
     assert caught.value.hint
     assert not key or key.decode() not in caught.value.message

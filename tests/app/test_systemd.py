@@ -18,14 +18,14 @@ class Clock:
 
 @pytest.fixture
 def manager(tmp_path: Path) -> socket.socket:
-    """Listen as systemd does."""
+    """Open a socket that listens as systemd does."""
     listening = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     listening.bind(str(tmp_path / "notify"))
     listening.settimeout(5)
     return listening
 
 
-def told(manager: socket.socket) -> list[bytes]:
+def received(manager: socket.socket) -> list[bytes]:
     manager.setblocking(False)
     received = []
     while True:
@@ -38,7 +38,7 @@ def told(manager: socket.socket) -> list[bytes]:
 def test_messages_reach_the_socket_that_systemd_names(manager: socket.socket) -> None:
     with manager:
         Notifier({"NOTIFY_SOCKET": manager.getsockname()}).tell(READY=1, STATUS="watching")
-        assert told(manager) == [b"READY=1\nSTATUS=watching"]
+        assert received(manager) == [b"READY=1\nSTATUS=watching"]
 
 
 def test_abstract_sockets_work() -> None:
@@ -59,15 +59,15 @@ def test_the_watchdog_is_fed_only_while_every_service_moves(manager: socket.sock
         heartbeat = Heartbeat(Notifier({"NOTIFY_SOCKET": manager.getsockname()}), 10.0, clock)
         first, second = heartbeat.beat("watcher"), heartbeat.beat("worker")
         heartbeat.tick()
-        assert told(manager) == [b"WATCHDOG=1"]
+        assert received(manager) == [b"WATCHDOG=1"]
         clock.now += 11
         first()
         heartbeat.tick()
-        assert told(manager) == []
+        assert received(manager) == []
         assert heartbeat.stuck() == ["worker"]
         second()
         heartbeat.tick()
-        assert told(manager) == [b"WATCHDOG=1"]
+        assert received(manager) == [b"WATCHDOG=1"]
     assert heartbeat.interval == 1.0
 
 
@@ -77,7 +77,7 @@ def test_without_a_watchdog_nothing_is_stuck_and_nothing_is_fed(manager: socket.
         heartbeat.beat("worker")
         heartbeat.tick()
         assert heartbeat.stuck() == []
-        assert told(manager) == []
+        assert received(manager) == []
     assert heartbeat.interval == 1.0
 
 

@@ -1,4 +1,4 @@
-"""Every command as its user types it; the model is the shipped one."""
+"""Every command as its user types it, with the shipped test model."""
 
 from __future__ import annotations
 
@@ -35,28 +35,28 @@ from fundusd.ledger import Ledger, schema
 from fundusd.model.torch_backend import TorchBackend
 
 
-class Said(NamedTuple):
+class Ended(NamedTuple):
     code: int
     out: str
     err: str
 
 
-Say = Callable[..., Said]
+RunCommand = Callable[..., Ended]
 
 
 @pytest.fixture
-def fundusd(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Say:
-    """Type a command; give its exit status and what it printed."""
+def fundusd(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> RunCommand:
+    """Return a function that types a command and returns its exit status and output."""
     structlog.reset_defaults()
     monkeypatch.setenv("COLUMNS", "200")
 
-    def typed(*words: str | Path) -> Said:
+    def typed(*words: str | Path) -> Ended:
         monkeypatch.setattr("sys.argv", ["fundusd", *map(str, words)])
-        with pytest.raises(SystemExit) as ended:
+        with pytest.raises(SystemExit) as exit_info:
             cli.main()
-        told = capsys.readouterr()
-        assert isinstance(ended.value.code, int)
-        return Said(ended.value.code, told.out, told.err)
+        printed = capsys.readouterr()
+        assert isinstance(exit_info.value.code, int)
+        return Ended(exit_info.value.code, printed.out, printed.err)
 
     return typed
 
@@ -68,7 +68,7 @@ def place(tmp_path: Path, sqlite_url: str) -> daemon_cases.Site:
 
 @pytest.fixture
 def graded(place: daemon_cases.Site) -> daemon_cases.Site:
-    """Lay out a site whose ledger holds a graded, a refused and a failed capture."""
+    """Set up a site whose ledger holds a graded, a refused and a failed capture."""
     ledger = Ledger(f"sqlite:///{place.folder}/fundusd.db", site_key=ledger_cases.SITE_KEY)
     ledger.start(ledger_cases.release())
     ledger.register_camera("room1")
@@ -84,9 +84,9 @@ def graded(place: daemon_cases.Site) -> daemon_cases.Site:
     return place
 
 
-def test_without_a_command_the_help_is_shown(fundusd: Say) -> None:
-    said = fundusd()
-    assert "fundusd demo" in said.out + said.err
+def test_without_a_command_the_help_is_shown(fundusd: RunCommand) -> None:
+    ended = fundusd()
+    assert "fundusd demo" in ended.out + ended.err
 
 
 @pytest.mark.parametrize(
@@ -105,32 +105,34 @@ def test_without_a_command_the_help_is_shown(fundusd: Say) -> None:
         "report exam",
     ],
 )
-def test_every_command_explains_itself_with_an_example(fundusd: Say, command: str) -> None:
-    said = fundusd(*command.split(), "--help")
-    assert said.code == 0
-    assert f"fundusd {command}" in said.out
-    assert "Example" in said.out
+def test_every_command_explains_itself_with_an_example(fundusd: RunCommand, command: str) -> None:
+    ended = fundusd(*command.split(), "--help")
+    assert ended.code == 0
+    assert f"fundusd {command}" in ended.out
+    assert "Example" in ended.out
 
 
-def test_an_unknown_command_is_a_usage_error(fundusd: Say) -> None:
-    said = fundusd("destroy")
-    assert said.code == 2
-    assert "destroy" in said.err
+def test_an_unknown_command_is_a_usage_error(fundusd: RunCommand) -> None:
+    ended = fundusd("destroy")
+    assert ended.code == 2
+    assert "destroy" in ended.err
 
 
-def test_a_missing_settings_file_ends_with_78_and_a_hint(fundusd: Say, tmp_path: Path) -> None:
+def test_a_missing_settings_file_ends_with_78_and_a_hint(
+    fundusd: RunCommand, tmp_path: Path
+) -> None:
     for command in ("run", "status", "check"):
-        said = fundusd(command, "--config", tmp_path / "none.toml")
-        assert said.code == 78
-        assert "There is no settings file" in said.err
-        assert "--config" in said.err
+        ended = fundusd(command, "--config", tmp_path / "none.toml")
+        assert ended.code == 78
+        assert "There is no settings file" in ended.err
+        assert "--config" in ended.err
 
 
 def test_results_are_shown_as_a_table_with_the_safety_words(
-    fundusd: Say, graded: daemon_cases.Site
+    fundusd: RunCommand, graded: daemon_cases.Site
 ) -> None:
-    said = fundusd("results", "--config", graded.path)
-    assert said.code == 0
+    ended = fundusd("results", "--config", graded.path)
+    assert ended.code == 0
     for part in (
         "a_OD.jpg",
         "graded",
@@ -140,13 +142,13 @@ def test_results_are_shown_as_a_table_with_the_safety_words(
         SAFETY_WORDS,
         "Model: ",
     ):
-        assert part in said.out
+        assert part in ended.out
 
 
-def test_results_can_be_filtered(fundusd: Say, graded: daemon_cases.Site) -> None:
+def test_results_can_be_filtered(fundusd: RunCommand, graded: daemon_cases.Site) -> None:
     def paths(*options: str) -> list[str]:
-        said = fundusd("results", "--config", graded.path, "--json", *options)
-        return sorted(row["path"] for row in json.loads(said.out))
+        ended = fundusd("results", "--config", graded.path, "--json", *options)
+        return sorted(row["path"] for row in json.loads(ended.out))
 
     assert paths() == ["a_OD.jpg", "b_OS.jpg", "c.jpg"]
     assert paths("--outcome", "refused") == ["b_OS.jpg"]
@@ -163,7 +165,7 @@ def test_results_can_be_filtered(fundusd: Say, graded: daemon_cases.Site) -> Non
 
 
 def test_results_come_as_csv_with_the_views_columns(
-    fundusd: Say, graded: daemon_cases.Site
+    fundusd: RunCommand, graded: daemon_cases.Site
 ) -> None:
     rows = list(
         csv.DictReader(io.StringIO(fundusd("results", "--config", graded.path, "--csv").out))
@@ -173,15 +175,15 @@ def test_results_come_as_csv_with_the_views_columns(
     assert not fundusd("results", "--config", graded.path, "--csv", "--camera", "none").out
 
 
-def test_json_and_csv_exclude_each_other(fundusd: Say, graded: daemon_cases.Site) -> None:
+def test_json_and_csv_exclude_each_other(fundusd: RunCommand, graded: daemon_cases.Site) -> None:
     assert fundusd("results", "--config", graded.path, "--csv", "--json").code == 2
     assert fundusd("classify", "--csv", "--json", graded.path).code == 2
 
 
-def test_a_time_that_is_none_is_explained(fundusd: Say, graded: daemon_cases.Site) -> None:
-    said = fundusd("results", "--config", graded.path, "--since", "yesterday")
-    assert said.code == 2
-    assert "90m" in said.err
+def test_a_time_that_is_none_is_explained(fundusd: RunCommand, graded: daemon_cases.Site) -> None:
+    ended = fundusd("results", "--config", graded.path, "--since", "yesterday")
+    assert ended.code == 2
+    assert "90m" in ended.err
 
 
 def test_spans_reach_back_from_now() -> None:
@@ -191,10 +193,10 @@ def test_spans_reach_back_from_now() -> None:
 
 
 def test_status_tells_what_waits_and_that_nobody_works(
-    fundusd: Say, graded: daemon_cases.Site
+    fundusd: RunCommand, graded: daemon_cases.Site
 ) -> None:
-    said = fundusd("status", "--config", graded.path)
-    assert said.code == 0
+    ended = fundusd("status", "--config", graded.path)
+    assert ended.code == 0
     for part in (
         "NOT RUNNING",
         "1 failed",
@@ -203,18 +205,18 @@ def test_status_tells_what_waits_and_that_nobody_works(
         "not swept yet",
         "oldest waiting  none",
     ):
-        assert part in said.out
-    told = json.loads(fundusd("status", "--config", graded.path, "--json").out)
-    assert told["running"] is False
-    assert told["captures"] == 3
+        assert part in ended.out
+    facts = json.loads(fundusd("status", "--config", graded.path, "--json").out)
+    assert facts["running"] is False
+    assert facts["captures"] == 3
 
 
 def test_reconcile_accounts_for_every_file_and_names_what_it_cannot(
-    fundusd: Say, graded: daemon_cases.Site
+    fundusd: RunCommand, graded: daemon_cases.Site
 ) -> None:
     (graded.inbox / "x.part").write_bytes(b"x")
-    said = fundusd("reconcile", "--config", graded.path)
-    assert said.code == 0
+    ended = fundusd("reconcile", "--config", graded.path)
+    assert ended.code == 0
     for part in (
         "graded",
         "refused: not_retina",
@@ -222,7 +224,7 @@ def test_reconcile_accounts_for_every_file_and_names_what_it_cannot(
         "ignored: temporary_name",
         "4 files",
     ):
-        assert part in said.out
+        assert part in ended.out
     engine = sa.create_engine(f"sqlite:///{graded.folder}/fundusd.db")
     with engine.begin() as connection:
         connection.execute(
@@ -231,40 +233,42 @@ def test_reconcile_accounts_for_every_file_and_names_what_it_cannot(
     engine.dispose()
     text = graded.path.read_text().replace("quiet_seconds = 0.2", "quiet_seconds = 0.000001")
     graded.path.write_text(text.replace("sweep_seconds = 0.5", "sweep_seconds = 0.000001"))
-    said = fundusd("reconcile", "--config", graded.path)
-    assert said.code == 1
-    assert "1 unaccounted" in said.out
-    assert "room1: a_OD.jpg" in said.out
-    told = json.loads(fundusd("reconcile", "--config", graded.path, "--json").out)
-    assert told[0]["unaccounted"] == ["a_OD.jpg"]
+    ended = fundusd("reconcile", "--config", graded.path)
+    assert ended.code == 1
+    assert "1 unaccounted" in ended.out
+    assert "room1: a_OD.jpg" in ended.out
+    inboxes = json.loads(fundusd("reconcile", "--config", graded.path, "--json").out)
+    assert inboxes[0]["unaccounted"] == ["a_OD.jpg"]
 
 
-def test_reconcile_says_when_an_inbox_is_away(fundusd: Say, graded: daemon_cases.Site) -> None:
+def test_reconcile_says_when_an_inbox_is_away(
+    fundusd: RunCommand, graded: daemon_cases.Site
+) -> None:
     graded.inbox.rename(graded.folder / "gone")
-    said = fundusd("reconcile", "--config", graded.path)
-    assert said.code == 66
-    assert "cannot be listed" in said.err
+    ended = fundusd("reconcile", "--config", graded.path)
+    assert ended.code == 66
+    assert "cannot be listed" in ended.err
 
 
-def test_retry_queues_failed_captures_again(fundusd: Say, graded: daemon_cases.Site) -> None:
+def test_retry_queues_failed_captures_again(fundusd: RunCommand, graded: daemon_cases.Site) -> None:
     rows = json.loads(
         fundusd("results", "--config", graded.path, "--json", "--outcome", "failed").out
     )
     failed = str(rows[0]["capture_id"])
     assert "queued again" in fundusd("retry", failed, "--config", graded.path).out
-    said = fundusd("retry", failed, "--config", graded.path)
-    assert said.code == 1
-    assert "has not failed" in said.out
+    ended = fundusd("retry", failed, "--config", graded.path)
+    assert ended.code == 1
+    assert "has not failed" in ended.out
     assert "0 queued again" in fundusd("retry", "--failed", "--config", graded.path).out
     assert fundusd("retry", "9999", "--config", graded.path).code == 2
     assert fundusd("retry", "--config", graded.path).code == 2
 
 
-def test_the_schema_is_made_and_checked(fundusd: Say, tmp_path: Path) -> None:
+def test_the_schema_is_made_and_checked(fundusd: RunCommand, tmp_path: Path) -> None:
     fresh = daemon_cases.site(tmp_path, f"sqlite:///{tmp_path}/new.db")
-    said = fundusd("db", "check", "--config", fresh.path)
-    assert said.code == 78
-    assert "fundusd db upgrade" in said.err
+    ended = fundusd("db", "check", "--config", fresh.path)
+    assert ended.code == 78
+    assert "fundusd db upgrade" in ended.err
     assert (
         f"from nothing to {schema.newest()}" in fundusd("db", "upgrade", "--config", fresh.path).out
     )
@@ -272,7 +276,9 @@ def test_the_schema_is_made_and_checked(fundusd: Say, tmp_path: Path) -> None:
     assert "as it should be" in fundusd("db", "check", "--config", fresh.path).out
 
 
-def test_a_database_of_a_development_version_is_refused(fundusd: Say, tmp_path: Path) -> None:
+def test_a_database_of_a_development_version_is_refused(
+    fundusd: RunCommand, tmp_path: Path
+) -> None:
     old = daemon_cases.site(tmp_path, f"sqlite:///{tmp_path}/old.db")
     with closing(sqlite3.connect(tmp_path / "old.db")) as database:
         database.executescript(
@@ -291,27 +297,27 @@ def test_a_database_of_a_development_version_is_refused(fundusd: Say, tmp_path: 
 
 
 def test_the_audit_verdict_is_told_with_the_first_broken_number(
-    fundusd: Say, graded: daemon_cases.Site
+    fundusd: RunCommand, graded: daemon_cases.Site
 ) -> None:
-    said = fundusd("audit", "verify", "--config", graded.path)
-    assert said.code == 0
-    assert "The audit chain holds" in said.out
+    ended = fundusd("audit", "verify", "--config", graded.path)
+    assert ended.code == 0
+    assert "The audit chain holds" in ended.out
     engine = sa.create_engine(f"sqlite:///{graded.folder}/fundusd.db")
     with engine.begin() as connection:
         connection.execute(sa.text("UPDATE result SET score_pdr = 0.5 WHERE outcome = 'graded'"))
     engine.dispose()
-    said = fundusd("audit", "verify", "--config", graded.path)
-    assert said.code == 1
-    assert "broken at seq" in said.out
+    ended = fundusd("audit", "verify", "--config", graded.path)
+    assert ended.code == 1
+    assert "broken at seq" in ended.out
     assert (
         json.loads(fundusd("audit", "verify", "--config", graded.path, "--json").out)["broken_seq"]
         > 0
     )
 
 
-def test_check_tells_each_part_with_a_hint(fundusd: Say, place: daemon_cases.Site) -> None:
-    said = fundusd("check", "--config", place.path)
-    assert said.code == 0, said.out
+def test_check_tells_each_part_with_a_hint(fundusd: RunCommand, place: daemon_cases.Site) -> None:
+    ended = fundusd("check", "--config", place.path)
+    assert ended.code == 0, ended.out
     for part in (
         "ok    settings",
         "inbox of room1: readable",
@@ -319,25 +325,25 @@ def test_check_tells_each_part_with_a_hint(fundusd: Say, place: daemon_cases.Sit
         "prompts: set",
         "model: fundusd/",
     ):
-        assert part in said.out
+        assert part in ended.out
     text = place.path.read_text()
     place.path.write_text(
         text.replace("/inbox", "/nowhere")
         .replace("fundusd.db", "none/fundusd.db")
         .replace('"phantom"', '"/no/such/model"')
     )
-    said = fundusd("check", "--config", place.path)
-    assert said.code == 1
-    assert said.out.count("WRONG") == 3
+    ended = fundusd("check", "--config", place.path)
+    assert ended.code == 1
+    assert ended.out.count("WRONG") == 3
     place.path.write_text(text.split("[[camera]]")[0].replace("fundusd.db", "later.db"))
-    told = json.loads(fundusd("check", "--config", place.path, "--json").out)
-    assert {one["subject"]: one["ok"] for one in told}["cameras"] is False
-    assert {one["subject"]: one["ok"] for one in told}["database"] is True
+    parts = json.loads(fundusd("check", "--config", place.path, "--json").out)
+    assert {part["subject"]: part["ok"] for part in parts}["cameras"] is False
+    assert {part["subject"]: part["ok"] for part in parts}["database"] is True
 
 
 @pytest.fixture
 def asking(place: daemon_cases.Site) -> daemon_cases.Site:
-    """Give a camera a database of its own, with a row about 12.jpg."""
+    """Set up a camera with its own database, which has a row about 12.jpg."""
     with closing(sqlite3.connect(place.folder / "camera.db")) as camera:
         camera.execute("CREATE TABLE picture (f, side, person)")
         camera.execute("INSERT INTO picture VALUES ('12.jpg', 'OS', 'S17')")
@@ -348,33 +354,45 @@ def asking(place: daemon_cases.Site) -> daemon_cases.Site:
     return place
 
 
-def test_check_asks_a_cameras_own_database(fundusd: Say, asking: daemon_cases.Site) -> None:
-    def said() -> dict[str, Any]:
-        found = json.loads(fundusd("check", "--config", asking.path, "--json").out)
-        return next(dict(one) for one in found if one["subject"] == "database of room1")
+def test_check_asks_a_cameras_own_database(fundusd: RunCommand, asking: daemon_cases.Site) -> None:
+    def database_check() -> dict[str, Any]:
+        parts = json.loads(fundusd("check", "--config", asking.path, "--json").out)
+        return next(dict(part) for part in parts if part["subject"] == "database of room1")
 
-    assert (said()["ok"], "no capture to ask for yet" in said()["verdict"]) == (True, True)
+    assert (database_check()["ok"], "no capture to ask for yet" in database_check()["verdict"]) == (
+        True,
+        True,
+    )
     daemon_cases.drop(asking, "P1/13.jpg", b"x")
-    assert (said()["ok"], said()["verdict"]) == (False, "asked for 1 captures: 1 lookup_no_row")
+    assert (database_check()["ok"], database_check()["verdict"]) == (
+        False,
+        "asked for 1 captures: 1 lookup_no_row",
+    )
     daemon_cases.drop(asking, "P1/12.jpg", b"x")
-    assert said()["ok"]
+    assert database_check()["ok"]
     assert {"1 answered", "1 lookup_no_row"} == set(
-        said()["verdict"].partition(": ")[2].split(", ")
+        database_check()["verdict"].partition(": ")[2].split(", ")
     )
     asking.path.write_text(asking.path.read_text().replace("FROM picture", "FROM photo"))
-    assert (said()["ok"], said()["verdict"]) == (False, "asked for 2 captures: 2 lookup_broken")
-    assert ".schema" in said()["hint"]
+    assert (database_check()["ok"], database_check()["verdict"]) == (
+        False,
+        "asked for 2 captures: 2 lookup_broken",
+    )
+    assert ".schema" in database_check()["hint"]
     (asking.folder / "camera.db").unlink()
-    assert (said()["ok"], said()["verdict"]) == (False, "asked for 2 captures: 2 lookup_missing")
+    assert (database_check()["ok"], database_check()["verdict"]) == (
+        False,
+        "asked for 2 captures: 2 lookup_missing",
+    )
 
 
 def test_check_shows_what_names_and_the_cameras_database_tell(
-    fundusd: Say, asking: daemon_cases.Site
+    fundusd: RunCommand, asking: daemon_cases.Site
 ) -> None:
     daemon_cases.drop(asking, "P1/12.jpg", b"x")
     daemon_cases.drop(asking, "P1/13_OD.jpg", b"x")
     words = ("check", "--names", asking.inbox, "--camera", "room1", "--config", asking.path)
-    rows = {one["path"]: one for one in json.loads(fundusd(*words, "--json").out)["names"]}
+    rows = {row["path"]: row for row in json.loads(fundusd(*words, "--json").out)["names"]}
     assert (
         rows["P1/12.jpg"]["eye"],
         rows["P1/12.jpg"]["source"],
@@ -391,16 +409,20 @@ def test_check_shows_what_names_and_the_cameras_database_tell(
     assert "Only the camera's own database was opened." in fundusd(*words).out
 
 
-def test_check_weighs_the_site_key_and_makes_none(fundusd: Say, place: daemon_cases.Site) -> None:
+def test_check_weighs_the_site_key_and_makes_none(
+    fundusd: RunCommand, place: daemon_cases.Site
+) -> None:
     assert "site key: not there yet" in fundusd("check", "--config", place.path).out
     path = place.folder / "site.key"
     assert not path.exists()
     path.write_bytes(b"k" * 32)
-    said = fundusd("check", "--config", place.path)
-    assert (said.code, "WRONG site key: [privacy] site_key_file repeats" in said.out) == (1, True)
+    ended = fundusd("check", "--config", place.path)
+    assert (ended.code, "WRONG site key: [privacy] site_key_file repeats" in ended.out) == (1, True)
 
 
-def test_check_counts_identifiers_from_before(fundusd: Say, place: daemon_cases.Site) -> None:
+def test_check_counts_identifiers_from_before(
+    fundusd: RunCommand, place: daemon_cases.Site
+) -> None:
     text = place.path.read_text()
     assert "identifiers in clear" not in fundusd("check", "--config", place.path).out
     place.path.write_text(text.replace("[privacy]", '[privacy]\nidentifiers = "pseudonymous"'))
@@ -411,14 +433,14 @@ def test_check_counts_identifiers_from_before(fundusd: Say, place: daemon_cases.
     ledger.admit(ledger_cases.found("x.dcm", camera_id="room1"))
     ledger.record([ledger_cases.finding(claim) for claim in ledger.claim(9)])
     ledger.close()
-    said = fundusd("check", "--config", place.path)
-    assert "identifiers in clear: 1 captures and 1 results from before hold them" in said.out
-    assert "docs/privacy.md" in said.out
+    ended = fundusd("check", "--config", place.path)
+    assert "identifiers in clear: 1 captures and 1 results from before hold them" in ended.out
+    assert "docs/privacy.md" in ended.out
 
 
 @pytest.fixture
 def export(tmp_path: Path) -> Path:
-    """Make an export folder whose files cannot be opened, and need not be."""
+    """Make an export folder; its files cannot be opened, which a preview need not do."""
     for name in (
         "P1/12_OD.jpg",
         "13_left.jpeg",
@@ -434,12 +456,11 @@ def export(tmp_path: Path) -> Path:
     return tmp_path / "export"
 
 
-def test_check_shows_what_names_would_tell(fundusd: Say, export: Path) -> None:
-    said = fundusd("check", "--names", export)
-    assert said.code == 0
-    assert said.out.index("VAN_OS_12_OD.jpg") < said.out.index(
-        "13_left.jpeg"
-    )  # doubtful ones first
+def test_check_shows_what_names_would_tell(fundusd: RunCommand, export: Path) -> None:
+    ended = fundusd("check", "--names", export)
+    assert ended.code == 0
+    # doubtful ones first
+    assert ended.out.index("VAN_OS_12_OD.jpg") < ended.out.index("13_left.jpeg")
     for part in (
         "conflict",
         "P1/12_OD.jpg",
@@ -447,43 +468,45 @@ def test_check_shows_what_names_would_tell(fundusd: Say, export: Path) -> None:
         "4 without patient",
         "1 eye_conflict",
     ):
-        assert part in said.out
-    assert "a.html" not in said.out
+        assert part in ended.out
+    assert "a.html" not in ended.out
 
 
 def test_check_shows_what_names_would_tell_by_a_convention_as_json(
-    fundusd: Say, export: Path
+    fundusd: RunCommand, export: Path
 ) -> None:
-    told = json.loads(fundusd("check", "--names", export, "--convention", "eyepacs", "--json").out)
-    assert told["files"] == 4
-    assert told["missing"]["patient"] == told["missing"]["name_unmatched"] == 3
+    preview = json.loads(
+        fundusd("check", "--names", export, "--convention", "eyepacs", "--json").out
+    )
+    assert preview["files"] == 4
+    assert preview["missing"]["patient"] == preview["missing"]["name_unmatched"] == 3
     assert [
-        one["path"] for one in told["names"] if one["patient"] == "13" and one["eye"] == "L"
+        row["path"] for row in preview["names"] if row["patient"] == "13" and row["eye"] == "L"
     ] == ["13_left.jpeg"]
 
 
-def test_check_shows_the_first_of_many_names(fundusd: Say, export: Path) -> None:
+def test_check_shows_the_first_of_many_names(fundusd: RunCommand, export: Path) -> None:
     for number in range(60):
         (export / f"{number}_left.jpeg").touch()
     assert "50 of 63, doubtful ones first" in fundusd("check", "--names", export).out
 
 
 def test_check_shows_what_names_would_tell_of_a_camera(
-    fundusd: Say, place: daemon_cases.Site, export: Path
+    fundusd: RunCommand, place: daemon_cases.Site, export: Path
 ) -> None:
     place.path.write_text(
         place.path.read_text().replace(
             'id = "room1"', 'id = "room1"\npattern = "(?P<patient>.+)_OD"'
         )
     )
-    said = fundusd(
+    ended = fundusd(
         "check", "--names", export, "--camera", "room1", "--json", "--config", place.path
     )
-    assert {one["patient"] for one in json.loads(said.out)["names"]} == {None, "12", "VAN_OS_12"}
+    assert {row["patient"] for row in json.loads(ended.out)["names"]} == {None, "12", "VAN_OS_12"}
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (["--names", "nowhere"], "there is no folder nowhere"),
         (
@@ -499,11 +522,11 @@ def test_check_shows_what_names_would_tell_of_a_camera(
     ],
 )
 def test_check_of_names_that_cannot_be_is_a_usage_error(
-    fundusd: Say, place: daemon_cases.Site, words: list[str], said: str
+    fundusd: RunCommand, place: daemon_cases.Site, words: list[str], message: str
 ) -> None:
-    told = fundusd("check", "--config", place.path, *words)
-    assert told.code == 2
-    assert said in " ".join(told.err.split())
+    ended = fundusd("check", "--config", place.path, *words)
+    assert ended.code == 2
+    assert message in " ".join(ended.err.split())
 
 
 def picture(tmp_path: Path, name: str, pixels: Any) -> Path:
@@ -512,7 +535,9 @@ def picture(tmp_path: Path, name: str, pixels: Any) -> Path:
     return path
 
 
-def test_classify_prints_the_words_of_the_reference_example(fundusd: Say, tmp_path: Path) -> None:
+def test_classify_prints_the_words_of_the_reference_example(
+    fundusd: RunCommand, tmp_path: Path
+) -> None:
     path = picture(tmp_path, "a.jpg", phantoms.render(Grade.PDR, Eye.RIGHT, 5, 960, 720))
     lines = fundusd("classify", "--model", "phantom", path).out.splitlines()
     for line, grade in zip(lines, Grade, strict=False):
@@ -525,14 +550,14 @@ def test_classify_prints_the_words_of_the_reference_example(fundusd: Say, tmp_pa
 
 
 def test_classify_tells_several_files_apart_and_says_why_one_has_no_grade(
-    fundusd: Say, tmp_path: Path
+    fundusd: RunCommand, tmp_path: Path
 ) -> None:
     good = picture(tmp_path, "a.jpg", phantoms.render(Grade.NO_DR, Eye.LEFT, 5, 960, 720))
     wall = picture(tmp_path, "b.jpg", phantoms.not_a_retina(1))
-    said = fundusd("classify", "--model", "phantom", good, wall)
-    assert said.code == 1
-    assert f"{good}:" in said.out
-    assert "No grade: refused, not_retina (next: retake)" in said.out
+    ended = fundusd("classify", "--model", "phantom", good, wall)
+    assert ended.code == 1
+    assert f"{good}:" in ended.out
+    assert "No grade: refused, not_retina (next: retake)" in ended.out
     rows = json.loads(fundusd("classify", "--model", "phantom", "--json", good, wall).out)
     assert [row["outcome"] for row in rows] == ["graded", "refused"]
     table = list(
@@ -541,16 +566,16 @@ def test_classify_tells_several_files_apart_and_says_why_one_has_no_grade(
     assert float(table[0]["score_no_dr"]) == rows[0]["score_no_dr"]
 
 
-def test_classify_names_a_file_that_is_not_there(fundusd: Say) -> None:
-    said = fundusd("classify", "--model", "phantom", "/no/such.jpg")
-    assert said.code == 2
-    assert "/no/such.jpg" in said.err
+def test_classify_names_a_file_that_is_not_there(fundusd: RunCommand) -> None:
+    ended = fundusd("classify", "--model", "phantom", "/no/such.jpg")
+    assert ended.code == 2
+    assert "/no/such.jpg" in ended.err
 
 
-def test_the_model_is_described_and_verified(fundusd: Say, place: daemon_cases.Site) -> None:
-    said = fundusd("model", "info", "--model", "phantom")
-    assert "not for patients" in said.out
-    assert "model.safetensors" in said.out
+def test_the_model_is_described_and_verified(fundusd: RunCommand, place: daemon_cases.Site) -> None:
+    ended = fundusd("model", "info", "--model", "phantom")
+    assert "not for patients" in ended.out
+    assert "model.safetensors" in ended.out
     assert (
         json.loads(fundusd("model", "info", "--config", place.path, "--json").out)["image_size"]
         == 448
@@ -563,30 +588,30 @@ def test_the_model_is_described_and_verified(fundusd: Say, place: daemon_cases.S
 
 
 def test_a_model_that_is_not_there_ends_with_69_and_the_next_command(
-    fundusd: Say, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    fundusd: RunCommand, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
-    said = fundusd("model", "verify", "--model", "google/medsiglip-448", "--revision", "0" * 40)
-    assert said.code == 69
-    assert "fundusd model download" in said.err
+    ended = fundusd("model", "verify", "--model", "google/medsiglip-448", "--revision", "0" * 40)
+    assert ended.code == 69
+    assert "fundusd model download" in ended.err
     assert fundusd("model", "download", "--model", "phantom").code == 69
 
 
 def test_a_defect_is_told_by_class_and_place_only(
-    fundusd: Say, monkeypatch: pytest.MonkeyPatch
+    fundusd: RunCommand, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def broken(*_: object) -> None:
         raise ValueError("Quillfeather")
 
     monkeypatch.setattr("fundusd.cli.options.load", broken)
     monkeypatch.setattr("fundusd.cli.status.load", broken)
-    said = fundusd("status")
-    assert said.code == 70
-    assert "ValueError in broken, test_commands.py" in said.err
-    assert "Quillfeather" not in said.err
+    ended = fundusd("status")
+    assert ended.code == 70
+    assert "ValueError in broken, test_commands.py" in ended.err
+    assert "Quillfeather" not in ended.err
 
 
-def test_an_interrupt_ends_with_130(fundusd: Say, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupt_ends_with_130(fundusd: RunCommand, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
@@ -595,14 +620,14 @@ def test_an_interrupt_ends_with_130(fundusd: Say, monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_camera_that_was_swept_is_told_with_its_hints(
-    fundusd: Say, graded: daemon_cases.Site
+    fundusd: RunCommand, graded: daemon_cases.Site
 ) -> None:
     ledger = Ledger(f"sqlite:///{graded.folder}/fundusd.db")
-    told = []
+    shown = []
     for healthy, mode in ((True, "native"), (False, "native"), (False, "sweep-only")):
         report = SweepReport(3, 1, {IgnoreReason.SIDECAR: 1}, 0, 0.1, healthy, mode, "writer-lease")
         ledger.sweep_finished("room1", report)
-        told.append(fundusd("status", "--config", graded.path).out)
+        shown.append(fundusd("status", "--config", graded.path).out)
     watched = SweepReport(
         3,
         1,
@@ -620,21 +645,22 @@ def test_a_camera_that_was_swept_is_told_with_its_hints(
     ledger.keep_incomplete("room1", {b"OD.jpg": IncompleteFile(WaitReason.HELD, 7, since, since)})
     for reason in OfflineReason:
         ledger.offline("room1", reason)
-        told.append(fundusd("status", "--config", graded.path).out)
-        assert "OFFLINE since" in told[-1]
+        shown.append(fundusd("status", "--config", graded.path).out)
+        assert "OFFLINE since" in shown[-1]
     ledger.close()
     assert (
-        "hints healthy (7 folders watched), new since the start by hints 0, by sweeps 2" in told[-1]
+        "hints healthy (7 folders watched), new since the start by hints 0, by sweeps 2"
+        in shown[-1]
     )
-    assert "1 INCOMPLETE since" in told[-1]
-    assert "1 given up for now" in told[-1]
-    assert "hints healthy, settling by writer-lease" in told[0]
-    assert "hints LOST" in told[1]
-    assert "none (sweep-only)" in told[2]
+    assert "1 INCOMPLETE since" in shown[-1]
+    assert "1 given up for now" in shown[-1]
+    assert "hints healthy, settling by writer-lease" in shown[0]
+    assert "hints LOST" in shown[1]
+    assert "none (sweep-only)" in shown[2]
 
 
 def test_a_device_that_is_lost_ends_with_75_and_not_as_a_missing_model_does(
-    fundusd: Say, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    fundusd: RunCommand, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     photograph = tmp_path / "a_OD.jpg"
     photograph.write_bytes(daemon_cases.jpeg(Grade.MILD))
@@ -643,15 +669,15 @@ def test_a_device_that_is_lost_ends_with_75_and_not_as_a_missing_model_does(
         raise RuntimeError("CUDA error: an illegal memory access was encountered")
 
     monkeypatch.setattr(TorchBackend, "_embed", lost)
-    said = fundusd("classify", "--model", "phantom", photograph)
-    assert said.code == 75
-    assert "stopped working" in said.err
-    assert "restarts by itself" in said.err
+    ended = fundusd("classify", "--model", "phantom", photograph)
+    assert ended.code == 75
+    assert "stopped working" in ended.err
+    assert "restarts by itself" in ended.err
     assert fundusd("classify", "--model", tmp_path / "none", photograph).code == 69
 
 
 def test_status_says_how_the_model_answered_known_phantoms(
-    fundusd: Say, graded: daemon_cases.Site
+    fundusd: RunCommand, graded: daemon_cases.Site
 ) -> None:
     assert "not shown to the model lately" in fundusd("status", "--config", graded.path).out
     ledger = Ledger(f"sqlite:///{graded.folder}/fundusd.db")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from tests import daemon_cases
-from tests.cli.test_commands import Say, fundusd, graded, place
+from tests.cli.test_commands import RunCommand, fundusd, graded, place
 
 import fundusd as package
 from fundusd.domain.errors import ExitStatus, FundusdError
@@ -83,7 +83,7 @@ MISTAKES = [
 
 @pytest.mark.parametrize(("command", "status", "message"), MISTAKES)
 def test_a_mistake_of_the_operator_has_its_own_status_and_a_sentence(
-    fundusd: Say,
+    fundusd: RunCommand,
     graded: daemon_cases.Site,
     monkeypatch: pytest.MonkeyPatch,
     command: str,
@@ -96,13 +96,15 @@ def test_a_mistake_of_the_operator_has_its_own_status_and_a_sentence(
     assert message in " ".join(ended.err.split())
 
 
-def test_an_inbox_that_is_away_has_its_own_status(fundusd: Say, graded: daemon_cases.Site) -> None:
+def test_an_inbox_that_is_away_has_its_own_status(
+    fundusd: RunCommand, graded: daemon_cases.Site
+) -> None:
     graded.inbox.rename(graded.folder / "gone")
     assert fundusd("reconcile", "--config", graded.path).code == ExitStatus.NO_INPUT
 
 
 def test_a_folder_that_is_not_empty_or_cannot_be_made_is_a_usage_error(
-    fundusd: Say, graded: daemon_cases.Site
+    fundusd: RunCommand, graded: daemon_cases.Site
 ) -> None:
     for folder in (graded.folder, graded.path, "/proc/no-such-folder"):
         ended = fundusd("demo", "--keep", folder)
@@ -110,5 +112,5 @@ def test_a_folder_that_is_not_empty_or_cannot_be_made_is_a_usage_error(
         assert "Name a folder" in ended.err
 
 
-def test_the_demo_ends_as_its_daemon_did(fundusd: Say, tmp_path: Path) -> None:
+def test_the_demo_ends_as_its_daemon_did(fundusd: RunCommand, tmp_path: Path) -> None:
     assert fundusd("demo", "--model", tmp_path / "no-model").code == ExitStatus.UNAVAILABLE

@@ -89,7 +89,7 @@ for backend, strangers in strangers_of.items():
 
 
 def test_without_a_gpu_the_daemon_watches_before_torch_is_imported() -> None:
-    """What is planned is all that the ledger, the watcher and the decoders wait for."""
+    """The ledger, the watcher and the decoders wait for the plan, but not for the model."""
     program = """
 import sys
 from fundusd.app import factory, settings

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from tests import daemon_cases
 from tests import ledger_cases as cases
-from tests.cli.test_commands import Say, fundusd, place
+from tests.cli.test_commands import RunCommand, fundusd, place
 
 from fundusd.clinical.pseudonyms import patient_key
 from fundusd.domain.clinical_terms import SAFETY_WORDS, Eye, EyeSource, Reason
@@ -35,7 +35,7 @@ KEYS = [KEY, patient_key(cases.SITE_KEY, None, "PHANTOM-8")]
 
 @pytest.fixture
 def clinic(place: daemon_cases.Site) -> daemon_cases.Site:
-    """Lay out a site with two persons: PDR in one eye; a moderate and an ungradable eye."""
+    """Set up a site with two persons: PDR in one eye; a moderate and an ungradable eye."""
     with closing(Ledger(f"sqlite:///{place.folder}/fundusd.db", site_key=cases.SITE_KEY)) as ledger:
         ledger.start(cases.release())
         ledger.register_camera(cases.CAMERA)
@@ -61,10 +61,10 @@ def classify(ledger: Ledger, name: str, patient: str, eye: Eye, logits: Sequence
     ledger.record([cases.finding(cases.take(ledger, name, name), content, logits)])
 
 
-def told(fundusd: Say, clinic: daemon_cases.Site, *words: str) -> Any:
-    said = fundusd(*words, "--json", "--config", clinic.path)
-    assert said.code == 0, said.err
-    return json.loads(said.out)
+def answer(fundusd: RunCommand, clinic: daemon_cases.Site, *words: str) -> Any:
+    ended = fundusd(*words, "--json", "--config", clinic.path)
+    assert ended.code == 0, ended.err
+    return json.loads(ended.out)
 
 
 @pytest.mark.parametrize(
@@ -72,26 +72,32 @@ def told(fundusd: Say, clinic: daemon_cases.Site, *words: str) -> Any:
     ["worklist", "person", "review list", "review record"]
     + [f"report {name}" for name in ("quality", "classes", "drift", "turnaround", "agreement")],
 )
-def test_each_command_explains_itself_with_an_example(fundusd: Say, command: str) -> None:
-    said = fundusd(*command.split(), "--help")
-    assert (said.code, f"fundusd {command}" in said.out, "Example" in said.out) == (0, True, True)
+def test_each_command_explains_itself_with_an_example(fundusd: RunCommand, command: str) -> None:
+    ended = fundusd(*command.split(), "--help")
+    assert (ended.code, f"fundusd {command}" in ended.out, "Example" in ended.out) == (
+        0,
+        True,
+        True,
+    )
 
 
 @pytest.mark.parametrize("command", ["worklist", "review list"])
 def test_the_worklist_shows_the_worst_first(
-    fundusd: Say, clinic: daemon_cases.Site, command: str
+    fundusd: RunCommand, clinic: daemon_cases.Site, command: str
 ) -> None:
-    rows = told(fundusd, clinic, *command.split())
+    rows = answer(fundusd, clinic, *command.split())
     assert [(row["eye"], row["urgency"]) for row in rows] == [("R", 14), ("R", 12), ("L", 1)]
-    said = fundusd(*command.split(), "--config", clinic.path)
-    assert said.code == 0
+    ended = fundusd(*command.split(), "--config", clinic.path)
+    assert ended.code == 0
     for part in ("PHANTOM-7", "PDR", "Moderate DR", "too dark", "retake", SAFETY_WORDS):
-        assert part in said.out
+        assert part in ended.out
 
 
-def test_the_worklist_can_be_cut_and_comes_as_csv(fundusd: Say, clinic: daemon_cases.Site) -> None:
-    assert told(fundusd, clinic, "worklist", "--camera", "other") == []
-    assert len(told(fundusd, clinic, "worklist", "--camera", cases.CAMERA, "--limit", "2")) == 2
+def test_the_worklist_can_be_cut_and_comes_as_csv(
+    fundusd: RunCommand, clinic: daemon_cases.Site
+) -> None:
+    assert answer(fundusd, clinic, "worklist", "--camera", "other") == []
+    assert len(answer(fundusd, clinic, "worklist", "--camera", cases.CAMERA, "--limit", "2")) == 2
     rows = list(
         csv.DictReader(io.StringIO(fundusd("worklist", "--csv", "--config", clinic.path).out))
     )
@@ -103,31 +109,31 @@ def test_the_worklist_can_be_cut_and_comes_as_csv(fundusd: Say, clinic: daemon_c
     "key", [KEY, str(KEY)[:12], "PHANTOM-7"], ids=["key", "its start", "identifier"]
 )
 def test_a_person_is_found_by_key_or_identifier(
-    fundusd: Say, clinic: daemon_cases.Site, key: str
+    fundusd: RunCommand, clinic: daemon_cases.Site, key: str
 ) -> None:
-    person = told(fundusd, clinic, "person", key)
+    person = answer(fundusd, clinic, "person", key)
     assert (person["patient_key"], person["patient_id"]) == (KEY, "PHANTOM-7")
     assert [
         (row["final_referable"], row["right_grade"], row["left_grade"]) for row in person["exams"]
     ] == [("yes", 4, 0)]
     assert [row["eye"] for row in person["eyes"]] == ["R", "L"]
-    said = fundusd("person", key, "--config", clinic.path)
+    ended = fundusd("person", key, "--config", clinic.path)
     for part in ("Exams", "Eyes", "PDR", SAFETY_WORDS):
-        assert part in said.out
-    assert "Reviews" not in said.out
+        assert part in ended.out
+    assert "Reviews" not in ended.out
 
 
 @pytest.mark.parametrize("key", ["SMITH-JANE", "0" * 12, str(KEY)[:11]])
 def test_nobody_is_found_by_another_key_and_the_sentence_names_nobody(
-    fundusd: Say, clinic: daemon_cases.Site, key: str
+    fundusd: RunCommand, clinic: daemon_cases.Site, key: str
 ) -> None:
-    said = fundusd("person", key, "--config", clinic.path)
-    assert (said.code, "No person has" in said.err, key in said.err) == (2, True, False)
-    assert "fundusd worklist" in said.err
+    ended = fundusd("person", key, "--config", clinic.path)
+    assert (ended.code, "No person has" in ended.err, key in ended.err) == (2, True, False)
+    assert "fundusd worklist" in ended.err
 
 
 def test_an_identifier_that_two_persons_have_asks_for_the_key(
-    fundusd: Say, clinic: daemon_cases.Site
+    fundusd: RunCommand, clinic: daemon_cases.Site
 ) -> None:
     with closing(
         Ledger(f"sqlite:///{clinic.folder}/fundusd.db", site_key=cases.SITE_KEY)
@@ -137,21 +143,21 @@ def test_an_identifier_that_two_persons_have_asks_for_the_key(
         )
         ledger.start(cases.release())
         ledger.record([cases.finding(cases.take(ledger, "9.jpg", "9"), content)])
-    said = fundusd("person", "PHANTOM-7", "--config", clinic.path)
-    assert (said.code, "2 persons" in said.err, str(KEY)[:12] in said.err) == (2, True, True)
+    ended = fundusd("person", "PHANTOM-7", "--config", clinic.path)
+    assert (ended.code, "2 persons" in ended.err, str(KEY)[:12] in ended.err) == (2, True, True)
 
 
 def test_a_review_is_written_down_and_leaves_the_worklist(
-    fundusd: Say, clinic: daemon_cases.Site
+    fundusd: RunCommand, clinic: daemon_cases.Site
 ) -> None:
-    exam = str(told(fundusd, clinic, "worklist")[0]["exam_id"])
-    said = fundusd(
+    exam = str(answer(fundusd, clinic, "worklist")[0]["exam_id"])
+    ended = fundusd(
         "review", "record", exam, "r", "agree", "--role", "grader", "--config", clinic.path
     )
-    assert said.code == 0, said.err
-    assert "Referable diabetic retinopathy" in said.out
-    assert len(told(fundusd, clinic, "worklist")) == 2
-    [review] = told(fundusd, clinic, "person", "PHANTOM-7")["reviews"]
+    assert ended.code == 0, ended.err
+    assert "Referable diabetic retinopathy" in ended.out
+    assert len(answer(fundusd, clinic, "worklist")) == 2
+    [review] = answer(fundusd, clinic, "person", "PHANTOM-7")["reviews"]
     assert (review["verdict"], review["role"], review["grade"], review["is_latest"]) == (
         "agree",
         "grader",
@@ -162,12 +168,12 @@ def test_a_review_is_written_down_and_leaves_the_worklist(
     assert "agree" in fundusd("person", "PHANTOM-7", "--config", clinic.path).out
 
 
-def test_an_override_takes_grade_and_reason(fundusd: Say, clinic: daemon_cases.Site) -> None:
+def test_an_override_takes_grade_and_reason(fundusd: RunCommand, clinic: daemon_cases.Site) -> None:
     words = ("--role", "ophthalmologist", "--reviewer", "Dr. Lee", "--blinded", "--grade", "1")
-    exam = str(told(fundusd, clinic, "worklist")[0]["exam_id"])
+    exam = str(answer(fundusd, clinic, "worklist")[0]["exam_id"])
     refused = fundusd("review", "record", exam, "R", "override", *words, "--config", clinic.path)
     assert (refused.code, "needs a reason" in refused.err) == (2, True)
-    after = told(
+    after = answer(
         fundusd,
         clinic,
         "review",
@@ -180,7 +186,7 @@ def test_an_override_takes_grade_and_reason(fundusd: Say, clinic: daemon_cases.S
         "false_lesion",
     )
     assert after == {"exam_id": int(exam), "referable": "no", "is_reviewed": False}
-    [review] = told(fundusd, clinic, "person", "PHANTOM-7")["reviews"]
+    [review] = answer(fundusd, clinic, "person", "PHANTOM-7")["reviews"]
     assert (review["reviewer"], review["blinded"], review["grade"]) == ("Dr. Lee", True, 1)
 
 
@@ -193,14 +199,14 @@ def test_an_override_takes_grade_and_reason(fundusd: Say, clinic: daemon_cases.S
     ],
 )
 def test_a_review_of_what_there_is_not_is_refused(
-    fundusd: Say, clinic: daemon_cases.Site, words: tuple[str, ...], sentence: str
+    fundusd: RunCommand, clinic: daemon_cases.Site, words: tuple[str, ...], sentence: str
 ) -> None:
-    said = fundusd("review", "record", *words, "--role", "grader", "--config", clinic.path)
-    assert (said.code, sentence in said.err) == (2, True)
+    ended = fundusd("review", "record", *words, "--role", "grader", "--config", clinic.path)
+    assert (ended.code, sentence in ended.err) == (2, True)
 
 
 def test_the_review_of_two_visits_shows_what_changed(
-    fundusd: Say, clinic: daemon_cases.Site
+    fundusd: RunCommand, clinic: daemon_cases.Site
 ) -> None:
     cases_path = f"sqlite:///{clinic.folder}/fundusd.db"
     with closing(Ledger(cases_path, site_key=cases.SITE_KEY)) as ledger:
@@ -211,7 +217,7 @@ def test_the_review_of_two_visits_shows_what_changed(
         )
         ledger.start(cases.release())
         classify(ledger, "7_R_again.jpg", "PHANTOM-7", Eye.RIGHT, PDR)
-    person = told(fundusd, clinic, "person", "PHANTOM-7")
+    person = answer(fundusd, clinic, "person", "PHANTOM-7")
     assert [(row["eye"], row["change"]) for row in person["progression"]] == [("R", 3)]
     assert "+3" in fundusd("person", "PHANTOM-7", "--config", clinic.path).out
 
@@ -226,17 +232,17 @@ REPORTS = {
 
 @pytest.mark.parametrize("name", REPORTS)
 def test_a_report_comes_as_table_json_and_picture(
-    fundusd: Say, clinic: daemon_cases.Site, tmp_path: Path, name: str
+    fundusd: RunCommand, clinic: daemon_cases.Site, tmp_path: Path, name: str
 ) -> None:
-    rows = told(fundusd, clinic, "report", name)
+    rows = answer(fundusd, clinic, "report", name)
     assert len(rows) == 1
     assert rows[0][REPORTS[name]] is not None
     picture = tmp_path / f"{name}.svg"
-    said = fundusd("report", name, "--since", "2w", "--plot", picture, "--config", clinic.path)
-    assert (said.code, SAFETY_WORDS in said.out) == (0, True), said.err
-    assert REPORTS[name].replace("_", " ") in said.out
+    ended = fundusd("report", name, "--since", "2w", "--plot", picture, "--config", clinic.path)
+    assert (ended.code, SAFETY_WORDS in ended.out) == (0, True), ended.err
+    assert REPORTS[name].replace("_", " ") in ended.out
     assert b"<svg" in picture.read_bytes()
-    assert told(fundusd, clinic, "report", name, "--since", "2199-01-01") == []
+    assert answer(fundusd, clinic, "report", name, "--since", "2199-01-01") == []
     assert (
         "nothing to show"
         in fundusd("report", name, "--since", "2199-01-01", "--config", clinic.path).out
@@ -244,17 +250,17 @@ def test_a_report_comes_as_table_json_and_picture(
 
 
 def test_the_report_of_agreement_counts_reviews(
-    fundusd: Say, clinic: daemon_cases.Site, tmp_path: Path
+    fundusd: RunCommand, clinic: daemon_cases.Site, tmp_path: Path
 ) -> None:
-    assert told(fundusd, clinic, "report", "agreement") == []
-    exam = str(told(fundusd, clinic, "worklist")[0]["exam_id"])
+    assert answer(fundusd, clinic, "report", "agreement") == []
+    exam = str(answer(fundusd, clinic, "worklist")[0]["exam_id"])
     assert (
         fundusd(
             "review", "record", exam, "R", "agree", "--role", "grader", "--config", clinic.path
         ).code
         == 0
     )
-    [row] = told(fundusd, clinic, "report", "agreement")
+    [row] = answer(fundusd, clinic, "report", "agreement")
     assert (row["readings"], row["both_refer"], row["sensitivity"], row["specificity"]) == (
         1,
         1,
@@ -262,13 +268,13 @@ def test_the_report_of_agreement_counts_reviews(
         None,
     )
     picture = tmp_path / "agreement.png"
-    said = fundusd("report", "agreement", "--plot", picture, "--config", clinic.path)
-    assert (said.code, "100.0%" in said.out) == (0, True), said.err
+    ended = fundusd("report", "agreement", "--plot", picture, "--config", clinic.path)
+    assert (ended.code, "100.0%" in ended.out) == (0, True), ended.err
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 
 def test_a_plot_is_not_put_into_an_inbox_nor_under_another_suffix(
-    fundusd: Say, clinic: daemon_cases.Site
+    fundusd: RunCommand, clinic: daemon_cases.Site
 ) -> None:
     for name in (clinic.inbox / "quality.png", clinic.folder / "quality.txt"):
         assert fundusd("report", "quality", "--plot", name, "--config", clinic.path).code == 2

@@ -33,7 +33,7 @@ CAMERA = "room1"
 
 
 def of_a_camera(count: int, seed: int = 1) -> list[dict[str, float]]:
-    """Measure a camera's captures, as it were: each good, and all different."""
+    """Return measures as of a camera's captures: all good, all different."""
     rng = random.Random(seed)
     return [
         {name: value * rng.uniform(0.8, 1.2) for name, value in GOOD.items()} for _ in range(count)
@@ -41,17 +41,17 @@ def of_a_camera(count: int, seed: int = 1) -> list[dict[str, float]]:
 
 
 def admit(ledger: Ledger, measured: list[dict[str, float]], camera: str = CAMERA) -> None:
-    """Record a graded capture for each."""
+    """Record a graded capture with each of the measures."""
     ledger.register_camera(camera)
-    found = [
+    files = [
         cases.found(f"{number}.jpg", f"{camera}{number}", camera_id=camera)
         for number in range(len(measured))
     ]
-    ledger.admit(*found)
-    claims = {claim.digest: claim for claim in ledger.claim(len(found))}
+    ledger.admit(*files)
+    claims = {claim.digest: claim for claim in ledger.claim(len(files))}
     contents = [replace(cases.CONTENT_OF_JPEG, measures=measures) for measures in measured]
-    pairs = zip(found, contents, strict=True)
-    ledger.record([cases.finding(claims[one.digest], content) for one, content in pairs])
+    pairs = zip(files, contents, strict=True)
+    ledger.record([cases.finding(claims[file.digest], content) for file, content in pairs])
 
 
 def test_too_few_captures_are_refused_and_counted() -> None:
@@ -66,30 +66,31 @@ def test_too_few_captures_are_refused_and_counted() -> None:
 @given(st.integers(0, 10_000), st.floats(0, 3), st.integers(MIN_CAPTURES, 80))
 def test_proposals_stay_within_bounds_and_flag_few(seed: int, scale: float, count: int) -> None:
     measured = [
-        {name: value * scale for name, value in one.items()} for one in of_a_camera(count, seed)
+        {name: value * scale for name, value in measures.items()}
+        for measures in of_a_camera(count, seed)
     ]
-    found = calibrate(measured)
-    for name, value in asdict(found.proposed).items():
+    calibration = calibrate(measured)
+    for name, value in asdict(calibration.proposed).items():
         low, high = BOUNDS[name]
         assert low <= value <= high, name
-    assert found.proposed.min_side_pixels == DEFAULTS.min_side_pixels
-    assert scale > 0.4 or found.would_flag > 0.9  # nothing makes black pictures gradable
+    assert calibration.proposed.min_side_pixels == DEFAULTS.min_side_pixels
+    assert scale > 0.4 or calibration.would_flag > 0.9  # nothing makes black pictures gradable
 
 
 def test_about_the_worst_few_per_cent_would_be_flagged() -> None:
     hazy = [
-        one | {"visibility": 0.05 + 0.002 * (number % 200)}
-        for number, one in enumerate(of_a_camera(1000))
+        measures | {"visibility": 0.05 + 0.002 * (number % 200)}
+        for number, measures in enumerate(of_a_camera(1000))
     ]
-    found = calibrate(hazy)
-    assert 0.02 <= found.would_flag <= 0.05
-    assert found.flagged > found.would_flag
+    calibration = calibrate(hazy)
+    assert 0.02 <= calibration.would_flag <= 0.05
+    assert calibration.flagged > calibration.would_flag
 
 
 def test_a_camera_without_poor_captures_keeps_to_the_bounds() -> None:
-    found = calibrate(of_a_camera(500))
-    assert found.proposed.min_visibility == BOUNDS["min_visibility"][1]
-    assert found.would_flag < 0.05
+    calibration = calibrate(of_a_camera(500))
+    assert calibration.proposed.min_visibility == BOUNDS["min_visibility"][1]
+    assert calibration.would_flag < 0.05
 
 
 def test_the_printed_table_can_be_pasted() -> None:
@@ -144,9 +145,9 @@ def test_the_command_prints_a_table_and_on_how_many_captures_it_rests(
     pasted.write_text(place.path.read_text().replace("[log]", f"{shown}\n[log]"))
     assert settings_file.load(pasted).camera[0].thresholds == calibrate(of_a_camera(60)).proposed
 
-    said = orjson.loads(run(replace(place, path=pasted), "--camera", CAMERA, "--json"))
-    assert said["present"] == said["proposed"] != asdict(DEFAULTS)
-    assert said["captures"] == 60
+    answer = orjson.loads(run(replace(place, path=pasted), "--camera", CAMERA, "--json"))
+    assert answer["present"] == answer["proposed"] != asdict(DEFAULTS)
+    assert answer["captures"] == 60
 
 
 @pytest.mark.parametrize("kind", ["png", "svg"])
@@ -209,5 +210,5 @@ def test_each_threshold_has_its_reason() -> None:
     }
     assert judge(GOOD) is None
     assert {reason: judge(GOOD | changed) for reason, changed in cases_of.items()} == {
-        one: one for one in cases_of
+        reason: reason for reason in cases_of
     }

@@ -52,14 +52,15 @@ class Clinic:
         reason: Reason | None = None,
     ) -> int:
         """Put a file into the inbox and record a result for it; return the capture's number."""
-        file = daemon_cases.drop(self.place, name, data)
-        status = file.stat()
+        status = daemon_cases.drop(self.place, name, data).stat()
         stat = Stat(status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
-        found = replace(
+        file = replace(
             cases.found(name), camera_id="room1", stat=stat, digest=hashlib.sha256(data).hexdigest()
         )
-        self.ledger.admit(found)
-        self.ledger.record([self._finding(one, content, reason) for one in self.ledger.claim(1)])
+        self.ledger.admit(file)
+        self.ledger.record(
+            [self._finding(claim, content, reason) for claim in self.ledger.claim(1)]
+        )
         return int(cases.captures(self.ledger)[-1]["id"])
 
     @staticmethod
@@ -83,7 +84,7 @@ def clinic(tmp_path: Path, sqlite_url: str) -> Iterator[Clinic]:
 def fundusd(
     clinic: Clinic, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Callable[..., str]:
-    """Type a command that ends as it says; give what it printed."""
+    """Return a function that types a command, checks its exit status and returns its output."""
     monkeypatch.setenv("COLUMNS", "200")
 
     def typed(*words: object, code: int = 0) -> str:
@@ -91,9 +92,9 @@ def fundusd(
         monkeypatch.setattr("sys.argv", line)
         with pytest.raises(SystemExit) as ended:
             cli.main()
-        told = capsys.readouterr()
-        assert ended.value.code == code, told.err
-        return " ".join((told.out + told.err).split())
+        printed = capsys.readouterr()
+        assert ended.value.code == code, printed.err
+        return " ".join((printed.out + printed.err).split())
 
     return typed
 
@@ -105,7 +106,7 @@ def read(file: Path) -> tuple[str, int]:
 
 
 def test_a_capture_is_told_of_in_words(fundusd: Callable[..., str], clinic: Clinic) -> None:
-    said = fundusd("show", clinic.add("a_OD.jpg"))
+    text = fundusd("show", clinic.add("a_OD.jpg"))
     for part in (
         *(
             "Right eye (OD)",
@@ -116,14 +117,14 @@ def test_a_capture_is_told_of_in_words(fundusd: Callable[..., str], clinic: Clin
         ),
         *("Have a human reader look at it", "not MedSigLIP's", "Release 1", SAFETY_WORDS),
     ):
-        assert part in said
+        assert part in text
 
 
 def test_a_capture_is_told_of_in_json(fundusd: Callable[..., str], clinic: Clinic) -> None:
-    told = json.loads(fundusd("show", clinic.add("a_OD.jpg"), "--json"))
-    assert (told["eye"], told["grade"], told["notice"]) == ("R", 3, SAFETY_WORDS)
-    assert told["next"]
-    assert "not MedSigLIP" in told["warning"]
+    answer = json.loads(fundusd("show", clinic.add("a_OD.jpg"), "--json"))
+    assert (answer["eye"], answer["grade"], answer["notice"]) == ("R", 3, SAFETY_WORDS)
+    assert answer["next"]
+    assert "not MedSigLIP" in answer["warning"]
 
 
 @pytest.mark.parametrize(
@@ -143,10 +144,10 @@ def test_a_capture_is_told_of_in_json(fundusd: Callable[..., str], clinic: Clini
 def test_a_capture_without_a_grade_is_told_of_with_what_to_do(
     fundusd: Callable[..., str], clinic: Clinic, reason: Reason, parts: Sequence[str]
 ) -> None:
-    said = fundusd("show", clinic.add("a_OS.jpg", reason=reason))
+    text = fundusd("show", clinic.add("a_OS.jpg", reason=reason))
     for part in parts:
-        assert part in said
-    assert "MedSigLIP" not in said
+        assert part in text
+    assert "MedSigLIP" not in text
 
 
 def test_a_capture_that_waits_or_whose_eye_is_disputed_is_told_of(
@@ -157,9 +158,9 @@ def test_a_capture_that_waits_or_whose_eye_is_disputed_is_told_of(
     )
     clinic.ledger.admit(replace(cases.found("b.jpg", "b"), camera_id="room1"))
     assert "the sources disagree" in fundusd("show", disputed)
-    said = fundusd("show", disputed + 1)
+    text = fundusd("show", disputed + 1)
     for part in ("Not known yet: the capture is queued", "Wait for its result.", "none yet"):
-        assert part in said
+        assert part in text
 
 
 def test_a_capture_is_drawn_with_its_photograph_and_without_its_path(
@@ -167,10 +168,10 @@ def test_a_capture_is_drawn_with_its_photograph_and_without_its_path(
 ) -> None:
     number = clinic.add("SECRET_OD.jpg")
     fundusd("show", number, "--out", tmp_path / "card.pdf")
-    said, pictures = read(tmp_path / "card.pdf")
+    text, pictures = read(tmp_path / "card.pdf")
     for part in ("Right eye (OD)", "REFERABLE", "As the model saw it", "room1", SAFETY_WORDS):
-        assert part in said
-    assert "SECRET" not in said
+        assert part in text
+    assert "SECRET" not in text
     assert pictures == 1
 
 
@@ -181,7 +182,7 @@ def test_a_visit_is_reported_in_words_or_as_a_page(
     clinic.add("a_OS.jpg", JPEG + b"\0", reason=Reason.TOO_BRIGHT)
     printed = fundusd("report", "exam", 1)
     fundusd("report", "exam", 1, "--pdf", tmp_path / "exam.pdf")
-    said, pictures = read(tmp_path / "exam.pdf")
+    text, pictures = read(tmp_path / "exam.pdf")
     for part in (
         "Referable diabetic retinopathy",
         "PHANTOM-7",
@@ -190,7 +191,7 @@ def test_a_visit_is_reported_in_words_or_as_a_page(
         SAFETY_WORDS,
     ):
         assert part in printed
-        assert part in said
+        assert part in text
     assert pictures == 2
 
 
@@ -205,8 +206,8 @@ def test_text_burned_into_a_picture_keeps_it_from_every_page_its_twin_too(
         ("report", "exam", 1, "--pdf"),
     ):
         fundusd(*command, tmp_path / "page.pdf")
-        said, pictures = read(tmp_path / "page.pdf")
-        assert "text is burned into the picture" in said
+        text, pictures = read(tmp_path / "page.pdf")
+        assert "text is burned into the picture" in text
         assert pictures == 0
 
 
@@ -219,8 +220,8 @@ def test_a_file_that_is_gone_or_another_one_by_now_leaves_a_sentence(
     (clinic.place.inbox / "a_OD.jpg").unlink()
     fundusd("report", "exam", 1, "--pdf", tmp_path / "gone.pdf")
     assert "a different file has this name now" in read(tmp_path / "changed.pdf")[0]
-    said, pictures = read(tmp_path / "gone.pdf")
-    assert "the file is no longer in the camera's folder" in said
+    text, pictures = read(tmp_path / "gone.pdf")
+    assert "the file is no longer in the camera's folder" in text
     assert pictures == 0
 
 
@@ -266,20 +267,20 @@ def source(name: str, data: bytes, camera_id: str = "room1") -> Source:
 
 
 def test_ungradable_retinas_are_shown_and_what_else_is_refused_is_not(tmp_path: Path) -> None:
-    """A hand or a face is not a retina; a flag that is not in the ledger yet counts as well."""
+    """A hand or a face is not shown, nor burned-in text that the ledger does not know yet."""
     dark = imaging_cases.encode((RETINA * 0.15).astype(np.uint8), "PNG")
     wall = imaging_cases.encode(np.full((600, 640, 3), 160, np.uint8), "PNG")
     files = {"a": dark, "bb": wall, "ccc": BURNED, "dddd": JPEG}
     for name, data in files.items():
         (tmp_path / name).write_bytes(data)
     asked = [
-        *(source(*one) for one in files.items()),
+        *(source(*named) for named in files.items()),
         source("eeeee", b""),
         source("ffffff", b"", "elsewhere"),
     ]
     shown = photographs(asked, {"room1": tmp_path}, Limits())
 
-    assert [one.pixels is not None for one in shown.values()] == [
+    assert [photograph.pixels is not None for photograph in shown.values()] == [
         True,
         False,
         False,
@@ -287,12 +288,12 @@ def test_ungradable_retinas_are_shown_and_what_else_is_refused_is_not(tmp_path: 
         False,
         False,
     ]
-    for one, part in zip(
+    for photograph, part in zip(
         shown.values(),
         ["did not grade it", "", "burned in", "model saw", "no longer", "no camera elsewhere"],
         strict=True,
     ):
-        assert part in one.notes
+        assert part in photograph.notes
 
 
 def test_the_ledger_knows_where_captures_lie_and_which_shots_are_burned_in(ledger: Ledger) -> None:
@@ -306,9 +307,9 @@ def test_the_ledger_knows_where_captures_lie_and_which_shots_are_burned_in(ledge
     ):
         ledger.admit(cases.found(name, str(number)))
         ledger.record([cases.finding(claim, content) for claim in ledger.claim(1)])
-    found = ledger.sources([1, 2, 3, 4, 99])
-    assert [one.is_burned_in for one in found] == [True, True, False, False]
-    assert found[0] == Source(
+    sources = ledger.sources([1, 2, 3, 4, 99])
+    assert [image.is_burned_in for image in sources] == [True, True, False, False]
+    assert sources[0] == Source(
         1, cases.CAMERA, b"P1/a.jpg", cases.digest_of("0"), "pad-square/bilinear448", True
     )
     assert ledger.releases([1, 99]) == {1: cases.release()}

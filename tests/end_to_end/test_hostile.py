@@ -1,4 +1,4 @@
-"""Hostile names, things and bytes in a real inbox: each ends with its reason, and the capture beside it is graded."""
+"""Hostile names, files and bytes: each ends with its reason, and its neighbour is graded."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ GOOD = phantoms.as_jpeg(PICTURE)
 
 
 def good(number: int) -> bytes:
-    """Make a capture that is graded, with bytes of its own."""
+    """Make a capture that is graded, with different bytes for each number."""
     return GOOD + number.to_bytes(4)
 
 
@@ -42,14 +42,12 @@ def reasons(place: Site) -> dict[str, str | None]:
 def waiting(place: Site) -> int:
     counts = place.reconciled().counts
     return sum(
-        count
-        for standing, count in counts.items()
-        if standing.startswith(("waiting", "incomplete"))
+        count for state, count in counts.items() if state.startswith(("waiting", "incomplete"))
     )
 
 
 def require_unshaken(place: Site, daemon: Daemon, graded: Iterable[str]) -> None:
-    """One start, no capture that broke in an unknown way, all accounted for, the good ones graded."""
+    """Require one start, no unknown failure, every file accounted for and the good ones graded."""
     assert daemon.stop() == 0
     events = [line["event"] for line in daemon.lines]
     assert events.count("service.started") == 1
@@ -61,11 +59,8 @@ def require_unshaken(place: Site, daemon: Daemon, graded: Iterable[str]) -> None
 
 # --- names and things ---
 
-HIDDEN = [
-    b"..jpg",
-    b"...",
-    b"..%2f..%2fetc%2fpasswd.jpg",
-]  # to be left alone, as all that begins with a dot
+# ignored, like every name that begins with a dot
+HIDDEN = [b"..jpg", b"...", b"..%2f..%2fetc%2fpasswd.jpg"]
 NAMES = [
     b"-rf.jpg",
     b" .jpg",
@@ -89,9 +84,8 @@ def test_no_name_and_no_thing_in_the_inbox_leads_astray(tmp_path: Path, store_ur
     (place.inbox / "outside.jpg").symlink_to(tmp_path / "secret.jpg")
     (place.inbox / "folder").symlink_to(tmp_path)
     (place.inbox / "loop").symlink_to(".")
-    (place.inbox / "hard.jpg").hardlink_to(
-        drop(place, "P/first.jpg", good(500))
-    )  # a capture like any other
+    first = drop(place, "P/first.jpg", good(500))
+    (place.inbox / "hard.jpg").hardlink_to(first)  # a capture like any other
     os.mkfifo(place.inbox / "fifo.jpg")
     (place.inbox / "folder.jpg").mkdir()
     with contextlib.suppress(PermissionError):  # root alone makes devices
@@ -124,11 +118,10 @@ def png_of(width: int, height: int, claimed: tuple[int, int] | None = None) -> b
 
 
 def exif_loop() -> bytes:
-    """Make a JPEG whose Exif directories lead to each other for ever."""
-    entry = struct.pack("<HHII", 0x8769, 4, 1, 8)  # the Exif directory is this one
-    tiff = (
-        b"II*\0" + struct.pack("<I", 8) + struct.pack("<H", 1) + entry + struct.pack("<I", 8)
-    )  # so is the next
+    """Make a JPEG whose Exif directory refers to itself."""
+    first = struct.pack("<I", 8)
+    entry = struct.pack("<HHI", 0x8769, 4, 1) + first  # its Exif directory is the first again
+    tiff = b"II*\0" + first + struct.pack("<H", 1) + entry + first  # so is the directory after it
     segment = b"Exif\0\0" + tiff
     return GOOD[:2] + b"\xff\xe1" + struct.pack(">H", len(segment) + 2) + segment + GOOD[2:]
 
@@ -227,27 +220,25 @@ def test_every_file_of_the_hostile_collection_is_accounted_for(
 ) -> None:
     place = site(tmp_path, sqlite_url)
     files = sorted(path for path in HOSTILE.rglob("*") if path.is_file())
-    graded, empty = (
-        set(),
-        sum(not path.stat().st_size for path in files),
-    )  # which wait for what they will be
+    graded = set()
+    empty = sum(not path.stat().st_size for path in files)
     for number, path in enumerate(files):
         drop(place, f"P{number}/{path.name}", path.read_bytes())
         drop(place, f"P{number}/good_OD.jpg", good(number))
-        graded |= {f"P{number}/good_OD.jpg"} | (
-            {f"P{number}/{path.name}"} if path.name in RETINAS else set()
-        )
+        graded.add(f"P{number}/good_OD.jpg")
+        if path.name in RETINAS:
+            graded.add(f"P{number}/{path.name}")
     assert len(files) > 100
     with running(place) as daemon:
         daemon.await_event("service.ready")
         daemon.await_event("capture.graded", len(graded))
         daemon.await_that(lambda: waiting(place) == empty)
         require_unshaken(place, daemon, graded)
-    found = place.reconciled()
-    assert found.files == 2 * len(files)
-    standings = {standing.partition(":")[0] for standing in found.counts}
-    # an empty file waits, and after ten seconds is called incomplete
-    assert standings - {"waiting", "incomplete"} == {
+    reconciliation = place.reconciled()
+    assert reconciliation.files == 2 * len(files)
+    states = {state.partition(":")[0] for state in reconciliation.counts}
+    # an empty file waits for its content; after ten seconds it is called incomplete
+    assert states - {"waiting", "incomplete"} == {
         "graded",
         "ungradable",
         "refused",
@@ -260,8 +251,8 @@ def test_every_file_of_the_hostile_collection_is_accounted_for(
 
 
 def decoders(daemon: Daemon) -> list[int]:
-    """Find the decoder processes of a daemon."""
-    found = []
+    """Return the process ids of a daemon's decoders."""
+    pids = []
     for status in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):
             parent = int(status.read_text().rpartition(")")[2].split()[1])
@@ -269,8 +260,8 @@ def decoders(daemon: Daemon) -> list[int]:
                 parent == daemon.process.pid
                 and b"fundusd.imaging.decoder_process" in status.with_name("cmdline").read_bytes()
             ):
-                found.append(int(status.parent.name))
-    return found
+                pids.append(int(status.parent.name))
+    return pids
 
 
 @pytest.mark.parametrize(

@@ -52,21 +52,21 @@ def open_site(store_url: str, database: Path) -> Iterator[Open]:
     lookup = Lookup(database, "SELECT side AS eye, person AS patient FROM picture WHERE f = :name")
 
     def site(*, pseudonymous: bool = False, asks: bool = False, release: int = 1) -> Ledger:
-        one = Ledger(
+        ledger = Ledger(
             store_url,
             site_key=cases.SITE_KEY,
             naming={cases.CAMERA: Naming.of("generic", PATTERN)},
             lookups={cases.CAMERA: lookup} if asks else {},
             pseudonymous=pseudonymous,
         )
-        opened.append(one)
-        one.start(cases.release(release))
-        one.register_camera(cases.CAMERA)
-        return one
+        opened.append(ledger)
+        ledger.start(cases.release(release))
+        ledger.register_camera(cases.CAMERA)
+        return ledger
 
     yield site
-    for one in opened:
-        one.close()
+    for ledger in opened:
+        ledger.close()
 
 
 def key(patient: str, issuer: str | None = None) -> str | None:
@@ -186,7 +186,7 @@ def test_a_database_in_trouble_keeps_no_capture_and_no_eye_of_a_name(
 
 
 @pytest.mark.parametrize(
-    ("name", "side", "content", "told"),
+    ("name", "side", "content", "eye"),
     [
         ("x1.jpg", "OS", cases.CONTENT, ("L", "image_laterality")),
         ("x1.jpg", "OD", cases.CONTENT, ("U", "conflict")),
@@ -198,15 +198,15 @@ def test_a_database_in_trouble_keeps_no_capture_and_no_eye_of_a_name(
     ],
 )
 def test_sources_that_disagree_leave_no_eye(
-    open_site: Open, database: Path, name: str, side: str, content: Content, told: tuple[str, str]
+    open_site: Open, database: Path, name: str, side: str, content: Content, eye: tuple[str, str]
 ) -> None:
     ledger = open_site(asks=True)
     put(database, (name, side, None))
     ledger.admit(cases.found(f"PHANTOM-7/{name}"))
     record(ledger, content)
     row = the_capture(ledger)
-    assert (row["eye"], row["eye_source"]) == told
-    assert ("eye_conflict" in row["warnings"]) == (told[1] == "conflict")
+    assert (row["eye"], row["eye_source"]) == eye
+    assert ("eye_conflict" in row["warnings"]) == (eye[1] == "conflict")
 
 
 def test_bytes_that_are_exported_again_are_asked_for_too(open_site: Open, database: Path) -> None:
@@ -254,10 +254,10 @@ def test_two_patients_of_one_batch_are_noticed(open_site: Open) -> None:
     ledger.admit(
         cases.found("S17/x1.jpg"), cases.found("S18/x1.jpg"), cases.found("S17/x2.jpg", "B")
     )
-    (told, _) = ledger.record([cases.finding(claim, JPEG) for claim in ledger.claim(16)])
+    (recorded, _) = ledger.record([cases.finding(claim, JPEG) for claim in ledger.claim(16)])
     assert warnings(ledger) == [["digest_of_two_patients"], ["digest_of_two_patients"], []]
-    assert told is not None
-    assert told[0].fields()["warnings"] == ("digest_of_two_patients",)
+    assert recorded is not None
+    assert recorded[0].fields()["warnings"] == ("digest_of_two_patients",)
 
 
 def test_a_file_that_was_put_right_is_no_second_patient(open_site: Open) -> None:
@@ -282,7 +282,8 @@ def test_the_patient_of_a_header_is_one_patient_under_two_folders(open_site: Ope
 
 NOW = datetime(2026, 6, 7, 10, 15, tzinfo=UTC)
 BEFORE: dict[str, Any] = {
-    "eye": "U", "eye_source": "none", "field": None, "patient_id": None, "patient_key": None, "warnings": "[]",
+    "eye": "U", "eye_source": "none", "field": None, "patient_id": None, "patient_key": None,
+    "warnings": "[]",
     "acquired_at": None, "received_at": NOW,
 }  # fmt: skip
 
@@ -301,52 +302,49 @@ BEFORE: dict[str, Any] = {
     ],
 )
 def test_a_clock_that_is_off_is_warned_of(ahead: timedelta, is_old: bool, is_off: bool) -> None:
-    for before, said in (
+    for before, header in (
         ({}, {"acquired_at": (NOW + ahead).isoformat()}),
         ({"acquired_at": NOW + ahead}, {}),
     ):
-        told = captures.settled(BEFORE | before, NOW, said, is_old=is_old, are_clear=True)
-        assert told["warnings"] == ('["clock_skew"]' if is_off else "[]")
-        assert told["acquired_at"] == NOW + ahead
+        settled = captures.settled(BEFORE | before, NOW, header, is_old=is_old, are_clear=True)
+        assert settled["warnings"] == ('["clock_skew"]' if is_off else "[]")
+        assert settled["acquired_at"] == NOW + ahead
 
 
 @pytest.mark.parametrize(
-    ("ahead", "backlog", "told"), [(-49, False, ["clock_skew"]), (-49, True, []), (0, False, [])]
+    ("ahead", "backlog", "expected"),
+    [(-49, False, ["clock_skew"]), (-49, True, []), (0, False, [])],
 )
 def test_a_photograph_that_is_exported_again_is_as_old_as_it_was(
-    ledger: Ledger, ahead: int, backlog: bool, told: list[str]
+    ledger: Ledger, ahead: int, backlog: bool, expected: list[str]
 ) -> None:
     ledger.admit(cases.found("1_OS.dcm", backlog=backlog))
     record(ledger, replace(cases.CONTENT, acquired_at=datetime.now(UTC) + timedelta(hours=ahead)))
     ledger.admit(cases.found("2_OS.dcm"))
-    assert warnings(ledger) == [told, told]
+    assert warnings(ledger) == [expected, expected]
 
 
 # -- what may be known of patients
 
 
 def texts(ledger: Ledger, *, but: Sequence[str] = ()) -> str:
-    """Return all that stands in the database, but some columns."""
-    found = []
+    """Return every value in the database as text, except those of some columns."""
+    values = []
     for table in metadata.sorted_tables:
         columns = [column for column in table.c if f"{table.name}.{column.name}" not in but]
         with ledger.database.reading() as connection:
             for row in connection.execute(sa.select(*columns)):
-                found += [
-                    bytes(one).decode("latin-1")
-                    if isinstance(one, bytes | memoryview)
-                    else str(one)
-                    for one in row
+                values += [
+                    bytes(value).decode("latin-1")
+                    if isinstance(value, bytes | memoryview)
+                    else str(value)
+                    for value in row
                 ]
-    return "\n".join(found)
+    return "\n".join(values)
 
 
-PLACES = (
-    "capture.path",
-    "sighting.directory",
-    "sighting.name",
-    "incomplete.path",
-)  # as the file system has them
+# paths, stored as the file system has them
+PLACES = ("capture.path", "sighting.directory", "sighting.name", "incomplete.path")
 NAMES = ("Quillfeather", "QF-17", "Featherstone")
 
 
@@ -367,7 +365,9 @@ def test_a_site_that_keeps_pseudonyms_has_identifiers_nowhere_but_in_paths(
 
     assert not [name for name in NAMES if name in texts(ledger, but=PLACES)]
     assert "Quillfeather" in texts(ledger)  # the files could not be found otherwise
-    shown = " ".join(str(one) for row in ledger.results(superseded=True) for one in row.values())
+    shown = " ".join(
+        str(value) for row in ledger.results(superseded=True) for value in row.values()
+    )
     assert not [name for name in NAMES if name in shown]
     keys = [row["patient_key"] for row in cases.captures(ledger)]
     assert keys == [key("QF-17", "Featherstone")] * 2 + [key("Featherstone"), key("Quillfeather")]
@@ -454,6 +454,6 @@ def test_what_bytes_say_is_kept_without_identifiers(open_site: Open) -> None:
         ),
     )
     (row,) = cases.rows(ledger, result)
-    said = orjson.loads(row["content"])
-    assert said.keys() & {"patient_id", "issuer"} == set()
-    assert (said["patient_key"], said["bare_key"]) == (key("QF-17", "clinic"), key("QF-17"))
+    content = orjson.loads(row["content"])
+    assert content.keys() & {"patient_id", "issuer"} == set()
+    assert (content["patient_key"], content["bare_key"]) == (key("QF-17", "clinic"), key("QF-17"))

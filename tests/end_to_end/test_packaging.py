@@ -92,10 +92,10 @@ def test_an_installed_wheel_finds_its_own_folders(wheel: Path, tmp_path: Path) -
         "'fundusd.toml').camera[0].id)"
     )
     command = [sys.executable, "-c", script]
-    said = subprocess.run(
+    ended = subprocess.run(
         command, check=True, capture_output=True, env={"PYTHONPATH": str(tmp_path)}, text=True
     )
-    assert said.stdout.split() == [
+    assert ended.stdout.split() == [
         str(tmp_path / "fundusd" / "config"),
         schema.newest(),
         "cr2-room1",
@@ -104,7 +104,7 @@ def test_an_installed_wheel_finds_its_own_folders(wheel: Path, tmp_path: Path) -
 
 @pytest.fixture(scope="module")
 def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Ended]:
-    """Return a function that runs fundusd from the wheel and its libraries, without this checkout."""
+    """Return a function that runs fundusd from the wheel, without this checkout."""
     folder = tmp_path_factory.mktemp("installed")
     zipfile.ZipFile(wheel).extractall(folder)
     libraries = [path for path in sys.path if not (Path(path) / "fundusd_bench").is_dir()]
@@ -159,10 +159,10 @@ def test_the_readmes_offline_commands_work_as_they_stand(command: str) -> None:
     words = command.split()
     assert words[0] == ".venv/bin/fundusd"
     fundusd = Path(sys.executable).parent / "fundusd"
-    said = subprocess.run(
+    ended = subprocess.run(
         [fundusd, *words[1:]], check=True, capture_output=True, text=True, cwd=ROOT
     )
-    assert said.stdout
+    assert ended.stdout
 
 
 def test_the_readme_names_every_command() -> None:
@@ -195,10 +195,10 @@ def test_no_init_shadows_a_library() -> None:
 def test_a_command_that_needs_no_model_loads_no_torch() -> None:
     heavy = ("torch", "transformers", "sqlalchemy", "pydicom")
     script = f"import sys, fundusd.cli; print([name for name in {heavy} if name in sys.modules])"
-    said = subprocess.run(
+    ended = subprocess.run(
         [sys.executable, "-c", script], check=True, capture_output=True, text=True
     )
-    assert said.stdout.strip() == "[]"
+    assert ended.stdout.strip() == "[]"
 
 
 def test_the_units_start_the_service_again_whatever_it_ended_with_but_wrong_settings() -> None:
@@ -232,6 +232,5 @@ def test_the_readmes_installation_makes_each_folder_before_a_step_that_writes_in
         assert not [step for step in steps[:made] if folder in step]
     asking = [step for step in steps if "/opt/fundusd/bin/fundusd" in step]
     assert len(asking) == 3
-    assert all(
-        step.startswith("sudo -u fundusd ") for step in asking
-    )  # only it may read the site key
+    for step in asking:  # only this user may read the site key
+        assert step.startswith("sudo -u fundusd ")

@@ -77,8 +77,9 @@ pytestmark = pytest.mark.skipif(why_not() is not None, reason=str(why_not()))
 def install(folder: Path) -> str:
     """Install the wheel into a virtual environment for /opt/fundusd; return what to bind where.
 
-    Its libraries are those of the environment that runs the tests, bound to /opt/libraries: installing torch
-    again would take minutes. The interpreter is bound too, because the service may not see /root.
+    Its libraries are those of the environment that runs the tests, bound to /opt/libraries:
+    installing torch again would take minutes. The interpreter is bound too, because the service may
+    not see /root.
     """
     source = folder / "source"
     listed = subprocess.run(
