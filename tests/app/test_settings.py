@@ -88,11 +88,9 @@ def test_a_receiver_has_one_way_that_takes_its_document(
     loaded = settings_file.load(written(tmp_path, RECEIVER.format(document, way)))
 
     [subscription] = loaded.subscriptions
-    assert (subscription.receiver, subscription.document, subscription.quiet_seconds) == (
-        "subscription",
-        document,
-        60,
-    )
+    assert subscription.receiver == "one"
+    assert subscription.document == document
+    assert subscription.quiet_seconds == 60
 
 
 @pytest.mark.parametrize(
