@@ -19,7 +19,7 @@ from tests import imaging_cases as cases
 from fundusd.clinical.quality_thresholds import DEFAULTS, Thresholds
 from fundusd.domain.clinical_terms import Reason
 from fundusd.domain.decoding import Content, MediaType, Preprocessing
-from fundusd.domain.errors import FundusdError
+from fundusd.domain.errors import FundusdError, SystemRefused
 from fundusd.imaging import decoder_process
 from fundusd.imaging.decode import decode
 from fundusd.imaging.decoder_pool import DecoderPool
@@ -208,7 +208,7 @@ def test_a_pool_whose_processes_do_not_start_says_so(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(sys, "executable", "/bin/false")
     with DecoderPool(1, PAD, SIDE) as pool:
         for _ in range(2):
-            with pytest.raises(FundusdError, match="does not start") as failure:
+            with pytest.raises(SystemRefused, match="does not start") as failure:
                 pool.decode(GOOD)
             assert failure.value.hint
 

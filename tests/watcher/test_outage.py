@@ -113,6 +113,8 @@ def test_files_that_stay_away_from_a_living_inbox_were_tidied_up(watched: Watchi
         (watched.inbox / f"P1/{number}.jpg").unlink()
     watched.sweep()
     watched.until(lambda: watched.camera()["offline_reason"] == "mass_disappearance")
+    watched.clock_ahead = timedelta(hours=23)
+    watched.sweep()
     assert missing(watched) == set()
     watched.clock_ahead = timedelta(hours=25)
     watched.sweep()
