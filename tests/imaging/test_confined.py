@@ -222,7 +222,7 @@ class RecordingLog:
         self.lines.append((event, fields))
 
 
-def test_processes_without_a_filter_work_and_are_told_of_once(
+def test_processes_without_a_filter_work_and_are_logged_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     program = tmp_path / "python"

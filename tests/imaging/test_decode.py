@@ -12,7 +12,8 @@ from tests import imaging_cases as cases
 from fundusd.domain.clinical_terms import Eye, EyeSource, Grade, Reason
 from fundusd.domain.decoding import MediaType, Preprocessing
 from fundusd.imaging import decode as decode_module
-from fundusd.imaging.decode import Limits, decode
+from fundusd.imaging.decode import decode
+from fundusd.imaging.limits import Limits
 from fundusd.imaging.phantoms import as_dicom, as_jpeg, not_a_retina, render
 from fundusd.imaging.preprocessing import preprocess
 

@@ -167,7 +167,7 @@ def test_a_file_that_goes_between_look_and_open_is_waited_for_no_longer(bench: B
     assert bench.candidates.next_ready_at() is None
 
 
-def test_a_file_that_cannot_be_opened_is_tried_less_and_less_often_and_told_of_once(
+def test_a_file_that_cannot_be_opened_is_tried_less_and_less_often_and_logged_once(
     bench: Bench,
 ) -> None:
     bench.put("./OD.jpg")  # there for a stat, refused by the opener
@@ -272,7 +272,7 @@ def test_a_sweep_finds_what_changed_came_and_went_and_nothing_else(
 
 
 @pytest.mark.parametrize("large", [2000, 1], ids=["small directories", "large directories"])
-def test_a_file_that_returns_is_told_from_a_new_one(bench: Bench, large: int) -> None:
+def test_a_file_that_returns_is_distinguished_from_a_new_one(bench: Bench, large: int) -> None:
     for name in ("a.jpg", "b.jpg", "c.jpg"):
         bench.put(name)
     assert bench.after(2) == 3

@@ -62,7 +62,7 @@ def test_a_folder_whose_time_moved_is_found_and_others_are_not(known: Known) -> 
     assert known.changed() == []
 
 
-def test_a_folder_that_is_gone_is_told_of_once(known: Known) -> None:
+def test_a_folder_that_is_gone_is_reported_once(known: Known) -> None:
     known.make("a", 900)
     (known.root / "a").rmdir()
     assert known.changed() == [b"a"]

@@ -247,7 +247,7 @@ def test_files_that_were_only_touched_are_a_debug_line(bench: Bench) -> None:
     assert bench.outcomes() == {"0.jpg": ("graded", 1)}
 
 
-def test_halving_and_winning_back_are_told_once_each(bench: Bench) -> None:
+def test_halving_and_doubling_the_batch_are_logged_once_each(bench: Bench) -> None:
     class Crowded(Plain):
         def logits(self, pixels: Pixels) -> Logits:
             if len(pixels) > 2 and len(self.sizes) < 20:

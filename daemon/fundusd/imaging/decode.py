@@ -16,15 +16,13 @@ from fundusd.domain.errors import CaptureError
 from fundusd.files.media_type import sniff
 from fundusd.imaging import quality_gate
 from fundusd.imaging.dicom import open_dicom
-from fundusd.imaging.limits import Limits
 from fundusd.imaging.preprocessing import preprocess
 from fundusd.imaging.raster import open_raster
 
 if TYPE_CHECKING:
     from fundusd.domain.decoding import Pixels, Preprocessing
+    from fundusd.imaging.limits import Limits
     from fundusd.imaging.opened_image import OpenedImage
-
-__all__ = ["Limits", "decode"]
 
 
 def decode(

@@ -26,7 +26,7 @@ QUALITY_GATE = "retina-colour/2"
 
 # Measured on EyePACS, Canon, Topcon and hand-held captures; the thresholds that differ between
 # cameras are in fundusd.clinical.quality_thresholds
-_MIN_BLACK_SIDE = 448  # pixels: a smaller black image is not a photograph without flash
+_MIN_BLACK_SIDE = 448  # pixels: a smaller black image is not a photograph whose flash failed
 _SAMPLED_SIDE = 192  # pixels of the subsampled image that is measured
 _MIN_LIGHT = 12.0  # luminance: above the noise of the surround
 _DISC_SHARE = (0.30, 0.95)

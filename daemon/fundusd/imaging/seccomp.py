@@ -43,7 +43,7 @@ _CALLS = {
     "exit_group": (231, 94),
 }
 _MACHINES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}  # column above, AUDIT_ARCH
-_WITHOUT_CODE = ("mmap", "mprotect")  # allowed without PROT_EXEC only
+_WITHOUT_CODE = ("mmap", "mprotect")  # allowed only without PROT_EXEC
 
 _PR_SET_SECCOMP, _PR_SET_NO_NEW_PRIVS = 22, 38
 _MODE_FILTER = 2

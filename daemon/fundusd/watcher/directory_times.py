@@ -44,9 +44,6 @@ class DirectoryTimes:
         self._unchecked: Iterator[bytes] | None = None  # None: no check is in progress
         self.seconds_spent = 0.0  # on the check in progress, or on the last one
 
-    def __len__(self) -> int:
-        return len(self._times)
-
     def __contains__(self, directory: object) -> bool:
         return directory in self._times
 

@@ -136,7 +136,7 @@ class InboxWatch:
         sweeps, schedule = self._partial_sweeps, self._schedule
         if not sweeps.is_running:
             sweeps.add(schedule.event_directories(), hinted=True)
-            if self._outage.has_assessed:  # before, no full sweep has met all directories
+            if self._outage.has_assessed:  # before that, not all directories are known
                 sweeps.add(schedule.due_directories(_SLICE_SECONDS), hinted=False)
             sweeps.begin()
         if sweeps.run(_SLICE_SECONDS):
@@ -228,7 +228,7 @@ class InboxWatch:
         if not self._observer.is_healthy or self._observer.watch_count >= directories:
             self._short_sweeps = 0
             return
-        self._short_sweeps += 1  # once may be a directory that was just created
+        self._short_sweeps += 1  # a single time may be due to a directory that was just created
         if self._short_sweeps > 1:
             self._short_sweeps = 0
             self._observer.give_up(self._now())
