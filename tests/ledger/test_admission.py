@@ -72,7 +72,7 @@ def test_the_same_bytes_at_two_paths_are_two_captures_and_one_job(ledger: Ledger
     (claim,) = ledger.claim(4)
     (captures,) = ledger.record([cases.finding(claim, cases.CONTENT_OF_JPEG)])
     assert captures is not None
-    assert [one.eye for one in captures] == ["R", "L"]
+    assert [row.eye for row in captures] == ["R", "L"]
     assert [(row["path_text"], row["eye"]) for row in cases.captures(ledger)] == [
         ("P1/a1_OD.jpg", "R"),
         ("P2/a1_OS.jpg", "L"),
@@ -84,11 +84,11 @@ def test_bytes_that_were_classified_before_take_their_result_over(ledger: Ledger
     cases.classify(ledger, "P1/a.dcm", "A")
     assert ledger.admit(cases.found("P2/b.dcm", "A")) == [Admission.REUSED]
     first, other = cases.captures(ledger)
-    for said in ("eye", "patient_id", "patient_key", "exam_id", "media_type", "width", "sop_uid"):
-        assert first[said] is not None
-        assert first[said] == other[said]
-    told = cases.details(ledger, "capture.graded")
-    assert [detail["reused"] for detail in told] == [False, True]
+    for name in ("eye", "patient_id", "patient_key", "exam_id", "media_type", "width", "sop_uid"):
+        assert first[name] is not None
+        assert first[name] == other[name]
+    details = cases.details(ledger, "capture.graded")
+    assert [detail["reused"] for detail in details] == [False, True]
 
 
 @pytest.mark.parametrize(

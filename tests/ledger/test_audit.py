@@ -18,7 +18,7 @@ PATIENT = ("PHANTOM-7", "clinic", "1.2.3", "a_OS", ".dcm")
 
 
 @pytest.fixture
-def told(ledger: Ledger) -> Ledger:
+def history(ledger: Ledger) -> Ledger:
     """Give a ledger with a history of a dozen events: two graded captures, one failed."""
     cases.classify(ledger, "P1/a_OS.dcm", "A")
     cases.classify(ledger, "P1/b_OS.dcm", "B")
@@ -50,12 +50,12 @@ def seq_of(ledger: Ledger, event: str) -> int:
     return int(next(row["seq"] for row in cases.rows(ledger, audit_event) if row["event"] == event))
 
 
-def test_an_untouched_chain_verifies(told: Ledger) -> None:
-    verdict = told.verify()
+def test_an_untouched_chain_verifies(history: Ledger) -> None:
+    verdict = history.verify()
     assert (verdict.broken_seq, verdict.problem) == (None, "")
-    assert verdict.events == len(cases.rows(told, audit_event)) == cases.last_seq(told)
+    assert verdict.events == len(cases.rows(history, audit_event)) == cases.last_seq(history)
     assert verdict.results == 2
-    assert verdict.head == bytes(cases.rows(told, audit_event)[-1]["row_hash"]).hex()
+    assert verdict.head == bytes(cases.rows(history, audit_event)[-1]["row_hash"]).hex()
 
 
 def test_an_empty_chain_verifies(store_url: str) -> None:
@@ -86,12 +86,12 @@ REFUSED = [
 ]
 
 
-def test_events_cannot_be_changed_or_removed(told: Ledger) -> None:
-    before = cases.rows(told, audit_event)
+def test_events_cannot_be_changed_or_removed(history: Ledger) -> None:
+    before = cases.rows(history, audit_event)
     for statement in REFUSED:
         with pytest.raises(sa.exc.DBAPIError, match="append-only"):
-            cases.execute(told, statement)
-    assert cases.rows(told, audit_event) == before
+            cases.execute(history, statement)
+    assert cases.rows(history, audit_event) == before
 
 
 def test_not_even_as_a_replica(postgres_url: str) -> None:
@@ -126,12 +126,12 @@ def test_sqlite_takes_the_next_event_only(sqlite_url: str) -> None:
     ledger.close()
 
 
-def test_without_a_change_nothing_is_found(told: Ledger) -> None:
-    assert broken_by(told) == (None, "")
+def test_without_a_change_nothing_is_found(history: Ledger) -> None:
+    assert broken_by(history) == (None, "")
 
 
-def test_a_changed_word_is_found_where_it_stands(told: Ledger) -> None:
-    seq = seq_of(told, "capture.graded")
+def test_a_changed_word_is_found_where_it_stands(history: Ledger) -> None:
+    seq = seq_of(history, "capture.graded")
     changes = {
         "event": "'capture.refused'",
         "actor_id": "'nobody'",
@@ -151,52 +151,52 @@ def test_a_changed_word_is_found_where_it_stands(told: Ledger) -> None:
     }
     assert {*changes, "seq", "prev_hash"} == {column.name for column in audit_event.c}
     for column, value in changes.items():
-        found = broken_by(told, f"UPDATE audit_event SET {column} = {value} WHERE seq = {seq}")  # noqa: S608
-        assert found == (seq, "its content was changed"), column
+        broken = broken_by(history, f"UPDATE audit_event SET {column} = {value} WHERE seq = {seq}")  # noqa: S608
+        assert broken == (seq, "its content was changed"), column
 
 
-def test_a_changed_link_is_found_where_it_stands(told: Ledger) -> None:
-    found = broken_by(told, "UPDATE audit_event SET prev_hash = row_hash WHERE seq = 5")
-    assert found == (5, "it does not follow the row before it")
+def test_a_changed_link_is_found_where_it_stands(history: Ledger) -> None:
+    broken = broken_by(history, "UPDATE audit_event SET prev_hash = row_hash WHERE seq = 5")
+    assert broken == (5, "it does not follow the row before it")
 
 
-def test_a_removed_row_is_found_where_it_stood(told: Ledger) -> None:
+def test_a_removed_row_is_found_where_it_stood(history: Ledger) -> None:
     for seq in (1, 6):
-        found = broken_by(told, f"DELETE FROM audit_event WHERE seq = {seq}")  # noqa: S608
-        assert found == (seq, "a row is gone or was put in")
+        broken = broken_by(history, f"DELETE FROM audit_event WHERE seq = {seq}")  # noqa: S608
+        assert broken == (seq, "a row is gone or was put in")
 
 
-def test_a_removed_row_is_found_even_when_the_gap_is_closed(told: Ledger) -> None:
+def test_a_removed_row_is_found_even_when_the_gap_is_closed(history: Ledger) -> None:
     closing = [f"UPDATE audit_event SET seq = {seq - 1} WHERE seq = {seq}" for seq in range(7, 13)]  # noqa: S608
-    found = broken_by(told, "DELETE FROM audit_event WHERE seq = 6", *closing)
-    assert found == (6, "it does not follow the row before it")
+    broken = broken_by(history, "DELETE FROM audit_event WHERE seq = 6", *closing)
+    assert broken == (6, "it does not follow the row before it")
 
 
-def test_swapped_rows_are_found_at_the_first_of_them(told: Ledger) -> None:
+def test_swapped_rows_are_found_at_the_first_of_them(history: Ledger) -> None:
     swap = [
         f"UPDATE audit_event SET seq = {new} WHERE seq = {old}"  # noqa: S608
         for old, new in ((5, 1000), (8, 5), (1000, 8))
     ]
-    assert broken_by(told, *swap)[0] == 5
+    assert broken_by(history, *swap)[0] == 5
 
 
-def test_a_changed_result_is_found_at_its_event(told: Ledger) -> None:
-    seq = seq_of(told, "capture.graded")
+def test_a_changed_result_is_found_at_its_event(history: Ledger) -> None:
+    seq = seq_of(history, "capture.graded")
     changes = [
         f"{kind}_{key} = {kind}_{key} + 1e-9" for kind in ("logit", "score") for key in GRADE_KEYS
     ]
     changes += ["grade = 0", "referable = 'no'", "action = 'retake'", "content = '{}'"]
     for change in changes:
-        found = broken_by(told, f"UPDATE result SET {change} WHERE id = 1")  # noqa: S608
-        assert found == (seq, "result 1 is not what was recorded"), change
+        broken = broken_by(history, f"UPDATE result SET {change} WHERE id = 1")  # noqa: S608
+        assert broken == (seq, "result 1 is not what was recorded"), change
 
 
-def test_a_removed_result_is_found_at_its_event(told: Ledger) -> None:
-    found = broken_by(told, "DELETE FROM result WHERE id = 1")
-    assert found == (seq_of(told, "capture.graded"), "result 1 is not what was recorded")
+def test_a_removed_result_is_found_at_its_event(history: Ledger) -> None:
+    broken = broken_by(history, "DELETE FROM result WHERE id = 1")
+    assert broken == (seq_of(history, "capture.graded"), "result 1 is not what was recorded")
 
 
-def test_a_capture_under_another_eye_or_patient_is_found_at_its_event(told: Ledger) -> None:
+def test_a_capture_under_another_eye_or_patient_is_found_at_its_event(history: Ledger) -> None:
     changes = (
         "eye = 'R'",
         "eye_source = 'conflict'",
@@ -206,25 +206,25 @@ def test_a_capture_under_another_eye_or_patient_is_found_at_its_event(told: Ledg
     )
     for capture_id, event in ((1, "capture.graded"), (3, "capture.failed")):
         for change in (*changes, "digest = 'other'", "field = 'macula'"):
-            found = broken_by(told, f"UPDATE capture SET {change} WHERE id = {capture_id}")  # noqa: S608
-            assert found == (
-                seq_of(told, event),
+            broken = broken_by(history, f"UPDATE capture SET {change} WHERE id = {capture_id}")  # noqa: S608
+            assert broken == (
+                seq_of(history, event),
                 f"capture {capture_id} is not what was recorded",
             ), change
 
 
-def test_an_inserted_result_is_found_after_the_last_event(told: Ledger) -> None:
-    held = cases.take(told, "d.dcm", "D")
+def test_an_inserted_result_is_found_after_the_last_event(history: Ledger) -> None:
+    held = cases.take(history, "d.dcm", "D")
     listed = ", ".join(column.name for column in result.c if column.name not in {"id", "digest"})
     columns = f"SELECT 77, '{held.digest}', {listed}"
     copy = f"INSERT INTO result (id, digest, {listed}) {columns} FROM result WHERE id = 1"
-    assert broken_by(told, copy) == (cases.last_seq(told) + 1, "result 77 was never recorded")
+    assert broken_by(history, copy) == (cases.last_seq(history) + 1, "result 77 was never recorded")
 
 
-def test_a_reused_result_is_vouched_for_again(told: Ledger) -> None:
-    told.admit(cases.found("again.dcm", "A"))
-    assert told.verify().broken_seq is None
-    assert [detail["result_id"] for detail in cases.details(told, "capture.graded")] == [1, 2, 1]
+def test_a_reused_result_is_vouched_for_again(history: Ledger) -> None:
+    history.admit(cases.found("again.dcm", "A"))
+    assert history.verify().broken_seq is None
+    assert [detail["result_id"] for detail in cases.details(history, "capture.graded")] == [1, 2, 1]
 
 
 def test_an_unknown_detail_is_refused(ledger: Ledger) -> None:
@@ -236,8 +236,8 @@ def test_an_unknown_detail_is_refused(ledger: Ledger) -> None:
     assert cases.last_seq(ledger) == before
 
 
-def test_events_carry_dicom_codes_and_say_who_and_where(told: Ledger) -> None:
-    rows = cases.rows(told, audit_event)
+def test_events_carry_dicom_codes_and_say_who_and_where(history: Ledger) -> None:
+    rows = cases.rows(history, audit_event)
     assert {row["code"] for row in rows} <= {"110100", "110103", "110107"}
     assert {row["action"] for row in rows} <= set("CRUDE")
     assert {row["outcome"] for row in rows} <= {0, 4, 8, 12}
@@ -256,16 +256,18 @@ def test_a_user_without_a_name_is_told_by_number(monkeypatch: pytest.MonkeyPatch
     assert audit._actor.__wrapped__()["actor_id"] == f"fundusd:{os.getuid()}"
 
 
-def test_no_event_holds_a_patients_identity_or_a_path(told: Ledger) -> None:
-    told.admit(cases.found("P1/a_OS.dcm", "E"))
-    told.mark_missing("cam", [b"P1/b_OS.dcm"])
-    text = " ".join(str(value) for row in cases.rows(told, audit_event) for value in row.values())
+def test_no_event_holds_a_patients_identity_or_a_path(history: Ledger) -> None:
+    history.admit(cases.found("P1/a_OS.dcm", "E"))
+    history.mark_missing("cam", [b"P1/b_OS.dcm"])
+    text = " ".join(
+        str(value) for row in cases.rows(history, audit_event) for value in row.values()
+    )
     assert [word for word in PATIENT if word in text] == []
-    graded = [row for row in cases.rows(told, audit_event) if row["event"] == "capture.graded"]
+    graded = [row for row in cases.rows(history, audit_event) if row["event"] == "capture.graded"]
     assert all(len(row["patient_key"]) == 64 for row in graded)
 
 
-def test_verifying_writes_nothing(told: Ledger) -> None:
-    before = cases.rows(told, audit_event)
-    told.verify()
-    assert cases.rows(told, audit_event) == before
+def test_verifying_writes_nothing(history: Ledger) -> None:
+    before = cases.rows(history, audit_event)
+    history.verify()
+    assert cases.rows(history, audit_event) == before

@@ -157,8 +157,8 @@ def test_two_processes_never_take_the_same_job(ledger: Ledger, store_url: str) -
         claimer.stdin.write("go\n")
         claimer.stdin.flush()
     for claimer in claimers:
-        told, _ = claimer.communicate(timeout=60)
-        taken += json.loads(told)
+        answer, _ = claimer.communicate(timeout=60)
+        taken += json.loads(answer)
     assert sorted(taken) == [job["id"] for job in cases.jobs(ledger)]
 
 

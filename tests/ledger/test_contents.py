@@ -24,8 +24,8 @@ def classified(ledger: Ledger, content: Content | None) -> dict[str, object]:
     assert ledger.admit(cases.found("again.dcm")) == ["reused"]  # reads the content back
     assert ledger.verify().broken_seq is None
     first, other = cases.captures(ledger)
-    for said in ("patient_id", "patient_key", "acquired_at", "warnings"):
-        assert first[said] == other[said]
+    for name in ("patient_id", "patient_key", "acquired_at", "warnings"):
+        assert first[name] == other[name]
     return first
 
 

@@ -88,9 +88,9 @@ def test_a_refused_row_shows_nothing_of_its_values(ledger: Ledger) -> None:
         ledger.record(
             [cases.refusal(cases.take(ledger), Reason.TRUNCATED, content)]
         )  # breaks a CHECK
-    told = "".join(traceback.format_exception(caught.value))
-    assert "ller^Erika" not in told
-    assert "Error" in told
+    printed = "".join(traceback.format_exception(caught.value))
+    assert "ller^Erika" not in printed
+    assert "Error" in printed
 
 
 def test_a_capture_of_an_unknown_camera_is_a_ledger_error(ledger: Ledger) -> None:

@@ -38,7 +38,7 @@ JPEG = replace(cases.CONTENT_OF_JPEG, patient_id="PHANTOM-7")
 def shot(
     number: int = 1, eye: Eye = Eye.RIGHT, grade: Grade | None = Grade.NO_DR, **more: object
 ) -> Shot:
-    one = Shot(
+    made = Shot(
         capture_id=number,
         camera_id="cam",
         stem=f"P7/{number}",
@@ -56,7 +56,7 @@ def shot(
         else Referable.NO,
         scores=None if grade is None else (0.2,) * 5,
     )
-    return replace(one, **more)  # type: ignore[arg-type]  # by name
+    return replace(made, **more)  # type: ignore[arg-type]  # by name
 
 
 SHOTS = st.lists(
@@ -69,16 +69,16 @@ SHOTS = st.lists(
     ),
     min_size=1,
     max_size=8,
-    unique_by=lambda one: one.capture_id,
+    unique_by=lambda made: made.capture_id,
 )
 
 
 @given(SHOTS)
 def test_an_eye_is_referable_exactly_when_one_of_its_photographs_is(shots: Sequence[Shot]) -> None:
     for eye in judge(shots):
-        mine = [one for one in shots if one.eye is eye.eye]
+        mine = [photograph for photograph in shots if photograph.eye is eye.eye]
         assert (eye.referable is Referable.YES) == any(
-            one.referable is Referable.YES for one in mine
+            photograph.referable is Referable.YES for photograph in mine
         )
 
 
@@ -93,8 +93,8 @@ def test_the_order_of_the_photographs_does_not_matter(shots: list[Shot], random:
     before = judge(shots)
     random.shuffle(shots)  # type: ignore[attr-defined]  # Hypothesis gives a Random
     after = judge(shots)
-    assert [(one.eye, one.referable, one.grade, one.decisive) for one in before] == [
-        (one.eye, one.referable, one.grade, one.decisive) for one in after
+    assert [(eye.eye, eye.referable, eye.grade, eye.decisive) for eye in before] == [
+        (eye.eye, eye.referable, eye.grade, eye.decisive) for eye in after
     ]
 
 
@@ -133,9 +133,9 @@ def classify(
     content = replace(JPEG, eye=eye, eye_source=EyeSource.LATERALITY, **more)  # type: ignore[arg-type]
     ledger.record([cases.finding(cases.take(ledger, name, word), content, logits)])
     capture_id = cases.captures(ledger)[-1]["id"]
-    found = ledger.exam_of(capture_id)
-    assert found is not None
-    return found
+    judged = ledger.exam_of(capture_id)
+    assert judged is not None
+    return judged
 
 
 def test_a_persons_captures_of_a_day_are_one_exam_whatever_format_and_study(ledger: Ledger) -> None:
@@ -185,16 +185,18 @@ def test_an_eye_of_an_overwritten_file_counts_no_more(ledger: Ledger) -> None:
     assert cases.rows(ledger, eye_result) == []
 
 
-def said(
-    one: Exam, verdict: ReviewVerdict = ReviewVerdict.AGREE, eye: Eye = Eye.RIGHT, **more: object
+def review_of(
+    judged: Exam, verdict: ReviewVerdict = ReviewVerdict.AGREE, eye: Eye = Eye.RIGHT, **more: object
 ) -> Review:
-    return replace(Review(one.exam_id, eye, verdict, "reader 1", "grader"), **more)  # type: ignore[arg-type]  # by name
+    return replace(Review(judged.exam_id, eye, verdict, "reader 1", "grader"), **more)  # type: ignore[arg-type]  # by name
 
 
 def test_a_review_counts_from_then_on_and_is_audited(ledger: Ledger) -> None:
-    one = classify(ledger, "a.jpg", "A", Eye.RIGHT, SEVERE)
+    judged = classify(ledger, "a.jpg", "A", Eye.RIGHT, SEVERE)
     assert cases.rows(ledger, eye_result)[0]["urgency"] == 13
-    wrong = said(one, ReviewVerdict.OVERRIDE, grade=Grade.MILD, reason=ReviewReason.FALSE_LESION)
+    wrong = review_of(
+        judged, ReviewVerdict.OVERRIDE, grade=Grade.MILD, reason=ReviewReason.FALSE_LESION
+    )
     after = ledger.review(wrong)
     assert (after.assessment.referable, after.final.referable) == (
         Referable.YES,
@@ -204,13 +206,13 @@ def test_a_review_counts_from_then_on_and_is_audited(ledger: Ledger) -> None:
     [row] = cases.rows(ledger, eye_result)
     assert (row["grade"], row["final_grade"], row["urgency"], row["review_id"]) == (3, 1, 0, 1)
     [event] = [row for row in cases.rows(ledger, audit_event) if row["event"] == "review.recorded"]
-    assert (event["entity_id"], event["digest"]) == (one.exam_id, cases.digest_of("A"))
+    assert (event["entity_id"], event["digest"]) == (judged.exam_id, cases.digest_of("A"))
     assert ledger.verify().broken_seq is None
 
 
 def test_a_deferred_eye_still_has_to_be_read(ledger: Ledger) -> None:
-    one = classify(ledger, "a.jpg", "A", Eye.RIGHT, SEVERE)
-    after = ledger.review(said(one, ReviewVerdict.DEFER))
+    judged = classify(ledger, "a.jpg", "A", Eye.RIGHT, SEVERE)
+    after = ledger.review(review_of(judged, ReviewVerdict.DEFER))
     assert (after.eyes[0].is_read, after.eyes[0].urgency, after.is_reviewed) == (False, 13, False)
 
 
@@ -218,21 +220,25 @@ def test_a_deferred_eye_still_has_to_be_read(ledger: Ledger) -> None:
 def test_an_eye_that_a_human_cannot_grade_is_undecided(
     ledger: Ledger, verdict: ReviewVerdict
 ) -> None:
-    after = ledger.review(said(classify(ledger, "a.jpg", "A", Eye.RIGHT, NO_DR), verdict))
+    after = ledger.review(review_of(classify(ledger, "a.jpg", "A", Eye.RIGHT, NO_DR), verdict))
     assert (after.eyes[0].final.referable, after.is_reviewed) == (Referable.INDETERMINATE, True)
 
 
 def test_a_result_that_changes_after_its_review_has_to_be_read_again(ledger: Ledger) -> None:
-    one = classify(ledger, "a.jpg", "A", Eye.RIGHT, NO_DR)
-    assert ledger.review(said(one)).is_reviewed
+    judged = classify(ledger, "a.jpg", "A", Eye.RIGHT, NO_DR)
+    assert ledger.review(review_of(judged)).is_reviewed
     after = classify(ledger, "b.jpg", "B", Eye.RIGHT, SEVERE)
-    assert (after.exam_id, after.is_reviewed, after.eyes[0].reading) == (one.exam_id, False, None)
+    assert (after.exam_id, after.is_reviewed, after.eyes[0].reading) == (
+        judged.exam_id,
+        False,
+        None,
+    )
     assert len(cases.rows(ledger, review)) == 1
 
 
 @pytest.mark.parametrize("change", ["UPDATE review SET grade = 0", "DELETE FROM review"])
 def test_a_review_cannot_be_changed(ledger: Ledger, change: str) -> None:
-    ledger.review(said(classify(ledger, "a.jpg", "A", Eye.RIGHT)))
+    ledger.review(review_of(classify(ledger, "a.jpg", "A", Eye.RIGHT)))
     with pytest.raises(Exception, match="append-only"):
         cases.execute(ledger, change)
 
@@ -251,9 +257,9 @@ def test_a_review_cannot_be_changed(ledger: Ledger, change: str) -> None:
 def test_a_review_that_says_nothing_clear_is_refused(
     ledger: Ledger, change: dict[str, Any], sentence: str
 ) -> None:
-    one = classify(ledger, "a.jpg", "A", Eye.RIGHT)
+    judged = classify(ledger, "a.jpg", "A", Eye.RIGHT)
     with pytest.raises(RequestError, match=sentence) as caught:
-        ledger.review(said(one, **change))
+        ledger.review(review_of(judged, **change))
     assert caught.value.hint
     assert cases.rows(ledger, review) == []
 
@@ -267,8 +273,8 @@ def test_a_camera_that_expects_fields_leaves_eyes_without_them_undecided(store_u
     )
     with ledger.held():
         ledger.start(cases.release())
-        one = classify(ledger, "a.jpg", "A", Eye.RIGHT)
-    assert (one.eyes[0].referable, one.eyes[0].missing_fields) == (
+        judged = classify(ledger, "a.jpg", "A", Eye.RIGHT)
+    assert (judged.eyes[0].referable, judged.eyes[0].missing_fields) == (
         Referable.INDETERMINATE,
         ("disc",),
     )
@@ -278,11 +284,11 @@ def test_a_camera_that_expects_fields_leaves_eyes_without_them_undecided(store_u
 
 @pytest.mark.parametrize("exported", [False, True])
 def test_who_looks_at_an_exam_is_written_down(ledger: Ledger, *, exported: bool) -> None:
-    one = classify(ledger, "a.jpg", "A", Eye.RIGHT)
-    ledger.shown(one, exported=exported)
+    judged = classify(ledger, "a.jpg", "A", Eye.RIGHT)
+    ledger.shown(judged, exported=exported)
     *_, last = cases.rows(ledger, audit_event)
     assert (last["event"], last["patient_key"]) == (
         "exam.exported" if exported else "exam.shown",
-        one.patient_key,
+        judged.patient_key,
     )
     assert ledger.verify().broken_seq is None

@@ -24,10 +24,12 @@ ROWS = st.lists(FIELD | SURROGATES, max_size=4)
 @example(["a", "b"], ["ab"])
 @example([], [None])
 def test_no_two_rows_share_their_bytes(
-    one: list[str | bytes | int | None], other: list[str | bytes | int | None]
+    first: list[str | bytes | int | None], other: list[str | bytes | int | None]
 ) -> None:
-    same_row = [(type(field), field) for field in one] == [(type(field), field) for field in other]
-    assert (hash_chain.canonical(one) == hash_chain.canonical(other)) is same_row
+    same_row = [(type(field), field) for field in first] == [
+        (type(field), field) for field in other
+    ]
+    assert (hash_chain.canonical(first) == hash_chain.canonical(other)) is same_row
 
 
 @given(ROWS)

@@ -45,7 +45,7 @@ def test_an_outage_is_written_down_once_with_its_beginning(ledger: Ledger) -> No
         "camera.offline",
         "camera.online",
     ]
-    assert [one["reason"] for one in cases.details(ledger, "camera.offline")] == [
+    assert [detail["reason"] for detail in cases.details(ledger, "camera.offline")] == [
         "missing",
         "empty",
     ]
@@ -56,9 +56,9 @@ def test_where_an_inbox_lay_is_remembered(ledger: Ledger) -> None:
     assert ledger.whereabouts(cases.CAMERA) == InboxState(None, None, None)
     ledger.found_at(cases.CAMERA, "8:1")
     ledger.offline(cases.CAMERA, OfflineReason.EMPTY)
-    found = ledger.whereabouts(cases.CAMERA)
-    assert (found.place, found.offline_reason) == ("8:1", OfflineReason.EMPTY)
-    assert found.offline_since is not None
+    state = ledger.whereabouts(cases.CAMERA)
+    assert (state.place, state.offline_reason) == ("8:1", OfflineReason.EMPTY)
+    assert state.offline_since is not None
 
 
 def test_files_that_are_not_complete_are_replaced_as_a_whole(ledger: Ledger) -> None:

@@ -124,8 +124,8 @@ def end_the_holding_session(ledger: Ledger) -> None:
 def two(postgres_url: str) -> Iterator[tuple[Ledger, Ledger]]:
     ledgers = Ledger(postgres_url), Ledger(postgres_url)
     yield ledgers
-    for one in ledgers:
-        one.close()
+    for opened in ledgers:
+        opened.close()
 
 
 def test_a_hold_whose_session_the_server_ended_is_missed_at_the_next_claim_and_taken_again(
@@ -240,8 +240,8 @@ def cameras(postgres_url: str) -> Iterator[Callable[..., Ledger]]:
         return opened[-1]
 
     yield of
-    for one in opened:
-        one.close()
+    for ledger in opened:
+        ledger.close()
 
 
 def test_daemons_for_different_cameras_share_a_postgresql(cameras: Callable[..., Ledger]) -> None:
@@ -349,7 +349,7 @@ def test_a_failed_job_whose_file_is_touched_goes_to_that_files_camera(
         (claim,) = first.claim(1)
         first.fail(claim, Reason.FILE_MISSING, "gone")
         second.admit(cases.found("b.jpg", "A", camera_id="room3", mtime_ns=99))
-        assert [one.digest for one in second.claim(1)] == [claim.digest]
+        assert [again.digest for again in second.claim(1)] == [claim.digest]
 
 
 def test_status_tells_whether_a_daemon_runs_for_these_cameras(

@@ -166,10 +166,10 @@ def test_who_retries_needs_to_know_of_no_naming(named: Ledger, store_url: str) -
 
 
 def test_no_patient_of_a_path_is_in_audit_or_log_fields(named: Ledger) -> None:
-    (told,) = named.record([cases.finding(cases.take(named, LEFT), cases.CONTENT_OF_JPEG)])
-    assert told is not None
-    said = [*map(str, cases.rows(named, audit_event)), str(told[0].fields())]
-    assert not any("PHANTOM-7" in one for one in said)
+    (recorded,) = named.record([cases.finding(cases.take(named, LEFT), cases.CONTENT_OF_JPEG)])
+    assert recorded is not None
+    texts = [*map(str, cases.rows(named, audit_event)), str(recorded[0].fields())]
+    assert not any("PHANTOM-7" in text for text in texts)
 
 
 def test_the_daemons_ledger_knows_the_naming_of_the_settings(

@@ -40,31 +40,33 @@ def postgres_url(fresh_postgres_url: str) -> str:
 @contextmanager
 def heard(ledger: Ledger) -> Iterator[Statements]:
     """Collect the statements of a block, with values to fill in."""
-    said: Statements = []
+    statements: Statements = []
 
     def hear(
         _connection: object, _cursor: object, statement: str, parameters: Any, *_: object
     ) -> None:
         if statement.split(maxsplit=1)[0] in {"SELECT", "INSERT", "UPDATE", "DELETE", "WITH"}:
-            said.append((statement, parameters[0] if isinstance(parameters, list) else parameters))
+            statements.append(
+                (statement, parameters[0] if isinstance(parameters, list) else parameters)
+            )
 
     sa.event.listen(ledger.database.engine, "before_cursor_execute", hear)
     try:
-        yield said
+        yield statements
     finally:
         sa.event.remove(ledger.database.engine, "before_cursor_execute", hear)
 
 
 def walks(ledger: Ledger, statements: Statements) -> list[str]:
     """Return the plans that read a growing table from end to end."""
-    found = []
+    walking = []
     with ledger.database.engine.connect() as connection:
         explain = _explain_sqlite if ledger.database.is_sqlite else _explain_postgres
         for statement, values in statements:
             steps = explain(connection, statement, values)
-            found += [f"{step}: {statement}" for step in steps]
+            walking += [f"{step}: {statement}" for step in steps]
         connection.rollback()
-    return found
+    return walking
 
 
 def _explain_sqlite(connection: sa.Connection, statement: str, values: Any) -> list[str]:
@@ -89,8 +91,8 @@ def _explain_postgres(connection: sa.Connection, statement: str, values: Any) ->
     connection.exec_driver_sql(
         "SET enable_seqscan = off"
     )  # small tables are read whole where that is allowed
-    told = connection.exec_driver_sql(f"EXPLAIN (FORMAT JSON) {statement}", values).scalar_one()
-    plan = (orjson.loads(told) if isinstance(told, str | bytes) else told)[0]["Plan"]
+    answer = connection.exec_driver_sql(f"EXPLAIN (FORMAT JSON) {statement}", values).scalar_one()
+    plan = (orjson.loads(answer) if isinstance(answer, str | bytes) else answer)[0]["Plan"]
     return [
         f"{node['Node Type']} on {node['Relation Name']}" for node in _nodes(plan) if _is_walk(node)
     ]
@@ -190,16 +192,16 @@ def test_no_query_walks_through_history(
     ledger: Ledger, before: Callable[[Ledger], None], act: Callable[[Ledger], object]
 ) -> None:
     before(ledger)
-    with heard(ledger) as said:
+    with heard(ledger) as statements:
         act(ledger)
-    assert said
-    assert walks(ledger, said) == []
+    assert statements
+    assert walks(ledger, statements) == []
 
 
 def test_a_query_that_would_is_found_out(ledger: Ledger) -> None:
-    with heard(ledger) as said, ledger.database.reading() as connection:
+    with heard(ledger) as statements, ledger.database.reading() as connection:
         connection.execute(sa.text("SELECT count(*) FROM capture WHERE size = 7"))
-    assert len(walks(ledger, said)) == 1
+    assert len(walks(ledger, statements)) == 1
 
 
 KEY = "0" * 64
@@ -227,9 +229,9 @@ KEY = "0" * 64
 def test_a_view_is_answered_from_an_index(sqlite_url: str, asked: ViewQuery) -> None:
     """On SQLite: without statistics of real rows, PostgreSQL's plans of joins say little."""
     ledger = Ledger(sqlite_url)
-    with heard(ledger) as said:
+    with heard(ledger) as statements:
         ledger.ask(asked)
-    [(statement, values)] = said
+    [(statement, values)] = statements
     with ledger.database.engine.connect() as connection:
         steps = [
             row.detail

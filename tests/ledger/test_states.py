@@ -276,7 +276,7 @@ def test_a_record_whose_answer_was_lost_is_told_again_and_not_written_again(ledg
     again, second = ledger.record([cases.finding(claim), cases.finding(other)])
     assert again == first
     assert second is not None
-    assert [one.outcome for one in second] == ["graded"]
+    assert [recorded.outcome for recorded in second] == ["graded"]
     assert ledger.verify().broken_seq is None
 
 
