@@ -226,7 +226,7 @@ class LogSettings(Section):
 
 
 class Settings(Section):
-    """The whole file."""
+    """The whole settings file."""
 
     store: StoreSettings = StoreSettings()
     model: ModelSettings = ModelSettings()

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fundusd.domain.clinical_terms import Grade
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -42,6 +44,7 @@ WorstFirst = Annotated[
 ]
 
 TABLE_ROWS = 50  # rows of a table, unless --limit asks for more
+DRAWING_SUFFIXES = (".png", ".svg", ".pdf")
 
 _SPAN = re.compile(r"(\d+)([smhdw])")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
@@ -95,6 +98,13 @@ def row_limit(limit: int | None, *, in_full: bool) -> int | None:
     if limit is None and not in_full:
         return TABLE_ROWS
     return limit
+
+
+def icdr_grade(number: int | None) -> Grade | None:
+    """Return the grade with this number, None for None."""
+    if number is None:
+        return None
+    return Grade(number)
 
 
 def since_time(text: str) -> datetime:

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fundusd.cli.layout import Command, Group
-from fundusd.cli.options import Config, Json, camera_named, load, require_output_file
+from fundusd.cli.options import (
+    DRAWING_SUFFIXES,
+    Config,
+    Json,
+    camera_named,
+    load,
+    require_output_file,
+)
 from fundusd.cli.output import as_json
 
 if TYPE_CHECKING:
@@ -17,7 +24,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer(cls=Group, no_args_is_help=True)
 
-_SUFFIXES = (".png", ".svg", ".pdf")
 _Camera = Annotated[
     str, typer.Option("--camera", metavar="ID", help="The camera whose captures are used.")
 ]
@@ -57,7 +63,7 @@ def calibrate(
     settings = load(config)
     present = camera_named(settings, camera).thresholds
     if plot is not None:
-        require_output_file(settings, plot, _SUFFIXES)
+        require_output_file(settings, plot, DRAWING_SUFFIXES)
     with opened_ledger(settings) as ledger:
         ledger.check()
         measures = ledger.measures_of(camera)

@@ -8,10 +8,10 @@ from typing import Annotated
 import typer
 
 from fundusd.cli.layout import Command
-from fundusd.cli.options import Config, Csv, Json, OfCamera, WorstFirst, load
+from fundusd.cli.options import Config, Csv, Json, OfCamera, WorstFirst, icdr_grade, load
 from fundusd.cli.output import as_json
 from fundusd.cli.worklist import print_worklist
-from fundusd.domain.clinical_terms import SAFETY_WORDS, Eye, Grade, ReviewReason, ReviewVerdict
+from fundusd.domain.clinical_terms import SAFETY_WORDS, Eye, ReviewReason, ReviewVerdict
 
 app = typer.Typer(no_args_is_help=True, help="Record what human readers report.")
 
@@ -120,7 +120,7 @@ def record(
         verdict=verdict,
         reviewer=reviewer or getpass.getuser(),
         role=role,
-        grade=_icdr(grade),
+        grade=icdr_grade(grade),
         reason=reason,
         is_blinded=blinded,
         shown=shown,
@@ -135,9 +135,3 @@ def record(
         return
     print(f"Exam {exam}: {wording.person(after)}. {wording.standing(after)}")
     print(SAFETY_WORDS)
-
-
-def _icdr(grade: int | None) -> Grade | None:
-    if grade is None:
-        return None
-    return Grade(grade)

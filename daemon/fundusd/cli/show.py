@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fundusd.cli.layout import Command
-from fundusd.cli.options import Config, Json, load, require_output_file
+from fundusd.cli.options import DRAWING_SUFFIXES, Config, Json, load, require_output_file
 from fundusd.cli.output import as_json, local
 from fundusd.cli.panels import photographs_of, print_panels
 from fundusd.domain.clinical_terms import SAFETY_WORDS, Outcome
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from fundusd.domain.inference import Release
     from fundusd.reports.panel import Panel
 
-_SUFFIXES = (".png", ".pdf", ".svg")
 _NOT_DRAWN = "Its picture: --out FILE."
 
 _Capture = Annotated[
@@ -32,7 +31,7 @@ _Out = Annotated[
     typer.Option(
         "--out",
         metavar="FILE",
-        help="Draw a page with the photograph: .png, .pdf or .svg.",
+        help="Draw a page with the photograph: .png, .svg or .pdf.",
         show_default=False,
     ),
 ]
@@ -55,7 +54,7 @@ def show(capture: _Capture, config: Config = None, out: _Out = None, json: Json 
 
     settings = load(config)
     if out is not None:
-        require_output_file(settings, out, _SUFFIXES)
+        require_output_file(settings, out, DRAWING_SUFFIXES)
     with opened_ledger(settings) as ledger:
         ledger.check()
         row = next(iter(ledger.results(capture_id=capture, superseded=True)), None)

@@ -9,7 +9,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from fundusd.cli.options import load, require_output_file
+from fundusd.cli.options import DRAWING_SUFFIXES, icdr_grade, load, require_output_file
 from fundusd.cli.output import as_json
 from fundusd.domain.clinical_terms import SAFETY_WORDS, Grade
 
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
     from fundusd.cli.output import Row
 
-_SUFFIXES = (".png", ".svg", ".pdf")
 _GRADE_KEYS = tuple(grade.name.lower() for grade in Grade)
 _SAMPLING = (
     "Note the sampling: the worklist contains only referable and undecided eyes, "
@@ -28,7 +27,7 @@ _SAMPLING = (
 
 @dataclass(frozen=True, slots=True)
 class Trend:
-    """A report on a view."""
+    """A report: the view that it reads, its table and its plot."""
 
     view: str
     order: Sequence[str]
@@ -47,7 +46,7 @@ def report(
 
     settings = load(config)
     if plot is not None:
-        require_output_file(settings, plot, _SUFFIXES)
+        require_output_file(settings, plot, DRAWING_SUFFIXES)
     bound = None
     if trend.since is not None:
         bound = (trend.since, since)
@@ -174,14 +173,8 @@ def _plot_agreement(rows: Sequence[Row], to: Path) -> None:
         counts[row["model_grade"], row["grade"]] += 1
     cells = []
     for (by_model, by_reader), count in counts.items():
-        cells.append(Agreement(_icdr(by_model), _icdr(by_reader), count))
+        cells.append(Agreement(icdr_grade(by_model), icdr_grade(by_reader), count))
     plot_agreement(cells, to)
-
-
-def _icdr(number: int | None) -> Grade | None:
-    if number is None:
-        return None
-    return Grade(number)
 
 
 QUALITY = Trend("v_quality_weekly", ("week", "camera_id"), _plot_quality, "week")
