@@ -14,6 +14,7 @@ from tests import daemon_cases
 from tests import ledger_cases as cases
 from tests.cli.test_commands import RunCommand, fundusd, place
 
+from fundusd.cli import person
 from fundusd.clinical.pseudonyms import patient_key
 from fundusd.domain.clinical_terms import SAFETY_WORDS, Eye, EyeSource, Reason
 from fundusd.ledger import Ledger
@@ -111,12 +112,12 @@ def test_the_worklist_can_be_cut_and_comes_as_csv(
 def test_a_person_is_found_by_key_or_identifier(
     fundusd: RunCommand, clinic: daemon_cases.Site, key: str
 ) -> None:
-    person = answer(fundusd, clinic, "person", key)
-    assert (person["patient_key"], person["patient_id"]) == (KEY, "PHANTOM-7")
+    history = answer(fundusd, clinic, "person", key)
+    assert (history["patient_key"], history["patient_id"]) == (KEY, "PHANTOM-7")
     assert [
-        (row["final_referable"], row["right_grade"], row["left_grade"]) for row in person["exams"]
+        (row["final_referable"], row["right_grade"], row["left_grade"]) for row in history["exams"]
     ] == [("yes", 4, 0)]
-    assert [row["eye"] for row in person["eyes"]] == ["R", "L"]
+    assert [row["eye"] for row in history["eyes"]] == ["R", "L"]
     ended = fundusd("person", key, "--config", clinic.path)
     for part in ("Exams", "Eyes", "PDR", SAFETY_WORDS):
         assert part in ended.out
@@ -217,9 +218,17 @@ def test_the_review_of_two_visits_shows_what_changed(
         )
         ledger.start(cases.release())
         classify(ledger, "7_R_again.jpg", "PHANTOM-7", Eye.RIGHT, PDR)
-    person = answer(fundusd, clinic, "person", "PHANTOM-7")
-    assert [(row["eye"], row["change"]) for row in person["progression"]] == [("R", 3)]
+    history = answer(fundusd, clinic, "person", "PHANTOM-7")
+    assert [(row["eye"], row["change"]) for row in history["progression"]] == [("R", 3)]
     assert "+3" in fundusd("person", "PHANTOM-7", "--config", clinic.path).out
+
+
+def test_a_visit_without_a_grade_is_shown_as_such() -> None:
+    row = {"exam_id": 2, "eye": "R", "day": "2026-01-02", "grade": None, "change": None}
+    row |= {"before_day": "2025-01-02", "before_grade": 0, "same_release": True}
+    cells = person._change(row)
+    assert (cells["from"], cells["to"]) == ("2025-01-02, grade 0", "2026-01-02, no grade")
+    assert cells["change"] == ""
 
 
 REPORTS = {
