@@ -214,6 +214,13 @@ def test_describe_tells_sizes_parameters_and_files(tmp_path: Path) -> None:
     assert {"name": "spiece.model", "bytes": 6, "sha256": sha256(b"pieces")} in facts["files"]
 
 
+def test_only_the_tensors_of_a_tower_count_as_its_parameters(tmp_path: Path) -> None:
+    files = whole() | {"model.safetensors": safetensors("text", 5)}
+
+    facts = describe(find(ModelChoice(str(folder_of(tmp_path, files)))))
+    assert facts["parameters"] == {"vision": 0, "text": 0, "all": 10}
+
+
 def test_a_cached_snapshot_is_found_at_its_pinned_revision(cache: Path) -> None:
     cached(cache, whole())
     checkpoint = find(HUB)

@@ -111,6 +111,7 @@ def test_a_path_that_is_a_folder_is_refused(tmp_path: Path) -> None:
         (HEADER + tables(0, 1, 2, 3, 4).replace('"q3"', "3"), "prompt 2 of grade 3 must be text"),
         ('about = "x"\n' + tables(0, 1, 2, 3, 4), "`name` must be text"),
         ('name = "x"\n' + tables(0, 1, 2, 3, 4), "`about` must be text"),
+        (tables(0, 1, 2, 3, 4).replace('"q3"', "3"), "`name` must be text"),
     ],
 )
 def test_a_set_that_is_not_five_grades_of_sentences_is_refused(

@@ -183,9 +183,9 @@ def _count_parameters(checkpoint: Checkpoint) -> dict[str, int]:
         for key, tensor in read_header(checkpoint.folder / name).items():
             count = math.prod(tensor["shape"])
             counts["all"] += count
-            tower = key.partition("_model.")[0]
-            if tower in {"vision", "text"}:
-                counts[tower] += count
+            for tower in ("vision", "text"):
+                if key.startswith(f"{tower}_model."):
+                    counts[tower] += count
     return counts
 
 
@@ -260,6 +260,15 @@ def _check_complete(path: Path, hints: Hints) -> None:
             read_header(path)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise _damaged(path, "is truncated, or is not a safetensors file", hints) from error
+
+
+def does_not_load(checkpoint: Checkpoint, why: str) -> ModelError:
+    """Return the error for files that do not form a model."""
+    return ModelError(
+        f"the checkpoint in {checkpoint.folder} does not load: {why}",
+        hint="config.json and weights must be of one SigLIP checkpoint; "
+        "compare with: fundusd model info",
+    )
 
 
 def _missing(folder: Path, name: str, hints: Hints) -> ModelError:

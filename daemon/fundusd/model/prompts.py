@@ -80,14 +80,14 @@ def _parse(content: dict[str, Any]) -> PromptSet:
             raise ValueError(f"has {grades.count(grade.value)} [[grade]] tables for grade {grade}")
     if len(grades) != len(Grade):
         raise ValueError(f"has {len(grades)} [[grade]] tables, not {len(Grade)}")
+    name, about = (
+        _sentence(content.get("name"), "`name`"),
+        _sentence(content.get("about"), "`about`"),
+    )
     prompts = []
     for grade in Grade:
         prompts.append(_prompts(tables[grades.index(grade.value)]))
-    return PromptSet(
-        name=_sentence(content.get("name"), "`name`"),
-        about=_sentence(content.get("about"), "`about`"),
-        prompts=tuple(prompts),
-    )
+    return PromptSet(name, about, tuple(prompts))
 
 
 def _prompts(table: dict[str, Any]) -> tuple[str, ...]:
