@@ -60,7 +60,7 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(autouse=True)
 def cache(kept: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Keep what the bench makes out of the home folder, for all tests of this file."""
+    """Give all tests of this file one cache outside the home folder."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(kept))
     return places.cache()
 
@@ -74,7 +74,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give a folder of a wall and two retinas."""
+    """Return a folder with photographs of a wall and two retinas."""
     folder = tmp_path_factory.mktemp("photographs")
     (folder / "a.jpg").write_bytes(phantoms.as_jpeg(phantoms.not_a_retina(1, 640, 480)))
     for grade in (Grade.NO_DR, Grade.PDR):

@@ -67,7 +67,7 @@ def refusal(choice: ModelChoice) -> ModelError:
 
 
 def some_pixels(count: int) -> Pixels:
-    """Draw smooth colourful squares: noise alone makes all embeddings alike."""
+    """Return smooth colourful squares, since plain noise makes all embeddings alike."""
     coarse = np.random.default_rng(7).integers(0, 256, (count, 7, 7, 3), np.uint8)
     return np.kron(coarse, np.ones((1, 64, 64, 1), np.uint8))
 

@@ -1,4 +1,4 @@
-"""Every backend computes the same tower, nothing but the tower, and is refused when it does not."""
+"""Every backend computes the same tower and only the tower; otherwise it is refused."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import openvino
 import pytest
 import torch
 from fundusd_bench import flops, random_checkpoint
@@ -92,8 +93,31 @@ def test_openvino_is_refused_where_it_would_compute_in_another_dtype_than_the_re
 ) -> None:
     error = refusal(ModelChoice(str(tiny), prompts=SINGLE, backend="openvino", dtype="bfloat16"))
 
-    assert "not compute in bfloat16 on this processor, but in f32" in error.message
+    assert "computes in f32 on this processor, not in bfloat16" in error.message
     assert "float32" in error.hint
+
+
+class Float32Core:
+    """OpenVINO on a processor without bfloat16: it compiles for float32 and reports no error."""
+
+    def compile_model(self, *_: Any) -> Float32Core:
+        return self
+
+    def get_property(self, _name: str) -> Float32Core:
+        return self
+
+    def get_type_name(self) -> str:
+        return "f32"
+
+
+def test_openvino_that_silently_uses_another_dtype_is_refused_on_any_processor(
+    tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    choice = ModelChoice(str(tiny), prompts=SINGLE, backend="openvino", dtype="bfloat16")
+    planned(choice).prepare()
+    monkeypatch.setattr(openvino, "Core", Float32Core)
+
+    assert "computes in f32 on this processor, not in bfloat16" in refusal(choice).message
 
 
 @pytest.mark.parametrize(
@@ -126,16 +150,16 @@ def test_a_forward_costs_the_vision_tower_and_nothing_else(tiny: Path) -> None:
 
     counted = [flops.count(classifier, some_pixels(count)) for count in (1, 3)]
 
-    assert counted == pytest.approx([shape.flops, 3 * shape.flops], rel=0.01)
+    assert counted == pytest.approx([flops.of_tower(shape), 3 * flops.of_tower(shape)], rel=0.01)
 
 
 def test_medsiglips_tower_costs_979_gflop() -> None:
-    assert MEDSIGLIP.flops / 1e9 == pytest.approx(979.2, rel=0.001)
+    assert flops.of_tower(MEDSIGLIP) / 1e9 == pytest.approx(979.2, rel=0.001)
 
 
 @pytest.fixture
 def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep what a test spoils from the others: they share one cache."""
+    """Give a test its own cache, since it damages what other tests share."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
@@ -154,7 +178,7 @@ def beyond_the_probe(weights: dict[str, torch.Tensor]) -> None:
 def sabotage(
     plan: Any, name: str, spoil: Callable[[dict[str, torch.Tensor]], None] = in_the_layers
 ) -> None:
-    """Write another part of that name, whole by its own digests."""
+    """Replace a part by one with other weights and the digests that belong to them."""
     prepared = PreparedParts(plan.checkpoint)
     part = prepared.find(name)
     assert part is not None
@@ -212,7 +236,7 @@ def test_the_night_round_sees_what_an_eighth_of_a_picture_does_not_show(tmp_path
 def test_weights_that_turn_into_no_numbers_under_a_running_model_are_found_by_the_night_round(
     tmp_path: Path,
 ) -> None:
-    """As those of a mapped part do that is overwritten."""
+    """Such weights appear if a mapped part is overwritten."""
     random_checkpoint.write(tmp_path / "checkpoint", tiny=True, seed=6)
     plan = planned(ModelChoice(str(tmp_path / "checkpoint"), prompts=SINGLE, dtype="float32"))
     plan.prepare()
@@ -257,7 +281,7 @@ class ThreadStream:
 
     def _queue(self, work: Callable[[], object], dawdle: float) -> Future[object]:
         def late() -> object:
-            time.sleep(dawdle)  # not to wait for something: to be late for those who do not wait
+            time.sleep(dawdle)  # so that code that does not wait for this work fails
             return work()
 
         return self._thread.submit(late)
@@ -272,7 +296,7 @@ class ThreadEvent:
 
 
 def on_threads(backend: TorchBackend, limit: int) -> BatchPipeline:
-    """Give a backend the way that batches take on a GPU."""
+    """Give a backend the pipeline that a GPU has, with threads for streams."""
     seeds = iter(range(10))
     device = torch.device("cpu")
     buckets = capture_buckets(backend._forward, backend.shape, device, limit)
@@ -282,7 +306,7 @@ def on_threads(backend: TorchBackend, limit: int) -> BatchPipeline:
 
 
 def test_buckets_give_each_picture_its_own_answer(tiny: Path, exact: ZeroShotClassifier) -> None:
-    """The path that CUDA graphs replay, with plain forwards and threads in their place."""
+    """The pipeline runs plain forwards on threads in place of CUDA graphs on streams."""
     backend = backend_of(tiny)
     on_threads(backend, 6)
     pixels = some_pixels(6)
@@ -332,7 +356,7 @@ def test_a_third_batch_in_flight_is_refused_and_the_two_are_unharmed(
 def test_the_gate_refuses_a_device_that_mixes_two_batches_up(
     tiny: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As one would whose copies are not waited for."""
+    """A device does so if nothing waits for its copies."""
     plan = planned(ModelChoice(str(tiny), prompts=SINGLE, dtype="float32", device="cpu"))
     plan.prepare()
     made = TorchBackend.__init__

@@ -1,4 +1,4 @@
-"""Backend, device and dtype are decided before a weight is read."""
+"""Backend, device and dtype are chosen before any weights are read."""
 
 from __future__ import annotations
 

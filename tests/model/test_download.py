@@ -96,12 +96,12 @@ class Server(ThreadingHTTPServer):
 
 
 class Handler(BaseHTTPRequestHandler):
-    """A hub of one repository, which it finds on its server."""
+    """Serves the repository of its server's `Hub`."""
 
     server: Server
 
     def log_message(self, *args: object) -> None:
-        """Keep quiet."""
+        """Log nothing."""
 
     def do_HEAD(self) -> None:
         self.answer(body=False)
@@ -171,7 +171,7 @@ def hub() -> Iterator[Hub]:
 def fetch(
     hub: Hub, home: Path, *, token: str = "", limit: int = 0, more: dict[str, str] | None = None
 ) -> dict[str, Any]:
-    """Download in a process of its own: the hub's client reads its environment once, at import."""
+    """Download in a new process, since the hub's client reads its environment at import."""
     env = {
         key: value for key, value in os.environ.items() if not key.startswith(("HF_", "HUGGING"))
     }
@@ -270,9 +270,8 @@ def test_each_answer_of_the_hub_has_a_sentence_and_a_next_step(
 
 
 def test_a_hub_that_cannot_be_reached_is_said_to_be(hub: Hub, tmp_path: Path) -> None:
-    answer = fetch(
-        hub, tmp_path, more={"HF_ENDPOINT": "http://127.0.0.1:9"}
-    )  # the discard port: nobody listens
+    discard_port = "http://127.0.0.1:9"  # nobody listens
+    answer = fetch(hub, tmp_path, more={"HF_ENDPOINT": discard_port})
 
     assert "http://127.0.0.1:9 cannot be reached" in answer["message"]
     assert "fundusd model download" in answer["hint"]

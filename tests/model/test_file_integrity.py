@@ -1,4 +1,4 @@
-"""A running service's files: touched is nothing, changed or gone is the end."""
+"""A running service ignores files that are only touched, and ends if one is changed or gone."""
 
 from __future__ import annotations
 
@@ -164,7 +164,7 @@ def test_what_is_written_while_it_is_hashed_is_seen_at_the_next_look(
 
     def late() -> None:
         if not blocks:
-            with weights.open("r+b") as file:  # of the part that was read already
+            with weights.open("r+b") as file:  # in the part that is hashed already
                 file.write(b"other")
         blocks.append(size)
 

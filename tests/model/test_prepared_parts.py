@@ -1,4 +1,4 @@
-"""What is prepared of a checkpoint: made once, whole or made again, never written into."""
+"""Parts of a checkpoint are made once, made again if damaged, and never written to."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from fundusd_bench import random_checkpoint
 from tests.model.model_cases import SINGLE, loaded, planned
 
 from fundusd.domain.errors import ModelError
-from fundusd.model import prepare, prepared_parts
+from fundusd.model import prepare
 from fundusd.model.locate import ModelChoice, find
-from fundusd.model.prepared_parts import PreparedParts, remembered_digests
+from fundusd.model.prepared_parts import PreparedParts, cache_folder, remembered_digests
 
 
 @pytest.fixture(autouse=True)
@@ -33,9 +33,9 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_services_cache_directory_comes_before_the_users(
     own_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert prepared_parts.folder() == own_cache
+    assert cache_folder() == own_cache
     monkeypatch.setenv("CACHE_DIRECTORY", f"{tmp_path}/one:{tmp_path}/two")
-    assert prepared_parts.folder() == tmp_path / "one"
+    assert cache_folder() == tmp_path / "one"
 
 
 def test_parts_are_made_once_and_name_what_they_were_made_of(tiny: Path) -> None:
@@ -121,9 +121,8 @@ def test_digests_are_remembered_until_a_file_changes(tmp_path: Path) -> None:
     assert hashed == []
     times = file.stat()
     file.write_bytes(b"two")
-    os.utime(
-        file, ns=(times.st_atime_ns, times.st_mtime_ns)
-    )  # size and mtime as before: ctime tells
+    # size and mtime are as before; only ctime shows the change
+    os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))
     assert remembered_digests(tmp_path, ["weights"], lambda done, _: hashed.append(done)) != first
     assert hashed == [3]
 

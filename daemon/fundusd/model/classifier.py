@@ -75,7 +75,7 @@ class ZeroShotClassifier:
         return self._self_test.thorough()
 
     def require_unchanged(self, beat: Callable[[], None]) -> list[str]:
-        """Return model files that were touched; raises ModelError if one changed or is gone."""
+        """Return the names of touched model files; raises ModelError if one changed or is gone."""
         return self._files.require_unchanged(beat)
 
     def _checked(self, pixels: Pixels) -> Pixels:

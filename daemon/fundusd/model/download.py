@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from huggingface_hub import HfApi, constants, errors, get_token, snapshot_download
 
-# of httpx or httpx2, whichever the library uses
+# the class of httpx or httpx2, whichever the library uses
 from huggingface_hub.errors import HTTPError  # type: ignore[attr-defined]
 from huggingface_hub.utils import logging, tqdm  # type: ignore[attr-defined]
 
@@ -45,9 +45,8 @@ def download(choice: ModelChoice, on_progress: Progress | None = None) -> Path:
             hint=f"unset it and run again: {DOWNLOAD}; "
             "or copy the cache from a machine that has the model",
         )
-    logging.set_verbosity(
-        CRITICAL
-    )  # the client logs errors that it also raises, less clearly than we do
+    # the client logs errors that it also raises, less clearly than we do
+    logging.set_verbosity(CRITICAL)
     try:
         # unlike the download, this fails at once
         HfApi().model_info(choice.source, revision=choice.revision)

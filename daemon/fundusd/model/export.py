@@ -11,8 +11,9 @@ from safetensors.torch import save_file
 from fundusd.domain.clinical_terms import Eye, Grade
 from fundusd.domain.errors import ModelError
 from fundusd.imaging import phantoms
-from fundusd.model import self_test
-from fundusd.model.transformers_loader import does_not_load, tokenize, tokenizer_of
+from fundusd.model.checkpoint import does_not_load
+from fundusd.model.self_test import KNOWN_ANSWERS_FILE, NOT_FINITE, NOT_FINITE_HINT
+from fundusd.model.transformers_loader import tokenize, tokenizer_of
 from fundusd.model.vision_tower import Shape, build, to_patches
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def _render_phantoms(side: int) -> Iterator[Pixels]:
         yield phantoms.render(grade, Eye.RIGHT, _KNOWN_SEED, side, side)
 
 
-def write_known(model: Any, shape: Shape, place: Path) -> None:
+def write_known(model: Any, shape: Shape, folder: Path) -> None:
     """Write a phantom of each grade with its fp32 embedding by transformers, and one probe.
 
     The probe is the embedding of the first rows of the first phantom, which is rolled by half its
@@ -63,10 +64,10 @@ def write_known(model: Any, shape: Shape, place: Path) -> None:
     """
     pixels = torch.tensor(np.stack(list(_render_phantoms(shape.side))))
     pixels[0] = pixels[0].roll(shape.side // 2, 0)
-    # one at a time, to need the memory of one
+    # one at a time, to save memory
     embeddings = torch.cat([embed(model, image) for image in torch.split(pixels, 1)])
     if not torch.isfinite(embeddings).all():
-        raise not_finite()
+        raise ModelError(NOT_FINITE, hint=NOT_FINITE_HINT)
     tower, patches = build(shape, tower_weights(model, shape)), to_patches(pixels[:1], shape.patch)
     with torch.inference_mode():
         ours, probe = tower(patches), tower(patches[:, : shape.probe_patches])
@@ -75,20 +76,12 @@ def write_known(model: Any, shape: Shape, place: Path) -> None:
             "the vision towers of fundusd and transformers disagree on this checkpoint",
             hint="report the checkpoint's config.json and the version of transformers",
         )
-    save_file({"pixels": pixels, "embeddings": embeddings, "probe": probe}, place / self_test.FILE)
-
-
-def not_finite() -> ModelError:
-    """Return the error for a model that computes NaN or infinity."""
-    return ModelError(
-        "the model computes numbers that are not finite",
-        hint="the weights are damaged, or model.dtype does not suit them: "
-        "try float32, then get the weights again",
-    )
+    tensors = {"pixels": pixels, "embeddings": embeddings, "probe": probe}
+    save_file(tensors, folder / KNOWN_ANSWERS_FILE)
 
 
 def embed(model: Any, pixels: torch.Tensor) -> torch.Tensor:
-    """Return the embeddings, fp32 [b, d], by transformers' own tower, of uint8 [b, side, side, 3].
+    """Return fp32 embeddings [b, d] of uint8 [b, side, side, 3], by transformers' own tower.
 
     They are the reference for every backend.
     """
@@ -98,7 +91,7 @@ def embed(model: Any, pixels: torch.Tensor) -> torch.Tensor:
         return pooled.float()
 
 
-def write_prompts(model: Any, checkpoint: Checkpoint, prompts: PromptSet, place: Path) -> None:
+def write_prompts(model: Any, checkpoint: Checkpoint, prompts: PromptSet, folder: Path) -> None:
     """Write one unit vector per grade, fp32 [5, d], and the checkpoint's scale and bias.
 
     Raises ModelError.
@@ -113,16 +106,16 @@ def write_prompts(model: Any, checkpoint: Checkpoint, prompts: PromptSet, place:
     scale, bias = model.logit_scale.detach().exp(), model.logit_bias.detach().clone()
     for tensor in (texts, scale, bias):
         if not torch.isfinite(tensor).all():
-            raise not_finite()
-    save_file({"texts": texts, "scale": scale, "bias": bias}, place / "texts.safetensors")
+            raise ModelError(NOT_FINITE, hint=NOT_FINITE_HINT)
+    save_file({"texts": texts, "scale": scale, "bias": bias}, folder / "texts.safetensors")
 
 
-def write_tower(model: Any, shape: Shape, dtype: str, place: Path) -> None:
+def write_tower(model: Any, shape: Shape, dtype: str, folder: Path) -> None:
     """Write the vision tower alone, in the dtype that `run` uses."""
     tensors = {}
     for name, tensor in tower_weights(model, shape).items():
         tensors[name] = tensor.to(getattr(torch, dtype)).contiguous()
-    save_file(tensors, place / "tower.safetensors")
+    save_file(tensors, folder / "tower.safetensors")
 
 
 def tower_weights(model: Any, shape: Shape) -> dict[str, torch.Tensor]:
@@ -178,11 +171,11 @@ def _renamed_mlp(
     )
 
 
-def write_openvino(model: Any, shape: Shape, place: Path) -> None:
+def write_openvino(model: Any, shape: Shape, folder: Path) -> None:
     """Write the tower as an OpenVINO model in fp32; the runtime converts it if asked to."""
     import openvino
 
     tower = build(shape, tower_weights(model, shape))
     example = to_patches(torch.zeros(1, shape.side, shape.side, 3, dtype=torch.uint8), shape.patch)
     converted = openvino.convert_model(tower, example_input=example, input=[-1, *example.shape[1:]])
-    openvino.save_model(converted, place / "tower.xml", compress_to_fp16=False)
+    openvino.save_model(converted, folder / "tower.xml", compress_to_fp16=False)

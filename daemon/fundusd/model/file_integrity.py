@@ -41,7 +41,7 @@ class _File:
 
 
 class WatchedFiles:
-    """The checkpoint's files, and those of the prepared parts that are mapped by now."""
+    """The files to check: the checkpoint's, and those of parts that are mapped already."""
 
     def __init__(
         self,
@@ -56,14 +56,14 @@ class WatchedFiles:
             self._mapped += [self._opened(part, name) for name in part.files]
         self._named: list[_File] = []
         for name, digest in checkpoint.files.items():
-            # the signature is from before hashing, so that the first check sees later changes
+            # the signature is from when the digest became known: the first check sees later changes
             file = _File(name, checkpoint.folder / name, digest, _RESTORE_HINT, before.get(name))
             self._named.append(file)
         self._monotonic = monotonic
         self._checked_at = monotonic()
 
     def require_unchanged(self, beat: Callable[[], None]) -> list[str]:
-        """Return files that were touched but not changed; raises ModelError for a changed one.
+        """Return the names of files touched but not changed; raises ModelError for a changed one.
 
         Touched files are hashed, which takes seconds; `beat` is called meanwhile.
         """

@@ -36,7 +36,7 @@ class OpenVinoBackend:
         settings = {
             "INFERENCE_PRECISION_HINT": _PRECISION[runtime.dtype],
             "PERFORMANCE_HINT": "LATENCY",
-            "CACHE_DIR": str(prepared_parts.folder() / "openvino"),
+            "CACHE_DIR": str(prepared_parts.cache_folder() / "openvino"),
         }
         self._compiled = core.compile_model(part.path("tower.xml"), "CPU", settings)
         precision = self._compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()

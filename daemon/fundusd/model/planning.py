@@ -13,6 +13,7 @@ import fundusd
 from fundusd.domain.errors import ModelError, OutOfMemory
 from fundusd.domain.inference import Release
 from fundusd.model import device, prepare
+from fundusd.model.checkpoint import does_not_load
 from fundusd.model.classifier import Head, ZeroShotClassifier
 from fundusd.model.file_integrity import WatchedFiles, part_signatures, stat_signatures
 from fundusd.model.prepared_parts import PreparedParts
@@ -45,9 +46,9 @@ class ModelPlan:
     release: Release
     side: int
     batch_size: int
-    # intact parts, hashed while torch was imported, with their files' stat before hashing
+    # of the parts found intact while torch was imported, from before they were hashed
     verified: Future[dict[str, StatSignatures]]
-    signatures: StatSignatures  # of the checkpoint's files when they were hashed
+    signatures: StatSignatures  # of the checkpoint's files, once their digests were known
 
     def prepare(self, on_wait: Callable[[], None] = lambda: None) -> list[str]:
         """Make the missing parts and return their names; raises ModelError."""
@@ -204,12 +205,7 @@ def _side(checkpoint: Checkpoint) -> int:
         side = vision.get("image_size", _DEFAULT_SIDE)
         if isinstance(side, int):
             return side
-    raise ModelError(
-        f"the checkpoint in {checkpoint.folder} does not load: "
-        "its config.json does not describe a vision tower",
-        hint="config.json and weights must be of one SigLIP checkpoint; "
-        "compare with: fundusd model info",
-    )
+    raise does_not_load(checkpoint, "its config.json does not describe a vision tower")
 
 
 def _check_side(preprocessing: Preprocessing, side: int) -> None:

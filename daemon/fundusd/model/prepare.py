@@ -117,15 +117,15 @@ def _make_missing(
     shape = export.shape_of(model, checkpoint)
     for name in names:
         more: dict[str, Any] = {"shape": asdict(shape)}
-        with prepared.writing(name, facts | more) as place:
+        with prepared.writing(name, facts | more) as folder:
             match name.split("-"):
                 case ["known"]:
-                    export.write_known(model, shape, place)
+                    export.write_known(model, shape, folder)
                 case ["prompts", _]:
-                    export.write_prompts(model, checkpoint, prompts, place)
+                    export.write_prompts(model, checkpoint, prompts, folder)
                 case ["torch", dtype]:
-                    export.write_tower(model, shape, dtype, place)
+                    export.write_tower(model, shape, dtype, folder)
                 case ["openvino", _]:
-                    export.write_openvino(model, shape, place)
+                    export.write_openvino(model, shape, folder)
                 case _:
                     raise ValueError(name)

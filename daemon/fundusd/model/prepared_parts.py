@@ -25,8 +25,8 @@ FORMAT = 2  # of everything below; after a change all parts are made again
 _MANIFEST = "part.json"
 
 
-def folder() -> Path:
-    """Return fundusd's cache directory: the service's, or otherwise the user's."""
+def cache_folder() -> Path:
+    """Return fundusd's cache directory: that of the service, or otherwise of the user."""
     if given := os.environ.get("CACHE_DIRECTORY"):  # systemd's CacheDirectory=
         return Path(given.split(":")[0])
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fundusd"
@@ -56,14 +56,14 @@ class PreparedParts:
     """The parts made from one checkpoint."""
 
     def __init__(self, checkpoint: Checkpoint) -> None:
-        self.folder = folder() / "prepared" / f"{checkpoint.digest[:16]}-{FORMAT}"
+        self.folder = cache_folder() / "prepared" / f"{checkpoint.digest[:16]}-{FORMAT}"
 
     def find(self, name: str) -> Part | None:
         """Return a part without hashing its files, or None if it is missing or unreadable."""
-        place = self.folder / name
+        folder = self.folder / name
         try:
-            manifest = json.loads((place / _MANIFEST).read_bytes())
-            return Part(place, manifest["files"], manifest["facts"])
+            manifest = json.loads((folder / _MANIFEST).read_bytes())
+            return Part(folder, manifest["files"], manifest["facts"])
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
@@ -133,25 +133,26 @@ def _sync(path: Path) -> None:
 
 
 def remembered_digests(
-    place: Path, names: Iterable[str], on_progress: Progress | None = None
+    folder: Path, names: Iterable[str], on_progress: Progress | None = None
 ) -> dict[str, str]:
     """Return the sha256 of files, hashing only those that changed since the last call.
 
     A file counts as unchanged if its size, times and inode are the same. That is safe, since `run`
-    uses the prepared parts, whose digests are checked each time. `fundusd model verify` hashes
-    always.
+    uses the prepared parts, whose digests are checked each time. `fundusd model verify` hashes all
+    files.
     """
-    cache = folder() / "digests" / f"{hashlib.sha256(os.fsencode(place)).hexdigest()[:16]}.json"
+    name_digest = hashlib.sha256(os.fsencode(folder)).hexdigest()
+    cache = cache_folder() / "digests" / f"{name_digest[:16]}.json"
     cached = _read_digests(cache)
     signatures, digests, changed = {}, {}, []
     for name in names:
-        signatures[name] = _signature(place / name)
+        signatures[name] = _signature(folder / name)
         entry = cached.get(name, {})
         if entry.get("sign") == signatures[name]:
             digests[name] = entry["sha256"]
         else:
             changed.append(name)
-    fresh = hash_files(place, changed, on_progress)
+    fresh = hash_files(folder, changed, on_progress)
     digests |= fresh
     entries = {}
     for name, signature in signatures.items():

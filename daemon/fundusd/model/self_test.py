@@ -23,8 +23,13 @@ if TYPE_CHECKING:
 Output = TypeVar("Output")
 
 _IN_FLIGHT = 2
-FILE = "known.safetensors"
-# to the fp32 embedding by transformers; two phantoms of a random checkpoint differ by more
+KNOWN_ANSWERS_FILE = "known.safetensors"
+NOT_FINITE = "the model computes numbers that are not finite"
+NOT_FINITE_HINT = (
+    "the weights are damaged, or model.dtype does not suit them: "
+    "try float32, then get the weights again"
+)
+# to the fp32 embedding by transformers; even a random checkpoint separates two phantoms further
 MIN_COSINES = {"float32": 0.999999, "bfloat16": 0.9999}
 
 
@@ -76,7 +81,7 @@ class KnownAnswers:
 
 def read_known_answers(part: Part) -> KnownAnswers:
     """Return the known answers stored in a prepared part."""
-    tensors = load_file(part.path(FILE))
+    tensors = load_file(part.path(KNOWN_ANSWERS_FILE))
     return KnownAnswers(tensors["pixels"], tensors["embeddings"], tensors["probe"])
 
 
@@ -90,7 +95,7 @@ class SelfTest:
     release: Release
 
     def quick(self) -> SelfTestResult:
-        """Test in the least time, which also warms up the backend.
+        """Run the shortest test, which also warms up the backend.
 
         On a CPU, an eighth of one phantom is enough, since it uses every weight. A device with
         graphs is tested with each graph, and with two batches in flight.
@@ -104,7 +109,7 @@ class SelfTest:
         return min(results)
 
     def thorough(self) -> Iterator[SelfTestResult]:
-        """Test on whole phantoms of all grades, one result per forward; one batch is in flight."""
+        """Test whole phantoms of all grades, one result per forward; only one is in flight."""
         yield from self._at_each_size()
         for index in range(1, len(self.known.pixels)):
             yield self._test_images([index])
@@ -149,11 +154,7 @@ class SelfTest:
 
     def _compare(self, embeddings: Embeddings, expected: Embeddings) -> SelfTestResult:
         if not (np.isfinite(embeddings).all() and np.isfinite(self.head(embeddings)).all()):
-            raise ModelRefused(
-                "the model computes numbers that are not finite",
-                hint="the weights are damaged, or model.dtype does not suit them: "
-                "try float32, then get the weights again",
-            )
+            raise ModelRefused(NOT_FINITE, hint=NOT_FINITE_HINT)
         lengths = np.linalg.norm(embeddings, axis=1) * np.linalg.norm(expected, axis=1)
         cosine = float(((embeddings * expected).sum(axis=1) / lengths).min())
         tolerance = MIN_COSINES[self.release.dtype]

@@ -42,7 +42,7 @@ class TorchBackend:
 
     @property
     def limit(self) -> int:
-        """Return the largest number of images per forward; 1 on a CPU, where it is best."""
+        """Return the largest number of images per forward; 1 where there are no CUDA graphs."""
         return self._pipeline.limit if self._pipeline else 1
 
     @property
@@ -54,7 +54,7 @@ class TorchBackend:
     def can_probe(self) -> bool:
         """Return whether part of an image suffices for the self-test.
 
-        It does on a CPU, which is slow and does not choose its kernels by batch size.
+        It does without CUDA graphs, since the batch size then does not change the kernels.
         """
         return not self._pipeline
 
@@ -126,10 +126,9 @@ def _as_tensor(pixels: Pixels) -> torch.Tensor:
 
 
 def _is_device_error(error: RuntimeError) -> bool:
-    """Return whether the process cannot use its device any more after an error."""
-    accelerator_error: type[Exception] | None = getattr(
-        torch, "AcceleratorError", None
-    )  # torch 2.8
+    """Return whether an error means that the process can no longer use its device."""
+    # torch has had this class since 2.8
+    accelerator_error: type[Exception] | None = getattr(torch, "AcceleratorError", None)
     if accelerator_error is not None and isinstance(error, accelerator_error):
         return True
     return str(error).startswith(("CUDA error", "CUDA driver error"))

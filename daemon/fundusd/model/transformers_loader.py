@@ -12,6 +12,7 @@ from safetensors import SafetensorError
 from fundusd import __version__
 from fundusd.domain.clinical_terms import Grade
 from fundusd.domain.errors import ModelError
+from fundusd.model.checkpoint import does_not_load
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,15 +57,6 @@ def read(checkpoint: Checkpoint) -> Any:
         if keys:
             raise does_not_load(checkpoint, f"{len(keys)} {what} tensors, such as {min(keys)}")
     return model.eval()
-
-
-def does_not_load(checkpoint: Checkpoint, why: str) -> ModelError:
-    """Return the error for files that do not form a model."""
-    return ModelError(
-        f"the checkpoint in {checkpoint.folder} does not load: {why}",
-        hint="config.json and weights must be of one SigLIP checkpoint; "
-        "compare with: fundusd model info",
-    )
 
 
 def tokenizer_of(checkpoint: Checkpoint) -> Any:

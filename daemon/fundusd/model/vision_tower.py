@@ -40,14 +40,6 @@ class Shape:
         grid = self.side // self.patch
         return max(1, grid // 8) * grid
 
-    @property
-    def flops(self) -> int:
-        """Return the operations of an image's matrix products; a multiply-add counts as two."""
-        tokens, width, hidden = self.patches, self.width, self.hidden
-        layer = tokens * (4 * width * width + 2 * width * hidden) + 2 * tokens * tokens * width
-        pool = tokens * 2 * width * width + 2 * tokens * width + width * width + 2 * width * hidden
-        return 2 * (tokens * 3 * self.patch**2 * width + self.layers * layer + pool)
-
 
 class _Layer(torch.nn.Module):
     def __init__(self, shape: Shape) -> None:
@@ -118,7 +110,7 @@ class Tower(torch.nn.Module):
         self.pool = _Pool(shape)
 
     def forward(self, patches: torch.Tensor) -> torch.Tensor:
-        """Embed all patches of an image, or only its first ones, enough to test the weights."""
+        """Embed the patches of images; their first patches are enough to test the weights."""
         x = self.embed(patches) + self.positions[: patches.shape[1]]
         for layer in self.layers:
             x = layer(x)

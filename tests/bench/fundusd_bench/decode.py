@@ -1,4 +1,4 @@
-"""Time the way from a photograph's bytes to the model's input square."""
+"""Time the steps from a photograph's bytes to the model's input square."""
 
 from __future__ import annotations
 

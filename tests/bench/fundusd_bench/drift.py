@@ -33,7 +33,7 @@ _PHOTOGRAPHS = {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".dcm"}
 
 
 def squares(folder: Path | None, on_step: Callable[[str], None]) -> list[Pixels]:
-    """Return decoded captures that can be graded, spread over a folder's files, or phantoms."""
+    """Return at most 40 decoded captures that can be graded: from a folder, or phantoms."""
     decoded_pixels: list[Pixels] = []
     photographs = captures.eyes(_COUNT) if folder is None else _photographs(folder)
     for data in photographs:

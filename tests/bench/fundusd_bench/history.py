@@ -1,4 +1,4 @@
-"""Give a ledger a long history by copying its rows in SQL; admitting a million takes an hour.
+"""Give a ledger a long history by copying rows in SQL, as admitting a million takes an hour.
 
 The copies are rows as the ledger writes them, with other paths and digests. Only the audit chain
 differs: it grows by one event per copy instead of four, and does not verify.
@@ -45,7 +45,7 @@ _COPIES: tuple[tuple[sa.Table, dict[str, str]], ...] = (
 
 
 def multiply(path: Path, times: int) -> None:
-    """Multiply a SQLite ledger's captures, jobs, results and sightings."""
+    """Multiply a SQLite ledger's captures, jobs, results and sightings by `times`."""
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         connection.execute("PRAGMA synchronous=OFF")  # this file need not survive a power cut
         connection.execute("BEGIN")

@@ -1,4 +1,4 @@
-"""Paths of what the benchmark makes only once: the checkpoint and the captures."""
+"""Locate what the benchmark makes only once: the checkpoint and the captures."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import shutil
 from typing import TYPE_CHECKING
 
 from fundusd.domain.errors import RequestError
-from fundusd.model import prepared_parts as model_cache
 from fundusd.model.locate import MANIFEST, ModelChoice, find
+from fundusd.model.prepared_parts import cache_folder
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,7 +21,7 @@ _NAME = "medsiglip-448-random-1"
 
 def cache() -> Path:
     """Return the folder that outlives a run, in fundusd's cache directory."""
-    return model_cache.folder() / "bench"
+    return cache_folder() / "bench"
 
 
 def random_checkpoint() -> Path:
@@ -35,7 +35,7 @@ def is_made(folder: Path) -> bool:
 
 
 def require_room(folder: Path, gigabytes: float = _ROOM_GB) -> None:
-    """Make a folder, and raise RequestError where its disk has too little room."""
+    """Create a folder; raises RequestError if its disk has too little space."""
     folder.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(folder).free / 1e9
     if free < gigabytes:

@@ -117,7 +117,7 @@ def _measure(sections: Sequence[Section], work: Work, console: Console) -> list[
 
 
 def remaining(expected: float, reached: float, elapsed: float) -> int:
-    """Return the minutes left, rounded up, on a machine as slow as it was until now.
+    """Return the minutes left, rounded up, assuming that the machine stays as slow as it was.
 
     >>> remaining(600, 300, 600), remaining(600, 0, 0)
     (10, 10)

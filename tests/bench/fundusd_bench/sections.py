@@ -30,9 +30,8 @@ class Section:
 
     name: str
     about: str
-    seconds: Callable[
-        [Options], float
-    ]  # on two cores of a server with avx512_bf16; for the progress bar
+    # for the progress bar; measured on two cores of a server with avx512_bf16
+    seconds: Callable[[Options], float]
     arguments: Callable[[Work], tuple[Any, ...]] = _whole
     needs_checkpoint: bool = False
 

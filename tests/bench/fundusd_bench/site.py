@@ -1,4 +1,4 @@
-"""Settings, inbox and database for the measured daemon."""
+"""Lay out settings, inbox and database for the measured daemon."""
 
 from __future__ import annotations
 

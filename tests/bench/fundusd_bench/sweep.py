@@ -29,7 +29,7 @@ _BYTES_A_FILE = 700  # inode, name, row and index
 
 
 def measure(folder: Path, files: int, on_step: Callable[[str], None]) -> list[Figure]:
-    """Make an inbox of `files` known files; sweep it and only list it, interleaved."""
+    """Time sweeps of an inbox of `files` known files, interleaved with plain listings."""
     places.require_room(folder, 0.5 + files * _BYTES_A_FILE / 1e9)
     inbox = Inbox(_CAMERA, folder / "inbox")
     ledger = Ledger(f"sqlite:///{folder / 'fundusd.db'}")
@@ -85,7 +85,7 @@ def _sweep(inbox: Inbox, ledger: Ledger, files: int) -> tuple[float, float]:
 
 
 def _walk(root: bytes) -> int:
-    """Stat each file, the least that detecting changes needs; return the number of files."""
+    """Stat each file, as any detection of changes must; return the number of files."""
     count = 0
     for folder in os.scandir(root):
         for entry in os.scandir(folder.path):
