@@ -67,7 +67,7 @@ def _verdict(kinds: set[str]) -> str:
     if kinds & {"failed", "error"}:
         return "FAILED"
     if "xfailed" in kinds:
-        return "DEFECT"  # known, and waiting for its cure
+        return "DEFECT"  # known, not fixed yet
     if "passed" in kinds:
         return "holds"
     return "skipped" if kinds else "not run"

@@ -232,7 +232,7 @@ def main() -> int:
             print(f"{database}: {asked.minutes:g} minutes, seed {asked.seed}", flush=True)
             try:
                 counts = soak(url, folder, server, asked.minutes, asked.seed)
-            except AssertionError as error:  # what the oracle, or a wait, has to say
+            except AssertionError as error:  # from the oracle, or from a wait that took too long
                 failed = 1
                 print(f"FAILED: {error}", flush=True)
             else:

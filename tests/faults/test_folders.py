@@ -15,7 +15,9 @@ from tests.faults import oracle
 from tests.faults.camera import Camera, photograph
 from tests.faults.postgres import END_SESSIONS, sql
 
-FEW = [photograph(number) for number in range(10)]  # what many files hold: each is classified once
+FEW = [
+    photograph(number) for number in range(10)
+]  # contents that many files share: each is classified once
 
 
 def clinic(folder: Path, url: str) -> tuple[Site, Camera]:

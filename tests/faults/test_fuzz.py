@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 SIDE = 64
 LOST = {Reason.DECODER_CRASHED, Reason.TIMEOUT}  # each costs a decoder process
 FEW = 400
-ALL, WAVE, BESIDE = 5200, 400, 20  # captures in all, dropped at once, and per good one
+ALL, WAVE, BESIDE = 5200, 400, 20  # damaged captures in all, per wave, and per good capture
 FINAL = {f"capture.{outcome}" for outcome in Outcome} | {"capture.reused"}
 
 

@@ -22,7 +22,7 @@ from fundusd.model.prepared_parts import PreparedParts
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-# what a test does to the daemon's own code, in its process
+# patches that a test applies to the code in the daemon's process
 SILENT = """
 import numpy
 from fundusd.model.torch_backend import TorchBackend
@@ -41,7 +41,7 @@ from pathlib import Path
 from fundusd.model.torch_backend import TorchBackend
 embed = TorchBackend.embed
 def held(self, pixels):
-    Path(os.environ["HELD_UNTIL"]).read_bytes()  # a pipe: until somebody has written to it
+    Path(os.environ["HELD_UNTIL"]).read_bytes()  # a pipe: blocks until its writer closes it
     return embed(self, pixels)
 TorchBackend.embed = held
 """
@@ -172,9 +172,8 @@ def test_a_model_that_answers_nothing_is_refused_until_it_has_answered_whole_pha
         assert "not finite" in ended(daemon, 69)["error"]
         assert daemon.await_event("model.canary")["level"] == "error"
     require_untouched(place)
-    with running(
-        place, trouble=SILENT, **cache(place)
-    ) as daemon:  # what a part of a picture does not show
+    # this start classifies whole phantoms, as parts of them do not show the error
+    with running(place, trouble=SILENT, **cache(place)) as daemon:
         assert "not finite" in ended(daemon, 69)["error"]
         assert not [line for line in daemon.lines if line["event"] == "service.ready"]
     with opened_ledger(load(place.path)) as ledger:
@@ -200,7 +199,7 @@ def test_a_stop_during_a_forward_writes_that_capture_down_and_gives_the_others_b
     os.mkfifo(pipe)
     put(place, 1, 2, 3)
     with running(place, trouble=HELD, HELD_UNTIL=str(pipe), **cache(place)) as daemon:
-        with pipe.open("wb"):  # opens when the model has begun
+        with pipe.open("wb"):  # opens once the model has begun to classify
             daemon.process.send_signal(signal.SIGTERM)
             daemon.await_event("service.stopping")
         assert daemon.process.wait(90) == 0, "as long as the unit's TimeoutStopSec"

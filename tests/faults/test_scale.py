@@ -140,7 +140,7 @@ def known(root: Path, numbers: range) -> Iterator[tuple[bytes, tuple[Stat, Ignor
         path = root / name
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(b"\xff\xd8")
-        os.utime(path, (1, 2))  # a read would set the first of them
+        os.utime(path, (1, 2))  # a read would change the first, the access time
         yield name.encode(), (stat_of(path.stat()), IgnoreReason.BASELINE)
 
 

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ARMED = str(Path(__file__).with_name("armed.py"))
-ENDING = ("give_back", "stop")  # what happens at a stop only
-# the steps at which most would be lost: always run; the others with FUNDUSD_FAULTS=all
+ENDING = ("give_back", "stop")  # steps that happen only at a stop
+# the steps at which most could be lost always run, the others with FUNDUSD_FAULTS=all
 DANGEROUS = {
     ("sqlite", "admit.after_commit", "lose"),
     ("sqlite", "claim.after_commit", "kill"),
@@ -110,7 +110,7 @@ def test_the_work_goes_on_from_any_step(database: str, step: str, action: str, p
         with running(place) as daemon:
             daemon.await_event("service.ready")
             work_on(daemon, place, died=False)
-    # what a stop could not give back is taken back by the next start, and counts
+    # the next start releases jobs that a stop could not release, and counts their attempts
     oracle.require(place, camera, attempts=action == "lose" and not ending)
 
 

@@ -107,7 +107,7 @@ def test_what_the_header_says_is_collected() -> None:
     ("value", "patient", "warnings"),
     [
         ("17", "17", ()),
-        ("12.34.56", "12.34.56", ()),  # numbers of patients may hold dots
+        ("12.34.56", "12.34.56", ()),  # patient numbers may contain dots
         ("P12-34", "P12-34", ()),
         ("", None, ("patient_blank",)),
         ("   ", None, ("patient_blank",)),

@@ -223,7 +223,7 @@ def test_unusual_subsampling_is_read_from_dicom_too() -> None:
     "junk",
     [
         b"hello",
-        b"\xff\xe0\0\x10JFIF\0\x09\1\0\0\1\0\1\0\0",  # a major version nobody knows
+        b"\xff\xe0\0\x10JFIF\0\x09\1\0\0\1\0\1\0\0",  # an unknown major version
         b"\xff\xe2\0\x12ICC_PROFILE\0\x09\x01no",  # chunk 9 of 1
         b"\xff\xed\0\x04ab and two bytes more than its length says",
         b"\xff\xee\0\x0eAdobe\0d\0\0\0\0\x07",  # an unknown colour transform

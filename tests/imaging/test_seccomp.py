@@ -110,8 +110,8 @@ def test_a_confined_process_can_do_nothing_but_compute_and_answer() -> None:
     assert results == dict.fromkeys([*tried, "thread"], errno.EPERM)
 
 
-# mov eax, 20; int 0x80; ret: getpid, by the door for 32-bit programs
-OLD_DOOR = """
+# mov eax, 20; int 0x80; ret: getpid, by the system call entry of 32-bit programs
+OLD_ENTRY = """
 import ctypes, mmap
 from fundusd.imaging import decoder_process
 page = mmap.mmap(-1, 4096, prot=7)
@@ -122,10 +122,10 @@ enter()
 """
 
 
-@pytest.mark.skipif(platform.machine() != "x86_64", reason="the door is x86_64's")
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="only x86_64 has this entry")
 def test_a_32_bit_call_ends_the_process() -> None:
-    # SIGSEGV: a kernel without that door
-    assert run_confined(OLD_DOOR).returncode in {-signal.SIGSYS, -signal.SIGSEGV}
+    # SIGSEGV: a kernel without that entry
+    assert run_confined(OLD_ENTRY).returncode in {-signal.SIGSYS, -signal.SIGSEGV}
 
 
 def test_the_filter_is_for_the_thread_that_installs_it() -> None:

@@ -136,7 +136,7 @@ def test_a_file_that_changes_before_it_is_opened_waits_on(bench: Bench) -> None:
 
 def test_a_file_that_changes_while_it_is_read_waits_on(bench: Bench) -> None:
     path = bench.put()
-    beats = iter([None, lambda: os.utime(path)])  # the second sign of progress comes from the read
+    beats = iter([None, lambda: os.utime(path)])  # the second beat comes from the read
 
     def touch() -> None:
         if (act := next(beats, None)) is not None:
@@ -218,7 +218,7 @@ def test_files_that_are_no_captures_are_remembered_together(
     monkeypatch.setattr(bench.ledger, "ignore", counted)
     for number in range(4):
         bench.put(f"{number}.xml").write_text("<note/>")
-    bench.sweep()  # sees them as they are now
+    bench.sweep()  # sees the changed files
     assert bench.after(2) == 0
     assert together == [4]
     assert bench.candidates.next_ready_at() is None

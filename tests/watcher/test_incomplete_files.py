@@ -124,7 +124,7 @@ def test_an_empty_file_and_a_closed_one_are_shown_until_they_are_admitted(
                 empty: (WaitReason.EMPTY, 0),
                 b"OS.jpg": (WaitReason.HELD, 204),
             }
-            os.utime(held, (0, 0))  # changed long ago, by its own word
+            os.utime(held, (0, 0))  # changed long ago, according to its mtime
             inbox = watched.watcher._inboxes[0]
             later = max(os.stat(inbox.root / os.fsdecode(path)).st_ctime for path in files) + 3600  # noqa: PTH116
             assert dict(reconcile(watched.ledger, inbox, 1, lambda: later).counts) == {

@@ -230,7 +230,7 @@ def test_the_last_file_that_leaves_a_folder_has_moved(watched: Watching) -> None
 
 
 def test_a_folder_of_many_that_is_renamed_takes_its_captures_along(watched: Watching) -> None:
-    """Most of the inbox is gone from where it was, which else is taken for an outage."""
+    """Most files have vanished from their old paths, which would otherwise count as an outage."""
     for number in range(30):
         watched.drop(f"P1/{number}.jpg", jpeg(str(number)))
     watched.until(lambda: len(watched.captures()) == 30)

@@ -48,7 +48,7 @@ class SilentInFlight(Overlapping):
         return super().logits(pixels) * np.float32(np.nan)
 
     def run_self_test(self) -> Iterator[SelfTestResult]:
-        assert self.flying <= 1, "there is no place for another"
+        assert self.flying <= 1, "the self-test needs room for one more batch"
         raise ModelRefused("does not compute what the model is", hint="look")
         yield
 
@@ -134,7 +134,7 @@ def test_one_capture_without_an_answer_among_others_says_nothing_of_the_model(be
     assert bench.outcomes() == {"0.jpg": ("graded", 1), "1.jpg": ("failed", "model_error")}
     assert classifier.proven == 0
     scores = [row["score_no_dr"] for row in ledger_cases.rows(bench.ledger, result)]
-    assert len(scores) == 1, "what is no number is stored nowhere"
+    assert len(scores) == 1, "NaN scores are not stored"
 
 
 def test_an_idle_worker_proves_its_model_once_a_night(bench: Bench) -> None:
