@@ -280,7 +280,7 @@ def _local_time(date: str | None, time: str | None) -> datetime | None:
     second = min(second, 59)  # DICOM allows leap seconds, datetime does not
     time_of_day = (hour, minute, second, microsecond)
     try:
-        return datetime(year, month, date_of_month, *time_of_day)  # noqa: DTZ001  the caller adds it
+        return datetime(year, month, date_of_month, *time_of_day)  # noqa: DTZ001  see the callers
     except ValueError:
         return None
 
