@@ -79,11 +79,7 @@ def of_rounds(
     )
 
 
-def interleave(
-    cases: Mapping[str, Callable[[], object]],
-    rounds: int,
-    on_round: Callable[[], None] = lambda: None,
-) -> dict[str, list[float]]:
+def interleave(cases: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:
     """Run every case once per round and return its wall seconds for each round.
 
     Other load on the machine then affects all cases alike, so that the ratios of a round hold. The
@@ -97,7 +93,6 @@ def interleave(
             began = perf_counter()
             cases[name]()
             seconds[name].append(perf_counter() - began)
-        on_round()
     return seconds
 
 
