@@ -208,7 +208,7 @@ def test_a_pool_whose_processes_do_not_start_says_so(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(sys, "executable", "/bin/false")
     with DecoderPool(1, PAD, SIDE) as pool:
         for _ in range(2):
-            with pytest.raises(SystemRefused, match="does not start") as failure:
+            with pytest.raises(SystemRefused, match="did not start") as failure:
                 pool.decode(GOOD)
             assert failure.value.hint
 

@@ -78,11 +78,11 @@ def test_a_decoder_that_does_not_start_costs_no_capture_an_attempt(bench: Bench)
     class Unstartable(FirstByte):
         def decode(self, data: bytes, thresholds: Thresholds) -> Decoded:
             if data[1] == 6:
-                raise FundusdError("The decoder process does not start.")
+                raise FundusdError("A decoder process did not start.")
             return super().decode(data, thresholds)
 
     bench.drop(range(12))
-    with pytest.raises(FundusdError, match="does not start"):
+    with pytest.raises(FundusdError, match="did not start"):
         run(bench, Plain(), Unstartable())
     assert attempts(bench, JobState.RUNNING) == []
     assert set(attempts(bench, JobState.QUEUED)) == {0}

@@ -1,1 +1,1 @@
-"""From the bytes of a capture to pixels for the model."""
+"""Turn the bytes of a capture into pixels for the model."""

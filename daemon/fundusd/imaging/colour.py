@@ -1,4 +1,4 @@
-"""Colour conversion of decoded images: everything becomes sRGB, 8 bits per channel."""
+"""Convert the colours of decoded images to sRGB, with 8 bits per channel."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _UNUSABLE = (ImageCms.PyCMSError, OSError, TypeError, ValueError)
 
 
 def to_srgb(rgb: Pixels, icc: bytes | None) -> tuple[Pixels, tuple[str, ...]]:
-    """Convert RGB to sRGB if its ICC profile names another space; return it with warning codes."""
+    """Return sRGB pixels and warning codes, converting if the ICC profile names another space."""
     if not icc:
         return rgb, ()
     try:
@@ -31,7 +31,10 @@ def to_srgb(rgb: Pixels, icc: bytes | None) -> tuple[Pixels, tuple[str, ...]]:
 
 
 def cmyk_to_srgb(image: Image.Image, icc: bytes | None) -> tuple[Pixels, tuple[str, ...]]:
-    """Convert CMYK to sRGB by its ICC profile; without a usable profile, by Pillow's formula."""
+    """Return CMYK converted to sRGB, and warning codes.
+
+    The ICC profile is used if it is present and valid, and Pillow's formula otherwise.
+    """
     code = CaptureWarning.CMYK_WITHOUT_PROFILE
     if icc:
         try:
@@ -48,5 +51,5 @@ def _convert(image: Image.Image, profile: ImageCms.ImageCmsProfile) -> Pixels:
 
 
 def ycc_to_rgb(width: int, height: int, components: bytes) -> Pixels:
-    """Convert interleaved full-range YCbCr (ITU-R BT.601, as in JPEG and DICOM's YBR_FULL)."""
+    """Convert interleaved full-range YCbCr (ITU-R BT.601, as in JPEG and YBR_FULL) to RGB."""
     return np.asarray(Image.frombytes("YCbCr", (width, height), components).convert("RGB"))

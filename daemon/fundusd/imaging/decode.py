@@ -1,4 +1,4 @@
-"""Decode a capture to pixels ready for the model, or to the reason why not.
+"""Decode a capture to pixels ready for the model, or determine why it cannot be graded.
 
 This code runs inside a decoder process.
 """
@@ -34,9 +34,9 @@ def decode(
     *,
     shows_ungradable: bool = False,
 ) -> Decoded:
-    """Decode, check and preprocess one capture; bad bytes become a reason, never an exception.
+    """Decode, check and preprocess one capture; invalid bytes yield a reason, never an exception.
 
-    With `shows_ungradable` the pixels of an ungradable retina are returned too, for display.
+    If `shows_ungradable` is true, the pixels of an ungradable retina are returned too, for display.
     """
     started = perf_counter()
     media = sniff(data)
@@ -73,10 +73,10 @@ def _open(data: bytes, media: object, limits: Limits) -> OpenedImage:
 def _assess(
     content: Content, rgb: Pixels, codes: tuple[str, ...], thresholds: Thresholds
 ) -> tuple[Content, Reason | None]:
-    """Return the content completed from the pixels, and the quality gate's reason, if any."""
+    """Return the content with size and measures added, and the gate's reason to refuse the image."""
     measures = quality_gate.measure(rgb)
     reason = quality_gate.gate(measures, thresholds)
-    # Only DICOM names a colour space, so only there can the name be wrong
+    # Only DICOM declares a colour space, so only a DICOM file can declare the wrong one
     names_colour_space = content.media_type is MediaType.DICOM
     if (
         names_colour_space

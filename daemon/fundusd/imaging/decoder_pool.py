@@ -1,4 +1,4 @@
-"""Decode untrusted bytes in other processes: a crash, hang or bomb there costs one capture."""
+"""Decode untrusted bytes in separate processes, so that a crash, hang or bomb costs one capture."""
 
 from __future__ import annotations
 
@@ -35,22 +35,22 @@ if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
 _CLOSED = "The decoder processes are closed."
-_NOT_STARTED = "The decoder process does not start."
+_NOT_STARTED = "A decoder process did not start."
 _NOT_STARTED_HINT = (
     "Run `python -c 'import fundusd.imaging.decoder_process'` to see the error;"
     " if there is none, check the memory limits."
 )
-_UNCONFINED = "The decoder processes run without a system call filter (seccomp)."
+_UNCONFINED = "The decoder processes are running without a system call filter (seccomp)."
 _UNCONFINED_HINT = (
     "They still have resource limits and the unit's sandbox;"
     " the filter needs x86_64 or aarch64 and a kernel with CONFIG_SECCOMP_FILTER."
 )
-_START_SECONDS = 60.0  # a cold disk under load; a warm start takes half a second
+_START_SECONDS = 60.0  # enough for a cold disk under load; a warm start takes half a second
 _ARGUMENTS = ("-I", "-W", "ignore", "-m", "fundusd.imaging.decoder_process")
 _ENVIRONMENT = {
     "LANG": "C.UTF-8",
-    # Otherwise glibc returns an image's memory after each capture, and the kernel has to zero all
-    # of it again for the next one
+    # Otherwise glibc returns an image's memory to the kernel after each capture, and the kernel
+    # has to zero it all for the next one
     "MALLOC_MMAP_MAX_": "0",
     "MALLOC_TRIM_THRESHOLD_": str(256 * 1024 * 1024),  # the most that an idle process keeps
     # Otherwise numpy's BLAS starts one thread per core, which RLIMIT_NPROC forbids
@@ -63,10 +63,10 @@ _ENVIRONMENT = {
 class DecoderPool:
     """Persistent decoder processes; `decode` may be called from any number of threads.
 
-    A process that crashes or times out is replaced while the others go on; `restarts` counts the
-    replacements, and `log`, if given, receives them. `log` also receives one warning if the kernel
-    cannot confine the processes. With `shows_ungradable` the pixels of ungradable retinas are
-    returned too, for display.
+    A process that crashes or times out is replaced while the others continue. `restarts` counts the
+    replacements, and each is logged to `log`, if given. A single warning is logged if the kernel
+    cannot confine the processes. If `shows_ungradable` is true, the pixels of ungradable retinas
+    are returned too, for display.
     """
 
     def __init__(
@@ -85,7 +85,8 @@ class DecoderPool:
         self._preprocessing, self._side, self._limits = preprocessing, side, limits or Limits()
         self._shows_ungradable = shows_ungradable
         self._closed = False
-        # One thread starts all children and outlives them: `confine` ties a child's life to it
+        # One thread starts all children and outlives them, because `confine` makes a child die with
+        # the thread that started it
         self._starter = ThreadPoolExecutor(max_workers=1, thread_name_prefix="decoder-starter")
         self._children: set[_Child] = set()
         self._idle: SimpleQueue[Future[_Child]] = SimpleQueue()
@@ -93,9 +94,9 @@ class DecoderPool:
             self._idle.put(self._starter.submit(self._start))
 
     def decode(self, data: bytes, thresholds: Thresholds = DEFAULTS) -> Decoded:
-        """Decode in the next free process, with a camera's quality thresholds.
+        """Decode a capture in the next free process, with its camera's quality thresholds.
 
-        Raises SystemRefused if no process starts, FundusdError if the pool is closed.
+        Raises SystemRefused if no process can be started, or FundusdError if the pool is closed.
         """
         started = perf_counter()
         if len(data) > self._limits.max_bytes:
@@ -117,7 +118,7 @@ class DecoderPool:
         return _failed(data, answer, started)
 
     def close(self) -> None:
-        """End all processes; threads that wait for one get a FundusdError."""
+        """Terminate all processes; threads that are waiting for one get a FundusdError."""
         self._closed = True
         self._starter.shutdown(cancel_futures=True)
         for child in list(self._children):
@@ -148,14 +149,14 @@ class DecoderPool:
         return child
 
     def _retire(self, slot: Future[_Child]) -> None:
-        """End an idle process."""
+        """Terminate an idle process."""
         if slot.cancelled() or slot.exception():
             self._replace(None)
         else:
             self._replace(slot.result())
 
     def _replace(self, child: _Child | None) -> None:
-        """End a child, if there is one, and put its successor into the queue."""
+        """Terminate a child, if there is one, and queue its successor."""
         if child:
             child.end()
             self._children.discard(child)
@@ -197,7 +198,7 @@ class _Child:
             raise SystemRefused(_NOT_STARTED, hint=_NOT_STARTED_HINT)
 
     def _receive_greeting(self) -> bytes:
-        """Return READY or UNCONFINED; b"" if the process ended or did not start in time."""
+        """Return READY or UNCONFINED, or b"" if the process ended or did not start in time."""
         self._channel.set_timeout(_START_SECONDS)
         try:
             return self._channel.receive(16)
@@ -207,9 +208,9 @@ class _Child:
     def decode(
         self, data: bytes, thresholds: Thresholds, side: int, seconds: float
     ) -> Decoded | Reason:
-        """Send the bytes and return the answer, or the reason for none within `seconds`.
+        """Send the bytes and return the answer, or the reason why none arrived within `seconds`.
 
-        A child that gives no answer is `broken`.
+        A child that does not answer is marked as `broken`.
         """
         self._channel.set_timeout(seconds)
         try:

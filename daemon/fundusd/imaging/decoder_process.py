@@ -1,6 +1,6 @@
-"""A decoder process: receives captures over its socket and answers with their pixels.
+"""Run a decoder process, which receives captures over its socket and answers with their pixels.
 
-It is confined to that: resource limits and a system call filter forbid everything else.
+Resource limits and a system call filter prevent it from doing anything else.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def serve(
     *,
     shows_ungradable: bool = False,
 ) -> None:
-    """Decode one capture after the other until the parent closes its end of the socket."""
+    """Decode one capture after another until the parent closes its end of the socket."""
     while True:
         try:
             data, thresholds = receive_request(channel, limits.max_bytes)
@@ -58,12 +58,12 @@ def serve(
 
 
 def confine(memory_bytes: int) -> bool:
-    """Give up what decoding does not need: memory, files, children and most system calls.
+    """Restrict this process to what decoding needs, by resource limits and a system call filter.
 
-    The process also dies with its parent from now on. Returns False if the kernel cannot filter
-    system calls; then only the resource limits apply.
+    From then on, the process also dies with its parent. Returns False if the kernel cannot filter
+    system calls, in which case only the resource limits apply.
     """
-    # Linux kills the process when the thread that started it ends: the pool keeps one for that
+    # Linux kills the process when the thread that started it ends, so the pool keeps that thread
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     with open("/proc/self/statm", encoding="ascii") as statm:  # noqa: PTH123  a kernel file
         in_use = int(statm.read().split()[0]) * _PAGE
@@ -78,7 +78,10 @@ def confine(memory_bytes: int) -> bool:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Run as `python -m fundusd.imaging.decoder_process SETTINGS`, with the settings as JSON."""
+    """Confine this process and decode captures for its parent.
+
+    The command is `python -m fundusd.imaging.decoder_process SETTINGS`, where SETTINGS is JSON.
+    """
     settings: dict[str, Any] = orjson.loads(arguments[0])
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)  # sent to the whole process group; the parent decides

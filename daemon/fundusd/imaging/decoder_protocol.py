@@ -14,7 +14,7 @@ from fundusd.clinical.quality_thresholds import Thresholds
 from fundusd.domain.clinical_terms import Eye, EyeSource, Outcome, Reason
 from fundusd.domain.decoding import Content, Decoded, MediaType
 
-# A decoder process's first message: it runs with a system call filter, or without one
+# A decoder process's first message, which says whether it runs with a system call filter
 READY, UNCONFINED = b"ready", b"unconfined"
 
 _MAX_HEADER = 64 * 1024
@@ -26,14 +26,14 @@ class ProtocolError(Exception):
 
 
 class Channel:
-    """One end of the socket: messages prefixed with their length, and a deadline for them."""
+    """One end of the socket, which carries length-prefixed messages and observes a deadline."""
 
     def __init__(self, end: socket.socket) -> None:
         self._end = end
         self._deadline: float | None = None
 
     def set_timeout(self, seconds: float) -> None:
-        """Let everything from now on take this long together; after that raise TimeoutError."""
+        """Set one deadline for all further messages; after it, this end raises TimeoutError."""
         self._deadline = monotonic() + seconds
 
     def send(self, message: bytes | memoryview) -> None:
@@ -45,7 +45,7 @@ class Channel:
     def receive(self, max_length: int) -> bytes:
         """Receive one message.
 
-        Raises EOFError or OSError if the peer is gone, ProtocolError if the message is too long.
+        Raises EOFError or OSError if the peer is gone, or ProtocolError if the message is too long.
         """
         length = int.from_bytes(self._receive_exactly(_LENGTH_BYTES))
         if length > max_length:
@@ -53,14 +53,14 @@ class Channel:
         return self._receive_exactly(length)
 
     def close(self) -> None:
-        """Close the socket; the peer gets an EOFError."""
+        """Close the socket, which makes the peer's `receive` raise EOFError."""
         self._end.close()
 
     def _receive_exactly(self, length: int) -> bytes:
         parts = []
         while length:
             self._apply_deadline()
-            # Without a deadline it arrives in one piece, which join returns without a copy
+            # Without a deadline, the message arrives in one piece, which join returns uncopied
             part = self._end.recv(length, socket.MSG_WAITALL)
             if not part:
                 raise EOFError
@@ -78,22 +78,22 @@ class Channel:
 
 
 def send_request(channel: Channel, data: bytes, thresholds: Thresholds) -> None:
-    """Send the thresholds of a camera and a capture's bytes; raises OSError if the peer is gone."""
+    """Send a camera's thresholds and a capture's bytes; raises OSError if the peer is gone."""
     channel.send(orjson.dumps(thresholds))
     channel.send(data)
 
 
 def receive_request(channel: Channel, max_bytes: int) -> tuple[bytes, Thresholds]:
-    """Receive what `send_request` sent.
+    """Return the bytes and thresholds that `send_request` sent.
 
-    Raises ProtocolError if a message is too long, OSError or EOFError if the peer is gone.
+    Raises ProtocolError if a message is too long, or OSError or EOFError if the peer is gone.
     """
     thresholds = Thresholds(**orjson.loads(channel.receive(_MAX_HEADER)))
     return channel.receive(max_bytes), thresholds
 
 
 def send_decoded(channel: Channel, decoded: Decoded) -> None:
-    """Send a header and, if there are any, the pixels; the header's `side` announces them."""
+    """Send a header and then the pixels, if there are any, which the header's `side` announces."""
     header: dict[str, Any] = {
         "content": decoded.content and _content_to_json(decoded.content),
         "reason": decoded.reason,
@@ -108,9 +108,9 @@ def send_decoded(channel: Channel, decoded: Decoded) -> None:
 
 
 def receive_decoded(channel: Channel, side: int, *, shows_ungradable: bool = False) -> Decoded:
-    """Receive what `send_decoded` sent, and check it: the sender handles untrusted bytes.
+    """Return what `send_decoded` sent, after checking it, as the sender handles untrusted bytes.
 
-    Raises ProtocolError for an invalid answer, OSError or EOFError if the peer is gone.
+    Raises ProtocolError for an invalid answer, or OSError or EOFError if the peer is gone.
     """
     try:
         header = orjson.loads(channel.receive(_MAX_HEADER))

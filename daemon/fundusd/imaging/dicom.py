@@ -1,4 +1,4 @@
-"""Open DICOM bytes as a capture; pydicom reads from memory, never from a file name."""
+"""Open the bytes of a DICOM file as a capture; pydicom reads from memory, never from a path."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _UNDEFINED = 0xFFFFFFFF
 
 
 def open_dicom(data: bytes, limits: Limits) -> OpenedImage:
-    """Read the header up to the pixels; raises CaptureError if there is no readable header."""
+    """Open a capture, leaving its pixels encoded; raises CaptureError for an unreadable header."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # pydicom's warnings quote values
         with _as_capture_errors():
@@ -55,7 +55,7 @@ def open_dicom(data: bytes, limits: Limits) -> OpenedImage:
 
 
 def read_header(data: bytes, max_bytes: int) -> Dataset:
-    """Return the data set before the pixels; raises CaptureError.
+    """Return the data set that precedes the pixels; raises CaptureError.
 
     Call this only with bytes that a decoder process has already opened.
     """
@@ -68,17 +68,18 @@ def _as_capture_errors() -> Iterator[None]:
     try:
         yield
     except (RecursionError, NotImplementedError):
-        # Sequences nested a thousand deep; a VR that does not exist
+        # Sequences are nested a thousand deep, or a VR does not exist
         raise CaptureError(Reason.DECODE_ERROR) from None
     except (EOFError, OSError, struct.error) as error:
-        # These mean missing bytes; but at some depths pydicom turns RecursionError into OSError
+        # These mean that bytes are missing, but at some depths pydicom turns RecursionError into
+        # OSError
         if isinstance(error.__context__, RecursionError):
             raise CaptureError(Reason.DECODE_ERROR) from None
         raise CaptureError(Reason.TRUNCATED) from None
 
 
 def _read_header(data: bytes, max_bytes: int) -> tuple[UID, bytes, Dataset, int]:
-    """Return transfer syntax, inflated bytes, the data set before the pixels, and its end."""
+    """Return transfer syntax, inflated bytes, the data set before the pixels, and where it ends."""
     file = BytesIO(data)
     file.seek(_PREAMBLE if data[128:_PREAMBLE] == b"DICM" else 0)
     meta = read_dataset(file, is_implicit_VR=False, is_little_endian=True, stop_when=_is_after_meta)
@@ -103,7 +104,7 @@ def _is_pixel_group(tag: BaseTag, _vr: str | None, _length: int) -> bool:
 
 
 def _guess_syntax(first: bytes) -> str:
-    """Return the encoding of a data set without file meta group, by its first element."""
+    """Guess from its first element how a data set without a file meta group is encoded."""
     if not first[4:6].isalpha():
         return ImplicitVRLittleEndian
     if first.startswith(b"\0"):
@@ -112,7 +113,7 @@ def _guess_syntax(first: bytes) -> str:
 
 
 def _encoding(syntax: UID) -> tuple[bool, bool]:
-    """Return (is implicit VR, is little endian)."""
+    """Return whether a transfer syntax has implicit VRs, and whether it is little endian."""
     return syntax == ImplicitVRLittleEndian, syntax != ExplicitVRBigEndian
 
 
@@ -130,7 +131,7 @@ def _inflate(deflated: bytes, max_bytes: int) -> bytes:
 
 
 def _is_truncated(ds: Dataset) -> bool:
-    """Return whether the file ends inside the header: pydicom silently shortens the last value."""
+    """Return whether the file ends in the header, whose last value pydicom silently shortens."""
     if not ds:
         return True
     last = ds.get_item(max(ds.keys()))

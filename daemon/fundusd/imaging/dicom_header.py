@@ -1,6 +1,6 @@
-"""Read a DICOM header: whether the capture can be graded, its eye, patient and time.
+"""Read from a DICOM header whether the capture can be graded, and its eye, patient and time.
 
-No value in the header makes these functions raise.
+These functions never raise an exception, whatever values the header contains.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _NOT_COLOUR = {
 }
 _PHOTOMETRIC = {"RGB", "YBR_FULL", "YBR_FULL_422", "YBR_RCT", "YBR_ICT", "PALETTE COLOR"}
 
-# pydicom converts a value when it is first read; bad bytes then raise one of these
+# pydicom converts a value when it is first read, and raises one of these for invalid bytes
 BAD_VALUE = (
     *(ValueError, TypeError, LookupError, AttributeError, NotImplementedError, ArithmeticError),
     *(OSError, EOFError, struct.error, BytesLengthException),
@@ -73,12 +73,12 @@ class PixelLayout:
 
     @property
     def has_three_samples(self) -> bool:
-        """Whether each pixel has three samples."""
+        """Return whether each pixel has three samples."""
         return self.samples == 3  # noqa: PLR2004
 
 
 def text(ds: Dataset, keyword: str) -> str | None:
-    """Return a value as printable text; None if it is absent, blank, too long or unreadable."""
+    """Return a value as printable text, or None if it is absent, blank, too long or unreadable."""
     try:
         value = ds.get(keyword)
         parts = [value] if isinstance(value, str) else list(value or ())
@@ -92,7 +92,7 @@ def text(ds: Dataset, keyword: str) -> str | None:
 
 
 def number(ds: Dataset, keyword: str, default: int) -> int:
-    """Return a value as an integer; `default` if it is absent, multi-valued or unreadable."""
+    """Return a value as an integer, or `default` if it is absent, multi-valued or unreadable."""
     try:
         return int(ds.get(keyword, default))
     except BAD_VALUE:
@@ -117,7 +117,7 @@ def pixel_layout(ds: Dataset) -> PixelLayout:
 
 
 def refusal(ds: Dataset, limits: Limits) -> Reason | None:
-    """Return why the capture is refused by its header alone, if it is."""
+    """Return the reason to refuse the capture by its header alone, or None."""
     if text(ds, "SOPClassUID") not in _PHOTOGRAPHY | _SECONDARY_CAPTURE:
         return Reason.WRONG_MODALITY
     if number(ds, "NumberOfFrames", 1) > 1:
@@ -130,7 +130,7 @@ def refusal(ds: Dataset, limits: Limits) -> Reason | None:
 
 
 def _image_type(ds: Dataset, position: int) -> str:
-    """Return the letters of ImageType's value number `position`, from 1; "" if it is absent."""
+    """Return the letters of the ImageType value at `position`, counted from 1, or "" if absent."""
     values = (text(ds, "ImageType") or "").split("\\")
     if position > len(values):
         return ""
@@ -166,7 +166,7 @@ def _is_supported(layout: PixelLayout) -> bool:
 
 
 def content(ds: Dataset) -> Content:
-    """Return the header's content of a capture; blank and invalid values count as absent."""
+    """Return what the header says about a capture; blank and invalid values count as absent."""
     eye, eye_source = laterality(ds)
     warnings: list[str] = []
     if eye is Eye.UNKNOWN and eye_source not in {EyeSource.NONE, EyeSource.CONFLICT}:
@@ -193,7 +193,10 @@ def content(ds: Dataset) -> Content:
 
 
 def _uid(ds: Dataset, keyword: str, warnings: list[str]) -> str | None:
-    """Return a valid UID; an invalid one counts as absent: some cameras put patient ids there."""
+    """Return a UID, or None if it is absent or invalid.
+
+    An invalid one adds a warning, as some cameras store patient identifiers in its place.
+    """
     value = text(ds, keyword)
     if value is None or (len(value) <= _MAX_ID and _UID.fullmatch(value)):
         return value
@@ -203,7 +206,10 @@ def _uid(ds: Dataset, keyword: str, warnings: list[str]) -> str | None:
 
 
 def _patient(ds: Dataset, warnings: list[str]) -> str | None:
-    """Return the patient's identifier; placeholders and UIDs count as absent."""
+    """Return the patient's identifier, or None, with a warning, if there is no usable one.
+
+    Placeholders and UIDs are not usable.
+    """
     value = text(ds, "PatientID")
     if value is None or is_nobody(value):
         warnings.append(CaptureWarning.PATIENT_BLANK)
@@ -217,9 +223,9 @@ def _patient(ds: Dataset, warnings: list[str]) -> str | None:
 
 
 def laterality(ds: Dataset) -> tuple[Eye, EyeSource]:
-    """Return the eye and the first tag that names it; tags that disagree are a conflict.
+    """Return the eye and the first tag that names it.
 
-    "B", both eyes, gives an unknown eye.
+    The eye is unknown if the value is "B", for both eyes, or if tags disagree, which is a conflict.
     """
     entries = list(_laterality_entries(ds))
     if not entries:
@@ -259,7 +265,7 @@ def _items(ds: Dataset, keyword: str) -> list[Any]:
 
 
 def acquired_at(ds: Dataset) -> datetime | None:
-    """Return when the photograph was taken; without a time zone if the file gives none."""
+    """Return when the photograph was taken, as a naive datetime if the file gives no time zone."""
     zone = _zone(text(ds, "TimezoneOffsetFromUTC"))
     stamp = _DATETIME.match(text(ds, "AcquisitionDateTime") or "")
     if stamp and (taken := _local_time(stamp[1], stamp[2])):

@@ -58,7 +58,7 @@ class PixelData:
 
     vr: str
     value: bytes  # native pixels, or the encapsulated items
-    frame: bytes | None  # the joined fragments of the only frame; None: native
+    frame: bytes | None  # the joined fragments of the only frame; None if native
 
 
 def find_pixel_data(
@@ -86,7 +86,7 @@ def find_pixel_data(
 
 
 def _join_fragments(data: bytes, position: int) -> tuple[bytes, int]:
-    """Join the items up to the sequence delimiter, without the first, the offset table."""
+    """Return the joined items, except the offset table, and the position of the delimiter."""
     items: list[bytes] = []
     while position + 8 <= len(data):
         group, element, length = struct.unpack_from("<HHI", data, position)
@@ -105,7 +105,7 @@ def _join_fragments(data: bytes, position: int) -> tuple[bytes, int]:
 def to_rgb(
     ds: Dataset, uid: UID, layout: PixelLayout, encoded: PixelData, limits: Limits
 ) -> tuple[Pixels, tuple[str, ...]]:
-    """Decode the only frame to sRGB [rows, columns, 3], with warning codes; raises CaptureError."""
+    """Return the only frame as sRGB [rows, columns, 3], and warning codes; raises CaptureError."""
     if (encoded.frame is None) != (uid in _NATIVE):
         raise CaptureError(Reason.CODEC_MISMATCH)
     if encoded.frame is None:
@@ -125,13 +125,13 @@ def to_rgb(
 def _check_length(layout: PixelLayout, encoded: PixelData) -> None:
     samples = layout.samples
     if layout.photometric == "YBR_FULL_422":
-        samples = 2  # two chroma samples per two pixels
+        samples = 2  # two pixels share two chroma samples
     if len(encoded.value) < layout.rows * layout.columns * samples * layout.allocated // 8:
         raise CaptureError(Reason.TRUNCATED)
 
 
 def _check_j2k(frame: bytes, layout: PixelLayout) -> None:
-    """Check magic, end and size: OpenJPEG silently fills in missing data."""
+    """Check magic number, end marker and size, as OpenJPEG silently fills in missing data."""
     start = 0
     if frame.startswith(_JP2_BOX):
         start = frame.find(_SOC_SIZ)
@@ -151,7 +151,7 @@ def _check_rle(frame: bytes, layout: PixelLayout) -> None:
 
 
 def _check_jpeg(frame: bytes, uid: UID, layout: PixelLayout) -> jpeg_markers.Codestream:
-    """Read the markers and check process, end, size and colour space against the header."""
+    """Return the markers; raises CaptureError if they are incomplete or contradict the header."""
     if not frame.startswith(b"\xff\xd8\xff"):
         raise CaptureError(Reason.CODEC_MISMATCH)
     stream = jpeg_markers.read_markers(frame)
@@ -178,7 +178,7 @@ def _decode_jpeg(
         return _components_to_rgb(components, layout)
     if stream.process not in _DCT or stream.precision != 8 or layout.samples == 1:  # noqa: PLR2004
         return _decode_with_pydicom(ds, uid, layout, encoded)
-    # libjpeg takes a JFIF stream, or one that declares nothing, for YCbCr; the header decides
+    # libjpeg assumes YCbCr for JFIF and for streams that declare nothing; the header decides
     return read_jpeg(frame, stream, limits, untransformed=layout.photometric == "RGB")
 
 
@@ -205,7 +205,7 @@ def _decode_with_pydicom(ds: Dataset, uid: UID, layout: PixelLayout, encoded: Pi
             encoded.value, raw=True, index=0, decoding_plugin=plugin, **options
         )
     except (RuntimeError, ValueError):
-        # From codecs for damaged data, and from pydicom for what a codec returned
+        # Raised by codecs for damaged data, and by pydicom for what a codec returned
         raise CaptureError(Reason.DECODE_ERROR) from None
     if layout.photometric == "PALETTE COLOR":
         return _to_8_bits(*_apply_palette(decoded, ds))

@@ -1,4 +1,4 @@
-"""Decode JPEG with libjpeg-turbo in strict mode: damage is an error, never filled in."""
+"""Decode JPEG with libjpeg-turbo in strict mode, in which any damage is an error."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _PROCESSES = {0xC0, 0xC1, 0xC2, 0xC3, 0xC9, 0xCA}
 _PRECISION = 8  # bits
 # The sampling factors of three components that TurboJPEG supports; a fourth component must have
-# the factors of the first
+# the same factors as the first
 _SAMPLINGS = frozenset(
     bytes.fromhex(factors)
     for factors in (
@@ -40,8 +40,8 @@ def can_read(stream: jpeg_markers.Codestream) -> bool:
 def decode(data: bytes, stream: jpeg_markers.Codestream, *, untransformed: bool = False) -> Pixels:
     """Decode a JPEG that `can_read` accepts; raises CaptureError.
 
-    Returns RGB [height, width, 3], or CMYK [height, width, 4] with 0 for no ink. With
-    `untransformed` three components are taken as RGB, whatever the stream declares.
+    Returns RGB [height, width, 3], or CMYK [height, width, 4] with 0 for no ink. If
+    `untransformed` is true, three components are taken as RGB, whatever the stream declares.
     """
     is_cmyk = len(stream.components) == 4  # noqa: PLR2004
     colour_space = "CMYK" if is_cmyk else "RGB"
@@ -56,7 +56,7 @@ def decode(data: bytes, stream: jpeg_markers.Codestream, *, untransformed: bool 
 
 
 def _failure(text: str) -> Exception:
-    """Return the error for one of libjpeg's messages; these contain no file names."""
+    """Return the exception for one of libjpeg's messages, which contain no file names."""
     if "Insufficient memory" in text:
         return MemoryError()
     if "remature end" in text:

@@ -1,4 +1,4 @@
-"""The marker segments of a JPEG or JPEG-LS codestream, read without decoding it."""
+"""Read the marker segments of a JPEG or JPEG-LS codestream without decoding its pixels."""
 
 from __future__ import annotations
 
@@ -23,29 +23,29 @@ _RGB_IDS = {b"RGB", b"rgb"}
 _JFIF = b"\xff\xe0\0\x10JFIF\0\1\1\0\0\1\0\1\0\0"
 _ADOBE = b"\xff\xee\0\x0eAdobe\0d\0\0\0\0"  # the colour transform follows
 _JFIF_LENGTH, _ADOBE_LENGTH = 14, 12  # of complete APP0 and APP14 bodies
-# What decoders assume, with a warning, for a colour transform that is not defined
+# The transforms that decoders assume, with a warning, in place of undefined ones
 _TRANSFORM_YCBCR, _TRANSFORM_YCCK = 1, 2
 
 
 @dataclass(frozen=True, slots=True)
 class Codestream:
-    """What the markers declare about a JPEG, up to the end of its first image."""
+    """What the markers up to the end of the first image declare about a JPEG."""
 
     process: int | None = None  # the low byte of its SOF marker
     precision: int = 0  # bits
     width: int = 0
     height: int = 0
-    components: bytes = b""  # their ids
+    components: bytes = b""  # the ids of the components
     sampling: bytes = b""  # per component the horizontal and vertical factor, 4 bits each
     jfif: bool = False
     adobe: int | None = None  # APP14's colour transform
     tables: bytes = b""  # the segments before the first scan that decoding needs
     scan: int | None = None  # the offset of the first scan
-    end: int | None = None  # the offset just after EOI; None: the stream is truncated
+    end: int | None = None  # the offset just after EOI; None if the stream is truncated
 
     @property
     def is_ycc(self) -> bool | None:
-        """Whether three components are declared as YCbCr; None: the stream does not declare it."""
+        """Return whether three components are declared as YCbCr, or None if nothing is declared."""
         if self.components in _RGB_IDS:
             return False
         if self.jfif:
@@ -56,7 +56,7 @@ class Codestream:
 
 
 def read_markers(data: bytes) -> Codestream:
-    """Read the markers from SOI to the first image's EOI; junk between segments is skipped."""
+    """Return what the markers up to the first EOI declare; junk between segments is skipped."""
     fields: dict[str, Any] = {"tables": b""}
     position = 2
     while match := _MARKER.search(data, position):
@@ -69,7 +69,7 @@ def read_markers(data: bytes) -> Codestream:
         end = position + max(int.from_bytes(data[position : position + 2]), 2)
         if code == _SOS:
             fields.setdefault("scan", position - 2)
-        elif "scan" not in fields:  # decoders too fix size and colours when the first scan begins
+        elif "scan" not in fields:  # as decoders do, fix size and colours at the first scan
             fields |= _read_segment(code, data[position + 2 : end])
             if code in _SOF | _TABLES:
                 fields["tables"] += data[position - 2 : end]
@@ -99,7 +99,8 @@ def strip_metadata(data: bytes, stream: Codestream, *, untransformed: bool = Fal
     """Return the codestream reduced to what decoding needs.
 
     Exif, profiles, thumbnails, vendors' segments, junk between segments and bytes after the end are
-    left out: damage there does not affect the pixels. `untransformed` declares the components RGB.
+    left out, as damage in them does not affect the pixels. If `untransformed` is true, the
+    components are declared as RGB.
     """
     parts: list[bytes | memoryview] = [b"\xff\xd8"]
     if stream.jfif and not untransformed:
@@ -113,7 +114,7 @@ def strip_metadata(data: bytes, stream: Codestream, *, untransformed: bool = Fal
 
 
 def _standard_transform(transform: int, components: int) -> int:
-    """Return Adobe's transform, with undefined values replaced by the decoders' assumption."""
+    """Return Adobe's transform or, if it is undefined, the transform that decoders assume."""
     if transform == 0:
         return 0
     return _TRANSFORM_YCBCR if components == 3 else _TRANSFORM_YCCK  # noqa: PLR2004
@@ -122,10 +123,10 @@ def _standard_transform(transform: int, components: int) -> int:
 def has_zeroed_run(data: bytes, stream: Codestream) -> bool:
     """Return whether part of the entropy-coded data was zeroed, as by lost disk sectors.
 
-    Decoders resynchronise after such a run and often report nothing. Where the all-zeros code does
-    not mean end of block, as in the tables nearly all cameras use, the run would decode to blocks
-    of equal waves, and no photograph has two of those in a row. Other streams may contain that many
-    zeros for a black surround and are not checked.
+    Decoders resynchronise after such a run and often report nothing. If the all-zeros code does not
+    mean end of block, as in the tables that nearly all cameras use, such a run would decode to
+    blocks of equal waves, and no photograph has two of those in a row. Other streams may contain
+    that many zeros for a black surround, so they are not checked.
     """
     if stream.process not in _HUFFMAN_SEQUENTIAL or stream.scan is None:
         return False
@@ -136,7 +137,7 @@ def has_zeroed_run(data: bytes, stream: Codestream) -> bool:
 
 
 def _first_ac_symbols(tables: bytes) -> Iterator[int]:
-    """Yield the symbol of the all-zeros code of each Huffman table for AC coefficients."""
+    """Yield what the all-zeros code stands for in each Huffman table for AC coefficients."""
     position = 0
     while position + 4 <= len(tables):
         length = int.from_bytes(tables[position + 2 : position + 4])

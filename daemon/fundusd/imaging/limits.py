@@ -9,7 +9,7 @@ _MIB = 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """The most that decoding one capture may use."""
+    """The maximum resources that decoding one capture may use."""
 
     seconds: float = 20  # wall clock
     memory_bytes: int = 3072 * _MIB  # address space beyond that of an idle decoder process

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class OpenedImage:
-    """The header's content, the reason to refuse the capture by its header, and the pixel loader.
+    """The content of a header, the reason, if any, to refuse the capture, and the pixel loader.
 
-    `load` returns RGB [height, width, 3] in sRGB and warning codes; it raises CaptureError.
+    `load` returns RGB [height, width, 3] in sRGB, and warning codes; it raises CaptureError.
     """
 
     content: Content

@@ -1,4 +1,4 @@
-"""Import in advance what decoding would import later: a confined process cannot open files."""
+"""Import in advance what decoding would import later, as a confined process cannot open files."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ _LAZILY_IMPORTED = (numpy.ma, PIL.MpoImagePlugin, PIL.TiffImagePlugin)
 
 
 def warm_up() -> None:
-    """Load Pillow's formats and the codecs of DICOM's character sets; a test checks completeness.
+    """Load Pillow's formats and the codecs of DICOM's character sets.
 
-    Python's other codecs stay unavailable: text in a character set that DICOM does not define is
-    read as Latin 1.
+    A test checks that none is missing. Python's other codecs stay unavailable, so text in a
+    character set that DICOM does not define is read as Latin 1.
     """
     Image.preinit()
     for name in set(python_encoding.values()):

@@ -1,4 +1,4 @@
-"""Turn RGB of any shape into the model's square, by one of three preprocessing methods."""
+"""Turn an RGB image of any shape into the model's square input, by one of three methods."""
 
 from __future__ import annotations
 
@@ -39,11 +39,11 @@ def preprocess(rgb: Pixels, preprocessing: Preprocessing, side: int) -> Pixels:
 
 
 def pad_and_resize(rgb: Pixels, side: int) -> Pixels:
-    """Zero-pad to a square, resize bilinearly without antialiasing, truncate to uint8.
+    """Zero-pad to a square, resize bilinearly without antialiasing, and truncate to uint8.
 
-    The result is bit-identical to tf.image.resize: half-pixel centres and edge clamping in float32,
-    interpolated along x and then along y. The padded square is never built: the four taps of each
-    output pixel are gathered from the source, with zeros outside it.
+    The result is bit-identical to that of tf.image.resize, which uses half-pixel centres and edge
+    clamping in float32, and interpolates along x and then along y. The padded square is never
+    built: the four taps of each output pixel are gathered from the source, with zeros outside it.
     """
     if abs(rgb.strides[0]) < abs(rgb.strides[1]):  # transposed: process it in memory order
         resized = _resize(rgb.swapaxes(0, 1), side, down_first=True)
@@ -73,7 +73,7 @@ def _resize(rgb: Pixels, side: int, *, down_first: bool) -> Pixels:
 
 @dataclass(frozen=True, slots=True)
 class _Axis:
-    """The taps of the output indices with a tap in the source; the other may lie outside."""
+    """The taps of the output indices that have at least one of their two taps in the source."""
 
     first: int  # the first such output index
     near: Index
@@ -82,7 +82,7 @@ class _Axis:
 
     @classmethod
     def of(cls, length: int, square: int, side: int) -> Self:
-        """Centre `length` source pixels in `square` pixels and scale those to `side`.
+        """Return the taps that scale `length` pixels, centred in `square` pixels, to `side` pixels.
 
         Source: HalfPixelScaler in TensorFlow's image_resizer_state.h.
         """
@@ -97,7 +97,7 @@ class _Axis:
 
 
 def _gather(rgb: Pixels, rows: Sequence[Index], columns: Sequence[Index]) -> Pixels:
-    """Return the source at all rows and columns, [rows, columns x 3], with zeros outside it."""
+    """Return the pixels at all rows and columns, [rows, columns x 3]; those outside `rgb` are 0."""
     height, width = rgb.shape[:2]
     down, across = np.concatenate(rows), np.concatenate(columns)
     if rgb.strides[1] < 0:  # mirrored: read forwards, so that no row is copied
@@ -112,7 +112,7 @@ def _gather(rgb: Pixels, rows: Sequence[Index], columns: Sequence[Index]) -> Pix
 
 
 def _lerp(taps: npt.NDArray[Any], axis: int, weight: Floats) -> Floats:
-    """Interpolate from the near taps, the first half along the axis, to the far ones."""
+    """Interpolate from the near taps, the first half along `axis`, to the far taps, the second."""
     near, far = np.split(taps, 2, axis)
     between: Floats = np.subtract(far, near, dtype=np.float32)
     between *= weight
@@ -121,9 +121,9 @@ def _lerp(taps: npt.NDArray[Any], axis: int, weight: Floats) -> Floats:
 
 
 def _crop_square(rgb: Pixels, side: int) -> Pixels:
-    """Crop the centre square and resize with Pillow's antialiased BILINEAR.
+    """Crop the centre square and resize it with Pillow's antialiased BILINEAR.
 
-    So does the reference example. The image is cropped first, because `resize(box=)` blends
+    The reference example does the same. The image is cropped first, because `resize(box=)` blends
     pixels from outside the box into its border.
     """
     height, width = rgb.shape[:2]
@@ -134,7 +134,7 @@ def _crop_square(rgb: Pixels, side: int) -> Pixels:
 
 
 def _disc(rgb: Pixels) -> tuple[slice, slice]:
-    """Return the bounding box of the retinal disc; the whole frame if there is none.
+    """Return the bounding box of the retinal disc, or the whole frame if there is none.
 
     The box lies on the grid of the subsampled image.
     """

@@ -1,4 +1,4 @@
-"""The quality gate: decide whether an image is a colour retina, and whether it can be graded."""
+"""The quality gate, which decides whether an image is a colour retina that can be graded."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _LIT_FIELD = 0.3  # of the disc's median luminance: darker areas show nothing
 _DARK_CORNERS = 0.75  # of the four corners: some cameras print a mark or a date into one
 _CORNER = 0.05  # of the short side
 _CORE_FILL = 0.85  # share of the middle of the disc that must be lit
-_BOX_FILL = (0.60, 0.98)  # a circle fills 0.79 of its box, one cut off at top and bottom more
+_BOX_FILL = (0.60, 0.98)  # a circle fills 0.79 of its box, or more if cut off at top and bottom
 _MIN_COLOUR = 0.03  # (red - blue) / red; the palest of 52 graded captures has 0.08
 _MAX_GREEN = 1.15  # green / red; the palest of 50 captures has 0.96
 _PEAK = 0.5  # of the largest extent: the least for a second field in the frame
@@ -48,7 +48,7 @@ _MIN_LIT_SHARE = 0.02  # of a row or column inside the bounding box
 
 
 def measure(rgb: Pixels) -> dict[str, float]:
-    """Measure RGB [height, width, 3], subsampled; shares are 0 to 1, levels 0 to 255."""
+    """Return the measures of RGB [height, width, 3]; shares are 0 to 1, and levels 0 to 255."""
     step = max(1, min(rgb.shape[:2]) // _SAMPLED_SIDE)
     sample = subsample(rgb, step)
     lit = find_lit(sample)
@@ -70,23 +70,23 @@ def measure(rgb: Pixels) -> dict[str, float]:
         "field": _field(sample, lit, box),
         **_detail(rgb, box, step),
     }
-    return {name: round(value, 4) for name, value in measures.items()}  # the same on every CPU
+    return {name: round(value, 4) for name, value in measures.items()}  # the same on any CPU
 
 
 def _lit_channels(sample: Pixels, lit: npt.NDArray[np.bool_]) -> list[Pixels]:
-    """Return the lit pixels of each channel; a single black one if nothing is lit."""
+    """Return the lit pixels of each channel, or a single black pixel if nothing is lit."""
     if not lit.any():
         return [np.zeros(1, np.uint8)] * 3
     return [sample[..., channel][lit] for channel in range(3)]
 
 
 def subsample(rgb: Pixels, step: int) -> Pixels:
-    """Return every `step`th pixel; each channel of the result is contiguous in memory."""
+    """Return every `step`th pixel of each axis; each channel of the result is contiguous."""
     return np.moveaxis(np.ascontiguousarray(np.moveaxis(rgb[::step, ::step], 2, 0)), 0, 2)
 
 
 def find_lit(rgb: Pixels) -> npt.NDArray[np.bool_]:
-    """Return a mask of the disc against its surround, by a threshold relative to the exposure."""
+    """Return a mask of the disc, which is brighter than a threshold relative to the exposure."""
     luminance = _luminance(rgb)
     return luminance > max(_MIN_LIGHT, 0.12 * float(np.percentile(luminance, 95)))
 
@@ -94,7 +94,7 @@ def find_lit(rgb: Pixels) -> npt.NDArray[np.bool_]:
 def _luminance(rgb: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
     """Return the luminance (ITU-R BT.601).
 
-    This is not a dot product, because the last bit of that depends on the BLAS.
+    It is not computed as a dot product, whose last bit would depend on the BLAS.
     """
     return 0.299 * rgb[..., 0] + 0.587 * rgb[..., 1] + 0.114 * rgb[..., 2]
 
@@ -111,7 +111,7 @@ def _dark_corners(lit: npt.NDArray[np.bool_]) -> float:
 
 
 def _shape(disc: npt.NDArray[np.bool_]) -> dict[str, float]:
-    """Return the lit shares of the disc's bounding box and of the middle half of that box."""
+    """Return the share of lit pixels in the disc's bounding box and in the box's middle half."""
     if not disc.size:
         return {"box_fill": 0.0, "core_fill": 0.0}
     height, width = disc.shape
@@ -120,11 +120,11 @@ def _shape(disc: npt.NDArray[np.bool_]) -> dict[str, float]:
 
 
 def _waist(disc: npt.NDArray[np.bool_]) -> float:
-    """Return the narrowest extent between two broad parts over the lesser part's extent.
+    """Return the ratio of the narrowest extent between two broad parts to the smaller part's.
 
-    The result is 0 for separate parts and 1 for one piece. In an oblong box it is measured along
-    the longer side; otherwise the parts must be almost separate along both sides, because a shadow
-    may lie across a single disc.
+    The ratio is 0 for separate parts and 1 for a single part. In an oblong box, it is measured
+    along the longer side; otherwise, the parts must be almost separate along both sides, because
+    a shadow may lie across a single disc.
     """
     if not disc.size:
         return 1.0
@@ -166,7 +166,7 @@ def _detail(rgb: Pixels, box: tuple[slice, slice], step: int) -> dict[str, float
 
 
 def bounding_box(lit: npt.NDArray[np.bool_]) -> tuple[slice, slice]:
-    """Return the range of rows and columns of which 2 % are lit; specks do not reach that."""
+    """Return the ranges of rows and columns that are more than 2 % lit, which excludes specks."""
     rows = np.flatnonzero(lit.mean(axis=1) > _MIN_LIT_SHARE)
     columns = np.flatnonzero(lit.mean(axis=0) > _MIN_LIT_SHARE)
     if not rows.size or not columns.size:
@@ -175,12 +175,12 @@ def bounding_box(lit: npt.NDArray[np.bool_]) -> tuple[slice, slice]:
 
 
 def gate(measures: Mapping[str, float], thresholds: Thresholds = DEFAULTS) -> Reason | None:
-    """Return why the measured image cannot be graded; None: a gradable colour retina."""
+    """Return why the measured image cannot be graded, or None for a gradable colour retina."""
     return recognise(measures) or quality_thresholds.judge(measures, thresholds)
 
 
 def recognise(measures: Mapping[str, float]) -> Reason | None:
-    """Return why this is not a single colour retina, or None if it may be one.
+    """Return why the image is not a single colour retina, or None if it may be one.
 
     The criteria are the same for every camera.
     """
@@ -199,7 +199,7 @@ def recognise(measures: Mapping[str, float]) -> Reason | None:
 def gate_id(cameras: Mapping[str, Thresholds]) -> str:
     """Return the gate's identifier, which covers the thresholds changed for individual cameras.
 
-    Those too decide which captures are graded, so that a change of them is a new release.
+    These thresholds, too, decide which captures are graded, so changing them makes a new release.
     """
     changes_by_camera: dict[str, dict[str, float]] = {}
     for camera, thresholds in cameras.items():
@@ -232,11 +232,11 @@ def _is_disc(measures: Mapping[str, float]) -> bool:
 
 
 def is_mislabelled(rgb: Pixels) -> bool:
-    """Return whether an image that is not a retina as labelled is one in another colour space.
+    """Return whether an image would be a retina in a colour space other than the declared one.
 
     YCbCr read as RGB and BGR read as RGB are converted back and measured again. RGB read as YCbCr
-    cannot be converted back (it clips); it is recognised because it turns everything, including the
-    black surround, pure green.
+    cannot be converted back, because values were clipped; it is recognised by its pure green, which
+    covers even the black surround.
     """
     step = max(1, min(rgb.shape[:2]) // _SAMPLED_SIDE)
     sample = np.ascontiguousarray(rgb[::step, ::step])

@@ -1,6 +1,6 @@
 """Decode JPEG, PNG and TIFF to RGB.
 
-Pillow reads the headers, with only these formats enabled; a strict decoder reads JPEG pixels.
+Pillow, with only these formats enabled, reads the headers; a strict decoder reads JPEG pixels.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ _ORIENTATION_TAG = 0x0112
 
 
 def open_raster(data: bytes, media: MediaType, limits: Limits) -> OpenedImage:
-    """Read the header of a JPEG, PNG or TIFF; raises CaptureError if it is not valid."""
+    """Open a JPEG, PNG or TIFF, leaving its pixels encoded; raises CaptureError if invalid."""
     stream = jpeg_markers.read_markers(data) if media is MediaType.JPEG else None
     end_warnings = _check_end(data, media, stream)
     with _pillow_guard(limits.max_pixels):
@@ -68,8 +68,8 @@ def read_jpeg(
 ) -> Pixels:
     """Decode a JPEG to RGB, or to CMYK with 0 for no ink; raises CaptureError.
 
-    With `untransformed` three components are taken as RGB. Pillow decodes the kinds of JPEG that
-    the strict decoder does not support, and may overlook damage in them.
+    If `untransformed` is true, three components are taken as RGB. Pillow decodes the kinds of JPEG
+    that the strict decoder does not support, and may overlook damage in them.
     """
     if jpeg_markers.has_zeroed_run(data, stream):
         raise CaptureError(Reason.DECODE_ERROR)
@@ -83,9 +83,9 @@ def read_jpeg(
 def _check_end(
     data: bytes, media: MediaType, stream: jpeg_markers.Codestream | None
 ) -> tuple[str, ...]:
-    """Refuse a file without its end marker; return a warning code for bytes after the end.
+    """Return a warning code for bytes after the end; refuse a file without its end marker.
 
-    What follows a complete first image (Ultra HDR gain maps, vendors' trailers, padding) is never
+    Anything after a complete first image (Ultra HDR gain maps, vendors' trailers, padding) is never
     read.
     """
     if stream:
@@ -156,7 +156,7 @@ def _load_jpeg(
 
 
 def _load(image: Image.Image, limits: Limits) -> tuple[Pixels, tuple[str, ...]]:
-    # Read before loading: load() applies a TIFF's orientation and removes it
+    # Read this before load(), which applies a TIFF's orientation and removes it
     exif = image.info.get("exif", b"")
     with _pillow_guard(limits.max_pixels):
         image.load()
@@ -166,7 +166,7 @@ def _load(image: Image.Image, limits: Limits) -> tuple[Pixels, tuple[str, ...]]:
 def _apply_orientation(
     rgb: Pixels, codes: tuple[str, ...], exif: bytes
 ) -> tuple[Pixels, tuple[str, ...]]:
-    """Return the pixels upright according to Exif, as a view: nothing is copied."""
+    """Return an upright view of the pixels, according to Exif; nothing is copied."""
     turn = _ORIENTATIONS.get(orientation(exif))
     if turn is None:
         return rgb, codes
@@ -177,7 +177,7 @@ def _apply_orientation(
 
 
 def _to_rgb(image: Image.Image) -> tuple[Pixels, tuple[str, ...]]:
-    """Convert every accepted mode; transparency is composited on black, like the surround."""
+    """Convert any accepted mode to sRGB; transparency is composited on black, like the surround."""
     icc = image.info.get("icc_profile")
     if image.mode in _GREY:
         return np.asarray(_grey(image).convert("RGB")), (CaptureWarning.GREY,)
@@ -204,7 +204,7 @@ def _grey(image: Image.Image) -> Image.Image:
 
 
 def orientation(exif: bytes) -> int:
-    """Return the orientation from Exif's first directory; 1 if it is absent or damaged."""
+    """Return the orientation from Exif's first directory, or 1 if it is absent or damaged."""
     tiff = exif.removeprefix(b"Exif\0\0")
     order = {b"II": "<", b"MM": ">"}.get(tiff[:2])
     if order is None:

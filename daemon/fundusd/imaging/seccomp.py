@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# The allowed system calls with their numbers on x86_64 and aarch64: they move bytes over open
-# descriptors, allocate memory without code, read the clock, and exit. Everything else is refused,
-# including calls that later kernels add. Source: asm/unistd_64.h, asm-generic/unistd.h. The numbers
-# of the x32 ABI have a bit set that none of these has.
+# The allowed system calls, with their numbers on x86_64 and aarch64. They move bytes over open
+# descriptors, allocate memory without code, read the clock, and exit. Every other call is refused,
+# including those that later kernels add. Sources: asm/unistd_64.h and asm-generic/unistd.h. The
+# numbers of the x32 ABI have a bit set that none of these has.
 _CALLS = {
     "read": (0, 63),
     "write": (1, 64),
@@ -48,10 +48,11 @@ _WITHOUT_CODE = ("mmap", "mprotect")  # allowed only without PROT_EXEC
 _PR_SET_SECCOMP, _PR_SET_NO_NEW_PRIVS = 22, 38
 _MODE_FILTER = 2
 _ALLOW, _KILL_PROCESS = 0x7FFF0000, 0x80000000
-# An error and not a kill: libraries try calls that they can do without
+# An error, not a kill, because libraries try calls that they can do without
 _REFUSE = 0x00050000 | 1  # EPERM
 _PROT_EXEC = 4
-# Offsets in struct seccomp_data; of the third argument the low half, on little-endian machines
+# Offsets in struct seccomp_data; the last one is that of the third argument's low half on a
+# little-endian machine
 _NUMBER, _ARCH, _THIRD_ARGUMENT = 0, 4, 32
 _LOAD, _IF_EQUAL, _IF_ANY_BIT, _RETURN = 0x20, 0x15, 0x45, 0x06
 
@@ -78,7 +79,7 @@ def install() -> bool:
 
 
 def _program(column: int, audit_arch: int) -> Iterator[bytes]:
-    """Yield the instructions; the architecture is checked first, as it defines the numbers."""
+    """Yield the instructions, which check the architecture first, as it defines the numbers."""
     yield _step(_LOAD, _ARCH)
     yield _step(_IF_EQUAL, audit_arch, then=1)
     yield _step(_RETURN, _KILL_PROCESS)  # 32-bit code, which the program never runs
@@ -97,5 +98,5 @@ def _program(column: int, audit_arch: int) -> Iterator[bytes]:
 
 
 def _step(code: int, operand: int, *, then: int = 0, otherwise: int = 0) -> bytes:
-    """Pack one struct sock_filter; `then` and `otherwise` are the numbers of steps to skip."""
+    """Return a packed struct sock_filter; `then` and `otherwise` are numbers of steps to skip."""
     return struct.pack("=HBBI", code, then, otherwise, operand)

@@ -1,6 +1,6 @@
 """Measure glare, sharpness, visibility and haze inside the disc.
 
-The disc is scaled to one size first, so that the measures compare between cameras.
+The disc is scaled to one size first, so that the measures are comparable between cameras.
 """
 
 from __future__ import annotations
@@ -31,13 +31,14 @@ NO_DETAIL = {"glare": 0.0, "sharpness": 0.0, "visibility": 0.0, "haze": 0.0}
 
 
 def measure_detail(rgb: Pixels, box: tuple[slice, slice]) -> dict[str, float]:
-    """Measure the detail of the disc within a box of RGB [height, width, 3].
+    """Return measures of the disc that lies within a box of RGB [height, width, 3].
 
-    Sharpness is fine detail over coarse: the Laplacian (as focus measure: Pech-Pacheco et al., ICPR
-    2000) over the contrast of a band with its surround (Peli, J Opt Soc Am A 1990). Both are
-    relative to the light, so that exposure cancels out, and use the green channel, which shows
-    vessels best. Visibility is the share of tiles with vessels, after Fleming et al., Invest
-    Ophthalmol Vis Sci 2006, who took visible vessels as the sign of a clear image.
+    Sharpness is the ratio of fine to coarse detail. Fine detail is the Laplacian (a focus measure:
+    Pech-Pacheco et al., ICPR 2000); coarse detail is the contrast of a band with its surround
+    (Peli, J Opt Soc Am A 1990). Both are relative to the light, so that exposure cancels out, and
+    both use the green channel, which shows vessels best. Visibility is the share of tiles with
+    vessels, after Fleming et al., Invest Ophthalmol Vis Sci 2006, who took visible vessels as the
+    sign of a clear image.
     """
     (red, green, blue), inside = _cells(rgb, box)
     tiles = _tile_means(inside.astype(np.float32)) >= _MIN_TILE_INSIDE
@@ -61,17 +62,18 @@ def measure_detail(rgb: Pixels, box: tuple[slice, slice]) -> dict[str, float]:
 
 
 def _cells(rgb: Pixels, box: tuple[slice, slice]) -> tuple[Plane, Mask]:
-    """Average four pixels in each of `_DIAMETER` x `_DIAMETER` cells around the box.
+    """Average four pixels in each cell of a `_DIAMETER` x `_DIAMETER` grid around the box.
 
-    Returns [3, rows, columns] and a mask of the cells well inside the disc; cells beyond the frame
-    are left out. Four pixels suppress noise and aliasing well enough and are much faster than all.
+    Returns the means, [3, rows, columns], and a mask of the cells well inside the disc. Cells
+    beyond the frame are left out. Averaging four pixels suppresses noise and aliasing well enough,
+    and is much faster than averaging all of them.
     """
     if abs(rgb.strides[0]) < abs(rgb.strides[1]):  # transposed: process it in memory order
         rgb, box = rgb.swapaxes(0, 1), (box[1], box[0])
     diameter = max(side.stop - side.start for side in box)
     rows, y = _axis(box[0], diameter, rgb.shape[0])
     columns, x = _axis(box[1], diameter, rgb.shape[1])
-    places = (columns * 3 + np.arange(3)[:, None]).ravel()  # each channel together
+    places = (columns * 3 + np.arange(3)[:, None]).ravel()  # grouped by channel
     points = np.empty((len(rows), len(places)), np.uint8)
     for line, row in zip(points, rows, strict=True):
         rgb[row].reshape(-1).take(places, out=line, mode="clip")
@@ -85,7 +87,7 @@ def _cells(rgb: Pixels, box: tuple[slice, slice]) -> tuple[Plane, Mask]:
 
 
 def _axis(side: slice, diameter: int, length: int) -> tuple[npt.NDArray[np.intp], npt.NDArray[Any]]:
-    """Return two pixels per cell, and the cells' places from -1 to 1, for those in the frame."""
+    """Return two pixel indices for each cell in the frame, and the cells' places from -1 to 1."""
     start = (side.start + side.stop - diameter) / 2
     places = start + (np.arange(2 * _DIAMETER) + 0.5) * (diameter / (2 * _DIAMETER))
     pairs = np.floor(places).astype(np.intp).reshape(-1, 2)
@@ -95,7 +97,7 @@ def _axis(side: slice, diameter: int, length: int) -> tuple[npt.NDArray[np.intp]
 
 
 def _blurred(plane: Plane, width: int) -> Plane:
-    """Average over squares of `width` cells, an odd number; edge cells are repeated outwards."""
+    """Average over squares of `width` x `width` cells (`width` is odd); edge cells are repeated."""
     rows, columns = plane.shape
     padded = np.pad(plane, width // 2, mode="edge")
     tall = np.add.reduce([padded[start : start + rows] for start in range(width)])
@@ -105,7 +107,7 @@ def _blurred(plane: Plane, width: int) -> Plane:
 
 
 def _tile_means(plane: Plane) -> Plane:
-    """Average over tiles; the incomplete ones at the far edges lie outside the disc, or nearly."""
+    """Average over whole tiles; incomplete ones at the far edges hardly touch the disc."""
     rows, columns = (length // _TILE for length in plane.shape)
     tiled = plane[: rows * _TILE, : columns * _TILE].reshape(rows, _TILE, columns, _TILE)
     means: Plane = tiled.mean(axis=(1, 3), dtype=np.float64).astype(np.float32)

@@ -1,7 +1,7 @@
 """Generate a healthy retina: disc, fovea and vessel tree.
 
-Lengths are in retina radii, the origin is the centre of the retina, y points down. Everything is
-generated as a right eye (nasal towards +x); `Frame` mirrors it for a left one.
+Lengths are in retina radii; the origin is the centre of the retina, and y points down. Every eye
+is generated as a right eye (nasal towards +x); `Frame` mirrors it for a left eye.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _STEPS = 28  # points along a vessel: enough to look smooth at 1600 pixels
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """Where the retina lies in the photograph, in pixels; `mirror` is -1 for a left eye."""
+    """The retina's place in the photograph, in pixels; `mirror` is -1 for a left eye."""
 
     width: int
     height: int
@@ -51,7 +51,7 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class Vessel:
-    """One vessel: its course [n, 2], and its calibre along it [n]."""
+    """A vessel: its course [n, 2] and the calibre along that course [n]."""
 
     course: Points
     calibre: npt.NDArray[np.float64]
@@ -72,7 +72,7 @@ class Anatomy:
 
 
 def place_frame(rng: np.random.Generator, eye: Eye, width: int, height: int) -> Frame:
-    """Return where the retina lies in the photograph: its size and place vary a little."""
+    """Return the retina's frame in the photograph, with a small variation in size and place."""
     short = min(width, height)
     radius = short * rng.uniform(0.455, 0.49)
     slack = short / 2 - radius
@@ -95,13 +95,13 @@ def generate(rng: np.random.Generator) -> Anatomy:
 
 
 def _temporal(rng: np.random.Generator, up: int) -> Points:
-    """Return the control points of an arcade around the macula, relative to the disc."""
+    """Return the control points, relative to the disc, of an arcade around the macula."""
     rise = rng.uniform(0.50, 0.66) * up
     return np.array([[0, 0], [0.02, 0.8 * rise], [-0.45, 1.3 * rise], [-1.3, 0.6 * rise]])
 
 
 def _nasal(rng: np.random.Generator, up: int) -> Points:
-    """Return the control points of a shorter vessel towards the nose, relative to the disc."""
+    """Return the control points, relative to the disc, of a shorter vessel towards the nose."""
     rise = rng.uniform(0.3, 0.8) * up
     return np.array([[0, 0], [0.08, 0.2 * rise], [0.22, 0.6 * rise], [0.5, rise]])
 
@@ -117,7 +117,7 @@ def _tree(rng: np.random.Generator, controls: Points, *, vein: bool) -> list[Ves
 
 
 def _branch(rng: np.random.Generator, parent: Vessel, at: float, twigs: int) -> list[Vessel]:
-    """Generate a branch with `twigs` that leaves its parent at the share `at` of its course."""
+    """Return a branch, with `twigs` twigs, from the fraction `at` of the parent's course."""
     index = int(at * (_STEPS - 2))
     start, following = parent.course[index], parent.course[index + 1]
     heading = np.arctan2(*(following - start)[::-1]) + rng.choice([-1, 1]) * rng.uniform(0.5, 1.0)
@@ -133,7 +133,7 @@ def _branch(rng: np.random.Generator, parent: Vessel, at: float, twigs: int) -> 
 
 
 def _vessel(rng: np.random.Generator, controls: Points, calibre: float, *, vein: bool) -> Vessel:
-    """Return a vessel with a cubic Bezier course, slight tortuosity and falling calibre."""
+    """Return a slightly tortuous vessel with a cubic Bezier course and decreasing calibre."""
     t = np.linspace(0, 1, _STEPS)
     weights = np.column_stack([(1 - t) ** 3, 3 * (1 - t) ** 2 * t, 3 * (1 - t) * t**2, t**3])
     along = controls[3] - controls[0]

@@ -38,9 +38,9 @@ def as_jpeg(pixels: Pixels, quality: int = 92) -> bytes:
 def as_dicom(pixels: Pixels, eye: Eye, patient_id: str, *, seed: int, raw: bool = False) -> bytes:
     """Encode uint8 [h, w, 3] RGB as an Ophthalmic Photography 8 Bit Image.
 
-    The pixels are JPEG baseline, or uncompressed Explicit VR Little Endian with `raw`. UIDs and
-    times are derived from the patient, the eye and the seed, so that the same arguments give the
-    same bytes.
+    The pixels are encoded as JPEG baseline or, if `raw` is true, stored uncompressed in Explicit VR
+    Little Endian. UIDs and times are derived from the patient, the eye and the seed, so that the
+    same arguments give the same bytes.
     """
     dataset = Dataset()
     _identify(dataset, eye, patient_id, seed)
@@ -97,5 +97,5 @@ def _uid(*parts: str) -> str:
 
 
 def _even(payload: bytes) -> bytes:
-    """Pad to the even length that DICOM requires."""
+    """Pad `payload` to an even length, which DICOM requires."""
     return payload + b"\0" * (len(payload) % 2)

@@ -1,8 +1,9 @@
 """Decide which lesions an eye of a given ICDR grade has.
 
 The counts follow the International Clinical Diabetic Retinopathy scale (Wilkinson et al.,
-Ophthalmology 2003): microaneurysms only; more than that; the 4-2-1 rule; new vessels or
-preretinal haemorrhage. Lesions are larger than in life, so that they remain visible at 448 pixels.
+Ophthalmology 2003): microaneurysms only; more than microaneurysms; the 4-2-1 rule; new vessels
+or preretinal haemorrhage. Lesions are larger than in life, so that they remain visible at 448
+pixels.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ class LesionKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Lesion:
-    """One lesion; place and radius in retina radii, for a right eye."""
+    """A lesion; its place and radius are in retina radii, for a right eye."""
 
     kind: LesionKind
     x: float
@@ -52,7 +53,7 @@ class Lesion:
 
 
 class _Placer:
-    """Places lesions in one eye."""
+    """Place lesions in one eye."""
 
     def __init__(self, rng: np.random.Generator, anatomy: Anatomy) -> None:
         self.rng = rng
@@ -65,7 +66,7 @@ class _Placer:
         return [_QUADRANTS[index] for index in order]
 
     def free_place(self, quadrant: Quadrant | None, clearance: float) -> Points:
-        """Return a place away from disc, fovea and vessels, in `quadrant` if it is given."""
+        """Return a place away from the disc, fovea and vessels, in `quadrant` if one is given."""
         signs = quadrant or _QUADRANTS[self.rng.integers(4)]
         while True:
             place = np.abs(self.rng.uniform(0.04, _FIELD, 2)) * signs
@@ -86,7 +87,7 @@ class _Placer:
         radius: tuple[float, float],
         quadrant: Quadrant | None = None,
     ) -> Iterator[Lesion]:
-        """Place `count` (from, to) lesions of `radius` (from, to)."""
+        """Place lesions whose number and radius are drawn from the ranges `count` and `radius`."""
         for _ in range(self.rng.integers(count[0], count[1] + 1)):
             size = self.rng.uniform(*radius)
             x, y = self.free_place(quadrant, min(size, 0.025))
@@ -95,7 +96,7 @@ class _Placer:
     def cluster(
         self, kind: LesionKind, count: tuple[int, int], radius: tuple[float, float]
     ) -> Iterator[Lesion]:
-        """Place a group of lesions close together."""
+        """Place a group of lesions close to each other."""
         centre = self.free_place(None, 0.1)
         for _ in range(self.rng.integers(count[0], count[1] + 1)):
             x, y = centre + self.rng.normal(0, 0.045, 2)
@@ -123,7 +124,7 @@ def _near(place: Points, other: Points, distance: float) -> bool:
 
 
 def _within(points: Points, quadrant: Quadrant) -> npt.NDArray[np.bool_]:
-    """Return which of [n, 2] points lie in a quadrant of the field, [n]."""
+    """Return a mask [n] of the points [n, 2] that lie in a quadrant of the field."""
     in_quadrant = (points * quadrant > 0).all(axis=1)
     in_field = np.linalg.norm(points, axis=1) < _FIELD
     inside: npt.NDArray[np.bool_] = np.logical_and(in_quadrant, in_field)
@@ -158,7 +159,7 @@ def _microaneurysms(placer: _Placer) -> Iterator[Lesion]:
 
 
 def _moderate(placer: _Placer) -> Iterator[Lesion]:
-    """Add to microaneurysms a few haemorrhages in up to three quadrants, and exudates."""
+    """Yield microaneurysms, exudates, and a few haemorrhages in two or three quadrants."""
     yield from _microaneurysms(placer)
     for quadrant in placer.some_quadrants():
         yield from placer.scatter(LesionKind.HAEMORRHAGE, (1, 4), (0.026, 0.045), quadrant)
@@ -168,7 +169,7 @@ def _moderate(placer: _Placer) -> Iterator[Lesion]:
 
 
 def _severe(placer: _Placer) -> Iterator[Lesion]:
-    """Fulfil all of 4-2-1: haemorrhages in four quadrants, beading in two, IRMA in one."""
+    """Meet all of 4-2-1: haemorrhages in four quadrants, beading in two and IRMA in one."""
     yield from _microaneurysms(placer)
     for quadrant in _QUADRANTS:
         yield from placer.scatter(LesionKind.HAEMORRHAGE, (21, 27), (0.016, 0.045), quadrant)
@@ -181,7 +182,7 @@ def _severe(placer: _Placer) -> Iterator[Lesion]:
 
 
 def _proliferation(placer: _Placer) -> Iterator[Lesion]:
-    """Add new vessels at the disc or elsewhere, a preretinal haemorrhage, or both."""
+    """Yield new vessels at the disc or elsewhere, a preretinal haemorrhage, or both."""
     form = placer.rng.integers(4)
     if form in {0, 1}:
         yield placer.on_disc()

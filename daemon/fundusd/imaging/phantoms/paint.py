@@ -1,4 +1,4 @@
-"""Paint retina, vessels and lesions onto an image, each kind through a separate mask."""
+"""Paint the retina, vessels and lesions onto an image, each kind through a separate mask."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _ARTERY: Colour = (172, 66, 40)
 _DISC: Colour = (250, 208, 140)
 _CUP: Colour = (255, 234, 190)
 _MACULA: Colour = (120, 48, 24)
-# Colour, and softness of the edge in retina radii
+# The colour, and the softness of the edge in retina radii
 _LOOKS: dict[LesionKind, tuple[Colour, float]] = {
     LesionKind.COTTON_WOOL: ((246, 222, 176), 0.012),
     LesionKind.EXUDATE: ((255, 236, 120), 0.002),
@@ -37,7 +37,7 @@ _LOOKS: dict[LesionKind, tuple[Colour, float]] = {
 
 
 def paint_anatomy(image: Image.Image, frame: Frame, anatomy: Anatomy) -> None:
-    """Paint macula, optic disc and vessels."""
+    """Paint the macula, optic disc and vessels."""
     mask, draw = _mask(frame)
     draw.ellipse(frame.box(anatomy.fovea, 0.11), fill=150)
     _apply(image, mask, _MACULA, 0.055 * frame.radius)

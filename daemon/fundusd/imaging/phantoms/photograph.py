@@ -32,7 +32,7 @@ class Scene:
 
 
 def compose(grade: Grade, eye: Eye, seed: int, width: int = 1440, height: int = 1080) -> Scene:
-    """Return the contents of a phantom; a seed means the same eye at every grade and size."""
+    """Return the contents of a phantom; a seed gives the same eye at every grade and size."""
     rng = np.random.default_rng([seed, ord(eye), 0])
     frame = anatomy.place_frame(rng, eye, width, height)
     retina = anatomy.generate(rng)
@@ -43,7 +43,7 @@ def compose(grade: Grade, eye: Eye, seed: int, width: int = 1440, height: int = 
 def render(grade: Grade, eye: Eye, seed: int, width: int = 1440, height: int = 1080) -> Pixels:
     """Render a fundus photograph of known grade as uint8 [height, width, 3], RGB.
 
-    Deterministic: the same arguments give the same pixels.
+    The same arguments always give the same pixels.
     """
     scene = compose(grade, eye, seed, width, height)
     rng = np.random.default_rng([seed, ord(eye), 2, grade])
@@ -55,7 +55,7 @@ def render(grade: Grade, eye: Eye, seed: int, width: int = 1440, height: int = 1
 
 
 def not_a_retina(seed: int, width: int = 1440, height: int = 1080) -> Pixels:
-    """Render skin that fills the frame, which cameras also store: uint8 [height, width, 3], RGB."""
+    """Render a frame full of skin, which cameras also store, as RGB uint8 [height, width, 3]."""
     rng = np.random.default_rng([seed, 4])
     grain = np.zeros((height, width), np.float32)
     for cells in (5, 17, 60):
@@ -91,7 +91,7 @@ def _expose(image: Image.Image, frame: anatomy.Frame, rng: np.random.Generator) 
 
 
 def _falloff(frame: anatomy.Frame, rng: np.random.Generator) -> Plane:
-    """Return the light of the flash, which falls off from a point near the centre."""
+    """Return the brightness of the flash, which falls off from a point near the centre."""
     x0, y0 = rng.uniform(-0.25, 0.25, 2)
     exposure, depth = rng.uniform(0.86, 1.0), rng.uniform(0.15, 0.3)
     x = ((np.arange(frame.width) - frame.cx) / frame.radius - x0).astype(np.float32)
@@ -101,7 +101,7 @@ def _falloff(frame: anatomy.Frame, rng: np.random.Generator) -> Plane:
 
 
 def _aperture(frame: anatomy.Frame) -> Plane:
-    """Return the round field of view, 0 outside and 1 inside, with a slightly soft rim."""
+    """Return a mask of the round field of view, 0 outside, 1 inside, with a slightly soft rim."""
     mask = Image.new("L", (frame.width, frame.height))
     left, top = frame.cx - frame.radius, frame.cy - frame.radius
     right, bottom = frame.cx + frame.radius, frame.cy + frame.radius
