@@ -73,7 +73,7 @@ def _open(data: bytes, media: object, limits: Limits) -> OpenedImage:
 def _assess(
     content: Content, rgb: Pixels, codes: tuple[str, ...], thresholds: Thresholds
 ) -> tuple[Content, Reason | None]:
-    """Return the content with size and measures added, and the gate's reason to refuse the image."""
+    """Return the content with size and measures added, and the gate's reason for a refusal."""
     measures = quality_gate.measure(rgb)
     reason = quality_gate.gate(measures, thresholds)
     # Only DICOM declares a colour space, so only a DICOM file can declare the wrong one

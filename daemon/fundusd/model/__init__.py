@@ -1,1 +1,1 @@
-"""Find, prepare, verify and run the model; the only importer of torch."""
+"""Find, prepare, verify and run the model; no other package imports torch."""

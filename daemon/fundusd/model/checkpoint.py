@@ -1,4 +1,4 @@
-"""Check that a checkpoint is complete, SigLIP and safetensors before loading; hash its files."""
+"""Check before loading that a checkpoint is complete, SigLIP and safetensors; hash its files."""
 
 from __future__ import annotations
 
@@ -43,17 +43,17 @@ class Checkpoint:
 
     @property
     def label(self) -> str:
-        """Return the model's name as results show it, with the notice."""
+        """Return the model's name as shown in results, followed by the notice, if any."""
         return f"{self.name} ({self.notice})" if self.notice else self.name
 
     @property
     def config(self) -> dict[str, Any]:
-        """Return the content of config.json, already checked to be an object."""
+        """Return the content of config.json, which `list_files` has checked to be an object."""
         return dict(json.loads((self.folder / CONFIG).read_bytes()))
 
     @property
     def digest(self) -> str:
-        """Return one digest over all files."""
+        """Return a single digest of all files."""
         return _list_digest(self.files)
 
     @property
@@ -69,7 +69,7 @@ class Checkpoint:
 
 @dataclass(frozen=True, slots=True)
 class Hints:
-    """What the operator should do about a missing file, and about a damaged one."""
+    """What the operator should do about a missing or a damaged file."""
 
     missing: str
     damaged: Callable[[Path], str]
@@ -135,7 +135,7 @@ def read_header(path: Path) -> dict[str, Any]:
 def hash_files(
     folder: Path, names: Iterable[str], on_progress: Progress | None = None
 ) -> dict[str, str]:
-    """Return the sha256 of files, read in chunks of 1 MiB; report progress after each chunk."""
+    """Return the sha256 of each file; progress is reported after each chunk of 1 MiB."""
     names = list(names)
     total = sum((folder / name).stat().st_size for name in names)
     done, digests = 0, {}
@@ -153,7 +153,7 @@ def hash_files(
 
 
 def describe(checkpoint: Checkpoint) -> dict[str, Any]:
-    """Return facts from a checkpoint's config and headers; sizes in pixels, tokens and bytes."""
+    """Return facts from the config and headers; sizes are in pixels, tokens and bytes."""
     config = checkpoint.config
     vision, text = config.get("vision_config", {}), config.get("text_config", {})
     files = []
@@ -198,7 +198,7 @@ def _check_config(folder: Path, hints: Hints) -> None:
             f"{folder} is not a SigLIP checkpoint: model_type in its config.json is {kind!r}",
             hint="fundusd loads MedSigLIP and models of its architecture (model_type 'siglip')",
         )
-    # if peft is installed, transformers would apply an adapter without being asked
+    # if peft is installed, transformers applies an adapter unasked
     if (folder / "adapter_config.json").is_file():
         raise ModelError(
             f"{folder} contains an adapter (adapter_config.json), which would change the scores",

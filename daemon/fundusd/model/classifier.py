@@ -1,4 +1,4 @@
-"""The classifier: a backend for the vision tower, and an fp32 head for everything after it."""
+"""The classifier, made of a backend for the vision tower and an fp32 head for what follows it."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """Everything after pooling, in fp32: bf16 logits near -18 would have steps of 0.125."""
+    """Everything after pooling, in fp32, since bf16 logits near -18 would have steps of 0.125."""
 
     texts: Embeddings  # [5, d], unit length, one per grade
     scale: Embeddings  # after exp
     bias: Embeddings
 
     def logits(self, pooled: Embeddings) -> Logits:
-        """Turn pooled embeddings [b, d] into logits [b, 5]."""
+        """Return the logits [b, 5] of pooled embeddings [b, d]."""
         images = pooled / np.linalg.norm(pooled, axis=1, keepdims=True)
         # one at a time: a matrix product sums in an order that depends on the number of rows
         cosines = np.stack([self.texts @ image for image in images])
@@ -35,13 +35,13 @@ class Head:
 
 @dataclass(frozen=True, slots=True)
 class ZeroShotClassifier:
-    """A loaded model that has passed its self-test; one forward takes `forward_limit` captures."""
+    """A loaded model that has passed its self-test."""
 
     release: Release
     side: int
     device_name: str
-    forward_limit: int
-    overlaps: bool  # a second forward may start before the result of the first is collected
+    forward_limit: int  # the most captures in a forward pass
+    overlaps: bool  # a second forward pass may start before the first is collected
     self_test_result: SelfTestResult  # of the self-test at loading
     _backend: Backend
     _head: Head
@@ -60,17 +60,17 @@ class ZeroShotClassifier:
         return self._head.logits(self.embed(pixels))
 
     def begin(self, pixels: Pixels) -> Callable[[], Logits]:
-        """Start a forward of up to `forward_limit` captures.
+        """Start a forward pass of up to `forward_limit` captures.
 
-        Returns a function that waits for their logits; call it once.
+        Returns a function that waits for their logits and must be called exactly once.
         """
         embeddings = self._backend.begin(self._checked(pixels))
         return lambda: self._head.logits(embeddings())
 
     def run_self_test(self) -> Iterator[SelfTestResult]:
-        """Repeat the self-test on whole phantoms, one result per forward; raises ModelRefused.
+        """Repeat the self-test on whole phantoms, one result per forward pass; raises ModelRefused.
 
-        One other batch may be in flight meanwhile.
+        One other batch may be in flight at the same time.
         """
         return self._self_test.thorough()
 

@@ -1,4 +1,4 @@
-"""Keep two batches in flight on a device: while one is computed, the next is copied to it."""
+"""Keep two batches in flight on a device, copying one to it while the other is computed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Event(Protocol):
     """A position in a stream's queue."""
 
     def synchronize(self) -> None:
-        """Wait until the stream has reached it; raises RuntimeError if earlier work failed."""
+        """Wait until the stream reaches this event; raises RuntimeError if earlier work failed."""
         ...
 
 
@@ -84,10 +84,11 @@ class _Slot:
 
 
 class BatchPipeline:
-    """Run batches through buckets, two at a time; used by one thread.
+    """Run batches through buckets, two at a time; only one thread may use a pipeline.
 
-    A slot is reused only after its result was collected, and the buckets' own buffers belong to the
-    computing stream, which executes in order: no batch can overwrite another's data.
+    A slot is reused only after its result has been collected, and the buckets' own buffers belong
+    to the computing stream, which executes in order. A batch therefore cannot overwrite another
+    batch's data.
     """
 
     def __init__(
@@ -109,8 +110,8 @@ class BatchPipeline:
     def begin(self, pixels: torch.Tensor) -> Callable[[], torch.Tensor]:
         """Start a batch of up to `limit` images.
 
-        Returns a function that waits for their embeddings; call it once. Raises RuntimeError for a
-        third batch in flight, and for errors of the device.
+        Returns a function that waits for their embeddings and must be called exactly once. Raises
+        RuntimeError for a third batch in flight, and for errors of the device.
         """
         slot, count = self._free_slot(), len(pixels)
         bucket = self._smallest_bucket(count)
@@ -162,7 +163,7 @@ def _collect(slot: _Slot, count: int, done: Event) -> torch.Tensor:
 
 
 def bucket_sizes(limit: int) -> list[int]:
-    """Return the batch sizes that get a graph each: powers of two, and the limit itself.
+    """Return the batch sizes that each get a graph: powers of two, and the limit itself.
 
     >>> bucket_sizes(16), bucket_sizes(6), bucket_sizes(1)
     ([1, 2, 4, 8, 16], [1, 2, 4, 6], [1])
@@ -177,7 +178,7 @@ def bucket_sizes(limit: int) -> list[int]:
 def capture_buckets(
     forward: Forward, shape: Shape, device: torch.device, limit: int
 ) -> list[Bucket]:
-    """Return a bucket for each size, largest last, as far as memory allows.
+    """Return a bucket for each size, largest last; sizes that do not fit in memory are left out.
 
     Raises torch.OutOfMemoryError if there is no memory for size 1.
     """
@@ -210,7 +211,7 @@ def _graph_bucket(forward: Forward, pixels: torch.Tensor) -> Bucket:
 
 
 def _plain_bucket(forward: Forward, pixels: torch.Tensor) -> Bucket:
-    """Return a bucket without a graph, with which the pipeline is tested on a CPU."""
+    """Return a bucket without a graph, for testing the pipeline on a CPU."""
     embeddings = forward(pixels)
 
     def replay() -> None:

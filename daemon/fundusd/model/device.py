@@ -1,4 +1,4 @@
-"""Choose backend, device and dtype before any weights are read."""
+"""Choose the backend, device and dtype before any weights are read."""
 
 from __future__ import annotations
 
@@ -45,9 +45,9 @@ class Runtime:
 
 
 def candidates(choice: ModelChoice) -> list[Runtime]:
-    """Return the runtimes to try, best first; only `auto` on a Mac gives two.
+    """Return the runtimes to try, best first; only `auto` on a Mac yields two.
 
-    Raises ModelError, SettingsError.
+    Raises ModelError or SettingsError.
     """
     if choice.dtype not in {"auto", *DTYPES}:
         reason = ""
@@ -79,7 +79,7 @@ def _runtime(choice: ModelChoice, device: str) -> Runtime:
 
 
 def likely_dtype(choice: ModelChoice) -> str:
-    """Guess the dtype that `candidates` will choose, without importing torch (a second)."""
+    """Guess which dtype `candidates` will choose, without importing torch, which takes a second."""
     if choice.device.startswith("cuda") or _NVIDIA.exists():
         return _dtype(choice, "cuda")
     return _dtype(choice, "cpu")
@@ -96,7 +96,7 @@ def _dtype(choice: ModelChoice, device: str) -> str:
 
 
 def has_native_bf16(cpuinfo: Path = _CPUINFO) -> bool:
-    """Return whether this processor multiplies bf16 in hardware, by the kernel's feature list."""
+    """Return whether, by the kernel's feature list, this processor multiplies bf16 in hardware."""
     try:
         text = cpuinfo.read_text(encoding="ascii", errors="replace")
     except OSError:
@@ -106,7 +106,7 @@ def has_native_bf16(cpuinfo: Path = _CPUINFO) -> bool:
 
 
 def _torch_devices(wanted: str) -> list[str]:
-    # without importing torch, which takes a second: meanwhile the daemon watches and decodes
+    # decided without importing torch, which takes a second
     if wanted == "cpu" or (wanted == "auto" and not _may_have_gpu()):
         return ["cpu"]
     import torch

@@ -29,8 +29,8 @@ _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 def download(choice: ModelChoice, on_progress: Progress | None = None) -> Path:
     """Download the pinned revision into the hub's cache and return its folder.
 
-    Files already there are not downloaded again. Reports bytes done and total bytes. Raises
-    ModelError; the downloaded files are checked later, by `find`.
+    Files that are already there are not downloaded again. `on_progress` is called with the bytes
+    done and the total. Raises ModelError; the downloaded files are checked later, by `find`.
     """
     if not is_hub_id(choice.source):
         what = "ships with fundusd" if choice.source == PHANTOM else "is a folder"
@@ -45,10 +45,10 @@ def download(choice: ModelChoice, on_progress: Progress | None = None) -> Path:
             hint=f"unset it and run again: {DOWNLOAD}; "
             "or copy the cache from a machine that has the model",
         )
-    # the client logs errors that it also raises, less clearly than we do
+    # the client also logs the errors that it raises, less clearly than fundusd does
     logging.set_verbosity(CRITICAL)
     try:
-        # unlike the download, this fails at once
+        # unlike the download, this fails immediately
         HfApi().model_info(choice.source, revision=choice.revision)
         folder = snapshot_download(
             choice.source,
@@ -62,7 +62,7 @@ def download(choice: ModelChoice, on_progress: Progress | None = None) -> Path:
 
 
 def _bar(on_progress: Progress | None) -> type[tqdm]:
-    """Return a silent progress bar class that reports the bytes written."""
+    """Return the class of a silent progress bar that reports the bytes written."""
 
     class Bar(tqdm):
         def __init__(self, *args: Any, **kwargs: Any) -> None:

@@ -1,4 +1,4 @@
-"""Export the parts of a checkpoint that `run` maps: vision tower, prompts, known answers."""
+"""Export the parts of a checkpoint that `run` maps: vision tower, prompts and known answers."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _MIN_COSINE = 0.999999  # between two fp32 implementations of the same tower
 
 
 def shape_of(model: Any, checkpoint: Checkpoint) -> Shape:
-    """Return the vision tower's sizes; raises ModelError for a tower that is not SigLIP's."""
+    """Return the sizes of the vision tower; raises ModelError if it is not SigLIP's."""
     config = model.config.vision_config
     required = {"hidden_act": "gelu_pytorch_tanh", "num_channels": 3}
     for key, value in required.items():
@@ -49,18 +49,18 @@ def shape_of(model: Any, checkpoint: Checkpoint) -> Shape:
 
 
 def _render_phantoms(side: int) -> Iterator[Pixels]:
-    """Render a phantom of each grade, moderate first."""
+    """Yield a phantom of each grade, moderate first."""
     for grade in sorted(Grade, key=lambda grade: grade is not Grade.MODERATE):
         yield phantoms.render(grade, Eye.RIGHT, _KNOWN_SEED, side, side)
 
 
 def write_known(model: Any, shape: Shape, folder: Path) -> None:
-    """Write a phantom of each grade with its fp32 embedding by transformers, and one probe.
+    """Write a probe, and a phantom of each grade with its fp32 embedding by transformers.
 
     The probe is the embedding of the first rows of the first phantom, which is rolled by half its
-    height so that they show the middle of the retina. transformers embeds whole images only, so the
-    probe is computed by our own tower in fp32, once that agrees on the whole image.
-    Raises ModelError.
+    height so that these rows show the middle of the retina. transformers embeds only whole images,
+    so fundusd's own tower computes the probe in fp32, after the two have been found to agree on the
+    whole image. Raises ModelError.
     """
     pixels = torch.tensor(np.stack(list(_render_phantoms(shape.side))))
     pixels[0] = pixels[0].roll(shape.side // 2, 0)
@@ -81,9 +81,9 @@ def write_known(model: Any, shape: Shape, folder: Path) -> None:
 
 
 def embed(model: Any, pixels: torch.Tensor) -> torch.Tensor:
-    """Return fp32 embeddings [b, d] of uint8 [b, side, side, 3], by transformers' own tower.
+    """Return fp32 embeddings [b, d] of uint8 [b, side, side, 3], computed by transformers.
 
-    They are the reference for every backend.
+    These embeddings are the reference for every backend.
     """
     with torch.inference_mode():
         scaled = pixels.permute(0, 3, 1, 2) / 127.5 - 1
@@ -119,7 +119,7 @@ def write_tower(model: Any, shape: Shape, dtype: str, folder: Path) -> None:
 
 
 def tower_weights(model: Any, shape: Shape) -> dict[str, torch.Tensor]:
-    """Return the weights of `Tower`, from transformers' tensors renamed and joined."""
+    """Return the weights of `Tower`, which are transformers' tensors renamed and joined."""
     vision = model.vision_model.state_dict()
     weights = {
         # [out, 3, patch, patch] to [out, patch * patch * 3]: patches are stored by row, then RGB
@@ -172,7 +172,7 @@ def _renamed_mlp(
 
 
 def write_openvino(model: Any, shape: Shape, folder: Path) -> None:
-    """Write the tower as an OpenVINO model in fp32; the runtime converts it if asked to."""
+    """Write the tower as an OpenVINO model in fp32, which the runtime converts on request."""
     import openvino
 
     tower = build(shape, tower_weights(model, shape))

@@ -1,4 +1,4 @@
-"""Verify that the model files have not changed since start."""
+"""Verify that the model files have not changed since startup."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ StatSignatures = dict[str, StatSignature]
 
 @dataclass(slots=True)
 class _File:
-    """A file known by its path, or by a descriptor: the mapped bytes, even if renamed since."""
+    """A file identified by its path or, if it is mapped, by a descriptor that survives renaming."""
 
     name: str
     location: Path | int
@@ -41,7 +41,7 @@ class _File:
 
 
 class WatchedFiles:
-    """The files to check: the checkpoint's, and those of parts that are mapped already."""
+    """The files to check: those of the checkpoint and those of the parts already mapped."""
 
     def __init__(
         self,
@@ -56,7 +56,7 @@ class WatchedFiles:
             self._mapped += [self._opened(part, name) for name in part.files]
         self._named: list[_File] = []
         for name, digest in checkpoint.files.items():
-            # the signature is from when the digest became known: the first check sees later changes
+            # the signature is as old as the digest, so that the first check sees later changes
             file = _File(name, checkpoint.folder / name, digest, _RESTORE_HINT, before.get(name))
             self._named.append(file)
         self._monotonic = monotonic
@@ -65,7 +65,7 @@ class WatchedFiles:
     def require_unchanged(self, beat: Callable[[], None]) -> list[str]:
         """Return the names of files touched but not changed; raises ModelError for a changed one.
 
-        Touched files are hashed, which takes seconds; `beat` is called meanwhile.
+        Touched files are hashed, which takes seconds; `beat` is called repeatedly meanwhile.
         """
         files = self._mapped
         if self._monotonic() - self._checked_at >= _CHECK_SECONDS:
@@ -88,10 +88,10 @@ class WatchedFiles:
         except OSError as error:
             if isinstance(file.location, int) or self._checkpoint_is_reachable():
                 raise self._changed(file, f"is gone ({error.strerror})") from error
-            return True  # its share is offline; the mapped parts are stored elsewhere
+            return True  # the network share is offline; the mapped parts are stored elsewhere
         if not is_same:
             raise self._changed(file, "has other content")
-        # from before hashing, so that a later change is seen by the next check
+        # taken before hashing, so that the next check sees a later change
         file.signature = signature
         return True
 
@@ -106,7 +106,7 @@ class WatchedFiles:
 
 
 def stat_signatures(folder: Path, names: Iterable[str]) -> StatSignatures:
-    """Return size, times and inode of those files that exist."""
+    """Return the size, times and inode of each file that exists."""
     signatures = {}
     for name in names:
         with contextlib.suppress(OSError):
@@ -115,7 +115,7 @@ def stat_signatures(folder: Path, names: Iterable[str]) -> StatSignatures:
 
 
 def part_signatures(part: Part) -> StatSignatures:
-    """Return size, times and inode of a part's files."""
+    """Return the size, times and inode of each of a part's files."""
     return stat_signatures(part.folder, part.files)
 
 

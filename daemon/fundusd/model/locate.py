@@ -57,9 +57,9 @@ class ModelChoice:
 def find(
     choice: ModelChoice, on_progress: Progress | None = None, digest: Hasher = hash_files
 ) -> Checkpoint:
-    """Return the configured checkpoint, with the digests of its files checked.
+    """Return the configured checkpoint after checking the digests of its files.
 
-    Never uses the network. Raises ModelError, with the next command to run.
+    The network is never used. Raises ModelError, whose hint names the next step.
     """
     if is_hub_id(choice.source):
         checkpoint = _find_in_cache(choice, on_progress, digest)
@@ -76,9 +76,9 @@ def find(
 
 
 def is_hub_id(source: str) -> bool:
-    """Return whether `source` is a hub id, rather than a folder or the phantom.
+    """Return whether `source` is a hub id rather than a folder or the phantom model.
 
-    Raises ModelError if it is none of these.
+    Raises ModelError if `source` is none of these.
     """
     if (
         source == PHANTOM
@@ -96,7 +96,7 @@ def is_hub_id(source: str) -> bool:
 
 
 def require_revision(choice: ModelChoice) -> None:
-    """Raise ModelError unless a hub id is pinned by a revision of 40 hex digits."""
+    """Raise ModelError unless the hub id is pinned to a revision of 40 hex digits."""
     if _REVISION.fullmatch(choice.revision):
         return
     what = "model.revision is missing"
@@ -114,7 +114,7 @@ def require_revision(choice: ModelChoice) -> None:
 
 
 def cached_revisions(source: str) -> list[str]:
-    """Return the revisions of a hub id in this machine's cache, complete or not."""
+    """Return the cached revisions of a hub id, complete or not."""
     revisions = []
     for path in (_repository(source) / "snapshots").glob("*"):
         if path.is_dir():
@@ -164,7 +164,7 @@ def _not_downloaded(choice: ModelChoice) -> ModelError:
 
 
 def _compare_blob(path: Path, digest: str, hints: Hints) -> None:
-    """Compare a file with its name in the cache: its sha256, or its git blob id if it is small."""
+    """Check a file against its name in the cache, a sha256 or, for a small file, a git blob id."""
     blob = path.resolve()
     if _SHA256.fullmatch(blob.name):
         actual = digest
@@ -223,7 +223,7 @@ def _restore_hint(*, shipped: bool) -> str:
 
 
 def _read_manifest(folder: Path, hints: Hints) -> tuple[str, str, Mapping[str, str] | None]:
-    """Return name, notice and expected digests; without a manifest the weights are unidentified."""
+    """Return name, notice and expected digests; weights without a manifest are unidentified."""
     path = folder / MANIFEST
     if not path.is_file():
         return f"folder {folder.name}", _UNIDENTIFIED, None

@@ -1,4 +1,4 @@
-"""Run the vision tower on OpenVINO: fastest on a CPU, and needs no torch in the process."""
+"""Run the vision tower on OpenVINO, the fastest backend on a CPU, without importing torch."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class OpenVinoBackend:
         }
         self._compiled = core.compile_model(part.path("tower.xml"), "CPU", settings)
         precision = self._compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
-        # OpenVINO silently uses another precision, and the release would be wrong
+        # OpenVINO may silently use another precision, which would make the release wrong
         if precision != _PRECISION[runtime.dtype]:
             raise ModelError(
                 f"OpenVINO computes in {precision} on this processor, not in {runtime.dtype}",
@@ -56,16 +56,16 @@ class OpenVinoBackend:
         return np.concatenate(embeddings)
 
     def begin(self, pixels: Pixels) -> Callable[[], Embeddings]:
-        """Return a function that embeds; nothing overlaps on a CPU."""
+        """Return a function that computes the embeddings when called; nothing overlaps on a CPU."""
         return partial(self.embed, pixels)
 
     def probe(self, pixels: Pixels) -> Embeddings:
-        """Raise NotImplementedError; never called, since `can_probe` is false."""
+        """Raise NotImplementedError; this is never called, since `can_probe` is false."""
         raise NotImplementedError
 
 
 def to_patches(pixels: Pixels, patch: int) -> Embeddings:
-    """Cut and normalise as `vision_tower.to_patches` does, without torch."""
+    """Return normalised patches, as `vision_tower.to_patches` does, without torch."""
     batch, side = pixels.shape[:2]
     grid = side // patch
     cut = pixels.reshape(batch, grid, patch, grid, patch, 3).swapaxes(2, 3)

@@ -1,4 +1,4 @@
-"""Choose prompts, runtime and release for a checkpoint, then load the classifier they describe."""
+"""Choose a checkpoint's prompts, runtime and release, and load the classifier they describe."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _DEFAULT_SIDE = 224  # pixels, if config.json does not state it
 
 @dataclass(frozen=True, slots=True)
 class ModelPlan:
-    """What to load: checkpoint, prompts, runtime and release, decided before weights are read."""
+    """The checkpoint, prompts, runtime and release to load, decided before weights are read."""
 
     checkpoint: Checkpoint
     prompts: PromptSet
@@ -46,21 +46,22 @@ class ModelPlan:
     release: Release
     side: int
     batch_size: int
-    # of the parts found intact while torch was imported, from before they were hashed
+    # of the parts found intact while torch was being imported, taken before they were hashed
     verified: Future[dict[str, StatSignatures]]
     signatures: StatSignatures  # of the checkpoint's files, once their digests were known
 
     def prepare(self, on_wait: Callable[[], None] = lambda: None) -> list[str]:
-        """Make the missing parts and return their names; raises ModelError."""
+        """Create the missing parts and return their names; raises ModelError."""
         names = prepare.missing(self.checkpoint, self.prompts, self.runtime)
         if names:
             prepare.prepare(self.checkpoint, self.prompts, names, on_wait)
         return names
 
     def load(self, *, thorough: bool = False) -> ZeroShotClassifier:
-        """Map the prepared parts and run the self-test, on whole phantoms if `thorough`.
+        """Map the prepared parts, run the self-test and return the classifier.
 
-        Raises ModelError; its subclass ModelRefused if the self-test fails.
+        If `thorough` is true, the test uses whole phantoms of all grades. Raises ModelError, or its
+        subclass ModelRefused if the self-test fails.
         """
         prepared = PreparedParts(self.checkpoint)
         names = prepare.parts(self.prompts, self.runtime.backend, self.runtime.dtype)
@@ -93,7 +94,7 @@ class ModelPlan:
         )
 
     def _checked(self, prepared: PreparedParts, name: str) -> Part:
-        """Return an intact part; a damaged or missing one is made again. Raises ModelError."""
+        """Return an intact part, recreating a damaged or missing one; raises ModelError."""
         part = prepared.find(name)
         if part is None or not self._is_intact(part, name):
             prepare.prepare(self.checkpoint, self.prompts, [name])
@@ -106,7 +107,8 @@ class ModelPlan:
         return part
 
     def _is_intact(self, part: Part, name: str) -> bool:
-        # a daemon may wait hours for the database: an earlier hash counts only for untouched files
+        # a daemon may wait hours for the database, so an earlier hash counts only if the files are
+        # untouched
         is_untouched = self.verified.result().get(name) == part_signatures(part)
         return is_untouched or part.is_intact()
 
@@ -119,7 +121,7 @@ def plan(
     referable_rule: str,
     quality_gate: str,
 ) -> ModelPlan:
-    """Choose the runtime and derive the release from it; raises ModelError, SettingsError."""
+    """Choose the runtime and derive the release from it; raises ModelError or SettingsError."""
     prompts = load_prompt_set(choice.prompts)
     side = _side(checkpoint)
     _check_side(choice.preprocessing, side)
@@ -153,7 +155,7 @@ def load(
     referable_rule: str,
     quality_gate: str,
 ) -> ZeroShotClassifier:
-    """Plan, prepare missing parts and load; raises ModelError, SettingsError."""
+    """Plan, prepare missing parts and return the model; raises ModelError or SettingsError."""
     planned = plan(
         checkpoint, choice, batch_size, referable_rule=referable_rule, quality_gate=quality_gate
     )
@@ -164,7 +166,7 @@ def load(
 def _start_hashing(
     prepared: PreparedParts, names: Iterable[str]
 ) -> Future[dict[str, StatSignatures]]:
-    """Hash parts in a thread while torch is imported: each takes about a second."""
+    """Start to hash parts in a thread while torch is imported; each takes about a second."""
     signatures, parts = {}, {}
     for name in names:
         part = prepared.find(name)
@@ -179,7 +181,7 @@ def _start_hashing(
 
 
 def _works(planned: ModelPlan) -> bool:
-    """Return whether the model passes its self-test on a device chosen by `auto`."""
+    """Return whether the model passes its self-test on a device that `auto` may choose."""
     try:
         planned.prepare()
         planned.load()
@@ -199,7 +201,7 @@ def _backend_class(backend: str) -> Callable[[Part, Runtime, int], Backend]:
 
 
 def _side(checkpoint: Checkpoint) -> int:
-    """Return the side of the model's square input in pixels, from its config; raises ModelError."""
+    """Return the side, in pixels, of the model's square input; raises ModelError."""
     vision = checkpoint.config.get("vision_config")
     if isinstance(vision, dict):
         side = vision.get("image_size", _DEFAULT_SIDE)

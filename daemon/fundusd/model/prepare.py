@@ -1,4 +1,4 @@
-"""Make the parts that `run` maps: embedded prompts, the vision tower alone, known answers.
+"""Create the parts that `run` maps: embedded prompts, the bare vision tower and known answers.
 
 Only this module reads a whole checkpoint. It does so in a separate process, which keeps
 transformers, the text tower and the memory peak of the conversion out of the daemon.
@@ -36,14 +36,14 @@ def prompts_part(prompts: PromptSet) -> str:
 
 
 def tower_part(backend: str, dtype: str) -> str:
-    """Return the name of the part with the tower; OpenVINO converts the fp32 one by itself."""
+    """Return the name of the part with the tower; OpenVINO itself converts from fp32."""
     if backend == "openvino":
         return "openvino-float32"
     return f"torch-{dtype}"
 
 
 def parts(prompts: PromptSet, backend: str, dtype: str) -> tuple[str, str, str]:
-    """Return the names of the parts that a model consists of: known answers, prompts, tower."""
+    """Return the names of a model's parts: known answers, prompts and tower."""
     return KNOWN, prompts_part(prompts), tower_part(backend, dtype)
 
 
@@ -60,9 +60,10 @@ def prepare(
     names: list[str],
     on_wait: Callable[[], None] = lambda: None,
 ) -> None:
-    """Make parts in a separate process, calling `on_wait` every two seconds; raises ModelError.
+    """Create parts in a separate process, calling `on_wait` every two seconds; raises ModelError.
 
-    Parts that another process has made meanwhile are kept, since it may have mapped them already.
+    Parts that another process has created in the meantime are kept, since that process may already
+    have mapped them.
     """
     context = get_context("spawn")
     with ProcessPoolExecutor(
@@ -85,7 +86,7 @@ def prepare(
 
 
 def _end_with_parent(parent: int) -> None:
-    """End this process when its parent is killed, instead of waiting forever for more work."""
+    """Make this process end when its parent is killed, instead of waiting forever for more work."""
     ctypes.CDLL(None).prctl(_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         os._exit(1)

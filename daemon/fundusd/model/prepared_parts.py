@@ -1,4 +1,4 @@
-"""Store the parts made from a checkpoint on disk, each with the digests of its files."""
+"""Store on disk the parts made from a checkpoint, each with the digests of its files."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
     from fundusd.model.checkpoint import Checkpoint, Progress
 
-FORMAT = 2  # of everything below; after a change all parts are made again
+FORMAT = 2  # of everything below; a change of it recreates all parts
 _MANIFEST = "part.json"
 
 
 def cache_folder() -> Path:
-    """Return fundusd's cache directory: that of the service, or otherwise of the user."""
+    """Return fundusd's cache directory, which belongs to the service or else to the user."""
     if given := os.environ.get("CACHE_DIRECTORY"):  # systemd's CacheDirectory=
         return Path(given.split(":")[0])
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fundusd"
@@ -34,18 +34,18 @@ def cache_folder() -> Path:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A folder with files, their sha256, and facts about them."""
+    """A folder, the sha256 of each of its files, and facts about them."""
 
     folder: Path
     files: Mapping[str, str]
     facts: Mapping[str, Any]
 
     def path(self, name: str) -> Path:
-        """Return the path of one of its files."""
+        """Return the path of one of the part's files."""
         return self.folder / name
 
     def is_intact(self) -> bool:
-        """Return whether its files have the stored digests."""
+        """Return whether the part's files have the stored digests."""
         try:
             return hash_files(self.folder, self.files) == self.files
         except OSError:
@@ -69,9 +69,9 @@ class PreparedParts:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Exclude other processes from making parts of this checkpoint; raises ModelError.
+        """Prevent other processes from creating parts of this checkpoint; raises ModelError.
 
-        The lock is released when its process ends.
+        The lock is released at the latest when the process that holds it ends.
         """
         with self._writable():
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -84,7 +84,7 @@ class PreparedParts:
 
     @contextmanager
     def writing(self, name: str, facts: Mapping[str, Any]) -> Iterator[Path]:
-        """Yield a folder to write files to; they become the part atomically and durably.
+        """Yield a folder whose files become the part, atomically and durably, when the block ends.
 
         Raises ModelError.
         """
@@ -116,7 +116,7 @@ class PreparedParts:
         )
         for file in (*names, _MANIFEST):
             _sync(work / file)
-        # a daemon may have mapped the old part: move it away, never write to it
+        # a daemon may have mapped the old part, so move it away and never write to it
         replaced = tempfile.TemporaryDirectory(prefix=".replaced-", dir=self.folder)
         with suppress(FileNotFoundError), replaced as old:
             (self.folder / name).rename(Path(old) / name)

@@ -1,4 +1,4 @@
-"""Read a prompt set: the sentences that describe each grade, and a digest that pins them."""
+"""Read prompt sets, whose sentences describe the grades, and pin them by a digest."""
 
 from __future__ import annotations
 

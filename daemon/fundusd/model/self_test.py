@@ -29,7 +29,7 @@ NOT_FINITE_HINT = (
     "the weights are damaged, or model.dtype does not suit them: "
     "try float32, then get the weights again"
 )
-# to the fp32 embedding by transformers; even a random checkpoint separates two phantoms further
+# to transformers' fp32 embedding; even a random checkpoint separates two phantoms further
 MIN_COSINES = {"float32": 0.999999, "bfloat16": 0.9999}
 
 
@@ -38,12 +38,12 @@ class Backend(Protocol):
 
     @property
     def limit(self) -> int:
-        """Return the largest number of images that one forward should take."""
+        """Return the largest number of images that a forward pass should take."""
         ...
 
     @property
     def overlaps(self) -> bool:
-        """Return whether a second batch may start while the first is computed."""
+        """Return whether a second batch may start while the first is being computed."""
         ...
 
     @property
@@ -61,12 +61,12 @@ class Backend(Protocol):
     def begin(self, pixels: Pixels) -> Callable[[], Embeddings]:
         """Start to embed up to `limit` images.
 
-        Returns a function that waits for the embeddings; call it once.
+        Returns a function that waits for the embeddings and must be called exactly once.
         """
         ...
 
     def probe(self, pixels: Pixels) -> Embeddings:
-        """Embed only the first rows of each image."""
+        """Return the embeddings of only the first rows of each image."""
         ...
 
 
@@ -87,7 +87,7 @@ def read_known_answers(part: Part) -> KnownAnswers:
 
 @dataclass(frozen=True, slots=True)
 class SelfTest:
-    """The test that a model must pass at start and every night; all methods raise ModelRefused."""
+    """The test that a model must pass at startup and every night; raises ModelRefused."""
 
     backend: Backend
     head: Callable[[Embeddings], Logits]
@@ -97,8 +97,8 @@ class SelfTest:
     def quick(self) -> SelfTestResult:
         """Run the shortest test, which also warms up the backend.
 
-        On a CPU, an eighth of one phantom is enough, since it uses every weight. A device with
-        graphs is tested with each graph, and with two batches in flight.
+        On a CPU, an eighth of a phantom is enough, since computing it uses every weight. A device
+        with graphs is tested with each graph, and with two batches in flight.
         """
         if self.backend.can_probe:
             probe = self._computed(lambda: self.backend.probe(self.known.pixels[:1]))
@@ -109,7 +109,7 @@ class SelfTest:
         return min(results)
 
     def thorough(self) -> Iterator[SelfTestResult]:
-        """Test whole phantoms of all grades, one result per forward; only one is in flight."""
+        """Test whole phantoms of all grades in one forward pass after another; yield each result."""
         yield from self._at_each_size()
         for index in range(1, len(self.known.pixels)):
             yield self._test_images([index])
@@ -127,7 +127,7 @@ class SelfTest:
         return self._compare(embeddings, self.known.embeddings[chosen])
 
     def _compare_in_flight(self) -> None:
-        """Check that two batches in flight, of several sizes, are not swapped."""
+        """Check that the results of two batches in flight are not swapped, for several sizes."""
         count = len(self.known.pixels)
         largest = [(number + 1) % count for number in range(self.backend.limit)]
         in_flight: deque[tuple[list[int], Callable[[], Embeddings]]] = deque()

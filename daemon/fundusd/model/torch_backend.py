@@ -1,4 +1,4 @@
-"""Run the vision tower on torch: directly on a CPU, as CUDA graphs of fixed sizes on a GPU."""
+"""Run the vision tower on torch, directly on a CPU, or as CUDA graphs of fixed sizes on a GPU."""
 
 from __future__ import annotations
 
@@ -42,19 +42,19 @@ class TorchBackend:
 
     @property
     def limit(self) -> int:
-        """Return the largest number of images per forward; 1 where there are no CUDA graphs."""
+        """Return the largest number of images per forward pass, which is 1 without CUDA graphs."""
         return self._pipeline.limit if self._pipeline else 1
 
     @property
     def overlaps(self) -> bool:
-        """Return whether a second batch may start while the first is computed."""
+        """Return whether a second batch may start while the first is being computed."""
         return self._pipeline is not None
 
     @property
     def can_probe(self) -> bool:
         """Return whether part of an image suffices for the self-test.
 
-        It does without CUDA graphs, since the batch size then does not change the kernels.
+        It suffices without CUDA graphs, since the batch size then does not change the kernels.
         """
         return not self._pipeline
 
@@ -65,7 +65,7 @@ class TorchBackend:
     def begin(self, pixels: Pixels) -> Callable[[], Embeddings]:
         """Start to embed up to `limit` images.
 
-        Returns a function that waits for the embeddings; call it once.
+        Returns a function that waits for the embeddings and must be called exactly once.
         """
         if self._pipeline is None:
             return partial(self.embed, pixels)
@@ -74,13 +74,13 @@ class TorchBackend:
         return lambda: self._guarded(collect, count).numpy()
 
     def probe(self, pixels: Pixels) -> Embeddings:
-        """Embed only the first rows of each image."""
+        """Return the embeddings of only the first rows of each image."""
         images = torch.tensor(pixels).to(self._device)
         embeddings: Embeddings = self._forward(images, self.shape.probe_patches).cpu().numpy()
         return embeddings
 
     def _embed(self, pixels: torch.Tensor) -> Embeddings:
-        # on a CPU one at a time: an image then gives the same bits in any batch
+        # on a CPU, one at a time, so that an image gives the same bits in any batch
         parts = [self._embed_part(part) for part in torch.split(pixels, self.limit)]
         embeddings: Embeddings = torch.cat(parts).numpy()
         return embeddings
@@ -116,7 +116,7 @@ class TorchBackend:
                 hint="the service restarts by itself; if this repeats, check nvidia-smi, "
                 "and Xid errors in journalctl -k",
             ) from None
-        # outside the except block: the traceback would keep the failed forward's tensors alive
+        # outside the except block, whose traceback would keep the failed pass's tensors alive
         torch.cuda.empty_cache()
         raise OutOfMemory(f"{self._device_name} has no memory for a batch of {batch}")
 

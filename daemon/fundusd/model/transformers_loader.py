@@ -1,4 +1,4 @@
-"""Load a whole checkpoint and its tokenizer; only this module imports transformers."""
+"""Load a whole checkpoint and its tokenizer; no other module imports transformers."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def tokenizer_of(checkpoint: Checkpoint) -> Any:
         )
     except _BROKEN as error:
         raise does_not_load(checkpoint, "its tokenizer cannot be read") from error
-    # T5's tokenizer returns other ids for the same file
+    # T5's tokenizer returns other ids from the same file
     if not isinstance(tokenizer, transformers.SiglipTokenizer):
         raise does_not_load(
             checkpoint, f"its tokenizer is a {type(tokenizer).__name__}, not a SiglipTokenizer"

@@ -1,4 +1,4 @@
-"""SigLIP's vision tower in plain torch, which maps its weights without converting them.
+"""SigLIP's vision tower in plain torch, with its weights mapped and not converted.
 
 Zhai et al., Sigmoid Loss for Language Image Pre-Training, 2023. The structure is that of
 transformers' SiglipVisionModel, with query, key and value in one matrix and the pooling query
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """The sizes of a tower; `side` and `patch` in pixels."""
+    """The sizes of a tower; `side` and `patch` are in pixels."""
 
     side: int
     patch: int
@@ -31,7 +31,7 @@ class Shape:
 
     @property
     def patches(self) -> int:
-        """Return the number of patches of an image."""
+        """Return the number of patches in an image."""
         return (self.side // self.patch) ** 2
 
     @property
@@ -110,7 +110,7 @@ class Tower(torch.nn.Module):
         self.pool = _Pool(shape)
 
     def forward(self, patches: torch.Tensor) -> torch.Tensor:
-        """Embed the patches of images; their first patches are enough to test the weights."""
+        """Return the embeddings of images; their first patches suffice to test the weights."""
         x = self.embed(patches) + self.positions[: patches.shape[1]]
         for layer in self.layers:
             x = layer(x)
@@ -118,7 +118,7 @@ class Tower(torch.nn.Module):
 
 
 def build(shape: Shape, weights: Mapping[str, torch.Tensor]) -> Tower:
-    """Return a tower that uses `weights` without a copy; raises RuntimeError if they do not fit."""
+    """Return a tower that uses `weights` uncopied; raises RuntimeError if they do not fit."""
     with torch.device("meta"):
         tower = Tower(shape)
     tower.load_state_dict(dict(weights), assign=True)
