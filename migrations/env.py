@@ -1,4 +1,4 @@
-"""Run migrations on the connection that `fundusd db upgrade` hands over, in its transaction."""
+"""Run migrations in the open transaction of the connection that `schema.upgrade` passes."""
 
 from alembic import context
 

@@ -1,4 +1,4 @@
-"""The first schema: captures, results, exams, reviews, the audit trail, running counts."""
+"""Create the first schema: captures, results, exams, reviews, audit trail, running counts."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -18,7 +18,7 @@ OUTCOMES = "('graded', 'ungradable', 'refused', 'failed')"
 REFERABLE = "('yes', 'no', 'indeterminate')"
 ACTIONS = "('retake', 'refer_reader', 'contact_it', 'none')"
 APPEND_ONLY = ("audit_event", "review")
-# tables whose rows are counted, and the column by which; None counts all rows as one kind
+# tables whose rows are counted by the values of a column; None counts all rows as one kind
 COUNTED = (("job", "state"), ("result", "outcome"), ("capture", None))
 HAS_RESULT = "outcome IS NOT NULL AND NOT superseded"
 
@@ -436,7 +436,7 @@ def _tally() -> None:
 
 
 def _sqlite_guards() -> Iterator[str]:
-    """Yield the triggers that let rows of the audit trail and reviews only be added."""
+    """Yield the triggers that make the audit trail and the reviews append-only."""
     for table in APPEND_ONLY:
         for event in ("update", "delete"):
             yield f"""CREATE TRIGGER {table}_no_{event} BEFORE {event.upper()} ON {table}
@@ -447,19 +447,19 @@ def _sqlite_guards() -> Iterator[str]:
 
 
 def _postgresql_guards() -> Iterator[str]:
-    """Yield the triggers that let rows of the audit trail and reviews only be added."""
+    """Yield the triggers that make the audit trail and the reviews append-only."""
     for table in APPEND_ONLY:
         yield f"""CREATE FUNCTION {table}_refuse() RETURNS trigger LANGUAGE plpgsql AS
            $$ BEGIN RAISE EXCEPTION '{table} is append-only'; END $$"""
         for event, when in (("update", "UPDATE"), ("delete", "DELETE OR TRUNCATE")):
             yield f"""CREATE TRIGGER {table}_no_{event} BEFORE {when} ON {table}
            FOR EACH STATEMENT EXECUTE FUNCTION {table}_refuse()"""
-    for event in ("update", "delete"):  # in replication sessions too
+    for event in ("update", "delete"):  # in replication sessions, too
         yield f"ALTER TABLE audit_event ENABLE ALWAYS TRIGGER audit_event_no_{event}"
 
 
 def _sqlite_tally(table: str, column: str | None) -> Iterator[str]:
-    """Yield the triggers that count the rows of a table by a column, or all of them."""
+    """Yield the triggers that count a table's rows, by the values of `column` if it is given."""
     new, old = (f"NEW.{column}", f"OLD.{column}") if column else ("'all'", "'all'")
     one_more = f"""INSERT INTO tally VALUES ('{table}', {new}, 1)
         ON CONFLICT (kind, value) DO UPDATE SET count = count + 1;"""  # noqa: S608  our names
@@ -473,9 +473,9 @@ def _sqlite_tally(table: str, column: str | None) -> Iterator[str]:
 
 
 def _postgresql_tally(table: str, column: str | None) -> Iterator[str]:
-    """Yield the triggers that count the rows of a table by a column, or all of them.
+    """Yield the triggers that count a table's rows, by the values of `column` if it is given.
 
-    They count once per statement: counting row by row would write the same tally again and again.
+    They count once per statement, because counting each row would update a tally repeatedly.
     """
     value = column or "'all'"
     more = f"SELECT {value} AS value, 1 AS change FROM new_rows"  # noqa: S608  our names

@@ -163,7 +163,7 @@ def test_a_changed_link_is_found_where_it_stands(history: Ledger) -> None:
 def test_a_removed_row_is_found_where_it_stood(history: Ledger) -> None:
     for seq in (1, 6):
         broken = broken_by(history, f"DELETE FROM audit_event WHERE seq = {seq}")  # noqa: S608
-        assert broken == (seq, "a row is gone or was put in")
+        assert broken == (seq, "a row is missing or was inserted")
 
 
 def test_a_removed_row_is_found_even_when_the_gap_is_closed(history: Ledger) -> None:

@@ -152,7 +152,7 @@ def test_a_hold_that_another_has_is_waited_for_until_that_one_has_started(
         end_the_holding_session(other)
         with other.held():
             for _ in range(2):
-                with pytest.raises(LedgerAway, match="runs on this database"):
+                with pytest.raises(LedgerAway, match="is running on this database"):
                     ledger.regain()
             other.start(cases.release(2))
             with pytest.raises(LedgerError, match="took over") as caught:

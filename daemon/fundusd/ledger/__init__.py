@@ -1,4 +1,4 @@
-"""Jobs, results and audit: the only truth, in SQLite or PostgreSQL."""
+"""The ledger: jobs, results and the audit trail, stored in SQLite or PostgreSQL."""
 
 from fundusd.ledger.image_files import Source
 from fundusd.ledger.jobs import Claim, Place

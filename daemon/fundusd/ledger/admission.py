@@ -1,6 +1,6 @@
-"""Admission: from settled files to captures, each with a job.
+"""Admit settled files as captures, each with a job.
 
-The number of statements per batch is constant.
+Files are admitted in batches, and most SQL statements are executed once per batch.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """What became of a settled file; `reused` is its capture if its bytes had a result."""
+    """How a settled file was admitted; `reused` is its capture if its bytes had a result before."""
 
     admission: Admission
     reused: Recorded | None = None
@@ -41,11 +41,12 @@ class Admitted:
 def admit(
     recording: Recording, files: Sequence[SettledFile], metadata: PathColumns
 ) -> list[Admitted]:
-    """Turn settled files, each path once, into captures with a job, one job per digest and release.
+    """Admit settled files as captures, with one job per digest and release.
 
-    The same bytes at the same path only refresh the change signal. Other bytes become the next
-    revision, which supersedes the older one. Bytes that were classified before get their result at
-    once. `metadata` is what the paths say of the captures.
+    A path may occur only once. If its bytes are the same as before, only its size, times and inode
+    are updated; other bytes become the next revision, which supersedes the previous one. Captures
+    whose bytes already have a result get that result at once. `metadata` holds the columns that
+    follow from the captures' paths.
     """
     if not files:
         return []
@@ -91,7 +92,7 @@ def _touch(recording: Recording, known: Sequence[tuple[SettledFile, Row]]) -> di
 
 
 def _reopen_unread(recording: Recording, known: Sequence[tuple[SettledFile, Row]]) -> set[int]:
-    """Queue again the jobs that failed because their file could not be read; return them."""
+    """Queue again the jobs that failed because a file could not be read; return their ids."""
     connection = recording.connection
     captures_of: dict[int, list[int]] = {}
     for _, row in known:
@@ -160,9 +161,9 @@ def _outcome(reused: Recorded | None, *, is_moved: bool) -> Admitted:
 
 
 def _origins(connection: sa.Connection, new: Sequence[SettledFile]) -> dict[Place, Row]:
-    """Return the captures whose file was renamed to one of these.
+    """Return the captures whose files have been renamed to files in `new`, by new place.
 
-    They have the same bytes, inode and time, and are gone from their path.
+    Such a capture has the same bytes, inode and mtime, and its file is missing from its old path.
     """
     cameras, inodes, digests, places = set(), set(), set(), set()
     for file in new:
@@ -239,7 +240,7 @@ def _next_revision(
     if place not in before:  # no file was ever seen there
         return 1
     row = before[place]
-    if row is None:  # the last file there was not a capture, older ones may have been
+    if row is None:  # the last file there was not a capture, but older ones may have been
         return sightings.last_revision(connection, place) + 1
     return int(row["revision"]) + 1
 

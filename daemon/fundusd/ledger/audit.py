@@ -1,4 +1,4 @@
-"""Append to the audit chain inside the transaction that it describes; verify the chain."""
+"""Append events to the audit chain in the transaction that they describe; verify the chain."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What verifying the chain found; `broken_seq` is the first event that does not hold."""
+    """The result of verifying the chain; `broken_seq` is the first event that fails."""
 
     events: int
     results: int
@@ -86,7 +86,7 @@ class Verdict:
 
 
 def append(connection: sa.Connection, *entries: Entry) -> None:
-    """Append entries to the chain; there is only one writing transaction at a time."""
+    """Append entries to the chain; this relies on there being only one writing transaction."""
     if not entries:
         return
     newest = sa.select(audit_event.c.seq, audit_event.c.row_hash)
@@ -151,7 +151,7 @@ def result_digest(row: Row) -> str:
 
 
 def capture_digest(row: Row) -> str:
-    """Return the digest of the eye and patient that are recorded of a capture."""
+    """Return the digest of a capture's path, bytes, eye and patient for its audit event."""
     fields = picked(row, _OF_CAPTURE)
     return hash_chain.digest((fields | {"path": bytes(row["path"])}).values())
 
@@ -160,7 +160,7 @@ def capture_digest(row: Row) -> str:
 
 
 def verify(connection: sa.Connection) -> Verdict:
-    """Check each link of the chain, and each result and each capture's eye against its event."""
+    """Verify each link of the chain, and compare each result and capture with its event."""
     check = _Check(connection)
     for row in _rows(connection):
         if problem := check.problem_of(row):
@@ -169,7 +169,7 @@ def verify(connection: sa.Connection) -> Verdict:
 
 
 class _Check:
-    """How far the chain has been checked, and what its events vouch for."""
+    """The progress of a verification, and what the events so far vouch for."""
 
     def __init__(self, connection: sa.Connection) -> None:
         self.seq, self._head = 0, hash_chain.GENESIS
@@ -181,7 +181,7 @@ class _Check:
         self._described: dict[int, tuple[int, str]] = {}  # by capture: its last event and digest
 
     def problem_of(self, row: Row) -> str:
-        """Return what is wrong with the next event, "" if it holds."""
+        """Check the next event; return what is wrong with it, or "" if nothing is wrong."""
         if problem := _broken_link(row, self.seq + 1, self._head):
             return problem
         detail = orjson.loads(row["detail"])
@@ -196,7 +196,7 @@ class _Check:
         return ""
 
     def problem_of_tables(self) -> tuple[int | None, str]:
-        """Return the event that results or captures contradict, and what is wrong."""
+        """Return the first event that the results or captures contradict, and what is wrong."""
         for capture_id, (seq, digest) in sorted(self._described.items(), key=lambda item: item[1]):
             if self._captures.get(capture_id) != digest:
                 return seq, f"capture {capture_id} is not what was recorded"
@@ -206,13 +206,13 @@ class _Check:
         return None, ""
 
     def verdict(self, broken_seq: int | None, problem: str) -> Verdict:
-        """Return what has been found so far."""
+        """Return the verdict, with what has been verified so far."""
         return Verdict(self.seq, len(self._results), self._head.hex(), broken_seq, problem)
 
 
 def _broken_link(row: Row, expected: int, previous: bytes) -> str:
     if row["seq"] != expected:
-        return "a row is gone or was put in"
+        return "a row is missing or was inserted"
     if bytes(row["prev_hash"]) != previous:
         return "it does not follow the row before it"
     fields = picked(row, _CHAINED) | {"prev_hash": bytes(row["prev_hash"])}

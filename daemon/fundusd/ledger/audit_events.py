@@ -7,7 +7,7 @@ from typing import Self
 
 
 class DicomEvent(StrEnum):
-    """The event types of DICOM PS3.15 A.5 that an audit event is classified as."""
+    """The DICOM event types (PS3.15 A.5) by which audit events are classified."""
 
     APPLICATION_ACTIVITY = "110100"
     INSTANCES_ACCESSED = "110103"
@@ -17,7 +17,7 @@ class DicomEvent(StrEnum):
 
 
 class Severity(IntEnum):
-    """The outcome of an audit event, as DICOM PS3.15 numbers it."""
+    """The outcome of an audit event, numbered as in DICOM PS3.15."""
 
     SUCCESS = 0
     MINOR_FAILURE = 4
@@ -25,9 +25,9 @@ class Severity(IntEnum):
 
 
 class AuditEvent(StrEnum):
-    """What an audit event says has happened, with its DICOM event type, action and outcome.
+    """The kinds of audit events, each with its DICOM event type, action and outcome.
 
-    Actions are those of DICOM: C create, R read, U update, E execute.
+    The actions are those of DICOM: C is create, R read, U update and E execute.
     """
 
     code: DicomEvent
@@ -66,7 +66,7 @@ class AuditEvent(StrEnum):
     CAPTURE_MOVED = "capture.moved", DicomEvent.IMPORT, "U"
     CAPTURE_SUPERSEDED = "capture.superseded", DicomEvent.IMPORT, "U"
     CAPTURE_MISSING = "capture.missing", DicomEvent.IMPORT, "U", Severity.MINOR_FAILURE
-    # captures: what became of them
+    # captures: their outcomes
     CAPTURE_GRADED = "capture.graded", DicomEvent.INSTANCES_ACCESSED, "E"
     CAPTURE_UNGRADABLE = "capture.ungradable", DicomEvent.INSTANCES_ACCESSED, "E"
     CAPTURE_REFUSED = "capture.refused", DicomEvent.INSTANCES_ACCESSED, "E", Severity.MINOR_FAILURE

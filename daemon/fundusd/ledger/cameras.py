@@ -1,4 +1,4 @@
-"""The rows of cameras: who works for them, their last sweep, and whether they are offline."""
+"""Read and store the state of cameras: their daemon, their last sweep and any outage."""
 
 from __future__ import annotations
 
@@ -22,7 +22,10 @@ _REPORT_FORMAT = orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS
 
 
 def register_camera(connection: sa.Connection, camera_id: str) -> None:
-    """Register a camera; the time of its registration divides backlog from new captures."""
+    """Register a camera unless it is registered already.
+
+    The time of registration separates the backlog from new captures.
+    """
     if connection.scalar(sa.select(camera.c.id).where(camera.c.id == camera_id)) is None:
         connection.execute(sa.insert(camera).values(id=camera_id, registered_at=datetime.now(UTC)))
         audit.append(
@@ -31,19 +34,19 @@ def register_camera(connection: sa.Connection, camera_id: str) -> None:
 
 
 def expect_fields(connection: sa.Connection, camera_id: str, fields: Sequence[str]) -> None:
-    """Store which fields of each eye a camera's exams should have."""
+    """Store which fields of each eye the exams of a camera should include."""
     connection.execute(_update(camera_id).values(expected_fields=" ".join(fields)))
 
 
 def started(connection: sa.Connection, cameras: Sequence[str], release_id: int, seq: int) -> None:
-    """Store which daemon works for cameras, by its release and the audit event of its start."""
+    """Store the release and the start event (`seq`) of the daemon that works for cameras."""
     connection.execute(
         sa.update(camera).where(camera.c.id.in_(cameras)).values(release_id=release_id, started=seq)
     )
 
 
 def registered_at_ns(connection: sa.Connection, camera_id: str) -> int:
-    """Return when a camera was registered, in nanoseconds since 1970."""
+    """Return the time at which a camera was registered, in nanoseconds since 1970."""
     registered_at = connection.execute(
         sa.select(camera.c.registered_at).where(camera.c.id == camera_id)
     ).scalar_one()
@@ -57,7 +60,7 @@ def swept_before(connection: sa.Connection, camera_id: str) -> bool:
 
 
 def sweep_finished(connection: sa.Connection, camera_id: str, report: SweepReport) -> None:
-    """Store the report of the last full sweep for `status`."""
+    """Store the report of a full sweep that has just finished, for `fundusd status`."""
     now = datetime.now(UTC)
     first_swept_at = sa.func.coalesce(camera.c.swept_at, sa.literal(now, camera.c.swept_at.type))
     connection.execute(
@@ -70,24 +73,24 @@ def sweep_finished(connection: sa.Connection, camera_id: str, report: SweepRepor
 
 
 def whereabouts(connection: sa.Connection, camera_id: str) -> InboxState:
-    """Return where an inbox was when files were last seen in it, and whether it is offline."""
+    """Return the last known device and inode of an inbox, and why and since when it is offline."""
     row = connection.execute(sa.select(camera).where(camera.c.id == camera_id)).one()
     reason = OfflineReason(row.offline_reason) if row.offline_reason else None
     return InboxState(row.place, reason, row.offline_since)
 
 
 def is_away(connection: sa.Connection, camera_id: str) -> bool:
-    """Return whether the watcher last found an inbox offline."""
+    """Return whether the watcher has recorded that an inbox is offline."""
     return whereabouts(connection, camera_id).offline_reason is not None
 
 
 def found_at(connection: sa.Connection, camera_id: str, at: str) -> None:
-    """Store the device and inode of the inbox in which files were seen."""
+    """Store the device and inode that an inbox had when files were seen in it."""
     connection.execute(_update(camera_id).values(place=at))
 
 
 def offline(connection: sa.Connection, camera_id: str, reason: OfflineReason | None) -> None:
-    """Store that an inbox is offline, or with None that it is online; a change is audited."""
+    """Store why an inbox is offline, or None if it is online; audit any change."""
     changed = _update(camera_id).where(camera.c.offline_reason.is_distinct_from(reason))
     if reason is None:
         columns: dict[str, Any] = {"offline_reason": None, "offline_since": None}

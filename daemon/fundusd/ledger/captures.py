@@ -1,4 +1,4 @@
-"""Read and write what is recorded of a capture: its eye, patient, time and warnings."""
+"""Read and write the metadata of captures: eye, patient, time and warnings."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
 
 def content_text(content: Content | None, identifiers: Identifiers) -> str:
-    """Return what the bytes say about themselves as canonical JSON.
+    """Return, as canonical JSON, the metadata and measures that were read from a capture's bytes.
 
-    It is stored with the result, so that a later capture of the same bytes can be attributed, too.
+    The text is stored with the result, so that later captures of the same bytes can be attributed.
     """
     if content is None:
         return "{}"
@@ -46,9 +46,9 @@ def content_text(content: Content | None, identifiers: Identifiers) -> str:
 
 
 def refreshed(before: Row, again: Row | None) -> dict[str, Any]:
-    """Return a capture with what path and camera's database say now.
+    """Return a capture's row, updated with the current columns `again`.
 
-    It stays as it was admitted if the database answered then and does not now.
+    The row stays as admitted if the camera's database answered then but does not answer now.
     """
     if again is None or attribution.has_lost_answer(
         _codes(again["warnings"]), _codes(before["warnings"])
@@ -62,7 +62,7 @@ def settled(
 ) -> dict[str, Any]:
     """Return the columns of a capture whose content is known.
 
-    `before` is the capture as recorded. One that `is_old` lay in the inbox before the service came.
+    `before` is the capture's row so far, and `is_old` means that it belongs to the backlog.
     """
     received_at = before.get("first_received_at", before["received_at"])
     final = attribution.settle(
@@ -94,7 +94,7 @@ def attribution_columns(attributed: Attribution) -> dict[str, Any]:
 
 
 def flag_shared(connection: sa.Connection, captures: Sequence[dict[str, Any]]) -> None:
-    """Add a warning to all captures of the same bytes under different patients: one is wrong."""
+    """Add a warning to captures that have the same bytes but different patients."""
     digests = {row["digest"] for row in captures if row["patient_key"]}
     if not digests:
         return
@@ -135,7 +135,7 @@ def _recorded(row: Row) -> Attribution:
 
 
 def _header(content: Row) -> Attribution:
-    """Return what the header says, from the stored content of a result."""
+    """Return the attribution by the file's header, from the stored content of a result."""
     acquired_at = content.get("acquired_at")
     if acquired_at is not None:
         acquired_at = attribution.in_utc(datetime.fromisoformat(acquired_at))

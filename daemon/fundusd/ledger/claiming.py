@@ -29,13 +29,13 @@ def claim(
 ) -> list[Claim]:
     """Claim up to `limit` waiting jobs, counting an attempt for each.
 
-    Leases run by the database's clock. What the token has claimed already is returned again: the
-    answer to its COMMIT may have been lost. With `cameras`, only their jobs are claimed: another
-    daemon, which can read their files, works for the others.
+    Leases are timed by the database's clock. Jobs that the token has already claimed are returned
+    again, because the answer to that COMMIT may have been lost. With `cameras`, only their jobs are
+    claimed; other daemons, which can read the files of the other cameras, claim the rest.
 
     Today's captures come before the backlog, and jobs with fewer attempts before jobs with more.
     Cameras take turns, beginning with the one after `served`. A job that was tried before is
-    claimed alone, so that whatever went wrong with it cannot happen to its neighbours again.
+    claimed alone, so that if it fails again, it cannot affect other jobs.
     """
     held = sa.select(job).where(job.c.state == JobState.RUNNING, job.c.token == token)
     if claimed := connection.execute(held.order_by(job.c.id)).all():
@@ -53,7 +53,7 @@ def claim(
 
 
 def waiting(cameras: Sequence[str], release_id: int, limit: int) -> sa.CompoundSelect[Any]:
-    """Return a query for the first `limit` jobs of each camera, which an index answers."""
+    """Return a query, answered by an index, for the first `limit` waiting jobs of each camera."""
     selects = []
     for camera_id in cameras:
         first = (
@@ -73,7 +73,7 @@ def waiting(cameras: Sequence[str], release_id: int, limit: int) -> sa.CompoundS
 
 
 def _in_order(rows: Iterable[Any], cameras: Sequence[str]) -> Iterator[Any]:
-    """Yield jobs by lane and attempts; within these cameras take turns."""
+    """Yield jobs by lane and number of attempts; within such a group, cameras take turns."""
     groups: dict[tuple[int, int], dict[str, list[Any]]] = {}
     for row in rows:
         groups.setdefault((row.lane, row.attempts), {}).setdefault(row.camera_id, []).append(row)
@@ -82,7 +82,7 @@ def _in_order(rows: Iterable[Any], cameras: Sequence[str]) -> Iterator[Any]:
 
 
 def in_turns(queues: Sequence[Sequence[T]]) -> list[T]:
-    """Take the first of each queue, then the second of each, until all are empty.
+    """Return the first item of each queue, then the second item of each, until all are empty.
 
     >>> in_turns(["aaa", "b", "cc"])
     ['a', 'b', 'c', 'a', 'c', 'a']

@@ -1,4 +1,4 @@
-"""What daemons record of themselves: starts, stops, and the self-tests of the model."""
+"""Record and read the starts and stops of daemons, and the self-tests of the model."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _CANARY_WITHIN = 50_000  # audit events: without an index, only the newest are s
 
 @dataclass(frozen=True, slots=True)
 class Canary:
-    """How the model last answered known phantoms."""
+    """The result of a self-test of the model on known phantoms."""
 
     at: str  # UTC, ISO 8601
     release_id: int
@@ -33,7 +33,7 @@ class Canary:
     cosine: float | None
 
     def vouches_for(self, release_id: int) -> bool:
-        """Return whether it was this release that passed."""
+        """Return whether the given release passed this self-test."""
         return self.passed and self.release_id == release_id
 
 
@@ -41,7 +41,7 @@ class Canary:
 
 
 def started(recording: Recording, version: str) -> int:
-    """Record that a daemon started; return the audit event of its start."""
+    """Record that a daemon started; return the number of the audit event."""
     _append(recording, AuditEvent.APPLICATION_STARTED, {"version": version})
     return last_start(recording.connection)
 
@@ -52,12 +52,12 @@ def stopped(recording: Recording) -> None:
 
 
 def model_verified(recording: Recording, result: SelfTestResult) -> None:
-    """Record that the model answered known phantoms as it should."""
+    """Record that the model passed its self-test on known phantoms."""
     _append(recording, AuditEvent.MODEL_VERIFIED, result._asdict())
 
 
 def model_refused(recording: Recording, problem: str) -> None:
-    """Record why the model must not grade: the next start will examine it thoroughly."""
+    """Record why the model must not grade; at the next start, it is tested thoroughly."""
     _append(recording, AuditEvent.MODEL_REFUSED, {"problem": problem})
 
 
@@ -66,11 +66,11 @@ def _append(recording: Recording, event: AuditEvent, detail: dict[str, Any]) -> 
     audit.append(recording.connection, entry)
 
 
-# -- who works under which release
+# -- starts and releases
 
 
 def last_start(connection: sa.Connection, cameras: Sequence[str] = ()) -> int:
-    """Return the audit event of the last start, or of the last one for these cameras; 0 if none."""
+    """Return the number of the last start's audit event, for `cameras` if given; 0 if none."""
     if cameras:
         query = sa.select(sa.func.max(camera.c.started)).where(camera.c.id.in_(cameras))
     else:
@@ -80,13 +80,13 @@ def last_start(connection: sa.Connection, cameras: Sequence[str] = ()) -> int:
 
 
 def release_at_work(connection: sa.Connection) -> int:
-    """Return the release under which a daemon last started, 0 if none ever did."""
+    """Return the release under which a daemon last started, or 0 if none has ever started."""
     query = sa.select(audit_event.c.release_id).where(STARTED)
     return connection.scalar(query.order_by(audit_event.c.seq.desc()).limit(1)) or 0
 
 
 def by_release(connection: sa.Connection, job_ids: Sequence[int]) -> dict[int, Sequence[int]]:
-    """Group jobs by the release under which the daemon of their camera works."""
+    """Group jobs by the release of the daemon that works for their camera."""
     at_work = release_at_work(connection)
     if connection.dialect.name == "sqlite":
         # one daemon works for all cameras, even for those that are no longer in its settings
@@ -107,7 +107,7 @@ def by_release(connection: sa.Connection, job_ids: Sequence[int]) -> dict[int, S
 
 
 def last_canary(connection: sa.Connection, host: str | None = None) -> Canary | None:
-    """Return the last canary, of any host or of one; None if that was long ago."""
+    """Return the last canary, on `host` if given; None if there is no recent one."""
     newest = connection.scalar(sa.select(sa.func.max(audit_event.c.seq))) or 0
     query = sa.select(audit_event).where(
         audit_event.c.seq > newest - _CANARY_WITHIN, audit_event.c.event.in_(_CANARY)
@@ -122,7 +122,11 @@ def last_canary(connection: sa.Connection, host: str | None = None) -> Canary | 
 
 
 def is_in_doubt(connection: sa.Connection, release_id: int) -> bool:
-    """Return whether the last canary failed, or on this host was not passed by this release."""
+    """Return whether there is reason to doubt the model.
+
+    There is if the last canary failed, or if the last one on this host was not passed by this
+    release.
+    """
     newest = last_canary(connection)
     if newest is not None and not newest.passed:
         return True

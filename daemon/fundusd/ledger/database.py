@@ -1,4 +1,4 @@
-"""Open a database so that no commit is lost: SQLite or, through psycopg 3, PostgreSQL."""
+"""Open SQLite or, through psycopg 3, PostgreSQL, in such a way that no commit is lost."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ _POSTGRES_ARGS = {
     "keepalives": 1,
     "keepalives_idle": 10,
     "tcp_user_timeout": 15000,
-    # the server has to notice a broken connection, too: the session holds the ledger's lock, by
-    # default for two more hours
+    # the server has to notice a broken connection, too; by default, its session would hold the
+    # ledger's lock for two more hours
     "options": "-c statement_timeout=60s -c lock_timeout=15s"
     " -c idle_in_transaction_session_timeout=60s"
     " -c tcp_keepalives_idle=10 -c tcp_keepalives_interval=5 -c tcp_keepalives_count=3",
 }
 _SQLITE_AWAY = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_FULL", "SQLITE_IOERR", "SQLITE_PROTOCOL")
-# a broken connection, a lack of resources, shut down or cancelled, no lock, a deadlock, a read-only
-# standby, idle for too long
+# SQLSTATE prefixes: connection broken, resources insufficient, server shut down or statement
+# cancelled, lock not available, deadlock, read-only standby, idle for too long
 _POSTGRES_AWAY = ("08", "53", "57", "55P03", "40", "25006", "25P03")
-# a refused login has no code; if the server reports it in another language, it is retried
+# a refused login has no SQLSTATE; if the server's message is not in English, it is retried
 _REFUSED = re.compile(
     r"no password supplied|FATAL: .*(password authentication failed|no pg_hba\.conf entry"
     r"|(role|database) \S+ does not exist|is not permitted to log in)"
@@ -52,7 +52,7 @@ _POSTGRES_WRITER = 0x66756E64  # "fund"
 
 
 class epoch_now(FunctionElement[float]):  # noqa: N801  reads as the SQL function it is
-    """Seconds since 1970 by the database's clock."""
+    """The SQL function for seconds since 1970 by the database's clock."""
 
     type = sa.Double()
     inherit_cache = True
@@ -88,7 +88,7 @@ class Database:
 
     @contextmanager
     def writing(self) -> Iterator[sa.Connection]:
-        """Open a transaction that may write; only one is open at a time, whichever process asks."""
+        """Open a transaction that may write; only one is open at a time across all processes."""
         with self._writer, self.answering(), self.engine.begin() as connection:
             if not self.is_sqlite:  # BEGIN IMMEDIATE does the same on SQLite
                 # otherwise two writers could insert the same digest, or wait for each other's rows
@@ -97,7 +97,7 @@ class Database:
 
     @contextmanager
     def reading(self) -> Iterator[sa.Connection]:
-        """Open a transaction that sees one snapshot and writes nothing."""
+        """Open a transaction that sees one snapshot and cannot write."""
         options: dict[str, Any] = {"reading": True}
         if not self.is_sqlite:
             options |= {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
@@ -107,15 +107,15 @@ class Database:
 
     @contextmanager
     def answering(self) -> Iterator[None]:
-        """Raise the driver's errors as LedgerAway or LedgerError, without the values of rows."""
+        """Convert the driver's errors to LedgerAway or LedgerError, without the values of rows."""
         try:
             yield
         except (sa.exc.DBAPIError, OSError) as error:
             kind = LedgerAway if _may_come_back(error) else LedgerError
             raise kind(
                 f"The database {self.shown} does not answer as it should ({_cause(error)}).",
-                hint="Check that it runs, that this user may open it, and that its disk is not"
-                " full; then try again.",
+                hint="Check that it is running, that this user may open it, and that its disk is"
+                " not full; then try again.",
             ) from None
 
     def require_durable(self, connection: sa.Connection) -> None:
@@ -143,7 +143,7 @@ def rows_as_dicts(connection: sa.Connection, query: sa.Select[Any]) -> list[dict
 
 
 def picked(row: Mapping[Any, Any], names: Iterable[str]) -> dict[str, Any]:
-    """Return some columns of a row by name."""
+    """Return the named columns of a row as a dict."""
     return {name: row[name] for name in names}
 
 
@@ -169,7 +169,10 @@ def _upsert(dialect: str, table: sa.Table) -> sa.Insert:
 
 
 def parse(url: str, password: str | None = None) -> sa.URL:
-    """Return the parsed URL of a store; raises SettingsError."""
+    """Parse the URL of a store, and add the password.
+
+    Raises SettingsError if fundusd does not support the URL.
+    """
     try:
         parsed = sa.make_url(url)
     except (sa.exc.ArgumentError, ValueError):  # ValueError: the port is not a number
@@ -197,18 +200,18 @@ def _bad_url() -> SettingsError:
 
 
 def _may_come_back(error: Exception) -> bool:
-    """Return whether the error is an outage, after which the same may succeed."""
+    """Return whether the error is an outage, after which a retry may succeed."""
     origin = getattr(error, "orig", None) or error
     if (name := getattr(origin, "sqlite_errorname", None)) is not None:
         return str(name).startswith(_SQLITE_AWAY)
     if (state := getattr(origin, "sqlstate", None)) is not None:
         return str(state).startswith(_POSTGRES_AWAY)
-    # there is no connection, or it broke
+    # there is no connection, or the connection broke
     return isinstance(error, sa.exc.OperationalError) and _REFUSED.search(str(origin)) is None
 
 
 def _cause(error: Exception) -> str:
-    """Return the name of the failure, without the statement or its values."""
+    """Return the type and code of the error, without the statement or its values."""
     origin = getattr(error, "orig", None) or error
     code = getattr(origin, "sqlite_errorname", None) or getattr(origin, "sqlstate", None)
     name = type(origin).__name__
@@ -227,17 +230,17 @@ def _sqlite(url: sa.URL) -> sa.Engine:
         for pragma in _PRAGMAS:
             connection.execute(f"PRAGMA {pragma}")
         mode = connection.execute("PRAGMA journal_mode").fetchone()[0]
-        if mode != "wal":  # some file systems refuse it without an error
+        if mode != "wal":  # some file systems refuse WAL without an error
             raise LedgerError(
-                f"SQLite keeps no write-ahead log here (journal_mode is {mode}):"
-                " a power cut could lose rows.",
+                f"SQLite keeps no write-ahead log here (journal_mode is {mode}),"
+                " so a power cut could lose rows.",
                 hint="Put the database on a local disk, or use PostgreSQL.",
             )
 
     @sa.event.listens_for(engine, "begin")
     def _begin(connection: sa.Connection) -> None:
-        # the driver begins its transactions only at the first write, which loses updates made
-        # since the read before it: begin them here
+        # the driver would begin a transaction only at its first write, and updates made since its
+        # first read would be lost; therefore begin it here
         reading = connection.get_execution_options().get("reading", False)
         connection.exec_driver_sql(f"PRAGMA query_only={reading:d}")
         connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
@@ -248,7 +251,7 @@ def _sqlite(url: sa.URL) -> sa.Engine:
 def _postgres(url: sa.URL) -> sa.Engine:
     arguments = dict(_POSTGRES_ARGS)
     for name in url.query:
-        arguments.pop(name, None)  # the URL decides
+        arguments.pop(name, None)  # the URL takes precedence
     return sa.create_engine(
         url,
         hide_parameters=True,

@@ -1,4 +1,4 @@
-"""Documents for receivers: queued with the change of an exam, kept until they are delivered."""
+"""Queue documents for receivers whenever an exam changes, and keep them until delivered."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _LISTED = (
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """A delivery whose time has come; `changes` counts how often its exam has changed."""
+    """A delivery that is due; `changes` counts how often its exam has changed."""
 
     delivery_id: int
     receiver: str
@@ -50,7 +50,7 @@ class Due:
 
 
 def queue(recording: Recording, changed: Sequence[Exam]) -> None:
-    """Queue documents about changed exams, one per exam and receiver however often it changes."""
+    """Queue documents about changed exams; there is only one per exam and receiver at a time."""
     connection = recording.connection
     for subscription in recording.subscriptions:
         rows = []
@@ -102,9 +102,9 @@ def _queue_again(connection: sa.Connection, quiet_seconds: float) -> sa.Insert:
 
 
 def due(connection: sa.Connection, receiver: str, cameras: Sequence[str] = ()) -> Due | None:
-    """Return the delivery to a receiver that has been due longest, None if none is due.
+    """Return the delivery that has been due longest for a receiver, or None if none is due.
 
-    With `cameras`, only deliveries of their exams: another daemon can read the other captures.
+    With `cameras`, only exams of these cameras are considered; other daemons serve the others.
     """
     query = sa.select(delivery).where(
         delivery.c.state == sa.literal_column("'queued'"),
@@ -122,7 +122,10 @@ def due(connection: sa.Connection, receiver: str, cameras: Sequence[str] = ()) -
 
 
 def delivered(connection: sa.Connection, sent: Due, answer: str, count: int) -> bool:
-    """Store what a receiver answered; False if the exam has changed and is sent again."""
+    """Store a receiver's answer to a delivery.
+
+    Return False if the exam has changed meanwhile; its document is then sent again.
+    """
     columns = {
         "state": DeliveryState.DELIVERED,
         "attempts": sent.attempts + 1,
@@ -139,7 +142,10 @@ def delivered(connection: sa.Connection, sent: Due, answer: str, count: int) -> 
 def undelivered(
     connection: sa.Connection, sent: Due, answer: str, wait_seconds: float | None
 ) -> None:
-    """Try a delivery again later, or with None give it up; `answer` is the reason."""
+    """Schedule another attempt at a delivery, or give up if `wait_seconds` is None.
+
+    `answer` is the reason why nothing was delivered.
+    """
     attempts = sent.attempts + 1
     columns = {"attempts": attempts, "answer": answer}
     if wait_seconds is None:
@@ -168,7 +174,7 @@ def _note(connection: sa.Connection, event: AuditEvent, sent: Due, detail: dict[
 def listed(
     connection: sa.Connection, state: DeliveryState | None, limit: int
 ) -> list[dict[str, Any]]:
-    """Return deliveries in a state, or with None those that wait or failed; the newest first."""
+    """Return deliveries in a state, newest first; None selects those that are queued or failed."""
     states = _OPEN if state is None else (state,)
     is_queued = delivery.c.state == DeliveryState.QUEUED
     waits = sa.case((is_queued, delivery.c.available_at - epoch_now()), else_=sa.null())
@@ -182,7 +188,7 @@ def listed(
 
 
 def counts(connection: sa.Connection) -> list[dict[str, Any]]:
-    """Return how many deliveries wait and failed for each receiver, with the most attempts."""
+    """Return the number of queued and failed deliveries by receiver, with the most attempts."""
     is_open = delivery.c.state.in_(_OPEN)
     query = (
         sa.select(delivery.c.receiver, delivery.c.state, sa.func.count().label("count"))
@@ -195,7 +201,10 @@ def counts(connection: sa.Connection) -> list[dict[str, Any]]:
 
 
 def retry(connection: sa.Connection, delivery_id: int | None) -> int:
-    """Queue a delivery again at once, or with None all that failed; return how many."""
+    """Queue a delivery again, due at once; None selects all failed deliveries.
+
+    Return the number of deliveries.
+    """
     detail: dict[str, Any] = {}
     if delivery_id is None:
         which = delivery.c.state == DeliveryState.FAILED

@@ -1,4 +1,4 @@
-"""Read what documents about an exam contain."""
+"""Read the content of the documents about an exam."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class PhotographFile:
-    """A file that can be read again, with the digest that its bytes had."""
+    """The file of a photograph, and the digest that its bytes had at admission."""
 
     camera_id: str
     path: bytes
@@ -31,7 +31,7 @@ class PhotographFile:
 
 @dataclass(frozen=True, slots=True)
 class DocumentContent:
-    """An exam, and what else documents about it contain."""
+    """The content of the documents about an exam: the exam, its releases and its photographs."""
 
     exam: Exam
     releases: Mapping[int, Release]
@@ -40,7 +40,7 @@ class DocumentContent:
 
 
 def document_content(connection: sa.Connection, exam_id: int) -> DocumentContent | None:
-    """Return what documents about an exam contain, None if it no longer has an eye."""
+    """Return the content of documents about an exam, or None if the exam no longer has an eye."""
     exam = exam_queries.exam_by_id(connection, exam_id)
     if exam is None or not exam.eyes:
         return None

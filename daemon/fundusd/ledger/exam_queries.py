@@ -1,4 +1,4 @@
-"""Read exams: as they were last judged and stored, or judged anew."""
+"""Read exams, either as last judged and stored or judged anew."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def stem(path_text: str) -> str:
 
 
 def exam_by_id(connection: sa.Connection, exam_id: int) -> Exam | None:
-    """Return an exam as it was last judged, None if there is none of this number."""
+    """Return an exam as it was last judged, or None if no exam has this number."""
     row = connection.execute(sa.select(exam).where(exam.c.id == exam_id)).mappings().one_or_none()
     if row is None:
         return None
@@ -65,7 +65,7 @@ def exam_by_id(connection: sa.Connection, exam_id: int) -> Exam | None:
 
 
 def exam_of(connection: sa.Connection, capture_id: int) -> Exam | None:
-    """Return the exam that a capture belongs to, None if the capture has no result yet."""
+    """Return the exam that a capture belongs to, or None if the capture has no result yet."""
     query = sa.select(capture.c.exam_id).where(capture.c.id == capture_id)
     exam_id = connection.scalar(query)
     if exam_id is None:
@@ -100,7 +100,7 @@ def _readings(connection: sa.Connection, exam_id: int) -> dict[int, Reading]:
 
 
 def judged(connection: sa.Connection, ids: Sequence[int]) -> list[Exam]:
-    """Return exams judged from their captures, results and reviews, in the order of numbers."""
+    """Judge exams from their captures, results and reviews; return them ordered by number."""
     query = sa.select(exam).where(exam.c.id.in_(ids)).order_by(exam.c.id)
     rows = connection.execute(query).mappings().all()
     captures: dict[int, list[Row]] = {}
@@ -122,7 +122,7 @@ def judged(connection: sa.Connection, ids: Sequence[int]) -> list[Exam]:
 
 
 def _with_reading(eye: EyeResult, last: Row | None) -> EyeResult:
-    """Return the eye with its last review; without it if that review was of another result."""
+    """Return an eye with its last review, unless that review was of a different result."""
     if last is None:
         return eye
     reviewed = (last["model_outcome"], last["model_grade"], last["model_referable"])

@@ -53,7 +53,10 @@ def assign(
 
 
 def _key(row: Row, study_uid: str | None, day: str) -> str:
-    """Return the key of a visit; without a known patient or study a shot is its own visit."""
+    """Return the key of the visit that a capture belongs to.
+
+    Without a known patient or study, each shot is a separate visit.
+    """
     if row["patient_key"]:
         return f"patient:{row['patient_key']}:{day}"
     if study_uid:
@@ -62,7 +65,7 @@ def _key(row: Row, study_uid: str | None, day: str) -> str:
 
 
 def _day(row: Row) -> str:
-    """Return the clinic's day of a capture, by the camera's clock unless that is wrong."""
+    """Return the clinic's date for a capture, by the camera's clock unless that clock is wrong."""
     at: datetime | None = row["acquired_at"]
     if at is None or CaptureWarning.CLOCK_SKEW in orjson.loads(row["warnings"] or "[]"):
         return str(row["local_day"])
@@ -137,11 +140,11 @@ def _exam_row(judged: Exam) -> dict[str, Any]:
     }
 
 
-# -- who looks at it
+# -- access
 
 
 def shown(connection: sa.Connection, shown_exam: Exam, *, exported: bool) -> None:
-    """Record that an exam was shown to a person, or written to a file."""
+    """Record that an exam was shown to a person or, if `exported`, written to a file."""
     event = AuditEvent.EXAM_EXPORTED if exported else AuditEvent.EXAM_SHOWN
     entry = audit.Entry(event, "exam", shown_exam.exam_id, shown_exam.patient_key)
     audit.append(connection, entry)

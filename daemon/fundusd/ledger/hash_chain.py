@@ -1,7 +1,7 @@
-"""The audit chain: canonical bytes of a row and its hash; pure.
+"""Compute the links of the audit chain: the canonical bytes of a row and its hash.
 
-Each row's hash covers the previous one, so a row that is changed, removed or inserted breaks every
-link after it.
+Each row's hash covers the previous row's hash, so changing, removing or inserting a row breaks the
+chain at that row. The functions are pure.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _NOTHING = b"n" + bytes(4)
 
 
 def canonical(fields: Iterable[str | bytes | int | None]) -> bytes:
-    """Return the bytes of fields, each with its type and length, so that no two rows share them.
+    """Encode fields with their types and lengths, so that different rows never have equal bytes.
 
     >>> canonical(["ab", None]) != canonical(["a", "b"])
     True
@@ -29,7 +29,7 @@ def canonical(fields: Iterable[str | bytes | int | None]) -> bytes:
         if value is None:
             parts.append(_NOTHING)
         elif isinstance(value, str):
-            raw = value.encode("utf-8", "surrogatepass")  # any text, and no two alike
+            raw = value.encode("utf-8", "surrogatepass")  # encodes any text, and no two alike
             parts += (b"t", len(raw).to_bytes(4), raw)
         elif isinstance(value, bytes):
             parts += (b"b", len(value).to_bytes(4), value)
@@ -40,10 +40,10 @@ def canonical(fields: Iterable[str | bytes | int | None]) -> bytes:
 
 
 def link(previous: bytes, fields: Iterable[str | bytes | int | None]) -> bytes:
-    """Return the 32-byte hash of a row that follows the row hashed to `previous`."""
+    """Return the 32-byte hash of a row; `previous` is the hash of the row before it."""
     return hashlib.sha256(DOMAIN_TAG + previous + canonical(fields)).digest()
 
 
 def digest(fields: Iterable[str | bytes | int | None]) -> str:
-    """Return the hex sha256 of some fields' canonical bytes."""
+    """Return the SHA-256 digest of the canonical bytes of fields, in hexadecimal."""
     return hashlib.sha256(canonical(fields)).hexdigest()

@@ -1,4 +1,4 @@
-"""The files that captures were read from, for those that show them to people."""
+"""Read which files captures come from, for commands that show the images."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """The file of a capture as it was admitted, and whether it may be shown."""
+    """The file of a capture as admitted, and whether it is reported to have burned-in text."""
 
     capture_id: int
     camera_id: str
     path: bytes
     digest: str
     preprocessing: str
-    is_burned_in: bool  # this file or another one of the same shot says so
+    is_burned_in: bool  # according to this file or another file of the same shot
 
 
 def read(connection: sa.Connection, capture_ids: Sequence[int]) -> list[Source]:
-    """Return the sources of captures, by number."""
+    """Return the sources of captures, ordered by capture number."""
     query = (
         sa.select(capture, release.c.preprocessing)
         .select_from(capture)
@@ -55,7 +55,7 @@ def read(connection: sa.Connection, capture_ids: Sequence[int]) -> list[Source]:
 def _is_burned_in(connection: sa.Connection, row: Any) -> bool:
     """Return whether any file of the shot has a warning about burned-in text.
 
-    A JPEG has the same pixels as the DICOM file beside it, but cannot say what is in them.
+    A JPEG file shows the same image as the DICOM file beside it, but cannot report the text.
     """
     shot = stem(row.path_text)
     first = stem_of_path(bytes(row.path))

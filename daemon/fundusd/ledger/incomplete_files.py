@@ -1,4 +1,4 @@
-"""The files of an inbox that are not complete yet; people see them, but they are not captures."""
+"""The incomplete files of an inbox, which are shown to people but are not captures yet."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def incomplete_files(connection: sa.Connection, camera_id: str) -> dict[bytes, IncompleteFile]:
-    """Return the files of an inbox that are not complete, by path."""
+    """Return the incomplete files of an inbox, by path."""
     files: dict[bytes, IncompleteFile] = {}
     for row in connection.execute(sa.select(incomplete).where(incomplete.c.camera_id == camera_id)):
         files[bytes(row.path)] = IncompleteFile(
@@ -29,7 +29,7 @@ def incomplete_files(connection: sa.Connection, camera_id: str) -> dict[bytes, I
 def keep_incomplete(
     recording: Recording, camera_id: str, files: Mapping[bytes, IncompleteFile]
 ) -> None:
-    """Store these files of an inbox as not complete, and no others."""
+    """Replace the stored incomplete files of an inbox with `files`."""
     connection = recording.connection
     connection.execute(sa.delete(incomplete).where(incomplete.c.camera_id == camera_id))
     rows = []

@@ -1,6 +1,6 @@
-"""The states of a job.
+"""Move jobs from state to state.
 
-Each arrow between them is one function, one audit event and one edge of the diagram in the docs.
+Each transition is one function, one audit event and one edge of the diagram in the docs.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from fundusd.ledger.tables import capture, job, sighting, storable
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-# longer than any batch takes: a daemon that died is noticed by its lock on the database
+# longer than any batch takes; a dead daemon is noticed sooner, by its lock on the database
 LEASE_SECONDS = 900.0
 
 _FREE = {"token": None, "lease_until": None}
@@ -30,7 +30,7 @@ _FREE = {"token": None, "lease_until": None}
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a claimed job's bytes can be read; `ctime_ns` is None if other bytes are there now."""
+    """A path where a job's bytes were seen; `ctime_ns` is None if other bytes are there now."""
 
     camera_id: str
     path: bytes
@@ -39,13 +39,13 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A job held under a lease; finishing it requires the token."""
+    """A job that is held under a lease; the token is required to finish the job."""
 
     job_id: int
     token: str
     digest: str
     attempts: int
-    camera_id: str  # in whose turn it was claimed
+    camera_id: str  # the camera in whose turn the job was claimed
     places: tuple[Place, ...]
 
 
@@ -53,20 +53,23 @@ class Claim:
 
 
 def among(ids: Sequence[int], state: JobState) -> sa.ColumnElement[bool]:
-    """Return the condition that a job has one of some ids and is in a state.
+    """Return the condition that selects those jobs with the given ids that are in a state.
 
-    `|| ''` keeps SQLite from reading all jobs in that state.
+    The `|| ''` keeps SQLite from reading all jobs in that state.
     """
     return sa.and_(job.c.id.in_(ids), job.c.state.concat("") == state)
 
 
 def of(cameras: Sequence[str]) -> sa.ColumnElement[bool]:
-    """Return the condition that a job is of one of some cameras; without any, every job is."""
+    """Return the condition that selects the jobs of cameras, or all jobs if `cameras` is empty."""
     return job.c.camera_id.in_(cameras) if cameras else sa.true()
 
 
 def places(connection: sa.Connection, ids: Sequence[int]) -> dict[int, list[Place]]:
-    """Return where the bytes of jobs lie, by job: current captures first, then the newest."""
+    """Return the places of each job's bytes, by job.
+
+    Current captures come before superseded ones, and newer captures before older ones.
+    """
     query = (
         sa.select(capture.c.job_id, capture.c.camera_id, capture.c.path, sighting.c.ctime_ns)
         .outerjoin(sighting, sighting.c.capture_id == capture.c.id)
@@ -80,13 +83,13 @@ def places(connection: sa.Connection, ids: Sequence[int]) -> dict[int, list[Plac
     return by_job
 
 
-# -- running -> elsewhere, by whoever holds the lease
+# -- running -> another state, by the holder of the lease
 
 
 def settle(
     connection: sa.Connection, claims: Sequence[Claim], state: JobState, **columns: Any
 ) -> set[int]:
-    """Move jobs out of `running`; return those whose lease the token still held."""
+    """Move claimed jobs from `running` to `state`; return the ids of those still leased."""
     by_token: dict[str, list[int]] = {}  # jobs that were claimed together share a token
     for claim in claims:
         by_token.setdefault(claim.token, []).append(claim.job_id)
@@ -101,7 +104,10 @@ def settle(
 def postpone(
     connection: sa.Connection, claim: Claim, reason: Reason, error: str, wait_seconds: float
 ) -> bool:
-    """Try a job again later: running -> queued, the attempt counted; False if it lost its lease."""
+    """Queue a job again after a delay, counting the attempt: running -> queued.
+
+    Return False if the lease was lost.
+    """
     columns = {
         "reason": reason,
         "action": reason.action,
@@ -125,10 +131,10 @@ def postpone(
 def fail(
     connection: sa.Connection, claim: Claim, reason: Reason, error: str
 ) -> list[Recorded] | None:
-    """Give a job up: running -> failed; return its captures, or None if the lease was lost.
+    """Mark a job as failed: running -> failed.
 
-    A job does not fail because of its file if its bytes were seen again meanwhile, there or at
-    another path: running -> queued.
+    Return its captures, or None if the lease was lost. If a job would fail because of its file, but
+    its bytes have been seen again at any path, it is queued again instead: running -> queued.
     """
     if reason in FILE_REASONS and _were_seen_again(connection, claim):
         is_postponed = postpone(connection, claim, reason, error, 0.0)
@@ -140,7 +146,7 @@ def fail(
 
 
 def _were_seen_again(connection: sa.Connection, claim: Claim) -> bool:
-    """Return whether a job's bytes were admitted or touched since it was claimed."""
+    """Return whether a job's bytes have been admitted or touched since the job was claimed."""
     for place in places(connection, [claim.job_id]).get(claim.job_id, []):
         if place.ctime_ns is not None and place not in claim.places:
             return True
@@ -148,9 +154,9 @@ def _were_seen_again(connection: sa.Connection, claim: Claim) -> bool:
 
 
 def give_back(connection: sa.Connection, claims: Sequence[Claim], wait_seconds: float = 0.0) -> int:
-    """Return untouched jobs: running -> queued, no attempt counted; return how many.
+    """Release unprocessed jobs without counting an attempt: running -> queued.
 
-    They are not claimed again for `wait_seconds`.
+    Return the number of jobs. They are not claimed again for `wait_seconds`.
     """
     columns: dict[str, Any] = {"attempts": job.c.attempts - 1}
     if wait_seconds:
@@ -165,15 +171,15 @@ def give_back(connection: sa.Connection, claims: Sequence[Claim], wait_seconds: 
     return len(entries)
 
 
-# -- running -> elsewhere, without a token
+# -- running -> another state, without a token
 
 
 def rescue(connection: sa.Connection, *, expired_only: bool, cameras: Sequence[str] = ()) -> int:
-    """Take back jobs whose worker is gone; return how many.
+    """Reclaim jobs whose worker is gone; return the number of jobs.
 
-    running -> queued with the attempt counted, or -> failed after the last attempt. With
-    `expired_only` false all running jobs, or all of some cameras, are taken back; only the daemon
-    that owns them may do that.
+    The attempt is counted: running -> queued, or running -> failed after the last attempt. If
+    `expired_only` is false, all running jobs, or all those of `cameras`, are reclaimed; only the
+    daemon that owns these jobs may do this.
     """
     lost = job.c.lease_until < epoch_now() if expired_only else of(cameras)
     running = sa.select(job).where(job.c.state == JobState.RUNNING, lost)
@@ -188,7 +194,7 @@ def rescue(connection: sa.Connection, *, expired_only: bool, cameras: Sequence[s
         _move(connection, others, state=JobState.QUEUED)
         note(connection, AuditEvent.JOB_RECLAIMED, others)
     if exhausted:
-        reason, error = Reason.ATTEMPTS_EXHAUSTED, "every attempt ended with the process"
+        reason, error = Reason.ATTEMPTS_EXHAUSTED, "the process ended during every attempt"
         columns = {"reason": reason, "action": reason.action, "error": error}
         _move(connection, exhausted, state=JobState.FAILED, **columns)
         _audit_failed(connection, numbers(exhausted), reason)
@@ -201,14 +207,14 @@ def _move(connection: sa.Connection, rows: Sequence[Any], **columns: Any) -> Non
 
 
 def numbers(rows: Sequence[Any]) -> list[int]:
-    """Return the ids of rows of jobs."""
+    """Return the ids of job rows."""
     return [row.id for row in rows]
 
 
 def renew(connection: sa.Connection, cameras: Sequence[str] = ()) -> None:
-    """Restart the leases of all running jobs, or of those of some cameras.
+    """Renew the leases of all running jobs, or of the running jobs of `cameras`.
 
-    Only the daemon that owns them may do that.
+    Only the daemon that owns these jobs may do this.
     """
     running = sa.update(job).where(job.c.state == JobState.RUNNING, of(cameras))
     connection.execute(running.values(lease_until=epoch_now() + LEASE_SECONDS))
@@ -218,7 +224,7 @@ def renew(connection: sa.Connection, cameras: Sequence[str] = ()) -> None:
 
 
 def reopen(connection: sa.Connection, ids: Sequence[int]) -> int:
-    """Queue failed jobs again with all their attempts: failed -> queued; return how many."""
+    """Queue failed jobs with their attempts reset: failed -> queued; return the number of jobs."""
     columns = {
         "state": JobState.QUEUED,
         "attempts": 0,
@@ -238,7 +244,7 @@ def reopen(connection: sa.Connection, ids: Sequence[int]) -> int:
 
 
 def note(connection: sa.Connection, event: AuditEvent, rows: Sequence[Any]) -> None:
-    """Append an audit event for each job."""
+    """Append an audit event for each row of a job."""
     entries = []
     for row in rows:
         entry = audit.Entry(

@@ -45,13 +45,13 @@ if TYPE_CHECKING:
 
 
 class Ledger(Operator):
-    """Jobs, results and audit in one database, as a daemon sees it; raises LedgerError.
+    """The ledger of a daemon: jobs, results and the audit trail in one database.
 
-    `site_key` turns patient identifiers into the keys that logs and audit contain, and on a
-    `pseudonymous` site all tables. `naming` holds how cameras name their captures if that is not by
-    whole words, `lookups` the databases of the cameras that have one. On PostgreSQL daemons may
-    share a database, each for its own `cameras`; without `cameras`, or on SQLite, the daemon owns
-    the whole database.
+    Methods raise LedgerError. `site_key` turns patient identifiers into keys; logs and the audit
+    trail contain only these keys and, at a `pseudonymous` site, so do all tables. `naming` holds
+    the rules of cameras that do not name their captures by whole words, and `lookups` the databases
+    of cameras that have one. On PostgreSQL, several daemons may share a database, each for its own
+    `cameras`. Without `cameras`, or on SQLite, the daemon owns the whole database.
     """
 
     def __init__(  # noqa: PLR0913  one place builds it
@@ -94,7 +94,7 @@ class Ledger(Operator):
 
     @retried
     def create_if_empty(self) -> None:
-        """Create the schema in a new database; the operator has to upgrade an older one."""
+        """Create the schema if the database is empty; the operator has to upgrade an old schema."""
         with self.database.reading() as connection:
             is_empty = schema.current(connection) is None
         if is_empty:
@@ -102,14 +102,21 @@ class Ledger(Operator):
 
     @retried
     def check(self) -> str:
-        """Return the schema's revision; raises SchemaBehind, LedgerError if commits may be lost."""
+        """Return the schema's revision.
+
+        Raises SchemaBehind if this program cannot work with the schema, or LedgerError if commits
+        may be lost or a guard of the audit trail is missing.
+        """
         with self.database.reading() as connection:
             self.database.require_durable(connection)
             return schema.check(connection)
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
-        """Own the database, or the part of its cameras, while the block runs; raises LedgerAway."""
+        """Own the database, or this daemon's cameras in it, while the block runs.
+
+        Raises LedgerAway if another daemon owns it.
+        """
         self._acquire()
         try:
             yield
@@ -122,9 +129,10 @@ class Ledger(Operator):
             raise _owned_by_another()
 
     def regain(self) -> None:
-        """Own the database again after an outage.
+        """Acquire ownership of the database again after an outage.
 
-        Raises LedgerAway while another daemon owns it, LedgerError if another has worked on it.
+        Raises LedgerAway while another daemon owns it, or LedgerError if another daemon has taken
+        over meanwhile.
         """
         is_held = self._lock.reacquire()
         if self._started:
@@ -132,12 +140,15 @@ class Ledger(Operator):
                 if is_held:  # the running jobs are ours, however long the database was away
                     jobs.renew(connection, self._own_cameras)
         if not is_held:
-            # by a session of ours whose end the server has not noticed, or by a starting daemon
+            # the owner is our old session, whose end the server has not noticed, or a new daemon
             raise _owned_by_another()
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[sa.Connection]:
-        """Open a transaction that may write; raises LedgerError if another daemon took over."""
+        """Open a transaction that may write.
+
+        Raises LedgerError if another daemon has taken over.
+        """
         with self.database.writing() as connection:
             if self._started:
                 self._require_newest(connection)
@@ -146,24 +157,24 @@ class Ledger(Operator):
     def _require_newest(self, connection: sa.Connection) -> None:
         if daemons.last_start(connection, self._own_cameras) != self._started:
             raise LedgerError(
-                "Another fundusd took over while the database was away.",
-                hint="This one starts again and stands by.",
+                "Another fundusd took over while the database was unavailable.",
+                hint="This daemon restarts and stands by.",
             )
 
     def _require_lock(self) -> None:
         if not self._lock.is_alive():
             raise LedgerAway(
                 "The server has ended the session that locks the database for this daemon.",
-                hint="The lock is acquired again.",
+                hint="The daemon acquires the lock again.",
             )
 
     def is_held(self, cameras: Sequence[str] = ()) -> bool:
-        """Return whether a daemon owns this database, or on PostgreSQL any of these cameras."""
+        """Return whether a daemon owns this database or, on PostgreSQL, any of these cameras."""
         return ownership.Lock(self.database, cameras).is_taken()
 
     @retried
     def start(self, release: Release) -> int:
-        """Start to work under a release; return how many jobs a dead daemon had left running."""
+        """Begin work under a release; return the number of jobs that a dead daemon left running."""
         self._require_lock()
         with self.database.writing() as connection:
             self.release_id = releases.register(connection, release)
@@ -206,7 +217,10 @@ class Ledger(Operator):
 
     @retried
     def admit(self, *files: SettledFile) -> list[Admission]:
-        """Turn settled files, each path once, into captures; one job per digest and release."""
+        """Admit settled files as captures, with one job per digest and release.
+
+        Return what became of each file. A path may occur only once.
+        """
         metadata = self._paths.columns((file.camera_id, file.path) for file in files)
         with self.recording() as recording:
             admitted = admission.admit(recording, files, metadata)
@@ -232,7 +246,7 @@ class Ledger(Operator):
 
     @retried
     def record(self, findings: Sequence[Finding]) -> list[list[Recorded] | None]:
-        """Record findings; return the captures of each, or None if its lease was lost."""
+        """Record findings; return the captures of each finding, or None if its lease was lost."""
         places = []
         for finding in findings:
             places += [(place.camera_id, place.path) for place in finding.claim.places]
@@ -251,7 +265,11 @@ class Ledger(Operator):
 
     @retried
     def is_in_doubt(self) -> bool:
-        """Return whether the last canary failed, or another release passed it on this host."""
+        """Return whether there is reason to doubt the model.
+
+        There is if the last canary failed, or if the last one on this host was not passed by this
+        release.
+        """
         with self.database.reading() as connection:
             return daemons.is_in_doubt(connection, self.release_id)
 
@@ -263,14 +281,14 @@ class Ledger(Operator):
 
     @retried
     def due(self, receiver: str) -> deliveries.Due | None:
-        """Return the delivery to a receiver that has been due longest, None if none is due."""
+        """Return the delivery that has been due longest for a receiver, or None if none is due."""
         with self.database.reading() as connection:
             return deliveries.due(connection, receiver, self._own_cameras)
 
 
 def _owned_by_another() -> LedgerAway:
     return LedgerAway(
-        "Another fundusd runs on this database.",
+        "Another fundusd is running on this database.",
         hint="To stop it: systemctl stop fundusd, or see fundusd status.",
     )
 

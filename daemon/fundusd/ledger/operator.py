@@ -1,4 +1,4 @@
-"""The ledger as commands use it, whether a daemon runs or not."""
+"""The ledger as commands use it, whether or not a daemon is running."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class Operator(Transactions):
-    """The calls of commands: queries and changes, one transaction each; raises LedgerError."""
+    """Queries and changes for commands, one transaction each; methods raise LedgerError."""
 
     # -- captures and jobs
 
@@ -55,4 +55,4 @@ class Operator(Transactions):
     # -- documents that are sent
 
     retry_deliveries = writes(deliveries.retry)
-    deliveries = reads(deliveries.listed)  # the last use of the module of this name
+    deliveries = reads(deliveries.listed)  # last, because this name hides the module

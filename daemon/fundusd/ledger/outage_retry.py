@@ -1,8 +1,7 @@
-"""Retry a transaction until the database answers again: after a restart, a full disk or a lock.
+"""Retry a transaction until the database answers again after a restart, a full disk or a lock.
 
-Every transaction of the ledger may be repeated. A COMMIT that raised although it succeeded is
-recognised by the retry, so its effect is stored once; only the log may report such an admission as
-a touch.
+Every transaction of the ledger may be repeated. If a COMMIT succeeds but raises an error, the retry
+recognises this and stores nothing twice; only the log may report such an admission as a touch.
 """
 
 from __future__ import annotations
@@ -26,8 +25,8 @@ _BEAT_SECONDS = 0.5
 class OutageRetry:
     """Retries work until the database answers or `stop` is set.
 
-    `beat` is called while waiting, so that the watchdog sees a live process; `regain` is called
-    before each retry and acquires the lock on the database again if the outage ended its session.
+    While waiting, `beat` is called so that the watchdog sees a live process. Before each retry,
+    `regain` is called to acquire the lock on the database again if the outage ended its session.
     """
 
     def __init__(
@@ -36,7 +35,10 @@ class OutageRetry:
         self._stop, self._beat, self._regain = stop, beat, regain
 
     def call(self, work: Callable[[], Answer]) -> Answer:
-        """Return what `work` returns; raises LedgerAway on a stop, or LedgerError."""
+        """Call `work` until the database answers; return the result of `work`.
+
+        Raises LedgerAway if `stop` is set during an outage, or LedgerError for any other failure.
+        """
         try:
             return work()
         except LedgerAway as error:

@@ -1,4 +1,7 @@
-"""One daemon per database or, on PostgreSQL, per camera: a lock that ends with its process."""
+"""The lock that permits one daemon per database or, on PostgreSQL, per camera.
+
+The lock ends with the process that holds it.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ if TYPE_CHECKING:
     from fundusd.ledger.database import Database
 
 _POSTGRES_LOCK = 0x68656C64  # "held"
-# advisory locks of this database; numbers are shown unsigned
+# conditions on the advisory locks of this database, whose numbers pg_locks shows unsigned
 _WHOLE_LOCKED = f"(classid = 0 AND objid = {_POSTGRES_LOCK})"
 _CAMERAS_LOCKED = f"""(classid = 0 AND objid = {_POSTGRES_LOCK} AND mode = 'ExclusiveLock')
     OR (classid = {_POSTGRES_LOCK} AND objid IN ({{keys}}))"""
@@ -27,9 +30,9 @@ _IS_LOCKED = """SELECT EXISTS (SELECT 1 FROM pg_locks WHERE locktype = 'advisory
 
 
 class Lock:
-    """The exclusive right to work on a database; raises LedgerError if it does not answer.
+    """The exclusive right to work on a database or, on PostgreSQL, on some `cameras` in it.
 
-    On PostgreSQL, with `cameras`, daemons for other cameras may work beside its owner.
+    Methods raise LedgerError if the database does not answer.
     """
 
     def __init__(self, database: Database, cameras: Sequence[str] = ()) -> None:
@@ -40,13 +43,16 @@ class Lock:
         self._one_at_a_time = threading.RLock()
 
     def acquire(self) -> bool:
-        """Acquire the lock; False while another daemon owns it."""
-        self.release()  # whatever an earlier attempt left
+        """Acquire the lock; return False if another daemon holds it."""
+        self.release()  # whatever an earlier attempt has left
         with self._database.answering(), self._one_at_a_time:
             return self._lock_file() if self._database.is_sqlite else self._lock_session()
 
     def reacquire(self) -> bool:
-        """Acquire the lock again if an outage ended its session; False if another was faster."""
+        """Acquire the lock again if an outage ended its session.
+
+        Return False if another daemon holds it.
+        """
         with self._one_at_a_time:
             if self.is_alive():
                 return True
@@ -54,7 +60,7 @@ class Lock:
                 return self._lock_session()
 
     def is_alive(self) -> bool:
-        """Return whether the lock is still ours: a server may end a session that nobody uses."""
+        """Return False if the session that holds the lock has ended, otherwise True."""
         with self._one_at_a_time:
             if self._database.is_sqlite or not self._is_acquired:
                 return True
@@ -69,7 +75,7 @@ class Lock:
             return self._session is not None
 
     def is_taken(self) -> bool:
-        """Return whether anybody owns the database, or with `cameras` their part of it."""
+        """Return whether a daemon owns the database or, on PostgreSQL, any of the cameras."""
         if not self._database.is_sqlite:
             return self._is_locked_by_a_session()
         is_free = self.acquire()
@@ -86,7 +92,7 @@ class Lock:
             return bool(connection.exec_driver_sql(query).scalar_one())
 
     def release(self) -> None:
-        """Release the lock; a session that broke holds nothing."""
+        """Release the lock, if it is held; errors of a broken session are ignored."""
         if self._file is not None:
             os.close(self._file)
         if self._session is not None:
@@ -126,14 +132,14 @@ class Lock:
         return is_locked
 
     def _keys(self) -> list[int]:
-        """Return a number in 32 signed bits for each camera."""
+        """Return the cameras' lock numbers, which are signed 32-bit integers, in order."""
         keys = []
         for camera_id in self._cameras:
             keys.append(zlib.crc32(camera_id.encode()) - 2**31)
         return sorted(keys)
 
     def _locks(self) -> list[sa.ColumnElement[bool]]:
-        """Return what to lock: the whole database, or a share of it and each camera."""
+        """Return the locks to acquire: the whole database, or a shared lock and one per camera."""
         if not self._cameras:
             return [sa.func.pg_try_advisory_lock(_POSTGRES_LOCK)]
         locks: list[sa.ColumnElement[bool]] = [sa.func.pg_try_advisory_lock_shared(_POSTGRES_LOCK)]

@@ -1,4 +1,4 @@
-"""What is recorded of captures from their paths and from the cameras' own databases."""
+"""Metadata of captures, read from their paths and from the cameras' own databases."""
 
 from __future__ import annotations
 
@@ -24,14 +24,21 @@ _GENERIC = Naming()
 
 @dataclass(frozen=True, slots=True)
 class PathMetadata:
-    """How each camera names its captures, which cameras have a database, how patients are kept."""
+    """Reads the metadata of captures from their paths and from the cameras' databases.
+
+    `naming` holds naming rules and `lookups` databases, both by camera; `identifiers` converts
+    patient identifiers to the form in which the ledger stores them.
+    """
 
     naming: Mapping[str, Naming]
     lookups: Mapping[str, Lookup]
     identifiers: Identifiers
 
     def columns(self, places: Iterable[Place]) -> PathColumns:
-        """Return columns of captures by place; slow, and therefore called outside transactions."""
+        """Return the columns of captures by place.
+
+        This is slow and is therefore called outside transactions.
+        """
         by_camera: dict[str, list[bytes]] = {}
         for camera_id, path in places:
             by_camera.setdefault(camera_id, []).append(path)
@@ -42,15 +49,18 @@ class PathMetadata:
         return columns
 
     def refreshed_columns(self, places: Iterable[Place]) -> PathColumns:
-        """Return the columns again for cameras with a database: some are updated later."""
+        """Return the current columns of those captures whose camera has a database.
+
+        Some databases are updated only after a capture has been admitted.
+        """
         return self.columns(dict.fromkeys(place for place in places if place[0] in self.lookups))
 
     def shown(self, path: bytes) -> str:
-        """Return a path as people may see it."""
+        """Return a path as text, in the form in which people may see it."""
         return self.identifiers.path(path_text(path))
 
     def _rows(self, camera_id: str, paths: list[bytes]) -> Iterable[Mapping[str, Any]]:
-        """Yield the columns of each path of a camera."""
+        """Yield the columns for each path of a camera, in the order of `paths`."""
         naming = self.naming.get(camera_id, _GENERIC)
         texts = [path_text(path) for path in paths]
         described = camera_database.read(naming, self.lookups.get(camera_id), texts)

@@ -14,12 +14,12 @@ from fundusd.ledger.tables import capture, job, result
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_MAX_CAPTURES = 20_000  # the newest: a camera is calibrated by what it takes now
+_MAX_CAPTURES = 20_000  # the newest, because a camera is calibrated for what it takes now
 _RETINAS = (Outcome.GRADED, Outcome.UNGRADABLE)
 
 
 def measures_of(connection: sa.Connection, camera_id: str) -> list[Mapping[str, float]]:
-    """Return the measures of each colour retina that a camera took, newest first.
+    """Return the measures of each colour photograph of a retina by a camera, newest first.
 
     Older revisions are left out.
     """

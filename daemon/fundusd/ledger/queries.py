@@ -1,4 +1,4 @@
-"""Queries for the state of files, jobs and cameras; none of them writes."""
+"""Read-only queries for the state of files, jobs and cameras."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from fundusd.ledger.tables import (
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """What the ledger knows of one file of an inbox."""
+    """What the ledger has stored about a file in an inbox."""
 
     stat: Stat
     ignored: IgnoreReason | None
@@ -38,7 +38,7 @@ class Account:
 
 
 def accounts(connection: sa.Connection, camera_id: str, directory: bytes) -> dict[bytes, Account]:
-    """Return what is known of each present file of a directory, by name."""
+    """Return what the ledger has stored about each file present in a directory, by name."""
     query = (
         sa.select(
             sighting,
@@ -76,7 +76,7 @@ def _account(row: Any) -> Account:
 
 
 def status(connection: sa.Connection) -> dict[str, Any]:
-    """Return counts by state, the age of the oldest waiting job, the cameras and the release."""
+    """Return counts by state, the age of the oldest job, cameras, outbox, canary and model."""
     counts: dict[tuple[str, str], int] = {}
     for kind, value, count in connection.execute(sa.select(*tally.c["kind", "value", "count"])):
         counts[kind, value] = count
@@ -136,7 +136,7 @@ def _cameras(connection: sa.Connection) -> list[dict[str, Any]]:
 
 
 def identifiers_held(connection: sa.Connection) -> tuple[int, int]:
-    """Count the captures and results that hold a patient's identifier in clear."""
+    """Return how many captures and how many results contain a patient identifier in clear text."""
     captures = sa.select(sa.func.count()).where(capture.c.patient_id.is_not(None))
     results = sa.select(sa.func.count()).where(result.c.content.contains('"patient_id":"'))
     return connection.execute(captures).scalar_one(), connection.execute(results).scalar_one()

@@ -23,7 +23,7 @@ _TODAY, _BACKLOG = 0, 1  # lanes: today's captures come first
 
 @dataclass(frozen=True, slots=True)
 class QueuedJob:
-    """The job of some bytes, and whether it waits or has succeeded."""
+    """The job for some bytes, and its state."""
 
     job_id: int
     state: JobState
@@ -32,12 +32,12 @@ class QueuedJob:
 def jobs_for(
     connection: sa.Connection, files: Sequence[SettledFile], release_id: int
 ) -> tuple[dict[str, QueuedJob], list[audit.Entry]]:
-    """Return the job of each digest, and the audit entries of those that are new.
+    """Return the job of each digest, and the audit entries of new jobs.
 
     A digest without a job gets one; a job that has failed is queued again.
     """
-    camera_of: dict[str, str] = {}  # the camera that showed a digest last
-    today: set[str] = set()  # digests that are not of the backlog alone
+    camera_of: dict[str, str] = {}  # the camera with the last file of a digest
+    today: set[str] = set()  # digests of files that are not in the backlog
     for file in files:
         camera_of[file.digest] = file.camera_id
         if not file.backlog:
@@ -64,7 +64,7 @@ def jobs_for(
 
 
 def _hurry(connection: sa.Connection, rows: Sequence[Any], today: Container[str]) -> None:
-    """Move waiting jobs from the backlog to today's captures if their bytes came in today."""
+    """Move waiting jobs from the backlog to today's lane if their bytes have arrived today."""
     hurried = []
     for row in rows:
         is_waiting = row.state in {JobState.QUEUED, JobState.FAILED}
@@ -78,9 +78,9 @@ def _hurry(connection: sa.Connection, rows: Sequence[Any], today: Container[str]
 def _hand_over(
     connection: sa.Connection, rows: Sequence[Any], camera_of: Mapping[str, str]
 ) -> None:
-    """Give jobs to the camera that showed their bytes last.
+    """Assign jobs to the camera at which their bytes were seen last.
 
-    The daemon of the other camera may be down, or these very bytes may bring it down.
+    The other camera's daemon may be down, or may crash on these very bytes.
     """
     for row in rows:
         camera_id = camera_of[row.digest]
@@ -92,12 +92,12 @@ def _hand_over(
 def _queue(
     connection: sa.Connection, files: Sequence[SettledFile], release_id: int
 ) -> tuple[dict[str, QueuedJob], list[audit.Entry]]:
-    """Insert jobs; of captures with the same bytes the most urgent one decides their place."""
+    """Insert a job per digest; the most urgent file of a digest determines its job's position."""
     if not files:
         return {}, []
     now = datetime.now(UTC)
     rows: dict[str, dict[str, Any]] = {}
-    for file in sorted(files, key=_urgency):  # the last of a digest, the most urgent one, stays
+    for file in sorted(files, key=_urgency):  # the last file of a digest, the most urgent, wins
         rows[file.digest] = _row(file, release_id, now)
     statement = sa.insert(job).returning(job.c.id, job.c.digest)
     queued: dict[str, QueuedJob] = {}

@@ -1,4 +1,4 @@
-"""What became of a capture, for its line in the log."""
+"""The outcome of a capture, for its line in the log."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _COPIED = ("camera_id", "digest", "revision", "eye", "eye_source", "patient_key"
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """What became of a capture."""
+    """A capture and its outcome."""
 
     capture_id: int
     camera_id: str
@@ -30,7 +30,7 @@ class Recorded:
     warnings: tuple[str, ...] = ()
 
     def fields(self) -> dict[str, Any]:
-        """Return the fields of the log line, without any patient's name or identifier."""
+        """Return the fields of the log line, which contain no patient's name or identifier."""
         fields = asdict(self) | {"camera": self.camera_id, "digest": self.digest[:12]}
         del fields["camera_id"]
         if not self.warnings:
@@ -39,7 +39,7 @@ class Recorded:
 
 
 def recorded(row: Any, outcome: str, reason: str | None, grade: int | None) -> Recorded:
-    """Return what the log line of a capture needs from its row."""
+    """Return the `Recorded` of a capture, from its row and its outcome."""
     columns = picked(row, _COPIED)
     warnings = tuple(orjson.loads(row["warnings"] or "[]"))
     return Recorded(

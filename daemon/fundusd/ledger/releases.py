@@ -1,4 +1,4 @@
-"""Register and read releases; a release names everything that determines a result."""
+"""Register and read releases, each of which names everything that determines a result."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def register(connection: sa.Connection, made: Release) -> int:
-    """Return the number of a release; a new one is stored and audited."""
+    """Return the number of a release; store and audit the release if it is new."""
     row = asdict(made)
     row["files"] = orjson.dumps(dict(made.files), option=orjson.OPT_SORT_KEYS).decode()
     digest = hash_chain.digest(_named_fields(row))
@@ -45,7 +45,7 @@ def _named_fields(row: Row) -> Iterable[str]:
 
 
 def read(connection: sa.Connection, ids: Sequence[int]) -> dict[int, Release]:
-    """Return releases by number, as far as they exist."""
+    """Return those of the releases that exist, by number."""
     releases: dict[int, Release] = {}
     for row in connection.execute(sa.select(release).where(release.c.id.in_(ids))).mappings():
         releases[row["id"]] = _release(row)

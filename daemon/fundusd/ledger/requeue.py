@@ -1,4 +1,4 @@
-"""Queue jobs again: those that failed, and those that wait under an older release."""
+"""Queue jobs again: failed jobs, and jobs that are waiting under an older release."""
 
 from __future__ import annotations
 
@@ -23,7 +23,10 @@ _SLICE = 1000  # jobs in one statement
 
 
 def retry(recording: Recording, capture_id: int) -> bool:
-    """Queue a failed capture again; False if it has not failed. Raises RequestError."""
+    """Queue the job of a failed capture again; return False if it has not failed.
+
+    Raises RequestError if there is no such capture.
+    """
     query = sa.select(capture.c.job_id).where(capture.c.id == capture_id)
     job_id = recording.connection.scalar(query)
     if job_id is None:
@@ -32,13 +35,13 @@ def retry(recording: Recording, capture_id: int) -> bool:
 
 
 def retry_failed(recording: Recording) -> int:
-    """Queue every failed job again; return how many."""
+    """Queue every failed job again; return the number of jobs."""
     query = sa.select(job.c.id).where(job.c.state == JobState.FAILED)
     return _reopen_for_its_daemon(recording, recording.connection.scalars(query).all())
 
 
 def _reopen_for_its_daemon(recording: Recording, ids: Sequence[int]) -> int:
-    """Queue failed jobs again, each under the release that the daemon of its camera works under."""
+    """Queue failed jobs again, each under the release of the daemon that works for its camera."""
     connection = recording.connection
     count = 0
     for release_id, job_ids in daemons.by_release(connection, ids).items():
@@ -47,7 +50,10 @@ def _reopen_for_its_daemon(recording: Recording, ids: Sequence[int]) -> int:
 
 
 def queue_unread(recording: Recording, camera_id: str) -> int:
-    """Queue again what failed for an unreadable file that is there now; return how many."""
+    """Queue again a camera's jobs that failed because of a file that is present now.
+
+    Return the number of jobs.
+    """
     query = (
         sa.select(job.c.id)
         .join(capture, capture.c.job_id == job.c.id)
@@ -64,16 +70,16 @@ def queue_unread(recording: Recording, camera_id: str) -> int:
 
 
 def reopen(recording: Recording, ids: Sequence[int]) -> int:
-    """Queue failed jobs again under the release at work; return how many."""
+    """Queue failed jobs again under the current release; return the number of jobs."""
     reopened = jobs.reopen(recording.connection, ids)
     _adopt(recording, jobs.among(ids, JobState.QUEUED))
     return reopened
 
 
 def adopt(recording: Recording, cameras: Sequence[str] = ()) -> int:
-    """Move the jobs that wait under another release to this one, or only those of some cameras.
+    """Move waiting jobs from other releases to the current one; return the number of jobs.
 
-    Nobody claims a job of an older release.
+    With `cameras`, only their jobs are moved. Jobs of another release would never be claimed.
     """
     return _adopt(recording, sa.and_(job.c.state == JobState.QUEUED, jobs.of(cameras)))
 
@@ -93,7 +99,7 @@ def _adopt(recording: Recording, waiting: sa.ColumnElement[bool]) -> int:
         entries.append(entry)
     audit.append(connection, *entries)
     _move(connection, list(first_of_digest.values()), release_id)
-    for row in connection.execute(query).all():  # their digest has a job under this release already
+    for row in connection.execute(query).all():  # the release has a job for this digest
         twin = sa.select(job.c.id, job.c.state).where(
             job.c.digest == row.digest, job.c.release_id == release_id
         )
@@ -102,7 +108,7 @@ def _adopt(recording: Recording, waiting: sa.ColumnElement[bool]) -> int:
 
 
 def _move(connection: sa.Connection, ids: Sequence[int], release_id: int) -> None:
-    """Move jobs to a release, unless their digest has a job there already."""
+    """Move jobs to a release, except those for whose digest the release already has a job."""
     other = job.alias()
     twin = sa.select(other.c.id).where(
         other.c.digest == job.c.digest, other.c.release_id == release_id
@@ -113,7 +119,7 @@ def _move(connection: sa.Connection, ids: Sequence[int], release_id: int) -> Non
 
 
 def _merge(recording: Recording, job_id: int, twin: Any) -> None:
-    """Give a waiting job's captures to its twin, the job of the same bytes, and delete the job."""
+    """Move a waiting job's captures to its twin, the job for the same bytes, and delete the job."""
     connection = recording.connection
     moved = (
         sa.update(capture)

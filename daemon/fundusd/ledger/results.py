@@ -1,4 +1,4 @@
-"""Record what became of captures: result, job state and audit entry in one transaction."""
+"""Record the results of captures with job states and audit entries in one transaction."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ _EVENT_OF_OUTCOME = {
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What a worker found out about a job's bytes: a grading, or why there is none."""
+    """A worker's finding about a job's bytes: a grading, or the reason why there is none."""
 
     claim: Claim
     decoded: Decoded
@@ -70,12 +70,12 @@ class Finding:
 
     @property
     def reason(self) -> Reason | None:
-        """Return why there is no grade."""
+        """Return the reason why there is no grade, or None if there is one."""
         return self.decoded.reason
 
     @property
     def outcome(self) -> Outcome:
-        """Return what became of the bytes."""
+        """Return graded or, if there is no grade, the outcome that the reason implies."""
         return Outcome.GRADED if self.reason is None else self.reason.outcome
 
 
@@ -84,8 +84,8 @@ def record(
 ) -> list[list[Recorded] | None]:
     """Record findings: running -> succeeded.
 
-    Return the captures of each finding, or None if its lease was lost. `metadata` is what the
-    databases of cameras say by now.
+    Return the captures of each finding, or None if its lease was lost. `metadata` holds the
+    columns that the cameras' databases yield now.
     """
     connection = recording.connection
     cleared = {"reason": None, "action": None, "error": None}
@@ -131,7 +131,7 @@ def _recorded_before(connection: sa.Connection, lost: Sequence[Claim]) -> dict[i
 def _record_rows(
     recording: Recording, rows: Mapping[int, dict[str, Any]], metadata: PathColumns
 ) -> dict[int, list[Recorded]]:
-    """Insert results, by job, and apply each to the captures of its job."""
+    """Insert results, which are given by job, and apply each to the captures of its job."""
     connection = recording.connection
     inserted = sa.insert(result).returning(result.c.digest, result.c.id)
     ids: dict[str, int] = dict(connection.execute(inserted, list(rows.values())).all())
@@ -168,7 +168,7 @@ def _row(recording: Recording, finding: Finding) -> dict[str, Any]:
 
 
 def _graded(grading: Grading | None) -> dict[str, Any]:
-    """Return the columns that only a grading fills."""
+    """Return the columns that hold a grading; without one, they are null or indeterminate."""
     if grading is None:
         columns: dict[str, Any] = dict.fromkeys((*LOGITS, *SCORES))
         return columns | {"grade": None, "referable": Referable.INDETERMINATE}
@@ -178,11 +178,11 @@ def _graded(grading: Grading | None) -> dict[str, Any]:
     return columns
 
 
-# -- results that are there already
+# -- results that already exist
 
 
 def reuse(recording: Recording, capture_ids: Sequence[int]) -> list[Recorded]:
-    """Give new captures the results that the same bytes have already."""
+    """Apply to new captures the results that already exist for the same bytes."""
     if not capture_ids:
         return []
     connection = recording.connection
@@ -211,7 +211,7 @@ def _results_of_jobs(connection: sa.Connection, captures: Sequence[Row]) -> dict
 
 
 def _first_received(connection: sa.Connection, captures: Sequence[Row]) -> dict[str, datetime]:
-    """Return when the bytes of captures were first seen: an export does not make them newer."""
+    """Return when the bytes of captures were first received, even if they were exported again."""
     digests = {row["digest"] for row in captures}
     query = (
         sa.select(capture.c.digest, sa.func.min(capture.c.received_at))
@@ -227,7 +227,7 @@ def _first_received(connection: sa.Connection, captures: Sequence[Row]) -> dict[
 def _apply(
     recording: Recording, before: Sequence[Row], results: Sequence[Row], *, reused: bool
 ) -> list[Recorded]:
-    """Update captures with what their result says, and audit what became of them."""
+    """Update captures from their results, and append an audit event for each capture."""
     connection = recording.connection
     after, study_uids = [], []
     for row, of_capture in zip(before, results, strict=True):
@@ -265,7 +265,7 @@ def _update(connection: sa.Connection, rows: Sequence[Row]) -> None:
 
 
 def _counted(of_capture: Row) -> dict[str, Any]:
-    """Return what the views count of a result, as columns of its capture."""
+    """Return the columns that a capture copies from its result for the views."""
     columns = picked(of_capture, _OF_RESULT)
     for ppm, score in zip(PPM, SCORES, strict=True):
         columns[ppm] = _ppm(of_capture[score])

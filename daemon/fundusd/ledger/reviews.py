@@ -1,4 +1,4 @@
-"""Record reviews, the verdicts of graders on results of eyes; rows are added, never changed."""
+"""Record reviews, which are graders' verdicts on the results of eyes; rows are never changed."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _AUDITED = ("eye", "verdict", "grade", "referable", "reason", "reviewer", "role"
 class Review:
     """A grader's verdict on an eye.
 
-    `shown` is the decisive capture that the grader looked at, None for the present one.
+    `shown` is the decisive capture that the grader looked at, or None for the current one.
     """
 
     exam_id: int
@@ -44,7 +44,10 @@ class Review:
 
 
 def review(recording: Recording, given: Review) -> Exam:
-    """Record a review; return the exam as it is after it. Raises RequestError."""
+    """Record a review; return the updated exam.
+
+    Raises RequestError if the review is incomplete or does not fit the exam.
+    """
     connection = recording.connection
     eye = _reviewed_eye(connection, given)
     _require_override_complete(given)
@@ -72,19 +75,19 @@ def _reviewed_eye(connection: sa.Connection, given: Review) -> EyeResult:
     if not exams_read:
         raise RequestError(
             f"There is no exam {given.exam_id}.",
-            hint="fundusd review list shows the exams that wait for a review.",
+            hint="fundusd review list shows the exams that are waiting for a review.",
         )
     eyes = {eye.eye: eye for eye in exams_read[0].eyes}
     if given.eye not in eyes:
         raise RequestError(
             f"Exam {given.exam_id} has no eye {given.eye} (it has: {', '.join(eyes) or 'none'}).",
-            hint="Name an eye that it has.",
+            hint="Use an eye that the exam has.",
         )
     eye = eyes[given.eye]
     if given.shown not in {None, eye.decisive.capture_id}:
         raise RequestError(
             f"The result of exam {given.exam_id}, eye {given.eye}, has changed.",
-            hint="A new capture came in. Look at it, then review it.",
+            hint="A new capture has arrived. Look at it, then review it.",
         )
     return eye
 
@@ -127,7 +130,7 @@ def _row(connection: sa.Connection, given: Review, eye: EyeResult) -> dict[str, 
 def _final(
     connection: sa.Connection, given: Review, eye: EyeResult
 ) -> tuple[Grade | None, Referable]:
-    """Return the grade and referral that count from now on."""
+    """Return the grade and the referral decision that are final after this review."""
     match given.verdict:
         case ReviewVerdict.OVERRIDE if given.grade is not None:
             query = sa.select(release.c.referable_rule)

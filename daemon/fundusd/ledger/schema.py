@@ -1,4 +1,4 @@
-"""Create, upgrade and check the schema: one migration history and the views, for both databases."""
+"""Create, upgrade and check the schema, which is the same for both databases."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ def _config() -> Config:
 
 
 def _known() -> list[str]:
-    """Return the revisions that this program has, oldest first.
+    """Return the schema revisions that this program knows, oldest first.
 
-    They are read off the file names, which begin with them, because importing alembic takes longer
+    They are taken from the names of the migration files, because importing alembic takes longer
     than most commands.
     """
     versions = package_data.folder("migrations") / "versions"
@@ -54,7 +54,7 @@ def newest() -> str:
 
 
 def current(connection: sa.Connection) -> str | None:
-    """Return the schema revision of the database, None for an empty one."""
+    """Return the schema revision of the database, or None if the database is empty."""
     if not sa.inspect(connection).has_table("alembic_version"):
         return None
     revision: str | None = connection.scalar(sa.text("SELECT version_num FROM alembic_version"))
@@ -64,7 +64,7 @@ def current(connection: sa.Connection) -> str | None:
 def upgrade(database: Database) -> tuple[str | None, str]:
     """Bring tables and views up to date in one transaction; return the revisions before and after.
 
-    Raises SchemaBehind, and changes nothing, if another version of fundusd has to do it.
+    Raises SchemaBehind, and changes nothing, if only another fundusd can upgrade the database.
     """
     from alembic import command
 
@@ -84,7 +84,7 @@ def upgrade(database: Database) -> tuple[str | None, str]:
 def check(connection: sa.Connection) -> str:
     """Return the revision of the schema if this program can work with it.
 
-    Raises SchemaBehind if it cannot, LedgerError if a guard of the audit trail is missing.
+    Raises SchemaBehind if it cannot, or LedgerError if a guard of the audit trail is missing.
     """
     revision, needed = current(connection), newest()
     if revision is None:
@@ -106,7 +106,7 @@ def check(connection: sa.Connection) -> str:
 
 
 def _require_known(connection: sa.Connection, revision: str) -> None:
-    """Raise SchemaBehind for a database that no release of fundusd made, or only a newer one."""
+    """Raise SchemaBehind if a development version or a newer release made the database."""
     if views.installed_digest(connection) is None:  # every release stores it
         raise SchemaBehind(
             f"A development version of fundusd made this database (schema {revision}).",

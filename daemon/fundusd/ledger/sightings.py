@@ -1,4 +1,4 @@
-"""What the ledger remembers of an inbox's files, so that a sweep opens only what has changed."""
+"""The files of inboxes as last seen, stored so that a sweep opens only files that have changed."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 
 _IGNORED = {reason.value: reason for reason in IgnoreReason}
 _PRESENT = sighting.c.missing_since.is_(None)  # the same condition as in the partial index
-_NAMES_FETCHED = 1000  # at once
+_NAMES_FETCHED = 1000  # at a time
 _NAMES_IN_STATEMENT = 1000
-_PLACES_IN_STATEMENT = 32  # few: the database looks up every combination of their parts
+_PLACES_IN_STATEMENT = 32  # few, because every combination of their parts is looked up
 _LISTED_COLUMNS: list[sa.ColumnClause[Any]] = [
     sa.literal_column(name)
     for name in ("directory", "name", "size", "mtime_ns", "ctime_ns", "inode", "ignored")
@@ -40,7 +40,7 @@ def split(path: bytes) -> tuple[bytes, bytes]:
 
 
 def path_text(path: bytes) -> str:
-    """Return a path as text; bytes that are not UTF-8 become escapes."""
+    """Return a path as text, in which bytes that are not UTF-8 are escaped."""
     return path.decode("utf-8", "backslashreplace")
 
 
@@ -48,7 +48,7 @@ def _path(row: Row) -> bytes:
     return os.path.join(bytes(row["directory"]), bytes(row["name"]))  # noqa: PTH118  bytes
 
 
-# -- what a sweep asks
+# -- queries of sweeps
 
 
 def remembered(
@@ -58,9 +58,9 @@ def remembered(
     *,
     below: bytes = b"",
 ) -> dict[bytes, int]:
-    """Return the number of files that the last look saw, by directory.
+    """Return the number of files in each directory, as last seen.
 
-    These are the given `directories`, or without any, the directory `below` and those inside it.
+    The directories are `directories` or, if that is empty, `below` and all directories inside it.
     """
     directory = sighting.c.directory
     query = sa.select(directory, sa.func.count()).where(sighting.c.camera_id == camera_id, _PRESENT)
@@ -81,10 +81,10 @@ def present(
     directories: Sequence[bytes],
     names: Sequence[bytes] = (),
 ) -> dict[ListedFile, IgnoreReason | None]:
-    """Return how the present files of directories looked, and why each is ignored, if it is.
+    """Return the present files of directories as last seen, each with the reason to ignore it.
 
-    With `names`, only files of these names. A sweep asks for every file of an inbox, so rows are
-    used as the driver returns them.
+    With `names`, only files with these names are returned. For speed, rows are used as the driver
+    returns them, because a sweep asks for every file of an inbox.
     """
     query = sa.select(*_LISTED_COLUMNS).where(
         sighting.c.camera_id == camera_id, sighting.c.directory.in_(directories), _PRESENT
@@ -97,7 +97,7 @@ def present(
 def named(
     connection: sa.Connection, camera_id: str, directory: bytes, names: Sequence[bytes]
 ) -> dict[bytes, Sighting]:
-    """Return the sightings of some files of a directory by name, missing files included."""
+    """Return the sightings of files in a directory, including missing files, by name."""
     query = sa.select(sighting).where(
         sighting.c.camera_id == camera_id,
         sighting.c.directory == directory,
@@ -116,7 +116,7 @@ def named(
 def present_names(
     connection: sa.Connection, camera_id: str, directory: bytes, after: bytes
 ) -> list[bytes]:
-    """Return the next names of the present files of a directory, in order and after a name."""
+    """Return the next names, in order, of files present in a directory that sort after `after`."""
     query = (
         sa.select(sighting.c.name)
         .where(
@@ -132,7 +132,7 @@ def present_names(
 
 
 def same_files(connection: sa.Connection, files: Sequence[SettledFile]) -> list[bytes]:
-    """Return other paths at which these files of one camera, by inode and time, were present."""
+    """Return other paths at which these files of one camera are present, by inode and mtime."""
     path_of: dict[tuple[int, int], bytes] = {}
     inodes = []
     for file in files:
@@ -153,13 +153,13 @@ def same_files(connection: sa.Connection, files: Sequence[SettledFile]) -> list[
     return paths
 
 
-# -- what a sweep reports
+# -- reports of sweeps
 
 
 def ignore(
     recording: Recording, camera_id: str, files: Mapping[bytes, tuple[Stat, IgnoreReason]]
 ) -> None:
-    """Remember files that are not captures, by path: no sweep opens them until they change."""
+    """Store which files are not captures, so that no sweep opens them until they change."""
     before = current_captures(recording.connection, [(camera_id, path) for path in files])
     replaced, entries, rows = [], [], []
     for row in before.values():
@@ -174,7 +174,7 @@ def ignore(
 
 
 def mark_missing(connection: sa.Connection, camera_id: str, paths: Iterable[bytes]) -> None:
-    """Store that files are gone; their captures and results stay."""
+    """Mark files as missing; their captures and results are kept."""
     by_directory: dict[bytes, list[bytes]] = {}
     for path in paths:
         directory, name = split(path)
@@ -190,7 +190,7 @@ def mark_missing(connection: sa.Connection, camera_id: str, paths: Iterable[byte
 def _mark_missing(
     connection: sa.Connection, camera_id: str, directory: bytes, names: Sequence[bytes]
 ) -> Iterator[audit.Entry]:
-    """Store that files of a directory are gone; yield an audit entry for each capture."""
+    """Mark files in a directory as missing; yield an audit entry for each capture among them."""
     statement = (
         sa.update(sighting)
         .where(
@@ -208,7 +208,7 @@ def _mark_missing(
             yield audit.Entry(AuditEvent.CAPTURE_MISSING, "capture", capture_id, detail=detail)
 
 
-# -- what admission needs
+# -- for admission
 
 
 def current_captures(connection: sa.Connection, places: Sequence[Place]) -> dict[Place, Row | None]:
@@ -225,10 +225,10 @@ def current_captures(connection: sa.Connection, places: Sequence[Place]) -> dict
 
 
 def _at(places: Sequence[Place]) -> sa.ColumnElement[bool]:
-    """Return the condition that selects places, and also other combinations of their parts.
+    """Return a condition that selects the places and all other combinations of their parts.
 
-    SQLite looks each combination up in the key's index; for `(a, b) IN (...)` it reads the whole
-    table.
+    SQLite looks up each combination in the primary key's index, whereas it would read the whole
+    table for `(a, b) IN (...)`.
     """
     cameras, directories, names = set(), set(), set()
     for camera_id, path in places:
@@ -244,7 +244,7 @@ def _at(places: Sequence[Place]) -> sa.ColumnElement[bool]:
 
 
 def last_revision(connection: sa.Connection, place: Place) -> int:
-    """Return the last revision of a capture at a place, 0 if there never was one."""
+    """Return the number of the last revision at a place, or 0 if there has never been a capture."""
     camera_id, path = place
     newest = sa.select(capture.c.revision).where(
         capture.c.camera_id == camera_id, capture.c.path == path
@@ -253,7 +253,7 @@ def last_revision(connection: sa.Connection, place: Place) -> int:
 
 
 def supersede(recording: Recording, rows: Sequence[Row]) -> None:
-    """Store that other bytes have replaced captures at their paths."""
+    """Mark captures as superseded, and judge their exams again."""
     if not rows:
         return
     ids, exam_ids = [], []
@@ -266,7 +266,7 @@ def supersede(recording: Recording, rows: Sequence[Row]) -> None:
 
 
 def superseded(row: Row) -> audit.Entry:
-    """Return the audit entry of a capture that other bytes have replaced at its path."""
+    """Return the audit entry for a capture whose file has been replaced at its path."""
     return audit.Entry(AuditEvent.CAPTURE_SUPERSEDED, "capture", row["id"], digest=row["digest"])
 
 
@@ -278,7 +278,7 @@ def sighting_row(
     ignored: str | None = None,
     capture_id: int | None = None,
 ) -> dict[str, Any]:
-    """Return the row that remembers a file."""
+    """Return the row of the `sighting` table for a file."""
     directory, name = split(path)
     return {
         "camera_id": camera_id,

@@ -1,12 +1,12 @@
-"""Turn functions on a connection into methods that are one transaction each.
+"""Turn functions on a connection into methods, each of which runs in one transaction.
 
-A class of the ledger lists its calls like a table of contents:
+A ledger class lists its methods like a table of contents:
 
     swept_before = reads(cameras.swept_before)
     mark_missing = writes(sightings.mark_missing)
     ignore = records(sightings.ignore)
 
-The method takes the function's arguments without the first one and has its docstring.
+Each method takes the function's arguments except the first and has the function's docstring.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ Answer = TypeVar("Answer")
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """A writing transaction, with what is needed to record the results of captures."""
+    """A writing transaction and everything else that is needed to record results in it."""
 
     connection: sa.Connection
     release_id: int  # of the release that the daemon works under, 0 outside a daemon
@@ -41,7 +41,10 @@ class Recording:
 
 
 class Transactions:
-    """A database and its transactions; with `outage_retry` each is retried until an outage ends."""
+    """A database and its transactions.
+
+    If `outage_retry` is set, each transaction is retried until an outage ends.
+    """
 
     def __init__(
         self,
@@ -63,7 +66,7 @@ class Transactions:
 
     @contextmanager
     def recording(self) -> Iterator[Recording]:
-        """Open a transaction that may write, with what is needed to record results."""
+        """Open a transaction that may write; yield what is needed to record results in it."""
         with self.writing() as connection:
             yield self._recording(connection)
 
@@ -77,7 +80,10 @@ Ledgers = TypeVar("Ledgers", bound=Transactions)
 def retried(
     method: Callable[Concatenate[Ledgers, Given], Answer],
 ) -> Callable[Concatenate[Ledgers, Given], Answer]:
-    """Return a method that is retried until an outage ends, if its ledger has an `outage_retry`."""
+    """Return a method that is retried until an outage of the database ends.
+
+    If its ledger has no `outage_retry`, the method is called only once.
+    """
 
     def retrying(ledger: Ledgers, /, *args: Given.args, **kwargs: Given.kwargs) -> Answer:
         work: Callable[[], Answer] = partial(method, ledger, *args, **kwargs)

@@ -1,4 +1,4 @@
-"""Queries of the views, for the commands that print their rows."""
+"""Queries of the views, for commands that print rows."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class ViewQuery:
     limit: int | None = None
 
     def select(self) -> sa.Select[Any]:
-        """Build the statement."""
+        """Return the SELECT statement."""
         query = sa.select(sa.text("*")).select_from(sa.table(self.view)).limit(self.limit)
         for name, value in self.equal.items():
             query = query.where(views.column(name) == value)
@@ -52,7 +52,7 @@ class ViewQuery:
 
 
 def ask(connection: sa.Connection, query: ViewQuery) -> list[dict[str, Any]]:
-    """Return the rows of a view."""
+    """Return the rows that a query selects from a view."""
     return list(views.rows(connection.execute(query.select())))
 
 
@@ -66,8 +66,8 @@ def results(
 ) -> Iterator[dict[str, Any]]:
     """Yield rows of v_result as they are read, newest first.
 
-    `since` is the earliest time of arrival, `superseded` adds older revisions, `equal` are values
-    of columns, of which None matches everything.
+    `since` is the earliest time of arrival, `superseded` includes older revisions, and `equal` maps
+    columns to the values that they must have; None matches every value.
     """
     wanted = {name: value for name, value in equal.items() if value is not None}
     if not superseded:
@@ -75,16 +75,16 @@ def results(
     arrived = None if since is None else ("received_at", since)
     query = ViewQuery("v_result", ("-capture_id",), wanted, arrived, limit)
     statement = query.select().execution_options(yield_per=_ROWS_AT_ONCE)
-    # closed even if the reader stops early: the server's cursor must not stay open
+    # closed even if the caller stops early, because the server's cursor must not stay open
     with connection.execute(statement) as result:
         yield from views.rows(result)
 
 
 def person(connection: sa.Connection, key: str) -> dict[str, Any]:
-    """Return all exams of a person and audit the query.
+    """Return the exams, eyes, reviews and progression of a person; audit the query.
 
-    `key` is a patient key, the first digits of one, or a patient id. Raises RequestError, which
-    names nobody because it may end up in a log.
+    `key` is a patient key, the first digits of a patient key, or a patient id. Raises RequestError
+    if nobody or several people match; the error contains no patient id, because it may be logged.
     """
     keys = _matching_keys(connection, key)
     if not keys:
@@ -95,7 +95,7 @@ def person(connection: sa.Connection, key: str) -> dict[str, Any]:
         )
     if len(keys) > 1:
         raise RequestError(
-            f"{len(keys)} persons match this key or patient id.",
+            f"{len(keys)} people match this key or patient id.",
             hint=f"Their keys: {', '.join(match[:20] for match in keys[:9])}.",
         )
     patient_key = keys[0]
@@ -109,7 +109,10 @@ def person(connection: sa.Connection, key: str) -> dict[str, Any]:
 
 
 def _matching_keys(connection: sa.Connection, key: str) -> list[str]:
-    """Return the patient keys of exams that begin with `key`, or those of the patient id `key`."""
+    """Return the patient keys that begin with `key`.
+
+    If there are none, return the patient keys that belong to the patient id `key`.
+    """
     keys = sa.select(exam.c.patient_key).distinct()
     if len(key) >= _SHORTEST_PREFIX and set(key) <= set("0123456789abcdef"):
         begins = sa.and_(exam.c.patient_key >= key, exam.c.patient_key < key + _AFTER_DIGITS)

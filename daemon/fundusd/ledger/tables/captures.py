@@ -1,4 +1,4 @@
-"""Tables of captures: from camera and file to job and result."""
+"""The tables of captures, from camera and file to job and result."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ camera = sa.Table(
     sa.Column("registered_at", UTCTime, nullable=False),
     sa.Column("swept_at", UTCTime),  # end of the first full sweep
     sa.Column("last_sweep_at", UTCTime),
-    sa.Column("last_sweep", sa.Text),  # canonical JSON of the report
+    sa.Column("last_sweep", sa.Text),  # canonical JSON of the sweep report
     sa.Column("place", sa.Text),  # device and inode of the inbox when files were last seen in it
     sa.Column("offline_since", UTCTime),
     sa.Column("offline_reason", sa.Text),
-    # of the daemon that works for this camera
+    # the release of the daemon that works for this camera
     sa.Column("release_id", BigId, sa.ForeignKey("release.id")),
-    # audit event of that daemon's start
+    # the audit event of that daemon's start
     sa.Column("started", sa.BigInteger, nullable=False, server_default="0"),
-    # of each eye: "disc macula"
+    # the fields expected of each eye, for example "disc macula"
     sa.Column("expected_fields", sa.Text, nullable=False, server_default=""),
     one_of("offline_reason", OfflineReason),
 )
@@ -69,7 +69,7 @@ job = sa.Table(
     sa.Column("id", BigId, primary_key=True),
     sa.Column("digest", sa.Text, nullable=False),
     sa.Column("release_id", BigId, sa.ForeignKey("release.id"), nullable=False),
-    # of the capture that queued it; cameras take turns
+    # the camera of the capture that queued the job; cameras take turns
     sa.Column("camera_id", sa.Text, nullable=False, server_default=""),
     sa.Column("state", sa.Text, nullable=False),
     sa.Column("lane", sa.SmallInteger, nullable=False),  # 0 today's captures, 1 the backlog
@@ -100,9 +100,9 @@ capture = sa.Table(
     metadata,
     sa.Column("id", BigId, primary_key=True),
     sa.Column("camera_id", sa.Text, sa.ForeignKey("camera.id"), nullable=False),
-    # relative to the inbox, as bytes of the file system
+    # relative to the inbox, in the bytes of the file system
     sa.Column("path", sa.LargeBinary, nullable=False),
-    sa.Column("path_text", sa.Text, nullable=False),  # the same, readable
+    sa.Column("path_text", sa.Text, nullable=False),  # the path as readable text
     sa.Column("revision", sa.Integer, nullable=False),
     flag("superseded"),
     sa.Column("digest", sa.Text, nullable=False),
@@ -124,16 +124,16 @@ capture = sa.Table(
     sa.Column("warnings", sa.Text),  # canonical JSON list of codes
     sa.Column("acquired_at", UTCTime),
     sa.Column("received_at", UTCTime, nullable=False),
-    sa.Column("local_day", sa.Text, nullable=False),  # the clinic's, YYYY-MM-DD
-    sa.Column("local_week", sa.Text, nullable=False),  # ISO, YYYY-Www
+    sa.Column("local_day", sa.Text, nullable=False),  # the clinic's date, YYYY-MM-DD
+    sa.Column("local_week", sa.Text, nullable=False),  # ISO week, YYYY-Www
     sa.Column("turnaround_ms", sa.BigInteger),
-    # copied from its result, so that views that count captures need no join
+    # copied from the result, so that views that count captures need no join
     sa.Column("release_id", BigId),
     sa.Column("outcome", sa.Text),
     sa.Column("reason", sa.Text),
     sa.Column("grade", sa.SmallInteger),
     sa.Column("referable", sa.Text),
-    # scores in millionths: sums of integers are the same on every database
+    # scores in millionths, because sums of integers are the same on every database
     *score_columns("ppm", sa.Integer),
     sa.UniqueConstraint("camera_id", "path", "revision"),
     one_of("eye", Eye),
@@ -166,7 +166,7 @@ sighting = sa.Table(
     "sighting",
     metadata,
     sa.Column("camera_id", sa.Text, sa.ForeignKey("camera.id"), primary_key=True),
-    # relative to the inbox, b"" for itself
+    # relative to the inbox, b"" for the inbox itself
     sa.Column("directory", sa.LargeBinary, primary_key=True),
     sa.Column("name", sa.LargeBinary, primary_key=True),
     sa.Column("size", sa.BigInteger, nullable=False),
@@ -183,7 +183,7 @@ partial_index(
 )
 index(sighting, "ix_sighting_file", "camera_id inode mtime_ns")
 
-# files that are not complete and therefore not captures yet
+# files that are incomplete and therefore not captures yet
 incomplete = sa.Table(
     "incomplete",
     metadata,

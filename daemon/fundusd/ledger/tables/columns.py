@@ -1,4 +1,4 @@
-"""Parts of tables: column types, rules and partial indexes that both databases have."""
+"""Building blocks of tables: column types, constraints and indexes for both databases."""
 
 from __future__ import annotations
 
@@ -26,19 +26,22 @@ metadata = sa.MetaData(
 
 
 class UTCTime(TypeDecorator[datetime]):
-    """An aware UTC time: timestamptz on PostgreSQL, sortable ISO text on SQLite."""
+    """The type of aware UTC times: timestamptz on PostgreSQL, sortable ISO text on SQLite."""
 
     impl = sa.DateTime(timezone=True)
     cache_ok = True
 
     def load_dialect_impl(self, dialect: sa.Dialect) -> Any:
-        """Return the column type of the database."""
+        """Return the column type for the database in use."""
         if dialect.name == "sqlite":
             return dialect.type_descriptor(sa.Text())
         return dialect.type_descriptor(self.impl_instance)
 
     def process_bind_param(self, value: datetime | None, dialect: sa.Dialect) -> Any:
-        """Return the time in UTC as the database stores it; a naive time is local time."""
+        """Convert a time to UTC, in the form in which the database stores it.
+
+        A naive time is taken as local time.
+        """
         if value is None:
             return None
         utc = value.astimezone(UTC)
@@ -47,12 +50,12 @@ class UTCTime(TypeDecorator[datetime]):
         return utc
 
     def process_result_value(self, value: Any, _dialect: sa.Dialect) -> datetime | None:
-        """Return an aware UTC time."""
+        """Convert a stored time to an aware UTC time."""
         return as_utc(value)
 
 
 def as_utc(value: datetime | str | None) -> datetime | None:
-    """Return a time as either database stores it as an aware UTC time."""
+    """Convert a time to an aware UTC time from the form in which either database stores it."""
     if value is None:
         return None
     if isinstance(value, str):
@@ -61,40 +64,43 @@ def as_utc(value: datetime | str | None) -> datetime | None:
 
 
 class SignedInode(TypeDecorator[int]):
-    """An inode number in 64 signed bits: some file systems use all 64, PostgreSQL has 63."""
+    """The type of inode numbers, stored as signed 64-bit integers.
+
+    Some file systems use all 64 bits, but PostgreSQL has no unsigned integers.
+    """
 
     impl = sa.BigInteger
     cache_ok = True
 
     def process_bind_param(self, value: int | None, _dialect: sa.Dialect) -> int | None:
-        """Return the number, as a negative one from 2**63 on."""
+        """Convert an inode number to a signed integer: 2**63 and above become negative."""
         if value is None or value < 2**63:
             return value
         return value - 2**64
 
     def process_result_value(self, value: int | None, _dialect: sa.Dialect) -> int | None:
-        """Return the inode number."""
+        """Convert a signed integer back to the inode number."""
         if value is None or value >= 0:
             return value
         return value + 2**64
 
 
-BigId = sa.BigInteger().with_variant(sa.Integer(), "sqlite")  # only INTEGER is a rowid on SQLite
+BigId = sa.BigInteger().with_variant(sa.Integer(), "sqlite")  # on SQLite, only INTEGER is a rowid
 GRADE_KEYS = tuple(grade.name.lower() for grade in Grade)  # no_dr, mild, moderate, severe, pdr
 
 
 def storable(text: str) -> str:
-    """Return a text that both databases accept: NUL removed, bytes that are not UTF-8 escaped."""
+    """Return a text with NUL removed and non-UTF-8 bytes escaped, as both databases accept it."""
     return text.replace("\0", "").encode("utf-8", "backslashreplace").decode()
 
 
 def flag(name: str, **options: Any) -> sa.Column[bool]:
-    """Return a boolean column that cannot be null; SQLite checks that it is 0 or 1."""
+    """Return a boolean column that cannot be null; on SQLite, a CHECK limits it to 0 and 1."""
     return sa.Column(name, sa.Boolean(create_constraint=True, name=name), nullable=False, **options)
 
 
 def one_of(column: str, values: type[Enum]) -> sa.CheckConstraint:
-    """Return the CHECK that a column holds one of an enum's values."""
+    """Return a CHECK constraint that requires a column to hold one of an enum's values."""
     listed = ", ".join(f"'{member.value}'" for member in values)
     return sa.CheckConstraint(f"{column} IN ({listed})", name=column)
 
@@ -106,21 +112,24 @@ def score_columns(prefix: str, kind: type[sa.types.TypeEngine[Any]]) -> Iterator
 
 
 def set_if_graded(prefix: str) -> Iterator[sa.CheckConstraint]:
-    """Yield the CHECKs that the column of each grade is set exactly if the outcome is graded."""
+    """Yield CHECK constraints: a grade's column is set if and only if the outcome is graded."""
     for key in GRADE_KEYS:
         name = f"{prefix}_{key}"
         yield sa.CheckConstraint(f"(outcome = 'graded') = ({name} IS NOT NULL)", name=name)
 
 
 def index(table: sa.Table, name: str, columns: str) -> None:
-    """Index columns, which are named in one string."""
+    """Add an index to a table; `columns` is a string of names separated by spaces."""
     sa.Index(name, *_named(table, columns))
 
 
 def partial_index(
     table: sa.Table, name: str, columns: str, where: sa.ColumnElement[bool] | str
 ) -> None:
-    """Index the rows that `where` selects; a query uses the index if it has the same condition."""
+    """Add an index of the rows that satisfy `where`.
+
+    A query uses the index if it has the same condition.
+    """
     if isinstance(where, str):
         where = sa.literal_column(where, sa.Boolean)
     sa.Index(name, *_named(table, columns), sqlite_where=where, postgresql_where=where)

@@ -1,4 +1,4 @@
-"""Tables of exams: results by eye, reviews of them, documents about them."""
+"""The tables of exams, their results by eye, the reviews of results, and documents."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ from fundusd.ledger.tables.columns import (
     partial_index,
 )
 
-# a person's visit, see fundusd.clinical.exam; its result is updated whenever it changes
+# a person's visit (see fundusd.clinical.exam); its result is updated whenever the exam changes
 exam = sa.Table(
     "exam",
     metadata,
     sa.Column("id", BigId, primary_key=True),
     sa.Column("key", sa.Text, nullable=False, unique=True),
-    sa.Column("study_uid", sa.Text),  # of its first DICOM study
+    sa.Column("study_uid", sa.Text),  # of the visit's first DICOM study
     sa.Column("patient_key", sa.Text),
-    sa.Column("day", sa.Text, nullable=False, server_default=""),  # the clinic's, YYYY-MM-DD
+    sa.Column("day", sa.Text, nullable=False, server_default=""),  # the clinic's date, YYYY-MM-DD
     sa.Column("created_at", UTCTime, nullable=False),
-    # eyes and fields: "L R/macula"
+    # missing eyes and fields, for example "L R/macula"
     sa.Column("missing_fields", sa.Text, nullable=False, server_default=""),
     sa.Column("referable", sa.Text, nullable=False, server_default="indeterminate"),
     sa.Column("grade", sa.SmallInteger),
@@ -46,7 +46,7 @@ exam = sa.Table(
 index(exam, "ix_exam_patient_key", "patient_key day")
 index(exam, "ix_exam_day", "day")
 
-# a reader's verdict on an eye's result as it was shown: rows are added, never changed
+# a reader's verdict on the result of an eye as shown; rows are added, never changed
 review = sa.Table(
     "review",
     metadata,
@@ -60,7 +60,7 @@ review = sa.Table(
     sa.Column("model_grade", sa.SmallInteger),
     sa.Column("model_referable", sa.Text, nullable=False),
     sa.Column("verdict", sa.Text, nullable=False),
-    sa.Column("grade", sa.SmallInteger),  # the final grade since then
+    sa.Column("grade", sa.SmallInteger),  # the final grade from then on
     sa.Column("referable", sa.Text, nullable=False),
     sa.Column("reason", sa.Text),
     sa.Column("reviewer", sa.Text, nullable=False),
@@ -80,7 +80,7 @@ review = sa.Table(
 )
 index(review, "ix_review_exam_id_eye", "exam_id eye id")
 
-# the result of an eye from all its captures, and of the last review of it
+# the result of an eye, from all its captures and from the last review of that result
 eye_result = sa.Table(
     "eye_result",
     metadata,
@@ -91,7 +91,7 @@ eye_result = sa.Table(
     sa.Column("grade", sa.SmallInteger),
     sa.Column("reason", sa.Text),
     sa.Column("action", sa.Text, nullable=False),
-    sa.Column("missing_fields", sa.Text, nullable=False),  # expected fields: "disc macula"
+    sa.Column("missing_fields", sa.Text, nullable=False),  # for example "disc macula"
     # the decisive capture
     sa.Column("capture_id", BigId, sa.ForeignKey("capture.id"), nullable=False, index=True),
     sa.Column("captures", sa.Integer, nullable=False),
@@ -99,7 +99,7 @@ eye_result = sa.Table(
     sa.Column("review_id", BigId, sa.ForeignKey("review.id")),  # the last review of this result
     sa.Column("final_referable", sa.Text, nullable=False),
     sa.Column("final_grade", sa.SmallInteger),
-    sa.Column("urgency", sa.SmallInteger, nullable=False),  # 0: needs no reader, or no longer
+    sa.Column("urgency", sa.SmallInteger, nullable=False),  # 0: no reader is needed (any more)
     sa.Column("resulted_at", UTCTime, nullable=False),
     one_of("eye", Eye),
     one_of("outcome", Outcome),
@@ -109,7 +109,7 @@ eye_result = sa.Table(
 )
 partial_index(eye_result, "ix_eye_result_unread", "urgency exam_id", eye_result.c.urgency > 0)
 
-# documents for receivers: one row per exam and receiver, queued again whenever the exam changes
+# documents for receivers: one row per exam and receiver, queued again when the exam changes
 delivery = sa.Table(
     "delivery",
     metadata,
@@ -117,15 +117,15 @@ delivery = sa.Table(
     sa.Column("receiver", sa.Text, nullable=False),
     sa.Column("document", sa.Text, nullable=False),  # sr, fhir, csv
     sa.Column("exam_id", BigId, sa.ForeignKey("exam.id"), nullable=False, index=True),
-    # of the daemon that can read the captures
+    # the camera whose daemon can read the captures
     sa.Column("camera_id", sa.Text, sa.ForeignKey("camera.id"), nullable=False),
     sa.Column("state", sa.Text, nullable=False),
-    # of the exam so far: a document that was made before the last one is outdated
+    # changes of the exam so far; a document made before the last change is outdated
     sa.Column("changes", sa.Integer, nullable=False),
     sa.Column("attempts", sa.Integer, nullable=False),
     # seconds since 1970 by the database's clock
     sa.Column("available_at", sa.Double, nullable=False),
-    sa.Column("answer", sa.Text),  # of the receiver, or why nothing could be sent
+    sa.Column("answer", sa.Text),  # the receiver's, or why nothing could be sent
     sa.Column("created_at", UTCTime, nullable=False),
     sa.Column("delivered_at", UTCTime),
     sa.UniqueConstraint("receiver", "exam_id"),

@@ -6,7 +6,7 @@ import sqlalchemy as sa
 
 from fundusd.ledger.tables.columns import metadata
 
-# kept current by triggers, so that `status` need not count a year's rows
+# kept up to date by triggers, so that `status` need not count a year's rows
 tally = sa.Table(
     "tally",
     metadata,

@@ -1,6 +1,7 @@
-"""The views: the public SQL interface, one file each, in SQL that both databases understand.
+"""The views, which are the public SQL interface, in SQL that both databases accept.
 
-Every upgrade of the schema creates them again from these files; see `schema.upgrade`.
+Each view has a file. Every schema upgrade recreates the views from these files; see
+`schema.upgrade`.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 _FOLDER = Path(__file__).parent
 DIGEST_VIEW = "view_digest"
-# SQLite has no types for flags and times: these are converted by their names
+# SQLite has no types for flags and times, so their columns are recognised by name and converted
 _FLAGS = frozenset(
     {
         "backlog",
@@ -40,7 +41,7 @@ _TIME_ENDINGS = ("_at", "since")
 
 @cache
 def definitions() -> dict[str, str]:
-    """Return the CREATE VIEW statement of each view; a view follows those that it reads."""
+    """Return the CREATE VIEW statement of each view; each view follows the views that it reads."""
     texts = {path.stem: path.read_text(encoding="utf-8") for path in sorted(_FOLDER.glob("*.sql"))}
     order: TopologicalSorter[str] = TopologicalSorter()
     for name, text in texts.items():
@@ -51,12 +52,12 @@ def definitions() -> dict[str, str]:
 
 @cache
 def digest() -> str:
-    """Return the checksum of all definitions."""
+    """Return the checksum of all view definitions."""
     return hashlib.sha256("\n".join(definitions().values()).encode()).hexdigest()
 
 
 def installed_digest(connection: sa.Connection) -> str | None:
-    """Return the checksum of the definitions that the database has, None if it stores none."""
+    """Return the checksum of the views in the database, or None if the database stores none."""
     if not sa.inspect(connection).has_table(DIGEST_VIEW):
         return None
     query = f"SELECT digest FROM {DIGEST_VIEW}"  # noqa: S608  our own name
@@ -65,7 +66,7 @@ def installed_digest(connection: sa.Connection) -> str | None:
 
 
 def column(name: str) -> sa.ColumnClause[Any]:
-    """Return a view's column with its type, for conditions."""
+    """Return a view's column with its type, for use in conditions."""
     if name.endswith(_TIME_ENDINGS):
         return sa.column(name, UTCTime)
     if name in _FLAGS:
@@ -74,7 +75,7 @@ def column(name: str) -> sa.ColumnClause[Any]:
 
 
 def rows(result: sa.CursorResult[Any]) -> Iterator[dict[str, Any]]:
-    """Yield the rows of a view: times as aware UTC times and flags as booleans."""
+    """Yield the rows of a view, with times as aware UTC times and flags as booleans."""
     names, times, flags = list(result.keys()), [], []
     for name in names:
         if name.endswith(_TIME_ENDINGS):

@@ -31,9 +31,10 @@ WHERE c.oid = CAST(:view AS regclass) AND granted.grantee <> c.relowner
 
 @contextmanager
 def replaced(connection: sa.Connection) -> Iterator[None]:
-    """Drop the views while the block changes tables, then create them as this program defines them.
+    """Drop the views, run the block, which may change tables, and create this program's views.
 
-    On PostgreSQL, grants on the views are kept. Raises LedgerError if other objects use a view.
+    On PostgreSQL, grants on the views are kept. Raises LedgerError if other database objects use a
+    view.
     """
     installed = sa.inspect(connection).get_view_names()
     present = [name for name in (*views.definitions(), views.DIGEST_VIEW) if name in installed]
@@ -52,7 +53,7 @@ def replaced(connection: sa.Connection) -> Iterator[None]:
 
 
 def _grants(connection: sa.Connection, names: list[str]) -> list[str]:
-    """Return the GRANT statements for what others than the owner may do with views."""
+    """Return GRANT statements for the privileges on views that others than the owner have."""
     grants: list[str] = []
     if connection.dialect.name == "postgresql":
         for name in names:
