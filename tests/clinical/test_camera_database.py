@@ -340,7 +340,7 @@ def test_a_camera_without_a_database_is_told_of_by_its_names() -> None:
         ("", "must be a SELECT"),
         (
             "SELECT side AS eye FROM picture",
-            "must ask for the capture by one of :path, :name, :stem, :folder",
+            "must select the capture by one of :path, :name, :stem, :folder",
         ),
         ("SELECT side AS eye FROM picture WHERE f = ':name'", "must ask for the capture"),
         ("SELECT side AS eye FROM picture WHERE f = :file", "and by nothing else"),

@@ -1,1 +1,1 @@
-"""Clinical rules without input or output: eye, patient, grade, quality, referral, exam."""
+"""Clinical rules: eyes, patients, grades, quality, referrals and exams."""

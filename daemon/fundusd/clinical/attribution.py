@@ -1,9 +1,9 @@
-"""Which eye a capture shows, whose it is and when it was taken; pure.
+"""Decide which eye a capture shows, whose eye it is and when it was taken; pure.
 
 A path, a row of the camera's own database and the header of the file each describe a capture. This
-module decides what is recorded: `join` settles what path and database say when a capture is
-admitted, `settle` adds what the header says once the file is decoded. Sources that disagree about
-the eye leave it unknown. Every disagreement adds a warning.
+module decides what is recorded: `join` combines what the path and the database say when a capture
+is admitted, and `settle` adds what the header says once the file has been decoded. If sources
+disagree about the eye, the eye is unknown. Every disagreement adds a warning.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _Value = TypeVar("_Value")
 
-# words of a path that may be a surname: no evidence for an eye, but evidence against the other one
+# warnings of a word that may be a surname: no evidence for one eye, but evidence against the other
 LIKELY = {Eye.RIGHT: CaptureWarning.EYE_MAYBE_RIGHT, Eye.LEFT: CaptureWarning.EYE_MAYBE_LEFT}
 
 _UNREADABLE = {
@@ -65,7 +65,7 @@ class CaptureMetadata:
 
     @property
     def acquired_at(self) -> datetime | None:
-        """Return date and time by the camera's clock, without a zone; None if either is missing."""
+        """Return the date and time by the camera's clock, with no zone; None if one is missing."""
         if self.date is None or self.time is None:
             return None
         return datetime.combine(self.date, self.time)
@@ -80,15 +80,15 @@ class Attribution:
     field: str | None = None
     patient_id: str | None = None  # None also if the site stores only pseudonyms
     patient_key: str | None = None
-    bare_key: str | None = None  # the patient's key without the header's issuer, as paths give it
+    bare_key: str | None = None  # the patient's key without the header's issuer, as for a path
     acquired_at: datetime | None = None  # UTC
     warnings: tuple[str, ...] = ()
 
 
 def agree(what: str, values: Sequence[_Value | None], warnings: list[str]) -> _Value | None:
-    """Return the value that all parts of a source give; None and a warning if they differ.
+    """Return the value on which all parts of a source agree; if they differ, warn and return None.
 
-    A None among the values stands for a part that could not be read; its warning takes precedence.
+    None among the values stands for a part that could not be read; its warning takes precedence.
 
     >>> warnings = []
     >>> agree("date", [2, 2], warnings), agree("date", [2, 3], warnings), warnings[0].value
@@ -104,7 +104,7 @@ def agree(what: str, values: Sequence[_Value | None], warnings: list[str]) -> _V
 
 
 def agree_on_eye(eyes: set[Eye], warnings: list[str]) -> tuple[Eye, EyeSource]:
-    """Return the eye that all parts of a path name; unknown and a warning if they differ."""
+    """Return the eye on which all parts of a path agree; warn and return unknown if they differ."""
     if len(eyes) > 1:
         warnings.append(CaptureWarning.EYE_CONFLICT)
         return Eye.UNKNOWN, EyeSource.CONFLICT
@@ -133,7 +133,7 @@ def resolve_eye(
 def join(by_path: CaptureMetadata, by_row: CaptureMetadata) -> CaptureMetadata:
     """Combine what the path and the camera's database say; the database takes precedence.
 
-    An eye or a patient on which they disagree is unknown.
+    If the two disagree about the eye or the patient, the value is unknown.
     """
     warnings = [*by_path.warnings, *by_row.warnings]
     eye, eye_source = resolve_eye(by_row.eye, by_row.eye_source, by_path.eye, by_path.eye_source)
@@ -156,7 +156,7 @@ def join(by_path: CaptureMetadata, by_row: CaptureMetadata) -> CaptureMetadata:
 def of_metadata(metadata: CaptureMetadata, identifiers: Identifiers) -> Attribution:
     """Return what is recorded for a capture before its file is decoded.
 
-    Times are taken to be local times of this machine.
+    Times are assumed to be in this machine's local time.
     """
     return Attribution(
         metadata.eye,
@@ -193,11 +193,11 @@ def settle(
     is_backlog: bool = False,
     are_clear: bool = True,
 ) -> Attribution:
-    """Combine what is recorded for a capture with its header.
+    """Combine what is recorded for a capture with what its header says.
 
-    The header's patient and time take precedence. An eye on which the two disagree is unknown. A
-    capture of the backlog may be of any age. The patient's identifier is kept only if identifiers
-    `are_clear`.
+    The header's patient and time take precedence. If the two disagree about the eye, the eye is
+    unknown. A capture of the backlog may be of any age. The patient's identifier is kept only if
+    the site stores identifiers in clear (`are_clear`).
     """
     warnings = [*recorded.warnings, *header.warnings]
     eye, eye_source = header.eye, header.eye_source
@@ -231,7 +231,7 @@ def has_lost_answer(after: Sequence[str], before: Sequence[str]) -> bool:
 
 
 def digests_of_several_patients(patients: Iterable[tuple[str, str]]) -> set[str]:
-    """Return the digests that lie under more than one patient, given pairs of digest and key."""
+    """Return the digests that are paired with the keys of more than one patient."""
     key_of: dict[str, str] = {}
     shared: set[str] = set()
     for digest, patient_key in patients:
@@ -241,7 +241,7 @@ def digests_of_several_patients(patients: Iterable[tuple[str, str]]) -> set[str]
 
 
 def in_utc(moment: datetime | None) -> datetime | None:
-    """Return a time in UTC; None for one that has no UTC equivalent."""
+    """Return a time in UTC, or None if there is no time or it has no UTC equivalent."""
     if moment is None:
         return None
     try:
@@ -251,7 +251,7 @@ def in_utc(moment: datetime | None) -> datetime | None:
 
 
 def _checked_eye(eye: Eye, eye_source: EyeSource, warnings: list[str]) -> tuple[Eye, EyeSource]:
-    """Return an eye, unknown if a word of the path may mean the other; warn of a conflict."""
+    """Return the eye, or unknown if a word of the path may mean the other; warn of a conflict."""
     for likely, code in LIKELY.items():
         if code in warnings and eye not in {likely, Eye.UNKNOWN}:
             eye, eye_source = Eye.UNKNOWN, EyeSource.CONFLICT
@@ -261,7 +261,7 @@ def _checked_eye(eye: Eye, eye_source: EyeSource, warnings: list[str]) -> tuple[
 
 
 def _final_warnings(eye: Eye, warnings: Iterable[str]) -> tuple[str, ...]:
-    """Return each warning once, without those about a likely eye if the eye is known."""
+    """Return each warning once; if the eye is known, omit the warnings about a likely eye."""
     kept = dict.fromkeys(warnings)
     if eye is not Eye.UNKNOWN:
         for code in LIKELY.values():

@@ -23,14 +23,14 @@ ConventionName = Literal[
 
 @dataclass(frozen=True, slots=True)
 class Convention:
-    """Patterns of a camera's paths; those that match a path must agree about it.
+    """The patterns of a camera's paths; all patterns that match a path must agree.
 
-    `evidence` holds the numbers of the cameras whose exports it was derived from, and remarks.
+    `evidence` holds remarks, and the numbers of the cameras from whose exports it was derived.
     """
 
     evidence: str
     patterns: tuple[str, ...] = ()
-    words: bool = False  # the eye is any whole word of the name, as `laterality` reads it
+    words: bool = False  # also read the eye from whole words of the name
 
 
 _ID = r"(?P<patient>(?=[^_/]*\d)[^_/]+)"  # a digit, or it may be a name

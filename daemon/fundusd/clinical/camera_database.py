@@ -1,4 +1,4 @@
-"""Read what a camera's own SQLite database says about its captures, with a timeout."""
+"""Query a camera's own SQLite database about its captures, within a time limit."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ COLUMNS = ("patient", "eye", "field", "date", "time")
 _Value = TypeVar("_Value")
 
 _BUSY_SECONDS = 0.25
-_TOTAL_SECONDS = 1.0  # for all captures of a call: the watcher waits meanwhile
+_TOTAL_SECONDS = 1.0  # for all captures of a call, as the watcher is waiting
 _PROGRESS_STEPS = 10_000  # SQLite instructions between two checks of the time
 _MAX_VALUE_BYTES = 100_000
 # READONLY_…: there is a journal or write-ahead log that only the camera itself may replay
@@ -53,7 +53,7 @@ _SYNTAX_ERROR = re.compile(r"syntax error|incomplete input|unrecognized token")
 
 
 def require_query(text: str) -> None:
-    """Verify that a text is a query for one capture; raises ValueError that says why it is not."""
+    """Verify that a text is a query for one capture; raises a ValueError that explains why not."""
     bare = _QUOTED.sub(" ", text).strip().rstrip(";")
     if not re.match(r"(?:SELECT|WITH)\b", bare, re.IGNORECASE):
         raise ValueError("must be a SELECT")
@@ -62,26 +62,26 @@ def require_query(text: str) -> None:
     parameters = set(re.findall(r"[:@$](\w+)", bare))
     if not parameters or parameters - set(PARAMETERS) or "?" in bare:
         known = ", :".join(PARAMETERS)
-        raise ValueError(f"must ask for the capture by one of :{known}, and by nothing else")
+        raise ValueError(f"must select the capture by one of :{known}, and by nothing else")
     try:
         with closing(sqlite3.connect(":memory:")) as empty:
             empty.execute(f"EXPLAIN {text}", dict.fromkeys(PARAMETERS, ""))
     except sqlite3.Error as error:
-        if _SYNTAX_ERROR.search(str(error)):  # other errors are about tables missing here
+        if _SYNTAX_ERROR.search(str(error)):  # other errors concern tables that are missing here
             raise ValueError(f"is not SQL ({error})") from None
 
 
 @dataclass(frozen=True, slots=True)
 class Lookup:
-    """A camera's own SQLite file, and the query for the row of a capture."""
+    """A camera's own SQLite file, and the query that finds the row of a capture."""
 
     database: Path
     query: str
 
     def ask(self, paths: Sequence[str]) -> list[CaptureMetadata]:
-        """Return what the database says about each path, relative to the inbox.
+        """Return what the database says about each path; paths are relative to the inbox.
 
-        Nothing is raised: a capture without an answer has a warning instead.
+        No error is raised; a capture without an answer has a warning instead.
         """
         if not paths:
             return []
@@ -94,14 +94,14 @@ class Lookup:
         return [_unanswered(code)] * len(paths)
 
     def _read(self, paths: Sequence[str]) -> list[CaptureMetadata]:
-        """Return an answer for each path; raises OSError and sqlite3.Error."""
+        """Return an answer for each path; raises OSError or sqlite3.Error."""
         before = _stamp(self.database)
         if not stat.S_ISREG(before.mode):
             return [_unanswered(CaptureWarning.LOOKUP_MISSING)] * len(paths)
         with closing(self._connect(is_at_rest=before.is_at_rest)) as connection:
             answers = list(_answers_in_time(connection, self.query, paths))
         if before.is_at_rest and _stamp(self.database) != before:
-            # it was read without a lock, and the camera wrote to it meanwhile
+            # the camera wrote to the database while it was being read without a lock
             return [_unanswered(CaptureWarning.LOOKUP_LOCKED)] * len(paths)
         return answers
 
@@ -118,7 +118,7 @@ class Lookup:
 def _answers_in_time(
     connection: sqlite3.Connection, query: str, paths: Sequence[str]
 ) -> Iterator[CaptureMetadata]:
-    """Yield an answer for each path; after a timeout or a lock the database is not asked again."""
+    """Yield an answer for each path; after a timeout or lock, the database is not queried again."""
     deadline = monotonic() + _TOTAL_SECONDS
     connection.set_progress_handler(lambda: monotonic() > deadline, _PROGRESS_STEPS)
     is_over = False
@@ -131,7 +131,7 @@ def _answers_in_time(
 
 
 def _answer(connection: sqlite3.Connection, query: str, path: str) -> CaptureMetadata:
-    """Return what the row of a capture says, or a warning why there is none."""
+    """Return what the row of a capture says, or a warning that says why there is no answer."""
     pure = PurePosixPath(path.replace("\\", "/"))
     values = {"path": path, "name": pure.name, "stem": pure.stem, "folder": pure.parent.name}
     try:
@@ -153,13 +153,13 @@ def _answer(connection: sqlite3.Connection, query: str, path: str) -> CaptureMet
 
 
 class _Stamp(NamedTuple):
-    """The state of a database file; any write changes it, or creates a log beside it."""
+    """The state of a database file; any write to the database changes this state."""
 
     mode: int
     inode: int
     size: int
     mtime_ns: int
-    is_at_rest: bool  # uses a write-ahead log, and nobody has it open
+    is_at_rest: bool  # whether it uses a write-ahead log and nobody has it open
 
 
 def _stamp(database: Path) -> _Stamp:
@@ -170,21 +170,21 @@ def _stamp(database: Path) -> _Stamp:
 
 
 def _is_at_rest(database: Path) -> bool:
-    """Return whether a database uses a write-ahead log that nobody has open.
+    """Return whether a database uses a write-ahead log and nobody has the database open.
 
-    Opened as usual, SQLite would create the log and its shared memory as the user of this process,
-    and the camera may then be unable to open them.
+    If such a database were opened as usual, SQLite would create its log and shared memory as files
+    of this process's user, which the camera might then be unable to open.
     """
     with database.open("rb") as file:
         header = file.read(20)
     if header[18:] != b"\2\2":  # sqlite.org/fileformat.html, "file format version numbers"
         return False
-    real_path = os.path.realpath(database)  # SQLite creates them beside the target of a link
+    real_path = os.path.realpath(database)  # SQLite creates its files beside the target of a link
     return not os.path.lexists(real_path + "-wal") and not os.path.lexists(real_path + "-shm")
 
 
 def read(naming: Naming, lookup: Lookup | None, paths: Sequence[str]) -> list[CaptureMetadata]:
-    """Return what paths say, joined with the camera's own database if it has one."""
+    """Return what each path says, joined with what the camera's own database says, if any."""
     by_path = [naming.read(path) for path in paths]
     if lookup is None:
         return by_path
@@ -195,7 +195,7 @@ def read(naming: Naming, lookup: Lookup | None, paths: Sequence[str]) -> list[Ca
 
 
 def of_row(row: Mapping[str, str]) -> CaptureMetadata:
-    """Return what a row of the camera's database says, given as text; blank values are ignored.
+    """Return what a row of the camera's database says; values are text, blank ones are ignored.
 
     >>> of_row({"eye": "OS", "patient": "17"}).eye_source
     <EyeSource.LOOKUP: 'lookup'>
@@ -223,7 +223,7 @@ def of_row(row: Mapping[str, str]) -> CaptureMetadata:
 def _value(
     row: Mapping[str, str], name: str, read: Callable[[str], _Value | None], warnings: list[str]
 ) -> _Value | None:
-    """Read a column of a row; None if it is blank, None and a warning if it is unreadable."""
+    """Return the value of a column, or None if it is blank or, with a warning, unreadable."""
     text = row.get(name)
     if not text:
         return None
@@ -235,7 +235,7 @@ def _eyes(word: str) -> frozenset[Eye] | None:
 
 
 def _plain(value: object) -> str:
-    """Return a value as text: "" for NULL, an unreadable text for bytes."""
+    """Return a value as text, which is "" for NULL and a text that cannot be read for bytes."""
     if value is None:
         return ""
     if isinstance(value, bytes):
@@ -254,7 +254,7 @@ def _unanswered(code: CaptureWarning) -> CaptureMetadata:
 
 
 def _code(error: sqlite3.Error) -> CaptureWarning:
-    """Return the warning for an error: temporary, about the file, or about its content."""
+    """Return the warning for an error: the database is locked, cannot be opened or is broken."""
     name = getattr(error, "sqlite_errorname", "")
     if name.startswith(_TEMPORARY_ERRORS):
         return CaptureWarning.LOOKUP_LOCKED

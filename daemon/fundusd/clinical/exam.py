@@ -1,8 +1,8 @@
 """An exam: the photographs of one person's visit, and the result of each eye; pure.
 
-An exam holds all captures of a person on one day of the clinic, whatever camera, file format or
-DICOM study they came in. Without a known person it is one DICOM study, or else a single shot, so
-that strangers are never joined.
+An exam holds all captures of a person on one day of the clinic, regardless of the camera, the file
+format and the DICOM study. If the person is unknown, an exam is one DICOM study or else a single
+shot, so that strangers are never combined.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Shot:
 
     capture_id: int
     camera_id: str
-    stem: str  # its path without the suffix: the same shot as .jpg and .dcm has one
+    stem: str  # the path without the suffix; a shot saved as .jpg and .dcm has one
     digest: str
     release_id: int
     eye: Eye
@@ -52,7 +52,7 @@ class Shot:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """The latest review of an eye's present result, and the assessment that follows from it."""
+    """The latest review of an eye's current result, and the assessment that results from it."""
 
     review_id: int
     verdict: ReviewVerdict
@@ -67,7 +67,7 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class EyeResult:
-    """The result of an eye over all its photographs; `decisive` is the shot that decided it."""
+    """The result of an eye from all its photographs; `decisive` is the shot that decided it."""
 
     eye: Eye
     outcome: Outcome
@@ -80,7 +80,7 @@ class EyeResult:
     reading: Reading | None = None
 
     def read_as(self, reading: Reading) -> EyeResult:
-        """Return the result with a review."""
+        """Return a copy of the result to which a review has been added."""
         return replace(self, reading=reading)
 
     @property
@@ -109,7 +109,7 @@ class EyeResult:
 
     @property
     def urgency(self) -> int:
-        """Return the rank on the worklist: the worst highest, 0 for an eye that needs no reader."""
+        """Return the eye's rank on the worklist: the worst is highest; 0 if no reader is needed."""
         if self.is_read or self.referable is Referable.NO:
             return 0
         rank = self.grade or 0
@@ -120,14 +120,14 @@ class EyeResult:
 
 @dataclass(frozen=True, slots=True)
 class Exam:
-    """A visit: the results of the eyes, and the assessment of the person by the worse eye."""
+    """A visit: the result of each eye, and the assessment of the person by the worse eye."""
 
     exam_id: int
-    day: date  # the clinic's
+    day: date  # in the clinic's time zone
     patient_key: str | None
     patient_id: str | None  # None also if the site stores only pseudonyms
     study_uid: str | None  # of its first DICOM study
-    eyes: tuple[EyeResult, ...]  # R, L, U: those that were photographed
+    eyes: tuple[EyeResult, ...]  # those that were photographed, in the order R, L, U
 
     @property
     def assessment(self) -> referral.Assessment:
@@ -161,9 +161,9 @@ class Exam:
 
 
 def joined(shots: Iterable[Shot]) -> list[Shot]:
-    """Return the shots, giving all files of a shot the same eye and field.
+    """Return the shots; the files of each shot are given the eye and field on which they agree.
 
-    Files of a shot that disagree about the eye leave it unknown, which is marked as a conflict.
+    If the files of a shot disagree about the eye, the eye is unknown and marked as a conflict.
     """
     by_stem: dict[tuple[str, str], list[Shot]] = {}
     for shot in shots:
@@ -213,7 +213,7 @@ def counted_shots(shots: Iterable[Shot]) -> dict[Eye, list[Shot]]:
 
 
 def judge(shots: Iterable[Shot], expected: Sequence[str] = ()) -> list[EyeResult]:
-    """Return the result of each eye, by its worst field.
+    """Return the result of each eye, which is that of the eye's worst field.
 
     An eye without a photograph of an `expected` field is undecided, unless another field is
     referable.
@@ -245,7 +245,7 @@ def _judge_eye(eye: Eye, shots: Sequence[Shot], expected: Sequence[str]) -> EyeR
 
 
 def _weight(shot: Shot) -> tuple[bool, int, int]:
-    """Return the rank of a shot: by referable, then by grade (none is lowest), then by number."""
+    """Return a key that orders shots by referral, then grade (none is lowest), then number."""
     grade = -1
     if shot.grade is not None:
         grade = shot.grade

@@ -1,4 +1,4 @@
-"""Read eyes, fields, patients, dates and times from text, as cameras write them; pure."""
+"""Read eyes, fields, patients, dates and times from the text that cameras write; pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""From raw logits to scores, grade and referral; pure."""
+"""Turn raw logits into scores, a grade and a referral; pure."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ _RULE = re.compile(r"icdr>=(?P<grade>[1-4])/(?:argmax|sum>=(?P<share>0\.\d{1,6})
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """The rule by which a photograph is referable: by its highest score, or by a sum of scores.
+    """The rule that decides, by the highest score or a sum, whether a photograph is referable.
 
     >>> Rule.parse("icdr>=2/sum>=0.35").of((0.5, 0.1, 0.2, 0.1, 0.1)).value
     'yes'
     """
 
-    name: str  # as the release keeps it
+    name: str  # as recorded in the release
     min_grade: Grade
     share: float | None  # the operating point; None: the grade of the highest score decides
 
     @classmethod
     def parse(cls, name: str) -> Rule:
-        """Parse a rule; raises SettingsError."""
+        """Return the rule with this name; raises SettingsError."""
         match = _RULE.fullmatch(name)
         if match is None:
             raise SettingsError(

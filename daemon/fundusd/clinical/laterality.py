@@ -1,4 +1,4 @@
-"""Read the eye from the words of a path; in doubt it is unknown; pure."""
+"""Read the eye from the words of a path; in case of doubt, the eye is unknown; pure."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 _WORDS = {"OD": Eye.RIGHT, "RIGHT": Eye.RIGHT, "OS": Eye.LEFT, "LEFT": Eye.LEFT}
 _LETTERS = {"R": Eye.RIGHT, "RE": Eye.RIGHT, "L": Eye.LEFT, "LE": Eye.LEFT}
-# olho esquerdo, ojo izquierdo, oeil gauche; the right eye is OD in these languages, too. Oe, Oi and
-# Og are also surnames, og is a word
+# olho esquerdo, ojo izquierdo, oeil gauche; the right eye is OD in these languages, too. But Oe, Oi
+# and Og are also surnames, and og is a word
 _ROMANCE = {"OE": Eye.LEFT, "OI": Eye.LEFT, "OG": Eye.LEFT}
-# "van Os" and "Os, Anna" are people: the word before or after OD and OS shows the difference
+# "van Os" and "Os, Anna" are people; the word before or after OD or OS shows whether it is a name
 _BEFORE_SURNAMES = {
     "AL", "BEN", "BIN", "DA", "DE", "DEL", "DEN", "DER", "DI",
     "DU", "EL", "LA", "LE", "TEN", "TER", "VAN", "VON",
@@ -33,20 +33,20 @@ _EXAM_DAY = re.compile(r"(?:199\d|20\d\d)(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01]
 _SEPARATORS = re.compile(r"(?:[^\w\u0300-\u036f]|_)+")  # an accent belongs to the letter before it
 _EXTENSIONS = re.compile(r"(?:\.(?:jpe?g|jpe|png|tiff?|dcm|dicom|e2e))+$", re.IGNORECASE)
 _UNDECODABLE = re.compile(r"(?:\\x[0-9a-f]{2})+")
-# stands for bytes that are not UTF-8; a letter, so that text next to it is not a whole word
+# stands for bytes that are not UTF-8; it is a letter, so that text next to it is not a whole word
 UNDECODED = "\u00aa"
 
 
 class _Certainty(IntEnum):
     """How certain it is that a word stands for an eye."""
 
-    DOUBTFUL = 0  # it can only contradict other words of the name
-    LIKELY = 1  # it can also contradict the camera
+    DOUBTFUL = 0  # the word can only contradict other words of the name
+    LIKELY = 1  # the word can also contradict the camera
     CERTAIN = 2
 
 
 def parts_of(path_text: str) -> list[str]:
-    r"""Split a path into its folders and its file's name, without the extensions of captures.
+    r"""Split a path into its parts, and remove the extensions of captures from the file's name.
 
     >>> parts_of("P17/P17_OD.dcm.jpg"), parts_of("P17\\P17_OD.JPG")
     (['P17', 'P17_OD'], ['P17', 'P17_OD'])
@@ -68,10 +68,10 @@ def eye_of_word(word: str) -> Eye | None:
 def eye_from_words(parts: Sequence[str]) -> tuple[Eye, EyeSource]:
     """Read the eye from whole words of a path's last part, never from parts of words.
 
-    OD, OS, RIGHT and LEFT count anywhere in the name, but OD and OS not where they may be a
-    surname. R, L, RE and LE are more often initials and surnames: they count only in capitals, at
-    the end of the name and next to a number. OE, OI and OG, and a folder named after an eye, can
-    only contradict.
+    OD, OS, RIGHT and LEFT count anywhere in the name, but OD and OS do not count where they may be
+    surnames. R, L, RE and LE are usually initials or surnames, so they count only if they are in
+    capitals and end the name after a number. OE, OI and OG, and a folder named after an eye, can
+    only contradict the name.
 
     >>> eye_from_words(["P17", "P17_Retina_OD_20260607_101500"])
     (<Eye.RIGHT: 'R'>, <EyeSource.NAME: 'name'>)
@@ -95,9 +95,9 @@ def eye_from_words(parts: Sequence[str]) -> tuple[Eye, EyeSource]:
 
 
 def likely_eye(name: str) -> Eye | None:
-    """Return the eye that a name suggests by a word that may be a surname instead.
+    """Return the eye suggested by a word of a name that may also be a surname, or None.
 
-    It is not enough to determine the eye, but enough to contradict another source.
+    Such a word is not enough to determine the eye, but enough to contradict another source.
 
     >>> likely_eye("JAN_OS_1950"), likely_eye("JAN_VAN_OS_1950")
     (<Eye.LEFT: 'L'>, None)
@@ -117,7 +117,10 @@ def _tokens(name: str) -> list[str]:
 
 
 def _look_up(word: str, eyes: dict[str, Eye]) -> Eye | None:
-    """Return the eye of a word in any case; `upper` could turn other letters into ASCII."""
+    """Return the eye that `eyes` gives for a word in upper or lower case, or None.
+
+    Only ASCII words are looked up, because `upper` turns some other letters into ASCII.
+    """
     if not word.isascii():
         return None
     return eyes.get(word.upper())
@@ -131,7 +134,7 @@ def _eyes_of_folders(folders: Sequence[str]) -> Iterator[Eye]:
 
 
 def _eyes_of_tokens(tokens: Sequence[str]) -> Iterator[tuple[Eye, _Certainty]]:
-    """Yield each eye that a name gives, and how certain it is."""
+    """Yield each eye that a name gives, and how certain the eye is."""
     for before, token, after in zip(["", *tokens], tokens, [*tokens[1:], ""], strict=False):
         eye = _look_up(token, _WORDS)
         if eye is None:
@@ -150,13 +153,13 @@ def _eyes_of_tokens(tokens: Sequence[str]) -> Iterator[tuple[Eye, _Certainty]]:
 
 
 def _certainty_beside(before: str, token: str, after: str) -> _Certainty:
-    """Judge by its neighbours whether OD or OS is an eye or a surname."""
+    """Return how certainly OD or OS means an eye, judging by the words beside it."""
     is_mixed_case = token not in {token.upper(), token.lower()}
     if is_mixed_case or before.upper() in _BEFORE_SURNAMES or _may_be_a_name(after):
         return _Certainty.DOUBTFUL
     if not before and _BIRTHDAY.match(after):
         return _Certainty.LIKELY
-    # where an eye stands: last, or before the date of the photograph
+    # an eye is usually last or before the date of the photograph
     is_in_place = token.isupper() and (not after or _EXAM_DAY.match(after))
     if _may_be_a_name(before) and not is_in_place:
         return _Certainty.LIKELY

@@ -30,7 +30,7 @@ _Value = TypeVar("_Value")
 # named groups of a pattern; a person's name is masked before the eye is read
 GROUPS = ("patient", "person", "eye", "field", "date", "time")
 
-_LONGEST_PATH = 255  # characters; matching takes up to the third power of their number
+_LONGEST_PATH = 255  # characters; matching time grows with up to the third power
 _MAX_OPEN_REPEATS = 3
 
 _ESCAPE = re.compile(r"\\.", re.DOTALL)
@@ -43,13 +43,13 @@ _OPEN_REPEAT = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Pattern:
-    """A regular expression over the end of a path: the name, and a folder for each slash."""
+    """A regular expression for the end of a path: the file's name and a folder for each slash."""
 
     regex: re.Pattern[str]
     folders: int
 
     def match(self, parts: Sequence[str]) -> re.Match[str] | None:
-        """Match the whole end of a path, trying the most folders first."""
+        """Match the end of a path, trying the largest number of folders first."""
         for count in range(min(self.folders + 1, len(parts)), 0, -1):
             end = "/".join(parts[-count:])
             if len(end) > _LONGEST_PATH:
@@ -61,7 +61,7 @@ class Pattern:
 
 
 def compiled(text: str) -> Pattern:
-    """Compile an operator's pattern; raises ValueError that says what is wrong with it.
+    """Compile an operator's pattern; raises a ValueError that says what is wrong.
 
     >>> compiled("(?P<patient>[^_]+)_(?P<eye>OD|OS)").folders
     0
@@ -73,7 +73,7 @@ def compiled(text: str) -> Pattern:
     if not pattern.regex.groupindex or set(pattern.regex.groupindex) - set(GROUPS):
         raise ValueError(
             "must have named groups, such as (?P<eye>OD|OS), "
-            f"and no others than {', '.join(GROUPS)}"
+            f"and no groups except {', '.join(GROUPS)}"
         )
     if re.search(r"\)(?:[*+]|\{)", _bare(text)):
         raise ValueError(
@@ -118,7 +118,7 @@ class Naming:
 
     @classmethod
     def of(cls, convention: ConventionName, pattern: str = "") -> Naming:
-        """Return the naming of a convention and an operator's own pattern; raises ValueError."""
+        """Return a naming with a convention and an operator's own pattern; raises ValueError."""
         chosen = CONVENTIONS[convention]
         patterns: list[Pattern] = []
         if pattern:
@@ -128,7 +128,7 @@ class Naming:
         return cls(tuple(patterns), chosen.words)
 
     def read(self, path_text: str) -> CaptureMetadata:
-        """Read a path relative to the inbox; one that no pattern matches yields only a warning.
+        """Return what a path relative to the inbox says, or only a warning if no pattern matches.
 
         >>> metadata = Naming.of("eyepacs").read("13_left.jpeg")
         >>> metadata.patient, str(metadata.eye), str(metadata.eye_source)
@@ -159,7 +159,7 @@ class Naming:
     def _eye(
         self, parts: Sequence[str], matches: Sequence[re.Match[str]], warnings: list[str]
     ) -> tuple[Eye, EyeSource]:
-        """Return the eye that the groups and the words of a path name."""
+        """Return the eye that the groups and words of a path stand for, and its source."""
         eyes: set[Eye] = set()
         for match in matches:
             if not _texts([match], "eye"):
@@ -181,7 +181,7 @@ class Naming:
 
 
 def _eyes_of_words(parts: Sequence[str]) -> set[Eye]:
-    """Return the eyes that whole words of a path name, both if they contradict each other."""
+    """Return the eyes that whole words of a path stand for, or both if the words disagree."""
     eye, source = eye_from_words(parts)
     if source is EyeSource.CONFLICT:
         return {Eye.RIGHT, Eye.LEFT}
@@ -191,7 +191,7 @@ def _eyes_of_words(parts: Sequence[str]) -> set[Eye]:
 
 
 def _eyes_of_group(match: re.Match[str]) -> frozenset[Eye]:
-    """Return the eyes that the group `eye` names; none where it is only a part of a word."""
+    """Return the eyes that the group `eye` stands for; none if the group is only part of a word."""
     begin, end = match.span("eye")
     text = match.string
     if _is_letter(text[begin - 1 : begin]) or _is_letter(text[end : end + 1]):
@@ -213,13 +213,13 @@ def _value(
     read: Callable[[str], _Value | None],
     warnings: list[str],
 ) -> _Value | None:
-    """Return the value of a group on which all matches agree, otherwise None and a warning."""
+    """Return the value of a group on which all matches agree; otherwise warn and return None."""
     values = [read(text) for text in _texts(matches, group)]
     return agree(group, values, warnings)
 
 
 def _texts(matches: Iterable[re.Match[str]], group: str) -> list[str]:
-    """Return the text of a group in each match that has it, and not empty."""
+    """Return the text of a group from each match in which the group is not empty."""
     texts: list[str] = []
     for match in matches:
         if group in match.re.groupindex and match[group]:
@@ -228,12 +228,12 @@ def _texts(matches: Iterable[re.Match[str]], group: str) -> list[str]:
 
 
 def _is_letter(char: str) -> bool:
-    """Return whether a character next to a word makes it a longer word."""
+    """Return whether a character next to a word is part of a longer word."""
     return bool(char) and (char.isalnum() or unicodedata.combining(char) > 0)
 
 
 def _without_persons(name: str, matches: Iterable[re.Match[str]]) -> str:
-    """Mask the patient and the person in a name, so that a surname is not taken for an eye."""
+    """Return a name with patient and person masked, so that no surname is taken for an eye."""
     for match in matches:
         masked = list(match.string)
         for group in {"patient", "person"} & match.re.groupindex.keys():

@@ -1,4 +1,4 @@
-"""Pseudonyms of patients, and how a site stores its patients; pure."""
+"""Derive the pseudonyms of patients, and decide how a site stores its patients; pure."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 
 _MIN_KEY_BYTES = 16
-_MIN_DIFFERENT_BYTES = 5  # 16 random hexadecimal digits have fewer once in a million
+_MIN_DIFFERENT_BYTES = 5  # 16 random hexadecimal digits have fewer in one of a million keys
 _EXAMPLE_KEYS = (
     b"changeme",
     b"default",
@@ -55,24 +55,24 @@ def is_nobody(patient_id: str) -> bool:
 
 
 def weakness(site_key: bytes) -> str | None:
-    """Return why a site key is too weak; None if it is not.
+    """Return why a site key is too weak, or None if it is strong enough.
 
     >>> weakness(b"0123"), weakness(b"k" * 32)
-    ('holds fewer than 16 bytes', 'repeats a few characters only')
+    ('holds fewer than 16 bytes', 'only repeats a few characters')
     """
     if len(site_key) < _MIN_KEY_BYTES:
         return f"holds fewer than {_MIN_KEY_BYTES} bytes"
     if len(set(site_key)) < _MIN_DIFFERENT_BYTES:
-        return "repeats a few characters only"
+        return "only repeats a few characters"
     letters = re.sub(rb"[^a-z0-9]", b"", site_key.lower())
     if any(example in letters for example in _EXAMPLE_KEYS):
-        return "is that of an example, which anybody can guess"
+        return "is based on an example, so that anybody can guess it"
     return None
 
 
 @dataclass(frozen=True, slots=True)
 class Identifiers:
-    """How a site stores patients: by identifier and key, or by key only if it is pseudonymous."""
+    """How a site stores patients: by identifier and key or, at a pseudonymous site, by key only."""
 
     site_key: bytes = b""
     are_clear: bool = True
@@ -89,9 +89,9 @@ class Identifiers:
         return patient_id
 
     def path(self, text: str) -> str:
-        """Return a path as people may read it: at a pseudonymous site each part of it is a digest.
+        """Return a path for people to read; at a pseudonymous site, each part of it is a digest.
 
-        The same folder has the same digest, and files of one shot differ only in their suffix.
+        A folder always has the same digest, and the files of one shot differ only in the suffix.
 
         >>> Identifiers().path("P1/12_OD.jpg")
         'P1/12_OD.jpg'

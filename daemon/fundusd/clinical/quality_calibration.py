@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 MIN_CAPTURES = 50  # with fewer, one photograph is more than 2 % of them
 _MAX_FLAGGED = 0.05
-_TAILS = [step / 400 for step in range(20, 0, -1)]  # share of the captures beyond each threshold
+_TAILS = [step / 400 for step in range(20, 0, -1)]  # shares of captures beyond each threshold
 _HAZE_QUANTILE = 0.95
 _CALIBRATED = [name for name in MEASURED if name not in {"min_side_pixels", "max_haze"}]
 
@@ -39,11 +39,11 @@ class TooFewCaptures(FundusdError):  # noqa: N818  says what is the case
 def calibrate(
     measured: Sequence[Mapping[str, float]], present: Thresholds = DEFAULTS
 ) -> Calibration:
-    """Propose thresholds that reject the worst captures, at most 5 %; raises TooFewCaptures.
+    """Propose thresholds that reject at most the worst 5 % of captures; raises TooFewCaptures.
 
-    The same share of the captures lies beyond each threshold: the largest share with which all
-    thresholds together reject at most 5 %. No threshold leaves its bounds, so a camera without poor
-    captures may have none rejected, and a camera with a dirty lens many.
+    An equal share of the captures lies beyond each threshold except those of side and haze; it is
+    the largest share at which all thresholds together reject at most 5 %. No threshold leaves its
+    bounds, so a good camera may have no captures rejected, and one with a dirty lens many.
     """
     required = set(MEASURED.values())
     usable: list[Mapping[str, float]] = []
@@ -53,9 +53,9 @@ def calibrate(
     if len(usable) < MIN_CAPTURES:
         raise TooFewCaptures(
             f"There are {len(usable)} captures with all measures, "
-            f"and {MIN_CAPTURES} are needed to calibrate.",
-            hint="Let the camera take more; captures of releases before retina-colour/2 do not "
-            "count.",
+            f"but {MIN_CAPTURES} are needed to calibrate.",
+            hint="Take more photographs with the camera; captures of releases before "
+            "retina-colour/2 do not count.",
         )
     ordered: dict[str, list[float]] = {}
     for name, measure in MEASURED.items():
@@ -77,7 +77,7 @@ def calibrate(
 def _proposed(
     ordered: Mapping[str, Sequence[float]], tail: float, present: Thresholds
 ) -> Thresholds:
-    """Return thresholds beyond each of which lies the share `tail` of the captures."""
+    """Return the thresholds that result if the share `tail` of the captures lies beyond each."""
     quantiles = {"max_haze": _HAZE_QUANTILE}
     for name in _CALIBRATED:
         quantiles[name] = 1 - tail

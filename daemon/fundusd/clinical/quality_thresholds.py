@@ -1,4 +1,4 @@
-"""Whether a photograph of a retina can be graded: thresholds on its measures, per camera."""
+"""Decide by the camera's thresholds whether a photograph of a retina can be graded."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Thresholds:
     min_side_pixels: int = 448  # pixels: what the model sees
     min_luminance: float = 25.0  # mean level of the disc, 0 to 255
     max_luminance: float = 190.0
-    max_saturated: float = 0.35  # share of the disc with a channel at its end
+    max_saturated: float = 0.35  # share of the disc with a channel at an extreme
     min_field: float = 0.6  # lit share of the whole circle
     max_glare: float = 0.1  # share of the disc that is bright and colourless
     min_sharpness: float = 0.75  # fine detail over coarse
@@ -28,8 +28,8 @@ class Thresholds:
 
 DEFAULTS = Thresholds()
 
-# the range of each setting: beyond one end it would reject clearly gradable photographs, beyond the
-# other it would reject nothing
+# the range of each setting: beyond one end, the setting would reject clearly gradable photographs,
+# beyond the other it would reject nothing
 BOUNDS: Mapping[str, tuple[float, float]] = {
     "min_side_pixels": (224, 2048),
     "min_luminance": (10, 40),
@@ -47,7 +47,7 @@ MEASURED: Mapping[str, str] = {  # what each threshold is compared with
 
 
 def judge(measures: Mapping[str, float], thresholds: Thresholds = DEFAULTS) -> Reason | None:
-    """Return why a photograph of a retina cannot be graded, None if it can."""
+    """Return why a photograph of a retina cannot be graded, or None if it can be."""
     if measures["side_pixels"] < thresholds.min_side_pixels:
         return Reason.SMALL
     return _exposure_fault(measures, thresholds) or _visibility_fault(measures, thresholds)

@@ -1,4 +1,4 @@
-"""Who is to be referred: from photographs to an eye, from eyes to a person; pure.
+"""Decide who is to be referred, from photographs to eyes and from eyes to a person; pure.
 
 The rule for a single photograph is `grading.Rule`.
 """
@@ -51,7 +51,7 @@ def worst(assessments: Iterable[Assessment]) -> Assessment:
 def eye(
     by_field: Mapping[str | None, Sequence[Assessment]], expected: Iterable[str] = ()
 ) -> Assessment:
-    """Assess an eye by its worst field, and a field by its gradable photographs if there are any.
+    """Assess an eye by its worst field, and each field by its gradable photographs, if any.
 
     An `expected` field that was not photographed leaves the eye undecided, unless another field is
     referable.
@@ -63,7 +63,7 @@ def eye(
 
 
 def _field(shots: Sequence[Assessment]) -> Assessment:
-    """Assess a field: a retake makes up for an ungradable shot, no shot cancels a referral."""
+    """Assess a field: a retake makes up for an ungradable shot, but no shot cancels a referral."""
     gradable = [shot for shot in shots if shot.grade is not None]
     return worst(gradable or shots)
 

@@ -19,8 +19,8 @@ class CaptureWarning(StrEnum):
     BURNED_IN_ANNOTATION = "burned_in_annotation"  # text in the pixels, perhaps a patient's name
     # which eye
     EYE_BOTH = "eye_both"  # the header or the camera's database names both eyes
-    EYE_MAYBE_LEFT = "eye_maybe_left"  # a word of the path means the left eye, or is a surname
-    EYE_MAYBE_RIGHT = "eye_maybe_right"  # a word of the path means the right eye, or is a surname
+    EYE_MAYBE_LEFT = "eye_maybe_left"  # a word of the path may mean the left eye or be a surname
+    EYE_MAYBE_RIGHT = "eye_maybe_right"  # a word of the path may mean the right eye or be a surname
     EYE_CONFLICT = "eye_conflict"  # sources name different eyes
     # which patient
     PATIENT_CONFLICT = "patient_conflict"  # sources name different patients
@@ -38,11 +38,11 @@ class CaptureWarning(StrEnum):
     LOOKUP_BROKEN = "lookup_broken"  # the query does not fit the database, or the file is damaged
     # the path
     NAME_UNMATCHED = "name_unmatched"  # no pattern of the camera matches the path
-    EYE_UNREADABLE = "eye_unreadable"  # the text in place of the eye is not an eye
+    EYE_UNREADABLE = "eye_unreadable"  # the text at the position of the eye is not an eye
     PATIENT_UNREADABLE = (
-        "patient_unreadable"  # the text in place of the patient is not an identifier
+        "patient_unreadable"  # the text at the position of the patient is not an identifier
     )
-    DATE_UNREADABLE = "date_unreadable"  # the text in place of the date is not a date
-    TIME_UNREADABLE = "time_unreadable"  # the text in place of the time is not a time
+    DATE_UNREADABLE = "date_unreadable"  # the text at the position of the date is not a date
+    TIME_UNREADABLE = "time_unreadable"  # the text at the position of the time is not a time
     DATE_CONFLICT = "date_conflict"  # two parts of the path give different dates
     TIME_CONFLICT = "time_conflict"  # two parts of the path give different times

@@ -17,7 +17,7 @@ class Eye(StrEnum):
 
 
 class EyeSource(StrEnum):
-    """Where the eye was read from."""
+    """The source from which the eye was read."""
 
     IMAGE_LATERALITY = "image_laterality"  # DICOM (0020,0062)
     LATERALITY = "laterality"  # DICOM (0020,0060)
@@ -39,12 +39,12 @@ class Grade(IntEnum):
 
     @property
     def label(self) -> str:
-        """Return the name of the grade, as in the reference example of the model."""
+        """Return the name of the grade, as in the model's reference example."""
         return ("No DR", "Mild DR", "Moderate DR", "Severe DR", "PDR")[self]
 
 
 class Referable(StrEnum):
-    """Whether the patient is to be referred, by the rule of the release."""
+    """Whether the patient is to be referred according to the rule of the release."""
 
     YES = "yes"
     NO = "no"
@@ -70,10 +70,10 @@ class Action(StrEnum):
 
 
 class Reason(StrEnum):
-    """Why a capture has no grade, with its outcome, what to do next, and its wording for staff.
+    """Why a capture has no grade, with the outcome, the next action and the wording for staff.
 
     This is the only table of reasons; docs/reasons.md documents each code. The wording defaults to
-    the code with spaces for underscores.
+    the code with spaces instead of underscores.
     """
 
     outcome: Outcome
@@ -168,5 +168,5 @@ class ReviewReason(StrEnum):
     OTHER = "other"
 
 
-# the file could not be read as it was admitted
+# the file is gone, unreadable or no longer the one that was admitted
 FILE_REASONS = (Reason.FILE_MISSING, Reason.FILE_CHANGED, Reason.FILE_UNREADABLE)

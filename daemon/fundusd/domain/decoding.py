@@ -1,4 +1,4 @@
-"""What the decoder returns for the bytes of a capture."""
+"""The results that the decoder returns for the bytes of a capture."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class MediaType(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """What the bytes of a capture say about it, independent of its path.
+    """What the bytes of a capture say about the capture, regardless of its path.
 
     `warnings` holds codes of `CaptureWarning`, never values from the file.
     """

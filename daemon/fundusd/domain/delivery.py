@@ -24,7 +24,7 @@ class DocumentKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Subscription:
-    """Which kind of document about exams a receiver gets, and when."""
+    """The kind of exam document that a receiver gets, and when it is delivered."""
 
     receiver: str
     document: DocumentKind

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 class ExitStatus(IntEnum):
-    """How the program ends; docs/operations.md explains each status to operators."""
+    """The exit statuses of the program; docs/operations.md explains each of them to operators."""
 
     OK = 0
     NO = 1  # the command did its work, and the answer is no
@@ -21,7 +21,7 @@ class ExitStatus(IntEnum):
     SYSTEM = 71  # EX_OSERR
     TEMPORARY = 75  # EX_TEMPFAIL: a restart may help
     CONFIG = 78  # EX_CONFIG: a restart cannot help
-    INTERRUPTED = 130  # as the shell shows SIGINT
+    INTERRUPTED = 130  # as a shell reports SIGINT
 
 
 class FundusdError(Exception):
@@ -98,7 +98,7 @@ class LedgerAway(LedgerError):  # noqa: N818  says what is the case
 
 
 class SchemaBehind(LedgerError):  # noqa: N818  says what is the case
-    """The database schema is older than this program."""
+    """The database schema does not match this version of fundusd."""
 
     exit_code = ExitStatus.CONFIG
 

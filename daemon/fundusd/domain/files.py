@@ -30,7 +30,7 @@ class IgnoreReason(StrEnum):
 
 
 class WaitReason(StrEnum):
-    """Why a file is not complete yet."""
+    """Why a file is still incomplete."""
 
     EMPTY = "empty"
     CHANGING = "changing"
@@ -39,7 +39,7 @@ class WaitReason(StrEnum):
 
 
 class OfflineReason(StrEnum):
-    """Why an inbox counts as offline; the files it held stay recorded."""
+    """Why an inbox counts as offline; its files remain recorded."""
 
     MISSING = "missing"
     UNREADABLE = "unreadable"
@@ -48,7 +48,7 @@ class OfflineReason(StrEnum):
 
 
 class Stat(NamedTuple):
-    """The part of a file's stat that shows a change, never its identity; times in nanoseconds.
+    """The fields of a file's stat that show a change but never identify the file; times in ns.
 
     This is a tuple, like a sighting, because a sweep creates two of them for each file of the inbox
     and creating a dataclass takes three times as long.
@@ -69,7 +69,7 @@ class Inbox:
 
 
 class Sighting(NamedTuple):
-    """What the ledger remembers of a path since it was last processed."""
+    """What the ledger remembers about a path from the last time that the path was processed."""
 
     stat: Stat
     ignored: IgnoreReason | None  # None: the path holds a capture
@@ -85,7 +85,7 @@ class SettledFile:
     stat: Stat
     digest: str  # sha256 of the bytes, hex
     hinted: bool  # an event named its directory before a sweep reached it
-    backlog: bool  # it was there before the first sweep of the camera
+    backlog: bool  # the file is older than the registration of the camera
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,19 +95,19 @@ class SweepReport:
     files: int
     directories: int
     ignored: Mapping[IgnoreReason, int]
-    waiting: int  # seen, not yet complete
+    waiting: int  # seen but still incomplete
     seconds: float
     hints_healthy: bool
     mode: str  # "native" | "sweep-only"
     lease_probe: str  # "writer-lease" | "double-quiet" | "unknown"
     watches: int = 0  # inotify watches: with fewer than one per directory some events are missed
-    hinted: int = 0  # captures first found by an event since the start
+    hinted: int = 0  # captures first found by an event since startup
     swept: int = 0  # captures first found by a sweep
 
 
 @dataclass(frozen=True, slots=True)
 class InboxState:
-    """Which directory an inbox was when it last held files, and whether it counts as offline."""
+    """An inbox's directory when it last held files, and whether the inbox counts as offline."""
 
     place: str | None
     offline_reason: OfflineReason | None
@@ -116,7 +116,7 @@ class InboxState:
 
 @dataclass(frozen=True, slots=True)
 class IncompleteFile:
-    """A file that is not complete yet; once quarantined it is left alone until it changes."""
+    """A file that is still incomplete; once quarantined, it is left alone until it changes."""
 
     reason: WaitReason
     size: int
@@ -127,7 +127,7 @@ class IncompleteFile:
 class Admission(StrEnum):
     """The result of admitting a complete file."""
 
-    ADMITTED = "admitted"  # a new capture, whose bytes wait for a worker
+    ADMITTED = "admitted"  # a new capture whose bytes are waiting for a worker
     REUSED = "reused"  # a new capture of bytes that were classified before
-    MOVED = "moved"  # a new capture, its file was renamed
-    TOUCHED = "touched"  # the same bytes at the same path: only the file's times changed
+    MOVED = "moved"  # a new capture whose file was renamed
+    TOUCHED = "touched"  # the same bytes at the same path; only the file's times have changed

@@ -1,4 +1,4 @@
-"""The release that determines the scores, and the model as the worker uses it."""
+"""The release that determines the scores, and the interface of the model to the worker."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """Everything that determines a score; any change of it is a new release."""
+    """Everything that determines a score; any change makes a new release."""
 
     model: str
     revision: str
@@ -38,14 +38,14 @@ class Release:
 
 
 class SelfTestResult(NamedTuple):
-    """The similarity of the model's output for known phantoms to the expected output."""
+    """How similar the model's output for known phantoms is to the expected output."""
 
     cosine: float
     tolerance: float  # the minimum cosine for the dtype
 
 
 class Classifier(Protocol):
-    """The model as the worker uses it; only one thread may call it."""
+    """The interface of the model to the worker; only one thread may call the model."""
 
     @property
     def forward_limit(self) -> int:
@@ -58,9 +58,9 @@ class Classifier(Protocol):
         ...
 
     def begin(self, pixels: Pixels) -> Callable[[], Logits]:
-        """Start a batch of up to `forward_limit` captures.
+        """Start a batch of up to `forward_limit` captures; return a function that waits for it.
 
-        Return a function that waits for the logits; it may be called once.
+        The function returns the logits and may be called only once.
         """
         ...
 
@@ -69,9 +69,9 @@ class Classifier(Protocol):
         ...
 
     def run_self_test(self) -> Iterator[SelfTestResult]:
-        """Classify known phantoms again, one batch per item; raises ModelRefused.
+        """Classify known phantoms again, yielding one result per batch; raises ModelRefused.
 
-        Another batch may be in progress meanwhile.
+        Another batch may be in progress at the same time.
         """
         ...
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-MAX_ATTEMPTS = 5  # how many times the process may die while it works on a capture
+MAX_ATTEMPTS = 5  # how many times the process may die while working on a capture
 
 
 def wait_seconds(attempts: int, schedule: Sequence[float]) -> float | None:
@@ -35,5 +35,5 @@ def outage_seconds(attempts: int) -> float:
 
 
 def is_exhausted(attempts: int) -> bool:
-    """Return whether the process has died too many times while it worked on a job."""
+    """Return whether the process has died too many times while working on a job."""
     return attempts >= MAX_ATTEMPTS

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pathlib import Path
 
-# file systems, by f_type of statfs(2), on which inotify misses what other machines do
+# the f_type, from statfs(2), of file systems on which inotify misses changes by other machines
 _NETWORK = frozenset(
     {
         0x6969,  # NFS
@@ -39,7 +39,7 @@ def is_network_filesystem(path: Path) -> bool:
 
 
 def f_type(path: Path) -> int:
-    """Return f_type of statfs(2), which os.statvfs does not provide; raises OSError."""
+    """Return the f_type from statfs(2), which os.statvfs does not provide; raises OSError."""
     libc = ctypes.CDLL(None, use_errno=True)
     buffer = ctypes.create_string_buffer(512)  # struct statfs has at most 120 bytes, f_type first
     if libc.statfs(os.fsencode(path), buffer) != 0:

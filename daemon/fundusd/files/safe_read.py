@@ -27,7 +27,7 @@ _CHUNK = 1 << 20
 
 
 def stat_of(status: os.stat_result) -> Stat:
-    """Return the part of a stat result that shows a change."""
+    """Return the fields of a stat result that show a change to a file."""
     return Stat(status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
 
 
@@ -46,7 +46,7 @@ def open_capture(root: Path, path: bytes) -> int:
     """Open the regular file `path` below `root` for reading and return its descriptor.
 
     No link is followed except `root` itself, which the operator has configured. Raises CaptureError
-    (FILE_MISSING, FILE_UNREADABLE).
+    (FILE_MISSING or FILE_UNREADABLE).
     """
     *directories, name = path.split(b"/")
     if any(part in {b"", b".", b".."} or b"\0" in part for part in (*directories, name)):
@@ -69,7 +69,7 @@ def _opened(stack: contextlib.ExitStack, path: Path | bytes, flags: int, at: int
 
 
 def read_head(descriptor: int, length: int) -> bytes:
-    """Read the first bytes of an open file; raises CaptureError."""
+    """Return the first `length` bytes of an open file; raises CaptureError."""
     with _without_paths():
         return os.pread(descriptor, length, 0)
 
@@ -85,7 +85,7 @@ def digest_settled(
 ) -> str | None:
     """Return the SHA-256 of an open file in hex; None if its stat differs from `expected`.
 
-    The stat is checked before and after the read. Calls `progress` for each MiB. Raises
+    The stat is checked before and after the read. `progress` is called after each MiB. Raises
     CaptureError (FILE_UNREADABLE).
     """
     if not is_unchanged(descriptor, expected):
@@ -103,10 +103,10 @@ def digest_settled(
 
 
 def read_capture(root: Path, path: bytes, max_bytes: int) -> bytes:
-    """Return all bytes of a capture, read once.
+    """Return all bytes of a capture, reading its file only once.
 
-    Raises CaptureError (FILE_MISSING, FILE_UNREADABLE, TOO_MANY_BYTES; FILE_CHANGED if the file
-    changed while it was read).
+    Raises CaptureError (FILE_MISSING, FILE_UNREADABLE, TOO_MANY_BYTES, or FILE_CHANGED if the file
+    changed while being read).
     """
     descriptor = open_capture(root, path)
     with _without_paths(), os.fdopen(descriptor, "rb", buffering=0) as file:
@@ -121,7 +121,7 @@ def read_capture(root: Path, path: bytes, max_bytes: int) -> bytes:
 
 def _read(descriptor: int, size: int) -> bytes:
     """Read up to one byte more than `size`, so that a growing file is noticed."""
-    # a single call unless a signal arrives or the file has 2 GiB: nothing is copied
+    # a single call, so nothing is copied unless a signal arrives or the file has 2 GiB
     content = os.read(descriptor, size + 1)
     while len(content) <= size and (more := os.read(descriptor, size + 1 - len(content))):
         content += more
@@ -129,7 +129,7 @@ def _read(descriptor: int, size: int) -> bytes:
 
 
 def status_at(root: Path, path: bytes) -> Stat | None:
-    """Return the stat of the regular file at `path`, None if there is none; raises CaptureError."""
+    """Return the stat of a regular file, None if `path` is not one; raises CaptureError."""
     try:
         with _without_paths():
             status = os.lstat(os.path.join(os.fsencode(root), path))  # noqa: PTH118  bytes

@@ -17,19 +17,19 @@ class Probe(Enum):
 
 
 def ignore_lease_breaks() -> None:
-    """Ignore SIGIO, which reports that a writer opens a probed file; call in the main thread.
+    """Ignore SIGIO, which is sent if a writer opens a probed file; call this in the main thread.
 
-    Its default action is to end the process.
+    The default action of the signal is to end the process.
     """
     signal.signal(signal.SIGIO, signal.SIG_IGN)
 
 
 def probe_writer(descriptor: int) -> Probe:
-    """Return whether a process has a file open for writing, by taking a read lease for a moment.
+    """Return whether a process has a file open for writing, as shown by a brief read lease.
 
-    UNAVAILABLE for a file of another user without CAP_LEASE, and before `ignore_lease_breaks`. On
-    network file systems the answer means nothing: without a delegation their clients refuse a lease
-    with the error for a busy file.
+    The answer is UNAVAILABLE before `ignore_lease_breaks` has been called and, without CAP_LEASE,
+    for another user's file. On network file systems the answer means nothing, because without a
+    delegation their clients refuse a lease with the error for a busy file.
     """
     if signal.getsignal(signal.SIGIO) is not signal.SIG_IGN:
         return Probe.UNAVAILABLE

@@ -1,4 +1,4 @@
-"""Files of one inbox that may be captures: wait until they settle, read each once, admit it."""
+"""Wait for the files of one inbox to settle, then read each file once and admit it."""
 
 from __future__ import annotations
 
@@ -42,15 +42,15 @@ _log = structlog.get_logger()
 
 
 class Candidates:
-    """Wait for an inbox's files to settle and admit each once."""
+    """Waits for the files of an inbox to settle, and admits each file once."""
 
     def __init__(
         self, inbox: Inbox, rules: IntakeRules, ledger: Ledger, callbacks: Callbacks
     ) -> None:
         self.lease_rule: LeaseRule = "unknown"
-        self.by_hint, self.by_sweep = 0, 0  # captures first found by an event, and by a sweep
+        self.by_hint, self.by_sweep = 0, 0  # captures first found by an event or a sweep
         self._admissions = 0
-        self._has_refused = False  # files, because too many wait to settle
+        self._has_refused = False  # whether files were refused for lack of room
         self._inbox, self._ledger, self._callbacks = inbox, ledger, callbacks
         self._settling = Settling(rules.quiet_seconds, rules.max_settling)
         self._hinted: set[bytes] = set()
@@ -63,7 +63,7 @@ class Candidates:
         self._remote = False
 
     def attach(self, *, remote: bool) -> None:
-        """Prepare for an inbox that came online, on a network file system if `remote`."""
+        """Prepare for an inbox that has come online; `remote` means on a network file system."""
         self._remote = remote
         self.lease_rule = "double-quiet" if remote else "unknown"
 
@@ -77,7 +77,7 @@ class Candidates:
         return admissions
 
     def take_room_again(self) -> bool:
-        """Return True, once, when files were refused and another sweep can take them now."""
+        """Return whether there is room for files refused earlier; return True only once."""
         has_room = self._has_refused and self._settling.is_half_empty
         if has_room:
             self._has_refused = False
@@ -85,7 +85,7 @@ class Candidates:
 
     @property
     def waiting(self) -> Settling:
-        """The files that wait to settle."""
+        """The files that are waiting to settle."""
         return self._settling
 
     def next_ready_at(self) -> float | None:
@@ -93,9 +93,9 @@ class Candidates:
         return self._settling.next_ready_at()
 
     def consider(self, path: bytes, stat: Stat, sighting: Sighting | None, *, hinted: bool) -> bool:
-        """Wait for a file unless it matches its sighting; return True when nothing is left to do.
+        """Wait for a new or changed file to settle; return True if nothing is left to do.
 
-        `hinted` says that an event named the file's directory.
+        `hinted` says whether an event named the file's directory.
         """
         if sighting is not None and not sighting.missing and sighting.stat == stat:
             self._drop(path)
@@ -124,12 +124,12 @@ class Candidates:
     def _is_baseline(self, stat: Stat, sighting: Sighting | None) -> bool:
         if sighting is None:
             return self._has_baseline and not self._was_swept and self._is_backlog(stat)
-        # chmod, or restoring the archive, changes ctime and inode but makes no new capture
+        # chmod or restoring a backup changes the ctime or inode, but does not make a new capture
         same = (sighting.stat.size, sighting.stat.mtime_ns) == (stat.size, stat.mtime_ns)
         return sighting.ignored is IgnoreReason.BASELINE and same
 
     def _is_backlog(self, stat: Stat) -> bool:
-        """Return whether a file was there before the camera was registered."""
+        """Return whether a file dates from before the registration of the camera."""
         return stat.ctime_ns < self._registered_ns
 
     def admit_settled(self, limit: int) -> None:
@@ -148,7 +148,7 @@ class Candidates:
         self.record_ignored()
 
     def _check(self, path: bytes) -> SettledFile | None:
-        """Return a file to admit; None when it is gone, ignored or has to wait longer."""
+        """Return a file to admit, or None if it is gone, is ignored or has to wait longer."""
         stat = status_at(self._inbox.root, path)
         if stat is None:
             self._drop(path)
@@ -171,7 +171,7 @@ class Candidates:
             _log.warning("capture.unreadable", camera=self._inbox.camera_id)
 
     def _read(self, path: bytes, stat: Stat, descriptor: int) -> SettledFile | None:
-        """Return an open file to admit; None when it is ignored or has to wait longer."""
+        """Read an open file; return it for admission, or None if it is ignored or must wait."""
         if not is_unchanged(descriptor, stat):
             self._settling.restart(path, self._callbacks.monotonic())
             return None
@@ -191,7 +191,8 @@ class Candidates:
     def _has_writer(self, path: bytes, stat: Stat, descriptor: int) -> bool:
         """Return whether a process may still write to a file.
 
-        Where the kernel cannot answer, a file has no writer after twice the quiet time.
+        Where the kernel cannot answer, a file that has been unchanged for twice the quiet time is
+        assumed to have no writer.
         """
         now = self._callbacks.monotonic()
         match self.probe(descriptor):
@@ -205,7 +206,7 @@ class Candidates:
                 return not self._settling.lengthen(path, now)
 
     def probe(self, descriptor: int) -> Probe:
-        """Probe an open file for a writer, and record which rule is in force as a result."""
+        """Return whether an open file has a writer, and set `lease_rule` accordingly."""
         probe = Probe.UNAVAILABLE if self._remote else probe_writer(descriptor)
         if probe is Probe.UNAVAILABLE:
             self.lease_rule = "double-quiet"
@@ -214,7 +215,7 @@ class Candidates:
         return probe
 
     def detect_lease_rule(self, path: bytes | None) -> None:
-        """Probe any file to find out which rule is in force, unless that is known."""
+        """Set `lease_rule` by probing the file at `path`, unless the rule is already known."""
         if self.lease_rule == "unknown" and path is not None:
             with contextlib.suppress(CaptureError):
                 descriptor = open_capture(self._inbox.root, path)
@@ -238,7 +239,7 @@ class Candidates:
             self.record_ignored()
 
     def record_ignored(self) -> None:
-        """Record in the ledger the files that are not captures."""
+        """Record the ignored files in the ledger."""
         if self._to_ignore:
             self._ledger.ignore(self._inbox.camera_id, self._to_ignore)
             self._to_ignore = {}
@@ -264,7 +265,7 @@ class Candidates:
             self.by_sweep += 1
 
     def report_incomplete(self, *, prune: bool = False) -> None:
-        """Report incomplete files to the ledger, and quarantine those unchanged for too long."""
+        """Quarantine incomplete files that have stalled; report incomplete files to the ledger."""
         if prune:
             has_refused = self._has_refused  # refused files were not examined
             self._incomplete.prune(
@@ -279,7 +280,7 @@ class Candidates:
             self._ledger.keep_incomplete(self._inbox.camera_id, files)
 
     def _mark_moved(self, settled: Sequence[SettledFile]) -> None:
-        """Mark the old paths of renamed files as missing: `admit` recognises a move by that."""
+        """Mark the old paths of renamed files as missing, so that `admit` recognises the moves."""
         former_paths = self._ledger.same_files(settled)
         gone = [path for path in former_paths if is_gone(self._inbox.root, path)]
         if gone:

@@ -1,4 +1,4 @@
-"""The mtimes of an inbox's directories: which changed recently, or since they were last listed."""
+"""Track the mtimes of an inbox's directories to find the directories that have changed."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ class _DirectoryTime:
 
 
 class DirectoryTimes:
-    """The mtime of every directory of an inbox; all other times are monotonic seconds.
+    """The mtimes of all directories of an inbox; all other times are monotonic seconds.
 
     A directory's mtime changes when an entry is created, removed or renamed. It does not change
-    when a file is overwritten in place: only listing the directory shows that.
+    when a file is overwritten in place; only listing the directory reveals such a change.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class DirectoryTimes:
         return directory in self._times
 
     def clear(self) -> None:
-        """Forget every directory: the inbox is a different directory now."""
+        """Forget every directory, because the inbox is now a different directory."""
         self._times, self._unchecked = {}, None
 
     @property
@@ -67,7 +67,7 @@ class DirectoryTimes:
             self._times[directory] = _DirectoryTime(mtime_ns, now)
 
     def active(self) -> list[bytes]:
-        """Return the directories that changed recently, newest first."""
+        """Return the directories that have changed recently, starting with the latest change."""
         oldest = self._monotonic() - self._rules.active_seconds
         active = [
             (directory.changed_at, path)
@@ -78,7 +78,7 @@ class DirectoryTimes:
         return [path for _, path in active[: self._rules.max_active]]
 
     def check(self, seconds: float, beat: Callable[[], None]) -> list[bytes]:
-        """Begin or continue a check of all directories; return those that changed.
+        """Begin or continue a check of all directories; return those that have changed.
 
         The check is interrupted after `seconds` and continued by the next call.
         """
@@ -101,9 +101,9 @@ class DirectoryTimes:
             mtime_ns = self._mtime_ns(path)
         except FileNotFoundError:
             del self._times[path]
-            return True  # a partial sweep finds out which files went with it
+            return True  # a partial sweep finds the files that went with the directory
         except OSError:
-            return False  # the next full sweep reports it
+            return False  # the next full sweep reports the error
         return mtime_ns != self._times[path].mtime_ns
 
     def _mtime_ns(self, path: bytes) -> int:

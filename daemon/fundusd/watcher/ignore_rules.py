@@ -12,13 +12,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _UNFINISHED = (b".tmp", b".part", b".filepart", b".crdownload", b".partial")
-_HIDDEN = (b".", b"~$", b"#recycle", b"@eadir", b"$recycle.bin")  # ._ of macOS starts with a dot
+_HIDDEN = (b".", b"~$", b"#recycle", b"@eadir", b"$recycle.bin")  # "." includes ._ of macOS
 _SYSTEM = frozenset({b"thumbs.db", b"desktop.ini", b"lost+found", b"system volume information"})
 _CAPTURES = (b".jpg", b".jpeg", b".jpe", b".png", b".tif", b".tiff", b".dcm", b".dicom")
 
 
 def ignored_by_name(name: bytes) -> IgnoreReason | None:
-    """Return why a file or directory of this name is ignored without opening it, or None.
+    """Return why a file or directory is ignored for its name alone, or None if it is not.
 
     >>> ignored_by_name(b"IMG_0001.jpg.part"), ignored_by_name(b"IMG_0001.jpg")
     (<IgnoreReason.TEMPORARY_NAME: 'temporary_name'>, None)
@@ -30,7 +30,7 @@ def ignored_by_name(name: bytes) -> IgnoreReason | None:
 
 
 def claims_capture(name: bytes) -> bool:
-    """Return whether a file's name says that it is a capture.
+    """Return whether a file's name suggests that the file is a capture.
 
     >>> claims_capture(b"OD.JPG"), claims_capture(b"report.pdf")
     (True, False)
@@ -45,7 +45,7 @@ def _may_be_capture(name: bytes) -> bool:
 def named_like_captures(
     folder: Path, on_error: Callable[[OSError], None] | None = None
 ) -> Iterator[bytes]:
-    """Yield the paths, relative to `folder`, of the files below it that may be captures by name.
+    """Yield the relative path of each file below `folder` whose name may be that of a capture.
 
     Links are not followed.
     """

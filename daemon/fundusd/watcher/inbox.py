@@ -1,4 +1,4 @@
-"""Watch one inbox: follow its events if possible, sweep it regularly, admit settled files."""
+"""Watch one inbox: follow its events if possible, sweep it regularly and admit settled files."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
     from fundusd.watcher.rules import Callbacks, IntakeRules
 
 TICK_SECONDS = 1.0
-_SLICE_SECONDS = 0.25  # of a sweep at a time; candidates and events come in between
+_SLICE_SECONDS = 0.25  # a sweep pauses after this time for candidates and events
 _MAX_CANDIDATES = 32  # checked in one step
 
 
 class InboxWatch:
-    """Watch one inbox; `step` does a bounded part of what is due."""
+    """Watches one inbox; each call of `step` does a limited part of the work that is due."""
 
     def __init__(
         self,
@@ -58,12 +58,13 @@ class InboxWatch:
         self._sweep_began = 0.0
         self._sweep_spent = 0.0
         self._short_sweeps = 0  # full sweeps in a row that saw more directories than are watched
-        # since the last full sweep that found the inbox online; unknown before the first
+        # whether the inbox has been offline since the last full sweep that found it online; assumed
+        # to be true before the first sweep
         self._was_offline = True
         self._unreadable = 0
 
     def request_sweep(self) -> None:
-        """Begin a full sweep as soon as possible, after the one that may be in progress."""
+        """Request a full sweep as soon as any full sweep in progress has finished."""
         self._sweep_at = 0.0
 
     def step(self) -> float:
@@ -94,7 +95,7 @@ class InboxWatch:
         due += self._schedule.next_due(has_assessed=self._outage.has_assessed)
         return max(0.0, min(due) - self._now())
 
-    # -- whether the inbox is online, and its observer healthy
+    # -- whether the inbox is online and its observer is healthy
 
     def _check_inbox(self) -> None:
         now = self._now()
@@ -115,7 +116,7 @@ class InboxWatch:
         self._observer.detach()
 
     def _go_online(self, identity: DirectoryIdentity) -> None:
-        """Start over with a new directory; its first full sweep decides whether it is online."""
+        """Start over with a new directory; the first full sweep decides whether it is online."""
         self._identity, self._sweep, self._was_offline = identity, None, True
         self._outage.reset()
         self._partial_sweeps.abandon()
@@ -132,11 +133,11 @@ class InboxWatch:
     # -- partial sweeps
 
     def _continue_partial_sweeps(self) -> None:
-        """Sweep directories that events named, that are active or whose mtimes changed."""
+        """Sweep the directories that events have named, that are active or that have changed."""
         sweeps, schedule = self._partial_sweeps, self._schedule
         if not sweeps.is_running:
             sweeps.add(schedule.event_directories(), hinted=True)
-            if self._outage.has_assessed:  # before that, not all directories are known
+            if self._outage.has_assessed:  # until then, not all directories are known
                 sweeps.add(schedule.due_directories(_SLICE_SECONDS), hinted=False)
             sweeps.begin()
         if sweeps.run(_SLICE_SECONDS):
@@ -144,7 +145,7 @@ class InboxWatch:
             self._finish_partial_sweeps()
 
     def _finish_partial_sweeps(self) -> None:
-        """Mark a few vanished files as missing; if there are many, a full sweep decides."""
+        """Mark vanished files as missing if they are few; otherwise request a full sweep."""
         if not self._outage.is_online:
             return
         if self._partial_sweeps.vanished > OUTAGE_FILES:
@@ -202,14 +203,14 @@ class InboxWatch:
             self._requeue_unread()
         self._outage.report(offline, sweep.tally.vanished)
         self._candidates.detect_lease_rule(sweep.tally.sample)
-        # before the first sweep counts as finished: the baseline is what it recorded
+        # these files may belong to the baseline, so record them before `_report` ends it
         self._candidates.record_ignored()
         self._candidates.report_incomplete(prune=offline is None)
         self._require_watches(sweep.tally.directories)
         self._report(sweep)
 
     def _finish_without_root(self) -> None:
-        """Report the inbox as offline: it could not be listed."""
+        """Report the inbox as offline because it could not be listed."""
         self._inbox_check_at = 0.0
         reason = identify(self._inbox)
         if not isinstance(reason, OfflineReason):
@@ -217,24 +218,24 @@ class InboxWatch:
         self._outage.report(reason)
 
     def _requeue_unread(self) -> None:
-        """Queue again the jobs that may have failed because the inbox was offline."""
+        """Requeue the jobs that may have failed because the inbox was offline."""
         if self._was_offline:
             self._was_offline = False
             if self._ledger.queue_unread(self._inbox.camera_id):
                 self._callbacks.admitted()
 
     def _require_watches(self, directories: int) -> None:
-        """Give the observer up if it watches only some directories, which watchdog conceals."""
+        """Give up an observer that watches too few directories; watchdog does not report this."""
         if not self._observer.is_healthy or self._observer.watch_count >= directories:
             self._short_sweeps = 0
             return
-        self._short_sweeps += 1  # a single time may be due to a directory that was just created
+        self._short_sweeps += 1  # the first time, a directory may just have been created
         if self._short_sweeps > 1:
             self._short_sweeps = 0
             self._observer.give_up(self._now())
 
     def _mark_missing(self, vanished: list[bytes]) -> None:
-        """Mark files as missing if they still are and the inbox is still the one that was swept."""
+        """Mark vanished files as missing if they are still gone from the same directory."""
         gone = [path for path in vanished if is_gone(self._inbox.root, path)]
         if gone and identify(self._inbox) == self._identity:
             self._ledger.mark_missing(self._inbox.camera_id, gone)

@@ -1,4 +1,4 @@
-"""The incomplete files of one inbox: why and since when they wait, and when to quarantine them."""
+"""Track the incomplete files of one inbox, and decide when to quarantine them."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ if TYPE_CHECKING:
     from fundusd.domain.files import Stat, WaitReason
     from fundusd.watcher.rules import IntakeRules
 
-_MAX_FILES = 10_000  # the others wait to settle as well, but are not reported
+_MAX_FILES = 10_000  # further files wait to settle as well, but are not reported
 
 
 @dataclass(slots=True)
 class _Entry:
     file: IncompleteFile
-    stat: Stat | None  # None: not seen since the start
+    stat: Stat | None  # None: not seen since startup
     began: float
     changed: float
 
@@ -30,7 +30,7 @@ class _Entry:
 
 
 class IncompleteFiles:
-    """Incomplete files by path; times are monotonic seconds."""
+    """The incomplete files of one inbox; times are monotonic seconds."""
 
     def __init__(
         self, known: Mapping[bytes, IncompleteFile], rules: IntakeRules, now: float
@@ -43,7 +43,7 @@ class IncompleteFiles:
         self._reported = dict(known)
 
     def note(self, path: bytes, stat: Stat, reason: WaitReason, now: float) -> None:
-        """Note that a file is not complete; a change of the file ends its quarantine."""
+        """Note that a file is incomplete; a change to the file ends its quarantine."""
         entry = self._entries.get(path)
         if entry is None:
             if len(self._entries) < _MAX_FILES:
@@ -57,17 +57,17 @@ class IncompleteFiles:
         entry.file = replace(entry.file, reason=reason, size=stat.size)
 
     def drop(self, path: bytes) -> None:
-        """Forget a file: it is complete, or gone."""
+        """Forget a file that is complete or gone."""
         self._entries.pop(path, None)
 
     def prune(self, is_gone: Callable[[bytes], bool], is_waiting: Callable[[bytes], bool]) -> None:
-        """Forget files that are gone, and files of an earlier run that do not wait any more."""
+        """Forget files that are gone, and files of an earlier run that are no longer waiting."""
         for path, entry in list(self._entries.items()):
             if is_gone(path) or (entry.stat is None and not is_waiting(path)):
                 del self._entries[path]
 
     def quarantine(self, now: float) -> list[bytes]:
-        """Quarantine files that stayed unchanged for the whole grace period; return their paths."""
+        """Quarantine files that have not changed for the grace period; return their paths."""
         quarantined: list[bytes] = []
         for path, entry in self._entries.items():
             if (

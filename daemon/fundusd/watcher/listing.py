@@ -1,4 +1,4 @@
-"""One directory of an inbox as the file system lists it; no file is opened."""
+"""List one directory of an inbox without opening any file."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _SIGNED = 2**63
 
 
 class EntryKind(Enum):
-    """What a directory entry is when it is neither a regular file nor ignored."""
+    """The kind of a directory entry that is neither a regular file nor ignored."""
 
     DIRECTORY = auto()
     UNREADABLE = auto()
@@ -31,14 +31,14 @@ class EntryKind(Enum):
 def batches(
     root: bytes, directory: bytes, max_entries: int = DEFAULT_SWEEP_RULES.max_entries
 ) -> Iterator[list[os.DirEntry[bytes]]]:
-    """Yield the entries of `directory`, which is relative to `root`, in batches; raises OSError."""
+    """Yield the entries of `directory`, a path relative to `root`, in batches; raises OSError."""
     with os.scandir(os.path.join(root, directory)) as listing:  # noqa: PTH118  bytes
         while batch := list(islice(listing, max_entries)):
             yield batch
 
 
 def listed_file(directory: bytes, entry: os.DirEntry[bytes]) -> ListedFile | None:
-    """Return a regular file in the form in which the ledger stores it, None for anything else."""
+    """Return a regular file in the form that the ledger stores, or None for anything else."""
     try:
         if not entry.is_file(follow_symlinks=False):
             return None
@@ -52,7 +52,7 @@ def listed_file(directory: bytes, entry: os.DirEntry[bytes]) -> ListedFile | Non
 
 
 def classify(entry: os.DirEntry[bytes]) -> Stat | IgnoreReason | EntryKind:
-    """Return a regular file's stat, why an entry is ignored, or what else it is.
+    """Return the stat of a regular file, the reason for ignoring an entry, or another kind.
 
     Links are not followed.
     """
@@ -74,7 +74,7 @@ def classify(entry: os.DirEntry[bytes]) -> Stat | IgnoreReason | EntryKind:
 
 
 def join_path(directory: bytes, name: bytes) -> bytes:
-    """Join a directory's path relative to the inbox, empty for the inbox itself, and a name."""
+    """Join a name to its directory's relative path, which is empty for the inbox itself."""
     if not directory:
         return name
     return directory + b"/" + name

@@ -1,4 +1,7 @@
-"""File system events from watchdog. They only save time: sweeps find whatever events miss."""
+"""Receive file system events from watchdog.
+
+Events only save time, because sweeps find whatever the events miss.
+"""
 
 from __future__ import annotations
 
@@ -26,8 +29,8 @@ from watchdog.utils import BaseThread
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-# Events of opening, and of closing what was only read, must stay out: watchdog's own walk of a
-# large tree causes so many of them that its queue overflows, and then it walks again.
+# Events for opening a file, or for closing one that was only read, are left out: watchdog itself
+# causes so many of them by walking a large tree that its queue overflows, and it walks again.
 _FILTER: list[type[FileSystemEvent]] = [
     FileClosedEvent,
     FileCreatedEvent,
@@ -40,9 +43,9 @@ _STOP_FAILURES = (KeyError, OSError, RuntimeError, ValueError, AssertionError)
 
 
 class ObserverFailures(logging.Handler):
-    """Catch watchdog's warnings and the deaths of its threads; their texts are never passed on.
+    """Catches watchdog's warnings and the deaths of its threads without passing on any message.
 
-    The texts contain paths, and a path may contain a patient's name.
+    The messages contain paths, and a path may contain a patient's name.
     """
 
     def __init__(self, wake: Callable[[], None]) -> None:
@@ -58,7 +61,7 @@ class ObserverFailures(logging.Handler):
         self._logger.propagate = False
         self._logger.setLevel(logging.WARNING)
         threading.excepthook = self._on_thread_death
-        # watchdog warns when its walk meets a directory twice: harmless, but it quotes the path
+        # watchdog warns when it meets a directory twice; this is harmless, but the path is quoted
         warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"watchdog\.")
         return self
 
@@ -67,7 +70,7 @@ class ObserverFailures(logging.Handler):
         self._logger.removeHandler(self)
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Note which thread warned; an overflowing queue is the only thing watchdog warns about."""
+        """Note which thread logged a warning; watchdog does so only when its queue overflows."""
         del record
         self._note(threading.current_thread(), "overflow")
 
@@ -83,14 +86,15 @@ class ObserverFailures(logging.Handler):
         self.wake()
 
     def reason(self, thread: threading.Thread) -> str | None:
-        """Return why a thread failed, None when it did not."""
+        """Return why a thread failed, or None if it has not failed."""
         return self._reasons.get(thread)
 
 
 class _ChangedDirectories(FileSystemEventHandler):
-    """Collect the directories that events name.
+    """Collects the directories that events name.
 
-    Events are handled under watchdog's lock: no stat, no query and no waiting here.
+    Events are handled under watchdog's lock, so the handler must not call stat, query the ledger
+    or wait.
     """
 
     def __init__(self, root: bytes, wake: Callable[[], None]) -> None:
@@ -99,7 +103,7 @@ class _ChangedDirectories(FileSystemEventHandler):
         self._directories: dict[bytes, bool] = {}
 
     def on_any_event(self, event: FileSystemEvent) -> None:
-        """Add the directories of an event's paths; the type of the event proves nothing."""
+        """Add the directories of an event's paths, whatever the type of the event."""
         for path in (os.fsencode(event.src_path), os.fsencode(event.dest_path)):
             if not path:
                 continue  # only a move has a destination
@@ -123,10 +127,10 @@ class _ChangedDirectories(FileSystemEventHandler):
 
 
 class InboxObserver:
-    """A watchdog observer of one inbox; raises OSError when it cannot be started."""
+    """A watchdog observer of one inbox; raises OSError if it cannot be started."""
 
     def __init__(self, root: Path, failures: ObserverFailures) -> None:
-        target = root.resolve()  # watchdog would watch a link instead of the directory behind it
+        target = root.resolve()  # watchdog would watch a link itself and not its target
         self._changed = _ChangedDirectories(os.fsencode(target), failures.wake)
         self._failures = failures
         deaths, threads, queues = failures.deaths, set(threading.enumerate()), _inotify_queues()
@@ -139,19 +143,19 @@ class InboxObserver:
             raise
         self._threads = _started_since(threads)
         self._queues = _inotify_queues() - queues
-        # a thread that dies at once is not among those that were started
+        # a thread that has already died is missing from `_threads`
         self._died_at_start = failures.deaths != deaths
 
     def take(self) -> dict[bytes, bool]:
-        """Return directories to sweep since the last call; the values say whether to descend."""
+        """Return the directories named since the last call, and whether to descend into each."""
         return self._changed.take()
 
     def watch_count(self) -> int:
-        """Return how many directories the kernel watches for this observer."""
+        """Return how many directories the kernel is watching for this observer."""
         return sum(map(_watch_count, self._queues))
 
     def failure(self) -> str | None:
-        """Return why this observer can no longer be relied on, None while it can."""
+        """Return why this observer is no longer reliable, or None if it still is."""
         if self._died_at_start:
             return "thread_died"
         for thread in self._threads:
@@ -178,7 +182,7 @@ def _inotify_queues() -> set[int]:
 
 
 def _watch_count(queue: int) -> int:
-    """Return the number of watches of an inotify queue, 0 once it is closed."""
+    """Return the number of watches of an inotify queue, or 0 if the queue has been closed."""
     try:
         with Path(f"/proc/self/fdinfo/{queue}").open(encoding="ascii") as lines:
             return sum(line.startswith("inotify wd:") for line in lines)
@@ -187,14 +191,14 @@ def _watch_count(queue: int) -> int:
 
 
 def _started_since(before: set[threading.Thread]) -> list[BaseThread]:
-    """Return the watchdog threads that are not in `before`, the observer before its parts."""
+    """Return the watchdog threads that are not in `before`, starting with the observer itself."""
     started = [thread for thread in threading.enumerate() if thread not in before]
     threads = [thread for thread in started if isinstance(thread, BaseThread)]
     return threads[::-1]
 
 
 def _stop_threads(threads: list[BaseThread]) -> None:
-    """Stop each watchdog thread by itself: one whose reader has died cannot stop the others."""
+    """Stop each watchdog thread directly; an observer whose reader has died stops no others."""
     for thread in threads:
         try:
             thread.stop()

@@ -1,4 +1,4 @@
-"""Keep an observer of one inbox running; a failed one is replaced, if possible before it stops."""
+"""Keep an observer of one inbox running, and replace it when it fails."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 # the longest pause between attempts; an observer that ran longer is replaced without a pause
 _MAX_RETRY_SECONDS = 60.0
-# after the kernel gave fewer watches than there are directories: an operator has to raise the limit
+# the pause when the kernel grants too few watches, since an operator first has to raise the limit
 _SHORT_OF_WATCHES_SECONDS = 3600.0
 
 
@@ -32,25 +32,25 @@ class ObserverRecovery:
 
     @property
     def failure(self) -> str | None:
-        """Why the observer can no longer be relied on; None while it can, or without one."""
+        """Why the observer is no longer reliable; None if it still is or there is no observer."""
         if self._observer is None:
             return None
         return self._observer.failure()
 
     @property
     def is_healthy(self) -> bool:
-        """Whether there is an observer that can be relied on."""
+        """Whether a reliable observer is running."""
         return self._observer is not None and self._observer.failure() is None
 
     @property
     def watch_count(self) -> int:
-        """How many directories the kernel watches."""
+        """How many directories the kernel is watching for the observer."""
         if self._observer is None:
             return 0
         return self._observer.watch_count()
 
     def take(self) -> dict[bytes, bool]:
-        """Return directories to sweep since the last call; the values say whether to descend."""
+        """Return the directories named since the last call, and whether to descend into each."""
         if self._observer is None:
             return {}
         return self._observer.take()
@@ -75,7 +75,7 @@ class ObserverRecovery:
             self._observer = None
 
     def give_up(self, now: float) -> None:
-        """Stop the observer for a long time: the kernel watches too few directories."""
+        """Stop an observer that watches too few directories, and start no other for an hour."""
         self._log.warning("hints.lost", reason="watches_short")
         self.detach()
         self._retry_at = now + _SHORT_OF_WATCHES_SECONDS
@@ -97,6 +97,6 @@ class ObserverRecovery:
         self._log.warning("hints.lost", reason=reason)
         if now - self._started_at > _MAX_RETRY_SECONDS:
             self._pause = 0.0
-        # the pause doubles with each failure that follows soon after a start
+        # the pause doubles with each failure that occurs soon after a start
         self._retry_at = now + self._pause
         self._pause = min(_MAX_RETRY_SECONDS, 2 * self._pause or 1.0)

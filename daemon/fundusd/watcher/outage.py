@@ -1,4 +1,7 @@
-"""Decide whether an inbox is online: many missing files are an outage first, later a deletion."""
+"""Decide whether an inbox is online.
+
+If many files are gone, this counts as an outage at first and as a deletion later.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class DirectoryIdentity(NamedTuple):
-    """Which directory an inbox is."""
+    """The identity of an inbox's directory, by which another directory in its place is noticed."""
 
     device: int
     inode: int
@@ -29,12 +32,12 @@ class DirectoryIdentity(NamedTuple):
 
     @property
     def place(self) -> str:
-        """Return the directory in the form in which the ledger stores it."""
+        """Return the identity in the form in which the ledger stores it."""
         return f"{self.device}:{self.inode}"
 
 
 def identify(inbox: Inbox) -> DirectoryIdentity | OfflineReason:
-    """Return which directory the inbox is, or why it is offline."""
+    """Return the identity of an inbox's directory, or the reason why the inbox is offline."""
     try:
         descriptor = os.open(inbox.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
@@ -50,7 +53,7 @@ def identify(inbox: Inbox) -> DirectoryIdentity | OfflineReason:
 
 
 class OutageDetector:
-    """Decide what the disappearance of files means, and report it to the log and the ledger."""
+    """Decides whether vanished files mean an outage, and reports each outage."""
 
     def __init__(
         self, inbox: Inbox, rules: IntakeRules, ledger: Ledger, log: FilteringBoundLogger
@@ -61,19 +64,19 @@ class OutageDetector:
         self._reason: OfflineReason | None = state.offline_reason
         self._since: datetime | None = state.offline_since
         self._assessment: OfflineReason | None = None
-        self.has_assessed = False  # whether a full sweep of this very directory has finished
+        self.has_assessed = False  # whether a full sweep of the current directory has finished
 
     @property
     def is_online(self) -> bool:
-        """Whether the last full sweep detected no outage; only then are vanished files missing."""
+        """Whether the last full sweep found no outage, so that vanished files count as missing."""
         return self.has_assessed and self._assessment is None
 
     def reset(self) -> None:
-        """Forget the last full sweep: the inbox is offline, or a different directory."""
+        """Forget the last full sweep, because the inbox is offline or a different directory."""
         self.has_assessed = False
 
     def assess(self, sweep: Sweep, identity: DirectoryIdentity) -> OfflineReason | None:
-        """Return why files that a full sweep did not find are not missing; None if they are."""
+        """Return why the inbox is offline, judging by a full sweep, or None if it is online."""
         self._assessment, self.has_assessed = self._outage(sweep, identity), True
         return self._assessment
 
@@ -86,20 +89,20 @@ class OutageDetector:
         return OfflineReason.MASS_DISAPPEARANCE
 
     def _has_lasted(self) -> bool:
-        """Return whether a mass disappearance has lasted long enough to be a deletion."""
+        """Return whether a mass disappearance has lasted long enough to count as a deletion."""
         if self._reason is not OfflineReason.MASS_DISAPPEARANCE or self._since is None:
             return False
         lasted = (self._rules.now() - self._since).total_seconds()
         return lasted > self._rules.max_disappearance_seconds
 
     def record_place(self, identity: DirectoryIdentity, *, has_files: bool) -> None:
-        """Record which directory the inbox is, once files are seen in it or for the first time."""
+        """Record the directory if it has files and is new, or if none has been recorded yet."""
         if identity.place != self._place and (has_files or self._place is None):
             self._place = identity.place
             self._ledger.found_at(self._camera, identity.place)
 
     def report(self, reason: OfflineReason | None, files: int = 0) -> None:
-        """Log and record that the inbox is offline, or with None that it is online."""
+        """Log and record why the inbox is offline or, if `reason` is None, that it is online."""
         if reason == self._reason:
             return
         if reason is None:

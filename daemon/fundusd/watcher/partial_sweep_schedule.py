@@ -13,13 +13,13 @@ if TYPE_CHECKING:
     from fundusd.watcher.observer_recovery import ObserverRecovery
     from fundusd.watcher.rules import Callbacks, IntakeRules
 
-# the pause after sweeps of directories named by events is four times as long as they took, so that
-# a directory of 100,000 files is not listed again for each new file
+# after directories named by events have been swept, the pause is four times as long as the sweeps,
+# so that a directory of 100,000 files is not listed again for each new file
 _EVENT_SHARE = 4
 
 
 class PartialSweepSchedule:
-    """Returns directories named by events at once, active and changed ones at regular intervals."""
+    """Schedules sweeps of directories: at once after events, otherwise at regular intervals."""
 
     def __init__(
         self,
@@ -35,15 +35,15 @@ class PartialSweepSchedule:
         self._check_at = 0.0
 
     def event_directories(self) -> Mapping[bytes, bool]:
-        """Return the directories that events named; the values say whether to descend."""
+        """Return the directories that events have named, and whether to descend into each."""
         if self._now() < self._event_sweep_at:
             return {}
         return self._observer.take()
 
     def due_directories(self, check_seconds: float) -> Mapping[bytes, bool]:
-        """Return the active and the changed directories, if they are due.
+        """Return the active and the changed directories that are due.
 
-        Checking all directories for changes takes up to `check_seconds`; a later call continues.
+        The check for changes is interrupted after `check_seconds` and continued by a later call.
         """
         due: list[bytes] = []
         now = self._now()
@@ -58,15 +58,15 @@ class PartialSweepSchedule:
         return dict.fromkeys(due, False)
 
     def postpone(self, seconds_spent: float) -> None:
-        """Postpone the next sweeps in proportion to the time the last ones took."""
+        """Postpone the next sweeps in proportion to the time that the last ones took."""
         now = self._now()
         self._event_sweep_at = now + _EVENT_SHARE * seconds_spent
         self._active_sweep_at = max(self._active_sweep_at, now + SWEEP_SHARE * seconds_spent)
 
     def next_due(self, *, has_assessed: bool) -> list[float]:
-        """Return the times at which something may be due.
+        """Return the times at which a sweep or a check may be due.
 
-        `has_assessed` says whether active and changed directories are asked for at all.
+        `has_assessed` says whether `due_directories` is being called at all.
         """
         now = self._now()
         due = [at for at in (self._event_sweep_at, self._active_sweep_at) if at > now]

@@ -1,4 +1,4 @@
-"""Sweeps of single directories between the full sweeps of an inbox, in slices of time."""
+"""Sweep single directories, in slices of time, between the full sweeps of an inbox."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
     from fundusd.watcher.sweep import Sweep
 
     class BeginSweep(Protocol):
-        """Begin a sweep of one directory."""
+        """A function that begins a sweep of one directory."""
 
         def __call__(self, *, start: bytes, deep: bool, hinted: bool) -> Sweep:
-            """Begin with `start`; when `deep`, continue with everything below it."""
+            """Return a sweep of the directory `start` and, if `deep`, of everything below it."""
             ...
 
 
@@ -32,7 +32,7 @@ def _is_ignored(directory: bytes) -> bool:
 
 
 class PartialSweeps:
-    """Rounds of partial sweeps; each round collects the vanished files of all its sweeps."""
+    """Runs partial sweeps in rounds, and collects the vanished files of each round."""
 
     def __init__(self, begin_sweep: BeginSweep, monotonic: Callable[[], float]) -> None:
         self._begin_sweep, self._monotonic = begin_sweep, monotonic
@@ -44,7 +44,7 @@ class PartialSweeps:
         self.gone: list[bytes] = []
 
     def add(self, directories: Mapping[bytes, bool], *, hinted: bool) -> None:
-        """Request directories for the next round; the values say whether to descend."""
+        """Request sweeps of directories in the next round; the values say whether to descend."""
         for directory, deep in directories.items():
             if not _is_ignored(directory):
                 earlier = self._requests.get(directory, _Request())
@@ -57,7 +57,7 @@ class PartialSweeps:
         self.seconds_spent, self.vanished, self.gone = 0.0, 0, []
 
     def run(self, seconds: float) -> bool:
-        """Continue the round for up to `seconds`; return True when that ended it."""
+        """Continue the round for up to `seconds`; return whether this completed the round."""
         if not self.is_running:
             return False
         began = self._monotonic()
@@ -70,7 +70,7 @@ class PartialSweeps:
         return not self.is_running
 
     def abandon(self) -> None:
-        """Abandon the round: the inbox is offline, or a different directory."""
+        """Abandon the round, because the inbox is offline or a different directory."""
         self._requests, self._sweep, self.is_running = {}, None, False
 
     def _step(self) -> bool:

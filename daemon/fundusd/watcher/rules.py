@@ -1,4 +1,4 @@
-"""The rules the watcher works by, and the functions it calls."""
+"""The rules by which the watcher works, and the functions that it calls."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def _utc_now() -> datetime:
 
 @dataclass(frozen=True, slots=True)
 class SweepRules:
-    """How much one sweep holds in memory and asks the ledger for at once."""
+    """Limits on what one sweep holds in memory and on what it requests from the ledger at once."""
 
     max_entries: int = 1000  # entries of a directory held at once
     max_directories: int = 200  # directories whose sightings are queried together
@@ -50,7 +50,7 @@ class IntakeRules:
     directory_check_seconds: float = 30.0  # between checks of the mtimes of all directories
     incomplete_check_seconds: float = 5.0  # between reports of incomplete files to the ledger
     min_incomplete_seconds: float = 10.0  # most files are complete sooner and are never reported
-    max_settling: int = 10_000  # files that wait to settle; a later sweep finds the others
+    max_settling: int = 10_000  # files waiting to settle; a later sweep finds the others
     max_disappearance_seconds: float = 24 * 3600.0  # a longer mass disappearance is a deletion
     sweep: SweepRules = DEFAULT_SWEEP_RULES
     directories: DirectoryRules = DEFAULT_DIRECTORY_RULES
@@ -62,5 +62,5 @@ class Callbacks:
     """The functions the watcher calls."""
 
     admitted: Callable[[], None]  # there is new work for the worker
-    beat: Callable[[], None]  # the watcher makes progress
+    beat: Callable[[], None]  # the watcher has made progress
     monotonic: Callable[[], float]

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 class Watcher:
     """Finds settled captures and admits them; `run` raises LedgerError.
 
-    `admitted` is called whenever there is new work for the worker, `beat` on all progress.
+    `admitted` is called whenever there is new work for the worker, `beat` whenever the
+    watcher has made progress.
     """
 
     name = "watcher"
@@ -47,7 +48,7 @@ class Watcher:
         self._wake.set()
 
     def run(self, stop: threading.Event) -> None:
-        """Watch until `stop` is set."""
+        """Watch all inboxes until `stop` is set."""
         with ObserverFailures(self._wake.set) as failures:
             watches: list[InboxWatch] = []
             for inbox in self._inboxes:
@@ -62,7 +63,7 @@ class Watcher:
                     watch.close()
 
     def _step(self, watches: Sequence[InboxWatch]) -> float:
-        """Let every inbox do what is due; return the seconds until there is more to do."""
+        """Do what is due in every inbox; return the seconds until there is more to do."""
         self._callbacks.beat()
         if self._sweep_requested.is_set():
             self._sweep_requested.clear()

@@ -1,4 +1,4 @@
-"""Decide when a file has stopped changing; pure: stat and monotonic time are arguments."""
+"""Decide when a file has stopped changing; pure, as its stat and the time are arguments."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ class _Candidate:
 
 
 class Settling:
-    """Files that wait until they have been unchanged for `quiet_seconds` of monotonic time.
+    """Files waiting until they have been unchanged for `quiet_seconds` of monotonic time.
 
-    Holds at most `capacity` files. While it is full, new files are refused; the next sweep
-    offers them again.
+    At most `capacity` files can wait. Any further file is refused, and offered again by the next
+    sweep.
 
     >>> from fundusd.domain.files import Stat
     >>> half, whole = Stat(512, 1, 1, 7), Stat(1024, 2, 2, 7)
@@ -69,14 +69,14 @@ class Settling:
         return False
 
     def last_stat(self, path: bytes) -> Stat | None:
-        """Return the last observed stat of a waiting file, None when the file does not wait."""
+        """Return the last observed stat of a file, or None if the file is not waiting."""
         candidate = self._candidates.get(path)
         if candidate is None:
             return None
         return candidate.stat
 
     def forget(self, path: bytes) -> None:
-        """Stop waiting for a file; a file that does not wait is ignored."""
+        """Stop waiting for a file; do nothing if the file is not waiting."""
         self._candidates.pop(path, None)
 
     def restart(self, path: bytes, now: float) -> None:
@@ -85,15 +85,15 @@ class Settling:
         self._candidates[path] = _Candidate(candidate.stat, now, now + self._quiet)
 
     def lengthen(self, path: bytes, now: float) -> bool:
-        """Require twice the quiet time for a file; return whether that has passed already."""
+        """Require twice the quiet time for a file; return whether that time has already passed."""
         candidate = self._candidates[path]
         candidate.ready_at = max(candidate.ready_at, candidate.since + 2 * self._quiet)
         return now >= candidate.ready_at
 
     def back_off(self, path: bytes, now: float) -> int:
-        """Postpone a file after an error; return how many errors it has had.
+        """Postpone a file after an error; return how many errors the file has had.
 
-        The pause doubles with each error, up to five minutes. Any change of the file ends it.
+        The pause doubles with each error, up to five minutes. A change to the file ends the pause.
         """
         candidate = self._candidates[path]
         pause = _FIRST_RETRY_SECONDS * 2.0 ** min(candidate.errors, 16)
@@ -106,5 +106,5 @@ class Settling:
         return [path for path, candidate in self._candidates.items() if now >= candidate.ready_at]
 
     def next_ready_at(self) -> float | None:
-        """Return the monotonic time at which the next file may have settled, None without files."""
+        """Return the monotonic time when the next file may have settled, None if no file waits."""
         return min((candidate.ready_at for candidate in self._candidates.values()), default=None)

@@ -1,4 +1,4 @@
-"""A sweep of an inbox, one directory at a time: compare the files with the ledger's sightings."""
+"""Sweep an inbox one directory at a time, comparing its files with the ledger's sightings."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ _OUTAGE_SHARE = 0.2
 
 
 class Consider(Protocol):
-    """Consider a regular file."""
+    """A function that considers a regular file."""
 
     def __call__(self, path: bytes, stat: Stat, sighting: Sighting | None, *, hinted: bool) -> bool:
-        """Wait for a new or changed file to settle; return True when nothing is left to do."""
+        """Wait for a new or changed file to settle; return True if nothing is left to do."""
         ...
 
 
@@ -53,17 +53,17 @@ class Tally:
     unreadable: int = 0
     present: int = 0  # sightings whose files are there
     vanished: int = 0  # sightings whose files are gone
-    sample: bytes | None = None  # any regular file
+    sample: bytes | None = None  # the path of any regular file
     ignored: Counter[IgnoreReason] = field(default_factory=Counter)
 
 
 class Sweep:
-    """Sweep the directory `start` and, when `deep`, everything below it.
+    """Sweeps the directory `start` and, if `deep`, everything below it.
 
-    When not `deep`, only directories below it that are new to `directories` are swept as well.
-    `step` sweeps one directory. A file that matches its sighting costs one stat and one row, unless
-    it is in `waiting`; memory grows only with the number of directories. Vanished files are only
-    collected: the caller decides after the sweep what they mean.
+    Without `deep`, a directory below `start` is swept only if it is new to `directories`. Each call
+    of `step` sweeps one directory. A file that matches its sighting costs one stat and one row,
+    unless the file is in `waiting`. Memory use grows only with the number of directories. Vanished
+    files are merely collected; after the sweep, the caller decides what they mean.
     """
 
     def __init__(  # noqa: PLR0913  built in one place
@@ -88,14 +88,14 @@ class Sweep:
         self._directories, self._descend, self._deep = directories, descend, deep
         self._hinted, self._rules = hinted, rules
         self._stack = [start]
-        self._unlisted: list[bytes] = []  # unreadable: what lies below them is unknown
-        # a partial sweep is not worth counting all sightings below `start` beforehand
+        self._unlisted: list[bytes] = []  # unreadable, so what lies below them is unknown
+        # for a partial sweep, counting all sightings below `start` beforehand would take too long
         self._is_partial = hinted or not deep
         self._remaining: dict[bytes, int] = {}  # sightings in directories not listed so far
         if not self._is_partial:
             self._remaining = ledger.remembered(inbox.camera_id, below=start)
         self._prefetched: Mapping[ListedFile, IgnoreReason | None] = {}
-        self._prefetched_directories: frozenset[bytes] = frozenset()  # with all their sightings
+        self._prefetched_directories: frozenset[bytes] = frozenset()  # with all sightings
 
     @property
     def listed_root(self) -> bool:
@@ -110,7 +110,7 @@ class Sweep:
         return vanished > OUTAGE_FILES and vanished > _OUTAGE_SHARE * total
 
     def run(self) -> None:
-        """Sweep all directories at once."""
+        """Sweep all directories without a pause."""
         while self.step():
             pass
 
@@ -128,7 +128,7 @@ class Sweep:
         return False
 
     def pause(self) -> None:
-        """Forget prefetched sightings: others write to the ledger until the next step."""
+        """Forget prefetched sightings, as the ledger may change before the next step."""
         self._prefetched_directories = frozenset()
 
     # -- directories that exist
@@ -156,9 +156,9 @@ class Sweep:
         self._collect_gone(directory, self._remaining.pop(directory, 0) - present)
 
     def _compare(self, directory: bytes, batch: Sequence[os.DirEntry[bytes]]) -> int:
-        """Compare entries with the sightings; return how many sightings they account for."""
+        """Compare entries with sightings; return how many sightings the entries account for."""
         sightings = self._present_sightings(directory, batch)
-        waiting = self._waiting or ()  # almost always empty: then no path is built for each file
+        waiting = self._waiting or ()  # usually empty, and then no path is built for each file
         changed, last_name = [], b""
         for entry in batch:
             file = listed_file(directory, entry)
@@ -182,9 +182,9 @@ class Sweep:
         return unchanged
 
     def _examine(self, directory: bytes, changed: Sequence[os.DirEntry[bytes]]) -> int:
-        """Examine entries without a matching sighting; return how many sightings they account for.
+        """Examine new and changed entries; return how many sightings the entries account for.
 
-        An entry has no matching sighting when it is new, has changed or was missing.
+        These are the entries without a matching sighting, including files that were missing.
         """
         known = self._ledger.named(self._camera, directory, [entry.name for entry in changed])
         present = 0
@@ -234,13 +234,13 @@ class Sweep:
     def _present_sightings(
         self, directory: bytes, batch: Sequence[os.DirEntry[bytes]]
     ) -> Mapping[ListedFile, IgnoreReason | None]:
-        """Return all sightings of a small directory; of a large one, those the batch names."""
+        """Return all sightings in a small directory, but only those of the batch in a large one."""
         if directory in self._prefetched_directories:
             return self._prefetched
         return self._ledger.present(self._camera, [directory], [entry.name for entry in batch])
 
     def _prefetch(self, directory: bytes) -> None:
-        """Query the sightings of this directory and of the next ones together, up to a limit."""
+        """Query the sightings in this directory and the next ones together, up to a limit."""
         directories = [directory, *self._stack[: -self._rules.max_directories : -1]]
         if self._is_partial:
             self._remaining |= self._ledger.remembered(self._camera, directories)
@@ -265,7 +265,7 @@ class Sweep:
             self._remaining |= self._ledger.remembered(self._camera, [directory])
 
     def _collect_gone(self, directory: bytes, count: int) -> None:
-        """Collect the vanished files of a directory if `count`, an estimate, says there are any.
+        """Collect the vanished files of a directory if their estimated number, `count`, is not 0.
 
         The estimate is rough because files may have come and gone since the sightings were counted.
         """

@@ -18,13 +18,13 @@ _MAX_PATIENCE = 4096  # full batches
 
 @dataclass(slots=True)
 class AdaptiveBatch(Generic[Item, Answer]):
-    """Run `forward` over items in order, at most `limit` at a time.
+    """Runs `forward` over items in order, at most `limit` items at a time.
 
-    `forward` returns one answer per item or raises. On OutOfMemory, `limit` is halved and stays
-    so; OutOfMemory is raised when a single item does not fit. After `patience` successful full
-    batches the limit is doubled again, up to its first value; each new failure doubles the
-    patience. On an error of `broken` the batch is bisected until the bad item fails alone, and
-    the error becomes the answer to that item. Any other error is raised.
+    `forward` returns one answer per item or raises an error. On OutOfMemory, the limit is halved;
+    if a single item does not fit, OutOfMemory is raised. After `patience` successful full batches,
+    the limit is doubled again, up to its initial value; each further failure doubles the number of
+    batches required. On an error listed in `broken`, the batch is bisected until the bad item fails
+    alone, and the error becomes the answer for that item. Any other error is raised.
     """
 
     forward: Callable[[Sequence[Item]], Sequence[Answer]]
@@ -34,14 +34,14 @@ class AdaptiveBatch(Generic[Item, Answer]):
     _max_limit: int = field(init=False)
     _required_successes: int = 0  # full batches before the limit is doubled; 0 before any failure
     _successes: int = 0  # full batches since the limit last changed
-    _is_halving: bool = False  # no success since the limit was halved: still the same failure
+    _is_halving: bool = False  # no success since the limit was halved, so the failure is the same
 
     def __post_init__(self) -> None:
-        """Remember the limit that is never exceeded."""
+        """Remember the initial limit, which is never exceeded."""
         self._max_limit = self.limit
 
     def run(self, items: Sequence[Item]) -> list[Answer | Exception]:
-        """Return for each item its answer, or the error that it causes; raises OutOfMemory."""
+        """Return an answer for each item, or the error that the item causes; raises OutOfMemory."""
         answers: list[Answer | Exception] = []
         while len(answers) < len(items):
             start = len(answers)
@@ -57,7 +57,7 @@ class AdaptiveBatch(Generic[Item, Answer]):
         else:
             self._note_success(len(items))
             return list(answers)
-        # outside the except block: a traceback would keep the failed batch's memory alive
+        # outside the except block, as a traceback would keep the failed batch in memory
         return self._run_halves(items, failure)
 
     def _run_halves(self, items: Sequence[Item], failure: Exception) -> list[Answer | Exception]:
@@ -81,7 +81,7 @@ class AdaptiveBatch(Generic[Item, Answer]):
     def _note_success(self, size: int) -> None:
         self._is_halving = False
         if size < self.limit or self.limit == self._max_limit:
-            return  # a smaller batch proves nothing, and the first limit is not exceeded
+            return  # a smaller batch proves nothing, and the initial limit is never exceeded
         self._successes += 1
         if self._successes >= self._required_successes:
             self.limit, self._successes = min(2 * self.limit, self._max_limit), 0

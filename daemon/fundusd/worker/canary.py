@@ -1,4 +1,4 @@
-"""Verify that a running model has not changed: its files, and its answers to known phantoms."""
+"""Verify that the files of a running model and its answers to known phantoms are unchanged."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class ModelCanary:
-    """Verifies the model between batches; raises ModelError if it must not be used any longer."""
+    """Verifies the model between batches; raises ModelError if the model must no longer be used."""
 
     def __init__(
         self,
@@ -47,8 +47,8 @@ class ModelCanary:
             self._log.debug("model.touched", keys=touched)
 
     def run(self, stop: threading.Event | None = None) -> None:
-        """Classify the known phantoms one by one and record the result; `stop` interrupts this."""
-        self.require_unchanged()  # first, as its error says more precisely what is wrong
+        """Classify the known phantoms and record the result; return early once `stop` is set."""
+        self.require_unchanged()  # comes first because its error is more precise
         began = time.perf_counter()
         results: list[SelfTestResult] = []
         try:

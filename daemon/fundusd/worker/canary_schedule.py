@@ -20,10 +20,10 @@ def is_due(now: datetime, last: datetime, *, idle: bool) -> bool:
     >>> is_due(morning, evening, idle=True), is_due(morning, evening, idle=False)
     (True, False)
     """
-    # the absolute difference: a clock set back from 2099 must not postpone it until then
+    # an absolute difference, as a clock set back from 2099 must not postpone the canary until then
     return (idle and _night(now) != _night(last)) or abs(now - last) >= _MAX_INTERVAL
 
 
 def _night(at: datetime) -> int:
-    """Return the number of the day, counting days from three o'clock by the wall clock."""
+    """Return the ordinal of the day, where each day begins at three o'clock by the wall clock."""
     return (at.replace(tzinfo=None) - _NIGHT).toordinal()

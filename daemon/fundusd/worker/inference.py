@@ -1,4 +1,4 @@
-"""Classify prepared jobs in batches, up to two of them at once if the model supports that."""
+"""Classify prepared jobs in batches, two batches at once if the model supports this."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ClassifiedBatch:
-    """A batch after inference: what to record, and which jobs to retry or fail."""
+    """The result of a batch: the findings to record, and the jobs to retry or fail."""
 
     findings: Sequence[Finding]
     unusable: Sequence[tuple[PreparedJob, Reason]]
@@ -40,7 +40,7 @@ class ClassifiedBatch:
 
 @dataclass(frozen=True, slots=True)
 class _BatchInFlight:
-    """A batch that the model computes; `answer` waits for it and is None if it was not started."""
+    """A submitted batch; `answer` waits for its logits, or is None if inference has not begun."""
 
     jobs: Sequence[PreparedJob]
     ready: Sequence[PreparedJob]  # those with pixels
@@ -78,7 +78,7 @@ class Inference:
         return claims
 
     def submit(self, jobs: Sequence[PreparedJob]) -> None:
-        """Start to classify a batch of decoded jobs."""
+        """Start classifying a batch of decoded jobs."""
         ready: list[PreparedJob] = []
         pixels: list[Pixels] = []
         for job in jobs:
@@ -87,27 +87,27 @@ class Inference:
                 pixels.append(job.decoded.pixels)
         began, answer = time.perf_counter(), None
         if self._classifier.overlaps and 0 < len(ready) <= self._batch.limit:
-            # what fails here fails again in `collect`, where a batch is taken apart
+            # what fails here fails again in `collect`, which splits the batch
             with suppress(FundusdError, RuntimeError):
                 answer = self._classifier.begin(np.stack(pixels))
         self._in_flight.append(_BatchInFlight(jobs, ready, pixels, answer, began))
 
     def collect(self, keep: int) -> Iterator[ClassifiedBatch]:
-        """Yield finished batches, oldest first; up to `keep` stay in flight if the model overlaps.
+        """Yield finished batches, oldest first; leave up to `keep` in flight if they may overlap.
 
-        A bad capture fails alone. If no answer of a batch is usable, the model itself is verified
-        before any capture fails. Raises ModelError, and OutOfMemory when a single capture does
-        not fit.
+        A bad capture fails alone. If a batch has no usable answer, the model itself is verified
+        before any capture fails. Raises ModelError, or OutOfMemory if a single capture does not
+        fit.
         """
         if not self._classifier.overlaps:
             keep = 0
         while len(self._in_flight) > keep:
             batch = self._classify(self._in_flight[0])
-            # before the results are recorded: the files may be mapped into memory
+            # checked before the results are recorded, as the files may be mapped into memory
             self._canary.require_unchanged()
             self._last_answer_at = time.perf_counter()
             yield batch
-            self._in_flight.popleft()  # only now: the caller is responsible from here on
+            self._in_flight.popleft()  # the caller is responsible for the batch from now on
 
     def _classify(self, batch: _BatchInFlight) -> ClassifiedBatch:
         answers = self._answers(batch)
@@ -138,7 +138,7 @@ class Inference:
         self._log.error("model.unusable_answer", digest=job.claim.digest[:12], exc_info=error)
 
     def _answers(self, batch: _BatchInFlight) -> list[Logits | Exception]:
-        """Wait for the answers; if the batch failed as a whole, run it again in parts."""
+        """Wait for the answers and return them; rerun a batch in parts if it fails as a whole."""
         if batch.answer is not None:
             with suppress(OutOfMemory, RuntimeError):
                 self._beat()

@@ -26,30 +26,30 @@ if TYPE_CHECKING:
 
 
 class Decoder(Protocol):
-    """What the worker needs of the decoder pool."""
+    """The part of the decoder pool that the worker uses."""
 
     def decode(self, data: bytes, thresholds: Thresholds) -> Decoded:
-        """Decode hostile bytes in another process; never raises because of the bytes."""
+        """Decode untrusted bytes in another process; the bytes never cause an exception."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class PreparedJob:
-    """A claimed job, its decoded capture, and how long reading took."""
+    """A claimed job with its decoded capture and the time taken to read the file."""
 
     claim: Claim
     decoded: Decoded
     read_ms: float
-    inbox_is_offline: bool = False  # so the file could not be read
+    inbox_is_offline: bool = False  # which is why the file could not be read
 
 
 def milliseconds_since(began: float) -> float:
-    """Return the milliseconds since `began`, a time of `perf_counter`."""
+    """Return the milliseconds since `began`, a value of `time.perf_counter`."""
     return (time.perf_counter() - began) * 1000
 
 
 class Preparation:
-    """Prepares jobs, in any thread; a bad capture never affects another."""
+    """Prepares jobs in any thread; a bad capture never affects another job."""
 
     def __init__(
         self, ledger: Ledger, decoder: Decoder, roots: Mapping[str, Path], rules: WorkerRules
@@ -61,9 +61,10 @@ class Preparation:
         self._log = structlog.get_logger(service="worker")
 
     def prepare(self, claim: Claim) -> PreparedJob:
-        """Read, verify and decode one job's bytes; raises FundusdError when no capture is at fault.
+        """Read, verify and decode one job's bytes; raises FundusdError.
 
-        That happens when no decoder process starts or the database is unreachable.
+        The error is never due to the capture, but means that no decoder process can be started or
+        that the database is unreachable.
         """
         began = time.perf_counter()
         try:
@@ -84,14 +85,14 @@ class Preparation:
         return PreparedJob(claim, decoded, read_ms)
 
     def read(self, claim: Claim) -> bytes:
-        """Return the bytes that were hashed at admission, from any of their paths.
+        """Return the bytes that were hashed at admission, read from any path that still has them.
 
-        Raises CaptureError when no path has them.
+        Raises CaptureError if no path has them.
         """
         problem = Reason.FILE_MISSING
         for place in claim.places:
             if place.camera_id not in self._roots:
-                continue  # its camera was removed from the settings
+                continue  # the camera has been removed from the settings
             try:
                 data = read_capture(self._roots[place.camera_id], place.path, self._rules.max_bytes)
             except CaptureError as error:
@@ -103,7 +104,7 @@ class Preparation:
         raise CaptureError(problem)
 
     def _is_offline(self, claim: Claim) -> bool:
-        """Return whether an inbox with the job's file is offline: the file may still exist."""
+        """Return whether an inbox of the job's file is offline, so the file may still exist."""
         cameras = {place.camera_id for place in claim.places}
         for camera_id in cameras & self._roots.keys():
             if not can_be_listed(self._roots[camera_id]) or self._ledger.is_away(camera_id):

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from fundusd.worker.rules import WorkerRules
 
 _CLOCK_HINT = (
-    "Set the clock of the camera, and the time zone of this machine;"
-    " this warning is not repeated until a restart."
+    "Correct the clock of the camera or the time zone of this machine;"
+    " this warning is not repeated until fundusd restarts."
 )
 
 
@@ -99,7 +99,7 @@ class ResultRecorder:
         )
 
     def _record_unusable(self, job: PreparedJob, reason: Reason) -> None:
-        """Postpone a job, or fail it when its retries are used up; wait for an offline inbox."""
+        """Postpone a job, fail it after its last retry, or release it if its inbox is offline."""
         claim, digest = job.claim, job.claim.digest[:12]
         if job.inbox_is_offline:
             count = self._ledger.give_back([claim], self._rules.offline_retry_seconds)
@@ -122,7 +122,7 @@ class ResultRecorder:
 
 
 class RecordingQueue:
-    """Records batches one after another, in a thread other than the model's."""
+    """Records batches one after another, in a different thread from the model's."""
 
     def __init__(
         self, thread: ThreadPoolExecutor, record: Callable[[ClassifiedBatch], None]
@@ -132,7 +132,7 @@ class RecordingQueue:
         self._last: tuple[ClassifiedBatch, Future[None]] | None = None
 
     def start(self, batches: Iterable[ClassifiedBatch]) -> None:
-        """Start to record each batch once the one before is recorded; raises its error."""
+        """Start recording each batch after the previous one, whose error may be raised."""
         for batch in batches:
             self.finish()
             self._last = batch, self._thread.submit(self._record, batch)
@@ -144,7 +144,7 @@ class RecordingQueue:
             self._last = None
 
     def unrecorded_claims(self) -> list[Claim]:
-        """Return the claims of a batch that could not be recorded."""
+        """Return the claims of the last batch if that batch could not be recorded."""
         if self._last is None or self._last[1].exception() is None:
             return []
         batch = self._last[0]

@@ -1,4 +1,4 @@
-"""The rules the worker works by."""
+"""The rules by which the worker works."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ class WorkerRules:
     retry_seconds: tuple[float, ...]
     max_bytes: int
     decoders: int  # captures decoded at the same time
-    model: str  # as results and the log call it
+    model: str  # the model's name in results and in the log
     now: Callable[[], datetime] = _local_time
     referral: Rule = DEFAULT_RULE
-    thresholds: Mapping[str, Thresholds] = field(default_factory=dict)  # of quality, by camera
-    offline_retry_seconds: float = 10.0  # until a job is tried again whose inbox is offline
+    thresholds: Mapping[str, Thresholds] = field(default_factory=dict)  # by camera
+    offline_retry_seconds: float = 10.0  # before a job whose inbox is offline is retried

@@ -1,4 +1,4 @@
-"""The worker service: claim, decode, classify and record, with decoding one batch ahead."""
+"""The worker service: claim, decode, classify and record captures, decoding one batch ahead."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ if TYPE_CHECKING:
     from fundusd.worker.preparation import Decoder
     from fundusd.worker.rules import WorkerRules
 
-# how often to look for jobs whose pause is over; new captures wake the worker at once
+# how often to check for jobs whose pause is over; new captures wake the worker at once
 _IDLE_SECONDS = 1.0
 
 
 class _JobInPreparation(NamedTuple):
-    """A claim, and its job as soon as it is prepared."""
+    """A claim, and the future of its prepared job."""
 
     claim: Claim
     prepared: Future[PreparedJob]
 
 
 class Worker:
-    """The service that owns the model; no other thread calls it."""
+    """The service that owns the model, which no other thread calls."""
 
     name = "worker"
 
@@ -56,15 +56,15 @@ class Worker:
         self._preparation = Preparation(ledger, decoder, roots, rules)
         self._recorder = ResultRecorder(ledger, rules)
         self._wake = threading.Event()
-        self._ahead: list[_JobInPreparation] = []  # claimed, but not submitted to the model yet
+        self._ahead: list[_JobInPreparation] = []  # claimed, but not yet submitted to the model
         self._log = structlog.get_logger(service=self.name)
 
     def wake(self) -> None:
-        """Look for work now; any thread may call this."""
+        """Make the worker look for work now; any thread may call this."""
         self._wake.set()
 
     def run(self, stop: threading.Event) -> None:
-        """Work until `stop`, then release the jobs that were claimed but not classified."""
+        """Work until `stop` is set, then release the jobs that are claimed but not classified."""
         with (
             ThreadPoolExecutor(self._rules.decoders, thread_name_prefix="prepare") as pool,
             ThreadPoolExecutor(1, thread_name_prefix="record") as thread,
@@ -92,7 +92,7 @@ class Worker:
         recordings: RecordingQueue,
         stop: threading.Event,
     ) -> None:
-        """Work until `stop`: while a batch is classified, one is prepared and one is recorded."""
+        """Classify batches until `stop` is set, while preparing the next and recording the last."""
         while not stop.is_set():
             self._beat()
             self._ahead = self._ahead or self._claim(pool)
@@ -102,7 +102,7 @@ class Worker:
             jobs = self._prepared(self._ahead)
             if stop.is_set():
                 break
-            # a job tried before may have killed a process, and must not take other jobs with it
+            # a retried job may have killed the process before, and must not affect other jobs
             is_alone = jobs[0].claim.attempts > 1
             if is_alone:
                 recordings.start(inference.collect(0))
@@ -113,7 +113,7 @@ class Worker:
                 recordings.start(inference.collect(0))
             self._ahead = self._claim(pool)
             is_overdue = canary.is_due(idle=False)
-            # a batch stays in flight only while another one follows
+            # a batch stays in flight only if another one follows
             keep = 0
             if self._ahead and not is_overdue:
                 keep = 1
@@ -138,7 +138,7 @@ class Worker:
     # -- claims
 
     def _claim(self, pool: ThreadPoolExecutor) -> list[_JobInPreparation]:
-        """Claim waiting jobs, up to the batch size, and start to prepare them."""
+        """Claim waiting jobs, up to the batch size, and start preparing them."""
         jobs: list[_JobInPreparation] = []
         for claim in self._ledger.claim(self._rules.batch_size):
             prepared = pool.submit(self._preparation.prepare, claim)
@@ -146,9 +146,10 @@ class Worker:
         return jobs
 
     def _prepared(self, jobs: Sequence[_JobInPreparation]) -> list[PreparedJob]:
-        """Wait until jobs are prepared, for which decoders have a time limit.
+        """Wait until jobs are prepared, and return them.
 
-        Raises FundusdError when no decoder process starts.
+        The wait is limited because decoders have a time limit. Raises FundusdError if no decoder
+        process can be started.
         """
         pending = {job.prepared for job in jobs}
         while pending:
@@ -157,7 +158,7 @@ class Worker:
         return [job.prepared.result() for job in jobs]
 
     def _take_claims_ahead(self) -> list[Claim]:
-        """Return and forget the claims not submitted yet; errors in preparing them are ignored."""
+        """Return and forget the claims not yet submitted, ignoring errors in their preparation."""
         ahead, self._ahead = self._ahead, []
         return self._claims_of(ahead)
 
@@ -173,19 +174,22 @@ class Worker:
         if claims:
             self._log.info("jobs.given_back", count=self._ledger.give_back(claims))
 
-    # -- start
+    # -- startup
 
     def _loaded(
         self, pool: ThreadPoolExecutor, thread: ThreadPoolExecutor, stop: threading.Event
     ) -> tuple[Classifier, list[_JobInPreparation]]:
-        """Load the model while a first batch is prepared; release that batch if loading fails."""
+        """Return the loaded model and a first batch, which is prepared while the model is loaded.
+
+        If loading fails, the batch is released.
+        """
         done, classifier = threading.Event(), None
         early = thread.submit(self._claim_early, pool, done)  # there is nothing to record yet
         try:
             classifier = self._load()
         finally:
             if classifier is None:
-                stop.set()  # the program ends: do not wait for an unreachable database
+                stop.set()  # the program is ending, so do not wait for an unreachable database
             done.set()
             self._wake.set()
             if classifier is None:
@@ -201,5 +205,5 @@ class Worker:
         return ahead
 
     def _release_early(self, early: Future[list[_JobInPreparation]]) -> None:
-        with suppress(LedgerError):  # the next start releases what cannot be released now
+        with suppress(LedgerError):  # other claims are released at the next startup
             self._release(self._claims_of(early.result()))
