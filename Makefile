@@ -1,9 +1,9 @@
-# Two commands: `make demo` shows fundusd at work, `make test` proves it. Both set themselves up.
-# Another interpreter gets another virtual environment: make test PYTHON=python3.13
+# `make demo` shows fundusd at work; `make test` runs its tests. Each first installs what it needs.
+# Each interpreter has a virtual environment of its own: make test PYTHON=python3.13
 PYTHON ?= python3
 VENV := $(if $(filter python3,$(PYTHON)),.venv,.venv-$(notdir $(PYTHON)))
 BIN := $(VENV)/bin
-# the versions that the tests were last seen green with, one file per Python; `make lock` renews them on purpose
+# the versions with which the tests last passed, one file per Python; only `make lock` updates them
 LOCK = $(wildcard tests/constraints/python$(shell $(BIN)/python -c 'import sys; print("%d.%d" % sys.version_info[:2])').txt)
 PIP_INSTALL = $(BIN)/pip install --quiet --editable . $(addprefix --constraint ,$(LOCK))
 
@@ -12,19 +12,19 @@ PIP_INSTALL = $(BIN)/pip install --quiet --editable . $(addprefix --constraint ,
 demo: $(VENV)/installed
 	$(BIN)/fundusd demo
 
-# the linters run beside the tests, and neither keeps the other from running
+# the linters and the tests run in parallel, and a failure of one does not stop the other
 test: $(VENV)/installed-dev
 	@$(MAKE) --no-print-directory --jobs=2 --keep-going --output-sync=none lint pytest
 
-# for the loop between edits: lint, types and the rooms without input or output, in less than a minute
+# check between edits: lint, types and the tests of the packages without input or output, in less than a minute
 check: $(VENV)/installed-dev
 	@$(MAKE) --no-print-directory --jobs=2 --keep-going lint pure
 
-# the newest versions of all libraries and tools, in an environment of their own
+# test with the newest versions of all libraries and tools, in a separate environment
 test-latest:
 	@$(MAKE) --no-print-directory test VENV=.venv-latest LOCK=
 
-# write tests/constraints again, for each supported Python that is installed
+# rewrite tests/constraints for each supported Python that is installed
 lock:
 	tests/constraints/refresh.sh
 
@@ -41,24 +41,24 @@ lint: $(VENV)/installed-dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-# which lines the tests run; tracing makes them half as long again
+# show which lines the tests run; with tracing, the tests take half as long again
 coverage: $(VENV)/installed-dev
 	$(BIN)/python -m pytest -n 2 --cov --cov-report=term $(PYTEST_ARGS)
 
-# every fault of docs/faults.md, with a verdict on each row; ROW=12 runs one, ARGS="-k link" some
+# test every fault in docs/faults.md, with a verdict on each row; ROW=12 runs one row, ARGS="-k link" some
 faults: $(VENV)/installed-dev
 	FUNDUSD_FAULTS=all FUNDUSD_FAULTS_ROW=$(ROW) timeout 7200 $(BIN)/python -m pytest -q -n 2 \
 		$$($(BIN)/python tests/faults/matrix.py) $(ARGS)
 
-# writers, kills, outages and database restarts at random, then quiet and the oracle: once on each database
+# run writers, kills, outages and database restarts at random, then a quiet period and the oracle, on each database
 soak: $(VENV)/installed-dev
 	PYTHONPATH=. $(BIN)/python tests/faults/soak.py --minutes $(or $(MINUTES),10) --seed $(or $(SEED),1)
 
-# a generated year of 200,000 captures: every view compared on both databases, and timed; ten minutes, 1.5 GB of memory
+# generate a year of 200,000 captures, compare every view on both databases and time it; ten minutes, 1.5 GB of memory
 year: $(VENV)/installed-dev
 	PYTHONPATH=. $(BIN)/python tests/bench/year.py --captures $(or $(CAPTURES),200000) --seed $(or $(SEED),1)
 
-# train the shipped test model again; it takes some minutes
+# retrain the shipped test model; this takes several minutes
 phantom: $(VENV)/installed-dev
 	PYTHONPATH=. $(BIN)/python tests/train_phantom.py --out daemon/fundusd/model/phantom
 

@@ -155,7 +155,7 @@ id = "a b"
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ('[store]\nurl = "postgresql+psycopg://u:secret-word@h/d"', "must not hold a password"),
+        ('[store]\nurl = "postgresql+psycopg://u:secret-word@h/d"', "must not contain a password"),
         ('[store]\nurl = "sqlite:///relative.db"', "absolute path"),
         ('[[camera]]\nid="a"\ninbox="/x"\n[[camera]]\nid="a"\ninbox="/y"', "a is used twice"),
         (

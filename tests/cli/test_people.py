@@ -195,7 +195,7 @@ def test_an_override_takes_grade_and_reason(fundusd: RunCommand, clinic: daemon_
     ("words", "sentence"),
     [
         (("99", "R", "agree"), "There is no exam 99"),
-        (("1", "U", "agree"), "has no eye U"),
+        (("1", "U", "agree"), "has no result for eye U"),
         (("1", "R", "agree", "--capture", "99"), "has changed"),
     ],
 )

@@ -247,7 +247,7 @@ def test_a_review_cannot_be_changed(ledger: Ledger, change: str) -> None:
     ("change", "sentence"),
     [
         ({"exam_id": 99}, "There is no exam 99"),
-        ({"eye": Eye.LEFT}, "has no eye L"),
+        ({"eye": Eye.LEFT}, "has no result for eye L"),
         ({"shown": 99}, "has changed"),
         ({"verdict": ReviewVerdict.OVERRIDE}, "needs the right grade"),
         ({"grade": Grade.MILD}, "needs the right grade"),

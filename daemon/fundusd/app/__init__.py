@@ -1,1 +1,1 @@
-"""The daemon and the tools of its operator, built from the settings."""
+"""Build the daemon and its operator's tools from the settings."""

@@ -1,4 +1,4 @@
-"""Run a daemon as a child process and follow its log: for the demo and the benchmark."""
+"""Run a daemon as a child process and follow its log, for the demo and the benchmark."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from fundusd.domain.errors import ExitStatus, FundusdError, RequestError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_OTHER_FOLDER = "Name a folder that does not exist yet, where you may write."
+_OTHER_FOLDER = "Name a folder that does not exist yet, in a place where you may write."
 
 
 class DaemonFailed(FundusdError):  # noqa: N818  named for what happened
@@ -33,9 +33,9 @@ class DaemonFailed(FundusdError):  # noqa: N818  named for what happened
 
 @contextlib.contextmanager
 def folder(keep: Path | None, parent: Path | None = None) -> Iterator[Path]:
-    """Yield a folder that is removed afterwards, or the one to keep, made empty.
+    """Yield `keep`, created if needed; if it is None, a temporary folder, removed afterwards.
 
-    Raises RequestError if the folder to keep is not empty or cannot be made.
+    Raises RequestError if `keep` is not empty or cannot be created.
     """
     if keep is None:
         with tempfile.TemporaryDirectory(prefix="fundusd-", dir=parent) as name:
@@ -47,7 +47,7 @@ def folder(keep: Path | None, parent: Path | None = None) -> Iterator[Path]:
         is_empty = not any(keep.iterdir())
     except OSError as error:
         raise RequestError(
-            f"{keep} cannot be made a folder ({error.strerror}).", hint=_OTHER_FOLDER
+            f"{keep} cannot be used as a folder ({error.strerror}).", hint=_OTHER_FOLDER
         ) from None
     if not is_empty:
         raise RequestError(f"{keep} is not empty.", hint=_OTHER_FOLDER)
@@ -55,7 +55,7 @@ def folder(keep: Path | None, parent: Path | None = None) -> Iterator[Path]:
 
 
 class DaemonLog:
-    """The log of a child daemon, read in a thread so that the pipe never fills."""
+    """The log of a child daemon, read in a thread so that the pipe never fills up."""
 
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
         self.process = process
@@ -76,9 +76,9 @@ class DaemonLog:
             self._changed.notify_all()
 
     def take(self, timeout: float) -> list[dict[str, Any]]:
-        """Return the lines since the last call; if there are none, wait for one until `timeout`.
+        """Return the unread lines; if there are none, wait for one up to `timeout` seconds.
 
-        Raises FundusdError if the daemon has ended, DaemonFailed if it logged a failure.
+        Raises FundusdError if the daemon has ended, or DaemonFailed if it logged a failure.
         """
         with self._changed:
             self._changed.wait_for(lambda: self._unread or self._ended, timeout)
@@ -86,8 +86,8 @@ class DaemonLog:
         if not lines and self._ended:
             raise FundusdError(
                 "The daemon ended early.",
-                hint="Keep its folder with --keep DIR, then pass the fundusd.toml in it to"
-                " `fundusd run --config` to see why.",
+                hint="To see why, keep its folder with --keep DIR, then run: "
+                "fundusd run --config DIR/fundusd.toml",
             )
         for line in lines:
             if line["event"] == "service.failed":
@@ -95,7 +95,10 @@ class DaemonLog:
         return lines
 
     def until(self, event: str, seconds: float) -> Iterator[dict[str, Any]]:
-        """Yield the lines up to the first `event`; raises DaemonFailed if it is not in time."""
+        """Yield the lines up to the first `event`.
+
+        Raises DaemonFailed if the event is not logged within `seconds`.
+        """
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             lines = self.take(1.0)
@@ -108,7 +111,7 @@ class DaemonLog:
             yield from lines
         raise DaemonFailed(
             f"The daemon did not log {event} within {seconds:.0f} seconds.",
-            "Keep its files with --keep DIR to see why.",
+            "To see why, keep its files with --keep DIR.",
             ExitStatus.TEMPORARY,
         )
 
@@ -117,14 +120,17 @@ class DaemonLog:
         self._reader.join()
 
     def rest(self) -> list[dict[str, Any]]:
-        """Return the lines since the last call, without waiting."""
+        """Return the unread lines, without waiting."""
         lines, self._unread = self._unread, []
         return lines
 
 
 @contextlib.contextmanager
 def running(path: Path) -> Iterator[DaemonLog]:
-    """Run the daemon with a settings file while the block runs; its [log] format must be json."""
+    """Run the daemon while the block runs; yield its log.
+
+    `path` is a settings file in which [log] format is json.
+    """
     command = [sys.executable, "-m", "fundusd", "run", "--config", str(path)]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, env={**os.environ, "JOURNAL_STREAM": ""}

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Classification:
-    """A loaded model and a decoder; called with the bytes of a photograph, it grades them."""
+    """A callable that decodes and grades one photograph at a time, with a loaded model."""
 
     def __init__(self, classifier: ZeroShotClassifier, pool: DecoderPool) -> None:
         self.release = classifier.release
@@ -28,14 +28,17 @@ class Classification:
         self._pool = pool
 
     def __call__(self, data: bytes) -> tuple[Decoded, Grading | None]:
-        """Decode and grade the bytes of one photograph; raises ModelError."""
+        """Return a photograph as decoded, and its grading, or None if it is not gradable.
+
+        Raises ModelError if the model's answer is unusable.
+        """
         decoded = self._pool.decode(data)
         if decoded.pixels is None:
             return decoded, None
         logits = self._classifier.logits(decoded.pixels[None])[0].tolist()
         if not grading.is_usable(logits):
             raise ModelError(
-                "The model's answer contains infinite or missing numbers.",
+                "The model's answer contains numbers that are infinite or undefined.",
                 hint="Run: fundusd model verify",
             )
         return decoded, grading.grade(logits, grading.Rule.parse(self.release.referable_rule))
@@ -43,7 +46,7 @@ class Classification:
 
 @contextmanager
 def classification(settings: Settings) -> Iterator[Classification]:
-    """Load the model and start one decoder for as long as the block runs; raises ModelError."""
+    """Load the model, and run one decoder while the block runs; raises ModelError."""
     classifier = load_classifier(settings)
     with decoder_pool(settings, classifier.side, 1) as pool:
         yield Classification(classifier, pool)

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from fundusd.model.classifier import ZeroShotClassifier
     from fundusd.model.planning import ModelPlan
 
-_LOAD_SECONDS = 120  # how long systemd is asked to wait for each step of the start
+_LOAD_SECONDS = 120  # how long systemd is asked to wait for each step of the startup
 
 
 def run(path: Path) -> None:
@@ -53,7 +53,8 @@ def run(path: Path) -> None:
     malloc.limit_arenas()
     notifier = Notifier()
     with ExitStack() as stack:
-        # if there may be a GPU this imports torch, which takes a second; the ledger opens meanwhile
+        # if there may be a GPU, planning imports torch, which takes a second; so open the ledger
+        # at the same time
         planner = stack.enter_context(ThreadPoolExecutor(1, thread_name_prefix="plan"))
         planning = planner.submit(plan_model, settings, _verifying(notifier))
         ledger = stack.enter_context(opened_ledger(settings, to_work=True))
@@ -61,7 +62,7 @@ def run(path: Path) -> None:
         def while_waiting() -> None:
             _ask_for_time(notifier, "waiting for the database")
             if planning.done():
-                planning.result()  # raises now, not after the wait, if the model cannot be used
+                planning.result()  # if the model cannot be used, raises now, not after the wait
 
         ledger.outage_retry = OutageRetry(threading.Event(), while_waiting, ledger.regain)
         ledger.create_if_empty()
@@ -78,7 +79,7 @@ def run(path: Path) -> None:
 
 
 def _prepare(planned: ModelPlan, notifier: Notifier) -> None:
-    """Make the missing parts of the prepared model, once per checkpoint, prompt set and dtype."""
+    """Make the parts that the prepared model lacks; there are none once all have been made."""
     log = structlog.get_logger(service="app")
 
     def on_wait() -> None:
@@ -113,7 +114,7 @@ def _ask_for_time(notifier: Notifier, status: str) -> None:
 
 
 def _verifying(notifier: Notifier) -> Callable[[int, int], None]:
-    """Return a function that asks systemd for more time at each percent of the model hashed."""
+    """Return a progress function that asks systemd for more time after each percent hashed."""
     last_percent = -1
 
     def progress(done: int, total: int) -> None:
@@ -154,7 +155,8 @@ def _supervise(
         )
         services: list[Service] = [watcher, worker]
         if settings.receiver:
-            from fundusd.outbox.service import Outbox  # its libraries take a third of a second
+            # importing its libraries takes a third of a second
+            from fundusd.outbox.service import Outbox
 
             receivers = {section.id: receiver(section) for section in settings.receiver}
             services.append(Outbox(ledger, receivers, roots, settings.decode.max_mb * MIB))
@@ -169,7 +171,10 @@ def _supervise(
 
 
 def tested_model(planned: ModelPlan, ledger: Ledger) -> ZeroShotClassifier:
-    """Load the model and test it, thoroughly if the ledger doubts it; raises ModelError."""
+    """Return the model, loaded and tested; raises ModelError.
+
+    The test is thorough if `ledger.is_in_doubt()`.
+    """
     began = perf_counter()
     try:
         classifier = planned.load(thorough=ledger.is_in_doubt())
@@ -188,9 +193,9 @@ def tested_model(planned: ModelPlan, ledger: Ledger) -> ZeroShotClassifier:
 
 
 class Reload:
-    """What SIGHUP does: read the settings again, apply the log level, sweep every inbox.
+    """Handles SIGHUP: rereads the settings, applies the log level and sweeps every inbox.
 
-    Sections that changed and need a restart are logged.
+    It logs which other sections have changed; their changes need a restart.
     """
 
     def __init__(self, path: Path, settings: Settings, watcher: Watcher) -> None:
@@ -199,7 +204,7 @@ class Reload:
         self._watcher = watcher
 
     def __call__(self) -> None:
-        """Reload; settings with mistakes are logged and change nothing."""
+        """Reload the settings; if they contain mistakes, log these and change nothing."""
         log = structlog.get_logger(service="app")
         try:
             fresh = settings_file.load(self._path)

@@ -1,4 +1,4 @@
-"""Run a real daemon on an inbox into which captures are written as by a camera."""
+"""Run a real daemon on an inbox, and write captures into the inbox as a camera would."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from fundusd.app.reconcile import Reconciliation
 
 _PACE_SECONDS = 0.4  # between two captures
-_READY_SECONDS = 600.0  # a full-size model on a slow disk
+_READY_SECONDS = 600.0  # enough for a full-size model on a slow disk
 _LAND_SECONDS = 120.0  # from writing the last capture until all are finished
 _SETTINGS = """\
 [store]
@@ -51,7 +51,7 @@ format = "json"
 
 @dataclass(frozen=True, slots=True)
 class Drop:
-    """One file that the camera writes, and what it shows."""
+    """A file that the camera writes, with a description of its content."""
 
     path: str
     data: bytes
@@ -59,9 +59,10 @@ class Drop:
 
 
 def drops() -> Iterator[Drop]:
-    """Render a camera's export: five grades, both eyes, as JPEG and as DICOM.
+    """Yield the rendered files of a camera's export: both eyes with each of the five grades.
 
-    A duplicate, a truncated file, a photograph of skin and a report follow.
+    Right eyes are JPEG, left eyes DICOM. The files that follow are a duplicate, a truncated file,
+    a photograph that shows no retina, and a report.
     """
     first = b""
     for number, grade in enumerate(Grade):
@@ -97,7 +98,8 @@ def run(model: str, revision: str, keep: Path | None) -> None:
         _summarise(path, truths, console)
         if keep is not None:
             console.print(
-                f"Kept in {folder}. To look at the results: fundusd results --config {path}"
+                f"All files are kept in {folder}. To see the results: "
+                f"fundusd results --config {path}"
             )
 
 
@@ -120,7 +122,7 @@ def _await_ready(log: DaemonLog, console: Console) -> None:
 
 
 def _drop_all(inbox: Path, console: Console, log: DaemonLog) -> dict[str, str]:
-    """Write the captures as a camera does: a folder, then the file in two parts, at intervals."""
+    """Write the captures at intervals, each in two parts; return their content by path."""
     truths: dict[str, str] = {}
     for drop in drops():
         target = inbox / drop.path
@@ -159,7 +161,8 @@ def _await_landed(path: Path, files: int, console: Console, log: DaemonLog) -> N
                 return
     raise FundusdError(
         "Some captures were not finished in time.",
-        hint="Run it again with --keep DIR and look at the folder with `fundusd status`.",
+        hint="Run the demo again with --keep DIR, then run: "
+        "fundusd status --config DIR/fundusd.toml",
     )
 
 
@@ -181,14 +184,14 @@ def _summarise(path: Path, truths: Mapping[str, str], console: Console) -> None:
     if reconciliation.unaccounted or verdict.broken_seq is not None:
         raise FundusdError(
             "The demo lost a capture or an audit event.",
-            hint="This is a defect of fundusd: report it.",
+            hint="This is a defect of fundusd. Please report it.",
         )
 
 
 def _print_reconciliation(reconciliation: Reconciliation, console: Console) -> None:
     rows = []
     for state, count in sorted(reconciliation.counts.items()):
-        rows.append({"files are": state, "count": str(count)})
+        rows.append({"state": state, "count": str(count)})
     console.print("Every file in the inbox (fundusd reconcile)")
     console.print(table_of(rows))
     console.print(
@@ -201,7 +204,7 @@ _SCORES = ("score_no_dr", "score_mild", "score_moderate", "score_severe", "score
 
 
 def _agreement(rows: Sequence[Mapping[str, Any]], truths: Mapping[str, str]) -> str:
-    """Return a sentence that compares the grades with those that were rendered."""
+    """Return a sentence that compares the model's grades with the rendered ones."""
     graded = right = 0
     for row in rows:
         truth = truths[row["path"]]
@@ -219,7 +222,7 @@ def _cells(row: Mapping[str, Any], truths: Mapping[str, str]) -> dict[str, str]:
         "capture": row["path"],
         "eye": row["eye"],
         "outcome": row["outcome"] or row["state"],
-        "truly": truths[row["path"]],
+        "truth": truths[row["path"]],
         "graded": label or row["reason"] or "",
         "score": score,
         "referable": row["referable"] or "",

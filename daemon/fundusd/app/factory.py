@@ -29,27 +29,27 @@ if TYPE_CHECKING:
     from fundusd.outbox.receivers import Receiver
 
 MIB = 1024 * 1024
-# on a CPU a forward takes seconds and decoding milliseconds: one decoder keeps up, and a second one
-# replaces it while it hangs
+# on a CPU, a forward pass takes seconds and decoding takes milliseconds, so one decoder keeps up;
+# while it hangs, a second one takes over
 _BESIDE_A_CPU_MODEL = 2
 
 _Rules = TypeVar("_Rules", ModelChoice, IntakeRules)
 
 
 def model_choice(settings: Settings) -> ModelChoice:
-    """Return which model to find, and how it is to run."""
+    """Return the choice of a model and of the way to run it, as [model] describes it."""
     return _filled(ModelChoice, settings.model)
 
 
 def intake_rules(settings: Settings) -> IntakeRules:
-    """Return how captures are found, and when they count as settled."""
+    """Return the rules by which captures are found and count as settled, from [intake]."""
     return _filled(IntakeRules, settings.intake)
 
 
 def _filled(kind: type[_Rules], section: Section) -> _Rules:
-    """Return rules whose fields are set by the keys of a section with the same names.
+    """Return rules whose fields take the values of the section's keys with the same names.
 
-    Fields that no key sets keep their defaults.
+    Fields without such a key keep their defaults.
     """
     values = {}
     for field in fields(kind):
@@ -64,9 +64,9 @@ def plan_model(
     *,
     afresh: bool = False,
 ) -> ModelPlan:
-    """Find the checkpoint and decide what it runs on; raises ModelError, SettingsError.
+    """Find the checkpoint and plan how to run it; raises ModelError or SettingsError.
 
-    `afresh` hashes every file, even those whose digest is remembered.
+    If `afresh` is true, every file is hashed, even if its digest is remembered.
     """
     choice = model_choice(settings)
     checkpoint = find(choice, on_progress, hash_files if afresh else remembered_digests)
@@ -80,7 +80,7 @@ def plan_model(
 
 
 def load_classifier(settings: Settings) -> ZeroShotClassifier:
-    """Find, prepare and load the model; raises ModelError, SettingsError."""
+    """Find, prepare and load the model; raises ModelError or SettingsError."""
     planned = plan_model(settings)
     planned.prepare()
     return planned.load()
@@ -98,19 +98,19 @@ def limits(settings: Settings) -> Limits:
 
 
 def thresholds(settings: Settings) -> dict[str, Thresholds]:
-    """Return the quality thresholds of each camera."""
+    """Return the quality thresholds of the cameras, by camera id."""
     return {camera.id: camera.thresholds for camera in settings.camera}
 
 
 def decoder_pool(
     settings: Settings, side: int, processes: int, log: FilteringBoundLogger | None = None
 ) -> DecoderPool:
-    """Start decoder processes for a model whose input is a square of `side` pixels."""
+    """Return a pool of decoder processes for a model whose input is `side` pixels square."""
     return DecoderPool(processes, settings.model.preprocessing, side, limits(settings), log)
 
 
 def decoder_count(decode: DecodeSettings, *, model_on_cpu: bool, batch_size: int) -> int:
-    """Return how many decoder processes to start."""
+    """Return the number of decoder processes to start."""
     if decode.processes:
         return decode.processes
     if model_on_cpu:
@@ -124,9 +124,9 @@ def receiver(chosen: ReceiverSettings) -> Receiver:
 
 
 def worker_rules(settings: Settings, planned: ModelPlan) -> WorkerRules:
-    """Return how the worker claims, grades and retries."""
+    """Return the rules by which the worker claims, grades and retries captures."""
     on_cpu = planned.runtime.is_cpu
-    batch_size = 1 if on_cpu else settings.model.batch_size  # on a CPU larger batches gain nothing
+    batch_size = 1 if on_cpu else settings.model.batch_size  # larger batches gain nothing on a CPU
     return WorkerRules(
         batch_size=batch_size,
         retry_seconds=settings.intake.retry_seconds,

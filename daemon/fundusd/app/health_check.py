@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """A part that was checked, whether it is in order, and what to do if it is not."""
+    """The result of a check: its subject, whether that is in order, and what to do if not."""
 
     subject: str
     ok: bool
@@ -70,13 +70,13 @@ def _inbox(camera: CameraSettings) -> CheckResult:
         with os.scandir(camera.inbox) as listing:
             first = next(listing, None)
     except OSError as error:
-        hint = "Create or mount it, and let the user that fundusd runs as read it."
+        hint = "Create or mount the folder, and let the user that fundusd runs as read it."
         return CheckResult(
             subject, ok=False, verdict=f"cannot be listed ({error.strerror})", hint=hint
         )
     verdict = "readable"
     if is_network_filesystem(camera.inbox):
-        verdict += ", on a network share: found by sweeps only"
+        verdict += ", on a network share (captures are found by sweeps only)"
     if first is None:
         verdict += ", empty"
     return CheckResult(subject, ok=True, verdict=verdict)
@@ -85,36 +85,36 @@ def _inbox(camera: CameraSettings) -> CheckResult:
 _ANSWERED = "answered"
 _LOOKUP_HINTS = {
     CaptureWarning.LOOKUP_MISSING: (
-        "Let the user that fundusd runs as read it and its folder, "
+        "Let the user that fundusd runs as read the file and its folder, "
         "or name another file in [camera.lookup]."
     ),
     CaptureWarning.LOOKUP_LOCKED: (
-        "The camera is writing, or its query takes more than a second: try again, or add an index."
+        "The camera is writing, or the query takes more than a second. Try again, or add an index."
     ),
     CaptureWarning.LOOKUP_BROKEN: (
-        "Compare the query with the tables: sqlite3 -readonly FILE .schema; "
-        f"its columns must be called {', '.join(camera_database.COLUMNS)}"
+        "Compare the query with the tables: sqlite3 -readonly FILE .schema. "
+        f"The columns of its result must be called {', '.join(camera_database.COLUMNS)}."
     ),
     CaptureWarning.LOOKUP_AMBIGUOUS: (
-        "The query must return one row: compare more than the name, or select the newest row."
+        "The query must return one row. Compare more than the name, or select the newest row."
     ),
     CaptureWarning.LOOKUP_NO_ROW: (
-        "Compare with fundusd check --names DIR --camera ID, "
-        "and what :path, :name, :stem and :folder are."
+        "Check what :path, :name, :stem and :folder stand for, "
+        "and try: fundusd check --names DIR --camera ID"
     ),
 }
 
 
 def _lookup(camera: CameraSettings, database: Lookup) -> CheckResult:
-    """Ask a camera's database for up to three captures of its inbox.
+    """Return the result of asking a camera's database for up to three captures in its inbox.
 
-    Even with an empty inbox this shows whether the query fits the database.
+    Even if the inbox is empty, the result shows whether the query fits the database.
     """
     subject = f"database of {camera.id}"
     paths = [path_text(path) for path in islice(named_like_captures(camera.inbox), 3)]
     answers = Counter(_answer(metadata) for metadata in database.ask(paths or [""]))
     if not paths and set(answers) <= {_ANSWERED, CaptureWarning.LOOKUP_NO_ROW}:
-        verdict = "opens, and the query fits; there is no capture to ask for yet"
+        verdict = "can be opened, and the query fits; there is no capture to ask for yet"
         return CheckResult(subject, ok=True, verdict=verdict)
     counts = ", ".join(f"{count} {answer}" for answer, count in answers.items())
     verdict = f"asked for {len(paths)} captures: {counts}"
@@ -126,7 +126,7 @@ def _lookup(camera: CameraSettings, database: Lookup) -> CheckResult:
 
 
 def _answer(metadata: CaptureMetadata) -> str:
-    """Return the warning about the camera's database, or that it answered."""
+    """Return the warning about the camera's database, or "answered" if there is none."""
     for warning in metadata.warnings:
         if warning in _LOOKUP_HINTS:
             return warning
@@ -134,14 +134,14 @@ def _answer(metadata: CaptureMetadata) -> str:
 
 
 def _site_key(settings: Settings) -> str:
-    if not os.path.lexists(settings.privacy.site_key_file):  # unlike Path.exists it raises nothing
-        return "not there yet; a random one is written at the first start"
+    if not os.path.lexists(settings.privacy.site_key_file):  # unlike Path.exists, never raises
+        return "not there yet; a random key is written at the first start"
     site_key.read(settings.privacy.site_key_file)
-    return "as it should be"
+    return "valid"
 
 
 def _identifiers(settings: Settings) -> Iterator[CheckResult]:
-    """Yield how many identifiers were stored in clear before the site chose pseudonyms."""
+    """Yield a result that counts identifiers stored in clear before the site chose pseudonyms."""
     file = settings.store.sqlite_file
     if file is not None and not file.exists():
         return
@@ -149,12 +149,12 @@ def _identifiers(settings: Settings) -> Iterator[CheckResult]:
         with opened_ledger(settings) as ledger:
             ledger.check()
             captures, results = ledger.identifiers_held()
-    except FundusdError:  # the result about the database says so
+    except FundusdError:  # already reported by the check of the database
         return
     if not captures + results:
         yield CheckResult("identifiers in clear", ok=True, verdict="none")
         return
-    verdict = f"{captures} captures and {results} results from before hold them"
+    verdict = f"recorded earlier in {captures} captures and {results} results"
     hint = "They stay as they were recorded; docs/privacy.md says what can be done."
     yield CheckResult("identifiers in clear", ok=True, verdict=verdict, hint=hint)
 

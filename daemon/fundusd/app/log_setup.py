@@ -1,4 +1,4 @@
-"""structlog: JSON lines for the journal, a console for people, and no patient's name in either."""
+"""Configure structlog to write JSON lines or console lines, neither with a patient's name."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _LEVELS = {
     "error": logging.ERROR,
 }
 
-# every event, as docs/logs.md explains it
+# every event; docs/logs.md explains each
 EVENTS = frozenset(
     {
         "camera.clock_skew", "camera.offline", "camera.online", "capture.broke",
@@ -41,7 +41,7 @@ EVENTS = frozenset(
     }
 )  # fmt: skip
 
-# every field that a line may have, as docs/logs.md explains it; other fields are dropped
+# every field that a line may have; docs/logs.md explains each, and other fields are dropped
 FIELDS = frozenset(
     {
         "ts", "level", "event", "service", "camera", "capture_id", "digest", "revision", "eye",
@@ -57,7 +57,10 @@ FIELDS = frozenset(
 
 
 def configure(level: str, log_format: str, stream: TextIO | None = None) -> None:
-    """Configure structlog with the level and format of [log]; "auto" is console on a terminal."""
+    """Configure structlog with the level and format of [log].
+
+    The format "auto" means "console" on a terminal and "json" elsewhere.
+    """
     out = stream or sys.stdout
     renderers: list[Processor] = [_JournalLines(prefixed=_is_journal(out))]
     if log_format == "console" or (log_format == "auto" and out.isatty()):
@@ -82,7 +85,10 @@ def configure(level: str, log_format: str, stream: TextIO | None = None) -> None
 
 
 class _JournalLines:
-    """Renders one JSON object per line, `prefixed` with the priority that journald reads."""
+    """Renders each event as one line of JSON.
+
+    If `prefixed`, the line begins with the priority, as journald reads it.
+    """
 
     def __init__(self, *, prefixed: bool) -> None:
         self._prefixed = prefixed
@@ -100,7 +106,7 @@ class _JournalLines:
 
 
 def _is_journal(out: TextIO) -> bool:
-    """Return whether `out` is the stream of the journal, as JOURNAL_STREAM describes it."""
+    """Return whether `out` is connected to the journal, according to JOURNAL_STREAM."""
     try:
         status = os.fstat(out.fileno())
     except (OSError, ValueError):
@@ -109,7 +115,7 @@ def _is_journal(out: TextIO) -> bool:
 
 
 def _exception(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
-    """Replace an exception by its class and frames: its text may contain a patient's name."""
+    """Replace an exception by its class and frames, as its text may contain a patient's name."""
     error = event.pop("exc_info", None)
     if isinstance(error, BaseException):
         event["exception"] = type(error).__name__
@@ -133,10 +139,10 @@ def _allowed(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
 
 
 class _Bridge(logging.Handler):
-    """Logs that a library warned, without its text, which may contain a path or a DICOM tag."""
+    """Logs a library's warnings without their text, which may contain a path or a DICOM tag."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Log one line with the library's logger and the exception's class."""
+        """Log the name of the library's logger, and the exception's class if there is one."""
         details: dict[str, Any] = {"logger": record.name}
         if record.exc_info and record.exc_info[1] is not None:
             details["exception"] = type(record.exc_info[1]).__name__

@@ -1,4 +1,4 @@
-"""Keep glibc's allocator from holding unused memory; with another allocator, do nothing."""
+"""Keep glibc's allocator from holding unused memory; other allocators are left alone."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ _ARENAS = 2
 
 
 def limit_arenas() -> None:
-    """Let all threads share two arenas; call it before they start.
+    """Make all threads share two arenas; call this before any thread starts.
 
-    By default each thread gets an arena that keeps the most memory it ever needed.
+    By default, each thread gets an arena, which keeps the most memory that the thread ever needed.
     """
     if hasattr(_libc, "mallopt"):
         _libc.mallopt(_M_ARENA_MAX, _ARENAS)
 
 
 def trim() -> None:
-    """Return free memory to the kernel: images that come and go leave gaps."""
+    """Return to the kernel the free memory in the gaps that released images leave."""
     if hasattr(_libc, "malloc_trim"):
         _libc.malloc_trim(0)

@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 @contextmanager
 def opened_ledger(settings: Settings, *, to_work: bool = False) -> Iterator[Ledger]:
-    """Open the ledger for as long as the block runs; raises LedgerError, SettingsError.
+    """Open the ledger while the block runs; raises LedgerError or SettingsError.
 
-    With `to_work` it is opened for the daemon, which admits and grades captures of the cameras in
-    the settings.
+    With `to_work`, the ledger is opened for the daemon, which admits and grades captures of the
+    cameras in the settings.
     """
     _require_local_disk(settings)
     naming: dict[str, Naming] = {}
@@ -54,9 +54,9 @@ def opened_ledger(settings: Settings, *, to_work: bool = False) -> Iterator[Ledg
 
 
 def _require_local_disk(settings: Settings) -> None:
-    """Raise SettingsError for SQLite on a network share.
+    """Raise SettingsError if a SQLite database is on a network share.
 
-    Its locks and its write-ahead log do not work there: https://sqlite.org/wal.html
+    SQLite's locks and write-ahead log do not work there: https://sqlite.org/wal.html
     """
     if settings.store.sqlite_file is None:
         return
@@ -64,5 +64,5 @@ def _require_local_disk(settings: Settings) -> None:
     if folder.is_dir() and is_network_filesystem(folder):
         raise SettingsError(
             f"[store] url names a SQLite file on a network share, {folder}.",
-            hint="Put it on a local disk, where it survives a power cut, or use PostgreSQL.",
+            hint="Put the file on a local disk, where it survives a power cut, or use PostgreSQL.",
         )

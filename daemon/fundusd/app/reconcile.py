@@ -1,4 +1,4 @@
-"""Account for every file of an inbox: waiting, succeeded, failed, ignored, or unaccounted."""
+"""Account for every file in an inbox: waiting, succeeded, failed, ignored or unaccounted for."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ _UNACCOUNTED = "unaccounted"
 
 @dataclass(slots=True)
 class Reconciliation:
-    """The number of files of an inbox in each state.
+    """The number of an inbox's files in each state.
 
-    `unaccounted` lists the paths that the ledger should know and does not.
+    `unaccounted` lists the paths that the ledger should know but does not.
     """
 
     camera_id: str
@@ -40,16 +40,16 @@ class Reconciliation:
 
     @property
     def files(self) -> int:
-        """Return how many files there are."""
+        """Return the number of files in all states together."""
         return sum(self.counts.values())
 
 
 def reconcile(
     ledger: Ledger, inbox: Inbox, grace_seconds: float, wall: Callable[[], float] = time.time
 ) -> Reconciliation:
-    """Count the files of an inbox by their state in the ledger.
+    """Count the files in an inbox by their state in the ledger.
 
-    A file that changed within `grace_seconds` and is not admitted yet is waiting, not unaccounted.
+    A file that has changed within `grace_seconds` and is not admitted yet counts as waiting.
     Raises InboxError if the inbox cannot be listed.
     """
     reconciliation = Reconciliation(inbox.camera_id)
@@ -94,16 +94,16 @@ def _walk(root: bytes) -> Iterator[tuple[bytes, list[tuple[bytes, _Entry]]]]:
 def _unreadable() -> InboxError:
     return InboxError(
         "An inbox, or a folder in it, cannot be listed.",
-        hint="See which and why with: fundusd check",
+        hint="To see which and why, run: fundusd check",
     )
 
 
 def _state(entry: _Entry, account: Account | None, fresh_after: float) -> str:
-    """Return the state of a file: a word, mostly followed by the reason."""
+    """Return a file's state as text: a word, usually followed by a colon and the reason."""
     if isinstance(entry, IgnoreReason):
         return f"ignored: {entry}"
     if isinstance(entry, EntryKind):
-        return _UNACCOUNTED  # not even its stat can be read
+        return _UNACCOUNTED  # not even its metadata can be read
     if account is None or account.stat != entry:
         changed = max(entry.mtime_ns, entry.ctime_ns) / _NS
         if changed > fresh_after or entry.size == 0:

@@ -1,4 +1,4 @@
-"""The sections of the settings file: strict, frozen, each key with its type and default."""
+"""Define the sections of the settings file, and the type, limits and default of each key."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def _threshold(name: str) -> Any:
 
 
 class Section(BaseModel):
-    """A section of the file: unknown keys are refused, values are not converted."""
+    """A section of the settings file; it refuses unknown keys and does not convert values."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
@@ -46,13 +46,13 @@ class StoreSettings(Section):
 
     @property
     def sqlite_file(self) -> Path | None:
-        """Return the file of a SQLite database, None for PostgreSQL."""
+        """Return the path of the SQLite database, or None for PostgreSQL."""
         if not self.url.startswith("sqlite:///"):
             return None
         return Path(self.url.removeprefix("sqlite:///").partition("?")[0])
 
     def password(self) -> str | None:
-        """Read the database password; raises SettingsError."""
+        """Return the password in `password_file`, or None if none is set; raises SettingsError."""
         if not self.password_file:
             return None
         try:
@@ -83,7 +83,7 @@ class ModelSettings(Section):
     def _exact_is_not_narrow(self) -> ModelSettings:
         if self.exact and self.dtype == "bfloat16":
             raise ValueError(
-                "exact = true means float32: set dtype to auto or float32, or exact to false"
+                "exact = true requires float32: set dtype to auto or float32, or exact to false"
             )
         return self
 
@@ -120,7 +120,7 @@ class PrivacySettings(Section):
 
 
 class LookupSettings(Section):
-    """[camera.lookup]: the camera's own SQLite database, and the query for a capture."""
+    """[camera.lookup]: the camera's own SQLite database, and the query that finds a capture."""
 
     database: Annotated[str, Field(max_length=4096)] = ""
     query: LookupQuery = ""
@@ -161,7 +161,7 @@ class CameraSettings(Section):
 
     @property
     def naming(self) -> Naming:
-        """Return the rules by which paths of this camera are read."""
+        """Return the rules by which this camera's paths are read."""
         return Naming.of(self.convention, self.pattern)
 
     @property
@@ -171,7 +171,7 @@ class CameraSettings(Section):
 
     @property
     def own_database(self) -> Lookup | None:
-        """Return how to ask this camera's own database, None if it has none."""
+        """Return this camera's own database with its query, or None if there is none."""
         if not self.lookup.database:
             return None
         return Lookup(Path(self.lookup.database), self.lookup.query)
@@ -184,7 +184,7 @@ class OutboxSettings(Section):
 
 
 class ReceiverSettings(Section):
-    """[[receiver]]: a system that gets documents about exams."""
+    """[[receiver]]: a system that receives documents about exams."""
 
     id: Identifier
     document: Annotated[DocumentKind, Field(strict=False)]
@@ -213,7 +213,7 @@ class ReceiverSettings(Section):
 
     @property
     def address(self) -> Path | str:
-        """Return where the receiver is, as its transport writes it."""
+        """Return the receiver's address: the value of the key that names its transport."""
         address: Path | str = getattr(self, self.transport)
         return address
 
@@ -226,7 +226,7 @@ class LogSettings(Section):
 
 
 class Settings(Section):
-    """The whole settings file."""
+    """The settings: all sections of the file, checked against each other."""
 
     store: StoreSettings = StoreSettings()
     model: ModelSettings = ModelSettings()
@@ -240,7 +240,7 @@ class Settings(Section):
 
     @property
     def subscriptions(self) -> tuple[Subscription, ...]:
-        """Return which documents each receiver gets, and when."""
+        """Return a subscription for each receiver: which documents it gets, and when."""
         subscriptions = []
         for receiver in self.receiver:
             only_reviewed = receiver.when == "reviewed"

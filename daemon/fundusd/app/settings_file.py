@@ -1,4 +1,4 @@
-"""Read the settings file; every mistake in it is reported at once."""
+"""Read the settings file, and report all mistakes in it at once."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 DEFAULT_FILE = Path("/etc/fundusd/fundusd.toml")
 
-# names of development versions of 0.1, which some settings files still have
+# names used in development versions of 0.1, which some settings files still contain
 _RENAMED_KEYS = {
     "smallest_side": "min_side_pixels",
     "least_luminance": "min_luminance",
@@ -34,12 +34,15 @@ _RENAMED_VALUES = {("when", "judged"): "resulted"}
 
 
 def path_of(option: Path | None) -> Path:
-    """Return the settings file: the option, FUNDUSD_CONFIG or /etc/fundusd/fundusd.toml."""
+    """Return the path of the settings file.
+
+    This is `option`, or else $FUNDUSD_CONFIG, or else /etc/fundusd/fundusd.toml.
+    """
     return option or Path(os.environ.get("FUNDUSD_CONFIG") or DEFAULT_FILE)
 
 
 def load(path: Path) -> Settings:
-    """Return the settings of a file; raises SettingsError that lists every mistake in it."""
+    """Return the settings in a file; raises a SettingsError that lists every mistake in it."""
     text = _read(path)
     try:
         return Settings.model_validate(tomllib.loads(text))
@@ -82,12 +85,12 @@ def of_model(source: str, revision: str) -> ModelSettings:
     except ValidationError:
         raise SettingsError(
             "--revision is not the commit of a model.",
-            hint="Give its 40 hexadecimal digits, as the hub shows them.",
+            hint="Give the 40 hexadecimal digits of a commit, as the hub shows them.",
         ) from None
 
 
 def _mistake(details: Mapping[str, Any]) -> str:
-    """Return a line with key, value and rule of a mistake, as pydantic found it."""
+    """Return a line with the key, the value and the broken rule of a mistake found by pydantic."""
     location, value = details["loc"], details["input"]
     key = ".".join(str(part) for part in location) or "(file)"
     name = str(location[-1]) if location else ""

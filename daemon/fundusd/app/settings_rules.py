@@ -1,4 +1,4 @@
-"""Rules for single values of the settings; each raises ValueError that states the rule."""
+"""Rules for single values of the settings; each raises a ValueError that states the rule."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def absolute(path: Path) -> Path:
 def _store_url(url: str) -> str:
     if re.search(r"://[^/@]*:[^/@]+@", url) or "password=" in url:
         raise ValueError(
-            "must not hold a password: put it into the file that [store] password_file names"
+            "must not contain a password: put it into the file that [store] password_file names"
         )
     if not url.startswith(("sqlite:////", "postgresql+psycopg://")):
         raise ValueError(
@@ -35,7 +35,7 @@ def _store_url(url: str) -> str:
 def _web_url(url: str) -> str:
     if url and not re.match(r"https?://[^/\s@?#]+(/[^\s?#]*)?$", url):
         raise ValueError(
-            "must begin with https:// or http://, and hold neither a password nor a question mark"
+            "must begin with https:// or http://, and contain no password and no question mark"
         )
     return url.rstrip("/")
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def read_or_create(file: Path) -> bytes:
-    """Return the site key, after writing a random one if the file does not exist.
+    """Return the site key in a file; if the file does not exist, write a random key first.
 
     Raises SettingsError.
     """
@@ -32,7 +32,10 @@ def read_or_create(file: Path) -> bytes:
 
 
 def read(file: Path) -> bytes:
-    """Return the site key; raises SettingsError if it is missing, weak or readable by everyone."""
+    """Return the site key in a file.
+
+    Raises SettingsError if it cannot be read, is weak, or can be read by everyone.
+    """
     try:
         key = file.read_bytes().strip()
         mode = file.stat().st_mode
@@ -41,8 +44,8 @@ def read(file: Path) -> bytes:
     if weak := weakness(key):
         raise SettingsError(
             f"[privacy] site_key_file {weak}.",
-            hint="Remove the file: a random key is written at the next start. "
-            "Every patient_key changes with it.",
+            hint="Remove the file; at the next start, fundusd writes a random key. "
+            "Every patient_key then changes.",
         )
     if mode & stat.S_IROTH:
         raise SettingsError(

@@ -1,4 +1,4 @@
-"""Run the services in threads, handle signals, and end all services when one ends."""
+"""Run the services in threads, handle signals, and stop all services when one ends."""
 
 from __future__ import annotations
 
@@ -27,8 +27,9 @@ _TRIM_SECONDS = 60.0
 class Supervisor:
     """Runs services in threads; call `run` in the main thread, which receives the signals.
 
-    systemd is told READY once `ready` is set. SIGTERM or SIGINT stops in order, a second one at
-    once with exit status 130. SIGHUP calls `reload`. `stopping` is set once all services must end.
+    Once `ready` is set, it sends READY to systemd. On SIGTERM or SIGINT, it stops the services in
+    order; on a second one, it exits at once with status 130. On SIGHUP, it calls `reload`.
+    `stopping` is set once all services must end.
     """
 
     def __init__(
@@ -78,13 +79,13 @@ class Supervisor:
         if self._stop_signal is None:
             raise FundusdError(
                 "A service ended by itself.",
-                hint="This is a defect of fundusd: report it with its log.",
+                hint="This is a defect of fundusd. Report it with the log.",
             )
 
     def _raise_the_cause(self, errors: Sequence[BaseException | None]) -> None:
         """Raise the error that ended a service; LedgerAway only if there is no other error.
 
-        A service that waits for the database raises LedgerAway whenever the daemon stops.
+        A service that is waiting for the database when the daemon stops raises LedgerAway.
         """
         away: LedgerAway | None = None
         for error in errors:
@@ -96,7 +97,7 @@ class Supervisor:
             return
         if self._stop_signal is None:
             raise away
-        # the next start reclaims the jobs that were in progress
+        # at its next start, the daemon reclaims the jobs that were in progress
         self._log.warning("ledger.away", error=away.message, hint=away.hint)
 
     def _trim_memory(self) -> None:
@@ -126,7 +127,7 @@ class Supervisor:
 
 
 class Service(Protocol):
-    """What a supervised thread runs."""
+    """A service, which the supervisor runs in a thread of its own."""
 
     name: str
 

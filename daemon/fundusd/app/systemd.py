@@ -1,4 +1,4 @@
-"""Notify systemd: READY, STATUS, STOPPING, and WATCHDOG while the services make progress."""
+"""Notify systemd of the service's state, and of its progress for the watchdog."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ if TYPE_CHECKING:
 
 
 class Notifier:
-    """Sends sd_notify(3) messages to the socket in NOTIFY_SOCKET, if that is set."""
+    """Sends sd_notify(3) messages to the socket that NOTIFY_SOCKET names, if it is set."""
 
     def __init__(self, environment: Mapping[str, str] = os.environ) -> None:
         address = environment.get("NOTIFY_SOCKET", "")
         self._address = "\0" + address[1:] if address.startswith("@") else address
 
     def tell(self, **fields: str | int) -> None:
-        """Send one message: READY=1, STATUS=…, and so on."""
+        """Send one message with the given fields, such as READY=1."""
         if self._address:
             text = "\n".join(f"{key}={value}" for key, value in fields.items())
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as channel:
@@ -27,7 +27,7 @@ class Notifier:
 
 
 def watchdog_seconds(environment: Mapping[str, str] = os.environ) -> float | None:
-    """Return the time limit of systemd's watchdog, None if it does not watch this process."""
+    """Return the time limit of systemd's watchdog, or None if it does not watch this process."""
     if environment.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
         return None
     limit = int(environment.get("WATCHDOG_USEC", "0"))
@@ -37,7 +37,7 @@ def watchdog_seconds(environment: Mapping[str, str] = os.environ) -> float | Non
 
 
 class Heartbeat:
-    """Remembers when each service made progress; feeds the watchdog while all of them do."""
+    """Remembers when each service last made progress; feeds the watchdog while all do."""
 
     def __init__(
         self,
@@ -52,13 +52,13 @@ class Heartbeat:
 
     @property
     def interval(self) -> float:
-        """Return how often to call `tick`, in seconds."""
+        """Return the seconds to wait between calls of `tick`."""
         if self._limit is None:
             return 1.0
         return min(1.0, self._limit / 4)
 
     def beat(self, name: str) -> Callable[[], None]:
-        """Return the function that a service calls whenever it makes progress."""
+        """Return a function for the service to call whenever it makes progress."""
 
         def moved() -> None:
             self._moved[name] = self._monotonic()
@@ -67,7 +67,7 @@ class Heartbeat:
         return moved
 
     def stuck(self) -> list[str]:
-        """Return the services that made no progress for the whole watchdog limit."""
+        """Return the names of the services without progress within the watchdog's limit."""
         if self._limit is None:
             return []
         now = self._monotonic()

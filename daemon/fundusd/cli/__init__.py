@@ -1,4 +1,4 @@
-"""The command line: every error becomes one sentence, a hint and an exit status."""
+"""Define the command line, which reports every error as a sentence, a hint and an exit status."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ app = typer.Typer(
     "For research use only; not a medical device.\n\n"
     "Start with `fundusd demo`. `fundusd COMMAND --help` explains a command, with examples.",
 )
-# the order of --help, which lists commands before groups: service, results, readers, site, model
+# in the order of --help, which lists commands before groups: service, results, readers, site, model
 run.add_to(app)
 demo.add_to(app)
 check.add_to(app)
@@ -64,11 +64,11 @@ bench.add_to(app)
 app.add_typer(db.app, name="db")
 app.add_typer(audit.app, name="audit")
 
-_IMPORTED_OBJECTS = 20_000  # garbage collection while modules load takes a quarter of the start
+_IMPORTED_OBJECTS = 20_000  # collecting garbage during imports takes a quarter of the startup time
 
 
 def main() -> None:
-    """Run a command; an operator's mistake prints one sentence and a hint, never a traceback."""
+    """Run a command; report every error as a sentence and a hint, never as a traceback."""
     gc.set_threshold(_IMPORTED_OBJECTS)
     try:
         app()
@@ -76,20 +76,23 @@ def main() -> None:
         _report(error.message, error.hint, error)
         sys.exit(error.exit_code)
     except Exception as error:  # noqa: BLE001  the top of the command line
-        hint = "This is a defect of fundusd: report this line, and the log before it."
+        hint = "This is a defect of fundusd. Report it with this line and the log lines before it."
         _report(_place(error), hint, error)
         sys.exit(ExitStatus.DEFECT)
 
 
 def _place(error: Exception) -> str:
-    """Return what broke and where, without the exception's text, which may name a patient."""
+    """Return a sentence with the exception's class and place.
+
+    It omits the exception's text, which may name a patient.
+    """
     frame = traceback.extract_tb(error.__traceback__)[-1]
     file = os.path.basename(frame.filename)  # noqa: PTH119  pathlib is not imported here
     return f"fundusd broke: {type(error).__name__} in {frame.name}, {file}:{frame.lineno}."
 
 
 def _report(message: str, hint: str, error: Exception) -> None:
-    """Log an error if a log is kept, as `run` does; otherwise print it on standard error."""
+    """Log an error if logging is configured (by `fundusd run`); else print it to standard error."""
     structlog = sys.modules.get("structlog")  # importing it takes a third of a second
     if structlog is not None and structlog.is_configured():
         structlog.get_logger(service="app").critical(

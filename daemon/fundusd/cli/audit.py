@@ -1,4 +1,4 @@
-"""fundusd audit: the audit chain."""
+"""fundusd audit: verify the audit chain."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ def audit() -> None:
 
 @app.command(cls=Command)
 def verify(config: Config = None, json: Json = False) -> None:
-    """Verify the audit chain, and every result against it.
+    """Verify the audit chain, and compare every result with it.
 
-    Exit status 1 if they do not agree; the first sequence number that fails is printed.
+    Prints the first sequence number that does not verify; the exit status is then 1.
 
     Example:
       fundusd audit verify

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
     from fundusd_bench.work import Options
 
-_SWEEP_FILES = 1_000_000  # under --end-to-end
+_SWEEP_FILES = 1_000_000  # that --end-to-end sweeps unless --sweep gives another number
 _GUIDANCE = """\
-Nothing was measured: choose a section. Each prints medians, spread, ratios, goals and the machine.
+Nothing was measured: choose a section. Each prints medians, spread, ratios, goals and machine.
 
   fundusd bench --end-to-end --reference   everything, with all goals; 30 to 60 minutes on two cores
   fundusd bench --model                    the model, its drift and operations; about 8 minutes
@@ -31,21 +31,30 @@ Nothing was measured: choose a section. Each prints medians, spread, ratios, goa
 --model and --end-to-end need a checkpoint of full size. Name one with --checkpoint DIR; otherwise a
 random one is made once in {cache} ({size} GB).
 It is not MedSigLIP, and its scores mean nothing, but it takes as much time and memory.
-Run nothing else meanwhile. All options are explained by: fundusd bench --help"""
+Run nothing else meanwhile. To see all options: fundusd bench --help"""
 
 _EndToEnd = Annotated[
-    bool, typer.Option("--end-to-end", help="All sections, including the whole daemon.")
+    bool, typer.Option("--end-to-end", help="Run all sections, including the whole daemon.")
 ]
 _Model = Annotated[
-    bool, typer.Option("--model", help="JPEG to scores, by backend; drift; operations.")
+    bool,
+    typer.Option("--model", help="Time JPEG to scores by backend; measure drift and operations."),
 ]
-_Decode = Annotated[bool, typer.Option("--decode", help="JPEG to the model's input square.")]
-_Ledger = Annotated[bool, typer.Option("--ledger", help="Admit, claim and record captures.")]
+_Decode = Annotated[
+    bool, typer.Option("--decode", help="Time decoding a JPEG to the model's input square.")
+]
+_Ledger = Annotated[
+    bool, typer.Option("--ledger", help="Time admitting, claiming and recording captures.")
+]
 _Sweep = Annotated[
-    int, typer.Option(metavar="N", min=0, help="Sweep an inbox of N files.", show_default=False)
+    int,
+    typer.Option(
+        metavar="N", min=0, help="Time sweeps of an inbox with N files.", show_default=False
+    ),
 ]
 _Reference = Annotated[
-    bool, typer.Option("--reference", help="Also run the reference example, interleaved.")
+    bool,
+    typer.Option("--reference", help="Also time the reference example, interleaved with fundusd."),
 ]
 _Rounds = Annotated[int, typer.Option(metavar="N", min=1, help="Rounds of each comparison.")]
 _Checkpoint = Annotated[
@@ -62,7 +71,7 @@ _Captures = Annotated[
         metavar="DIR",
         exists=True,
         file_okay=False,
-        help="Photographs for the drift (default: phantoms).",
+        help="Photographs on which drift is measured (default: phantoms).",
         show_default=False,
     ),
 ]
@@ -102,13 +111,13 @@ def bench(
 ) -> None:
     """Measure the speed of fundusd on this machine.
 
-    Cases run interleaved, so ratios hold even on a busy machine; seconds hold for this machine
-    only. The exit status is 0 whether goals are met or not. Everything runs on the CPU. The
-    benchmark belongs to a checkout (pip install --editable .); a wheel does not contain it.
+    Cases are interleaved, so ratios are valid even on a busy machine; seconds are valid for this
+    machine only. The exit status is 0 whether or not the goals are met. Everything runs on the CPU.
+    The benchmark is part of a checkout (pip install --editable .); a wheel does not contain it.
 
-    --end-to-end and --model write a checkpoint of MedSigLIP's size with random weights (3.5 GB)
-    once, to $XDG_CACHE_HOME/fundusd/bench (default: ~/.cache/fundusd/bench), where photographs are
-    kept as well. Remove the folder when you are done.
+    Once, --end-to-end and --model write a checkpoint with random weights and the size of MedSigLIP
+    (3.5 GB) to $XDG_CACHE_HOME/fundusd/bench (default: ~/.cache/fundusd/bench), a folder in which
+    they also keep photographs. Remove the folder when you are done.
 
     Examples:
       fundusd bench --end-to-end --reference
@@ -137,11 +146,11 @@ def bench(
 
 
 def _require_benchmark() -> None:
-    """Raise NotInstalled if the benchmark is missing, as in an installed wheel."""
+    """Raise NotInstalled if the benchmark is missing, as it is if fundusd came in a wheel."""
     if find_spec("fundusd_bench") is None:
         raise NotInstalled(
-            "The benchmark is not installed: it belongs to a checkout, not to the wheel.",
-            hint="git clone fundusd's repository, then run there: pip install --editable .",
+            "The benchmark is not installed, because a wheel does not contain it.",
+            hint="Clone fundusd's repository with git, then run there: pip install --editable .",
         )
 
 

@@ -28,13 +28,13 @@ _Convention = Annotated[
     typer.Option(
         "--convention",
         metavar="NAME",
-        help="With --names: a naming convention (default: generic).",
+        help="With --names: the naming convention to use (default: generic).",
     ),
 ]
 _Camera = Annotated[
     str,
     typer.Option(
-        "--camera", metavar="ID", help="With --names: the naming settings of this camera."
+        "--camera", metavar="ID", help="With --names: use the naming settings of this camera."
     ),
 ]
 
@@ -53,13 +53,14 @@ def check(
 ) -> None:
     """Check settings, inboxes, site key, database and model.
 
-    Prints a line for each, with a hint if something is wrong. A camera's own database is asked for
-    a few captures. Exit status 78 if the settings are wrong, 1 if anything else is.
+    Prints a line for each of them, with a hint if something is wrong. If a camera has its own
+    database, the command asks it for a few captures. The exit status is 78 if the settings are
+    wrong, and 1 if anything else is wrong.
 
-    With --names, shows which eye, field, patient and date would be read from the paths in a
-    folder, and how many paths lack them, so that a convention or pattern can be tried before it is
-    set. No file is opened and nothing is changed. With --camera, the camera's own database is asked
-    too, if its settings name one.
+    With --names, the command shows which eye, field, patient and date would be read from the paths
+    in a folder, and how many paths lack each of these, so that you can try a convention or pattern
+    before you set it. It opens no photograph and changes nothing. With --camera, it also asks the
+    camera's own database if the settings name one.
 
     Examples:
       fundusd check --config /etc/fundusd/fundusd.toml

@@ -47,7 +47,7 @@ def classify(
 ) -> None:
     """Classify photographs and print their scores; store nothing.
 
-    Exit status 1 if a photograph got no grade. With --model no settings file is needed.
+    The exit status is 1 if a photograph got no grade. With --model, no settings file is needed.
 
     Examples:
       fundusd classify retina.jpg
@@ -117,7 +117,7 @@ def _score_key(grade: Grade) -> str:
 
 
 def _print(rows: Sequence[dict[str, Any]]) -> None:
-    """Print as the MedSigLIP example does, whose output other scripts parse."""
+    """Print rows in the format of the MedSigLIP example, which other scripts parse."""
     for row in rows:
         if len(rows) > 1:
             print(f"{row['file']}:")

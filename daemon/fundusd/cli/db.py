@@ -1,4 +1,4 @@
-"""fundusd db: the schema of the database."""
+"""fundusd db: create, upgrade and check the database schema."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ app = typer.Typer(help="Create, upgrade and check the database schema.", no_args
 
 @app.command(cls=Command)
 def upgrade(config: Config = None) -> None:
-    """Create the schema, or upgrade it to this program's version.
+    """Create the schema, or upgrade it to the version that this program needs.
 
-    The upgrade is one transaction. Stop the service first.
+    Stop the service first. The upgrade is a single transaction.
 
     Example:
       fundusd db upgrade
@@ -26,12 +26,12 @@ def upgrade(config: Config = None) -> None:
     if before == after:
         print(f"The schema is at {after}.")
     else:
-        print(f"The schema went from {before or 'nothing'} to {after}.")
+        print(f"The schema was upgraded from {before or 'nothing'} to {after}.")
 
 
 @app.command(cls=Command)
 def check(config: Config = None) -> None:
-    """Check the version of the schema and the audit guards.
+    """Check the schema's version and the audit guards.
 
     Example:
       fundusd db check
@@ -39,4 +39,4 @@ def check(config: Config = None) -> None:
     from fundusd.app.open_ledger import opened_ledger
 
     with opened_ledger(load(config)) as ledger:
-        print(f"The schema is at {ledger.check()}, as it should be.")
+        print(f"The schema is at {ledger.check()}, the version that this program needs.")

@@ -1,4 +1,4 @@
-"""fundusd demo: the service at work on rendered photographs."""
+"""fundusd demo: show the service at work on rendered photographs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from fundusd.cli.options import Revision
 _Model = Annotated[
     str,
     typer.Option(
-        "--model", metavar="SOURCE", help="Hub id, folder, or phantom, the shipped test model."
+        "--model", metavar="SOURCE", help="Hub id, folder, or phantom (the shipped test model)."
     ),
 ]
 _Keep = Annotated[
@@ -21,7 +21,7 @@ _Keep = Annotated[
     typer.Option(
         "--keep",
         metavar="DIR",
-        help="Keep inbox, settings and database in DIR, a new or empty folder.",
+        help="Keep inbox, settings and database in DIR, which must be new or empty.",
         show_default=False,
     ),
 ]
@@ -35,9 +35,9 @@ def add_to(app: typer.Typer) -> None:
 def demo(model: _Model = "phantom", revision: Revision = "", keep: _Keep = None) -> None:
     """Show the whole service at work on rendered photographs.
 
-    Starts the real daemon on a temporary inbox and database, copies captures into the inbox as a
-    camera would, and prints the result of each. It takes less than a minute. Grades of the shipped
-    test model are not for patients.
+    Starts the real daemon on a temporary inbox and database, writes captures into the inbox as a
+    camera would, and prints the result of each. The demo takes less than a minute. Never use the
+    shipped test model to grade patients.
 
     Examples:
       fundusd demo

@@ -1,4 +1,4 @@
-"""The layout of help: each example of a command keeps its own line."""
+"""Lay out help texts so that each example of a command stays on its own line."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ app = typer.Typer(help="Fetch, verify, prepare and describe the model.", no_args
 
 @contextmanager
 def _progress_bar(label: str) -> Iterator[Callable[[int, int], None]]:
-    """Show the progress of a long read on standard error; yield the function that moves it."""
+    """Show the progress of a long read on standard error; yield the function that updates it."""
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -57,9 +57,10 @@ def download(config: Config = None, model: ModelSource = "", revision: Revision 
 def verify(
     config: Config = None, model: ModelSource = "", revision: Revision = "", json: Json = False
 ) -> None:
-    """Hash the model's files, load it, and test its answers.
+    """Hash the model's files, load the model, and test its answers.
 
-    The test shows it rendered photographs of every grade, for which the right answers are known.
+    In the test, the model embeds rendered photographs of every grade, whose correct embeddings are
+    known.
 
     Examples:
       fundusd model verify
@@ -73,9 +74,9 @@ def verify(
     result = classifier.self_test_result
     print(
         f"{release.model} loads on {classifier.device_name} in {release.dtype} "
-        "and answers known phantoms:"
+        "and embeds known phantoms correctly:"
     )
-    print(f"cosine {result.cosine:.7f} to the right answers, wanted {result.tolerance}")
+    print(f"lowest cosine similarity {result.cosine:.7f}, required minimum {result.tolerance}")
     print(f"revision {release.revision}")
     print(f"weights {release.weights_digest}")
     print(
@@ -87,9 +88,10 @@ def verify(
 def prepare(config: Config = None, model: ModelSource = "", revision: Revision = "") -> None:
     """Prepare the model for `fundusd run`.
 
-    Embeds the prompts and writes the vision tower alone, in the dtype it is served in. The first
-    `run` does this too; after an update, do it here while the old version still serves. The files
-    go to $CACHE_DIRECTORY (set by systemd), $XDG_CACHE_HOME/fundusd or ~/.cache/fundusd.
+    Embeds the prompts and writes the vision tower to a file of its own, in the dtype in which it
+    runs. The first `fundusd run` does the same; after an update, prepare the model while the old
+    version is still running. The files are written to $CACHE_DIRECTORY (set by systemd),
+    $XDG_CACHE_HOME/fundusd or ~/.cache/fundusd.
 
     Examples:
       fundusd model prepare
@@ -100,7 +102,7 @@ def prepare(config: Config = None, model: ModelSource = "", revision: Revision =
 
 
 def _prepared(settings: Settings) -> ModelPlan:
-    """Hash every file of the model, and make the prepared parts that are missing."""
+    """Return the plan of the model, after hashing its files and making missing prepared parts."""
     from rich.console import Console
 
     from fundusd.app.factory import plan_model
@@ -116,7 +118,7 @@ def _prepared(settings: Settings) -> ModelPlan:
 def info(
     config: Config = None, model: ModelSource = "", revision: Revision = "", json: Json = False
 ) -> None:
-    """Describe the files, sizes and digests of the model.
+    """Describe the model, with the sizes and digests of its files.
 
     The model is not loaded.
 

@@ -1,4 +1,4 @@
-"""Options that several commands share, and the functions that read them."""
+"""Options that several commands share, and functions that interpret the options' values."""
 
 from __future__ import annotations
 
@@ -27,20 +27,22 @@ Config = Annotated[
 ]
 Revision = Annotated[
     str,
-    typer.Option("--revision", metavar="HEX", help="Commit of a model from the hub, 40 digits."),
+    typer.Option("--revision", metavar="HEX", help="Commit of a model on the hub (40 hex digits)."),
 ]
 ModelSource = Annotated[
     str,
     typer.Option(
-        "--model", metavar="SOURCE", help="Hub id, folder or phantom, instead of [model] source."
+        "--model", metavar="SOURCE", help="Hub id, folder or phantom; replaces [model] source."
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Csv = Annotated[bool, typer.Option("--csv", help="Print CSV.")]
-OfCamera = Annotated[str, typer.Option("--camera", metavar="ID", help="Only this camera.")]
+OfCamera = Annotated[str, typer.Option("--camera", metavar="ID", help="Show only this camera.")]
 WorstFirst = Annotated[
     int | None,
-    typer.Option("--limit", min=1, metavar="N", help="The N most urgent eyes.", show_default=False),
+    typer.Option(
+        "--limit", min=1, metavar="N", help="Show only the N most urgent eyes.", show_default=False
+    ),
 ]
 
 TABLE_ROWS = 50  # rows of a table, unless --limit asks for more
@@ -51,14 +53,17 @@ _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks
 
 
 def load(config: Path | None) -> Settings:
-    """Return the settings of the file that --config names; raises SettingsError."""
+    """Return the settings in the file that --config names, or the default; raises SettingsError."""
     from fundusd.app import settings_file
 
     return settings_file.load(settings_file.path_of(config))
 
 
 def settings_for(config: Path | None, model: str, revision: str) -> Settings:
-    """Return the settings, with the model that --model names; with one, no file is needed."""
+    """Return the settings, in which the model that --model names replaces that of the file.
+
+    With --model, a settings file is optional. Raises SettingsError.
+    """
     if not model:
         return load(config)
     from fundusd.app import settings, settings_file
@@ -68,7 +73,7 @@ def settings_for(config: Path | None, model: str, revision: str) -> Settings:
 
 
 def camera_named(settings: Settings, camera_id: str) -> CameraSettings:
-    """Return the camera with this id; raises BadParameter."""
+    """Return the settings of the camera with this id; raises BadParameter if there is none."""
     for camera in settings.camera:
         if camera.id == camera_id:
             return camera
@@ -77,7 +82,7 @@ def camera_named(settings: Settings, camera_id: str) -> CameraSettings:
 
 
 def require_output_file(settings: Settings, file: Path, suffixes: Sequence[str]) -> None:
-    """Raise BadParameter if a file has another suffix, or lies in an inbox and would be graded."""
+    """Raise BadParameter if a file has none of the suffixes, or lies in an inbox."""
     if file.suffix.lower() not in suffixes:
         raise typer.BadParameter(f"{file} must end in {' or '.join(suffixes)}")
     for camera in settings.camera:
@@ -90,25 +95,28 @@ def require_output_file(settings: Settings, file: Path, suffixes: Sequence[str])
 def require_one_format(*, json: bool, as_csv: bool) -> None:
     """Raise BadParameter if --json and --csv are both given."""
     if json and as_csv:
-        raise typer.BadParameter("--json and --csv exclude each other")
+        raise typer.BadParameter("--json and --csv cannot be used together")
 
 
 def row_limit(limit: int | None, *, in_full: bool) -> int | None:
-    """Return how many rows to read: all of them for JSON and CSV, a screenful for a table."""
+    """Return the number of rows to read: `limit`, or by default None (all) if `in_full`.
+
+    Otherwise the default is TABLE_ROWS.
+    """
     if limit is None and not in_full:
         return TABLE_ROWS
     return limit
 
 
 def icdr_grade(number: int | None) -> Grade | None:
-    """Return the grade with this number, None for None."""
+    """Return the ICDR grade with this number, or None for None."""
     if number is None:
         return None
     return Grade(number)
 
 
 def since_time(text: str) -> datetime:
-    """Return the time that --since means: a span before now, or a date or time in local time.
+    """Return the time that --since gives, as a span before now or as a local date or time.
 
     >>> since_time("2026-11-23").isoformat()[:4]
     '2026'
@@ -119,5 +127,6 @@ def since_time(text: str) -> datetime:
         return datetime.fromisoformat(text).astimezone()
     except (ValueError, OverflowError):
         raise typer.BadParameter(
-            f"{text!r} is not a time: use 90m, 12h, 7d, 2026-11-23 or 2026-11-23T08:00"
+            f"{text!r} is not a time: use a span such as 90m, 12h, 7d or 12w, "
+            "or a date or time such as 2026-11-23 or 2026-11-23T08:00"
         ) from None

@@ -1,4 +1,4 @@
-"""fundusd outbox: documents that wait, failed or were delivered."""
+"""fundusd outbox: documents that are waiting, have failed or were delivered."""
 
 from __future__ import annotations
 
@@ -19,12 +19,14 @@ app = typer.Typer(cls=Group, invoke_without_command=True)
 _State = Annotated[
     DeliveryState | None,
     typer.Option(
-        "--state", help="Only this state (default: queued and failed).", show_default=False
+        "--state", help="Show only this state (default: queued and failed).", show_default=False
     ),
 ]
-_Limit = Annotated[int, typer.Option("--limit", min=1, metavar="N", help="The N newest documents.")]
-_Delivery = Annotated[int | None, typer.Argument(metavar="ID", help="The number of a document.")]
-_Failed = Annotated[bool, typer.Option("--failed", help="Every failed document.")]
+_Limit = Annotated[
+    int, typer.Option("--limit", min=1, metavar="N", help="Show only the N newest documents.")
+]
+_Delivery = Annotated[int | None, typer.Argument(metavar="ID", help="Number of a document.")]
+_Failed = Annotated[bool, typer.Option("--failed", help="Queue every failed document.")]
 
 
 @app.callback()
@@ -35,9 +37,9 @@ def listing(
     limit: _Limit = TABLE_ROWS,
     json: Json = False,
 ) -> None:
-    """List the documents for receivers that wait or failed.
+    """List the documents that are waiting to be sent or have failed.
 
-    Shows the answer of each receiver; `fundusd outbox retry` queues failed documents again.
+    Shows the receiver's answer to each; `fundusd outbox retry` queues failed documents again.
 
     Examples:
       fundusd outbox
@@ -55,9 +57,9 @@ def listing(
     elif rows:
         print_table(rows, _cells)
     elif state is None:
-        print("Nothing waits, nothing failed.")
+        print("No document is waiting, and none has failed.")
     else:
-        print(f"Nothing is {state}.")
+        print(f"No document is in the state {state}.")
 
 
 def _cells(row: Row) -> dict[str, str]:
@@ -84,16 +86,16 @@ def _next_attempt(seconds: float | None) -> str:
 
 @app.command(cls=Command)
 def retry(delivery: _Delivery = None, config: Config = None, failed: _Failed = False) -> None:
-    """Queue documents again, to be sent at once.
+    """Queue one document, or all that have failed, to be sent again at once.
 
-    Exit status 1 if there is no such failed document.
+    The exit status is 1 if no document has this ID.
 
     Examples:
       fundusd outbox retry 17
       fundusd outbox retry --failed
     """
     if (delivery is None) != failed:
-        raise typer.BadParameter("name one ID, or --failed for all of them")
+        raise typer.BadParameter("give one ID, or --failed to queue every failed document")
     from fundusd.app.open_ledger import opened_ledger
 
     with opened_ledger(load(config)) as ledger:

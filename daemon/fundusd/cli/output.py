@@ -1,4 +1,4 @@
-"""Print JSON, CSV and tables, and write times, paths and grades as text."""
+"""Print JSON, CSV and tables, and format times, paths and grades as text."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def as_json(value: Any) -> str:
-    """Return indented JSON, with times in ISO 8601."""
+    """Return a value as indented JSON, with times in ISO 8601."""
     options = orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS
     return orjson.dumps(value, default=str, option=options).decode()
 
@@ -36,7 +36,7 @@ def print_csv(rows: Iterable[Row]) -> None:
 
 
 def print_table(rows: Iterable[Row], cells: Cells, title: str = "") -> None:
-    """Print the cells of rows as a table under their keys, with its title above it."""
+    """Print rows as a table below a title; `cells` returns a row's cells by column heading."""
     from rich.console import Console
 
     from fundusd.reports.terminal_table import table_of
@@ -48,26 +48,26 @@ def print_table(rows: Iterable[Row], cells: Cells, title: str = "") -> None:
 
 
 def local(at: datetime | None) -> str:
-    """Return a time in local time, "" for None."""
+    """Return a time as text in local time, or "" for None."""
     if at is None:
         return ""
     return at.astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
 def age(at: datetime | None) -> str:
-    """Return how long ago a time was, in seconds."""
+    """Return how long ago a time was, such as "12 s ago", or "never" for None."""
     if at is None:
         return "never"
     return f"{max(0, round((datetime.now(UTC) - at).total_seconds()))} s ago"
 
 
 def path_text(path: bytes) -> str:
-    """Return a path of a camera's file as text, undecodable bytes escaped."""
+    """Return the path of a camera's file as text, with undecodable bytes escaped."""
     return path.decode("utf-8", "backslashreplace")
 
 
 def grade_or_reason(row: Row) -> str:
-    """Return the grade of an eye, or why it has none, and which fields are missing."""
+    """Return an eye's grade, reason and missing fields as text, omitting what it does not have."""
     from fundusd.reports import wording
 
     parts = []

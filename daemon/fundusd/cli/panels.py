@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def print_panels(
     panels: Sequence[Panel], facts: Mapping[str, str], releases: Mapping[int, Release]
 ) -> None:
-    """Print facts, a card for each panel, and the releases that made the results."""
+    """Print the facts, a card for each panel, and the releases that produced the results."""
     from rich.console import Console
 
     from fundusd.reports import terminal_card, wording
@@ -39,7 +39,7 @@ def print_panels(
 
 
 def photographs_of(settings: Settings, sources: Sequence[Source]) -> dict[int, Photograph]:
-    """Return the photograph of each capture, read again from its inbox."""
+    """Return photographs, reread from their inboxes, by capture id."""
     from fundusd.app import factory
     from fundusd.reports.photographs import photographs
 

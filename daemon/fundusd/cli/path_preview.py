@@ -1,4 +1,4 @@
-"""fundusd check --names: show what is read from the paths of a folder."""
+"""fundusd check --names: show what is read from the paths in a folder."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ if TYPE_CHECKING:
 
     PreviewRow = dict[str, Any]
 
-_PATHS_PER_LOOKUP = 16  # as many as the daemon asks a camera's database for at once
+_PATHS_PER_LOOKUP = 16  # the daemon looks up as many in a camera's database at once
 
 
 def naming_of(config: Path | None, convention: str, camera: str) -> tuple[Naming, Lookup | None]:
-    """Return the naming rules that the options choose, and the camera's own database.
+    """Return the naming rules that the options choose, and the camera's own database or None.
 
-    Raises BadParameter, SettingsError.
+    Raises BadParameter or SettingsError.
     """
     from fundusd.clinical.camera_conventions import NAMES
 
     if camera and convention:
-        raise typer.BadParameter("--camera and --convention exclude each other")
+        raise typer.BadParameter("--camera and --convention cannot be used together")
     if camera:
         chosen = camera_named(load(config), camera)
         return chosen.naming, chosen.own_database
@@ -43,9 +43,9 @@ def naming_of(config: Path | None, convention: str, camera: str) -> tuple[Naming
 
 
 def preview(folder: Path, naming: Naming, lookup: Lookup | None, *, json: bool) -> None:
-    """Print what is read from each path below a folder, doubtful ones first.
+    """Print what is read from each path below a folder, doubtful paths first.
 
-    Raises BadParameter.
+    Raises BadParameter if the folder does not exist or cannot be listed.
     """
     if not folder.is_dir():
         raise typer.BadParameter(f"there is no folder {folder}")
@@ -61,7 +61,7 @@ def preview(folder: Path, naming: Naming, lookup: Lookup | None, *, json: bool) 
 
 
 def _paths(folder: Path) -> Iterator[str]:
-    """Yield the path of every file that may be a capture, by its name."""
+    """Yield the path of every file whose name could be that of a capture."""
     from fundusd.watcher.ignore_rules import named_like_captures
 
     def stop(error: OSError) -> None:
@@ -92,7 +92,7 @@ def _row(path: str, metadata: CaptureMetadata) -> PreviewRow:
 
 
 def _missing(rows: Sequence[PreviewRow]) -> dict[str, int]:
-    """Count the paths that lack each fact, and the warnings that say why."""
+    """Return the number of paths that lack each fact, and the number of each warning."""
     counts: Counter[str] = Counter(eye=0, field=0, patient=0, date=0, time=0)
     for row in rows:
         counts["eye"] += row["eye"] == Eye.UNKNOWN
@@ -121,7 +121,7 @@ def _print(rows: Sequence[PreviewRow], missing: dict[str, int], *, asked: bool) 
 
 
 def _doubt(row: PreviewRow) -> tuple[bool, bool]:
-    """Return the sort key that puts warnings first, then unknown eyes."""
+    """Return a sort key that puts paths with warnings first, then those of unknown eyes."""
     return not row["warnings"], row["eye"] != Eye.UNKNOWN
 
 
@@ -132,7 +132,7 @@ def _cells(row: PreviewRow) -> dict[str, str]:
 
 
 def _summary(missing: dict[str, int]) -> str:
-    """Return the counts in words: a fact that is missing, or the code of a warning."""
+    """Return a list of the missing facts and the warnings, as text, with the count of each."""
     parts = []
     for name, count in missing.items():
         if count and "_" in name:

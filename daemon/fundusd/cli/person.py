@@ -1,4 +1,4 @@
-"""fundusd person: everything about one person."""
+"""fundusd person: show everything about one person."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def add_to(app: typer.Typer) -> None:
 def person(key: _Key, config: Config = None, json: Json = False) -> None:
     """Show all exams of a person; the query is audited.
 
-    Prints each exam, each eye, what readers reported, and what changed since the visit before.
+    Prints each exam, each eye, what readers reported, and what changed since the previous visit.
 
     Examples:
       fundusd person 9f86d081884c
@@ -127,5 +127,5 @@ _TABLES = (
     ("Exams", "exams", _exam),
     ("Eyes", "eyes", _eye),
     ("Reviews", "reviews", _review),
-    ("Since the visit before", "progression", _change),
+    ("Since the previous visit", "progression", _change),
 )

@@ -49,9 +49,10 @@ def calibrate(
 ) -> None:
     """Propose quality thresholds from a camera's own captures.
 
-    Prints a [camera.quality] table by which the worst few per cent of the captures are ungradable,
-    and changes nothing. Look at those captures before you paste the table below the camera's
-    [[camera]]: other thresholds are another release. Exit status 1 if there are too few captures.
+    Prints a [camera.quality] table that would make the worst few per cent of the captures
+    ungradable, and changes nothing. Look at those captures before you paste the table below the
+    camera's [[camera]], because new thresholds make a new release. The exit status is 1 if there
+    are too few captures.
 
     Examples:
       fundusd quality calibrate --camera cr2-room1

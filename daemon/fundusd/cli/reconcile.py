@@ -1,4 +1,4 @@
-"""fundusd reconcile: account for every file of every inbox."""
+"""fundusd reconcile: account for every file in every inbox."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ def add_to(app: typer.Typer) -> None:
 def reconcile(config: Config = None, json: Json = False) -> None:
     """Account for every file in every inbox.
 
-    Counts the files by state: waiting, succeeded by outcome, failed, or ignored by reason. A file
-    that changed within the last two sweeps counts as waiting. Exit status 1 if a file is
-    unaccounted for, 66 if an inbox cannot be listed.
+    Counts the files that are waiting, succeeded (by outcome), failed, or were ignored (by reason).
+    A file that changed within the last two sweeps counts as waiting. The exit status is 1 if a file
+    is unaccounted for, and 66 if an inbox cannot be listed.
 
     Example:
       fundusd reconcile
@@ -56,7 +56,7 @@ def reconcile(config: Config = None, json: Json = False) -> None:
 
 
 def _grace_seconds(intake: IntakeSettings, sweep_took: float) -> float:
-    """Return how long two sweeps take, with the pauses before them."""
+    """Return the duration of two sweeps, including the pauses before them."""
     pause = max(intake.sweep_seconds, SWEEP_SHARE * sweep_took)
     return 2 * (intake.quiet_seconds + pause + sweep_took)
 
@@ -81,7 +81,7 @@ def _print(inboxes: Sequence[Reconciliation]) -> None:
         total += inbox.files
         unaccounted += len(inbox.unaccounted)
         for state, count in sorted(inbox.counts.items()):
-            rows.append({"camera": inbox.camera_id, "files are": state, "count": str(count)})
+            rows.append({"camera": inbox.camera_id, "state": state, "count": str(count)})
     console = Console(highlight=False)
     console.print(table_of(rows))
     console.print(

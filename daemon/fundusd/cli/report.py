@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, help="Report an exam, or how figures change over time.")
 
 _Exam = Annotated[
-    int, typer.Argument(metavar="EXAM", min=1, help="The number that fundusd show prints.")
+    int,
+    typer.Argument(metavar="EXAM", min=1, help="Number of an exam, as fundusd show prints it."),
 ]
 _Pdf = Annotated[
     Path | None,
@@ -31,14 +32,15 @@ _Pdf = Annotated[
     ),
 ]
 _Since = Annotated[
-    str, typer.Option("--since", metavar="TIME", help="The first week or day: 12w, 90d, or a date.")
+    str,
+    typer.Option("--since", metavar="TIME", help="First week or day to show: 12w, 90d, or a date."),
 ]
 _Plot = Annotated[
     Path | None,
     typer.Option(
         "--plot",
         metavar="FILE",
-        help="Plot the figures too: .png, .svg or .pdf.",
+        help="Also plot the figures, to a .png, .svg or .pdf file.",
         show_default=False,
     ),
 ]
@@ -77,7 +79,7 @@ def report_exam(exam: _Exam, config: Config = None, pdf: _Pdf = None) -> None:
 
 
 def _graded_by(exam: Exam) -> list[int]:
-    """Return the releases that graded the eyes of an exam."""
+    """Return the ids of the releases that graded the eyes of an exam."""
     decisive = (eye.decisive for eye in exam.eyes)
     return [shot.release_id for shot in decisive if shot.outcome is Outcome.GRADED]
 
@@ -94,7 +96,7 @@ def _panels(exam: Exam) -> list[Panel]:
 def quality(
     config: Config = None, since: _Since = "12w", plot: _Plot = None, json: Json = False
 ) -> None:
-    """Report the ungradable share of each camera and week, and why.
+    """Report the ungradable share of captures by camera and week, with the reasons.
 
     Prints the view v_quality_weekly.
 
@@ -111,7 +113,7 @@ def quality(
 def classes(
     config: Config = None, since: _Since = "12w", plot: _Plot = None, json: Json = False
 ) -> None:
-    """Report how many captures had each grade, by week.
+    """Report the number of captures with each grade, by week.
 
     Each row is a week, a camera and a release. Prints the view v_class_mix_weekly.
 
@@ -127,7 +129,7 @@ def classes(
 def drift(
     config: Config = None, since: _Since = "12w", plot: _Plot = None, json: Json = False
 ) -> None:
-    """Report mean scores by week, and how far they shifted.
+    """Report mean scores by week, and how far they have shifted.
 
     Each row is a week, a camera and a release. Prints the view v_score_drift_weekly.
 
@@ -158,9 +160,9 @@ def turnaround(
 
 @app.command(cls=Command)
 def agreement(config: Config = None, plot: _Plot = None, json: Json = False) -> None:
-    """Report how readers and model agree, by release and role.
+    """Report how often readers and the model agree, by release and role.
 
-    Prints the view v_agreement; the plot sets the grades of readers against those of the model.
+    Prints the view v_agreement; the plot compares the readers' grades with the model's.
 
     Example:
       fundusd report agreement --plot agreement.png

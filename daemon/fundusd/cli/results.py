@@ -1,4 +1,4 @@
-"""fundusd results: the results of captures."""
+"""fundusd results: show the results of captures."""
 
 from __future__ import annotations
 
@@ -30,30 +30,39 @@ if TYPE_CHECKING:
 _Since = Annotated[
     str,
     typer.Option(
-        "--since", metavar="TIME", help="Received since: 90m, 12h, 7d, or a date or time."
+        "--since", metavar="TIME", help="Received since: 90m, 12h, 7d, 12w, or a date or time."
     ),
 ]
 _Grade = Annotated[
     int | None,
     typer.Option(
-        "--grade", metavar="0-4", min=0, max=4, help="Only this ICDR grade.", show_default=False
+        "--grade",
+        metavar="0-4",
+        min=0,
+        max=4,
+        help="Show only this ICDR grade.",
+        show_default=False,
     ),
 ]
 _Referable = Annotated[
     Referable | None,
     typer.Option(
-        "--referable", help="Only this answer, by the rule of the release.", show_default=False
+        "--referable",
+        help="Show only this answer, as the rule of the release gave it.",
+        show_default=False,
     ),
 ]
 _Outcome = Annotated[
-    Outcome | None, typer.Option("--outcome", help="Only this outcome.", show_default=False)
+    Outcome | None, typer.Option("--outcome", help="Show only this outcome.", show_default=False)
 ]
 _Superseded = Annotated[
     bool, typer.Option("--superseded", help="Include older revisions of overwritten files.")
 ]
 _Limit = Annotated[
     int | None,
-    typer.Option("--limit", min=1, metavar="N", help="The N newest.", show_default=False),
+    typer.Option(
+        "--limit", min=1, metavar="N", help="Show only the N newest captures.", show_default=False
+    ),
 ]
 
 
@@ -76,8 +85,8 @@ def results(
 ) -> None:
     """Show the results of captures, newest first.
 
-    Prints one row per capture. --json and --csv print all columns of the view v_result, and every
-    row unless --limit is given.
+    Prints one row per capture. With --json or --csv, the command prints all columns of the view
+    v_result, and every row unless --limit is given.
 
     Examples:
       fundusd results --since 12h --referable yes
@@ -122,7 +131,10 @@ def _print_table(rows: Sequence[Row], *, limited: bool) -> None:
     for model in sorted({row["model"] for row in rows if row["grade"] is not None}):
         console.print(f"Model: {model}")
     if limited and len(rows) == TABLE_ROWS:
-        console.print(f"The newest {TABLE_ROWS}; more with --limit, all with --json or --csv.")
+        console.print(
+            f"The newest {TABLE_ROWS} are shown; use --limit to see more, "
+            "--json or --csv to see all."
+        )
     console.print(SAFETY_WORDS)
 
 

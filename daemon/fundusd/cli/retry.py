@@ -10,9 +10,9 @@ from fundusd.cli.layout import Command
 from fundusd.cli.options import Config, load
 
 _Capture = Annotated[
-    int | None, typer.Argument(metavar="CAPTURE", help="The number of a failed capture.")
+    int | None, typer.Argument(metavar="CAPTURE", help="Number of a failed capture.")
 ]
-_Failed = Annotated[bool, typer.Option("--failed", help="Every failed capture.")]
+_Failed = Annotated[bool, typer.Option("--failed", help="Queue every failed capture.")]
 
 
 def add_to(app: typer.Typer) -> None:
@@ -21,16 +21,16 @@ def add_to(app: typer.Typer) -> None:
 
 
 def retry(capture: _Capture = None, config: Config = None, failed: _Failed = False) -> None:
-    """Queue failed captures again, with as many attempts as new ones.
+    """Queue failed captures again; each gets as many attempts as a new capture.
 
-    Exit status 1 if the capture has not failed.
+    The exit status is 1 if the capture has not failed.
 
     Examples:
       fundusd retry 4711
       fundusd retry --failed
     """
     if (capture is None) != failed:
-        raise typer.BadParameter("name one CAPTURE, or --failed for all of them")
+        raise typer.BadParameter("give one CAPTURE, or --failed to queue every failed capture")
     from fundusd.app.open_ledger import opened_ledger
 
     with opened_ledger(load(config)) as ledger:

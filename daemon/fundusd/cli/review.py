@@ -16,7 +16,8 @@ from fundusd.domain.clinical_terms import SAFETY_WORDS, Eye, ReviewReason, Revie
 app = typer.Typer(no_args_is_help=True, help="Record what human readers report.")
 
 _Exam = Annotated[
-    int, typer.Argument(metavar="EXAM", min=1, help="The number that fundusd worklist shows.")
+    int,
+    typer.Argument(metavar="EXAM", min=1, help="Number of an exam, as fundusd worklist shows it."),
 ]
 _Eye = Annotated[
     Eye,
@@ -46,7 +47,7 @@ _Grade = Annotated[
         metavar="0-4",
         min=0,
         max=4,
-        help="The right ICDR grade, for override.",
+        help="The correct ICDR grade, for override.",
         show_default=False,
     ),
 ]
@@ -65,7 +66,7 @@ _Capture = Annotated[
     typer.Option(
         "--capture",
         metavar="CAPTURE",
-        help="Record it only if this capture still decides the result.",
+        help="Record the review only if this capture still decides the result.",
         show_default=False,
     ),
 ]
@@ -79,7 +80,7 @@ def list_unread(
     json: Json = False,
     as_csv: Csv = False,
 ) -> None:
-    """Show the eyes that a human has to read, like fundusd worklist.
+    """Show the eyes that a human has to read, as fundusd worklist does.
 
     Example:
       fundusd review list --limit 10
@@ -103,8 +104,8 @@ def record(
 ) -> None:
     """Record a reader's verdict on the result of an eye.
 
-    A review is stored with the result it is about and can never be changed. An override needs
-    --grade and --reason.
+    A review is stored with the result to which it refers, and can never be changed. An override
+    needs --grade and --reason.
 
     Examples:
       fundusd review record 12 R agree --role grader

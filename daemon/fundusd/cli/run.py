@@ -1,4 +1,4 @@
-"""fundusd run: the daemon."""
+"""fundusd run: run the daemon."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ def add_to(app: typer.Typer) -> None:
 def run(config: Config = None) -> None:
     """Watch the inboxes and grade what arrives, in the foreground.
 
-    This is what systemd starts. SIGTERM finishes the current batch and releases the other jobs; a
-    second SIGTERM stops at once. SIGHUP reads the settings again, applies the log level and sweeps
-    every inbox.
+    systemd starts this command. On SIGTERM, the daemon finishes the current batch and releases the
+    other jobs; on a second SIGTERM, it stops at once. On SIGHUP, it rereads the settings, applies
+    the log level and sweeps every inbox.
 
     Example:
       fundusd run --config /etc/fundusd/fundusd.toml

@@ -1,4 +1,4 @@
-"""fundusd show: one capture in words, or drawn with its photograph."""
+"""fundusd show: describe one capture in words, or draw it with its photograph."""
 
 from __future__ import annotations
 
@@ -21,10 +21,13 @@ if TYPE_CHECKING:
     from fundusd.domain.inference import Release
     from fundusd.reports.panel import Panel
 
-_NOT_DRAWN = "Its picture: --out FILE."
+_NOT_DRAWN = "To draw it, use --out FILE."
 
 _Capture = Annotated[
-    int, typer.Argument(metavar="CAPTURE", min=1, help="The number that fundusd results shows.")
+    int,
+    typer.Argument(
+        metavar="CAPTURE", min=1, help="Number of a capture, as fundusd results shows it."
+    ),
 ]
 _Out = Annotated[
     Path | None,
@@ -81,7 +84,7 @@ def show(capture: _Capture, config: Config = None, out: _Out = None, json: Json 
 
 
 def _facts(row: Row, exam: Exam | None) -> dict[str, str]:
-    """Return patient, time and exam; what identifies the patient comes from the exam alone."""
+    """Return a capture's patient, time and exam; only the exam gives the patient's identifier."""
     from fundusd.reports import wording
 
     if exam is None:

@@ -1,4 +1,4 @@
-"""fundusd status: what the service is doing."""
+"""fundusd status: show what the service is doing."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ def add_to(app: typer.Typer) -> None:
 
 
 def status(config: Config = None, json: Json = False) -> None:
-    """Show what the service is doing, and what waits.
+    """Show what the service is doing, and what is waiting.
 
-    Prints whether the daemon runs, the database, the model and its last self-test, captures, jobs
-    and results by state, the oldest waiting capture, documents by receiver, and the last sweep of
-    each camera.
+    Prints whether the daemon is running, the database, the model and its last self-test, captures,
+    jobs and results by state, the age of the oldest waiting capture, documents by receiver, and the
+    last sweep of each camera.
 
     Example:
       fundusd status --json
@@ -81,7 +81,7 @@ def _counts(counts: Mapping[str, int]) -> str:
 
 
 def _deliveries(rows: Iterable[Row]) -> dict[str, list[str]]:
-    """Return the number of documents in each state, by receiver."""
+    """Return texts with the number of documents in each state, by receiver."""
     receivers: dict[str, list[str]] = {}
     for row in rows:
         text = f"{row['count']} {row['state']}"
@@ -96,20 +96,18 @@ def _deliveries(rows: Iterable[Row]) -> dict[str, list[str]]:
 _OFFLINE = {
     "missing": "its inbox does not exist: mount or create it",
     "unreadable": "its inbox cannot be listed: see fundusd check",
-    "empty": "its inbox is another, empty directory than before: is the share mounted?",
+    "empty": "an empty directory has taken the place of its inbox: is the share mounted?",
     "mass_disappearance": "most of its files are gone; treated as an outage for up to a day",
 }
 
 
 def _canary_line(canary: Mapping[str, Any] | None) -> str:
     if canary is None:
-        return "known phantoms were not shown to the model lately"
+        return "the model has not been tested on known phantoms lately"
     when = local(datetime.fromisoformat(canary["at"]))
     if not canary["passed"]:
         return f"the model was REFUSED at {when}: nothing is graded (try: fundusd model verify)"
-    return (
-        f"known phantoms were answered as they should be at {when}, cosine {canary['cosine']:.7f}"
-    )
+    return f"the model embedded known phantoms correctly at {when}, cosine {canary['cosine']:.7f}"
 
 
 def _camera_line(camera: Row) -> str:
@@ -136,16 +134,16 @@ def _sweep_line(camera: Row) -> str:
 
 
 def _hints(camera: Row) -> str:
-    """Return how file system events are doing, and what they and the sweeps brought in."""
+    """Return the state of file system events, and how many files these and sweeps have found."""
     if camera["mode"] == "sweep-only":
         text = "none (sweep-only)"
     elif camera["hints_healthy"]:
         text = "healthy"
     else:
-        text = "LOST (sweeps find everything, later)"
+        text = "LOST (sweeps find every file, but later)"
     if camera.get("watches"):
         text += f" ({camera['watches']} folders watched)"
     by_hints, by_sweeps = camera.get("hinted", 0), camera.get("swept", 0)
     if by_hints or by_sweeps:
-        text += f", new since the start by hints {by_hints}, by sweeps {by_sweeps}"
+        text += f", new files since startup: {by_hints} by hints, {by_sweeps} by sweeps"
     return text

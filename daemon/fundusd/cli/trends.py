@@ -1,4 +1,4 @@
-"""The five reports on figures: which view each reads, how it prints, and how it is plotted."""
+"""Define the five reports on figures: the view, the table and the plot of each."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ class Trend:
     view: str
     order: Sequence[str]
     plot: Callable[[Sequence[Row], Path], None]
-    since: str | None = None  # the column that --since bounds
-    columns: Mapping[str, str] = field(default_factory=dict)  # with titles; default: all filled
+    since: str | None = None  # the column to which --since applies
+    columns: Mapping[str, str] = field(default_factory=dict)  # titles by name; default: all filled
     note: str = ""
 
 
 def report(
     trend: Trend, config: Path | None, since: str | None, plot: Path | None, *, json: bool
 ) -> None:
-    """Print the rows of a report, and plot them if asked."""
+    """Print the rows of a report, and plot them if `plot` names a file."""
     from fundusd.app.open_ledger import opened_ledger
     from fundusd.ledger import ViewQuery
 
@@ -78,7 +78,7 @@ def _print(rows: Sequence[Row], trend: Trend) -> None:
 
 
 def _filled_columns(rows: Sequence[Row]) -> dict[str, str]:
-    """Return the columns that are not empty or zero in every row, with their titles."""
+    """Return the titles, by name, of the columns with a nonzero value in at least one row."""
     columns: dict[str, str] = {}
     if not rows:
         return columns
@@ -126,7 +126,7 @@ def _plot_quality(rows: Sequence[Row], to: Path) -> None:
 
 
 def _plot_classes(rows: Sequence[Row], to: Path) -> None:
-    """Plot the number of captures of each grade, cameras and releases together."""
+    """Plot the number of captures of each grade, summed over cameras and releases."""
     from fundusd.reports.trends import ClassWeek, plot_class_mix
 
     weeks = []
@@ -141,7 +141,7 @@ def _plot_classes(rows: Sequence[Row], to: Path) -> None:
 
 
 def _plot_drift(rows: Sequence[Row], to: Path) -> None:
-    """Plot the mean score over cameras and releases, between the lowest and the highest of them."""
+    """Plot the mean scores over all cameras and releases, with the range of their means."""
     from fundusd.reports.trends import DriftWeek, plot_drift
 
     points = []
@@ -165,7 +165,7 @@ def _plot_turnaround(rows: Sequence[Row], to: Path) -> None:
 
 
 def _plot_agreement(rows: Sequence[Row], to: Path) -> None:
-    """Plot the grades of the model against those of the readers, from rows of v_review."""
+    """Plot the model's grades against the readers'; `rows` come from the view v_review."""
     from fundusd.reports.agreement_plot import Agreement, plot_agreement
 
     counts: dict[tuple[int | None, int | None], int] = defaultdict(int)

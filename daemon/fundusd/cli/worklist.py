@@ -1,4 +1,4 @@
-"""fundusd worklist: the eyes that a human has to read."""
+"""fundusd worklist: show the eyes that a human has to read."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ def worklist(
 ) -> None:
     """Show the eyes that a human has to read, most urgent first.
 
-    These are the eyes whose result is referable or undecided. --json and --csv print every row
-    unless --limit is given.
+    These are the eyes whose result is referable or undecided. With --json or --csv, the command
+    prints every row unless --limit is given.
 
     Examples:
       fundusd worklist
@@ -76,7 +76,10 @@ def print_worklist(
     else:
         print_table(rows, _cells)
         if limit is None and len(rows) == TABLE_ROWS:
-            print(f"The worst {TABLE_ROWS}; more with --limit, all with --json or --csv.")
+            print(
+                f"The {TABLE_ROWS} most urgent are shown; use --limit to see more, "
+                "--json or --csv to see all."
+            )
         print(SAFETY_WORDS)
 
 

@@ -30,7 +30,10 @@ def retry(recording: Recording, capture_id: int) -> bool:
     query = sa.select(capture.c.job_id).where(capture.c.id == capture_id)
     job_id = recording.connection.scalar(query)
     if job_id is None:
-        raise RequestError(f"There is no capture {capture_id}.", hint="See: fundusd results")
+        raise RequestError(
+            f"There is no capture {capture_id}.",
+            hint="To list the failed captures, run: fundusd results --outcome failed",
+        )
     return _reopen_for_its_daemon(recording, [job_id]) == 1
 
 

@@ -80,8 +80,8 @@ def _reviewed_eye(connection: sa.Connection, given: Review) -> EyeResult:
     eyes = {eye.eye: eye for eye in exams_read[0].eyes}
     if given.eye not in eyes:
         raise RequestError(
-            f"Exam {given.exam_id} has no eye {given.eye} (it has: {', '.join(eyes) or 'none'}).",
-            hint="Use an eye that the exam has.",
+            f"Exam {given.exam_id} has no result for eye {given.eye}.",
+            hint=f"Eyes of this exam with a result: {', '.join(eyes) or 'none'}.",
         )
     eye = eyes[given.eye]
     if given.shown not in {None, eye.decisive.capture_id}:

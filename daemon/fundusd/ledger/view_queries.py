@@ -90,8 +90,8 @@ def person(connection: sa.Connection, key: str) -> dict[str, Any]:
     if not keys:
         raise RequestError(
             "No person has this key or patient id.",
-            hint=f"Type a patient_key, or at least its first {_SHORTEST_PREFIX} digits, "
-            "as fundusd worklist shows it.",
+            hint=f"Give a patient_key or at least its first {_SHORTEST_PREFIX} digits; "
+            "fundusd worklist --json and --csv print the keys.",
         )
     if len(keys) > 1:
         raise RequestError(

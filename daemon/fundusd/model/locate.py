@@ -101,13 +101,13 @@ def require_revision(choice: ModelChoice) -> None:
         return
     what = "model.revision is missing"
     if choice.revision:
-        what = f"revision {choice.revision!r} is not a commit: a branch or tag can move"
+        what = f"revision {choice.revision!r} is not a commit, and a branch or tag can move"
     commits = f"all of them: {constants.ENDPOINT}/{choice.source}/commits/main"
     cached = cached_revisions(choice.source)
     if cached:
         commits = f"on this machine: {', '.join(cached)}; {commits}"
     raise ModelError(
-        f"{choice.source} must be pinned: {what}",
+        f"the exact version of {choice.source} must be given: {what}",
         hint=f"set model.revision to the 40 hex digits of a commit: {commits} "
         "(for a folder, give its absolute path as model.source)",
     )
