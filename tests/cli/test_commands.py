@@ -684,10 +684,12 @@ def test_a_device_that_is_lost_ends_with_75_and_not_as_a_missing_model_does(
 def test_status_says_how_the_model_answered_known_phantoms(
     fundusd: RunCommand, graded: daemon_cases.Site
 ) -> None:
-    assert "not shown to the model lately" in fundusd("status", "--config", graded.path).out
+    assert (
+        "not been tested on known phantoms lately" in fundusd("status", "--config", graded.path).out
+    )
     ledger = Ledger(f"sqlite:///{graded.folder}/fundusd.db")
     ledger.model_verified(SelfTestResult(0.9999999, 0.999999))
-    assert "answered as they should be at" in fundusd("status", "--config", graded.path).out
+    assert "embedded known phantoms correctly at" in fundusd("status", "--config", graded.path).out
     ledger.model_refused("wrong")
     ledger.close()
     assert "REFUSED" in fundusd("status", "--config", graded.path).out

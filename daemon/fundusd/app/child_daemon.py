@@ -33,7 +33,7 @@ class DaemonFailed(FundusdError):  # noqa: N818  named for what happened
 
 @contextlib.contextmanager
 def folder(keep: Path | None, parent: Path | None = None) -> Iterator[Path]:
-    """Yield `keep`, created if needed; if it is None, a temporary folder, removed afterwards.
+    """Yield `keep`, created if needed, or by default a temporary folder, removed afterwards.
 
     Raises RequestError if `keep` is not empty or cannot be created.
     """

@@ -28,7 +28,7 @@ class Classification:
         self._pool = pool
 
     def __call__(self, data: bytes) -> tuple[Decoded, Grading | None]:
-        """Return a photograph as decoded, and its grading, or None if it is not gradable.
+        """Decode and grade one photograph; the grading is None if the photograph was rejected.
 
         Raises ModelError if the model's answer is unusable.
         """
@@ -46,7 +46,7 @@ class Classification:
 
 @contextmanager
 def classification(settings: Settings) -> Iterator[Classification]:
-    """Load the model, and run one decoder while the block runs; raises ModelError."""
+    """Load the model, start one decoder, and yield the Classification; raises ModelError."""
     classifier = load_classifier(settings)
     with decoder_pool(settings, classifier.side, 1) as pool:
         yield Classification(classifier, pool)

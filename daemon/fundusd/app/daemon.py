@@ -79,7 +79,7 @@ def run(path: Path) -> None:
 
 
 def _prepare(planned: ModelPlan, notifier: Notifier) -> None:
-    """Make the parts that the prepared model lacks; there are none once all have been made."""
+    """Make the missing parts of the prepared model, and log their names."""
     log = structlog.get_logger(service="app")
 
     def on_wait() -> None:
@@ -195,7 +195,7 @@ def tested_model(planned: ModelPlan, ledger: Ledger) -> ZeroShotClassifier:
 class Reload:
     """Handles SIGHUP: rereads the settings, applies the log level and sweeps every inbox.
 
-    It logs which other sections have changed; their changes need a restart.
+    It logs the names of other sections that have changed, because these changes need a restart.
     """
 
     def __init__(self, path: Path, settings: Settings, watcher: Watcher) -> None:
@@ -204,7 +204,7 @@ class Reload:
         self._watcher = watcher
 
     def __call__(self) -> None:
-        """Reload the settings; if they contain mistakes, log these and change nothing."""
+        """Reload the settings; if they contain mistakes, log them and change nothing."""
         log = structlog.get_logger(service="app")
         try:
             fresh = settings_file.load(self._path)

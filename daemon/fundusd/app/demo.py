@@ -122,7 +122,7 @@ def _await_ready(log: DaemonLog, console: Console) -> None:
 
 
 def _drop_all(inbox: Path, console: Console, log: DaemonLog) -> dict[str, str]:
-    """Write the captures at intervals, each in two parts; return their content by path."""
+    """Write the captures at intervals, each in two parts; return their descriptions by path."""
     truths: dict[str, str] = {}
     for drop in drops():
         target = inbox / drop.path

@@ -37,12 +37,12 @@ _Rules = TypeVar("_Rules", ModelChoice, IntakeRules)
 
 
 def model_choice(settings: Settings) -> ModelChoice:
-    """Return the choice of a model and of the way to run it, as [model] describes it."""
+    """Return the choice that [model] makes: which model to find, and how to run it."""
     return _filled(ModelChoice, settings.model)
 
 
 def intake_rules(settings: Settings) -> IntakeRules:
-    """Return the rules by which captures are found and count as settled, from [intake]."""
+    """Return the rules in [intake] by which captures are found and count as settled."""
     return _filled(IntakeRules, settings.intake)
 
 

@@ -1,4 +1,4 @@
-"""The checks of `fundusd check`: inboxes, cameras' databases, site key, database and model."""
+"""Check inboxes, cameras' databases, site key, database and model, for `fundusd check`."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """The result of a check: its subject, whether that is in order, and what to do if not."""
+    """The result of a check: its subject, whether it passed, and what to do if it did not."""
 
     subject: str
     ok: bool

@@ -19,6 +19,9 @@ def limit_arenas() -> None:
 
 
 def trim() -> None:
-    """Return to the kernel the free memory in the gaps that released images leave."""
+    """Return free memory to the kernel.
+
+    Images leave gaps when they are released, and the allocator would keep these.
+    """
     if hasattr(_libc, "malloc_trim"):
         _libc.malloc_trim(0)

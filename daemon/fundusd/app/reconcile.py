@@ -40,7 +40,7 @@ class Reconciliation:
 
     @property
     def files(self) -> int:
-        """Return the number of files in all states together."""
+        """Return the total number of files."""
         return sum(self.counts.values())
 
 

@@ -52,7 +52,7 @@ class StoreSettings(Section):
         return Path(self.url.removeprefix("sqlite:///").partition("?")[0])
 
     def password(self) -> str | None:
-        """Return the password in `password_file`, or None if none is set; raises SettingsError."""
+        """Return the password in `password_file`, or None without one; raises SettingsError."""
         if not self.password_file:
             return None
         try:
@@ -112,7 +112,7 @@ class DecodeSettings(Section):
 
 
 class PrivacySettings(Section):
-    """[privacy]: how patient identifiers are stored, and the key that hides them in logs."""
+    """[privacy]: how patient identifiers are stored, and the file of the key that hides them."""
 
     identifiers: Literal["clear", "pseudonymous"] = "clear"
     issuer: Annotated[str, Field(max_length=64)] = ""
@@ -240,7 +240,7 @@ class Settings(Section):
 
     @property
     def subscriptions(self) -> tuple[Subscription, ...]:
-        """Return a subscription for each receiver: which documents it gets, and when."""
+        """Return a subscription for each receiver: which document it gets, and when."""
         subscriptions = []
         for receiver in self.receiver:
             only_reviewed = receiver.when == "reviewed"

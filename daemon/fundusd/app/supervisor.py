@@ -83,7 +83,7 @@ class Supervisor:
             )
 
     def _raise_the_cause(self, errors: Sequence[BaseException | None]) -> None:
-        """Raise the error that ended a service; LedgerAway only if there is no other error.
+        """Raise the error that ended a service, but LedgerAway only if there is no other error.
 
         A service that is waiting for the database when the daemon stops raises LedgerAway.
         """
@@ -127,7 +127,7 @@ class Supervisor:
 
 
 class Service(Protocol):
-    """A service, which the supervisor runs in a thread of its own."""
+    """A service that the supervisor runs in a thread of its own."""
 
     name: str
 

@@ -37,7 +37,7 @@ def watchdog_seconds(environment: Mapping[str, str] = os.environ) -> float | Non
 
 
 class Heartbeat:
-    """Remembers when each service last made progress; feeds the watchdog while all do."""
+    """Remembers when each service last made progress; feeds the watchdog while none is stuck."""
 
     def __init__(
         self,

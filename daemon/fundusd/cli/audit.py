@@ -20,7 +20,8 @@ def audit() -> None:
 def verify(config: Config = None, json: Json = False) -> None:
     """Verify the audit chain, and compare every result with it.
 
-    Prints the first sequence number that does not verify; the exit status is then 1.
+    If the verification fails, prints the first sequence number that is wrong; the exit status is
+    then 1.
 
     Example:
       fundusd audit verify

@@ -115,9 +115,9 @@ def bench(
     machine only. The exit status is 0 whether or not the goals are met. Everything runs on the CPU.
     The benchmark is part of a checkout (pip install --editable .); a wheel does not contain it.
 
-    Once, --end-to-end and --model write a checkpoint with random weights and the size of MedSigLIP
-    (3.5 GB) to $XDG_CACHE_HOME/fundusd/bench (default: ~/.cache/fundusd/bench), a folder in which
-    they also keep photographs. Remove the folder when you are done.
+    On first use, --end-to-end and --model write a checkpoint with random weights and the size of
+    MedSigLIP (3.5 GB) to $XDG_CACHE_HOME/fundusd/bench (default: ~/.cache/fundusd/bench), a folder
+    in which they also keep photographs. Remove the folder when you are done.
 
     Examples:
       fundusd bench --end-to-end --reference
@@ -146,7 +146,7 @@ def bench(
 
 
 def _require_benchmark() -> None:
-    """Raise NotInstalled if the benchmark is missing, as it is if fundusd came in a wheel."""
+    """Raise NotInstalled if the benchmark is missing, as it is after installation from a wheel."""
     if find_spec("fundusd_bench") is None:
         raise NotInstalled(
             "The benchmark is not installed, because a wheel does not contain it.",

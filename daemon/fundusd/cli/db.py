@@ -12,7 +12,7 @@ app = typer.Typer(help="Create, upgrade and check the database schema.", no_args
 
 @app.command(cls=Command)
 def upgrade(config: Config = None) -> None:
-    """Create the schema, or upgrade it to the version that this program needs.
+    """Create the schema, or upgrade it to this program's version.
 
     Stop the service first. The upgrade is a single transaction.
 

@@ -53,14 +53,17 @@ _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks
 
 
 def load(config: Path | None) -> Settings:
-    """Return the settings in the file that --config names, or the default; raises SettingsError."""
+    """Return the settings in the file that --config names, or in the default file.
+
+    Raises SettingsError.
+    """
     from fundusd.app import settings_file
 
     return settings_file.load(settings_file.path_of(config))
 
 
 def settings_for(config: Path | None, model: str, revision: str) -> Settings:
-    """Return the settings, in which the model that --model names replaces that of the file.
+    """Return the settings, with their model replaced by the one that --model names.
 
     With --model, a settings file is optional. Raises SettingsError.
     """
@@ -99,10 +102,7 @@ def require_one_format(*, json: bool, as_csv: bool) -> None:
 
 
 def row_limit(limit: int | None, *, in_full: bool) -> int | None:
-    """Return the number of rows to read: `limit`, or by default None (all) if `in_full`.
-
-    Otherwise the default is TABLE_ROWS.
-    """
+    """Return `limit`, or its default: None (all rows) if `in_full`, otherwise TABLE_ROWS."""
     if limit is None and not in_full:
         return TABLE_ROWS
     return limit

@@ -86,7 +86,7 @@ def _next_attempt(seconds: float | None) -> str:
 
 @app.command(cls=Command)
 def retry(delivery: _Delivery = None, config: Config = None, failed: _Failed = False) -> None:
-    """Queue one document, or all that have failed, to be sent again at once.
+    """Queue one document, or every failed one, to be sent at once.
 
     The exit status is 1 if no document has this ID.
 

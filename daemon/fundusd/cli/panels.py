@@ -39,7 +39,7 @@ def print_panels(
 
 
 def photographs_of(settings: Settings, sources: Sequence[Source]) -> dict[int, Photograph]:
-    """Return photographs, reread from their inboxes, by capture id."""
+    """Return the photographs of captures, read again from the inboxes, by capture id."""
     from fundusd.app import factory
     from fundusd.reports.photographs import photographs
 

@@ -92,7 +92,7 @@ def _row(path: str, metadata: CaptureMetadata) -> PreviewRow:
 
 
 def _missing(rows: Sequence[PreviewRow]) -> dict[str, int]:
-    """Return the number of paths that lack each fact, and the number of each warning."""
+    """Count the paths that lack each fact, and the paths with each warning."""
     counts: Counter[str] = Counter(eye=0, field=0, patient=0, date=0, time=0)
     for row in rows:
         counts["eye"] += row["eye"] == Eye.UNKNOWN
@@ -132,7 +132,7 @@ def _cells(row: PreviewRow) -> dict[str, str]:
 
 
 def _summary(missing: dict[str, int]) -> str:
-    """Return a list of the missing facts and the warnings, as text, with the count of each."""
+    """Return a text with the count of each missing fact and of each warning."""
     parts = []
     for name, count in missing.items():
         if count and "_" in name:

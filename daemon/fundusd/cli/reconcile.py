@@ -26,7 +26,7 @@ def add_to(app: typer.Typer) -> None:
 def reconcile(config: Config = None, json: Json = False) -> None:
     """Account for every file in every inbox.
 
-    Counts the files that are waiting, succeeded (by outcome), failed, or were ignored (by reason).
+    Counts the files in each state: waiting, succeeded (by outcome), failed, or ignored (by reason).
     A file that changed within the last two sweeps counts as waiting. The exit status is 1 if a file
     is unaccounted for, and 66 if an inbox cannot be listed.
 

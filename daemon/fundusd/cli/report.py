@@ -96,9 +96,9 @@ def _panels(exam: Exam) -> list[Panel]:
 def quality(
     config: Config = None, since: _Since = "12w", plot: _Plot = None, json: Json = False
 ) -> None:
-    """Report the ungradable share of captures by camera and week, with the reasons.
+    """Report the share of ungradable captures, by camera and week.
 
-    Prints the view v_quality_weekly.
+    Prints the view v_quality_weekly, which also counts the reasons.
 
     Examples:
       fundusd report quality

@@ -21,9 +21,10 @@ def add_to(app: typer.Typer) -> None:
 
 
 def retry(capture: _Capture = None, config: Config = None, failed: _Failed = False) -> None:
-    """Queue failed captures again; each gets as many attempts as a new capture.
+    """Queue one failed capture, or every one, again.
 
-    The exit status is 1 if the capture has not failed.
+    Each gets as many attempts as a new capture. The exit status is 1 if the named capture has not
+    failed.
 
     Examples:
       fundusd retry 4711

@@ -19,9 +19,9 @@ def add_to(app: typer.Typer) -> None:
 def run(config: Config = None) -> None:
     """Watch the inboxes and grade what arrives, in the foreground.
 
-    systemd starts this command. On SIGTERM, the daemon finishes the current batch and releases the
-    other jobs; on a second SIGTERM, it stops at once. On SIGHUP, it rereads the settings, applies
-    the log level and sweeps every inbox.
+    This is the command that systemd starts. On SIGTERM, the daemon finishes the current batch and
+    releases the other jobs; on a second SIGTERM, it stops at once. On SIGHUP, it rereads the
+    settings, applies the log level and sweeps every inbox.
 
     Example:
       fundusd run --config /etc/fundusd/fundusd.toml

@@ -141,7 +141,7 @@ def _plot_classes(rows: Sequence[Row], to: Path) -> None:
 
 
 def _plot_drift(rows: Sequence[Row], to: Path) -> None:
-    """Plot the mean scores over all cameras and releases, with the range of their means."""
+    """Plot the mean scores over all cameras and releases, between the lowest and highest mean."""
     from fundusd.reports.trends import DriftWeek, plot_drift
 
     points = []
