@@ -160,7 +160,7 @@ def turnaround(
 
 @app.command(cls=Command)
 def agreement(config: Config = None, plot: _Plot = None, json: Json = False) -> None:
-    """Report how often readers and the model agree, by release and role.
+    """Report how often readers and model agree, by release and role.
 
     Prints the view v_agreement; the plot compares the readers' grades with the model's.
 
