@@ -161,7 +161,7 @@ def _outcome(reused: Recorded | None, *, is_moved: bool) -> Admitted:
 
 
 def _origins(connection: sa.Connection, new: Sequence[SettledFile]) -> dict[Place, Row]:
-    """Return the captures whose files have been renamed to files in `new`, by new place.
+    """Return the captures whose files have been renamed to files in `new`, by their new place.
 
     Such a capture has the same bytes, inode and mtime, and its file is missing from its old path.
     """

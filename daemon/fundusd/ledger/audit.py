@@ -73,7 +73,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The result of verifying the chain; `broken_seq` is the first event that fails."""
+    """The result of a verification; `broken_seq` is the first event that failed, if any."""
 
     events: int
     results: int
@@ -86,7 +86,10 @@ class Verdict:
 
 
 def append(connection: sa.Connection, *entries: Entry) -> None:
-    """Append entries to the chain; this relies on there being only one writing transaction."""
+    """Append entries to the chain.
+
+    Sequence numbers cannot collide, because only one transaction may write at a time.
+    """
     if not entries:
         return
     newest = sa.select(audit_event.c.seq, audit_event.c.row_hash)
@@ -206,7 +209,7 @@ class _Check:
         return None, ""
 
     def verdict(self, broken_seq: int | None, problem: str) -> Verdict:
-        """Return the verdict, with what has been verified so far."""
+        """Return a verdict with the totals so far and with the problem, if any."""
         return Verdict(self.seq, len(self._results), self._head.hex(), broken_seq, problem)
 
 

@@ -135,7 +135,7 @@ def _recorded(row: Row) -> Attribution:
 
 
 def _header(content: Row) -> Attribution:
-    """Return the attribution by the file's header, from the stored content of a result."""
+    """Return the attribution from a file's header, as stored in the content of a result."""
     acquired_at = content.get("acquired_at")
     if acquired_at is not None:
         acquired_at = attribution.in_utc(datetime.fromisoformat(acquired_at))

@@ -70,7 +70,10 @@ def _append(recording: Recording, event: AuditEvent, detail: dict[str, Any]) -> 
 
 
 def last_start(connection: sa.Connection, cameras: Sequence[str] = ()) -> int:
-    """Return the number of the last start's audit event, for `cameras` if given; 0 if none."""
+    """Return the number of the audit event of the last start, or 0 if there was no start.
+
+    With `cameras`, only the starts of daemons that work for these cameras count.
+    """
     if cameras:
         query = sa.select(sa.func.max(camera.c.started)).where(camera.c.id.in_(cameras))
     else:
@@ -107,7 +110,10 @@ def by_release(connection: sa.Connection, job_ids: Sequence[int]) -> dict[int, S
 
 
 def last_canary(connection: sa.Connection, host: str | None = None) -> Canary | None:
-    """Return the last canary, on `host` if given; None if there is no recent one."""
+    """Return the last canary, or None if there is no recent one.
+
+    With `host`, only canaries on this host count.
+    """
     newest = connection.scalar(sa.select(sa.func.max(audit_event.c.seq))) or 0
     query = sa.select(audit_event).where(
         audit_event.c.seq > newest - _CANARY_WITHIN, audit_event.c.event.in_(_CANARY)
@@ -122,10 +128,10 @@ def last_canary(connection: sa.Connection, host: str | None = None) -> Canary | 
 
 
 def is_in_doubt(connection: sa.Connection, release_id: int) -> bool:
-    """Return whether there is reason to doubt the model.
+    """Return whether the model is in doubt under a release.
 
-    There is if the last canary failed, or if the last one on this host was not passed by this
-    release.
+    The model is in doubt if the last canary failed, or if the last canary on this host was not
+    passed by this release.
     """
     newest = last_canary(connection)
     if newest is not None and not newest.passed:

@@ -239,8 +239,8 @@ def _sqlite(url: sa.URL) -> sa.Engine:
 
     @sa.event.listens_for(engine, "begin")
     def _begin(connection: sa.Connection) -> None:
-        # the driver would begin a transaction only at its first write, and updates made since its
-        # first read would be lost; therefore begin it here
+        # the driver would begin a transaction only at the first write, so that updates by others
+        # since an earlier read could be lost; begin it here instead
         reading = connection.get_execution_options().get("reading", False)
         connection.exec_driver_sql(f"PRAGMA query_only={reading:d}")
         connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")

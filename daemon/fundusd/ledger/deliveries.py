@@ -104,7 +104,7 @@ def _queue_again(connection: sa.Connection, quiet_seconds: float) -> sa.Insert:
 def due(connection: sa.Connection, receiver: str, cameras: Sequence[str] = ()) -> Due | None:
     """Return the delivery that has been due longest for a receiver, or None if none is due.
 
-    With `cameras`, only exams of these cameras are considered; other daemons serve the others.
+    With `cameras`, only deliveries for these cameras count; other daemons handle the rest.
     """
     query = sa.select(delivery).where(
         delivery.c.state == sa.literal_column("'queued'"),

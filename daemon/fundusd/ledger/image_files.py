@@ -1,4 +1,4 @@
-"""Read which files captures come from, for commands that show the images."""
+"""Query the source files of captures, for commands that show their images."""
 
 from __future__ import annotations
 

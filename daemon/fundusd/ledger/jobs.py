@@ -22,7 +22,7 @@ from fundusd.ledger.tables import capture, job, sighting, storable
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-# longer than any batch takes; a dead daemon is noticed sooner, by its lock on the database
+# longer than any batch takes; a dead daemon is noticed sooner, because its lock is released
 LEASE_SECONDS = 900.0
 
 _FREE = {"token": None, "lease_until": None}
@@ -53,7 +53,7 @@ class Claim:
 
 
 def among(ids: Sequence[int], state: JobState) -> sa.ColumnElement[bool]:
-    """Return the condition that selects those jobs with the given ids that are in a state.
+    """Return the condition that selects the jobs that have one of `ids` and are in `state`.
 
     The `|| ''` keeps SQLite from reading all jobs in that state.
     """

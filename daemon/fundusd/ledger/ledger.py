@@ -265,11 +265,7 @@ class Ledger(Operator):
 
     @retried
     def is_in_doubt(self) -> bool:
-        """Return whether there is reason to doubt the model.
-
-        There is if the last canary failed, or if the last one on this host was not passed by this
-        release.
-        """
+        """Return whether the model is in doubt under this release; see `daemons.is_in_doubt`."""
         with self.database.reading() as connection:
             return daemons.is_in_doubt(connection, self.release_id)
 

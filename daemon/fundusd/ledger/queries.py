@@ -76,7 +76,7 @@ def _account(row: Any) -> Account:
 
 
 def status(connection: sa.Connection) -> dict[str, Any]:
-    """Return counts by state, the age of the oldest job, cameras, outbox, canary and model."""
+    """Return the state of the service: counts, oldest open job, cameras, outbox, canary, model."""
     counts: dict[tuple[str, str], int] = {}
     for kind, value, count in connection.execute(sa.select(*tally.c["kind", "value", "count"])):
         counts[kind, value] = count

@@ -97,7 +97,7 @@ def _queue(
         return {}, []
     now = datetime.now(UTC)
     rows: dict[str, dict[str, Any]] = {}
-    for file in sorted(files, key=_urgency):  # the last file of a digest, the most urgent, wins
+    for file in sorted(files, key=_urgency):  # the last, most urgent file of a digest wins
         rows[file.digest] = _row(file, release_id, now)
     statement = sa.insert(job).returning(job.c.id, job.c.digest)
     queued: dict[str, QueuedJob] = {}

@@ -45,7 +45,7 @@ def _named_fields(row: Row) -> Iterable[str]:
 
 
 def read(connection: sa.Connection, ids: Sequence[int]) -> dict[int, Release]:
-    """Return those of the releases that exist, by number."""
+    """Return the releases with the given numbers, by number; unknown numbers are omitted."""
     releases: dict[int, Release] = {}
     for row in connection.execute(sa.select(release).where(release.c.id.in_(ids))).mappings():
         releases[row["id"]] = _release(row)

@@ -75,7 +75,7 @@ class Finding:
 
     @property
     def outcome(self) -> Outcome:
-        """Return graded or, if there is no grade, the outcome that the reason implies."""
+        """Return GRADED or, if there is no grade, the outcome that the reason implies."""
         return Outcome.GRADED if self.reason is None else self.reason.outcome
 
 

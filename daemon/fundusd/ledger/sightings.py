@@ -81,7 +81,7 @@ def present(
     directories: Sequence[bytes],
     names: Sequence[bytes] = (),
 ) -> dict[ListedFile, IgnoreReason | None]:
-    """Return the present files of directories as last seen, each with the reason to ignore it.
+    """Return the present files of directories as last seen, and why each is ignored, or None.
 
     With `names`, only files with these names are returned. For speed, rows are used as the driver
     returns them, because a sweep asks for every file of an inbox.
@@ -116,7 +116,7 @@ def named(
 def present_names(
     connection: sa.Connection, camera_id: str, directory: bytes, after: bytes
 ) -> list[bytes]:
-    """Return the next names, in order, of files present in a directory that sort after `after`."""
+    """Return, in order, the next names after `after` of the files present in a directory."""
     query = (
         sa.select(sighting.c.name)
         .where(
@@ -132,7 +132,7 @@ def present_names(
 
 
 def same_files(connection: sa.Connection, files: Sequence[SettledFile]) -> list[bytes]:
-    """Return other paths at which these files of one camera are present, by inode and mtime."""
+    """Return other paths of these files of one camera, recognised by inode and mtime."""
     path_of: dict[tuple[int, int], bytes] = {}
     inodes = []
     for file in files:

@@ -29,7 +29,7 @@ _HISTORY = {
 
 @dataclass(frozen=True, slots=True)
 class ViewQuery:
-    """Which rows of a view to return and in which order; `-column` sorts in descending order."""
+    """A query of a view; in `order`, `-column` sorts by a column in descending order."""
 
     view: str
     order: Sequence[str]

@@ -1,4 +1,4 @@
-"""The tables: private to the ledger. Programs outside read the views."""
+"""The tables, which are private to the ledger; other programs read the views."""
 
 from fundusd.ledger.tables.audit import STARTED, audit_event
 from fundusd.ledger.tables.captures import (

@@ -53,7 +53,7 @@ def replaced(connection: sa.Connection) -> Iterator[None]:
 
 
 def _grants(connection: sa.Connection, names: list[str]) -> list[str]:
-    """Return GRANT statements for the privileges on views that others than the owner have."""
+    """Return the GRANT statements that restore the privileges of other roles on views."""
     grants: list[str] = []
     if connection.dialect.name == "postgresql":
         for name in names:
