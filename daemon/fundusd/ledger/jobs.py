@@ -156,7 +156,7 @@ def _were_seen_again(connection: sa.Connection, claim: Claim) -> bool:
 def give_back(connection: sa.Connection, claims: Sequence[Claim], wait_seconds: float = 0.0) -> int:
     """Release unprocessed jobs without counting an attempt: running -> queued.
 
-    Return the number of jobs. They are not claimed again for `wait_seconds`.
+    Return the number of jobs. The jobs are not claimed again for `wait_seconds`.
     """
     columns: dict[str, Any] = {"attempts": job.c.attempts - 1}
     if wait_seconds:
@@ -244,7 +244,7 @@ def reopen(connection: sa.Connection, ids: Sequence[int]) -> int:
 
 
 def note(connection: sa.Connection, event: AuditEvent, rows: Sequence[Any]) -> None:
-    """Append an audit event for each row of a job."""
+    """Append an audit event for each job row."""
     entries = []
     for row in rows:
         entry = audit.Entry(

@@ -47,11 +47,12 @@ if TYPE_CHECKING:
 class Ledger(Operator):
     """The ledger of a daemon: jobs, results and the audit trail in one database.
 
-    Methods raise LedgerError. `site_key` turns patient identifiers into keys; logs and the audit
-    trail contain only these keys and, at a `pseudonymous` site, so do all tables. `naming` holds
-    the rules of cameras that do not name their captures by whole words, and `lookups` the databases
-    of cameras that have one. On PostgreSQL, several daemons may share a database, each for its own
-    `cameras`. Without `cameras`, or on SQLite, the daemon owns the whole database.
+    Methods raise LedgerError. `site_key` turns patient identifiers into keys. Logs and the audit
+    trail contain only these keys; at a `pseudonymous` site, the same is true of all tables.
+    `naming` holds the rules of cameras that do not name their captures by whole words, and
+    `lookups` the databases of cameras that have one. On PostgreSQL, several daemons may share a
+    database, each for its own `cameras`. Without `cameras`, or on SQLite, the daemon owns the whole
+    database.
     """
 
     def __init__(  # noqa: PLR0913  one place builds it

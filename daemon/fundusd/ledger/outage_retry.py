@@ -37,7 +37,7 @@ class OutageRetry:
     def call(self, work: Callable[[], Answer]) -> Answer:
         """Call `work` until the database answers; return the result of `work`.
 
-        Raises LedgerAway if `stop` is set during an outage, or LedgerError for any other failure.
+        Raises LedgerAway if `stop` is set during an outage, or LedgerError if it cannot be retried.
         """
         try:
             return work()

@@ -19,7 +19,7 @@ _RETINAS = (Outcome.GRADED, Outcome.UNGRADABLE)
 
 
 def measures_of(connection: sa.Connection, camera_id: str) -> list[Mapping[str, float]]:
-    """Return the measures of each colour photograph of a retina by a camera, newest first.
+    """Return the measures of each colour fundus photograph from a camera, newest first.
 
     Older revisions are left out.
     """

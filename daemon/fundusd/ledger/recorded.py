@@ -39,7 +39,7 @@ class Recorded:
 
 
 def recorded(row: Any, outcome: str, reason: str | None, grade: int | None) -> Recorded:
-    """Return the `Recorded` of a capture, from its row and its outcome."""
+    """Return a capture as a `Recorded`, built from its row and its outcome."""
     columns = picked(row, _COPIED)
     warnings = tuple(orjson.loads(row["warnings"] or "[]"))
     return Recorded(

@@ -211,7 +211,7 @@ def _results_of_jobs(connection: sa.Connection, captures: Sequence[Row]) -> dict
 
 
 def _first_received(connection: sa.Connection, captures: Sequence[Row]) -> dict[str, datetime]:
-    """Return when the bytes of captures were first received, even if they were exported again."""
+    """Return the time at which each digest was first received; a new export does not change it."""
     digests = {row["digest"] for row in captures}
     query = (
         sa.select(capture.c.digest, sa.func.min(capture.c.received_at))
