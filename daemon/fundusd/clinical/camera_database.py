@@ -235,7 +235,7 @@ def _eyes(word: str) -> frozenset[Eye] | None:
 
 
 def _plain(value: object) -> str:
-    """Return a value as text, which is "" for NULL and a text that cannot be read for bytes."""
+    """Return a value as text: "" for NULL, and for bytes a text that no reader accepts."""
     if value is None:
         return ""
     if isinstance(value, bytes):

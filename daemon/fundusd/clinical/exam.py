@@ -213,7 +213,7 @@ def counted_shots(shots: Iterable[Shot]) -> dict[Eye, list[Shot]]:
 
 
 def judge(shots: Iterable[Shot], expected: Sequence[str] = ()) -> list[EyeResult]:
-    """Return the result of each eye, which is that of the eye's worst field.
+    """Return the result of each eye, determined by the eye's worst field.
 
     An eye without a photograph of an `expected` field is undecided, unless another field is
     referable.

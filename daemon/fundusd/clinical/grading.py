@@ -73,7 +73,7 @@ def _highest(scores: Sequence[float]) -> int:
 
 
 def softmax(logits: Sequence[float]) -> tuple[float, ...]:
-    """Return scores that sum to 1.
+    """Return the softmax of the logits: scores that sum to 1.
 
     >>> [round(score, 3) for score in softmax([0.0, 0.0])]
     [0.5, 0.5]
@@ -90,7 +90,7 @@ def is_usable(logits: Sequence[float]) -> bool:
 
 
 def grade(logits: Sequence[float], rule: Rule = DEFAULT_RULE) -> Grading:
-    """Return the grade with the highest score, and the referral by the rule.
+    """Return the scores, the grade with the highest score, and the referral by the rule.
 
     >>> grade([0.1, 0.2, 3.0, 0.0, -1.0]).referable.value
     'yes'

@@ -66,7 +66,7 @@ def eye_of_word(word: str) -> Eye | None:
 
 
 def eye_from_words(parts: Sequence[str]) -> tuple[Eye, EyeSource]:
-    """Read the eye from whole words of a path's last part, never from parts of words.
+    """Return the eye that whole words of a path give, and its source; parts of words never count.
 
     OD, OS, RIGHT and LEFT count anywhere in the name, but OD and OS do not count where they may be
     surnames. R, L, RE and LE are usually initials or surnames, so they count only if they are in

@@ -97,7 +97,7 @@ def _bounded(name: str, value: float) -> float:
 
 
 def _quantile(ordered: Sequence[float], share: float) -> float:
-    """Return the value below which a share of the captures lies, linearly interpolated.
+    """Return the linearly interpolated value below which a share of the captures lies.
 
     >>> _quantile([1.0, 2.0, 3.0], 0.25)
     1.5

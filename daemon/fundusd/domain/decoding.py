@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Preprocessing(StrEnum):
-    """How an RGB image becomes the square that the model takes; recorded in the release."""
+    """How an RGB image is converted to the model's square input, as recorded in the release."""
 
     PAD_SQUARE = "pad-square/bilinear448"
     CROP_SQUARE = "crop-square/pil-bilinear448"

@@ -68,7 +68,7 @@ class Candidates:
         self.lease_rule = "double-quiet" if remote else "unknown"
 
     def finish_first_sweep(self) -> None:
-        """Note that a full sweep has finished: no later file is part of the baseline."""
+        """Note that a full sweep has finished; files found later are not part of the baseline."""
         self._was_swept = True
 
     def take_admissions(self) -> int:

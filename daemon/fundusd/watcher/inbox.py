@@ -235,7 +235,7 @@ class InboxWatch:
             self._observer.give_up(self._now())
 
     def _mark_missing(self, vanished: list[bytes]) -> None:
-        """Mark vanished files as missing if they are still gone from the same directory."""
+        """Mark vanished files as missing if they are gone and the inbox's directory is the same."""
         gone = [path for path in vanished if is_gone(self._inbox.root, path)]
         if gone and identify(self._inbox) == self._identity:
             self._ledger.mark_missing(self._inbox.camera_id, gone)

@@ -52,7 +52,7 @@ def listed_file(directory: bytes, entry: os.DirEntry[bytes]) -> ListedFile | Non
 
 
 def classify(entry: os.DirEntry[bytes]) -> Stat | IgnoreReason | EntryKind:
-    """Return the stat of a regular file, the reason for ignoring an entry, or another kind.
+    """Return a regular file's stat, the reason for ignoring an entry, or the kind of the entry.
 
     Links are not followed.
     """

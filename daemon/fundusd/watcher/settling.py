@@ -106,5 +106,5 @@ class Settling:
         return [path for path, candidate in self._candidates.items() if now >= candidate.ready_at]
 
     def next_ready_at(self) -> float | None:
-        """Return the monotonic time when the next file may have settled, None if no file waits."""
+        """Return the monotonic time at which a file may next settle, or None if none is waiting."""
         return min((candidate.ready_at for candidate in self._candidates.values()), default=None)

@@ -265,7 +265,7 @@ class Sweep:
             self._remaining |= self._ledger.remembered(self._camera, [directory])
 
     def _collect_gone(self, directory: bytes, count: int) -> None:
-        """Collect the vanished files of a directory if their estimated number, `count`, is not 0.
+        """Collect the vanished files of a directory if their estimated number, `count`, is above 0.
 
         The estimate is rough because files may have come and gone since the sightings were counted.
         """
