@@ -154,10 +154,10 @@ def test_a_checkpoint_may_be_touched_and_its_prepared_model_removed_but_other_we
         overwrite(weights)
         line = ended(daemon, 69)
         assert "model.safetensors has other content" in line["error"]
-        assert "put the old files back" in line["hint"]
+        assert "Put the old files back" in line["hint"]
     put(place, 2)
     with running(place, **cache(place)) as daemon:  # as systemd would
-        assert "wrong digest" in ended(daemon, 69)["error"]
+        assert "Wrong digest" in ended(daemon, 69)["error"]
     require_untouched(place)
     weights.write_bytes(right)
     lay_out_prepared(place)

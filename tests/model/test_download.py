@@ -228,7 +228,7 @@ def test_a_gated_model_with_a_token_asks_for_its_terms_to_be_accepted(
     hub.refuse[kind] = (403, "GatedRepo")
     answer = fetch(hub, tmp_path, token=TOKEN)
 
-    assert "terms of google/medsiglip-448 are not accepted" in answer["message"]
+    assert "has not accepted the terms of google/medsiglip-448" in answer["message"]
     assert f"{hub.url}/google/medsiglip-448" in answer["hint"]
     assert TOKEN not in str(answer)
 
@@ -250,13 +250,13 @@ def test_a_gated_model_without_a_token_asks_for_a_login(
         (
             (404, "RepoNotFound"),
             TOKEN,
-            "the hub has no model google/medsiglip-448",
-            "check model.source",
+            "The hub has no model google/medsiglip-448",
+            "Check model.source",
         ),
         ((401, "RepoNotFound"), "", "or shows it only with a token", "hf auth login"),
         ((404, "RevisionNotFound"), TOKEN, f"has no revision {REVISION}", "commits/main"),
-        ((403, ""), TOKEN, "the hub refuses the token", "hf auth login"),
-        ((400, ""), "", "cannot serve google/medsiglip-448 now (HTTP 400)", "try again later"),
+        ((403, ""), TOKEN, "The hub refuses the token", "hf auth login"),
+        ((400, ""), "", "cannot serve google/medsiglip-448 now (HTTP 400)", "Try again later"),
     ],
 )
 def test_each_answer_of_the_hub_has_a_sentence_and_a_next_step(
@@ -292,8 +292,8 @@ def test_a_connection_that_breaks_is_told_and_can_be_taken_up_again(
 def test_a_disk_without_room_is_told(hub: Hub, tmp_path: Path) -> None:
     answer = fetch(hub, tmp_path, limit=100_000)
 
-    assert "no space left for google/medsiglip-448" in answer["message"]
-    assert "free some space" in answer["hint"]
+    assert "No space is left for google/medsiglip-448" in answer["message"]
+    assert "Free some space" in answer["hint"]
 
 
 @pytest.mark.parametrize("variable", ["HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"])
@@ -309,8 +309,8 @@ def test_offline_mode_is_told_before_anything_is_asked(
 @pytest.mark.parametrize(
     ("error", "sentence"),
     [
-        (OSError(errno.ENOSPC, "full"), "no space left"),
-        (OSError(errno.EDQUOT, "quota"), "no space left"),
+        (OSError(errno.ENOSPC, "full"), "No space is left"),
+        (OSError(errno.EDQUOT, "quota"), "No space is left"),
         (PermissionError(errno.EACCES, "no"), "cannot be written"),
         (OSError(errno.EIO, "broken"), "cannot be reached, or the connection broke (OSError)"),
     ],

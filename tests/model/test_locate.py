@@ -292,7 +292,7 @@ def test_a_blob_that_is_not_what_its_name_says_has_the_wrong_digest(cache: Path,
     blob.write_bytes(content)
     error = refusal(HUB)
 
-    assert f"wrong digest: {name}" in error.message
+    assert f"Wrong digest: {name}" in error.message
     assert f"rm {blob}" in error.hint
 
 
@@ -405,7 +405,7 @@ def test_a_file_that_differs_from_its_manifest_has_the_wrong_digest(
     files = whole() | manifest_of(whole() | {changed: b"another"})
 
     assert (
-        f"wrong digest: {changed}" in refusal(ModelChoice(str(folder_of(tmp_path, files)))).message
+        f"Wrong digest: {changed}" in refusal(ModelChoice(str(folder_of(tmp_path, files)))).message
     )
 
 
@@ -413,7 +413,7 @@ def test_a_file_that_the_manifest_does_not_list_cannot_borrow_its_name(tmp_path:
     files = whole() | manifest_of(whole()) | {"added_tokens.json": b"{}"}
 
     assert (
-        "wrong digest: added_tokens.json"
+        "Wrong digest: added_tokens.json"
         in refusal(ModelChoice(str(folder_of(tmp_path, files)))).message
     )
 
@@ -442,7 +442,7 @@ def test_weights_other_than_the_pinned_ones_are_refused(tmp_path: Path) -> None:
 
     assert find(replace(choice, weights_digest=right)).weights_digest == right
     error = refusal(replace(choice, weights_digest="0" * 64))
-    assert "wrong digest" in error.message
+    assert "Wrong digest" in error.message
     assert right in error.hint
 
 
@@ -454,7 +454,7 @@ def test_a_revision_cannot_pin_a_folder(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_is_not_there_is_said_so(tmp_path: Path) -> None:
-    assert "there is no folder" in refusal(ModelChoice(str(tmp_path / "none"))).message
+    assert "There is no folder" in refusal(ModelChoice(str(tmp_path / "none"))).message
 
 
 @pytest.mark.parametrize("source", ["medsiglip", "a/b/c", "", "google/med siglip"])

@@ -48,7 +48,8 @@ def test_a_prompt_that_the_model_would_cut_is_refused_by_grade_and_number(
     cut = prompt_file(tmp_path, " ".join(["mild"] * 64))
     error = refusal(ModelChoice(str(lettered), prompts=cut))
     assert (
-        error.message == "prompt 2 of grade 3 in prompt set mine has 65 tokens; the model reads 64"
+        error.message
+        == "Prompt 2 of grade 3 in prompt set mine has 65 tokens, but the model reads 64."
     )
 
 

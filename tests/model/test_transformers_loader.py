@@ -159,4 +159,4 @@ def test_devices_and_dtypes_that_we_do_not_know_are_wrong_settings(
 ) -> None:
     with pytest.raises(SettingsError) as caught:
         loaded(replace(ModelChoice(str(tiny), prompts=SINGLE), **change))  # type: ignore[arg-type]
-    assert "use auto" in caught.value.hint
+    assert "Use auto" in caught.value.hint

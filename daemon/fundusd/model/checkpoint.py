@@ -195,14 +195,14 @@ def _check_config(folder: Path, hints: Hints) -> None:
     kind = read_json(folder / CONFIG, hints).get("model_type")
     if kind != "siglip":
         raise ModelError(
-            f"{folder} is not a SigLIP checkpoint: model_type in its config.json is {kind!r}",
-            hint="fundusd loads MedSigLIP and models of its architecture (model_type 'siglip')",
+            f"{folder} is not a SigLIP checkpoint: model_type in its config.json is {kind!r}.",
+            hint="fundusd loads MedSigLIP and models of its architecture (model_type 'siglip').",
         )
     # if peft is installed, transformers applies an adapter unasked
     if (folder / "adapter_config.json").is_file():
         raise ModelError(
-            f"{folder} contains an adapter (adapter_config.json), which would change the scores",
-            hint="merge the adapter into the weights, or remove adapter_config.json",
+            f"{folder} contains an adapter (adapter_config.json), which would change the scores.",
+            hint="Merge the adapter into the weights, or remove adapter_config.json.",
         )
 
 
@@ -213,8 +213,8 @@ def _weights(folder: Path, hints: Hints) -> tuple[str, ...]:
         return (INDEX, *_shards(folder, hints))
     if any(folder.glob("*.bin")):
         raise ModelError(
-            f"{folder} has its weights only as .bin files, which can run code when opened",
-            hint="get the checkpoint with model.safetensors; fundusd loads safetensors only",
+            f"{folder} has its weights only as .bin files, which can run code when opened.",
+            hint="Get the checkpoint with model.safetensors; fundusd loads safetensors only.",
         )
     raise _missing(folder, WEIGHTS, hints)
 
@@ -247,8 +247,8 @@ def _check_normalisation(folder: Path, hints: Hints) -> None:
     for key in ("image_mean", "image_std"):
         if required.get(key, [0.5]) not in ([0.5], [0.5] * 3):
             raise ModelError(
-                f"{folder} needs {key} {required[key]}; fundusd normalises captures to -1..1 (0.5)",
-                hint="use a checkpoint with SigLIP's normalisation, such as MedSigLIP",
+                f"{folder} needs {key} {required[key]}, but fundusd normalises to -1..1 (0.5).",
+                hint="Use a checkpoint with SigLIP's normalisation, such as MedSigLIP.",
             )
 
 
@@ -265,19 +265,19 @@ def _check_complete(path: Path, hints: Hints) -> None:
 def does_not_load(checkpoint: Checkpoint, why: str) -> ModelError:
     """Return the error for files that do not form a model."""
     return ModelError(
-        f"the checkpoint in {checkpoint.folder} does not load: {why}",
-        hint="config.json and weights must be of one SigLIP checkpoint; "
-        "compare with: fundusd model info",
+        f"The checkpoint in {checkpoint.folder} does not load: {why}.",
+        hint="config.json and the weights must belong to one SigLIP checkpoint; "
+        "compare them with: fundusd model info",
     )
 
 
 def _missing(folder: Path, name: str, hints: Hints) -> ModelError:
     return ModelError(
-        f"the checkpoint is incomplete: {name} is missing in {folder}", hint=hints.missing
+        f"The checkpoint is incomplete: {name} is missing in {folder}.", hint=hints.missing
     )
 
 
 def _damaged(path: Path, what: str, hints: Hints) -> ModelError:
     return ModelError(
-        f"the checkpoint is incomplete or damaged: {path} {what}", hint=hints.damaged(path)
+        f"The checkpoint is incomplete or damaged: {path} {what}.", hint=hints.damaged(path)
     )

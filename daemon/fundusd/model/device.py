@@ -54,12 +54,13 @@ def candidates(choice: ModelChoice) -> list[Runtime]:
         if "16" in choice.dtype:
             reason = ": its range is too narrow, and it is slow on CPUs"
         raise SettingsError(
-            f"model.dtype {choice.dtype!r} is not supported{reason}",
-            hint=f"use auto, {' or '.join(DTYPES)}",
+            f"model.dtype {choice.dtype!r} is not supported{reason}.",
+            hint=f"Use auto, {' or '.join(DTYPES)}.",
         )
     if not re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", choice.device):
         raise SettingsError(
-            f"model.device {choice.device!r} is unknown", hint="use auto, cpu, cuda, cuda:N or mps"
+            f"model.device {choice.device!r} is unknown.",
+            hint="Use auto, cpu, cuda, cuda:N or mps.",
         )
     if choice.backend == "openvino":
         devices = _openvino_devices(choice)
@@ -124,9 +125,9 @@ def _torch_devices(wanted: str) -> list[str]:
     }
     if not is_available[device.type]:
         raise ModelError(
-            f"torch {torch.__version__} finds no device {wanted!r} (model.device)",
-            hint="set model.device to auto or cpu; for cuda, check the driver with nvidia-smi and "
-            "that torch was built for CUDA",
+            f"torch {torch.__version__} finds no device {wanted!r} (model.device).",
+            hint="Set model.device to auto or cpu. For cuda, check the driver with nvidia-smi, and "
+            "check that torch was built for CUDA.",
         )
     return [wanted]
 
@@ -146,12 +147,12 @@ def _device_name(device: str) -> str:
 def _openvino_devices(choice: ModelChoice) -> list[str]:
     if find_spec("openvino") is None:
         raise ModelError(
-            "openvino is not installed",
-            hint="pip install 'fundusd[openvino]', or set model.backend to torch",
+            "OpenVINO is not installed.",
+            hint="Run: pip install 'fundusd[openvino]'; or set model.backend to torch.",
         )
     if choice.device not in {"auto", "cpu"}:
         raise SettingsError(
-            f"model.backend openvino runs on the CPU, not on {choice.device!r}",
-            hint="set model.device to cpu, or model.backend to torch",
+            f"model.backend openvino runs on the CPU, not on {choice.device!r}.",
+            hint="Set model.device to cpu, or model.backend to torch.",
         )
     return ["cpu"]

@@ -35,15 +35,15 @@ def download(choice: ModelChoice, on_progress: Progress | None = None) -> Path:
     if not is_hub_id(choice.source):
         what = "ships with fundusd" if choice.source == PHANTOM else "is a folder"
         raise ModelError(
-            f"nothing to download: model.source {choice.source!r} {what}",
-            hint="check it with: fundusd model verify",
+            f"There is nothing to download: model.source {choice.source!r} {what}.",
+            hint="Check it with: fundusd model verify",
         )
     require_revision(choice)
     if constants.is_offline_mode():
         raise ModelError(
-            "downloads are disabled: HF_HUB_OFFLINE or TRANSFORMERS_OFFLINE is set",
-            hint=f"unset it and run again: {DOWNLOAD}; "
-            "or copy the cache from a machine that has the model",
+            "Downloads are disabled: HF_HUB_OFFLINE or TRANSFORMERS_OFFLINE is set.",
+            hint=f"Unset it and run again: {DOWNLOAD}; "
+            "or copy the cache from a machine that has the model.",
         )
     # the client also logs the errors that it raises, less clearly than fundusd does
     logging.set_verbosity(CRITICAL)
@@ -87,18 +87,19 @@ def explain(error: BaseException, choice: ModelChoice) -> ModelError:
             return _explain_response(cause, choice)
         if isinstance(cause, OSError) and cause.errno in _NO_ROOM:
             return ModelError(
-                f"no space left for {choice.source} in {constants.HF_HUB_CACHE}",
-                hint="free some space (MedSigLIP needs 3.6 GB) or set HF_HOME to a larger disk, "
+                f"No space is left for {choice.source} in {constants.HF_HUB_CACHE}.",
+                hint="Free some space (MedSigLIP needs 3.6 GB) or set HF_HOME to a larger disk, "
                 f"then: {DOWNLOAD}",
             )
         if isinstance(cause, PermissionError):
             return ModelError(
-                f"{constants.HF_HUB_CACHE} cannot be written",
-                hint=f"run as the user that owns it, or set HF_HOME, then: {DOWNLOAD}",
+                f"{constants.HF_HUB_CACHE} cannot be written to.",
+                hint=f"Run as the user that owns it, or set HF_HOME, then: {DOWNLOAD}",
             )
     return ModelError(
-        f"{constants.ENDPOINT} cannot be reached, or the connection broke ({type(error).__name__})",
-        hint=f"check network and proxy, then: {DOWNLOAD} (it resumes)",
+        f"{constants.ENDPOINT} cannot be reached, or the connection broke "
+        f"({type(error).__name__}).",
+        hint=f"Check the network and the proxy, then: {DOWNLOAD} (it resumes)",
     )
 
 
@@ -118,17 +119,17 @@ def _explain_response(error: errors.HfHubHTTPError, choice: ModelChoice) -> Mode
             return _explain_gate(source, page, has_token=has_token)
         case errors.RepositoryNotFoundError() if has_token:
             return ModelError(
-                f"the hub has no model {source}", hint=f"check model.source; open {page}"
+                f"The hub has no model {source}.", hint=f"Check model.source; open {page}"
             )
         case errors.RepositoryNotFoundError():
             return ModelError(
-                f"the hub has no model {source}, or shows it only with a token",
-                hint=f"check model.source; open {page}; if it exists: hf auth login",
+                f"The hub has no model {source}, or shows it only with a token.",
+                hint=f"Check model.source; open {page}; if it exists, run: hf auth login",
             )
         case errors.RevisionNotFoundError():
             return ModelError(
-                f"{source} has no revision {choice.revision}",
-                hint=f"set model.revision to one of {page}/commits/main",
+                f"{source} has no revision {choice.revision}.",
+                hint=f"Set model.revision to one of {page}/commits/main",
             )
         case _:
             return _explain_status(error.response.status_code, source)
@@ -137,20 +138,22 @@ def _explain_response(error: errors.HfHubHTTPError, choice: ModelChoice) -> Mode
 def _explain_gate(source: str, page: str, *, has_token: bool) -> ModelError:
     if has_token:
         return ModelError(
-            f"the terms of {source} are not accepted by the owner of this token",
-            hint=f"accept them at {page} with the account of the token, then: {DOWNLOAD}",
+            f"The owner of this token has not accepted the terms of {source}.",
+            hint=f"Accept them at {page} with the token's account, then: {DOWNLOAD}",
         )
     return ModelError(
-        f"{source} needs a token: its terms must be accepted first, and no token is stored here",
-        hint=f"accept the terms at {page}, then: hf auth login, then: {DOWNLOAD}",
+        f"{source} needs a token: its terms must be accepted first, and no token is stored here.",
+        hint=f"Accept the terms at {page}, then: hf auth login, then: {DOWNLOAD}",
     )
 
 
 def _explain_status(status: int, source: str) -> ModelError:
     if status in {401, 403}:
         return ModelError(
-            f"the hub refuses the token (HTTP {status})", hint=f"hf auth login, then: {DOWNLOAD}"
+            f"The hub refuses the token (HTTP {status}).",
+            hint=f"Run: hf auth login, then: {DOWNLOAD}",
         )
     return ModelError(
-        f"the hub cannot serve {source} now (HTTP {status})", hint=f"try again later: {DOWNLOAD}"
+        f"The hub cannot serve {source} now (HTTP {status}).",
+        hint=f"Try again later: {DOWNLOAD}",
     )

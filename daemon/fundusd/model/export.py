@@ -73,8 +73,8 @@ def write_known(model: Any, shape: Shape, folder: Path) -> None:
         ours, probe = tower(patches), tower(patches[:, : shape.probe_patches])
     if torch.nn.functional.cosine_similarity(ours, embeddings[:1]).item() < _MIN_COSINE:
         raise ModelError(
-            "the vision towers of fundusd and transformers disagree on this checkpoint",
-            hint="report the checkpoint's config.json and the version of transformers",
+            "The vision towers of fundusd and transformers disagree on this checkpoint.",
+            hint="Report the checkpoint's config.json and the version of transformers.",
         )
     tensors = {"pixels": pixels, "embeddings": embeddings, "probe": probe}
     save_file(tensors, folder / KNOWN_ANSWERS_FILE)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _CHECK_SECONDS = 10.0  # between checks of files known by name; mapped files are always checked
 _CHUNK = 1 << 20  # bytes
 _RESTORE_HINT = (
-    "put the old files back, or let the service start again with the new ones as a new release"
+    "Put the old files back, or let the service restart with the new files as a new release."
 )
 
 StatSignature = tuple[int, int, int, int]  # size, mtime_ns, ctime_ns, inode
@@ -76,7 +76,7 @@ class WatchedFiles:
     def _opened(self, part: Part, name: str) -> _File:
         descriptor = os.open(part.path(name), os.O_RDONLY | os.O_CLOEXEC)
         weakref.finalize(self, os.close, descriptor)
-        hint = "nothing may write to prepared parts; the next start makes this one again"
+        hint = "Nothing may write to prepared parts. fundusd recreates this part at the next start."
         return _File(name, descriptor, part.files[name], hint, _signature(descriptor))
 
     def _was_touched(self, file: _File, beat: Callable[[], None]) -> bool:
@@ -100,7 +100,7 @@ class WatchedFiles:
 
     def _changed(self, file: _File, what: str) -> ModelError:
         return ModelError(
-            f"the model in {self._folder} changed while the service runs: {file.name} {what}",
+            f"The model in {self._folder} changed while the service ran: {file.name} {what}.",
             hint=file.hint,
         )
 

@@ -67,10 +67,10 @@ def find(
         checkpoint = _find_in_folder(choice, on_progress, digest)
     if choice.weights_digest and choice.weights_digest != checkpoint.weights_digest:
         raise ModelError(
-            f"wrong digest: the settings pin weights {choice.weights_digest[:12]}, "
-            f"but these are {checkpoint.weights_digest[:12]}",
-            hint="restore the pinned weights, "
-            f"or set model.weights_digest to {checkpoint.weights_digest}",
+            f"Wrong digest: the settings pin weights {choice.weights_digest[:12]}, "
+            f"but these are {checkpoint.weights_digest[:12]}.",
+            hint="Restore the pinned weights, "
+            f"or set model.weights_digest to {checkpoint.weights_digest}.",
         )
     return checkpoint
 
@@ -89,9 +89,9 @@ def is_hub_id(source: str) -> bool:
     if _HUB_ID.fullmatch(source):
         return True
     raise ModelError(
-        f"model.source {source!r} is not a hub id, not a folder and not {PHANTOM!r}",
-        hint="set model.source to a hub id such as google/medsiglip-448, "
-        "or to a folder's absolute path",
+        f"model.source {source!r} is not a hub id, not a folder and not {PHANTOM!r}.",
+        hint="Set model.source to a hub id such as google/medsiglip-448, "
+        "or to a folder's absolute path.",
     )
 
 
@@ -107,9 +107,9 @@ def require_revision(choice: ModelChoice) -> None:
     if cached:
         commits = f"on this machine: {', '.join(cached)}; {commits}"
     raise ModelError(
-        f"the exact version of {choice.source} must be given: {what}",
-        hint=f"set model.revision to the 40 hex digits of a commit: {commits} "
-        "(for a folder, give its absolute path as model.source)",
+        f"The exact version of {choice.source} must be given: {what}.",
+        hint=f"Set model.revision to the 40 hex digits of a commit: {commits} "
+        "(for a folder, give its absolute path as model.source).",
     )
 
 
@@ -132,9 +132,9 @@ def _find_in_cache(choice: ModelChoice, on_progress: Progress | None, digest: Ha
     if not folder.is_dir():
         raise _not_downloaded(choice)
     hints = Hints(
-        missing=f"finish the download: {DOWNLOAD}",
+        missing=f"Finish the download: {DOWNLOAD}",
         # the downloader considers any existing blob complete, so it must be removed first
-        damaged=lambda path: f"fetch it again: rm {shlex.quote(str(path.resolve()))} && {DOWNLOAD}",
+        damaged=lambda path: f"Fetch it again: rm {shlex.quote(str(path.resolve()))} && {DOWNLOAD}",
     )
     names = list_files(folder, hints)
     files = digest(folder, names, on_progress)
@@ -148,18 +148,18 @@ def _not_downloaded(choice: ModelChoice) -> ModelError:
     if cached:
         return ModelError(
             f"{choice.source} is here in another revision: "
-            f"wanted {choice.revision}, found {', '.join(cached)}",
-            hint=f"{DOWNLOAD}; or set model.revision to the one that is here, "
-            "if it is the one you validated",
+            f"wanted {choice.revision}, found {', '.join(cached)}.",
+            hint=f"Run: {DOWNLOAD}; or set model.revision to the one that is here, "
+            "if it is the one you validated.",
         )
     if any((_repository(choice.source) / "blobs").glob("*.incomplete")):
         return ModelError(
-            f"the download of {choice.source} is incomplete",
-            hint=f"finish the download: {DOWNLOAD}",
+            f"The download of {choice.source} is incomplete.",
+            hint=f"Finish the download: {DOWNLOAD}",
         )
     return ModelError(
-        f"{choice.source} is not downloaded: {constants.HF_HUB_CACHE} contains none of it",
-        hint=f"{DOWNLOAD} (as the user that runs the service, or with the same HF_HOME)",
+        f"{choice.source} is not downloaded: {constants.HF_HUB_CACHE} contains none of it.",
+        hint=f"Run: {DOWNLOAD} (as the user that runs the service, or with the same HF_HOME)",
     )
 
 
@@ -188,7 +188,7 @@ def _find_in_folder(
     else:
         folder = Path(choice.source).expanduser().absolute()
     if not folder.is_dir():
-        raise ModelError(f"there is no folder {folder}", hint=restore)
+        raise ModelError(f"There is no folder {folder}.", hint=restore)
     hints = Hints(missing=restore, damaged=lambda _: restore)
     name, notice, expected = _read_manifest(folder, hints)
     files = digest(folder, list_files(folder, hints), on_progress)
@@ -197,8 +197,8 @@ def _find_in_folder(
     revision = weights_digest(files)[:40]
     if choice.revision not in {"", revision}:
         raise ModelError(
-            f"model.revision {choice.revision} cannot pin a folder, which has no revision",
-            hint="remove model.revision; to pin the folder, set model.weights_digest to "
+            f"model.revision {choice.revision} cannot pin a folder, which has no revision.",
+            hint="Remove model.revision; to pin the folder, set model.weights_digest to "
             + weights_digest(files),
         )
     return Checkpoint(folder, name, revision, notice, files)
@@ -212,14 +212,14 @@ def _compare_manifest(
             raise _wrong_digest(name, hints.damaged(folder / name))
         if not (folder / name).is_file():
             raise ModelError(
-                f"the checkpoint is incomplete: {name} is missing in {folder}", hint=hints.missing
+                f"The checkpoint is incomplete: {name} is missing in {folder}.", hint=hints.missing
             )
 
 
 def _restore_hint(*, shipped: bool) -> str:
     if shipped:
-        return "the test model ships with fundusd: install fundusd again"
-    return "copy the whole checkpoint folder there again, or correct model.source"
+        return "The test model ships with fundusd; install fundusd again."
+    return "Copy the whole checkpoint folder there again, or correct model.source."
 
 
 def _read_manifest(folder: Path, hints: Hints) -> tuple[str, str, Mapping[str, str] | None]:
@@ -231,7 +231,7 @@ def _read_manifest(folder: Path, hints: Hints) -> tuple[str, str, Mapping[str, s
     name, notice, files = manifest.get("name"), manifest.get("notice"), manifest.get("files")
     if not (_is_text(name) and _is_text(notice) and isinstance(files, dict)):
         raise ModelError(
-            f"{path} must contain a name, a notice and the sha256 of the files",
+            f"{path} must contain a name, a notice and the sha256 of the files.",
             hint=hints.damaged(path),
         )
     return str(name), str(notice), files
@@ -242,4 +242,4 @@ def _is_text(value: object) -> bool:
 
 
 def _wrong_digest(name: str, hint: str) -> ModelError:
-    return ModelError(f"wrong digest: {name} is not the file that was published", hint=hint)
+    return ModelError(f"Wrong digest: {name} is not the file that was published.", hint=hint)

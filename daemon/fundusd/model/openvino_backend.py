@@ -43,8 +43,8 @@ class OpenVinoBackend:
         # OpenVINO may silently use another precision, which would make the release wrong
         if precision != _PRECISION[runtime.dtype]:
             raise ModelError(
-                f"OpenVINO computes in {precision} on this processor, not in {runtime.dtype}",
-                hint="set model.dtype to auto or float32",
+                f"OpenVINO computes in {precision} on this processor, not in {runtime.dtype}.",
+                hint="Set model.dtype to auto or float32.",
             )
 
     def embed(self, pixels: Pixels) -> Embeddings:

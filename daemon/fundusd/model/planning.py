@@ -78,7 +78,7 @@ class ModelPlan:
                 result = min([result, *self_test.thorough()])
         except OutOfMemory as error:
             raise ModelError(
-                error.message, hint="free the device, or set model.device to cpu"
+                error.message, hint="Free the device, or set model.device to cpu."
             ) from error
         return ZeroShotClassifier(
             release=self.release,
@@ -101,8 +101,8 @@ class ModelPlan:
             part = prepared.find(name)
         if part is None:
             raise ModelError(
-                f"the prepared model in {prepared.folder} vanished",
-                hint="make sure that no cleanup job empties that folder",
+                f"The prepared model in {prepared.folder} vanished.",
+                hint="Make sure that no cleanup job empties that folder.",
             )
         return part
 
@@ -214,9 +214,9 @@ def _check_side(preprocessing: Preprocessing, side: int) -> None:
     match = re.search(r"\d+$", preprocessing)
     if match is None or int(match[0]) != side:
         raise ModelError(
-            f"the checkpoint needs images of {side} x {side} pixels, "
-            f"but preprocessing {preprocessing.value!r} makes another size",
-            hint="choose a checkpoint and a model.preprocessing of the same size",
+            f"The checkpoint needs images of {side} x {side} pixels, "
+            f"but preprocessing {preprocessing.value!r} makes another size.",
+            hint="Choose a checkpoint and a model.preprocessing of the same size.",
         )
 
 

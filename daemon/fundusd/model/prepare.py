@@ -77,9 +77,9 @@ def prepare(
                 on_wait()
             except BrokenProcessPool as error:
                 raise ModelError(
-                    "the process that prepares the model ended too early",
-                    hint="it was probably killed for lack of memory: "
-                    "it needs the size of the whole checkpoint once",
+                    "The process that prepares the model ended too early.",
+                    hint="It was probably killed for lack of memory, "
+                    "of which it needs the size of the whole checkpoint.",
                 ) from error
             else:
                 return

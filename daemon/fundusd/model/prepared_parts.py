@@ -103,9 +103,9 @@ class PreparedParts:
             yield
         except OSError as error:
             raise ModelError(
-                f"the prepared model cannot be written to {self.folder} ({error.strerror})",
-                hint="free some space there, make sure that it belongs to the service's user, "
-                "or set CACHE_DIRECTORY",
+                f"The prepared model cannot be written to {self.folder} ({error.strerror}).",
+                hint="Free some space there, make sure that it belongs to the service's user, "
+                "or set CACHE_DIRECTORY.",
             ) from error
 
     def _finish(self, work: Path, name: str, facts: Mapping[str, Any]) -> None:

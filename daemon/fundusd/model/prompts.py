@@ -14,8 +14,8 @@ from fundusd.domain.errors import SettingsError
 from fundusd.files import package_data
 
 _SHAPE = (
-    "a prompt set has `name`, `about` and five [[grade]] tables, "
-    "each with `grade` (0 to 4) and `prompts`"
+    "A prompt set has `name`, `about` and five [[grade]] tables, "
+    "each with `grade` (0 to 4) and `prompts`."
 )
 
 
@@ -110,14 +110,14 @@ def _sentence(value: Any, where: str) -> str:
 def _unknown(name_or_path: str) -> SettingsError:
     if _is_path(name_or_path):
         return SettingsError(
-            f"model.prompts names a file that does not exist: {name_or_path}",
-            hint=f"give the path of a TOML file, or one of: {', '.join(shipped())}",
+            f"model.prompts names a file that does not exist: {name_or_path}.",
+            hint=f"Give the path of a TOML file, or one of: {', '.join(shipped())}.",
         )
     return SettingsError(
-        f"model.prompts names an unknown prompt set: {name_or_path}",
-        hint=f"use one of: {', '.join(shipped())}; or the path of your own TOML file",
+        f"model.prompts names an unknown prompt set: {name_or_path}.",
+        hint=f"Use one of: {', '.join(shipped())}; or the path of your own TOML file.",
     )
 
 
 def _wrong(name_or_path: str, what: str) -> SettingsError:
-    return SettingsError(f"prompt set {name_or_path} {what}", hint=_SHAPE)
+    return SettingsError(f"Prompt set {name_or_path} {what}.", hint=_SHAPE)

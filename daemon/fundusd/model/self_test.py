@@ -24,10 +24,10 @@ Output = TypeVar("Output")
 
 _IN_FLIGHT = 2
 KNOWN_ANSWERS_FILE = "known.safetensors"
-NOT_FINITE = "the model computes numbers that are not finite"
+NOT_FINITE = "The model computes numbers that are not finite."
 NOT_FINITE_HINT = (
-    "the weights are damaged, or model.dtype does not suit them: "
-    "try float32, then get the weights again"
+    "The weights are damaged, or model.dtype does not suit them. "
+    "Try float32, then get the weights again."
 )
 # to transformers' fp32 embedding; even a random checkpoint separates two phantoms further
 MIN_COSINES = {"float32": 0.999999, "bfloat16": 0.9999}
@@ -109,7 +109,7 @@ class SelfTest:
         return min(results)
 
     def thorough(self) -> Iterator[SelfTestResult]:
-        """Test whole phantoms of all grades in one forward pass after another; yield each result."""
+        """Test whole phantoms of all grades, one forward pass after another; yield each result."""
         yield from self._at_each_size()
         for index in range(1, len(self.known.pixels)):
             yield self._test_images([index])
@@ -148,8 +148,8 @@ class SelfTest:
         except RuntimeError as error:
             first_line = str(error).partition("\n")[0]
             raise ModelRefused(
-                f"{self.release.runtime} fails on a known image ({first_line})",
-                hint="run: fundusd model verify; if that fails, report the driver and its version",
+                f"{self.release.runtime} fails on a known image ({first_line}).",
+                hint="Run: fundusd model verify; if that fails, report the driver and its version.",
             ) from error
 
     def _compare(self, embeddings: Embeddings, expected: Embeddings) -> SelfTestResult:
@@ -161,8 +161,8 @@ class SelfTest:
         if cosine < tolerance:
             raise ModelRefused(
                 f"{self.release.runtime} in {self.release.dtype} computes wrong embeddings: "
-                f"cosine {cosine:.7f} to a known answer, at least {tolerance} is required",
-                hint="set model.dtype to float32 or model.device to cpu; "
-                "if that helps, report the driver and its version",
+                f"the cosine to a known answer is {cosine:.7f}, but must be at least {tolerance}.",
+                hint="Set model.dtype to float32 or model.device to cpu. "
+                "If that helps, report the driver and its version.",
             )
         return SelfTestResult(cosine, tolerance)

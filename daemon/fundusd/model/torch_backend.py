@@ -112,13 +112,13 @@ class TorchBackend:
                 raise
             first_line = str(error).partition("\n")[0]
             raise DeviceLost(
-                f"{self._device_name} stopped working ({first_line})",
-                hint="the service restarts by itself; if this repeats, check nvidia-smi, "
-                "and Xid errors in journalctl -k",
+                f"{self._device_name} stopped working ({first_line}).",
+                hint="The service restarts by itself. If this happens again, run nvidia-smi, "
+                "and look for Xid errors in journalctl -k.",
             ) from None
         # outside the except block, whose traceback would keep the failed pass's tensors alive
         torch.cuda.empty_cache()
-        raise OutOfMemory(f"{self._device_name} has no memory for a batch of {batch}")
+        raise OutOfMemory(f"{self._device_name} has no memory for a batch of {batch}.")
 
 
 def _as_tensor(pixels: Pixels) -> torch.Tensor:

@@ -87,15 +87,16 @@ def tokenize(tokenizer: Any, config: Any, prompts: PromptSet) -> list[list[int]]
             ids: Sequence[int] = tokenizer(
                 prompt, padding="max_length", max_length=limit, truncation=False
             )["input_ids"]
-            where = f"prompt {number} of grade {grade.value} in prompt set {prompts.name}"
+            where = f"Prompt {number} of grade {grade.value} in prompt set {prompts.name}"
             if len(ids) > limit:
                 raise ModelError(
-                    f"{where} has {len(ids)} tokens; the model reads {limit}", hint="shorten it"
+                    f"{where} has {len(ids)} tokens, but the model reads {limit}.",
+                    hint="Shorten it.",
                 )
             if max(ids) >= config.vocab_size:
                 raise ModelError(
-                    f"{where} has tokens that the model does not know",
-                    hint="tokenizer and weights must be of one checkpoint",
+                    f"{where} has tokens that the model does not know.",
+                    hint="The tokenizer and the weights must belong to one checkpoint.",
                 )
             tokens.append(list(ids))
     return tokens
