@@ -658,7 +658,7 @@ def test_a_camera_that_was_swept_is_told_with_its_hints(
         in shown[-1]
     )
     assert "1 INCOMPLETE since" in shown[-1]
-    assert "1 given up for now" in shown[-1]
+    assert "1 quarantined" in shown[-1]
     assert "hints healthy, settling by writer-lease" in shown[0]
     assert "hints LOST" in shown[1]
     assert "none (sweep-only)" in shown[2]

@@ -118,7 +118,7 @@ def _camera_line(camera: Row) -> str:
     if incomplete := camera["incomplete"]:
         line += (
             f"; {incomplete['files']} INCOMPLETE since {local(incomplete['since'])}, "
-            f"{incomplete['quarantined']} given up for now"
+            f"{incomplete['quarantined']} quarantined"
         )
     return line
 
