@@ -1,1 +1,1 @@
-"""Documents for other systems, and their delivery."""
+"""Documents for other systems and their delivery."""

@@ -1,7 +1,7 @@
-"""The codes that documents use. A document contains no code that is not listed here.
+"""The codes with which documents state results and reviews.
 
-ICD-10 is never used because its codes state a diagnosis, LOINC 105914-6 because it is reserved for
-FDA-cleared software.
+ICD-10 codes are never used, because they state a diagnosis. LOINC 105914-6 is not used either,
+because it is reserved for FDA-cleared software.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ DISAGREES = Code("disagrees", PRIVATE, "Why the reader disagrees")
 REPORT = Code("report", PRIVATE, "Diabetic retinopathy grading, research use only")
 SCORES = tuple(Code(f"score-{grade.value}", PRIVATE, f"Score of {grade.label}") for grade in Grade)
 
-STATUS = {True: "final", False: "preliminary"}  # by whether a reader has settled it
+STATUS = {True: "final", False: "preliminary"}  # by whether it is settled by a reader
 
 _ACTIONS = {
     Action.RETAKE: "Take the photograph again",

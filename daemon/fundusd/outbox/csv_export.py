@@ -18,13 +18,14 @@ if TYPE_CHECKING:
     from fundusd.outbox.document_ids import Document
 
 MEDIA_TYPE = "text/csv"
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet evaluates cells that start with these
+# a spreadsheet evaluates a cell that starts with one of these
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def table(exam: Exam, releases: Mapping[int, Release], at: datetime) -> Document:
-    """Return an exam as CSV; an eye that was not photographed has a row too.
+    """Return an exam as CSV, with a row also for an eye that was not photographed.
 
-    `releases` are keyed by their number; `at` is when the result was reached.
+    `releases` are keyed by number; `at` is the time at which the result was reached.
     """
     rows = list(_rows(exam, releases, at))
     out = io.StringIO()
@@ -113,7 +114,7 @@ def _label(grade: Grade | None) -> str:
 
 
 def _without_formula(value: str) -> str:
-    """Return the text of a cell so that a spreadsheet shows it and evaluates nothing."""
+    """Return the text of a cell in a form that a spreadsheet shows but does not evaluate."""
     if value.startswith(_FORMULA):
         return f"'{value}"
     return value

@@ -1,7 +1,7 @@
 """Documents and their identifiers.
 
-Identifiers are derived from content: the same content always has the same identifier, so that a
-document that is sent again overwrites the first one.
+Identifiers are derived from content. The same content therefore always has the same identifier, and
+a document that is sent again overwrites the first one.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _NAMESPACE = uuid.UUID("5a0f4d4e-6bd5-4f5e-9c53-9d1f6f0c1c57")
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A document as it is sent; `name` is its file name."""
+    """A document in the form in which it is sent; `name` is its file name."""
 
     name: str
     media_type: str
@@ -36,7 +36,7 @@ def uuid_for(kind: str, *parts: str | int | None) -> uuid.UUID:
 
 
 def uid_for(kind: str, *parts: str | int | None) -> str:
-    """Return the DICOM UID of an object, given its kind and identifying parts (PS3.5 B.2)."""
+    """Return the UUID of an object as a DICOM UID, in the form of PS3.5 B.2."""
     return f"2.25.{uuid_for(kind, *parts).int}"
 
 
@@ -55,8 +55,8 @@ def release_digest(release: Release) -> str:
 def exam_uuid(exam: Exam) -> uuid.UUID:
     """Return the UUID of an exam, which is the same in every database.
 
-    It follows from the patient and the day; without a patient from the study; without a study
-    from a photograph and the day.
+    It is derived from the patient and the day; if the patient is not known, from the study; and
+    without a study, from a photograph and the day.
     """
     day = exam.day.isoformat()
     if exam.patient_key:
@@ -67,7 +67,7 @@ def exam_uuid(exam: Exam) -> uuid.UUID:
 
 
 def photograph_digests(eyes: Iterable[EyeResult]) -> list[str]:
-    """Return the digests of all photographs of some eyes, each once, in order."""
+    """Return the digests of all photographs of the eyes, sorted and without duplicates."""
     digests: set[str] = set()
     for eye in eyes:
         digests.update(shot.digest for shot in eye.shots)
@@ -77,7 +77,7 @@ def photograph_digests(eyes: Iterable[EyeResult]) -> list[str]:
 def verdict_digest(eye: EyeResult, release: Release) -> str:
     """Return the digest of an eye's verdict.
 
-    It changes with the result, the review, the photographs and the release.
+    The digest changes with the result, the review, the photographs and the release.
     """
     parts: list[Any] = [
         eye.eye,

@@ -1,9 +1,10 @@
 """An exam as a FHIR R4 transaction.
 
-It has a Device for each release, an Observation for each eye, a DiagnosticReport and a Provenance.
-Every resource is written by PUT under an id derived from the exam, so that a repeat overwrites it
-and a review turns `preliminary` into `final` in place. The patient is a logical reference by
-identifier; no Patient resource is written.
+The transaction contains a Device for each release, an Observation for each eye, a DiagnosticReport
+and a Provenance. Every resource is written by PUT under an id that is always the same for the same
+exam or release. A repeated transaction therefore overwrites the resources, and a review changes
+`preliminary` to `final` in place. The patient is referenced only by an identifier; no Patient
+resource is written.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ _ABSENT = {Outcome.UNGRADABLE: "unknown", Outcome.REFUSED: "unsupported", Outcom
 def bundle(exam: Exam, releases: Mapping[int, Release], at: datetime) -> Document:
     """Return the transaction for an exam.
 
-    `releases` are keyed by their number; `at` is when the result was reached.
+    `releases` are keyed by number; `at` is the time at which the result was reached.
     """
     exam_id = document_ids.exam_uuid(exam)
     devices = {number: _device(release) for number, release in sorted(releases.items())}
@@ -150,7 +151,7 @@ def _observation(
 def _why_absent(eye: EyeResult) -> str:
     if eye.is_read and eye.reading is not None:
         verdict = codes.private_code(eye.reading.verdict)
-        return f"Not gradable, says the reader: {verdict.meaning.lower()}"
+        return f"Not gradable according to the reader: {verdict.meaning.lower()}"
     if eye.reason is not None:
         return codes.private_code(eye.reason).meaning
     return codes.private_code(eye.outcome).meaning

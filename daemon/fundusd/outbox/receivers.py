@@ -1,6 +1,6 @@
-"""Receivers of documents: a folder, a DICOM node, a STOW-RS server, a FHIR server.
+"""Receivers of documents: a folder, a DICOM node, a STOW-RS server and a FHIR server.
 
-`send` returns the receiver's answer as short codes, because its free text may name a patient.
+`send` returns only the codes in a receiver's answer, because the free text may name a patient.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 CONNECT_SECONDS, ANSWER_SECONDS = 10.0, 30.0
 # HTTP statuses that reject the document itself; after any other error a retry may succeed
 _REJECTS_DOCUMENT = frozenset({400, 409, 410, 412, 413, 415, 422})
-_DUPLICATE = 0x0111  # PS3.7 C.5.1: the node has this instance already
+_DUPLICATE = 0x0111  # PS3.7 C.5.1: the node already has this instance
 _WARNING, _OUT_OF_RESOURCES = 0xB000, 0xA700
 _CODE = re.compile(r"[A-Za-z0-9_.-]{1,40}$")
 
@@ -37,21 +37,21 @@ class ReceiverError(FundusdError):
 
 
 class Receiver(Protocol):
-    """A place that documents are sent to."""
+    """A destination for documents."""
 
     def send(self, document: Document) -> str:
-        """Send a document and return the receiver's answer; raises ReceiverError."""
+        """Send a document and return the codes of the answer; raises ReceiverError."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Folder:
-    """A folder that another program reads or empties; it must exist."""
+    """An existing folder that another program reads or empties."""
 
     path: Path
 
     def send(self, document: Document) -> str:
-        """Write the document atomically over any file of its name; raises ReceiverError."""
+        """Write the document atomically, replacing any file of its name; raises ReceiverError."""
         unfinished = self.path / f".{document.name}.part"
         try:
             with unfinished.open("wb") as file:
@@ -91,7 +91,7 @@ class DicomNode:
         return cls(title, host, int(port))
 
     def send(self, document: Document) -> str:
-        """Store the instance and return the status; raises ReceiverError."""
+        """Send the instance by C-STORE and return the status; raises ReceiverError."""
         from pydicom import dcmread
         from pynetdicom import AE, sop_class
 
@@ -126,7 +126,7 @@ class DicomNode:
 
 
 def _stored(status: int | None) -> str:
-    """Return the answer for a C-STORE status (PS3.4 B.2.3); raises ReceiverError."""
+    """Return a C-STORE status as text; raises ReceiverError for a failure (PS3.4 B.2.3)."""
     if status is None:
         raise ReceiverError("C-STORE was not answered")
     answer = f"C-STORE 0x{status:04X}"
@@ -150,7 +150,7 @@ class StowServer:
     answer_seconds: float = ANSWER_SECONDS
 
     def send(self, document: Document) -> str:
-        """Store the instance and return the HTTP status and any warnings; raises ReceiverError."""
+        """Send the instance and return the HTTP status and any warnings; raises ReceiverError."""
         import requests
         from dicomweb_client import DICOMwebClient
         from pydicom import dcmread
@@ -179,7 +179,7 @@ class StowServer:
 
 
 def _stowed(status: int, answer: Any) -> str:
-    """Return the answer for a STOW-RS response (PS3.18 10.5.3); raises ReceiverError."""
+    """Return a STOW-RS response as text; raises ReceiverError for a failure (PS3.18 10.5.3)."""
     failures = answer.get("FailedSOPSequence")
     if failures:
         return _stored_or_duplicate(status, failures[0].get("FailureReason"))
@@ -207,7 +207,10 @@ class FhirServer:
     answer_seconds: float = ANSWER_SECONDS
 
     def send(self, document: Document) -> str:
-        """Post the transaction and return the HTTP status; raises ReceiverError."""
+        """Post the transaction; return the HTTP status and the number of resources.
+
+        Raises ReceiverError.
+        """
         import requests
 
         headers = {"Content-Type": document.media_type, "Accept": "application/fhir+json"}
@@ -244,7 +247,7 @@ def _json_of(response: Any) -> Any:
 
 
 def _entries(answer: Any) -> list[Any] | None:
-    """Return the entries of a transaction response, None if the answer is anything else."""
+    """Return the entries of a transaction response, or None for any other answer."""
     if not isinstance(answer, dict) or answer.get("resourceType") != "Bundle":
         return None
     entries = answer.get("entry")
@@ -280,7 +283,7 @@ def _refusal(status: int, *issue_codes: str) -> ReceiverError:
 
 
 def _unreachable(error: Exception) -> ReceiverError:
-    """Return an error that names only the class: the text of requests quotes the address."""
+    """Return an error that names only the class, because the text of `error` quotes the address."""
     return ReceiverError(f"unreachable ({type(error).__name__})")
 
 

@@ -1,7 +1,8 @@
-"""Send documents about exams to receivers, each in its own thread, so that none waits for another.
+"""Send documents about exams to receivers.
 
-A document that was sent but not yet recorded when the process died is sent again and overwrites the
-first one.
+Each receiver is served by its own thread, so that no receiver waits for another. If the process
+dies after it has sent a document but before it has recorded the delivery, it sends the same
+document again after a restart, under the same name.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ _VERBOSE_LIBRARIES = ("pynetdicom", "retrying", "urllib3", "dicomweb_client")
 
 @dataclass(frozen=True, slots=True)
 class _Documents:
-    """The documents of an exam, and why some are missing."""
+    """The documents about an exam, and the reasons why others are missing."""
 
     documents: tuple[Document, ...] = ()
     problems: tuple[str, ...] = ()
@@ -51,9 +52,9 @@ class _Documents:
 
 
 class Outbox:
-    """Serve each receiver in its own thread.
+    """The service that sends documents, with a thread for each receiver.
 
-    `roots` are the inboxes by camera, in which the photographs are read again.
+    `roots` are the inboxes, keyed by camera, from which photographs are read again.
     """
 
     name = "outbox"
@@ -74,9 +75,12 @@ class Outbox:
         self._log = structlog.get_logger(service=self.name)
 
     def run(self, stop: threading.Event) -> None:
-        """Send until `stop` is set; raises the exception that ended one of the threads."""
+        """Send documents until `stop` is set or a thread ends.
+
+        If an exception ended a thread, it is raised after the other threads have ended.
+        """
         for library in _VERBOSE_LIBRARIES:
-            # this service logs receivers that do not answer
+            # the outbox itself logs receivers that do not answer
             logging.getLogger(library).setLevel(logging.CRITICAL)
         ending = threading.Event()
         with ThreadPoolExecutor(len(self._receivers), thread_name_prefix=self.name) as pool:
@@ -96,10 +100,10 @@ class Outbox:
                 self.deliver(due)
 
     def deliver(self, due: Due) -> None:
-        """Make and send the documents of one delivery, and record the result."""
+        """Create and send the documents of one delivery, and record the result."""
         content = self._ledger.document_content(due.exam_id)
         if content is None:
-            self._ledger.undelivered(due, "the exam has no eyes any more", None)
+            self._ledger.undelivered(due, "the exam no longer has any eyes", None)
             return
         made = self._make(due.document, content)
         try:
@@ -147,7 +151,7 @@ class Outbox:
         for eye in content.exam.eyes:
             photograph = _dicom_photograph(eye, content.photographs)
             if photograph is None:
-                problems.append(f"eye {eye.eye}: no report, its photograph is not DICOM")
+                problems.append(f"eye {eye.eye}: no report, because its photograph is not DICOM")
                 continue
             try:
                 header = read_header(self._read(photograph), self._max_bytes)
@@ -170,7 +174,7 @@ class Outbox:
         )
 
     def _read(self, photograph: PhotographFile) -> bytes:
-        """Return the bytes that were graded; raises CaptureError if the file does not hold them."""
+        """Return the bytes that were graded; raises CaptureError if they are not in the file."""
         root = self._roots.get(photograph.camera_id)
         if root is None:
             raise CaptureError(Reason.FILE_MISSING)
@@ -191,7 +195,7 @@ def _any_ended(threads: Iterable[Future[None]]) -> bool:
 def _dicom_photograph(
     eye: EyeResult, photographs: Mapping[int, PhotographFile]
 ) -> PhotographFile | None:
-    """Return the decisive photograph if it is DICOM, otherwise the DICOM file of the same shot."""
+    """Return the decisive photograph if it is DICOM, otherwise a DICOM file of the same shot."""
     decisive = eye.decisive
     if photographs[decisive.capture_id].is_dicom:
         return photographs[decisive.capture_id]

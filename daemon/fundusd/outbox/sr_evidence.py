@@ -18,14 +18,14 @@ _DATE, _TIME = re.compile(r"\d{8}$"), re.compile(r"\d\d([0-5]\d([0-5]\d(\.\d{1,6
 
 
 class InvalidUidError(FundusdError):
-    """The header of a photograph lacks a UID that its report needs."""
+    """The header of a photograph lacks a valid UID that the report needs."""
 
 
 def evidence_of(exam: Exam, source: Dataset) -> Dataset:
-    """Return the header attributes that a report shares with its photograph, and no others.
+    """Return only those header attributes of a photograph that its report shares.
 
-    They include the patient's attributes only if the exam has a patient identifier.
-    Raises InvalidUidError.
+    The patient's attributes are included only if the exam has a patient identifier. Raises
+    InvalidUidError.
     """
     from pydicom import Dataset
 
@@ -97,7 +97,10 @@ def _short_text(source: Dataset, keyword: str) -> str:
 
 
 def _name(source: Dataset) -> str:
-    """Return the patient's name without what DICOM forbids, as a family name if it has one part."""
+    """Return the patient's name without the characters that DICOM forbids.
+
+    A name that has only one part is marked as a family name.
+    """
     try:
         text = str(source.get("PatientName") or "")
     except dicom_header.BAD_VALUE:

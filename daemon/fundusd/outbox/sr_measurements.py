@@ -1,4 +1,4 @@
-"""The measurement groups of a structured report: the model's and, after a reading, the reader's."""
+"""The measurement groups of a structured report: the model's and, after a review, the reader's."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """The result of an eye as a DICOM Structured Report.
 
-It is TID 1500 in Comprehensive 3D SR, without pixels. There is one document per eye, because the
-eyes of an exam may come from different studies and are read at different times.
+The report follows TID 1500, is stored as Comprehensive 3D SR, and contains no pixels. There is one
+document per eye, because the photographs of the two eyes may come from different studies and may be
+read at different times.
 """
 
 from __future__ import annotations
@@ -26,17 +27,18 @@ if TYPE_CHECKING:
     from fundusd.outbox.document_ids import Document
 
 MEDIA_TYPE = "application/dicom"
-SERIES_NUMBER = 901  # high, so that it is listed after the series of the camera
+SERIES_NUMBER = 901  # high, so that viewers list the series after those of the camera
 _INSTANCE_NUMBERS = {Eye.RIGHT: 1, Eye.LEFT: 2, Eye.UNKNOWN: 3}
-# highdicom and pydicom quote values in their warnings; warning filters belong to the whole process
+# highdicom and pydicom quote values in their warnings; a warning filter affects the whole process
 _warnings_lock = threading.Lock()
 
 
 def report(exam: Exam, eye: EyeResult, release: Release, source: Dataset, at: datetime) -> Document:
-    """Return the report of an eye, for the study of the photograph whose header is `source`.
+    """Return the report on an eye.
 
-    `at` is when the result was reached. The SOP Instance UID follows from the verdict: the same
-    verdict has the same UID. Raises InvalidUidError.
+    `source` is the header of the eye's photograph, to whose study the report belongs. `at` is the
+    time at which the result was reached. The SOP Instance UID is derived from the verdict, so that
+    the same verdict always has the same UID. Raises InvalidUidError.
     """
     with _warnings_lock, warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -1,6 +1,6 @@
 """The transports of a [[receiver]]: which documents each carries, and which class delivers them.
 
-The settings, the daemon and the table in docs/documents.md follow from TRANSPORTS.
+The settings and the daemon use TRANSPORTS; a test compares the table in docs/documents.md with it.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 
 class Transport(NamedTuple):
-    """The documents that a transport carries, and how to make a receiver from an address."""
+    """The documents that a transport carries, and the function that makes its receivers."""
 
     documents: tuple[DocumentKind, ...]
     receiver_at: Callable[[Any], Receiver]
 
 
-# by the key of [[receiver]] whose value is the receiver's address
+# keyed by the setting of [[receiver]] that contains the address
 TRANSPORTS = {
     "folder": Transport((DocumentKind.SR, DocumentKind.FHIR, DocumentKind.CSV), Folder),
     "dicom": Transport((DocumentKind.SR,), DicomNode.at),

@@ -24,7 +24,7 @@ _DARK = 0.68  # white text is easier to read on a cell with a larger share
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """How many eyes got this grade from the model and that one from a reader; None: ungradable."""
+    """The number of eyes with a grade by the model and a grade by a reader; None is ungradable."""
 
     model: Grade | None
     reader: Grade | None
@@ -32,7 +32,7 @@ class Agreement:
 
 
 def plot_agreement(rows: Sequence[Agreement], to: Path) -> None:
-    """Plot the model's grades against the readers' as a matrix; raises RequestError."""
+    """Plot a matrix of the model's grades and the readers' grades; raises RequestError."""
     counts = np.zeros((len(_STEPS), len(_STEPS)), int)  # [reader, model]
     missed = 0
     for row in rows:
@@ -55,13 +55,13 @@ def plot_agreement(rows: Sequence[Agreement], to: Path) -> None:
 def _is_missed(reader: Grade | None, model: Grade | None) -> bool:
     """Return whether the reader refers an eye that the model graded below referable.
 
-    An eye that is ungradable for either of them is not missed.
+    An eye that the reader or the model calls ungradable is not missed.
     """
     return reader is not None and model is not None and model < Grade.MODERATE <= reader
 
 
 def _draw_matrix(axes: Axes, counts: Any) -> None:
-    """Colour cells by their share of the reader's grade, so that rare grades show too.
+    """Colour each cell by its share of the reader's grade, so that rare grades are visible too.
 
     Lines mark where referable grades begin and end.
     """

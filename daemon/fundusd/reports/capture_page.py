@@ -1,4 +1,4 @@
-"""The page of one capture: as wide as A4, as high as its content."""
+"""The page of one capture, as wide as A4 and as high as its content."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ _WIDTH, _MAX_HEIGHT = 595.28, 2000.0
 def capture_page(panel: Panel, facts: Mapping[str, str], releases: Mapping[int, Release]) -> Page:
     """Return the page of a capture.
 
-    `facts` are the captions and values in the header; `releases`, keyed by number, produced the
-    scores.
+    `facts` are the captions and values in the header. `releases` are the releases that produced the
+    scores, keyed by number.
     """
     draft = Page(_WIDTH, _MAX_HEIGHT)
     end = _draw(draft, panel, facts, releases)

@@ -1,4 +1,4 @@
-"""The page of an exam for the doctor: one page of A4."""
+"""The A4 page that shows the result of an exam to the doctor."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ def exam_page(
 ) -> Page:
     """Return the page of an exam: the result for the person, then both eyes, the right eye first.
 
-    `photographs` are those of the decisive captures, keyed by capture; `releases` are keyed by
-    number.
+    `photographs` show the decisive captures and are keyed by the number of the capture; `releases`
+    are keyed by number.
     """
     page = Page(*_A4)
     y = draw_header(page, "Diabetic retinopathy: result of a visit", wording.facts(exam))

@@ -1,4 +1,4 @@
-"""A page to draw on; coordinates are points from its upper left corner."""
+"""A page to draw on, with coordinates in points from the upper left corner."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from fundusd.domain.errors import RequestError
 if TYPE_CHECKING:
     from fundusd.domain.decoding import Pixels
 
-logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it logs when it builds its font cache
+logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it logs when building its font cache
 
 INK, MUTED, RULE, FAINT = "#16202a", "#56636f", "#cfd6dc", "#f3f5f7"
 _POINTS = 72  # per inch
@@ -39,7 +39,7 @@ _SAVE_SETTINGS: dict[Any, Any] = {
 
 @lru_cache
 def font(size: float, *, bold: bool = False) -> FontProperties:
-    """Return the font of all text."""
+    """Return the font that is used for all text, in a size and weight."""
     return FontProperties(fname=_FONT_FILES[bold], size=size)
 
 
@@ -51,7 +51,7 @@ def _glyphs(*, bold: bool) -> frozenset[int]:
 def drawable(text: str, *, bold: bool = False) -> str:
     """Return text with escapes in place of characters for which the font has no glyph.
 
-    Without the escapes they would all be drawn as the same empty box.
+    Without escapes, all these characters would be drawn as the same empty box.
     """
     glyphs = _glyphs(bold=bold)
     parts = []
@@ -77,7 +77,7 @@ class Page:
         self, x: float, y: float, text: str, size: float = 8.5, *,
         bold: bool = False, colour: str = INK, align: str = "left",
     ) -> None:  # fmt: skip
-        """Write one line whose baseline is at `y`."""
+        """Write one line of text with its baseline at `y`."""
         self._axes.text(
             x,
             y,
@@ -93,7 +93,7 @@ class Page:
         self, x: float, y: float, width: float, text: str, size: float = 8.5, *,
         bold: bool = False, colour: str = INK, max_lines: int | None = None,
     ) -> float:  # fmt: skip
-        """Write wrapped text whose first baseline is at `y`; return the next baseline."""
+        """Write wrapped text with its first baseline at `y`; return the baseline that follows."""
         for line in wrapped(text, width, size, bold=bold, max_lines=max_lines):
             self.text(x, y, line, size, bold=bold, colour=colour)
             y += size * _LINE_HEIGHT
@@ -117,7 +117,7 @@ class Page:
         self._axes.set(xlim=(0, self.width), ylim=(self.height, 0))  # imshow changes the limits
 
     def save(self, to: Path) -> None:
-        """Write the page as PDF, SVG or PNG, by the suffix of `to`; raises RequestError."""
+        """Write the page as PDF, SVG or PNG, depending on the suffix; raises RequestError."""
         save_figure(self.figure, to)
 
 
@@ -132,7 +132,10 @@ def text_width(text: str, size: float, *, bold: bool = False) -> float:
 def wrapped(
     text: str, width: float, size: float, *, bold: bool = False, max_lines: int | None = None
 ) -> list[str]:
-    """Return text as lines of at most `width` points; only a word wider than that is split."""
+    """Return text as lines of at most `width` points; only a word wider than a line is split.
+
+    If there are more than `max_lines` lines, the rest is replaced by an ellipsis.
+    """
     lines = [""]
     for word in drawable(text, bold=bold).split():
         longer = f"{lines[-1]} {word}".lstrip()
@@ -151,9 +154,9 @@ def wrapped(
 
 
 def save_figure(figure: Figure, to: Path) -> None:
-    """Write a figure as PDF, SVG or PNG, by the suffix of `to`.
+    """Write a figure as PDF, SVG or PNG, depending on the suffix of `to`.
 
-    The same figure gives the same bytes. Raises RequestError.
+    The same figure always yields the same bytes. Raises RequestError.
     """
     file_format = to.suffix.lower().removeprefix(".")
     _set_interpolation(figure, file_format)
@@ -168,7 +171,7 @@ def save_figure(figure: Figure, to: Path) -> None:
 
 
 def _set_interpolation(figure: Figure, file_format: str) -> None:
-    """Smooth images that are scaled here; in PDF and SVG the viewer scales them."""
+    """Smooth the images in a PNG, where they are scaled; in PDF and SVG the viewer scales them."""
     interpolation = "none"
     if file_format == "png":
         interpolation = "bilinear"

@@ -1,4 +1,4 @@
-"""The parts of every page: header, warning, panels and footer."""
+"""The parts that pages consist of: header, warning, panels and footer."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     from fundusd.domain.inference import Release
     from fundusd.reports.panel import Panel, Photograph
 
-# the words beside each colour say the same, for readers who do not see colour
+# pages also give the meaning of each colour in words, for readers who do not see colour
 COLOURS = {Referable.YES: "#a63a16", Referable.NO: "#1f6a53", Referable.INDETERMINATE: "#7a5a00"}
 TINTS = {Referable.YES: "#fbeee8", Referable.NO: "#e9f4ef", Referable.INDETERMINATE: "#fdf5dd"}
 MARGIN = 40.0
 _NOTE = (
-    "Scores run from 0 to 1. They compare a photograph with descriptions, "
+    "Scores run from 0 to 1. They result from comparing a photograph with descriptions of grades, "
     "and are not probabilities of disease."
 )
 _GUTTER = 22.0
@@ -28,12 +28,15 @@ _BAR, _BAR_MUTED = "#1d4e79", "#9fb4c7"
 
 
 def draw_label(page: Page, x: float, y: float, text: str) -> None:
-    """Draw the caption of the value below it."""
+    """Draw the caption of a value that is drawn below it."""
     page.text(x, y, text.upper(), 6, bold=True, colour=MUTED)
 
 
 def draw_header(page: Page, title: str, facts: Mapping[str, str]) -> float:
-    """Draw the title and a row of captioned facts, the first one widest; return where they end."""
+    """Draw the title and a row of captioned facts; return the y coordinate of their end.
+
+    The first fact has the widest column.
+    """
     page.text(MARGIN, MARGIN + 14, title, 16, bold=True)
     y = end = MARGIN + 36
     width = page.width - 2 * MARGIN
@@ -66,7 +69,10 @@ def draw_panels(page: Page, y: float, panels: Sequence[Panel], bottom: float) ->
 
 
 def draw_card(page: Page, y: float, panel: Panel) -> float:
-    """Draw one panel with its photograph on the left and its text on the right; return its end."""
+    """Draw one panel, its photograph on the left and its text on the right.
+
+    Return the y coordinate of the panel's end.
+    """
     side = (page.width - 2 * MARGIN - _GUTTER) / 2
     x = MARGIN + side + _GUTTER
     _draw_photograph(page, MARGIN, y, side, panel.photograph)
@@ -107,7 +113,7 @@ def _draw_result(page: Page, x: float, y: float, width: float, panel: Panel) -> 
 
 
 def draw_paragraphs(page: Page, x: float, y: float, width: float, texts: Sequence[str]) -> float:
-    """Write paragraphs below each other; return where the next one would begin."""
+    """Write paragraphs below each other; return the first baseline of a next one."""
     for text in texts:
         y = page.paragraph(x, y, width, text, 8) + 2
     return y
@@ -153,7 +159,10 @@ def _draw_scores(page: Page, x: float, y: float, width: float, scores: Sequence[
 
 
 def draw_warning(page: Page, y: float, text: str | None) -> float:
-    """Draw the warning that another model produced the scores, if there is one; return its end."""
+    """Draw a warning that another model produced the scores, unless `text` is None.
+
+    Return the y coordinate at which the next part begins.
+    """
     if text is None:
         return y
     width = page.width - 2 * MARGIN
@@ -166,7 +175,10 @@ def draw_warning(page: Page, y: float, text: str | None) -> float:
 
 
 def draw_footer(page: Page, releases: Mapping[int, Release]) -> float:
-    """Draw the safety wording and the releases at the foot of the page; return where they begin."""
+    """Draw the safety wording and the releases at the foot of the page.
+
+    Return the y coordinate of the footer's upper edge.
+    """
     width = page.width - 2 * MARGIN
     lines = wrapped(_NOTE, width, 6.5)
     for number, release in sorted(releases.items()):

@@ -1,4 +1,4 @@
-"""What pages and the terminal show of an eye or of one capture."""
+"""The content that pages and the terminal show for an eye or a capture."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Photograph:
-    """A photograph with its caption, or without pixels the sentence that replaces it."""
+    """A photograph with its caption or, without pixels, the sentence shown in its place."""
 
     pixels: Pixels | None  # uint8 [side, side, 3], RGB
     notes: str
@@ -25,7 +25,7 @@ class Photograph:
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """The texts, scores and photograph of an eye or of one capture."""
+    """The texts, scores and photograph of an eye or a capture."""
 
     heading: str
     source: str  # which capture, of how many
@@ -40,7 +40,7 @@ class Panel:
 
 
 def of_eye(eye: EyeResult, photograph: Photograph) -> Panel:
-    """Return the panel of an eye; `photograph` is that of its decisive capture."""
+    """Return the panel of an eye; `photograph` shows the eye's decisive capture."""
     model = ""
     if eye.final != eye.assessment:
         model = wording.overruled(eye.assessment)
@@ -72,7 +72,7 @@ def _source_of_eye(eye: EyeResult) -> str:
 
 
 def missing(eye: Eye) -> Panel:
-    """Return the panel of an eye that was not photographed, which is never a negative result."""
+    """Return the panel of an eye that was not photographed; its result is never negative."""
     return Panel(
         heading=wording.EYES[eye],
         source="no capture",
@@ -88,7 +88,7 @@ def missing(eye: Eye) -> Panel:
 
 
 def of_row(row: Mapping[str, Any], photograph: Photograph) -> Panel:
-    """Return the panel of one capture from its row of v_result."""
+    """Return the panel of one capture, given its row of v_result."""
     grade, scores = None, None
     if row["grade"] is not None:
         grade = Grade(row["grade"])

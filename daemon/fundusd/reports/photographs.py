@@ -42,7 +42,10 @@ _WHY_NOT = {
 def photographs(
     sources: Sequence[Source], roots: Mapping[str, Path], limits: Limits
 ) -> dict[int, Photograph]:
-    """Return the photographs of captures, keyed by capture; `roots` are the inboxes by camera."""
+    """Return the photographs of captures, keyed by the number of the capture.
+
+    `roots` are the inboxes, keyed by camera.
+    """
     with ExitStack() as stack:
         pools: dict[Preprocessing, DecoderPool] = {}
 
@@ -67,7 +70,7 @@ def _photograph(
     if root is None:
         return Photograph(
             None,
-            f"Not shown: the settings have no camera {source.camera_id}, and so no folder for it.",
+            f"Not shown: the settings have no camera {source.camera_id}, so its folder is unknown.",
         )
     try:
         data = read_capture(root, source.path, max_bytes)

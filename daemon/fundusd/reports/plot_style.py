@@ -1,4 +1,4 @@
-"""The style of all plots: title, subtitle with the main finding, light grid, labelled lines."""
+"""The style of all plots: a title, a subtitle with the main finding, a grid, labelled lines."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _EPOCH = date(1970, 1, 1)
 _POINTS = 72  # per inch
 ACCENT = "#1d4e79"
-# from light to dark with severity, so that their order shows without colour too
+# from light to dark with severity, so that the order of the grades is visible without colour too
 GRADES = {
     Grade.NO_DR: "#d3dce4",
     Grade.MILD: "#f4d58d",
@@ -42,14 +42,14 @@ class Plot:
     axes: Sequence[Axes]
 
     def save(self, to: Path) -> None:
-        """Write the plot as PDF, SVG or PNG, by the suffix of `to`; raises RequestError."""
+        """Write the plot as PDF, SVG or PNG, depending on the suffix; raises RequestError."""
         save_figure(self.figure, to)
 
 
 def new_plot(
     title: str, subtitle: str, count: int, *, columns: int = 1, height: float = 3.6, unit: str = ""
 ) -> Plot:
-    """Return a plot with `count` empty axes, or with a sentence that there is nothing to show."""
+    """Return a plot with `count` empty axes or, if `count` is 0, a sentence instead of axes."""
     columns = max(1, min(columns, count))
     rows = max(1, ceil(count / columns))
     total_height = _TOP + _BOTTOM + rows * height
@@ -104,19 +104,19 @@ def _set_style(axes: Axes) -> None:
 
 
 def set_title(axes: Axes, text: str) -> None:
-    """Write a title above the upper left corner of some axes."""
+    """Write a title above the upper left corner of the axes."""
     axes.set_title(
         drawable(text), loc="left", fontproperties=font(9, bold=True), color=INK, parse_math=False
     )
 
 
 def day_number(day: date) -> float:
-    """Return a day as matplotlib counts them: days since 1 January 1970."""
+    """Return the number of days from 1 January 1970 to a day, as matplotlib counts days."""
     return float((day - _EPOCH).days)
 
 
 def set_time_axis(axes: Axes, days: Sequence[float]) -> None:
-    """Show the time from the first to the last of some days, and label a few dates."""
+    """Let the time axis extend from the first to the last day, with a few dates as labels."""
     locator = AutoDateLocator(minticks=2, maxticks=7)  # type: ignore[no-untyped-call]
     axes.xaxis.set_major_locator(locator)
     axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
@@ -126,7 +126,10 @@ def set_time_axis(axes: Axes, days: Sequence[float]) -> None:
 
 
 def label_ends(axes: Axes, ends: Mapping[str, tuple[float, str]]) -> None:
-    """Write labels to the right of the axes, each at its value, in its colour, without overlap."""
+    """Write labels to the right of the axes, without overlap.
+
+    `ends` gives the value beside which each label is placed, and the colour of the label.
+    """
     outside, inside = axes.transData, axes.transAxes.inverted()
     spacing = 13 * axes.figure.dpi / _POINTS
     below = float("-inf")

@@ -33,7 +33,7 @@ _TITLES = {
 def histograms(
     camera_id: str, measured: Sequence[Mapping[str, float]], calibration: Calibration
 ) -> Plot:
-    """Return a histogram of each measure with its present and proposed threshold."""
+    """Return a plot with a histogram of each measure and its present and proposed thresholds."""
     subtitle = (
         f"{calibration.captures} captures. "
         f"Dashed: present thresholds, {calibration.flagged:.1%} ungradable. "
@@ -59,7 +59,7 @@ def _draw(
     axes.hist(values, bins=40, range=(low, high), color=_BARS)
     if threshold.startswith("min"):
         axes.axvspan(low, proposed, color=_TINT, zorder=0)
-    elif threshold != "max_haze":  # which applies only to captures without visible vessels
+    elif threshold != "max_haze":  # max_haze applies only to captures without visible vessels
         axes.axvspan(proposed, high, color=_TINT, zorder=0)
     axes.axvline(present, color=INK, linestyle="--", linewidth=1.2)
     axes.axvline(proposed, color=_PROPOSED, linewidth=1.6)

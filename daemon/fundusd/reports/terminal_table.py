@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
 
 def table_of(rows: Sequence[Mapping[str, str]]) -> Table:
-    """Return a table whose header has the keys of the rows.
+    """Return rows as a table with their keys as the header.
 
-    Cells are not interpreted as markup; control characters in them are escaped.
+    Cells are not interpreted as markup, and control characters in cells are escaped.
     """
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     if not rows:
@@ -29,7 +29,7 @@ def table_of(rows: Sequence[Mapping[str, str]]) -> Table:
 
 
 def printable(text: str) -> str:
-    """Return text with control characters escaped: a file name must not control the terminal."""
+    """Return text with its control characters escaped, so that it cannot control the terminal."""
     parts = []
     for char in text:
         if char.isprintable():

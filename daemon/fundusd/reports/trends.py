@@ -1,4 +1,4 @@
-"""Plots of weekly values: ungradable share, grades, mean scores."""
+"""Plots of weekly values: the ungradable share, the grades and the mean scores."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _WEEK = 7.0  # days
 
 @dataclass(frozen=True, slots=True)
 class QualityWeek:
-    """How many captures of a camera were ungradable in a week."""
+    """The number of a camera's captures in a week, and how many of them were ungradable."""
 
     week: str  # ISO, 2026-W47
     camera_id: str
@@ -43,13 +43,13 @@ class QualityWeek:
 
     @property
     def rate(self) -> float:
-        """Return the ungradable share."""
+        """Return the share of captures that were ungradable; nan if there were no captures."""
         return self.ungradable / self.captures if self.captures else nan
 
 
 @dataclass(frozen=True, slots=True)
 class ClassWeek:
-    """How many graded captures of a week had each grade."""
+    """The number of captures with each grade in a week."""
 
     week: str
     counts: tuple[int, int, int, int, int]
@@ -62,7 +62,7 @@ class ClassWeek:
 
 @dataclass(frozen=True, slots=True)
 class DriftWeek:
-    """The mean score of a grade in a week, and its band."""
+    """The mean score of a grade in a week, and the limits of the shaded band."""
 
     week: str
     grade: Grade
@@ -72,7 +72,7 @@ class DriftWeek:
 
 
 def monday(week: str) -> float:
-    """Return the first day of an ISO week, as a number of days.
+    """Return the day number of the Monday of an ISO week.
 
     >>> monday("2026-W02") - monday("2025-W52")
     14.0
@@ -81,9 +81,9 @@ def monday(week: str) -> float:
 
 
 def plot_quality(rows: Sequence[QualityWeek], to: Path) -> None:
-    """Plot the weekly ungradable share of each camera, in front of all others in grey.
+    """Plot the weekly share of ungradable captures of each camera.
 
-    Raises RequestError.
+    Behind the line of a camera, those of the other cameras are drawn in grey. Raises RequestError.
     """
     rates: dict[str, dict[float, float]] = defaultdict(dict)  # by camera and week
     weeks, top = [], 0.3
@@ -92,7 +92,7 @@ def plot_quality(rows: Sequence[QualityWeek], to: Path) -> None:
         rates[row.camera_id][monday(row.week)] = row.rate
         top = max(top, row.rate)
     plot = new_plot(
-        "Ungradable photographs, share of each week",
+        "Share of photographs that were ungradable, by week",
         _highest_rate(rows),
         len(rates),
         columns=2,
@@ -111,7 +111,7 @@ def plot_quality(rows: Sequence[QualityWeek], to: Path) -> None:
 
 
 def _highest_rate(rows: Sequence[QualityWeek]) -> str:
-    """Return the highest ungradable share of the latest week as a sentence."""
+    """Return a phrase that names the highest ungradable share of the latest week."""
     highest = max(rows, key=lambda row: (row.week, row.rate), default=None)
     if highest is None:
         return ""
@@ -130,11 +130,11 @@ def _summary(rows: Sequence[QualityWeek], camera_id: str) -> str:
 
 
 def plot_class_mix(rows: Sequence[ClassWeek], to: Path) -> None:
-    """Plot the share of each grade per week, stacked; raises RequestError."""
+    """Plot the weekly share of each grade as stacked bars; raises RequestError."""
     weeks = sorted((row for row in rows if row.total), key=lambda row: row.week)
     graded = sum(row.total for row in weeks)
     plot = new_plot(
-        "Grades by the model, share of each week",
+        "Grades by the model: share of each grade, by week",
         f"{graded:,} graded captures",
         bool(weeks),
         unit="share of graded captures",
@@ -161,7 +161,7 @@ def _draw_class_mix(axes: Axes, rows: Sequence[ClassWeek]) -> None:
 
 
 def plot_drift(rows: Sequence[DriftWeek], to: Path, band: str) -> None:
-    """Plot the weekly mean score of each grade in a shaded band, which `band` describes.
+    """Plot the weekly mean score of each grade, with a shaded band that `band` describes.
 
     Raises RequestError.
     """
@@ -199,7 +199,7 @@ def _draw_drift(axes: Axes, rows: Sequence[DriftWeek], grade: Grade) -> None:
 
 
 def _line(by_week: Mapping[float, float]) -> tuple[list[float], list[float]]:
-    """Return all weeks from the first to the last, and their values: nan for a week without one."""
+    """Return all weeks from the first to the last and their values, nan for a week without one."""
     week, last = min(by_week, default=0.0), max(by_week, default=0.0)
     weeks, values = [], []
     while week <= last:

@@ -32,7 +32,7 @@ _SPANS = {
 
 @dataclass(frozen=True, slots=True)
 class TurnaroundDay:
-    """How long captures of a day took from being received to their result."""
+    """The time from receipt to result of the captures of one day."""
 
     day: date
     median_seconds: float
@@ -40,10 +40,10 @@ class TurnaroundDay:
 
 
 def plot_turnaround(rows: Sequence[TurnaroundDay], to: Path) -> None:
-    """Plot each day's median and 95th percentile from capture to result; raises RequestError."""
+    """Plot the median and 95th percentile of turnaround times by day; raises RequestError."""
     days = sorted(rows, key=lambda row: row.day)
     plot = new_plot(
-        "From a photograph's arrival to its result, each day",
+        "Time from a photograph's arrival to its result, by day",
         _slowest_day(days),
         bool(days),
         unit="time, logarithmic",

@@ -54,17 +54,17 @@ def grade_name(grade: Grade | None) -> str:
 
 
 def overruled(by_model: Assessment) -> str:
-    """Return the model's result as a sentence, for an eye that a reader graded otherwise."""
+    """Return a sentence with the model's result, for an eye that a reader graded differently."""
     return f"The model said: {grade_name(by_model.grade)}, {VERDICTS[by_model.referable].lower()}."
 
 
 def reason(code: Reason) -> str:
-    """Return the wording of a reason for staff."""
+    """Return a reason in the words in which staff are told of it."""
     return code.wording
 
 
 def quality(outcome: Outcome, why: Reason | None) -> str:
-    """Return whether a photograph could be graded, and why it could not."""
+    """Return a phrase that says whether a photograph could be graded and, if not, why."""
     if outcome is Outcome.GRADED:
         return "Good enough to grade"
     kind = {Outcome.UNGRADABLE: "Ungradable", Outcome.REFUSED: "Not graded"}.get(outcome, "Failed")
@@ -74,7 +74,7 @@ def quality(outcome: Outcome, why: Reason | None) -> str:
 
 
 def day(when: date) -> str:
-    """Return a date with its month as a word, so that nobody mistakes the month for the day.
+    """Return a date with the month as a word, so that it cannot be mistaken for the day.
 
     >>> from datetime import date
     >>> day(date(2026, 11, 3))
@@ -84,7 +84,7 @@ def day(when: date) -> str:
 
 
 def patient(patient_id: str | None, patient_key: str | None) -> str:
-    """Return the patient's identifier, or the beginning of the pseudonym where there is none."""
+    """Return the patient's identifier or, if there is none, the beginning of the pseudonym."""
     if patient_id:
         return patient_id
     if patient_key:
@@ -93,19 +93,19 @@ def patient(patient_id: str | None, patient_key: str | None) -> str:
 
 
 def person(exam: Exam) -> str:
-    """Return the result of an exam for the person, in words."""
+    """Return the person's result in words."""
     return _PERSON[exam.final.referable]
 
 
 def standing(exam: Exam) -> str:
-    """Return whether a human has confirmed the result."""
+    """Return a sentence that says whether a human has read every eye."""
     if exam.is_reviewed:
         return "A human has read every eye: see below."
     return "Preliminary: a human has not read every eye."
 
 
 def reading_result(reading: Reading) -> str:
-    """Return who read an eye, when, and with which result, as a sentence."""
+    """Return a sentence that says who read an eye, when, and with what result."""
     blinded = why = ""
     if reading.is_blinded:
         blinded = ", without seeing the model's result"
@@ -132,22 +132,22 @@ def _verdict(reading: Reading) -> str:
 
 
 def whose_eye(capture_id: int, *, is_conflict: bool) -> str:
-    """Return the step of finding out which eye a capture shows."""
-    why = "neither the file nor its name says so"
+    """Return an instruction to find out which eye a capture shows."""
+    why = "neither the file nor its name says which"
     if is_conflict:
         why = "the sources disagree"
     return f"Find out which eye capture {capture_id} shows: {why}."
 
 
 def step(action: Action, eye: Eye) -> list[str]:
-    """Return the step that an action asks for, as a list: empty if there is none."""
+    """Return a list with the step that an action requires; the list is empty if there is none."""
     if action not in _ACTIONS:
         return []
     return [_ACTIONS[action].format(eye=_THE_EYE[eye])]
 
 
 def steps_of_eye(eye: EyeResult) -> list[str]:
-    """Return what to do next about an eye."""
+    """Return the next steps for an eye."""
     name = _THE_EYE[eye.eye]
     if eye.is_read and eye.reading is not None:
         return _steps_of_reading(eye.reading, name)
@@ -170,7 +170,7 @@ def _steps_of_reading(reading: Reading, name: str) -> list[str]:
 
 
 def steps(exam: Exam) -> list[str]:
-    """Return what to do next about the person, the most important step first."""
+    """Return the next steps for the person, the most important one first."""
     is_referred = exam.final.referable is Referable.YES
     todo = []
     if is_referred:
@@ -195,7 +195,7 @@ def _referral(*, is_reviewed: bool) -> str:
 
 
 def facts(exam: Exam) -> dict[str, str]:
-    """Return who was examined and when, by caption."""
+    """Return the patient, day and number of an exam, keyed by caption."""
     return {
         "Patient": patient(exam.patient_id, exam.patient_key),
         "Clinic day": day(exam.day),
@@ -204,11 +204,11 @@ def facts(exam: Exam) -> dict[str, str]:
 
 
 def result(exam: Exam) -> dict[str, str]:
-    """Return the result of an exam, by caption."""
+    """Return the result of an exam and the next steps, keyed by caption."""
     return {
         "Result": person(exam),
         "Worst grade": grade_name(exam.final.grade),
-        "Standing": standing(exam),
+        "Status": standing(exam),
         "Next": " ".join(steps(exam)),
     }
 
@@ -222,7 +222,7 @@ def warning(releases: Sequence[Release]) -> str | None:
 
 
 def provenance(release_id: int, release: Release) -> str:
-    """Return what produced the scores of a release."""
+    """Return a sentence that names the model and settings of a release."""
     return (
         f"Release {release_id}: {release.model}, revision {release.revision[:12]}, "
         f"prompts {release.prompt_set}, {release.preprocessing}, "
