@@ -116,7 +116,7 @@ class InboxState:
 
 @dataclass(frozen=True, slots=True)
 class IncompleteFile:
-    """A file that is still incomplete; `quarantined_at` is set once a warning was logged about it."""
+    """An incomplete file; `quarantined_at` is set once a warning was logged about it."""
 
     reason: WaitReason
     size: int

@@ -76,5 +76,5 @@ class Classifier(Protocol):
         ...
 
     def require_unchanged(self, beat: Callable[[], None]) -> list[str]:
-        """Return the names of touched model files; raises ModelError if one has changed or is gone."""
+        """Return the names of touched model files; raises ModelError if one changed or is gone."""
         ...
