@@ -342,7 +342,7 @@ def test_a_camera_without_a_database_is_told_of_by_its_names() -> None:
             "SELECT side AS eye FROM picture",
             "must select the capture by one of :path, :name, :stem, :folder",
         ),
-        ("SELECT side AS eye FROM picture WHERE f = ':name'", "must ask for the capture"),
+        ("SELECT side AS eye FROM picture WHERE f = ':name'", "must select the capture"),
         ("SELECT side AS eye FROM picture WHERE f = :file", "and by nothing else"),
         ("SELECT side AS eye FROM picture WHERE f = :name AND g = ?", "and by nothing else"),
         ("SELECT 1 AS eye WHERE :name; DROP TABLE picture", "must be one statement"),
