@@ -145,7 +145,7 @@ def test_an_identifier_that_two_persons_have_asks_for_the_key(
         ledger.start(cases.release())
         ledger.record([cases.finding(cases.take(ledger, "9.jpg", "9"), content)])
     ended = fundusd("person", "PHANTOM-7", "--config", clinic.path)
-    assert (ended.code, "2 persons" in ended.err, str(KEY)[:12] in ended.err) == (2, True, True)
+    assert (ended.code, "2 people" in ended.err, str(KEY)[:12] in ended.err) == (2, True, True)
 
 
 def test_a_review_is_written_down_and_leaves_the_worklist(
