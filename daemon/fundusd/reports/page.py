@@ -39,7 +39,7 @@ _SAVE_SETTINGS: dict[Any, Any] = {
 
 @lru_cache
 def font(size: float, *, bold: bool = False) -> FontProperties:
-    """Return the font that is used for all text, in a size and weight."""
+    """Return the font of all text, in the given size and weight."""
     return FontProperties(fname=_FONT_FILES[bold], size=size)
 
 

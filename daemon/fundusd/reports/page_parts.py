@@ -113,7 +113,7 @@ def _draw_result(page: Page, x: float, y: float, width: float, panel: Panel) -> 
 
 
 def draw_paragraphs(page: Page, x: float, y: float, width: float, texts: Sequence[str]) -> float:
-    """Write paragraphs below each other; return the first baseline of a next one."""
+    """Write paragraphs below each other; return the baseline at which another would begin."""
     for text in texts:
         y = page.paragraph(x, y, width, text, 8) + 2
     return y

@@ -74,7 +74,7 @@ def quality(outcome: Outcome, why: Reason | None) -> str:
 
 
 def day(when: date) -> str:
-    """Return a date with the month as a word, so that it cannot be mistaken for the day.
+    """Return a date with the month as a word, so that the month and the day cannot be confused.
 
     >>> from datetime import date
     >>> day(date(2026, 11, 3))
