@@ -473,6 +473,6 @@ fhir = "http://127.0.0.1:{receiver_cases.free_port()}"
         json.loads(output_of("outbox", "--state", "delivered", "--json"))[0]["state"] == "delivered"
     )
     assert "record" in output_of("outbox")
-    assert output_of("outbox", "--state", "failed").startswith("Nothing is failed")
+    assert output_of("outbox", "--state", "failed").startswith("No document is in the state failed")
     assert output_of("outbox", "retry", "--failed") == "0 queued again.\n"
     assert output_of("outbox", "retry", "1") == "1 queued again.\n"
