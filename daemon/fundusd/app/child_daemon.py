@@ -33,9 +33,10 @@ class DaemonFailed(FundusdError):  # noqa: N818  named for what happened
 
 @contextlib.contextmanager
 def folder(keep: Path | None, parent: Path | None = None) -> Iterator[Path]:
-    """Yield `keep`, created if needed, or by default a temporary folder, removed afterwards.
+    """Yield the folder `keep`, which is created if needed, or a temporary folder if `keep` is None.
 
-    Raises RequestError if `keep` is not empty or cannot be created.
+    The temporary folder is removed afterwards. Raises RequestError if `keep` is not empty or cannot
+    be created.
     """
     if keep is None:
         with tempfile.TemporaryDirectory(prefix="fundusd-", dir=parent) as name:
@@ -78,7 +79,8 @@ class DaemonLog:
     def take(self, timeout: float) -> list[dict[str, Any]]:
         """Return the unread lines; if there are none, wait for one up to `timeout` seconds.
 
-        Raises FundusdError if the daemon has ended, or DaemonFailed if it logged a failure.
+        Raises DaemonFailed if one of the lines reports a failure. Raises FundusdError if the daemon
+        has ended and there are no unread lines.
         """
         with self._changed:
             self._changed.wait_for(lambda: self._unread or self._ended, timeout)
@@ -95,9 +97,10 @@ class DaemonLog:
         return lines
 
     def until(self, event: str, seconds: float) -> Iterator[dict[str, Any]]:
-        """Yield the lines up to the first `event`.
+        """Yield the lines up to and including the first `event`.
 
-        Raises DaemonFailed if the event is not logged within `seconds`.
+        Raises DaemonFailed if the event is not logged within `seconds`, and otherwise the same
+        errors as `take`.
         """
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
@@ -116,7 +119,10 @@ class DaemonLog:
         )
 
     def join(self) -> None:
-        """Wait until the whole log has been read; the daemon must have been asked to stop."""
+        """Wait until the whole log has been read.
+
+        Ask the daemon to stop before you call this.
+        """
         self._reader.join()
 
     def rest(self) -> list[dict[str, Any]]:
@@ -127,9 +133,9 @@ class DaemonLog:
 
 @contextlib.contextmanager
 def running(path: Path) -> Iterator[DaemonLog]:
-    """Run the daemon while the block runs; yield its log.
+    """Run the daemon while the block runs, and yield its log.
 
-    `path` is a settings file in which [log] format is json.
+    `path` is a settings file that sets the format in [log] to json.
     """
     command = [sys.executable, "-m", "fundusd", "run", "--config", str(path)]
     with subprocess.Popen(

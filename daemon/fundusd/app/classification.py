@@ -28,9 +28,10 @@ class Classification:
         self._pool = pool
 
     def __call__(self, data: bytes) -> tuple[Decoded, Grading | None]:
-        """Decode and grade one photograph; the grading is None if the photograph was rejected.
+        """Decode and grade one photograph.
 
-        Raises ModelError if the model's answer is unusable.
+        The grading is None if the photograph was rejected. Raises ModelError if the model's answer
+        is unusable.
         """
         decoded = self._pool.decode(data)
         if decoded.pixels is None:
@@ -46,7 +47,10 @@ class Classification:
 
 @contextmanager
 def classification(settings: Settings) -> Iterator[Classification]:
-    """Load the model, start one decoder, and yield the Classification; raises ModelError."""
+    """Load the model, start one decoder, and yield the Classification.
+
+    Raises ModelError if the model cannot be used, or SettingsError if the settings are wrong.
+    """
     classifier = load_classifier(settings)
     with decoder_pool(settings, classifier.side, 1) as pool:
         yield Classification(classifier, pool)

@@ -44,7 +44,10 @@ _LOAD_SECONDS = 120  # how long systemd is asked to wait for each step of the st
 
 
 def run(path: Path) -> None:
-    """Run the daemon until a signal stops it; raises FundusdError."""
+    """Run the daemon until a signal stops it.
+
+    Raises FundusdError if the daemon cannot start or one of its services fails.
+    """
     settings = settings_file.load(path)
     require_camera(settings)
     log_setup.configure(settings.log.level, settings.log.format)
@@ -171,9 +174,10 @@ def _supervise(
 
 
 def tested_model(planned: ModelPlan, ledger: Ledger) -> ZeroShotClassifier:
-    """Return the model, loaded and tested; raises ModelError.
+    """Return the model, loaded and tested.
 
-    The test is thorough if `ledger.is_in_doubt()`.
+    The test is thorough if `ledger.is_in_doubt()`. Raises ModelError if the model cannot be loaded
+    or fails the test.
     """
     began = perf_counter()
     try:
@@ -195,7 +199,7 @@ def tested_model(planned: ModelPlan, ledger: Ledger) -> ZeroShotClassifier:
 class Reload:
     """Handles SIGHUP: rereads the settings, applies the log level and sweeps every inbox.
 
-    It logs the names of other sections that have changed, because these changes need a restart.
+    If other sections have changed, it logs their names, because such changes need a restart.
     """
 
     def __init__(self, path: Path, settings: Settings, watcher: Watcher) -> None:
@@ -204,7 +208,10 @@ class Reload:
         self._watcher = watcher
 
     def __call__(self) -> None:
-        """Reload the settings; if they contain mistakes, log them and change nothing."""
+        """Reload the settings, or change nothing if they contain mistakes.
+
+        The mistakes are logged.
+        """
         log = structlog.get_logger(service="app")
         try:
             fresh = settings_file.load(self._path)

@@ -59,10 +59,11 @@ class Drop:
 
 
 def drops() -> Iterator[Drop]:
-    """Yield the rendered files of a camera's export: both eyes with each of the five grades.
+    """Yield the files that a camera would export.
 
-    Right eyes are JPEG, left eyes DICOM. The files that follow are a duplicate, a truncated file,
-    a photograph that shows no retina, and a report.
+    First come rendered photographs of both eyes with each of the five grades: the right eyes as
+    JPEG, the left eyes as DICOM. Then come a duplicate, a truncated file, a photograph that shows
+    no retina, and a report.
     """
     first = b""
     for number, grade in enumerate(Grade):
@@ -85,7 +86,10 @@ def drops() -> Iterator[Drop]:
 
 
 def run(model: str, revision: str, keep: Path | None) -> None:
-    """Run the demo and print its tables; raises FundusdError if something fails."""
+    """Run the demo and print its tables.
+
+    Raises FundusdError if something fails.
+    """
     console = Console(highlight=False)
     with child_daemon.folder(keep) as folder:
         path = _prepare(folder, model, revision)
@@ -122,7 +126,10 @@ def _await_ready(log: DaemonLog, console: Console) -> None:
 
 
 def _drop_all(inbox: Path, console: Console, log: DaemonLog) -> dict[str, str]:
-    """Write the captures at intervals, each in two parts; return their descriptions by path."""
+    """Write the camera's files at intervals, each file in two parts.
+
+    Return the descriptions of the files, keyed by path.
+    """
     truths: dict[str, str] = {}
     for drop in drops():
         target = inbox / drop.path

@@ -64,9 +64,10 @@ def plan_model(
     *,
     afresh: bool = False,
 ) -> ModelPlan:
-    """Find the checkpoint and plan how to run it; raises ModelError or SettingsError.
+    """Find the checkpoint and plan how to run it.
 
-    If `afresh` is true, every file is hashed, even if its digest is remembered.
+    If `afresh` is true, every file is hashed, even if its digest is remembered. Raises ModelError
+    if the model cannot be used, or SettingsError if the settings are wrong.
     """
     choice = model_choice(settings)
     checkpoint = find(choice, on_progress, hash_files if afresh else remembered_digests)
@@ -80,7 +81,10 @@ def plan_model(
 
 
 def load_classifier(settings: Settings) -> ZeroShotClassifier:
-    """Find, prepare and load the model; raises ModelError or SettingsError."""
+    """Find, prepare and load the model.
+
+    Raises ModelError if the model cannot be used, or SettingsError if the settings are wrong.
+    """
     planned = plan_model(settings)
     planned.prepare()
     return planned.load()
@@ -98,7 +102,7 @@ def limits(settings: Settings) -> Limits:
 
 
 def thresholds(settings: Settings) -> dict[str, Thresholds]:
-    """Return the quality thresholds of the cameras, by camera id."""
+    """Return the quality thresholds of the cameras, keyed by camera id."""
     return {camera.id: camera.thresholds for camera in settings.camera}
 
 

@@ -1,4 +1,8 @@
-"""Check inboxes, cameras' databases, site key, database and model, for `fundusd check`."""
+"""Check the parts that the daemon needs, for `fundusd check`.
+
+These are the inboxes, the cameras' databases, the site key, the database, the prompts and the
+model.
+"""
 
 from __future__ import annotations
 
@@ -141,7 +145,10 @@ def _site_key(settings: Settings) -> str:
 
 
 def _identifiers(settings: Settings) -> Iterator[CheckResult]:
-    """Yield a result that counts identifiers stored in clear before the site chose pseudonyms."""
+    """Yield a result that counts the identifiers stored in clear before the site chose pseudonyms.
+
+    There is no result if the database does not exist yet or cannot be used.
+    """
     file = settings.store.sqlite_file
     if file is not None and not file.exists():
         return

@@ -1,4 +1,7 @@
-"""Configure structlog to write JSON lines or console lines, neither with a patient's name."""
+"""Configure structlog to write JSON lines or console lines.
+
+Neither contains the name of a patient.
+"""
 
 from __future__ import annotations
 
@@ -87,7 +90,7 @@ def configure(level: str, log_format: str, stream: TextIO | None = None) -> None
 class _JournalLines:
     """Renders each event as one line of JSON.
 
-    If `prefixed`, the line begins with the priority, as journald reads it.
+    If `prefixed` is true, the line begins with the priority in the form that journald reads.
     """
 
     def __init__(self, *, prefixed: bool) -> None:
@@ -115,7 +118,11 @@ def _is_journal(out: TextIO) -> bool:
 
 
 def _exception(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
-    """Replace an exception by its class and frames, as its text may contain a patient's name."""
+    """Replace an exception by its class and frames.
+
+    Its text is left out, because it may contain a patient's name. Only a FundusdError keeps its
+    message and hint.
+    """
     error = event.pop("exc_info", None)
     if isinstance(error, BaseException):
         event["exception"] = type(error).__name__

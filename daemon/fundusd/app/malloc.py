@@ -1,4 +1,7 @@
-"""Keep glibc's allocator from holding unused memory; other allocators are left alone."""
+"""Keep glibc's allocator from holding unused memory.
+
+Other allocators are left alone.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +13,10 @@ _ARENAS = 2
 
 
 def limit_arenas() -> None:
-    """Make all threads share two arenas; call this before any thread starts.
+    """Make all threads share two arenas.
 
     By default, each thread gets an arena, which keeps the most memory that the thread ever needed.
+    Call this before any thread starts.
     """
     if hasattr(_libc, "mallopt"):
         _libc.mallopt(_M_ARENA_MAX, _ARENAS)
@@ -21,7 +25,7 @@ def limit_arenas() -> None:
 def trim() -> None:
     """Return free memory to the kernel.
 
-    Images leave gaps when they are released, and the allocator would keep these.
+    Images leave gaps when they are released, which the allocator would otherwise keep.
     """
     if hasattr(_libc, "malloc_trim"):
         _libc.malloc_trim(0)

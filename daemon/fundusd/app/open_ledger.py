@@ -20,10 +20,11 @@ if TYPE_CHECKING:
 
 @contextmanager
 def opened_ledger(settings: Settings, *, to_work: bool = False) -> Iterator[Ledger]:
-    """Open the ledger while the block runs; raises LedgerError or SettingsError.
+    """Open the ledger while the block runs.
 
     With `to_work`, the ledger is opened for the daemon, which admits and grades captures of the
-    cameras in the settings.
+    cameras in the settings. Raises LedgerError if the database cannot be used, or SettingsError if
+    the settings are wrong.
     """
     _require_local_disk(settings)
     naming: dict[str, Naming] = {}

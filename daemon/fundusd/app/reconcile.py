@@ -1,4 +1,4 @@
-"""Account for every file in an inbox: waiting, succeeded, failed, ignored or unaccounted for."""
+"""Count the files in an inbox by state, and list those that the ledger should know but does not."""
 
 from __future__ import annotations
 
@@ -49,8 +49,8 @@ def reconcile(
 ) -> Reconciliation:
     """Count the files in an inbox by their state in the ledger.
 
-    A file that has changed within `grace_seconds` and is not admitted yet counts as waiting.
-    Raises InboxError if the inbox cannot be listed.
+    A file that is not admitted yet counts as waiting if it is empty or has changed within
+    `grace_seconds`. Raises InboxError if the inbox cannot be listed.
     """
     reconciliation = Reconciliation(inbox.camera_id)
     fresh_after = wall() - grace_seconds
@@ -70,7 +70,10 @@ def reconcile(
 
 
 def _walk(root: bytes) -> Iterator[tuple[bytes, list[tuple[bytes, _Entry]]]]:
-    """Yield each directory with its files; links are not followed."""
+    """Yield each directory with its files, without following links.
+
+    Raises InboxError if a directory cannot be listed.
+    """
     pending = [b""]
     while pending:
         directory = pending.pop()

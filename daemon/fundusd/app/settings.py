@@ -33,7 +33,10 @@ def _threshold(name: str) -> Any:
 
 
 class Section(BaseModel):
-    """A section of the settings file; it refuses unknown keys and does not convert values."""
+    """A section of the settings file.
+
+    It refuses unknown keys, and converts values only for keys that allow this.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
@@ -52,7 +55,10 @@ class StoreSettings(Section):
         return Path(self.url.removeprefix("sqlite:///").partition("?")[0])
 
     def password(self) -> str | None:
-        """Return the password in `password_file`, or None without one; raises SettingsError."""
+        """Return the password in `password_file`, or None if no file is named.
+
+        Raises SettingsError if the file cannot be read.
+        """
         if not self.password_file:
             return None
         try:
@@ -149,7 +155,7 @@ class QualitySettings(Section):
 
 
 class CameraSettings(Section):
-    """[[camera]]: one export folder."""
+    """[[camera]]: a camera, with the folder to which it exports."""
 
     id: Identifier
     inbox: Annotated[AbsolutePath, Field(strict=False)]
@@ -280,7 +286,10 @@ class Settings(Section):
 
 
 def require_camera(settings: Settings) -> None:
-    """Raise SettingsError if the settings name no camera; only some commands need one."""
+    """Raise SettingsError if the settings name no camera.
+
+    Only some commands need a camera.
+    """
     if not settings.camera:
         raise SettingsError(
             "No [[camera]] is set.", hint="Add one with id and inbox; see config/fundusd.toml."

@@ -42,7 +42,11 @@ def path_of(option: Path | None) -> Path:
 
 
 def load(path: Path) -> Settings:
-    """Return the settings in a file; raises a SettingsError that lists every mistake in it."""
+    """Return the settings in a file.
+
+    Raises SettingsError if the file cannot be read or contains mistakes. The error lists every
+    mistake.
+    """
     text = _read(path)
     try:
         return Settings.model_validate(tomllib.loads(text))
@@ -78,7 +82,7 @@ def _read(path: Path) -> str:
 def of_model(source: str, revision: str) -> ModelSettings:
     """Return the [model] section for a source and revision given on the command line.
 
-    Raises SettingsError.
+    Raises SettingsError if the revision is not a commit.
     """
     try:
         return ModelSettings(source=source, revision=revision)
@@ -90,7 +94,10 @@ def of_model(source: str, revision: str) -> ModelSettings:
 
 
 def _mistake(details: Mapping[str, Any]) -> str:
-    """Return a line with the key, the value and the broken rule of a mistake found by pydantic."""
+    """Return a line that describes a mistake found by pydantic.
+
+    It names the key and the broken rule, and usually quotes the value.
+    """
     location, value = details["loc"], details["input"]
     key = ".".join(str(part) for part in location) or "(file)"
     name = str(location[-1]) if location else ""

@@ -1,4 +1,7 @@
-"""Rules for single values of the settings; each raises a ValueError that states the rule."""
+"""Rules for single values in the settings.
+
+A value that breaks a rule causes a ValueError that states the rule.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,10 @@ from fundusd.clinical.path_rules import compiled
 
 
 def absolute(path: Path) -> Path:
-    """Return a path if it is absolute; raises ValueError otherwise."""
+    """Return an absolute path unchanged.
+
+    Raises ValueError if the path is not absolute.
+    """
     if not path.is_absolute():
         raise ValueError("must be an absolute path")
     return path

@@ -14,9 +14,10 @@ if TYPE_CHECKING:
 
 
 def read_or_create(file: Path) -> bytes:
-    """Return the site key in a file; if the file does not exist, write a random key first.
+    """Return the site key in a file.
 
-    Raises SettingsError.
+    If the file does not exist, a random key is written to it first. Raises SettingsError if the
+    file cannot be written, and in the same cases as `read`.
     """
     try:
         descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

@@ -25,11 +25,12 @@ _TRIM_SECONDS = 60.0
 
 
 class Supervisor:
-    """Runs services in threads; call `run` in the main thread, which receives the signals.
+    """Runs services in threads.
 
-    Once `ready` is set, it sends READY to systemd. On SIGTERM or SIGINT, it stops the services in
-    order; on a second one, it exits at once with status 130. On SIGHUP, it calls `reload`.
-    `stopping` is set once all services must end.
+    Call `run` in the main thread, which receives the signals. On SIGTERM or SIGINT, the supervisor
+    asks all services to stop. On a second such signal, it exits at once with status 130. On SIGHUP,
+    it calls `reload`. Once `ready` is set, it sends READY to systemd. `stopping` is set once all
+    services must end.
     """
 
     def __init__(
@@ -51,7 +52,11 @@ class Supervisor:
         self._log = structlog.get_logger(service="supervisor")
 
     def run(self) -> None:
-        """Run until a signal arrives or a service ends; raises the error of that service."""
+        """Run until a signal arrives or a service ends.
+
+        Raises the error of the service that failed, or FundusdError if a service ended without an
+        error and without a signal.
+        """
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_stop)
         signal.signal(signal.SIGHUP, self._on_reload)
@@ -85,7 +90,8 @@ class Supervisor:
     def _raise_the_cause(self, errors: Sequence[BaseException | None]) -> None:
         """Raise the error that ended a service, but LedgerAway only if there is no other error.
 
-        A service that is waiting for the database when the daemon stops raises LedgerAway.
+        A service that is waiting for the database when a signal stops the daemon ends with
+        LedgerAway, which is then only logged.
         """
         away: LedgerAway | None = None
         for error in errors:
@@ -132,5 +138,8 @@ class Service(Protocol):
     name: str
 
     def run(self, stop: threading.Event) -> None:
-        """Work until `stop` is set; returning or raising earlier ends the daemon."""
+        """Work until `stop` is set.
+
+        If this function returns or raises earlier, the daemon ends.
+        """
         ...

@@ -12,7 +12,10 @@ if TYPE_CHECKING:
 
 
 class Notifier:
-    """Sends sd_notify(3) messages to the socket that NOTIFY_SOCKET names, if it is set."""
+    """Sends sd_notify(3) messages to the socket that NOTIFY_SOCKET names.
+
+    If the variable is not set, nothing is sent.
+    """
 
     def __init__(self, environment: Mapping[str, str] = os.environ) -> None:
         address = environment.get("NOTIFY_SOCKET", "")
@@ -37,7 +40,10 @@ def watchdog_seconds(environment: Mapping[str, str] = os.environ) -> float | Non
 
 
 class Heartbeat:
-    """Remembers when each service last made progress; feeds the watchdog while none is stuck."""
+    """Remembers when each service last made progress.
+
+    It feeds systemd's watchdog as long as no service is stuck.
+    """
 
     def __init__(
         self,
@@ -67,7 +73,7 @@ class Heartbeat:
         return moved
 
     def stuck(self) -> list[str]:
-        """Return the names of the services without progress within the watchdog's limit."""
+        """Return the names of the services that made no progress within the watchdog's limit."""
         if self._limit is None:
             return []
         now = self._monotonic()

@@ -68,7 +68,7 @@ _IMPORTED_OBJECTS = 20_000  # collecting garbage during imports takes a quarter 
 
 
 def main() -> None:
-    """Run a command; report every error as a sentence and a hint, never as a traceback."""
+    """Run a command, and report every error as a sentence and a hint, never as a traceback."""
     gc.set_threshold(_IMPORTED_OBJECTS)
     try:
         app()
@@ -92,7 +92,10 @@ def _place(error: Exception) -> str:
 
 
 def _report(message: str, hint: str, error: Exception) -> None:
-    """Log an error if logging is configured (by `fundusd run`); else print it to standard error."""
+    """Log an error, or print it to standard error if logging is not configured.
+
+    Of all commands, only `fundusd run` configures logging.
+    """
     structlog = sys.modules.get("structlog")  # importing it takes a third of a second
     if structlog is not None and structlog.is_configured():
         structlog.get_logger(service="app").critical(

@@ -22,7 +22,7 @@ app = typer.Typer(help="Fetch, verify, prepare and describe the model.", no_args
 
 @contextmanager
 def _progress_bar(label: str) -> Iterator[Callable[[int, int], None]]:
-    """Show the progress of a long read on standard error; yield the function that updates it."""
+    """Show a progress bar on standard error, and yield the function that updates it."""
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 

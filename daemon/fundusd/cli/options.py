@@ -55,7 +55,7 @@ _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks
 def load(config: Path | None) -> Settings:
     """Return the settings in the file that --config names, or in the default file.
 
-    Raises SettingsError.
+    Raises SettingsError if the file cannot be read or contains mistakes.
     """
     from fundusd.app import settings_file
 
@@ -65,7 +65,8 @@ def load(config: Path | None) -> Settings:
 def settings_for(config: Path | None, model: str, revision: str) -> Settings:
     """Return the settings, with their model replaced by the one that --model names.
 
-    With --model, a settings file is optional. Raises SettingsError.
+    With --model, a settings file is optional. Raises SettingsError if the file or the revision is
+    wrong.
     """
     if not model:
         return load(config)
@@ -102,7 +103,10 @@ def require_one_format(*, json: bool, as_csv: bool) -> None:
 
 
 def row_limit(limit: int | None, *, in_full: bool) -> int | None:
-    """Return `limit`, or its default: None (all rows) if `in_full`, otherwise TABLE_ROWS."""
+    """Return `limit`, or the default if `limit` is None.
+
+    The default is None, which means all rows, if `in_full` is true, and TABLE_ROWS otherwise.
+    """
     if limit is None and not in_full:
         return TABLE_ROWS
     return limit
@@ -116,7 +120,9 @@ def icdr_grade(number: int | None) -> Grade | None:
 
 
 def since_time(text: str) -> datetime:
-    """Return the time that --since gives, as a span before now or as a local date or time.
+    """Return the time that --since gives.
+
+    The text is a span before now, or a local date or time. Raises BadParameter if it is neither.
 
     >>> since_time("2026-11-23").isoformat()[:4]
     '2026'

@@ -26,7 +26,10 @@ def as_json(value: Any) -> str:
 
 
 def print_csv(rows: Iterable[Row]) -> None:
-    """Print rows as CSV; the keys of the first row are the header."""
+    """Print rows as CSV, with the keys of the first row as the header.
+
+    If there are no rows, nothing is printed.
+    """
     rows = iter(rows)
     first = next(rows, None)
     if first is not None:
@@ -36,7 +39,10 @@ def print_csv(rows: Iterable[Row]) -> None:
 
 
 def print_table(rows: Iterable[Row], cells: Cells, title: str = "") -> None:
-    """Print rows as a table below a title; `cells` returns a row's cells by column heading."""
+    """Print rows as a table below a title.
+
+    `cells` returns the cells of a row, keyed by column heading.
+    """
     from rich.console import Console
 
     from fundusd.reports.terminal_table import table_of
@@ -67,7 +73,10 @@ def path_text(path: bytes) -> str:
 
 
 def grade_or_reason(row: Row) -> str:
-    """Return an eye's grade, reason and missing fields as text, omitting what it does not have."""
+    """Return an eye's grade, reason and missing fields as text.
+
+    Whatever the eye does not have is left out.
+    """
     from fundusd.reports import wording
 
     parts = []

@@ -39,7 +39,10 @@ def print_panels(
 
 
 def photographs_of(settings: Settings, sources: Sequence[Source]) -> dict[int, Photograph]:
-    """Return the photographs of captures, read again from the inboxes, by capture id."""
+    """Return the photographs of captures, keyed by capture id.
+
+    The photographs are read again from the inboxes.
+    """
     from fundusd.app import factory
     from fundusd.reports.photographs import photographs
 

@@ -27,7 +27,8 @@ _PATHS_PER_LOOKUP = 16  # the daemon looks up as many in a camera's database at 
 def naming_of(config: Path | None, convention: str, camera: str) -> tuple[Naming, Lookup | None]:
     """Return the naming rules that the options choose, and the camera's own database or None.
 
-    Raises BadParameter or SettingsError.
+    Raises BadParameter if the options contradict each other or name something unknown, or
+    SettingsError if the settings are wrong.
     """
     from fundusd.clinical.camera_conventions import NAMES
 
@@ -43,7 +44,7 @@ def naming_of(config: Path | None, convention: str, camera: str) -> tuple[Naming
 
 
 def preview(folder: Path, naming: Naming, lookup: Lookup | None, *, json: bool) -> None:
-    """Print what is read from each path below a folder, doubtful paths first.
+    """Print what is read from each path below a folder, with the doubtful paths first.
 
     Raises BadParameter if the folder does not exist or cannot be listed.
     """
@@ -92,7 +93,7 @@ def _row(path: str, metadata: CaptureMetadata) -> PreviewRow:
 
 
 def _missing(rows: Sequence[PreviewRow]) -> dict[str, int]:
-    """Count the paths that lack each fact, and the paths with each warning."""
+    """Count how many paths lack each fact, and how many have each warning."""
     counts: Counter[str] = Counter(eye=0, field=0, patient=0, date=0, time=0)
     for row in rows:
         counts["eye"] += row["eye"] == Eye.UNKNOWN
@@ -121,7 +122,7 @@ def _print(rows: Sequence[PreviewRow], missing: dict[str, int], *, asked: bool) 
 
 
 def _doubt(row: PreviewRow) -> tuple[bool, bool]:
-    """Return a sort key that puts paths with warnings first, then those of unknown eyes."""
+    """Return a sort key that puts paths with warnings first, then paths whose eye is unknown."""
     return not row["warnings"], row["eye"] != Eye.UNKNOWN
 
 

@@ -84,7 +84,10 @@ def show(capture: _Capture, config: Config = None, out: _Out = None, json: Json 
 
 
 def _facts(row: Row, exam: Exam | None) -> dict[str, str]:
-    """Return a capture's patient, time and exam; only the exam gives the patient's identifier."""
+    """Return a capture's patient, time and exam, keyed by caption.
+
+    Without an exam, the patient is shown by the pseudonym.
+    """
     from fundusd.reports import wording
 
     if exam is None:

@@ -81,7 +81,7 @@ def _counts(counts: Mapping[str, int]) -> str:
 
 
 def _deliveries(rows: Iterable[Row]) -> dict[str, list[str]]:
-    """Return, by receiver, texts that give the number of documents in each state."""
+    """Return texts with the number of documents in each state, keyed by receiver."""
     receivers: dict[str, list[str]] = {}
     for row in rows:
         text = f"{row['count']} {row['state']}"
@@ -134,7 +134,10 @@ def _sweep_line(camera: Row) -> str:
 
 
 def _hints(camera: Row) -> str:
-    """Return the state of file system events, and how many files events and sweeps have found."""
+    """Return a text that says whether file system events arrive.
+
+    It also says how many new files were found by events and how many by sweeps.
+    """
     if camera["mode"] == "sweep-only":
         text = "none (sweep-only)"
     elif camera["hints_healthy"]:

@@ -78,7 +78,10 @@ def _print(rows: Sequence[Row], trend: Trend) -> None:
 
 
 def _filled_columns(rows: Sequence[Row]) -> dict[str, str]:
-    """Return the titles, by name, of the columns with a nonzero value in at least one row."""
+    """Return the titles of the columns to show, keyed by column name.
+
+    A column is left out if it contains only zeros and empty cells.
+    """
     columns: dict[str, str] = {}
     if not rows:
         return columns
@@ -141,7 +144,10 @@ def _plot_classes(rows: Sequence[Row], to: Path) -> None:
 
 
 def _plot_drift(rows: Sequence[Row], to: Path) -> None:
-    """Plot the mean scores over all cameras and releases, between the lowest and highest mean."""
+    """Plot the weekly mean scores over all cameras and releases.
+
+    A shaded band extends from the lowest to the highest mean of a camera.
+    """
     from fundusd.reports.trends import DriftWeek, plot_drift
 
     points = []
@@ -165,7 +171,10 @@ def _plot_turnaround(rows: Sequence[Row], to: Path) -> None:
 
 
 def _plot_agreement(rows: Sequence[Row], to: Path) -> None:
-    """Plot the model's grades against the readers'; `rows` come from the view v_review."""
+    """Plot the model's grades against the readers' grades.
+
+    `rows` come from the view v_review.
+    """
     from fundusd.reports.agreement_plot import Agreement, plot_agreement
 
     counts: dict[tuple[int | None, int | None], int] = defaultdict(int)

@@ -28,7 +28,10 @@ LONGEST_MEANING = 64  # DICOM LO
 
 
 class Code(NamedTuple):
-    """A coded concept; `scheme` is the coding scheme designator of DICOM."""
+    """A coded concept.
+
+    `scheme` is the coding scheme designator in DICOM.
+    """
 
     value: str
     scheme: str

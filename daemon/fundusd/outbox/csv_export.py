@@ -23,9 +23,9 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def table(exam: Exam, releases: Mapping[int, Release], at: datetime) -> Document:
-    """Return an exam as CSV, with a row also for an eye that was not photographed.
+    """Return an exam as CSV, with a row for each eye, even if the eye was not photographed.
 
-    `releases` are keyed by number; `at` is the time at which the result was reached.
+    `releases` are keyed by number. `at` is the time at which the result was reached.
     """
     rows = list(_rows(exam, releases, at))
     out = io.StringIO()

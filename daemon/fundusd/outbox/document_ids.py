@@ -23,7 +23,10 @@ _NAMESPACE = uuid.UUID("5a0f4d4e-6bd5-4f5e-9c53-9d1f6f0c1c57")
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A document in the form in which it is sent; `name` is its file name."""
+    """A document in the form in which it is sent.
+
+    `name` is its file name.
+    """
 
     name: str
     media_type: str
@@ -55,8 +58,8 @@ def release_digest(release: Release) -> str:
 def exam_uuid(exam: Exam) -> uuid.UUID:
     """Return the UUID of an exam, which is the same in every database.
 
-    It is derived from the patient and the day; if the patient is not known, from the study; and
-    without a study, from a photograph and the day.
+    It is derived from the patient and the day. If the patient is not known, it is derived from the
+    study. If there is no study either, it is derived from a photograph and the day.
     """
     day = exam.day.isoformat()
     if exam.patient_key:

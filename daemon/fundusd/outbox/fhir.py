@@ -3,7 +3,7 @@
 The transaction contains a Device for each release, an Observation for each eye, a DiagnosticReport
 and a Provenance. Every resource is written by PUT under an id that is always the same for the same
 exam or release. A repeated transaction therefore overwrites the resources, and a review changes
-`preliminary` to `final` in place. The patient is referenced only by an identifier; no Patient
+`preliminary` to `final` in place. The patient is referenced by an identifier, and no Patient
 resource is written.
 """
 
@@ -43,7 +43,7 @@ _ABSENT = {Outcome.UNGRADABLE: "unknown", Outcome.REFUSED: "unsupported", Outcom
 def bundle(exam: Exam, releases: Mapping[int, Release], at: datetime) -> Document:
     """Return the transaction for an exam.
 
-    `releases` are keyed by number; `at` is the time at which the result was reached.
+    `releases` are keyed by number. `at` is the time at which the result was reached.
     """
     exam_id = document_ids.exam_uuid(exam)
     devices = {number: _device(release) for number, release in sorted(releases.items())}

@@ -40,7 +40,10 @@ class Receiver(Protocol):
     """A destination for documents."""
 
     def send(self, document: Document) -> str:
-        """Send a document and return the codes of the answer; raises ReceiverError."""
+        """Send a document, and return the receiver's answer as text.
+
+        Raises ReceiverError if the document could not be sent or was not accepted.
+        """
         ...
 
 
@@ -51,7 +54,10 @@ class Folder:
     path: Path
 
     def send(self, document: Document) -> str:
-        """Write the document atomically, replacing any file of its name; raises ReceiverError."""
+        """Write the document atomically, replacing any file with the same name.
+
+        Raises ReceiverError if the folder cannot be written.
+        """
         unfinished = self.path / f".{document.name}.part"
         try:
             with unfinished.open("wb") as file:
@@ -91,7 +97,10 @@ class DicomNode:
         return cls(title, host, int(port))
 
     def send(self, document: Document) -> str:
-        """Send the instance by C-STORE and return the status; raises ReceiverError."""
+        """Send the instance by C-STORE, and return the status as text.
+
+        Raises ReceiverError if the node cannot be reached or does not store the instance.
+        """
         from pydicom import dcmread
         from pynetdicom import AE, sop_class
 
@@ -126,7 +135,10 @@ class DicomNode:
 
 
 def _stored(status: int | None) -> str:
-    """Return a C-STORE status as text; raises ReceiverError for a failure (PS3.4 B.2.3)."""
+    """Return a C-STORE status (PS3.4 B.2.3) as text.
+
+    Raises ReceiverError if the status is a failure, or None because the node did not answer.
+    """
     if status is None:
         raise ReceiverError("C-STORE was not answered")
     answer = f"C-STORE 0x{status:04X}"
@@ -150,7 +162,10 @@ class StowServer:
     answer_seconds: float = ANSWER_SECONDS
 
     def send(self, document: Document) -> str:
-        """Send the instance and return the HTTP status and any warnings; raises ReceiverError."""
+        """Send the instance, and return the HTTP status and any warnings as text.
+
+        Raises ReceiverError if the server cannot be reached or does not store the instance.
+        """
         import requests
         from dicomweb_client import DICOMwebClient
         from pydicom import dcmread
@@ -179,7 +194,10 @@ class StowServer:
 
 
 def _stowed(status: int, answer: Any) -> str:
-    """Return a STOW-RS response as text; raises ReceiverError for a failure (PS3.18 10.5.3)."""
+    """Return a STOW-RS response (PS3.18 10.5.3) as text.
+
+    Raises ReceiverError if the response reports a failure other than a duplicate.
+    """
     failures = answer.get("FailedSOPSequence")
     if failures:
         return _stored_or_duplicate(status, failures[0].get("FailureReason"))
@@ -207,9 +225,10 @@ class FhirServer:
     answer_seconds: float = ANSWER_SECONDS
 
     def send(self, document: Document) -> str:
-        """Post the transaction; return the HTTP status and the number of resources.
+        """Post the transaction, and return the HTTP status and the number of resources as text.
 
-        Raises ReceiverError.
+        Raises ReceiverError if the server cannot be reached or does not accept the whole
+        transaction.
         """
         import requests
 
@@ -283,7 +302,10 @@ def _refusal(status: int, *issue_codes: str) -> ReceiverError:
 
 
 def _unreachable(error: Exception) -> ReceiverError:
-    """Return an error that names only the class, because the text of `error` quotes the address."""
+    """Return a ReceiverError that names only the class of `error`.
+
+    The text of `error` is left out, because it quotes the address.
+    """
     return ReceiverError(f"unreachable ({type(error).__name__})")
 
 

@@ -43,7 +43,7 @@ _VERBOSE_LIBRARIES = ("pynetdicom", "retrying", "urllib3", "dicomweb_client")
 
 @dataclass(frozen=True, slots=True)
 class _Documents:
-    """The documents about an exam, and the reasons why others are missing."""
+    """The documents that could be made about an exam, and the reasons why some could not."""
 
     documents: tuple[Document, ...] = ()
     problems: tuple[str, ...] = ()
@@ -174,7 +174,10 @@ class Outbox:
         )
 
     def _read(self, photograph: PhotographFile) -> bytes:
-        """Return the bytes that were graded; raises CaptureError if they are not in the file."""
+        """Return the bytes of the photograph that was graded.
+
+        Raises CaptureError if the file cannot be read or now contains something else.
+        """
         root = self._roots.get(photograph.camera_id)
         if root is None:
             raise CaptureError(Reason.FILE_MISSING)
@@ -184,7 +187,10 @@ class Outbox:
         return data
 
     def _is_offline(self, photograph: PhotographFile) -> bool:
-        """Return whether a file cannot be read because its whole inbox is offline."""
+        """Return whether the inbox of a photograph is offline.
+
+        If it is, the photograph may be readable again later.
+        """
         return photograph.camera_id in self._roots and self._ledger.is_away(photograph.camera_id)
 
 
@@ -195,7 +201,10 @@ def _any_ended(threads: Iterable[Future[None]]) -> bool:
 def _dicom_photograph(
     eye: EyeResult, photographs: Mapping[int, PhotographFile]
 ) -> PhotographFile | None:
-    """Return the decisive photograph if it is DICOM, otherwise a DICOM file of the same shot."""
+    """Return the decisive photograph if it is DICOM, otherwise a DICOM file of the same shot.
+
+    Return None if there is neither.
+    """
     decisive = eye.decisive
     if photographs[decisive.capture_id].is_dicom:
         return photographs[decisive.capture_id]

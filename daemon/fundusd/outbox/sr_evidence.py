@@ -22,10 +22,10 @@ class InvalidUidError(FundusdError):
 
 
 def evidence_of(exam: Exam, source: Dataset) -> Dataset:
-    """Return only those header attributes of a photograph that its report shares.
+    """Return the header attributes of a photograph that its report shares, and no others.
 
-    The patient's attributes are included only if the exam has a patient identifier. Raises
-    InvalidUidError.
+    If the exam has no patient identifier, the pseudonym replaces it, and the other attributes of
+    the patient are empty. Raises InvalidUidError if a UID in the header is missing or invalid.
     """
     from pydicom import Dataset
 

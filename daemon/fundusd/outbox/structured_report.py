@@ -37,8 +37,9 @@ def report(exam: Exam, eye: EyeResult, release: Release, source: Dataset, at: da
     """Return the report on an eye.
 
     `source` is the header of the eye's photograph, to whose study the report belongs. `at` is the
-    time at which the result was reached. The SOP Instance UID is derived from the verdict, so that
-    the same verdict always has the same UID. Raises InvalidUidError.
+    time at which the result was reached. The SOP Instance UID is derived from the study, the
+    patient and the verdict, so that the same verdict always has the same UID. Raises
+    InvalidUidError if a UID in the header is missing or invalid.
     """
     with _warnings_lock, warnings.catch_warnings():
         warnings.simplefilter("ignore")

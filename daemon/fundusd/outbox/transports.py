@@ -1,6 +1,7 @@
 """The transports of a [[receiver]]: which documents each carries, and which class delivers them.
 
-The settings and the daemon use TRANSPORTS; a test compares the table in docs/documents.md with it.
+Both the settings and the daemon use TRANSPORTS. A test compares it with the table in
+docs/documents.md.
 """
 
 from __future__ import annotations

@@ -24,7 +24,10 @@ _DARK = 0.68  # white text is easier to read on a cell with a larger share
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """The number of eyes with a grade by the model and a grade by a reader; None is ungradable."""
+    """The number of eyes with a certain grade by the model and a certain grade by a reader.
+
+    A grade of None means ungradable.
+    """
 
     model: Grade | None
     reader: Grade | None
@@ -32,7 +35,10 @@ class Agreement:
 
 
 def plot_agreement(rows: Sequence[Agreement], to: Path) -> None:
-    """Plot a matrix of the model's grades and the readers' grades; raises RequestError."""
+    """Plot a matrix of the model's grades and the readers' grades.
+
+    Raises RequestError if the file cannot be written.
+    """
     counts = np.zeros((len(_STEPS), len(_STEPS)), int)  # [reader, model]
     missed = 0
     for row in rows:

@@ -32,9 +32,9 @@ _A4 = (595.28, 841.89)
 def exam_page(
     exam: Exam, photographs: Mapping[int, Photograph], releases: Mapping[int, Release]
 ) -> Page:
-    """Return the page of an exam: the result for the person, then both eyes, the right eye first.
+    """Return the page of an exam: first the result for the person, then the eyes.
 
-    `photographs` show the decisive captures and are keyed by the number of the capture; `releases`
+    `photographs` show the decisive captures and are keyed by the number of the capture. `releases`
     are keyed by number.
     """
     page = Page(*_A4)

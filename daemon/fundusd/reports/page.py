@@ -93,7 +93,10 @@ class Page:
         self, x: float, y: float, width: float, text: str, size: float = 8.5, *,
         bold: bool = False, colour: str = INK, max_lines: int | None = None,
     ) -> float:  # fmt: skip
-        """Write wrapped text with its first baseline at `y`; return the baseline that follows."""
+        """Write wrapped text with its first baseline at `y`.
+
+        Return the baseline at which the next line would begin.
+        """
         for line in wrapped(text, width, size, bold=bold, max_lines=max_lines):
             self.text(x, y, line, size, bold=bold, colour=colour)
             y += size * _LINE_HEIGHT
@@ -117,7 +120,10 @@ class Page:
         self._axes.set(xlim=(0, self.width), ylim=(self.height, 0))  # imshow changes the limits
 
     def save(self, to: Path) -> None:
-        """Write the page as PDF, SVG or PNG, depending on the suffix; raises RequestError."""
+        """Write the page as PDF, SVG or PNG, depending on the suffix of `to`.
+
+        Raises RequestError if the file cannot be written.
+        """
         save_figure(self.figure, to)
 
 
@@ -132,9 +138,10 @@ def text_width(text: str, size: float, *, bold: bool = False) -> float:
 def wrapped(
     text: str, width: float, size: float, *, bold: bool = False, max_lines: int | None = None
 ) -> list[str]:
-    """Return text as lines of at most `width` points; only a word wider than a line is split.
+    """Return text as lines of at most `width` points.
 
-    If there are more than `max_lines` lines, the rest is replaced by an ellipsis.
+    Only a word that is wider than a line is split. If there are more than `max_lines` lines, the
+    rest is replaced by an ellipsis.
     """
     lines = [""]
     for word in drawable(text, bold=bold).split():
@@ -156,7 +163,7 @@ def wrapped(
 def save_figure(figure: Figure, to: Path) -> None:
     """Write a figure as PDF, SVG or PNG, depending on the suffix of `to`.
 
-    The same figure always yields the same bytes. Raises RequestError.
+    The same figure always yields the same bytes. Raises RequestError if the file cannot be written.
     """
     file_format = to.suffix.lower().removeprefix(".")
     _set_interpolation(figure, file_format)
@@ -171,7 +178,10 @@ def save_figure(figure: Figure, to: Path) -> None:
 
 
 def _set_interpolation(figure: Figure, file_format: str) -> None:
-    """Smooth the images in a PNG, where they are scaled; in PDF and SVG the viewer scales them."""
+    """Let images be smoothed in a PNG, but not in a PDF or SVG.
+
+    Images are scaled when a PNG is written, but those in a PDF or SVG are scaled by the viewer.
+    """
     interpolation = "none"
     if file_format == "png":
         interpolation = "bilinear"

@@ -33,9 +33,9 @@ def draw_label(page: Page, x: float, y: float, text: str) -> None:
 
 
 def draw_header(page: Page, title: str, facts: Mapping[str, str]) -> float:
-    """Draw the title and a row of captioned facts; return the y coordinate of their end.
+    """Draw the title and a row of captioned facts, of which the first has the widest column.
 
-    The first fact has the widest column.
+    Return the y coordinate at which they end.
     """
     page.text(MARGIN, MARGIN + 14, title, 16, bold=True)
     y = end = MARGIN + 36
@@ -113,7 +113,10 @@ def _draw_result(page: Page, x: float, y: float, width: float, panel: Panel) -> 
 
 
 def draw_paragraphs(page: Page, x: float, y: float, width: float, texts: Sequence[str]) -> float:
-    """Write paragraphs below each other; return the baseline at which another would begin."""
+    """Write paragraphs below each other.
+
+    Return the baseline at which another paragraph would begin.
+    """
     for text in texts:
         y = page.paragraph(x, y, width, text, 8) + 2
     return y
@@ -159,7 +162,7 @@ def _draw_scores(page: Page, x: float, y: float, width: float, scores: Sequence[
 
 
 def draw_warning(page: Page, y: float, text: str | None) -> float:
-    """Draw a warning that another model produced the scores, unless `text` is None.
+    """Draw a warning, or nothing if `text` is None.
 
     Return the y coordinate at which the next part begins.
     """

@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Photograph:
-    """A photograph with its caption or, without pixels, the sentence shown in its place."""
+    """A photograph with its caption, or a sentence that is shown in its place.
+
+    If there is only a sentence, `pixels` is None and `notes` is the sentence.
+    """
 
     pixels: Pixels | None  # uint8 [side, side, 3], RGB
     notes: str
@@ -40,7 +43,10 @@ class Panel:
 
 
 def of_eye(eye: EyeResult, photograph: Photograph) -> Panel:
-    """Return the panel of an eye; `photograph` shows the eye's decisive capture."""
+    """Return the panel of an eye.
+
+    `photograph` shows the eye's decisive capture.
+    """
     model = ""
     if eye.final != eye.assessment:
         model = wording.overruled(eye.assessment)
@@ -72,7 +78,10 @@ def _source_of_eye(eye: EyeResult) -> str:
 
 
 def missing(eye: Eye) -> Panel:
-    """Return the panel of an eye that was not photographed; its result is never negative."""
+    """Return the panel of an eye that was not photographed.
+
+    Its result is undecided, never negative.
+    """
     return Panel(
         heading=wording.EYES[eye],
         source="no capture",

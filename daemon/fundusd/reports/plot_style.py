@@ -1,4 +1,4 @@
-"""The style of all plots: a title, a subtitle with the main finding, a grid, labelled lines."""
+"""The style of all plots: a title, a subtitle with the main finding, a grid and labelled lines."""
 
 from __future__ import annotations
 
@@ -42,14 +42,20 @@ class Plot:
     axes: Sequence[Axes]
 
     def save(self, to: Path) -> None:
-        """Write the plot as PDF, SVG or PNG, depending on the suffix; raises RequestError."""
+        """Write the plot as PDF, SVG or PNG, depending on the suffix of `to`.
+
+        Raises RequestError if the file cannot be written.
+        """
         save_figure(self.figure, to)
 
 
 def new_plot(
     title: str, subtitle: str, count: int, *, columns: int = 1, height: float = 3.6, unit: str = ""
 ) -> Plot:
-    """Return a plot with `count` empty axes or, if `count` is 0, a sentence instead of axes."""
+    """Return a plot with `count` empty axes.
+
+    If `count` is 0, the plot is a sentence that says that there is nothing to show.
+    """
     columns = max(1, min(columns, count))
     rows = max(1, ceil(count / columns))
     total_height = _TOP + _BOTTOM + rows * height

@@ -33,7 +33,10 @@ _TITLES = {
 def histograms(
     camera_id: str, measured: Sequence[Mapping[str, float]], calibration: Calibration
 ) -> Plot:
-    """Return a plot with a histogram of each measure and its present and proposed thresholds."""
+    """Return a plot with a histogram of each measure.
+
+    Lines in each histogram mark the present and the proposed threshold.
+    """
     subtitle = (
         f"{calibration.captures} captures. "
         f"Dashed: present thresholds, {calibration.flagged:.1%} ungradable. "

@@ -43,7 +43,7 @@ class QualityWeek:
 
     @property
     def rate(self) -> float:
-        """Return the share of captures that were ungradable; nan if there were no captures."""
+        """Return the share of captures that were ungradable, or nan if there were no captures."""
         return self.ungradable / self.captures if self.captures else nan
 
 
@@ -83,7 +83,8 @@ def monday(week: str) -> float:
 def plot_quality(rows: Sequence[QualityWeek], to: Path) -> None:
     """Plot the weekly share of ungradable captures of each camera.
 
-    Behind the line of a camera, those of the other cameras are drawn in grey. Raises RequestError.
+    Behind the line of each camera, the lines of the other cameras are drawn in grey. Raises
+    RequestError if the file cannot be written.
     """
     rates: dict[str, dict[float, float]] = defaultdict(dict)  # by camera and week
     weeks, top = [], 0.3
@@ -130,7 +131,10 @@ def _summary(rows: Sequence[QualityWeek], camera_id: str) -> str:
 
 
 def plot_class_mix(rows: Sequence[ClassWeek], to: Path) -> None:
-    """Plot the weekly share of each grade as stacked bars; raises RequestError."""
+    """Plot the weekly share of each grade as stacked bars.
+
+    Raises RequestError if the file cannot be written.
+    """
     weeks = sorted((row for row in rows if row.total), key=lambda row: row.week)
     graded = sum(row.total for row in weeks)
     plot = new_plot(
@@ -163,7 +167,7 @@ def _draw_class_mix(axes: Axes, rows: Sequence[ClassWeek]) -> None:
 def plot_drift(rows: Sequence[DriftWeek], to: Path, band: str) -> None:
     """Plot the weekly mean score of each grade, with a shaded band that `band` describes.
 
-    Raises RequestError.
+    Raises RequestError if the file cannot be written.
     """
     count = 0
     if rows:
@@ -199,7 +203,10 @@ def _draw_drift(axes: Axes, rows: Sequence[DriftWeek], grade: Grade) -> None:
 
 
 def _line(by_week: Mapping[float, float]) -> tuple[list[float], list[float]]:
-    """Return all weeks from the first to the last and their values, nan for a week without one."""
+    """Return every week from the first to the last, and the value of each.
+
+    The value is nan in a week that `by_week` lacks.
+    """
     week, last = min(by_week, default=0.0), max(by_week, default=0.0)
     weeks, values = [], []
     while week <= last:

@@ -32,7 +32,7 @@ _SPANS = {
 
 @dataclass(frozen=True, slots=True)
 class TurnaroundDay:
-    """The time from receipt to result of the captures of one day."""
+    """The time from receipt to result of one day's captures: the median and the 95th percentile."""
 
     day: date
     median_seconds: float
@@ -40,7 +40,10 @@ class TurnaroundDay:
 
 
 def plot_turnaround(rows: Sequence[TurnaroundDay], to: Path) -> None:
-    """Plot the median and 95th percentile of turnaround times by day; raises RequestError."""
+    """Plot the median and 95th percentile of turnaround times by day.
+
+    Raises RequestError if the file cannot be written.
+    """
     days = sorted(rows, key=lambda row: row.day)
     plot = new_plot(
         "Time from a photograph's arrival to its result, by day",

@@ -84,7 +84,10 @@ def day(when: date) -> str:
 
 
 def patient(patient_id: str | None, patient_key: str | None) -> str:
-    """Return the patient's identifier or, if there is none, the beginning of the pseudonym."""
+    """Return the patient's identifier or, if there is none, the beginning of the pseudonym.
+
+    If there is neither, return "not known".
+    """
     if patient_id:
         return patient_id
     if patient_key:
@@ -140,7 +143,7 @@ def whose_eye(capture_id: int, *, is_conflict: bool) -> str:
 
 
 def step(action: Action, eye: Eye) -> list[str]:
-    """Return a list with the step that an action requires; the list is empty if there is none."""
+    """Return a list with the step that an action requires, or an empty list if it requires none."""
     if action not in _ACTIONS:
         return []
     return [_ACTIONS[action].format(eye=_THE_EYE[eye])]
