@@ -32,7 +32,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """How a settled file was admitted; `reused` is its capture if its bytes had a result before."""
+    """How a settled file was admitted.
+
+    `reused` is the capture of the file if its bytes already had a result, otherwise None.
+    """
 
     admission: Admission
     reused: Recorded | None = None
@@ -43,10 +46,10 @@ def admit(
 ) -> list[Admitted]:
     """Admit settled files as captures, with one job per digest and release.
 
-    A path may occur only once. If its bytes are the same as before, only its size, times and inode
-    are updated; other bytes become the next revision, which supersedes the previous one. Captures
-    whose bytes already have a result get that result at once. `metadata` holds the columns that
-    follow from the captures' paths.
+    A path may occur only once. If the bytes at a path are unchanged, only the size, times and
+    inode of the file are updated. Otherwise, the new bytes become the next revision, which
+    supersedes the previous one. Captures whose bytes already have a result get that result at once.
+    `metadata` holds the columns that follow from the captures' paths.
     """
     if not files:
         return []
@@ -92,7 +95,10 @@ def _touch(recording: Recording, known: Sequence[tuple[SettledFile, Row]]) -> di
 
 
 def _reopen_unread(recording: Recording, known: Sequence[tuple[SettledFile, Row]]) -> set[int]:
-    """Queue again the jobs that failed because a file could not be read; return their ids."""
+    """Queue again those jobs of touched captures that failed because a file could not be read.
+
+    Return the ids of these jobs.
+    """
     connection = recording.connection
     captures_of: dict[int, list[int]] = {}
     for _, row in known:
@@ -161,9 +167,9 @@ def _outcome(reused: Recorded | None, *, is_moved: bool) -> Admitted:
 
 
 def _origins(connection: sa.Connection, new: Sequence[SettledFile]) -> dict[Place, Row]:
-    """Return the captures whose files have been renamed to files in `new`, by their new place.
+    """Return, by new place, the captures whose files have been renamed to files in `new`.
 
-    Such a capture has the same bytes, inode and mtime, and its file is missing from its old path.
+    A renamed file is missing from its old path, and its bytes, inode and mtime are the same.
     """
     cameras, inodes, digests, places = set(), set(), set(), set()
     for file in new:
@@ -208,7 +214,7 @@ def _insert_captures(
     before: Mapping[Place, Row | None],
     metadata: PathColumns,
 ) -> dict[Place, int]:
-    """Insert captures; return their numbers by place."""
+    """Insert the captures of new files, and return the numbers of these captures by place."""
     received = _received_now()
     rows = []
     for file in new:
@@ -261,7 +267,10 @@ def _columns(file: SettledFile) -> dict[str, Any]:
 def _entries(
     file: SettledFile, capture_id: int, replaced: Row | None, origin: Row | None
 ) -> list[audit.Entry]:
-    """Return the audit entries of an admission and of the captures that it replaces."""
+    """Return the audit entries for a new capture.
+
+    There is a further entry if the capture supersedes another one, or if its file was moved.
+    """
     detail = {
         "camera": file.camera_id,
         "size": file.stat.size,

@@ -60,7 +60,10 @@ _DETAIL_KEYS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """An event to append; `detail` accepts whitelisted keys only."""
+    """An event to append to the chain.
+
+    The keys of `detail` must be in the whitelist of this module.
+    """
 
     event: AuditEvent
     entity_kind: str | None = None
@@ -73,7 +76,10 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The result of a verification; `broken_seq` is the first event that failed, if any."""
+    """The result of a verification.
+
+    `broken_seq` is the number of the first event that failed, or None if all events passed.
+    """
 
     events: int
     results: int
@@ -144,7 +150,10 @@ def _actor() -> dict[str, str]:
 
 
 def result_digest(row: Row) -> str:
-    """Return the digest of a result for its audit event; floats are hashed as exact text."""
+    """Return the digest of a result for its audit event.
+
+    Floats are hashed in hexadecimal notation, which is exact.
+    """
     fields = list(picked(row, _OF_RESULT).values())
     for name in (*LOGITS, *SCORES):
         number = row[name]
@@ -154,7 +163,10 @@ def result_digest(row: Row) -> str:
 
 
 def capture_digest(row: Row) -> str:
-    """Return the digest of a capture's path, bytes, eye and patient for its audit event."""
+    """Return the digest of a capture for its audit event.
+
+    The digest covers, among other columns, the path, the bytes, the eye and the patient.
+    """
     fields = picked(row, _OF_CAPTURE)
     return hash_chain.digest((fields | {"path": bytes(row["path"])}).values())
 
@@ -163,7 +175,7 @@ def capture_digest(row: Row) -> str:
 
 
 def verify(connection: sa.Connection) -> Verdict:
-    """Verify each link of the chain, and compare each result and capture with its event."""
+    """Verify each link of the chain, and compare the results and captures with the events."""
     check = _Check(connection)
     for row in _rows(connection):
         if problem := check.problem_of(row):
@@ -172,7 +184,7 @@ def verify(connection: sa.Connection) -> Verdict:
 
 
 class _Check:
-    """The progress of a verification, and what the events so far vouch for."""
+    """The progress of a verification, with the digests of the stored rows and of the events."""
 
     def __init__(self, connection: sa.Connection) -> None:
         self.seq, self._head = 0, hash_chain.GENESIS
@@ -184,7 +196,10 @@ class _Check:
         self._described: dict[int, tuple[int, str]] = {}  # by capture: its last event and digest
 
     def problem_of(self, row: Row) -> str:
-        """Check the next event; return what is wrong with it, or "" if nothing is wrong."""
+        """Check the next event.
+
+        Return what is wrong with the event, or "" if nothing is wrong.
+        """
         if problem := _broken_link(row, self.seq + 1, self._head):
             return problem
         detail = orjson.loads(row["detail"])
@@ -199,7 +214,12 @@ class _Check:
         return ""
 
     def problem_of_tables(self) -> tuple[int | None, str]:
-        """Return the first event that the results or captures contradict, and what is wrong."""
+        """Compare the stored captures and results with the events.
+
+        Return the number of the first event that is contradicted, and what is wrong. For a result
+        without an event, this is the number after the last event. If nothing is wrong, return None
+        and "".
+        """
         for capture_id, (seq, digest) in sorted(self._described.items(), key=lambda item: item[1]):
             if self._captures.get(capture_id) != digest:
                 return seq, f"capture {capture_id} is not what was recorded"
@@ -209,7 +229,7 @@ class _Check:
         return None, ""
 
     def verdict(self, broken_seq: int | None, problem: str) -> Verdict:
-        """Return a verdict with the totals so far and with the problem, if any."""
+        """Return a verdict with the totals so far and, if there is one, the problem."""
         return Verdict(self.seq, len(self._results), self._head.hex(), broken_seq, problem)
 
 

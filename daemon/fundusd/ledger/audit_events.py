@@ -1,4 +1,4 @@
-"""The events of the audit chain; docs/audit.md documents each."""
+"""The events of the audit chain, which are documented in docs/audit.md."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Read and store the state of cameras: their daemon, their last sweep and any outage."""
+"""Read and store the state of cameras: daemon, last sweep, and whether the inbox is offline."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ _REPORT_FORMAT = orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS
 
 
 def register_camera(connection: sa.Connection, camera_id: str) -> None:
-    """Register a camera unless it is registered already.
+    """Register a camera if it is not registered yet.
 
-    The time of registration separates the backlog from new captures.
+    Files that date from before the registration belong to the backlog.
     """
     if connection.scalar(sa.select(camera.c.id).where(camera.c.id == camera_id)) is None:
         connection.execute(sa.insert(camera).values(id=camera_id, registered_at=datetime.now(UTC)))
@@ -39,7 +39,10 @@ def expect_fields(connection: sa.Connection, camera_id: str, fields: Sequence[st
 
 
 def started(connection: sa.Connection, cameras: Sequence[str], release_id: int, seq: int) -> None:
-    """Store the release and the start event (`seq`) of the daemon that works for cameras."""
+    """Store which daemon works for the given cameras.
+
+    `release_id` is the daemon's release, and `seq` is the number of the audit event of its start.
+    """
     connection.execute(
         sa.update(camera).where(camera.c.id.in_(cameras)).values(release_id=release_id, started=seq)
     )
@@ -60,7 +63,10 @@ def swept_before(connection: sa.Connection, camera_id: str) -> bool:
 
 
 def sweep_finished(connection: sa.Connection, camera_id: str, report: SweepReport) -> None:
-    """Store the report of a full sweep that has just finished, for `fundusd status`."""
+    """Store the time and the report of a full sweep that has just finished.
+
+    `fundusd status` shows both the time and the report.
+    """
     now = datetime.now(UTC)
     first_swept_at = sa.func.coalesce(camera.c.swept_at, sa.literal(now, camera.c.swept_at.type))
     connection.execute(
@@ -73,7 +79,11 @@ def sweep_finished(connection: sa.Connection, camera_id: str, report: SweepRepor
 
 
 def whereabouts(connection: sa.Connection, camera_id: str) -> InboxState:
-    """Return the last known device and inode of an inbox, and why and since when it is offline."""
+    """Return the state of an inbox.
+
+    The state consists of the last known device and inode of the inbox and, if the inbox is offline,
+    why and since when it has been offline.
+    """
     row = connection.execute(sa.select(camera).where(camera.c.id == camera_id)).one()
     reason = OfflineReason(row.offline_reason) if row.offline_reason else None
     return InboxState(row.place, reason, row.offline_since)
@@ -90,7 +100,10 @@ def found_at(connection: sa.Connection, camera_id: str, at: str) -> None:
 
 
 def offline(connection: sa.Connection, camera_id: str, reason: OfflineReason | None) -> None:
-    """Store why an inbox is offline, or None if it is online; audit any change."""
+    """Store why an inbox is offline, or None if it is online.
+
+    A change is recorded in the audit trail.
+    """
     changed = _update(camera_id).where(camera.c.offline_reason.is_distinct_from(reason))
     if reason is None:
         columns: dict[str, Any] = {"offline_reason": None, "offline_since": None}

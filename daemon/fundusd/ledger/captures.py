@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def content_text(content: Content | None, identifiers: Identifiers) -> str:
-    """Return, as canonical JSON, the metadata and measures that were read from a capture's bytes.
+    """Return the metadata and measures that were read from a capture's bytes, as canonical JSON.
 
     The text is stored with the result, so that later captures of the same bytes can be attributed.
     """
@@ -46,9 +46,10 @@ def content_text(content: Content | None, identifiers: Identifiers) -> str:
 
 
 def refreshed(before: Row, again: Row | None) -> dict[str, Any]:
-    """Return a capture's row, updated with the current columns `again`.
+    """Return a capture's row, updated with `again`, the columns as they are now.
 
-    The row stays as admitted if the camera's database answered then but does not answer now.
+    The row is not updated if `again` is None, or if the camera's database answered at admission but
+    does not answer now.
     """
     if again is None or attribution.has_lost_answer(
         _codes(again["warnings"]), _codes(before["warnings"])
@@ -62,7 +63,7 @@ def settled(
 ) -> dict[str, Any]:
     """Return the columns of a capture whose content is known.
 
-    `before` is the capture's row so far, and `is_old` means that it belongs to the backlog.
+    `before` is the capture's row so far. `is_old` is true if the capture belongs to the backlog.
     """
     received_at = before.get("first_received_at", before["received_at"])
     final = attribution.settle(
@@ -94,7 +95,7 @@ def attribution_columns(attributed: Attribution) -> dict[str, Any]:
 
 
 def flag_shared(connection: sa.Connection, captures: Sequence[dict[str, Any]]) -> None:
-    """Add a warning to captures that have the same bytes but different patients."""
+    """Add a warning to captures that have the same bytes as a capture of another patient."""
     digests = {row["digest"] for row in captures if row["patient_key"]}
     if not digests:
         return
@@ -122,7 +123,7 @@ def flag_shared(connection: sa.Connection, captures: Sequence[dict[str, Any]]) -
 
 
 def _recorded(row: Row) -> Attribution:
-    """Return the attribution that the columns of a capture hold."""
+    """Return the attribution that is stored in the columns of a capture."""
     return Attribution(
         Eye(row["eye"] or Eye.UNKNOWN),
         EyeSource(row["eye_source"] or EyeSource.NONE),
@@ -135,7 +136,10 @@ def _recorded(row: Row) -> Attribution:
 
 
 def _header(content: Row) -> Attribution:
-    """Return the attribution from a file's header, as stored in the content of a result."""
+    """Return the attribution that was read from a file's header.
+
+    The attribution is stored in the content of the result.
+    """
     acquired_at = content.get("acquired_at")
     if acquired_at is not None:
         acquired_at = attribution.in_utc(datetime.fromisoformat(acquired_at))

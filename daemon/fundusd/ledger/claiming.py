@@ -29,9 +29,10 @@ def claim(
 ) -> list[Claim]:
     """Claim up to `limit` waiting jobs, counting an attempt for each.
 
-    Leases are timed by the database's clock. Jobs that the token has already claimed are returned
-    again, because the answer to that COMMIT may have been lost. With `cameras`, only their jobs are
-    claimed; other daemons, which can read the files of the other cameras, claim the rest.
+    Leases are timed by the database's clock. If `token` has already claimed jobs, these are
+    returned again, because the answer to the COMMIT may have been lost. If `cameras` is not empty,
+    only jobs of these cameras are claimed. The other jobs are left to the daemons that can read the
+    files of the other cameras.
 
     Today's captures come before the backlog, and jobs with fewer attempts before jobs with more.
     Cameras take turns, beginning with the one after `served`. A job that was tried before is
@@ -53,7 +54,10 @@ def claim(
 
 
 def waiting(cameras: Sequence[str], release_id: int, limit: int) -> sa.CompoundSelect[Any]:
-    """Return a query, answered by an index, for the first `limit` waiting jobs of each camera."""
+    """Return a query for the first `limit` waiting jobs of each camera.
+
+    The database answers the query from an index.
+    """
     selects = []
     for camera_id in cameras:
         first = (
@@ -73,7 +77,10 @@ def waiting(cameras: Sequence[str], release_id: int, limit: int) -> sa.CompoundS
 
 
 def _in_order(rows: Iterable[Any], cameras: Sequence[str]) -> Iterator[Any]:
-    """Yield jobs by lane and number of attempts; within such a group, cameras take turns."""
+    """Yield jobs ordered by lane and then by number of attempts.
+
+    Among jobs with the same lane and number of attempts, the cameras take turns.
+    """
     groups: dict[tuple[int, int], dict[str, list[Any]]] = {}
     for row in rows:
         groups.setdefault((row.lane, row.attempts), {}).setdefault(row.camera_id, []).append(row)
@@ -82,7 +89,7 @@ def _in_order(rows: Iterable[Any], cameras: Sequence[str]) -> Iterator[Any]:
 
 
 def in_turns(queues: Sequence[Sequence[T]]) -> list[T]:
-    """Return the first item of each queue, then the second item of each, until all are empty.
+    """Return the first item of each queue, then the second item of each queue, and so on.
 
     >>> in_turns(["aaa", "b", "cc"])
     ['a', 'b', 'c', 'a', 'c', 'a']
@@ -96,7 +103,7 @@ def in_turns(queues: Sequence[Sequence[T]]) -> list[T]:
 
 
 def _take(connection: sa.Connection, chosen: Sequence[Any], token: str) -> list[Claim]:
-    """Claim the chosen jobs; return their claims in the same order."""
+    """Claim the chosen jobs, and return the claims in the same order."""
     if not chosen:
         return []
     ids = jobs.numbers(chosen)

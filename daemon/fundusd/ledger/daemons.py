@@ -41,7 +41,7 @@ class Canary:
 
 
 def started(recording: Recording, version: str) -> int:
-    """Record that a daemon started; return the number of the audit event."""
+    """Record that a daemon started, and return the number of the audit event."""
     _append(recording, AuditEvent.APPLICATION_STARTED, {"version": version})
     return last_start(recording.connection)
 
@@ -57,7 +57,10 @@ def model_verified(recording: Recording, result: SelfTestResult) -> None:
 
 
 def model_refused(recording: Recording, problem: str) -> None:
-    """Record why the model must not grade; at the next start, it is tested thoroughly."""
+    """Record why the model must not grade.
+
+    At the next start, the model is tested thoroughly.
+    """
     _append(recording, AuditEvent.MODEL_REFUSED, {"problem": problem})
 
 
@@ -72,7 +75,7 @@ def _append(recording: Recording, event: AuditEvent, detail: dict[str, Any]) -> 
 def last_start(connection: sa.Connection, cameras: Sequence[str] = ()) -> int:
     """Return the number of the audit event of the last start, or 0 if there was no start.
 
-    With `cameras`, only the starts of daemons that work for these cameras count.
+    If `cameras` is not empty, only the starts of daemons that work for these cameras count.
     """
     if cameras:
         query = sa.select(sa.func.max(camera.c.started)).where(camera.c.id.in_(cameras))
@@ -89,7 +92,10 @@ def release_at_work(connection: sa.Connection) -> int:
 
 
 def by_release(connection: sa.Connection, job_ids: Sequence[int]) -> dict[int, Sequence[int]]:
-    """Group jobs by the release of the daemon that works for their camera."""
+    """Return the ids of jobs by release.
+
+    The release of a job is that of the daemon that works for the job's camera.
+    """
     at_work = release_at_work(connection)
     if connection.dialect.name == "sqlite":
         # one daemon works for all cameras, even for those that are no longer in its settings
@@ -110,9 +116,9 @@ def by_release(connection: sa.Connection, job_ids: Sequence[int]) -> dict[int, S
 
 
 def last_canary(connection: sa.Connection, host: str | None = None) -> Canary | None:
-    """Return the last canary, or None if there is no recent one.
+    """Return the last canary, or None if there is no recent canary.
 
-    With `host`, only canaries on this host count.
+    If `host` is given, only canaries on that host count.
     """
     newest = connection.scalar(sa.select(sa.func.max(audit_event.c.seq))) or 0
     query = sa.select(audit_event).where(
@@ -130,8 +136,8 @@ def last_canary(connection: sa.Connection, host: str | None = None) -> Canary | 
 def is_in_doubt(connection: sa.Connection, release_id: int) -> bool:
     """Return whether the model is in doubt under a release.
 
-    The model is in doubt if the last canary failed, or if the last canary on this host was not
-    passed by this release.
+    The model is in doubt if the last canary failed, whichever host it ran on. It is also in doubt
+    if the last canary on this host tested another release.
     """
     newest = last_canary(connection)
     if newest is not None and not newest.passed:

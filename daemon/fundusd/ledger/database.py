@@ -1,4 +1,7 @@
-"""Open SQLite or, through psycopg 3, PostgreSQL, in such a way that no commit is lost."""
+"""Open SQLite or PostgreSQL in such a way that no commit is lost.
+
+The driver for PostgreSQL is psycopg 3.
+"""
 
 from __future__ import annotations
 
@@ -52,7 +55,7 @@ _POSTGRES_WRITER = 0x66756E64  # "fund"
 
 
 class epoch_now(FunctionElement[float]):  # noqa: N801  reads as the SQL function it is
-    """The SQL function for seconds since 1970 by the database's clock."""
+    """The SQL function that returns the seconds since 1970 according to the database's clock."""
 
     type = sa.Double()
     inherit_cache = True
@@ -78,7 +81,7 @@ class Database:
 
     @property
     def is_sqlite(self) -> bool:
-        """Return whether this is SQLite; otherwise it is PostgreSQL."""
+        """Return True if the database is SQLite, or False if it is PostgreSQL."""
         return self.engine.dialect.name == "sqlite"
 
     @property
@@ -88,7 +91,10 @@ class Database:
 
     @contextmanager
     def writing(self) -> Iterator[sa.Connection]:
-        """Open a transaction that may write; only one is open at a time across all processes."""
+        """Open a transaction that may write.
+
+        Across all processes, only one such transaction is open at a time.
+        """
         with self._writer, self.answering(), self.engine.begin() as connection:
             if not self.is_sqlite:  # BEGIN IMMEDIATE does the same on SQLite
                 # otherwise two writers could insert the same digest, or wait for each other's rows
@@ -107,7 +113,10 @@ class Database:
 
     @contextmanager
     def answering(self) -> Iterator[None]:
-        """Convert the driver's errors to LedgerAway or LedgerError, without the values of rows."""
+        """Convert errors of the driver to LedgerAway or LedgerError.
+
+        The messages of these errors contain no values from rows.
+        """
         try:
             yield
         except (sa.exc.DBAPIError, OSError) as error:
@@ -153,7 +162,7 @@ def insert_or_update(dialect: str, table: sa.Table) -> sqlite.Insert | postgresq
 
 
 def upsert(connection: sa.Connection, table: sa.Table) -> sa.Insert:
-    """Return an INSERT that overwrites the row that has the same primary key."""
+    """Return an INSERT that overwrites any row with the same primary key."""
     return _upsert(connection.dialect.name, table)
 
 
@@ -200,7 +209,7 @@ def _bad_url() -> SettingsError:
 
 
 def _may_come_back(error: Exception) -> bool:
-    """Return whether the error is an outage, after which a retry may succeed."""
+    """Return whether the error is due to an outage, after which a retry may succeed."""
     origin = getattr(error, "orig", None) or error
     if (name := getattr(origin, "sqlite_errorname", None)) is not None:
         return str(name).startswith(_SQLITE_AWAY)

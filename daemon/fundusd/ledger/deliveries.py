@@ -1,4 +1,4 @@
-"""Queue documents for receivers whenever an exam changes, and keep them until delivered."""
+"""Queue documents for receivers whenever an exam changes, and keep track of their delivery."""
 
 from __future__ import annotations
 
@@ -36,7 +36,10 @@ _LISTED = (
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """A delivery that is due; `changes` counts how often its exam has changed."""
+    """A delivery that is due.
+
+    `changes` counts the changes of the exam for which this delivery has been queued.
+    """
 
     delivery_id: int
     receiver: str
@@ -50,7 +53,10 @@ class Due:
 
 
 def queue(recording: Recording, changed: Sequence[Exam]) -> None:
-    """Queue documents about changed exams; there is only one per exam and receiver at a time."""
+    """Queue documents about changed exams for the receivers that want them.
+
+    At any time, there is only one delivery per exam and receiver.
+    """
     connection = recording.connection
     for subscription in recording.subscriptions:
         rows = []
@@ -104,7 +110,8 @@ def _queue_again(connection: sa.Connection, quiet_seconds: float) -> sa.Insert:
 def due(connection: sa.Connection, receiver: str, cameras: Sequence[str] = ()) -> Due | None:
     """Return the delivery that has been due longest for a receiver, or None if none is due.
 
-    With `cameras`, only deliveries for these cameras count; other daemons handle the rest.
+    If `cameras` is not empty, only deliveries for these cameras count. Other daemons handle the
+    rest.
     """
     query = sa.select(delivery).where(
         delivery.c.state == sa.literal_column("'queued'"),
@@ -124,7 +131,7 @@ def due(connection: sa.Connection, receiver: str, cameras: Sequence[str] = ()) -
 def delivered(connection: sa.Connection, sent: Due, answer: str, count: int) -> bool:
     """Store a receiver's answer to a delivery.
 
-    Return False if the exam has changed meanwhile; its document is then sent again.
+    Return False if the exam has changed in the meantime. In that case, its document is sent again.
     """
     columns = {
         "state": DeliveryState.DELIVERED,
@@ -174,7 +181,10 @@ def _note(connection: sa.Connection, event: AuditEvent, sent: Due, detail: dict[
 def listed(
     connection: sa.Connection, state: DeliveryState | None, limit: int
 ) -> list[dict[str, Any]]:
-    """Return deliveries in a state, newest first; None selects those that are queued or failed."""
+    """Return deliveries in a state, newest first.
+
+    If `state` is None, return deliveries that are queued or have failed.
+    """
     states = _OPEN if state is None else (state,)
     is_queued = delivery.c.state == DeliveryState.QUEUED
     waits = sa.case((is_queued, delivery.c.available_at - epoch_now()), else_=sa.null())
@@ -188,7 +198,10 @@ def listed(
 
 
 def counts(connection: sa.Connection) -> list[dict[str, Any]]:
-    """Return the number of queued and failed deliveries by receiver, with the most attempts."""
+    """Return, for each receiver, the numbers of queued and of failed deliveries.
+
+    There is one row per receiver and state, which also contains the highest number of attempts.
+    """
     is_open = delivery.c.state.in_(_OPEN)
     query = (
         sa.select(delivery.c.receiver, delivery.c.state, sa.func.count().label("count"))
@@ -201,9 +214,10 @@ def counts(connection: sa.Connection) -> list[dict[str, Any]]:
 
 
 def retry(connection: sa.Connection, delivery_id: int | None) -> int:
-    """Queue a delivery again, due at once; None selects all failed deliveries.
+    """Queue a delivery again, so that it is due at once.
 
-    Return the number of deliveries.
+    If `delivery_id` is None, all failed deliveries are queued again. Return the number of
+    deliveries that were queued.
     """
     detail: dict[str, Any] = {}
     if delivery_id is None:

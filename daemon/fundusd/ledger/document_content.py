@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class PhotographFile:
-    """The file of a photograph, and the digest that its bytes had at admission."""
+    """The file of a photograph, with the digest of its bytes at admission."""
 
     camera_id: str
     path: bytes
@@ -40,7 +40,10 @@ class DocumentContent:
 
 
 def document_content(connection: sa.Connection, exam_id: int) -> DocumentContent | None:
-    """Return the content of documents about an exam, or None if the exam no longer has an eye."""
+    """Return the content of the documents about an exam.
+
+    Return None if there is no such exam, or if none of its eyes has a result any more.
+    """
     exam = exam_queries.exam_by_id(connection, exam_id)
     if exam is None or not exam.eyes:
         return None

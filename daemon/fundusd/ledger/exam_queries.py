@@ -1,4 +1,4 @@
-"""Read exams, either as last judged and stored or judged anew."""
+"""Read exams, either as they were last judged and stored, or judged anew."""
 
 from __future__ import annotations
 
@@ -40,7 +40,10 @@ _OF_RESULT = ("release_id", "outcome", "reason", "grade", "referable", *SCORES)
 
 
 def stem(path_text: str) -> str:
-    """Return a path without its suffix, which the files of one shot share."""
+    """Return a path without its suffix.
+
+    The files of one shot have the same path up to the suffix.
+    """
     folder, slash, name = path_text.rpartition("/")
     return folder + slash + (name.rpartition(".")[0] or name)
 
@@ -65,7 +68,10 @@ def exam_by_id(connection: sa.Connection, exam_id: int) -> Exam | None:
 
 
 def exam_of(connection: sa.Connection, capture_id: int) -> Exam | None:
-    """Return the exam that a capture belongs to, or None if the capture has no result yet."""
+    """Return the exam that a capture belongs to, or None if it belongs to no exam.
+
+    A capture is assigned to an exam when it gets a result.
+    """
     query = sa.select(capture.c.exam_id).where(capture.c.id == capture_id)
     exam_id = connection.scalar(query)
     if exam_id is None:
@@ -100,7 +106,10 @@ def _readings(connection: sa.Connection, exam_id: int) -> dict[int, Reading]:
 
 
 def judged(connection: sa.Connection, ids: Sequence[int]) -> list[Exam]:
-    """Judge exams from their captures, results and reviews; return them ordered by number."""
+    """Judge exams anew from their captures, results and reviews.
+
+    Return the exams ordered by number.
+    """
     query = sa.select(exam).where(exam.c.id.in_(ids)).order_by(exam.c.id)
     rows = connection.execute(query).mappings().all()
     captures: dict[int, list[Row]] = {}
@@ -122,7 +131,10 @@ def judged(connection: sa.Connection, ids: Sequence[int]) -> list[Exam]:
 
 
 def _with_reading(eye: EyeResult, last: Row | None) -> EyeResult:
-    """Return an eye with its last review, unless that review was of a different result."""
+    """Return an eye with its last review.
+
+    If the model's result was different at the time of that review, return the eye unchanged.
+    """
     if last is None:
         return eye
     reviewed = (last["model_outcome"], last["model_grade"], last["model_referable"])

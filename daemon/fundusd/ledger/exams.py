@@ -1,4 +1,4 @@
-"""Assign captures to exams; judge and store an exam again whenever it changes."""
+"""Assign captures to exams, and judge and store an exam again whenever it changes."""
 
 from __future__ import annotations
 
@@ -31,7 +31,10 @@ _SLICE = 500  # exams in one statement
 def assign(
     connection: sa.Connection, captures: Sequence[Row], study_uids: Sequence[str | None]
 ) -> list[int]:
-    """Return the exam of each capture; the first capture of a visit creates it."""
+    """Return the number of each capture's exam.
+
+    The first capture of a visit creates the exam.
+    """
     keys: list[str] = []
     wanted: dict[str, dict[str, Any]] = {}
     for row, study_uid in zip(captures, study_uids, strict=True):
@@ -65,7 +68,11 @@ def _key(row: Row, study_uid: str | None, day: str) -> str:
 
 
 def _day(row: Row) -> str:
-    """Return the clinic's date for a capture, by the camera's clock unless that clock is wrong."""
+    """Return the clinic's date on which a capture was acquired.
+
+    If the camera's clock is wrong or the time of acquisition is unknown, return the date on which
+    the capture was received.
+    """
     at: datetime | None = row["acquired_at"]
     if at is None or CaptureWarning.CLOCK_SKEW in orjson.loads(row["warnings"] or "[]"):
         return str(row["local_day"])
@@ -76,7 +83,7 @@ def _day(row: Row) -> str:
 
 
 def rejudge(recording: Recording, exam_ids: Iterable[int | None]) -> None:
-    """Judge and store exams again after a change, and queue documents about them."""
+    """Judge and store exams again after a change, and queue documents about these exams."""
     for ids in _slices(exam_ids):
         exams = _rejudge(recording.connection, ids)
         deliveries.queue(recording, exams)
@@ -144,7 +151,7 @@ def _exam_row(judged: Exam) -> dict[str, Any]:
 
 
 def shown(connection: sa.Connection, shown_exam: Exam, *, exported: bool) -> None:
-    """Record that an exam was shown to a person or, if `exported`, written to a file."""
+    """Record that an exam was shown to a person or, if `exported` is true, written to a file."""
     event = AuditEvent.EXAM_EXPORTED if exported else AuditEvent.EXAM_SHOWN
     entry = audit.Entry(event, "exam", shown_exam.exam_id, shown_exam.patient_key)
     audit.append(connection, entry)

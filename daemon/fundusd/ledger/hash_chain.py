@@ -1,4 +1,4 @@
-"""Compute the links of the audit chain: the canonical bytes of a row and its hash.
+"""Compute the links of the audit chain, which are hashes of the canonical bytes of rows.
 
 Each row's hash covers the previous row's hash, so changing, removing or inserting a row breaks the
 chain at that row. The functions are pure.
@@ -40,7 +40,10 @@ def canonical(fields: Iterable[str | bytes | int | None]) -> bytes:
 
 
 def link(previous: bytes, fields: Iterable[str | bytes | int | None]) -> bytes:
-    """Return the 32-byte hash of a row; `previous` is the hash of the row before it."""
+    """Return the 32-byte hash of a row.
+
+    `previous` is the hash of the row before this row.
+    """
     return hashlib.sha256(DOMAIN_TAG + previous + canonical(fields)).digest()
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """The file of a capture as admitted, and whether it is reported to have burned-in text."""
+    """The file of a capture as admitted, and whether burned-in text is reported for its image."""
 
     capture_id: int
     camera_id: str
@@ -29,7 +29,7 @@ class Source:
 
 
 def read(connection: sa.Connection, capture_ids: Sequence[int]) -> list[Source]:
-    """Return the sources of captures, ordered by capture number."""
+    """Return the source files of captures, ordered by capture number."""
     query = (
         sa.select(capture, release.c.preprocessing)
         .select_from(capture)
@@ -53,9 +53,9 @@ def read(connection: sa.Connection, capture_ids: Sequence[int]) -> list[Source]:
 
 
 def _is_burned_in(connection: sa.Connection, row: Any) -> bool:
-    """Return whether any file of the shot has a warning about burned-in text.
+    """Return whether any file of a capture's shot has a warning about burned-in text.
 
-    A JPEG file shows the same image as the DICOM file beside it, but cannot report the text.
+    Only a DICOM file can report such text, but a JPEG file of the same shot shows the same image.
     """
     shot = stem(row.path_text)
     first = stem_of_path(bytes(row.path))
@@ -72,6 +72,6 @@ def _is_burned_in(connection: sa.Connection, row: Any) -> bool:
 
 
 def stem_of_path(path: bytes) -> bytes:
-    """Return a path without its suffix, as bytes."""
+    """Return a path, given as bytes, without its suffix."""
     folder, slash, name = path.rpartition(b"/")
     return folder + slash + (name.rpartition(b".")[0] or name)

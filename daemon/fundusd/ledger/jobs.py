@@ -30,7 +30,10 @@ _FREE = {"token": None, "lease_until": None}
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A path where a job's bytes were seen; `ctime_ns` is None if other bytes are there now."""
+    """A path at which a job's bytes were seen.
+
+    `ctime_ns` is None if there are other bytes at the path now.
+    """
 
     camera_id: str
     path: bytes
@@ -39,7 +42,10 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A job that is held under a lease; the token is required to finish the job."""
+    """A job that is held under a lease.
+
+    Only the holder of `token` can finish the job.
+    """
 
     job_id: int
     token: str
@@ -53,20 +59,20 @@ class Claim:
 
 
 def among(ids: Sequence[int], state: JobState) -> sa.ColumnElement[bool]:
-    """Return the condition that selects the jobs that have one of `ids` and are in `state`.
+    """Return a condition that selects those of the jobs `ids` that are in `state`.
 
-    The `|| ''` keeps SQLite from reading all jobs in that state.
+    The `|| ''` in the SQL keeps SQLite from reading all jobs in that state.
     """
     return sa.and_(job.c.id.in_(ids), job.c.state.concat("") == state)
 
 
 def of(cameras: Sequence[str]) -> sa.ColumnElement[bool]:
-    """Return the condition that selects the jobs of cameras, or all jobs if `cameras` is empty."""
+    """Return a condition that selects the jobs of `cameras`, or all jobs if `cameras` is empty."""
     return job.c.camera_id.in_(cameras) if cameras else sa.true()
 
 
 def places(connection: sa.Connection, ids: Sequence[int]) -> dict[int, list[Place]]:
-    """Return the places of each job's bytes, by job.
+    """Return, by job, the places at which the bytes of each job were seen.
 
     Current captures come before superseded ones, and newer captures before older ones.
     """
@@ -89,7 +95,10 @@ def places(connection: sa.Connection, ids: Sequence[int]) -> dict[int, list[Plac
 def settle(
     connection: sa.Connection, claims: Sequence[Claim], state: JobState, **columns: Any
 ) -> set[int]:
-    """Move claimed jobs from `running` to `state`; return the ids of those still leased."""
+    """Move claimed jobs from `running` to `state`, and return the ids of the moved jobs.
+
+    A job whose lease was lost is not moved.
+    """
     by_token: dict[str, list[int]] = {}  # jobs that were claimed together share a token
     for claim in claims:
         by_token.setdefault(claim.token, []).append(claim.job_id)
@@ -104,9 +113,9 @@ def settle(
 def postpone(
     connection: sa.Connection, claim: Claim, reason: Reason, error: str, wait_seconds: float
 ) -> bool:
-    """Queue a job again after a delay, counting the attempt: running -> queued.
+    """Queue a job again, to be claimed after a delay: running -> queued.
 
-    Return False if the lease was lost.
+    The attempt is counted. Return False if the lease was lost.
     """
     columns = {
         "reason": reason,
@@ -133,8 +142,9 @@ def fail(
 ) -> list[Recorded] | None:
     """Mark a job as failed: running -> failed.
 
-    Return its captures, or None if the lease was lost. If a job would fail because of its file, but
-    its bytes have been seen again at any path, it is queued again instead: running -> queued.
+    Return the captures of the job, or None if the lease was lost. If the reason is a problem with
+    the file, but the bytes of the job have been seen again at any path, the job is queued again
+    instead (running -> queued), and the returned list is empty.
     """
     if reason in FILE_REASONS and _were_seen_again(connection, claim):
         is_postponed = postpone(connection, claim, reason, error, 0.0)
@@ -156,7 +166,7 @@ def _were_seen_again(connection: sa.Connection, claim: Claim) -> bool:
 def give_back(connection: sa.Connection, claims: Sequence[Claim], wait_seconds: float = 0.0) -> int:
     """Release unprocessed jobs without counting an attempt: running -> queued.
 
-    Return the number of jobs. The jobs are not claimed again for `wait_seconds`.
+    The jobs cannot be claimed again for `wait_seconds`. Return the number of released jobs.
     """
     columns: dict[str, Any] = {"attempts": job.c.attempts - 1}
     if wait_seconds:
@@ -175,11 +185,12 @@ def give_back(connection: sa.Connection, claims: Sequence[Claim], wait_seconds: 
 
 
 def rescue(connection: sa.Connection, *, expired_only: bool, cameras: Sequence[str] = ()) -> int:
-    """Reclaim jobs whose worker is gone; return the number of jobs.
+    """Reclaim jobs whose worker is gone, and return the number of these jobs.
 
     The attempt is counted: running -> queued, or running -> failed after the last attempt. If
-    `expired_only` is false, all running jobs, or all those of `cameras`, are reclaimed; only the
-    daemon that owns these jobs may do this.
+    `expired_only` is true, only jobs whose lease has expired are reclaimed. If it is false, all
+    running jobs are reclaimed or, if `cameras` is not empty, all running jobs of these cameras.
+    Only the daemon that owns these jobs may set `expired_only` to false.
     """
     lost = job.c.lease_until < epoch_now() if expired_only else of(cameras)
     running = sa.select(job).where(job.c.state == JobState.RUNNING, lost)
@@ -212,9 +223,10 @@ def numbers(rows: Sequence[Any]) -> list[int]:
 
 
 def renew(connection: sa.Connection, cameras: Sequence[str] = ()) -> None:
-    """Renew the leases of all running jobs, or of the running jobs of `cameras`.
+    """Renew the leases of all running jobs.
 
-    Only the daemon that owns these jobs may do this.
+    If `cameras` is not empty, only leases on jobs of these cameras are renewed. Only the daemon
+    that owns the jobs may renew their leases.
     """
     running = sa.update(job).where(job.c.state == JobState.RUNNING, of(cameras))
     connection.execute(running.values(lease_until=epoch_now() + LEASE_SECONDS))
@@ -224,7 +236,10 @@ def renew(connection: sa.Connection, cameras: Sequence[str] = ()) -> None:
 
 
 def reopen(connection: sa.Connection, ids: Sequence[int]) -> int:
-    """Queue failed jobs with their attempts reset: failed -> queued; return the number of jobs."""
+    """Queue failed jobs again: failed -> queued.
+
+    The attempts start again at 0. Return the number of jobs that were queued.
+    """
     columns = {
         "state": JobState.QUEUED,
         "attempts": 0,
@@ -244,7 +259,7 @@ def reopen(connection: sa.Connection, ids: Sequence[int]) -> int:
 
 
 def note(connection: sa.Connection, event: AuditEvent, rows: Sequence[Any]) -> None:
-    """Append an audit event for each job row."""
+    """Append an audit event to the chain for each job row."""
     entries = []
     for row in rows:
         entry = audit.Entry(

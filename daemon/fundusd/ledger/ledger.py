@@ -1,4 +1,4 @@
-"""The ledger as a daemon uses it; each call is one transaction."""
+"""The ledger for use by a daemon."""
 
 from __future__ import annotations
 
@@ -49,10 +49,12 @@ class Ledger(Operator):
 
     Methods raise LedgerError. `site_key` turns patient identifiers into keys. Logs and the audit
     trail contain only these keys; at a `pseudonymous` site, the same is true of all tables.
-    `naming` holds the rules of cameras that do not name their captures by whole words, and
-    `lookups` the databases of cameras that have one. On PostgreSQL, several daemons may share a
-    database, each for its own `cameras`. Without `cameras`, or on SQLite, the daemon owns the whole
-    database.
+
+    `naming` holds the rules of those cameras that have their own naming rules, and `lookups` holds
+    the databases of those cameras that have one.
+
+    On PostgreSQL, several daemons may share a database if each has its own `cameras`. On SQLite, or
+    if `cameras` is empty, the daemon owns the whole database.
     """
 
     def __init__(  # noqa: PLR0913  one place builds it
@@ -95,7 +97,10 @@ class Ledger(Operator):
 
     @retried
     def create_if_empty(self) -> None:
-        """Create the schema if the database is empty; the operator has to upgrade an old schema."""
+        """Create the schema if the database is empty.
+
+        An old schema is not upgraded here, because that is left to the operator.
+        """
         with self.database.reading() as connection:
             is_empty = schema.current(connection) is None
         if is_empty:
@@ -116,7 +121,7 @@ class Ledger(Operator):
     def held(self) -> Iterator[None]:
         """Own the database, or this daemon's cameras in it, while the block runs.
 
-        Raises LedgerAway if another daemon owns it.
+        Raises LedgerAway if another daemon owns the database or one of these cameras.
         """
         self._acquire()
         try:
@@ -132,8 +137,8 @@ class Ledger(Operator):
     def regain(self) -> None:
         """Acquire ownership of the database again after an outage.
 
-        Raises LedgerAway while another daemon owns it, or LedgerError if another daemon has taken
-        over meanwhile.
+        Raises LedgerAway as long as another session owns the database. Raises LedgerError if
+        another daemon has started work during the outage.
         """
         is_held = self._lock.reacquire()
         if self._started:
@@ -175,7 +180,10 @@ class Ledger(Operator):
 
     @retried
     def start(self, release: Release) -> int:
-        """Begin work under a release; return the number of jobs that a dead daemon left running."""
+        """Begin work under a release.
+
+        Jobs that an earlier daemon left running are reclaimed. Return the number of these jobs.
+        """
         self._require_lock()
         with self.database.writing() as connection:
             self.release_id = releases.register(connection, release)
@@ -220,7 +228,7 @@ class Ledger(Operator):
     def admit(self, *files: SettledFile) -> list[Admission]:
         """Admit settled files as captures, with one job per digest and release.
 
-        Return what became of each file. A path may occur only once.
+        Return how each file was admitted. A path may occur only once.
         """
         metadata = self._paths.columns((file.camera_id, file.path) for file in files)
         with self.recording() as recording:
@@ -247,7 +255,10 @@ class Ledger(Operator):
 
     @retried
     def record(self, findings: Sequence[Finding]) -> list[list[Recorded] | None]:
-        """Record findings; return the captures of each finding, or None if its lease was lost."""
+        """Record findings, and return a list with the captures of each finding.
+
+        If the lease of a finding was lost, its item in the list is None.
+        """
         places = []
         for finding in findings:
             places += [(place.camera_id, place.path) for place in finding.claim.places]

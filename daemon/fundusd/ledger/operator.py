@@ -1,4 +1,4 @@
-"""The ledger as commands use it, whether or not a daemon is running."""
+"""The ledger for use by commands, whether or not a daemon is running."""
 
 from __future__ import annotations
 
@@ -24,7 +24,10 @@ if TYPE_CHECKING:
 
 
 class Operator(Transactions):
-    """Queries and changes for commands, one transaction each; methods raise LedgerError."""
+    """Queries and changes for commands.
+
+    Each method runs in one transaction. Methods raise LedgerError if the database fails.
+    """
 
     # -- captures and jobs
 

@@ -1,7 +1,8 @@
 """Retry a transaction until the database answers again after a restart, a full disk or a lock.
 
-Every transaction of the ledger may be repeated. If a COMMIT succeeds but raises an error, the retry
-recognises this and stores nothing twice; only the log may report such an admission as a touch.
+Every transaction of the ledger may be repeated. If a COMMIT succeeds although it raises an error,
+the retry recognises this and stores nothing twice. If that transaction admitted a file, however,
+the log may report that the file was touched rather than admitted.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ _BEAT_SECONDS = 0.5
 
 
 class OutageRetry:
-    """Retries work until the database answers or `stop` is set.
+    """Retries a transaction until the database answers or `stop` is set.
 
     While waiting, `beat` is called so that the watchdog sees a live process. Before each retry,
     `regain` is called to acquire the lock on the database again if the outage ended its session.
@@ -35,9 +36,10 @@ class OutageRetry:
         self._stop, self._beat, self._regain = stop, beat, regain
 
     def call(self, work: Callable[[], Answer]) -> Answer:
-        """Call `work` until the database answers; return the result of `work`.
+        """Call `work`, again and again during an outage, and return its result.
 
-        Raises LedgerAway if `stop` is set during an outage, or LedgerError if it cannot be retried.
+        Raises LedgerAway if `stop` is set during the outage. Raises LedgerError at once if an error
+        is not due to an outage.
         """
         try:
             return work()

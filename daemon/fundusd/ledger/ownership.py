@@ -30,7 +30,7 @@ _IS_LOCKED = """SELECT EXISTS (SELECT 1 FROM pg_locks WHERE locktype = 'advisory
 
 
 class Lock:
-    """The exclusive right to work on a database or, on PostgreSQL, on some `cameras` in it.
+    """The exclusive right to work on a database or, on PostgreSQL, on some cameras in a database.
 
     Methods raise LedgerError if the database does not answer.
     """
@@ -43,7 +43,7 @@ class Lock:
         self._one_at_a_time = threading.RLock()
 
     def acquire(self) -> bool:
-        """Acquire the lock; return False if another daemon holds it."""
+        """Acquire the lock, or return False if another daemon holds it."""
         self.release()  # whatever an earlier attempt has left
         with self._database.answering(), self._one_at_a_time:
             return self._lock_file() if self._database.is_sqlite else self._lock_session()
@@ -60,7 +60,10 @@ class Lock:
                 return self._lock_session()
 
     def is_alive(self) -> bool:
-        """Return False if the session that holds the lock has ended, otherwise True."""
+        """Return whether the session that holds the lock is still alive.
+
+        Return True if there is no such session, because SQLite is used or the lock is not acquired.
+        """
         with self._one_at_a_time:
             if self._database.is_sqlite or not self._is_acquired:
                 return True
@@ -92,7 +95,10 @@ class Lock:
             return bool(connection.exec_driver_sql(query).scalar_one())
 
     def release(self) -> None:
-        """Release the lock, if it is held; errors of a broken session are ignored."""
+        """Release the lock if it is held.
+
+        Errors of a broken session are ignored.
+        """
         if self._file is not None:
             os.close(self._file)
         if self._session is not None:
@@ -132,14 +138,21 @@ class Lock:
         return is_locked
 
     def _keys(self) -> list[int]:
-        """Return the cameras' lock numbers, which are signed 32-bit integers, in order."""
+        """Return the lock numbers of the cameras in ascending order.
+
+        The numbers are signed 32-bit integers.
+        """
         keys = []
         for camera_id in self._cameras:
             keys.append(zlib.crc32(camera_id.encode()) - 2**31)
         return sorted(keys)
 
     def _locks(self) -> list[sa.ColumnElement[bool]]:
-        """Return the locks to acquire: the whole database, or a shared lock and one per camera."""
+        """Return the SQL expressions that acquire the locks.
+
+        If there are no cameras, the only lock is the lock on the whole database. Otherwise, there
+        is a shared lock on the database and one lock per camera.
+        """
         if not self._cameras:
             return [sa.func.pg_try_advisory_lock(_POSTGRES_LOCK)]
         locks: list[sa.ColumnElement[bool]] = [sa.func.pg_try_advisory_lock_shared(_POSTGRES_LOCK)]

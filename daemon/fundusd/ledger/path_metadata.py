@@ -1,4 +1,4 @@
-"""Metadata of captures, read from their paths and from the cameras' own databases."""
+"""Read the metadata of captures from their paths and from the cameras' own databases."""
 
 from __future__ import annotations
 
@@ -26,8 +26,9 @@ _GENERIC = Naming()
 class PathMetadata:
     """Reads the metadata of captures from their paths and from the cameras' databases.
 
-    `naming` holds naming rules and `lookups` databases, both by camera; `identifiers` converts
-    patient identifiers to the form in which the ledger stores them.
+    `naming` holds the rules of those cameras that have their own naming rules, and `lookups` holds
+    the databases of those cameras that have one. `identifiers` converts patient identifiers to the
+    form in which the ledger stores them.
     """
 
     naming: Mapping[str, Naming]
@@ -35,9 +36,9 @@ class PathMetadata:
     identifiers: Identifiers
 
     def columns(self, places: Iterable[Place]) -> PathColumns:
-        """Return the columns of captures by place.
+        """Return, by place, the columns of captures that hold their metadata.
 
-        This is slow and is therefore called outside transactions.
+        This method is slow and is therefore called outside transactions.
         """
         by_camera: dict[str, list[bytes]] = {}
         for camera_id, path in places:
@@ -60,7 +61,7 @@ class PathMetadata:
         return self.identifiers.path(path_text(path))
 
     def _rows(self, camera_id: str, paths: list[bytes]) -> Iterable[Mapping[str, Any]]:
-        """Yield the columns for each path of a camera, in the order of `paths`."""
+        """Yield the metadata columns for each path of a camera, in the order of `paths`."""
         naming = self.naming.get(camera_id, _GENERIC)
         texts = [path_text(path) for path in paths]
         described = camera_database.read(naming, self.lookups.get(camera_id), texts)

@@ -19,9 +19,9 @@ _RETINAS = (Outcome.GRADED, Outcome.UNGRADABLE)
 
 
 def measures_of(connection: sa.Connection, camera_id: str) -> list[Mapping[str, float]]:
-    """Return the measures of each colour fundus photograph from a camera, newest first.
+    """Return the measures of a camera's colour fundus photographs, newest first.
 
-    Older revisions are left out.
+    Superseded revisions are left out, and only the newest 20,000 photographs are considered.
     """
     query = (
         sa.select(result.c.content)

@@ -28,7 +28,7 @@ from fundusd.ledger.tables import (
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """What the ledger has stored about a file in an inbox."""
+    """The information that the ledger has stored about a file in an inbox."""
 
     stat: Stat
     ignored: IgnoreReason | None
@@ -38,7 +38,7 @@ class Account:
 
 
 def accounts(connection: sa.Connection, camera_id: str, directory: bytes) -> dict[bytes, Account]:
-    """Return what the ledger has stored about each file present in a directory, by name."""
+    """Return, by name, what the ledger has stored about the files present in a directory."""
     query = (
         sa.select(
             sighting,
@@ -76,7 +76,11 @@ def _account(row: Any) -> Account:
 
 
 def status(connection: sa.Connection) -> dict[str, Any]:
-    """Return the state of the service: counts, oldest open job, cameras, outbox, canary, model."""
+    """Return the state of the service, which `fundusd status` shows.
+
+    The state consists of the counts of jobs, results and captures, the age of the oldest open job,
+    the cameras, the outbox, the last canary and the model.
+    """
     counts: dict[tuple[str, str], int] = {}
     for kind, value, count in connection.execute(sa.select(*tally.c["kind", "value", "count"])):
         counts[kind, value] = count
@@ -136,7 +140,7 @@ def _cameras(connection: sa.Connection) -> list[dict[str, Any]]:
 
 
 def identifiers_held(connection: sa.Connection) -> tuple[int, int]:
-    """Return how many captures and how many results contain a patient identifier in clear text."""
+    """Return the numbers of captures and of results that contain a patient id in clear text."""
     captures = sa.select(sa.func.count()).where(capture.c.patient_id.is_not(None))
     results = sa.select(sa.func.count()).where(result.c.content.contains('"patient_id":"'))
     return connection.execute(captures).scalar_one(), connection.execute(results).scalar_one()

@@ -1,4 +1,4 @@
-"""Queue the bytes of new captures: one job per digest and release."""
+"""Queue the bytes of new captures, with one job per digest and release."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _TODAY, _BACKLOG = 0, 1  # lanes: today's captures come first
 
 @dataclass(frozen=True, slots=True)
 class QueuedJob:
-    """The job for some bytes, and its state."""
+    """The number and the state of the job for a digest."""
 
     job_id: int
     state: JobState
@@ -34,7 +34,7 @@ def jobs_for(
 ) -> tuple[dict[str, QueuedJob], list[audit.Entry]]:
     """Return the job of each digest, and the audit entries of new jobs.
 
-    A digest without a job gets one; a job that has failed is queued again.
+    If a digest has no job yet, a job is inserted. If its job has failed, the job is queued again.
     """
     camera_of: dict[str, str] = {}  # the camera with the last file of a digest
     today: set[str] = set()  # digests of files that are not in the backlog
@@ -78,9 +78,9 @@ def _hurry(connection: sa.Connection, rows: Sequence[Any], today: Container[str]
 def _hand_over(
     connection: sa.Connection, rows: Sequence[Any], camera_of: Mapping[str, str]
 ) -> None:
-    """Assign jobs to the camera at which their bytes were seen last.
+    """Assign unfinished jobs to the camera at which their bytes were seen last.
 
-    The other camera's daemon may be down, or may crash on these very bytes.
+    The daemon of the previous camera may be down or may crash on these very bytes.
     """
     for row in rows:
         camera_id = camera_of[row.digest]
@@ -92,7 +92,10 @@ def _hand_over(
 def _queue(
     connection: sa.Connection, files: Sequence[SettledFile], release_id: int
 ) -> tuple[dict[str, QueuedJob], list[audit.Entry]]:
-    """Insert a job per digest; the most urgent file of a digest determines its job's position."""
+    """Insert a job for each digest.
+
+    If several files have the same digest, the most urgent one determines the job's position.
+    """
     if not files:
         return {}, []
     now = datetime.now(UTC)

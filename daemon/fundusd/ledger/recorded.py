@@ -1,4 +1,4 @@
-"""The outcome of a capture, for its line in the log."""
+"""The outcome of a capture, as it is written to the log."""
 
 from __future__ import annotations
 
@@ -30,7 +30,10 @@ class Recorded:
     warnings: tuple[str, ...] = ()
 
     def fields(self) -> dict[str, Any]:
-        """Return the fields of the log line, which contain no patient's name or identifier."""
+        """Return the fields of the log line.
+
+        The fields contain neither the name nor the identifier of a patient.
+        """
         fields = asdict(self) | {"camera": self.camera_id, "digest": self.digest[:12]}
         del fields["camera_id"]
         if not self.warnings:
@@ -39,7 +42,7 @@ class Recorded:
 
 
 def recorded(row: Any, outcome: str, reason: str | None, grade: int | None) -> Recorded:
-    """Return a capture as a `Recorded`, built from its row and its outcome."""
+    """Return a `Recorded` that is built from a capture's row and its outcome."""
     columns = picked(row, _COPIED)
     warnings = tuple(orjson.loads(row["warnings"] or "[]"))
     return Recorded(

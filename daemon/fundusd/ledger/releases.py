@@ -1,4 +1,7 @@
-"""Register and read releases, each of which names everything that determines a result."""
+"""Register and read releases.
+
+A release names everything that determines a result.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,10 @@ if TYPE_CHECKING:
 
 
 def register(connection: sa.Connection, made: Release) -> int:
-    """Return the number of a release; store and audit the release if it is new."""
+    """Return the number of a release.
+
+    A new release is stored first and recorded in the audit trail.
+    """
     row = asdict(made)
     row["files"] = orjson.dumps(dict(made.files), option=orjson.OPT_SORT_KEYS).decode()
     digest = hash_chain.digest(_named_fields(row))
@@ -45,7 +51,10 @@ def _named_fields(row: Row) -> Iterable[str]:
 
 
 def read(connection: sa.Connection, ids: Sequence[int]) -> dict[int, Release]:
-    """Return the releases with the given numbers, by number; unknown numbers are omitted."""
+    """Return the releases with the given numbers, by number.
+
+    Unknown numbers are omitted.
+    """
     releases: dict[int, Release] = {}
     for row in connection.execute(sa.select(release).where(release.c.id.in_(ids))).mappings():
         releases[row["id"]] = _release(row)

@@ -1,4 +1,4 @@
-"""Queue jobs again: failed jobs, and jobs that are waiting under an older release."""
+"""Queue failed jobs again, and adopt jobs that are waiting under an older release."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ _SLICE = 1000  # jobs in one statement
 
 
 def retry(recording: Recording, capture_id: int) -> bool:
-    """Queue the job of a failed capture again; return False if it has not failed.
+    """Queue the job of a capture again if the job has failed.
 
-    Raises RequestError if there is no such capture.
+    Return False if the job has not failed. Raises RequestError if there is no such capture.
     """
     query = sa.select(capture.c.job_id).where(capture.c.id == capture_id)
     job_id = recording.connection.scalar(query)
@@ -38,13 +38,16 @@ def retry(recording: Recording, capture_id: int) -> bool:
 
 
 def retry_failed(recording: Recording) -> int:
-    """Queue every failed job again; return the number of jobs."""
+    """Queue every failed job again, and return the number of these jobs."""
     query = sa.select(job.c.id).where(job.c.state == JobState.FAILED)
     return _reopen_for_its_daemon(recording, recording.connection.scalars(query).all())
 
 
 def _reopen_for_its_daemon(recording: Recording, ids: Sequence[int]) -> int:
-    """Queue failed jobs again, each under the release of the daemon that works for its camera."""
+    """Queue failed jobs again, and return the number of these jobs.
+
+    Each job is queued under the release of the daemon that works for the job's camera.
+    """
     connection = recording.connection
     count = 0
     for release_id, job_ids in daemons.by_release(connection, ids).items():
@@ -53,9 +56,9 @@ def _reopen_for_its_daemon(recording: Recording, ids: Sequence[int]) -> int:
 
 
 def queue_unread(recording: Recording, camera_id: str) -> int:
-    """Queue again a camera's jobs that failed because of a file that is present now.
+    """Queue again those jobs of a camera that failed because of a file that is now present.
 
-    Return the number of jobs.
+    Return the number of these jobs.
     """
     query = (
         sa.select(job.c.id)
@@ -73,16 +76,17 @@ def queue_unread(recording: Recording, camera_id: str) -> int:
 
 
 def reopen(recording: Recording, ids: Sequence[int]) -> int:
-    """Queue failed jobs again under the current release; return the number of jobs."""
+    """Queue failed jobs again under the current release, and return the number of these jobs."""
     reopened = jobs.reopen(recording.connection, ids)
     _adopt(recording, jobs.among(ids, JobState.QUEUED))
     return reopened
 
 
 def adopt(recording: Recording, cameras: Sequence[str] = ()) -> int:
-    """Move waiting jobs from other releases to the current one; return the number of jobs.
+    """Move waiting jobs from other releases to the current release.
 
-    With `cameras`, only their jobs are moved. Jobs of another release would never be claimed.
+    Otherwise, these jobs would never be claimed. If `cameras` is not empty, only jobs of these
+    cameras are moved. Return the number of moved jobs.
     """
     return _adopt(recording, sa.and_(job.c.state == JobState.QUEUED, jobs.of(cameras)))
 
@@ -111,7 +115,10 @@ def _adopt(recording: Recording, waiting: sa.ColumnElement[bool]) -> int:
 
 
 def _move(connection: sa.Connection, ids: Sequence[int], release_id: int) -> None:
-    """Move jobs to a release, except those for whose digest the release already has a job."""
+    """Move jobs to a release.
+
+    A job is not moved if the release already has a job for the same digest.
+    """
     other = job.alias()
     twin = sa.select(other.c.id).where(
         other.c.digest == job.c.digest, other.c.release_id == release_id
@@ -122,7 +129,10 @@ def _move(connection: sa.Connection, ids: Sequence[int], release_id: int) -> Non
 
 
 def _merge(recording: Recording, job_id: int, twin: Any) -> None:
-    """Move a waiting job's captures to its twin, the job for the same bytes, and delete the job."""
+    """Delete a waiting job after moving its captures to another job for the same bytes, the twin.
+
+    If the twin already has a result, the result is applied to these captures.
+    """
     connection = recording.connection
     moved = (
         sa.update(capture)

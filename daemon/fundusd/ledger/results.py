@@ -1,4 +1,4 @@
-"""Record the results of captures with job states and audit entries in one transaction."""
+"""Record the results of captures, the new job states and the audit entries in one transaction."""
 
 from __future__ import annotations
 
@@ -60,7 +60,10 @@ _EVENT_OF_OUTCOME = {
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A worker's finding about a job's bytes: a grading, or the reason why there is none."""
+    """A worker's finding about the bytes of a job.
+
+    The finding contains either a grading or the reason why there is none.
+    """
 
     claim: Claim
     decoded: Decoded
@@ -84,8 +87,8 @@ def record(
 ) -> list[list[Recorded] | None]:
     """Record findings: running -> succeeded.
 
-    Return the captures of each finding, or None if its lease was lost. `metadata` holds the
-    columns that the cameras' databases yield now.
+    Return a list with the captures of each finding, or None for a finding whose lease was lost.
+    `metadata` holds the columns that have been read again from the cameras' databases.
     """
     connection = recording.connection
     cleared = {"reason": None, "action": None, "error": None}
@@ -105,9 +108,9 @@ def record(
 
 
 def _recorded_before(connection: sa.Connection, lost: Sequence[Claim]) -> dict[int, list[Recorded]]:
-    """Return the captures of jobs that this daemon recorded in a COMMIT whose answer was lost.
+    """Return, by job, the captures that were recorded in a COMMIT whose answer was lost.
 
-    Jobs that have been claimed since are left out.
+    Jobs that have been claimed again since then are left out.
     """
     if not lost:
         return {}
@@ -131,7 +134,7 @@ def _recorded_before(connection: sa.Connection, lost: Sequence[Claim]) -> dict[i
 def _record_rows(
     recording: Recording, rows: Mapping[int, dict[str, Any]], metadata: PathColumns
 ) -> dict[int, list[Recorded]]:
-    """Insert results, which are given by job, and apply each to the captures of its job."""
+    """Insert one result per job, and apply each result to the captures of its job."""
     connection = recording.connection
     inserted = sa.insert(result).returning(result.c.digest, result.c.id)
     ids: dict[str, int] = dict(connection.execute(inserted, list(rows.values())).all())
@@ -168,7 +171,10 @@ def _row(recording: Recording, finding: Finding) -> dict[str, Any]:
 
 
 def _graded(grading: Grading | None) -> dict[str, Any]:
-    """Return the columns that hold a grading; without one, they are null or indeterminate."""
+    """Return the columns that hold a grading.
+
+    If there is no grading, `referable` is indeterminate and the other columns are null.
+    """
     if grading is None:
         columns: dict[str, Any] = dict.fromkeys((*LOGITS, *SCORES))
         return columns | {"grade": None, "referable": Referable.INDETERMINATE}
@@ -182,7 +188,7 @@ def _graded(grading: Grading | None) -> dict[str, Any]:
 
 
 def reuse(recording: Recording, capture_ids: Sequence[int]) -> list[Recorded]:
-    """Apply to new captures the results that already exist for the same bytes."""
+    """Apply existing results to new captures of the same bytes."""
     if not capture_ids:
         return []
     connection = recording.connection
@@ -211,7 +217,10 @@ def _results_of_jobs(connection: sa.Connection, captures: Sequence[Row]) -> dict
 
 
 def _first_received(connection: sa.Connection, captures: Sequence[Row]) -> dict[str, datetime]:
-    """Return the time at which each digest was first received; a new export does not change it."""
+    """Return the time at which each digest was first received.
+
+    If the same bytes are exported again, the time stays the same.
+    """
     digests = {row["digest"] for row in captures}
     query = (
         sa.select(capture.c.digest, sa.func.min(capture.c.received_at))

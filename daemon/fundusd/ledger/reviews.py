@@ -1,4 +1,7 @@
-"""Record reviews, which are graders' verdicts on the results of eyes; rows are never changed."""
+"""Record reviews, which are graders' verdicts on the results of eyes.
+
+Recorded reviews are never changed.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +32,8 @@ _AUDITED = ("eye", "verdict", "grade", "referable", "reason", "reviewer", "role"
 class Review:
     """A grader's verdict on an eye.
 
-    `shown` is the decisive capture that the grader looked at, or None for the current one.
+    `shown` is the decisive capture that the grader looked at. None means the current decisive
+    capture.
     """
 
     exam_id: int
@@ -44,7 +48,7 @@ class Review:
 
 
 def review(recording: Recording, given: Review) -> Exam:
-    """Record a review; return the updated exam.
+    """Record a review, and return the updated exam.
 
     Raises RequestError if the review is incomplete or does not fit the exam.
     """

@@ -1,4 +1,4 @@
-"""Create, upgrade and check the schema, which is the same for both databases."""
+"""Create, upgrade and check the schema, which is the same on SQLite and PostgreSQL."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ def _config() -> Config:
 def _known() -> list[str]:
     """Return the schema revisions that this program knows, oldest first.
 
-    They are taken from the names of the migration files, because importing alembic takes longer
-    than most commands.
+    The revisions are taken from the names of the migration files, because importing alembic would
+    take longer than most commands.
     """
     versions = package_data.folder("migrations") / "versions"
     return sorted(path.name.partition("_")[0] for path in versions.glob("[0-9]*_*.py"))
@@ -62,9 +62,10 @@ def current(connection: sa.Connection) -> str | None:
 
 
 def upgrade(database: Database) -> tuple[str | None, str]:
-    """Bring tables and views up to date in one transaction; return the revisions before and after.
+    """Bring tables and views up to date in one transaction.
 
-    Raises SchemaBehind, and changes nothing, if only another fundusd can upgrade the database.
+    Return the schema revisions before and after the upgrade. Raises SchemaBehind and changes
+    nothing if the database was made by a newer release or by a development version.
     """
     from alembic import command
 
@@ -82,9 +83,10 @@ def upgrade(database: Database) -> tuple[str | None, str]:
 
 
 def check(connection: sa.Connection) -> str:
-    """Return the revision of the schema if this program can work with it.
+    """Check that this program can work with the schema, and return the schema's revision.
 
-    Raises SchemaBehind if it cannot, or LedgerError if a guard of the audit trail is missing.
+    Raises SchemaBehind if this program cannot work with the schema. Raises LedgerError if a guard
+    of the audit trail is missing.
     """
     revision, needed = current(connection), newest()
     if revision is None:

@@ -35,7 +35,10 @@ _LISTED_COLUMNS: list[sa.ColumnClause[Any]] = [
 
 
 def split(path: bytes) -> tuple[bytes, bytes]:
-    """Split a path relative to the inbox into its directory (b"" for the inbox itself) and name."""
+    """Split a path that is relative to the inbox into its directory and its name.
+
+    The directory of a file in the inbox itself is b"".
+    """
     return os.path.split(path)
 
 
@@ -58,9 +61,10 @@ def remembered(
     *,
     below: bytes = b"",
 ) -> dict[bytes, int]:
-    """Return the number of files in each directory, as last seen.
+    """Return the number of files that were last seen in each of `directories`.
 
-    The directories are `directories` or, if that is empty, `below` and all directories inside it.
+    If `directories` is empty, the numbers are returned for `below` and all directories inside
+    `below`. By default, `below` is the whole inbox.
     """
     directory = sighting.c.directory
     query = sa.select(directory, sa.func.count()).where(sighting.c.camera_id == camera_id, _PRESENT)
@@ -81,9 +85,10 @@ def present(
     directories: Sequence[bytes],
     names: Sequence[bytes] = (),
 ) -> dict[ListedFile, IgnoreReason | None]:
-    """Return the present files of directories as last seen, and why each is ignored, or None.
+    """Return the files that are present in directories, as last seen.
 
-    With `names`, only files with these names are returned. For speed, rows are used as the driver
+    Each file is mapped to the reason why it is ignored, or to None if it is not ignored. If `names`
+    is not empty, only files with these names are returned. For speed, rows are used as the driver
     returns them, because a sweep asks for every file of an inbox.
     """
     query = sa.select(*_LISTED_COLUMNS).where(
@@ -97,7 +102,7 @@ def present(
 def named(
     connection: sa.Connection, camera_id: str, directory: bytes, names: Sequence[bytes]
 ) -> dict[bytes, Sighting]:
-    """Return the sightings of files in a directory, including missing files, by name."""
+    """Return, by name, the sightings of files in a directory, including those of missing files."""
     query = sa.select(sighting).where(
         sighting.c.camera_id == camera_id,
         sighting.c.directory == directory,
@@ -116,7 +121,10 @@ def named(
 def present_names(
     connection: sa.Connection, camera_id: str, directory: bytes, after: bytes
 ) -> list[bytes]:
-    """Return, in order, the next names after `after` of the files present in a directory."""
+    """Return the next names of the files that are present in a directory, in ascending order.
+
+    Only names that are greater than `after` are returned.
+    """
     query = (
         sa.select(sighting.c.name)
         .where(
@@ -132,7 +140,10 @@ def present_names(
 
 
 def same_files(connection: sa.Connection, files: Sequence[SettledFile]) -> list[bytes]:
-    """Return other paths of these files of one camera, recognised by inode and mtime."""
+    """Return other paths under which the given files of one camera are present.
+
+    A file is recognised by its inode and mtime.
+    """
     path_of: dict[tuple[int, int], bytes] = {}
     inodes = []
     for file in files:
@@ -174,7 +185,10 @@ def ignore(
 
 
 def mark_missing(connection: sa.Connection, camera_id: str, paths: Iterable[bytes]) -> None:
-    """Mark files as missing; their captures and results are kept."""
+    """Mark files as missing.
+
+    The captures and results of these files are kept.
+    """
     by_directory: dict[bytes, list[bytes]] = {}
     for path in paths:
         directory, name = split(path)
@@ -190,7 +204,10 @@ def mark_missing(connection: sa.Connection, camera_id: str, paths: Iterable[byte
 def _mark_missing(
     connection: sa.Connection, camera_id: str, directory: bytes, names: Sequence[bytes]
 ) -> Iterator[audit.Entry]:
-    """Mark files in a directory as missing; yield an audit entry for each capture among them."""
+    """Mark files in a directory as missing.
+
+    Yield an audit entry for each of these files that is a capture.
+    """
     statement = (
         sa.update(sighting)
         .where(
@@ -212,7 +229,11 @@ def _mark_missing(
 
 
 def current_captures(connection: sa.Connection, places: Sequence[Place]) -> dict[Place, Row | None]:
-    """Return the capture last seen at each place, or None for a file that is not a capture."""
+    """Return the capture that was last seen at each place.
+
+    For a file that is not a capture, the value is None. Places at which no file has ever been seen
+    are left out.
+    """
     query = sa.select(
         sighting.c.directory, sighting.c.name, sighting.c.camera_id.label("at"), capture
     ).outerjoin(capture, sighting.c.capture_id == capture.c.id)
@@ -225,10 +246,11 @@ def current_captures(connection: sa.Connection, places: Sequence[Place]) -> dict
 
 
 def _at(places: Sequence[Place]) -> sa.ColumnElement[bool]:
-    """Return a condition that selects the places and all other combinations of their parts.
+    """Return a condition that selects all given places.
 
-    SQLite looks up each combination in the primary key's index, whereas it would read the whole
-    table for `(a, b) IN (...)`.
+    Other combinations of the places' cameras, directories and names are selected, too. SQLite looks
+    up each combination in the index of the primary key, whereas for `(a, b) IN (...)`, SQLite would
+    read the whole table.
     """
     cameras, directories, names = set(), set(), set()
     for camera_id, path in places:
@@ -244,7 +266,7 @@ def _at(places: Sequence[Place]) -> sa.ColumnElement[bool]:
 
 
 def last_revision(connection: sa.Connection, place: Place) -> int:
-    """Return the number of the last revision at a place, or 0 if there has never been a capture."""
+    """Return the number of the last revision at a place, or 0 if it has never held a capture."""
     camera_id, path = place
     newest = sa.select(capture.c.revision).where(
         capture.c.camera_id == camera_id, capture.c.path == path
@@ -295,5 +317,5 @@ def sighting_row(
 
 
 def remember(connection: sa.Connection, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Insert sightings, or overwrite those of the same paths."""
+    """Store sightings, overwriting earlier sightings of the same paths."""
     connection.execute(upsert(connection, sighting), rows)

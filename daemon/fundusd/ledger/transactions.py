@@ -32,7 +32,7 @@ Answer = TypeVar("Answer")
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """A writing transaction and everything else that is needed to record results in it."""
+    """A writing transaction, together with everything else that is needed to record results."""
 
     connection: sa.Connection
     release_id: int  # of the release that the daemon works under, 0 outside a daemon
@@ -66,7 +66,7 @@ class Transactions:
 
     @contextmanager
     def recording(self) -> Iterator[Recording]:
-        """Open a transaction that may write; yield what is needed to record results in it."""
+        """Open a transaction that may write, and yield a `Recording` for it."""
         with self.writing() as connection:
             yield self._recording(connection)
 
@@ -82,7 +82,7 @@ def retried(
 ) -> Callable[Concatenate[Ledgers, Given], Answer]:
     """Return a method that is retried until an outage of the database ends.
 
-    If its ledger has no `outage_retry`, the method is called only once.
+    If the ledger's `outage_retry` is None, the method is called only once.
     """
 
     def retrying(ledger: Ledgers, /, *args: Given.args, **kwargs: Given.kwargs) -> Answer:

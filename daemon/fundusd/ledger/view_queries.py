@@ -29,7 +29,10 @@ _HISTORY = {
 
 @dataclass(frozen=True, slots=True)
 class ViewQuery:
-    """A query of a view; in `order`, `-column` sorts by a column in descending order."""
+    """A query of a view.
+
+    A name in `order` that begins with "-" sorts by that column in descending order.
+    """
 
     view: str
     order: Sequence[str]
@@ -66,8 +69,8 @@ def results(
 ) -> Iterator[dict[str, Any]]:
     """Yield rows of v_result as they are read, newest first.
 
-    `since` is the earliest time of arrival, `superseded` includes older revisions, and `equal` maps
-    columns to the values that they must have; None matches every value.
+    `since` is the earliest time of arrival. If `superseded` is true, older revisions are included.
+    `equal` maps columns to the values that they must have, where None matches every value.
     """
     wanted = {name: value for name, value in equal.items() if value is not None}
     if not superseded:
@@ -81,10 +84,11 @@ def results(
 
 
 def person(connection: sa.Connection, key: str) -> dict[str, Any]:
-    """Return the exams, eyes, reviews and progression of a person; audit the query.
+    """Return the exams, eyes, reviews and progression of a person.
 
-    `key` is a patient key, the first digits of a patient key, or a patient id. Raises RequestError
-    if nobody or several people match; the error contains no patient id, because it may be logged.
+    `key` is a patient key, the first digits of a patient key, or a patient id. The query is
+    recorded in the audit trail. Raises RequestError if no person matches or several people match.
+    The error contains no patient id, because it may be logged.
     """
     keys = _matching_keys(connection, key)
     if not keys:
@@ -111,7 +115,7 @@ def person(connection: sa.Connection, key: str) -> dict[str, Any]:
 def _matching_keys(connection: sa.Connection, key: str) -> list[str]:
     """Return the patient keys that begin with `key`.
 
-    If there are none, return the patient keys that belong to the patient id `key`.
+    If there are none, `key` is taken as a patient id, and its patient keys are returned.
     """
     keys = sa.select(exam.c.patient_key).distinct()
     if len(key) >= _SHORTEST_PREFIX and set(key) <= set("0123456789abcdef"):

@@ -26,7 +26,10 @@ metadata = sa.MetaData(
 
 
 class UTCTime(TypeDecorator[datetime]):
-    """The type of aware UTC times: timestamptz on PostgreSQL, sortable ISO text on SQLite."""
+    """The type of columns that hold aware UTC times.
+
+    Times are stored as timestamptz on PostgreSQL and as sortable ISO text on SQLite.
+    """
 
     impl = sa.DateTime(timezone=True)
     cache_ok = True
@@ -55,7 +58,7 @@ class UTCTime(TypeDecorator[datetime]):
 
 
 def as_utc(value: datetime | str | None) -> datetime | None:
-    """Convert a time to an aware UTC time from the form in which either database stores it."""
+    """Convert a time, in the form in which either database stores it, to an aware UTC time."""
     if value is None:
         return None
     if isinstance(value, str):
@@ -73,7 +76,10 @@ class SignedInode(TypeDecorator[int]):
     cache_ok = True
 
     def process_bind_param(self, value: int | None, _dialect: sa.Dialect) -> int | None:
-        """Convert an inode number to a signed integer: 2**63 and above become negative."""
+        """Convert an inode number to a signed integer.
+
+        Numbers from 2**63 on become negative.
+        """
         if value is None or value < 2**63:
             return value
         return value - 2**64
@@ -90,12 +96,18 @@ GRADE_KEYS = tuple(grade.name.lower() for grade in Grade)  # no_dr, mild, modera
 
 
 def storable(text: str) -> str:
-    """Return a text with NUL removed and non-UTF-8 bytes escaped, as both databases accept it."""
+    """Return a text in a form that both databases accept.
+
+    NUL characters are removed, and bytes that are not UTF-8 are escaped.
+    """
     return text.replace("\0", "").encode("utf-8", "backslashreplace").decode()
 
 
 def flag(name: str, **options: Any) -> sa.Column[bool]:
-    """Return a boolean column that cannot be null; on SQLite, a CHECK limits it to 0 and 1."""
+    """Return a boolean column that cannot be null.
+
+    On SQLite, a CHECK constraint limits the column to 0 and 1.
+    """
     return sa.Column(name, sa.Boolean(create_constraint=True, name=name), nullable=False, **options)
 
 
@@ -112,14 +124,20 @@ def score_columns(prefix: str, kind: type[sa.types.TypeEngine[Any]]) -> Iterator
 
 
 def set_if_graded(prefix: str) -> Iterator[sa.CheckConstraint]:
-    """Yield CHECK constraints: a grade's column is set if and only if the outcome is graded."""
+    """Yield a CHECK constraint for the column of each grade.
+
+    The column must be set if the outcome is graded, and must be null otherwise.
+    """
     for key in GRADE_KEYS:
         name = f"{prefix}_{key}"
         yield sa.CheckConstraint(f"(outcome = 'graded') = ({name} IS NOT NULL)", name=name)
 
 
 def index(table: sa.Table, name: str, columns: str) -> None:
-    """Add an index to a table; `columns` is a string of names separated by spaces."""
+    """Add an index to a table.
+
+    `columns` is a string of names that are separated by spaces.
+    """
     sa.Index(name, *_named(table, columns))
 
 
@@ -128,7 +146,7 @@ def partial_index(
 ) -> None:
     """Add an index of the rows that satisfy `where`.
 
-    A query uses the index if it has the same condition.
+    The database uses the index for queries that contain the same condition.
     """
     if isinstance(where, str):
         where = sa.literal_column(where, sa.Boolean)

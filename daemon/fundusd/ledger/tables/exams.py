@@ -1,4 +1,4 @@
-"""The tables of exams, their results by eye, the reviews of results, and documents."""
+"""The tables of exams, eye results, reviews and deliveries."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ delivery = sa.Table(
     sa.Column("attempts", sa.Integer, nullable=False),
     # seconds since 1970 by the database's clock
     sa.Column("available_at", sa.Double, nullable=False),
-    sa.Column("answer", sa.Text),  # the receiver's, or why nothing could be sent
+    sa.Column("answer", sa.Text),  # of the receiver, or why nothing was sent
     sa.Column("created_at", UTCTime, nullable=False),
     sa.Column("delivered_at", UTCTime),
     sa.UniqueConstraint("receiver", "exam_id"),

@@ -41,7 +41,10 @@ _TIME_ENDINGS = ("_at", "since")
 
 @cache
 def definitions() -> dict[str, str]:
-    """Return the CREATE VIEW statement of each view; each view follows the views that it reads."""
+    """Return the CREATE VIEW statement of each view, by name.
+
+    A view comes after the views that it reads.
+    """
     texts = {path.stem: path.read_text(encoding="utf-8") for path in sorted(_FOLDER.glob("*.sql"))}
     order: TopologicalSorter[str] = TopologicalSorter()
     for name, text in texts.items():
@@ -57,7 +60,7 @@ def digest() -> str:
 
 
 def installed_digest(connection: sa.Connection) -> str | None:
-    """Return the checksum of the views in the database, or None if the database stores none."""
+    """Return the checksum of the views in the database, or None if no checksum is stored."""
     if not sa.inspect(connection).has_table(DIGEST_VIEW):
         return None
     query = f"SELECT digest FROM {DIGEST_VIEW}"  # noqa: S608  our own name

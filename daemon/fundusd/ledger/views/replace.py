@@ -31,10 +31,10 @@ WHERE c.oid = CAST(:view AS regclass) AND granted.grantee <> c.relowner
 
 @contextmanager
 def replaced(connection: sa.Connection) -> Iterator[None]:
-    """Drop the views, run the block, which may change tables, and create this program's views.
+    """Drop the views while the block runs, and afterwards create the views of this program.
 
-    On PostgreSQL, grants on the views are kept. Raises LedgerError if other database objects use a
-    view.
+    The block may change tables. On PostgreSQL, grants on the views are kept. Raises LedgerError if
+    other database objects use a view.
     """
     installed = sa.inspect(connection).get_view_names()
     present = [name for name in (*views.definitions(), views.DIGEST_VIEW) if name in installed]
