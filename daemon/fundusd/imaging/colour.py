@@ -18,7 +18,10 @@ _UNUSABLE = (ImageCms.PyCMSError, OSError, TypeError, ValueError)
 
 
 def to_srgb(rgb: Pixels, icc: bytes | None) -> tuple[Pixels, tuple[str, ...]]:
-    """Return sRGB pixels and warning codes, converting if the ICC profile names another space."""
+    """Return the pixels in sRGB, and warning codes.
+
+    The pixels are converted if the ICC profile describes another colour space.
+    """
     if not icc:
         return rgb, ()
     try:
@@ -31,9 +34,9 @@ def to_srgb(rgb: Pixels, icc: bytes | None) -> tuple[Pixels, tuple[str, ...]]:
 
 
 def cmyk_to_srgb(image: Image.Image, icc: bytes | None) -> tuple[Pixels, tuple[str, ...]]:
-    """Return CMYK converted to sRGB, and warning codes.
+    """Return a CMYK image converted to sRGB, and warning codes.
 
-    The ICC profile is used if it is present and valid, and Pillow's formula otherwise.
+    The conversion uses the ICC profile if it is present and valid, or else Pillow's formula.
     """
     code = CaptureWarning.CMYK_WITHOUT_PROFILE
     if icc:

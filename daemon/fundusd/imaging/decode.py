@@ -34,9 +34,10 @@ def decode(
     *,
     shows_ungradable: bool = False,
 ) -> Decoded:
-    """Decode, check and preprocess one capture; invalid bytes yield a reason, never an exception.
+    """Decode, check and preprocess one capture.
 
-    If `shows_ungradable` is true, the pixels of an ungradable retina are returned too, for display.
+    Invalid bytes yield a reason and never raise an exception. If `shows_ungradable` is true, the
+    pixels of an ungradable retina are returned too, for display.
     """
     started = perf_counter()
     media = sniff(data)
@@ -73,7 +74,10 @@ def _open(data: bytes, media: object, limits: Limits) -> OpenedImage:
 def _assess(
     content: Content, rgb: Pixels, codes: tuple[str, ...], thresholds: Thresholds
 ) -> tuple[Content, Reason | None]:
-    """Return the content with size and measures added, and the gate's reason for a refusal."""
+    """Return the completed content, and the reason to refuse the capture, or None.
+
+    The content is completed with the size, the warning codes and the measures.
+    """
     measures = quality_gate.measure(rgb)
     reason = quality_gate.gate(measures, thresholds)
     # Only DICOM declares a colour space, so only a DICOM file can declare the wrong one

@@ -61,12 +61,12 @@ _ENVIRONMENT = {
 
 
 class DecoderPool:
-    """Persistent decoder processes; `decode` may be called from any number of threads.
+    """A pool of persistent decoder processes.
 
-    A process that crashes or times out is replaced while the others continue. `restarts` counts the
-    replacements, and each is logged to `log`, if given. A single warning is logged if the kernel
-    cannot confine the processes. If `shows_ungradable` is true, the pixels of ungradable retinas
-    are returned too, for display.
+    `decode` may be called from any number of threads. A process that crashes or times out is
+    replaced while the others continue. `restarts` counts the replacements, and each is logged to
+    `log`, if given. A single warning is logged if the kernel cannot confine the processes. If
+    `shows_ungradable` is true, the pixels of ungradable retinas are returned too, for display.
     """
 
     def __init__(
@@ -118,7 +118,10 @@ class DecoderPool:
         return _failed(data, answer, started)
 
     def close(self) -> None:
-        """Terminate all processes; threads that are waiting for one get a FundusdError."""
+        """Terminate all processes.
+
+        `decode` then raises FundusdError, also in threads that are waiting for a process.
+        """
         self._closed = True
         self._starter.shutdown(cancel_futures=True)
         for child in list(self._children):

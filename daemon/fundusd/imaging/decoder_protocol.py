@@ -1,4 +1,7 @@
-"""The protocol between the daemon and a decoder process: JSON and raw bytes, no pickle."""
+"""The protocol between the daemon and a decoder process.
+
+Messages are JSON or raw bytes, never pickled objects.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +36,10 @@ class Channel:
         self._deadline: float | None = None
 
     def set_timeout(self, seconds: float) -> None:
-        """Set one deadline for all further messages; after it, this end raises TimeoutError."""
+        """Set one deadline for all further messages.
+
+        After the deadline, this end raises TimeoutError.
+        """
         self._deadline = monotonic() + seconds
 
     def send(self, message: bytes | memoryview) -> None:
@@ -93,7 +99,10 @@ def receive_request(channel: Channel, max_bytes: int) -> tuple[bytes, Thresholds
 
 
 def send_decoded(channel: Channel, decoded: Decoded) -> None:
-    """Send a header and then the pixels, if there are any, which the header's `side` announces."""
+    """Send a header and then the pixels, if there are any.
+
+    The header's `side` says whether pixels follow.
+    """
     header: dict[str, Any] = {
         "content": decoded.content and _content_to_json(decoded.content),
         "reason": decoded.reason,
@@ -108,9 +117,10 @@ def send_decoded(channel: Channel, decoded: Decoded) -> None:
 
 
 def receive_decoded(channel: Channel, side: int, *, shows_ungradable: bool = False) -> Decoded:
-    """Return what `send_decoded` sent, after checking it, as the sender handles untrusted bytes.
+    """Return what `send_decoded` sent.
 
-    Raises ProtocolError for an invalid answer, or OSError or EOFError if the peer is gone.
+    The answer is checked, as the sender handles untrusted bytes. Raises ProtocolError for an
+    invalid answer, or OSError or EOFError if the peer is gone.
     """
     try:
         header = orjson.loads(channel.receive(_MAX_HEADER))

@@ -1,4 +1,7 @@
-"""Open the bytes of a DICOM file as a capture; pydicom reads from memory, never from a path."""
+"""Open the bytes of a DICOM file as a capture.
+
+pydicom reads from memory, never from a path.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +44,10 @@ _UNDEFINED = 0xFFFFFFFF
 
 
 def open_dicom(data: bytes, limits: Limits) -> OpenedImage:
-    """Open a capture, leaving its pixels encoded; raises CaptureError for an unreadable header."""
+    """Open a capture, leaving its pixels encoded.
+
+    Raises CaptureError if the header cannot be read.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # pydicom's warnings quote values
         with _as_capture_errors():
@@ -55,9 +61,10 @@ def open_dicom(data: bytes, limits: Limits) -> OpenedImage:
 
 
 def read_header(data: bytes, max_bytes: int) -> Dataset:
-    """Return the data set that precedes the pixels; raises CaptureError.
+    """Return the data set that precedes the pixels.
 
-    Call this only with bytes that a decoder process has already opened.
+    Call this only with bytes that a decoder process has already opened. Raises CaptureError if the
+    data set cannot be read.
     """
     with _as_capture_errors():
         return _read_header(data, max_bytes)[2]
@@ -79,7 +86,11 @@ def _as_capture_errors() -> Iterator[None]:
 
 
 def _read_header(data: bytes, max_bytes: int) -> tuple[UID, bytes, Dataset, int]:
-    """Return transfer syntax, inflated bytes, the data set before the pixels, and where it ends."""
+    """Return the transfer syntax, the bytes, the data set before the pixels, and its end.
+
+    The bytes are the file's or, for a deflated data set, the inflated ones. The end of the data set
+    is a position in these bytes.
+    """
     file = BytesIO(data)
     file.seek(_PREAMBLE if data[128:_PREAMBLE] == b"DICM" else 0)
     meta = read_dataset(file, is_implicit_VR=False, is_little_endian=True, stop_when=_is_after_meta)
@@ -104,7 +115,10 @@ def _is_pixel_group(tag: BaseTag, _vr: str | None, _length: int) -> bool:
 
 
 def _guess_syntax(first: bytes) -> str:
-    """Guess from its first element how a data set without a file meta group is encoded."""
+    """Guess the transfer syntax of a data set from its first bytes.
+
+    This is for files that do not name their transfer syntax.
+    """
     if not first[4:6].isalpha():
         return ImplicitVRLittleEndian
     if first.startswith(b"\0"):
@@ -131,7 +145,10 @@ def _inflate(deflated: bytes, max_bytes: int) -> bytes:
 
 
 def _is_truncated(ds: Dataset) -> bool:
-    """Return whether the file ends in the header, whose last value pydicom silently shortens."""
+    """Return whether the file ends inside the header.
+
+    pydicom silently shortens the last value of such a header.
+    """
     if not ds:
         return True
     last = ds.get_item(max(ds.keys()))

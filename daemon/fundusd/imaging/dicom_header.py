@@ -1,6 +1,6 @@
 """Read from a DICOM header whether the capture can be graded, and its eye, patient and time.
 
-These functions never raise an exception, whatever values the header contains.
+No function here raises an exception, whatever values the header contains.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ _MAX_OFFSET = timedelta(hours=14)
 
 @dataclass(frozen=True, slots=True)
 class PixelLayout:
-    """The pixel description of the Image Pixel module, PS3.3 C.7.6.3."""
+    """The description of the pixels by the Image Pixel module (PS3.3 C.7.6.3)."""
 
     rows: int
     columns: int
@@ -117,7 +117,7 @@ def pixel_layout(ds: Dataset) -> PixelLayout:
 
 
 def refusal(ds: Dataset, limits: Limits) -> Reason | None:
-    """Return the reason to refuse the capture by its header alone, or None."""
+    """Return why the header alone rules out grading the capture, or None if it does not."""
     if text(ds, "SOPClassUID") not in _PHOTOGRAPHY | _SECONDARY_CAPTURE:
         return Reason.WRONG_MODALITY
     if number(ds, "NumberOfFrames", 1) > 1:
@@ -130,7 +130,10 @@ def refusal(ds: Dataset, limits: Limits) -> Reason | None:
 
 
 def _image_type(ds: Dataset, position: int) -> str:
-    """Return the letters of the ImageType value at `position`, counted from 1, or "" if absent."""
+    """Return the ImageType value at `position`, counted from 1, reduced to capital letters.
+
+    Returns "" if there is no such value.
+    """
     values = (text(ds, "ImageType") or "").split("\\")
     if position > len(values):
         return ""
@@ -166,7 +169,10 @@ def _is_supported(layout: PixelLayout) -> bool:
 
 
 def content(ds: Dataset) -> Content:
-    """Return what the header says about a capture; blank and invalid values count as absent."""
+    """Return what the header says about a capture.
+
+    Blank and invalid values count as absent.
+    """
     eye, eye_source = laterality(ds)
     warnings: list[str] = []
     if eye is Eye.UNKNOWN and eye_source not in {EyeSource.NONE, EyeSource.CONFLICT}:
@@ -195,7 +201,7 @@ def content(ds: Dataset) -> Content:
 def _uid(ds: Dataset, keyword: str, warnings: list[str]) -> str | None:
     """Return a UID, or None if it is absent or invalid.
 
-    An invalid one adds a warning, as some cameras store patient identifiers in its place.
+    An invalid UID adds a warning, as some cameras store patient identifiers in its place.
     """
     value = text(ds, keyword)
     if value is None or (len(value) <= _MAX_ID and _UID.fullmatch(value)):
@@ -206,9 +212,9 @@ def _uid(ds: Dataset, keyword: str, warnings: list[str]) -> str | None:
 
 
 def _patient(ds: Dataset, warnings: list[str]) -> str | None:
-    """Return the patient's identifier, or None, with a warning, if there is no usable one.
+    """Return the patient's identifier, or None if there is no usable one.
 
-    Placeholders and UIDs are not usable.
+    Placeholders and UIDs are not usable. If None is returned, a warning is added.
     """
     value = text(ds, "PatientID")
     if value is None or is_nobody(value):
@@ -225,7 +231,8 @@ def _patient(ds: Dataset, warnings: list[str]) -> str | None:
 def laterality(ds: Dataset) -> tuple[Eye, EyeSource]:
     """Return the eye and the first tag that names it.
 
-    The eye is unknown if the value is "B", for both eyes, or if tags disagree, which is a conflict.
+    The eye is unknown if the value is "B" (both eyes) or if tags disagree. If they disagree,
+    CONFLICT is returned in place of a tag.
     """
     entries = list(_laterality_entries(ds))
     if not entries:
@@ -265,7 +272,10 @@ def _items(ds: Dataset, keyword: str) -> list[Any]:
 
 
 def acquired_at(ds: Dataset) -> datetime | None:
-    """Return when the photograph was taken, as a naive datetime if the file gives no time zone."""
+    """Return when the photograph was taken, or None if the header does not say.
+
+    The datetime is naive if the header gives no time zone.
+    """
     zone = _zone(text(ds, "TimezoneOffsetFromUTC"))
     stamp = _DATETIME.match(text(ds, "AcquisitionDateTime") or "")
     if stamp and (taken := _local_time(stamp[1], stamp[2])):

@@ -64,7 +64,10 @@ class PixelData:
 def find_pixel_data(
     data: bytes, position: int, *, implicit: bool, little_endian: bool
 ) -> PixelData:
-    """Return the PixelData element whose tag is at `position`; raises CaptureError."""
+    """Return the PixelData element whose tag is at `position`.
+
+    Raises CaptureError if there is none, or if it is truncated or damaged.
+    """
     order = "<" if little_endian else ">"
     if len(data) - position < 8:  # noqa: PLR2004  the shortest element header
         raise CaptureError(Reason.NO_PIXEL_DATA)
@@ -86,7 +89,7 @@ def find_pixel_data(
 
 
 def _join_fragments(data: bytes, position: int) -> tuple[bytes, int]:
-    """Return the joined items, except the offset table, and the position of the delimiter."""
+    """Return the joined fragments, without the offset table, and the position of the delimiter."""
     items: list[bytes] = []
     while position + 8 <= len(data):
         group, element, length = struct.unpack_from("<HHI", data, position)
@@ -105,7 +108,10 @@ def _join_fragments(data: bytes, position: int) -> tuple[bytes, int]:
 def to_rgb(
     ds: Dataset, uid: UID, layout: PixelLayout, encoded: PixelData, limits: Limits
 ) -> tuple[Pixels, tuple[str, ...]]:
-    """Return the only frame as sRGB [rows, columns, 3], and warning codes; raises CaptureError."""
+    """Return the only frame as sRGB [rows, columns, 3], and warning codes.
+
+    Raises CaptureError if the frame is damaged or contradicts the header.
+    """
     if (encoded.frame is None) != (uid in _NATIVE):
         raise CaptureError(Reason.CODEC_MISMATCH)
     if encoded.frame is None:
@@ -131,7 +137,10 @@ def _check_length(layout: PixelLayout, encoded: PixelData) -> None:
 
 
 def _check_j2k(frame: bytes, layout: PixelLayout) -> None:
-    """Check magic number, end marker and size, as OpenJPEG silently fills in missing data."""
+    """Check the magic number, the end marker and the size of a JPEG 2000 frame.
+
+    These checks are needed because OpenJPEG silently fills in missing data.
+    """
     start = 0
     if frame.startswith(_JP2_BOX):
         start = frame.find(_SOC_SIZ)
@@ -151,7 +160,10 @@ def _check_rle(frame: bytes, layout: PixelLayout) -> None:
 
 
 def _check_jpeg(frame: bytes, uid: UID, layout: PixelLayout) -> jpeg_markers.Codestream:
-    """Return the markers; raises CaptureError if they are incomplete or contradict the header."""
+    """Return the markers of a JPEG frame.
+
+    Raises CaptureError if they are incomplete or contradict the header.
+    """
     if not frame.startswith(b"\xff\xd8\xff"):
         raise CaptureError(Reason.CODEC_MISMATCH)
     stream = jpeg_markers.read_markers(frame)
@@ -183,7 +195,7 @@ def _decode_jpeg(
 
 
 def _decode_with_pydicom(ds: Dataset, uid: UID, layout: PixelLayout, encoded: PixelData) -> Pixels:
-    """Decode with pydicom's native reader or pylibjpeg; return RGB with 8 bits per channel."""
+    """Decode with pydicom's own reader or with pylibjpeg to RGB with 8 bits per channel."""
     options: Any = {
         "rows": layout.rows,
         "columns": layout.columns,

@@ -38,10 +38,11 @@ def can_read(stream: jpeg_markers.Codestream) -> bool:
 
 
 def decode(data: bytes, stream: jpeg_markers.Codestream, *, untransformed: bool = False) -> Pixels:
-    """Decode a JPEG that `can_read` accepts; raises CaptureError.
+    """Decode a JPEG that `can_read` accepts.
 
-    Returns RGB [height, width, 3], or CMYK [height, width, 4] with 0 for no ink. If
-    `untransformed` is true, three components are taken as RGB, whatever the stream declares.
+    Returns RGB [height, width, 3], or CMYK [height, width, 4] with 0 for no ink. If `untransformed`
+    is true, three components are taken as RGB, whatever the stream declares. Raises CaptureError if
+    the JPEG is damaged.
     """
     is_cmyk = len(stream.components) == 4  # noqa: PLR2004
     colour_space = "CMYK" if is_cmyk else "RGB"
@@ -56,7 +57,7 @@ def decode(data: bytes, stream: jpeg_markers.Codestream, *, untransformed: bool 
 
 
 def _failure(text: str) -> Exception:
-    """Return the exception for one of libjpeg's messages, which contain no file names."""
+    """Return the exception to raise for one of libjpeg's messages."""
     if "Insufficient memory" in text:
         return MemoryError()
     if "remature end" in text:

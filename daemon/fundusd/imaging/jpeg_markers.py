@@ -56,7 +56,10 @@ class Codestream:
 
 
 def read_markers(data: bytes) -> Codestream:
-    """Return what the markers up to the first EOI declare; junk between segments is skipped."""
+    """Return what the markers up to the first EOI declare.
+
+    Junk between segments is skipped.
+    """
     fields: dict[str, Any] = {"tables": b""}
     position = 2
     while match := _MARKER.search(data, position):
@@ -137,7 +140,7 @@ def has_zeroed_run(data: bytes, stream: Codestream) -> bool:
 
 
 def _first_ac_symbols(tables: bytes) -> Iterator[int]:
-    """Yield what the all-zeros code stands for in each Huffman table for AC coefficients."""
+    """Yield what the all-zeros code means in each Huffman table for AC coefficients."""
     position = 0
     while position + 4 <= len(tables):
         length = int.from_bytes(tables[position + 2 : position + 4])

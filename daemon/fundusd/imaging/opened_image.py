@@ -14,9 +14,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class OpenedImage:
-    """The content of a header, the reason, if any, to refuse the capture, and the pixel loader.
+    """What the header says about a capture, and `load`, which decodes the pixels.
 
-    `load` returns RGB [height, width, 3] in sRGB, and warning codes; it raises CaptureError.
+    `reason` is why the capture is refused by its header, or None. `load` returns sRGB [height,
+    width, 3] and warning codes. It raises CaptureError if the pixels cannot be decoded.
     """
 
     content: Content

@@ -20,7 +20,7 @@ _LAZILY_IMPORTED = (numpy.ma, PIL.MpoImagePlugin, PIL.TiffImagePlugin)
 def warm_up() -> None:
     """Load Pillow's formats and the codecs of DICOM's character sets.
 
-    A test checks that none is missing. Python's other codecs stay unavailable, so text in a
+    A test checks that none of them is missing. Python's other codecs stay unavailable, so text in a
     character set that DICOM does not define is read as Latin 1.
     """
     Image.preinit()

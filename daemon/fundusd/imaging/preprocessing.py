@@ -73,7 +73,10 @@ def _resize(rgb: Pixels, side: int, *, down_first: bool) -> Pixels:
 
 @dataclass(frozen=True, slots=True)
 class _Axis:
-    """The taps of the output indices that have at least one of their two taps in the source."""
+    """The taps of the output indices along one axis.
+
+    Output indices with neither of their two taps in the source are left out.
+    """
 
     first: int  # the first such output index
     near: Index
@@ -97,7 +100,10 @@ class _Axis:
 
 
 def _gather(rgb: Pixels, rows: Sequence[Index], columns: Sequence[Index]) -> Pixels:
-    """Return the pixels at all rows and columns, [rows, columns x 3]; those outside `rgb` are 0."""
+    """Return the pixels at all given rows and columns as [rows, columns x 3].
+
+    Pixels outside `rgb` are 0.
+    """
     height, width = rgb.shape[:2]
     down, across = np.concatenate(rows), np.concatenate(columns)
     if rgb.strides[1] < 0:  # mirrored: read forwards, so that no row is copied
@@ -112,7 +118,10 @@ def _gather(rgb: Pixels, rows: Sequence[Index], columns: Sequence[Index]) -> Pix
 
 
 def _lerp(taps: npt.NDArray[Any], axis: int, weight: Floats) -> Floats:
-    """Interpolate from the near taps, the first half along `axis`, to the far taps, the second."""
+    """Interpolate between the near taps and the far taps.
+
+    The near taps are the first half of `taps` along `axis`, and the far taps are the second half.
+    """
     near, far = np.split(taps, 2, axis)
     between: Floats = np.subtract(far, near, dtype=np.float32)
     between *= weight

@@ -48,7 +48,10 @@ _MIN_LIT_SHARE = 0.02  # of a row or column inside the bounding box
 
 
 def measure(rgb: Pixels) -> dict[str, float]:
-    """Return the measures of RGB [height, width, 3]; shares are 0 to 1, and levels 0 to 255."""
+    """Return the measures of an RGB image [height, width, 3].
+
+    Shares are from 0 to 1, and levels from 0 to 255.
+    """
     step = max(1, min(rgb.shape[:2]) // _SAMPLED_SIDE)
     sample = subsample(rgb, step)
     lit = find_lit(sample)
@@ -81,7 +84,10 @@ def _lit_channels(sample: Pixels, lit: npt.NDArray[np.bool_]) -> list[Pixels]:
 
 
 def subsample(rgb: Pixels, step: int) -> Pixels:
-    """Return every `step`th pixel of each axis; each channel of the result is contiguous."""
+    """Return every `step`th pixel of each axis.
+
+    Each channel of the result is contiguous.
+    """
     return np.moveaxis(np.ascontiguousarray(np.moveaxis(rgb[::step, ::step], 2, 0)), 0, 2)
 
 
@@ -111,7 +117,7 @@ def _dark_corners(lit: npt.NDArray[np.bool_]) -> float:
 
 
 def _shape(disc: npt.NDArray[np.bool_]) -> dict[str, float]:
-    """Return the share of lit pixels in the disc's bounding box and in the box's middle half."""
+    """Return the shares of lit pixels in the disc's bounding box and in its middle half."""
     if not disc.size:
         return {"box_fill": 0.0, "core_fill": 0.0}
     height, width = disc.shape
@@ -120,11 +126,12 @@ def _shape(disc: npt.NDArray[np.bool_]) -> dict[str, float]:
 
 
 def _waist(disc: npt.NDArray[np.bool_]) -> float:
-    """Return the ratio of the narrowest extent between two broad parts to the smaller part's.
+    """Return how narrow the disc becomes between two broad parts.
 
-    The ratio is 0 for separate parts and 1 for a single part. In an oblong box, it is measured
-    along the longer side; otherwise, the parts must be almost separate along both sides, because
-    a shadow may lie across a single disc.
+    The measure is the narrowest extent divided by the extent of the smaller part. It is 0 for
+    separate parts and 1 for a single part. In an oblong box, it is measured along the longer side.
+    Otherwise, the parts must be almost separate along both sides, because a shadow may lie across a
+    single disc.
     """
     if not disc.size:
         return 1.0

@@ -1,6 +1,7 @@
 """Decode JPEG, PNG and TIFF to RGB.
 
-Pillow, with only these formats enabled, reads the headers; a strict decoder reads JPEG pixels.
+Pillow reads the headers, with only these formats enabled. A strict decoder reads the pixels of the
+usual kinds of JPEG.
 """
 
 from __future__ import annotations
@@ -49,7 +50,10 @@ _ORIENTATION_TAG = 0x0112
 
 
 def open_raster(data: bytes, media: MediaType, limits: Limits) -> OpenedImage:
-    """Open a JPEG, PNG or TIFF, leaving its pixels encoded; raises CaptureError if invalid."""
+    """Open a JPEG, PNG or TIFF, leaving its pixels encoded.
+
+    Raises CaptureError if the file is truncated or its header is invalid.
+    """
     stream = jpeg_markers.read_markers(data) if media is MediaType.JPEG else None
     end_warnings = _check_end(data, media, stream)
     with _pillow_guard(limits.max_pixels):
@@ -66,10 +70,11 @@ def open_raster(data: bytes, media: MediaType, limits: Limits) -> OpenedImage:
 def read_jpeg(
     data: bytes, stream: jpeg_markers.Codestream, limits: Limits, *, untransformed: bool = False
 ) -> Pixels:
-    """Decode a JPEG to RGB, or to CMYK with 0 for no ink; raises CaptureError.
+    """Decode a JPEG to RGB, or to CMYK with 0 for no ink.
 
     If `untransformed` is true, three components are taken as RGB. Pillow decodes the kinds of JPEG
-    that the strict decoder does not support, and may overlook damage in them.
+    that the strict decoder does not support, and may overlook damage in them. Raises CaptureError
+    if damage is found.
     """
     if jpeg_markers.has_zeroed_run(data, stream):
         raise CaptureError(Reason.DECODE_ERROR)
@@ -83,10 +88,10 @@ def read_jpeg(
 def _check_end(
     data: bytes, media: MediaType, stream: jpeg_markers.Codestream | None
 ) -> tuple[str, ...]:
-    """Return a warning code for bytes after the end; refuse a file without its end marker.
+    """Return a warning code if bytes follow the end of the image.
 
     Anything after a complete first image (Ultra HDR gain maps, vendors' trailers, padding) is never
-    read.
+    read. Raises CaptureError if the end marker is missing.
     """
     if stream:
         end = stream.end
@@ -166,7 +171,10 @@ def _load(image: Image.Image, limits: Limits) -> tuple[Pixels, tuple[str, ...]]:
 def _apply_orientation(
     rgb: Pixels, codes: tuple[str, ...], exif: bytes
 ) -> tuple[Pixels, tuple[str, ...]]:
-    """Return an upright view of the pixels, according to Exif; nothing is copied."""
+    """Turn the pixels upright as Exif demands, and add a warning code if they were turned.
+
+    The result is a view of the pixels, not a copy.
+    """
     turn = _ORIENTATIONS.get(orientation(exif))
     if turn is None:
         return rgb, codes
@@ -177,7 +185,10 @@ def _apply_orientation(
 
 
 def _to_rgb(image: Image.Image) -> tuple[Pixels, tuple[str, ...]]:
-    """Convert any accepted mode to sRGB; transparency is composited on black, like the surround."""
+    """Return an image of any accepted mode as sRGB pixels, and warning codes.
+
+    Transparency is composited on black, like the surround.
+    """
     icc = image.info.get("icc_profile")
     if image.mode in _GREY:
         return np.asarray(_grey(image).convert("RGB")), (CaptureWarning.GREY,)

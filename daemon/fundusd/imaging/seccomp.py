@@ -79,7 +79,10 @@ def install() -> bool:
 
 
 def _program(column: int, audit_arch: int) -> Iterator[bytes]:
-    """Yield the instructions, which check the architecture first, as it defines the numbers."""
+    """Yield the filter's instructions.
+
+    The architecture is checked first, since the numbers of the system calls depend on it.
+    """
     yield _step(_LOAD, _ARCH)
     yield _step(_IF_EQUAL, audit_arch, then=1)
     yield _step(_RETURN, _KILL_PROCESS)  # 32-bit code, which the program never runs

@@ -97,7 +97,10 @@ def _axis(side: slice, diameter: int, length: int) -> tuple[npt.NDArray[np.intp]
 
 
 def _blurred(plane: Plane, width: int) -> Plane:
-    """Average over squares of `width` x `width` cells (`width` is odd); edge cells are repeated."""
+    """Average over squares of `width` x `width` cells, where `width` is odd.
+
+    Cells at the edge are repeated beyond it.
+    """
     rows, columns = plane.shape
     padded = np.pad(plane, width // 2, mode="edge")
     tall = np.add.reduce([padded[start : start + rows] for start in range(width)])
@@ -107,7 +110,10 @@ def _blurred(plane: Plane, width: int) -> Plane:
 
 
 def _tile_means(plane: Plane) -> Plane:
-    """Average over whole tiles; incomplete ones at the far edges hardly touch the disc."""
+    """Average over whole tiles.
+
+    Incomplete tiles at the far edges are left out, since they hardly touch the disc.
+    """
     rows, columns = (length // _TILE for length in plane.shape)
     tiled = plane[: rows * _TILE, : columns * _TILE].reshape(rows, _TILE, columns, _TILE)
     means: Plane = tiled.mean(axis=(1, 3), dtype=np.float64).astype(np.float32)

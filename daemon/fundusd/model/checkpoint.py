@@ -1,4 +1,7 @@
-"""Check before loading that a checkpoint is complete, SigLIP and safetensors; hash its files."""
+"""Check before loading that a checkpoint is a complete SigLIP model in safetensors files.
+
+This module also computes the digests of those files.
+"""
 
 from __future__ import annotations
 
@@ -91,7 +94,10 @@ def _list_digest(files: Mapping[str, str]) -> str:
 
 
 def list_files(folder: Path, hints: Hints) -> tuple[str, ...]:
-    """Check the files that a model is loaded from and return their names; raises ModelError."""
+    """Return the names of the files that a model is loaded from, after checking them.
+
+    Raises ModelError if a file is missing, damaged or not supported.
+    """
     _check_config(folder, hints)
     names = (CONFIG, *_weights(folder, hints), *_tokenizer(folder, hints))
     if (folder / PREPROCESSOR).is_file():
@@ -103,7 +109,10 @@ def list_files(folder: Path, hints: Hints) -> tuple[str, ...]:
 
 
 def read_json(path: Path, hints: Hints) -> dict[str, Any]:
-    """Return a JSON object read from a file; raises ModelError."""
+    """Return the JSON object in a file.
+
+    Raises ModelError if the file contains anything else.
+    """
     try:
         content = json.loads(path.read_bytes())
     except ValueError as error:
@@ -114,10 +123,12 @@ def read_json(path: Path, hints: Hints) -> dict[str, Any]:
 
 
 def read_header(path: Path) -> dict[str, Any]:
-    """Return the tensor table of a safetensors file (name to dtype, shape, data_offsets).
+    """Return the tensor table of a safetensors file.
 
-    Raises ValueError if the file is truncated or is not a safetensors file.
-    https://huggingface.co/docs/safetensors/index#format
+    The table maps each tensor's name to its `dtype`, `shape` and `data_offsets`. Raises ValueError
+    if the file is truncated or is not a safetensors file.
+
+    Source: https://huggingface.co/docs/safetensors/index#format
     """
     size = path.stat().st_size
     with path.open("rb") as file:
@@ -135,7 +146,7 @@ def read_header(path: Path) -> dict[str, Any]:
 def hash_files(
     folder: Path, names: Iterable[str], on_progress: Progress | None = None
 ) -> dict[str, str]:
-    """Return the sha256 of each file; progress is reported after each chunk of 1 MiB."""
+    """Return the sha256 of each file, reporting progress after each chunk of 1 MiB."""
     names = list(names)
     total = sum((folder / name).stat().st_size for name in names)
     done, digests = 0, {}
@@ -153,7 +164,10 @@ def hash_files(
 
 
 def describe(checkpoint: Checkpoint) -> dict[str, Any]:
-    """Return facts from the config and headers; sizes are in pixels, tokens and bytes."""
+    """Return facts about a checkpoint from its config.json and the headers of its weights.
+
+    The sizes of images and patches are in pixels.
+    """
     config = checkpoint.config
     vision, text = config.get("vision_config", {}), config.get("text_config", {})
     files = []
@@ -242,7 +256,7 @@ def _tokenizer(folder: Path, hints: Hints) -> list[str]:
 
 
 def _check_normalisation(folder: Path, hints: Hints) -> None:
-    """Refuse a checkpoint that needs a normalisation other than /127.5 - 1."""
+    """Raise ModelError if the checkpoint needs a normalisation other than `pixel / 127.5 - 1`."""
     required = read_json(folder / PREPROCESSOR, hints)
     for key in ("image_mean", "image_std"):
         if required.get(key, [0.5]) not in ([0.5], [0.5] * 3):

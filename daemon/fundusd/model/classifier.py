@@ -1,4 +1,4 @@
-"""The classifier, made of a backend for the vision tower and an fp32 head for what follows it."""
+"""The classifier: a backend that runs the vision tower, and a head in fp32 that follows it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """Everything after pooling, in fp32, since bf16 logits near -18 would have steps of 0.125."""
+    """What is computed after pooling, in fp32.
+
+    In bf16, logits near -18 could differ only in steps of 0.125.
+    """
 
     texts: Embeddings  # [5, d], unit length, one per grade
     scale: Embeddings  # after exp
@@ -49,14 +52,17 @@ class ZeroShotClassifier:
     _files: WatchedFiles
 
     def embed(self, pixels: Pixels) -> Embeddings:
-        """Return pooled embeddings, fp32 [b, d], of uint8 RGB [b, side, side, 3].
+        """Return the pooled embeddings, fp32 [b, d], of uint8 RGB images [b, side, side, 3].
 
-        Raises OutOfMemory.
+        Raises OutOfMemory if the batch does not fit in the device's memory.
         """
         return self._backend.embed(self._checked(pixels))
 
     def logits(self, pixels: Pixels) -> Logits:
-        """Return raw logits, fp32 [b, 5], of uint8 RGB [b, side, side, 3]; raises OutOfMemory."""
+        """Return the raw logits, fp32 [b, 5], of uint8 RGB images [b, side, side, 3].
+
+        Raises OutOfMemory if the batch does not fit in the device's memory.
+        """
         return self._head.logits(self.embed(pixels))
 
     def begin(self, pixels: Pixels) -> Callable[[], Logits]:
@@ -68,14 +74,17 @@ class ZeroShotClassifier:
         return lambda: self._head.logits(embeddings())
 
     def run_self_test(self) -> Iterator[SelfTestResult]:
-        """Repeat the self-test on whole phantoms, one result per forward pass; raises ModelRefused.
+        """Repeat the self-test on whole phantoms, yielding one result per forward pass.
 
-        One other batch may be in flight at the same time.
+        One other batch may be in flight at the same time. Raises ModelRefused if the model fails.
         """
         return self._self_test.thorough()
 
     def require_unchanged(self, beat: Callable[[], None]) -> list[str]:
-        """Return the names of touched model files; raises ModelError if one changed or is gone."""
+        """Return the names of the model files that were touched without a change of content.
+
+        Raises ModelError if a file has changed or is gone.
+        """
         return self._files.require_unchanged(beat)
 
     def _checked(self, pixels: Pixels) -> Pixels:

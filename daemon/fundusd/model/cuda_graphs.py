@@ -1,4 +1,4 @@
-"""Keep two batches in flight on a device, copying one to it while the other is computed."""
+"""Keep two batches in flight on a device: one is copied to it while the other is computed."""
 
 from __future__ import annotations
 
@@ -27,14 +27,17 @@ class Event(Protocol):
 
 
 class Stream(Protocol[AnyEvent]):
-    """A queue of device work, executed in order, concurrently with other streams and the host."""
+    """A queue of work for a device.
+
+    The work is executed in order, concurrently with other streams and with the host.
+    """
 
     def enqueue(self, work: Callable[[], object]) -> None:
         """Queue the device operations that `work` issues."""
         ...
 
     def record_event(self) -> AnyEvent:
-        """Return an event behind everything queued so far."""
+        """Return an event that is reached once everything queued so far is done."""
         ...
 
     def wait_event(self, event: AnyEvent) -> None:
@@ -54,7 +57,7 @@ class CudaStream:
             work()
 
     def record_event(self) -> torch.cuda.Event:
-        """Return an event behind everything queued so far."""
+        """Return an event that is reached once everything queued so far is done."""
         event: torch.cuda.Event = self._stream.record_event()
         return event
 
@@ -65,7 +68,7 @@ class CudaStream:
 
 @dataclass(frozen=True, slots=True)
 class Bucket:
-    """Buffers for one batch size, and a function that computes `embeddings` from `pixels`."""
+    """The buffers of one batch size, and `replay`, which computes `embeddings` from `pixels`."""
 
     size: int
     pixels: torch.Tensor
@@ -75,7 +78,10 @@ class Bucket:
 
 @dataclass(slots=True)
 class _Slot:
-    """The buffers of one batch in flight; host memory is pinned to avoid a second copy."""
+    """The buffers of one batch in flight.
+
+    On CUDA, the buffers in host memory are pinned, which avoids a second copy.
+    """
 
     host: torch.Tensor
     staged: torch.Tensor
@@ -84,11 +90,11 @@ class _Slot:
 
 
 class BatchPipeline:
-    """Run batches through buckets, two at a time; only one thread may use a pipeline.
+    """Run batches through buckets, two at a time.
 
-    A slot is reused only after its result has been collected, and the buckets' own buffers belong
-    to the computing stream, which executes in order. A batch therefore cannot overwrite another
-    batch's data.
+    Only one thread may use a pipeline. A slot is reused only after its result has been collected,
+    and the buckets' own buffers belong to the computing stream, which executes in order. A batch
+    therefore cannot overwrite another batch's data.
     """
 
     def __init__(
@@ -111,7 +117,7 @@ class BatchPipeline:
         """Start a batch of up to `limit` images.
 
         Returns a function that waits for their embeddings and must be called exactly once. Raises
-        RuntimeError for a third batch in flight, and for errors of the device.
+        RuntimeError if two batches are in flight already, or if the device fails.
         """
         slot, count = self._free_slot(), len(pixels)
         bucket = self._smallest_bucket(count)
@@ -148,7 +154,10 @@ def _slot(bucket: Bucket, device: torch.device) -> _Slot:
 
 
 def _compute(bucket: Bucket, slot: _Slot, count: int) -> None:
-    """Embed a slot's images; the rest of the bucket holds old images, which are ignored."""
+    """Embed the images of a slot.
+
+    The rest of the bucket contains older images, whose embeddings are ignored.
+    """
     bucket.pixels[:count].copy_(slot.staged[:count])
     bucket.replay()
     slot.embeddings[:count].copy_(bucket.embeddings[:count], non_blocking=True)
@@ -178,7 +187,7 @@ def bucket_sizes(limit: int) -> list[int]:
 def capture_buckets(
     forward: Forward, shape: Shape, device: torch.device, limit: int
 ) -> list[Bucket]:
-    """Return a bucket for each size, largest last; sizes that do not fit in memory are left out.
+    """Return a bucket for each batch size that fits in memory, the largest last.
 
     Raises torch.OutOfMemoryError if there is no memory for size 1.
     """

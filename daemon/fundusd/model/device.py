@@ -45,9 +45,10 @@ class Runtime:
 
 
 def candidates(choice: ModelChoice) -> list[Runtime]:
-    """Return the runtimes to try, best first; only `auto` on a Mac yields two.
+    """Return the runtimes to try, best first.
 
-    Raises ModelError or SettingsError.
+    There are two for device `auto` on a Mac with MPS, and otherwise one. Raises SettingsError if a
+    setting is not supported, or ModelError if the device or OpenVINO is missing.
     """
     if choice.dtype not in {"auto", *DTYPES}:
         reason = ""
@@ -80,7 +81,10 @@ def _runtime(choice: ModelChoice, device: str) -> Runtime:
 
 
 def likely_dtype(choice: ModelChoice) -> str:
-    """Guess which dtype `candidates` will choose, without importing torch, which takes a second."""
+    """Guess which dtype `candidates` will choose.
+
+    The guess does not need torch, whose import takes a second.
+    """
     if choice.device.startswith("cuda") or _NVIDIA.exists():
         return _dtype(choice, "cuda")
     return _dtype(choice, "cpu")
@@ -97,7 +101,7 @@ def _dtype(choice: ModelChoice, device: str) -> str:
 
 
 def has_native_bf16(cpuinfo: Path = _CPUINFO) -> bool:
-    """Return whether, by the kernel's feature list, this processor multiplies bf16 in hardware."""
+    """Return whether this processor multiplies bf16 in hardware, according to the kernel."""
     try:
         text = cpuinfo.read_text(encoding="ascii", errors="replace")
     except OSError:

@@ -1,4 +1,4 @@
-"""Download the pinned checkpoint from the hub; each failure tells the operator what to do."""
+"""Download the pinned checkpoint from the hub, and tell the operator what to do if that fails."""
 
 from __future__ import annotations
 
@@ -30,7 +30,8 @@ def download(choice: ModelChoice, on_progress: Progress | None = None) -> Path:
     """Download the pinned revision into the hub's cache and return its folder.
 
     Files that are already there are not downloaded again. `on_progress` is called with the bytes
-    done and the total. Raises ModelError; the downloaded files are checked later, by `find`.
+    done and the total. Raises ModelError if the download is impossible or fails. The downloaded
+    files are checked later, by `find`.
     """
     if not is_hub_id(choice.source):
         what = "ships with fundusd" if choice.source == PHANTOM else "is a folder"
@@ -62,7 +63,7 @@ def download(choice: ModelChoice, on_progress: Progress | None = None) -> Path:
 
 
 def _bar(on_progress: Progress | None) -> type[tqdm]:
-    """Return the class of a silent progress bar that reports the bytes written."""
+    """Return a class of invisible progress bars that call `on_progress` with the bytes written."""
 
     class Bar(tqdm):
         def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -104,7 +105,7 @@ def explain(error: BaseException, choice: ModelChoice) -> ModelError:
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """Yield an error and its causes; the hub's client wraps the original error."""
+    """Yield an error and its causes, as the hub's client wraps the original error."""
     cause: BaseException | None = error
     while cause is not None:
         yield cause

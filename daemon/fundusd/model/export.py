@@ -55,12 +55,13 @@ def _render_phantoms(side: int) -> Iterator[Pixels]:
 
 
 def write_known(model: Any, shape: Shape, folder: Path) -> None:
-    """Write a probe, and a phantom of each grade with its fp32 embedding by transformers.
+    """Write a phantom of each grade with its embedding, and the probe.
 
-    The probe is the embedding of the first rows of the first phantom, which is rolled by half its
-    height so that these rows show the middle of the retina. transformers embeds only whole images,
-    so fundusd's own tower computes the probe in fp32, after the two have been found to agree on the
-    whole image. Raises ModelError.
+    transformers computes the embeddings in fp32. The probe is the embedding of the first rows of
+    the first phantom, which is rolled by half its height so that these rows show the middle of the
+    retina. transformers embeds only whole images, so fundusd's own tower computes the probe in
+    fp32, after the two have been found to agree on the whole image. Raises ModelError if they
+    disagree, or if an embedding is not finite.
     """
     pixels = torch.tensor(np.stack(list(_render_phantoms(shape.side))))
     pixels[0] = pixels[0].roll(shape.side // 2, 0)
@@ -81,7 +82,7 @@ def write_known(model: Any, shape: Shape, folder: Path) -> None:
 
 
 def embed(model: Any, pixels: torch.Tensor) -> torch.Tensor:
-    """Return fp32 embeddings [b, d] of uint8 [b, side, side, 3], computed by transformers.
+    """Return the fp32 embeddings [b, d] of uint8 images [b, side, side, 3] by transformers.
 
     These embeddings are the reference for every backend.
     """
@@ -94,7 +95,7 @@ def embed(model: Any, pixels: torch.Tensor) -> torch.Tensor:
 def write_prompts(model: Any, checkpoint: Checkpoint, prompts: PromptSet, folder: Path) -> None:
     """Write one unit vector per grade, fp32 [5, d], and the checkpoint's scale and bias.
 
-    Raises ModelError.
+    Raises ModelError if the prompts cannot be tokenized, or if a number is not finite.
     """
     tokens = tokenize(tokenizer_of(checkpoint), model.config.text_config, prompts)
     with torch.inference_mode():
@@ -119,7 +120,7 @@ def write_tower(model: Any, shape: Shape, dtype: str, folder: Path) -> None:
 
 
 def tower_weights(model: Any, shape: Shape) -> dict[str, torch.Tensor]:
-    """Return the weights of `Tower`, which are transformers' tensors renamed and joined."""
+    """Return the weights of `Tower`, made by renaming and joining transformers' tensors."""
     vision = model.vision_model.state_dict()
     weights = {
         # [out, 3, patch, patch] to [out, patch * patch * 3]: patches are stored by row, then RGB
@@ -172,7 +173,10 @@ def _renamed_mlp(
 
 
 def write_openvino(model: Any, shape: Shape, folder: Path) -> None:
-    """Write the tower as an OpenVINO model in fp32, which the runtime converts on request."""
+    """Write the tower as an OpenVINO model in fp32.
+
+    OpenVINO itself converts the model if `run` uses another dtype.
+    """
     import openvino
 
     tower = build(shape, tower_weights(model, shape))

@@ -63,9 +63,11 @@ class WatchedFiles:
         self._checked_at = monotonic()
 
     def require_unchanged(self, beat: Callable[[], None]) -> list[str]:
-        """Return the names of files touched but not changed; raises ModelError for a changed one.
+        """Return the names of the files that were touched without a change of content.
 
-        Touched files are hashed, which takes seconds; `beat` is called repeatedly meanwhile.
+        Touched files are hashed, which takes seconds, and `beat` is called repeatedly meanwhile.
+        While none of the checkpoint's files can be reached, as on a network share that is offline,
+        they are returned too. Raises ModelError if a file has changed or is gone.
         """
         files = self._mapped
         if self._monotonic() - self._checked_at >= _CHECK_SECONDS:

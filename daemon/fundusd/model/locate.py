@@ -1,4 +1,4 @@
-"""Find the configured checkpoint on this machine; if it is missing, say what to do."""
+"""Find the configured checkpoint on this machine, or say what to do if it is missing."""
 
 from __future__ import annotations
 
@@ -41,7 +41,10 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 @dataclass(frozen=True, slots=True)
 class ModelChoice:
-    """The model settings; `revision` pins a hub id, `weights_digest` pins any source."""
+    """The model settings.
+
+    `revision` pins a checkpoint from the hub, and `weights_digest` pins one from any source.
+    """
 
     source: str
     revision: str = ""
@@ -59,7 +62,8 @@ def find(
 ) -> Checkpoint:
     """Return the configured checkpoint after checking the digests of its files.
 
-    The network is never used. Raises ModelError, whose hint names the next step.
+    The network is never used. Raises ModelError if the checkpoint is missing or not the expected
+    one. The hint names the next step.
     """
     if is_hub_id(choice.source):
         checkpoint = _find_in_cache(choice, on_progress, digest)
@@ -164,7 +168,10 @@ def _not_downloaded(choice: ModelChoice) -> ModelError:
 
 
 def _compare_blob(path: Path, digest: str, hints: Hints) -> None:
-    """Check a file against its name in the cache, a sha256 or, for a small file, a git blob id."""
+    """Check a file against its name in the hub's cache, which is a digest of its content.
+
+    The digest is a sha256 or, for a small file, a git blob id.
+    """
     blob = path.resolve()
     if _SHA256.fullmatch(blob.name):
         actual = digest
@@ -223,7 +230,10 @@ def _restore_hint(*, shipped: bool) -> str:
 
 
 def _read_manifest(folder: Path, hints: Hints) -> tuple[str, str, Mapping[str, str] | None]:
-    """Return name, notice and expected digests; weights without a manifest are unidentified."""
+    """Return the name, the notice and the expected digests that a folder's manifest contains.
+
+    Without a manifest, the notice says that the weights are unidentified, and the digests are None.
+    """
     path = folder / MANIFEST
     if not path.is_file():
         return f"folder {folder.name}", _UNIDENTIFIED, None

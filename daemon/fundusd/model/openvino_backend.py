@@ -48,7 +48,7 @@ class OpenVinoBackend:
             )
 
     def embed(self, pixels: Pixels) -> Embeddings:
-        """Return pooled embeddings, fp32 [b, d], of uint8 [b, side, side, 3]."""
+        """Return the pooled embeddings, fp32 [b, d], of uint8 images [b, side, side, 3]."""
         embeddings = []
         for image in pixels:
             patches = to_patches(image[None], self._patch)
@@ -56,11 +56,17 @@ class OpenVinoBackend:
         return np.concatenate(embeddings)
 
     def begin(self, pixels: Pixels) -> Callable[[], Embeddings]:
-        """Return a function that computes the embeddings when called; nothing overlaps on a CPU."""
+        """Return a function that computes the embeddings when called.
+
+        Nothing is computed in advance, since nothing overlaps on a CPU.
+        """
         return partial(self.embed, pixels)
 
     def probe(self, pixels: Pixels) -> Embeddings:
-        """Raise NotImplementedError; this is never called, since `can_probe` is false."""
+        """Raise NotImplementedError.
+
+        This method is never called, since `can_probe` is false.
+        """
         raise NotImplementedError
 
 

@@ -1,4 +1,4 @@
-"""Choose a checkpoint's prompts, runtime and release, and load the classifier they describe."""
+"""Choose the runtime and the prompts for a checkpoint, and load the classifier."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _DEFAULT_SIDE = 224  # pixels, if config.json does not state it
 
 @dataclass(frozen=True, slots=True)
 class ModelPlan:
-    """The checkpoint, prompts, runtime and release to load, decided before weights are read."""
+    """The checkpoint, prompts, runtime and release of a classifier that is not loaded yet."""
 
     checkpoint: Checkpoint
     prompts: PromptSet
@@ -51,7 +51,10 @@ class ModelPlan:
     signatures: StatSignatures  # of the checkpoint's files, once their digests were known
 
     def prepare(self, on_wait: Callable[[], None] = lambda: None) -> list[str]:
-        """Create the missing parts and return their names; raises ModelError."""
+        """Create the missing parts and return their names.
+
+        Raises ModelError if a part cannot be created.
+        """
         names = prepare.missing(self.checkpoint, self.prompts, self.runtime)
         if names:
             prepare.prepare(self.checkpoint, self.prompts, names, on_wait)
@@ -60,8 +63,8 @@ class ModelPlan:
     def load(self, *, thorough: bool = False) -> ZeroShotClassifier:
         """Map the prepared parts, run the self-test and return the classifier.
 
-        If `thorough` is true, the test uses whole phantoms of all grades. Raises ModelError, or its
-        subclass ModelRefused if the self-test fails.
+        If `thorough` is true, the test uses whole phantoms of all grades. Raises ModelRefused if
+        the self-test fails, or another ModelError if the model cannot be loaded.
         """
         prepared = PreparedParts(self.checkpoint)
         names = prepare.parts(self.prompts, self.runtime.backend, self.runtime.dtype)
@@ -94,7 +97,10 @@ class ModelPlan:
         )
 
     def _checked(self, prepared: PreparedParts, name: str) -> Part:
-        """Return an intact part, recreating a damaged or missing one; raises ModelError."""
+        """Return an intact part, recreating it first if it is damaged or missing.
+
+        Raises ModelError if it cannot be recreated.
+        """
         part = prepared.find(name)
         if part is None or not self._is_intact(part, name):
             prepare.prepare(self.checkpoint, self.prompts, [name])
@@ -121,7 +127,11 @@ def plan(
     referable_rule: str,
     quality_gate: str,
 ) -> ModelPlan:
-    """Choose the runtime and derive the release from it; raises ModelError or SettingsError."""
+    """Choose the runtime and derive the release from it.
+
+    Raises SettingsError if a setting is invalid, or ModelError if the checkpoint or the machine
+    does not fit the settings.
+    """
     prompts = load_prompt_set(choice.prompts)
     side = _side(checkpoint)
     _check_side(choice.preprocessing, side)
@@ -155,7 +165,10 @@ def load(
     referable_rule: str,
     quality_gate: str,
 ) -> ZeroShotClassifier:
-    """Plan, prepare missing parts and return the model; raises ModelError or SettingsError."""
+    """Make a plan, prepare the missing parts and return the loaded classifier.
+
+    Raises SettingsError if a setting is invalid, or ModelError if the model cannot be loaded.
+    """
     planned = plan(
         checkpoint, choice, batch_size, referable_rule=referable_rule, quality_gate=quality_gate
     )
@@ -166,7 +179,11 @@ def load(
 def _start_hashing(
     prepared: PreparedParts, names: Iterable[str]
 ) -> Future[dict[str, StatSignatures]]:
-    """Start to hash parts in a thread while torch is imported; each takes about a second."""
+    """Start to hash parts in a thread, so that torch can be imported meanwhile.
+
+    Hashing and importing each take about a second. The future yields the signatures of the intact
+    parts.
+    """
     signatures, parts = {}, {}
     for name in names:
         part = prepared.find(name)
@@ -181,7 +198,7 @@ def _start_hashing(
 
 
 def _works(planned: ModelPlan) -> bool:
-    """Return whether the model passes its self-test on a device that `auto` may choose."""
+    """Return whether the planned model can be loaded and passes its self-test."""
     try:
         planned.prepare()
         planned.load()
@@ -201,7 +218,10 @@ def _backend_class(backend: str) -> Callable[[Part, Runtime, int], Backend]:
 
 
 def _side(checkpoint: Checkpoint) -> int:
-    """Return the side, in pixels, of the model's square input; raises ModelError."""
+    """Return the side of the model's square input in pixels.
+
+    Raises ModelError if config.json does not describe a vision tower.
+    """
     vision = checkpoint.config.get("vision_config")
     if isinstance(vision, dict):
         side = vision.get("image_size", _DEFAULT_SIDE)

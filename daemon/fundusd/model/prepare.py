@@ -36,7 +36,10 @@ def prompts_part(prompts: PromptSet) -> str:
 
 
 def tower_part(backend: str, dtype: str) -> str:
-    """Return the name of the part with the tower; OpenVINO itself converts from fp32."""
+    """Return the name of the part with the tower.
+
+    For OpenVINO, the part is always in fp32, since OpenVINO itself converts it.
+    """
     if backend == "openvino":
         return "openvino-float32"
     return f"torch-{dtype}"
@@ -60,10 +63,10 @@ def prepare(
     names: list[str],
     on_wait: Callable[[], None] = lambda: None,
 ) -> None:
-    """Create parts in a separate process, calling `on_wait` every two seconds; raises ModelError.
+    """Create parts in a separate process, calling `on_wait` every two seconds.
 
-    Parts that another process has created in the meantime are kept, since that process may already
-    have mapped them.
+    Intact parts that another process has created in the meantime are kept, since that process may
+    already have mapped them. Raises ModelError if a part cannot be created.
     """
     context = get_context("spawn")
     with ProcessPoolExecutor(

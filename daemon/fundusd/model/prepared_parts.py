@@ -1,4 +1,4 @@
-"""Store on disk the parts made from a checkpoint, each with the digests of its files."""
+"""Store the parts that are made from a checkpoint, each with the digests of its files."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _MANIFEST = "part.json"
 
 
 def cache_folder() -> Path:
-    """Return fundusd's cache directory, which belongs to the service or else to the user."""
+    """Return fundusd's cache directory: the service's if systemd sets one, or else the user's."""
     if given := os.environ.get("CACHE_DIRECTORY"):  # systemd's CacheDirectory=
         return Path(given.split(":")[0])
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fundusd"
@@ -69,9 +69,10 @@ class PreparedParts:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Prevent other processes from creating parts of this checkpoint; raises ModelError.
+        """Prevent other processes from creating parts of this checkpoint until the block ends.
 
-        The lock is released at the latest when the process that holds it ends.
+        The lock is also released if the process ends. Raises ModelError if the folder is not
+        writable.
         """
         with self._writable():
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -86,7 +87,7 @@ class PreparedParts:
     def writing(self, name: str, facts: Mapping[str, Any]) -> Iterator[Path]:
         """Yield a folder whose files become the part, atomically and durably, when the block ends.
 
-        Raises ModelError.
+        Raises ModelError if the files cannot be written.
         """
         with self._writable():
             self.folder.mkdir(parents=True, exist_ok=True)

@@ -21,7 +21,10 @@ _SHAPE = (
 
 @dataclass(frozen=True, slots=True)
 class PromptSet:
-    """The prompts of each grade, starting with no DR; `digest` changes only if a prompt changes."""
+    """The prompts of each grade, starting with no DR.
+
+    `digest` depends only on the prompts, not on `name` and `about`.
+    """
 
     name: str
     about: str
@@ -35,7 +38,10 @@ class PromptSet:
 
 
 def load_prompt_set(name_or_path: str) -> PromptSet:
-    """Return a shipped set by its name or another set by its path; raises SettingsError."""
+    """Return the shipped prompt set of this name, or the prompt set in the file at this path.
+
+    Raises SettingsError if there is none, or if it is not valid.
+    """
     path = _path(name_or_path)
     try:
         content = tomllib.loads(path.read_text("utf-8"))

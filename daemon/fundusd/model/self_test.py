@@ -29,7 +29,8 @@ NOT_FINITE_HINT = (
     "The weights are damaged, or model.dtype does not suit them. "
     "Try float32, then get the weights again."
 )
-# to transformers' fp32 embedding; even a random checkpoint separates two phantoms further
+# The least cosine to transformers' fp32 embedding. With even a random checkpoint, two different
+# phantoms have a lower cosine.
 MIN_COSINES = {"float32": 0.999999, "bfloat16": 0.9999}
 
 
@@ -52,9 +53,9 @@ class Backend(Protocol):
         ...
 
     def embed(self, pixels: Pixels) -> Embeddings:
-        """Return pooled embeddings, fp32 [b, d], of uint8 [b, side, side, 3].
+        """Return the pooled embeddings, fp32 [b, d], of uint8 images [b, side, side, 3].
 
-        Raises OutOfMemory.
+        Raises OutOfMemory if the batch does not fit in the device's memory.
         """
         ...
 
@@ -87,7 +88,10 @@ def read_known_answers(part: Part) -> KnownAnswers:
 
 @dataclass(frozen=True, slots=True)
 class SelfTest:
-    """The test that a model must pass at startup and every night; raises ModelRefused."""
+    """The test that a model must pass at startup and every night.
+
+    Its methods raise ModelRefused if the model fails.
+    """
 
     backend: Backend
     head: Callable[[Embeddings], Logits]
@@ -97,8 +101,9 @@ class SelfTest:
     def quick(self) -> SelfTestResult:
         """Run the shortest test, which also warms up the backend.
 
-        On a CPU, an eighth of a phantom is enough, since computing it uses every weight. A device
-        with graphs is tested with each graph, and with two batches in flight.
+        If the backend can probe, an eighth of a phantom is enough, since computing it uses every
+        weight. Otherwise, whole phantoms are tested with each batch size and, if batches can
+        overlap, with two in flight.
         """
         if self.backend.can_probe:
             probe = self._computed(lambda: self.backend.probe(self.known.pixels[:1]))
@@ -109,7 +114,7 @@ class SelfTest:
         return min(results)
 
     def thorough(self) -> Iterator[SelfTestResult]:
-        """Test whole phantoms of all grades, one forward pass after another; yield each result."""
+        """Test whole phantoms of all grades, yielding a result after each forward pass."""
         yield from self._at_each_size()
         for index in range(1, len(self.known.pixels)):
             yield self._test_images([index])
@@ -127,7 +132,7 @@ class SelfTest:
         return self._compare(embeddings, self.known.embeddings[chosen])
 
     def _compare_in_flight(self) -> None:
-        """Check that the results of two batches in flight are not swapped, for several sizes."""
+        """Check, for several sizes, that the results of two batches in flight are not swapped."""
         count = len(self.known.pixels)
         largest = [(number + 1) % count for number in range(self.backend.limit)]
         in_flight: deque[tuple[list[int], Callable[[], Embeddings]]] = deque()

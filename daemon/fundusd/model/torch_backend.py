@@ -1,4 +1,4 @@
-"""Run the vision tower on torch, directly on a CPU, or as CUDA graphs of fixed sizes on a GPU."""
+"""Run the vision tower on torch, as CUDA graphs of fixed sizes or, on other devices, directly."""
 
 from __future__ import annotations
 
@@ -24,7 +24,11 @@ Output = TypeVar("Output")
 
 
 class TorchBackend:
-    """Embed images with torch; raises OutOfMemory and DeviceLost."""
+    """Embed images with torch.
+
+    Its methods raise OutOfMemory if a batch does not fit in the device's memory, or DeviceLost if
+    the device stops working.
+    """
 
     def __init__(self, part: Part, runtime: Runtime, limit: int) -> None:
         self.shape = Shape(**part.facts["shape"])
@@ -54,12 +58,12 @@ class TorchBackend:
     def can_probe(self) -> bool:
         """Return whether part of an image suffices for the self-test.
 
-        It suffices without CUDA graphs, since the batch size then does not change the kernels.
+        Without CUDA graphs it does, since the batch size then does not change the kernels.
         """
         return not self._pipeline
 
     def embed(self, pixels: Pixels) -> Embeddings:
-        """Return pooled embeddings, fp32 [b, d], of uint8 [b, side, side, 3]."""
+        """Return the pooled embeddings, fp32 [b, d], of uint8 images [b, side, side, 3]."""
         return self._guarded(lambda: self._embed(_as_tensor(pixels)), len(pixels))
 
     def begin(self, pixels: Pixels) -> Callable[[], Embeddings]:

@@ -35,7 +35,10 @@ def versions() -> str:
 
 
 def read(checkpoint: Checkpoint) -> Any:
-    """Return the whole model in fp32 on the CPU; raises ModelError."""
+    """Return the whole model in fp32 on the CPU.
+
+    Raises ModelError if the checkpoint's files do not form a model.
+    """
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
     try:
@@ -60,7 +63,10 @@ def read(checkpoint: Checkpoint) -> Any:
 
 
 def tokenizer_of(checkpoint: Checkpoint) -> Any:
-    """Return the checkpoint's own tokenizer; raises ModelError."""
+    """Return the checkpoint's own tokenizer.
+
+    Raises ModelError if it cannot be read or is not SigLIP's.
+    """
     try:
         tokenizer = transformers.AutoTokenizer.from_pretrained(
             checkpoint.folder, local_files_only=True, trust_remote_code=False
@@ -76,9 +82,9 @@ def tokenizer_of(checkpoint: Checkpoint) -> Any:
 
 
 def tokenize(tokenizer: Any, config: Any, prompts: PromptSet) -> list[list[int]]:
-    """Return the tokens of all prompts by grade, padded to the model's limit.
+    """Return the tokens of each prompt, in order of grade, padded to the model's limit.
 
-    Raises ModelError.
+    Raises ModelError if a prompt is too long, or has tokens that the model does not know.
     """
     limit: int = config.max_position_embeddings
     tokens: list[list[int]] = []

@@ -36,7 +36,7 @@ class Shape:
 
     @property
     def probe_patches(self) -> int:
-        """Return the number of patches in the first eighth of an image, used to test a CPU."""
+        """Return the number of patches in the first eighth of an image, used for the self-test."""
         grid = self.side // self.patch
         return max(1, grid // 8) * grid
 
@@ -110,7 +110,10 @@ class Tower(torch.nn.Module):
         self.pool = _Pool(shape)
 
     def forward(self, patches: torch.Tensor) -> torch.Tensor:
-        """Return the embeddings of images; their first patches suffice to test the weights."""
+        """Return the pooled embeddings of images.
+
+        `patches` may be only the first ones of each image, which suffice to test the weights.
+        """
         x = self.embed(patches) + self.positions[: patches.shape[1]]
         for layer in self.layers:
             x = layer(x)
@@ -118,7 +121,10 @@ class Tower(torch.nn.Module):
 
 
 def build(shape: Shape, weights: Mapping[str, torch.Tensor]) -> Tower:
-    """Return a tower that uses `weights` uncopied; raises RuntimeError if they do not fit."""
+    """Return a tower that uses `weights` without copying them.
+
+    Raises RuntimeError if their names or shapes do not fit.
+    """
     with torch.device("meta"):
         tower = Tower(shape)
     tower.load_state_dict(dict(weights), assign=True)

@@ -51,7 +51,7 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class Vessel:
-    """A vessel: its course [n, 2] and the calibre along that course [n]."""
+    """A vessel's course [n, 2], and its calibre [n] along that course."""
 
     course: Points
     calibre: npt.NDArray[np.float64]
@@ -117,7 +117,10 @@ def _tree(rng: np.random.Generator, controls: Points, *, vein: bool) -> list[Ves
 
 
 def _branch(rng: np.random.Generator, parent: Vessel, at: float, twigs: int) -> list[Vessel]:
-    """Return a branch, with `twigs` twigs, from the fraction `at` of the parent's course."""
+    """Return a branch with a number of twigs.
+
+    The branch starts at the fraction `at` of the parent's course.
+    """
     index = int(at * (_STEPS - 2))
     start, following = parent.course[index], parent.course[index + 1]
     heading = np.arctan2(*(following - start)[::-1]) + rng.choice([-1, 1]) * rng.uniform(0.5, 1.0)

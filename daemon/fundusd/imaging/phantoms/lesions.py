@@ -1,9 +1,9 @@
 """Decide which lesions an eye of a given ICDR grade has.
 
 The counts follow the International Clinical Diabetic Retinopathy scale (Wilkinson et al.,
-Ophthalmology 2003): microaneurysms only; more than microaneurysms; the 4-2-1 rule; new vessels
-or preretinal haemorrhage. Lesions are larger than in life, so that they remain visible at 448
-pixels.
+Ophthalmology 2003). From mild to proliferative, its grades are microaneurysms only; more than
+microaneurysms; the 4-2-1 rule; and new vessels or preretinal haemorrhage. Lesions are larger than
+in life, so that they remain visible at 448 pixels.
 """
 
 from __future__ import annotations
@@ -159,7 +159,10 @@ def _microaneurysms(placer: _Placer) -> Iterator[Lesion]:
 
 
 def _moderate(placer: _Placer) -> Iterator[Lesion]:
-    """Yield microaneurysms, exudates, and a few haemorrhages in two or three quadrants."""
+    """Yield microaneurysms, exudates, haemorrhages and, in most eyes, cotton-wool spots.
+
+    There are only a few haemorrhages, in two or three quadrants.
+    """
     yield from _microaneurysms(placer)
     for quadrant in placer.some_quadrants():
         yield from placer.scatter(LesionKind.HAEMORRHAGE, (1, 4), (0.026, 0.045), quadrant)
@@ -169,7 +172,10 @@ def _moderate(placer: _Placer) -> Iterator[Lesion]:
 
 
 def _severe(placer: _Placer) -> Iterator[Lesion]:
-    """Meet all of 4-2-1: haemorrhages in four quadrants, beading in two and IRMA in one."""
+    """Yield lesions that meet all parts of the 4-2-1 rule.
+
+    The rule is haemorrhages in four quadrants, venous beading in two or IRMA in one.
+    """
     yield from _microaneurysms(placer)
     for quadrant in _QUADRANTS:
         yield from placer.scatter(LesionKind.HAEMORRHAGE, (21, 27), (0.016, 0.045), quadrant)
@@ -182,7 +188,10 @@ def _severe(placer: _Placer) -> Iterator[Lesion]:
 
 
 def _proliferation(placer: _Placer) -> Iterator[Lesion]:
-    """Yield new vessels at the disc or elsewhere, a preretinal haemorrhage, or both."""
+    """Yield new vessels, a preretinal haemorrhage, or both.
+
+    The new vessels are at the disc, elsewhere, or in both places.
+    """
     form = placer.rng.integers(4)
     if form in {0, 1}:
         yield placer.on_disc()

@@ -32,7 +32,10 @@ class Scene:
 
 
 def compose(grade: Grade, eye: Eye, seed: int, width: int = 1440, height: int = 1080) -> Scene:
-    """Return the contents of a phantom; a seed gives the same eye at every grade and size."""
+    """Return the contents of a phantom.
+
+    A seed gives the same eye at every grade and size.
+    """
     rng = np.random.default_rng([seed, ord(eye), 0])
     frame = anatomy.place_frame(rng, eye, width, height)
     retina = anatomy.generate(rng)
@@ -41,7 +44,7 @@ def compose(grade: Grade, eye: Eye, seed: int, width: int = 1440, height: int = 
 
 
 def render(grade: Grade, eye: Eye, seed: int, width: int = 1440, height: int = 1080) -> Pixels:
-    """Render a fundus photograph of known grade as uint8 [height, width, 3], RGB.
+    """Render a fundus photograph of known grade as uint8 RGB [height, width, 3].
 
     The same arguments always give the same pixels.
     """
@@ -55,7 +58,10 @@ def render(grade: Grade, eye: Eye, seed: int, width: int = 1440, height: int = 1
 
 
 def not_a_retina(seed: int, width: int = 1440, height: int = 1080) -> Pixels:
-    """Render a frame full of skin, which cameras also store, as RGB uint8 [height, width, 3]."""
+    """Render a frame full of skin as uint8 RGB [height, width, 3].
+
+    Cameras also store such frames.
+    """
     rng = np.random.default_rng([seed, 4])
     grain = np.zeros((height, width), np.float32)
     for cells in (5, 17, 60):
@@ -66,13 +72,13 @@ def not_a_retina(seed: int, width: int = 1440, height: int = 1080) -> Pixels:
 
 
 def _ground_colour(rng: np.random.Generator) -> tuple[int, int, int]:
-    """Return a ground colour for the retina; eyes differ mostly in how red it is."""
+    """Return a ground colour for the retina, which varies between eyes mostly in its red."""
     red = rng.uniform(196, 222)
     return round(red), round(red * rng.uniform(0.50, 0.57)), round(red * rng.uniform(0.25, 0.31))
 
 
 def _cloud(rng: np.random.Generator, size: tuple[int, int], cells: int) -> Plane:
-    """Return a smooth random plane of `size` (width, height), about -1 to 1."""
+    """Return a smooth random plane of `size` (width, height) with values of about -1 to 1."""
     small = Image.fromarray(rng.normal(0, 0.4, (cells, cells)).astype(np.float32))
     return np.asarray(small.resize(size, Image.Resampling.BICUBIC), dtype=np.float32)
 
@@ -101,7 +107,10 @@ def _falloff(frame: anatomy.Frame, rng: np.random.Generator) -> Plane:
 
 
 def _aperture(frame: anatomy.Frame) -> Plane:
-    """Return a mask of the round field of view, 0 outside, 1 inside, with a slightly soft rim."""
+    """Return a mask of the round field of view.
+
+    The mask is 0 outside and 1 inside, with a slightly soft rim.
+    """
     mask = Image.new("L", (frame.width, frame.height))
     left, top = frame.cx - frame.radius, frame.cy - frame.radius
     right, bottom = frame.cx + frame.radius, frame.cy + frame.radius
