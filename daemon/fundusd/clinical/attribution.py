@@ -65,7 +65,10 @@ class CaptureMetadata:
 
     @property
     def acquired_at(self) -> datetime | None:
-        """Return the date and time by the camera's clock, with no zone; None if one is missing."""
+        """Return the date and time by the camera's clock, without a time zone.
+
+        Return None if the date or the time is missing.
+        """
         if self.date is None or self.time is None:
             return None
         return datetime.combine(self.date, self.time)
@@ -86,9 +89,10 @@ class Attribution:
 
 
 def agree(what: str, values: Sequence[_Value | None], warnings: list[str]) -> _Value | None:
-    """Return the value on which all parts of a source agree; if they differ, warn and return None.
+    """Return the value on which all parts of a source agree.
 
-    None among the values stands for a part that could not be read; its warning takes precedence.
+    If the values differ, add a warning and return None. A value of None stands for a part that
+    could not be read; the warning then says so instead.
 
     >>> warnings = []
     >>> agree("date", [2, 2], warnings), agree("date", [2, 3], warnings), warnings[0].value
@@ -104,7 +108,10 @@ def agree(what: str, values: Sequence[_Value | None], warnings: list[str]) -> _V
 
 
 def agree_on_eye(eyes: set[Eye], warnings: list[str]) -> tuple[Eye, EyeSource]:
-    """Return the eye on which all parts of a path agree; warn and return unknown if they differ."""
+    """Return the eye on which all parts of a path agree, and its source.
+
+    If the parts differ, add a warning and return an unknown eye.
+    """
     if len(eyes) > 1:
         warnings.append(CaptureWarning.EYE_CONFLICT)
         return Eye.UNKNOWN, EyeSource.CONFLICT
@@ -116,7 +123,9 @@ def agree_on_eye(eyes: set[Eye], warnings: list[str]) -> tuple[Eye, EyeSource]:
 def resolve_eye(
     first_eye: Eye, first_source: EyeSource, second_eye: Eye, second_source: EyeSource
 ) -> tuple[Eye, EyeSource]:
-    """Return the eye that two sources give, and its source; unknown if they disagree.
+    """Return the eye that two sources give, and its source.
+
+    If the two disagree, the eye is unknown.
 
     >>> resolve_eye(Eye.LEFT, EyeSource.IMAGE_LATERALITY, Eye.RIGHT, EyeSource.NAME)
     (<Eye.UNKNOWN: 'U'>, <EyeSource.CONFLICT: 'conflict'>)
@@ -131,9 +140,10 @@ def resolve_eye(
 
 
 def join(by_path: CaptureMetadata, by_row: CaptureMetadata) -> CaptureMetadata:
-    """Combine what the path and the camera's database say; the database takes precedence.
+    """Combine what the path and the camera's database say.
 
-    If the two disagree about the eye or the patient, the value is unknown.
+    The database takes precedence. If path and database disagree about the eye or the patient, that
+    value is unknown.
     """
     warnings = [*by_path.warnings, *by_row.warnings]
     eye, eye_source = resolve_eye(by_row.eye, by_row.eye_source, by_path.eye, by_path.eye_source)
@@ -195,9 +205,9 @@ def settle(
 ) -> Attribution:
     """Combine what is recorded for a capture with what its header says.
 
-    The header's patient and time take precedence. If the two disagree about the eye, the eye is
-    unknown. A capture of the backlog may be of any age. The patient's identifier is kept only if
-    the site stores identifiers in clear (`are_clear`).
+    The header's patient and time take precedence. If record and header disagree about the eye, the
+    eye is unknown. A capture of the backlog may be of any age. The patient's identifier is kept
+    only if the site stores identifiers in clear (`are_clear`).
     """
     warnings = [*recorded.warnings, *header.warnings]
     eye, eye_source = header.eye, header.eye_source
@@ -241,7 +251,7 @@ def digests_of_several_patients(patients: Iterable[tuple[str, str]]) -> set[str]
 
 
 def in_utc(moment: datetime | None) -> datetime | None:
-    """Return a time in UTC, or None if there is no time or it has no UTC equivalent."""
+    """Return a time in UTC, or None if there is no time or it cannot be expressed in UTC."""
     if moment is None:
         return None
     try:
@@ -251,7 +261,10 @@ def in_utc(moment: datetime | None) -> datetime | None:
 
 
 def _checked_eye(eye: Eye, eye_source: EyeSource, warnings: list[str]) -> tuple[Eye, EyeSource]:
-    """Return the eye, or unknown if a word of the path may mean the other; warn of a conflict."""
+    """Return the eye and its source, and add a warning if there is a conflict.
+
+    The eye becomes unknown if a word of the path may mean the other eye.
+    """
     for likely, code in LIKELY.items():
         if code in warnings and eye not in {likely, Eye.UNKNOWN}:
             eye, eye_source = Eye.UNKNOWN, EyeSource.CONFLICT
@@ -261,7 +274,10 @@ def _checked_eye(eye: Eye, eye_source: EyeSource, warnings: list[str]) -> tuple[
 
 
 def _final_warnings(eye: Eye, warnings: Iterable[str]) -> tuple[str, ...]:
-    """Return each warning once; if the eye is known, omit the warnings about a likely eye."""
+    """Return each warning once.
+
+    If the eye is known, warnings about a likely eye are omitted.
+    """
     kept = dict.fromkeys(warnings)
     if eye is not Eye.UNKNOWN:
         for code in LIKELY.values():

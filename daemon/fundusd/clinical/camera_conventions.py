@@ -25,7 +25,8 @@ ConventionName = Literal[
 class Convention:
     """The patterns of a camera's paths; all patterns that match a path must agree.
 
-    `evidence` holds remarks, and the numbers of the cameras from whose exports it was derived.
+    `evidence` holds remarks, and the numbers of the cameras from whose exports the convention was
+    derived.
     """
 
     evidence: str

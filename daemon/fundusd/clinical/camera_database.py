@@ -53,7 +53,10 @@ _SYNTAX_ERROR = re.compile(r"syntax error|incomplete input|unrecognized token")
 
 
 def require_query(text: str) -> None:
-    """Verify that a text is a query for one capture; raises a ValueError that explains why not."""
+    """Verify that a text is a query for one capture.
+
+    If the text is no such query, raises a ValueError that explains why.
+    """
     bare = _QUOTED.sub(" ", text).strip().rstrip(";")
     if not re.match(r"(?:SELECT|WITH)\b", bare, re.IGNORECASE):
         raise ValueError("must be a SELECT")
@@ -79,9 +82,9 @@ class Lookup:
     query: str
 
     def ask(self, paths: Sequence[str]) -> list[CaptureMetadata]:
-        """Return what the database says about each path; paths are relative to the inbox.
+        """Return what the database says about each path, given relative to the inbox.
 
-        No error is raised; a capture without an answer has a warning instead.
+        No error is raised. A capture without an answer has a warning instead.
         """
         if not paths:
             return []
@@ -94,7 +97,10 @@ class Lookup:
         return [_unanswered(code)] * len(paths)
 
     def _read(self, paths: Sequence[str]) -> list[CaptureMetadata]:
-        """Return an answer for each path; raises OSError or sqlite3.Error."""
+        """Return an answer for each path.
+
+        Raises OSError or sqlite3.Error if the database cannot be read.
+        """
         before = _stamp(self.database)
         if not stat.S_ISREG(before.mode):
             return [_unanswered(CaptureWarning.LOOKUP_MISSING)] * len(paths)
@@ -118,7 +124,10 @@ class Lookup:
 def _answers_in_time(
     connection: sqlite3.Connection, query: str, paths: Sequence[str]
 ) -> Iterator[CaptureMetadata]:
-    """Yield an answer for each path; after a timeout or lock, the database is not queried again."""
+    """Yield an answer for each path.
+
+    Once the time is over or the database is locked, the remaining paths are not queried.
+    """
     deadline = monotonic() + _TOTAL_SECONDS
     connection.set_progress_handler(lambda: monotonic() > deadline, _PROGRESS_STEPS)
     is_over = False
@@ -163,7 +172,10 @@ class _Stamp(NamedTuple):
 
 
 def _stamp(database: Path) -> _Stamp:
-    """Return the state of a database file; raises OSError."""
+    """Return the state of a database file.
+
+    Raises OSError if the file cannot be examined.
+    """
     status = database.stat()
     is_at_rest = stat.S_ISREG(status.st_mode) and _is_at_rest(database)
     return _Stamp(status.st_mode, status.st_ino, status.st_size, status.st_mtime_ns, is_at_rest)
@@ -184,7 +196,10 @@ def _is_at_rest(database: Path) -> bool:
 
 
 def read(naming: Naming, lookup: Lookup | None, paths: Sequence[str]) -> list[CaptureMetadata]:
-    """Return what each path says, joined with what the camera's own database says, if any."""
+    """Return what each path says, joined with what the camera's own database says.
+
+    Without `lookup`, only the paths count.
+    """
     by_path = [naming.read(path) for path in paths]
     if lookup is None:
         return by_path
@@ -195,7 +210,9 @@ def read(naming: Naming, lookup: Lookup | None, paths: Sequence[str]) -> list[Ca
 
 
 def of_row(row: Mapping[str, str]) -> CaptureMetadata:
-    """Return what a row of the camera's database says; values are text, blank ones are ignored.
+    """Return what a row of the camera's database says.
+
+    All values are text, and blank values are ignored.
 
     >>> of_row({"eye": "OS", "patient": "17"}).eye_source
     <EyeSource.LOOKUP: 'lookup'>
@@ -223,7 +240,10 @@ def of_row(row: Mapping[str, str]) -> CaptureMetadata:
 def _value(
     row: Mapping[str, str], name: str, read: Callable[[str], _Value | None], warnings: list[str]
 ) -> _Value | None:
-    """Return the value of a column, or None if it is blank or, with a warning, unreadable."""
+    """Return the value of a column, or None if the value is blank or unreadable.
+
+    If the value is unreadable, a warning is added.
+    """
     text = row.get(name)
     if not text:
         return None
@@ -235,7 +255,10 @@ def _eyes(word: str) -> frozenset[Eye] | None:
 
 
 def _plain(value: object) -> str:
-    """Return a value as text: "" for NULL, and for bytes a text that no reader accepts."""
+    """Return a value of a row as text.
+
+    NULL becomes an empty text, and bytes become a text that no reader accepts.
+    """
     if value is None:
         return ""
     if isinstance(value, bytes):
@@ -254,7 +277,10 @@ def _unanswered(code: CaptureWarning) -> CaptureMetadata:
 
 
 def _code(error: sqlite3.Error) -> CaptureWarning:
-    """Return the warning for an error: the database is locked, cannot be opened or is broken."""
+    """Return the warning that is given for an error of the database.
+
+    The warning says whether the database is locked, cannot be opened or is broken.
+    """
     name = getattr(error, "sqlite_errorname", "")
     if name.startswith(_TEMPORARY_ERRORS):
         return CaptureWarning.LOOKUP_LOCKED

@@ -109,7 +109,10 @@ class EyeResult:
 
     @property
     def urgency(self) -> int:
-        """Return the eye's rank on the worklist: the worst is highest; 0 if no reader is needed."""
+        """Return the eye's rank on the worklist, where the worst eye has the highest rank.
+
+        The rank is 0 if no reader is needed.
+        """
         if self.is_read or self.referable is Referable.NO:
             return 0
         rank = self.grade or 0
@@ -161,9 +164,11 @@ class Exam:
 
 
 def joined(shots: Iterable[Shot]) -> list[Shot]:
-    """Return the shots; the files of each shot are given the eye and field on which they agree.
+    """Return all shots after settling the eye and the field of the files that belong together.
 
-    If the files of a shot disagree about the eye, the eye is unknown and marked as a conflict.
+    Files of one photograph get the same eye. If they disagree about the eye, it is unknown, and
+    each file is marked as a conflict. A file without a field gets the field on which the others
+    agree.
     """
     by_stem: dict[tuple[str, str], list[Shot]] = {}
     for shot in shots:
@@ -175,7 +180,10 @@ def joined(shots: Iterable[Shot]) -> list[Shot]:
 
 
 def _agreed(files: Sequence[Shot]) -> list[Shot]:
-    """Return the files of one shot with the eye and the field on which they agree."""
+    """Return the files of one photograph with the eye on which they agree.
+
+    A file without a field gets the field on which the other files agree.
+    """
     eyes: set[Eye] = set()
     fields: set[str] = set()
     is_conflict = False
@@ -202,7 +210,7 @@ def _agreed(files: Sequence[Shot]) -> list[Shot]:
 def counted_shots(shots: Iterable[Shot]) -> dict[Eye, list[Shot]]:
     """Return the shots that count, by eye.
 
-    Refused photographs count only if the eye has no others.
+    Refused photographs count only if the eye has no other photographs.
     """
     by_eye: dict[Eye, list[Shot]] = {}
     for shot in joined(shots):
@@ -215,7 +223,7 @@ def counted_shots(shots: Iterable[Shot]) -> dict[Eye, list[Shot]]:
 def judge(shots: Iterable[Shot], expected: Sequence[str] = ()) -> list[EyeResult]:
     """Return the result of each eye, determined by the eye's worst field.
 
-    An eye without a photograph of an `expected` field is undecided, unless another field is
+    If a field in `expected` was not photographed, the eye is undecided unless another field is
     referable.
     """
     by_eye = counted_shots(shots)
@@ -245,7 +253,10 @@ def _judge_eye(eye: Eye, shots: Sequence[Shot], expected: Sequence[str]) -> EyeR
 
 
 def _weight(shot: Shot) -> tuple[bool, int, int]:
-    """Return a key that orders shots by referral, then grade (none is lowest), then number."""
+    """Return a key that orders shots by referral, then by grade, and then by number.
+
+    A missing grade counts as the lowest.
+    """
     grade = -1
     if shot.grade is not None:
         grade = shot.grade

@@ -48,12 +48,12 @@ def read_eyes(word: str) -> frozenset[Eye]:
 
 
 def read_field(word: str) -> str | None:
-    """Return the field that a word stands for, macula or disc; None for any other word."""
+    """Return the field that a word stands for, macula or disc, or None for any other word."""
     return _FIELDS.get(word.upper())
 
 
 def read_patient(text: str) -> str | None:
-    """Return a patient's identifier; None if it is unreadable, too long or a placeholder."""
+    """Return a patient's identifier, or None if it is unreadable, too long or a placeholder."""
     if not text.isprintable() or UNDECODED in text or is_nobody(text):
         return None
     if len(text) > _LONGEST_PATIENT:
@@ -62,7 +62,10 @@ def read_patient(text: str) -> str | None:
 
 
 def read_date(text: str) -> date | None:
-    """Return the date in a text, year first or last; None if it is invalid or implausible."""
+    """Return the date in a text, which gives the year first or last.
+
+    Return None if the date is invalid or implausible.
+    """
     for pattern in _DATES:
         match = pattern.fullmatch(text)
         if match is None or int(match["year"]) not in _YEARS:
@@ -75,7 +78,10 @@ def read_date(text: str) -> date | None:
 
 
 def read_time(text: str) -> time | None:
-    """Return the time of day in a text, on a 24-hour or 12-hour clock; None if it is invalid."""
+    """Return the time of day in a text, on a 24-hour or a 12-hour clock.
+
+    Return None if the time is invalid.
+    """
     match = _TIME.fullmatch(text)
     if match is None:
         return None

@@ -18,7 +18,9 @@ _RULE = re.compile(r"icdr>=(?P<grade>[1-4])/(?:argmax|sum>=(?P<share>0\.\d{1,6})
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """The rule that decides, by the highest score or a sum, whether a photograph is referable.
+    """The rule that decides whether a photograph is referable.
+
+    A rule goes by the highest score or by a sum of scores.
 
     >>> Rule.parse("icdr>=2/sum>=0.35").of((0.5, 0.1, 0.2, 0.1, 0.1)).value
     'yes'
@@ -30,7 +32,10 @@ class Rule:
 
     @classmethod
     def parse(cls, name: str) -> Rule:
-        """Return the rule with this name; raises SettingsError."""
+        """Return the rule with this name.
+
+        Raises SettingsError if there is no such rule.
+        """
         match = _RULE.fullmatch(name)
         if match is None:
             raise SettingsError(
@@ -68,7 +73,7 @@ class Grading:
 
 
 def _highest(scores: Sequence[float]) -> int:
-    """Return the index of the highest score, the first one of equal scores."""
+    """Return the index of the highest score, or the first such index if several are equal."""
     return max(range(len(scores)), key=scores.__getitem__)
 
 

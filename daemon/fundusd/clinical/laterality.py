@@ -57,7 +57,7 @@ def parts_of(path_text: str) -> list[str]:
 
 
 def eye_of_word(word: str) -> Eye | None:
-    """Return the eye that a word by itself stands for; None for any other word.
+    """Return the eye that a word by itself stands for, or None for any other word.
 
     >>> eye_of_word("od"), eye_of_word("LE"), eye_of_word("ROSA")
     (<Eye.RIGHT: 'R'>, <Eye.LEFT: 'L'>, None)
@@ -66,7 +66,9 @@ def eye_of_word(word: str) -> Eye | None:
 
 
 def eye_from_words(parts: Sequence[str]) -> tuple[Eye, EyeSource]:
-    """Return the eye that whole words of a path give, and its source; parts of words never count.
+    """Return the eye that whole words of a path give, and its source.
+
+    Parts of words never count.
 
     OD, OS, RIGHT and LEFT count anywhere in the name, but OD and OS do not count where they may be
     surnames. R, L, RE and LE are usually initials or surnames, so they count only if they are in
@@ -95,7 +97,7 @@ def eye_from_words(parts: Sequence[str]) -> tuple[Eye, EyeSource]:
 
 
 def likely_eye(name: str) -> Eye | None:
-    """Return the eye suggested by a word of a name that may also be a surname, or None.
+    """Return the eye suggested by a word that may also be a surname, or None if there is none.
 
     Such a word is not enough to determine the eye, but enough to contradict another source.
 
@@ -134,7 +136,7 @@ def _eyes_of_folders(folders: Sequence[str]) -> Iterator[Eye]:
 
 
 def _eyes_of_tokens(tokens: Sequence[str]) -> Iterator[tuple[Eye, _Certainty]]:
-    """Yield each eye that a name gives, and how certain the eye is."""
+    """Yield each eye that a word of the name may stand for, and how certain this is."""
     for before, token, after in zip(["", *tokens], tokens, [*tokens[1:], ""], strict=False):
         eye = _look_up(token, _WORDS)
         if eye is None:
@@ -153,7 +155,7 @@ def _eyes_of_tokens(tokens: Sequence[str]) -> Iterator[tuple[Eye, _Certainty]]:
 
 
 def _certainty_beside(before: str, token: str, after: str) -> _Certainty:
-    """Return how certainly OD or OS means an eye, judging by the words beside it."""
+    """Return how certain it is that OD or OS means an eye, judging by the words beside it."""
     is_mixed_case = token not in {token.upper(), token.lower()}
     if is_mixed_case or before.upper() in _BEFORE_SURNAMES or _may_be_a_name(after):
         return _Certainty.DOUBTFUL

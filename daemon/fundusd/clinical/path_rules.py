@@ -43,7 +43,10 @@ _OPEN_REPEAT = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Pattern:
-    """A regular expression for the end of a path: the file's name and a folder for each slash."""
+    """A regular expression for the end of a path.
+
+    The end consists of the file's name and of one folder for each slash in the expression.
+    """
 
     regex: re.Pattern[str]
     folders: int
@@ -61,7 +64,9 @@ class Pattern:
 
 
 def compiled(text: str) -> Pattern:
-    """Compile an operator's pattern; raises a ValueError that says what is wrong.
+    """Compile an operator's pattern.
+
+    If the pattern is not allowed, raises a ValueError that says what is wrong.
 
     >>> compiled("(?P<patient>[^_]+)_(?P<eye>OD|OS)").folders
     0
@@ -118,7 +123,10 @@ class Naming:
 
     @classmethod
     def of(cls, convention: ConventionName, pattern: str = "") -> Naming:
-        """Return a naming with a convention and an operator's own pattern; raises ValueError."""
+        """Return the naming that results from a convention and from an operator's own pattern.
+
+        Raises ValueError if the operator's pattern is not allowed.
+        """
         chosen = CONVENTIONS[convention]
         patterns: list[Pattern] = []
         if pattern:
@@ -128,7 +136,9 @@ class Naming:
         return cls(tuple(patterns), chosen.words)
 
     def read(self, path_text: str) -> CaptureMetadata:
-        """Return what a path relative to the inbox says, or only a warning if no pattern matches.
+        """Return what a path relative to the inbox says.
+
+        If there are patterns but none of them matches, only a warning is returned.
 
         >>> metadata = Naming.of("eyepacs").read("13_left.jpeg")
         >>> metadata.patient, str(metadata.eye), str(metadata.eye_source)
@@ -191,7 +201,10 @@ def _eyes_of_words(parts: Sequence[str]) -> set[Eye]:
 
 
 def _eyes_of_group(match: re.Match[str]) -> frozenset[Eye]:
-    """Return the eyes that the group `eye` stands for; none if the group is only part of a word."""
+    """Return the eyes that the group `eye` stands for.
+
+    There are none if the group is only part of a word.
+    """
     begin, end = match.span("eye")
     text = match.string
     if _is_letter(text[begin - 1 : begin]) or _is_letter(text[end : end + 1]):
@@ -200,7 +213,7 @@ def _eyes_of_group(match: re.Match[str]) -> frozenset[Eye]:
 
 
 def _field(matches: Iterable[re.Match[str]]) -> str | None:
-    """Return the field that all matches give; None if they differ."""
+    """Return the field that all matches give, or None if they differ."""
     fields = {read_field(text) for text in _texts(matches, "field")}
     if len(fields) == 1:
         return fields.pop()
@@ -213,7 +226,10 @@ def _value(
     read: Callable[[str], _Value | None],
     warnings: list[str],
 ) -> _Value | None:
-    """Return the value of a group on which all matches agree; otherwise warn and return None."""
+    """Return the value of a group on which all matches agree, or None if there is none.
+
+    A warning is added if the values differ or are unreadable.
+    """
     values = [read(text) for text in _texts(matches, group)]
     return agree(group, values, warnings)
 
@@ -233,7 +249,10 @@ def _is_letter(char: str) -> bool:
 
 
 def _without_persons(name: str, matches: Iterable[re.Match[str]]) -> str:
-    """Return a name with patient and person masked, so that no surname is taken for an eye."""
+    """Return a name in which the groups `patient` and `person` are masked.
+
+    They are masked so that no surname is taken for an eye.
+    """
     for match in matches:
         masked = list(match.string)
         for group in {"patient", "person"} & match.re.groupindex.keys():

@@ -28,7 +28,7 @@ _SUFFIXES = frozenset({"jpg", "jpeg", "jpe", "png", "tif", "tiff", "dcm", "dicom
 
 
 def patient_key(site_key: bytes, issuer: str | None, patient_id: str | None) -> str | None:
-    """Return HMAC-SHA256(site key, issuer|PatientID) in hex; None without a PatientID.
+    """Return HMAC-SHA256(site key, issuer|PatientID) in hex, or None without a PatientID.
 
     >>> patient_key(b"k" * 32, None, "P1") == patient_key(b"k" * 32, "", "P1")
     True
@@ -79,7 +79,7 @@ class Identifiers:
     issuer: str = ""  # assumed where none is given: in paths, and in most DICOM files
 
     def key(self, issuer: str | None, patient_id: str | None) -> str | None:
-        """Return the key of a patient; None without an identifier."""
+        """Return the key of a patient, or None if the patient has no identifier."""
         return patient_key(self.site_key, issuer or self.issuer, patient_id)
 
     def kept(self, patient_id: str | None) -> str | None:
@@ -89,9 +89,10 @@ class Identifiers:
         return patient_id
 
     def path(self, text: str) -> str:
-        """Return a path for people to read; at a pseudonymous site, each part of it is a digest.
+        """Return a path for people to read.
 
-        A folder always has the same digest, and the files of one shot differ only in the suffix.
+        At a pseudonymous site, each part of the path is replaced by a digest. A folder always has
+        the same digest, and the files of one shot differ only in the suffix.
 
         >>> Identifiers().path("P1/12_OD.jpg")
         'P1/12_OD.jpg'

@@ -39,11 +39,14 @@ class TooFewCaptures(FundusdError):  # noqa: N818  says what is the case
 def calibrate(
     measured: Sequence[Mapping[str, float]], present: Thresholds = DEFAULTS
 ) -> Calibration:
-    """Propose thresholds that reject at most the worst 5 % of captures; raises TooFewCaptures.
+    """Propose thresholds that reject at most the worst 5 % of captures.
 
-    An equal share of the captures lies beyond each threshold except those of side and haze; it is
-    the largest share at which all thresholds together reject at most 5 %. No threshold leaves its
-    bounds, so a good camera may have no captures rejected, and one with a dirty lens many.
+    An equal share of the captures lies beyond each threshold except those of side and haze. This
+    share is the largest at which all thresholds together reject at most 5 %. No threshold leaves
+    its bounds, so a good camera may have no captures rejected, and a camera with a dirty lens may
+    have many.
+
+    Raises TooFewCaptures if there are not enough captures with all measures.
     """
     required = set(MEASURED.values())
     usable: list[Mapping[str, float]] = []

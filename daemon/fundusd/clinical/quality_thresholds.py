@@ -65,7 +65,10 @@ def _exposure_fault(measures: Mapping[str, float], thresholds: Thresholds) -> Re
 
 
 def _visibility_fault(measures: Mapping[str, float], thresholds: Thresholds) -> Reason | None:
-    """Return why the vessels cannot be seen; causes that a retake may remove come first."""
+    """Return why the vessels cannot be seen, or None if they can be.
+
+    Causes that a retake may remove are checked first.
+    """
     if measures["field"] < thresholds.min_field:
         return Reason.PARTIAL_FIELD
     if measures["glare"] > thresholds.max_glare:

@@ -53,7 +53,7 @@ def eye(
 ) -> Assessment:
     """Assess an eye by its worst field, and each field by its gradable photographs, if any.
 
-    An `expected` field that was not photographed leaves the eye undecided, unless another field is
+    If a field in `expected` was not photographed, the eye is undecided unless another field is
     referable.
     """
     assessments = [_field(shots) for shots in by_field.values()]
@@ -63,13 +63,19 @@ def eye(
 
 
 def _field(shots: Sequence[Assessment]) -> Assessment:
-    """Assess a field: a retake makes up for an ungradable shot, but no shot cancels a referral."""
+    """Assess a field by its gradable photographs, or by all if none is gradable.
+
+    A retake thus makes up for an ungradable photograph, but no photograph cancels a referral.
+    """
     gradable = [shot for shot in shots if shot.grade is not None]
     return worst(gradable or shots)
 
 
 def person(by_eye: Mapping[Eye, Assessment]) -> Assessment:
-    """Assess a person by the worse eye; a missing or unknown eye rules out a negative result."""
+    """Assess a person by the worse eye.
+
+    If an eye is missing or unknown, the result cannot be negative.
+    """
     assessments = list(by_eye.values())
     if Eye.UNKNOWN in by_eye or not by_eye.keys() >= _BOTH:
         assessments.append(UNDECIDED)

@@ -7,7 +7,10 @@ from enum import StrEnum
 
 
 class DeliveryState(StrEnum):
-    """The state of a document: queued -> delivered | failed; queued again if its exam changes."""
+    """The state of a document: queued -> delivered | failed.
+
+    A document is queued again if its exam changes.
+    """
 
     QUEUED = "queued"
     DELIVERED = "delivered"

@@ -104,7 +104,7 @@ class SchemaBehind(LedgerError):  # noqa: N818  says what is the case
 
 
 class CaptureError(FundusdError):
-    """A capture cannot be used; others are not affected."""
+    """A capture cannot be used; other captures are not affected."""
 
     def __init__(self, reason: Reason) -> None:
         self.reason = reason

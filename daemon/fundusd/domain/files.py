@@ -48,7 +48,9 @@ class OfflineReason(StrEnum):
 
 
 class Stat(NamedTuple):
-    """The fields of a file's stat that show a change but never identify the file; times in ns.
+    """The fields of a file's stat that show whether the file has changed.
+
+    The fields do not identify the file. Times are in nanoseconds.
 
     This is a tuple, like a sighting, because a sweep creates two of them for each file of the inbox
     and creating a dataclass takes three times as long.
@@ -116,7 +118,7 @@ class InboxState:
 
 @dataclass(frozen=True, slots=True)
 class IncompleteFile:
-    """An incomplete file; `quarantined_at` is set once a warning was logged about it."""
+    """An incomplete file; `quarantined_at` is set when a warning is logged about the file."""
 
     reason: WaitReason
     size: int

@@ -58,23 +58,30 @@ class Classifier(Protocol):
         ...
 
     def begin(self, pixels: Pixels) -> Callable[[], Logits]:
-        """Start a batch of up to `forward_limit` captures; return a function that waits for it.
+        """Start a batch of up to `forward_limit` captures, and return a function that waits for it.
 
         The function returns the logits and may be called only once.
         """
         ...
 
     def logits(self, pixels: Pixels) -> Logits:
-        """Classify uint8 [b, side, side, 3] into float32 [b, 5] raw logits; raises OutOfMemory."""
+        """Classify images, uint8 [b, side, side, 3], and return raw logits, float32 [b, 5].
+
+        Raises OutOfMemory if the batch does not fit into the memory of the device.
+        """
         ...
 
     def run_self_test(self) -> Iterator[SelfTestResult]:
-        """Classify known phantoms again, yielding one result per batch; raises ModelRefused.
+        """Classify known phantoms again, and yield one result per batch.
 
-        Another batch may be in progress at the same time.
+        Another batch may be in progress at the same time. Raises ModelRefused if the model does not
+        answer as it should.
         """
         ...
 
     def require_unchanged(self, beat: Callable[[], None]) -> list[str]:
-        """Return the names of touched model files; raises ModelError if one changed or is gone."""
+        """Verify the model's files, and return the names of those that were only touched.
+
+        Raises ModelError if a file has changed or is gone.
+        """
         ...

@@ -11,7 +11,7 @@ MAX_ATTEMPTS = 5  # how many times the process may die while working on a captur
 
 
 def wait_seconds(attempts: int, schedule: Sequence[float]) -> float | None:
-    """Return the seconds until the next attempt after `attempts` failures; None if there is none.
+    """Return the seconds to wait after `attempts` failures, or None if no attempt is left.
 
     >>> wait_seconds(1, [10, 60])
     10.0

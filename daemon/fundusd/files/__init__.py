@@ -1,1 +1,1 @@
-"""Reading untrusted camera files safely, and files that ship with fundusd."""
+"""Read untrusted camera files safely, and find the folders that ship with fundusd."""

@@ -34,12 +34,18 @@ def can_be_listed(root: Path) -> bool:
 
 
 def is_network_filesystem(path: Path) -> bool:
-    """Return whether other machines may write to the file system of `path`; raises OSError."""
+    """Return whether other machines may write to the file system of `path`.
+
+    Raises OSError if the file system cannot be determined.
+    """
     return f_type(path) in _NETWORK
 
 
 def f_type(path: Path) -> int:
-    """Return the f_type from statfs(2), which os.statvfs does not provide; raises OSError."""
+    """Return the f_type from statfs(2), which os.statvfs does not provide.
+
+    Raises OSError if the call fails.
+    """
     libc = ctypes.CDLL(None, use_errno=True)
     buffer = ctypes.create_string_buffer(512)  # struct statfs has at most 120 bytes, f_type first
     if libc.statfs(os.fsencode(path), buffer) != 0:

@@ -28,9 +28,10 @@ _LONGEST_FIRST_VALUE = 256
 
 
 def sniff(head: bytes) -> MediaType | IgnoreReason | None:
-    """Return the format of a file, why it is ignored, or None if the format is unknown.
+    """Return the format of a file, or the reason why the file is ignored.
 
-    `head` must hold at least the first `HEAD_BYTES` bytes of the file, or the whole file.
+    Return None if the format is unknown. `head` must hold at least the first `HEAD_BYTES` bytes of
+    the file, or the whole file.
     """
     if head[128:132] == b"DICM":  # before TIFF: the preamble may look like one
         return MediaType.DICOM
@@ -57,7 +58,10 @@ def _is_other_image(head: bytes) -> bool:
 
 
 def _starts_with_an_element(head: bytes) -> bool:
-    """Return whether a file starts like DICOM without a preamble, with group 0002 or 0008."""
+    """Return whether a file starts with a DICOM element of group 0002 or 0008.
+
+    DICOM files without a preamble start with such an element.
+    """
     if len(head) < 8:  # noqa: PLR2004  the shortest element header
         return False
     if head[4:6] in _VRS:

@@ -6,7 +6,10 @@ _PACKAGE = Path(__file__).parents[1]
 
 
 def folder(name: str) -> Path:
-    """Return the folder `name` (config, migrations, systemd) of the wheel or of the checkout."""
+    """Return the folder `name` of the wheel or of the checkout.
+
+    The name is config, migrations or systemd.
+    """
     inside = _PACKAGE / name
     if inside.is_dir():
         return inside

@@ -69,13 +69,19 @@ def _opened(stack: contextlib.ExitStack, path: Path | bytes, flags: int, at: int
 
 
 def read_head(descriptor: int, length: int) -> bytes:
-    """Return the first `length` bytes of an open file; raises CaptureError."""
+    """Return the first `length` bytes of an open file.
+
+    Raises CaptureError if the file cannot be read.
+    """
     with _without_paths():
         return os.pread(descriptor, length, 0)
 
 
 def is_unchanged(descriptor: int, expected: Stat) -> bool:
-    """Return whether the stat of an open file is still `expected`; raises CaptureError."""
+    """Return whether the stat of an open file equals `expected`.
+
+    Raises CaptureError if the stat cannot be read.
+    """
     with _without_paths():
         return stat_of(os.fstat(descriptor)) == expected
 
@@ -83,10 +89,10 @@ def is_unchanged(descriptor: int, expected: Stat) -> bool:
 def digest_settled(
     descriptor: int, expected: Stat, progress: Callable[[], None] = lambda: None
 ) -> str | None:
-    """Return the SHA-256 of an open file in hex; None if its stat differs from `expected`.
+    """Return the SHA-256 of an open file in hex, or None if its stat differs from `expected`.
 
     The stat is checked before and after the read. `progress` is called after each MiB. Raises
-    CaptureError (FILE_UNREADABLE).
+    CaptureError (FILE_UNREADABLE) if the file cannot be read.
     """
     if not is_unchanged(descriptor, expected):
         return None
@@ -129,7 +135,10 @@ def _read(descriptor: int, size: int) -> bytes:
 
 
 def status_at(root: Path, path: bytes) -> Stat | None:
-    """Return the stat of a regular file, None if `path` is not one; raises CaptureError."""
+    """Return the stat of the regular file at `path`, or None if there is no regular file.
+
+    Raises CaptureError if the stat cannot be read.
+    """
     try:
         with _without_paths():
             status = os.lstat(os.path.join(os.fsencode(root), path))  # noqa: PTH118  bytes
@@ -143,7 +152,10 @@ def status_at(root: Path, path: bytes) -> Stat | None:
 
 
 def still_there(root: Path, path: bytes, stat: Stat) -> bool:
-    """Return whether the file at `path` still has this stat; raises CaptureError."""
+    """Return whether the file at `path` still has the given stat.
+
+    Raises CaptureError if the stat cannot be read.
+    """
     return status_at(root, path) == stat
 
 

@@ -17,9 +17,9 @@ class Probe(Enum):
 
 
 def ignore_lease_breaks() -> None:
-    """Ignore SIGIO, which is sent if a writer opens a probed file; call this in the main thread.
+    """Ignore SIGIO, which is sent if a writer opens a file while it is being probed.
 
-    The default action of the signal is to end the process.
+    The default action of the signal is to end the process. Only the main thread may call this.
     """
     signal.signal(signal.SIGIO, signal.SIG_IGN)
 
@@ -27,9 +27,9 @@ def ignore_lease_breaks() -> None:
 def probe_writer(descriptor: int) -> Probe:
     """Return whether a process has a file open for writing, as shown by a brief read lease.
 
-    The answer is UNAVAILABLE before `ignore_lease_breaks` has been called and, without CAP_LEASE,
-    for another user's file. On network file systems the answer means nothing, because without a
-    delegation their clients refuse a lease with the error for a busy file.
+    The answer is UNAVAILABLE until `ignore_lease_breaks` has been called. Without CAP_LEASE, it is
+    also UNAVAILABLE for another user's file. On network file systems the answer means nothing,
+    because without a delegation their clients refuse a lease with the error for a busy file.
     """
     if signal.getsignal(signal.SIGIO) is not signal.SIG_IGN:
         return Probe.UNAVAILABLE

@@ -63,12 +63,18 @@ class Candidates:
         self._remote = False
 
     def attach(self, *, remote: bool) -> None:
-        """Prepare for an inbox that has come online; `remote` means on a network file system."""
+        """Prepare for an inbox that has come online.
+
+        `remote` says whether the inbox is on a network file system.
+        """
         self._remote = remote
         self.lease_rule = "double-quiet" if remote else "unknown"
 
     def finish_first_sweep(self) -> None:
-        """Note that a full sweep has finished; files found later are not part of the baseline."""
+        """Note that a full sweep has finished.
+
+        Files that are found later are not part of the baseline.
+        """
         self._was_swept = True
 
     def take_admissions(self) -> int:
@@ -77,7 +83,10 @@ class Candidates:
         return admissions
 
     def take_room_again(self) -> bool:
-        """Return whether there is room for files refused earlier; return True only once."""
+        """Return whether there is room again for files that were refused.
+
+        After True has been returned, the answer is False until another file is refused.
+        """
         has_room = self._has_refused and self._settling.is_half_empty
         if has_room:
             self._has_refused = False
@@ -93,9 +102,10 @@ class Candidates:
         return self._settling.next_ready_at()
 
     def consider(self, path: bytes, stat: Stat, sighting: Sighting | None, *, hinted: bool) -> bool:
-        """Wait for a new or changed file to settle; return True if nothing is left to do.
+        """Let a new or changed file wait until it has settled.
 
-        `hinted` says whether an event named the file's directory.
+        Return True if there is nothing to wait for, because the file is unchanged or belongs to the
+        baseline. `hinted` says whether an event named the file's directory.
         """
         if sighting is not None and not sighting.missing and sighting.stat == stat:
             self._drop(path)
@@ -113,7 +123,7 @@ class Candidates:
         return False
 
     def _observe(self, path: bytes, stat: Stat) -> bool:
-        """Note a file's current stat; return whether it has settled."""
+        """Note a file's current stat, and return whether the file has settled."""
         now, last = self._callbacks.monotonic(), self._settling.last_stat(path)
         if stat.size == 0:
             self._incomplete.note(path, stat, WaitReason.EMPTY, now)
@@ -133,7 +143,7 @@ class Candidates:
         return stat.ctime_ns < self._registered_ns
 
     def admit_settled(self, limit: int) -> None:
-        """Check up to `limit` files whose waiting time is over; admit the settled ones together."""
+        """Check up to `limit` files whose waiting time is over, and admit the settled ones."""
         settled: list[SettledFile] = []
         for path in self._settling.ready(self._callbacks.monotonic())[:limit]:
             self._callbacks.beat()
@@ -148,7 +158,7 @@ class Candidates:
         self.record_ignored()
 
     def _check(self, path: bytes) -> SettledFile | None:
-        """Return a file to admit, or None if it is gone, is ignored or has to wait longer."""
+        """Return a file for admission, or None if the file is gone, is ignored or has to wait."""
         stat = status_at(self._inbox.root, path)
         if stat is None:
             self._drop(path)
@@ -171,7 +181,10 @@ class Candidates:
             _log.warning("capture.unreadable", camera=self._inbox.camera_id)
 
     def _read(self, path: bytes, stat: Stat, descriptor: int) -> SettledFile | None:
-        """Read an open file; return it for admission, or None if it is ignored or must wait."""
+        """Read an open file, and return it for admission.
+
+        Return None if the file is ignored or has to wait longer.
+        """
         if not is_unchanged(descriptor, stat):
             self._settling.restart(path, self._callbacks.monotonic())
             return None
@@ -265,7 +278,10 @@ class Candidates:
             self.by_sweep += 1
 
     def report_incomplete(self, *, prune: bool = False) -> None:
-        """Quarantine incomplete files that have stalled; report incomplete files to the ledger."""
+        """Quarantine files that have stalled, and report the incomplete files to the ledger.
+
+        With `prune`, files that are gone are forgotten first.
+        """
         if prune:
             has_refused = self._has_refused  # refused files were not examined
             self._incomplete.prune(

@@ -24,10 +24,11 @@ class _DirectoryTime:
 
 
 class DirectoryTimes:
-    """The mtimes of all directories of an inbox; all other times are monotonic seconds.
+    """The mtimes of all directories of an inbox.
 
     A directory's mtime changes when an entry is created, removed or renamed. It does not change
-    when a file is overwritten in place; only listing the directory reveals such a change.
+    when a file is overwritten in place; only listing the directory reveals such a change. All times
+    other than mtimes are monotonic seconds.
     """
 
     def __init__(
@@ -48,7 +49,7 @@ class DirectoryTimes:
         return directory in self._times
 
     def clear(self) -> None:
-        """Forget every directory, because the inbox is now a different directory."""
+        """Forget every directory, because the inbox's directory has been replaced."""
         self._times, self._unchecked = {}, None
 
     @property
@@ -57,7 +58,10 @@ class DirectoryTimes:
         return self._unchecked is not None
 
     def record(self, directory: bytes) -> None:
-        """Record a directory's mtime just before the directory is listed; raises OSError."""
+        """Record a directory's mtime just before the directory is listed.
+
+        Raises OSError if the mtime cannot be read.
+        """
         mtime_ns, now = self._mtime_ns(directory), self._monotonic()
         known = self._times.get(directory)
         if known is None:
@@ -78,7 +82,7 @@ class DirectoryTimes:
         return [path for _, path in active[: self._rules.max_active]]
 
     def check(self, seconds: float, beat: Callable[[], None]) -> list[bytes]:
-        """Begin or continue a check of all directories; return those that have changed.
+        """Begin or continue a check of all directories, and return those found to have changed.
 
         The check is interrupted after `seconds` and continued by the next call.
         """

@@ -64,11 +64,11 @@ class InboxWatch:
         self._unreadable = 0
 
     def request_sweep(self) -> None:
-        """Request a full sweep as soon as any full sweep in progress has finished."""
+        """Request a full sweep, which begins once any full sweep in progress has finished."""
         self._sweep_at = 0.0
 
     def step(self) -> float:
-        """Do a part of everything that is due; return the seconds until there is more to do."""
+        """Do part of the work that is due, and return the seconds until there is more to do."""
         if self._now() >= self._inbox_check_at or self._observer.failure is not None:
             self._check_inbox()
         if self._identity is None:
@@ -116,7 +116,10 @@ class InboxWatch:
         self._observer.detach()
 
     def _go_online(self, identity: DirectoryIdentity) -> None:
-        """Start over with a new directory; the first full sweep decides whether it is online."""
+        """Start over with a new directory.
+
+        The first full sweep decides whether the inbox counts as online.
+        """
         self._identity, self._sweep, self._was_offline = identity, None, True
         self._outage.reset()
         self._partial_sweeps.abandon()
@@ -133,7 +136,7 @@ class InboxWatch:
     # -- partial sweeps
 
     def _continue_partial_sweeps(self) -> None:
-        """Sweep the directories that events have named, that are active or that have changed."""
+        """Begin or continue sweeps of the directories that events have named or that are due."""
         sweeps, schedule = self._partial_sweeps, self._schedule
         if not sweeps.is_running:
             sweeps.add(schedule.event_directories(), hinted=True)
@@ -145,7 +148,7 @@ class InboxWatch:
             self._finish_partial_sweeps()
 
     def _finish_partial_sweeps(self) -> None:
-        """Mark vanished files as missing if they are few; otherwise request a full sweep."""
+        """Mark vanished files as missing if they are few, or else request a full sweep."""
         if not self._outage.is_online:
             return
         if self._partial_sweeps.vanished > OUTAGE_FILES:
@@ -225,7 +228,10 @@ class InboxWatch:
                 self._callbacks.admitted()
 
     def _require_watches(self, directories: int) -> None:
-        """Give up an observer that watches too few directories; watchdog does not report this."""
+        """Give up an observer that has watched too few directories in two full sweeps in a row.
+
+        Watchdog does not report that the kernel has granted too few watches.
+        """
         if not self._observer.is_healthy or self._observer.watch_count >= directories:
             self._short_sweeps = 0
             return
@@ -235,7 +241,10 @@ class InboxWatch:
             self._observer.give_up(self._now())
 
     def _mark_missing(self, vanished: list[bytes]) -> None:
-        """Mark vanished files as missing if they are gone and the inbox's directory is the same."""
+        """Mark vanished files as missing after verifying that they are still gone.
+
+        Nothing is marked if the inbox's directory has been replaced.
+        """
         gone = [path for path in vanished if is_gone(self._inbox.root, path)]
         if gone and identify(self._inbox) == self._identity:
             self._ledger.mark_missing(self._inbox.camera_id, gone)

@@ -43,7 +43,10 @@ class IncompleteFiles:
         self._reported = dict(known)
 
     def note(self, path: bytes, stat: Stat, reason: WaitReason, now: float) -> None:
-        """Note that a file is incomplete; a change to the file ends its quarantine."""
+        """Note that a file is incomplete.
+
+        If the file is quarantined but has changed, its quarantine ends.
+        """
         entry = self._entries.get(path)
         if entry is None:
             if len(self._entries) < _MAX_FILES:
@@ -61,13 +64,16 @@ class IncompleteFiles:
         self._entries.pop(path, None)
 
     def prune(self, is_gone: Callable[[bytes], bool], is_waiting: Callable[[bytes], bool]) -> None:
-        """Forget files that are gone, and files of an earlier run that are no longer waiting."""
+        """Forget files that are gone.
+
+        A file that was not noted since startup is also forgotten unless it is waiting to settle.
+        """
         for path, entry in list(self._entries.items()):
             if is_gone(path) or (entry.stat is None and not is_waiting(path)):
                 del self._entries[path]
 
     def quarantine(self, now: float) -> list[bytes]:
-        """Quarantine files that have not changed for the grace period; return their paths."""
+        """Quarantine files that have not changed for the grace period, and return their paths."""
         quarantined: list[bytes] = []
         for path, entry in self._entries.items():
             if (

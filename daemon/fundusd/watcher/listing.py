@@ -31,7 +31,10 @@ class EntryKind(Enum):
 def batches(
     root: bytes, directory: bytes, max_entries: int = DEFAULT_SWEEP_RULES.max_entries
 ) -> Iterator[list[os.DirEntry[bytes]]]:
-    """Yield the entries of `directory`, a path relative to `root`, in batches; raises OSError."""
+    """Yield the entries of a directory in batches.
+
+    The path `directory` is relative to `root`. Raises OSError if the directory cannot be listed.
+    """
     with os.scandir(os.path.join(root, directory)) as listing:  # noqa: PTH118  bytes
         while batch := list(islice(listing, max_entries)):
             yield batch
@@ -52,9 +55,9 @@ def listed_file(directory: bytes, entry: os.DirEntry[bytes]) -> ListedFile | Non
 
 
 def classify(entry: os.DirEntry[bytes]) -> Stat | IgnoreReason | EntryKind:
-    """Return a regular file's stat, the reason for ignoring an entry, or the kind of the entry.
+    """Classify a directory entry without following links.
 
-    Links are not followed.
+    Return the stat of a regular file, the reason why the entry is ignored, or else its kind.
     """
     ignored = ignored_by_name(entry.name)
     if ignored is not None:
@@ -74,7 +77,10 @@ def classify(entry: os.DirEntry[bytes]) -> Stat | IgnoreReason | EntryKind:
 
 
 def join_path(directory: bytes, name: bytes) -> bytes:
-    """Join a name to its directory's relative path, which is empty for the inbox itself."""
+    """Return the relative path of an entry from its directory's relative path and its name.
+
+    The inbox itself is the directory with an empty path.
+    """
     if not directory:
         return name
     return directory + b"/" + name

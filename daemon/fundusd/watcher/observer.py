@@ -70,7 +70,10 @@ class ObserverFailures(logging.Handler):
         self._logger.removeHandler(self)
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Note which thread logged a warning; watchdog does so only when its queue overflows."""
+        """Note which thread logged a warning.
+
+        Watchdog logs a warning only when its queue overflows.
+        """
         del record
         self._note(threading.current_thread(), "overflow")
 
@@ -127,7 +130,10 @@ class _ChangedDirectories(FileSystemEventHandler):
 
 
 class InboxObserver:
-    """A watchdog observer of one inbox; raises OSError if it cannot be started."""
+    """A watchdog observer of one inbox.
+
+    The constructor raises OSError if the observer cannot be started.
+    """
 
     def __init__(self, root: Path, failures: ObserverFailures) -> None:
         target = root.resolve()  # watchdog would watch a link itself and not its target
@@ -147,7 +153,10 @@ class InboxObserver:
         self._died_at_start = failures.deaths != deaths
 
     def take(self) -> dict[bytes, bool]:
-        """Return the directories named since the last call, and whether to descend into each."""
+        """Return the directories that events have named since the last call.
+
+        Each value says whether to descend into the directory.
+        """
         return self._changed.take()
 
     def watch_count(self) -> int:
@@ -191,14 +200,20 @@ def _watch_count(queue: int) -> int:
 
 
 def _started_since(before: set[threading.Thread]) -> list[BaseThread]:
-    """Return the watchdog threads that are not in `before`, starting with the observer itself."""
+    """Return the watchdog threads that are not in `before`.
+
+    The observer itself comes first.
+    """
     started = [thread for thread in threading.enumerate() if thread not in before]
     threads = [thread for thread in started if isinstance(thread, BaseThread)]
     return threads[::-1]
 
 
 def _stop_threads(threads: list[BaseThread]) -> None:
-    """Stop each watchdog thread directly; an observer whose reader has died stops no others."""
+    """Stop each watchdog thread directly.
+
+    Stopping only the observer would leave other threads running if its reader thread has died.
+    """
     for thread in threads:
         try:
             thread.stop()

@@ -32,7 +32,10 @@ class ObserverRecovery:
 
     @property
     def failure(self) -> str | None:
-        """Why the observer is no longer reliable; None if it still is or there is no observer."""
+        """Why the observer is no longer reliable.
+
+        The value is None if the observer is still reliable or if there is no observer.
+        """
         if self._observer is None:
             return None
         return self._observer.failure()
@@ -50,7 +53,10 @@ class ObserverRecovery:
         return self._observer.watch_count()
 
     def take(self) -> dict[bytes, bool]:
-        """Return the directories named since the last call, and whether to descend into each."""
+        """Return the directories that events have named since the last call.
+
+        Each value says whether to descend into the directory.
+        """
         if self._observer is None:
             return {}
         return self._observer.take()
@@ -75,13 +81,13 @@ class ObserverRecovery:
             self._observer = None
 
     def give_up(self, now: float) -> None:
-        """Stop an observer that watches too few directories, and start no other for an hour."""
+        """Stop an observer that watches too few directories, and start no new one for an hour."""
         self._log.warning("hints.lost", reason="watches_short")
         self.detach()
         self._retry_at = now + _SHORT_OF_WATCHES_SECONDS
 
     def recover(self, now: float) -> bool:
-        """Replace a failed or missing observer; return whether a full sweep is needed."""
+        """Replace a failed or missing observer, and return whether a full sweep is needed."""
         failure = self.failure
         if failure is not None:
             self._note_failure(failure, now)

@@ -1,6 +1,7 @@
 """Decide whether an inbox is online.
 
-If many files are gone, this counts as an outage at first and as a deletion later.
+If many files are gone, the inbox counts as offline at first. If they stay gone for long, they count
+as deleted.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class DirectoryIdentity(NamedTuple):
-    """The identity of an inbox's directory, by which another directory in its place is noticed."""
+    """What identifies an inbox's directory, so that its replacement by another one is noticed."""
 
     device: int
     inode: int
@@ -72,11 +73,17 @@ class OutageDetector:
         return self.has_assessed and self._assessment is None
 
     def reset(self) -> None:
-        """Forget the last full sweep, because the inbox is offline or a different directory."""
+        """Forget the last full sweep.
+
+        The caller does this when the inbox is offline or its directory has been replaced.
+        """
         self.has_assessed = False
 
     def assess(self, sweep: Sweep, identity: DirectoryIdentity) -> OfflineReason | None:
-        """Return why the inbox is offline, judging by a full sweep, or None if it is online."""
+        """Judge by a full sweep whether the inbox is offline.
+
+        Return the reason, or None if the inbox is online.
+        """
         self._assessment, self.has_assessed = self._outage(sweep, identity), True
         return self._assessment
 
@@ -96,13 +103,19 @@ class OutageDetector:
         return lasted > self._rules.max_disappearance_seconds
 
     def record_place(self, identity: DirectoryIdentity, *, has_files: bool) -> None:
-        """Record the directory if it has files and is new, or if none has been recorded yet."""
+        """Record the identity of the inbox's directory if it has changed.
+
+        A new directory without files is recorded only if no directory has been recorded yet.
+        """
         if identity.place != self._place and (has_files or self._place is None):
             self._place = identity.place
             self._ledger.found_at(self._camera, identity.place)
 
     def report(self, reason: OfflineReason | None, files: int = 0) -> None:
-        """Log and record why the inbox is offline or, if `reason` is None, that it is online."""
+        """Log and record why the inbox is offline, or that it is online if `reason` is None.
+
+        Nothing is done if `reason` has not changed since the last report.
+        """
         if reason == self._reason:
             return
         if reason is None:

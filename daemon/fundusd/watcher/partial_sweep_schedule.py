@@ -35,13 +35,16 @@ class PartialSweepSchedule:
         self._check_at = 0.0
 
     def event_directories(self) -> Mapping[bytes, bool]:
-        """Return the directories that events have named, and whether to descend into each."""
+        """Return the directories that events have named.
+
+        Each value says whether to descend into the directory.
+        """
         if self._now() < self._event_sweep_at:
             return {}
         return self._observer.take()
 
     def due_directories(self, check_seconds: float) -> Mapping[bytes, bool]:
-        """Return the active and the changed directories that are due.
+        """Return the active directories and the changed directories whose sweep is due.
 
         The check for changes is interrupted after `check_seconds` and continued by a later call.
         """
@@ -66,7 +69,7 @@ class PartialSweepSchedule:
     def next_due(self, *, has_assessed: bool) -> list[float]:
         """Return the times at which a sweep or a check may be due.
 
-        `has_assessed` says whether `due_directories` is being called at all.
+        Checks take place only after a full sweep has been assessed (`has_assessed`).
         """
         now = self._now()
         due = [at for at in (self._event_sweep_at, self._active_sweep_at) if at > now]

@@ -44,7 +44,10 @@ class PartialSweeps:
         self.gone: list[bytes] = []
 
     def add(self, directories: Mapping[bytes, bool], *, hinted: bool) -> None:
-        """Request sweeps of directories in the next round; the values say whether to descend."""
+        """Request sweeps of directories in the next round.
+
+        Each value says whether to descend into the directory.
+        """
         for directory, deep in directories.items():
             if not _is_ignored(directory):
                 earlier = self._requests.get(directory, _Request())
@@ -57,7 +60,7 @@ class PartialSweeps:
         self.seconds_spent, self.vanished, self.gone = 0.0, 0, []
 
     def run(self, seconds: float) -> bool:
-        """Continue the round for up to `seconds`; return whether this completed the round."""
+        """Continue the round for up to `seconds`, and return whether this has completed it."""
         if not self.is_running:
             return False
         began = self._monotonic()
@@ -70,7 +73,7 @@ class PartialSweeps:
         return not self.is_running
 
     def abandon(self) -> None:
-        """Abandon the round, because the inbox is offline or a different directory."""
+        """Abandon the round, because the inbox is offline or its directory was replaced."""
         self._requests, self._sweep, self.is_running = {}, None, False
 
     def _step(self) -> bool:

@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 
 class Watcher:
-    """Finds settled captures and admits them; `run` raises LedgerError.
+    """Finds settled captures and admits them.
 
-    `admitted` is called whenever there is new work for the worker, `beat` whenever the
-    watcher has made progress.
+    `admitted` is called whenever there is new work for the worker, and `beat` whenever the watcher
+    has made progress. `run` raises LedgerError if the database cannot be used.
     """
 
     name = "watcher"
@@ -43,7 +43,10 @@ class Watcher:
         self._sweep_requested = threading.Event()
 
     def request_sweep(self) -> None:
-        """Request a full sweep of every inbox; any thread or signal handler may call this."""
+        """Request a full sweep of every inbox.
+
+        Any thread or signal handler may call this method.
+        """
         self._sweep_requested.set()
         self._wake.set()
 
@@ -63,7 +66,7 @@ class Watcher:
                     watch.close()
 
     def _step(self, watches: Sequence[InboxWatch]) -> float:
-        """Do what is due in every inbox; return the seconds until there is more to do."""
+        """Do what is due in every inbox, and return the seconds until there is more to do."""
         self._callbacks.beat()
         if self._sweep_requested.is_set():
             self._sweep_requested.clear()

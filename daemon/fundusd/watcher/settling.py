@@ -1,4 +1,7 @@
-"""Decide when a file has stopped changing; pure, as its stat and the time are arguments."""
+"""Decide when a file has stopped changing.
+
+This module reads neither files nor the clock, because stats and times are arguments.
+"""
 
 from __future__ import annotations
 
@@ -57,7 +60,10 @@ class Settling:
         return len(self._candidates) <= self._capacity // 2
 
     def observe(self, path: bytes, stat: Stat, now: float) -> bool:
-        """Note a file's current stat; return whether it has settled. Empty files never settle."""
+        """Note a file's current stat, and return whether the file has settled.
+
+        Empty files never settle.
+        """
         if stat.size == 0:
             self.forget(path)
             return False
@@ -76,7 +82,7 @@ class Settling:
         return candidate.stat
 
     def forget(self, path: bytes) -> None:
-        """Stop waiting for a file; do nothing if the file is not waiting."""
+        """Stop waiting for a file, or do nothing if the file is not waiting."""
         self._candidates.pop(path, None)
 
     def restart(self, path: bytes, now: float) -> None:
@@ -85,13 +91,13 @@ class Settling:
         self._candidates[path] = _Candidate(candidate.stat, now, now + self._quiet)
 
     def lengthen(self, path: bytes, now: float) -> bool:
-        """Require twice the quiet time for a file; return whether that time has already passed."""
+        """Require twice the quiet time for a file, and return whether that time has passed."""
         candidate = self._candidates[path]
         candidate.ready_at = max(candidate.ready_at, candidate.since + 2 * self._quiet)
         return now >= candidate.ready_at
 
     def back_off(self, path: bytes, now: float) -> int:
-        """Postpone a file after an error; return how many errors the file has had.
+        """Postpone a file after an error, and return how many errors the file has had.
 
         The pause doubles with each error, up to five minutes. A change to the file ends the pause.
         """

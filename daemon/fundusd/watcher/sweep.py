@@ -38,7 +38,10 @@ class Consider(Protocol):
     """A function that considers a regular file."""
 
     def __call__(self, path: bytes, stat: Stat, sighting: Sighting | None, *, hinted: bool) -> bool:
-        """Wait for a new or changed file to settle; return True if nothing is left to do."""
+        """Let a new or changed file wait until it has settled.
+
+        Return True if there is nothing to wait for.
+        """
         ...
 
 
@@ -115,7 +118,7 @@ class Sweep:
             pass
 
     def step(self) -> bool:
-        """Sweep one directory; return False when the sweep has finished."""
+        """Sweep one directory, and return False once the sweep has finished."""
         self._beat()
         if self._stack:
             self._sweep_directory(self._stack.pop())
@@ -156,7 +159,10 @@ class Sweep:
         self._collect_gone(directory, self._remaining.pop(directory, 0) - present)
 
     def _compare(self, directory: bytes, batch: Sequence[os.DirEntry[bytes]]) -> int:
-        """Compare entries with sightings; return how many sightings the entries account for."""
+        """Compare a batch of entries with the sightings in the ledger.
+
+        Return the number of present sightings whose files are among the entries.
+        """
         sightings = self._present_sightings(directory, batch)
         waiting = self._waiting or ()  # usually empty, and then no path is built for each file
         changed, last_name = [], b""
@@ -182,9 +188,10 @@ class Sweep:
         return unchanged
 
     def _examine(self, directory: bytes, changed: Sequence[os.DirEntry[bytes]]) -> int:
-        """Examine new and changed entries; return how many sightings the entries account for.
+        """Examine entries that are not known to be unchanged.
 
-        These are the entries without a matching sighting, including files that were missing.
+        `changed` holds the entries that match no present sighting, and files that are waiting to
+        settle. Return the number of present sightings whose files are among the entries.
         """
         known = self._ledger.named(self._camera, directory, [entry.name for entry in changed])
         present = 0
@@ -196,7 +203,10 @@ class Sweep:
     def _take_entry(
         self, path: bytes, kind: Stat | IgnoreReason | EntryKind, sighting: Sighting | None
     ) -> bool:
-        """Count and consider one entry; return whether it accounts for a present sighting."""
+        """Count and consider one entry.
+
+        Return True if the entry is a file whose sighting is not marked as missing.
+        """
         was_present = sighting is not None and not sighting.missing
         match kind:
             case Stat():
@@ -234,13 +244,17 @@ class Sweep:
     def _present_sightings(
         self, directory: bytes, batch: Sequence[os.DirEntry[bytes]]
     ) -> Mapping[ListedFile, IgnoreReason | None]:
-        """Return all sightings in a small directory, but only those of the batch in a large one."""
+        """Return the sightings with which to compare a batch of entries.
+
+        If the sightings in the directory were prefetched, all prefetched sightings are returned.
+        Otherwise, only the sightings of the batch are queried.
+        """
         if directory in self._prefetched_directories:
             return self._prefetched
         return self._ledger.present(self._camera, [directory], [entry.name for entry in batch])
 
     def _prefetch(self, directory: bytes) -> None:
-        """Query the sightings in this directory and the next ones together, up to a limit."""
+        """Query the sightings in this directory and in the next ones together, up to a limit."""
         directories = [directory, *self._stack[: -self._rules.max_directories : -1]]
         if self._is_partial:
             self._remaining |= self._ledger.remembered(self._camera, directories)
@@ -265,9 +279,10 @@ class Sweep:
             self._remaining |= self._ledger.remembered(self._camera, [directory])
 
     def _collect_gone(self, directory: bytes, count: int) -> None:
-        """Collect the vanished files of a directory if their estimated number, `count`, is above 0.
+        """Collect the vanished files of a directory.
 
-        The estimate is rough because files may have come and gone since the sightings were counted.
+        Nothing is done unless `count`, the estimated number of these files, is above 0. The
+        estimate is rough because files may have come and gone since the sightings were counted.
         """
         if count <= 0:
             return

@@ -41,7 +41,10 @@ class AdaptiveBatch(Generic[Item, Answer]):
         self._max_limit = self.limit
 
     def run(self, items: Sequence[Item]) -> list[Answer | Exception]:
-        """Return an answer for each item, or the error that the item causes; raises OutOfMemory."""
+        """Return an answer for each item, or the error that the item causes.
+
+        Raises OutOfMemory if a single item does not fit into memory.
+        """
         answers: list[Answer | Exception] = []
         while len(answers) < len(items):
             start = len(answers)

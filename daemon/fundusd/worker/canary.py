@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 
 
 class ModelCanary:
-    """Verifies the model between batches; raises ModelError if the model must no longer be used."""
+    """Verifies the model between batches.
+
+    `require_unchanged` and `run` raise ModelError if the model must no longer be used.
+    """
 
     def __init__(
         self,
@@ -47,7 +50,10 @@ class ModelCanary:
             self._log.debug("model.touched", keys=touched)
 
     def run(self, stop: threading.Event | None = None) -> None:
-        """Classify the known phantoms and record the result; return early once `stop` is set."""
+        """Classify the known phantoms and record the result.
+
+        Return early, without a result, once `stop` is set.
+        """
         self.require_unchanged()  # comes first because its error is more precise
         began = time.perf_counter()
         results: list[SelfTestResult] = []

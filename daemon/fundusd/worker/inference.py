@@ -40,7 +40,10 @@ class ClassifiedBatch:
 
 @dataclass(frozen=True, slots=True)
 class _BatchInFlight:
-    """A submitted batch; `answer` waits for its logits, or is None if inference has not begun."""
+    """A submitted batch.
+
+    `answer` is a function that waits for the logits, or None if inference has not begun.
+    """
 
     jobs: Sequence[PreparedJob]
     ready: Sequence[PreparedJob]  # those with pixels
@@ -93,11 +96,12 @@ class Inference:
         self._in_flight.append(_BatchInFlight(jobs, ready, pixels, answer, began))
 
     def collect(self, keep: int) -> Iterator[ClassifiedBatch]:
-        """Yield finished batches, oldest first; leave up to `keep` in flight if they may overlap.
+        """Yield finished batches, the oldest first.
 
-        A bad capture fails alone. If a batch has no usable answer, the model itself is verified
-        before any capture fails. Raises ModelError, or OutOfMemory if a single capture does not
-        fit.
+        Up to `keep` batches are left in flight if the model allows batches to overlap. A bad
+        capture fails alone. If a batch has no usable answer, the model itself is verified before
+        any capture fails. Raises ModelError if the model must no longer be used, and OutOfMemory if
+        a single capture does not fit.
         """
         if not self._classifier.overlaps:
             keep = 0
@@ -138,7 +142,10 @@ class Inference:
         self._log.error("model.unusable_answer", digest=job.claim.digest[:12], exc_info=error)
 
     def _answers(self, batch: _BatchInFlight) -> list[Logits | Exception]:
-        """Wait for the answers and return them; rerun a batch in parts if it fails as a whole."""
+        """Wait for the answers to a batch, and return them.
+
+        If the batch fails as a whole, it is run again in parts.
+        """
         if batch.answer is not None:
             with suppress(OutOfMemory, RuntimeError):
                 self._beat()

@@ -29,7 +29,10 @@ class Decoder(Protocol):
     """The part of the decoder pool that the worker uses."""
 
     def decode(self, data: bytes, thresholds: Thresholds) -> Decoded:
-        """Decode untrusted bytes in another process; the bytes never cause an exception."""
+        """Decode untrusted bytes in another process.
+
+        Bytes that cannot be decoded lead to a result that says why, never to an exception.
+        """
         ...
 
 
@@ -49,7 +52,10 @@ def milliseconds_since(began: float) -> float:
 
 
 class Preparation:
-    """Prepares jobs in any thread; a bad capture never affects another job."""
+    """Prepares jobs, and may be used by any thread.
+
+    A bad capture never affects another job.
+    """
 
     def __init__(
         self, ledger: Ledger, decoder: Decoder, roots: Mapping[str, Path], rules: WorkerRules
@@ -61,10 +67,10 @@ class Preparation:
         self._log = structlog.get_logger(service="worker")
 
     def prepare(self, claim: Claim) -> PreparedJob:
-        """Read, verify and decode one job's bytes; raises FundusdError.
+        """Read, verify and decode the bytes of one job.
 
-        The error is never due to the capture, but means that no decoder process can be started or
-        that the database is unreachable.
+        Raises FundusdError if no decoder process can be started or the database is unreachable, but
+        never because of the capture.
         """
         began = time.perf_counter()
         try:
@@ -104,7 +110,10 @@ class Preparation:
         raise CaptureError(problem)
 
     def _is_offline(self, claim: Claim) -> bool:
-        """Return whether an inbox of the job's file is offline, so the file may still exist."""
+        """Return whether an inbox of the job's file is offline.
+
+        If one is, the file may still exist.
+        """
         cameras = {place.camera_id for place in claim.places}
         for camera_id in cameras & self._roots.keys():
             if not can_be_listed(self._roots[camera_id]) or self._ledger.is_away(camera_id):

@@ -99,7 +99,10 @@ class ResultRecorder:
         )
 
     def _record_unusable(self, job: PreparedJob, reason: Reason) -> None:
-        """Postpone a job, fail it after its last retry, or release it if its inbox is offline."""
+        """Postpone a job that has no usable result.
+
+        After its last attempt, the job fails instead. If its inbox is offline, the job is released.
+        """
         claim, digest = job.claim, job.claim.digest[:12]
         if job.inbox_is_offline:
             count = self._ledger.give_back([claim], self._rules.offline_retry_seconds)
@@ -122,7 +125,7 @@ class ResultRecorder:
 
 
 class RecordingQueue:
-    """Records batches one after another, in a different thread from the model's."""
+    """Records batches one after another, outside the thread that calls the model."""
 
     def __init__(
         self, thread: ThreadPoolExecutor, record: Callable[[ClassifiedBatch], None]
@@ -132,13 +135,19 @@ class RecordingQueue:
         self._last: tuple[ClassifiedBatch, Future[None]] | None = None
 
     def start(self, batches: Iterable[ClassifiedBatch]) -> None:
-        """Start recording each batch after the previous one, whose error may be raised."""
+        """Start recording each batch once the previous one has been recorded.
+
+        Raises LedgerError if the previous batch could not be recorded.
+        """
         for batch in batches:
             self.finish()
             self._last = batch, self._thread.submit(self._record, batch)
 
     def finish(self) -> None:
-        """Wait until everything is recorded; raises LedgerError."""
+        """Wait until everything is recorded.
+
+        Raises LedgerError if the last batch could not be recorded.
+        """
         if self._last is not None:
             self._last[1].result()
             self._last = None

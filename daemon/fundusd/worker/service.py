@@ -36,7 +36,7 @@ class _JobInPreparation(NamedTuple):
 
 
 class Worker:
-    """The service that owns the model, which no other thread calls."""
+    """The worker service, whose thread is the only one that calls the model."""
 
     name = "worker"
 
@@ -92,7 +92,10 @@ class Worker:
         recordings: RecordingQueue,
         stop: threading.Event,
     ) -> None:
-        """Classify batches until `stop` is set, while preparing the next and recording the last."""
+        """Classify batches until `stop` is set.
+
+        Meanwhile, the next batch is prepared and the previous one is recorded.
+        """
         while not stop.is_set():
             self._beat()
             self._ahead = self._ahead or self._claim(pool)
@@ -158,7 +161,10 @@ class Worker:
         return [job.prepared.result() for job in jobs]
 
     def _take_claims_ahead(self) -> list[Claim]:
-        """Return and forget the claims not yet submitted, ignoring errors in their preparation."""
+        """Return and forget the claims that have not yet been submitted.
+
+        Errors in their preparation are ignored.
+        """
         ahead, self._ahead = self._ahead, []
         return self._claims_of(ahead)
 
@@ -179,7 +185,7 @@ class Worker:
     def _loaded(
         self, pool: ThreadPoolExecutor, thread: ThreadPoolExecutor, stop: threading.Event
     ) -> tuple[Classifier, list[_JobInPreparation]]:
-        """Return the loaded model and a first batch, which is prepared while the model is loaded.
+        """Load the model while preparing a first batch, and return both the model and the batch.
 
         If loading fails, the batch is released.
         """
@@ -199,7 +205,10 @@ class Worker:
     def _claim_early(
         self, pool: ThreadPoolExecutor, done: threading.Event
     ) -> list[_JobInPreparation]:
-        """Wait for jobs and claim a first batch; give up once `done` is set."""
+        """Wait for jobs and claim a first batch.
+
+        Once `done` is set, stop waiting and return an empty batch if there are no jobs.
+        """
         while not (ahead := self._claim(pool)) and not done.is_set():
             self._wait_for_work()
         return ahead
