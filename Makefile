@@ -5,7 +5,7 @@ VENV := $(if $(filter python3,$(PYTHON)),.venv,.venv-$(notdir $(PYTHON)))
 BIN := $(VENV)/bin
 # the versions with which the tests last passed, one file per Python; only `make lock` updates them
 LOCK = $(wildcard tests/constraints/python$(shell $(BIN)/python -c 'import sys; print("%d.%d" % sys.version_info[:2])').txt)
-PIP_INSTALL = $(BIN)/pip install --quiet --editable . $(addprefix --constraint ,$(LOCK))
+PIP_INSTALL = $(BIN)/pip install --quiet $(UPGRADE) --editable . $(addprefix --constraint ,$(LOCK))
 
 .PHONY: demo test check test-latest lock pytest lint coverage faults soak year phantom clean
 
@@ -21,8 +21,10 @@ check: $(VENV)/installed-dev
 	@$(MAKE) --no-print-directory --jobs=2 --keep-going lint pure
 
 # test with the newest versions of all libraries and tools, in a separate environment
+test-latest: VENV := $(VENV)-latest
 test-latest:
-	@$(MAKE) --no-print-directory test VENV=.venv-latest LOCK=
+	@rm -f $(VENV)/installed-dev
+	@$(MAKE) --no-print-directory test VENV=$(VENV) LOCK= UPGRADE='--upgrade --upgrade-strategy eager'
 
 # rewrite tests/constraints for each supported Python that is installed
 lock:
@@ -35,11 +37,10 @@ pytest: $(VENV)/installed-dev
 pure: $(VENV)/installed-dev
 	$(BIN)/python -m pytest -q tests/domain tests/clinical tests/files daemon/fundusd/domain daemon/fundusd/clinical
 
+# every linter runs, whichever of them fails
 lint: $(VENV)/installed-dev
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
-	$(BIN)/mypy
-	$(BIN)/lint-imports
+	@status=0; for linter in 'ruff check .' 'ruff format --check .' mypy lint-imports; do \
+		echo "$(BIN)/$$linter"; $(BIN)/$$linter || status=1; done; exit $$status
 
 # show which lines the tests run; with tracing, the tests take half as long again
 coverage: $(VENV)/installed-dev

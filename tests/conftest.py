@@ -42,10 +42,20 @@ def pytest_configure(config: pytest.Config) -> None:
 
 # what makes a database usable again without a copy: no tables, triggers or settings came or went
 _SHAPE = """
-SELECT string_agg(part, ' ' ORDER BY part) FROM (
-    SELECT relkind::text || relname FROM pg_class WHERE relnamespace = 'public'::regnamespace
+SELECT md5(string_agg(part, ' ' ORDER BY part)) FROM (
+    SELECT relkind::text || relname || coalesce(relacl::text, '')
+    FROM pg_class WHERE relnamespace = 'public'::regnamespace
+    UNION ALL SELECT attrelid::regclass::text || attname || atttypid || attnotnull
+    FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid
+    WHERE relnamespace = 'public'::regnamespace AND attnum > 0
+    UNION ALL SELECT conname || pg_get_constraintdef(oid)
+    FROM pg_constraint WHERE connamespace = 'public'::regnamespace
+    UNION ALL SELECT viewname || definition FROM pg_views WHERE schemaname = 'public'
+    UNION ALL SELECT proname || prosrc FROM pg_proc WHERE pronamespace = 'public'::regnamespace
+    UNION ALL SELECT nspname::text FROM pg_namespace WHERE nspname !~ '^pg_(toast_)?temp_'
     UNION ALL SELECT tgenabled::text || tgname FROM pg_trigger WHERE NOT tgisinternal
-    UNION ALL SELECT setdatabase::text || setconfig::text FROM pg_db_role_setting
+    UNION ALL SELECT concat(setdatabase, setrole, setconfig) FROM pg_db_role_setting
+    UNION ALL SELECT 'revision ' || version_num FROM alembic_version
 ) AS parts (part)
 """
 _END_SESSIONS = """
@@ -126,8 +136,8 @@ class Postgres:
         """Delete all rows of a database; return whether it is as after the migration."""
         engine = sa.create_engine(self.url(name), poolclass=sa.NullPool)
         with engine.begin() as connection:
-            connection.execute(sa.text(_END_SESSIONS))
-            if connection.execute(sa.text(_SHAPE)).scalar_one() != self._shape:
+            ended = connection.execute(sa.text(_END_SESSIONS)).scalars().all()
+            if not all(ended) or connection.execute(sa.text(_SHAPE)).scalar_one() != self._shape:
                 return False
             connection.exec_driver_sql(self._emptying)
         return True

@@ -183,6 +183,8 @@ def running(
         daemon = Daemon(process)
         try:
             yield daemon
+            # the log drops fields that it does not list: a line that lost one is a mistake of ours
+            assert not [line for line in daemon.lines if "dropped" in line]
         finally:
             if process.poll() is None:
                 process.kill()

@@ -331,7 +331,13 @@ inbox = "/b"
     ("old", "new"),
     [
         ("smallest_side = 448", "min_side_pixels"),
+        ("least_luminance = 25", "min_luminance"),
+        ("most_luminance = 190", "max_luminance"),
+        ("most_saturated = 0.35", "max_saturated"),
         ("least_field = 0.7", "min_field"),
+        ("most_glare = 0.1", "max_glare"),
+        ("least_sharpness = 0.75", "min_sharpness"),
+        ("least_visibility = 0.08", "min_visibility"),
         ("most_haze = 0.5", "max_haze"),
     ],
 )
