@@ -129,7 +129,7 @@ def is_log_call(node: ast.AST) -> TypeGuard[ast.Call]:
         by_name = isinstance(node.func, ast.Name) and node.func.id.islower()
     if not by_name or not isinstance(node.args[0], (ast.Constant, ast.JoinedStr)):
         return False
-    return re.fullmatch(r"[a-z]+\.([a-z_]+|\{.*\})", event_of(node)) is not None
+    return re.fullmatch(r"[a-z][a-z0-9_]*[.-]([a-z0-9_.-]+|\{.*\})", event_of(node)) is not None
 
 
 def event_of(call: ast.Call) -> str:
