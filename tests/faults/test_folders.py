@@ -239,4 +239,5 @@ def test_kills_at_random_moments_lose_nothing(
             time.sleep(chance.uniform(0, 3))
             assert daemon.stop(signal.SIGKILL) == -signal.SIGKILL
     with running(place) as daemon:
+        daemon.await_event("service.ready")  # SIGTERM before that would end it by default
         finish(daemon, place, camera, attempts=False)
