@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 class Admitted:
     """How a settled file was admitted.
 
-    `reused` is the capture of the file if its bytes already had a result, otherwise None.
+    `reused` is the file's capture if its bytes already had a result, or None otherwise.
     """
 
     admission: Admission
@@ -95,7 +95,7 @@ def _touch(recording: Recording, known: Sequence[tuple[SettledFile, Row]]) -> di
 
 
 def _reopen_unread(recording: Recording, known: Sequence[tuple[SettledFile, Row]]) -> set[int]:
-    """Queue again those jobs of touched captures that failed because a file could not be read.
+    """Requeue those jobs of touched captures that failed because a file could not be read.
 
     Return the ids of these jobs.
     """
@@ -167,7 +167,7 @@ def _outcome(reused: Recorded | None, *, is_moved: bool) -> Admitted:
 
 
 def _origins(connection: sa.Connection, new: Sequence[SettledFile]) -> dict[Place, Row]:
-    """Return, by new place, the captures whose files have been renamed to files in `new`.
+    """Return the captures whose files have been renamed to files in `new`, by new place.
 
     A renamed file is missing from its old path, and its bytes, inode and mtime are the same.
     """

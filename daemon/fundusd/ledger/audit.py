@@ -1,4 +1,4 @@
-"""Append events to the audit chain in the transaction that they describe; verify the chain."""
+"""Append events to the audit chain in the transaction that they describe, and verify the chain."""
 
 from __future__ import annotations
 
@@ -196,10 +196,7 @@ class _Check:
         self._described: dict[int, tuple[int, str]] = {}  # by capture: its last event and digest
 
     def problem_of(self, row: Row) -> str:
-        """Check the next event.
-
-        Return what is wrong with the event, or "" if nothing is wrong.
-        """
+        """Check the next event, and return a description of the problem, or "" if it is valid."""
         if problem := _broken_link(row, self.seq + 1, self._head):
             return problem
         detail = orjson.loads(row["detail"])
@@ -216,9 +213,9 @@ class _Check:
     def problem_of_tables(self) -> tuple[int | None, str]:
         """Compare the stored captures and results with the events.
 
-        Return the number of the first event that is contradicted, and what is wrong. For a result
-        without an event, this is the number after the last event. If nothing is wrong, return None
-        and "".
+        Return the number of the first event that is contradicted, and a description of the problem.
+        For a result without an event, the number is the one after the last event. If nothing is
+        wrong, return None and "".
         """
         for capture_id, (seq, digest) in sorted(self._described.items(), key=lambda item: item[1]):
             if self._captures.get(capture_id) != digest:

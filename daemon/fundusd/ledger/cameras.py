@@ -34,12 +34,12 @@ def register_camera(connection: sa.Connection, camera_id: str) -> None:
 
 
 def expect_fields(connection: sa.Connection, camera_id: str, fields: Sequence[str]) -> None:
-    """Store which fields of each eye the exams of a camera should include."""
+    """Store which fields of each eye a camera's exams should include."""
     connection.execute(_update(camera_id).values(expected_fields=" ".join(fields)))
 
 
 def started(connection: sa.Connection, cameras: Sequence[str], release_id: int, seq: int) -> None:
-    """Store which daemon works for the given cameras.
+    """Store that a daemon has started working for the given cameras.
 
     `release_id` is the daemon's release, and `seq` is the number of the audit event of its start.
     """
@@ -57,7 +57,7 @@ def registered_at_ns(connection: sa.Connection, camera_id: str) -> int:
 
 
 def swept_before(connection: sa.Connection, camera_id: str) -> bool:
-    """Return whether a full sweep of this camera's inbox has ever finished."""
+    """Return whether a full sweep of a camera's inbox has ever finished."""
     swept_at = connection.scalar(sa.select(camera.c.swept_at).where(camera.c.id == camera_id))
     return swept_at is not None
 
@@ -100,7 +100,7 @@ def found_at(connection: sa.Connection, camera_id: str, at: str) -> None:
 
 
 def offline(connection: sa.Connection, camera_id: str, reason: OfflineReason | None) -> None:
-    """Store why an inbox is offline, or None if it is online.
+    """Store why an inbox is offline, or that it is online if `reason` is None.
 
     A change is recorded in the audit trail.
     """

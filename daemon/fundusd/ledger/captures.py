@@ -46,7 +46,7 @@ def content_text(content: Content | None, identifiers: Identifiers) -> str:
 
 
 def refreshed(before: Row, again: Row | None) -> dict[str, Any]:
-    """Return a capture's row, updated with `again`, the columns as they are now.
+    """Return a capture's row, updated with `again`, its newly read columns.
 
     The row is not updated if `again` is None, or if the camera's database answered at admission but
     does not answer now.

@@ -57,7 +57,7 @@ def model_verified(recording: Recording, result: SelfTestResult) -> None:
 
 
 def model_refused(recording: Recording, problem: str) -> None:
-    """Record why the model must not grade.
+    """Record that the model must not grade, and why.
 
     At the next start, the model is tested thoroughly.
     """
@@ -92,7 +92,7 @@ def release_at_work(connection: sa.Connection) -> int:
 
 
 def by_release(connection: sa.Connection, job_ids: Sequence[int]) -> dict[int, Sequence[int]]:
-    """Return the ids of jobs by release.
+    """Return the ids of jobs, grouped by release.
 
     The release of a job is that of the daemon that works for the job's camera.
     """

@@ -1,4 +1,4 @@
-"""Open SQLite or PostgreSQL in such a way that no commit is lost.
+"""Open SQLite or PostgreSQL so that no commit is lost.
 
 The driver for PostgreSQL is psycopg 3.
 """
@@ -72,7 +72,7 @@ def _postgres_now(_element: epoch_now, _compiler: Any, **_kwargs: Any) -> str:
 
 
 class Database:
-    """A database engine and the two kinds of transaction: reading and writing."""
+    """A database engine and its two kinds of transaction: reading and writing."""
 
     def __init__(self, url: sa.URL) -> None:
         self.url = url
@@ -157,12 +157,12 @@ def picked(row: Mapping[Any, Any], names: Iterable[str]) -> dict[str, Any]:
 
 
 def insert_or_update(dialect: str, table: sa.Table) -> sqlite.Insert | postgresql.Insert:
-    """Return an INSERT that can have an ON CONFLICT clause."""
+    """Return an INSERT statement to which an ON CONFLICT clause can be added."""
     return sqlite.insert(table) if dialect == "sqlite" else postgresql.insert(table)
 
 
 def upsert(connection: sa.Connection, table: sa.Table) -> sa.Insert:
-    """Return an INSERT that overwrites any row with the same primary key."""
+    """Return an INSERT statement that overwrites any row with the same primary key."""
     return _upsert(connection.dialect.name, table)
 
 

@@ -38,7 +38,7 @@ _LISTED = (
 class Due:
     """A delivery that is due.
 
-    `changes` counts the changes of the exam for which this delivery has been queued.
+    `changes` counts the changes to the exam for which this delivery has been queued.
     """
 
     delivery_id: int
@@ -198,7 +198,7 @@ def listed(
 
 
 def counts(connection: sa.Connection) -> list[dict[str, Any]]:
-    """Return, for each receiver, the numbers of queued and of failed deliveries.
+    """Return the numbers of queued and of failed deliveries for each receiver.
 
     There is one row per receiver and state, which also contains the highest number of attempts.
     """
@@ -214,7 +214,7 @@ def counts(connection: sa.Connection) -> list[dict[str, Any]]:
 
 
 def retry(connection: sa.Connection, delivery_id: int | None) -> int:
-    """Queue a delivery again, so that it is due at once.
+    """Queue a delivery again so that it is due at once.
 
     If `delivery_id` is None, all failed deliveries are queued again. Return the number of
     deliveries that were queued.

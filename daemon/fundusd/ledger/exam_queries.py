@@ -42,7 +42,7 @@ _OF_RESULT = ("release_id", "outcome", "reason", "grade", "referable", *SCORES)
 def stem(path_text: str) -> str:
     """Return a path without its suffix.
 
-    The files of one shot have the same path up to the suffix.
+    The files of one shot have the same path except for the suffix.
     """
     folder, slash, name = path_text.rpartition("/")
     return folder + slash + (name.rpartition(".")[0] or name)
@@ -131,9 +131,9 @@ def judged(connection: sa.Connection, ids: Sequence[int]) -> list[Exam]:
 
 
 def _with_reading(eye: EyeResult, last: Row | None) -> EyeResult:
-    """Return an eye with its last review.
+    """Return an eye with its last review applied.
 
-    If the model's result was different at the time of that review, return the eye unchanged.
+    If there is no review, or if the model's result has changed since, return the eye unchanged.
     """
     if last is None:
         return eye

@@ -1,4 +1,4 @@
-"""Assign captures to exams, and judge and store an exam again whenever it changes."""
+"""Assign captures to exams, and rejudge and store an exam whenever it changes."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def assign(
 ) -> list[int]:
     """Return the number of each capture's exam.
 
-    The first capture of a visit creates the exam.
+    If a capture's visit has no exam yet, an exam is created.
     """
     keys: list[str] = []
     wanted: dict[str, dict[str, Any]] = {}

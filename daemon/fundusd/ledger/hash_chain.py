@@ -42,7 +42,7 @@ def canonical(fields: Iterable[str | bytes | int | None]) -> bytes:
 def link(previous: bytes, fields: Iterable[str | bytes | int | None]) -> bytes:
     """Return the 32-byte hash of a row.
 
-    `previous` is the hash of the row before this row.
+    `previous` is the hash of the previous row.
     """
     return hashlib.sha256(DOMAIN_TAG + previous + canonical(fields)).digest()
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """The file of a capture as admitted, and whether burned-in text is reported for its image."""
+    """A capture's file as admitted, and whether burned-in text has been reported for its image."""
 
     capture_id: int
     camera_id: str

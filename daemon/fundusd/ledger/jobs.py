@@ -32,7 +32,7 @@ _FREE = {"token": None, "lease_until": None}
 class Place:
     """A path at which a job's bytes were seen.
 
-    `ctime_ns` is None if there are other bytes at the path now.
+    `ctime_ns` is None if the path now holds other bytes.
     """
 
     camera_id: str
@@ -59,7 +59,7 @@ class Claim:
 
 
 def among(ids: Sequence[int], state: JobState) -> sa.ColumnElement[bool]:
-    """Return a condition that selects those of the jobs `ids` that are in `state`.
+    """Return a condition that selects the jobs in `ids` whose state is `state`.
 
     The `|| ''` in the SQL keeps SQLite from reading all jobs in that state.
     """
@@ -72,7 +72,7 @@ def of(cameras: Sequence[str]) -> sa.ColumnElement[bool]:
 
 
 def places(connection: sa.Connection, ids: Sequence[int]) -> dict[int, list[Place]]:
-    """Return, by job, the places at which the bytes of each job were seen.
+    """Return, by job, the places at which its bytes were seen.
 
     Current captures come before superseded ones, and newer captures before older ones.
     """
@@ -238,7 +238,7 @@ def renew(connection: sa.Connection, cameras: Sequence[str] = ()) -> None:
 def reopen(connection: sa.Connection, ids: Sequence[int]) -> int:
     """Queue failed jobs again: failed -> queued.
 
-    The attempts start again at 0. Return the number of jobs that were queued.
+    The number of attempts is reset to 0. Return the number of jobs that were queued.
     """
     columns = {
         "state": JobState.QUEUED,

@@ -92,7 +92,7 @@ class Ledger(Operator):
     # -- schema and ownership
 
     def upgrade(self) -> tuple[str | None, str]:
-        """Upgrade the schema to the newest revision; return the revisions before and after."""
+        """Upgrade the schema to the newest revision, and return the revisions before and after."""
         return schema.upgrade(self.database)
 
     @retried
@@ -180,9 +180,9 @@ class Ledger(Operator):
 
     @retried
     def start(self, release: Release) -> int:
-        """Begin work under a release.
+        """Begin work under a release, and return the number of reclaimed jobs.
 
-        Jobs that an earlier daemon left running are reclaimed. Return the number of these jobs.
+        Jobs that an earlier daemon left running are reclaimed.
         """
         self._require_lock()
         with self.database.writing() as connection:
@@ -255,9 +255,9 @@ class Ledger(Operator):
 
     @retried
     def record(self, findings: Sequence[Finding]) -> list[list[Recorded] | None]:
-        """Record findings, and return a list with the captures of each finding.
+        """Record findings.
 
-        If the lease of a finding was lost, its item in the list is None.
+        For each finding, return a list of its captures, or None if its lease was lost.
         """
         places = []
         for finding in findings:

@@ -1,4 +1,4 @@
-"""Retry a transaction until the database answers again after a restart, a full disk or a lock.
+"""Retry a transaction during an outage of the database: a restart, a full disk or a lock.
 
 Every transaction of the ledger may be repeated. If a COMMIT succeeds although it raises an error,
 the retry recognises this and stores nothing twice. If that transaction admitted a file, however,
@@ -36,7 +36,7 @@ class OutageRetry:
         self._stop, self._beat, self._regain = stop, beat, regain
 
     def call(self, work: Callable[[], Answer]) -> Answer:
-        """Call `work`, again and again during an outage, and return its result.
+        """Call `work`, repeatedly during an outage, and return its result.
 
         Raises LedgerAway if `stop` is set during the outage. Raises LedgerError at once if an error
         is not due to an outage.

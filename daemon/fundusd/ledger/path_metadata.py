@@ -36,7 +36,7 @@ class PathMetadata:
     identifiers: Identifiers
 
     def columns(self, places: Iterable[Place]) -> PathColumns:
-        """Return, by place, the columns of captures that hold their metadata.
+        """Return, by place, the metadata columns of captures.
 
         This method is slow and is therefore called outside transactions.
         """
@@ -50,7 +50,7 @@ class PathMetadata:
         return columns
 
     def refreshed_columns(self, places: Iterable[Place]) -> PathColumns:
-        """Return the current columns of those captures whose camera has a database.
+        """Return the current metadata columns of those captures whose camera has a database.
 
         Some databases are updated only after a capture has been admitted.
         """

@@ -38,7 +38,7 @@ class Account:
 
 
 def accounts(connection: sa.Connection, camera_id: str, directory: bytes) -> dict[bytes, Account]:
-    """Return, by name, what the ledger has stored about the files present in a directory."""
+    """Return, by name, the accounts of the files that are present in a directory."""
     query = (
         sa.select(
             sighting,
@@ -76,7 +76,7 @@ def _account(row: Any) -> Account:
 
 
 def status(connection: sa.Connection) -> dict[str, Any]:
-    """Return the state of the service, which `fundusd status` shows.
+    """Return the state of the service, as shown by `fundusd status`.
 
     The state consists of the counts of jobs, results and captures, the age of the oldest open job,
     the cameras, the outbox, the last canary and the model.

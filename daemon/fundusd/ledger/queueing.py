@@ -23,7 +23,7 @@ _TODAY, _BACKLOG = 0, 1  # lanes: today's captures come first
 
 @dataclass(frozen=True, slots=True)
 class QueuedJob:
-    """The number and the state of the job for a digest."""
+    """The number and state of the job for a digest."""
 
     job_id: int
     state: JobState
@@ -32,7 +32,7 @@ class QueuedJob:
 def jobs_for(
     connection: sa.Connection, files: Sequence[SettledFile], release_id: int
 ) -> tuple[dict[str, QueuedJob], list[audit.Entry]]:
-    """Return the job of each digest, and the audit entries of new jobs.
+    """Return the job for each digest, and the audit entries for new jobs.
 
     If a digest has no job yet, a job is inserted. If its job has failed, the job is queued again.
     """

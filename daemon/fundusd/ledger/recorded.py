@@ -42,7 +42,7 @@ class Recorded:
 
 
 def recorded(row: Any, outcome: str, reason: str | None, grade: int | None) -> Recorded:
-    """Return a `Recorded` that is built from a capture's row and its outcome."""
+    """Return a `Recorded` built from a capture's row and its outcome."""
     columns = picked(row, _COPIED)
     warnings = tuple(orjson.loads(row["warnings"] or "[]"))
     return Recorded(

@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
 
 def register(connection: sa.Connection, made: Release) -> int:
-    """Return the number of a release.
+    """Return the number of a release, storing the release if it is new.
 
-    A new release is stored first and recorded in the audit trail.
+    A new release is recorded in the audit trail.
     """
     row = asdict(made)
     row["files"] = orjson.dumps(dict(made.files), option=orjson.OPT_SORT_KEYS).decode()

@@ -56,7 +56,7 @@ def _reopen_for_its_daemon(recording: Recording, ids: Sequence[int]) -> int:
 
 
 def queue_unread(recording: Recording, camera_id: str) -> int:
-    """Queue again those jobs of a camera that failed because of a file that is now present.
+    """Requeue those jobs of a camera that failed because of a file that is now present.
 
     Return the number of these jobs.
     """
@@ -129,7 +129,7 @@ def _move(connection: sa.Connection, ids: Sequence[int], release_id: int) -> Non
 
 
 def _merge(recording: Recording, job_id: int, twin: Any) -> None:
-    """Delete a waiting job after moving its captures to another job for the same bytes, the twin.
+    """Delete a waiting job after moving its captures to its twin, another job for the same bytes.
 
     If the twin already has a result, the result is applied to these captures.
     """

@@ -87,7 +87,7 @@ def record(
 ) -> list[list[Recorded] | None]:
     """Record findings: running -> succeeded.
 
-    Return a list with the captures of each finding, or None for a finding whose lease was lost.
+    For each finding, return a list of its captures, or None if its lease was lost.
     `metadata` holds the columns that have been read again from the cameras' databases.
     """
     connection = recording.connection
@@ -217,7 +217,7 @@ def _results_of_jobs(connection: sa.Connection, captures: Sequence[Row]) -> dict
 
 
 def _first_received(connection: sa.Connection, captures: Sequence[Row]) -> dict[str, datetime]:
-    """Return the time at which each digest was first received.
+    """Return, by digest, the time at which its bytes were first received.
 
     If the same bytes are exported again, the time stays the same.
     """
@@ -274,7 +274,7 @@ def _update(connection: sa.Connection, rows: Sequence[Row]) -> None:
 
 
 def _counted(of_capture: Row) -> dict[str, Any]:
-    """Return the columns that a capture copies from its result for the views."""
+    """Return the columns that are copied from a result to its captures for the views."""
     columns = picked(of_capture, _OF_RESULT)
     for ppm, score in zip(PPM, SCORES, strict=True):
         columns[ppm] = _ppm(of_capture[score])

@@ -1,4 +1,4 @@
-"""Record reviews, which are graders' verdicts on the results of eyes.
+"""Record reviews, which are graders' verdicts on the results for eyes.
 
 Recorded reviews are never changed.
 """
@@ -134,7 +134,7 @@ def _row(connection: sa.Connection, given: Review, eye: EyeResult) -> dict[str, 
 def _final(
     connection: sa.Connection, given: Review, eye: EyeResult
 ) -> tuple[Grade | None, Referable]:
-    """Return the grade and the referral decision that are final after this review."""
+    """Return the final grade and referral decision after a review."""
     match given.verdict:
         case ReviewVerdict.OVERRIDE if given.grade is not None:
             query = sa.select(release.c.referable_rule)

@@ -1,4 +1,4 @@
-"""The files of inboxes as last seen, stored so that a sweep opens only files that have changed."""
+"""The last sighting of each file in an inbox, stored so that a sweep opens only changed files."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def split(path: bytes) -> tuple[bytes, bytes]:
 
 
 def path_text(path: bytes) -> str:
-    """Return a path as text, in which bytes that are not UTF-8 are escaped."""
+    """Return a path as text, with bytes that are not UTF-8 escaped."""
     return path.decode("utf-8", "backslashreplace")
 
 
@@ -61,7 +61,7 @@ def remembered(
     *,
     below: bytes = b"",
 ) -> dict[bytes, int]:
-    """Return the number of files that were last seen in each of `directories`.
+    """Return the number of files that are recorded as present in each of `directories`.
 
     If `directories` is empty, the numbers are returned for `below` and all directories inside
     `below`. By default, `below` is the whole inbox.
@@ -85,7 +85,7 @@ def present(
     directories: Sequence[bytes],
     names: Sequence[bytes] = (),
 ) -> dict[ListedFile, IgnoreReason | None]:
-    """Return the files that are present in directories, as last seen.
+    """Return the files that are recorded as present in directories.
 
     Each file is mapped to the reason why it is ignored, or to None if it is not ignored. If `names`
     is not empty, only files with these names are returned. For speed, rows are used as the driver
@@ -102,7 +102,7 @@ def present(
 def named(
     connection: sa.Connection, camera_id: str, directory: bytes, names: Sequence[bytes]
 ) -> dict[bytes, Sighting]:
-    """Return, by name, the sightings of files in a directory, including those of missing files."""
+    """Return, by name, the last sightings of files in a directory, including missing files."""
     query = sa.select(sighting).where(
         sighting.c.camera_id == camera_id,
         sighting.c.directory == directory,
@@ -121,9 +121,9 @@ def named(
 def present_names(
     connection: sa.Connection, camera_id: str, directory: bytes, after: bytes
 ) -> list[bytes]:
-    """Return the next names of the files that are present in a directory, in ascending order.
+    """Return the next names, after `after`, of files present in a directory, in ascending order.
 
-    Only names that are greater than `after` are returned.
+    The number of names is limited.
     """
     query = (
         sa.select(sighting.c.name)
@@ -170,7 +170,10 @@ def same_files(connection: sa.Connection, files: Sequence[SettledFile]) -> list[
 def ignore(
     recording: Recording, camera_id: str, files: Mapping[bytes, tuple[Stat, IgnoreReason]]
 ) -> None:
-    """Store which files are not captures, so that no sweep opens them until they change."""
+    """Mark files as ignored, so that no sweep opens them until they change.
+
+    `files` maps the path of each file to its stat and the reason why it is ignored.
+    """
     before = current_captures(recording.connection, [(camera_id, path) for path in files])
     replaced, entries, rows = [], [], []
     for row in before.values():
@@ -248,7 +251,7 @@ def current_captures(connection: sa.Connection, places: Sequence[Place]) -> dict
 def _at(places: Sequence[Place]) -> sa.ColumnElement[bool]:
     """Return a condition that selects all given places.
 
-    Other combinations of the places' cameras, directories and names are selected, too. SQLite looks
+    Other combinations of the places' cameras, directories and names are selected too. SQLite looks
     up each combination in the index of the primary key, whereas for `(a, b) IN (...)`, SQLite would
     read the whole table.
     """
@@ -300,7 +303,7 @@ def sighting_row(
     ignored: str | None = None,
     capture_id: int | None = None,
 ) -> dict[str, Any]:
-    """Return the row of the `sighting` table for a file."""
+    """Return a file's row for the `sighting` table."""
     directory, name = split(path)
     return {
         "camera_id": camera_id,

@@ -41,7 +41,7 @@ class ViewQuery:
     limit: int | None = None
 
     def select(self) -> sa.Select[Any]:
-        """Return the SELECT statement."""
+        """Return the SELECT statement for this query."""
         query = sa.select(sa.text("*")).select_from(sa.table(self.view)).limit(self.limit)
         for name, value in self.equal.items():
             query = query.where(views.column(name) == value)
@@ -70,7 +70,7 @@ def results(
     """Yield rows of v_result as they are read, newest first.
 
     `since` is the earliest time of arrival. If `superseded` is true, older revisions are included.
-    `equal` maps columns to the values that they must have, where None matches every value.
+    `equal` maps columns to the values that they must have, where None matches any value.
     """
     wanted = {name: value for name, value in equal.items() if value is not None}
     if not superseded:
@@ -115,7 +115,7 @@ def person(connection: sa.Connection, key: str) -> dict[str, Any]:
 def _matching_keys(connection: sa.Connection, key: str) -> list[str]:
     """Return the patient keys that begin with `key`.
 
-    If there are none, `key` is taken as a patient id, and its patient keys are returned.
+    If there are none, treat `key` as a patient id, and return its patient keys.
     """
     keys = sa.select(exam.c.patient_key).distinct()
     if len(key) >= _SHORTEST_PREFIX and set(key) <= set("0123456789abcdef"):

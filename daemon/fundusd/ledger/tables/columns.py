@@ -35,7 +35,7 @@ class UTCTime(TypeDecorator[datetime]):
     cache_ok = True
 
     def load_dialect_impl(self, dialect: sa.Dialect) -> Any:
-        """Return the column type for the database in use."""
+        """Return the column type for the database that is in use."""
         if dialect.name == "sqlite":
             return dialect.type_descriptor(sa.Text())
         return dialect.type_descriptor(self.impl_instance)
@@ -43,7 +43,7 @@ class UTCTime(TypeDecorator[datetime]):
     def process_bind_param(self, value: datetime | None, dialect: sa.Dialect) -> Any:
         """Convert a time to UTC, in the form in which the database stores it.
 
-        A naive time is taken as local time.
+        A naive time is interpreted as local time.
         """
         if value is None:
             return None
@@ -85,7 +85,7 @@ class SignedInode(TypeDecorator[int]):
         return value - 2**64
 
     def process_result_value(self, value: int | None, _dialect: sa.Dialect) -> int | None:
-        """Convert a signed integer back to the inode number."""
+        """Convert a stored signed integer back to an inode number."""
         if value is None or value >= 0:
             return value
         return value + 2**64
@@ -96,7 +96,7 @@ GRADE_KEYS = tuple(grade.name.lower() for grade in Grade)  # no_dr, mild, modera
 
 
 def storable(text: str) -> str:
-    """Return a text in a form that both databases accept.
+    """Return the text in a form that both databases accept.
 
     NUL characters are removed, and bytes that are not UTF-8 are escaped.
     """
@@ -126,7 +126,7 @@ def score_columns(prefix: str, kind: type[sa.types.TypeEngine[Any]]) -> Iterator
 def set_if_graded(prefix: str) -> Iterator[sa.CheckConstraint]:
     """Yield a CHECK constraint for the column of each grade.
 
-    The column must be set if the outcome is graded, and must be null otherwise.
+    The constraint requires the column to be set if the outcome is graded, and null otherwise.
     """
     for key in GRADE_KEYS:
         name = f"{prefix}_{key}"
@@ -136,7 +136,7 @@ def set_if_graded(prefix: str) -> Iterator[sa.CheckConstraint]:
 def index(table: sa.Table, name: str, columns: str) -> None:
     """Add an index to a table.
 
-    `columns` is a string of names that are separated by spaces.
+    `columns` is a string of column names separated by spaces.
     """
     sa.Index(name, *_named(table, columns))
 
@@ -144,7 +144,7 @@ def index(table: sa.Table, name: str, columns: str) -> None:
 def partial_index(
     table: sa.Table, name: str, columns: str, where: sa.ColumnElement[bool] | str
 ) -> None:
-    """Add an index of the rows that satisfy `where`.
+    """Add an index to a table, restricted to the rows that satisfy `where`.
 
     The database uses the index for queries that contain the same condition.
     """

@@ -1,6 +1,6 @@
 """The views, which are the public SQL interface, in SQL that both databases accept.
 
-Each view has a file. Every schema upgrade recreates the views from these files; see
+Each view has its own file. Every schema upgrade recreates the views from these files; see
 `schema.upgrade`.
 """
 
@@ -43,7 +43,7 @@ _TIME_ENDINGS = ("_at", "since")
 def definitions() -> dict[str, str]:
     """Return the CREATE VIEW statement of each view, by name.
 
-    A view comes after the views that it reads.
+    Each view comes after the views that it reads.
     """
     texts = {path.stem: path.read_text(encoding="utf-8") for path in sorted(_FOLDER.glob("*.sql"))}
     order: TopologicalSorter[str] = TopologicalSorter()
