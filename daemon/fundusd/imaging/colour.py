@@ -18,7 +18,7 @@ _UNUSABLE = (ImageCms.PyCMSError, OSError, TypeError, ValueError)
 
 
 def to_srgb(rgb: Pixels, icc: bytes | None) -> tuple[Pixels, tuple[str, ...]]:
-    """Return the pixels in sRGB, and warning codes.
+    """Return the pixels in sRGB, and any warning codes.
 
     The pixels are converted if the ICC profile describes another colour space.
     """
@@ -34,7 +34,7 @@ def to_srgb(rgb: Pixels, icc: bytes | None) -> tuple[Pixels, tuple[str, ...]]:
 
 
 def cmyk_to_srgb(image: Image.Image, icc: bytes | None) -> tuple[Pixels, tuple[str, ...]]:
-    """Return a CMYK image converted to sRGB, and warning codes.
+    """Return a CMYK image converted to sRGB, and any warning codes.
 
     The conversion uses the ICC profile if it is present and valid, or else Pillow's formula.
     """

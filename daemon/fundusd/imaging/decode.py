@@ -74,7 +74,7 @@ def _open(data: bytes, media: object, limits: Limits) -> OpenedImage:
 def _assess(
     content: Content, rgb: Pixels, codes: tuple[str, ...], thresholds: Thresholds
 ) -> tuple[Content, Reason | None]:
-    """Return the completed content, and the reason to refuse the capture, or None.
+    """Return the completed content, and the reason to refuse the capture, if there is one.
 
     The content is completed with the size, the warning codes and the measures.
     """

@@ -64,8 +64,8 @@ class DecoderPool:
     """A pool of persistent decoder processes.
 
     `decode` may be called from any number of threads. A process that crashes or times out is
-    replaced while the others continue. `restarts` counts the replacements, and each is logged to
-    `log`, if given. A single warning is logged if the kernel cannot confine the processes. If
+    replaced while the others continue. `restarts` counts the replacements, each of which is logged
+    to `log`, if given. A single warning is logged if the kernel cannot confine the processes. If
     `shows_ungradable` is true, the pixels of ungradable retinas are returned too, for display.
     """
 
@@ -159,7 +159,7 @@ class DecoderPool:
             self._replace(slot.result())
 
     def _replace(self, child: _Child | None) -> None:
-        """Terminate a child, if there is one, and queue its successor."""
+        """Terminate a child process, if there is one, and queue its successor."""
         if child:
             child.end()
             self._children.discard(child)
@@ -211,7 +211,7 @@ class _Child:
     def decode(
         self, data: bytes, thresholds: Thresholds, side: int, seconds: float
     ) -> Decoded | Reason:
-        """Send the bytes and return the answer, or the reason why none arrived within `seconds`.
+        """Send a capture and return the answer, or the reason why none arrived within `seconds`.
 
         A child that does not answer is marked as `broken`.
         """

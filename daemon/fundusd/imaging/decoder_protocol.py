@@ -36,14 +36,17 @@ class Channel:
         self._deadline: float | None = None
 
     def set_timeout(self, seconds: float) -> None:
-        """Set one deadline for all further messages.
+        """Set a single deadline for all further messages, `seconds` from now.
 
         After the deadline, this end raises TimeoutError.
         """
         self._deadline = monotonic() + seconds
 
     def send(self, message: bytes | memoryview) -> None:
-        """Send one message; raises OSError if the peer is gone."""
+        """Send one message.
+
+        Raises OSError if the peer is gone.
+        """
         for part in (len(message).to_bytes(_LENGTH_BYTES), message):
             self._apply_deadline()
             self._end.sendall(part)
@@ -84,13 +87,16 @@ class Channel:
 
 
 def send_request(channel: Channel, data: bytes, thresholds: Thresholds) -> None:
-    """Send a camera's thresholds and a capture's bytes; raises OSError if the peer is gone."""
+    """Send a camera's thresholds and a capture's bytes.
+
+    Raises OSError if the peer is gone.
+    """
     channel.send(orjson.dumps(thresholds))
     channel.send(data)
 
 
 def receive_request(channel: Channel, max_bytes: int) -> tuple[bytes, Thresholds]:
-    """Return the bytes and thresholds that `send_request` sent.
+    """Return the capture's bytes and the camera's thresholds that `send_request` sent.
 
     Raises ProtocolError if a message is too long, or OSError or EOFError if the peer is gone.
     """
@@ -117,7 +123,7 @@ def send_decoded(channel: Channel, decoded: Decoded) -> None:
 
 
 def receive_decoded(channel: Channel, side: int, *, shows_ungradable: bool = False) -> Decoded:
-    """Return what `send_decoded` sent.
+    """Return the decoded capture that `send_decoded` sent.
 
     The answer is checked, as the sender handles untrusted bytes. Raises ProtocolError for an
     invalid answer, or OSError or EOFError if the peer is gone.

@@ -61,7 +61,7 @@ def open_dicom(data: bytes, limits: Limits) -> OpenedImage:
 
 
 def read_header(data: bytes, max_bytes: int) -> Dataset:
-    """Return the data set that precedes the pixels.
+    """Return the data set of a DICOM file up to its pixels.
 
     Call this only with bytes that a decoder process has already opened. Raises CaptureError if the
     data set cannot be read.
@@ -86,7 +86,7 @@ def _as_capture_errors() -> Iterator[None]:
 
 
 def _read_header(data: bytes, max_bytes: int) -> tuple[UID, bytes, Dataset, int]:
-    """Return the transfer syntax, the bytes, the data set before the pixels, and its end.
+    """Return the transfer syntax, the bytes, the data set up to the pixels, and its end.
 
     The bytes are the file's or, for a deflated data set, the inflated ones. The end of the data set
     is a position in these bytes.

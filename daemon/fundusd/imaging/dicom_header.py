@@ -117,7 +117,7 @@ def pixel_layout(ds: Dataset) -> PixelLayout:
 
 
 def refusal(ds: Dataset, limits: Limits) -> Reason | None:
-    """Return why the header alone rules out grading the capture, or None if it does not."""
+    """Return the reason why the header rules out grading the capture, or None if it does not."""
     if text(ds, "SOPClassUID") not in _PHOTOGRAPHY | _SECONDARY_CAPTURE:
         return Reason.WRONG_MODALITY
     if number(ds, "NumberOfFrames", 1) > 1:
@@ -130,7 +130,7 @@ def refusal(ds: Dataset, limits: Limits) -> Reason | None:
 
 
 def _image_type(ds: Dataset, position: int) -> str:
-    """Return the ImageType value at `position`, counted from 1, reduced to capital letters.
+    """Return the letters of the ImageType value at `position`, counted from 1, as capitals.
 
     Returns "" if there is no such value.
     """
@@ -169,7 +169,7 @@ def _is_supported(layout: PixelLayout) -> bool:
 
 
 def content(ds: Dataset) -> Content:
-    """Return what the header says about a capture.
+    """Return the eye, patient, time and other facts that the header states about a capture.
 
     Blank and invalid values count as absent.
     """
@@ -229,7 +229,7 @@ def _patient(ds: Dataset, warnings: list[str]) -> str | None:
 
 
 def laterality(ds: Dataset) -> tuple[Eye, EyeSource]:
-    """Return the eye and the first tag that names it.
+    """Return the eye and the first tag that specifies it.
 
     The eye is unknown if the value is "B" (both eyes) or if tags disagree. If they disagree,
     CONFLICT is returned in place of a tag.
@@ -272,7 +272,7 @@ def _items(ds: Dataset, keyword: str) -> list[Any]:
 
 
 def acquired_at(ds: Dataset) -> datetime | None:
-    """Return when the photograph was taken, or None if the header does not say.
+    """Return the time at which the photograph was taken, or None if the header does not give it.
 
     The datetime is naive if the header gives no time zone.
     """

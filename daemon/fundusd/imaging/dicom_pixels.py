@@ -108,7 +108,7 @@ def _join_fragments(data: bytes, position: int) -> tuple[bytes, int]:
 def to_rgb(
     ds: Dataset, uid: UID, layout: PixelLayout, encoded: PixelData, limits: Limits
 ) -> tuple[Pixels, tuple[str, ...]]:
-    """Return the only frame as sRGB [rows, columns, 3], and warning codes.
+    """Return the single frame as sRGB [rows, columns, 3], and warning codes.
 
     Raises CaptureError if the frame is damaged or contradicts the header.
     """

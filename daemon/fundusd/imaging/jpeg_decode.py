@@ -28,7 +28,7 @@ _SAMPLINGS = frozenset(
 
 
 def can_read(stream: jpeg_markers.Codestream) -> bool:
-    """Return whether `decode` supports a JPEG with these markers."""
+    """Return whether `decode` can read a JPEG with these markers."""
     if stream.process not in _PROCESSES or stream.precision != _PRECISION or stream.scan is None:
         return False
     if len(stream.components) == 1:
@@ -41,8 +41,8 @@ def decode(data: bytes, stream: jpeg_markers.Codestream, *, untransformed: bool 
     """Decode a JPEG that `can_read` accepts.
 
     Returns RGB [height, width, 3], or CMYK [height, width, 4] with 0 for no ink. If `untransformed`
-    is true, three components are taken as RGB, whatever the stream declares. Raises CaptureError if
-    the JPEG is damaged.
+    is true, three components are treated as RGB, whatever the stream declares. Raises CaptureError
+    if the JPEG is damaged.
     """
     is_cmyk = len(stream.components) == 4  # noqa: PLR2004
     colour_space = "CMYK" if is_cmyk else "RGB"

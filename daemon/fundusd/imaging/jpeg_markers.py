@@ -29,7 +29,7 @@ _TRANSFORM_YCBCR, _TRANSFORM_YCCK = 1, 2
 
 @dataclass(frozen=True, slots=True)
 class Codestream:
-    """What the markers up to the end of the first image declare about a JPEG."""
+    """The properties of a JPEG that the markers up to the end of its first image declare."""
 
     process: int | None = None  # the low byte of its SOF marker
     precision: int = 0  # bits
@@ -45,7 +45,7 @@ class Codestream:
 
     @property
     def is_ycc(self) -> bool | None:
-        """Return whether three components are declared as YCbCr, or None if nothing is declared."""
+        """Return whether the markers declare YCbCr rather than RGB, or None for neither."""
         if self.components in _RGB_IDS:
             return False
         if self.jfif:
@@ -56,7 +56,7 @@ class Codestream:
 
 
 def read_markers(data: bytes) -> Codestream:
-    """Return what the markers up to the first EOI declare.
+    """Return the properties of the JPEG that the markers up to the first EOI declare.
 
     Junk between segments is skipped.
     """
@@ -117,7 +117,7 @@ def strip_metadata(data: bytes, stream: Codestream, *, untransformed: bool = Fal
 
 
 def _standard_transform(transform: int, components: int) -> int:
-    """Return Adobe's transform or, if it is undefined, the transform that decoders assume."""
+    """Return the Adobe colour transform, or the one that decoders assume if it is undefined."""
     if transform == 0:
         return 0
     return _TRANSFORM_YCBCR if components == 3 else _TRANSFORM_YCCK  # noqa: PLR2004
@@ -140,7 +140,7 @@ def has_zeroed_run(data: bytes, stream: Codestream) -> bool:
 
 
 def _first_ac_symbols(tables: bytes) -> Iterator[int]:
-    """Yield what the all-zeros code means in each Huffman table for AC coefficients."""
+    """Yield the symbol of the all-zeros code in each Huffman table for AC coefficients."""
     position = 0
     while position + 4 <= len(tables):
         length = int.from_bytes(tables[position + 2 : position + 4])

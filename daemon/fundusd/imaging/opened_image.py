@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class OpenedImage:
-    """What the header says about a capture, and `load`, which decodes the pixels.
+    """A capture's header data, and `load`, which decodes its pixels.
 
-    `reason` is why the capture is refused by its header, or None. `load` returns sRGB [height,
-    width, 3] and warning codes. It raises CaptureError if the pixels cannot be decoded.
+    `reason` says why the header rules out grading the capture, or is None. `load` returns sRGB
+    [height, width, 3] and warning codes. It raises CaptureError if the pixels cannot be decoded.
     """
 
     content: Content

@@ -48,7 +48,7 @@ _MIN_LIT_SHARE = 0.02  # of a row or column inside the bounding box
 
 
 def measure(rgb: Pixels) -> dict[str, float]:
-    """Return the measures of an RGB image [height, width, 3].
+    """Return the quality measures of an RGB image [height, width, 3], by name.
 
     Shares are from 0 to 1, and levels from 0 to 255.
     """
@@ -106,7 +106,7 @@ def _luminance(rgb: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
 
 
 def _dark_corners(lit: npt.NDArray[np.bool_]) -> float:
-    """Return the share of the four corners that are mostly dark."""
+    """Return how many of the four corners are mostly dark, as a share from 0 to 1."""
     side = max(1, round(_CORNER * min(lit.shape)))
     first, last = slice(None, side), slice(-side, None)
     dark = 0
@@ -126,7 +126,7 @@ def _shape(disc: npt.NDArray[np.bool_]) -> dict[str, float]:
 
 
 def _waist(disc: npt.NDArray[np.bool_]) -> float:
-    """Return how narrow the disc becomes between two broad parts.
+    """Return the relative width of the disc where it narrows between two broad parts.
 
     The measure is the narrowest extent divided by the extent of the smaller part. It is 0 for
     separate parts and 1 for a single part. In an oblong box, it is measured along the longer side.
@@ -155,7 +155,7 @@ def _narrowing(extent: npt.NDArray[np.int_]) -> float:
 
 
 def _field(sample: Pixels, lit: npt.NDArray[np.bool_], box: tuple[slice, slice]) -> float:
-    """Return the share of the whole circle that is in the frame and bright enough."""
+    """Return the share of the retina's full circle that is in the frame and bright enough."""
     diameter = max(side.stop - side.start for side in box)
     if not diameter:
         return 0.0
@@ -182,12 +182,12 @@ def bounding_box(lit: npt.NDArray[np.bool_]) -> tuple[slice, slice]:
 
 
 def gate(measures: Mapping[str, float], thresholds: Thresholds = DEFAULTS) -> Reason | None:
-    """Return why the measured image cannot be graded, or None for a gradable colour retina."""
+    """Return the reason why the image cannot be graded, or None for a gradable colour retina."""
     return recognise(measures) or quality_thresholds.judge(measures, thresholds)
 
 
 def recognise(measures: Mapping[str, float]) -> Reason | None:
-    """Return why the image is not a single colour retina, or None if it may be one.
+    """Return the reason why the image is not a single colour retina, or None if it may be one.
 
     The criteria are the same for every camera.
     """
@@ -239,7 +239,7 @@ def _is_disc(measures: Mapping[str, float]) -> bool:
 
 
 def is_mislabelled(rgb: Pixels) -> bool:
-    """Return whether an image would be a retina in a colour space other than the declared one.
+    """Return whether an image would be a retina if it were read in another colour space.
 
     YCbCr read as RGB and BGR read as RGB are converted back and measured again. RGB read as YCbCr
     cannot be converted back, because values were clipped; it is recognised by its pure green, which

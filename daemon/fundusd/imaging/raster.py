@@ -72,9 +72,9 @@ def read_jpeg(
 ) -> Pixels:
     """Decode a JPEG to RGB, or to CMYK with 0 for no ink.
 
-    If `untransformed` is true, three components are taken as RGB. Pillow decodes the kinds of JPEG
-    that the strict decoder does not support, and may overlook damage in them. Raises CaptureError
-    if damage is found.
+    If `untransformed` is true, three components are treated as RGB. Pillow decodes the kinds of
+    JPEG that the strict decoder does not support, and may overlook damage in them. Raises
+    CaptureError if damage is found.
     """
     if jpeg_markers.has_zeroed_run(data, stream):
         raise CaptureError(Reason.DECODE_ERROR)

@@ -31,7 +31,7 @@ NO_DETAIL = {"glare": 0.0, "sharpness": 0.0, "visibility": 0.0, "haze": 0.0}
 
 
 def measure_detail(rgb: Pixels, box: tuple[slice, slice]) -> dict[str, float]:
-    """Return measures of the disc that lies within a box of RGB [height, width, 3].
+    """Return the measures of the disc in a box of an RGB image [height, width, 3], by name.
 
     Sharpness is the ratio of fine to coarse detail. Fine detail is the Laplacian (a focus measure:
     Pech-Pacheco et al., ICPR 2000); coarse detail is the contrast of a band with its surround
@@ -87,7 +87,7 @@ def _cells(rgb: Pixels, box: tuple[slice, slice]) -> tuple[Plane, Mask]:
 
 
 def _axis(side: slice, diameter: int, length: int) -> tuple[npt.NDArray[np.intp], npt.NDArray[Any]]:
-    """Return two pixel indices for each cell in the frame, and the cells' places from -1 to 1."""
+    """Return two pixel indices for each cell in the frame, and the cells' centres from -1 to 1."""
     start = (side.start + side.stop - diameter) / 2
     places = start + (np.arange(2 * _DIAMETER) + 0.5) * (diameter / (2 * _DIAMETER))
     pairs = np.floor(places).astype(np.intp).reshape(-1, 2)
@@ -97,7 +97,7 @@ def _axis(side: slice, diameter: int, length: int) -> tuple[npt.NDArray[np.intp]
 
 
 def _blurred(plane: Plane, width: int) -> Plane:
-    """Average over squares of `width` x `width` cells, where `width` is odd.
+    """Return the plane averaged over squares of `width` x `width` cells, where `width` is odd.
 
     Cells at the edge are repeated beyond it.
     """
@@ -110,7 +110,7 @@ def _blurred(plane: Plane, width: int) -> Plane:
 
 
 def _tile_means(plane: Plane) -> Plane:
-    """Average over whole tiles.
+    """Return the mean of each whole tile of the plane.
 
     Incomplete tiles at the far edges are left out, since they hardly touch the disc.
     """

@@ -51,7 +51,7 @@ class Checkpoint:
 
     @property
     def config(self) -> dict[str, Any]:
-        """Return the content of config.json, which `list_files` has checked to be an object."""
+        """Return the JSON object in config.json, which `list_files` has already checked."""
         return dict(json.loads((self.folder / CONFIG).read_bytes()))
 
     @property
@@ -72,14 +72,14 @@ class Checkpoint:
 
 @dataclass(frozen=True, slots=True)
 class Hints:
-    """What the operator should do about a missing or a damaged file."""
+    """Instructions for the operator about a missing or damaged file."""
 
     missing: str
     damaged: Callable[[Path], str]
 
 
 def weights_digest(files: Mapping[str, str]) -> str:
-    """Return the digest of the weights among `files` (name to sha256)."""
+    """Return the digest of the weights among `files`, which maps each name to a sha256."""
     weights = {name: digest for name, digest in files.items() if name.endswith(".safetensors")}
     if len(weights) == 1:
         return next(iter(weights.values()))
@@ -164,9 +164,10 @@ def hash_files(
 
 
 def describe(checkpoint: Checkpoint) -> dict[str, Any]:
-    """Return facts about a checkpoint from its config.json and the headers of its weights.
+    """Return the name, origin, digests, sizes and parameter counts of a checkpoint.
 
-    The sizes of images and patches are in pixels.
+    No file is read except config.json and the headers of the weights. The sizes of images and
+    patches are in pixels.
     """
     config = checkpoint.config
     vision, text = config.get("vision_config", {}), config.get("text_config", {})
@@ -277,7 +278,7 @@ def _check_complete(path: Path, hints: Hints) -> None:
 
 
 def does_not_load(checkpoint: Checkpoint, why: str) -> ModelError:
-    """Return the error for files that do not form a model."""
+    """Return the error to raise for files that do not form a model."""
     return ModelError(
         f"The checkpoint in {checkpoint.folder} does not load: {why}.",
         hint="config.json and the weights must belong to one SigLIP checkpoint; "

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """What is computed after pooling, in fp32.
+    """The computation of logits from pooled embeddings, in fp32.
 
     In bf16, logits near -18 could differ only in steps of 0.125.
     """
@@ -81,7 +81,7 @@ class ZeroShotClassifier:
         return self._self_test.thorough()
 
     def require_unchanged(self, beat: Callable[[], None]) -> list[str]:
-        """Return the names of the model files that were touched without a change of content.
+        """Return the names of the model files that were touched but still have the same content.
 
         Raises ModelError if a file has changed or is gone.
         """

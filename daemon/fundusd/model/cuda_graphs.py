@@ -22,7 +22,10 @@ class Event(Protocol):
     """A position in a stream's queue."""
 
     def synchronize(self) -> None:
-        """Wait until the stream reaches this event; raises RuntimeError if earlier work failed."""
+        """Wait until the stream reaches this event.
+
+        Raises RuntimeError if earlier work failed.
+        """
         ...
 
 
@@ -154,7 +157,7 @@ def _slot(bucket: Bucket, device: torch.device) -> _Slot:
 
 
 def _compute(bucket: Bucket, slot: _Slot, count: int) -> None:
-    """Embed the images of a slot.
+    """Embed the images in a slot.
 
     The rest of the bucket contains older images, whose embeddings are ignored.
     """
@@ -172,7 +175,7 @@ def _collect(slot: _Slot, count: int, done: Event) -> torch.Tensor:
 
 
 def bucket_sizes(limit: int) -> list[int]:
-    """Return the batch sizes that each get a graph: powers of two, and the limit itself.
+    """Return the batch sizes for which to capture a graph: powers of two, and the limit itself.
 
     >>> bucket_sizes(16), bucket_sizes(6), bucket_sizes(1)
     ([1, 2, 4, 8, 16], [1, 2, 4, 6], [1])

@@ -26,7 +26,7 @@ _GPUS = (_NVIDIA, Path("/sys/module/nvidia"), Path("/dev/kfd"), Path("/dev/dxg")
 
 @dataclass(frozen=True, slots=True)
 class Runtime:
-    """Everything about the machine that can change the last digits of a score."""
+    """The properties of the machine that can change the last digits of a score."""
 
     backend: str  # "torch" | "openvino"
     device: str  # "cpu", "mps", "cuda", "cuda:1"
@@ -40,7 +40,7 @@ class Runtime:
         return self.device == "cpu"
 
     def __str__(self) -> str:
-        """Return the text that is stored in the release."""
+        """Return the description of this runtime that is stored in the release."""
         return f"{self.backend} {self.version} on {self.device_name}"
 
 
@@ -101,7 +101,7 @@ def _dtype(choice: ModelChoice, device: str) -> str:
 
 
 def has_native_bf16(cpuinfo: Path = _CPUINFO) -> bool:
-    """Return whether this processor multiplies bf16 in hardware, according to the kernel."""
+    """Return whether the kernel reports that this processor multiplies bf16 in hardware."""
     try:
         text = cpuinfo.read_text(encoding="ascii", errors="replace")
     except OSError:

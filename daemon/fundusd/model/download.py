@@ -82,7 +82,7 @@ def _bar(on_progress: Progress | None) -> type[tqdm]:
 
 
 def explain(error: BaseException, choice: ModelChoice) -> ModelError:
-    """Return the error for a failed download, with the next command to run."""
+    """Return the error to raise for a failed download, with the next command to run."""
     for cause in _causes(error):
         if isinstance(cause, errors.HfHubHTTPError):
             return _explain_response(cause, choice)

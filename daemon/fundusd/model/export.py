@@ -29,7 +29,10 @@ _MIN_COSINE = 0.999999  # between two fp32 implementations of the same tower
 
 
 def shape_of(model: Any, checkpoint: Checkpoint) -> Shape:
-    """Return the sizes of the vision tower; raises ModelError if it is not SigLIP's."""
+    """Return the sizes of the vision tower.
+
+    Raises ModelError if it is not SigLIP's.
+    """
     config = model.config.vision_config
     required = {"hidden_act": "gelu_pytorch_tanh", "num_channels": 3}
     for key, value in required.items():

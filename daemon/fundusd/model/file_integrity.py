@@ -63,11 +63,11 @@ class WatchedFiles:
         self._checked_at = monotonic()
 
     def require_unchanged(self, beat: Callable[[], None]) -> list[str]:
-        """Return the names of the files that were touched without a change of content.
+        """Return the names of the files that were touched but still have the same content.
 
         Touched files are hashed, which takes seconds, and `beat` is called repeatedly meanwhile.
         While none of the checkpoint's files can be reached, as on a network share that is offline,
-        they are returned too. Raises ModelError if a file has changed or is gone.
+        their names are returned too. Raises ModelError if a file has changed or is gone.
         """
         files = self._mapped
         if self._monotonic() - self._checked_at >= _CHECK_SECONDS:

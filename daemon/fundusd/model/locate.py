@@ -63,7 +63,7 @@ def find(
     """Return the configured checkpoint after checking the digests of its files.
 
     The network is never used. Raises ModelError if the checkpoint is missing or not the expected
-    one. The hint names the next step.
+    one. The error's hint names the next step.
     """
     if is_hub_id(choice.source):
         checkpoint = _find_in_cache(choice, on_progress, digest)
@@ -118,7 +118,7 @@ def require_revision(choice: ModelChoice) -> None:
 
 
 def cached_revisions(source: str) -> list[str]:
-    """Return the cached revisions of a hub id, complete or not."""
+    """Return the cached revisions of a hub id, including incomplete ones."""
     revisions = []
     for path in (_repository(source) / "snapshots").glob("*"):
         if path.is_dir():

@@ -127,7 +127,7 @@ def plan(
     referable_rule: str,
     quality_gate: str,
 ) -> ModelPlan:
-    """Choose the runtime and derive the release from it.
+    """Choose the runtime and return the plan, with the release that follows from it.
 
     Raises SettingsError if a setting is invalid, or ModelError if the checkpoint or the machine
     does not fit the settings.
@@ -179,7 +179,7 @@ def load(
 def _start_hashing(
     prepared: PreparedParts, names: Iterable[str]
 ) -> Future[dict[str, StatSignatures]]:
-    """Start to hash parts in a thread, so that torch can be imported meanwhile.
+    """Start hashing parts in a thread, so that torch can be imported meanwhile.
 
     Hashing and importing each take about a second. The future yields the signatures of the intact
     parts.
@@ -198,7 +198,7 @@ def _start_hashing(
 
 
 def _works(planned: ModelPlan) -> bool:
-    """Return whether the planned model can be loaded and passes its self-test."""
+    """Return whether the planned model can be prepared and loaded, and passes its self-test."""
     try:
         planned.prepare()
         planned.load()

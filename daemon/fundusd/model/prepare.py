@@ -31,12 +31,12 @@ _SET_PDEATHSIG = 1  # prctl(2)
 
 
 def prompts_part(prompts: PromptSet) -> str:
-    """Return the name of the part with an embedded prompt set."""
+    """Return the name of the part that contains the embeddings of a prompt set."""
     return f"prompts-{prompts.digest[:16]}"
 
 
 def tower_part(backend: str, dtype: str) -> str:
-    """Return the name of the part with the tower.
+    """Return the name of the part that contains the vision tower.
 
     For OpenVINO, the part is always in fp32, since OpenVINO itself converts it.
     """

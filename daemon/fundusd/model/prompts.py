@@ -58,7 +58,7 @@ def load_prompt_set(name_or_path: str) -> PromptSet:
 
 
 def shipped() -> list[str]:
-    """Return the names of the sets that ship with fundusd."""
+    """Return the names of the prompt sets that ship with fundusd."""
     return sorted(path.stem for path in _folder().glob("*.toml"))
 
 

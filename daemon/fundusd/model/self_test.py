@@ -35,11 +35,11 @@ MIN_COSINES = {"float32": 0.999999, "bfloat16": 0.9999}
 
 
 class Backend(Protocol):
-    """A library that computes the vision tower on a device."""
+    """A library that runs the vision tower on a device."""
 
     @property
     def limit(self) -> int:
-        """Return the largest number of images that a forward pass should take."""
+        """Return the largest number of images that should be embedded in one forward pass."""
         ...
 
     @property
@@ -60,7 +60,7 @@ class Backend(Protocol):
         ...
 
     def begin(self, pixels: Pixels) -> Callable[[], Embeddings]:
-        """Start to embed up to `limit` images.
+        """Start embedding up to `limit` images.
 
         Returns a function that waits for the embeddings and must be called exactly once.
         """
@@ -73,7 +73,7 @@ class Backend(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class KnownAnswers:
-    """Phantoms and their fp32 embeddings."""
+    """Phantoms and their expected embeddings, in fp32."""
 
     pixels: Pixels  # [n, side, side, 3]
     embeddings: Embeddings  # [n, d]
@@ -81,7 +81,7 @@ class KnownAnswers:
 
 
 def read_known_answers(part: Part) -> KnownAnswers:
-    """Return the known answers stored in a prepared part."""
+    """Return the phantoms and expected embeddings stored in a prepared part."""
     tensors = load_file(part.path(KNOWN_ANSWERS_FILE))
     return KnownAnswers(tensors["pixels"], tensors["embeddings"], tensors["probe"])
 
@@ -101,7 +101,7 @@ class SelfTest:
     def quick(self) -> SelfTestResult:
         """Run the shortest test, which also warms up the backend.
 
-        If the backend can probe, an eighth of a phantom is enough, since computing it uses every
+        If the backend can probe, an eighth of a phantom is enough, since embedding it uses every
         weight. Otherwise, whole phantoms are tested with each batch size and, if batches can
         overlap, with two in flight.
         """
@@ -132,7 +132,7 @@ class SelfTest:
         return self._compare(embeddings, self.known.embeddings[chosen])
 
     def _compare_in_flight(self) -> None:
-        """Check, for several sizes, that the results of two batches in flight are not swapped."""
+        """Check at several batch sizes that the results of batches in flight are not swapped."""
         count = len(self.known.pixels)
         largest = [(number + 1) % count for number in range(self.backend.limit)]
         in_flight: deque[tuple[list[int], Callable[[], Embeddings]]] = deque()

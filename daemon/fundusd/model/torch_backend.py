@@ -67,7 +67,7 @@ class TorchBackend:
         return self._guarded(lambda: self._embed(_as_tensor(pixels)), len(pixels))
 
     def begin(self, pixels: Pixels) -> Callable[[], Embeddings]:
-        """Start to embed up to `limit` images.
+        """Start embedding up to `limit` images.
 
         Returns a function that waits for the embeddings and must be called exactly once.
         """

@@ -29,7 +29,7 @@ _OLD_BUFFER = ".position_ids"  # in checkpoints of older versions
 
 
 def versions() -> str:
-    """Return the versions of the libraries that read and write parts."""
+    """Return the versions of fundusd, torch and transformers, which create the parts."""
     libraries = f"torch {torch.__version__}, transformers {transformers.__version__}"
     return f"fundusd {__version__}, {libraries}"
 
@@ -82,9 +82,9 @@ def tokenizer_of(checkpoint: Checkpoint) -> Any:
 
 
 def tokenize(tokenizer: Any, config: Any, prompts: PromptSet) -> list[list[int]]:
-    """Return the tokens of each prompt, in order of grade, padded to the model's limit.
+    """Return the token ids of each prompt, in order of grade, padded to the model's limit.
 
-    Raises ModelError if a prompt is too long, or has tokens that the model does not know.
+    Raises ModelError if a prompt is too long or contains tokens that the model does not know.
     """
     limit: int = config.max_position_embeddings
     tokens: list[list[int]] = []

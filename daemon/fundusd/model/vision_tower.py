@@ -36,7 +36,7 @@ class Shape:
 
     @property
     def probe_patches(self) -> int:
-        """Return the number of patches in the first eighth of an image, used for the self-test."""
+        """Return the number of patches in the first eighth of an image, for the self-test."""
         grid = self.side // self.patch
         return max(1, grid // 8) * grid
 
@@ -112,7 +112,8 @@ class Tower(torch.nn.Module):
     def forward(self, patches: torch.Tensor) -> torch.Tensor:
         """Return the pooled embeddings of images.
 
-        `patches` may be only the first ones of each image, which suffice to test the weights.
+        `patches` may contain only the first patches of each image, since these suffice to test
+        the weights.
         """
         x = self.embed(patches) + self.positions[: patches.shape[1]]
         for layer in self.layers:

@@ -1,4 +1,4 @@
-"""Render fundus photographs of known ICDR grade from a seed, for tests and never for patients."""
+"""Render fundus photographs of a given ICDR grade from a seed, for tests and never for patients."""
 
 from fundusd.imaging.phantoms.files import as_dicom, as_jpeg
 from fundusd.imaging.phantoms.lesions import Lesion, LesionKind, plan_lesions

@@ -61,7 +61,7 @@ def as_dicom(pixels: Pixels, eye: Eye, patient_id: str, *, seed: int, raw: bool 
 
 
 def _identify(dataset: Dataset, eye: Eye, patient_id: str, seed: int) -> None:
-    """Set the patient, the eye, the time and the kind of photograph."""
+    """Set the data set's patient, eye, time and kind of photograph."""
     taken = _FIRST_VISIT + timedelta(minutes=seed % 500_000)
     dataset.SOPClassUID = OphthalmicPhotography8BitImageStorage
     dataset.StudyInstanceUID = _uid("study", patient_id, f"{taken:%Y%m%d}")

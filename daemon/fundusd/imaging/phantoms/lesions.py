@@ -61,7 +61,7 @@ class _Placer:
         self.vessel_points = anatomy.vessel_points()
 
     def some_quadrants(self) -> list[Quadrant]:
-        """Choose two or three quadrants."""
+        """Choose two or three quadrants at random."""
         order = self.rng.permutation(4)[: self.rng.integers(2, 4)]
         return [_QUADRANTS[index] for index in order]
 

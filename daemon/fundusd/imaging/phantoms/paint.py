@@ -56,7 +56,7 @@ def paint_anatomy(image: Image.Image, frame: Frame, anatomy: Anatomy) -> None:
 def paint_lesions(
     image: Image.Image, frame: Frame, lesions: Iterable[Lesion], rng: np.random.Generator
 ) -> None:
-    """Paint lesions, kind by kind."""
+    """Paint the lesions, one kind after another."""
     by_kind: dict[LesionKind, list[Lesion]] = {}
     for lesion in lesions:
         by_kind.setdefault(lesion.kind, []).append(lesion)
@@ -117,7 +117,7 @@ def _draw_lesion(
 def _draw_blob(
     draw: ImageDraw.ImageDraw, frame: Frame, lesion: Lesion, rng: np.random.Generator
 ) -> None:
-    """Draw an irregular roundish patch."""
+    """Draw an irregular, roundish patch."""
     angles = np.linspace(0, 2 * np.pi, 12, endpoint=False)
     reach = lesion.radius * rng.uniform(0.75, 1.15, 12)
     outline = _centre(lesion) + np.column_stack([np.cos(angles), np.sin(angles)]) * reach[:, None]

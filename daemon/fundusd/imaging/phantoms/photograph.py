@@ -24,7 +24,7 @@ _NOISE = 2.2  # grey levels, standard deviation
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """The contents of a phantom, before it is rendered."""
+    """The frame, anatomy and lesions of a phantom that is not rendered yet."""
 
     frame: anatomy.Frame
     anatomy: anatomy.Anatomy
@@ -32,9 +32,9 @@ class Scene:
 
 
 def compose(grade: Grade, eye: Eye, seed: int, width: int = 1440, height: int = 1080) -> Scene:
-    """Return the contents of a phantom.
+    """Return the frame, healthy anatomy and lesions of a phantom.
 
-    A seed gives the same eye at every grade and size.
+    A given seed produces the same anatomy at every grade and size.
     """
     rng = np.random.default_rng([seed, ord(eye), 0])
     frame = anatomy.place_frame(rng, eye, width, height)
@@ -44,7 +44,7 @@ def compose(grade: Grade, eye: Eye, seed: int, width: int = 1440, height: int = 
 
 
 def render(grade: Grade, eye: Eye, seed: int, width: int = 1440, height: int = 1080) -> Pixels:
-    """Render a fundus photograph of known grade as uint8 RGB [height, width, 3].
+    """Render a fundus photograph of a given grade as uint8 RGB [height, width, 3].
 
     The same arguments always give the same pixels.
     """
@@ -58,9 +58,9 @@ def render(grade: Grade, eye: Eye, seed: int, width: int = 1440, height: int = 1
 
 
 def not_a_retina(seed: int, width: int = 1440, height: int = 1080) -> Pixels:
-    """Render a frame full of skin as uint8 RGB [height, width, 3].
+    """Render a photograph of skin as uint8 RGB [height, width, 3].
 
-    Cameras also store such frames.
+    Cameras also store such photographs.
     """
     rng = np.random.default_rng([seed, 4])
     grain = np.zeros((height, width), np.float32)
@@ -97,7 +97,7 @@ def _expose(image: Image.Image, frame: anatomy.Frame, rng: np.random.Generator) 
 
 
 def _falloff(frame: anatomy.Frame, rng: np.random.Generator) -> Plane:
-    """Return the brightness of the flash, which falls off from a point near the centre."""
+    """Return the flash's brightness at each pixel, which falls off from a point near the centre."""
     x0, y0 = rng.uniform(-0.25, 0.25, 2)
     exposure, depth = rng.uniform(0.86, 1.0), rng.uniform(0.15, 0.3)
     x = ((np.arange(frame.width) - frame.cx) / frame.radius - x0).astype(np.float32)
