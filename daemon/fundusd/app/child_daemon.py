@@ -33,7 +33,7 @@ class DaemonFailed(FundusdError):  # noqa: N818  named for what happened
 
 @contextlib.contextmanager
 def folder(keep: Path | None, parent: Path | None = None) -> Iterator[Path]:
-    """Yield the folder `keep`, which is created if needed, or a temporary folder if `keep` is None.
+    """Yield the folder `keep`, created if needed, or a temporary folder if `keep` is None.
 
     The temporary folder is removed afterwards. Raises RequestError if `keep` is not empty or cannot
     be created.
@@ -77,10 +77,10 @@ class DaemonLog:
             self._changed.notify_all()
 
     def take(self, timeout: float) -> list[dict[str, Any]]:
-        """Return the unread lines; if there are none, wait for one up to `timeout` seconds.
+        """Return the unread lines, after waiting up to `timeout` seconds if there are none.
 
-        Raises DaemonFailed if one of the lines reports a failure. Raises FundusdError if the daemon
-        has ended and there are no unread lines.
+        The list is empty if no line arrived in that time. Raises DaemonFailed if one of the lines
+        reports a failure, or FundusdError if the daemon has ended and there are no unread lines.
         """
         with self._changed:
             self._changed.wait_for(lambda: self._unread or self._ended, timeout)
@@ -97,7 +97,7 @@ class DaemonLog:
         return lines
 
     def until(self, event: str, seconds: float) -> Iterator[dict[str, Any]]:
-        """Yield the lines up to and including the first `event`.
+        """Yield the unread lines as they arrive, up to and including the first that logs `event`.
 
         Raises DaemonFailed if the event is not logged within `seconds`, and otherwise the same
         errors as `take`.

@@ -82,7 +82,7 @@ def run(path: Path) -> None:
 
 
 def _prepare(planned: ModelPlan, notifier: Notifier) -> None:
-    """Make the missing parts of the prepared model, and log their names."""
+    """Create the missing parts of the prepared model, and log their names."""
     log = structlog.get_logger(service="app")
 
     def on_wait() -> None:
@@ -112,12 +112,12 @@ def _log_start(planned: ModelPlan, ledger: Ledger, reclaimed: int) -> None:
 
 
 def _ask_for_time(notifier: Notifier, status: str) -> None:
-    """Ask systemd to wait longer for READY."""
+    """Ask systemd to extend the time limit for READY, and report `status` to it."""
     notifier.tell(EXTEND_TIMEOUT_USEC=_LOAD_SECONDS * 1_000_000, STATUS=status)
 
 
 def _verifying(notifier: Notifier) -> Callable[[int, int], None]:
-    """Return a progress function that asks systemd for more time after each percent hashed."""
+    """Return a progress callback that asks systemd for more time after each percentage point."""
     last_percent = -1
 
     def progress(done: int, total: int) -> None:

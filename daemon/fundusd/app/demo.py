@@ -211,7 +211,7 @@ _SCORES = ("score_no_dr", "score_mild", "score_moderate", "score_severe", "score
 
 
 def _agreement(rows: Sequence[Mapping[str, Any]], truths: Mapping[str, str]) -> str:
-    """Return a sentence that compares the model's grades with the rendered ones."""
+    """Return a sentence that says how many of the model's grades match the rendered ones."""
     graded = right = 0
     for row in rows:
         truth = truths[row["path"]]

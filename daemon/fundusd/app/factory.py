@@ -37,7 +37,7 @@ _Rules = TypeVar("_Rules", ModelChoice, IntakeRules)
 
 
 def model_choice(settings: Settings) -> ModelChoice:
-    """Return the choice that [model] makes: which model to find, and how to run it."""
+    """Return the choice made in [model]: which model to find, and how to run it."""
     return _filled(ModelChoice, settings.model)
 
 
@@ -47,7 +47,7 @@ def intake_rules(settings: Settings) -> IntakeRules:
 
 
 def _filled(kind: type[_Rules], section: Section) -> _Rules:
-    """Return rules whose fields take the values of the section's keys with the same names.
+    """Return rules whose fields are set to the values of the section's keys of the same name.
 
     Fields without such a key keep their defaults.
     """
@@ -91,7 +91,7 @@ def load_classifier(settings: Settings) -> ZeroShotClassifier:
 
 
 def limits(settings: Settings) -> Limits:
-    """Return the limits of the decoder processes."""
+    """Return the limits that [decode] sets for the decoder processes."""
     chosen = settings.decode
     return Limits(
         seconds=chosen.seconds,

@@ -110,7 +110,7 @@ _LOOKUP_HINTS = {
 
 
 def _lookup(camera: CameraSettings, database: Lookup) -> CheckResult:
-    """Return the result of asking a camera's database for up to three captures in its inbox.
+    """Return the result of looking up at most three captures of an inbox in the camera's database.
 
     Even if the inbox is empty, the result shows whether the query fits the database.
     """
@@ -130,7 +130,7 @@ def _lookup(camera: CameraSettings, database: Lookup) -> CheckResult:
 
 
 def _answer(metadata: CaptureMetadata) -> str:
-    """Return the warning about the camera's database, or "answered" if there is none."""
+    """Return the warning about the camera's database, or "answered" if there is no warning."""
     for warning in metadata.warnings:
         if warning in _LOOKUP_HINTS:
             return warning
@@ -145,9 +145,10 @@ def _site_key(settings: Settings) -> str:
 
 
 def _identifiers(settings: Settings) -> Iterator[CheckResult]:
-    """Yield a result that counts the identifiers stored in clear before the site chose pseudonyms.
+    """Yield a check result that counts the captures and results with identifiers in clear.
 
-    There is no result if the database does not exist yet or cannot be used.
+    These captures and results were recorded before the site chose pseudonyms. There is no result if
+    the database does not exist yet or cannot be used.
     """
     file = settings.store.sqlite_file
     if file is not None and not file.exists():

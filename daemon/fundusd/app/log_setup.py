@@ -118,7 +118,7 @@ def _is_journal(out: TextIO) -> bool:
 
 
 def _exception(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:
-    """Replace an exception by its class and frames.
+    """Replace an exception with its class and frames.
 
     Its text is left out, because it may contain a patient's name. Only a FundusdError keeps its
     message and hint.

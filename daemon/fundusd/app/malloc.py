@@ -15,7 +15,7 @@ _ARENAS = 2
 def limit_arenas() -> None:
     """Make all threads share two arenas.
 
-    By default, each thread gets an arena, which keeps the most memory that the thread ever needed.
+    By default, each thread gets its own arena, which keeps the thread's peak amount of memory.
     Call this before any thread starts.
     """
     if hasattr(_libc, "mallopt"):
@@ -25,7 +25,7 @@ def limit_arenas() -> None:
 def trim() -> None:
     """Return free memory to the kernel.
 
-    Images leave gaps when they are released, which the allocator would otherwise keep.
+    Released images leave gaps, which the allocator would otherwise keep.
     """
     if hasattr(_libc, "malloc_trim"):
         _libc.malloc_trim(0)

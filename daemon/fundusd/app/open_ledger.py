@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 def opened_ledger(settings: Settings, *, to_work: bool = False) -> Iterator[Ledger]:
     """Open the ledger while the block runs.
 
-    With `to_work`, the ledger is opened for the daemon, which admits and grades captures of the
-    cameras in the settings. Raises LedgerError if the database cannot be used, or SettingsError if
-    the settings are wrong.
+    If `to_work` is true, the ledger is opened for the daemon, which admits and grades captures of
+    the cameras in the settings. Raises LedgerError if the database cannot be used, or SettingsError
+    if the settings are wrong.
     """
     _require_local_disk(settings)
     naming: dict[str, Naming] = {}

@@ -29,7 +29,7 @@ _UNACCOUNTED = "unaccounted"
 
 @dataclass(slots=True)
 class Reconciliation:
-    """The number of an inbox's files in each state.
+    """The number of files in an inbox, by state.
 
     `unaccounted` lists the paths that the ledger should know but does not.
     """
@@ -40,7 +40,7 @@ class Reconciliation:
 
     @property
     def files(self) -> int:
-        """Return the total number of files."""
+        """Return the total number of files in the inbox."""
         return sum(self.counts.values())
 
 
@@ -102,7 +102,7 @@ def _unreadable() -> InboxError:
 
 
 def _state(entry: _Entry, account: Account | None, fresh_after: float) -> str:
-    """Return a file's state as text: a word, usually followed by a colon and the reason."""
+    """Return the state of a file, usually followed by a colon and the reason."""
     if isinstance(entry, IgnoreReason):
         return f"ignored: {entry}"
     if isinstance(entry, EntryKind):

@@ -167,7 +167,7 @@ class CameraSettings(Section):
 
     @property
     def naming(self) -> Naming:
-        """Return the rules by which this camera's paths are read."""
+        """Return the naming rules with which this camera's paths are read."""
         return Naming.of(self.convention, self.pattern)
 
     @property
@@ -177,14 +177,14 @@ class CameraSettings(Section):
 
     @property
     def own_database(self) -> Lookup | None:
-        """Return this camera's own database with its query, or None if there is none."""
+        """Return this camera's own database with its query, or None if it has no database."""
         if not self.lookup.database:
             return None
         return Lookup(Path(self.lookup.database), self.lookup.query)
 
 
 class OutboxSettings(Section):
-    """[outbox]: when documents are sent."""
+    """[outbox]: when documents are sent to the receivers."""
 
     quiet_seconds: Annotated[float, Field(ge=0, le=86400, strict=False)] = 60.0
 
@@ -214,12 +214,12 @@ class ReceiverSettings(Section):
 
     @property
     def transport(self) -> str:
-        """Return the key that is set: folder, dicom, stow or fhir."""
+        """Return the key that sets the receiver's transport: folder, dicom, stow or fhir."""
         return self._transports()[0]
 
     @property
     def address(self) -> Path | str:
-        """Return the receiver's address: the value of the key that names its transport."""
+        """Return the receiver's address, which is the value of the key that sets its transport."""
         address: Path | str = getattr(self, self.transport)
         return address
 

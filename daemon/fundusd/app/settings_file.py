@@ -42,7 +42,7 @@ def path_of(option: Path | None) -> Path:
 
 
 def load(path: Path) -> Settings:
-    """Return the settings in a file.
+    """Return the settings read from a file.
 
     Raises SettingsError if the file cannot be read or contains mistakes. The error lists every
     mistake.
@@ -96,7 +96,7 @@ def of_model(source: str, revision: str) -> ModelSettings:
 def _mistake(details: Mapping[str, Any]) -> str:
     """Return a line that describes a mistake found by pydantic.
 
-    It names the key and the broken rule, and usually quotes the value.
+    The line names the key and the broken rule, and usually quotes the value.
     """
     location, value = details["loc"], details["input"]
     key = ".".join(str(part) for part in location) or "(file)"

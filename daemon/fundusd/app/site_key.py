@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def read_or_create(file: Path) -> bytes:
-    """Return the site key in a file.
+    """Return the site key stored in a file.
 
     If the file does not exist, a random key is written to it first. Raises SettingsError if the
     file cannot be written, and in the same cases as `read`.
@@ -33,7 +33,7 @@ def read_or_create(file: Path) -> bytes:
 
 
 def read(file: Path) -> bytes:
-    """Return the site key in a file.
+    """Return the site key stored in a file.
 
     Raises SettingsError if it cannot be read, is weak, or can be read by everyone.
     """

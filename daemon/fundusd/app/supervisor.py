@@ -88,7 +88,7 @@ class Supervisor:
             )
 
     def _raise_the_cause(self, errors: Sequence[BaseException | None]) -> None:
-        """Raise the error that ended a service, but LedgerAway only if there is no other error.
+        """Raise the error that ended a service, preferring any other error to LedgerAway.
 
         A service that is waiting for the database when a signal stops the daemon ends with
         LedgerAway, which is then only logged.
@@ -138,7 +138,7 @@ class Service(Protocol):
     name: str
 
     def run(self, stop: threading.Event) -> None:
-        """Work until `stop` is set.
+        """Do the work of the service until `stop` is set.
 
         If this function returns or raises earlier, the daemon ends.
         """

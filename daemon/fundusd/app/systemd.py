@@ -1,4 +1,4 @@
-"""Notify systemd of the service's state, and of its progress for the watchdog."""
+"""Notify systemd of the daemon's state, and feed its watchdog."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class Heartbeat:
         return min(1.0, self._limit / 4)
 
     def beat(self, name: str) -> Callable[[], None]:
-        """Return a function for the service to call whenever it makes progress."""
+        """Return a function that the named service must call whenever it makes progress."""
 
         def moved() -> None:
             self._moved[name] = self._monotonic()
@@ -73,7 +73,7 @@ class Heartbeat:
         return moved
 
     def stuck(self) -> list[str]:
-        """Return the names of the services that made no progress within the watchdog's limit."""
+        """Return the names of services without progress for longer than the watchdog's limit."""
         if self._limit is None:
             return []
         now = self._monotonic()

@@ -82,9 +82,9 @@ def main() -> None:
 
 
 def _place(error: Exception) -> str:
-    """Return a sentence with the exception's class and place.
+    """Return a sentence that names the exception's class and the place where it was raised.
 
-    It omits the exception's text, which may name a patient.
+    The sentence omits the exception's text, which may name a patient.
     """
     frame = traceback.extract_tb(error.__traceback__)[-1]
     file = os.path.basename(frame.filename)  # noqa: PTH119  pathlib is not imported here

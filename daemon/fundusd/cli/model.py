@@ -102,7 +102,7 @@ def prepare(config: Config = None, model: ModelSource = "", revision: Revision =
 
 
 def _prepared(settings: Settings) -> ModelPlan:
-    """Hash the model's files, make the missing prepared parts, and return the plan."""
+    """Hash the model's files, create the missing prepared parts, and return the plan."""
     from rich.console import Console
 
     from fundusd.app.factory import plan_model

@@ -120,9 +120,9 @@ def icdr_grade(number: int | None) -> Grade | None:
 
 
 def since_time(text: str) -> datetime:
-    """Return the time that --since gives.
+    """Return the time that a value of --since specifies.
 
-    The text is a span before now, or a local date or time. Raises BadParameter if it is neither.
+    The value is a span before now, or a local date or time. Raises BadParameter if it is neither.
 
     >>> since_time("2026-11-23").isoformat()[:4]
     '2026'

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def as_json(value: Any) -> str:
-    """Return a value as indented JSON, with times in ISO 8601."""
+    """Return a value as indented JSON text, with times in ISO 8601."""
     options = orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS
     return orjson.dumps(value, default=str, option=options).decode()
 
@@ -61,7 +61,7 @@ def local(at: datetime | None) -> str:
 
 
 def age(at: datetime | None) -> str:
-    """Return how long ago a time was, such as "12 s ago", or "never" for None."""
+    """Return the time that has passed since `at`, such as "12 s ago", or "never" for None."""
     if at is None:
         return "never"
     return f"{max(0, round((datetime.now(UTC) - at).total_seconds()))} s ago"
@@ -75,7 +75,7 @@ def path_text(path: bytes) -> str:
 def grade_or_reason(row: Row) -> str:
     """Return an eye's grade, reason and missing fields as text.
 
-    Whatever the eye does not have is left out.
+    A value that the eye does not have is left out.
     """
     from fundusd.reports import wording
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def print_panels(
     panels: Sequence[Panel], facts: Mapping[str, str], releases: Mapping[int, Release]
 ) -> None:
-    """Print the facts, a card for each panel, and the releases that produced the results."""
+    """Print the facts and a card for each panel, followed by a sentence about each release."""
     from rich.console import Console
 
     from fundusd.reports import terminal_card, wording

@@ -93,7 +93,7 @@ def _row(path: str, metadata: CaptureMetadata) -> PreviewRow:
 
 
 def _missing(rows: Sequence[PreviewRow]) -> dict[str, int]:
-    """Count how many paths lack each fact, and how many have each warning."""
+    """Return the number of paths that lack each fact or have each warning, keyed by its name."""
     counts: Counter[str] = Counter(eye=0, field=0, patient=0, date=0, time=0)
     for row in rows:
         counts["eye"] += row["eye"] == Eye.UNKNOWN
@@ -133,7 +133,7 @@ def _cells(row: PreviewRow) -> dict[str, str]:
 
 
 def _summary(missing: dict[str, int]) -> str:
-    """Return a text with the count of each missing fact and of each warning."""
+    """Return a phrase that gives the number of paths for each missing fact and each warning."""
     parts = []
     for name, count in missing.items():
         if count and "_" in name:

@@ -86,7 +86,7 @@ def show(capture: _Capture, config: Config = None, out: _Out = None, json: Json 
 def _facts(row: Row, exam: Exam | None) -> dict[str, str]:
     """Return a capture's patient, time and exam, keyed by caption.
 
-    Without an exam, the patient is shown by the pseudonym.
+    If there is no exam yet, the pseudonym identifies the patient.
     """
     from fundusd.reports import wording
 

@@ -81,7 +81,7 @@ def _counts(counts: Mapping[str, int]) -> str:
 
 
 def _deliveries(rows: Iterable[Row]) -> dict[str, list[str]]:
-    """Return texts with the number of documents in each state, keyed by receiver."""
+    """Return phrases that give the number of documents in each state, keyed by receiver."""
     receivers: dict[str, list[str]] = {}
     for row in rows:
         text = f"{row['count']} {row['state']}"
@@ -134,7 +134,7 @@ def _sweep_line(camera: Row) -> str:
 
 
 def _hints(camera: Row) -> str:
-    """Return a text that says whether file system events arrive.
+    """Return a phrase that says whether file system events arrive from a camera's inbox.
 
     It also says how many new files were found by events and how many by sweeps.
     """

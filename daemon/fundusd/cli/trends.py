@@ -1,4 +1,4 @@
-"""Define the five reports on figures: the view, the table and the plot of each."""
+"""Define the view, the table and the plot of each of the five statistical reports."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _SAMPLING = (
 
 @dataclass(frozen=True, slots=True)
 class Trend:
-    """A report: the view that it reads, its table and its plot."""
+    """A statistical report, with the view that it reads, its table and its plot."""
 
     view: str
     order: Sequence[str]

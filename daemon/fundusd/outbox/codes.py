@@ -1,4 +1,4 @@
-"""The codes with which documents state results and reviews.
+"""The codes that documents use for results and reviews.
 
 ICD-10 codes are never used, because they state a diagnosis. LOINC 105914-6 is not used either,
 because it is reserved for FDA-cleared software.

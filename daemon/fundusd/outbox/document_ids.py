@@ -34,7 +34,7 @@ class Document:
 
 
 def uuid_for(kind: str, *parts: str | int | None) -> uuid.UUID:
-    """Return the UUID of an object, given its kind and the parts that identify it."""
+    """Return the UUID of an object, derived from its kind and the values that identify it."""
     return uuid.uuid5(_NAMESPACE, hash_chain.canonical([kind, *parts]).hex())
 
 
@@ -44,7 +44,7 @@ def uid_for(kind: str, *parts: str | int | None) -> str:
 
 
 def release_digest(release: Release) -> str:
-    """Return the digest of everything in a release that can change a score."""
+    """Return a digest of all values in a release that can change a score."""
     fields = asdict(release)
     files = fields.pop("files")
     parts: list[str] = []

@@ -266,7 +266,7 @@ def _json_of(response: Any) -> Any:
 
 
 def _entries(answer: Any) -> list[Any] | None:
-    """Return the entries of a transaction response, or None for any other answer."""
+    """Return the entries of a FHIR transaction response, or None if the answer is anything else."""
     if not isinstance(answer, dict) or answer.get("resourceType") != "Bundle":
         return None
     entries = answer.get("entry")
@@ -283,7 +283,7 @@ def _entry_status(entry: Any) -> str:
 
 
 def _issue_codes(outcome: Any) -> Iterator[str]:
-    """Yield the codes of an OperationOutcome, without its texts."""
+    """Yield the codes in an OperationOutcome, without its texts."""
     if not isinstance(outcome, dict):
         return
     issues = outcome.get("issue")

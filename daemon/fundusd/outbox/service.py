@@ -43,7 +43,7 @@ _VERBOSE_LIBRARIES = ("pynetdicom", "retrying", "urllib3", "dicomweb_client")
 
 @dataclass(frozen=True, slots=True)
 class _Documents:
-    """The documents that could be made about an exam, and the reasons why some could not."""
+    """The documents that could be created for an exam, and the reasons why others could not."""
 
     documents: tuple[Document, ...] = ()
     problems: tuple[str, ...] = ()
@@ -201,9 +201,9 @@ def _any_ended(threads: Iterable[Future[None]]) -> bool:
 def _dicom_photograph(
     eye: EyeResult, photographs: Mapping[int, PhotographFile]
 ) -> PhotographFile | None:
-    """Return the decisive photograph if it is DICOM, otherwise a DICOM file of the same shot.
+    """Return the decisive photograph if it is DICOM, or else a DICOM file of the same shot.
 
-    Return None if there is neither.
+    Return None if there is no such file.
     """
     decisive = eye.decisive
     if photographs[decisive.capture_id].is_dicom:

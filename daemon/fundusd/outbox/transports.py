@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Transport(NamedTuple):
-    """The documents that a transport carries, and the function that makes its receivers."""
+    """The documents that a transport carries, and the function that creates its receivers."""
 
     documents: tuple[DocumentKind, ...]
     receiver_at: Callable[[Any], Receiver]

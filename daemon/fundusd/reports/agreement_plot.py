@@ -24,7 +24,7 @@ _DARK = 0.68  # white text is easier to read on a cell with a larger share
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """The number of eyes with a certain grade by the model and a certain grade by a reader.
+    """The number of eyes with a given pair of grades: the model's and a reader's.
 
     A grade of None means ungradable.
     """
@@ -35,7 +35,7 @@ class Agreement:
 
 
 def plot_agreement(rows: Sequence[Agreement], to: Path) -> None:
-    """Plot a matrix of the model's grades and the readers' grades.
+    """Plot the number of eyes for each pair of a model's grade and a reader's grade, as a matrix.
 
     Raises RequestError if the file cannot be written.
     """
@@ -59,7 +59,7 @@ def plot_agreement(rows: Sequence[Agreement], to: Path) -> None:
 
 
 def _is_missed(reader: Grade | None, model: Grade | None) -> bool:
-    """Return whether the reader refers an eye that the model graded below referable.
+    """Return whether the reader's grade is referable, but the model's grade is not.
 
     An eye that the reader or the model calls ungradable is not missed.
     """
@@ -67,9 +67,9 @@ def _is_missed(reader: Grade | None, model: Grade | None) -> bool:
 
 
 def _draw_matrix(axes: Axes, counts: Any) -> None:
-    """Colour each cell by its share of the reader's grade, so that rare grades are visible too.
+    """Draw the number of eyes in each cell, and colour the cell by its share of the row.
 
-    Lines mark where referable grades begin and end.
+    The shares make rare grades visible too. Lines mark where referable grades begin and end.
     """
     shares = counts / np.maximum(1, counts.sum(axis=1, keepdims=True))
     edges = np.arange(len(_STEPS) + 1) - 0.5

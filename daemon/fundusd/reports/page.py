@@ -39,7 +39,7 @@ _SAVE_SETTINGS: dict[Any, Any] = {
 
 @lru_cache
 def font(size: float, *, bold: bool = False) -> FontProperties:
-    """Return the font of all text, in the given size and weight."""
+    """Return the font used for all text, in the given size and weight."""
     return FontProperties(fname=_FONT_FILES[bold], size=size)
 
 
@@ -178,7 +178,7 @@ def save_figure(figure: Figure, to: Path) -> None:
 
 
 def _set_interpolation(figure: Figure, file_format: str) -> None:
-    """Let images be smoothed in a PNG, but not in a PDF or SVG.
+    """Set images to be smoothed in a PNG, but not in a PDF or SVG.
 
     Images are scaled when a PNG is written, but those in a PDF or SVG are scaled by the viewer.
     """

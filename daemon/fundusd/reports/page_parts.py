@@ -1,4 +1,4 @@
-"""The parts that pages consist of: header, warning, panels and footer."""
+"""Draw the header, warning, panels and footer of a page."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def draw_label(page: Page, x: float, y: float, text: str) -> None:
 def draw_header(page: Page, title: str, facts: Mapping[str, str]) -> float:
     """Draw the title and a row of captioned facts, of which the first has the widest column.
 
-    Return the y coordinate at which they end.
+    Return the y coordinate at which the facts end.
     """
     page.text(MARGIN, MARGIN + 14, title, 16, bold=True)
     y = end = MARGIN + 36
@@ -113,7 +113,7 @@ def _draw_result(page: Page, x: float, y: float, width: float, panel: Panel) -> 
 
 
 def draw_paragraphs(page: Page, x: float, y: float, width: float, texts: Sequence[str]) -> float:
-    """Write paragraphs below each other.
+    """Write paragraphs one below another.
 
     Return the baseline at which another paragraph would begin.
     """

@@ -1,4 +1,4 @@
-"""The content that pages and the terminal show for an eye or a capture."""
+"""The panel that pages and the terminal show for an eye or a capture."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ def new_plot(
 ) -> Plot:
     """Return a plot with `count` empty axes.
 
-    If `count` is 0, the plot is a sentence that says that there is nothing to show.
+    If `count` is 0, the plot shows only a sentence that says that there is nothing to show.
     """
     columns = max(1, min(columns, count))
     rows = max(1, ceil(count / columns))
@@ -122,7 +122,7 @@ def day_number(day: date) -> float:
 
 
 def set_time_axis(axes: Axes, days: Sequence[float]) -> None:
-    """Let the time axis extend from the first to the last day, with a few dates as labels."""
+    """Make the time axis extend from the first to the last day, with a few dates as labels."""
     locator = AutoDateLocator(minticks=2, maxticks=7)  # type: ignore[no-untyped-call]
     axes.xaxis.set_major_locator(locator)
     axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]

@@ -1,4 +1,4 @@
-"""The figure of `fundusd quality calibrate`: a histogram of each measure with its thresholds."""
+"""The plot that `fundusd quality calibrate` draws: a histogram of each quality measure."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _TITLES = {
 def histograms(
     camera_id: str, measured: Sequence[Mapping[str, float]], calibration: Calibration
 ) -> Plot:
-    """Return a plot with a histogram of each measure.
+    """Return a plot with a histogram of each quality measure.
 
     Lines in each histogram mark the present and the proposed threshold.
     """

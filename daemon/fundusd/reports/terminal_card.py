@@ -23,7 +23,7 @@ _BAR = 30  # characters of a score of 1
 
 
 def facts(pairs: Mapping[str, str]) -> Table:
-    """Return a table of captions and values, leaving out the pairs whose value is empty."""
+    """Return a table of captions and values, omitting pairs with an empty value."""
     grid = _grid()
     for caption, value in pairs.items():
         if value:

@@ -81,7 +81,7 @@ def monday(week: str) -> float:
 
 
 def plot_quality(rows: Sequence[QualityWeek], to: Path) -> None:
-    """Plot the weekly share of ungradable captures of each camera.
+    """Plot the weekly share of ungradable captures for each camera.
 
     Behind the line of each camera, the lines of the other cameras are drawn in grey. Raises
     RequestError if the file cannot be written.
@@ -112,7 +112,7 @@ def plot_quality(rows: Sequence[QualityWeek], to: Path) -> None:
 
 
 def _highest_rate(rows: Sequence[QualityWeek]) -> str:
-    """Return a phrase that names the highest ungradable share of the latest week."""
+    """Return a phrase that states the highest ungradable share in the latest week."""
     highest = max(rows, key=lambda row: (row.week, row.rate), default=None)
     if highest is None:
         return ""
@@ -203,9 +203,9 @@ def _draw_drift(axes: Axes, rows: Sequence[DriftWeek], grade: Grade) -> None:
 
 
 def _line(by_week: Mapping[float, float]) -> tuple[list[float], list[float]]:
-    """Return every week from the first to the last, and the value of each.
+    """Return all weeks from the first to the last, and the value for each.
 
-    The value is nan in a week that `by_week` lacks.
+    The value is nan for a week that `by_week` lacks.
     """
     week, last = min(by_week, default=0.0), max(by_week, default=0.0)
     weeks, values = [], []

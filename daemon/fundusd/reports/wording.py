@@ -54,12 +54,12 @@ def grade_name(grade: Grade | None) -> str:
 
 
 def overruled(by_model: Assessment) -> str:
-    """Return a sentence with the model's result, for an eye that a reader graded differently."""
+    """Return a sentence that states the model's result, which a reader overruled."""
     return f"The model said: {grade_name(by_model.grade)}, {VERDICTS[by_model.referable].lower()}."
 
 
 def reason(code: Reason) -> str:
-    """Return a reason in the words in which staff are told of it."""
+    """Return a reason in the words that staff read."""
     return code.wording
 
 
@@ -143,7 +143,7 @@ def whose_eye(capture_id: int, *, is_conflict: bool) -> str:
 
 
 def step(action: Action, eye: Eye) -> list[str]:
-    """Return a list with the step that an action requires, or an empty list if it requires none."""
+    """Return a list with the step that an action requires; it is empty if no step is required."""
     if action not in _ACTIONS:
         return []
     return [_ACTIONS[action].format(eye=_THE_EYE[eye])]
@@ -173,7 +173,7 @@ def _steps_of_reading(reading: Reading, name: str) -> list[str]:
 
 
 def steps(exam: Exam) -> list[str]:
-    """Return the next steps for the person, the most important one first."""
+    """Return the next steps for the person, with the most important one first."""
     is_referred = exam.final.referable is Referable.YES
     todo = []
     if is_referred:
@@ -225,7 +225,7 @@ def warning(releases: Sequence[Release]) -> str | None:
 
 
 def provenance(release_id: int, release: Release) -> str:
-    """Return a sentence that names the model and settings of a release."""
+    """Return a sentence that names the model and the settings of a release."""
     return (
         f"Release {release_id}: {release.model}, revision {release.revision[:12]}, "
         f"prompts {release.prompt_set}, {release.preprocessing}, "
