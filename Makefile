@@ -30,8 +30,9 @@ test-latest:
 lock:
 	tests/constraints/refresh.sh
 
+# four processes, also on two cores: tests of the daemon spend most of their time waiting for it
 pytest: $(VENV)/installed-dev
-	$(BIN)/python -m pytest -n 2 $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n 4 $(PYTEST_ARGS)
 
 .PHONY: pure
 pure: $(VENV)/installed-dev
@@ -44,7 +45,7 @@ lint: $(VENV)/installed-dev
 
 # show which lines the tests run; with tracing, the tests take half as long again
 coverage: $(VENV)/installed-dev
-	$(BIN)/python -m pytest -n 2 --cov --cov-report=term $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n 4 --cov --cov-report=term $(PYTEST_ARGS)
 
 # test every fault in docs/faults.md, with a verdict on each row; ROW=12 runs one row, ARGS="-k link" some
 faults: $(VENV)/installed-dev
