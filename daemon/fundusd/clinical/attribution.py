@@ -1,9 +1,9 @@
-"""Decide which eye a capture shows, whose eye it is and when it was taken; pure.
+"""Decide the eye, the patient and the time to record for a capture; pure.
 
 A path, a row of the camera's own database and the header of the file each describe a capture. This
-module decides what is recorded: `join` combines what the path and the database say when a capture
-is admitted, and `settle` adds what the header says once the file has been decoded. If sources
-disagree about the eye, the eye is unknown. Every disagreement adds a warning.
+module decides what is recorded: `join` combines the metadata from the path and the database when a
+capture is admitted, and `settle` adds the header's metadata once the file has been decoded. If
+sources disagree about the eye, the eye is unknown. Every disagreement adds a warning.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ _BEHIND = timedelta(days=2)  # a camera may deliver the photographs of a weekend
 
 @dataclass(frozen=True, slots=True)
 class CaptureMetadata:
-    """What a path or a row of the camera's database says about a capture.
+    """The metadata of a capture given by its path or by a row of the camera's database.
 
     `warnings` holds codes, never parts of the path or of the row.
     """
@@ -65,7 +65,7 @@ class CaptureMetadata:
 
     @property
     def acquired_at(self) -> datetime | None:
-        """Return the date and time by the camera's clock, without a time zone.
+        """Return the date and time of the capture by the camera's clock, without a time zone.
 
         Return None if the date or the time is missing.
         """
@@ -89,10 +89,10 @@ class Attribution:
 
 
 def agree(what: str, values: Sequence[_Value | None], warnings: list[str]) -> _Value | None:
-    """Return the value on which all parts of a source agree.
+    """Return the value on which all parts of a source agree, or None if they do not.
 
-    If the values differ, add a warning and return None. A value of None stands for a part that
-    could not be read; the warning then says so instead.
+    A warning is added if the values differ, or if one of them is None because it could not be
+    read.
 
     >>> warnings = []
     >>> agree("date", [2, 2], warnings), agree("date", [2, 3], warnings), warnings[0].value
@@ -110,7 +110,7 @@ def agree(what: str, values: Sequence[_Value | None], warnings: list[str]) -> _V
 def agree_on_eye(eyes: set[Eye], warnings: list[str]) -> tuple[Eye, EyeSource]:
     """Return the eye on which all parts of a path agree, and its source.
 
-    If the parts differ, add a warning and return an unknown eye.
+    The eye is unknown if no part gives an eye or, with a warning, if the parts differ.
     """
     if len(eyes) > 1:
         warnings.append(CaptureWarning.EYE_CONFLICT)
@@ -123,7 +123,7 @@ def agree_on_eye(eyes: set[Eye], warnings: list[str]) -> tuple[Eye, EyeSource]:
 def resolve_eye(
     first_eye: Eye, first_source: EyeSource, second_eye: Eye, second_source: EyeSource
 ) -> tuple[Eye, EyeSource]:
-    """Return the eye that two sources give, and its source.
+    """Combine the eyes given by two sources, and return the resulting eye and its source.
 
     If the two disagree, the eye is unknown.
 
@@ -140,10 +140,10 @@ def resolve_eye(
 
 
 def join(by_path: CaptureMetadata, by_row: CaptureMetadata) -> CaptureMetadata:
-    """Combine what the path and the camera's database say.
+    """Combine the metadata given by the path and by the camera's database.
 
-    The database takes precedence. If path and database disagree about the eye or the patient, that
-    value is unknown.
+    The database takes precedence. If the two disagree about the eye or the patient, that value is
+    unknown.
     """
     warnings = [*by_path.warnings, *by_row.warnings]
     eye, eye_source = resolve_eye(by_row.eye, by_row.eye_source, by_path.eye, by_path.eye_source)
@@ -164,7 +164,7 @@ def join(by_path: CaptureMetadata, by_row: CaptureMetadata) -> CaptureMetadata:
 
 
 def of_metadata(metadata: CaptureMetadata, identifiers: Identifiers) -> Attribution:
-    """Return what is recorded for a capture before its file is decoded.
+    """Return the attribution to record for a capture before its file is decoded.
 
     Times are assumed to be in this machine's local time.
     """
@@ -180,7 +180,7 @@ def of_metadata(metadata: CaptureMetadata, identifiers: Identifiers) -> Attribut
 
 
 def of_header(content: Content, identifiers: Identifiers) -> Attribution:
-    """Return what the header of a file says about its capture."""
+    """Return the attribution that a file's header gives for its capture."""
     bare_key = None
     if content.issuer:
         bare_key = identifiers.key(None, content.patient_id)
@@ -203,7 +203,7 @@ def settle(
     is_backlog: bool = False,
     are_clear: bool = True,
 ) -> Attribution:
-    """Combine what is recorded for a capture with what its header says.
+    """Combine the attribution recorded for a capture with the one given by its header.
 
     The header's patient and time take precedence. If record and header disagree about the eye, the
     eye is unknown. A capture of the backlog may be of any age. The patient's identifier is kept
@@ -261,9 +261,9 @@ def in_utc(moment: datetime | None) -> datetime | None:
 
 
 def _checked_eye(eye: Eye, eye_source: EyeSource, warnings: list[str]) -> tuple[Eye, EyeSource]:
-    """Return the eye and its source, and add a warning if there is a conflict.
+    """Return the eye and its source, or an unknown eye if a word in the path contradicts it.
 
-    The eye becomes unknown if a word of the path may mean the other eye.
+    A warning is added if there is a conflict.
     """
     for likely, code in LIKELY.items():
         if code in warnings and eye not in {likely, Eye.UNKNOWN}:

@@ -53,9 +53,9 @@ _SYNTAX_ERROR = re.compile(r"syntax error|incomplete input|unrecognized token")
 
 
 def require_query(text: str) -> None:
-    """Verify that a text is a query for one capture.
+    """Verify that `text` is an SQL query for one capture.
 
-    If the text is no such query, raises a ValueError that explains why.
+    Raises a ValueError that explains the problem if it is not.
     """
     bare = _QUOTED.sub(" ", text).strip().rstrip(";")
     if not re.match(r"(?:SELECT|WITH)\b", bare, re.IGNORECASE):
@@ -82,9 +82,9 @@ class Lookup:
     query: str
 
     def ask(self, paths: Sequence[str]) -> list[CaptureMetadata]:
-        """Return what the database says about each path, given relative to the inbox.
+        """Return the database's metadata for each path, which is relative to the inbox.
 
-        No error is raised. A capture without an answer has a warning instead.
+        No error is raised; a capture without an answer gets a warning instead.
         """
         if not paths:
             return []
@@ -97,7 +97,7 @@ class Lookup:
         return [_unanswered(code)] * len(paths)
 
     def _read(self, paths: Sequence[str]) -> list[CaptureMetadata]:
-        """Return an answer for each path.
+        """Return the database's metadata for each path.
 
         Raises OSError or sqlite3.Error if the database cannot be read.
         """
@@ -126,7 +126,7 @@ def _answers_in_time(
 ) -> Iterator[CaptureMetadata]:
     """Yield an answer for each path.
 
-    Once the time is over or the database is locked, the remaining paths are not queried.
+    Once the time limit is reached or the database is locked, the remaining paths are not queried.
     """
     deadline = monotonic() + _TOTAL_SECONDS
     connection.set_progress_handler(lambda: monotonic() > deadline, _PROGRESS_STEPS)
@@ -140,7 +140,7 @@ def _answers_in_time(
 
 
 def _answer(connection: sqlite3.Connection, query: str, path: str) -> CaptureMetadata:
-    """Return what the row of a capture says, or a warning that says why there is no answer."""
+    """Return the metadata in a capture's row, or a warning that says why there is none."""
     pure = PurePosixPath(path.replace("\\", "/"))
     values = {"path": path, "name": pure.name, "stem": pure.stem, "folder": pure.parent.name}
     try:
@@ -196,9 +196,9 @@ def _is_at_rest(database: Path) -> bool:
 
 
 def read(naming: Naming, lookup: Lookup | None, paths: Sequence[str]) -> list[CaptureMetadata]:
-    """Return what each path says, joined with what the camera's own database says.
+    """Return the metadata from each path, joined with that from the camera's own database.
 
-    Without `lookup`, only the paths count.
+    Without `lookup`, only the paths are used.
     """
     by_path = [naming.read(path) for path in paths]
     if lookup is None:
@@ -210,7 +210,7 @@ def read(naming: Naming, lookup: Lookup | None, paths: Sequence[str]) -> list[Ca
 
 
 def of_row(row: Mapping[str, str]) -> CaptureMetadata:
-    """Return what a row of the camera's database says.
+    """Return the eye, patient and other metadata given by a row of the camera's database.
 
     All values are text, and blank values are ignored.
 
@@ -240,7 +240,7 @@ def of_row(row: Mapping[str, str]) -> CaptureMetadata:
 def _value(
     row: Mapping[str, str], name: str, read: Callable[[str], _Value | None], warnings: list[str]
 ) -> _Value | None:
-    """Return the value of a column, or None if the value is blank or unreadable.
+    """Return the parsed value of a column in a row, or None if it is blank or unreadable.
 
     If the value is unreadable, a warning is added.
     """
@@ -255,9 +255,9 @@ def _eyes(word: str) -> frozenset[Eye] | None:
 
 
 def _plain(value: object) -> str:
-    """Return a value of a row as text.
+    """Return a value from a row as a string.
 
-    NULL becomes an empty text, and bytes become a text that no reader accepts.
+    NULL becomes an empty string, and bytes become a string that no reader accepts.
     """
     if value is None:
         return ""
@@ -277,9 +277,9 @@ def _unanswered(code: CaptureWarning) -> CaptureMetadata:
 
 
 def _code(error: sqlite3.Error) -> CaptureWarning:
-    """Return the warning that is given for an error of the database.
+    """Return the warning code for a database error.
 
-    The warning says whether the database is locked, cannot be opened or is broken.
+    The code says whether the database is locked, cannot be opened or is broken.
     """
     name = getattr(error, "sqlite_errorname", "")
     if name.startswith(_TEMPORARY_ERRORS):

@@ -1,4 +1,4 @@
-"""An exam: the photographs of one person's visit, and the result of each eye; pure.
+"""An exam: the photographs of one person's visit, and the result for each eye; pure.
 
 An exam holds all captures of a person on one day of the clinic, regardless of the camera, the file
 format and the DICOM study. If the person is unknown, an exam is one DICOM study or else a single
@@ -67,7 +67,7 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class EyeResult:
-    """The result of an eye from all its photographs; `decisive` is the shot that decided it."""
+    """The result for an eye from all its photographs; `decisive` is the shot that decided it."""
 
     eye: Eye
     outcome: Outcome
@@ -80,7 +80,7 @@ class EyeResult:
     reading: Reading | None = None
 
     def read_as(self, reading: Reading) -> EyeResult:
-        """Return a copy of the result to which a review has been added."""
+        """Return a copy of the result with a review added."""
         return replace(self, reading=reading)
 
     @property
@@ -123,7 +123,7 @@ class EyeResult:
 
 @dataclass(frozen=True, slots=True)
 class Exam:
-    """A visit: the result of each eye, and the assessment of the person by the worse eye."""
+    """A visit, with the result for each eye and the assessment of the person by the worse eye."""
 
     exam_id: int
     day: date  # in the clinic's time zone
@@ -142,7 +142,7 @@ class Exam:
 
     @property
     def final(self) -> referral.Assessment:
-        """Return the assessment of the person after the reviews so far."""
+        """Return the assessment of the person, taking into account the reviews so far."""
         by_eye: dict[Eye, referral.Assessment] = {}
         for result in self.eyes:
             by_eye[result.eye] = result.final
@@ -164,7 +164,7 @@ class Exam:
 
 
 def joined(shots: Iterable[Shot]) -> list[Shot]:
-    """Return all shots after settling the eye and the field of the files that belong together.
+    """Return all shots, with the eye and the field made consistent within each photograph.
 
     Files of one photograph get the same eye. If they disagree about the eye, it is unknown, and
     each file is marked as a conflict. A file without a field gets the field on which the others
@@ -208,7 +208,7 @@ def _agreed(files: Sequence[Shot]) -> list[Shot]:
 
 
 def counted_shots(shots: Iterable[Shot]) -> dict[Eye, list[Shot]]:
-    """Return the shots that count, by eye.
+    """Return the shots of each eye that count towards its result.
 
     Refused photographs count only if the eye has no other photographs.
     """
@@ -221,7 +221,7 @@ def counted_shots(shots: Iterable[Shot]) -> dict[Eye, list[Shot]]:
 
 
 def judge(shots: Iterable[Shot], expected: Sequence[str] = ()) -> list[EyeResult]:
-    """Return the result of each eye, determined by the eye's worst field.
+    """Return the result for each eye, determined by the eye's worst field.
 
     If a field in `expected` was not photographed, the eye is undecided unless another field is
     referable.

@@ -62,7 +62,7 @@ def read_patient(text: str) -> str | None:
 
 
 def read_date(text: str) -> date | None:
-    """Return the date in a text, which gives the year first or last.
+    """Return the date that `text` gives, with the year first or last.
 
     Return None if the date is invalid or implausible.
     """
@@ -78,7 +78,7 @@ def read_date(text: str) -> date | None:
 
 
 def read_time(text: str) -> time | None:
-    """Return the time of day in a text, on a 24-hour or a 12-hour clock.
+    """Return the time of day that `text` gives, on a 24-hour or 12-hour clock.
 
     Return None if the time is invalid.
     """

@@ -20,7 +20,7 @@ _RULE = re.compile(r"icdr>=(?P<grade>[1-4])/(?:argmax|sum>=(?P<share>0\.\d{1,6})
 class Rule:
     """The rule that decides whether a photograph is referable.
 
-    A rule goes by the highest score or by a sum of scores.
+    A rule considers either the highest score or a sum of scores.
 
     >>> Rule.parse("icdr>=2/sum>=0.35").of((0.5, 0.1, 0.2, 0.1, 0.1)).value
     'yes'
@@ -90,12 +90,12 @@ def softmax(logits: Sequence[float]) -> tuple[float, ...]:
 
 
 def is_usable(logits: Sequence[float]) -> bool:
-    """Return whether the logits are one finite number per grade."""
+    """Return whether there is exactly one logit per grade and all logits are finite."""
     return len(logits) == len(Grade) and all(math.isfinite(logit) for logit in logits)
 
 
 def grade(logits: Sequence[float], rule: Rule = DEFAULT_RULE) -> Grading:
-    """Return the scores, the grade with the highest score, and the referral by the rule.
+    """Return the scores, the grade with the highest score, and the referral according to the rule.
 
     >>> grade([0.1, 0.2, 3.0, 0.0, -1.0]).referable.value
     'yes'

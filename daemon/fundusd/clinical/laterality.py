@@ -1,4 +1,4 @@
-"""Read the eye from the words of a path; in case of doubt, the eye is unknown; pure."""
+"""Read the eye from the words in a path; if in doubt, the eye is unknown; pure."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def eye_of_word(word: str) -> Eye | None:
 
 
 def eye_from_words(parts: Sequence[str]) -> tuple[Eye, EyeSource]:
-    """Return the eye that whole words of a path give, and its source.
+    """Return the eye given by whole words in a path, and its source.
 
     Parts of words never count.
 
@@ -97,7 +97,7 @@ def eye_from_words(parts: Sequence[str]) -> tuple[Eye, EyeSource]:
 
 
 def likely_eye(name: str) -> Eye | None:
-    """Return the eye suggested by a word that may also be a surname, or None if there is none.
+    """Return the eye suggested by a word that may also be a surname, or None if no eye is likely.
 
     Such a word is not enough to determine the eye, but enough to contradict another source.
 
@@ -136,7 +136,7 @@ def _eyes_of_folders(folders: Sequence[str]) -> Iterator[Eye]:
 
 
 def _eyes_of_tokens(tokens: Sequence[str]) -> Iterator[tuple[Eye, _Certainty]]:
-    """Yield each eye that a word of the name may stand for, and how certain this is."""
+    """Yield each eye that a word in the name may stand for, and how certain this is."""
     for before, token, after in zip(["", *tokens], tokens, [*tokens[1:], ""], strict=False):
         eye = _look_up(token, _WORDS)
         if eye is None:

@@ -45,14 +45,14 @@ _OPEN_REPEAT = re.compile(
 class Pattern:
     """A regular expression for the end of a path.
 
-    The end consists of the file's name and of one folder for each slash in the expression.
+    The end consists of the file's name and one folder for each slash in the expression.
     """
 
     regex: re.Pattern[str]
     folders: int
 
     def match(self, parts: Sequence[str]) -> re.Match[str] | None:
-        """Match the end of a path, trying the largest number of folders first."""
+        """Return the match for the end of a path, trying the largest number of folders first."""
         for count in range(min(self.folders + 1, len(parts)), 0, -1):
             end = "/".join(parts[-count:])
             if len(end) > _LONGEST_PATH:
@@ -97,7 +97,7 @@ def _pattern(text: str, flags: int) -> Pattern:
 
 
 def _bare(text: str) -> str:
-    """Return an expression with each escape and character class replaced by a letter."""
+    """Return a regular expression with each escape and character class replaced by a letter."""
     return _CLASS.sub("x", _ESCAPE.sub("x", text.replace(r"\/", "/")))
 
 
@@ -136,7 +136,7 @@ class Naming:
         return cls(tuple(patterns), chosen.words)
 
     def read(self, path_text: str) -> CaptureMetadata:
-        """Return what a path relative to the inbox says.
+        """Return the metadata given by a path relative to the inbox.
 
         If there are patterns but none of them matches, only a warning is returned.
 
@@ -169,7 +169,7 @@ class Naming:
     def _eye(
         self, parts: Sequence[str], matches: Sequence[re.Match[str]], warnings: list[str]
     ) -> tuple[Eye, EyeSource]:
-        """Return the eye that the groups and words of a path stand for, and its source."""
+        """Return the eye given by the groups and words in a path, and its source."""
         eyes: set[Eye] = set()
         for match in matches:
             if not _texts([match], "eye"):
@@ -191,7 +191,7 @@ class Naming:
 
 
 def _eyes_of_words(parts: Sequence[str]) -> set[Eye]:
-    """Return the eyes that whole words of a path stand for, or both if the words disagree."""
+    """Return the eyes that whole words in a path stand for, or both if the words disagree."""
     eye, source = eye_from_words(parts)
     if source is EyeSource.CONFLICT:
         return {Eye.RIGHT, Eye.LEFT}
@@ -201,9 +201,9 @@ def _eyes_of_words(parts: Sequence[str]) -> set[Eye]:
 
 
 def _eyes_of_group(match: re.Match[str]) -> frozenset[Eye]:
-    """Return the eyes that the group `eye` stands for.
+    """Return the eyes that the matched group `eye` stands for.
 
-    There are none if the group is only part of a word.
+    The result is empty if the group matched only part of a word.
     """
     begin, end = match.span("eye")
     text = match.string
@@ -213,7 +213,7 @@ def _eyes_of_group(match: re.Match[str]) -> frozenset[Eye]:
 
 
 def _field(matches: Iterable[re.Match[str]]) -> str | None:
-    """Return the field that all matches give, or None if they differ."""
+    """Return the field that all matches give, or None if they give none or disagree."""
     fields = {read_field(text) for text in _texts(matches, "field")}
     if len(fields) == 1:
         return fields.pop()
@@ -226,7 +226,7 @@ def _value(
     read: Callable[[str], _Value | None],
     warnings: list[str],
 ) -> _Value | None:
-    """Return the value of a group on which all matches agree, or None if there is none.
+    """Return the value that all matches give for a group, or None if they give none or disagree.
 
     A warning is added if the values differ or are unreadable.
     """
@@ -244,14 +244,14 @@ def _texts(matches: Iterable[re.Match[str]], group: str) -> list[str]:
 
 
 def _is_letter(char: str) -> bool:
-    """Return whether a character next to a word is part of a longer word."""
+    """Return whether a character next to a word makes it part of a longer word."""
     return bool(char) and (char.isalnum() or unicodedata.combining(char) > 0)
 
 
 def _without_persons(name: str, matches: Iterable[re.Match[str]]) -> str:
-    """Return a name in which the groups `patient` and `person` are masked.
+    """Return a file's name with the groups `patient` and `person` masked.
 
-    They are masked so that no surname is taken for an eye.
+    They are masked so that no surname is mistaken for an eye.
     """
     for match in matches:
         masked = list(match.string)

@@ -89,7 +89,7 @@ class Identifiers:
         return patient_id
 
     def path(self, text: str) -> str:
-        """Return a path for people to read.
+        """Return a path in a form that may be shown to people.
 
         At a pseudonymous site, each part of the path is replaced by a digest. A folder always has
         the same digest, and the files of one shot differ only in the suffix.

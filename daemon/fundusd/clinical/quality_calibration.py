@@ -80,7 +80,7 @@ def calibrate(
 def _proposed(
     ordered: Mapping[str, Sequence[float]], tail: float, present: Thresholds
 ) -> Thresholds:
-    """Return the thresholds that result if the share `tail` of the captures lies beyond each."""
+    """Return thresholds such that the share `tail` of the captures lies beyond each."""
     quantiles = {"max_haze": _HAZE_QUANTILE}
     for name in _CALIBRATED:
         quantiles[name] = 1 - tail
@@ -93,7 +93,7 @@ def _proposed(
 
 
 def _bounded(name: str, value: float) -> float:
-    """Return a threshold within its bounds, rounded to two significant digits."""
+    """Return a threshold clamped to its bounds and rounded to two significant digits."""
     low, high = BOUNDS[name]
     kept = min(max(value, low), high)
     return round(kept, 1 - floor(log10(kept)))
@@ -112,7 +112,7 @@ def _quantile(ordered: Sequence[float], share: float) -> float:
 
 
 def _share_flagged(measured: Sequence[Mapping[str, float]], thresholds: Thresholds) -> float:
-    """Return the share of captures that are ungradable by these thresholds."""
+    """Return the share of captures that these thresholds reject."""
     flagged = 0
     for measures in measured:
         if judge(measures, thresholds) is not None:
@@ -121,7 +121,7 @@ def _share_flagged(measured: Sequence[Mapping[str, float]], thresholds: Threshol
 
 
 def as_toml(thresholds: Thresholds) -> str:
-    """Return the table to paste below a camera's `[[camera]]`."""
+    """Return the thresholds as a TOML table to paste below a camera's `[[camera]]`."""
     lines = ["[camera.quality]"]
     for name, value in asdict(thresholds).items():
         lines.append(f"{name} = {value:g}")

@@ -1,4 +1,4 @@
-"""Decide by the camera's thresholds whether a photograph of a retina can be graded."""
+"""Decide whether a photograph of a retina can be graded, using the camera's thresholds."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def _exposure_fault(measures: Mapping[str, float], thresholds: Thresholds) -> Re
 
 
 def _visibility_fault(measures: Mapping[str, float], thresholds: Thresholds) -> Reason | None:
-    """Return why the vessels cannot be seen, or None if they can be.
+    """Return why the vessels are not visible, or None if they are.
 
     Causes that a retake may remove are checked first.
     """

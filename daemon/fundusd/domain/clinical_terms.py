@@ -1,4 +1,4 @@
-"""Eyes, grades, outcomes, reasons, actions and reviews: the terms of the clinic."""
+"""Clinical terms: eyes, grades, outcomes, reasons, actions and reviews."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Grade(IntEnum):
 
     @property
     def label(self) -> str:
-        """Return the name of the grade, as in the model's reference example."""
+        """Return the name of the grade, as given in the model's reference example."""
         return ("No DR", "Mild DR", "Moderate DR", "Severe DR", "PDR")[self]
 
 
@@ -142,7 +142,7 @@ class Reason(StrEnum):
 
 
 class ReviewVerdict(StrEnum):
-    """A human reader's verdict on the result of an eye."""
+    """A human reader's verdict on the result for an eye."""
 
     AGREE = "agree"
     OVERRIDE = "override"
@@ -157,7 +157,7 @@ class ReviewVerdict(StrEnum):
 
 
 class ReviewReason(StrEnum):
-    """Why a human reader disagrees."""
+    """Why a human reader disagrees with the result for an eye."""
 
     MISSED_LESION = "missed_lesion"
     FALSE_LESION = "false_lesion"

@@ -37,7 +37,7 @@ class MediaType(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """What the bytes of a capture say about the capture, regardless of its path.
+    """The properties of a capture that are read from its bytes, regardless of its path.
 
     `warnings` holds codes of `CaptureWarning`, never values from the file.
     """

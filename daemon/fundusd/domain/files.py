@@ -71,7 +71,7 @@ class Inbox:
 
 
 class Sighting(NamedTuple):
-    """What the ledger remembers about a path from the last time that the path was processed."""
+    """The ledger's record of a path from the last time that the path was processed."""
 
     stat: Stat
     ignored: IgnoreReason | None  # None: the path holds a capture
@@ -109,7 +109,7 @@ class SweepReport:
 
 @dataclass(frozen=True, slots=True)
 class InboxState:
-    """An inbox's directory when it last held files, and whether the inbox counts as offline."""
+    """The identity of an inbox's directory when it last held files, and any current outage."""
 
     place: str | None
     offline_reason: OfflineReason | None

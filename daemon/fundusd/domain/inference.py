@@ -38,7 +38,7 @@ class Release:
 
 
 class SelfTestResult(NamedTuple):
-    """How similar the model's output for known phantoms is to the expected output."""
+    """The similarity between the model's output for known phantoms and the expected output."""
 
     cosine: float
     tolerance: float  # the minimum cosine for the dtype
@@ -75,7 +75,7 @@ class Classifier(Protocol):
         """Classify known phantoms again, and yield one result per batch.
 
         Another batch may be in progress at the same time. Raises ModelRefused if the model does not
-        answer as it should.
+        give the expected answers.
         """
         ...
 

@@ -85,7 +85,7 @@ class Candidates:
     def take_room_again(self) -> bool:
         """Return whether there is room again for files that were refused.
 
-        After True has been returned, the answer is False until another file is refused.
+        Once True has been returned, the result is False until another file is refused.
         """
         has_room = self._has_refused and self._settling.is_half_empty
         if has_room:
@@ -158,7 +158,7 @@ class Candidates:
         self.record_ignored()
 
     def _check(self, path: bytes) -> SettledFile | None:
-        """Return a file for admission, or None if the file is gone, is ignored or has to wait."""
+        """Return a file for admission, or None if the file is gone, is ignored or must wait."""
         stat = status_at(self._inbox.root, path)
         if stat is None:
             self._drop(path)
@@ -181,9 +181,9 @@ class Candidates:
             _log.warning("capture.unreadable", camera=self._inbox.camera_id)
 
     def _read(self, path: bytes, stat: Stat, descriptor: int) -> SettledFile | None:
-        """Read an open file, and return it for admission.
+        """Read an open file, and return it as a settled file.
 
-        Return None if the file is ignored or has to wait longer.
+        Return None if the file is ignored or must wait longer.
         """
         if not is_unchanged(descriptor, stat):
             self._settling.restart(path, self._callbacks.monotonic())
@@ -204,7 +204,7 @@ class Candidates:
     def _has_writer(self, path: bytes, stat: Stat, descriptor: int) -> bool:
         """Return whether a process may still write to a file.
 
-        Where the kernel cannot answer, a file that has been unchanged for twice the quiet time is
+        If the kernel cannot answer, a file that has been unchanged for twice the quiet time is
         assumed to have no writer.
         """
         now = self._callbacks.monotonic()

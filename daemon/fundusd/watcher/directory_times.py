@@ -71,7 +71,11 @@ class DirectoryTimes:
             self._times[directory] = _DirectoryTime(mtime_ns, now)
 
     def active(self) -> list[bytes]:
-        """Return the directories that have changed recently, starting with the latest change."""
+        """Return the active directories, starting with the most recently changed.
+
+        A directory is active for `active_seconds` after a change. Only the first `max_active` are
+        returned.
+        """
         oldest = self._monotonic() - self._rules.active_seconds
         active = [
             (directory.changed_at, path)

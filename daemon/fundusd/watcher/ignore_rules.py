@@ -45,7 +45,7 @@ def _may_be_capture(name: bytes) -> bool:
 def named_like_captures(
     folder: Path, on_error: Callable[[OSError], None] | None = None
 ) -> Iterator[bytes]:
-    """Yield the relative path of each file below `folder` whose name may be that of a capture.
+    """Yield the relative path of each file below `folder` whose name suggests a capture.
 
     Links are not followed.
     """

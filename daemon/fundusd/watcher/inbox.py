@@ -148,7 +148,7 @@ class InboxWatch:
             self._finish_partial_sweeps()
 
     def _finish_partial_sweeps(self) -> None:
-        """Mark vanished files as missing if they are few, or else request a full sweep."""
+        """Mark vanished files as missing if there are few; otherwise, request a full sweep."""
         if not self._outage.is_online:
             return
         if self._partial_sweeps.vanished > OUTAGE_FILES:

@@ -212,7 +212,7 @@ def _started_since(before: set[threading.Thread]) -> list[BaseThread]:
 def _stop_threads(threads: list[BaseThread]) -> None:
     """Stop each watchdog thread directly.
 
-    Stopping only the observer would leave other threads running if its reader thread has died.
+    If its reader thread has died, stopping only the observer would leave other threads running.
     """
     for thread in threads:
         try:

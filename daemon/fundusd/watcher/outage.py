@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class DirectoryIdentity(NamedTuple):
-    """What identifies an inbox's directory, so that its replacement by another one is noticed."""
+    """The identity of an inbox's directory, which changes if the directory is replaced."""
 
     device: int
     inode: int
@@ -33,7 +33,7 @@ class DirectoryIdentity(NamedTuple):
 
     @property
     def place(self) -> str:
-        """Return the identity in the form in which the ledger stores it."""
+        """Return the device and inode in the form in which the ledger stores them."""
         return f"{self.device}:{self.inode}"
 
 
@@ -80,7 +80,7 @@ class OutageDetector:
         self.has_assessed = False
 
     def assess(self, sweep: Sweep, identity: DirectoryIdentity) -> OfflineReason | None:
-        """Judge by a full sweep whether the inbox is offline.
+        """Decide whether the inbox is offline, using the results of a full sweep.
 
         Return the reason, or None if the inbox is online.
         """

@@ -60,7 +60,7 @@ class PartialSweeps:
         self.seconds_spent, self.vanished, self.gone = 0.0, 0, []
 
     def run(self, seconds: float) -> bool:
-        """Continue the round for up to `seconds`, and return whether this has completed it."""
+        """Continue the round for up to `seconds`, and return whether it is complete."""
         if not self.is_running:
             return False
         began = self._monotonic()

@@ -59,7 +59,7 @@ class IntakeRules:
 
 @dataclass(frozen=True, slots=True)
 class Callbacks:
-    """The functions the watcher calls."""
+    """The functions that the watcher calls."""
 
     admitted: Callable[[], None]  # there is new work for the worker
     beat: Callable[[], None]  # the watcher has made progress

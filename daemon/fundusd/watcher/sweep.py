@@ -47,7 +47,7 @@ class Consider(Protocol):
 
 @dataclass(slots=True)
 class Tally:
-    """What a sweep has seen so far."""
+    """Counts of the files, directories and sightings that a sweep has processed so far."""
 
     files: int = 0
     candidates: int = 0  # regular files that are not ignored by name

@@ -1,4 +1,4 @@
-"""Decide when the model has to classify known phantoms again; pure."""
+"""Decide when the model must classify known phantoms again; pure."""
 
 from __future__ import annotations
 

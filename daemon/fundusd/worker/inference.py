@@ -142,7 +142,7 @@ class Inference:
         self._log.error("model.unusable_answer", digest=job.claim.digest[:12], exc_info=error)
 
     def _answers(self, batch: _BatchInFlight) -> list[Logits | Exception]:
-        """Wait for the answers to a batch, and return them.
+        """Wait for a batch, and return the logits or the error for each capture.
 
         If the batch fails as a whole, it is run again in parts.
         """
