@@ -180,7 +180,7 @@ def joined(shots: Iterable[Shot]) -> list[Shot]:
 
 
 def _agreed(files: Sequence[Shot]) -> list[Shot]:
-    """Return the files of one photograph with the eye on which they agree.
+    """Return the files of one photograph, each labelled with the eye they agree on.
 
     A file without a field gets the field on which the other files agree.
     """

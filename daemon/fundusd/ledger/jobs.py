@@ -72,7 +72,7 @@ def of(cameras: Sequence[str]) -> sa.ColumnElement[bool]:
 
 
 def places(connection: sa.Connection, ids: Sequence[int]) -> dict[int, list[Place]]:
-    """Return, by job, the places at which its bytes were seen.
+    """Return the places where each job's bytes were seen, keyed by job.
 
     Current captures come before superseded ones, and newer captures before older ones.
     """

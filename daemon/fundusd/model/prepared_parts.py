@@ -136,11 +136,11 @@ def _sync(path: Path) -> None:
 def remembered_digests(
     folder: Path, names: Iterable[str], on_progress: Progress | None = None
 ) -> dict[str, str]:
-    """Return the sha256 of files, hashing only those that changed since the last call.
+    """Return the SHA-256 digests of files, hashing only those that changed since the last call.
 
-    A file counts as unchanged if its size, times and inode are the same. That is safe, since `run`
-    uses the prepared parts, whose digests are checked each time. `fundusd model verify` hashes all
-    files.
+    A file counts as unchanged if its size, times and inode are the same. Trusting these is safe
+    because `run` uses the prepared parts, whose digests are checked each time. `fundusd model
+    verify` hashes all files.
     """
     name_digest = hashlib.sha256(os.fsencode(folder)).hexdigest()
     cache = cache_folder() / "digests" / f"{name_digest[:16]}.json"
