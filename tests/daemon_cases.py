@@ -74,6 +74,12 @@ class Site:
         with opened_ledger(settings_file.load(self.path)) as ledger:
             return reconcile(ledger, Inbox("room1", self.inbox), 3600)
 
+    def swept_at(self) -> object:
+        """Return when the last full sweep finished."""
+        with opened_ledger(settings_file.load(self.path)) as ledger:
+            (camera,) = ledger.status()["cameras"]
+            return camera["last_sweep_at"]
+
     def verdict(self) -> Verdict:
         with opened_ledger(settings_file.load(self.path)) as ledger:
             return ledger.verify()

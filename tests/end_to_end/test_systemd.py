@@ -41,6 +41,7 @@ from fundusd.cli import main
 if __name__ == "__main__":
     sys.exit(main())
 """
+CHECKOUT = "/opt/checkout"  # /tmp, where the tests may run, is another one inside
 # an interpreter looks for its shared library where it was installed, which ProtectHome= may hide
 # the README's installation, without what needs a network
 STEPS = [
@@ -116,7 +117,10 @@ def install(folder: Path) -> str:
         configuration.read_text().replace(str(Path(sys.base_prefix)), "/opt/python")
     )
     libraries = next(path for path in sys.path if path.endswith("site-packages"))
-    return f"{target}:/opt/fundusd {sys.base_prefix}:/opt/python {libraries}:/opt/libraries"
+    return (
+        f"{target}:/opt/fundusd {sys.base_prefix}:/opt/python {libraries}:/opt/libraries"
+        f" {source}:{CHECKOUT}"
+    )
 
 
 class Machine:
@@ -169,7 +173,7 @@ def machine(tmp_path: Path) -> Iterator[Machine]:
 
 def follow(machine: Machine, step: str) -> str:
     """Run a step of the README's installation, in this checkout."""
-    return machine.do("sh", "-c", f"{SUDO}\ncd {ROOT} && {step}")
+    return machine.do("sh", "-c", f"{SUDO}\ncd {CHECKOUT} && {step}")
 
 
 def set_up(machine: Machine, settings: str) -> None:
