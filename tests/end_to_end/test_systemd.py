@@ -42,7 +42,6 @@ if __name__ == "__main__":
     sys.exit(main())
 """
 CHECKOUT = "/opt/checkout"  # /tmp, where the tests may run, is another one inside
-# an interpreter looks for its shared library where it was installed, which ProtectHome= may hide
 # the README's installation, without what needs a network
 STEPS = [
     step
@@ -55,6 +54,7 @@ sudo() {
   user=$2; shift 2
   runuser -u "$user" -- env LD_LIBRARY_PATH=/opt/python/lib "$@"
 }"""
+# an interpreter looks for its shared library where it was installed, which ProtectHome= may hide
 DROP_IN = "[Service]\nEnvironment=LD_LIBRARY_PATH=/opt/python/lib\n"
 
 

@@ -213,6 +213,19 @@ def test_a_pool_whose_processes_do_not_start_says_so(monkeypatch: pytest.MonkeyP
             assert failure.value.hint
 
 
+def test_a_process_inherits_the_path_of_its_shared_libraries_and_no_other_variable(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("LD_LIBRARY_PATH", "/opt/python/lib")
+    monkeypatch.setenv("FUNDUSD_DATABASE__URL", "postgresql://user:secret@host/db")
+    with DecoderPool(1, PAD, SIDE) as pool:
+        assert pool.decode(GOOD).reason is None
+        (pid,) = pids(pool)
+        environment = Path(f"/proc/{pid}/environ").read_text(encoding="utf-8").split("\0")
+    assert "LD_LIBRARY_PATH=/opt/python/lib" in environment
+    assert not any("secret" in variable for variable in environment)
+
+
 def test_starting_imports_nothing_heavy() -> None:
     heavy = {
         "torch",

@@ -58,6 +58,7 @@ _ENVIRONMENT = {
     "OPENBLAS_NUM_THREADS": "1",
     "PYTHONDONTWRITEBYTECODE": "1",
 }
+_KEPT = "LD_LIBRARY_PATH"  # without it, an interpreter built with a shared library may not start
 
 
 class DecoderPool:
@@ -238,13 +239,14 @@ class _Child:
 
 
 def _spawn(settings: dict[str, object], fd: int) -> subprocess.Popen[bytes]:
-    """Start a decoder process that inherits the descriptor `fd` and nothing else."""
+    """Start a decoder process that inherits the descriptor `fd` and _KEPT, but nothing else."""
+    kept = {_KEPT: os.environ[_KEPT]} if _KEPT in os.environ else {}
     return subprocess.Popen(
         [sys.executable, *_ARGUMENTS, orjson.dumps(settings)],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        env=_ENVIRONMENT,
+        env=_ENVIRONMENT | kept,
         pass_fds=(fd,),
         start_new_session=True,
     )
