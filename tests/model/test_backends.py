@@ -59,7 +59,7 @@ def test_the_tower_computes_what_transformers_does(tiny: Path, exact: ZeroShotCl
         transformers_loader.read(find(ModelChoice(str(tiny)))), torch.tensor(pixels)
     ).numpy()
 
-    np.testing.assert_allclose(exact.embed(pixels), expected, atol=2e-6)
+    np.testing.assert_allclose(exact.embed(pixels), expected, atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -83,6 +83,17 @@ def test_backends_agree(
         "these pixels prove nothing"
     )
     assert other.release.runtime.startswith(backend)
+
+
+@NARROW
+def test_openvino_keeps_a_compiled_graph_for_each_dtype(
+    tiny: Path, exact: ZeroShotClassifier, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    pixels = some_pixels(1)
+    for dtype in ("float32", "bfloat16", "float32"):
+        choice = ModelChoice(str(tiny), prompts=SINGLE, backend="openvino", dtype=dtype)
+        assert cosines(loaded(choice).embed(pixels), exact.embed(pixels)).min() >= 0.9999
 
 
 @pytest.mark.skipif(

@@ -38,6 +38,7 @@ def test_the_services_cache_directory_comes_before_the_users(
     assert cache_folder() == tmp_path / "one"
 
 
+@pytest.mark.usefixtures("own_process")
 def test_parts_are_made_once_and_name_what_they_were_made_of(tiny: Path) -> None:
     choice = ModelChoice(str(tiny), prompts=SINGLE, dtype="float32")
     plan = planned(choice)
@@ -62,6 +63,7 @@ def test_another_dtype_or_prompt_set_makes_only_its_own_part(tiny: Path) -> None
     assert more.prepare() == [prepare.prompts_part(more.prompts)]
 
 
+@pytest.mark.usefixtures("own_process")
 def test_two_daemons_that_start_at_once_make_one_set_of_parts(tiny: Path) -> None:
     choice = ModelChoice(str(tiny), prompts=SINGLE, dtype="float32")
     plans = [planned(choice), planned(choice)]

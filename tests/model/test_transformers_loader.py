@@ -88,6 +88,7 @@ def test_a_config_that_makes_no_model_is_refused(
     assert sentence in refusal(write_config(broken, change)).message
 
 
+@pytest.mark.usefixtures("own_process")
 def test_a_tower_of_another_kind_is_refused(broken: Path) -> None:
     vision = json.loads((broken / "config.json").read_text())["vision_config"] | {
         "hidden_act": "relu"

@@ -160,14 +160,24 @@ def test_a_machine_without_inotify_to_spare_leaves_the_sweeps(
     hoard: list[int] = []
     libc = ctypes.CDLL(None)
     limit = int(Path("/proc/sys/fs/inotify/max_user_instances").read_text())
+    ended = threading.Event()
+
+    def hoard_all() -> None:
+        """Take every instance, also those that another process gives up meanwhile."""
+        while not ended.wait(0.001):
+            while len(hoard) < limit and (descriptor := libc.inotify_init1(0)) >= 0:
+                hoard.append(descriptor)
+
+    hoarder = threading.Thread(target=hoard_all)
     try:
-        while len(hoard) < limit and (descriptor := libc.inotify_init1(0)) >= 0:
-            hoard.append(descriptor)
+        hoarder.start()
         with watching(tmp_path / "inbox", sqlite_url, sweep_seconds=0.1) as watched:
             watched.wait_for(watched.drop("OD.jpg", jpeg("a")), jpeg("a"))
             assert [entry["reason"] for entry in watched.lines("hints.lost")] == ["EMFILE"]
             assert watched.camera()["hints_healthy"] is False
     finally:
+        ended.set()
+        hoarder.join()
         for descriptor in hoard:
             os.close(descriptor)
 

@@ -33,10 +33,13 @@ class OpenVinoBackend:
         shape = part.facts["shape"]
         self._patch: int = shape["patch"]
         core = openvino.Core()
+        # One cache per dtype: OpenVINO 2026.4 does not distinguish them and would load a graph that
+        # it compiled for float32 with bfloat16, which computes NaN
+        cache = prepared_parts.cache_folder() / "openvino" / runtime.dtype
         settings = {
             "INFERENCE_PRECISION_HINT": _PRECISION[runtime.dtype],
             "PERFORMANCE_HINT": "LATENCY",
-            "CACHE_DIR": str(prepared_parts.cache_folder() / "openvino"),
+            "CACHE_DIR": str(cache),
         }
         self._compiled = core.compile_model(part.path("tower.xml"), "CPU", settings)
         precision = self._compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
