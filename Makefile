@@ -1,5 +1,5 @@
 # `make demo` shows fundusd at work; `make test` runs its tests. Each first installs what it needs.
-# Each interpreter has a virtual environment of its own: make test PYTHON=python3.13
+# Each interpreter has its own virtual environment: make test PYTHON=python3.13
 PYTHON ?= python3
 VENV := $(if $(filter python3,$(PYTHON)),.venv,.venv-$(notdir $(PYTHON)))
 BIN := $(VENV)/bin

@@ -36,7 +36,7 @@ _RENAMED_VALUES = {("when", "judged"): "resulted"}
 def path_of(option: Path | None) -> Path:
     """Return the path of the settings file.
 
-    This is `option`, or else $FUNDUSD_CONFIG, or else /etc/fundusd/fundusd.toml.
+    This is `option`, otherwise $FUNDUSD_CONFIG, otherwise /etc/fundusd/fundusd.toml.
     """
     return option or Path(os.environ.get("FUNDUSD_CONFIG") or DEFAULT_FILE)
 

@@ -133,7 +133,7 @@ class Supervisor:
 
 
 class Service(Protocol):
-    """A service that the supervisor runs in a thread of its own."""
+    """A service that the supervisor runs in a separate thread."""
 
     name: str
 

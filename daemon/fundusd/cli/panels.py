@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 def print_panels(
     panels: Sequence[Panel], facts: Mapping[str, str], releases: Mapping[int, Release]
 ) -> None:
-    """Print the facts and a card for each panel, followed by a sentence about each release."""
+    """Print the facts once and a card for each panel.
+
+    Any warning, a line about each release and the safety words follow.
+    """
     from rich.console import Console
 
     from fundusd.reports import terminal_card, wording

@@ -1,7 +1,7 @@
 """An exam: the photographs of one person's visit, and the result for each eye; pure.
 
 An exam holds all captures of a person on one day of the clinic, regardless of the camera, the file
-format and the DICOM study. If the person is unknown, an exam is one DICOM study or else a single
+format and the DICOM study. If the person is unknown, an exam is one DICOM study, otherwise a single
 shot, so that strangers are never combined.
 """
 

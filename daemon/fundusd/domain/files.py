@@ -118,7 +118,10 @@ class InboxState:
 
 @dataclass(frozen=True, slots=True)
 class IncompleteFile:
-    """An incomplete file; `quarantined_at` is set when a warning is logged about the file."""
+    """A file that is waiting because it is empty, still changing, held open or unreadable.
+
+    `quarantined_at` is when its quarantine began, or None.
+    """
 
     reason: WaitReason
     size: int

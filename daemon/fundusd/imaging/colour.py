@@ -36,7 +36,7 @@ def to_srgb(rgb: Pixels, icc: bytes | None) -> tuple[Pixels, tuple[str, ...]]:
 def cmyk_to_srgb(image: Image.Image, icc: bytes | None) -> tuple[Pixels, tuple[str, ...]]:
     """Return a CMYK image converted to sRGB, and any warning codes.
 
-    The conversion uses the ICC profile if it is present and valid, or else Pillow's formula.
+    The conversion uses the ICC profile if it is present and valid, otherwise Pillow's formula.
     """
     code = CaptureWarning.CMYK_WITHOUT_PROFILE
     if icc:

@@ -87,7 +87,10 @@ def _cells(rgb: Pixels, box: tuple[slice, slice]) -> tuple[Plane, Mask]:
 
 
 def _axis(side: slice, diameter: int, length: int) -> tuple[npt.NDArray[np.intp], npt.NDArray[Any]]:
-    """Return two pixel indices for each cell in the frame, and the cells' centres from -1 to 1."""
+    """Return, along one axis, two pixel indices and the centre of each cell inside the frame.
+
+    The centres are coordinates on a scale from -1 to 1 across the disc.
+    """
     start = (side.start + side.stop - diameter) / 2
     places = start + (np.arange(2 * _DIAMETER) + 0.5) * (diameter / (2 * _DIAMETER))
     pairs = np.floor(places).astype(np.intp).reshape(-1, 2)

@@ -40,7 +40,7 @@ class Stream(Protocol[AnyEvent]):
         ...
 
     def record_event(self) -> AnyEvent:
-        """Return an event that is reached once everything queued so far is done."""
+        """Record and return an event that completes when the work queued so far has finished."""
         ...
 
     def wait_event(self, event: AnyEvent) -> None:
@@ -60,7 +60,7 @@ class CudaStream:
             work()
 
     def record_event(self) -> torch.cuda.Event:
-        """Return an event that is reached once everything queued so far is done."""
+        """Record and return an event that completes when the work queued so far has finished."""
         event: torch.cuda.Event = self._stream.record_event()
         return event
 

@@ -26,7 +26,7 @@ _MANIFEST = "part.json"
 
 
 def cache_folder() -> Path:
-    """Return fundusd's cache folder: the service's if systemd sets one, or else the user's."""
+    """Return fundusd's cache folder: the one that systemd sets, otherwise the user's."""
     if given := os.environ.get("CACHE_DIRECTORY"):  # systemd's CacheDirectory=
         return Path(given.split(":")[0])
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fundusd"

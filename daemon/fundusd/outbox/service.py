@@ -201,7 +201,7 @@ def _any_ended(threads: Iterable[Future[None]]) -> bool:
 def _dicom_photograph(
     eye: EyeResult, photographs: Mapping[int, PhotographFile]
 ) -> PhotographFile | None:
-    """Return the decisive photograph if it is DICOM, or else a DICOM file of the same shot.
+    """Return the decisive photograph if it is DICOM, otherwise a DICOM file of the same shot.
 
     Return None if there is no such file.
     """

@@ -57,7 +57,7 @@ def listed_file(directory: bytes, entry: os.DirEntry[bytes]) -> ListedFile | Non
 def classify(entry: os.DirEntry[bytes]) -> Stat | IgnoreReason | EntryKind:
     """Classify a directory entry without following links.
 
-    Return the stat of a regular file, the reason why the entry is ignored, or else its kind.
+    Return the stat of a regular file, the reason why the entry is ignored, otherwise its kind.
     """
     ignored = ignored_by_name(entry.name)
     if ignored is not None:
@@ -77,9 +77,9 @@ def classify(entry: os.DirEntry[bytes]) -> Stat | IgnoreReason | EntryKind:
 
 
 def join_path(directory: bytes, name: bytes) -> bytes:
-    """Return the relative path of an entry from its directory's relative path and its name.
+    """Return an entry's path relative to the inbox, given its directory's relative path and its name.
 
-    The inbox itself is the directory with an empty path.
+    The relative path of the inbox itself is empty.
     """
     if not directory:
         return name

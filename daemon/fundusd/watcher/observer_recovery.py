@@ -47,7 +47,7 @@ class ObserverRecovery:
 
     @property
     def watch_count(self) -> int:
-        """How many directories the kernel is watching for the observer."""
+        """The number of directories that the kernel is watching for the observer."""
         if self._observer is None:
             return 0
         return self._observer.watch_count()
