@@ -26,8 +26,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from tests.faults.launcher import Forked, Launcher
+
     from fundusd.ledger.audit import Verdict
 
+launcher: Launcher | None = None  # the tests in tests/faults set it
 DEADLINE = float(os.environ.get("FUNDUSD_DEADLINE", "120"))
 SETTINGS = """\
 [store]
@@ -105,7 +108,7 @@ def site(folder: Path, url: str, level: str = "info") -> Site:
 class Daemon:
     """A running `fundusd run` and the lines it has logged."""
 
-    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+    def __init__(self, process: subprocess.Popen[bytes] | Forked) -> None:
         self.process = process
         self.lines: list[dict[str, Any]] = []
         self.raw: list[bytes] = []
@@ -157,6 +160,10 @@ class Daemon:
         with pytest.raises(subprocess.TimeoutExpired):
             self.process.wait(seconds)
 
+    def close(self) -> None:
+        """Wait until the whole log is read, after the process has ended."""
+        self._reader.join(DEADLINE)
+
     def stop(self, number: int = signal.SIGTERM) -> int:
         """Send a signal and return the exit status."""
         self.process.send_signal(number)
@@ -177,15 +184,27 @@ def running(
     """Run the daemon for as long as the block runs; the block waits for what it needs.
 
     `under` starts its interpreter and `program` is what that runs; `trouble` is Python code that
-    runs in its process first.
+    runs in its process first. Where `launcher` is set, it forks daemons that need none of these.
     """
-    if trouble:
-        program = ["-c", f"{trouble}\nfrom fundusd.cli import main\nmain()"]
-    command = [*under, *program, "run", "--config", str(place.path)]
     surroundings = {**os.environ, "OMP_NUM_THREADS": "1", "JOURNAL_STREAM": "", **environment}
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=surroundings
-    ) as process:
+    arguments = ["run", "--config", str(place.path)]
+    with contextlib.ExitStack() as stack:
+        process: subprocess.Popen[bytes] | Forked
+        if launcher and under == (sys.executable,) and not trouble and not environment:
+            process = stack.enter_context(
+                contextlib.closing(launcher.start([*program, *arguments], surroundings))
+            )
+        else:
+            if trouble:
+                program = ["-c", f"{trouble}\nfrom fundusd.cli import main\nmain()"]
+            process = stack.enter_context(
+                subprocess.Popen(
+                    [*under, *program, *arguments],
+                    stdout=subprocess.PIPE,
+                    stderr=subprocess.STDOUT,
+                    env=surroundings,
+                )
+            )
         daemon = Daemon(process)
         try:
             yield daemon
@@ -195,6 +214,7 @@ def running(
             if process.poll() is None:
                 process.kill()
             process.wait()
+            daemon.close()
 
 
 def jpeg(grade: Grade, eye: Eye = Eye.RIGHT, seed: int = 1) -> bytes:

@@ -7,9 +7,13 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 import pytest
+from tests import daemon_cases
 from tests.faults import matrix
+from tests.faults.launcher import Launcher
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from _pytest.terminal import TerminalReporter
 
 ALL = os.environ.get("FUNDUSD_FAULTS") == "all"
@@ -32,6 +36,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def postgres_url(fresh_postgres_url: str) -> str:
     """Give each fault a fresh database: what it leaves behind affects no other test."""
     return fresh_postgres_url
+
+
+@pytest.fixture(scope="package", autouse=True)
+def launcher() -> Iterator[None]:
+    """Fork the daemons of these tests, where nothing forbids it."""
+    daemon_cases.launcher = Launcher()
+    yield
+    daemon_cases.launcher.close()
+    daemon_cases.launcher = None
 
 
 @pytest.fixture(autouse=True)

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tests import daemon_cases
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -32,11 +34,13 @@ def why_not() -> str | None:
 def own_mounts() -> Iterator[None]:
     """Run the block in a separate mount namespace, which its children share."""
     before = os.open("/proc/thread-self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+    launcher, daemon_cases.launcher = daemon_cases.launcher, None  # it is in another namespace
     try:
         _require(_libc.unshare(_NEW_MOUNTS))
         run("mount", "--make-rprivate", "/")
         yield
     finally:
+        daemon_cases.launcher = launcher
         _require(_libc.setns(before, _NEW_MOUNTS))
         os.close(before)
 
