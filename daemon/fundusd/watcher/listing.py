@@ -77,7 +77,7 @@ def classify(entry: os.DirEntry[bytes]) -> Stat | IgnoreReason | EntryKind:
 
 
 def join_path(directory: bytes, name: bytes) -> bytes:
-    """Return an entry's path relative to the inbox, given its directory's relative path and its name.
+    """Return an entry's path relative to the inbox, given its directory's and its name.
 
     The relative path of the inbox itself is empty.
     """
