@@ -16,7 +16,7 @@ demo: $(VENV)/installed
 test: $(VENV)/installed-dev
 	@$(MAKE) --no-print-directory --jobs=2 --keep-going --output-sync=none lint pytest
 
-# check between edits: lint, types and the tests of the packages without input or output, in less than a minute
+# check between edits: lint, types and the tests of domain, clinical and files, in less than a minute
 check: $(VENV)/installed-dev
 	@$(MAKE) --no-print-directory --jobs=2 --keep-going lint pure
 

@@ -47,7 +47,7 @@ def intake_rules(settings: Settings) -> IntakeRules:
 
 
 def _filled(kind: type[_Rules], section: Section) -> _Rules:
-    """Return rules whose fields are set to the values of the section's keys of the same name.
+    """Return a `kind` whose fields are set from the keys of the same names in a section.
 
     Fields without such a key keep their defaults.
     """
