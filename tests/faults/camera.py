@@ -40,6 +40,7 @@ class Camera:
     complete: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     sidecars: set[str] = field(default_factory=set)
     broken: set[str] = field(default_factory=set)  # digests of bytes that can only fail
+    renamed: set[str] = field(default_factory=set)  # former and new names
     left: dict[str, Look] = field(default_factory=dict)  # how each file was left
 
     def at(self, name: str) -> Path:
@@ -67,6 +68,7 @@ class Camera:
     def rename(self, name: str, new: str) -> None:
         """Rename a capture."""
         self.at(name).rename(self.at(new))
+        self.renamed |= {name, new}
         self.left[new] = self.left.pop(name)
         self.complete[new].append(self.complete[name][-1])
 
