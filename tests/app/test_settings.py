@@ -168,6 +168,10 @@ id = "a b"
         ),
         ('[[camera]]\nid="a"\ninbox="relative"', "must be an absolute path"),
         (
+            '[[camera]]\nid="a"\ninbox="/x"\nlanguages=["es", "xx"]',
+            "Input should be 'ar'.*'es'",
+        ),
+        (
             '[[camera]]\nid="a"\ninbox="/x"\nconvention="eyepax"',
             "Input should be 'generic'.*'eyepacs'",
         ),
@@ -296,6 +300,17 @@ def test_a_camera_names_its_captures_by_convention_and_pattern(tmp_path: Path) -
     )
     (chosen,) = settings_file.load(written(tmp_path, camera)).camera
     assert chosen.naming.read("14/13_left.jpeg").warnings == ("patient_conflict",)
+
+
+def test_a_camera_may_write_words_of_other_languages(tmp_path: Path) -> None:
+    cameras = (
+        "[[camera]]\nid = 'a'\ninbox = '/x'\nlanguages = ['es', 'de']\n"
+        "[[camera]]\nid = 'b'\ninbox = '/y'"
+    )
+    with_words, without = settings_file.load(written(tmp_path, cameras)).camera
+    for path in ("0736_OI_f_1.jpg", "12_links.jpg"):
+        assert with_words.naming.read(path).eye == "L"
+        assert without.naming.read(path).eye == "U"
 
 
 def test_a_daemon_needs_a_camera() -> None:

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fundusd.clinical.laterality import eye_from_words, parts_of
+from fundusd.clinical.laterality import eye_from_words
+from fundusd.clinical.path_tokens import parts_of
 from fundusd.domain.clinical_terms import Eye, EyeSource
 
 R, L, U = Eye.RIGHT, Eye.LEFT, Eye.UNKNOWN

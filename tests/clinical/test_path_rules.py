@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from fundusd.clinical.attribution import CaptureMetadata
 from fundusd.clinical.camera_conventions import CONVENTIONS, NAMES, ConventionName
-from fundusd.clinical.path_rules import Naming, compiled
+from fundusd.clinical.path_patterns import compiled
+from fundusd.clinical.path_rules import Naming
 from fundusd.domain.clinical_terms import Eye, EyeSource
 
 R, L, U = Eye.RIGHT, Eye.LEFT, Eye.UNKNOWN
@@ -200,10 +201,9 @@ DOUBTFUL = [
     *("12_AO.jpg", "12_OIE.jpg", "12_IZQ.jpg", "12_OIOD.jpg"),
     # dates and numbers that look like eyes
     *("20260D05.jpg", "0D_12.jpg", "05_12.jpg", "2026OD0105.jpg", "OD20260105.jpg", "12OS.jpg"),
-    # look-alikes: Cyrillic O, full width, the long s, an accent apart, a zero
+    # look-alikes: Cyrillic O, the long s, an accent apart, a zero
     *(
         "12_\u041eD.jpg",
-        "12_\uff2f\uff24.jpg",
         "12_o\u017f.jpg",
         "12_LE\u0302.jpg",
         "12_OD\u0301.jpg",

@@ -19,6 +19,7 @@ from fundusd.app.settings_rules import (
 )
 from fundusd.clinical.camera_conventions import ConventionName  # noqa: TC001  pydantic reads it
 from fundusd.clinical.camera_database import Lookup
+from fundusd.clinical.eye_languages import LanguageName  # noqa: TC001  pydantic reads it
 from fundusd.clinical.path_rules import Naming
 from fundusd.clinical.quality_thresholds import BOUNDS, DEFAULTS, Thresholds
 from fundusd.domain.decoding import Preprocessing
@@ -161,6 +162,7 @@ class CameraSettings(Section):
     inbox: Annotated[AbsolutePath, Field(strict=False)]
     convention: ConventionName = "generic"
     pattern: PathPattern = ""
+    languages: Annotated[tuple[LanguageName, ...], Field(strict=False)] = ()
     expected_fields: Annotated[tuple[Literal["macula", "disc"], ...], Field(strict=False)] = ()
     lookup: LookupSettings = LookupSettings()
     quality: QualitySettings = QualitySettings()
@@ -168,7 +170,7 @@ class CameraSettings(Section):
     @property
     def naming(self) -> Naming:
         """Return the naming rules with which this camera's paths are read."""
-        return Naming.of(self.convention, self.pattern)
+        return Naming.of(self.convention, self.pattern, self.languages)
 
     @property
     def thresholds(self) -> Thresholds:

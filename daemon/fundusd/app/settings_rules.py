@@ -12,7 +12,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 
 from fundusd.clinical.camera_database import require_query
-from fundusd.clinical.path_rules import compiled
+from fundusd.clinical.path_patterns import compiled
 
 
 def absolute(path: Path) -> Path:

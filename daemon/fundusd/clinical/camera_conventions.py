@@ -42,10 +42,11 @@ _REMIDIO_NAME = (
 )
 _REMIDIO_FOLDER = r"[^/]+_" + _ID + r"_[\d.-]{6,10}/"
 _ZEISS_NAME = (
-    r"(?P<person>[^/]+)_[\d.-]{6,10}_(?P<date>\d{8})_(?P<time>\d{4})"
-    r"_[^_/]+_(?P<eye>OD|OS)_[\d.]+"
+    r"(?P<person>[^/]+)_[\d.-]{6,10}_(?P<date>\d{8})_(?P<time>\d{4}(?:\d\d)?)"
+    r"_[^_/]+(?:_[^_/]+)?_(?P<eye>OD|OS)_[\d.]+"
 )
 _RETCAM_NAME = r"_Retina_(?:OD|OS)_\d{8}_\d{6}"
+_AI_READI_END = r"_(?:cfp|faf|ir|octa?)(?:_(?P<eye>[lr]))?(?:_\d[\d.]+)?"
 
 CONVENTIONS: dict[ConventionName, Convention] = {
     "generic": Convention("laterality words seen, below the table", words=True),
@@ -83,10 +84,10 @@ CONVENTIONS: dict[ConventionName, Convention] = {
     "heidelberg-e2e": Convention("10: the eye is inside the file", (r"(?P<patient>\d+)_\d+_\d+",)),
     "eyepacs": Convention("11", (r"(?P<patient>\d+)_(?P<eye>left|right)",)),
     "ai-readi": Convention(
-        "12: mac_or_disk is not a field",
+        "12: mac_or_disk is not a field; published names also give the eye and the SOPInstanceUID",
         (
-            r"(?P<patient>\d+)_[a-z0-9_]+?(?:_(?P<field>macula))?_(?:cfp|faf|ir|oct)",
-            r"(?P<patient>\d+)/\d+_[a-z0-9_]+_(?:cfp|faf|ir|oct)",
+            r"(?P<patient>\d+)_[a-z0-9_]+?(?:_(?P<field>macula))?" + _AI_READI_END,
+            r"(?P<patient>\d+)/\d+_[a-z0-9_]+?" + _AI_READI_END,
         ),
     ),
 }  # fmt: skip

@@ -6,12 +6,15 @@ import re
 from datetime import date, time
 from typing import TYPE_CHECKING
 
-from fundusd.clinical.laterality import UNDECODED, eye_of_word
+from fundusd.clinical.laterality import eye_of_word
+from fundusd.clinical.path_tokens import UNDECODED
 from fundusd.clinical.pseudonyms import is_nobody
 from fundusd.domain.clinical_terms import Eye
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from fundusd.clinical.eye_languages import LanguageName
 
 _LONGEST_PATIENT = 64  # as in DICOM
 _BOTH = frozenset({"B", "OU", "BOTH"})
@@ -33,15 +36,17 @@ _TIME = re.compile(
 )
 
 
-def read_eyes(word: str) -> frozenset[Eye]:
+def read_eyes(word: str, languages: tuple[LanguageName, ...] = ()) -> frozenset[Eye]:
     """Return the eyes that a word stands for: one, both or none.
+
+    Words of all languages count, abbreviations only those of `languages`.
 
     >>> read_eyes("OS"), len(read_eyes("both")), len(read_eyes("photo"))
     (frozenset({<Eye.LEFT: 'L'>}), 2, 0)
     """
     if word.upper() in _BOTH:
         return frozenset({Eye.RIGHT, Eye.LEFT})
-    eye = eye_of_word(word)
+    eye = eye_of_word(word, languages)
     if eye is None:
         return frozenset()
     return frozenset({eye})

@@ -16,102 +16,27 @@ from fundusd.clinical.field_values import (
     read_patient,
     read_time,
 )
-from fundusd.clinical.laterality import eye_from_words, likely_eye, parts_of
+from fundusd.clinical.laterality import contradicting_eyes, eye_from_words, likely_eye
+from fundusd.clinical.path_patterns import GROUPS, Pattern, compiled, pattern_of
+from fundusd.clinical.path_tokens import parts_of, without_copy_marks
 from fundusd.domain.capture_warnings import CaptureWarning
 from fundusd.domain.clinical_terms import Eye, EyeSource
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterable, Sequence
 
     from fundusd.clinical.camera_conventions import ConventionName
+    from fundusd.clinical.eye_languages import LanguageName
 
 _Value = TypeVar("_Value")
 
-# named groups of a pattern; a person's name is masked before the eye is read
-GROUPS = ("patient", "person", "eye", "field", "date", "time")
+# a person's name is masked before the eye is read
+_OF_PEOPLE = ("patient", "person")
 
-_LONGEST_PATH = 255  # characters; matching time grows with up to the third power
-_MAX_OPEN_REPEATS = 3
-
-_ESCAPE = re.compile(r"\\.", re.DOTALL)
-_CLASS = re.compile(r"\[\^?\]?[^\]]*\]")
-_OPEN_REPEAT = re.compile(
-    r"(\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|[^\\\[\]*+{}()|?])(?:[*+]|\{\d*,\})(?=[?+]?\)*(.?))",
-    re.DOTALL,
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Pattern:
-    """A regular expression for the end of a path.
-
-    The end consists of the file's name and one folder for each slash in the expression.
-    """
-
-    regex: re.Pattern[str]
-    folders: int
-
-    def match(self, parts: Sequence[str]) -> re.Match[str] | None:
-        """Return the match for the end of a path, trying the largest number of folders first."""
-        for count in range(min(self.folders + 1, len(parts)), 0, -1):
-            end = "/".join(parts[-count:])
-            if len(end) > _LONGEST_PATH:
-                continue
-            match = self.regex.fullmatch(end)
-            if match:
-                return match
-        return None
-
-
-def compiled(text: str) -> Pattern:
-    """Compile an operator's pattern.
-
-    If the pattern is not allowed, raises a ValueError that says what is wrong.
-
-    >>> compiled("(?P<patient>[^_]+)_(?P<eye>OD|OS)").folders
-    0
-    """
-    try:
-        pattern = _pattern(text, 0)
-    except (re.error, OverflowError, RecursionError) as error:
-        raise ValueError(f"is not a regular expression ({error})") from None
-    if not pattern.regex.groupindex or set(pattern.regex.groupindex) - set(GROUPS):
-        raise ValueError(
-            "must have named groups, such as (?P<eye>OD|OS), "
-            f"and no groups except {', '.join(GROUPS)}"
-        )
-    if re.search(r"\)(?:[*+]|\{)", _bare(text)):
-        raise ValueError(
-            "must not repeat a group, as in (…)+: an unusual name could take years to match"
-        )
-    if _count_open_repeats(text) > _MAX_OPEN_REPEATS:
-        raise ValueError(
-            f"has more than {_MAX_OPEN_REPEATS} unbounded repeats: "
-            "write [^_]+_ for text that ends at the next _, or set a limit as in {1,20}"
-        )
-    return pattern
-
-
-def _pattern(text: str, flags: int) -> Pattern:
-    return Pattern(re.compile(text, flags), _bare(text).count("/"))
-
-
-def _bare(text: str) -> str:
-    """Return a regular expression with each escape and character class replaced by a letter."""
-    return _CLASS.sub("x", _ESCAPE.sub("x", text.replace(r"\/", "/")))
-
-
-def _count_open_repeats(text: str) -> int:
-    """Count the unbounded repeats that make matching slow.
-
-    Repeats of digits do not count, nor do repeats that the next character always ends.
-    """
-    count = 0
-    for atom, after in _OPEN_REPEAT.findall(text):
-        is_ended = atom.startswith("[^") and after and after in atom[2:]
-        if atom != r"\d" and not is_ended:
-            count += 1
-    return count
+# digits that a pattern has directly before or after the group `eye`, as in \d+(?P<eye>[LR])
+_DIGITS = r"(?:\\d|\[0-9\])"
+_DIGITS_BEFORE_EYE = re.compile(_DIGITS + r"(?:[+*?]|\{[\d,]+\})?\)?\(\?P<eye>")
+_DIGITS_AFTER_EYE = re.compile(r"\(\?P<eye>[^()]*\)(?:\(\?P<\w+>)?" + _DIGITS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,9 +45,15 @@ class Naming:
 
     patterns: tuple[Pattern, ...] = ()
     words: bool = True  # also read the eye from whole words of the name
+    languages: tuple[LanguageName, ...] = ()  # whose words for an eye the camera writes
 
     @classmethod
-    def of(cls, convention: ConventionName, pattern: str = "") -> Naming:
+    def of(
+        cls,
+        convention: ConventionName,
+        pattern: str = "",
+        languages: tuple[LanguageName, ...] = (),
+    ) -> Naming:
         """Return the naming that results from a convention and from an operator's own pattern.
 
         Raises ValueError if the operator's pattern is not allowed.
@@ -132,8 +63,8 @@ class Naming:
         if pattern:
             patterns.append(compiled(pattern))
         for preset in chosen.patterns:
-            patterns.append(_pattern(preset, re.IGNORECASE | re.ASCII))
-        return cls(tuple(patterns), chosen.words)
+            patterns.append(pattern_of(preset, re.IGNORECASE | re.ASCII))
+        return cls(tuple(patterns), chosen.words, languages)
 
     def read(self, path_text: str) -> CaptureMetadata:
         """Return the metadata given by a path relative to the inbox.
@@ -144,8 +75,7 @@ class Naming:
         >>> metadata.patient, str(metadata.eye), str(metadata.eye_source)
         ('13', 'L', 'name')
         """
-        parts = parts_of(path_text)
-        matches = list(self._matches(parts))
+        parts, matches = self._matches(parts_of(path_text))
         if self.patterns and not matches:
             return CaptureMetadata(warnings=(CaptureWarning.NAME_UNMATCHED,))
         warnings: list[str] = []
@@ -160,11 +90,26 @@ class Naming:
             warnings=tuple(warnings),
         )
 
-    def _matches(self, parts: Sequence[str]) -> Iterator[re.Match[str]]:
+    def _matches(self, parts: list[str]) -> tuple[list[str], list[re.Match[str]]]:
+        """Return the parts of a path and the match of each pattern that fits them.
+
+        The marks of a copy, such as "(1)", are removed only if more patterns fit without them.
+        """
+        as_is = self._matches_of(parts)
+        of_original = [*parts[:-1], without_copy_marks(parts[-1])]
+        if of_original != parts:
+            matches = self._matches_of(of_original)
+            if len(matches) > len(as_is):
+                return of_original, matches
+        return parts, as_is
+
+    def _matches_of(self, parts: Sequence[str]) -> list[re.Match[str]]:
+        matches: list[re.Match[str]] = []
         for pattern in self.patterns:
             match = pattern.match(parts)
             if match:
-                yield match
+                matches.append(match)
+        return matches
 
     def _eye(
         self, parts: Sequence[str], matches: Sequence[re.Match[str]], warnings: list[str]
@@ -174,42 +119,66 @@ class Naming:
         for match in matches:
             if not _texts([match], "eye"):
                 continue
-            named_eyes = _eyes_of_group(match)
+            named_eyes = _eyes_of_group(match, self.languages)
             if not named_eyes:
                 warnings.append(CaptureWarning.EYE_UNREADABLE)
                 return Eye.UNKNOWN, EyeSource.NONE
             eyes |= named_eyes
         if self.words:
-            name = _without_persons(parts[-1], matches)
-            eyes |= _eyes_of_words([*parts[:-1], name])
-            likely = likely_eye(name)
-            if likely and eyes:
-                eyes.add(likely)
-            elif likely:
-                warnings.append(LIKELY[likely])
+            eyes |= self._eyes_of_words(_masked(parts, matches, _OF_PEOPLE), eyes, warnings)
+        elif eyes:
+            eyes |= contradicting_eyes(_masked(parts, matches, GROUPS), self.languages)
         return agree_on_eye(eyes, warnings)
 
+    def _eyes_of_words(
+        self, parts: Sequence[str], named_eyes: Collection[Eye], warnings: list[str]
+    ) -> set[Eye]:
+        """Return the eyes that whole words in a path stand for, or both if the words disagree.
 
-def _eyes_of_words(parts: Sequence[str]) -> set[Eye]:
-    """Return the eyes that whole words in a path stand for, or both if the words disagree."""
-    eye, source = eye_from_words(parts)
-    if source is EyeSource.CONFLICT:
-        return {Eye.RIGHT, Eye.LEFT}
-    if source is EyeSource.NAME:
-        return {eye}
-    return set()
+        Words that are not enough to name an eye count only if a group or a word names one.
+        Otherwise they add a warning.
+        """
+        eye, source = eye_from_words(parts, self.languages)
+        if source is EyeSource.CONFLICT:
+            return {Eye.RIGHT, Eye.LEFT}
+        if named_eyes:
+            return set(contradicting_eyes(parts, self.languages))
+        if source is EyeSource.NAME:
+            return {eye}
+        likely = likely_eye(parts, self.languages)
+        if likely:
+            warnings.append(LIKELY[likely])
+        return set()
 
 
-def _eyes_of_group(match: re.Match[str]) -> frozenset[Eye]:
+def _eyes_of_group(match: re.Match[str], languages: tuple[LanguageName, ...]) -> frozenset[Eye]:
     """Return the eyes that the matched group `eye` stands for.
 
-    The result is empty if the group matched only part of a word.
+    The result is empty if the group matched only part of a word. A digit next to the group is not
+    part of a word if it belongs to another group or if the pattern has digits there.
     """
     begin, end = match.span("eye")
     text = match.string
-    if _is_letter(text[begin - 1 : begin]) or _is_letter(text[end : end + 1]):
+    before, after = _DIGITS_BEFORE_EYE, _DIGITS_AFTER_EYE
+    if begin > 0 and not _is_apart(match, begin - 1, before):
         return frozenset()
-    return read_eyes(match["eye"].strip())
+    if end < len(text) and not _is_apart(match, end, after):
+        return frozenset()
+    return read_eyes(match["eye"].strip(), languages)
+
+
+def _is_apart(match: re.Match[str], index: int, digits: re.Pattern[str]) -> bool:
+    """Return whether the character at `index`, next to the group `eye`, is no part of its word."""
+    char = match.string[index]
+    if not _is_letter(char):
+        return True
+    if not char.isdecimal():
+        return False
+    for group in match.re.groupindex:
+        begin, end = match.span(group)
+        if group != "eye" and begin <= index < end:
+            return True
+    return digits.search(match.re.pattern) is not None
 
 
 def _field(matches: Iterable[re.Match[str]]) -> str | None:
@@ -248,17 +217,19 @@ def _is_letter(char: str) -> bool:
     return bool(char) and (char.isalnum() or unicodedata.combining(char) > 0)
 
 
-def _without_persons(name: str, matches: Iterable[re.Match[str]]) -> str:
-    """Return a file's name with the groups `patient` and `person` masked.
+def _masked(
+    parts: Sequence[str], matches: Iterable[re.Match[str]], groups: Collection[str]
+) -> list[str]:
+    """Return the parts of a path with the letters of some groups replaced by x.
 
-    They are masked so that no surname is mistaken for an eye.
+    They are replaced so that no surname is mistaken for an eye.
     """
+    masked = list("/".join(parts))
     for match in matches:
-        masked = list(match.string)
-        for group in {"patient", "person"} & match.re.groupindex.keys():
+        offset = len(masked) - len(match.string)
+        for group in match.re.groupindex.keys() & set(groups):
             begin, end = match.span(group)
-            for index in range(begin, end):
+            for index in range(offset + begin, offset + end):
                 if masked[index].isalpha():
                     masked[index] = "x"
-        name = "".join(masked).rpartition("/")[2]
-    return name
+    return "".join(masked).split("/")

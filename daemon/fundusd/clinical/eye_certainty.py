@@ -1,0 +1,275 @@
+"""Decide how certain it is that a word in a name stands for an eye; pure."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import TYPE_CHECKING
+
+from fundusd.clinical.eye_languages import fold
+from fundusd.clinical.eye_words import (
+    ABBREVIATIONS,
+    ANATOMY,
+    BOTH,
+    CODES,
+    LETTERS,
+    PHRASES,
+    WORDS,
+)
+from fundusd.clinical.name_words import BEFORE_SURNAMES
+from fundusd.domain.clinical_terms import Eye
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from fundusd.clinical.name_words import Name
+    from fundusd.clinical.path_tokens import Token
+
+# no camera exported digital photographs in these years
+_BIRTHDAY = re.compile(r"(?:19[0-8]\d(?:\d{4})?|\d{4}19[0-8]\d)$")
+_EXAM_DAY = re.compile(r"(?:199\d|20\d\d)(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])$")
+# Beside a person's name, these dates may be birthdays, too: those before 2015, because no younger
+# children come to a screening, and those of six digits
+_MAYBE_BIRTHDAY = re.compile(
+    r"(?:(?:199\d|200\d|201[0-4])(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])"
+    r"|(?:0[1-9]|[12]\d|3[01])(?:0[1-9]|1[0-2])(?:199\d|200\d|201[0-4])"
+    r"|\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])"
+    r"|(?:0[1-9]|[12]\d|3[01])(?:0[1-9]|1[0-2])\d\d)$"
+)
+_SHORT_CODE = re.compile(r"[A-Za-z]{1,4}(\d+)")  # P17, MRN0012
+_DISCS = frozenset({"disc", "disk", "nerve", "onh", "papilla", "papille", "pole"})
+_BOTH_EYES = (Eye.RIGHT, Eye.LEFT)
+_CJK = re.compile(r"[\u3005\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]+")
+_CJK_SIDES = {
+    "\u53f3": Eye.RIGHT, "\uc6b0": Eye.RIGHT, "\u5de6": Eye.LEFT, "\uc88c": Eye.LEFT,
+}  # fmt: skip
+# fundus, macula, disc, photograph, picture, eyeball and side in Chinese and Japanese
+_CJK_NOUNS = re.compile(
+    "\u773c\u5e95|\u9ec4\u6591|\u9ec3\u6591|\u89c6\u76d8|\u4e73\u982d|\u5199\u771f|\u7167\u7247"
+    "|\u5f69\u7167|\u56fe|\u50cf|\u7403|\u4fa7|\u5074"
+)
+
+
+class Certainty(IntEnum):
+    """How certain it is that a word stands for an eye."""
+
+    SURNAME = 0  # the word is probably a name, and can only contradict the words beside it
+    DOUBTFUL = 1  # the word can contradict any part of the path
+    LIKELY = 2  # the word can also contradict the camera
+    CERTAIN = 3
+
+
+@dataclass(frozen=True, slots=True)
+class EyeWord:
+    """A word of a name that may stand for an eye."""
+
+    eye: Eye
+    certainty: Certainty
+
+
+def eye_words(name: Name) -> Iterator[EyeWord]:
+    """Yield each word that may stand for an eye; a word for both eyes is yielded twice."""
+    for index, token in enumerate(name.tokens):
+        if _CJK.fullmatch(token.text):
+            yield from _unspaced_words(name, index)
+        elif _is_both(name, index):
+            for eye in _BOTH_EYES:
+                yield EyeWord(eye, Certainty.DOUBTFUL)
+        else:
+            yield from _eye_word(name, index)
+
+
+def _eye_word(name: Name, index: int) -> Iterator[EyeWord]:
+    token = name.tokens[index]
+    upper = token.text.upper()
+    if not token.text.isascii():  # `upper` turns some other letters into ASCII
+        upper = ""
+    words, codes = name.vocabulary.words, name.vocabulary.codes
+    if upper in WORDS:
+        yield EyeWord(WORDS[upper], _certainty_of_word(name, index))
+    elif token.folded in words:
+        yield EyeWord(words[token.folded], _certainty_of_native_word(name, index))
+    elif upper in CODES or token.folded in codes:
+        eye = CODES.get(upper) or codes[token.folded]
+        yield EyeWord(eye, _certainty_of_code(name, index))
+    elif upper in LETTERS:
+        yield from _letter(name, index)
+    else:
+        yield from _foreign_word(name, index)
+
+
+def _certainty_of_word(name: Name, index: int) -> Certainty:
+    """Return how certain it is that LEFT or RIGHT means an eye, not a place or a gaze."""
+    token, before, after = name.tokens[index], name.at(index - 1), name.at(index + 1)
+    if not token.is_whole or name.is_direction(index):
+        return Certainty.DOUBTFUL
+    if name.is_beside_eye_noun(index):
+        return Certainty.CERTAIN
+    if before.folded in PHRASES or after.folded in PHRASES or name.may_be_a_person(after):
+        return Certainty.LIKELY
+    if before.folded in _DISCS:  # perhaps the disc is on the left of the picture
+        return Certainty.LIKELY
+    is_before_letter = before.text in LETTERS
+    if name.may_be_a_person(before) and not (is_before_letter or _ends_a_name(name, index)):
+        return Certainty.LIKELY
+    return Certainty.CERTAIN
+
+
+def _certainty_of_native_word(name: Name, index: int) -> Certainty:
+    """Return the same for a word of the camera's languages, which may also be a surname."""
+    certainty = _certainty_of_word(name, index)
+    if name.at(index - 1).folded in BEFORE_SURNAMES:
+        return Certainty.SURNAME
+    is_first_and_capital = index == 0 and name.tokens[index].text.istitle()
+    is_of_eye = name.is_beside_eye_noun(index) or name.at(index + 1).folded in ANATOMY
+    if is_first_and_capital and not is_of_eye:
+        return min(certainty, Certainty.LIKELY)
+    return certainty
+
+
+def _ends_a_name(name: Name, index: int) -> bool:
+    """Return whether LEFT or RIGHT after a person's name can hardly be anything but an eye."""
+    token, before = name.tokens[index], name.at(index - 1)
+    if len(before.text) == 1:
+        return False
+    return before.text.isupper() or (before.text.istitle() and not token.text.islower())
+
+
+def _certainty_of_code(name: Name, index: int) -> Certainty:
+    """Return how certain it is that OD or OS means an eye, and not a person."""
+    token, before, after = name.tokens[index], name.at(index - 1), name.at(index + 1)
+    if not token.is_whole:
+        return Certainty.DOUBTFUL
+    is_mixed_case = token.text not in {token.text.upper(), token.text.lower()}
+    is_after_letter = before.text in LETTERS and name.at(index - 2).has_digit
+    is_after_particle = before.folded in BEFORE_SURNAMES and not is_after_letter
+    if is_mixed_case or is_after_particle:
+        return Certainty.SURNAME
+    if name.may_be_a_person(after) and not _is_before_a_remark(token, before, after):
+        return Certainty.DOUBTFUL
+    may_be_born = _BIRTHDAY.match(after.text) or _MAYBE_BIRTHDAY.match(after.text)
+    if may_be_born and not before.text:
+        return Certainty.LIKELY
+    # an eye is usually last, or before the date of the photograph or a part of the eye
+    is_before_day = _EXAM_DAY.match(after.text) and not may_be_born
+    is_in_place = not after.text or is_before_day or after.folded in ANATOMY
+    is_after_person = name.may_be_a_person(before) and not is_after_letter
+    if is_after_person and not (token.text.isupper() and is_in_place):
+        return Certainty.LIKELY
+    return Certainty.CERTAIN
+
+
+def _is_before_a_remark(token: Token, before: Token, after: Token) -> bool:
+    """Return whether a code in capitals is between a number and a word that is no surname.
+
+    Such a word is in small letters, or it is another code for an eye, which must agree.
+    """
+    if not (before.has_digit and token.text.isupper()):
+        return False
+    return after.text.islower() or after.text in LETTERS
+
+
+def _letter(name: Name, index: int) -> Iterator[EyeWord]:
+    eye = LETTERS[name.tokens[index].text.upper()]
+    if _is_final_letter(name, index):
+        yield EyeWord(eye, Certainty.CERTAIN)
+    elif _may_be_a_letter(name, index):
+        yield EyeWord(eye, Certainty.DOUBTFUL)
+
+
+def _is_final_letter(name: Name, index: int) -> bool:
+    """Return whether R, L, RE or LE is an eye: in capitals, after a number, and last.
+
+    Words for a part of the eye may follow.
+    """
+    token, before = name.tokens[index], name.at(index - 1)
+    if not token.is_whole or not token.text.isupper():
+        return False
+    for other in name.tokens[index + 1 :]:
+        if other.folded not in ANATOMY:
+            return False
+    for other in name.tokens:
+        if name.is_place(other) or name.is_thing(other):
+            return False
+    is_after_number = before.text.isdecimal() or _is_short_code(before)
+    return is_after_number and not _may_follow_a_birthday(name, index)
+
+
+def _is_short_code(token: Token) -> bool:
+    """Return whether a token is a code such as P17, and not a surname with a year of birth."""
+    match = _SHORT_CODE.fullmatch(token.text)
+    return match is not None and not _BIRTHDAY.match(match[1])
+
+
+def _may_follow_a_birthday(name: Name, index: int) -> bool:
+    """Return whether a date before R, L, RE or LE may be a birthday: then it may be a name."""
+    earlier = name.tokens[:index]
+    has_person = any(name.may_be_a_person(token) for token in earlier)
+    for position, token in enumerate(earlier):
+        if _BIRTHDAY.match(token.text):
+            return True
+        is_time = position > 0 and _EXAM_DAY.match(earlier[position - 1].text)
+        if has_person and not is_time and _MAYBE_BIRTHDAY.match(token.text):
+            return True
+    return False
+
+
+def _may_be_a_letter(name: Name, index: int) -> bool:
+    """Return whether R, L, RE or LE may be an eye, and not an initial or a surname."""
+    token, before, after = name.tokens[index], name.at(index - 1), name.at(index + 1)
+    if not token.is_whole or before.has_digit:
+        return True
+    if len(token.text) > 1 and token.text.istitle():
+        return False
+    if name.is_eye(before):
+        return True
+    if after.text:
+        return name.is_neutral(after)
+    return any(other.has_digit for other in name.tokens)
+
+
+def _foreign_word(name: Name, index: int) -> Iterator[EyeWord]:
+    """Yield an eye in a language that the camera is not known to use."""
+    token = name.tokens[index]
+    eye = name.vocabulary.contradicting_words.get(token.folded)
+    if eye and name.stands_alone(index):
+        certainty = Certainty.LIKELY
+        if token.text.istitle() or name.is_direction(index):
+            certainty = Certainty.DOUBTFUL
+        yield EyeWord(eye, certainty)
+    eye = name.vocabulary.contradicting_codes.get(token.folded)
+    if eye and name.stands_alone(index):
+        yield EyeWord(eye, Certainty.DOUBTFUL)
+    eye = name.vocabulary.contradicting_after_numbers.get(token.folded)
+    is_first = index == 0 and token.text.upper() in ABBREVIATIONS and name.at(1).has_digit
+    if eye and (is_first or name.at(index - 1).has_digit):
+        yield EyeWord(eye, Certainty.DOUBTFUL)
+
+
+def _is_both(name: Name, index: int) -> bool:
+    token, before, after = name.tokens[index], name.at(index - 1), name.at(index + 1)
+    if token.text.isascii() and token.text.upper() in BOTH:
+        return True
+    if token.text == "B":
+        return name.is_eye(after) or (not before.text and after.text.isdecimal())
+    return token.folded in name.vocabulary.both and name.stands_alone(index)
+
+
+def _unspaced_words(name: Name, index: int) -> Iterator[EyeWord]:
+    """Yield the eyes of a word in a script without blanks, which may be part of a person's name."""
+    text, vocabulary = name.tokens[index].text, name.vocabulary
+    if text in vocabulary.both:
+        for eye in _BOTH_EYES:
+            yield EyeWord(eye, Certainty.DOUBTFUL)
+        return
+    word = fold(_CJK_NOUNS.sub("", text))
+    may_be_a_person = len(word) == 1 and not name.at(index - 1).has_digit
+    if word in vocabulary.words and not may_be_a_person:
+        yield EyeWord(vocabulary.words[word], Certainty.CERTAIN)
+    elif word in vocabulary.contradicting_words and not may_be_a_person:
+        yield EyeWord(vocabulary.contradicting_words[word], Certainty.LIKELY)
+    else:
+        for sign, eye in _CJK_SIDES.items():
+            if sign in text:
+                yield EyeWord(eye, Certainty.DOUBTFUL)

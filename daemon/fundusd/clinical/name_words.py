@@ -1,0 +1,124 @@
+"""Tell the words of a name apart that may be an eye, a person, a place or a number; pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from fundusd.clinical.eye_languages import EYE_NOUNS
+from fundusd.clinical.eye_words import ANATOMY, BOTH, CODES, NEUTRAL, ROMANCE, WORDS
+from fundusd.clinical.path_tokens import Token
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fundusd.clinical.eye_languages import Vocabulary
+
+# "van Os" is a person
+BEFORE_SURNAMES = frozenset({
+    "al", "ben", "bin", "da", "de", "del", "den", "der", "di", "du", "el", "la", "le", "ten", "ter",
+    "van", "von",
+})  # fmt: skip
+_NOTHING = Token("")
+
+
+@dataclass(frozen=True, slots=True)
+class Name:
+    """The tokens of a name, and the words of other languages with which they are read.
+
+    `is_about_gaze` says that a folder above the name is one of gazes or stereoscopic views.
+    """
+
+    tokens: Sequence[Token]
+    vocabulary: Vocabulary
+    is_about_gaze: bool = False
+
+    def at(self, index: int) -> Token:
+        """Return the token at `index`, or an empty one before the first and after the last."""
+        if 0 <= index < len(self.tokens):
+            return self.tokens[index]
+        return _NOTHING
+
+    def is_eye(self, token: Token) -> bool:
+        """Return whether a token is a word or code for an eye, wherever it stands."""
+        upper = token.text.upper()
+        return upper in WORDS or upper in CODES or upper in ROMANCE or upper in BOTH
+
+    def is_place(self, token: Token) -> bool:
+        """Return whether a token is a gaze, a part of a picture or one of two views."""
+        return _without_number(token) in self.vocabulary.places
+
+    def is_thing(self, token: Token) -> bool:
+        """Return whether a token is a room, a machine or a part of the body."""
+        return _without_number(token) in self.vocabulary.things
+
+    def is_neutral(self, token: Token) -> bool:
+        """Return whether a token leaves an eye beside it as likely as it was.
+
+        This holds for numbers and codes, words of cameras, other eyes, one small letter, and for
+        the beginning and the end of the name.
+        """
+        folded = token.folded
+        return (
+            not token.text.isalpha()
+            or folded in NEUTRAL
+            or folded in ANATOMY
+            or folded in self.vocabulary.eye_nouns
+            or folded in self.vocabulary.words
+            or self.is_eye(token)
+            or (len(token.text) == 1 and token.text.islower())
+        )
+
+    def may_be_a_person(self, token: Token) -> bool:
+        """Return whether a token may be a person's name."""
+        return not self.is_neutral(token) and not self.is_place(token)
+
+    def is_direction(self, index: int) -> bool:
+        """Return whether the word at `index` may say where in a room, a picture or a pair.
+
+        Words of gaze or place anywhere in the name count, but not behind "right eye".
+        """
+        if self.is_about_gaze or self._is_beside_a_thing(index):
+            return True
+        is_of_eye = self.is_beside_eye_noun(index)
+        for other, token in enumerate(self.tokens):
+            if not self.is_place(token) or self._is_follow_up(other):
+                continue
+            is_behind = is_of_eye and other > index
+            if not is_behind or token.folded == "stereo":
+                return True
+        return False
+
+    def is_beside_eye_noun(self, index: int) -> bool:
+        """Return whether the word at `index` is beside the word eye."""
+        nouns = self.vocabulary.eye_nouns
+        return self.at(index - 1).folded in nouns or self.at(index + 1).folded in nouns
+
+    def stands_alone(self, index: int) -> bool:
+        """Return whether the word at `index` is not part of a name, as Links in "Links, Anna"."""
+        before, after = self.at(index - 1), self.at(index + 1)
+        if before.folded in BEFORE_SURNAMES:
+            return False
+        if before.text and self.is_neutral(before):
+            return True
+        return after.folded in EYE_NOUNS or not self.may_be_a_person(after)
+
+    def _is_follow_up(self, index: int) -> bool:
+        is_up = self.at(index).folded == "up"
+        return is_up and self.at(index - 1).folded in {"follow", "back", "set"}
+
+    def _is_beside_a_thing(self, index: int) -> bool:
+        """Return whether a room, a hand or the like is beside a word, or beside its number."""
+        for step in (-1, 1):
+            nearest, next_to_it = self.at(index + step), self.at(index + 2 * step)
+            if self.is_thing(nearest):
+                return True
+            is_skipped = nearest.text.isdecimal() or nearest.folded in self.vocabulary.eye_nouns
+            if is_skipped and self.is_thing(next_to_it):
+                return True
+        return False
+
+
+def _without_number(token: Token) -> str:
+    """Return a word without the number at its end: room2 is a room."""
+    return token.folded.rstrip("0123456789")
