@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from datetime import datetime
+from datetime import time as time_of
 from typing import NamedTuple
 
 import pytest
@@ -46,6 +47,8 @@ EXPORTS = [
     Row(1, "retcam-output", r"S17_\S17_Retina_OS_20260607_101500.jpg", (L, NAME, "S17")),
     Row(1, "retcam-output", "S17_Retina_OD_20260607_101500.jpg", (R, NAME, "S17")),
     Row(1, "retcam-output", "VAN_OS_/VAN_OS_Retina_OD_20260607_101500.jpg", (R, NAME, "VAN_OS")),
+    Row(1, "retcam-output", "s17_/s17_retina_os_20260607_101500.jpg", (L, NAME, "s17")),
+    Row(1, "retcam-output", "S17_/s17_retina_od_20260607_101500.jpg", (R, NAME, "S17")),
     Row(1, "retcam-output", "S18_/S17_Retina_OD_20260607_101500.jpg", (R, NAME, None)),
     Row(1, "retcam-output", "S17_/S17_Report_20260607.html", NOTHING),
     Row(1, "retcam-output", "S17_/S17_Report_OD_20260607.html", NOTHING),
@@ -83,6 +86,8 @@ EXPORTS = [
     Row(8, "zeiss-dicom", f"Odd_Seven_19500101_20260105_1015_SCLERA_OS_{UID}.dcm", (L, NAME, None)),
     Row(8, "zeiss-dicom", f"Odd_Seven_19500101_20260105_1015_MERGE_OD_{UID}.dcm", (R, NAME, None)),
     Row(8, "zeiss-dicom", f"OS_LEFT_19500101_20260105_1015_SCLERA_OD_{UID}.dcm", (R, NAME, None)),
+    Row(8, "zeiss-dicom", f"Odd_S_19500101_20260105_101502_SCLERA_OS_{UID}.dcm", (L, NAME, None)),
+    Row(8, "zeiss-dicom", f"Odd_S_19500101_20260105_1015_WIDE_FIELD_OD_{UID}.dcm", (R, NAME, None)),
     # 9: the patient hides in an invalid UID
     Row(9, "sop-uid", "1.2.392.200106.1651.4.2.P12-34.20260105.1.dcm", NOTHING),
     # 10
@@ -101,6 +106,11 @@ EXPORTS = [
     Row(12, "ai-readi", "icare_eidon/0001/0001_eidon_mosaic_cfp.dcm", (U, NONE, "0001")),
     Row(12, "ai-readi", "topcon_maestro2/any/0001_maestro2_3d_macula_cfp.dcm", (U, NONE, "0001")),
     Row(12, "ai-readi", "icare_eidon/0001/0001_eidon_mosaic_faf.dcm", (U, NONE, "0001")),
+    Row(12, "ai-readi", f"1001_eidon_mosaic_cfp_l_{UID}.dcm", (L, NAME, "1001")),
+    Row(
+        12, "ai-readi", f"icare_eidon/1001/1001_eidon_uwf_nasal_cfp_r_{UID}.dcm", (R, NAME, "1001")
+    ),
+    Row(12, "ai-readi", f"1001_spectralis_onh_rc_hr_oct_l_{UID}.dcm", (L, NAME, "1001")),
     Row(12, "ai-readi", "icare_eidon/0002/0001_eidon_mosaic_cfp.dcm", NOTHING),
     # 13: names not seen; DICOM tells
     Row(13, "generic", f"{UID}.dcm", NOTHING),
@@ -400,9 +410,18 @@ def test_fields_have_one_word_each(word: str, field: str | None) -> None:
     assert Naming.of("generic", r"\d+_(?P<field>\w+)").read(f"12_{word}.jpg").field == field
 
 
+@pytest.mark.parametrize(
+    ("clock", "moment"), [("1015", time_of(10, 15)), ("101502", time_of(10, 15, 2))]
+)
+def test_zeiss_writes_a_time_with_or_without_seconds(clock: str, moment: time_of) -> None:
+    named = Naming.of("zeiss-dicom").read(f"Odd_S_19500101_20260105_{clock}_MERGE_OD_{UID}.dcm")
+    assert named.time == moment
+
+
 def test_a_convention_may_tell_the_field() -> None:
     naming = Naming.of("ai-readi")
     assert naming.read("0001_maestro2_3d_macula_cfp.dcm").field == "macula"
+    assert naming.read(f"0001_maestro2_3d_macula_cfp_r_{UID}.dcm").field == "macula"
     assert naming.read("0001_optomed_mac_or_disk_centered_cfp.dcm").field is None
 
 

@@ -13,9 +13,9 @@ from pydicom.sequence import Sequence
 from pydicom.tag import Tag
 from tests import imaging_cases as cases
 
-from fundusd.domain.clinical_terms import Eye, EyeSource, Reason
+from fundusd.domain.clinical_terms import Eye, Reason
 from fundusd.domain.decoding import MediaType
-from fundusd.imaging import dicom_header
+from fundusd.imaging import dicom_header, dicom_values
 from fundusd.imaging.dicom import open_dicom
 from fundusd.imaging.limits import Limits
 
@@ -152,68 +152,19 @@ def test_a_uid_that_is_none_counts_as_not_given(uid: str) -> None:
     assert (content.sop_uid, content.study_uid, content.warnings) == (None, None, ("uid_invalid",))
 
 
-def test_both_eyes_in_one_frame_are_none_and_warned_of() -> None:
-    content = open_dicom(cases.native(RETINA, ImageLaterality="B"), LIMITS).content
-    assert (content.eye, content.eye_source) == (Eye.UNKNOWN, EyeSource.IMAGE_LATERALITY)
-    assert content.warnings == ("eye_both",)
-
-
 def test_other_alphabets_survive_and_control_characters_do_not() -> None:
     ds = Dataset()
     ds.SpecificCharacterSet = "ISO_IR 192"
     ds.PatientID = "../../ÄÖ 山田\0\n"
-    assert dicom_header.text(ds, "PatientID") == "../../ÄÖ 山田"
+    assert dicom_values.text(ds, "PatientID") == "../../ÄÖ 山田"
 
 
 @pytest.mark.parametrize("value", ["", "   ", "x" * 257, None])
 def test_blank_and_endless_texts_count_as_not_given(value: str | None) -> None:
     ds = Dataset()
     ds.StudyDescription = value
-    assert dicom_header.text(ds, "StudyDescription") is None
-    assert dicom_header.text(Dataset(), "StudyDescription") is None
-
-
-def eye(**tags: object) -> tuple[Eye, EyeSource]:
-    ds = Dataset()
-    for keyword, value in tags.items():
-        setattr(ds, keyword, value)
-    return dicom_header.laterality(ds)
-
-
-def frame(side: str) -> Sequence:
-    anatomy, group = Dataset(), Dataset()
-    anatomy.FrameLaterality = side
-    group.FrameAnatomySequence = Sequence([anatomy])
-    return Sequence([group])
-
-
-@pytest.mark.parametrize(
-    ("tags", "expected"),
-    [
-        ({}, (Eye.UNKNOWN, EyeSource.NONE)),
-        ({"ImageLaterality": "R"}, (Eye.RIGHT, EyeSource.IMAGE_LATERALITY)),
-        ({"ImageLaterality": " l "}, (Eye.LEFT, EyeSource.IMAGE_LATERALITY)),
-        ({"Laterality": "L"}, (Eye.LEFT, EyeSource.LATERALITY)),
-        ({"ImageLaterality": "", "Laterality": "L"}, (Eye.LEFT, EyeSource.LATERALITY)),
-        ({"ImageLaterality": "L", "Laterality": "L"}, (Eye.LEFT, EyeSource.IMAGE_LATERALITY)),
-        ({"ImageLaterality": "R", "Laterality": "L"}, (Eye.UNKNOWN, EyeSource.CONFLICT)),
-        ({"ImageLaterality": "B"}, (Eye.UNKNOWN, EyeSource.IMAGE_LATERALITY)),
-        ({"ImageLaterality": "B", "Laterality": "R"}, (Eye.UNKNOWN, EyeSource.CONFLICT)),
-        ({"ImageLaterality": "U", "Laterality": "R"}, (Eye.RIGHT, EyeSource.LATERALITY)),
-        ({"ImageLaterality": "X"}, (Eye.UNKNOWN, EyeSource.NONE)),
-        ({"ImageLaterality": ["R", "L"]}, (Eye.UNKNOWN, EyeSource.CONFLICT)),
-        ({"SharedFunctionalGroupsSequence": frame("R")}, (Eye.RIGHT, EyeSource.FRAME_LATERALITY)),
-        ({"PerFrameFunctionalGroupsSequence": frame("L")}, (Eye.LEFT, EyeSource.FRAME_LATERALITY)),
-        (
-            {"ImageLaterality": "R", "SharedFunctionalGroupsSequence": frame("L")},
-            (Eye.UNKNOWN, EyeSource.CONFLICT),
-        ),
-    ],
-)
-def test_the_eye_is_read_from_the_first_tag_that_names_one(
-    tags: dict[str, object], expected: tuple[Eye, EyeSource]
-) -> None:
-    assert eye(**tags) == expected
+    assert dicom_values.text(ds, "StudyDescription") is None
+    assert dicom_values.text(Dataset(), "StudyDescription") is None
 
 
 @pytest.mark.parametrize(
@@ -258,11 +209,66 @@ def test_the_time_is_read_from_the_best_tags_there_are(
     assert (acquired_at and acquired_at.isoformat()) == expected
 
 
+def qualifiers(**values: object) -> Sequence:
+    item = Dataset()
+    for keyword, value in values.items():
+        setattr(item, keyword, value)
+    return Sequence([item])
+
+
+@pytest.mark.parametrize(
+    ("namespace", "sequence", "issuer"),
+    [
+        ("CLINIC", None, "CLINIC"),
+        ("CLINIC", Sequence([]), "CLINIC"),
+        ("CLINIC", qualifiers(), "CLINIC"),
+        (
+            "CLINIC",
+            qualifiers(UniversalEntityID="1.2.3", UniversalEntityIDType="ISO"),
+            "CLINIC&1.2.3&ISO",
+        ),
+        (
+            None,
+            qualifiers(UniversalEntityID="1.2.3", UniversalEntityIDType="ISO"),
+            "&1.2.3&ISO",
+        ),
+        ("CLINIC", qualifiers(IdentifierTypeCode="MR"), "CLINIC&&^MR"),
+        (
+            "CLINIC",
+            qualifiers(AssigningFacilitySequence=qualifiers(LocalNamespaceEntityID="EAST")),
+            "CLINIC&&^^EAST",
+        ),
+        (
+            "CLINIC",
+            qualifiers(
+                AssigningJurisdictionCodeSequence=qualifiers(
+                    CodeValue="CH", CodingSchemeDesignator="ISO3166_1"
+                )
+            ),
+            "CLINIC&&^^CH&ISO3166_1",
+        ),
+        (None, None, None),
+    ],
+)
+def test_the_qualifiers_are_part_of_the_issuer(
+    namespace: str | None, sequence: Sequence | None, issuer: str | None
+) -> None:
+    ds = Dataset()
+    if namespace:
+        ds.IssuerOfPatientID = namespace
+    if sequence is not None:
+        ds.IssuerOfPatientIDQualifiersSequence = sequence
+    assert dicom_header.content(ds).issuer == issuer
+
+
 KEYWORDS = [
     *(
         "PatientID",
         "ImageType",
         "ImageLaterality",
+        "Laterality",
+        "AnatomicRegionSequence",
+        "IssuerOfPatientIDQualifiersSequence",
         "Rows",
         "BitsStored",
         "NumberOfFrames",

@@ -122,7 +122,7 @@ class PrivacySettings(Section):
     """[privacy]: how patient identifiers are stored, and the file of the key that hides them."""
 
     identifiers: Literal["clear", "pseudonymous"] = "clear"
-    issuer: Annotated[str, Field(max_length=64)] = ""
+    issuer: Annotated[str, Field(max_length=256)] = ""
     site_key_file: Annotated[AbsolutePath, Field(strict=False)] = Path("/var/lib/fundusd/site.key")
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Literal, get_args
 
-from fundusd.clinical.eye_words import ABBREVIATIONS, DIRECTIONS, THINGS
+from fundusd.clinical.eye_words import ABBREVIATIONS, DIRECTIONS, LATIN, THINGS
 from fundusd.domain.clinical_terms import Eye
 
 if TYPE_CHECKING:
@@ -164,13 +164,13 @@ def vocabulary(languages: tuple[LanguageName, ...] = ()) -> Vocabulary:
     """
     words: dict[str, Eye] = {}
     codes: dict[str, Eye] = {}
-    contradicting_words: dict[str, Eye] = {}
+    contradicting_words = {word.lower(): eye for word, eye in LATIN.items()}
     contradicting_codes: dict[str, Eye] = {}
     after_numbers = {word.lower(): eye for word, eye in ABBREVIATIONS.items()}
     both: set[str] = set()
     places = set(DIRECTIONS)
     things = set(THINGS)
-    eye_nouns = {"eye", "eyes"}
+    eye_nouns = {"eye"}
     for name, entry in _LANGUAGES.items():
         both.update(entry.both.split())
         if name in languages:

@@ -21,9 +21,9 @@ WORDS: Mapping[str, Eye] = {"RIGHT": R, "LEFT": L}
 CODES: Mapping[str, Eye] = {"OD": R, "OS": L}
 # other abbreviations, which never name an eye; after a number, they contradict one
 ABBREVIATIONS: Mapping[str, Eye] = {
-    "RT": R, "RGT": R, "REYE": R, "DEX": R, "DEXTER": R,
-    "LT": L, "LFT": L, "LEYE": L, "SINISTER": L,
+    "RT": R, "RGT": R, "REYE": R, "DEX": R, "LT": L, "LFT": L, "LEYE": L,
 }  # fmt: skip
+LATIN: Mapping[str, Eye] = {"DEXTER": R, "SINISTER": L}
 LETTERS: Mapping[str, Eye] = {"R": R, "RE": R, "L": L, "LE": L}
 # olho esquerdo, ojo izquierdo, oeil gauche; the right eye is OD in these languages, too. But Oe, Oi
 # and Og are also surnames, and og is a word
@@ -36,7 +36,7 @@ NEUTRAL = _set(
     again aufnahme baseline bild blur blurred blurry camera cataract center centered
     central centre centred cfp clinic color colour conflict control controle copy crop cropped
     dilated disc disk drusen dsc edema edit edited enhanced exam export exported exudate
-    exudates eye eyes field final foto fotografia fovea frame fu fundus glaucoma haze hemorrhage
+    exudates eye field final foto fotografia fovea frame fu fundus glaucoma haze hemorrhage
     im image imagem imagen img immagine inferior kontrolle laser lesion lower mac macula macular
     makula merge mosaic mydriatic nachkontrolle nasal nerve netzhaut new no nr number oct
     oedema old onh optic optos original overexposed panorama papila papilla
@@ -60,7 +60,7 @@ IMAGES = _set("dsc foto fundus im image img photo pic pict picture ret retina sc
 DIRECTIONS = _set(
     """
     3d abduction above adduction below border bottom cardinal channel corner direction down
-    downgaze duction eccentric edge extreme fixating fixation flip flipped gaze gazes gazing
+    downgaze duction eccentric edge extreme eyes fixating fixation flip flipped gaze gazes gazing
     half inf inferior inferonasal inferotemporal lateral leftmost lid look looked looking looks
     lower margin medial mid middle mirror mirrored nasal orientation pair pairs parallax
     peripheral periphery pos position primary quad quadrant rightmost rotate rotated rotation

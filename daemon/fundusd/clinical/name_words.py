@@ -19,6 +19,7 @@ BEFORE_SURNAMES = frozenset({
     "al", "ben", "bin", "da", "de", "del", "den", "der", "di", "du", "el", "la", "le", "ten", "ter",
     "van", "von",
 })  # fmt: skip
+_CONTRACTIONS = frozenset({"s", "t", "m", "d"})  # that's right
 _NOTHING = Token("")
 
 
@@ -66,7 +67,7 @@ class Name:
             or folded in self.vocabulary.eye_nouns
             or folded in self.vocabulary.words
             or self.is_eye(token)
-            or (len(token.text) == 1 and token.text.islower())
+            or (len(token.text) == 1 and token.text.islower() and token.text not in _CONTRACTIONS)
         )
 
     def may_be_a_person(self, token: Token) -> bool:

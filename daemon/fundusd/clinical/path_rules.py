@@ -84,7 +84,7 @@ class Naming:
             eye,
             eye_source,
             field=_field(matches),
-            patient=_value(matches, "patient", read_patient, warnings),
+            patient=_patient(matches, warnings),
             date=_value(matches, "date", read_date, warnings),
             time=_value(matches, "time", read_time, warnings),
             warnings=tuple(warnings),
@@ -187,6 +187,18 @@ def _field(matches: Iterable[re.Match[str]]) -> str | None:
     if len(fields) == 1:
         return fields.pop()
     return None
+
+
+def _patient(matches: Iterable[re.Match[str]], warnings: list[str]) -> str | None:
+    """Return the patient that all matches give, or None if they give none or disagree.
+
+    Folder and name may differ in upper and lower case. The folder's spelling is used, because all
+    captures of the folder have it: conventions list the patterns of folders last.
+    """
+    spellings = _texts(matches, "patient")
+    if len({text.casefold() for text in spellings}) == 1:
+        spellings = spellings[-1:]
+    return agree("patient", [read_patient(text) for text in spellings], warnings)
 
 
 def _value(

@@ -26,6 +26,7 @@ from pydicom.uid import (
 from fundusd.domain.clinical_terms import Reason
 from fundusd.domain.errors import CaptureError
 from fundusd.imaging import dicom_header as header
+from fundusd.imaging import dicom_values
 from fundusd.imaging.dicom_pixels import SUPPORTED, find_pixel_data, to_rgb
 from fundusd.imaging.opened_image import OpenedImage
 
@@ -95,13 +96,15 @@ def _read_header(data: bytes, max_bytes: int) -> tuple[UID, bytes, Dataset, int]
     file.seek(_PREAMBLE if data[128:_PREAMBLE] == b"DICM" else 0)
     meta = read_dataset(file, is_implicit_VR=False, is_little_endian=True, stop_when=_is_after_meta)
     start = file.tell()
-    syntax = UID(header.text(meta, "TransferSyntaxUID") or _guess_syntax(data[start : start + 6]))
+    syntax = UID(
+        dicom_values.text(meta, "TransferSyntaxUID") or _guess_syntax(data[start : start + 6])
+    )
     if syntax == DeflatedExplicitVRLittleEndian:
         data, start = _inflate(data[start:], max_bytes), 0
         file = BytesIO(data)
     file.seek(start)
     ds = read_dataset(file, *_encoding(syntax), stop_when=_is_pixel_group)
-    if sop_class := header.text(meta, "MediaStorageSOPClassUID"):
+    if sop_class := dicom_values.text(meta, "MediaStorageSOPClassUID"):
         ds.setdefault("SOPClassUID", sop_class)
     return syntax, data, ds, file.tell()
 

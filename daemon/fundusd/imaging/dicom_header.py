@@ -6,21 +6,18 @@ No function here raises an exception, whatever values the header contains.
 from __future__ import annotations
 
 import re
-import struct
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
-from typing import TYPE_CHECKING, Any
-
-from pydicom.errors import BytesLengthException
+from typing import TYPE_CHECKING
 
 from fundusd.clinical.pseudonyms import is_nobody
 from fundusd.domain.capture_warnings import CaptureWarning
-from fundusd.domain.clinical_terms import Eye, EyeSource, Reason
+from fundusd.domain.clinical_terms import Reason
 from fundusd.domain.decoding import Content, MediaType
+from fundusd.imaging.dicom_laterality import laterality
+from fundusd.imaging.dicom_values import items, number, text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from pydicom import Dataset
 
     from fundusd.imaging.limits import Limits
@@ -40,16 +37,13 @@ _NOT_COLOUR = {
 }
 _PHOTOMETRIC = {"RGB", "YBR_FULL", "YBR_FULL_422", "YBR_RCT", "YBR_ICT", "PALETTE COLOR"}
 
-# pydicom converts a value when it is first read, and raises one of these for invalid bytes
-BAD_VALUE = (
-    *(ValueError, TypeError, LookupError, AttributeError, NotImplementedError, ArithmeticError),
-    *(OSError, EOFError, struct.error, BytesLengthException),
-)
-
-_MAX_TEXT = 256
 _MAX_ID = 64  # PS3.5: UI and LO
 _UID = re.compile(r"(?:0|[1-9]\d*)(?:\.(?:0|[1-9]\d*))+", re.ASCII)
 _DOTS_OF_A_UID = 4  # patient numbers may contain fewer
+_AGENCIES = (
+    "AssigningJurisdictionCodeSequence",
+    "AssigningAgencyOrDepartmentCodeSequence",
+)
 _DATE = re.compile(r"(\d{4})[.-]?(\d\d)[.-]?(\d\d)$")
 _TIME = re.compile(r"(\d\d):?(\d\d):?(\d\d)?(?:\.(\d{1,6}))?$")
 _DATETIME = re.compile(r"(\d{8})(\d{4}(?:\d\d)?(?:\.\d{1,6})?)([+-]\d{4})?$")
@@ -75,28 +69,6 @@ class PixelLayout:
     def has_three_samples(self) -> bool:
         """Return whether each pixel has three samples."""
         return self.samples == 3  # noqa: PLR2004
-
-
-def text(ds: Dataset, keyword: str) -> str | None:
-    """Return a value as printable text, or None if it is absent, blank, too long or unreadable."""
-    try:
-        value = ds.get(keyword)
-        parts = [value] if isinstance(value, str) else list(value or ())
-        joined = "\\".join(str(part) for part in parts)
-    except BAD_VALUE:
-        return None
-    printable = "".join(letter for letter in joined if letter.isprintable()).strip()
-    if not 0 < len(printable) <= _MAX_TEXT:
-        return None
-    return printable
-
-
-def number(ds: Dataset, keyword: str, default: int) -> int:
-    """Return a value as an integer, or `default` if it is absent, multi-valued or unreadable."""
-    try:
-        return int(ds.get(keyword, default))
-    except BAD_VALUE:
-        return default
 
 
 def pixel_layout(ds: Dataset) -> PixelLayout:
@@ -173,10 +145,8 @@ def content(ds: Dataset) -> Content:
 
     Blank and invalid values count as absent.
     """
-    eye, eye_source = laterality(ds)
     warnings: list[str] = []
-    if eye is Eye.UNKNOWN and eye_source not in {EyeSource.NONE, EyeSource.CONFLICT}:
-        warnings.append(CaptureWarning.EYE_BOTH)
+    eye, eye_source = laterality(ds, warnings)
     study_uid = _uid(ds, "StudyInstanceUID", warnings)
     sop_uid = _uid(ds, "SOPInstanceUID", warnings)
     if text(ds, "SOPClassUID") in _SECONDARY_CAPTURE:
@@ -190,7 +160,7 @@ def content(ds: Dataset) -> Content:
         eye=eye,
         eye_source=eye_source,
         patient_id=_patient(ds, warnings),
-        issuer=text(ds, "IssuerOfPatientID"),
+        issuer=_issuer(ds),
         study_uid=study_uid,
         sop_uid=sop_uid,
         acquired_at=acquired_at(ds),
@@ -228,47 +198,35 @@ def _patient(ds: Dataset, warnings: list[str]) -> str | None:
     return None
 
 
-def laterality(ds: Dataset) -> tuple[Eye, EyeSource]:
-    """Return the eye and the first tag that specifies it.
+def _issuer(ds: Dataset) -> str | None:
+    """Return who issued the patient's identifier, or None if the header does not say.
 
-    The eye is unknown if the value is "B" (both eyes) or if tags disagree. If they disagree,
-    CONFLICT is returned in place of a tag.
+    An issuer with qualifiers is written in the notation of HL7 CX-4 to CX-10, for example
+    "CLINIC&1.2.3&ISO": the same namespace may exist in two institutions (PS3.3 C.7.1.1, and table
+    10-18 for the qualifiers).
     """
-    entries = list(_laterality_entries(ds))
-    if not entries:
-        return Eye.UNKNOWN, EyeSource.NONE
-    if len({value for value, _ in entries}) > 1:
-        return Eye.UNKNOWN, EyeSource.CONFLICT
-    value, source = entries[0]
-    if value == "B":
-        return Eye.UNKNOWN, source
-    return Eye(value), source
+    namespace = text(ds, "IssuerOfPatientID") or ""
+    qualifiers = items(ds, "IssuerOfPatientIDQualifiersSequence")
+    if not qualifiers:
+        return namespace or None
+    issuer = namespace
+    for item in qualifiers:
+        fields = [
+            _joined(item, "UniversalEntityID", "UniversalEntityIDType"),
+            text(item, "IdentifierTypeCode") or "",
+        ]
+        for facility in items(item, "AssigningFacilitySequence"):
+            keywords = ("LocalNamespaceEntityID", "UniversalEntityID", "UniversalEntityIDType")
+            fields.append(_joined(facility, *keywords))
+        for agency in _AGENCIES:
+            for code in items(item, agency):
+                fields.append(_joined(code, "CodeValue", "CodingSchemeDesignator"))
+        issuer += "&" + "^".join(fields)
+    return issuer.rstrip("&^") or None
 
 
-def _laterality_entries(ds: Dataset) -> Iterator[tuple[str, EyeSource]]:
-    """Yield every laterality value in the header with its tag, in order of precedence."""
-    for value in _laterality_values(text(ds, "ImageLaterality")):
-        yield value, EyeSource.IMAGE_LATERALITY
-    for value in _laterality_values(text(ds, "Laterality")):
-        yield value, EyeSource.LATERALITY
-    for keyword in ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"):
-        for group in _items(ds, keyword):
-            for anatomy in _items(group, "FrameAnatomySequence"):
-                for value in _laterality_values(text(anatomy, "FrameLaterality")):
-                    yield value, EyeSource.FRAME_LATERALITY
-
-
-def _laterality_values(value: str | None) -> Iterator[str]:
-    for part in (value or "").upper().replace(" ", "").split("\\"):
-        if part in {"R", "L", "B"}:
-            yield part
-
-
-def _items(ds: Dataset, keyword: str) -> list[Any]:
-    try:
-        return list(ds.get(keyword) or ())
-    except BAD_VALUE:
-        return []
+def _joined(ds: Dataset, *keywords: str) -> str:
+    return "&".join(text(ds, keyword) or "" for keyword in keywords)
 
 
 def acquired_at(ds: Dataset) -> datetime | None:

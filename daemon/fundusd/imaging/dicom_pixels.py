@@ -15,7 +15,7 @@ from fundusd.domain.clinical_terms import Reason
 from fundusd.domain.errors import CaptureError
 from fundusd.imaging import jpeg_decode, jpeg_markers
 from fundusd.imaging.colour import to_srgb, ycc_to_rgb
-from fundusd.imaging.dicom_header import BAD_VALUE
+from fundusd.imaging.dicom_values import BAD_VALUE
 from fundusd.imaging.raster import read_jpeg
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from fundusd.domain.errors import FundusdError
-from fundusd.imaging import dicom_header
+from fundusd.imaging import dicom_values
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -31,9 +31,9 @@ def evidence_of(exam: Exam, source: Dataset) -> Dataset:
 
     evidence = Dataset()
     _copy_uids(source, evidence)
-    evidence.Rows = dicom_header.number(source, "Rows", 1)
-    evidence.Columns = dicom_header.number(source, "Columns", 1)
-    evidence.Modality = dicom_header.text(source, "Modality") or "OP"
+    evidence.Rows = dicom_values.number(source, "Rows", 1)
+    evidence.Columns = dicom_values.number(source, "Columns", 1)
+    evidence.Modality = dicom_values.text(source, "Modality") or "OP"
     evidence.StudyDate = _matching(source, "StudyDate", _DATE)
     evidence.StudyTime = _matching(source, "StudyTime", _TIME)
     evidence.ReferringPhysicianName = ""
@@ -48,7 +48,7 @@ def _copy_uids(source: Dataset, evidence: Dataset) -> None:
     from pydicom.uid import UID
 
     for keyword in ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID"):
-        value = UID(dicom_header.text(source, keyword) or "")
+        value = UID(dicom_values.text(source, keyword) or "")
         if not value or not value.is_valid:
             raise InvalidUidError(
                 f"No structured report can be made: the photograph has no valid {keyword}.",
@@ -64,33 +64,33 @@ def _add_pseudonym(exam: Exam, evidence: Dataset) -> None:
 
 
 def _copy_patient(source: Dataset, evidence: Dataset, patient_id: str) -> None:
-    evidence.PatientID = dicom_header.text(source, "PatientID") or patient_id
+    evidence.PatientID = dicom_values.text(source, "PatientID") or patient_id
     evidence.PatientName = _name(source)
     evidence.PatientBirthDate = _matching(source, "PatientBirthDate", _DATE)
     evidence.PatientSex = _sex(source)
     for keyword in ("AccessionNumber", "StudyID"):
         setattr(evidence, keyword, _short_text(source, keyword))
-    issuer = dicom_header.text(source, "IssuerOfPatientID")
+    issuer = dicom_values.text(source, "IssuerOfPatientID")
     if issuer:
         evidence.IssuerOfPatientID = issuer
 
 
 def _matching(source: Dataset, keyword: str, pattern: re.Pattern[str]) -> str:
-    value = dicom_header.text(source, keyword) or ""
+    value = dicom_values.text(source, keyword) or ""
     if not pattern.match(value):
         return ""
     return value
 
 
 def _sex(source: Dataset) -> str | None:
-    sex = dicom_header.text(source, "PatientSex")
+    sex = dicom_values.text(source, "PatientSex")
     if sex not in {"F", "M", "O"}:
         return ""
     return sex
 
 
 def _short_text(source: Dataset, keyword: str) -> str:
-    text = dicom_header.text(source, keyword) or ""
+    text = dicom_values.text(source, keyword) or ""
     if len(text) > _LONGEST_SH or "\\" in text:
         return ""
     return text
@@ -103,7 +103,7 @@ def _name(source: Dataset) -> str:
     """
     try:
         text = str(source.get("PatientName") or "")
-    except dicom_header.BAD_VALUE:
+    except dicom_values.BAD_VALUE:
         return ""
     name = "".join(char for char in text if char.isprintable() and char != "\\").strip()
     if not name or "^" in name:
