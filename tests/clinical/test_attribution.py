@@ -35,6 +35,7 @@ LATERALITY, NAME, LOOKUP, CONFLICT, NONE = (
     EyeSource.CONFLICT,
     EyeSource.NONE,
 )
+OTHER = {R: L, L: R, U: U}
 RECEIVED = datetime(2026, 6, 7, 10, 15, tzinfo=UTC)
 SITE = Identifiers(b"0123456789abcdef", issuer="clinic")
 
@@ -158,6 +159,52 @@ def test_a_word_that_may_be_a_surname_contradicts_and_never_decides(
             assert (attributed.eye, code in attributed.warnings) == (likely, False)
         else:
             assert (attributed.eye, code in attributed.warnings) == (U, True)
+
+
+@given(paths, rows, headers(), st.sampled_from([R, L]))
+def test_a_private_code_of_the_header_contradicts_and_never_decides(
+    by_path: CaptureMetadata, by_row: CaptureMetadata, content: Content, side: Eye
+) -> None:
+    before = settled(by_path, by_row, content)
+    with_code = replace(content, warnings=(*content.warnings, LIKELY[side]))
+    after = settled(by_path, by_row, with_code)
+    assert after.eye in {before.eye, U}
+    if before.eye is OTHER[side]:
+        assert (after.eye, after.eye_source) == (U, CONFLICT)
+    if after.eye is not U:
+        assert after.eye is side
+        assert LIKELY[side] not in after.warnings
+
+
+@given(paths, rows, headers())
+def test_no_source_overrules_an_unreadable_laterality(
+    by_path: CaptureMetadata, by_row: CaptureMetadata, content: Content
+) -> None:
+    unreadable = replace(
+        content, eye=U, eye_source=LATERALITY, warnings=(CaptureWarning.EYE_UNREADABLE,)
+    )
+    attributed = settled(by_path, by_row, unreadable)
+    assert attributed.eye is U
+    assert CaptureWarning.EYE_UNREADABLE in attributed.warnings
+
+
+def mirrored_warnings(codes: tuple[str, ...]) -> tuple[str, ...]:
+    swap = {LIKELY[R].value: LIKELY[L], LIKELY[L].value: LIKELY[R]}
+    return tuple(swap.get(code, code) for code in codes)
+
+
+@given(paths, rows, headers())
+def test_mirrored_sources_settle_on_the_mirrored_eye(
+    by_path: CaptureMetadata, by_row: CaptureMetadata, content: Content
+) -> None:
+    attributed = settled(by_path, by_row, content)
+    mirrored = settled(
+        replace(by_path, eye=OTHER[by_path.eye], warnings=mirrored_warnings(by_path.warnings)),
+        replace(by_row, eye=OTHER[by_row.eye], warnings=mirrored_warnings(by_row.warnings)),
+        replace(content, eye=OTHER[content.eye]),
+    )
+    assert (mirrored.eye, mirrored.eye_source) == (OTHER[attributed.eye], attributed.eye_source)
+    assert set(mirrored.warnings) == set(mirrored_warnings(attributed.warnings))
 
 
 @given(headers(), st.sampled_from([R, L]), notes)

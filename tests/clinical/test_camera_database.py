@@ -87,7 +87,7 @@ def test_a_query_asks_by_path_name_stem_or_folder(database: Path, query: str, pa
     ("value", "eye", "warnings"),
     [
         ("OD", R, ()), ("os", L, ()), ("Right", R, ()), ("L", L, ()), ("RE", R, ()),
-        ("OE", L, ()), ("OG", L, ()),
+        ("OE", L, ()), ("OG", L, ()), ("gauche", L, ()), ("Sağ", R, ()), ("左眼", L, ()),
         ("", U, ()), (None, U, ()), ("  ", U, ()),
         ("B", U, ("eye_both",)), ("OU", U, ("eye_both",)),
         ("X", U, ("eye_unreadable",)), (1, U, ("eye_unreadable",)), (b"OS", U, ("eye_unreadable",)),

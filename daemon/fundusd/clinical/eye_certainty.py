@@ -265,9 +265,10 @@ def _unspaced_words(name: Name, index: int) -> Iterator[EyeWord]:
         return
     word = fold(_CJK_NOUNS.sub("", text))
     may_be_a_person = len(word) == 1 and not name.at(index - 1).has_digit
-    if word in vocabulary.words and not may_be_a_person:
+    is_doubtful = may_be_a_person or name.is_direction(index)
+    if word in vocabulary.words and not is_doubtful:
         yield EyeWord(vocabulary.words[word], Certainty.CERTAIN)
-    elif word in vocabulary.contradicting_words and not may_be_a_person:
+    elif word in vocabulary.contradicting_words and not is_doubtful:
         yield EyeWord(vocabulary.contradicting_words[word], Certainty.LIKELY)
     else:
         for sign, eye in _CJK_SIDES.items():

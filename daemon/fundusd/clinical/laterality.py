@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from fundusd.clinical.eye_certainty import Certainty, EyeWord, eye_words
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from fundusd.clinical.eye_languages import LanguageName
+
+# a folder named R1 or L2 is that of a ward, a room or a round
+_WARD = re.compile(r"[RL]E?\d+", re.IGNORECASE)
 
 
 def eye_of_word(word: str, languages: tuple[LanguageName, ...] = ()) -> Eye | None:
@@ -121,6 +125,8 @@ def _eye_words(parts: Sequence[str], languages: tuple[LanguageName, ...]) -> Ite
 def _eyes_of_folders(folders: Iterable[str], languages: tuple[LanguageName, ...]) -> set[Eye]:
     eyes: set[Eye] = set()
     for folder in folders:
+        if _WARD.fullmatch(folder):
+            continue
         tokens = tokens_of(without_copy_marks(folder))
         if len(tokens) == 1 and tokens[0].text.upper() in LETTERS:
             eyes.add(LETTERS[tokens[0].text.upper()])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,7 @@ BEFORE_SURNAMES = frozenset({
     "van", "von",
 })  # fmt: skip
 _CONTRACTIONS = frozenset({"s", "t", "m", "d"})  # that's right
+_UNSPACED_EYE = re.compile("[\u773c\u76ee\uc548\ub208]")  # eye in Chinese, Japanese, Korean
 _NOTHING = Token("")
 
 
@@ -81,7 +83,7 @@ class Name:
         """
         if self.is_about_gaze or self._is_beside_a_thing(index):
             return True
-        is_of_eye = self.is_beside_eye_noun(index)
+        is_of_eye = self.is_beside_eye_noun(index) or _UNSPACED_EYE.search(self.tokens[index].text)
         for other, token in enumerate(self.tokens):
             if not self.is_place(token) or self._is_follow_up(other):
                 continue

@@ -32,12 +32,26 @@ _COPY_WORD = (
     r"(?:copy|kopi[eao]?|copi[ea]|c\u00f3pia|kopya|m\u00e1solat|\u043a\u043e\u043f\u0438\u044f"
     r"|\u30b3\u30d4\u30fc|\u526f\u672c|\ubcf5\uc0ac\ubcf8)"
 )
+_INSIDE = r"(?:[^()]|\([^()]*\))*"  # brackets may hold the number of a computer: "MacBook (2)"
+_CONFLICT = r"(?:confli|konflik|\u51b2\u7a81|\u7af6\u5408)"
 _COPY_MARKS = (
     re.compile(r"\s*\(\d{1,3}\)$"),  # Windows, macOS and browsers: (1)
     re.compile(rf"[\s_\u2013-]+{_COPY_WORD}(?:[\s_-]*\(?\d{{1,3}}\)?)?$", re.IGNORECASE),
-    re.compile(rf"\s*\({_COPY_WORD}(?: \d{{1,3}})?\)$", re.IGNORECASE),
-    # Dropbox, Nextcloud, ownCloud: (Anna's conflicted copy 2026-01-05), (Case Conflict)
-    re.compile(r"\s*[(\[][^()\[\]]*(?:confli|konflik)[^()\[\]]*[)\]]$", re.IGNORECASE),
+    # Linux: (copy), (another copy), (3rd copy)
+    re.compile(
+        rf"\s*\((?:another |weitere |autre |otra |altra |\d{{1,3}}(?:st|nd|rd|th|\.|\u00aa|e)? )?"
+        rf"{_COPY_WORD}(?: \d{{1,3}})?\)$",
+        re.IGNORECASE,
+    ),
+    # Dropbox, Nextcloud and others: (Anna's conflicted copy 2026-01-05). What else is in brackets
+    # with the word conflict may be about the eye
+    re.compile(
+        rf"\s*\((?={_INSIDE}(?:{_COPY_WORD}|\d{{4}}-\d\d-\d\d)){_INSIDE}{_CONFLICT}{_INSIDE}\)$",
+        re.IGNORECASE,
+    ),
+    re.compile(
+        r"\s*[(\[](?:(?:case|selective sync|unicode encoding) )?conflict[)\]]$", re.IGNORECASE
+    ),
     re.compile(r"\.sync-conflict-\d{8}-\d{6}-[0-9A-Z]+$", re.IGNORECASE),  # Syncthing
     re.compile(r"[_-]conflict(?:-\d{8}-\d{6})?$", re.IGNORECASE),  # ownCloud, Synology
     re.compile(r"-(?:DESKTOP|LAPTOP|WIN)-[0-9A-Z]{4,12}(?:-\d{1,3})?$"),  # OneDrive: the computer
@@ -59,6 +73,7 @@ _LAST_MONTH, _LAST_DAY = 12, 31
 
 _CODE_AND_COUNTER = re.compile(r"(OD|OS|OU|RE|LE|R|L)(\d{1,3})", re.IGNORECASE)
 _CODE_AND_NUMBER = re.compile(r"(OD|OS)(\d{4,})", re.IGNORECASE)
+_CODE_AND_NOUN = re.compile(r"(OD|OS)(disc|disk|eye|fovea|fundus|mac|macula|retina)")
 _NUMBER_AND_CODE = re.compile(r"([A-Z]*)(\d+)(OD|OS|RE|LE|R|L)", re.IGNORECASE)
 _LONG_INITIALS = 4  # letters; shorter ones before a number are those of an identifier
 _KNOWN = NEUTRAL | ANATOMY | EYE_NOUNS | DIRECTIONS | THINGS
@@ -164,6 +179,9 @@ def _pieces(word: str, before: str) -> Iterable[Token]:
     match = _NUMBER_AND_CODE.fullmatch(word)
     if match:
         return _numbered(match, before)
+    match = _CODE_AND_NOUN.fullmatch(word)
+    if match:
+        return (Token(match[1]), Token(match[2]))
     compound = _COMPOUND_PARTS.findall(word)
     if "".join(compound) == word and len(compound) > 1:
         return [Token(part) for part in compound]
