@@ -14,7 +14,10 @@ from fundusd.clinical.eye_words import (
     BOTH,
     CODES,
     LETTERS,
+    MODALITIES,
+    PARTS,
     PHRASES,
+    POSITIONED,
     WORDS,
 )
 from fundusd.clinical.name_words import BEFORE_SURNAMES
@@ -37,8 +40,7 @@ _MAYBE_BIRTHDAY = re.compile(
     r"|\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])"
     r"|(?:0[1-9]|[12]\d|3[01])(?:0[1-9]|1[0-2])\d\d)$"
 )
-_SHORT_CODE = re.compile(r"[A-Za-z]{1,4}(\d+)")  # P17, MRN0012
-_DISCS = frozenset({"disc", "disk", "nerve", "onh", "papilla", "papille", "pole"})
+_SHORT_CODE = re.compile(r"[A-Za-z]{1,3}(\d+)")  # P17, MRN0012
 _BOTH_EYES = (Eye.RIGHT, Eye.LEFT)
 _CJK = re.compile(r"[\u3005\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]+")
 _CJK_SIDES = {
@@ -104,11 +106,15 @@ def _certainty_of_word(name: Name, index: int) -> Certainty:
     token, before, after = name.tokens[index], name.at(index - 1), name.at(index + 1)
     if not token.is_whole or name.is_direction(index):
         return Certainty.DOUBTFUL
-    if name.is_beside_eye_noun(index):
+    if name.is_eye_noun(after):
         return Certainty.CERTAIN
-    if before.folded in PHRASES or after.folded in PHRASES or name.may_be_a_person(after):
+    if after.folded in PHRASES or name.may_be_a_person(after):  # an eye left open
         return Certainty.LIKELY
-    if before.folded in _DISCS:  # perhaps the disc is on the left of the picture
+    if after.text.isdecimal() and name.at(index + 2).folded in PHRASES:  # left 5 days
+        return Certainty.LIKELY
+    if name.is_eye_noun(before):
+        return Certainty.CERTAIN
+    if before.folded in PHRASES or before.folded in POSITIONED or after.folded in PARTS:
         return Certainty.LIKELY
     is_before_letter = before.text in LETTERS
     if name.may_be_a_person(before) and not (is_before_letter or _ends_a_name(name, index)):
@@ -133,7 +139,11 @@ def _ends_a_name(name: Name, index: int) -> bool:
     token, before = name.tokens[index], name.at(index - 1)
     if len(before.text) == 1:
         return False
-    return before.text.isupper() or (before.text.istitle() and not token.text.islower())
+    if before.text.isupper() or (before.text.istitle() and not token.text.islower()):
+        return True
+    # Doe_John_left
+    first = name.at(index - 2)
+    return before.text.istitle() and first.text.istitle() and name.may_be_a_person(first)
 
 
 def _certainty_of_code(name: Name, index: int) -> Certainty:
@@ -163,11 +173,11 @@ def _certainty_of_code(name: Name, index: int) -> Certainty:
 def _is_before_a_remark(token: Token, before: Token, after: Token) -> bool:
     """Return whether a code in capitals is between a number and a word that is no surname.
 
-    Such a word is in small letters, or it is another code for an eye, which must agree.
+    Such a word is in small letters, or a kind of picture, or another eye, which must agree.
     """
     if not (before.has_digit and token.text.isupper()):
         return False
-    return after.text.islower() or after.text in LETTERS
+    return after.text.islower() or after.text in LETTERS or after.folded in MODALITIES
 
 
 def _letter(name: Name, index: int) -> Iterator[EyeWord]:

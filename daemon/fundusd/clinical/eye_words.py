@@ -59,16 +59,26 @@ IMAGES = _set("dsc foto fundus im image img photo pic pict picture ret retina sc
 # Beside or near one of these, "left" is a direction, a position in the picture, or one of two views
 DIRECTIONS = _set(
     """
-    3d abduction above adduction below border bottom cardinal channel corner direction down
-    downgaze duction eccentric edge extreme eyes fixating fixation flip flipped gaze gazes gazing
-    half inf inferior inferonasal inferotemporal lateral leftmost lid look looked looking looks
-    lower margin medial mid middle mirror mirrored nasal orientation pair pairs parallax
-    peripheral periphery pos position primary quad quadrant rightmost rotate rotated rotation
-    sbs shift shifted steer stereo stereopair stereopairs stereoscopic sup superior superonasal
-    superotemporal temp temporal tilt tilted top toward towards turn turned up upgaze upper
-    version view
+    3d abduction above adduction back below border bottom cardinal channel corner
+    direction down downgaze duction eccentric edge extreme eyes fixating fixation flip flipped
+    front gaze gazes gazing half inf inferior inferonasal inferotemporal inner lateral leftmost
+    lid look looked looking looks lower margin medial mid middle mirror mirrored nasal
+    orientation outer pair pairs parallax peripheral periphery pos position primary quad
+    quadrant rear rightmost rotate rotated rotation sbs shift shifted steer stereo stereopair
+    stereopairs stereoscopic sup superior superonasal superotemporal temp temporal tilt tilted
+    top toward towards turn turned up upgaze upper version view
     """
 )
+# what has a position in the picture: "disc left" may say where the disc is
+POSITIONED = _set(
+    """
+    blur center central centre crop cropped disc disk drusen edema exudate exudates haze hemorrhage
+    laser lesion nerve oedema onh papila papilla papille pole pupil vein veins vessel vessels zoom
+    """
+)
+PARTS = _set("center central centre crop cropped lesion vein veins vessel vessels")
+# kinds of pictures, which may follow a code: 12_OD_FA
+MODALITIES = _set("af fa faf ffa ga icg icga ir oct octa rf rg slo")
 # a folder of these names makes LEFT and RIGHT in the names of its files doubtful
 DIRECTIONS_OF_FOLDERS = _set(
     "fixation gaze gazes gazing looking mirrored peripheral quadrant quadrants stereo"
@@ -76,20 +86,20 @@ DIRECTIONS_OF_FOLDERS = _set(
 # Directly beside one of these, "left" is a thing or a part of one: the left room, left of the disc
 THINGS = _set(
     """
-    aligned arm arrow barrel bay bed bench booth breast cabin cam camera chair cheek clinic
-    computer corridor desk device door ear eyelid field floor foot frame from hall hand head
-    knee lane leg lens light machine monitor of office panel pc port position room row scanner
-    screen seat section sensor shelf side site slot station table the to tower tray tube unit
-    wall ward window wing workstation
+    aligned arm arrow barrel bay bed bench booth box breast cabin cabinet cam camera chair cheek
+    clinic computer corridor desk device door drawer ear eyelid field floor foot frame from gate
+    hall hand head knee lane leg lens light lot machine monitor of office page panel pc port
+    position room row scanner screen seat section sensor shelf side site size slot station table
+    the to tower tray tube unit wall ward window wing workstation
     """
 )
 # "nothing left", "all right": before these words, left and right are not eyes but English
 PHRASES = _set(
     """
-    all any anybody anyone anything are at be been bit broken by copy day days everybody
-    everyone everything far few file files had has have he hours in is it just less little many
-    minutes more most much no nobody none not nothing now on one only out patient pictures pt
-    she somebody someone something space still subject that they time was we weeks were what who
-    you
+    after all any anybody anyone anything are at be been before bit broken by copy day days
+    everybody everyone everything far few file files had has have he hours in is it just less
+    little many minutes more most much no nobody none not nothing now on one only out patient
+    pictures pt she somebody someone something space still subject that they time was we weeks
+    were what who you
     """
 )

@@ -94,8 +94,11 @@ class Name:
 
     def is_beside_eye_noun(self, index: int) -> bool:
         """Return whether the word at `index` is beside the word eye."""
-        nouns = self.vocabulary.eye_nouns
-        return self.at(index - 1).folded in nouns or self.at(index + 1).folded in nouns
+        return self.is_eye_noun(self.at(index - 1)) or self.is_eye_noun(self.at(index + 1))
+
+    def is_eye_noun(self, token: Token) -> bool:
+        """Return whether a token is the word eye in English or a language of the camera."""
+        return token.folded in self.vocabulary.eye_nouns
 
     def stands_alone(self, index: int) -> bool:
         """Return whether the word at `index` is not part of a name, as Links in "Links, Anna"."""

@@ -210,6 +210,8 @@ def _humps(word: str) -> Iterable[Token]:
 
     Where another part of the word is unknown, as in McLeft, the eye is not a whole word.
     """
+    if word.lower() == "macos":  # the system, not the macula of the left eye
+        return [Token(word)]
     parts = _HUMPS.findall(word)
     if len(parts) < 2 or "".join(parts) != word or not _has_eye(parts):  # noqa: PLR2004  a hump
         return [Token(word)]
