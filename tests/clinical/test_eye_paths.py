@@ -81,7 +81,7 @@ def test_conventions_patterns_and_languages_name_more_eyes(row: Row) -> None:
 
 def test_the_list_has_enough_paths_of_each_kind() -> None:
     kinds = {row.kind for row in PATHS}
-    assert len(kinds) == 17
+    assert len(kinds) == 18
     for kind in kinds:
         assert sum(row.kind == kind for row in PATHS) >= 13
     assert len({row.path for row in PATHS}) == len(PATHS) >= 450

@@ -72,14 +72,22 @@ class EyeWord:
 
 def eye_words(name: Name) -> Iterator[EyeWord]:
     """Yield each word that may stand for an eye; a word for both eyes is yielded twice."""
-    for index, token in enumerate(name.tokens):
-        if _CJK.fullmatch(token.text):
-            yield from _unspaced_words(name, index)
-        elif _is_both(name, index):
-            for eye in _BOTH_EYES:
-                yield EyeWord(eye, Certainty.DOUBTFUL)
-        else:
-            yield from _eye_word(name, index)
+    for index in range(len(name.tokens)):
+        for word in _words_at(name, index):
+            if name.is_in_doubt and word.certainty is Certainty.CERTAIN:
+                yield EyeWord(word.eye, Certainty.LIKELY)
+            else:
+                yield word
+
+
+def _words_at(name: Name, index: int) -> Iterator[EyeWord]:
+    if _CJK.fullmatch(name.tokens[index].text):
+        yield from _unspaced_words(name, index)
+    elif _is_both(name, index):
+        for eye in _BOTH_EYES:
+            yield EyeWord(eye, Certainty.DOUBTFUL)
+    else:
+        yield from _eye_word(name, index)
 
 
 def _eye_word(name: Name, index: int) -> Iterator[EyeWord]:

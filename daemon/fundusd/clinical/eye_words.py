@@ -103,3 +103,12 @@ PHRASES = _set(
     were what who you
     """
 )
+# beside one of these anywhere in the name, an eye is not certain: "12_not_OD", "wrong eye"
+DOUBTS = _set(
+    """
+    confused doubtful error exchanged falsch incorrect incorrectly instead maybe mislabeled
+    mislabelled mistake mistaken mistakenly nicht not perhaps possibly presumably probably
+    questionable should swap swapped switched uncertain unclear unsure vertauscht verwechselt wrong
+    wrongly
+    """
+)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fundusd.clinical.eye_languages import EYE_NOUNS
-from fundusd.clinical.eye_words import ANATOMY, BOTH, CODES, NEUTRAL, ROMANCE, WORDS
+from fundusd.clinical.eye_words import ANATOMY, BOTH, CODES, DOUBTS, NEUTRAL, ROMANCE, WORDS
 from fundusd.clinical.path_tokens import Token
 
 if TYPE_CHECKING:
@@ -35,6 +35,11 @@ class Name:
     tokens: Sequence[Token]
     vocabulary: Vocabulary
     is_about_gaze: bool = False
+
+    @property
+    def is_in_doubt(self) -> bool:
+        """Return whether a word of the name says that something in it is wrong or uncertain."""
+        return any(token.folded in DOUBTS for token in self.tokens)
 
     def at(self, index: int) -> Token:
         """Return the token at `index`, or an empty one before the first and after the last."""

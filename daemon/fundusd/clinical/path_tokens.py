@@ -150,7 +150,11 @@ def without_copy_marks(name: str) -> str:
 
 
 def tokens_of(name: str) -> list[Token]:
-    """Split a name into words, numbers and codes; a date becomes one number, YYYYMMDD."""
+    """Split a name into words, numbers and codes; a date becomes one number, YYYYMMDD.
+
+    A question mark becomes a word of doubt.
+    """
+    name = name.replace("?", " maybe ")
     for pattern in _DATES:
         name = pattern.sub(_joined_date, name)
     tokens: list[Token] = []
