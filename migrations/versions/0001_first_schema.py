@@ -111,6 +111,7 @@ def _camera() -> None:
         sa.Column("release_id", BIG_ID, sa.ForeignKey("release.id")),
         sa.Column("started", sa.BigInteger, nullable=False, server_default="0"),
         sa.Column("expected_fields", sa.Text, nullable=False, server_default=""),
+        sa.Column("orientation_votes", sa.Text, nullable=False, server_default=""),
         one_of("offline_reason", "('missing', 'unreadable', 'empty', 'mass_disappearance')"),
     )
 

@@ -1,7 +1,7 @@
 """Check the parts that the daemon needs, for `fundusd check`.
 
-These are the inboxes, the cameras' databases, the site key, the database, the prompts and the
-model.
+These are the inboxes, the cameras' databases, the site key, the database, the prompts, the model
+and the orientation of the cameras' pictures.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from fundusd.app import site_key
 from fundusd.app.factory import model_choice
 from fundusd.app.open_ledger import opened_ledger
 from fundusd.clinical import camera_database
+from fundusd.clinical.camera_orientation import Orientation, describe
 from fundusd.domain.capture_warnings import CaptureWarning
 from fundusd.domain.errors import FundusdError, SettingsError
 from fundusd.files.filesystem import is_network_filesystem
@@ -57,6 +58,7 @@ def check(settings: Settings) -> Iterator[CheckResult]:
     yield _checked("database", lambda: _database(settings))
     if settings.privacy.identifiers == "pseudonymous":
         yield from _identifiers(settings)
+    yield from _orientations(settings)
     yield _checked("prompts", lambda: f"set {load_prompt_set(settings.model.prompts).name}")
     yield _checked("model", lambda: find(model_choice(settings), digest=remembered_digests).label)
 
@@ -165,6 +167,52 @@ def _identifiers(settings: Settings) -> Iterator[CheckResult]:
     verdict = f"recorded earlier in {captures} captures and {results} results"
     hint = "They stay as they were recorded; docs/privacy.md says what can be done."
     yield CheckResult("identifiers in clear", ok=True, verdict=verdict, hint=hint)
+
+
+_TURNED_HINT = (
+    "Compare a photograph of today with its eye. Either the camera's pictures are turned now, or "
+    "its eyes are named wrongly. See docs/optic-disc.md."
+)
+_NOT_NORMAL_HINT = (
+    "Compare a photograph with its eye. If the picture is not turned, the eyes of this camera are "
+    "named wrongly. See docs/optic-disc.md."
+)
+_PARTLY_TURNED_HINT = (
+    "Some pictures are turned by 180 degrees. An eye is only checked where the macula shows which "
+    "way up its picture is. See docs/optic-disc.md."
+)
+_UNCLEAR_HINT = (
+    "Captures of the same eye show the optic disc on different sides, so no eye is checked. Look "
+    "at some of them. See docs/optic-disc.md."
+)
+
+
+def _orientations(settings: Settings) -> Iterator[CheckResult]:
+    """Yield, for each camera with captures, how its pictures are turned.
+
+    There is no result if the database does not exist yet or cannot be used.
+    """
+    file = settings.store.sqlite_file
+    if file is not None and not file.exists():
+        return
+    try:
+        with opened_ledger(settings) as ledger:
+            ledger.check()
+            learnt = ledger.orientations([camera.id for camera in settings.camera])
+    except FundusdError:  # already reported by the check of the database
+        return
+    for camera_id, orientation in sorted(learnt.items()):
+        hint = ""
+        if orientation.former is not None:
+            hint = _TURNED_HINT
+        elif orientation.is_unclear:
+            hint = _UNCLEAR_HINT
+        elif orientation.is_partly_turned:
+            hint = _PARTLY_TURNED_HINT
+        elif orientation.orientation not in {None, Orientation.NORMAL}:
+            hint = _NOT_NORMAL_HINT
+        subject, is_ok = f"pictures of {camera_id}", orientation.former is None
+        yield CheckResult(subject, ok=is_ok, verdict=describe(orientation), hint=hint)
 
 
 def _database(settings: Settings) -> str:

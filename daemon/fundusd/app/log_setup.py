@@ -31,7 +31,7 @@ _LEVELS = {
 # every event; docs/logs.md explains each
 EVENTS = frozenset(
     {
-        "camera.clock_skew", "camera.offline", "camera.online", "capture.broke",
+        "camera.clock_skew", "camera.offline", "camera.online", "camera.turned", "capture.broke",
         "capture.failed", "capture.graded", "capture.postponed", "capture.quarantined",
         "capture.refused", "capture.reused", "capture.ungradable", "capture.unreadable",
         "decoder.replaced", "decoder.unconfined", "document.postponed", "document.refused",
@@ -54,7 +54,7 @@ FIELDS = frozenset(
         "record_ms", "turnaround_ms", "files", "directories", "new", "waiting", "ignored",
         "seconds", "missing", "entries", "log_level", "cosine", "tolerance", "count", "limit",
         "wait_seconds", "keys", "parts", "signal", "warnings", "receiver", "exam_id", "error",
-        "hint", "exception", "frames", "logger", "dropped",
+        "hint", "exception", "frames", "logger", "dropped", "former", "orientation",
     }
 )  # fmt: skip
 

@@ -54,8 +54,9 @@ def check(
     """Check settings, inboxes, site key, database and model.
 
     Prints a line for each of them, with a hint if something is wrong. If a camera has its own
-    database, the command asks it for a few captures. The exit status is 78 if the settings are
-    wrong, and 1 if anything else is wrong.
+    database, the command asks it for a few captures. For each camera, a line says how its pictures
+    are turned, as learnt from its captures. The exit status is 78 if the settings are wrong, and 1
+    if anything else is wrong.
 
     With --names, the command shows which eye, field, patient and date would be read from the paths
     in a folder, and how many paths lack each of these, so that you can try a convention or pattern

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from fundusd.cli.layout import Command
 from fundusd.cli.options import Config, Json, load
 from fundusd.cli.output import age, as_json, local
+from fundusd.clinical.camera_orientation import Learnt, describe
 from fundusd.domain.clinical_terms import SAFETY_WORDS
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ def status(config: Config = None, json: Json = False) -> None:
 
     Prints whether the daemon is running, the database, the model and its last self-test, captures,
     jobs and results by state, the age of the oldest waiting capture, documents by receiver, and the
-    last sweep of each camera.
+    last sweep of each camera and how its pictures are turned.
 
     Example:
       fundusd status --json
@@ -120,7 +121,7 @@ def _camera_line(camera: Row) -> str:
             f"; {incomplete['files']} INCOMPLETE since {local(incomplete['since'])}, "
             f"{incomplete['quarantined']} quarantined"
         )
-    return line
+    return f"{line}; pictures {describe(Learnt(**camera['orientation']))}"
 
 
 def _sweep_line(camera: Row) -> str:

@@ -22,6 +22,7 @@ class CaptureWarning(StrEnum):
     EYE_MAYBE_LEFT = "eye_maybe_left"  # a word of the path may mean the left eye or be a surname
     EYE_MAYBE_RIGHT = "eye_maybe_right"  # a word of the path may mean the right eye or be a surname
     EYE_CONFLICT = "eye_conflict"  # sources name different eyes
+    EYE_CONTRADICTED = "eye_contradicted"  # the optic disc lies on the side of the other eye
     # which patient
     PATIENT_CONFLICT = "patient_conflict"  # sources name different patients
     DIGEST_OF_TWO_PATIENTS = "digest_of_two_patients"  # another patient has the same bytes

@@ -13,6 +13,7 @@ from fundusd.clinical import quality_thresholds
 from fundusd.clinical.quality_thresholds import DEFAULTS, Thresholds
 from fundusd.domain.clinical_terms import Reason
 from fundusd.imaging.colour import ycc_to_rgb
+from fundusd.imaging.optic_disc import measure_optic_disc
 from fundusd.imaging.sharpness import NO_DETAIL, measure_detail
 
 if TYPE_CHECKING:
@@ -72,6 +73,7 @@ def measure(rgb: Pixels) -> dict[str, float]:
         "saturated": float(saturated.mean()),
         "field": _field(sample, lit, box),
         **_detail(rgb, box, step),
+        **measure_optic_disc(sample, lit, box),
     }
     return {name: round(value, 4) for name, value in measures.items()}  # the same on any CPU
 

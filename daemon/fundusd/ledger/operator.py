@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from fundusd.ledger import (
     audit,
+    camera_orientations,
     deliveries,
     exam_queries,
     exams,
@@ -37,6 +38,7 @@ class Operator(Transactions):
     status = reads(queries.status)
     identifiers_held = reads(queries.identifiers_held)
     measures_of = reads(quality_measures.measures_of)
+    orientations = reads(camera_orientations.learnt)
     verify = reads(audit.verify)
 
     def results(self, **wanted: Any) -> Iterator[Mapping[str, Any]]:

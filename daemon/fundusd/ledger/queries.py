@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 import sqlalchemy as sa
 
+from fundusd.clinical.camera_orientation import learn
 from fundusd.domain.clinical_terms import Outcome
 from fundusd.domain.files import IgnoreReason, Stat
 from fundusd.domain.jobs import JobState
@@ -135,7 +136,9 @@ def _cameras(connection: sa.Connection) -> list[dict[str, Any]]:
     for row in connection.execute(sa.select(camera).order_by(camera.c.id)).mappings():
         columns = picked(row, ("id", "last_sweep_at", "offline_since", "offline_reason"))
         report = orjson.loads(row["last_sweep"] or "{}")
-        cameras.append(columns | report | {"incomplete": waits.get(row["id"])})
+        orientation = asdict(learn(row["orientation_votes"]))
+        derived = {"incomplete": waits.get(row["id"]), "orientation": orientation}
+        cameras.append(columns | report | derived)
     return cameras
 
 

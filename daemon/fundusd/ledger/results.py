@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from fundusd.domain.clinical_terms import Action, Outcome, Reason, Referable
 from fundusd.domain.jobs import JobState
-from fundusd.ledger import audit, captures, exams, jobs
+from fundusd.ledger import audit, camera_orientations, captures, exams, jobs
 from fundusd.ledger.audit_events import AuditEvent
 from fundusd.ledger.database import picked
 from fundusd.ledger.recorded import Recorded
@@ -238,7 +238,7 @@ def _apply(
 ) -> list[Recorded]:
     """Update captures from their results, and append an audit event for each capture."""
     connection = recording.connection
-    after, study_uids = [], []
+    after, contents = [], []
     for row, of_capture in zip(before, results, strict=True):
         content = orjson.loads(of_capture["content"])
         settled = captures.settled(
@@ -249,8 +249,9 @@ def _apply(
             are_clear=recording.identifiers.are_clear,
         )
         after.append(dict(row) | settled | _counted(of_capture))
-        study_uids.append(content.get("study_uid"))
-    exam_ids = exams.assign(connection, after, study_uids)
+        contents.append(content)
+    camera_orientations.check_eyes(connection, after, contents, are_new=not reused)
+    exam_ids = exams.assign(connection, after, [content.get("study_uid") for content in contents])
     for row, exam_id in zip(after, exam_ids, strict=True):
         row["exam_id"] = exam_id
     _update(connection, after)

@@ -15,12 +15,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from concurrent.futures import Future, ThreadPoolExecutor
 
+    from fundusd.clinical.camera_orientation import Orientation
     from fundusd.domain.clinical_terms import Reason
     from fundusd.ledger import Claim, Finding, Ledger, Recorded
     from fundusd.worker.inference import ClassifiedBatch
     from fundusd.worker.preparation import PreparedJob
     from fundusd.worker.rules import WorkerRules
 
+_TURNED_HINT = (
+    "Compare a photograph of today with its eye: either the camera's pictures are turned now, or"
+    " its eyes are named wrongly. This warning is not repeated until fundusd restarts."
+)
 _CLOCK_HINT = (
     "Correct the clock of the camera or the time zone of this machine;"
     " this warning is not repeated until fundusd restarts."
@@ -34,6 +39,7 @@ class ResultRecorder:
         self._ledger = ledger
         self._rules = rules
         self._warned: set[str] = set()  # cameras whose clock is wrong
+        self._turned: set[tuple[str, Orientation | None, Orientation | None]] = set()
         self._log = structlog.get_logger(service="worker")
 
     def record(self, batch: ClassifiedBatch) -> None:
@@ -47,6 +53,7 @@ class ResultRecorder:
         began = time.perf_counter()
         recorded = self._ledger.record(batch.findings)
         record_ms = milliseconds_since(began)
+        cameras: set[str] = set()
         for finding, captures in zip(batch.findings, recorded, strict=True):
             if captures is None:
                 self._log.warning("job.lease_lost", digest=finding.claim.digest[:12])
@@ -59,6 +66,8 @@ class ResultRecorder:
             }
             for capture in captures:
                 self._log_capture(capture, finding.claim, timings, finding)
+                cameras.add(capture.camera_id)
+        self._warn_of_turned(cameras)
 
     def _log_capture(
         self,
@@ -97,6 +106,21 @@ class ResultRecorder:
             capture_id=capture.capture_id,
             hint=_CLOCK_HINT,
         )
+
+    def _warn_of_turned(self, cameras: set[str]) -> None:
+        """Warn once for each camera whose pictures are turned in another way than before."""
+        for camera_id, learnt in self._ledger.orientations(cameras).items():
+            turn = (camera_id, learnt.former, learnt.orientation)
+            if learnt.former is None or turn in self._turned:
+                continue
+            self._turned.add(turn)
+            self._log.warning(
+                "camera.turned",
+                camera=camera_id,
+                former=learnt.former,
+                orientation=learnt.orientation,
+                hint=_TURNED_HINT,
+            )
 
     def _record_unusable(self, job: PreparedJob, reason: Reason) -> None:
         """Postpone a job that has no usable result.

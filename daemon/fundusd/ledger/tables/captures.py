@@ -38,6 +38,8 @@ camera = sa.Table(
     sa.Column("started", sa.BigInteger, nullable=False, server_default="0"),
     # the fields expected of each eye, for example "disc macula"
     sa.Column("expected_fields", sa.Text, nullable=False, server_default=""),
+    # where nose and brow lay in its last captures (see fundusd.clinical.camera_orientation)
+    sa.Column("orientation_votes", sa.Text, nullable=False, server_default=""),
     one_of("offline_reason", OfflineReason),
 )
 
