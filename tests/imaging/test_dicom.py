@@ -1,14 +1,20 @@
 from __future__ import annotations
 
+from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pydicom
 import pydicom.uid as syntax
 import pytest
 from PIL import Image
 from pydicom.encaps import encapsulate
+from pydicom.filebase import DicomBytesIO
+from pydicom.filewriter import write_dataset
 from tests import imaging_cases as cases
 
+from fundusd.domain.clinical_terms import Reason
+from fundusd.domain.errors import CaptureError
 from fundusd.imaging.dicom import open_dicom
 from fundusd.imaging.limits import Limits
 
@@ -159,3 +165,144 @@ def test_a_sop_class_that_stands_in_the_meta_group_only_is_enough() -> None:
     start = file.index(element)
     end = start + 8 + (len(cases.OP_8_BIT) + 1 & ~1)
     assert_same(read(file[:start] + file[end:]))
+
+
+@pytest.mark.parametrize(
+    ("said", "written"),
+    [
+        (syntax.ExplicitVRLittleEndian, syntax.ImplicitVRLittleEndian),
+        (syntax.ImplicitVRLittleEndian, syntax.ExplicitVRLittleEndian),
+    ],
+)
+def test_the_encoding_is_that_of_the_first_element_not_that_of_the_label(
+    said: str, written: str
+) -> None:
+    right = cases.native(RETINA, written)
+    start = 144 + int.from_bytes(right[140:144], "little")
+    labelled = cases.native(RETINA, said)
+    end_of_meta = 144 + int.from_bytes(labelled[140:144], "little")
+    assert_same(read(labelled[:end_of_meta] + right[start:]))
+
+
+def test_an_encapsulated_frame_in_a_data_set_with_implicit_vrs_is_read() -> None:
+    frame = cases.encode(RETINA, "JPEG", quality=95, subsampling=0)
+    changes = {"PhotometricInterpretation": "YBR_FULL_422"}
+    file = cases.encapsulated(RETINA, frame, syntax.JPEGBaseline8Bit, **changes)
+    ds = pydicom.dcmread(BytesIO(file))
+    out = BytesIO()
+    out.write(file[: 144 + int.from_bytes(file[140:144], "little")])
+    raw = DicomBytesIO()
+    raw.is_implicit_VR, raw.is_little_endian = True, True
+    write_dataset(raw, ds)
+    assert_same(read(out.getvalue() + raw.getvalue()), tolerance=1.5)
+
+
+@pytest.mark.parametrize("implicit", [False, True])
+def test_elements_before_the_pixels_are_passed_over(implicit: bool) -> None:
+    transfer_syntax = syntax.ImplicitVRLittleEndian if implicit else syntax.ExplicitVRLittleEndian
+    file = cases.native(RETINA, transfer_syntax)
+    tag = b"\xe0\x7f\x10\x00"
+    position = file.rindex(tag)
+    length = len(file) - position
+    kind = b"\x04\0\0\0" if implicit else b"UL\x04\0"
+    group_length = b"\xe0\x7f\x00\x00" + kind + length.to_bytes(4, "little")
+    assert_same(read(file[:position] + group_length + file[position:]))
+
+
+def test_an_extended_offset_table_is_passed_over() -> None:
+    frame = cases.encode(RETINA, "JPEG", quality=95, subsampling=0)
+    frame += b"\0" * (len(frame) % 2)
+    changes = {
+        "PhotometricInterpretation": "YBR_FULL_422",
+        "ExtendedOffsetTable": bytes(8),
+        "ExtendedOffsetTableLengths": len(frame).to_bytes(8, "little"),
+    }
+    file = cases.encapsulated(RETINA, frame, syntax.JPEGBaseline8Bit, **changes)
+    assert_same(read(file), tolerance=1.5)
+
+
+def test_float_pixels_are_refused_after_a_group_length() -> None:
+    file = cases.native(RETINA)
+    position = file.rindex(b"\xe0\x7f\x10\x00")
+    floats = b"\xe0\x7f\x08\x00OF\0\0\x04\0\0\0\0\0\0\0"
+    group = b"\xe0\x7f\x00\x00UL\x04\0" + len(floats).to_bytes(4, "little")
+    capture = opened(file[:position] + group + floats)
+    with pytest.raises(CaptureError) as caught:
+        capture.load()
+    assert caught.value.reason is Reason.UNSUPPORTED_PIXELS
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_a_palette_in_big_endian_has_the_same_colours(bits: int) -> None:
+    indexed = Image.fromarray(RETINA).quantize(256)
+    table = np.array(indexed.getpalette(), np.uint16).reshape(-1, 3)
+    table = np.vstack([table, np.zeros((256 - len(table), 3), np.uint16)])
+    changes: dict[str, Any] = {
+        "PhotometricInterpretation": "PALETTE COLOR",
+        "PlanarConfiguration": None,
+    }
+    for channel, name in enumerate(("Red", "Green", "Blue")):
+        changes[f"{name}PaletteColorLookupTableDescriptor"] = [256, 0, bits]
+        entries = (table[:, channel] << (bits - 8)).astype(f"<u{bits // 8}")
+        words = np.frombuffer(entries.tobytes(), np.uint16)  # 8-bit entries are packed in words
+        changes[f"{name}PaletteColorLookupTableData"] = words.byteswap().tobytes()
+    file = cases.native(np.asarray(indexed), str(syntax.ExplicitVRBigEndian), **changes)
+    assert np.array_equal(read(file), np.asarray(indexed.convert("RGB")))
+
+
+def j2k(**options: Any) -> bytes:
+    return cases.encode(RETINA, "JPEG2000", no_jp2=True, **options)
+
+
+@pytest.mark.parametrize("padding", [b"", b"\0", b"\xff", b"\xff\xff\0"])
+def test_padding_after_jpeg_2000_is_not_missing_data(padding: bytes) -> None:
+    file = cases.encapsulated(
+        RETINA, j2k() + padding, syntax.JPEG2000Lossless, PhotometricInterpretation="YBR_RCT"
+    )
+    assert_same(read(file))
+
+
+@pytest.mark.parametrize("label", ["RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT"])
+def test_the_codestream_of_jpeg_2000_decides_whether_its_samples_are_rgb(label: str) -> None:
+    file = cases.encapsulated(
+        RETINA, j2k(mct=1), syntax.JPEG2000Lossless, PhotometricInterpretation=label
+    )
+    assert_same(read(file))
+    ycc = cases.encode(Image.fromarray(YCC), "JPEG2000", no_jp2=True, mct=0)
+    file = cases.encapsulated(RETINA, ycc, syntax.JPEG2000Lossless, PhotometricInterpretation=label)
+    if label.startswith("YBR_FULL"):
+        assert_same(read(file), tolerance=1.5)
+
+
+@pytest.mark.parametrize("stored", [8, 12, 16])
+def test_the_codestream_of_jpeg_2000_decides_its_precision(stored: int) -> None:
+    allocated = 8 if stored == 8 else 16
+    file = cases.encapsulated(
+        RETINA,
+        j2k(),
+        syntax.JPEG2000Lossless,
+        BitsAllocated=allocated,
+        BitsStored=stored,
+        HighBit=stored - 1,
+    )
+    assert_same(read(file))
+
+
+@pytest.mark.parametrize(
+    ("position", "byte", "reason"),
+    [
+        (42, 0x87, Reason.UNSUPPORTED_PIXELS),  # signed
+        (42, 0x08, Reason.UNSUPPORTED_PIXELS),  # of unequal precision
+        (43, 0x02, Reason.UNSUPPORTED_PIXELS),  # subsampled
+        (41, 0x01, Reason.CODEC_MISMATCH),  # one component instead of three
+    ],
+)
+def test_unusual_components_of_jpeg_2000_are_refused(
+    position: int, byte: int, reason: Reason
+) -> None:
+    frame = bytearray(j2k())
+    frame[position] = byte
+    capture = opened(cases.encapsulated(RETINA, bytes(frame), syntax.JPEG2000Lossless))
+    with pytest.raises(CaptureError) as caught:
+        capture.load()
+    assert caught.value.reason is reason

@@ -9,6 +9,7 @@ import contextlib
 import struct
 import warnings
 import zlib
+from dataclasses import dataclass
 from functools import partial
 from io import BytesIO
 from typing import TYPE_CHECKING
@@ -22,6 +23,7 @@ from pydicom.uid import (
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
 )
+from pydicom.valuerep import STANDARD_VR
 
 from fundusd.domain.clinical_terms import Reason
 from fundusd.domain.errors import CaptureError
@@ -42,6 +44,23 @@ if TYPE_CHECKING:
 _PREAMBLE = 132
 _META_GROUP, _PIXEL_GROUP = 0x0002, 0x7FE0
 _UNDEFINED = 0xFFFFFFFF
+_VRS = {vr.value.encode() for vr in STANDARD_VR}
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    """A DICOM file whose header was read.
+
+    `data` holds the file's bytes or, if the data set was deflated, the inflated ones. `position`
+    is the end of the header in these bytes.
+    """
+
+    syntax: UID
+    data: bytes
+    header: Dataset
+    position: int
+    implicit: bool
+    little_endian: bool
 
 
 def open_dicom(data: bytes, limits: Limits) -> OpenedImage:
@@ -52,13 +71,13 @@ def open_dicom(data: bytes, limits: Limits) -> OpenedImage:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # pydicom's warnings quote values
         with _as_capture_errors():
-            syntax, inflated, ds, position = _read_header(data, limits.max_bytes)
-            is_truncated = _is_truncated(ds)  # before any value is read: reading converts it
-        content = header.content(ds)
-        reason = Reason.TRUNCATED if is_truncated else header.refusal(ds, limits)
-    if reason is None and syntax not in SUPPORTED:
+            file = _read_header(data, limits.max_bytes)
+            is_truncated = _is_truncated(file.header)  # before reading a value, which converts it
+        content = header.content(file.header)
+        reason = Reason.TRUNCATED if is_truncated else header.refusal(file.header, limits)
+    if reason is None and file.syntax not in SUPPORTED:
         reason = Reason.UNSUPPORTED_TRANSFER_SYNTAX
-    return OpenedImage(content, reason, partial(_load, syntax, inflated, ds, position, limits))
+    return OpenedImage(content, reason, partial(_load, file, limits))
 
 
 def read_header(data: bytes, max_bytes: int) -> Dataset:
@@ -68,7 +87,7 @@ def read_header(data: bytes, max_bytes: int) -> Dataset:
     data set cannot be read.
     """
     with _as_capture_errors():
-        return _read_header(data, max_bytes)[2]
+        return _read_header(data, max_bytes).header
 
 
 @contextlib.contextmanager
@@ -86,12 +105,7 @@ def _as_capture_errors() -> Iterator[None]:
         raise CaptureError(Reason.TRUNCATED) from None
 
 
-def _read_header(data: bytes, max_bytes: int) -> tuple[UID, bytes, Dataset, int]:
-    """Return the transfer syntax, the bytes, the data set up to the pixels, and its end.
-
-    The bytes are the file's or, for a deflated data set, the inflated ones. The end of the data set
-    is a position in these bytes.
-    """
+def _read_header(data: bytes, max_bytes: int) -> _File:
     file = BytesIO(data)
     file.seek(_PREAMBLE if data[128:_PREAMBLE] == b"DICM" else 0)
     meta = read_dataset(file, is_implicit_VR=False, is_little_endian=True, stop_when=_is_after_meta)
@@ -103,10 +117,12 @@ def _read_header(data: bytes, max_bytes: int) -> tuple[UID, bytes, Dataset, int]
         data, start = _inflate(data[start:], max_bytes), 0
         file = BytesIO(data)
     file.seek(start)
-    ds = read_dataset(file, *_encoding(syntax), stop_when=_is_pixel_group)
+    implicit = _is_implicit(data[start : start + 6], syntax)
+    little_endian = syntax != ExplicitVRBigEndian
+    ds = read_dataset(file, implicit, little_endian, stop_when=_is_pixel_group)
     if sop_class := dicom_values.text(meta, "MediaStorageSOPClassUID"):
         ds.setdefault("SOPClassUID", sop_class)
-    return syntax, data, ds, file.tell()
+    return _File(syntax, data, ds, file.tell(), implicit, little_endian)
 
 
 def _is_after_meta(tag: BaseTag, _vr: str | None, _length: int) -> bool:
@@ -129,9 +145,15 @@ def _guess_syntax(first: bytes) -> str:
     return ExplicitVRLittleEndian
 
 
-def _encoding(syntax: UID) -> tuple[bool, bool]:
-    """Return whether a transfer syntax has implicit VRs, and whether it is little endian."""
-    return syntax == ImplicitVRLittleEndian, syntax != ExplicitVRBigEndian
+def _is_implicit(first: bytes, syntax: UID) -> bool:
+    """Return whether a data set has implicit VRs, according to its first bytes.
+
+    Some exporters write another encoding than the transfer syntax says. pydicom and DCMTK also
+    believe the first element.
+    """
+    if len(first) < 6:  # noqa: PLR2004  a tag and a VR
+        return syntax == ImplicitVRLittleEndian
+    return first[4:6] not in _VRS
 
 
 def _inflate(deflated: bytes, max_bytes: int) -> bytes:
@@ -160,11 +182,11 @@ def _is_truncated(ds: Dataset) -> bool:
     return len(last.value or b"") < last.length
 
 
-def _load(
-    syntax: UID, data: bytes, ds: Dataset, position: int, limits: Limits
-) -> tuple[Pixels, tuple[str, ...]]:
-    implicit, little_endian = _encoding(syntax)
-    encoded = find_pixel_data(data, position, implicit=implicit, little_endian=little_endian)
+def _load(file: _File, limits: Limits) -> tuple[Pixels, tuple[str, ...]]:
+    encoded = find_pixel_data(
+        file.data, file.position, implicit=file.implicit, little_endian=file.little_endian
+    )
+    layout = header.pixel_layout(file.header)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return to_rgb(ds, syntax, header.pixel_layout(ds), encoded, limits)
+        return to_rgb(file.header, file.syntax, layout, encoded, limits)

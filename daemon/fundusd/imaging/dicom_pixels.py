@@ -8,18 +8,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pydicom.uid as syntax
+from pydicom import Dataset
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.pixels.processing import apply_color_lut
+from pydicom.valuerep import EXPLICIT_VR_LENGTH_32
 
 from fundusd.domain.clinical_terms import Reason
 from fundusd.domain.errors import CaptureError
-from fundusd.imaging import jpeg_decode, jpeg_markers
+from fundusd.imaging import jpeg2000, jpeg_decode, jpeg_markers
 from fundusd.imaging.colour import to_srgb, ycc_to_rgb
 from fundusd.imaging.dicom_values import BAD_VALUE
 from fundusd.imaging.raster import read_jpeg
 
 if TYPE_CHECKING:
-    from pydicom import Dataset
     from pydicom.uid import UID
 
     from fundusd.domain.decoding import Pixels
@@ -44,9 +45,9 @@ _JPEG_PROCESSES = {
 _JPEG_2000 = {syntax.JPEG2000Lossless, syntax.JPEG2000}
 SUPPORTED = _NATIVE | set(_JPEG_PROCESSES) | _JPEG_2000 | {syntax.RLELossless}
 
-_SOC_SIZ = b"\xff\x4f\xff\x51"
-_EOC = b"\xff\xd9"
-_JP2_BOX = b"\0\0\0\x0cjP  "
+_PIXEL_DATA = (0x7FE0, 0x0010)
+# the group's length and the Extended Offset Table, which a single frame does not need
+_BEFORE_PIXELS = {(0x7FE0, 0x0000), (0x7FE0, 0x0001), (0x7FE0, 0x0002), (0x7FE0, 0x0003)}
 _ITEM, _DELIMITER = (0xFFFE, 0xE000), (0xFFFE, 0xE0DD)
 _UNDEFINED = 0xFFFFFFFF
 _RLE_HEADER = 64
@@ -64,28 +65,46 @@ class PixelData:
 def find_pixel_data(
     data: bytes, position: int, *, implicit: bool, little_endian: bool
 ) -> PixelData:
-    """Return the PixelData element whose tag is at `position`.
+    """Return the PixelData element of the group that begins at `position`.
 
     Raises CaptureError if there is none, or if it is truncated or damaged.
     """
     order = "<" if little_endian else ">"
-    if len(data) - position < 8:  # noqa: PLR2004  the shortest element header
-        raise CaptureError(Reason.NO_PIXEL_DATA)
-    if struct.unpack_from(order + "HH", data, position) != (0x7FE0, 0x0010):
+    tag, vr, start, length = _element(data, position, order, implicit=implicit)
+    while tag in _BEFORE_PIXELS:
+        tag, vr, start, length = _element(data, start + length, order, implicit=implicit)
+    if tag != _PIXEL_DATA:
         raise CaptureError(Reason.UNSUPPORTED_PIXELS)  # float pixels
-    if implicit:
-        vr, start = "OW", position + 8
-    else:
-        vr, start = data[position + 4 : position + 6].decode("latin-1"), position + 12
-    if start > len(data):
-        raise CaptureError(Reason.TRUNCATED)
-    (length,) = struct.unpack_from(order + "I", data, start - 4)
     if length == _UNDEFINED:
         frame, end = _join_fragments(data, start)
         return PixelData(vr, data[start:end], frame)
     if length > len(data) - start:
         raise CaptureError(Reason.TRUNCATED)
     return PixelData(vr, data[start : start + length], None)
+
+
+def _element(
+    data: bytes, position: int, order: str, *, implicit: bool
+) -> tuple[tuple[int, int], str, int, int]:
+    """Return the tag and VR of the element at `position`, and where its value begins and how long.
+
+    The VR of an element with an implicit one is that of pixels. Raises CaptureError if no element
+    begins at `position`, or if it is truncated.
+    """
+    if len(data) - position < 8:  # noqa: PLR2004  the shortest element header
+        raise CaptureError(Reason.NO_PIXEL_DATA)
+    tag = struct.unpack_from(order + "HH", data, position)
+    vr, start, size = "OW", position + 8, "I"
+    if not implicit:
+        vr = data[position + 4 : position + 6].decode("latin-1")
+        if vr in EXPLICIT_VR_LENGTH_32:
+            start = position + 12
+        else:
+            size = "H"
+    if start > len(data):
+        raise CaptureError(Reason.TRUNCATED)
+    (length,) = struct.unpack_from(order + size, data, start - struct.calcsize(size))
+    return tag, vr, start, length
 
 
 def _join_fragments(data: bytes, position: int) -> tuple[bytes, int]:
@@ -123,7 +142,7 @@ def to_rgb(
         if uid == syntax.RLELossless:
             _check_rle(encoded.frame, layout)
         else:
-            _check_j2k(encoded.frame, layout)
+            layout = jpeg2000.decoded_layout(encoded.frame, layout)
         rgb = _decode_with_pydicom(ds, uid, layout, encoded)
     return to_srgb(rgb, ds.get("ICCProfile"))
 
@@ -134,23 +153,6 @@ def _check_length(layout: PixelLayout, encoded: PixelData) -> None:
         samples = 2  # two pixels share two chroma samples
     if len(encoded.value) < layout.rows * layout.columns * samples * layout.allocated // 8:
         raise CaptureError(Reason.TRUNCATED)
-
-
-def _check_j2k(frame: bytes, layout: PixelLayout) -> None:
-    """Check the magic number, the end marker and the size of a JPEG 2000 frame.
-
-    These checks are needed because OpenJPEG silently fills in missing data.
-    """
-    start = 0
-    if frame.startswith(_JP2_BOX):
-        start = frame.find(_SOC_SIZ)
-    if start < 0 or not frame.startswith(_SOC_SIZ, start):
-        raise CaptureError(Reason.CODEC_MISMATCH)
-    if not frame.rstrip(b"\0").endswith(_EOC):
-        raise CaptureError(Reason.TRUNCATED)
-    right, bottom, left, top = struct.unpack_from(">IIII", frame, start + 8)
-    if (right - left, bottom - top) != (layout.columns, layout.rows):
-        raise CaptureError(Reason.DECODE_ERROR)
 
 
 def _check_rle(frame: bytes, layout: PixelLayout) -> None:
@@ -220,7 +222,7 @@ def _decode_with_pydicom(ds: Dataset, uid: UID, layout: PixelLayout, encoded: Pi
         # Raised by codecs for damaged data, and by pydicom for what a codec returned
         raise CaptureError(Reason.DECODE_ERROR) from None
     if layout.photometric == "PALETTE COLOR":
-        return _to_8_bits(*_apply_palette(decoded, ds))
+        return _to_8_bits(*_apply_palette(decoded, ds, uid))
     return _components_to_rgb(_to_8_bits(decoded, layout.stored), layout)
 
 
@@ -231,12 +233,28 @@ def _components_to_rgb(components: Pixels, layout: PixelLayout) -> Pixels:
     return ycc_to_rgb(columns, rows, components.tobytes())
 
 
-def _apply_palette(indices: np.ndarray, ds: Dataset) -> tuple[np.ndarray, int]:
+def _apply_palette(indices: np.ndarray, ds: Dataset, uid: UID) -> tuple[np.ndarray, int]:
     try:
         bits = int(ds.RedPaletteColorLookupTableDescriptor[2])
+        if uid == syntax.ExplicitVRBigEndian:
+            ds = _little_endian_palette(ds)
         return apply_color_lut(indices, ds), bits
     except BAD_VALUE:
         raise CaptureError(Reason.DECODE_ERROR) from None
+
+
+def _little_endian_palette(ds: Dataset) -> Dataset:
+    """Return a palette whose words have been swapped, because pydicom expects little endian.
+
+    Entries with 8 bits are packed in words, too (PS3.3 C.7.6.3.1.6).
+    """
+    palette = Dataset()
+    for colour in ("Red", "Green", "Blue"):
+        name = f"{colour}PaletteColorLookupTable"
+        setattr(palette, f"{name}Descriptor", ds[f"{name}Descriptor"].value)
+        words = np.frombuffer(ds[f"{name}Data"].value, np.uint16)
+        setattr(palette, f"{name}Data", words.byteswap().tobytes())
+    return palette
 
 
 def _to_8_bits(decoded: np.ndarray, bits: int) -> Pixels:
