@@ -132,7 +132,7 @@ def test_a_read_that_fails_is_unreadable() -> None:
     with refused(Reason.FILE_UNREADABLE):
         safe_read.digest_settled(999_999, safe_read.stat_of(Path("/").stat()))
     with refused(Reason.FILE_UNREADABLE):
-        safe_read.read_head(999_999, 4)
+        safe_read.read_at(999_999, 4, 0)
     with refused(Reason.FILE_UNREADABLE):
         safe_read.status_at(Path("/"), b"x" * 300)
 

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import os
 import socket
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
+from tests import container_cases as containers
 from tests import ledger_cases
+from tests.container_cases import Page
 from tests.watcher import watch_cases as cases
 from tests.watcher.watch_cases import digest, jpeg, watching
 
@@ -146,6 +150,20 @@ def test_what_is_no_capture_is_remembered_with_its_reason(watched: Watching) -> 
     }
     watched.sweep()
     assert watched.camera()["ignored"] == {"sidecar": 2, "other_image_format": 1}
+
+
+def test_a_raw_file_beside_its_jpeg_is_no_capture_whatever_its_suffix(watched: Watching) -> None:
+    thumbnail = Page(np.zeros((32, 40, 3), np.uint8), {254: 1})
+    sensor = Page(np.zeros((64, 80, 3), np.uint8), {254: 0, 262: 32803})
+    raw = containers.tiff(replace(thumbnail, subs=[sensor]))
+    for name in ("B2_OD.NEF", "B2_OD.tif", "B2_OD"):
+        watched.drop(name, raw)
+    watched.drop("B2_OD.jpg", jpeg("photograph"))
+    watched.until(lambda: len(watched.sightings()) == 4)
+    ignored = [path for path, row in watched.sightings().items() if row["ignored"] is not None]
+    assert sorted(ignored) == [b"B2_OD", b"B2_OD.NEF", b"B2_OD.tif"]
+    watched.sweep()
+    assert watched.camera()["ignored"] == {"other_image_format": 3}
 
 
 def test_a_sidecar_that_turns_into_a_capture_is_admitted(watched: Watching) -> None:

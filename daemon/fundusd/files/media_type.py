@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import struct
+from typing import TYPE_CHECKING
 
 from fundusd.domain.decoding import MediaType
 from fundusd.domain.files import IgnoreReason
+from fundusd.files.camera_raw import is_camera_raw
+
+if TYPE_CHECKING:
+    from fundusd.files.tiff_directories import ReadAt
 
 HEAD_BYTES = 132  # up to the end of DICOM's magic number
 
@@ -16,8 +21,13 @@ _OTHER = (
     b"\0\0\0\x0cjP  \r\n\x87\n",  # JPEG 2000, boxed
     b"\xff\x4f\xff\x51",  # JPEG 2000, bare codestream
     b"\0\0\1\0",  # ICO
+    # raw files of Olympus, Panasonic, Fujifilm, Sigma, Minolta, and Canon's CRW; others are TIFF
+    *(b"IIRO", b"IIRS", b"MMOR", b"IIU\0", b"FUJIFILMCCD-RAW", b"FOVb", b"\0MRM"),
+    b"II\x1a\0\0\0HEAPCCDR",
 )
-_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1", b"avif", b"avis"}
+# HEIF, AVIF, and Canon's CR3
+_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1", b"avif"}
+_BRANDS |= {b"avis", b"crx "}
 _BMP_HEADERS = {12, 40, 52, 56, 64, 108, 124}
 _VRS = frozenset(
     b"AE AS AT CS DA DS DT FL FD IS LO LT OB OD OF OL OV OW PN SH SL SQ SS ST SV TM UC UI UL UN UR "
@@ -25,6 +35,18 @@ _VRS = frozenset(
 )
 _FIRST_TAGS = {0x0000, 0x0001, 0x0005, 0x0006, 0x0008, 0x0012, 0x0014, 0x0016, 0x0018}
 _LONGEST_FIRST_VALUE = 256
+
+
+def detect(read: ReadAt) -> MediaType | IgnoreReason | None:
+    """Return the format of a file, or the reason why the file is ignored.
+
+    Return None if the format is unknown. Unlike `sniff`, which knows only the first bytes, this
+    function distinguishes the raw files of cameras from TIFF.
+    """
+    media = sniff(read(HEAD_BYTES, 0))
+    if media is MediaType.TIFF and is_camera_raw(read):
+        return IgnoreReason.OTHER_IMAGE_FORMAT
+    return media
 
 
 def sniff(head: bytes) -> MediaType | IgnoreReason | None:

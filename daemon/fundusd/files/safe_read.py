@@ -24,6 +24,7 @@ _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 # O_NONBLOCK: opening a FIFO that is named like a capture must not block
 _CAPTURE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _CHUNK = 1 << 20
+_MAX_OFFSET = 1 << 62  # the kernel refuses offsets from 2**63 on
 
 
 def stat_of(status: os.stat_result) -> Stat:
@@ -68,13 +69,15 @@ def _opened(stack: contextlib.ExitStack, path: Path | bytes, flags: int, at: int
     return descriptor
 
 
-def read_head(descriptor: int, length: int) -> bytes:
-    """Return the first `length` bytes of an open file.
+def read_at(descriptor: int, length: int, offset: int) -> bytes:
+    """Return up to `length` bytes of an open file, from `offset` on.
 
-    Raises CaptureError if the file cannot be read.
+    Fewer bytes are returned at the end of the file. Raises CaptureError if the file cannot be read.
     """
+    if offset >= _MAX_OFFSET:
+        return b""  # a damaged file may refer to any offset
     with _without_paths():
-        return os.pread(descriptor, length, 0)
+        return os.pread(descriptor, length, offset)
 
 
 def is_unchanged(descriptor: int, expected: Stat) -> bool:

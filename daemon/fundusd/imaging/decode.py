@@ -13,7 +13,7 @@ from fundusd.clinical.quality_thresholds import DEFAULTS, Thresholds
 from fundusd.domain.clinical_terms import Outcome, Reason
 from fundusd.domain.decoding import Content, Decoded, MediaType
 from fundusd.domain.errors import CaptureError
-from fundusd.files.media_type import sniff
+from fundusd.files.media_type import detect
 from fundusd.imaging import quality_gate
 from fundusd.imaging.dicom import open_dicom
 from fundusd.imaging.preprocessing import preprocess
@@ -40,7 +40,7 @@ def decode(
     pixels of an ungradable retina are returned too, for display.
     """
     started = perf_counter()
-    media = sniff(data)
+    media = detect(lambda size, offset: data[offset : offset + size])
     content = Content(media) if isinstance(media, MediaType) else None
     pixels = None
     try:

@@ -15,9 +15,11 @@ _MARKER = re.compile(rb"\xff([\xc0-\xcf\xd8-\xfe])")
 _SOF = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC} | {0xF7}
 _TABLES = {0xC4, 0xCC, 0xDB, 0xDD}  # DHT, DAC, DQT, DRI
 _SOI, _EOI, _SOS = 0xD8, 0xD9, 0xDA
-_APP0, _APP14 = 0xE0, 0xEE
+_APP0, _APP1, _APP2, _APP14 = 0xE0, 0xE1, 0xE2, 0xEE
+_EXIF, _INDEX, _PROFILE = b"Exif\0\0", b"MPF\0", b"ICC_PROFILE\0"
 _DHT, _AC, _END_OF_BLOCK = 0xC4, 0x10, 0
 _HUFFMAN_SEQUENTIAL = {0xC0, 0xC1}
+_PART_NUMBERS = 2  # bytes: the number of a part of the profile, and the number of parts
 _ZEROED_RUN = bytes(64)
 _RGB_IDS = {b"RGB", b"rgb"}
 _JFIF = b"\xff\xe0\0\x10JFIF\0\1\1\0\0\1\0\1\0\0"
@@ -40,6 +42,9 @@ class Codestream:
     jfif: bool = False
     adobe: int | None = None  # APP14's colour transform
     tables: bytes = b""  # the segments before the first scan that decoding needs
+    exif: bytes = b""
+    index: int | None = None  # the offset of the Multi-Picture index
+    profile: tuple[bytes, ...] = ()  # the parts of the ICC profile, each with its number in front
     scan: int | None = None  # the offset of the first scan
     end: int | None = None  # the offset just after EOI; None if the stream is truncated
 
@@ -53,6 +58,11 @@ class Codestream:
         if self.adobe is None:
             return None
         return self.adobe != 0
+
+    @property
+    def icc(self) -> bytes:
+        """Return the ICC profile, or b"" if there is none."""
+        return b"".join(part[_PART_NUMBERS:] for part in sorted(self.profile))
 
 
 def read_markers(data: bytes) -> Codestream:
@@ -73,7 +83,9 @@ def read_markers(data: bytes) -> Codestream:
         if code == _SOS:
             fields.setdefault("scan", position - 2)
         elif "scan" not in fields:  # as decoders do, fix size and colours at the first scan
-            fields |= _read_segment(code, data[position + 2 : end])
+            body = data[position + 2 : end]
+            fields |= _read_segment(code, body)
+            _add_metadata(fields, code, body, position + 2)
             if code in _SOF | _TABLES:
                 fields["tables"] += data[position - 2 : end]
         position = end
@@ -96,6 +108,16 @@ def _read_segment(code: int, body: bytes) -> dict[str, Any]:
     if code == _APP14 and body.startswith(b"Adobe") and len(body) >= _ADOBE_LENGTH:
         return {"adobe": body[11]}
     return {}
+
+
+def _add_metadata(fields: dict[str, Any], code: int, body: bytes, offset: int) -> None:
+    """Add what an APP1 or APP2 segment holds, whose body begins at `offset`."""
+    if code == _APP1 and body.startswith(_EXIF):
+        fields.setdefault("exif", body)
+    elif code == _APP2 and body.startswith(_INDEX):
+        fields.setdefault("index", offset + len(_INDEX))
+    elif code == _APP2 and body.startswith(_PROFILE):
+        fields["profile"] = (*fields.get("profile", ()), body[len(_PROFILE) :])
 
 
 def strip_metadata(data: bytes, stream: Codestream, *, untransformed: bool = False) -> bytes:

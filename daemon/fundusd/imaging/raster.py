@@ -20,7 +20,7 @@ from fundusd.domain.capture_warnings import CaptureWarning
 from fundusd.domain.clinical_terms import Reason
 from fundusd.domain.decoding import Content, MediaType
 from fundusd.domain.errors import CaptureError
-from fundusd.imaging import jpeg_decode, jpeg_markers
+from fundusd.imaging import jpeg_decode, jpeg_markers, multi_picture, png_chunks, tiff_pages
 from fundusd.imaging.colour import cmyk_to_srgb, to_srgb
 from fundusd.imaging.opened_image import OpenedImage
 
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 
     from fundusd.domain.decoding import Pixels
     from fundusd.imaging.limits import Limits
-
-FORMATS = ("JPEG", "PNG", "TIFF")  # most of Pillow's security fixes concern other formats
 
 _PLAIN = {"RGB", "CMYK"}
 _CONVERTIBLE = {"RGBX", "YCbCr"}
@@ -54,17 +52,50 @@ def open_raster(data: bytes, media: MediaType, limits: Limits) -> OpenedImage:
 
     Raises CaptureError if the file is truncated or its header is invalid.
     """
-    stream = jpeg_markers.read_markers(data) if media is MediaType.JPEG else None
-    end_warnings = _check_end(data, media, stream)
+    if media is MediaType.JPEG:
+        return _open_jpeg(data, limits)
+    if media is MediaType.PNG:
+        return _open_png(data, limits)
+    return _open_tiff(data, limits)
+
+
+def _open_jpeg(data: bytes, limits: Limits) -> OpenedImage:
+    stream = jpeg_markers.read_markers(data)
+    end_warnings = _check_end(data, stream.end)
+    # Pillow refuses some files for their metadata, so it is shown none
     with _pillow_guard(limits.max_pixels):
-        image = Image.open(BytesIO(data), formats=FORMATS)
-        reason = _refusal(image)
+        header = jpeg_markers.strip_metadata(data, stream)
+        image = Image.open(BytesIO(header), formats=("JPEG",))
+    reason = _refusal(image)
+    if multi_picture.has_other_photographs(data, stream):
+        reason = Reason.MULTIFRAME
+    load = partial(_load_jpeg, image.mode, data, stream, limits)
+    return OpenedImage(_content(MediaType.JPEG, image, end_warnings), reason, load)
+
+
+def _open_png(data: bytes, limits: Limits) -> OpenedImage:
+    chunks = png_chunks.read_chunks(data)
+    end_warnings = _check_end(data, chunks.end)
+    with _pillow_guard(limits.max_pixels):
+        image = Image.open(BytesIO(chunks.image), formats=("PNG",))
+    reason = Reason.MULTIFRAME if chunks.is_animated else _refusal(image)
+    load = partial(_load, image, limits, chunks.icc, chunks.exif)
+    return OpenedImage(_content(MediaType.PNG, image, end_warnings), reason, load)
+
+
+def _open_tiff(data: bytes, limits: Limits) -> OpenedImage:
+    page, is_only_photograph = tiff_pages.find_photograph(data)
+    with _pillow_guard(limits.max_pixels):
+        image = Image.open(BytesIO(page), formats=("TIFF",))
+        exif = image.info.get("exif", b"")  # load() applies the orientation and removes it
+    reason = _refusal(image) if is_only_photograph else Reason.MULTIFRAME
+    load = partial(_load, image, limits, image.info.get("icc_profile"), exif)
+    return OpenedImage(_content(MediaType.TIFF, image), reason, load)
+
+
+def _content(media: MediaType, image: Image.Image, codes: tuple[str, ...] = ()) -> Content:
     width, height = image.size
-    content = Content(media, width=width, height=height, warnings=end_warnings)
-    load = partial(_load, image, limits)
-    if stream:
-        load = partial(_load_jpeg, image, data, stream, limits)
-    return OpenedImage(content, reason, load)
+    return Content(media, width=width, height=height, warnings=codes)
 
 
 def read_jpeg(
@@ -85,35 +116,17 @@ def read_jpeg(
         return np.asarray(Image.open(BytesIO(codestream), formats=("JPEG",)))
 
 
-def _check_end(
-    data: bytes, media: MediaType, stream: jpeg_markers.Codestream | None
-) -> tuple[str, ...]:
+def _check_end(data: bytes, end: int | None) -> tuple[str, ...]:
     """Return a warning code if bytes follow the end of the image.
 
     Anything after a complete first image (Ultra HDR gain maps, vendors' trailers, padding) is never
     read. Raises CaptureError if the end marker is missing.
     """
-    if stream:
-        end = stream.end
-    elif media is MediaType.PNG:
-        end = _png_end(data)
-    else:
-        return ()
     if end is None:
         raise CaptureError(Reason.TRUNCATED)
     if end < len(data):
         return (CaptureWarning.TRAILING_BYTES,)
     return ()
-
-
-def _png_end(data: bytes) -> int | None:
-    position = 8
-    while position + 12 <= len(data):
-        kind = data[position + 4 : position + 8]
-        position += 12 + int.from_bytes(data[position : position + 4])
-        if kind == b"IEND":
-            return position
-    return None
 
 
 @contextmanager
@@ -142,30 +155,27 @@ def _pillow_guard(max_pixels: int) -> Iterator[None]:
 def _refusal(image: Image.Image) -> Reason | None:
     if image.mode not in _PLAIN | _CONVERTIBLE | _TRANSPARENT | _GREY:
         return Reason.UNSUPPORTED_PIXELS
-    if image.format == "MPO" or getattr(image, "n_frames", 1) > 1:
-        return Reason.MULTIFRAME
     return None
 
 
 def _load_jpeg(
-    image: Image.Image, data: bytes, stream: jpeg_markers.Codestream, limits: Limits
+    mode: str, data: bytes, stream: jpeg_markers.Codestream, limits: Limits
 ) -> tuple[Pixels, tuple[str, ...]]:
     pixels = read_jpeg(data, stream, limits)
-    icc = image.info.get("icc_profile")
-    exif = image.info.get("exif", b"")
-    if image.mode in _GREY:
-        return _apply_orientation(pixels, (CaptureWarning.GREY,), exif)
-    if image.mode == "CMYK":
-        return _apply_orientation(*cmyk_to_srgb(Image.fromarray(pixels, "CMYK"), icc), exif)
-    return _apply_orientation(*to_srgb(pixels, icc), exif)
+    if mode in _GREY:
+        return _apply_orientation(pixels, (CaptureWarning.GREY,), stream.exif)
+    if mode == "CMYK":
+        image = Image.fromarray(pixels, "CMYK")
+        return _apply_orientation(*cmyk_to_srgb(image, stream.icc), stream.exif)
+    return _apply_orientation(*to_srgb(pixels, stream.icc), stream.exif)
 
 
-def _load(image: Image.Image, limits: Limits) -> tuple[Pixels, tuple[str, ...]]:
-    # Read this before load(), which applies a TIFF's orientation and removes it
-    exif = image.info.get("exif", b"")
+def _load(
+    image: Image.Image, limits: Limits, icc: bytes | None, exif: bytes
+) -> tuple[Pixels, tuple[str, ...]]:
     with _pillow_guard(limits.max_pixels):
         image.load()
-        return _apply_orientation(*_to_rgb(image), exif)
+        return _apply_orientation(*_to_rgb(image, icc), exif)
 
 
 def _apply_orientation(
@@ -184,12 +194,11 @@ def _apply_orientation(
     return rgb[::down, ::right], (*codes, CaptureWarning.TURNED)
 
 
-def _to_rgb(image: Image.Image) -> tuple[Pixels, tuple[str, ...]]:
+def _to_rgb(image: Image.Image, icc: bytes | None) -> tuple[Pixels, tuple[str, ...]]:
     """Return an image of any accepted mode as sRGB pixels, and warning codes.
 
     Transparency is composited on black, like the surround.
     """
-    icc = image.info.get("icc_profile")
     if image.mode in _GREY:
         return np.asarray(_grey(image).convert("RGB")), (CaptureWarning.GREY,)
     if image.mode == "CMYK":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 import structlog
@@ -12,13 +13,13 @@ from fundusd.domain.clinical_terms import Reason
 from fundusd.domain.decoding import MediaType
 from fundusd.domain.errors import CaptureError
 from fundusd.domain.files import Admission, IgnoreReason, SettledFile, Stat, WaitReason
-from fundusd.files.media_type import HEAD_BYTES, sniff
+from fundusd.files.media_type import detect
 from fundusd.files.safe_read import (
     digest_settled,
     is_gone,
     is_unchanged,
     open_capture,
-    read_head,
+    read_at,
     status_at,
     still_there,
 )
@@ -190,7 +191,7 @@ class Candidates:
             return None
         if self._has_writer(path, stat, descriptor):
             return None
-        ignored = self._ignore_reason(path, read_head(descriptor, HEAD_BYTES))
+        ignored = self._ignore_reason(path, descriptor)
         if ignored is not None:
             self._ignore(path, stat, ignored)
             return None
@@ -237,8 +238,8 @@ class Candidates:
                 finally:
                     os.close(descriptor)
 
-    def _ignore_reason(self, path: bytes, head: bytes) -> IgnoreReason | None:
-        kind = sniff(head)
+    def _ignore_reason(self, path: bytes, descriptor: int) -> IgnoreReason | None:
+        kind = detect(partial(read_at, descriptor))
         if isinstance(kind, MediaType):
             return None
         if kind is None and claims_capture(path):

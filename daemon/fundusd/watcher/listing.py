@@ -77,9 +77,9 @@ def classify(entry: os.DirEntry[bytes]) -> Stat | IgnoreReason | EntryKind:
 
 
 def join_path(directory: bytes, name: bytes) -> bytes:
-    """Return an entry's path relative to the inbox, given its directory's and its name.
+    """Return an entry's path relative to the inbox, given its directory's path and its name.
 
-    The relative path of the inbox itself is empty.
+    The directory's path is relative to the inbox too; that of the inbox itself is empty.
     """
     if not directory:
         return name
