@@ -14,6 +14,7 @@ from fundusd.app import factory, settings, settings_file, site_key
 from fundusd.clinical.quality_thresholds import Thresholds
 from fundusd.domain.decoding import Preprocessing
 from fundusd.domain.errors import SettingsError
+from fundusd.domain.files import Inbox
 from fundusd.files import package_data
 from fundusd.watcher.rules import IntakeRules
 
@@ -182,6 +183,15 @@ id = "a b"
         ('[[camera]]\nid="a"\ninbox="/x"\npattern="("', "pattern = .*is not a regular expression"),
         ('[[camera]]\nid="a"\ninbox="/x"\npattern="(?P<mrn>x)"', "no groups except patient"),
         ('[[camera]]\nid="a"\ninbox="/x"\npattern="((?P<eye>x)+)+"', "must not repeat a group"),
+        (
+            '[[camera]]\nid="a"\ninbox="/x"\nignore=["*"]',
+            r"ignore.* = '\*': must not match every photograph",
+        ),
+        (
+            '[[camera]]\nid="a"\ninbox="/x"\nignore=["a/", "/x/b"]',
+            "must be relative to the inbox",
+        ),
+        ('[[camera]]\nid="a"\ninbox="/x"\nignore="*.bmp"', "ignore = .*tuple"),
         ('[privacy]\nidentifiers="hidden"', "Input should be 'clear' or 'pseudonymous'"),
         (looked_up("/x/y.db", ""), "database and query go together"),
         (looked_up("", "SELECT eye FROM t WHERE f = :name"), "database and query go together"),
@@ -311,6 +321,12 @@ def test_a_camera_may_write_words_of_other_languages(tmp_path: Path) -> None:
     for path in ("0736_OI_f_1.jpg", "12_links.jpg"):
         assert with_words.naming.read(path).eye == "L"
         assert without.naming.read(path).eye == "U"
+
+
+def test_a_camera_passes_over_what_its_globs_match(tmp_path: Path) -> None:
+    camera = "[[camera]]\nid = 'a'\ninbox = '/x'\nignore = ['test/', '*_report.jpg']"
+    (chosen,) = settings_file.load(written(tmp_path, camera)).camera
+    assert chosen.watched == Inbox("a", Path("/x"), ("test/", "*_report.jpg"))
 
 
 def test_a_daemon_needs_a_camera() -> None:

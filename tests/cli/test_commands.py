@@ -211,6 +211,26 @@ def test_status_tells_what_waits_and_that_nobody_works(
     assert facts["captures"] == 3
 
 
+def test_reconcile_counts_what_is_passed_over_by_reason(
+    fundusd: RunCommand, place: daemon_cases.Site
+) -> None:
+    for path in ("@Recycle/P1/1_OD.jpg", "@Recycle/P1/2_OD.jpg", "RECYCLER/1.jpg", "test/1.jpg"):
+        daemon_cases.drop(place, path, b"x")
+    daemon_cases.drop(place, "P1/1_report.jpg", b"x")
+    daemon_cases.drop(place, "P1/1_OD.part", b"x")
+    text = place.path.read_text()
+    ignore = 'id = "room1"\nignore = ["test/", "*_report.jpg"]'
+    place.path.write_text(text.replace('id = "room1"', ignore))
+    ended = fundusd("reconcile", "--config", place.path, "--json")
+    (inbox,) = json.loads(ended.out)
+    assert inbox["counts"] == {
+        "ignored: storage_folder": 2,
+        "ignored: excluded": 2,
+        "ignored: temporary_name": 1,
+    }
+    assert ended.code == 0
+
+
 def test_reconcile_accounts_for_every_file_and_names_what_it_cannot(
     fundusd: RunCommand, graded: daemon_cases.Site
 ) -> None:
@@ -508,6 +528,20 @@ def test_check_shows_what_names_would_tell_of_a_camera(
         "check", "--names", export, "--camera", "room1", "--json", "--config", place.path
     )
     assert {row["patient"] for row in json.loads(ended.out)["names"]} == {None, "12", "VAN_OS_12"}
+
+
+def test_check_passes_over_what_a_cameras_globs_match(
+    fundusd: RunCommand, place: daemon_cases.Site
+) -> None:
+    daemon_cases.drop(place, "P1/12_OD.jpg", b"x")
+    daemon_cases.drop(place, "P1/12_report.jpg", b"x")
+    daemon_cases.drop(place, "test/13_OD.jpg", b"x")
+    text = place.path.read_text()
+    ignore = 'id = "room1"\nignore = ["test/", "*_report.jpg"]'
+    place.path.write_text(text.replace('id = "room1"', ignore))
+    words = ("check", "--names", place.inbox, "--camera", "room1", "--config", place.path)
+    names = json.loads(fundusd(*words, "--json").out)["names"]
+    assert [row["path"] for row in names] == ["P1/12_OD.jpg"]
 
 
 @pytest.mark.parametrize(

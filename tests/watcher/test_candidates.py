@@ -61,9 +61,9 @@ class Bench:
         self.on_consider(sighting)
         return self.candidates.consider(path, stat, sighting, hinted=hinted)
 
-    def sweep(self, **how: Any) -> Sweep:
+    def sweep(self, ignore: tuple[str, ...] = (), **how: Any) -> Sweep:
         """Sweep the inbox, or a part of it."""
-        inbox = Inbox(ledger_cases.CAMERA, self.root)
+        inbox = Inbox(ledger_cases.CAMERA, self.root, ignore)
         sweep = Sweep(
             inbox, self.ledger, self._consider, lambda: None, waiting=self.candidates.waiting, **how
         )
@@ -269,6 +269,25 @@ def test_a_sweep_finds_what_changed_came_and_went_and_nothing_else(
         2,
     )
     assert sweep.tally.ignored == {IgnoreReason.SYMLINK: 1}
+
+
+def test_storage_folders_and_excluded_paths_are_counted_and_not_listed(bench: Bench) -> None:
+    paths = ("P1/OD.jpg", "P1/OD_report.jpg", "@Recycle/P1/OD.jpg", "#snapshot/2026/OD.jpg")
+    for path in (*paths, "test/a.jpg", "test/b.jpg"):
+        (bench.root / path).parent.mkdir(parents=True, exist_ok=True)
+        (bench.root / path).write_bytes(jpeg(path))
+    sweep = bench.sweep(ignore=("test/", "*_report.jpg"))
+    assert bench.considered == {b"P1/OD.jpg"}
+    assert sweep.tally.ignored == {IgnoreReason.STORAGE_FOLDER: 2, IgnoreReason.EXCLUDED: 2}
+
+
+def test_captures_that_are_excluded_later_do_not_count_as_vanished(bench: Bench) -> None:
+    for name in ("test/a.jpg", "P1/report.jpg", "P1/OD.jpg", "P1/OS.jpg"):
+        bench.put(name, word=name)
+    assert bench.after(2) == 4
+    for name in ("test/a.jpg", "P1/report.jpg", "P1/OS.jpg"):
+        (bench.root / name).unlink()
+    assert bench.sweep(ignore=("test/", "report.*")).gone == [b"P1/OS.jpg"]
 
 
 @pytest.mark.parametrize("large", [2000, 1], ids=["small directories", "large directories"])

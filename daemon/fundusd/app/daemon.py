@@ -26,7 +26,6 @@ from fundusd.app.supervisor import Service, Supervisor
 from fundusd.app.systemd import Heartbeat, Notifier, watchdog_seconds
 from fundusd.domain.clinical_terms import SAFETY_WORDS
 from fundusd.domain.errors import LedgerAway, LedgerError, ModelRefused, SettingsError
-from fundusd.domain.files import Inbox
 from fundusd.files import writer_lease
 from fundusd.ledger.outage_retry import OutageRetry
 from fundusd.watcher.service import Watcher
@@ -133,7 +132,7 @@ def _verifying(notifier: Notifier) -> Callable[[int, int], None]:
 def _supervise(
     path: Path, settings: Settings, ledger: Ledger, planned: ModelPlan, heartbeat: Heartbeat
 ) -> None:
-    inboxes = [Inbox(camera.id, camera.inbox) for camera in settings.camera]
+    inboxes = [camera.watched for camera in settings.camera]
     rules = worker_rules(settings, planned)
     ready = threading.Event()
 

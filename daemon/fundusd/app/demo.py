@@ -14,7 +14,6 @@ from fundusd.app.open_ledger import opened_ledger
 from fundusd.app.reconcile import reconcile
 from fundusd.domain.clinical_terms import SAFETY_WORDS, Eye, Grade
 from fundusd.domain.errors import FundusdError
-from fundusd.domain.files import Inbox
 from fundusd.imaging import phantoms
 from fundusd.reports.terminal_table import table_of
 
@@ -162,7 +161,7 @@ def _await_landed(path: Path, files: int, console: Console, log: DaemonLog) -> N
     with opened_ledger(settings) as ledger:
         while time.monotonic() < deadline:
             _show(log.take(0.5), console)
-            reconciliation = reconcile(ledger, Inbox(camera.id, camera.inbox), _LAND_SECONDS)
+            reconciliation = reconcile(ledger, camera.watched, _LAND_SECONDS)
             is_waiting = any(state.startswith("waiting") for state in reconciliation.counts)
             if reconciliation.files == files and not is_waiting:
                 return
@@ -178,7 +177,7 @@ def _summarise(path: Path, truths: Mapping[str, str], console: Console) -> None:
     camera = settings.camera[0]
     with opened_ledger(settings) as ledger:
         rows = sorted(ledger.results(), key=lambda row: row["capture_id"])
-        reconciliation = reconcile(ledger, Inbox(camera.id, camera.inbox), _LAND_SECONDS)
+        reconciliation = reconcile(ledger, camera.watched, _LAND_SECONDS)
         verdict = ledger.verify()
     console.print("\nResults (view v_result)")
     console.print(table_of([_cells(row, truths) for row in rows]))

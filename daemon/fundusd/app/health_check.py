@@ -24,7 +24,7 @@ from fundusd.ledger.sightings import path_text
 from fundusd.model.locate import find
 from fundusd.model.prepared_parts import remembered_digests
 from fundusd.model.prompts import load_prompt_set
-from fundusd.watcher.ignore_rules import named_like_captures
+from fundusd.watcher.ignore_rules import named_like_captures, rules_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -117,7 +117,8 @@ def _lookup(camera: CameraSettings, database: Lookup) -> CheckResult:
     Even if the inbox is empty, the result shows whether the query fits the database.
     """
     subject = f"database of {camera.id}"
-    paths = [path_text(path) for path in islice(named_like_captures(camera.inbox), 3)]
+    found = named_like_captures(camera.inbox, rules_of(camera.ignore))
+    paths = [path_text(path) for path in islice(found, 3)]
     answers = Counter(_answer(metadata) for metadata in database.ask(paths or [""]))
     if not paths and set(answers) <= {_ANSWERED, CaptureWarning.LOOKUP_NO_ROW}:
         verdict = "can be opened, and the query fits; there is no capture to ask for yet"

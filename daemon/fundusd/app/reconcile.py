@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from fundusd.domain.errors import InboxError
 from fundusd.domain.files import IgnoreReason, Stat
 from fundusd.domain.jobs import JobState
+from fundusd.watcher.ignore_rules import rules_of
 from fundusd.watcher.listing import EntryKind, batches, classify, join_path
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def reconcile(
     reconciliation = Reconciliation(inbox.camera_id)
     fresh_after = wall() - grace_seconds
     incomplete = ledger.incomplete_files(inbox.camera_id)
-    for directory, listed in _walk(os.fsencode(inbox.root)):
+    for directory, listed in _walk(inbox):
         accounts = ledger.accounts(inbox.camera_id, directory)
         for name, entry in listed:
             state = _state(entry, accounts.get(name), fresh_after)
@@ -69,20 +70,23 @@ def reconcile(
     return reconciliation
 
 
-def _walk(root: bytes) -> Iterator[tuple[bytes, list[tuple[bytes, _Entry]]]]:
+def _walk(inbox: Inbox) -> Iterator[tuple[bytes, list[tuple[bytes, _Entry]]]]:
     """Yield each directory with its files, without following links.
 
-    Raises InboxError if a directory cannot be listed.
+    A folder that is ignored is yielded as an entry of its directory. Raises InboxError if a
+    directory cannot be listed.
     """
+    root, rules = os.fsencode(inbox.root), rules_of(inbox.ignore)
     pending = [b""]
     while pending:
         directory = pending.pop()
         files: list[tuple[bytes, _Entry]] = []
         try:
             for listed in chain.from_iterable(batches(root, directory)):
-                entry = classify(listed)
+                path = join_path(directory, listed.name)
+                entry = classify(listed, path, rules)
                 if entry is EntryKind.DIRECTORY:
-                    pending.append(join_path(directory, listed.name))
+                    pending.append(path)
                 elif entry is not EntryKind.GONE:
                     files.append((listed.name, entry))
         except FileNotFoundError:

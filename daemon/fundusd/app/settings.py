@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from fundusd.app.settings_rules import (
     AbsolutePath,
     Identifier,
+    IgnoreGlobs,
     LookupQuery,
     PathPattern,
     StoreUrl,
@@ -25,6 +26,7 @@ from fundusd.clinical.quality_thresholds import BOUNDS, DEFAULTS, Thresholds
 from fundusd.domain.decoding import Preprocessing
 from fundusd.domain.delivery import DocumentKind, Subscription
 from fundusd.domain.errors import SettingsError
+from fundusd.domain.files import Inbox
 from fundusd.outbox import transports
 
 
@@ -163,9 +165,15 @@ class CameraSettings(Section):
     convention: ConventionName = "generic"
     pattern: PathPattern = ""
     languages: Annotated[tuple[LanguageName, ...], Field(strict=False)] = ()
+    ignore: IgnoreGlobs = ()
     expected_fields: Annotated[tuple[Literal["macula", "disc"], ...], Field(strict=False)] = ()
     lookup: LookupSettings = LookupSettings()
     quality: QualitySettings = QualitySettings()
+
+    @property
+    def watched(self) -> Inbox:
+        """Return the folder to watch, and what to pass over in it."""
+        return Inbox(self.id, self.inbox, self.ignore)
 
     @property
     def naming(self) -> Naming:

@@ -13,6 +13,7 @@ from pydantic import AfterValidator, Field
 
 from fundusd.clinical.camera_database import require_query
 from fundusd.clinical.path_patterns import compiled
+from fundusd.watcher import ignore_rules
 
 
 def absolute(path: Path) -> Path:
@@ -58,9 +59,16 @@ def _query(text: str) -> str:
     return text
 
 
+def _glob(text: str) -> str:
+    ignore_rules.components_of(text)
+    return text
+
+
 AbsolutePath = Annotated[Path, AfterValidator(absolute)]
 StoreUrl = Annotated[str, AfterValidator(_store_url)]
 WebUrl = Annotated[str, AfterValidator(_web_url)]
 PathPattern = Annotated[str, Field(max_length=500), AfterValidator(_pattern)]
+IgnoreGlob = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_glob)]
+IgnoreGlobs = Annotated[tuple[IgnoreGlob, ...], Field(max_length=100, strict=False)]
 LookupQuery = Annotated[str, Field(max_length=4000), AfterValidator(_query)]
 Identifier = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]

@@ -60,8 +60,9 @@ def check(
 
     With --names, the command shows which eye, field, patient and date would be read from the paths
     in a folder, and how many paths lack each of these, so that you can try a convention or pattern
-    before you set it. It opens no photograph and changes nothing. With --camera, it also asks the
-    camera's own database if the settings name one.
+    before you set it. It opens no photograph and changes nothing. With --camera, it passes over
+    what the camera's globs in `ignore` match, and asks the camera's own database if the settings
+    name one.
 
     Examples:
       fundusd check --config /etc/fundusd/fundusd.toml
@@ -69,9 +70,9 @@ def check(
       fundusd check --names /srv/camera/export --camera cr2-room1 --json
     """
     if names is not None:
-        from fundusd.cli.path_preview import naming_of, preview
+        from fundusd.cli.path_preview import preview, reading_of
 
-        preview(names, *naming_of(config, convention, camera), json=json)
+        preview(names, reading_of(config, convention, camera), json=json)
         return
     if convention or camera:
         raise typer.BadParameter("--convention and --camera go with --names")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import typer
 
@@ -24,8 +24,16 @@ if TYPE_CHECKING:
 _PATHS_PER_LOOKUP = 16  # the daemon looks up as many in a camera's database at once
 
 
-def naming_of(config: Path | None, convention: str, camera: str) -> tuple[Naming, Lookup | None]:
-    """Return the naming rules that the options choose, and the camera's own database or None.
+class Reading(NamedTuple):
+    """How the paths of a folder are read: the naming rules, the camera's database, its globs."""
+
+    naming: Naming
+    lookup: Lookup | None = None
+    ignore: tuple[str, ...] = ()
+
+
+def reading_of(config: Path | None, convention: str, camera: str) -> Reading:
+    """Return how paths are read according to the options.
 
     Raises BadParameter if the options contradict each other or name something unknown, or
     SettingsError if the settings are wrong.
@@ -36,47 +44,48 @@ def naming_of(config: Path | None, convention: str, camera: str) -> tuple[Naming
         raise typer.BadParameter("--camera and --convention cannot be used together")
     if camera:
         chosen = camera_named(load(config), camera)
-        return chosen.naming, chosen.own_database
+        return Reading(chosen.naming, chosen.own_database, chosen.ignore)
     for name in NAMES:
         if name == (convention or "generic"):
-            return Naming.of(name), None
+            return Reading(Naming.of(name))
     raise typer.BadParameter(f"there is no convention {convention}, only {', '.join(NAMES)}")
 
 
-def preview(folder: Path, naming: Naming, lookup: Lookup | None, *, json: bool) -> None:
+def preview(folder: Path, reading: Reading, *, json: bool) -> None:
     """Print what is read from each path below a folder, with the doubtful paths first.
 
     Raises BadParameter if the folder does not exist or cannot be listed.
     """
     if not folder.is_dir():
         raise typer.BadParameter(f"there is no folder {folder}")
-    paths = sorted(_paths(folder))
+    paths = sorted(_paths(folder, reading.ignore))
     rows = []
-    for path, metadata in zip(paths, _read(paths, naming, lookup), strict=True):
+    for path, metadata in zip(paths, _read(paths, reading), strict=True):
         rows.append(_row(path, metadata))
     missing = _missing(rows)
     if json:
         print(as_json({"files": len(rows), "missing": missing, "names": rows}))
     else:
-        _print(rows, missing, asked=lookup is not None)
+        _print(rows, missing, asked=reading.lookup is not None)
 
 
-def _paths(folder: Path) -> Iterator[str]:
+def _paths(folder: Path, ignore: tuple[str, ...]) -> Iterator[str]:
     """Yield the path of every file whose name could be that of a capture."""
-    from fundusd.watcher.ignore_rules import named_like_captures
+    from fundusd.watcher.ignore_rules import named_like_captures, rules_of
 
     def stop(error: OSError) -> None:
         raise typer.BadParameter(f"a folder below {folder} cannot be listed ({error.strerror})")
 
-    for path in named_like_captures(folder, stop):
+    for path in named_like_captures(folder, rules_of(ignore), stop):
         yield path_text(path)
 
 
-def _read(paths: Sequence[str], naming: Naming, lookup: Lookup | None) -> Iterator[CaptureMetadata]:
+def _read(paths: Sequence[str], reading: Reading) -> Iterator[CaptureMetadata]:
     from fundusd.clinical.camera_database import read
 
     for first in range(0, len(paths), _PATHS_PER_LOOKUP):
-        yield from read(naming, lookup, paths[first : first + _PATHS_PER_LOOKUP])
+        batch = paths[first : first + _PATHS_PER_LOOKUP]
+        yield from read(reading.naming, reading.lookup, batch)
 
 
 def _row(path: str, metadata: CaptureMetadata) -> PreviewRow:

@@ -9,7 +9,7 @@ import typer
 from fundusd.cli.layout import Command
 from fundusd.cli.options import TABLE_ROWS, Config, Json, load
 from fundusd.cli.output import as_json, path_text
-from fundusd.domain.files import SWEEP_SHARE, Inbox
+from fundusd.domain.files import SWEEP_SHARE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,7 +45,7 @@ def reconcile(config: Config = None, json: Json = False) -> None:
         swept = {camera["id"]: camera.get("seconds", 0.0) for camera in ledger.status()["cameras"]}
         for camera in settings.camera:
             grace = _grace_seconds(settings.intake, swept.get(camera.id, 0.0))
-            inboxes.append(compare(ledger, Inbox(camera.id, camera.inbox), grace))
+            inboxes.append(compare(ledger, camera.watched, grace))
     if json:
         print(as_json([_as_dict(inbox) for inbox in inboxes]))
     else:

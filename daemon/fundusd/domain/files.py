@@ -19,9 +19,14 @@ SWEEP_SHARE = 20
 
 
 class IgnoreReason(StrEnum):
-    """Why a file in an inbox is not a capture; such files are counted."""
+    """Why a file in an inbox is not a capture; such files are counted.
+
+    A folder that is ignored counts once, and is not listed.
+    """
 
     TEMPORARY_NAME = "temporary_name"
+    STORAGE_FOLDER = "storage_folder"
+    EXCLUDED = "excluded"
     SYMLINK = "symlink"
     NOT_A_REGULAR_FILE = "not_a_regular_file"
     SIDECAR = "sidecar"
@@ -64,10 +69,11 @@ class Stat(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Inbox:
-    """A camera's watched export folder."""
+    """A camera's watched export folder; `ignore` holds globs of paths that are passed over."""
 
     camera_id: str
     root: Path
+    ignore: tuple[str, ...] = ()
 
 
 class Sighting(NamedTuple):

@@ -11,6 +11,7 @@ from fundusd.domain.files import SWEEP_SHARE, OfflineReason, SweepReport
 from fundusd.files.safe_read import is_gone
 from fundusd.watcher.candidates import Candidates
 from fundusd.watcher.directory_times import DirectoryTimes
+from fundusd.watcher.ignore_rules import rules_of
 from fundusd.watcher.observer_recovery import ObserverRecovery
 from fundusd.watcher.outage import OutageDetector, identify
 from fundusd.watcher.partial_sweep_schedule import PartialSweepSchedule
@@ -49,7 +50,7 @@ class InboxWatch:
         self._identity: DirectoryIdentity | None = None  # None: the inbox is offline
         self._outage = OutageDetector(inbox, rules, ledger, self._log)
         self._directories = DirectoryTimes(inbox.root, rules.directories, self._now)
-        self._partial_sweeps = PartialSweeps(self._new_sweep, self._now)
+        self._partial_sweeps = PartialSweeps(self._new_sweep, rules_of(inbox.ignore), self._now)
         self._schedule = PartialSweepSchedule(self._observer, self._directories, rules, callbacks)
         self._inbox_check_at = 0.0
         self._incomplete_check_at = 0.0

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 from fundusd.domain.files import IgnoreReason, Stat
 from fundusd.files.safe_read import stat_of
-from fundusd.watcher.ignore_rules import ignored_by_name
 from fundusd.watcher.rules import DEFAULT_SWEEP_RULES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from fundusd.domain.files import ListedFile
+    from fundusd.watcher.ignore_rules import IgnoreRules
 
 _SIGNED = 2**63
 
@@ -54,19 +54,21 @@ def listed_file(directory: bytes, entry: os.DirEntry[bytes]) -> ListedFile | Non
     return directory, entry.name, status.st_size, status.st_mtime_ns, status.st_ctime_ns, inode
 
 
-def classify(entry: os.DirEntry[bytes]) -> Stat | IgnoreReason | EntryKind:
-    """Classify a directory entry without following links.
+def classify(
+    entry: os.DirEntry[bytes], path: bytes, rules: IgnoreRules
+) -> Stat | IgnoreReason | EntryKind:
+    """Classify a directory entry without following links; `path` is relative to the inbox.
 
     Return the stat of a regular file, the reason why the entry is ignored, otherwise its kind.
     """
-    ignored = ignored_by_name(entry.name)
-    if ignored is not None:
-        return ignored
     try:
+        if entry.is_dir(follow_symlinks=False):
+            return rules.of_folder(path) or EntryKind.DIRECTORY
+        ignored = rules.of_file(path)
+        if ignored is not None:
+            return ignored
         if entry.is_symlink():
             return IgnoreReason.SYMLINK
-        if entry.is_dir(follow_symlinks=False):
-            return EntryKind.DIRECTORY
         if not entry.is_file(follow_symlinks=False):
             return IgnoreReason.NOT_A_REGULAR_FILE
         return stat_of(entry.stat(follow_symlinks=False))

@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fundusd.watcher.ignore_rules import ignored_by_name
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Protocol
 
+    from fundusd.watcher.ignore_rules import IgnoreRules
     from fundusd.watcher.sweep import Sweep
 
     class BeginSweep(Protocol):
@@ -27,15 +26,14 @@ class _Request:
     hinted: bool = False
 
 
-def _is_ignored(directory: bytes) -> bool:
-    return any(ignored_by_name(name) is not None for name in directory.split(b"/"))
-
-
 class PartialSweeps:
     """Runs partial sweeps in rounds, and collects the vanished files of each round."""
 
-    def __init__(self, begin_sweep: BeginSweep, monotonic: Callable[[], float]) -> None:
+    def __init__(
+        self, begin_sweep: BeginSweep, ignore_rules: IgnoreRules, monotonic: Callable[[], float]
+    ) -> None:
         self._begin_sweep, self._monotonic = begin_sweep, monotonic
+        self._ignore_rules = ignore_rules
         self._requests: dict[bytes, _Request] = {}
         self._sweep: Sweep | None = None
         self.is_running = False
@@ -49,7 +47,7 @@ class PartialSweeps:
         Each value says whether to descend into the directory.
         """
         for directory, deep in directories.items():
-            if not _is_ignored(directory):
+            if not self._ignore_rules.covers(directory):
                 earlier = self._requests.get(directory, _Request())
                 request = _Request(deep or earlier.deep, hinted or earlier.hinted)
                 self._requests[directory] = request

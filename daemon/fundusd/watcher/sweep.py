@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from fundusd.domain.files import IgnoreReason, Stat
 from fundusd.files.safe_read import is_gone
+from fundusd.watcher.ignore_rules import rules_of
 from fundusd.watcher.listing import (
     EntryKind,
     batches,
@@ -89,7 +90,7 @@ class Sweep:
         self._inbox, self._camera, self._root = inbox, inbox.camera_id, os.fsencode(inbox.root)
         self._ledger, self._consider, self._beat, self._waiting = ledger, consider, beat, waiting
         self._directories, self._descend, self._deep = directories, descend, deep
-        self._hinted, self._rules = hinted, rules
+        self._hinted, self._rules, self._ignore_rules = hinted, rules, rules_of(inbox.ignore)
         self._stack = [start]
         self._unlisted: list[bytes] = []  # unreadable, so what lies below them is unknown
         # for a partial sweep, counting all sightings below `start` beforehand would take too long
@@ -196,8 +197,9 @@ class Sweep:
         known = self._ledger.named(self._camera, directory, [entry.name for entry in changed])
         present = 0
         for entry in changed:
-            path, sighting = join_path(directory, entry.name), known.get(entry.name)
-            present += self._take_entry(path, classify(entry), sighting)
+            path = join_path(directory, entry.name)
+            kind = classify(entry, path, self._ignore_rules)
+            present += self._take_entry(path, kind, known.get(entry.name))
         return present
 
     def _take_entry(
@@ -281,10 +283,11 @@ class Sweep:
     def _collect_gone(self, directory: bytes, count: int) -> None:
         """Collect the vanished files of a directory.
 
-        Nothing is done unless `count`, the estimated number of these files, is above 0. The
-        estimate is rough because files may have come and gone since the sightings were counted.
+        Nothing is done unless `count`, a rough estimate of their number, is above 0: files may have
+        come and gone since the sightings were counted. Files that are ignored now, but were
+        captures before the settings changed, are not looked for.
         """
-        if count <= 0:
+        if count <= 0 or self._ignore_rules.covers(directory):
             return
         after = b""
         while names := self._ledger.present_names(self._camera, directory, after):
@@ -292,7 +295,7 @@ class Sweep:
             self._beat()
             for name in names:
                 path = join_path(directory, name)
-                if is_gone(self._inbox.root, path):
+                if self._ignore_rules.of_file(path) is None and is_gone(self._inbox.root, path):
                     self.tally.vanished += 1
                     if len(self.gone) < self._rules.max_gone:
                         self.gone.append(path)
