@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import time
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -95,6 +96,13 @@ def test_a_second_view_is_refused(kind: int, order: str) -> None:
     assert opened(data)[0] is Reason.MULTIFRAME
 
 
+@pytest.mark.parametrize("kind", [containers.PANORAMA, containers.PRIMARY])
+def test_an_index_that_points_to_no_picture_names_no_second_photograph(kind: int) -> None:
+    photograph(containers.multi_picture(JPEG, (kind, b"no picture")))
+    whole = containers.multi_picture(JPEG, (kind, OTHER_JPEG))
+    photograph(whole[: -len(OTHER_JPEG)])
+
+
 def test_a_preview_beside_a_second_view_does_not_hide_it() -> None:
     data = containers.multi_picture(
         JPEG,
@@ -127,6 +135,15 @@ def test_a_damaged_index_never_costs_the_photograph(place: int, junk: bytes) -> 
 def test_damaged_metadata_of_a_jpeg_never_costs_the_photograph(segment: bytes) -> None:
     pixels = photograph(JPEG[:2] + segment + JPEG[2:])
     assert np.abs(pixels.astype(int) - RETINA).mean() < 2
+
+
+def test_an_index_of_a_billion_pictures_is_not_read_to_its_end() -> None:
+    data = bytearray(containers.multi_picture(JPEG, (containers.LARGE_THUMBNAIL_VGA, SMALL_JPEG)))
+    entry = data.index(struct.pack("<HH", 0xB002, 7))
+    struct.pack_into("<I", data, entry + 4, 0xFFFFFFF0)
+    before = time.process_time()
+    assert opened(bytes(data + bytes(64 << 20)))[0] is None
+    assert time.process_time() - before < 2
 
 
 # -- TIFF
@@ -165,6 +182,16 @@ def test_real_pages_stay_refused(tags: dict[int, int], order: str) -> None:
     assert opened(containers.tiff(*pages, order=order))[0] is Reason.MULTIFRAME
     with_thumbnail = [*pages, Page(SMALL, {254: REDUCED})]
     assert opened(containers.tiff(*with_thumbnail, order=order))[0] is Reason.MULTIFRAME
+
+
+@pytest.mark.parametrize("is_first", [False, True])
+def test_a_much_smaller_page_without_a_mark_is_a_thumbnail(*, is_first: bool) -> None:
+    pages = [Page(RETINA), Page(RETINA[::4, ::4])]
+    if is_first:
+        pages.reverse()
+    assert np.array_equal(photograph(containers.tiff(*pages)), RETINA)
+    half = containers.tiff(Page(RETINA), Page(RETINA[::2, ::2]))
+    assert opened(half)[0] is Reason.MULTIFRAME
 
 
 def test_if_every_page_is_marked_as_reduced_the_largest_is_the_photograph() -> None:
@@ -236,6 +263,20 @@ def test_raw_files_with_magic_numbers_are_ignored(head: bytes) -> None:
 @pytest.mark.parametrize("kind", ["tiff_lzw", "tiff_adobe_deflate", "jpeg", "packbits", "raw"])
 def test_a_photograph_as_tiff_is_no_raw_file(kind: str) -> None:
     assert kind_of(cases.encode(RETINA, "TIFF", compression=kind)) is MediaType.TIFF
+
+
+@pytest.mark.parametrize("entries", [4000, 60_000])
+def test_overlapping_directories_do_not_keep_the_watcher_busy(entries: int) -> None:
+    data = bytearray(b"II*\0" + struct.pack("<I", 8) + bytes(12 * 61_000 + 16 * 900))
+    for number in range(900):
+        offset = 8 + 16 * number
+        struct.pack_into("<H", data, offset, entries)
+    for number in range(899):
+        link = 8 + 16 * number + 2 + 12 * entries
+        struct.pack_into("<I", data, link, 8 + 16 * (number + 1))
+    before = time.process_time()
+    assert kind_of(bytes(data)) is MediaType.TIFF
+    assert time.process_time() - before < 2
 
 
 @given(st.binary(max_size=200), st.sampled_from([b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from fundusd.files.tiff_directories import COMPRESSION, DNG_VERSION, PHOTOMETRIC, TiffReader
@@ -16,6 +17,7 @@ _PHASE_ONE = {b"IIII", b"MMMM"}  # behind the header of an IIQ file
 _COLOUR_FILTER_ARRAY, _LINEAR_RAW = 32803, 34892
 # compressions that only makers of cameras use: Sony, Nikon, Samsung, Kodak, Pentax
 _MAKERS_COMPRESSIONS = {32767, 32769, 32770, 34713, 65000, 65535}
+_MAX_DIRECTORIES = 100  # raw files have about ten; the watcher must not be kept busy
 
 
 def is_camera_raw(read: ReadAt) -> bool:
@@ -27,7 +29,8 @@ def is_camera_raw(read: ReadAt) -> bool:
     head = read(12, 0)
     if head[8:10] == _CANON or head[8:12] in _PHASE_ONE:
         return True
-    return any(_is_sensor_data(directory) for directory in _all_directories(read))
+    directories = islice(_all_directories(read), _MAX_DIRECTORIES)
+    return any(_is_sensor_data(directory) for directory in directories)
 
 
 def _all_directories(read: ReadAt) -> Iterator[Directory]:

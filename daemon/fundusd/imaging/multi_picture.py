@@ -6,6 +6,7 @@ Cameras use the index for previews and gain maps of the first picture too.
 from __future__ import annotations
 
 import struct
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from fundusd.imaging.jpeg_markers import read_markers
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 _ENTRIES_TAG = 0xB002
 _ENTRY_BYTES = 16
+_SOI = b"\xff\xd8"
+_MAX_PICTURES = 1000  # a damaged index may claim any number
 _TYPE_BITS = 0xFFFFFF
 # CIPA DC-007, table 4: the types of pictures
 _MULTI_FRAME = range(0x020000, 0x030000)  # panorama, disparity, multi-angle
@@ -38,7 +41,7 @@ def has_other_photographs(data: bytes, stream: Codestream) -> bool:
     if stream.index is None:
         return False
     try:
-        entries = list(_entries(data, stream.index))
+        entries = list(islice(_entries(data, stream.index), _MAX_PICTURES))
     except struct.error:
         return False
     return any(_is_photograph(data, stream, *entry) for entry in entries[1:])
@@ -62,14 +65,17 @@ def _entries(data: bytes, base: int) -> Iterator[tuple[int, int, int]]:
 def _is_photograph(data: bytes, first: Codestream, kind: int, offset: int, size: int) -> bool:
     """Return whether a picture of the index is another photograph.
 
-    Its type decides if it has one. Otherwise, a picture in colours with at least as many pixels as
-    the first one is a photograph unless it is a gain map.
+    A damaged entry may point to no JPEG, or into the first picture. If the picture has a type, the
+    type decides. Otherwise, a picture in colours with at least as many pixels as the first one is a
+    photograph unless it is a gain map.
     """
+    picture = data[offset : offset + size]
+    if not picture.startswith(_SOI) or offset < (first.end or 0):
+        return False
     if kind in _MULTI_FRAME or kind == _PRIMARY:
         return True
     if any(kind in versions for versions in _VERSIONS_OF_THE_FIRST):
         return False
-    picture = data[offset : offset + size]
     other = read_markers(picture)
     if len(other.components) != len(first.components):
         return False

@@ -23,14 +23,17 @@ if TYPE_CHECKING:
 _REDUCED_BIT, _MASK_BIT, _OLD_REDUCED = 1, 4, 2
 _TRANSPARENCY_MASK = 4  # as PhotometricInterpretation
 _BIG = 43
+# an unmarked page this many times smaller than the largest one is a thumbnail
+_THUMBNAIL_SHARE = 16
 
 
 def find_photograph(data: bytes) -> tuple[bytes, bool]:
     """Return a TIFF whose first page is the photograph, and whether it is the only one.
 
     Pages that are marked as masks or as reduced-resolution versions of another page are not
-    photographs. If all pages are marked so, the largest one is. Raises CaptureError (TRUNCATED) if
-    the file ends before a directory does.
+    photographs, and neither are pages of a 16th of the largest one's pixels or less. If all pages
+    are marked, the largest one is the photograph. Raises CaptureError (TRUNCATED) if the file ends
+    before a directory does.
     """
     try:
         reader = TiffReader(lambda size, offset: data[offset : offset + size])
@@ -56,10 +59,11 @@ def _photographs(reader: TiffReader, pages: list[Directory]) -> list[Directory]:
         full += [
             directory for directory in reader.sub_directories(page) if _is_photograph(directory)
         ]
-    if full or not other:
-        return full
-    largest = max(_area(page) for page in other)
-    return [page for page in other if _area(page) == largest]
+    if not full:
+        largest = max(map(_area, other), default=0)
+        return [page for page in other if _area(page) == largest]
+    largest = max(map(_area, full))
+    return [page for page in full if _area(page) * _THUMBNAIL_SHARE > largest]
 
 
 def _is_photograph(page: Directory) -> bool:
