@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from fundusd.domain.capture_warnings import CaptureWarning
-from fundusd.domain.clinical_terms import Reason
+from fundusd.domain.clinical_terms import Action, Reason
 from fundusd.domain.files import IgnoreReason
 from fundusd.reports import wording
 
@@ -25,6 +25,22 @@ def test_the_page_lists_every_reason_with_its_outcome_and_action() -> None:
     assert listed == [
         (reason.value, reason.outcome.value, reason.action.value) for reason in Reason
     ]
+
+
+def test_the_page_says_once_for_every_reason_why_it_has_its_action() -> None:
+    explained = [(code, row[0]) for row in ROWS if len(row) == 3 for code in row[1].split("`, `")]
+    assert sorted(explained) == sorted((reason.value, reason.action.value) for reason in Reason)
+
+
+@pytest.mark.parametrize(
+    ("action", "codes"),
+    [
+        (Action.RETAKE, "too_dark too_bright blur partial_field artefact not_retina"),
+        (Action.NONE, "wrong_modality redfree_or_fa"),
+    ],
+)
+def test_few_reasons_ask_for_a_retake_or_for_nothing(action: Action, codes: str) -> None:
+    assert {reason.value for reason in Reason if reason.action is action} == set(codes.split())
 
 
 def test_the_page_lists_every_code_of_ignored_files_and_of_warnings() -> None:

@@ -13,6 +13,7 @@ from tests import ledger_cases as cases
 
 from fundusd.clinical.exam import Exam, Shot, judge
 from fundusd.domain.clinical_terms import (
+    Action,
     Eye,
     EyeSource,
     Grade,
@@ -115,6 +116,16 @@ def test_a_retake_rescues_an_ungradable_eye_and_a_refused_picture_spoils_none() 
     assert (eye.outcome, eye.grade, eye.referable) == (Outcome.GRADED, Grade.MILD, Referable.NO)
     [only] = judge([refused])
     assert (only.outcome, only.referable) == (Outcome.REFUSED, Referable.INDETERMINATE)
+    assert only.action is Action.RETAKE
+
+
+@pytest.mark.parametrize("reason", [Reason.REDFREE_OR_FA, Reason.WRONG_MODALITY])
+def test_an_eye_without_any_photograph_for_grading_is_referred_to_a_reader(reason: Reason) -> None:
+    refused = shot(1, grade=None, outcome=Outcome.REFUSED, reason=reason)
+    [only] = judge([refused])
+    assert (reason.action, only.action) == (Action.NONE, Action.REFER_READER)
+    [beside_a_photograph] = judge([refused, shot(2, grade=Grade.MILD)])
+    assert beside_a_photograph.action is Action.NONE
 
 
 def test_an_expected_field_that_lacks_leaves_the_eye_undecided() -> None:

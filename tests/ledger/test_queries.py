@@ -100,7 +100,7 @@ def test_v_result_has_one_row_per_capture_with_what_became_of_it(ledger: Ledger)
         "old.jpg": ("queued", None, None, None),
     }
     assert rows["cut.jpg"]["error"] == "cut short"
-    assert rows["cut.jpg"]["action"] == "retake"
+    assert rows["cut.jpg"]["action"] == "contact_it"
     graded = rows["P2/b_OS.jpg"]
     assert (graded["grade"], graded["grade_label"], graded["eye"]) == (2, "Moderate DR", "L")
     scores = [graded[column] for column in RESULT_COLUMNS if column.startswith("score_")]

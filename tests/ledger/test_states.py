@@ -91,7 +91,7 @@ def test_a_job_that_is_given_up_fails_with_its_reason(ledger: Ledger) -> None:
     before = cases.last_seq(ledger)
     assert ledger.fail(claim, Reason.TRUNCATED, "cut short")
     job = cases.the_job(ledger)
-    assert (job["state"], job["reason"], job["action"]) == ("failed", "truncated", "retake")
+    assert (job["state"], job["reason"], job["action"]) == ("failed", "truncated", "contact_it")
     assert job["error"] == "cut short"
     assert cases.events(ledger, after=before) == ["capture.failed"]
 

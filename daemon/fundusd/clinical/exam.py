@@ -85,9 +85,14 @@ class EyeResult:
 
     @property
     def action(self) -> Action:
-        """Return what staff should do next about the eye."""
+        """Return what staff should do next about the eye.
+
+        A reader is needed if all photographs of the eye are of kinds that usually accompany others.
+        """
         if self.reason is None:
             return Action.NONE
+        if self.reason.action is Action.NONE:
+            return Action.REFER_READER
         return self.reason.action
 
     @property

@@ -72,7 +72,10 @@ class Action(StrEnum):
 class Reason(StrEnum):
     """Why a capture has no grade, with the outcome, the next action and the wording for staff.
 
-    This is the only table of reasons; docs/reasons.md documents each code. The wording defaults to
+    This is the only table of reasons; docs/reasons.md documents each code and says why it has its
+    action: RETAKE only where another photograph can be better, CONTACT_IT where the export, the
+    transfer or the settings are at fault, REFER_READER where a reader can use the photograph, and
+    NONE only where no photograph for grading is lost. The wording defaults to
     the code with spaces instead of underscores.
     """
 
@@ -103,7 +106,7 @@ class Reason(StrEnum):
     TOO_DARK = "too_dark", Outcome.UNGRADABLE, Action.RETAKE
     TOO_BRIGHT = "too_bright", Outcome.UNGRADABLE, Action.RETAKE
     BLUR = "blur", Outcome.UNGRADABLE, Action.RETAKE
-    LOW_CONTRAST = "low_contrast", Outcome.UNGRADABLE, Action.RETAKE
+    LOW_CONTRAST = "low_contrast", Outcome.UNGRADABLE, Action.REFER_READER
     PARTIAL_FIELD = "partial_field", Outcome.UNGRADABLE, Action.RETAKE
     MEDIA_OPACITY = "media_opacity", Outcome.UNGRADABLE, Action.REFER_READER
     ARTEFACT = "artefact", Outcome.UNGRADABLE, Action.RETAKE
@@ -112,15 +115,15 @@ class Reason(StrEnum):
     NOT_RETINA = "not_retina", Outcome.REFUSED, Action.RETAKE, "no colour retina in the picture"
     WRONG_MODALITY = "wrong_modality", Outcome.REFUSED, Action.NONE, "no fundus photograph"
     REDFREE_OR_FA = "redfree_or_fa", Outcome.REFUSED, Action.NONE, "red-free or angiography"
-    MONTAGE = "montage", Outcome.REFUSED, Action.NONE, "several fields in one picture"
-    MULTIFRAME = "multiframe", Outcome.REFUSED, Action.NONE, "several pictures in one file"
-    UNSUPPORTED_TRANSFER_SYNTAX = "unsupported_transfer_syntax", Outcome.REFUSED, Action.NONE
-    UNSUPPORTED_PHOTOMETRIC = "unsupported_photometric", Outcome.REFUSED, Action.NONE
-    UNSUPPORTED_PIXELS = "unsupported_pixels", Outcome.REFUSED, Action.NONE
-    TOO_MANY_PIXELS = "too_many_pixels", Outcome.REFUSED, Action.NONE
-    TOO_MANY_BYTES = "too_many_bytes", Outcome.REFUSED, Action.NONE
+    MONTAGE = "montage", Outcome.REFUSED, Action.REFER_READER, "several fields in one picture"
+    MULTIFRAME = "multiframe", Outcome.REFUSED, Action.CONTACT_IT, "several pictures in one file"
+    UNSUPPORTED_TRANSFER_SYNTAX = "unsupported_transfer_syntax", Outcome.REFUSED, Action.CONTACT_IT
+    UNSUPPORTED_PHOTOMETRIC = "unsupported_photometric", Outcome.REFUSED, Action.CONTACT_IT
+    UNSUPPORTED_PIXELS = "unsupported_pixels", Outcome.REFUSED, Action.CONTACT_IT
+    TOO_MANY_PIXELS = "too_many_pixels", Outcome.REFUSED, Action.CONTACT_IT
+    TOO_MANY_BYTES = "too_many_bytes", Outcome.REFUSED, Action.CONTACT_IT
     # failed: an incomplete, damaged or contradictory file, or an error in this service
-    TRUNCATED = "truncated", Outcome.FAILED, Action.RETAKE, "the file is incomplete"
+    TRUNCATED = "truncated", Outcome.FAILED, Action.CONTACT_IT, "the file is incomplete"
     DECODE_ERROR = "decode_error", Outcome.FAILED, Action.CONTACT_IT, "the file is damaged"
     UNKNOWN_FORMAT = "unknown_format", Outcome.FAILED, Action.CONTACT_IT
     NO_PIXEL_DATA = "no_pixel_data", Outcome.FAILED, Action.CONTACT_IT
