@@ -53,7 +53,7 @@ def header(pixels: npt.NDArray[Any], **changes: Any) -> pydicom.Dataset:
     ds.SOPClassUID = OP_8_BIT
     ds.SOPInstanceUID = "1.2.826.0.1.3680043.8.498.2"
     ds.StudyInstanceUID = "1.2.826.0.1.3680043.8.498.1"
-    ds.PatientID = "PHANTOM-7"
+    ds.PatientID = "PATIENT-7"
     ds.IssuerOfPatientID = "PHANTOMS"
     ds.ImageType = ["ORIGINAL", "PRIMARY", "", "COLOR"]
     ds.ImageLaterality = "L"

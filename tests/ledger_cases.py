@@ -33,7 +33,7 @@ CONTENT = Content(
     1500,
     Eye.LEFT,
     EyeSource.IMAGE_LATERALITY,
-    "PHANTOM-7",
+    "PATIENT-7",
     "clinic",
     "1.2.3",
     "1.2.3.4",

@@ -30,7 +30,7 @@ NO_DR, MODERATE, PDR = (
     (0.0, 0.0, 5.0, 0.0, 0.0),
     (0.0, 0.0, 0.0, 0.0, 5.0),
 )
-KEY = patient_key(cases.SITE_KEY, None, "PHANTOM-7")
+KEY = patient_key(cases.SITE_KEY, None, "PATIENT-7")
 KEYS = [KEY, patient_key(cases.SITE_KEY, None, "PHANTOM-8")]
 
 
@@ -40,8 +40,8 @@ def clinic(place: daemon_cases.Site) -> daemon_cases.Site:
     with closing(Ledger(f"sqlite:///{place.folder}/fundusd.db", site_key=cases.SITE_KEY)) as ledger:
         ledger.start(cases.release())
         ledger.register_camera(cases.CAMERA)
-        classify(ledger, "7_R.jpg", "PHANTOM-7", Eye.RIGHT, PDR)
-        classify(ledger, "7_L.jpg", "PHANTOM-7", Eye.LEFT, NO_DR)
+        classify(ledger, "7_R.jpg", "PATIENT-7", Eye.RIGHT, PDR)
+        classify(ledger, "7_L.jpg", "PATIENT-7", Eye.LEFT, NO_DR)
         classify(ledger, "8_R.jpg", "PHANTOM-8", Eye.RIGHT, MODERATE)
         content = replace(
             cases.CONTENT_OF_JPEG,
@@ -90,7 +90,7 @@ def test_the_worklist_shows_the_worst_first(
     assert [(row["eye"], row["urgency"]) for row in rows] == [("R", 14), ("R", 12), ("L", 1)]
     ended = fundusd(*command.split(), "--config", clinic.path)
     assert ended.code == 0
-    for part in ("PHANTOM-7", "PDR", "Moderate DR", "too dark", "retake", SAFETY_WORDS):
+    for part in ("PATIENT-7", "PDR", "Moderate DR", "too dark", "retake", SAFETY_WORDS):
         assert part in ended.out
 
 
@@ -107,13 +107,13 @@ def test_the_worklist_can_be_cut_and_comes_as_csv(
 
 
 @pytest.mark.parametrize(
-    "key", [KEY, str(KEY)[:12], "PHANTOM-7"], ids=["key", "its start", "identifier"]
+    "key", [KEY, str(KEY)[:12], "PATIENT-7"], ids=["key", "its start", "identifier"]
 )
 def test_a_person_is_found_by_key_or_identifier(
     fundusd: RunCommand, clinic: daemon_cases.Site, key: str
 ) -> None:
     history = answer(fundusd, clinic, "person", key)
-    assert (history["patient_key"], history["patient_id"]) == (KEY, "PHANTOM-7")
+    assert (history["patient_key"], history["patient_id"]) == (KEY, "PATIENT-7")
     assert [
         (row["final_referable"], row["right_grade"], row["left_grade"]) for row in history["exams"]
     ] == [("yes", 4, 0)]
@@ -140,11 +140,11 @@ def test_an_identifier_that_two_persons_have_asks_for_the_key(
         Ledger(f"sqlite:///{clinic.folder}/fundusd.db", site_key=cases.SITE_KEY)
     ) as ledger:
         content = replace(
-            cases.CONTENT_OF_JPEG, patient_id="PHANTOM-7", issuer="elsewhere", eye=Eye.RIGHT
+            cases.CONTENT_OF_JPEG, patient_id="PATIENT-7", issuer="elsewhere", eye=Eye.RIGHT
         )
         ledger.start(cases.release())
         ledger.record([cases.finding(cases.take(ledger, "9.jpg", "9"), content)])
-    ended = fundusd("person", "PHANTOM-7", "--config", clinic.path)
+    ended = fundusd("person", "PATIENT-7", "--config", clinic.path)
     assert (ended.code, "2 people" in ended.err, str(KEY)[:12] in ended.err) == (2, True, True)
 
 
@@ -158,7 +158,7 @@ def test_a_review_is_written_down_and_leaves_the_worklist(
     assert ended.code == 0, ended.err
     assert "Referable diabetic retinopathy" in ended.out
     assert len(answer(fundusd, clinic, "worklist")) == 2
-    [review] = answer(fundusd, clinic, "person", "PHANTOM-7")["reviews"]
+    [review] = answer(fundusd, clinic, "person", "PATIENT-7")["reviews"]
     assert (review["verdict"], review["role"], review["grade"], review["is_latest"]) == (
         "agree",
         "grader",
@@ -166,7 +166,7 @@ def test_a_review_is_written_down_and_leaves_the_worklist(
         True,
     )
     assert review["reviewer"]
-    assert "agree" in fundusd("person", "PHANTOM-7", "--config", clinic.path).out
+    assert "agree" in fundusd("person", "PATIENT-7", "--config", clinic.path).out
 
 
 def test_an_override_takes_grade_and_reason(fundusd: RunCommand, clinic: daemon_cases.Site) -> None:
@@ -187,7 +187,7 @@ def test_an_override_takes_grade_and_reason(fundusd: RunCommand, clinic: daemon_
         "false_lesion",
     )
     assert after == {"exam_id": int(exam), "referable": "no", "is_reviewed": False}
-    [review] = answer(fundusd, clinic, "person", "PHANTOM-7")["reviews"]
+    [review] = answer(fundusd, clinic, "person", "PATIENT-7")["reviews"]
     assert (review["reviewer"], review["blinded"], review["grade"]) == ("Dr. Lee", True, 1)
 
 
@@ -217,10 +217,10 @@ def test_the_review_of_two_visits_shows_what_changed(
             "UPDATE eye_result SET grade = 1, final_grade = 1 WHERE exam_id = 1 AND eye = 'R'",
         )
         ledger.start(cases.release())
-        classify(ledger, "7_R_again.jpg", "PHANTOM-7", Eye.RIGHT, PDR)
-    history = answer(fundusd, clinic, "person", "PHANTOM-7")
+        classify(ledger, "7_R_again.jpg", "PATIENT-7", Eye.RIGHT, PDR)
+    history = answer(fundusd, clinic, "person", "PATIENT-7")
     assert [(row["eye"], row["change"]) for row in history["progression"]] == [("R", 3)]
-    assert "+3" in fundusd("person", "PHANTOM-7", "--config", clinic.path).out
+    assert "+3" in fundusd("person", "PATIENT-7", "--config", clinic.path).out
 
 
 def test_a_visit_without_a_grade_is_shown_as_such() -> None:

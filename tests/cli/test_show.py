@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 RETINA = imaging_cases.retina(640, 600)
 JPEG = imaging_cases.encode(RETINA, "JPEG")
 BURNED = imaging_cases.jpeg_dicom(RETINA, BurnedInAnnotation="YES")
-CONTENT = Content(MediaType.JPEG, 640, 600, patient_id="PHANTOM-7")
+CONTENT = Content(MediaType.JPEG, 640, 600, patient_id="PATIENT-7")
 OF_BURNED = replace(CONTENT, media_type=MediaType.DICOM, warnings=("burned_in_annotation",))
 SEVERE = (0.0, 0.0, 0.0, 5.0, 0.0)
 
@@ -112,7 +112,7 @@ def test_a_capture_is_told_of_in_words(fundusd: Callable[..., str], clinic: Clin
             "Right eye (OD)",
             "Referable. Severe DR (ICDR grade 3)",
             "Good enough to grade",
-            "PHANTOM-7",
+            "PATIENT-7",
             "score 0.",
         ),
         *("Have a human reader look at it", "not MedSigLIP's", "Release 1", SAFETY_WORDS),
@@ -185,7 +185,7 @@ def test_a_visit_is_reported_in_words_or_as_a_page(
     text, pictures = read(tmp_path / "exam.pdf")
     for part in (
         "Referable diabetic retinopathy",
-        "PHANTOM-7",
+        "PATIENT-7",
         "Ungradable: too bright",
         "Left eye (OS)",
         SAFETY_WORDS,

@@ -202,7 +202,7 @@ def test_sources_that_disagree_leave_no_eye(
 ) -> None:
     ledger = open_site(asks=True)
     put(database, (name, side, None))
-    ledger.admit(cases.found(f"PHANTOM-7/{name}"))
+    ledger.admit(cases.found(f"PATIENT-7/{name}"))
     record(ledger, content)
     row = the_capture(ledger)
     assert (row["eye"], row["eye_source"]) == eye
@@ -271,9 +271,9 @@ def test_a_file_that_was_put_right_is_no_second_patient(open_site: Open) -> None
 
 def test_the_patient_of_a_header_is_one_patient_under_two_folders(open_site: Open) -> None:
     ledger = open_site()
-    ledger.admit(cases.found("PHANTOM-7/x1.dcm"), cases.found("PHANTOM-8/x1.dcm"))
+    ledger.admit(cases.found("PATIENT-7/x1.dcm"), cases.found("PHANTOM-8/x1.dcm"))
     record(ledger, cases.CONTENT)
-    assert {row["patient_key"] for row in cases.captures(ledger)} == {key("PHANTOM-7", "clinic")}
+    assert {row["patient_key"] for row in cases.captures(ledger)} == {key("PATIENT-7", "clinic")}
     assert warnings(ledger) == [[], ["patient_conflict"]]
 
 

@@ -120,7 +120,7 @@ def dicoms() -> Iterator[tuple[str, bytes]]:
         whole = cases.native(RETINA, SpecificCharacterSet=terms.split("\\"))
         yield (
             f"in {terms or 'no'} characters",
-            whole.replace(b"PHANTOM-7", b"P\xe4\x1b$B\xb1\xc4M7"),
+            whole.replace(b"PATIENT-7", b"P\xe4\x1b$B\xb1\xc4M7"),
         )
 
 

@@ -13,6 +13,7 @@ from pydicom.sequence import Sequence
 from pydicom.tag import Tag
 from tests import imaging_cases as cases
 
+from fundusd.domain.capture_warnings import CaptureWarning
 from fundusd.domain.clinical_terms import Eye, Reason
 from fundusd.domain.decoding import MediaType
 from fundusd.imaging import dicom_header, dicom_values
@@ -25,6 +26,12 @@ pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 RETINA = cases.retina(160, 128)
 LIMITS = Limits(max_pixels=50_000)
 SOP = "1.2.840.10008.5.1.4.1.1."
+
+
+def code_of(value: str, meaning: str) -> Dataset:
+    code = Dataset()
+    code.CodeValue, code.CodingSchemeDesignator, code.CodeMeaning = value, "SCT", meaning
+    return code
 
 
 def refusal(**changes: Any) -> Reason | None:
@@ -52,7 +59,7 @@ def test_other_modalities_are_refused_with_what_the_header_says_of_them(sop_clas
     opened = open_dicom(cases.native(RETINA, SOPClassUID=SOP + sop_class), LIMITS)
     assert opened.reason is Reason.WRONG_MODALITY
     assert opened.content.eye is Eye.LEFT
-    assert opened.content.patient_id == "PHANTOM-7"
+    assert opened.content.patient_id == "PATIENT-7"
     assert (opened.content.width, opened.content.height) == (160, 128)
 
 
@@ -66,6 +73,9 @@ def test_other_modalities_are_refused_with_what_the_header_says_of_them(sop_clas
         ({"ImageType": ["ORIGINAL", "PRIMARY", "", "ICG"]}, Reason.REDFREE_OR_FA),
         ({"ImageType": ["ORIGINAL", "PRIMARY", "", "RED-FREE"]}, Reason.REDFREE_OR_FA),
         ({"ImageType": ["ORIGINAL", "PRIMARY", "", "REDFREE"]}, Reason.REDFREE_OR_FA),
+        ({"ImageType": ["ORIGINAL", "PRIMARY", "REDFREE"]}, Reason.REDFREE_OR_FA),
+        ({"ImageType": ["DERIVED", "PRIMARY", "", "COLOR", "MONTAGE"]}, Reason.MONTAGE),
+        ({"ImageType": ["ORIGINAL", "PRIMARY", "", "COLOR"]}, None),
         ({"ImageType": "ORIGINAL"}, None),
         ({"ImageType": None}, None),
         ({"PhotometricInterpretation": "MONOCHROME2"}, Reason.REDFREE_OR_FA),
@@ -95,7 +105,7 @@ def test_other_transfer_syntaxes_are_refused(transfer_syntax: str) -> None:
 def test_what_the_header_says_is_collected() -> None:
     content = open_dicom(cases.native(RETINA, BurnedInAnnotation="YES"), LIMITS).content
     assert content.media_type is MediaType.DICOM
-    assert (content.patient_id, content.issuer) == ("PHANTOM-7", "PHANTOMS")
+    assert (content.patient_id, content.issuer) == ("PATIENT-7", "PHANTOMS")
     assert content.study_uid == "1.2.826.0.1.3680043.8.498.1"
     assert content.sop_uid == "1.2.826.0.1.3680043.8.498.2"
     assert content.acquired_at is not None
@@ -318,3 +328,42 @@ def test_no_value_of_a_header_ever_raises(elements: list[tuple[str, str, bytes]]
     content = dicom_header.content(ds)
     assert content.media_type is MediaType.DICOM
     dicom_header.refusal(ds, LIMITS)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"QualityControlImage": "YES"},
+        {"PatientSpeciesDescription": "Canine"},
+        {"PatientName": "TEST^Patient"},
+        {"PatientName": "Phantom^Eye"},
+        {"PatientID": "QC-12"},
+        {"PatientSpeciesCodeSequence": [code_of("448771007", "Canis lupus familiaris")]},
+    ],
+    ids=lambda changes: next(iter(changes)),
+)
+def test_tests_phantoms_and_animals_are_warned_of(changes: dict[str, Any]) -> None:
+    content = dicom_header.content(cases.header(RETINA, **changes))
+    assert CaptureWarning.NOT_A_PATIENT in content.warnings
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"QualityControlImage": "NO"},
+        {"PatientSpeciesDescription": "Homo sapiens"},
+        {"PatientSpeciesCodeSequence": [code_of("337915000", "Homo sapiens")]},
+        {"PatientName": "Testa^Anna"},
+        {"PatientName": "Demory^Jan"},
+    ],
+    ids=lambda changes: next(iter(changes)),
+)
+def test_people_are_patients(changes: dict[str, Any]) -> None:
+    content = dicom_header.content(cases.header(RETINA, **changes))
+    assert CaptureWarning.NOT_A_PATIENT not in content.warnings
+
+
+@pytest.mark.parametrize(("ratio", "is_warned_of"), [([1, 1], False), ([4, 3], True)])
+def test_pixels_that_are_not_square_are_warned_of(ratio: list[int], is_warned_of: bool) -> None:
+    content = dicom_header.content(cases.header(RETINA, PixelAspectRatio=ratio))
+    assert (CaptureWarning.PIXELS_NOT_SQUARE in content.warnings) is is_warned_of

@@ -14,7 +14,7 @@ from fundusd.ledger import Ledger, audit
 from fundusd.ledger.audit_events import AuditEvent
 from fundusd.ledger.tables import GRADE_KEYS, audit_event, result
 
-PATIENT = ("PHANTOM-7", "clinic", "1.2.3", "a_OS", ".dcm")
+PATIENT = ("PATIENT-7", "clinic", "1.2.3", "a_OS", ".dcm")
 
 
 @pytest.fixture

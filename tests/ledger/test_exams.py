@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 SEVERE = (0.0, 0.0, 0.0, 5.0, 0.0)
 NO_DR = (5.0, 0.0, 0.0, 0.0, 0.0)
-JPEG = replace(cases.CONTENT_OF_JPEG, patient_id="PHANTOM-7")
+JPEG = replace(cases.CONTENT_OF_JPEG, patient_id="PATIENT-7")
 
 
 def shot(

@@ -22,7 +22,7 @@ from fundusd.ledger import Ledger
 from fundusd.ledger.tables import audit_event
 
 PATTERN = r"(?P<patient>[^_/]+)_(?P<date>\d{8})_(?P<time>\d{6})_(?P<eye>[A-Z]+)(?:_(?P<field>\w+))?"
-LEFT = "PHANTOM-7_20260105_101502_OS_macula.dcm"  # as cases.CONTENT says, too
+LEFT = "PATIENT-7_20260105_101502_OS_macula.dcm"  # as cases.CONTENT says, too
 
 
 @pytest.fixture
@@ -60,8 +60,8 @@ def test_a_path_tells_before_any_byte_is_decoded(named: Ledger) -> None:
     row = admitted(named, LEFT)
     assert (row["eye"], row["eye_source"], row["field"]) == ("L", "name", "macula")
     assert (row["patient_id"], row["patient_key"], row["warnings"]) == (
-        "PHANTOM-7",
-        key("PHANTOM-7"),
+        "PATIENT-7",
+        key("PATIENT-7"),
         "[]",
     )
     assert row["acquired_at"] == datetime(2026, 1, 5, 10, 15, 2).astimezone(UTC)
@@ -90,11 +90,11 @@ def test_what_a_jpeg_cannot_tell_its_path_tells(named: Ledger) -> None:
         "L",
         "name",
         "macula",
-        "PHANTOM-7",
+        "PATIENT-7",
     )
-    assert (row["patient_key"], row["warnings"]) == (key("PHANTOM-7"), "[]")
+    assert (row["patient_key"], row["warnings"]) == (key("PATIENT-7"), "[]")
     (shown,) = named.results()
-    assert (shown["field"], shown["patient_id"]) == ("macula", "PHANTOM-7")
+    assert (shown["field"], shown["patient_id"]) == ("macula", "PATIENT-7")
     assert shown["acquired_at"] is not None
 
 
@@ -102,7 +102,7 @@ def test_content_comes_first_where_both_agree(named: Ledger) -> None:
     at = datetime(2026, 1, 5, 8, 0, tzinfo=UTC)
     row = graded(named, LEFT, replace(cases.CONTENT, acquired_at=at))
     assert (row["eye"], row["eye_source"]) == ("L", "image_laterality")
-    assert (row["patient_id"], row["patient_key"]) == ("PHANTOM-7", key("PHANTOM-7", "clinic"))
+    assert (row["patient_id"], row["patient_key"]) == ("PATIENT-7", key("PATIENT-7", "clinic"))
     assert (row["acquired_at"], row["warnings"]) == (at, "[]")
 
 
@@ -117,20 +117,20 @@ def test_a_name_that_contradicts_itself_stays_a_conflict(named: Ledger) -> None:
 
 
 def test_a_patient_they_disagree_about_is_the_contents_with_a_warning(named: Ledger) -> None:
-    row = graded(named, LEFT.replace("PHANTOM-7", "PHANTOM-8"))
-    assert (row["patient_id"], row["patient_key"]) == ("PHANTOM-7", key("PHANTOM-7", "clinic"))
+    row = graded(named, LEFT.replace("PATIENT-7", "PHANTOM-8"))
+    assert (row["patient_id"], row["patient_key"]) == ("PATIENT-7", key("PATIENT-7", "clinic"))
     assert row["warnings"] == '["patient_conflict"]'
 
 
 def test_content_with_a_blank_patient_leaves_the_paths(named: Ledger) -> None:
     row = graded(
-        named, LEFT.replace("PHANTOM-7", "PHANTOM-8"), replace(cases.CONTENT, patient_id=None)
+        named, LEFT.replace("PATIENT-7", "PHANTOM-8"), replace(cases.CONTENT, patient_id=None)
     )
     assert (row["patient_id"], row["patient_key"]) == ("PHANTOM-8", key("PHANTOM-8"))
 
 
 def test_the_same_bytes_under_two_patients_are_each_their_own(named: Ledger) -> None:
-    names = [LEFT.replace("PHANTOM-7", f"PHANTOM-{number}") for number in (1, 2)]
+    names = [LEFT.replace("PATIENT-7", f"PHANTOM-{number}") for number in (1, 2)]
     named.admit(*(cases.found(name) for name in names))
     named.record([cases.finding(claim, Content(MediaType.JPEG)) for claim in named.claim(4)])
     named.admit(cases.found("PHANTOM-3_20260105_101502_OD.jpg"))
@@ -145,7 +145,7 @@ def test_the_same_bytes_under_two_patients_are_each_their_own(named: Ledger) -> 
 def test_a_capture_that_failed_keeps_what_its_path_tells(named: Ledger) -> None:
     named.fail(cases.take(named, LEFT), Reason.TRUNCATED, "cut short")
     (row,) = cases.captures(named)
-    assert (row["eye"], row["patient_id"]) == ("L", "PHANTOM-7")
+    assert (row["eye"], row["patient_id"]) == ("L", "PATIENT-7")
 
 
 def test_who_retries_needs_to_know_of_no_naming(named: Ledger, store_url: str) -> None:
@@ -160,8 +160,8 @@ def test_who_retries_needs_to_know_of_no_naming(named: Ledger, store_url: str) -
     operator.close()
     rows = cases.captures(named)
     assert [(row["eye"], row["patient_key"]) for row in rows] == [
-        ("L", key("PHANTOM-7")),
-        ("R", key("PHANTOM-7")),
+        ("L", key("PATIENT-7")),
+        ("R", key("PATIENT-7")),
     ]
 
 
@@ -169,7 +169,7 @@ def test_no_patient_of_a_path_is_in_audit_or_log_fields(named: Ledger) -> None:
     (recorded,) = named.record([cases.finding(cases.take(named, LEFT), cases.CONTENT_OF_JPEG)])
     assert recorded is not None
     texts = [*map(str, cases.rows(named, audit_event)), str(recorded[0].fields())]
-    assert not any("PHANTOM-7" in text for text in texts)
+    assert not any("PATIENT-7" in text for text in texts)
 
 
 def test_the_daemons_ledger_knows_the_naming_of_the_settings(

@@ -78,7 +78,7 @@ def visit(
             eyes.append(eye.read_as(readings[eye.eye]))
         else:
             eyes.append(eye)
-    made = Exam(12, date(2026, 11, 3), "ab" * 32, "PHANTOM-7", None, tuple(eyes))
+    made = Exam(12, date(2026, 11, 3), "ab" * 32, "PATIENT-7", None, tuple(eyes))
     return replace(made, **more)  # type: ignore[arg-type]  # by name
 
 
@@ -115,7 +115,7 @@ def test_a_visit_is_one_page_with_both_eyes_the_right_one_on_the_left(tmp_path: 
     shown = text(read)
     for part in (
         *(
-            "PHANTOM-7",
+            "PATIENT-7",
             "3 November 2026",
             "Right eye (OD)",
             "Left eye (OS)",
@@ -139,7 +139,7 @@ def test_the_person_is_named_only_where_the_exam_names_one(tmp_path: Path) -> No
     shown = text(page(visit(RIGHT, LEFT, patient_id=None), tmp_path / "exam.pdf"))
     assert "key abababababab" in shown
     assert "ab" * 7 not in shown
-    assert "PHANTOM-7" not in shown
+    assert "PATIENT-7" not in shown
     stranger = visit(RIGHT, patient_id=None, patient_key=None)
     assert "not known" in drawn(stranger)
 

@@ -17,6 +17,7 @@ class CaptureWarning(StrEnum):
     GREY = "grey"  # the file has one channel
     SECONDARY_CAPTURE = "secondary_capture"  # a DICOM screenshot or export
     BURNED_IN_ANNOTATION = "burned_in_annotation"  # text in the pixels, perhaps a patient's name
+    PIXELS_NOT_SQUARE = "pixels_not_square"  # the header says so; the picture is used as stored
     # which eye
     EYE_BOTH = "eye_both"  # the header or the camera's database names both eyes
     EYE_MAYBE_LEFT = "eye_maybe_left"  # a word of the path may mean the left eye or be a surname
@@ -29,6 +30,7 @@ class CaptureWarning(StrEnum):
     PATIENT_BLANK = "patient_blank"  # the header has no patient identifier, or a placeholder
     PATIENT_IS_UID = "patient_is_uid"  # the PatientID is a UID and is ignored
     UID_INVALID = "uid_invalid"  # a Study or SOP Instance UID is malformed and is ignored
+    NOT_A_PATIENT = "not_a_patient"  # a test, a phantom, a quality control image or an animal
     # when
     CLOCK_SKEW = "clock_skew"  # the camera's clock is wrong: do not rely on acquired_at
     # the camera's own database

@@ -37,6 +37,10 @@ _NOT_COLOUR = {
 }
 _PHOTOMETRIC = {"RGB", "YBR_FULL", "YBR_FULL_422", "YBR_RCT", "YBR_ICT", "PALETTE COLOR"}
 
+_HUMAN_WORDS = {"human", "homo sapiens", "h. sapiens", "mensch", "humain", "humano"}
+_HUMAN_CODES = {"337915000", "L-85B00"}  # homo sapiens in SNOMED CT and SNOMED RT
+_TEST_WORDS = {"test", "tests", "testpatient", "phantom", "dummy", "demo", "calibration", "qc"}
+
 _MAX_ID = 64  # PS3.5: UI and LO
 _UID = re.compile(r"(?:0|[1-9]\d*)(?:\.(?:0|[1-9]\d*))+", re.ASCII)
 _DOTS_OF_A_UID = 4  # patient numbers may contain fewer
@@ -94,22 +98,23 @@ def refusal(ds: Dataset, limits: Limits) -> Reason | None:
         return Reason.WRONG_MODALITY
     if number(ds, "NumberOfFrames", 1) > 1:
         return Reason.MULTIFRAME
-    if _image_type(ds, 3) == "MONTAGE":
+    kinds = _image_kinds(ds)
+    if "MONTAGE" in kinds:
         return Reason.MONTAGE
-    if _image_type(ds, 4) in _NOT_COLOUR:
+    if not _NOT_COLOUR.isdisjoint(kinds):
         return Reason.REDFREE_OR_FA
     return _refusal_by_pixels(pixel_layout(ds), limits)
 
 
-def _image_type(ds: Dataset, position: int) -> str:
-    """Return the letters of the ImageType value at `position`, counted from 1, as capitals.
+def _image_kinds(ds: Dataset) -> list[str]:
+    """Return the values of ImageType after the first two, as capitals without other characters.
 
-    Returns "" if there is no such value.
+    PS3.3 C.8.17.2 puts MONTAGE third and the colour fourth, but cameras also use other places.
     """
-    values = (text(ds, "ImageType") or "").split("\\")
-    if position > len(values):
-        return ""
-    return "".join(letter for letter in values[position - 1] if letter.isalpha()).upper()
+    kinds: list[str] = []
+    for value in (text(ds, "ImageType") or "").split("\\")[2:]:
+        kinds.append("".join(letter for letter in value if letter.isalpha()).upper())
+    return kinds
 
 
 def _refusal_by_pixels(layout: PixelLayout, limits: Limits) -> Reason | None:
@@ -153,6 +158,10 @@ def content(ds: Dataset) -> Content:
         warnings.append(CaptureWarning.SECONDARY_CAPTURE)
     if (text(ds, "BurnedInAnnotation") or "").upper() == "YES":
         warnings.append(CaptureWarning.BURNED_IN_ANNOTATION)
+    if _has_oblong_pixels(ds):
+        warnings.append(CaptureWarning.PIXELS_NOT_SQUARE)
+    if _is_not_of_a_patient(ds):
+        warnings.append(CaptureWarning.NOT_A_PATIENT)
     return Content(
         MediaType.DICOM,
         width=number(ds, "Columns", 0) or None,
@@ -166,6 +175,33 @@ def content(ds: Dataset) -> Content:
         acquired_at=acquired_at(ds),
         warnings=tuple(warnings),
     )
+
+
+def _has_oblong_pixels(ds: Dataset) -> bool:
+    """Return whether PixelAspectRatio says that pixels are not as wide as they are high."""
+    ratio = (text(ds, "PixelAspectRatio") or "").split("\\")
+    return len(ratio) == 2 and ratio[0].strip() != ratio[1].strip()  # noqa: PLR2004  a pair
+
+
+def _is_not_of_a_patient(ds: Dataset) -> bool:
+    """Return whether the header says that nobody was photographed, or an animal.
+
+    It may say so by QualityControlImage, by PatientSpeciesDescription or its code, or by a word for
+    a test in the patient's name or identifier.
+    """
+    if (text(ds, "QualityControlImage") or "").upper() == "YES":
+        return True
+    species = text(ds, "PatientSpeciesDescription")
+    if species and species.casefold() not in _HUMAN_WORDS:
+        return True
+    for code in items(ds, "PatientSpeciesCodeSequence"):
+        if text(code, "CodeValue") not in {None, *_HUMAN_CODES}:
+            return True
+    for keyword in ("PatientName", "PatientID"):
+        words = re.split(r"[^a-z]+", (text(ds, keyword) or "").casefold())
+        if not _TEST_WORDS.isdisjoint(words):
+            return True
+    return False
 
 
 def _uid(ds: Dataset, keyword: str, warnings: list[str]) -> str | None:

@@ -6,6 +6,7 @@ import struct
 from typing import TYPE_CHECKING, Any
 
 from pydicom.errors import BytesLengthException
+from pydicom.valuerep import PersonName
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -23,7 +24,7 @@ def text(ds: Dataset, keyword: str) -> str | None:
     """Return a value as printable text, or None if it is absent, blank, too long or unreadable."""
     try:
         value = ds.get(keyword)
-        parts = [value] if isinstance(value, str) else list(value or ())
+        parts = [value] if isinstance(value, str | PersonName) else list(value or ())
         joined = "\\".join(str(part) for part in parts)
     except BAD_VALUE:
         return None
