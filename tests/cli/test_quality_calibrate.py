@@ -26,8 +26,9 @@ from fundusd.domain.clinical_terms import Reason
 from fundusd.ledger import Ledger
 
 GOOD = {
-    "side_pixels": 1000.0, "luminance": 95.0, "saturated": 0.01, "field": 0.95, "glare": 0.005,
-    "sharpness": 3.0, "visibility": 0.5, "haze": 0.4,
+    "side_pixels": 1000.0, "luminance": 95.0, "saturated": 0.01, "field": 1.1, "glare": 0.005,
+    "sharpness": 3.0, "visibility": 0.6, "haze": 0.4, "blocks": 2.0, "direction": 0.97,
+    "fine_detail": 1.8, "least_detail": 0.6,
 }  # fmt: skip
 CAMERA = "room1"
 
@@ -89,7 +90,7 @@ def test_about_the_worst_few_per_cent_would_be_flagged() -> None:
 
 def test_a_camera_without_poor_captures_keeps_to_the_bounds() -> None:
     calibration = calibrate(of_a_camera(500))
-    assert calibration.proposed.min_visibility == BOUNDS["min_visibility"][1]
+    assert calibration.proposed.min_luminance == BOUNDS["min_luminance"][1]
     assert calibration.would_flag < 0.05
 
 
@@ -200,15 +201,27 @@ def test_a_plot_that_cannot_be_written_is_one_sentence(
 def test_each_threshold_has_its_reason() -> None:
     cases_of = {
         Reason.SMALL: {"side_pixels": 400.0},
+        Reason.COMPRESSION: {"blocks": 20.0},
         Reason.TOO_DARK: {"luminance": 20.0},
         Reason.TOO_BRIGHT: {"saturated": 0.5},
         Reason.PARTIAL_FIELD: {"field": 0.5},
         Reason.ARTEFACT: {"glare": 0.2},
-        Reason.BLUR: {"sharpness": 0.5},
+        Reason.BLUR: {"sharpness": 0.9},
         Reason.MEDIA_OPACITY: {"visibility": 0.02, "haze": 0.7},
         Reason.LOW_CONTRAST: {"visibility": 0.02},
     }
     assert judge(GOOD) is None
+    assert judge(GOOD | {"luminance": 200.0}) is None  # vessels are visible
+    assert judge(GOOD | {"visibility": 0.02, "luminance": 200.0}) is Reason.TOO_BRIGHT
+    assert judge(GOOD | {"visibility": 0.02, "luminance": 35.0}) is Reason.TOO_DARK
+    assert judge(GOOD | {"sharpness": 12.0, "fine_detail": 4.0}) is Reason.TOO_DARK  # noise
+    assert judge(GOOD | {"direction": 0.7, "fine_detail": 0.9}) is Reason.BLUR  # shaken
+    assert judge(GOOD | {"least_detail": 0.1}) is Reason.PARTIAL_FIELD  # a lid
+    assert judge(GOOD | {"sharpness": 1.4}) is None
+    assert judge(GOOD | {"sharpness": 1.4, "fine_detail": 0.4}) is Reason.BLUR
+    assert judge(GOOD | {"blocks": 5.0, "fine_detail": 0.0}) is Reason.COMPRESSION
+    assert judge(GOOD | {"visibility": 0.25}) is None
+    assert judge(GOOD | {"visibility": 0.25, "fine_detail": 0.9}) is Reason.LOW_CONTRAST
     assert {reason: judge(GOOD | changed) for reason, changed in cases_of.items()} == {
         reason: reason for reason in cases_of
     }

@@ -133,18 +133,18 @@ IMAGE, PLAIN, NONE = EyeSource.IMAGE_LATERALITY, EyeSource.LATERALITY, EyeSource
 # the op8 files with native and JPEG 2000 pixels are 512 pixels wide: their short side is too small
 EXPECTED = {
     "encapsulated_pdf_P99.dcm": (Reason.WRONG_MODALITY, "U", NONE),
-    "lat_none_P406.dcm": (None, "U", NONE),
+    "lat_none_P406.dcm": (Reason.LOW_CONTRAST, "U", NONE),
     "op8_explicitLE_P163_L.dcm": (Reason.SMALL, "L", IMAGE),
     "op8_explicitLE_YBRFULL_P163_L.dcm": (Reason.SMALL, "L", IMAGE),
     "op8_implicitLE_P163_R.dcm": (Reason.SMALL, "R", IMAGE),
     "op8_j2k_lossy_P406_L.dcm": (Reason.SMALL, "L", IMAGE),
-    "op8_jpegbaseline_P99_L.dcm": (None, "L", IMAGE),
+    "op8_jpegbaseline_P99_L.dcm": (Reason.LOW_CONTRAST, "L", IMAGE),
     "op8_jpegbaseline_P99_R.dcm": (None, "R", IMAGE),
     "op8_jpegbaseline_fullres_P13_R.dcm": (None, "R", IMAGE),
     "op8_mono_FA_P679_L.dcm": (Reason.REDFREE_OR_FA, "L", IMAGE),
     "opt_multiframe5_P679_R.dcm": (Reason.WRONG_MODALITY, "R", IMAGE),
-    "pid_unicode_slash_P509_L.dcm": (None, "L", IMAGE),
-    "sc_jpegbaseline_P509_R.dcm": (None, "R", PLAIN),
+    "pid_unicode_slash_P509_L.dcm": (Reason.MEDIA_OPACITY, "L", IMAGE),
+    "sc_jpegbaseline_P509_R.dcm": (Reason.MEDIA_OPACITY, "R", PLAIN),
 }
 
 

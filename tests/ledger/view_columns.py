@@ -17,7 +17,7 @@ COLUMNS = {
     """,
     "v_quality_weekly": """
         week camera_id captures graded ungradable refused ungradable_share too_dark too_bright
-        blur low_contrast partial_field media_opacity artefact small
+        blur low_contrast partial_field media_opacity artefact compression small
     """,
     "v_turnaround_daily": "day captures median_ms p95_ms max_ms",
     "v_class_mix_weekly": """

@@ -6,7 +6,14 @@ from dataclasses import asdict, dataclass, replace
 from math import floor, log10
 from typing import TYPE_CHECKING, Any
 
-from fundusd.clinical.quality_thresholds import BOUNDS, DEFAULTS, MEASURED, Thresholds, judge
+from fundusd.clinical.quality_thresholds import (
+    BOUNDS,
+    DEFAULTS,
+    JUDGED,
+    MEASURED,
+    Thresholds,
+    judge,
+)
 from fundusd.domain.errors import ExitStatus, FundusdError
 
 if TYPE_CHECKING:
@@ -48,17 +55,16 @@ def calibrate(
 
     Raises TooFewCaptures if there are not enough captures with all measures.
     """
-    required = set(MEASURED.values())
     usable: list[Mapping[str, float]] = []
     for measures in measured:
-        if measures.keys() >= required:
+        if measures.keys() >= JUDGED:
             usable.append(measures)
     if len(usable) < MIN_CAPTURES:
         raise TooFewCaptures(
             f"There are {len(usable)} captures with all measures, "
             f"but {MIN_CAPTURES} are needed to calibrate.",
             hint="Take more photographs with the camera; captures of releases before "
-            "retina-colour/2 do not count.",
+            "retina-colour/3 do not count.",
         )
     ordered: dict[str, list[float]] = {}
     for name, measure in MEASURED.items():

@@ -16,13 +16,13 @@ class Thresholds:
     """Limits beyond which a photograph is ungradable; docs/quality.md describes the measures."""
 
     min_side_pixels: int = 448  # pixels: what the model sees
-    min_luminance: float = 25.0  # mean level of the disc, 0 to 255
+    min_luminance: float = 30.0  # mean level of the disc, 0 to 255
     max_luminance: float = 190.0
-    max_saturated: float = 0.35  # share of the disc with a channel at an extreme
-    min_field: float = 0.6  # lit share of the whole circle
-    max_glare: float = 0.1  # share of the disc that is bright and colourless
-    min_sharpness: float = 0.75  # fine detail over coarse
-    min_visibility: float = 0.08  # share of the disc in which vessels can be seen
+    max_saturated: float = 0.35  # share of the disc whose green is saturated
+    min_field: float = 0.88  # lit share of the circle
+    max_glare: float = 0.09  # share of the disc that is bright and colourless
+    min_sharpness: float = 1.2  # fine detail over coarse
+    min_visibility: float = 0.2  # share of the disc in which vessels can be seen
     max_haze: float = 0.5  # blue over red, applied only where vessels cannot be seen
 
 
@@ -35,48 +35,94 @@ BOUNDS: Mapping[str, tuple[float, float]] = {
     "min_luminance": (10, 40),
     "max_luminance": (160, 230),
     "max_saturated": (0.15, 0.6),
-    "min_field": (0.3, 0.75),
+    "min_field": (0.3, 0.95),
     "max_glare": (0.05, 0.4),
-    "min_sharpness": (0.4, 1.2),
-    "min_visibility": (0.03, 0.15),
+    "min_sharpness": (0.4, 1.8),
+    "min_visibility": (0.03, 0.5),
     "max_haze": (0.3, 1.0),
 }
+# The same for every camera; docs/quality.md says on which photographs these were chosen
+_NOISE = (8.0, 2.5)  # sharpness and fine detail: only noise has more of both
+_LEAST_DETAIL = 0.3  # in an outer band of the disc, over the whole disc: a lid shows less
+_MAX_BLOCKS = 8.0  # step at the edges of JPEG blocks over the steps elsewhere
+_FLAT_BLOCKS = (3.5, 0.2)  # the same, and the fine detail of blocks without any
+_NO_GRAIN, _MORE_SHARPNESS = 0.6, 1.25  # fine detail in levels, and what its lack demands
+_MOVED = (0.83, 1.15)  # direction and fine detail: less of both is a camera or an eye that moved
+_SOME = 0.1  # visibility: with less, detail and its direction are those of noise
+_FAINT, _MORE_VISIBILITY = 1.12, 1.5  # fine detail in levels, and what its lack demands
+_DIM = 40.0  # luminance: where vessels are not visible, that is the likely cause
+
 MEASURED: Mapping[str, str] = {  # what each threshold is compared with
     field.name: field.name.partition("_")[2] for field in fields(Thresholds)
 }
+# every measure that `judge` needs
+JUDGED = frozenset({*MEASURED.values(), "blocks", "direction", "fine_detail", "least_detail"})
 
 
 def judge(measures: Mapping[str, float], thresholds: Thresholds = DEFAULTS) -> Reason | None:
     """Return why a photograph of a retina cannot be graded, or None if it can be."""
     if measures["side_pixels"] < thresholds.min_side_pixels:
         return Reason.SMALL
-    return _exposure_fault(measures, thresholds) or _visibility_fault(measures, thresholds)
-
-
-def _exposure_fault(measures: Mapping[str, float], thresholds: Thresholds) -> Reason | None:
-    if measures["luminance"] < thresholds.min_luminance:
+    if measures["luminance"] < thresholds.min_luminance or is_noisy(measures):
         return Reason.TOO_DARK
-    if (
-        measures["luminance"] > thresholds.max_luminance
-        or measures["saturated"] > thresholds.max_saturated
-    ):
+    if _shows_blocks(measures):
+        return Reason.COMPRESSION
+    is_visible = measures["visibility"] >= required_visibility(measures, thresholds)
+    is_bright = measures["luminance"] > thresholds.max_luminance and not is_visible
+    if is_bright or measures["saturated"] > thresholds.max_saturated:
         return Reason.TOO_BRIGHT
-    return None
+    if fault := _partial_or_blurred(measures, thresholds):
+        return fault
+    if is_visible:
+        return None
+    return _cause_of_invisibility(measures, thresholds)
 
 
-def _visibility_fault(measures: Mapping[str, float], thresholds: Thresholds) -> Reason | None:
-    """Return why the vessels are not visible, or None if they are.
+def required_visibility(measures: Mapping[str, float], thresholds: Thresholds) -> float:
+    """Return the share of the disc in which vessels have to be visible.
 
-    Causes that a retake may remove are checked first.
+    It is greater where the image lacks even fine detail.
     """
-    if measures["field"] < thresholds.min_field:
+    if measures["fine_detail"] < _FAINT:
+        return thresholds.min_visibility * _MORE_VISIBILITY
+    return thresholds.min_visibility
+
+
+def is_noisy(measures: Mapping[str, float]) -> bool:
+    """Return whether fine detail is the noise of a photograph with too little light."""
+    return measures["sharpness"] > _NOISE[0] and measures["fine_detail"] > _NOISE[1]
+
+
+def _shows_blocks(measures: Mapping[str, float]) -> bool:
+    """Return whether JPEG compression has left blocks instead of fine detail."""
+    is_flat = measures["fine_detail"] < _FLAT_BLOCKS[1]
+    return measures["blocks"] > _MAX_BLOCKS or (is_flat and measures["blocks"] > _FLAT_BLOCKS[0])
+
+
+def _partial_or_blurred(measures: Mapping[str, float], thresholds: Thresholds) -> Reason | None:
+    """Return a fault that can be recognised even where vessels are visible, or None."""
+    shows_vessels = measures["visibility"] > _SOME
+    has_smooth_part = shows_vessels and measures["least_detail"] < _LEAST_DETAIL
+    if has_smooth_part or measures["field"] < thresholds.min_field:
         return Reason.PARTIAL_FIELD
     if measures["glare"] > thresholds.max_glare:
         return Reason.ARTEFACT
-    if measures["sharpness"] < thresholds.min_sharpness:
+    has_moved = measures["direction"] < _MOVED[0] and measures["fine_detail"] < _MOVED[1]
+    required = thresholds.min_sharpness
+    if measures["fine_detail"] < _NO_GRAIN:
+        required *= _MORE_SHARPNESS
+    if (has_moved and shows_vessels) or measures["sharpness"] < required:
         return Reason.BLUR
-    if measures["visibility"] >= thresholds.min_visibility:
-        return None
+    return None
+
+
+def _cause_of_invisibility(measures: Mapping[str, float], thresholds: Thresholds) -> Reason:
+    """Return the likely cause, where vessels are not visible in enough of the disc.
+
+    Causes that a retake may remove are checked first.
+    """
+    if measures["luminance"] < _DIM:
+        return Reason.TOO_DARK
     if measures["haze"] > thresholds.max_haze:
         return Reason.MEDIA_OPACITY
     return Reason.LOW_CONTRAST

@@ -110,6 +110,12 @@ class Reason(StrEnum):
     PARTIAL_FIELD = "partial_field", Outcome.UNGRADABLE, Action.RETAKE
     MEDIA_OPACITY = "media_opacity", Outcome.UNGRADABLE, Action.REFER_READER
     ARTEFACT = "artefact", Outcome.UNGRADABLE, Action.RETAKE
+    COMPRESSION = (
+        "compression",
+        Outcome.UNGRADABLE,
+        Action.CONTACT_IT,
+        "the file is compressed too strongly",
+    )
     SMALL = "small", Outcome.UNGRADABLE, Action.REFER_READER, "too few pixels"
     # refused: complete and readable, but not something this service grades
     NOT_RETINA = "not_retina", Outcome.REFUSED, Action.RETAKE, "no colour retina in the picture"

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from fundusd.domain.decoding import Preprocessing
-from fundusd.imaging.quality_gate import bounding_box, find_lit, subsample
+from fundusd.imaging.field import bounding_box, find_lit, subsample
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

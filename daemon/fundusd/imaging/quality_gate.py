@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import orjson
@@ -12,9 +11,10 @@ import orjson
 from fundusd.clinical import quality_thresholds
 from fundusd.clinical.quality_thresholds import DEFAULTS, Thresholds
 from fundusd.domain.clinical_terms import Reason
+from fundusd.imaging import field
 from fundusd.imaging.colour import ycc_to_rgb
 from fundusd.imaging.optic_disc import measure_optic_disc
-from fundusd.imaging.sharpness import NO_DETAIL, measure_detail
+from fundusd.imaging.sharpness import NO_DETAIL, measure_blocks, measure_detail
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,29 +23,27 @@ if TYPE_CHECKING:
 
     from fundusd.domain.decoding import Pixels
 
-QUALITY_GATE = "retina-colour/2"
+QUALITY_GATE = "retina-colour/3"
 
-# Measured on EyePACS, Canon, Topcon and hand-held captures; the thresholds that differ between
-# cameras are in fundusd.clinical.quality_thresholds
+# Measured on the photographs of docs/quality.md; the thresholds that differ between cameras are in
+# fundusd.clinical.quality_thresholds
 _MIN_BLACK_SIDE = 448  # pixels: a smaller black image is not a photograph whose flash failed
-_SAMPLED_SIDE = 192  # pixels of the subsampled image that is measured
-_MIN_LIGHT = 12.0  # luminance: above the noise of the surround
-_DISC_SHARE = (0.30, 0.95)
-_WHOLE_FIELD = 0.6
-_PART_SHARE, _PART_FILL = 0.12, 0.45  # least share of frame and box for an incomplete disc
-_LIT_FIELD = 0.3  # of the disc's median luminance: darker areas show nothing
+_SAMPLED_SIDE = 192  # pixels of the subsampled image in which the field is located
+_MIN_JUDGED = 25.0  # luminance: what a darker picture shows cannot be recognised
+_MIN_SHARE, _MIN_BOX_FILL, _MIN_CORE_FILL = 0.08, 0.45, 0.6  # of the frame, its box and its middle
+_MONTAGE_SHARE, _WAIST = 0.30, 0.6  # least share of the frame, and width between two fields
 _DARK_CORNERS = 0.75  # of the four corners: some cameras print a mark or a date into one
-_CORNER = 0.05  # of the short side
-_CORE_FILL = 0.85  # share of the middle of the disc that must be lit
-_BOX_FILL = (0.60, 0.98)  # a circle fills 0.79 of its box, or more if cut off at top and bottom
-_MIN_COLOUR = 0.03  # (red - blue) / red; the palest of 52 graded captures has 0.08
-_MAX_GREEN = 1.15  # green / red; the palest of 50 captures has 0.96
-_PEAK = 0.5  # of the largest extent: the least for a second field in the frame
-_WAIST = 0.6  # between two fields
-_APART = 0.3  # between four fields in a square; a ring is wider
-_OBLONG = 1.4
-_SATURATED = 250
-_MIN_LIT_SHARE = 0.02  # of a row or column inside the bounding box
+_FILLED = 0.5  # dark corners: with fewer, the field fills the frame
+_ROUND = 0.97  # least roundness of a disc
+_MAX_BLUE = 1.35  # blue / red; the palest haze over a retina has 1.27
+_MAX_DIFFERENCE = 0.03  # of red, between channels: grey
+_TONED = (0.05, 0.85, 0.2)  # least texture and red relief, most colour relief of a toned grey image
+_GREY_RELIEF = 0.3  # most colour relief of a grey image
+_HAIR = (0.3, 0.85)  # texture and red relief of a disc: more of both are hair or skin, not vessels
+_ROUGH = 0.022  # with a relief in red: more is an outer eye
+_ROUGH_RED = (0.5, 0.43)  # red relief, with and without dark corners
+_VERY_ROUGH = 0.06  # with any colour
+_MIN_VESSELS = 0.06  # visibility in a field without corners
 
 
 def measure(rgb: Pixels) -> dict[str, float]:
@@ -54,24 +52,19 @@ def measure(rgb: Pixels) -> dict[str, float]:
     Shares are from 0 to 1, and levels from 0 to 255.
     """
     step = max(1, min(rgb.shape[:2]) // _SAMPLED_SIDE)
-    sample = subsample(rgb, step)
-    lit = find_lit(sample)
+    sample = field.subsample(rgb, step)
+    lit = field.find_lit(sample)
     channels = _lit_channels(sample, lit)
     mean = np.array([channel.mean(dtype=np.float64) for channel in channels])
-    saturated = np.maximum.reduce(channels) >= _SATURATED
-    box = bounding_box(lit)
+    box = field.bounding_box(lit)
     measures = {
         "side_pixels": float(min(rgb.shape[:2])),
-        "disc_share": float(lit.mean()),
-        "dark_corners": _dark_corners(lit),
-        **_shape(lit[box]),
-        "waist": _waist(lit[box]),
+        **field.measure_field(sample, lit, box),
         "red": float(mean[0]),
         "green": float(mean[1]),
         "blue": float(mean[2]),
-        "luminance": float(_luminance(mean)),
-        "saturated": float(saturated.mean()),
-        "field": _field(sample, lit, box),
+        "luminance": float(field.luminance_of(mean)),
+        "blocks": measure_blocks(rgb),
         **_detail(rgb, box, step),
         **measure_optic_disc(sample, lit, box),
     }
@@ -79,91 +72,10 @@ def measure(rgb: Pixels) -> dict[str, float]:
 
 
 def _lit_channels(sample: Pixels, lit: npt.NDArray[np.bool_]) -> list[Pixels]:
-    """Return the lit pixels of each channel, or a single black pixel if nothing is lit."""
+    """Return the lit pixels of each channel, or all pixels if nothing is lit."""
     if not lit.any():
-        return [np.zeros(1, np.uint8)] * 3
+        return [sample[..., channel].ravel() for channel in range(3)]
     return [sample[..., channel][lit] for channel in range(3)]
-
-
-def subsample(rgb: Pixels, step: int) -> Pixels:
-    """Return every `step`th pixel of each axis.
-
-    Each channel of the result is contiguous.
-    """
-    return np.moveaxis(np.ascontiguousarray(np.moveaxis(rgb[::step, ::step], 2, 0)), 0, 2)
-
-
-def find_lit(rgb: Pixels) -> npt.NDArray[np.bool_]:
-    """Return a mask of the disc, which is brighter than a threshold relative to the exposure."""
-    luminance = _luminance(rgb)
-    return luminance > max(_MIN_LIGHT, 0.12 * float(np.percentile(luminance, 95)))
-
-
-def _luminance(rgb: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
-    """Return the luminance (ITU-R BT.601).
-
-    It is not computed as a dot product, whose last bit would depend on the BLAS.
-    """
-    return 0.299 * rgb[..., 0] + 0.587 * rgb[..., 1] + 0.114 * rgb[..., 2]
-
-
-def _dark_corners(lit: npt.NDArray[np.bool_]) -> float:
-    """Return how many of the four corners are mostly dark, as a share from 0 to 1."""
-    side = max(1, round(_CORNER * min(lit.shape)))
-    first, last = slice(None, side), slice(-side, None)
-    dark = 0
-    for corner in ((first, first), (first, last), (last, first), (last, last)):
-        if not lit[corner].mean() > 0.5:  # noqa: PLR2004  more than half
-            dark += 1
-    return dark / 4
-
-
-def _shape(disc: npt.NDArray[np.bool_]) -> dict[str, float]:
-    """Return the shares of lit pixels in the disc's bounding box and in its middle half."""
-    if not disc.size:
-        return {"box_fill": 0.0, "core_fill": 0.0}
-    height, width = disc.shape
-    core = disc[height // 4 : height - height // 4, width // 4 : width - width // 4]
-    return {"box_fill": float(disc.mean()), "core_fill": float(core.mean())}
-
-
-def _waist(disc: npt.NDArray[np.bool_]) -> float:
-    """Return the relative width of the disc where it narrows between two broad parts.
-
-    The measure is the narrowest extent divided by the extent of the smaller part. It is 0 for
-    separate parts and 1 for a single part. In an oblong box, it is measured along the longer side.
-    Otherwise, the parts must be almost separate along both sides, because a shadow may lie across a
-    single disc.
-    """
-    if not disc.size:
-        return 1.0
-    height, width = disc.shape
-    across, down = _narrowing(disc.sum(axis=0)), _narrowing(disc.sum(axis=1))
-    if width > _OBLONG * height:
-        return across
-    if height > _OBLONG * width:
-        return down
-    if max(across, down) < _APART:
-        return max(across, down)
-    return 1.0
-
-
-def _narrowing(extent: npt.NDArray[np.int_]) -> float:
-    before = np.maximum.accumulate(extent)
-    after = np.maximum.accumulate(extent[::-1])[::-1]
-    peaks = np.minimum(before, after)
-    between = peaks >= _PEAK * extent.max()
-    return float((extent[between] / peaks[between]).min())
-
-
-def _field(sample: Pixels, lit: npt.NDArray[np.bool_], box: tuple[slice, slice]) -> float:
-    """Return the share of the retina's full circle that is in the frame and bright enough."""
-    diameter = max(side.stop - side.start for side in box)
-    if not diameter:
-        return 0.0
-    luminance = _luminance(sample)
-    bright = luminance > max(_MIN_LIGHT, _LIT_FIELD * float(np.median(luminance[lit])))
-    return float((bright & lit).sum() / (math.pi / 4 * diameter**2))
 
 
 def _detail(rgb: Pixels, box: tuple[slice, slice], step: int) -> dict[str, float]:
@@ -174,15 +86,6 @@ def _detail(rgb: Pixels, box: tuple[slice, slice], step: int) -> dict[str, float
     return measure_detail(rgb, (rows, columns))
 
 
-def bounding_box(lit: npt.NDArray[np.bool_]) -> tuple[slice, slice]:
-    """Return the ranges of rows and columns that are more than 2 % lit, which excludes specks."""
-    rows = np.flatnonzero(lit.mean(axis=1) > _MIN_LIT_SHARE)
-    columns = np.flatnonzero(lit.mean(axis=0) > _MIN_LIT_SHARE)
-    if not rows.size or not columns.size:
-        return slice(0, 0), slice(0, 0)
-    return slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1)
-
-
 def gate(measures: Mapping[str, float], thresholds: Thresholds = DEFAULTS) -> Reason | None:
     """Return the reason why the image cannot be graded, or None for a gradable colour retina."""
     return recognise(measures) or quality_thresholds.judge(measures, thresholds)
@@ -191,16 +94,21 @@ def gate(measures: Mapping[str, float], thresholds: Thresholds = DEFAULTS) -> Re
 def recognise(measures: Mapping[str, float]) -> Reason | None:
     """Return the reason why the image is not a single colour retina, or None if it may be one.
 
-    The criteria are the same for every camera.
+    The criteria are the same for every camera. What is too dark to be recognised may be a retina.
     """
-    if measures["disc_share"] == 0 and measures["side_pixels"] >= _MIN_BLACK_SIDE:
-        return Reason.TOO_DARK  # the frame is black: the flash did not fire
     if _is_montage(measures):
         return Reason.MONTAGE
-    if not _is_disc(measures) or measures["blue"] > measures["red"]:
+    is_dark = measures["luminance"] < _MIN_JUDGED or quality_thresholds.is_noisy(measures)
+    if is_dark and measures["side_pixels"] >= _MIN_BLACK_SIDE:
+        return Reason.TOO_DARK  # perhaps the flash did not fire
+    if not _has_body(measures) or measures["blue"] > _MAX_BLUE * measures["red"]:
         return Reason.NOT_RETINA
-    is_pale = measures["red"] - measures["blue"] < _MIN_COLOUR * measures["red"]
-    if is_pale or measures["green"] > _MAX_GREEN * measures["red"]:
+    is_disc = measures["dark_corners"] >= _DARK_CORNERS and measures["roundness"] >= _ROUND
+    if is_disc and _is_colourless(measures):
+        return Reason.REDFREE_OR_FA
+    if _shows_something_else(measures, is_disc=is_disc):
+        return Reason.NOT_RETINA
+    if _is_colourless(measures):
         return Reason.REDFREE_OR_FA
     return None
 
@@ -223,21 +131,46 @@ def gate_id(cameras: Mapping[str, Thresholds]) -> str:
 def _is_montage(measures: Mapping[str, float]) -> bool:
     return (
         measures["waist"] < _WAIST
-        and measures["disc_share"] >= _DISC_SHARE[0]
+        and measures["disc_share"] >= _MONTAGE_SHARE
         and measures["dark_corners"] >= _DARK_CORNERS
     )
 
 
-def _is_disc(measures: Mapping[str, float]) -> bool:
-    min_share, min_fill = _PART_SHARE, _PART_FILL
-    if measures["field"] >= _WHOLE_FIELD:
-        min_share, min_fill = _DISC_SHARE[0], _BOX_FILL[0]
+def _has_body(measures: Mapping[str, float]) -> bool:
+    """Return whether the lit area is one compact field without a hole in its middle."""
     return (
-        min_share <= measures["disc_share"] <= _DISC_SHARE[1]
-        and measures["dark_corners"] >= _DARK_CORNERS
-        and min_fill <= measures["box_fill"] <= _BOX_FILL[1]
-        and measures["core_fill"] >= _CORE_FILL
+        measures["disc_share"] >= _MIN_SHARE
+        and measures["box_fill"] >= _MIN_BOX_FILL
+        and measures["core_fill"] >= _MIN_CORE_FILL
     )
+
+
+def _is_colourless(measures: Mapping[str, float]) -> bool:
+    """Return whether the image is grey, or a grey image that was toned in one colour."""
+    red = measures["red"]
+    differences = (abs(red - measures["blue"]), abs(red - measures["green"]))
+    if max(differences) < _MAX_DIFFERENCE * red and measures["colour_relief"] < _GREY_RELIEF:
+        return True
+    return (
+        measures["texture"] > _TONED[0]
+        and measures["red_relief"] > _TONED[1]
+        and measures["colour_relief"] < _TONED[2]
+    )
+
+
+def _shows_something_else(measures: Mapping[str, float], *, is_disc: bool) -> bool:
+    """Return whether the structures in the field are those of skin, hair or an outer eye.
+
+    A field that is not a disc in a dark frame has to show more evidence of vessels.
+    """
+    red_relief = measures["red_relief"]
+    if is_disc:
+        return measures["texture"] > _HAIR[0] and red_relief > _HAIR[1]
+    has_corners = measures["dark_corners"] >= _DARK_CORNERS
+    has_red_relief = red_relief > (_ROUGH_RED[0] if has_corners else _ROUGH_RED[1])
+    if measures["roughness"] > _VERY_ROUGH or (measures["roughness"] > _ROUGH and has_red_relief):
+        return True
+    return measures["dark_corners"] < _FILLED and measures["visibility"] < _MIN_VESSELS
 
 
 def is_mislabelled(rgb: Pixels) -> bool:

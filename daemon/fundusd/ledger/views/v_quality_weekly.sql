@@ -15,6 +15,7 @@ SELECT
     partial_field,
     media_opacity,
     artefact,
+    compression,
     small
 FROM (
     SELECT
@@ -33,6 +34,7 @@ FROM (
         CAST(coalesce(sum(n) FILTER (WHERE reason = 'media_opacity'), 0) AS BIGINT)
             AS media_opacity,
         CAST(coalesce(sum(n) FILTER (WHERE reason = 'artefact'), 0) AS BIGINT) AS artefact,
+        CAST(coalesce(sum(n) FILTER (WHERE reason = 'compression'), 0) AS BIGINT) AS compression,
         CAST(coalesce(sum(n) FILTER (WHERE reason = 'small'), 0) AS BIGINT) AS small
     FROM (
         -- Counting equal captures first leaves some thousand rows of 200,000 for the sums.

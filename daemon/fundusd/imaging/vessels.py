@@ -1,0 +1,124 @@
+"""Measure how much of the disc shows vessels, and whether its structures look like vessels."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, SupportsFloat
+
+import numpy as np
+
+from fundusd.imaging.disc_cells import COARSE, SPARSE, blurred, tile_means
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from fundusd.imaging.disc_cells import Mask, Plane
+
+_FINE, _WIDE = 3, 25  # cells: below the width of a vessel, and about a tenth of the disc
+_DARK = 0.1  # of the median green: the surround, and parts of the disc that are not lit
+_VESSEL = (0.04, 4.0)  # least darkness against the surround, relative and in levels
+_BLOOD = 0.7  # most relief in red, relative to that in green: blood hardly absorbs red
+_MIN_VESSEL_SHARE = 0.05  # of a tile
+_BAND = 3.0  # tiles from the middle: beyond it lies the outer band on each of the four sides
+_MIN_LIGHT = np.float32(1)  # level, against division by zero
+
+
+def relief_of(plane: Plane) -> tuple[Plane, Plane]:
+    """Return the plane's surround, and by how much each cell is darker than its surround.
+
+    The relief is the contrast of a band (Peli, J Opt Soc Am A 1990) at the width of a vessel.
+    """
+    around = blurred(plane, COARSE)
+    return around, around - blurred(blurred(plane, _FINE), _FINE)
+
+
+def measure_vessels(
+    green: tuple[Plane, Plane], red: tuple[Plane, Plane], inside: Mask, tiles: Mask
+) -> tuple[Mask, dict[str, float]]:
+    """Return which tiles show vessels, and measures by name, from the relief of two channels.
+
+    Visibility is the share of tiles with vessels, after Fleming et al., Invest Ophthalmol Vis Sci
+    2006, who took visible vessels as the sign of a clear image. Vessels are darker than their
+    surround in green but hardly in red (van Assendelft, Spectrophotometry of Haemoglobin
+    Derivatives, 1970), unlike hair, shadows and the texture of skin. `texture` is the same share
+    without this criterion, and `red_relief` the red relief of all dark structures divided by their
+    green relief.
+    """
+    green_around, green_relief = green
+    red_around, red_relief = red
+    unlit = green_around < _DARK * _median(green_around[SPARSE][inside[SPARSE]])
+    lit = inside & ~_near(unlit, inside, COARSE)
+    relative = green_relief / np.maximum(green_around, _MIN_LIGHT)
+    relative_red = red_relief / np.maximum(red_around, _MIN_LIGHT)
+    dark = lit & (green_relief > np.maximum(_VESSEL[0] * green_around, _VESSEL[1]))
+    vessels = dark & (relative_red <= _BLOOD * relative)
+    seen = tile_means(vessels)[tiles] > _MIN_VESSEL_SHARE
+    return seen, {
+        "visibility": float(seen.mean()),
+        "texture": float((tile_means(dark)[tiles] > _MIN_VESSEL_SHARE).mean()),
+        "red_relief": _ratio(relative_red[dark].sum(), relative[dark].sum()),
+        "colour_relief": _residue(relative[SPARSE][lit[SPARSE]], relative_red[SPARSE][lit[SPARSE]]),
+        "roughness": _roughness(green_around, unlit, inside),
+        "least_detail": _least_detail(np.abs(relative), tiles),
+    }
+
+
+def _near(unlit: Mask, inside: Mask, width: int) -> Mask:
+    """Return which cells have unlit cells in the square of `width` cells around them.
+
+    There, the edge of the dark would look like a structure of the retina.
+    """
+    if not unlit[inside].any():
+        return unlit
+    near: Mask = blurred(unlit.astype(np.float32), width) > 0
+    return near
+
+
+def _roughness(around: Plane, unlit: Mask, inside: Mask) -> float:
+    """Return the median contrast of coarse structures, which are wider than vessels."""
+    counted = (inside & ~_near(unlit, inside, COARSE + _WIDE - 1))[SPARSE]
+    wide = np.abs(blurred(around, _WIDE) - around)[SPARSE][counted]
+    return _median(wide / np.maximum(around[SPARSE][counted], _MIN_LIGHT))
+
+
+def _ratio(numerator: SupportsFloat, denominator: SupportsFloat) -> float:
+    """Return the ratio, or 0 without anything to compare."""
+    if not float(denominator) > 0:
+        return 0.0
+    return float(numerator) / float(denominator)
+
+
+def _median(values: Plane) -> float:
+    if not values.size:
+        return 0.0
+    return float(np.median(values))
+
+
+def _residue(green: npt.NDArray[Any], red: npt.NDArray[Any]) -> float:
+    """Return the share of the red relief (standard deviation) that the green does not explain.
+
+    It is near 0 for a toned grey picture and 1 if the two are unrelated or there is no relief.
+    """
+    spread = float(np.std(red)) if red.size else 0.0
+    if not spread > 0:
+        return 1.0
+    slope = _ratio((green * red).sum(dtype=np.float64), (green * green).sum(dtype=np.float64))
+    return float(np.std(red - np.float32(slope) * green)) / spread
+
+
+def _least_detail(relative: Plane, tiles: Mask) -> float:
+    """Return the mean relief in the smoothest of the disc's four outer bands.
+
+    It is relative to the mean of all tiles.
+    """
+    activity = tile_means(relative)
+    whole = float(activity[tiles].mean())
+    if not whole > 0:
+        return 1.0
+    rows, columns = np.indices(tiles.shape)
+    down, across = rows - (tiles.shape[0] - 1) / 2, columns - (tiles.shape[1] - 1) / 2
+    least = 1.0
+    for outside in (down > _BAND, down < -_BAND, across > _BAND, across < -_BAND):
+        band = activity[tiles & outside]
+        if band.size:
+            least = min(least, _ratio(float(band.mean()), whole))
+    return least
