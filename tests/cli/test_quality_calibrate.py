@@ -20,10 +20,17 @@ from typer.testing import CliRunner
 from fundusd.app import settings, settings_file
 from fundusd.app.open_ledger import opened_ledger
 from fundusd.cli import app
-from fundusd.clinical.quality_calibration import MIN_CAPTURES, TooFewCaptures, as_toml, calibrate
+from fundusd.clinical.quality_calibration import (
+    MIN_CAPTURES,
+    MeasuredCapture,
+    TooFewCaptures,
+    as_toml,
+    calibrate,
+)
 from fundusd.clinical.quality_thresholds import BOUNDS, DEFAULTS, MEASURED, Thresholds, judge
-from fundusd.domain.clinical_terms import Reason
+from fundusd.domain.clinical_terms import Eye, Reason, ReviewVerdict
 from fundusd.ledger import Ledger
+from fundusd.ledger.reviews import Review
 
 GOOD = {
     "side_pixels": 1000.0, "luminance": 95.0, "saturated": 0.01, "field": 1.1, "glare": 0.005,
@@ -31,6 +38,10 @@ GOOD = {
     "fine_detail": 1.8, "least_detail": 0.6,
 }  # fmt: skip
 CAMERA = "room1"
+
+
+def captures(measured: list[dict[str, float]]) -> list[MeasuredCapture]:
+    return [MeasuredCapture(measures) for measures in measured]
 
 
 def of_a_camera(count: int, seed: int = 1) -> list[dict[str, float]]:
@@ -60,7 +71,7 @@ def test_too_few_captures_are_refused_and_counted() -> None:
     with pytest.raises(
         TooFewCaptures, match=f"There are {MIN_CAPTURES - 1} captures .* {MIN_CAPTURES} are needed"
     ):
-        calibrate(of_a_camera(MIN_CAPTURES - 1) + old)
+        calibrate(captures(of_a_camera(MIN_CAPTURES - 1) + old))
 
 
 @settings_of_hypothesis(max_examples=20, deadline=None)
@@ -70,7 +81,7 @@ def test_proposals_stay_within_bounds_and_flag_few(seed: int, scale: float, coun
         {name: value * scale for name, value in measures.items()}
         for measures in of_a_camera(count, seed)
     ]
-    calibration = calibrate(measured)
+    calibration = calibrate(captures(measured))
     for name, value in asdict(calibration.proposed).items():
         low, high = BOUNDS[name]
         assert low <= value <= high, name
@@ -80,22 +91,49 @@ def test_proposals_stay_within_bounds_and_flag_few(seed: int, scale: float, coun
 
 def test_about_the_worst_few_per_cent_would_be_flagged() -> None:
     hazy = [
-        measures | {"visibility": 0.05 + 0.002 * (number % 200)}
+        measures | {"visibility": 0.19 + 0.002 * (number % 200)}
         for number, measures in enumerate(of_a_camera(1000))
     ]
-    calibration = calibrate(hazy)
+    calibration = calibrate(captures(hazy))
     assert 0.02 <= calibration.would_flag <= 0.05
-    assert calibration.flagged > calibration.would_flag
+    assert calibration.proposed != calibration.present
+
+
+def test_where_a_fifth_is_bad_a_fifth_may_be_stopped() -> None:
+    measured = of_a_camera(400)
+    for measures in measured[:100]:
+        measures["visibility"] = 0.05
+    calibration = calibrate(captures(measured))
+    assert calibration.flagged == 0.25
+    assert 0.15 <= calibration.would_flag <= 0.25  # equal captures are stopped together
+    assert [point.stopped for point in calibration.curve[:4]] == [0.0, 0.0, 0.0, 0.25]
+
+
+def test_what_readers_called_ungradable_divides_the_captures() -> None:
+    rng = random.Random(3)
+    measured = []
+    for number, measures in enumerate(of_a_camera(300)):
+        if number < 40:
+            poor = measures | {"visibility": rng.uniform(0.3, 0.38)}
+            measured.append(MeasuredCapture(poor, is_gradable=False))
+        else:
+            plain = measures | {"visibility": rng.uniform(0.42, 0.7)}
+            measured.append(MeasuredCapture(plain, is_gradable=True if number < 100 else None))
+    calibration = calibrate(measured)
+    assert (calibration.called_gradable, calibration.called_ungradable) == (60, 40)
+    assert calibration.flagged == 0  # by the defaults
+    assert 0.3 < calibration.proposed.min_visibility <= 0.43
+    assert 0.1 <= calibration.would_flag <= 40 / 300 + 0.01
 
 
 def test_a_camera_without_poor_captures_keeps_to_the_bounds() -> None:
-    calibration = calibrate(of_a_camera(500))
+    calibration = calibrate(captures(of_a_camera(500)))
     assert calibration.proposed.min_luminance == BOUNDS["min_luminance"][1]
     assert calibration.would_flag < 0.05
 
 
 def test_the_printed_table_can_be_pasted() -> None:
-    proposed = calibrate(of_a_camera(60)).proposed
+    proposed = calibrate(captures(of_a_camera(60))).proposed
     table = tomllib.loads(as_toml(proposed))["camera"]["quality"]
     assert Thresholds(**settings.QualitySettings.model_validate(table).model_dump()) == proposed
 
@@ -114,8 +152,33 @@ def test_measures_are_those_of_a_cameras_own_present_retinas(ledger: Ledger) -> 
         ]
     )
 
-    assert ledger.measures_of(CAMERA) == [GOOD, *of_a_camera(3)[:0:-1]]
+    assert ledger.measures_of(CAMERA) == captures([GOOD, *of_a_camera(3)[:0:-1]])
     assert ledger.measures_of("elsewhere") == []
+
+
+def test_the_last_verdict_of_a_reader_says_whether_a_capture_was_gradable(ledger: Ledger) -> None:
+    verdicts = {
+        "agreed": [ReviewVerdict.AGREE],
+        "ungradable": [ReviewVerdict.AGREE, ReviewVerdict.UNGRADABLE],
+        "deferred": [ReviewVerdict.RETAKE, ReviewVerdict.DEFER],
+        "blurred": [ReviewVerdict.AGREE],
+        "unread": [],
+    }
+    for name in verdicts:
+        content = replace(cases.CONTENT_OF_JPEG, measures=GOOD, eye=Eye.LEFT, patient_id=name)
+        claim = cases.take(ledger, f"{name}.jpg", name)
+        if name == "blurred":
+            ledger.record([cases.refusal(claim, Reason.BLUR, content)])
+        else:
+            ledger.record([cases.finding(claim, content)])
+    for row in cases.captures(ledger):
+        for verdict in verdicts[row["patient_id"]]:
+            ledger.review(Review(row["exam_id"], Eye.LEFT, verdict, "reader 1", "grader"))
+
+    camera_id = cases.captures(ledger)[0]["camera_id"]
+    called = [capture.is_gradable for capture in ledger.measures_of(camera_id)]
+
+    assert called[::-1] == [True, False, False, False, None]
 
 
 @pytest.fixture(scope="module")
@@ -144,7 +207,10 @@ def test_the_command_prints_a_table_and_on_how_many_captures_it_rests(
     assert shown.startswith("# room1, from 60 captures: ")
     pasted = tmp_path / "fundusd.toml"
     pasted.write_text(place.path.read_text().replace("[log]", f"{shown}\n[log]"))
-    assert settings_file.load(pasted).camera[0].thresholds == calibrate(of_a_camera(60)).proposed
+    assert (
+        settings_file.load(pasted).camera[0].thresholds
+        == calibrate(captures(of_a_camera(60))).proposed
+    )
 
     answer = orjson.loads(run(replace(place, path=pasted), "--camera", CAMERA, "--json"))
     assert answer["present"] == answer["proposed"] != asdict(DEFAULTS)
@@ -159,7 +225,7 @@ def test_the_plot_shows_every_measure(place: daemon_cases.Site, tmp_path: Path, 
         with Image.open(figure) as picture:
             assert picture.width > 1000
     else:
-        assert figure.read_text().count('id="axes_') == len(MEASURED)
+        assert figure.read_text().count('id="axes_') == len(MEASURED) + 1
 
 
 @pytest.mark.parametrize(

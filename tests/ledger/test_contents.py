@@ -146,6 +146,23 @@ def test_every_eye_and_source_is_one_the_schema_knows(ledger: Ledger) -> None:
     assert [row["eye_source"] for row in cases.captures(ledger)] == list(EyeSource)
 
 
+def test_the_level_of_quality_is_stored_with_the_result(ledger: Ledger) -> None:
+    for name, visibility in (("good", 0.6), ("usable", 0.3)):
+        content = replace(cases.CONTENT, measures={"visibility": visibility})
+        ledger.record([cases.finding(cases.take(ledger, f"{name}.dcm", name), content)])
+    for reason in (Reason.BLUR, Reason.NOT_RETINA, Reason.DECODE_ERROR):
+        claim = cases.take(ledger, f"{reason}.dcm", reason)
+        if reason.outcome == "failed":
+            ledger.fail(claim, reason, "")
+        else:
+            ledger.record([cases.refusal(claim, reason)])
+    levels = {row["path"]: row["quality_level"] for row in ledger.results()}
+    assert levels == {
+        "good.dcm": "good", "usable.dcm": "usable", "blur.dcm": "reject",
+        "not_retina.dcm": None, "decode_error.dcm": None,
+    }  # fmt: skip
+
+
 def test_every_reason_is_one_the_schema_knows(ledger: Ledger) -> None:
     for reason in Reason:
         claim = cases.take(ledger, f"{reason}.dcm", reason)

@@ -32,7 +32,7 @@ _Plot = Annotated[
     typer.Option(
         "--plot",
         metavar="FILE",
-        help="Plot the measures as histograms: .png, .svg or .pdf.",
+        help="Plot histograms and the share stopped by visibility: .png, .svg or .pdf.",
         show_default=False,
     ),
 ]
@@ -47,12 +47,12 @@ def quality() -> None:
 def calibrate(
     camera: _Camera, plot: _Plot = None, json: Json = False, config: Config = None
 ) -> None:
-    """Propose quality thresholds from a camera's own captures.
+    """Propose quality thresholds from a camera's own captures and their readers.
 
-    Prints a [camera.quality] table that would make the worst few per cent of the captures
-    ungradable, and changes nothing. Look at those captures before you paste the table below the
-    camera's [[camera]], because new thresholds make a new release. The exit status is 1 if there
-    are too few captures.
+    Prints a [camera.quality] table that would make about as many captures ungradable as are bad,
+    from 5 to 20 per cent, and changes nothing. Bad is what readers called ungradable in reviews.
+    Look at those captures before you paste the table below the camera's [[camera]], because new
+    thresholds make a new release. The exit status is 1 if there are too few captures.
 
     Examples:
       fundusd quality calibrate --camera cr2-room1
@@ -86,4 +86,9 @@ def _print(camera: str, calibration: Calibration) -> None:
         f"# {camera}, from {calibration.captures} captures: "
         f"{calibration.would_flag:.1%} would be ungradable, {calibration.flagged:.1%} are now"
     )
+    if calibration.called_gradable or calibration.called_ungradable:
+        print(
+            f"# readers called {calibration.called_gradable} gradable "
+            f"and {calibration.called_ungradable} ungradable"
+        )
     print(as_toml(calibration.proposed))

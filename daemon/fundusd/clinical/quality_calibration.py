@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import asdict, dataclass, replace
 from math import floor, log10
 from typing import TYPE_CHECKING, Any
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from fundusd.clinical.quality_thresholds import (
     BOUNDS,
     DEFAULTS,
+    GOOD_VISIBILITY,
     JUDGED,
     MEASURED,
     Thresholds,
@@ -20,10 +22,30 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 MIN_CAPTURES = 50  # with fewer, one photograph is more than 2 % of them
-_MAX_FLAGGED = 0.05
-_TAILS = [step / 400 for step in range(20, 0, -1)]  # shares of captures beyond each threshold
+_MIN_CALLED = 5  # captures that readers called gradable, and ungradable, for a fit to both
+_FEW, _MANY = 0.05, 0.2  # share that may be ungradable: at least and at most
+_STEPS = 20  # of the shares of captures beyond each threshold
 _HAZE_QUANTILE = 0.95
 _CALIBRATED = [name for name in MEASURED if name not in {"min_side_pixels", "max_haze"}]
+_CURVE_STEP, _CURVE_STEPS = 0.02, 30  # of visibility
+
+
+@dataclass(frozen=True, slots=True)
+class MeasuredCapture:
+    """The measures of a capture, and whether a reader could grade it (None: no reader saw it)."""
+
+    measures: Mapping[str, float]
+    is_gradable: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CurvePoint:
+    """The shares of captures in which vessels are visible in less of the disc."""
+
+    visibility: float
+    stopped: float
+    gradable_stopped: float | None  # of those that readers could grade
+    ungradable_stopped: float | None  # of those that they could not
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +57,9 @@ class Calibration:
     proposed: Thresholds
     flagged: float  # by the present thresholds
     would_flag: float  # by the proposed ones
+    called_gradable: int = 0  # by readers
+    called_ungradable: int = 0
+    curve: Sequence[CurvePoint] = ()
 
 
 class TooFewCaptures(FundusdError):  # noqa: N818  says what is the case
@@ -43,22 +68,21 @@ class TooFewCaptures(FundusdError):  # noqa: N818  says what is the case
     exit_code = ExitStatus.NO
 
 
-def calibrate(
-    measured: Sequence[Mapping[str, float]], present: Thresholds = DEFAULTS
-) -> Calibration:
-    """Propose thresholds that reject at most the worst 5 % of captures.
+def calibrate(measured: Sequence[MeasuredCapture], present: Thresholds = DEFAULTS) -> Calibration:
+    """Propose thresholds that reject about as many captures as are bad, from 5 to 20 %.
 
-    An equal share of the captures lies beyond each threshold except those of side and haze. This
-    share is the largest at which all thresholds together reject at most 5 %. No threshold leaves
-    its bounds, so a good camera may have no captures rejected, and a camera with a dirty lens may
-    have many.
+    As many captures are bad as readers called ungradable or, before they called enough, as the
+    default thresholds reject. If readers called some captures gradable and some ungradable, the
+    threshold of visibility is the one that tells these apart best. Beyond each other threshold
+    except those of side and haze lies an equal share of the captures, the largest at which all
+    thresholds together reject as many as are bad. No threshold leaves its bounds.
 
     Raises TooFewCaptures if there are not enough captures with all measures.
     """
-    usable: list[Mapping[str, float]] = []
-    for measures in measured:
-        if measures.keys() >= JUDGED:
-            usable.append(measures)
+    usable: list[MeasuredCapture] = []
+    for capture in measured:
+        if capture.measures.keys() >= JUDGED:
+            usable.append(capture)
     if len(usable) < MIN_CAPTURES:
         raise TooFewCaptures(
             f"There are {len(usable)} captures with all measures, "
@@ -66,21 +90,81 @@ def calibrate(
             hint="Take more photographs with the camera; captures of releases before "
             "retina-colour/3 do not count.",
         )
-    ordered: dict[str, list[float]] = {}
-    for name, measure in MEASURED.items():
-        ordered[name] = sorted(measures[measure] for measures in usable)
-    proposed = present
-    for tail in _TAILS:
-        proposed = _proposed(ordered, tail, present)
-        if _share_flagged(usable, proposed) <= _MAX_FLAGGED:
-            break
+    gradable = _visibilities(usable, is_gradable=True)
+    ungradable = _visibilities(usable, is_gradable=False)
+    called = min(len(gradable), len(ungradable)) >= _MIN_CALLED
+    bad = len(ungradable) / len(usable) if called else _share_flagged(usable, DEFAULTS)
+    most = min(max(bad, _FEW), _MANY)
+    divide = _dividing_visibility(gradable, ungradable) if called else None
+    proposed = _strictest(usable, most, present, divide)
     return Calibration(
         len(usable),
         present,
         proposed,
         flagged=_share_flagged(usable, present),
         would_flag=_share_flagged(usable, proposed),
+        called_gradable=len(gradable),
+        called_ungradable=len(ungradable),
+        curve=_curve(_visibilities(usable, is_gradable=None), gradable, ungradable),
     )
+
+
+def _visibilities(captures: Sequence[MeasuredCapture], *, is_gradable: bool | None) -> list[float]:
+    """Return the sorted visibilities of the captures called so, or of all (None)."""
+    values: list[float] = []
+    for capture in captures:
+        if is_gradable is None or capture.is_gradable is is_gradable:
+            values.append(capture.measures["visibility"])
+    return sorted(values)
+
+
+def _dividing_visibility(gradable: Sequence[float], ungradable: Sequence[float]) -> float:
+    """Return the threshold with the greatest Youden index (Cancer 1950), the least if several."""
+    best, divide = -1.0, 0.0
+    for threshold in sorted({*gradable, *ungradable}):
+        index = _share_below(ungradable, threshold) - _share_below(gradable, threshold)
+        if index > best:
+            best, divide = index, threshold
+    return divide
+
+
+def _share_below(ordered: Sequence[float], threshold: float) -> float:
+    return bisect_left(ordered, threshold) / len(ordered)
+
+
+def _curve(
+    every: Sequence[float], gradable: Sequence[float], ungradable: Sequence[float]
+) -> list[CurvePoint]:
+    points: list[CurvePoint] = []
+    for step in range(_CURVE_STEPS + 1):
+        visibility = round(step * _CURVE_STEP, 2)
+        shares: list[float | None] = []
+        for called in (gradable, ungradable):
+            shares.append(_share_below(called, visibility) if called else None)
+        points.append(CurvePoint(visibility, _share_below(every, visibility), *shares))
+    return points
+
+
+def _strictest(
+    usable: Sequence[MeasuredCapture], most: float, present: Thresholds, divide: float | None
+) -> Thresholds:
+    """Return the strictest thresholds that reject at most the share `most` of the captures."""
+    ordered: dict[str, list[float]] = {}
+    for name, measure in MEASURED.items():
+        ordered[name] = sorted(capture.measures[measure] for capture in usable)
+    proposed = present
+    for step in range(_STEPS, 0, -1):
+        tail = most * step / _STEPS
+        proposed = _proposed(ordered, tail, present)
+        visibility = min(proposed.min_visibility, GOOD_VISIBILITY)
+        if divide is not None:
+            # never beyond what may be rejected
+            quantile = _quantile(ordered["min_visibility"], most)
+            visibility = _bounded("min_visibility", min(divide, quantile))
+        proposed = replace(proposed, min_visibility=visibility)
+        if _share_flagged(usable, proposed) <= most:
+            break
+    return proposed
 
 
 def _proposed(
@@ -117,13 +201,13 @@ def _quantile(ordered: Sequence[float], share: float) -> float:
     return ordered[below] + (ordered[above] - ordered[below]) * (index - below)
 
 
-def _share_flagged(measured: Sequence[Mapping[str, float]], thresholds: Thresholds) -> float:
+def _share_flagged(captures: Sequence[MeasuredCapture], thresholds: Thresholds) -> float:
     """Return the share of captures that these thresholds reject."""
     flagged = 0
-    for measures in measured:
-        if judge(measures, thresholds) is not None:
+    for capture in captures:
+        if judge(capture.measures, thresholds) is not None:
             flagged += 1
-    return flagged / len(measured)
+    return flagged / len(captures)
 
 
 def as_toml(thresholds: Thresholds) -> str:

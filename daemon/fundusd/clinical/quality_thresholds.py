@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING
 
-from fundusd.domain.clinical_terms import Reason
+from fundusd.domain.clinical_terms import Outcome, QualityLevel, Reason
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -50,6 +50,8 @@ _NO_GRAIN, _MORE_SHARPNESS = 0.6, 1.25  # fine detail in levels, and what its la
 _MOVED = (0.83, 1.15)  # direction and fine detail: less of both is a camera or an eye that moved
 _SOME = 0.1  # visibility: with less, detail and its direction are those of noise
 _FAINT, _MORE_VISIBILITY = 1.12, 1.5  # fine detail in levels, and what its lack demands
+# share of the disc; EyeQ's readers called most gradable photographs with less usable, not good
+GOOD_VISIBILITY = 0.35
 _DIM = 40.0  # luminance: where vessels are not visible, that is the likely cause
 
 MEASURED: Mapping[str, str] = {  # what each threshold is compared with
@@ -126,6 +128,17 @@ def _cause_of_invisibility(measures: Mapping[str, float], thresholds: Thresholds
     if measures["haze"] > thresholds.max_haze:
         return Reason.MEDIA_OPACITY
     return Reason.LOW_CONTRAST
+
+
+def quality_level(outcome: Outcome, measures: Mapping[str, float]) -> QualityLevel | None:
+    """Return the image quality of a photograph with this outcome, or None if it is no retina."""
+    if outcome is Outcome.UNGRADABLE:
+        return QualityLevel.REJECT
+    if outcome is not Outcome.GRADED or "visibility" not in measures:
+        return None
+    if measures["visibility"] < GOOD_VISIBILITY:
+        return QualityLevel.USABLE
+    return QualityLevel.GOOD
 
 
 def changes(thresholds: Thresholds) -> dict[str, float]:

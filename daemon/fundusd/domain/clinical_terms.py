@@ -150,6 +150,17 @@ class Reason(StrEnum):
     ATTEMPTS_EXHAUSTED = "attempts_exhausted", Outcome.FAILED, Action.CONTACT_IT
 
 
+class QualityLevel(StrEnum):
+    """The image quality of a photograph of a retina.
+
+    Source: the levels of EyeQ (Fu et al., MICCAI 2019).
+    """
+
+    GOOD = "good"
+    USABLE = "usable"  # graded, but a better photograph is easier to read
+    REJECT = "reject"  # ungradable
+
+
 class ReviewVerdict(StrEnum):
     """A human reader's verdict on the result for an eye."""
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import sqlalchemy as sa
 
+from fundusd.clinical.quality_thresholds import quality_level
 from fundusd.domain.clinical_terms import Action, Outcome, Reason, Referable
 from fundusd.domain.jobs import JobState
 from fundusd.ledger import audit, camera_orientations, captures, exams, jobs
@@ -156,13 +157,15 @@ def _record_rows(
 def _row(recording: Recording, finding: Finding) -> dict[str, Any]:
     """Return the row of a new result."""
     reason = finding.reason
+    content = finding.decoded.content
     return {
         "digest": finding.claim.digest,
         "release_id": recording.release_id,
         "outcome": finding.outcome,
         "reason": reason,
         "action": reason.action if reason else Action.NONE,
-        "content": captures.content_text(finding.decoded.content, recording.identifiers),
+        "quality_level": quality_level(finding.outcome, content.measures if content else {}),
+        "content": captures.content_text(content, recording.identifiers),
         "decode_ms": finding.decoded.decode_ms,
         "model_ms": finding.model_ms,
         "batch_size": finding.batch_size,

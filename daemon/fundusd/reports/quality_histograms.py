@@ -1,4 +1,4 @@
-"""The plot that `fundusd quality calibrate` draws: a histogram of each quality measure."""
+"""The plot that `fundusd quality calibrate` draws: histograms, and the curve of visibility."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from fundusd.reports.page import INK, MUTED, font
 from fundusd.reports.plot_style import Plot, new_plot, set_title
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from matplotlib.axes import Axes
 
-    from fundusd.clinical.quality_calibration import Calibration
+    from fundusd.clinical.quality_calibration import Calibration, MeasuredCapture
 
 _BARS, _TINT = "#9fb4c7", "#fbeee8"
-_PROPOSED = "#a63a16"
+_PROPOSED, _GRADABLE = "#a63a16", "#3f7f5f"
 _TITLES = {
     "min_side_pixels": "Short side, pixels: small",
     "min_luminance": "Luminance: too_dark",
@@ -31,11 +31,12 @@ _TITLES = {
 
 
 def histograms(
-    camera_id: str, measured: Sequence[Mapping[str, float]], calibration: Calibration
+    camera_id: str, measured: Sequence[MeasuredCapture], calibration: Calibration
 ) -> Plot:
-    """Return a plot with a histogram of each quality measure.
+    """Return a plot with a histogram of each quality measure, and the curve of visibility.
 
-    Lines in each histogram mark the present and the proposed threshold.
+    Lines in each histogram mark the present and the proposed threshold. The curve shows the share
+    of captures that each threshold of visibility would stop.
     """
     subtitle = (
         f"{calibration.captures} captures. "
@@ -43,14 +44,43 @@ def histograms(
         f"Red: proposed thresholds, {calibration.would_flag:.1%} ungradable (tinted)."
     )
     plot = new_plot(
-        f"Quality of {camera_id}", subtitle, len(MEASURED), columns=3, height=2.2, unit="captures"
+        f"Quality of {camera_id}",
+        subtitle,
+        len(MEASURED) + 1,
+        columns=3,
+        height=2.2,
+        unit="captures",
     )
-    for axes, (threshold, measure) in zip(plot.axes, MEASURED.items(), strict=True):
-        values = [capture[measure] for capture in measured if measure in capture]
+    *panels, last = plot.axes
+    for axes, (threshold, measure) in zip(panels, MEASURED.items(), strict=True):
+        values = [capture.measures[measure] for capture in measured if measure in capture.measures]
         present = getattr(calibration.present, threshold)
         proposed = getattr(calibration.proposed, threshold)
         _draw(axes, threshold, values, present, proposed)
+    _draw_curve(last, calibration)
     return plot
+
+
+def _draw_curve(axes: Axes, calibration: Calibration) -> None:
+    """Draw the share of captures stopped against the threshold of visibility."""
+    visibility = [point.visibility for point in calibration.curve]
+    axes.plot(visibility, [point.stopped for point in calibration.curve], color=INK, label="all")
+    for name, count, colour in (
+        ("gradable", calibration.called_gradable, _GRADABLE),
+        ("ungradable", calibration.called_ungradable, _PROPOSED),
+    ):
+        if count:
+            shares = [getattr(point, f"{name}_stopped") for point in calibration.curve]
+            label = f"called {name} ({count})"
+            axes.plot(visibility, shares, color=colour, linewidth=1.2, label=label)
+    axes.axvline(calibration.present.min_visibility, color=INK, linestyle="--", linewidth=1.2)
+    axes.axvline(calibration.proposed.min_visibility, color=_PROPOSED, linewidth=1.6)
+    axes.set_xlim(0, max(visibility, default=1.0))
+    axes.set_ylim(0, 1)
+    axes.set_ylabel("share stopped", fontproperties=font(8), color=MUTED)
+    axes.set_xlabel("threshold of visibility", fontproperties=font(8), color=MUTED)
+    axes.legend(prop=font(7), frameon=False)
+    set_title(axes, "Share stopped by visibility")
 
 
 def _draw(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from fundusd.domain.clinical_terms import Action, Eye, EyeSource, Outcome, Referable
+from fundusd.domain.clinical_terms import Action, Eye, EyeSource, Outcome, QualityLevel, Referable
 from fundusd.domain.decoding import MediaType
 from fundusd.domain.files import OfflineReason, WaitReason
 from fundusd.domain.jobs import JobState
@@ -208,6 +208,7 @@ result = sa.Table(
     sa.Column("outcome", sa.Text, nullable=False),
     sa.Column("reason", sa.Text),
     sa.Column("action", sa.Text, nullable=False),
+    sa.Column("quality_level", sa.Text),
     sa.Column("grade", sa.SmallInteger),
     sa.Column("referable", sa.Text, nullable=False),
     *score_columns("logit", sa.Double),
@@ -224,6 +225,7 @@ result = sa.Table(
     ),
     one_of("outcome", Outcome),
     one_of("action", Action),
+    one_of("quality_level", QualityLevel),
     one_of("referable", Referable),
     sa.CheckConstraint("outcome <> 'failed'", name="never_failed"),
     sa.CheckConstraint("(outcome = 'graded') = (grade IS NOT NULL)", name="graded_has_grade"),

@@ -22,6 +22,7 @@ SELECT
     CASE WHEN j.state = 'failed' THEN 'failed' ELSE r.outcome END AS outcome,
     coalesce(r.reason, j.reason) AS reason,
     coalesce(r.action, j.action) AS action,
+    r.quality_level,
     r.grade,
     CASE r.grade
         WHEN 0 THEN 'No DR'
