@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _BLACK, _MIN_STEP = 12.0, 5.0  # luminance: the lightest black surround, the least step to the field
 _LIT = 0.12  # of the 95th percentile of luminance
 _WHITE = 225  # in every channel: paper white
-_WHITE_LINE, _MAX_STRIP = 0.8, 0.5  # share of a caption strip that is white, and of the frame
+_WHITE_LINE, _MIN_INNER = 0.8, 0.5  # share of a strip's line that is white; share between strips
 _MIN_WHITE, _MAX_WHITE = 0.004, 0.9  # shares of the frame; otherwise there is no white margin
 _MAJORITY = 5  # pixels: wider than the strokes of a caption
 _MIN_LIT_SHARE = 0.02  # of a row or column inside the bounding box
@@ -65,20 +65,36 @@ def find_lit(rgb: Pixels) -> Mask:
 
 def _white_margin(rgb: Pixels) -> Mask:
     """Return a mask of the white that reaches inwards from the edges, and of caption strips."""
-    white = np.minimum(np.minimum(rgb[..., 0], rgb[..., 1]), rgb[..., 2]) >= _WHITE
+    white = _white(rgb)
     reached = np.logical_and.accumulate
     margin = np.zeros_like(white)
     for axis in (0, 1):
         margin |= reached(white, axis=axis)
         margin |= np.flip(reached(np.flip(white, axis), axis=axis), axis)
-    for lines, whiteness in ((margin, white.mean(axis=1)), (margin.T, white.mean(axis=0))):
-        is_white = whiteness > _WHITE_LINE
-        at_edge = reached(is_white) | reached(is_white[::-1])[::-1]
-        if at_edge.mean() < _MAX_STRIP:
-            lines[at_edge] = True
+    rows, columns = _between_strips(white)
+    margin[: rows.start] = margin[rows.stop :] = True
+    margin[:, : columns.start] = margin[:, columns.stop :] = True
     if not _MIN_WHITE < margin.mean() < _MAX_WHITE:
         return np.zeros_like(white)
     return margin
+
+
+def _white(rgb: Pixels) -> Mask:
+    white: Mask = np.minimum(np.minimum(rgb[..., 0], rgb[..., 1]), rgb[..., 2]) >= _WHITE
+    return white
+
+
+def _between_strips(white: Mask) -> tuple[slice, slice]:
+    """Return the ranges of rows and columns that lie between white strips along the edges."""
+    ranges: list[slice] = []
+    for axis in (1, 0):
+        inner = np.flatnonzero(white.mean(axis=axis) <= _WHITE_LINE)
+        length = white.shape[1 - axis]
+        if inner.size and inner[-1] + 1 - inner[0] >= _MIN_INNER * length:
+            ranges.append(slice(int(inner[0]), int(inner[-1]) + 1))
+        else:
+            ranges.append(slice(0, length))
+    return ranges[0], ranges[1]
 
 
 def _majority(mask: Mask) -> Mask:
@@ -175,8 +191,8 @@ def _circle_measures(sample: Pixels, lit: Mask, box: tuple[slice, slice]) -> dic
     bright = luminance > _LIT_FIELD * float(np.median(luminance[lit]))
     centre, radius = _circle_of(lit, box)
     halves: list[float] = []  # height and width of the frame around the circle's centre
-    for middle, length in zip(centre, lit.shape, strict=True):
-        halves.append(max(middle, length - middle, radius / 2))
+    for middle, inner in zip(centre, _between_strips(_white(sample)), strict=True):
+        halves.append(max(middle - inner.start, inner.stop - middle, radius / 2))
     down = np.arange(-radius, radius) + 0.5
     chords = 2 * np.minimum(np.sqrt(np.maximum(radius**2 - down**2, 0)), halves[1])
     whole = float(chords[np.abs(down) < halves[0]].sum())
