@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from PIL import Image, ImageDraw, ImageFont
 from pypdf import PdfReader
 from tests import daemon_cases, imaging_cases
 from tests import ledger_cases as cases
@@ -31,8 +32,10 @@ if TYPE_CHECKING:
 
 RETINA = imaging_cases.retina(640, 600)
 JPEG = imaging_cases.encode(RETINA, "JPEG")
+OTHER_JPEG = imaging_cases.encode(RETINA, "JPEG", quality=60)
 BURNED = imaging_cases.jpeg_dicom(RETINA, BurnedInAnnotation="YES")
 CONTENT = Content(MediaType.JPEG, 640, 600, patient_id="PATIENT-7")
+OF_CAPTIONED = replace(CONTENT, warnings=("text_in_surround",))
 OF_BURNED = replace(CONTENT, media_type=MediaType.DICOM, warnings=("burned_in_annotation",))
 SEVERE = (0.0, 0.0, 0.0, 5.0, 0.0)
 
@@ -195,11 +198,21 @@ def test_a_visit_is_reported_in_words_or_as_a_page(
     assert pictures == 2
 
 
+@pytest.mark.parametrize(
+    ("name", "data", "content"),
+    [("a_OD.dcm", BURNED, OF_BURNED), ("a_OD.jpeg", OTHER_JPEG, OF_CAPTIONED)],
+    ids=["by the header", "by the pixels"],
+)
 def test_text_burned_into_a_picture_keeps_it_from_every_page_its_twin_too(
-    fundusd: Callable[..., str], clinic: Clinic, tmp_path: Path
+    fundusd: Callable[..., str],
+    clinic: Clinic,
+    tmp_path: Path,
+    name: str,
+    data: bytes,
+    content: Content,
 ) -> None:
     clinic.add("a_OD.jpg")
-    flagged = clinic.add("a_OD.dcm", BURNED, OF_BURNED)
+    flagged = clinic.add(name, data, content)
     for command in (
         ("show", 1, "--out"),
         ("show", flagged, "--out"),
@@ -270,7 +283,10 @@ def test_ungradable_retinas_are_shown_and_what_else_is_refused_is_not(tmp_path: 
     """A hand or a face is not shown, nor burned-in text that the ledger does not know yet."""
     dark = imaging_cases.encode((RETINA * 0.15).astype(np.uint8), "PNG")
     wall = imaging_cases.encode(np.full((600, 640, 3), 160, np.uint8), "PNG")
-    files = {"a": dark, "bb": wall, "ccc": BURNED, "dddd": JPEG}
+    captioned = Image.fromarray(RETINA)
+    ImageDraw.Draw(captioned).text((5, 5), "Phantom, P.", font=ImageFont.load_default(20))
+    named = imaging_cases.encode(captioned, "PNG")
+    files = {"a": dark, "bb": wall, "ccc": BURNED, "dddd": JPEG, "ggggggg": named}
     for name, data in files.items():
         (tmp_path / name).write_bytes(data)
     asked = [
@@ -287,10 +303,14 @@ def test_ungradable_retinas_are_shown_and_what_else_is_refused_is_not(tmp_path: 
         True,
         False,
         False,
+        False,
     ]
     for photograph, part in zip(
         shown.values(),
-        ["did not grade it", "", "burned in", "model saw", "no longer", "no camera elsewhere"],
+        [
+            *("did not grade it", "", "burned in", "model saw", "burned in", "no longer"),
+            "no camera elsewhere",
+        ],
         strict=True,
     ):
         assert part in photograph.notes

@@ -16,7 +16,8 @@ class CaptureWarning(StrEnum):
     CMYK_WITHOUT_PROFILE = "cmyk_without_profile"  # CMYK, converted without a profile
     GREY = "grey"  # the file has one channel
     SECONDARY_CAPTURE = "secondary_capture"  # a DICOM screenshot or export
-    BURNED_IN_ANNOTATION = "burned_in_annotation"  # text in the pixels, perhaps a patient's name
+    BURNED_IN_ANNOTATION = "burned_in_annotation"  # the header: text in the pixels, perhaps a name
+    TEXT_IN_SURROUND = "text_in_surround"  # the pixels: text beside the retina, perhaps a name
     PIXELS_NOT_SQUARE = "pixels_not_square"  # the header says so; the picture is used as stored
     # which eye
     EYE_BOTH = "eye_both"  # the header or the camera's database names both eyes
@@ -49,3 +50,7 @@ class CaptureWarning(StrEnum):
     TIME_UNREADABLE = "time_unreadable"  # the text at the position of the time is not a time
     DATE_CONFLICT = "date_conflict"  # two parts of the path give different dates
     TIME_CONFLICT = "time_conflict"  # two parts of the path give different times
+
+
+# the picture must not be drawn on a page, which may leave the clinic
+TEXT_WARNINGS = frozenset({CaptureWarning.BURNED_IN_ANNOTATION, CaptureWarning.TEXT_IN_SURROUND})

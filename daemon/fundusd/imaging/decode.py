@@ -10,11 +10,13 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 
 from fundusd.clinical.quality_thresholds import DEFAULTS, Thresholds
+from fundusd.domain.capture_warnings import CaptureWarning
 from fundusd.domain.clinical_terms import Outcome, Reason
 from fundusd.domain.decoding import Content, Decoded, MediaType
 from fundusd.domain.errors import CaptureError
 from fundusd.files.media_type import detect
 from fundusd.imaging import quality_gate
+from fundusd.imaging.burned_in_text import has_text_in_surround
 from fundusd.imaging.dicom import open_dicom
 from fundusd.imaging.preprocessing import preprocess
 from fundusd.imaging.raster import open_raster
@@ -90,5 +92,7 @@ def _assess(
         reason = Reason.COLOUR_MISMATCH
     height, width = rgb.shape[:2]
     warnings = (*content.warnings, *codes)
+    if (reason is None or reason.outcome is Outcome.UNGRADABLE) and has_text_in_surround(rgb):
+        warnings = (*warnings, CaptureWarning.TEXT_IN_SURROUND)
     completed = replace(content, width=width, height=height, warnings=warnings, measures=measures)
     return completed, reason

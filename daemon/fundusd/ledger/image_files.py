@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import sqlalchemy as sa
 
-from fundusd.domain.capture_warnings import CaptureWarning
+from fundusd.domain.capture_warnings import TEXT_WARNINGS
 from fundusd.ledger.exam_queries import stem
 from fundusd.ledger.tables import capture, job, release
 
@@ -55,7 +55,7 @@ def read(connection: sa.Connection, capture_ids: Sequence[int]) -> list[Source]:
 def _is_burned_in(connection: sa.Connection, row: Any) -> bool:
     """Return whether any file of a capture's shot has a warning about burned-in text.
 
-    Only a DICOM file can report such text, but a JPEG file of the same shot shows the same image.
+    Only a DICOM header can report such text, but a JPEG file of the same shot shows the same image.
     """
     shot = stem(row.path_text)
     first = stem_of_path(bytes(row.path))
@@ -66,7 +66,7 @@ def _is_burned_in(connection: sa.Connection, row: Any) -> bool:
     )
     for path_text, warnings in connection.execute(query):
         codes = orjson.loads(warnings or "[]")
-        if stem(path_text) == shot and CaptureWarning.BURNED_IN_ANNOTATION in codes:
+        if stem(path_text) == shot and not TEXT_WARNINGS.isdisjoint(codes):
             return True
     return False
 

@@ -9,7 +9,7 @@ import hashlib
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
-from fundusd.domain.capture_warnings import CaptureWarning
+from fundusd.domain.capture_warnings import TEXT_WARNINGS
 from fundusd.domain.clinical_terms import Reason
 from fundusd.domain.decoding import Preprocessing
 from fundusd.domain.errors import CaptureError
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     Decode = Callable[[bytes, Preprocessing], Decoded]
 
 _SIDE = 448  # pixels: the size that every preprocessing produces
-_BLOCKED = "Not shown: the file says that text is burned into the picture, perhaps a name."
+_BLOCKED = "Not shown: text is burned into the picture, perhaps a name."
 _SEEN = f"As the model saw it, {_SIDE} by {_SIDE} pixels. Not for diagnosis."
 _NOT_SEEN = f"Reduced to {_SIDE} by {_SIDE} pixels; the model did not grade it. Not for diagnosis."
 _WHY_NOT = {
@@ -82,7 +82,7 @@ def _photograph(
 
 
 def _shown(decoded: Decoded) -> Photograph:
-    if decoded.content and CaptureWarning.BURNED_IN_ANNOTATION in decoded.content.warnings:
+    if decoded.content and not TEXT_WARNINGS.isdisjoint(decoded.content.warnings):
         return Photograph(None, _BLOCKED)
     if decoded.pixels is None:
         return Photograph(None, _not_shown(decoded.reason or Reason.DECODE_ERROR))
