@@ -153,7 +153,7 @@ def _strictest(
     for name, measure in MEASURED.items():
         ordered[name] = sorted(capture.measures[measure] for capture in usable)
     proposed = present
-    for step in range(_STEPS, 0, -1):
+    for step in range(_STEPS, -1, -1):
         tail = most * step / _STEPS
         proposed = _proposed(ordered, tail, present)
         visibility = min(proposed.min_visibility, GOOD_VISIBILITY)

@@ -43,7 +43,8 @@ BOUNDS: Mapping[str, tuple[float, float]] = {
 }
 # The same for every camera; docs/quality.md says on which photographs these were chosen
 _NOISE = (8.0, 2.5)  # sharpness and fine detail: only noise has more of both
-_LEAST_DETAIL = 0.3  # in an outer band of the disc, over the whole disc: a lid shows less
+_LEAST_DETAIL = 0.35  # in an outer band of the disc, over its median: a lid shows less
+_CENTRAL_GLARE = 0.12  # share of the middle of the disc, where the macula is expected
 _MAX_BLOCKS = 8.0  # step at the edges of JPEG blocks over the steps elsewhere
 _FLAT_BLOCKS = (3.5, 0.2)  # the same, and the fine detail of blocks without any
 _NO_GRAIN, _MORE_SHARPNESS = 0.6, 1.25  # fine detail in levels, and what its lack demands
@@ -58,7 +59,9 @@ MEASURED: Mapping[str, str] = {  # what each threshold is compared with
     field.name: field.name.partition("_")[2] for field in fields(Thresholds)
 }
 # every measure that `judge` needs
-JUDGED = frozenset({*MEASURED.values(), "blocks", "direction", "fine_detail", "least_detail"})
+JUDGED = frozenset(
+    {*MEASURED.values(), "blocks", "central_glare", "direction", "fine_detail", "least_detail"}
+)
 
 
 def judge(measures: Mapping[str, float], thresholds: Thresholds = DEFAULTS) -> Reason | None:
@@ -107,7 +110,8 @@ def _partial_or_blurred(measures: Mapping[str, float], thresholds: Thresholds) -
     has_smooth_part = shows_vessels and measures["least_detail"] < _LEAST_DETAIL
     if has_smooth_part or measures["field"] < thresholds.min_field:
         return Reason.PARTIAL_FIELD
-    if measures["glare"] > thresholds.max_glare:
+    is_macula_hidden = measures["central_glare"] > _CENTRAL_GLARE
+    if is_macula_hidden or measures["glare"] > thresholds.max_glare:
         return Reason.ARTEFACT
     has_moved = measures["direction"] < _MOVED[0] and measures["fine_detail"] < _MOVED[1]
     required = thresholds.min_sharpness

@@ -18,6 +18,7 @@ _DIAMETER = 256  # cells across the disc, about the resolution that the model se
 _TILE = 16  # cells
 _INSIDE = 0.88  # of the radius: excludes rim, notches and date stamps
 _MIN_TILE_INSIDE = 0.75
+_CENTRAL = 4.0  # tiles from the middle
 COARSE = 13  # cells: wider than a vessel
 SPARSE = (slice(None, None, 2), slice(None, None, 2))  # enough cells for a median
 
@@ -92,12 +93,21 @@ def tile_means(plane: Plane | Mask) -> Plane:
     Incomplete tiles at the far edges are left out, since they hardly touch the disc.
     """
     rows, columns = (length // _TILE for length in plane.shape)
-    tiled = plane[: rows * _TILE, : columns * _TILE].reshape(rows, _TILE, columns, _TILE)
-    means: Plane = tiled.mean(axis=(1, 3), dtype=np.float64).astype(np.float32)
-    return means
+    whole = plane[: rows * _TILE, : columns * _TILE].astype(np.float32, copy=False)
+    sums = whole.reshape(rows, _TILE, columns * _TILE).sum(axis=1).reshape(rows, columns, _TILE)
+    means: Plane = sums.mean(axis=2, dtype=np.float64) * (1 / _TILE)
+    return means.astype(np.float32)
 
 
 def tiles_inside(inside: Mask) -> Mask:
     """Return which tiles lie well inside the disc."""
     tiles: Mask = tile_means(inside) >= _MIN_TILE_INSIDE
     return tiles
+
+
+def central_tiles(tiles: Mask) -> Mask:
+    """Return, for each tile inside the disc, whether it lies in the middle half of its width."""
+    rows, columns = np.nonzero(tiles)
+    middle = (np.array(tiles.shape) - 1) / 2
+    central: Mask = np.hypot(rows - middle[0], columns - middle[1]) < _CENTRAL
+    return central

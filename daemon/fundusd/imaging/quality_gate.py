@@ -43,6 +43,7 @@ _HAIR = (0.3, 0.85)  # texture and red relief of a disc: more of both are hair o
 _ROUGH = 0.022  # with a relief in red: more is an outer eye
 _ROUGH_RED = (0.5, 0.43)  # red relief, with and without dark corners
 _VERY_ROUGH = 0.06  # with any colour
+_SKIN = (0.65, 0.5)  # red relief and haze: no retina that fills the frame has more of both
 _MIN_VESSELS = 0.06  # visibility in a field without corners
 
 
@@ -170,7 +171,10 @@ def _shows_something_else(measures: Mapping[str, float], *, is_disc: bool) -> bo
     has_red_relief = red_relief > (_ROUGH_RED[0] if has_corners else _ROUGH_RED[1])
     if measures["roughness"] > _VERY_ROUGH or (measures["roughness"] > _ROUGH and has_red_relief):
         return True
-    return measures["dark_corners"] < _FILLED and measures["visibility"] < _MIN_VESSELS
+    if measures["dark_corners"] >= _FILLED:
+        return False
+    is_skin = red_relief > _SKIN[0] and measures["haze"] > _SKIN[1]
+    return is_skin or measures["visibility"] < _MIN_VESSELS
 
 
 def is_mislabelled(rgb: Pixels) -> bool:

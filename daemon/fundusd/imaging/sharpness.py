@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fundusd.imaging.disc_cells import SPARSE, cells_of, tile_means, tiles_inside
+from fundusd.imaging.disc_cells import SPARSE, cells_of, central_tiles, tile_means, tiles_inside
 from fundusd.imaging.vessels import measure_vessels, relief_of
 
 if TYPE_CHECKING:
@@ -26,7 +26,8 @@ _WINDOW = (256, 256)  # pixels of the middle in which the edges of blocks are me
 _LEAST_STEP = 0.05  # levels
 
 NO_DETAIL = {
-    "glare": 0.0, "saturated": 0.0, "sharpness": 0.0, "fine_detail": 0.0, "direction": 1.0,
+    "glare": 0.0, "central_glare": 0.0, "saturated": 0.0, "sharpness": 0.0, "fine_detail": 0.0,
+    "direction": 1.0,
     "visibility": 0.0, "texture": 0.0, "red_relief": 0.0, "colour_relief": 1.0, "roughness": 0.0,
     "least_detail": 1.0, "haze": 0.0,
 }  # fmt: skip
@@ -58,9 +59,15 @@ def measure_detail(rgb: Pixels, box: tuple[slice, slice]) -> dict[str, float]:
     grain = float(np.median(fine)) / _LAPLACE_OF_NOISE
     light_around = np.maximum(around[SPARSE][some], _MIN_SURROUND)
     bright = (light > _GLARE[0] * np.median(light)) & (light > _GLARE[1])
-    seen, vessels = measure_vessels((around, relief), relief_of(red), inside, tiles)
+    red_around, red_relief = relief_of(red)
+    colour = green / np.maximum(around, 1) - red / np.maximum(red_around, 1)
+    seen, vessels = measure_vessels(
+        (around, relief), (red_around, red_relief), colour, inside, tiles
+    )
+    glare = bright & (paleness > _GLARE[2]) & ~seen
     return {
-        "glare": float((bright & (paleness > _GLARE[2]) & ~seen).mean()),
+        "glare": float(glare.mean()),
+        "central_glare": float(glare[central_tiles(tiles)].mean()),
         "saturated": float((green[inside] >= _SATURATED).mean()),
         "sharpness": _sharpness(fine, relief[SPARSE][some], light_around),
         "fine_detail": grain,

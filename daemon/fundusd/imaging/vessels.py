@@ -18,6 +18,8 @@ _DARK = 0.1  # of the median green: the surround, and parts of the disc that are
 _VESSEL = (0.04, 4.0)  # least darkness against the surround, relative and in levels
 _BLOOD = 0.7  # most relief in red, relative to that in green: blood hardly absorbs red
 _MIN_VESSEL_SHARE = 0.05  # of a tile
+_LAPLACE_POWER = 20  # variance of the Laplacian of noise with a variance of 1
+_SMOOTHED_NOISE = (19 / 81) ** 2  # variance that two averages over 3 x 3 cells leave of 1
 _BAND = 3.0  # tiles from the middle: beyond it lies the outer band on each of the four sides
 _MIN_LIGHT = np.float32(1)  # level, against division by zero
 
@@ -32,7 +34,11 @@ def relief_of(plane: Plane) -> tuple[Plane, Plane]:
 
 
 def measure_vessels(
-    green: tuple[Plane, Plane], red: tuple[Plane, Plane], inside: Mask, tiles: Mask
+    green: tuple[Plane, Plane],
+    red: tuple[Plane, Plane],
+    colour: Plane,
+    inside: Mask,
+    tiles: Mask,
 ) -> tuple[Mask, dict[str, float]]:
     """Return which tiles show vessels, and measures by name, from the relief of two channels.
 
@@ -58,7 +64,7 @@ def measure_vessels(
         "red_relief": _ratio(relative_red[dark].sum(), relative[dark].sum()),
         "colour_relief": _residue(relative[SPARSE][lit[SPARSE]], relative_red[SPARSE][lit[SPARSE]]),
         "roughness": _roughness(green_around, unlit, inside),
-        "least_detail": _least_detail(np.abs(relative), tiles),
+        "least_detail": _least_detail(colour, relative_red - relative, tiles),
     }
 
 
@@ -75,9 +81,10 @@ def _near(unlit: Mask, inside: Mask, width: int) -> Mask:
 
 def _roughness(around: Plane, unlit: Mask, inside: Mask) -> float:
     """Return the median contrast of coarse structures, which are wider than vessels."""
-    counted = (inside & ~_near(unlit, inside, COARSE + _WIDE - 1))[SPARSE]
-    wide = np.abs(blurred(around, _WIDE) - around)[SPARSE][counted]
-    return _median(wide / np.maximum(around[SPARSE][counted], _MIN_LIGHT))
+    some, few = inside[SPARSE], around[SPARSE]
+    counted = some & ~_near(unlit[SPARSE], some, COARSE + _WIDE // 2)
+    wide = np.abs(blurred(few, _WIDE // 2 + 1) - few)[counted]
+    return _median(wide / np.maximum(few[counted], _MIN_LIGHT))
 
 
 def _ratio(numerator: SupportsFloat, denominator: SupportsFloat) -> float:
@@ -105,20 +112,26 @@ def _residue(green: npt.NDArray[Any], red: npt.NDArray[Any]) -> float:
     return float(np.std(red - np.float32(slope) * green)) / spread
 
 
-def _least_detail(relative: Plane, tiles: Mask) -> float:
-    """Return the mean relief in the smoothest of the disc's four outer bands.
+def _least_detail(colour: Plane, smooth: npt.NDArray[Any], tiles: Mask) -> float:
+    """Return the contrast in colour in the smoothest of the disc's four outer bands.
 
-    It is relative to the mean of all tiles.
+    `colour` is the relative green minus the relative red, and `smooth` is the same smoothed. The
+    contrast is the root mean square of the smoothed, less what the noise of each tile contributes.
+    It is relative to the median of all tiles. Skin has texture, but not in colour.
     """
-    activity = tile_means(relative)
-    whole = float(activity[tiles].mean())
+    laplacian = np.zeros_like(colour)
+    laplacian[1:-1, 1:-1] = 4 * colour[1:-1, 1:-1] - colour[:-2, 1:-1] - colour[2:, 1:-1]
+    laplacian[1:-1, 1:-1] -= colour[1:-1, :-2] + colour[1:-1, 2:]
+    noise = tile_means(laplacian**2) / _LAPLACE_POWER
+    contrast = np.sqrt(np.maximum(tile_means(smooth**2) - _SMOOTHED_NOISE * noise, 0))
+    whole = _median(contrast[tiles])  # a large haemorrhage does not raise it
     if not whole > 0:
         return 1.0
     rows, columns = np.indices(tiles.shape)
     down, across = rows - (tiles.shape[0] - 1) / 2, columns - (tiles.shape[1] - 1) / 2
     least = 1.0
     for outside in (down > _BAND, down < -_BAND, across > _BAND, across < -_BAND):
-        band = activity[tiles & outside]
+        band = contrast[tiles & outside]
         if band.size:
-            least = min(least, _ratio(float(band.mean()), whole))
+            least = min(least, float(band.mean()) / whole)
     return least
