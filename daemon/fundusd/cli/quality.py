@@ -47,7 +47,7 @@ def quality() -> None:
 def calibrate(
     camera: _Camera, plot: _Plot = None, json: Json = False, config: Config = None
 ) -> None:
-    """Propose quality thresholds from a camera's captures and reviews.
+    """Propose quality thresholds from captures and their reviews.
 
     Prints a [camera.quality] table that would make about as many captures ungradable as are bad,
     from 5 to 20 per cent, and changes nothing. Bad is what readers called ungradable in reviews.
