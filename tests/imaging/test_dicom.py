@@ -122,8 +122,11 @@ def test_more_bits_are_scaled_down(transfer_syntax: str, stored: int) -> None:
     assert_same(read(file))
 
 
+@pytest.mark.parametrize(
+    "transfer_syntax", [syntax.ExplicitVRLittleEndian, syntax.ExplicitVRBigEndian]
+)
 @pytest.mark.parametrize("bits", [8, 16])
-def test_a_palette_is_looked_up(bits: int) -> None:
+def test_a_palette_is_looked_up(bits: int, transfer_syntax: str) -> None:
     indexed = Image.fromarray(RETINA).quantize(256)
     table = np.array(indexed.getpalette(), np.uint16).reshape(-1, 3)
     table = np.vstack([table, np.zeros((256 - len(table), 3), np.uint16)])
@@ -133,9 +136,11 @@ def test_a_palette_is_looked_up(bits: int) -> None:
     }
     for channel, name in enumerate(("Red", "Green", "Blue")):
         changes[f"{name}PaletteColorLookupTableDescriptor"] = [256, 0, bits]
-        levels = table[:, channel] << (bits - 8)
-        changes[f"{name}PaletteColorLookupTableData"] = levels.astype(f"<u{bits // 8}").tobytes()
-    pixels = read(cases.native(np.asarray(indexed), **changes))
+        levels = (table[:, channel] << (bits - 8)).astype(f"<u{bits // 8}").tobytes()
+        if transfer_syntax == syntax.ExplicitVRBigEndian:  # entries of 8 bits lie in words, too
+            levels = np.frombuffer(levels, np.uint16).byteswap().tobytes()
+        changes[f"{name}PaletteColorLookupTableData"] = levels
+    pixels = read(cases.native(np.asarray(indexed), transfer_syntax, **changes))
     assert np.array_equal(pixels, np.asarray(indexed.convert("RGB")))
 
 
@@ -232,24 +237,6 @@ def test_float_pixels_are_refused_after_a_group_length() -> None:
     assert caught.value.reason is Reason.UNSUPPORTED_PIXELS
 
 
-@pytest.mark.parametrize("bits", [8, 16])
-def test_a_palette_in_big_endian_has_the_same_colours(bits: int) -> None:
-    indexed = Image.fromarray(RETINA).quantize(256)
-    table = np.array(indexed.getpalette(), np.uint16).reshape(-1, 3)
-    table = np.vstack([table, np.zeros((256 - len(table), 3), np.uint16)])
-    changes: dict[str, Any] = {
-        "PhotometricInterpretation": "PALETTE COLOR",
-        "PlanarConfiguration": None,
-    }
-    for channel, name in enumerate(("Red", "Green", "Blue")):
-        changes[f"{name}PaletteColorLookupTableDescriptor"] = [256, 0, bits]
-        entries = (table[:, channel] << (bits - 8)).astype(f"<u{bits // 8}")
-        words = np.frombuffer(entries.tobytes(), np.uint16)  # 8-bit entries are packed in words
-        changes[f"{name}PaletteColorLookupTableData"] = words.byteswap().tobytes()
-    file = cases.native(np.asarray(indexed), str(syntax.ExplicitVRBigEndian), **changes)
-    assert np.array_equal(read(file), np.asarray(indexed.convert("RGB")))
-
-
 def j2k(**options: Any) -> bytes:
     return cases.encode(RETINA, "JPEG2000", no_jp2=True, **options)
 
@@ -306,3 +293,16 @@ def test_unusual_components_of_jpeg_2000_are_refused(
     with pytest.raises(CaptureError) as caught:
         capture.load()
     assert caught.value.reason is reason
+
+
+@pytest.mark.parametrize("planar", [0, 1])
+def test_the_codestream_decides_where_samples_lie(planar: int) -> None:
+    changes: dict[str, Any] = {"PlanarConfiguration": planar}
+    label = {"PhotometricInterpretation": "YBR_RCT"}
+    assert_same(
+        read(cases.encapsulated(RETINA, j2k(), syntax.JPEG2000Lossless, **changes, **label))
+    )
+    jpeg = cases.encode(RETINA, "JPEG", quality=95, subsampling=0)
+    label = {"PhotometricInterpretation": "YBR_FULL_422"}
+    file = cases.encapsulated(RETINA, jpeg, syntax.JPEGBaseline8Bit, **changes, **label)
+    assert_same(read(file), tolerance=1.5)

@@ -363,7 +363,9 @@ def test_people_are_patients(changes: dict[str, Any]) -> None:
     assert CaptureWarning.NOT_A_PATIENT not in content.warnings
 
 
-@pytest.mark.parametrize(("ratio", "is_warned_of"), [([1, 1], False), ([4, 3], True)])
-def test_pixels_that_are_not_square_are_warned_of(ratio: list[int], is_warned_of: bool) -> None:
+@pytest.mark.parametrize(
+    ("ratio", "is_warned_of"), [([1, 1], False), ([4, 3], True), (["01", "1"], False)]
+)
+def test_pixels_that_are_not_square_are_warned_of(ratio: list[Any], is_warned_of: bool) -> None:
     content = dicom_header.content(cases.header(RETINA, PixelAspectRatio=ratio))
     assert (CaptureWarning.PIXELS_NOT_SQUARE in content.warnings) is is_warned_of

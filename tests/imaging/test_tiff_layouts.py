@@ -95,3 +95,80 @@ def test_compressions_without_loss_give_the_pixels_that_were_written(compression
     Image.fromarray(RETINA).save(file, "TIFF", compression=compression)
     decoded, _ = open_raster(file.getvalue(), MediaType.TIFF, LIMITS).load()
     assert np.array_equal(decoded, RETINA)
+
+
+def entries_of(file: bytes) -> dict[int, int]:
+    """Return where the entry of each tag begins in a little-endian TIFF."""
+    start = int.from_bytes(file[4:8], "little")
+    count = int.from_bytes(file[start : start + 2], "little")
+    entries = {}
+    for place in range(start + 2, start + 2 + 12 * count, 12):
+        entries[int.from_bytes(file[place : place + 2], "little")] = place
+    return entries
+
+
+def written(pixels: npt.NDArray[Any], **options: Any) -> bytearray:
+    file = BytesIO()
+    tifffile.imwrite(file, pixels, byteorder="<", **options)
+    return bytearray(file.getvalue())
+
+
+def reason_of(file: bytes) -> Reason | None:
+    try:
+        return open_raster(file, MediaType.TIFF, LIMITS).reason
+    except CaptureError as error:
+        return error.reason
+
+
+@pytest.mark.parametrize(
+    ("tag", "options"),
+    [
+        (273, {"rowsperstrip": 7}),
+        (279, {"rowsperstrip": 7}),
+        (324, {"tile": (64, 64)}),
+        (273, {"planarconfig": "separate"}),
+    ],
+)
+def test_a_missing_strip_tile_or_plane_is_missing_data(tag: int, options: dict[str, Any]) -> None:
+    pixels = np.moveaxis(RETINA, 2, 0) if "planarconfig" in options else RETINA
+    file = written(pixels, photometric="rgb", **options)
+    assert reason_of(bytes(file)) is None
+    place = entries_of(bytes(file))[tag] + 4
+    count = int.from_bytes(file[place : place + 4], "little")
+    file[place : place + 4] = (count - 1).to_bytes(4, "little")
+    assert reason_of(bytes(file)) is Reason.TRUNCATED
+
+
+def test_a_strip_that_ends_beyond_the_file_is_missing_data() -> None:
+    file = written(RETINA, photometric="rgb", rowsperstrip=7)
+    assert reason_of(bytes(file[:-1])) is Reason.TRUNCATED
+
+
+def test_a_fourth_sample_that_is_not_declared_is_refused() -> None:
+    file = written(with_alpha(RETINA, 0), photometric="rgb", extrasamples=["unassalpha"])
+    place = entries_of(bytes(file))[338]
+    file[place : place + 2] = (337).to_bytes(2, "little")
+    assert reason_of(bytes(file)) is Reason.UNSUPPORTED_PIXELS
+
+
+@pytest.mark.parametrize(("greatest", "reason"), [(4095, Reason.UNSUPPORTED_PIXELS), (65535, None)])
+def test_12_bits_in_samples_of_16_are_refused(greatest: int, reason: Reason | None) -> None:
+    pixels = RETINA.astype(np.uint16) << 8
+    tag = (281, "H", 3, (greatest,) * 3, True)
+    assert reason_of(bytes(written(pixels, photometric="rgb", extratags=[tag]))) is reason
+
+
+@pytest.mark.parametrize(
+    ("tag", "values", "reason"),
+    [
+        (532, (16, 235, 128, 240, 128, 240), Reason.UNSUPPORTED_PIXELS),
+        (532, (0, 255, 128, 255, 128, 255), None),
+        (529, (0.2126, 0.7152, 0.0722), Reason.UNSUPPORTED_PIXELS),
+        (529, (0.299, 0.587, 0.114), None),
+    ],
+)
+def test_unusual_constants_of_ycbcr_are_refused(
+    tag: int, values: tuple[float, ...], reason: Reason | None
+) -> None:
+    ycc = Image.fromarray(RETINA).convert("YCbCr")
+    assert reason_of(cases.encode(ycc, "TIFF", tiffinfo={tag: values})) is reason

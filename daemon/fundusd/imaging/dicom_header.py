@@ -35,6 +35,7 @@ _NOT_COLOUR = {
     *("FA", "FFA", "ICG", "ICGA", "REDFREE", "LOWRED", "RED", "GREEN", "BLUE"),
     *("IR", "INFRARED", "FAF", "AF", "AUTOFLUORESCENCE"),
 }
+_MONTAGE = {"MONTAGE", "MOSAIC"}
 _PHOTOMETRIC = {"RGB", "YBR_FULL", "YBR_FULL_422", "YBR_RCT", "YBR_ICT", "PALETTE COLOR"}
 
 _HUMAN_WORDS = {"human", "homo sapiens", "h. sapiens", "mensch", "humain", "humano"}
@@ -99,7 +100,7 @@ def refusal(ds: Dataset, limits: Limits) -> Reason | None:
     if number(ds, "NumberOfFrames", 1) > 1:
         return Reason.MULTIFRAME
     kinds = _image_kinds(ds)
-    if "MONTAGE" in kinds:
+    if not _MONTAGE.isdisjoint(kinds):
         return Reason.MONTAGE
     if not _NOT_COLOUR.isdisjoint(kinds):
         return Reason.REDFREE_OR_FA
@@ -179,8 +180,10 @@ def content(ds: Dataset) -> Content:
 
 def _has_oblong_pixels(ds: Dataset) -> bool:
     """Return whether PixelAspectRatio says that pixels are not as wide as they are high."""
-    ratio = (text(ds, "PixelAspectRatio") or "").split("\\")
-    return len(ratio) == 2 and ratio[0].strip() != ratio[1].strip()  # noqa: PLR2004  a pair
+    sides = set()
+    for side in (text(ds, "PixelAspectRatio") or "").split("\\"):
+        sides.add(side.strip().lstrip("+0"))
+    return len(sides) > 1
 
 
 def _is_not_of_a_patient(ds: Dataset) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -137,7 +137,8 @@ def to_rgb(
         _check_length(layout, encoded)
         rgb = _decode_with_pydicom(ds, uid, layout, encoded)
     elif uid in _JPEG_PROCESSES:
-        rgb = _decode_jpeg(ds, uid, layout, encoded, limits)
+        # PS3.5 8.2: the codestream decides where samples lie, whatever the header says
+        rgb = _decode_jpeg(ds, uid, replace(layout, planar=0), encoded, limits)
     else:
         if uid == syntax.RLELossless:
             _check_rle(encoded.frame, layout)

@@ -48,7 +48,7 @@ def decoded_layout(frame: bytes, layout: PixelLayout) -> PixelLayout:
     if _is_transformed(stream, 4 + length):
         photometric = "RGB"  # after the inverse transform
     allocated = _BYTE if precision == _BYTE else _WORD
-    return replace(layout, allocated=allocated, stored=precision, photometric=photometric)
+    return replace(layout, allocated=allocated, stored=precision, photometric=photometric, planar=0)
 
 
 def _precision(stream: bytes, samples: int) -> int:

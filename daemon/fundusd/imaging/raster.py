@@ -21,7 +21,14 @@ from fundusd.domain.capture_warnings import CaptureWarning
 from fundusd.domain.clinical_terms import Reason
 from fundusd.domain.decoding import Content, MediaType
 from fundusd.domain.errors import CaptureError
-from fundusd.imaging import jpeg_decode, jpeg_markers, multi_picture, png_chunks, tiff_pages
+from fundusd.imaging import (
+    jpeg_decode,
+    jpeg_markers,
+    multi_picture,
+    png_chunks,
+    tiff_layout,
+    tiff_pages,
+)
 from fundusd.imaging.colour import cmyk_to_srgb, to_srgb
 from fundusd.imaging.opened_image import OpenedImage
 
@@ -46,7 +53,6 @@ _ORIENTATIONS = {
     8: (True, -1, 1),
 }
 _ORIENTATION_TAG = 0x0112
-_BITS_PER_SAMPLE, _PLANAR_CONFIGURATION, _SEPARATE_PLANES = 258, 284, 2
 
 
 def open_raster(data: bytes, media: MediaType, limits: Limits) -> OpenedImage:
@@ -91,22 +97,13 @@ def _open_tiff(data: bytes, limits: Limits) -> OpenedImage:
         image = Image.open(BytesIO(page), formats=("TIFF",))
         exif = image.info.get("exif", b"")  # load() applies the orientation and removes it
     reason = _refusal(image) if is_only_photograph else Reason.MULTIFRAME
-    if _is_read_wrongly(image):
-        reason = Reason.UNSUPPORTED_PIXELS
+    if isinstance(image, TiffImageFile):
+        if not tiff_layout.is_complete(image.tag_v2, len(page)):
+            raise CaptureError(Reason.TRUNCATED)
+        if not tiff_layout.is_supported(image.tag_v2):
+            reason = Reason.UNSUPPORTED_PIXELS
     load = partial(_load, image, limits, image.info.get("icc_profile"), exif)
     return OpenedImage(_content(MediaType.TIFF, image), reason, load)
-
-
-def _is_read_wrongly(image: Image.Image) -> bool:
-    """Return whether Pillow makes other pixels of a TIFF than the file has.
-
-    Pillow 13.0.0 takes planes of 16-bit samples for planes of 8-bit samples.
-    """
-    if not isinstance(image, TiffImageFile):
-        return False
-    tags = image.tag_v2
-    bits = tags.get(_BITS_PER_SAMPLE, (1,))
-    return tags.get(_PLANAR_CONFIGURATION) == _SEPARATE_PLANES and set(bits) != {8}
 
 
 def _content(media: MediaType, image: Image.Image, codes: tuple[str, ...] = ()) -> Content:
