@@ -95,8 +95,8 @@ def tile_means(plane: Plane | Mask) -> Plane:
     rows, columns = (length // _TILE for length in plane.shape)
     whole = plane[: rows * _TILE, : columns * _TILE].astype(np.float32, copy=False)
     sums = whole.reshape(rows, _TILE, columns * _TILE).sum(axis=1).reshape(rows, columns, _TILE)
-    means: Plane = sums.mean(axis=2, dtype=np.float64) * (1 / _TILE)
-    return means.astype(np.float32)
+    means = sums.mean(axis=2, dtype=np.float64) * (1 / _TILE)
+    return np.asarray(means, np.float32)
 
 
 def tiles_inside(inside: Mask) -> Mask:

@@ -94,7 +94,7 @@ def _ratio(numerator: SupportsFloat, denominator: SupportsFloat) -> float:
     return float(numerator) / float(denominator)
 
 
-def _median(values: Plane) -> float:
+def _median(values: npt.NDArray[np.floating[Any]]) -> float:
     if not values.size:
         return 0.0
     return float(np.median(values))
