@@ -39,6 +39,15 @@ CONTENT = Content(
     "1.2.3.4",
 )
 CONTENT_OF_JPEG = Content(MediaType.JPEG, 2000, 1500)
+# measures of a right eye: the disc is on the right, and the macula below it and to its left
+RIGHT_EYE = {
+    "optic_disc_x": 0.55,
+    "optic_disc_y": -0.1,
+    "optic_disc_certainty": 0.6,
+    "macula_x": -0.1,
+    "macula_y": 0.05,
+    "macula_contrast": 0.2,
+}
 SWEEP = SweepReport(
     files=5,
     directories=2,

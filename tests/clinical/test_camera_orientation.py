@@ -225,9 +225,9 @@ def test_a_history_keeps_the_last_two_hundred_votes(votes: list[str]) -> None:
 def test_no_disc_contradicts_both_eyes(
     disc: Place, certainty: float, contrast: float, votes: list[str]
 ) -> None:
-    found = measures(Eye.RIGHT, disc=disc, certainty=certainty, contrast=contrast)
+    seen = measures(Eye.RIGHT, disc=disc, certainty=certainty, contrast=contrast)
     camera = learn(" ".join(votes))
-    contradicted = [eye for eye in OTHER if contradicts(eye, None, found, camera)]
+    contradicted = [eye for eye in OTHER if contradicts(eye, None, seen, camera)]
     assert len(contradicted) <= 1
 
 

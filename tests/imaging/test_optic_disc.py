@@ -60,12 +60,12 @@ def test_disc_and_macula_of_a_phantom_are_found_where_they_were_drawn(
     eye: Eye, grade: Grade, size: tuple[int, int]
 ) -> None:
     scene = compose(grade, eye, 20 + grade, *size)
-    found = measured(render(grade, eye, 20 + grade, *size))
+    measures = measured(render(grade, eye, 20 + grade, *size))
     for name, drawn in (("optic_disc", scene.anatomy.disc), ("macula", scene.anatomy.fovea)):
-        place = np.array([found[f"{name}_x"], found[f"{name}_y"]])
+        place = np.array([measures[f"{name}_x"], measures[f"{name}_y"]])
         assert np.linalg.norm(place - drawn * [scene.frame.mirror, 1]) < 0.12
-    assert not is_contradicted(eye, found)
-    assert is_contradicted(OTHER[eye], found)
+    assert not is_contradicted(eye, measures)
+    assert is_contradicted(OTHER[eye], measures)
 
 
 @pytest.mark.parametrize("eye", OTHER)
@@ -91,9 +91,9 @@ def test_a_field_centred_on_the_disc_has_no_side(eye: Eye) -> None:
     radius = int(width / 2 - abs(x - width / 2) - abs(scene.frame.radius - width / 2)) - 20
     columns, rows = np.ogrid[:width, :height]
     inside = ((columns - x) ** 2 + (rows - y) ** 2 < radius**2).T
-    found = measured(rgb * inside[..., None].astype(np.uint8))
-    assert not is_contradicted(Eye.RIGHT, found)
-    assert not is_contradicted(Eye.LEFT, found)
+    measures = measured(rgb * inside[..., None].astype(np.uint8))
+    assert not is_contradicted(Eye.RIGHT, measures)
+    assert not is_contradicted(Eye.LEFT, measures)
 
 
 @pytest.mark.parametrize(
@@ -109,9 +109,9 @@ def test_a_field_centred_on_the_disc_has_no_side(eye: Eye) -> None:
     ids=["black", "white", "plain", "noise", "one pixel", "one line"],
 )
 def test_measures_of_other_pictures_are_finite_and_contradict_nothing(rgb: Pixels) -> None:
-    found = measured(rgb)
-    assert all(math.isfinite(value) for value in found.values())
-    assert 0 <= found["optic_disc_certainty"] <= 1
+    measures = measured(rgb)
+    assert all(math.isfinite(value) for value in measures.values())
+    assert 0 <= measures["optic_disc_certainty"] <= 1
 
 
 def test_the_page_explains_every_measure() -> None:
@@ -143,8 +143,8 @@ def photographs(pattern: str) -> Iterator[tuple[Eye, dict[str, float]]]:
 def test_of_real_macular_fields_the_swapped_eyes_are_contradicted() -> None:
     fields = [*photographs("mfiddr/test-examples/*_0[15].jpg")]
     assert len(fields) >= 6
-    assert not [eye for eye, found in fields if is_contradicted(eye, found)]
-    assert all(is_contradicted(OTHER[eye], found) for eye, found in fields)
+    assert not [eye for eye, measures in fields if is_contradicted(eye, measures)]
+    assert all(is_contradicted(OTHER[eye], measures) for eye, measures in fields)
 
 
 @pytest.mark.skipif(not FUNDUS.is_dir(), reason="no ../shared/data here")
@@ -172,4 +172,4 @@ def test_of_real_fields_that_are_not_centred_on_the_macula_none_is_contradicted(
 ) -> None:
     fields = [*photographs(pattern)]
     assert len(fields) >= 10
-    assert not [eye for eye, found in fields if is_contradicted(eye, found)]
+    assert not [eye for eye, measures in fields if is_contradicted(eye, measures)]

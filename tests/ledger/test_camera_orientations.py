@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import orjson
 import pytest
 from tests import ledger_cases as cases
+from tests.ledger_cases import RIGHT_EYE
 
 from fundusd.clinical.camera_orientation import Orientation
 from fundusd.domain.clinical_terms import Eye, Reason
@@ -13,15 +14,6 @@ from fundusd.domain.clinical_terms import Eye, Reason
 if TYPE_CHECKING:
     from fundusd.ledger import Ledger
 
-# a disc on the right, as in a right eye, and a macula below and to the left of it
-RIGHT_EYE = {
-    "optic_disc_x": 0.55,
-    "optic_disc_y": -0.1,
-    "optic_disc_certainty": 0.6,
-    "macula_x": -0.1,
-    "macula_y": 0.05,
-    "macula_contrast": 0.2,
-}
 LEFT_EYE = RIGHT_EYE | {"optic_disc_x": -0.55, "macula_x": 0.1}
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 from tests import ledger_cases as cases
+from tests.ledger_cases import RIGHT_EYE
 
 from fundusd.worker.inference import ClassifiedBatch
 from fundusd.worker.recording import ResultRecorder
@@ -15,16 +16,8 @@ from fundusd.worker.rules import WorkerRules
 if TYPE_CHECKING:
     from fundusd.ledger import Ledger
 
-UPRIGHT = {
-    "optic_disc_x": 0.55,
-    "optic_disc_y": -0.1,
-    "optic_disc_certainty": 0.6,
-    "macula_x": -0.1,
-    "macula_y": 0.05,
-    "macula_contrast": 0.2,
-}
 # the same right eye, turned by 90 degrees clockwise
-TURNED = UPRIGHT | {
+TURNED = RIGHT_EYE | {
     "optic_disc_x": 0.1,
     "optic_disc_y": 0.55,
     "macula_x": -0.05,
@@ -56,7 +49,7 @@ def test_a_turned_camera_is_told_once_and_within_a_hundred_captures(ledger: Ledg
     camera = Camera(ledger)
     with structlog.testing.capture_logs() as lines:
         for _ in range(6):
-            camera.deliver(UPRIGHT)
+            camera.deliver(RIGHT_EYE)
         assert not [line for line in lines if line["event"] == "camera.turned"]
         for _ in range(4):
             camera.deliver(TURNED)

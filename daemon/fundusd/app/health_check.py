@@ -10,7 +10,7 @@ import os
 from collections import Counter
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from fundusd.app import site_key
 from fundusd.app.factory import model_choice
@@ -32,6 +32,10 @@ if TYPE_CHECKING:
     from fundusd.app.settings import CameraSettings, Settings
     from fundusd.clinical.attribution import CaptureMetadata
     from fundusd.clinical.camera_database import Lookup
+    from fundusd.ledger import Ledger
+
+
+Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +121,8 @@ def _lookup(camera: CameraSettings, database: Lookup) -> CheckResult:
     Even if the inbox is empty, the result shows whether the query fits the database.
     """
     subject = f"database of {camera.id}"
-    found = named_like_captures(camera.inbox, rules_of(camera.ignore))
-    paths = [path_text(path) for path in islice(found, 3)]
+    captures = named_like_captures(camera.inbox, rules_of(camera.ignore))
+    paths = [path_text(path) for path in islice(captures, 3)]
     answers = Counter(_answer(metadata) for metadata in database.ask(paths or [""]))
     if not paths and set(answers) <= {_ANSWERED, CaptureWarning.LOOKUP_NO_ROW}:
         verdict = "can be opened, and the query fits; there is no capture to ask for yet"
@@ -151,17 +155,12 @@ def _identifiers(settings: Settings) -> Iterator[CheckResult]:
     """Yield a check result that counts the captures and results with identifiers in clear.
 
     These captures and results were recorded before the site chose pseudonyms. There is no result if
-    the database does not exist yet or cannot be used.
+    nothing can be read.
     """
-    file = settings.store.sqlite_file
-    if file is not None and not file.exists():
+    held = _read(settings, lambda ledger: ledger.identifiers_held())
+    if held is None:
         return
-    try:
-        with opened_ledger(settings) as ledger:
-            ledger.check()
-            captures, results = ledger.identifiers_held()
-    except FundusdError:  # already reported by the check of the database
-        return
+    captures, results = held
     if not captures + results:
         yield CheckResult("identifiers in clear", ok=True, verdict="none")
         return
@@ -191,18 +190,11 @@ _UNCLEAR_HINT = (
 def _orientations(settings: Settings) -> Iterator[CheckResult]:
     """Yield, for each camera with captures, how its pictures are turned.
 
-    There is no result if the database does not exist yet or cannot be used.
+    There is no result if nothing can be read.
     """
-    file = settings.store.sqlite_file
-    if file is not None and not file.exists():
-        return
-    try:
-        with opened_ledger(settings) as ledger:
-            ledger.check()
-            learnt = ledger.orientations([camera.id for camera in settings.camera])
-    except FundusdError:  # already reported by the check of the database
-        return
-    for camera_id, orientation in sorted(learnt.items()):
+    camera_ids = [camera.id for camera in settings.camera]
+    learnt = _read(settings, lambda ledger: ledger.orientations(camera_ids))
+    for camera_id, orientation in sorted((learnt or {}).items()):
         hint = ""
         if orientation.former is not None:
             hint = _TURNED_HINT
@@ -214,6 +206,19 @@ def _orientations(settings: Settings) -> Iterator[CheckResult]:
             hint = _NOT_NORMAL_HINT
         subject, is_ok = f"pictures of {camera_id}", orientation.former is None
         yield CheckResult(subject, ok=is_ok, verdict=describe(orientation), hint=hint)
+
+
+def _read(settings: Settings, read: Callable[[Ledger], Answer]) -> Answer | None:
+    """Return what `read` reads, or None if the database does not exist yet or cannot be used."""
+    file = settings.store.sqlite_file
+    if file is not None and not file.exists():
+        return None
+    try:
+        with opened_ledger(settings) as ledger:
+            ledger.check()
+            return read(ledger)
+    except FundusdError:  # already reported by the check of the database
+        return None
 
 
 def _database(settings: Settings) -> str:
