@@ -34,15 +34,17 @@ _STORAGE_FOLDERS = frozenset(
         # Windows
         *(b"$recycle.bin", b"recycler", b"recycled", b"recycle bin", b"recyclebin", b"$extend"),
         *(b"system volume information", b"$windows.~bt", b"$windows.~ws", b"config.msi"),
+        *(b"dfsrprivate", b"recycle.bin"),
         # macOS
         *(b".trashes", b".trash", b".spotlight-v100", b".fseventsd", b".temporaryitems"),
         *(b".documentrevisions-v100", b".appledouble", b".appledb", b".appledesktop"),
         *(b"network trash folder", b"temporary items", b"thevolumesettingsfolder"),
+        b"backups.backupdb",
         # Linux
         b"lost+found",
-        # Nextcloud and ownCloud, Syncthing, Resilio, Dropbox, Google Drive
+        # Nextcloud and ownCloud, Syncthing, Resilio, Dropbox, Google Drive, GoodSync
         *(b"files_trashbin", b"files_versions", b".stversions", b".stfolder", b".sync"),
-        *(b".dropbox.cache", b".tmp.drivedownload", b".tmp.driveupload"),
+        *(b".dropbox.cache", b".tmp.drivedownload", b".tmp.driveupload", b"_gsdata_"),
     )
 )
 _NUMBERED_STORAGE_FOLDERS = re.compile(
