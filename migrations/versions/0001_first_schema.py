@@ -112,6 +112,7 @@ def _camera() -> None:
         sa.Column("started", sa.BigInteger, nullable=False, server_default="0"),
         sa.Column("expected_fields", sa.Text, nullable=False, server_default=""),
         sa.Column("orientation_votes", sa.Text, nullable=False, server_default=""),
+        sa.Column("usual_orientation", sa.Text),
         one_of("offline_reason", "('missing', 'unreadable', 'empty', 'mass_disappearance')"),
     )
 

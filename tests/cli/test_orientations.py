@@ -11,6 +11,7 @@ from tests import daemon_cases, ledger_cases
 from typer.testing import CliRunner
 
 from fundusd.cli import app
+from fundusd.clinical.camera_orientation import add_votes, usual_orientation
 from fundusd.ledger import Ledger
 from fundusd.ledger.tables import camera
 
@@ -29,9 +30,14 @@ def place(tmp_path: Path, sqlite_url: str) -> daemon_cases.Site:
 
 
 def vote(place: daemon_cases.Site, votes: str) -> None:
+    kept, usual = "", None
+    for directions in votes.split():
+        kept = add_votes(kept, [directions])
+        usual = usual_orientation(kept, usual)
     engine = sa.create_engine(f"sqlite:///{place.folder}/fundusd.db")
+    columns = {"orientation_votes": kept, "usual_orientation": usual}
     with engine.begin() as connection:
-        connection.execute(sa.update(camera).values(orientation_votes=votes))
+        connection.execute(sa.update(camera).values(columns))
     engine.dispose()
 
 
@@ -64,9 +70,15 @@ def run(place: daemon_cases.Site, *words: str) -> tuple[int, str]:
             "Some pictures are turned",
         ),
         (
-            "ru lu " * 30,
+            "lu lu rd " * 20,
             0,
-            "ok    pictures of room1: unclear, because captures disagree",
+            "ok    pictures of room1: mirrored, partly turned by 180 degrees (60 captures)",
+            "the eyes of this camera are named wrongly",
+        ),
+        (
+            "ru lu " * 30,
+            1,
+            "WRONG pictures of room1: unclear, because captures disagree",
             "no eye is checked",
         ),
     ],

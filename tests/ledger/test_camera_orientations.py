@@ -74,6 +74,24 @@ def test_a_copy_under_the_other_eye_is_warned_of_and_does_not_vote(ledger: Ledge
     assert ledger.orientations([cases.CAMERA])[cases.CAMERA].votes == 1
 
 
+def test_a_photograph_in_several_folders_votes_once(ledger: Ledger) -> None:
+    names = [f"{folder}/1_OD.jpg" for folder in "abc"]
+    ledger.admit(*[cases.found(name, "the same bytes") for name in names])
+    content = replace(cases.CONTENT_OF_JPEG, measures=RIGHT_EYE)
+    ledger.record([cases.finding(claim, content) for claim in ledger.claim(3)])
+    assert len(warnings(ledger)) == len(names)
+    assert ledger.orientations([cases.CAMERA])[cases.CAMERA].votes == 1
+
+
+def test_swapped_eyes_that_were_put_right_are_not_held_against_the_next(ledger: Ledger) -> None:
+    record(ledger, LEFT_EYE, 22, "OD")
+    for start in range(22, 70, 4):
+        record(ledger, RIGHT_EYE, 4, "OD", start=start)
+    assert warnings(ledger) == [["eye_contradicted"]] * 22 + [[]] * 48
+    learnt = ledger.orientations([cases.CAMERA])[cases.CAMERA]
+    assert (learnt.former, learnt.orientation) == (None, Orientation.NORMAL)
+
+
 def test_a_mirrored_camera_is_learnt_and_then_contradicts_the_other_side(ledger: Ledger) -> None:
     record(ledger, LEFT_EYE, 10, "OD")
     assert ledger.orientations([cases.CAMERA])[cases.CAMERA].orientation is Orientation.MIRRORED

@@ -182,8 +182,9 @@ _PARTLY_TURNED_HINT = (
     "way up its picture is. See docs/optic-disc.md."
 )
 _UNCLEAR_HINT = (
-    "Captures of the same eye show the optic disc on different sides, so no eye is checked. Look "
-    "at some of them. See docs/optic-disc.md."
+    "Captures of the same eye show the optic disc on different sides, so no eye is checked. "
+    "Compare this camera's photographs with their eyes: some eyes are named wrongly, or some "
+    "pictures are turned. See docs/optic-disc.md."
 )
 
 
@@ -195,17 +196,18 @@ def _orientations(settings: Settings) -> Iterator[CheckResult]:
     camera_ids = [camera.id for camera in settings.camera]
     learnt = _read(settings, lambda ledger: ledger.orientations(camera_ids))
     for camera_id, orientation in sorted((learnt or {}).items()):
-        hint = ""
+        hints: list[str] = []
         if orientation.former is not None:
-            hint = _TURNED_HINT
+            hints.append(_TURNED_HINT)
         elif orientation.is_unclear:
-            hint = _UNCLEAR_HINT
-        elif orientation.is_partly_turned:
-            hint = _PARTLY_TURNED_HINT
+            hints.append(_UNCLEAR_HINT)
         elif orientation.orientation not in {None, Orientation.NORMAL}:
-            hint = _NOT_NORMAL_HINT
-        subject, is_ok = f"pictures of {camera_id}", orientation.former is None
-        yield CheckResult(subject, ok=is_ok, verdict=describe(orientation), hint=hint)
+            hints.append(_NOT_NORMAL_HINT)
+        if orientation.is_partly_turned:
+            hints.append(_PARTLY_TURNED_HINT)
+        is_ok = orientation.former is None and not orientation.is_unclear
+        subject, verdict = f"pictures of {camera_id}", describe(orientation)
+        yield CheckResult(subject, ok=is_ok, verdict=verdict, hint=" ".join(hints))
 
 
 def _read(settings: Settings, read: Callable[[Ledger], Answer]) -> Answer | None:

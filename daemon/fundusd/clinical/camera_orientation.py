@@ -28,9 +28,13 @@ _MIN_MACULA = 0.09  # contrast: in other fields, such as those nasal of the disc
 _MIN_RISE = 0.04  # radii from the height of the optic disc to that of the macula
 
 _KEPT = 200  # votes of a camera
-_BLOCK = 20  # the newest votes show the present orientation, the oldest ones the former
+_BLOCK = 20  # the newest votes show the present orientation
 _MIN_VOTES = 10  # for a direction
-_MIN_MIRRORED = 30  # votes: until then, eyes that are named wrongly are the likelier explanation
+_MIN_BROWS = 5  # for one that is above or below the disc, if the usual one is the other
+# votes: until then, eyes that are named wrongly are the likelier explanation of mirrored pictures
+_MIN_MIRRORED = 30
+_MIN_LASTING = 100  # votes: until then, a mirrored orientation may have been such a mistake
+_MIN_CHANGED = 160  # votes for another orientation than the usual one, until it is the usual one
 _CLEAR = 0.8  # share of the votes: the least majority
 _MIN_UPSIDE_DOWN, _SOME = 5, 0.05  # least number and share of pictures turned by 180 degrees
 
@@ -84,7 +88,7 @@ class Learnt:
     """What the votes of a camera show.
 
     `orientation` is None if there are too few votes, or if they disagree (`is_unclear`). `former`
-    is set if the newest votes are for another orientation than the oldest ones. Some pictures of a
+    is the camera's usual orientation if the newest votes are for another one. Some pictures of a
     camera that `is_partly_turned` differ from its orientation by 180 degrees. If
     `takes_other_fields` is true, captures without a visible macula may show other fields, in which
     the disc lies on another side, for example nasal ones.
@@ -142,23 +146,46 @@ def add_votes(history: str, votes: Sequence[str]) -> str:
     return " ".join([*history.split(), *votes][-_KEPT:])
 
 
-def learn(history: str) -> Learnt:
-    """Return what a camera's history of votes shows."""
+def usual_orientation(history: str, before: Orientation | None) -> Orientation | None:
+    """Return a camera's usual orientation, given the one before its newest votes.
+
+    The first one takes ten votes, or a hundred if it is mirrored. Another one must have four fifths
+    of the last 200 votes. It is None until it is known.
+
+    >>> usual_orientation("ru " * 20, None), usual_orientation("lu " * 20, Orientation.NORMAL)
+    (<Orientation.NORMAL: 'normal'>, <Orientation.NORMAL: 'normal'>)
+    """
+    votes = _telling(history.split())
+    if before is None:
+        newest = _orientation(votes[-_BLOCK:])
+        if newest is not None and not _is_mirrored(_code(newest)):
+            return newest
+    orientation = _orientation(votes)
+    if orientation is None or orientation is before:
+        return before
+    count = [vote[0] for vote in votes].count(_NOSES[orientation])
+    return orientation if count >= (_MIN_CHANGED if before else _MIN_LASTING) else before
+
+
+def learn(history: str, usual: Orientation | None = None) -> Learnt:
+    """Return what a camera's history of votes and its usual orientation show."""
     votes = history.split()
-    with_macula = [vote for vote in votes if vote[1] != _NO_MACULA]
-    newest, oldest = with_macula[-_BLOCK:], with_macula[:-_BLOCK][:_BLOCK]
-    present, former = _orientation(newest), _orientation(oldest)
-    is_turned = present is not None and former is not None and present is not former
-    orientation = present or former or _either_way_up(with_macula)
+    telling = _telling(votes)
+    newest = telling[-_BLOCK:]
+    present = _orientation(newest)
+    if present and usual and _NOSES[present] is _NOSES[usual]:
+        present = present if newest.count(_code(present)) >= _MIN_BROWS else usual
+    is_turned = present is not None and usual is not None and present is not usual
+    orientation = present or usual or _either_way_up(telling)
     is_partly_turned = False
     if orientation is not None and not is_turned:
-        upside_down = with_macula.count(_turned_by_180_degrees(orientation))
-        is_partly_turned = upside_down >= max(_MIN_UPSIDE_DOWN, _SOME * len(with_macula))
+        upside_down = telling.count(_turned_by_180_degrees(orientation))
+        is_partly_turned = upside_down >= max(_MIN_UPSIDE_DOWN, _SOME * len(telling))
     return Learnt(
         orientation,
-        former=former if is_turned else None,
+        former=usual if is_turned else None,
         votes=len(votes),
-        is_unclear=orientation is None and len(with_macula) >= _BLOCK,
+        is_unclear=orientation is None and len(telling) >= _BLOCK,
         is_partly_turned=is_partly_turned,
         takes_other_fields=_takes_other_fields(votes, orientation or Orientation.NORMAL),
     )
@@ -185,10 +212,11 @@ def contradicts(eye: Eye, field: str | None, measures: Mapping[str, float], came
 
     Until a camera's orientation has been learnt, it is assumed to be normal; a mirrored orientation
     takes more votes, because swapped eyes look the same. If the camera has turned, its former
-    orientation counts, so that its captures are doubted. A picture that is turned by 180 degrees,
-    so that the brow is on the other side, too, does not contradict its eye. If a camera delivers
-    several of them, an eye is contradicted only where the macula shows which way up the picture is.
-    If captures disagree otherwise, nothing is contradicted.
+    orientation counts, so that its captures are doubted until the new one is the usual one. A
+    picture that is turned by 180 degrees, so that the brow is on the other side, too, does not
+    contradict its eye. If a camera delivers several of them, an eye is contradicted only where the
+    macula shows which way up the picture is. If captures disagree otherwise, nothing is
+    contradicted.
     """
     directions = vote(eye, field, measures)
     if directions is None or camera.is_unclear:
@@ -203,6 +231,12 @@ def contradicts(eye: Eye, field: str | None, measures: Mapping[str, float], came
         return is_clear and _is_mirrored(directions) != _is_mirrored(_code(usual))
     is_opposite = directions[0] == _OPPOSITE[_NOSES[usual]]
     return is_opposite and directions != _turned_by_180_degrees(usual)
+
+
+def _telling(votes: Sequence[str]) -> Sequence[str]:
+    """Return the votes that show the orientation best: those with a visible macula, if any do."""
+    with_macula = [vote for vote in votes if vote[1] != _NO_MACULA]
+    return with_macula if len(with_macula) >= _MIN_VOTES else votes
 
 
 def _code(orientation: Orientation) -> str:

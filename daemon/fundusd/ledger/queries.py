@@ -8,11 +8,10 @@ from typing import Any
 import orjson
 import sqlalchemy as sa
 
-from fundusd.clinical.camera_orientation import learn
 from fundusd.domain.clinical_terms import Outcome
 from fundusd.domain.files import IgnoreReason, Stat
 from fundusd.domain.jobs import JobState
-from fundusd.ledger import daemons, deliveries
+from fundusd.ledger import camera_orientations, daemons, deliveries
 from fundusd.ledger.database import epoch_now, picked
 from fundusd.ledger.result_columns import IS_RESULT_OF_JOB
 from fundusd.ledger.tables import (
@@ -136,7 +135,7 @@ def _cameras(connection: sa.Connection) -> list[dict[str, Any]]:
     for row in connection.execute(sa.select(camera).order_by(camera.c.id)).mappings():
         columns = picked(row, ("id", "last_sweep_at", "offline_since", "offline_reason"))
         report = orjson.loads(row["last_sweep"] or "{}")
-        orientation = asdict(learn(row["orientation_votes"]))
+        orientation = asdict(camera_orientations.learn_row(row))
         derived = {"incomplete": waits.get(row["id"]), "orientation": orientation}
         cameras.append(columns | report | derived)
     return cameras

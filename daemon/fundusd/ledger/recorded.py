@@ -7,6 +7,7 @@ from typing import Any
 
 import orjson
 
+from fundusd.domain.clinical_terms import Reason
 from fundusd.ledger.database import picked
 
 _COPIED = ("camera_id", "digest", "revision", "eye", "eye_source", "patient_key", "turnaround_ms")
@@ -38,6 +39,8 @@ class Recorded:
         del fields["camera_id"]
         if not self.warnings:
             del fields["warnings"]
+        if self.reason is not None:
+            fields["action"] = Reason(self.reason).action
         return fields
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
+from fundusd.clinical.camera_orientation import Orientation
 from fundusd.domain import retry_policy
 from fundusd.domain.capture_warnings import CaptureWarning
 from fundusd.worker.preparation import milliseconds_since
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from concurrent.futures import Future, ThreadPoolExecutor
 
-    from fundusd.clinical.camera_orientation import Orientation
     from fundusd.domain.clinical_terms import Reason
     from fundusd.ledger import Claim, Finding, Ledger, Recorded
     from fundusd.worker.inference import ClassifiedBatch
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _TURNED_HINT = (
     "Compare a photograph of today with its eye: either the camera's pictures are turned now, or"
-    " its eyes are named wrongly. This warning is not repeated until fundusd restarts."
+    " its eyes are named wrongly. See docs/optic-disc.md."
 )
 _CLOCK_HINT = (
     "Correct the clock of the camera or the time zone of this machine;"
@@ -39,7 +39,7 @@ class ResultRecorder:
         self._ledger = ledger
         self._rules = rules
         self._warned: set[str] = set()  # cameras whose clock is wrong
-        self._turned: set[tuple[str, Orientation | None, Orientation | None]] = set()
+        self._turned: dict[str, tuple[str, str]] = {}  # the turn that was logged, by camera
         self._log = structlog.get_logger(service="worker")
 
     def record(self, batch: ClassifiedBatch) -> None:
@@ -108,19 +108,24 @@ class ResultRecorder:
         )
 
     def _warn_of_turned(self, cameras: set[str]) -> None:
-        """Warn once for each camera whose pictures are turned in another way than before."""
+        """Warn once of each turn of a camera's pictures, and of a camera whose pictures disagree.
+
+        A camera without a usual orientation is expected to be normal.
+        """
         for camera_id, learnt in self._ledger.orientations(cameras).items():
-            turn = (camera_id, learnt.former, learnt.orientation)
-            if learnt.former is None or turn in self._turned:
-                continue
-            self._turned.add(turn)
-            self._log.warning(
-                "camera.turned",
-                camera=camera_id,
-                former=learnt.former,
-                orientation=learnt.orientation,
-                hint=_TURNED_HINT,
-            )
+            former = learnt.former or Orientation.NORMAL
+            orientation = "unclear" if learnt.is_unclear else learnt.orientation or former
+            if orientation == former:
+                self._turned.pop(camera_id, None)
+            elif self._turned.get(camera_id) != (former, orientation):
+                self._turned[camera_id] = (former, orientation)
+                self._log.warning(
+                    "camera.turned",
+                    camera=camera_id,
+                    former=former,
+                    orientation=orientation,
+                    hint=_TURNED_HINT,
+                )
 
     def _record_unusable(self, job: PreparedJob, reason: Reason) -> None:
         """Postpone a job that has no usable result.

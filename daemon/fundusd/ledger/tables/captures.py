@@ -40,6 +40,7 @@ camera = sa.Table(
     sa.Column("expected_fields", sa.Text, nullable=False, server_default=""),
     # where nose and brow lay in its last captures (see fundusd.clinical.camera_orientation)
     sa.Column("orientation_votes", sa.Text, nullable=False, server_default=""),
+    sa.Column("usual_orientation", sa.Text),  # null until it is known
     one_of("offline_reason", OfflineReason),
 )
 
