@@ -32,13 +32,21 @@ def has_text_in_surround(rgb: Pixels) -> bool:
     """Return whether an RGB image [height, width, 3] has text outside of the retina.
 
     A line of text is a place where, in several successive rows of pixels, many edges from dark to
-    bright follow each other closely. Text on the retina itself is not found.
+    bright follow each other closely. Vertical text is such a line in the transposed image. Text on
+    the retina itself is not found.
     """
     retina = _find_retina(subsample(rgb, _step(rgb, _COARSE_SIDE)))
     if _is_plain(rgb, retina):
         return False
     step = _step(rgb, _FINE_SIDE)
-    edges = _find_edges(rgb[::step, ::step])
+    # no text is blue, which is hard to read
+    brightness = np.maximum(rgb[::step, ::step, 0], rgb[::step, ::step, 1])
+    return _has_text(brightness, retina) or _has_text(brightness.T, retina.T)
+
+
+def _has_text(brightness: npt.NDArray[np.uint8], retina: Mask) -> bool:
+    """Return whether text runs along the rows of an image, given a coarse mask of the retina."""
+    edges = _find_edges(brightness)
     busy = _busy(edges)
     if busy.size < _MIN_ROWS:
         return False
@@ -75,9 +83,8 @@ def _is_plain(rgb: Pixels, retina: Mask) -> bool:
     return bool(np.count_nonzero(other) < _MIN_OTHER)
 
 
-def _find_edges(rgb: Pixels) -> Mask:
+def _find_edges(brightness: npt.NDArray[np.uint8]) -> Mask:
     """Return where it becomes much brighter from left to right, once for each bright stroke."""
-    brightness = np.maximum(rgb[..., 0], rgb[..., 1])  # no text is blue, which is hard to read
     darkest = np.minimum(brightness[:, :-1], 254 - _MIN_CONTRAST)  # the sum must not overflow
     edges: Mask = brightness[:, 1:] > darkest + np.uint8(_MIN_CONTRAST)
     edges[:, 1:] &= ~edges[:, :-1]  # the edge of a blurred stroke is several pixels wide
