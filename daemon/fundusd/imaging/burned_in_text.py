@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fundusd.imaging.disc_cells import median, square_sums
 from fundusd.imaging.field import find_lit, subsample
 
 if TYPE_CHECKING:
@@ -76,10 +77,10 @@ def _is_plain(rgb: Pixels, retina: Mask) -> bool:
     sparse = np.maximum(rgb[::step, ::step, 0], rgb[::step, ::step, 1])
     rows = np.arange(sparse.shape[0]) * retina.shape[0] // sparse.shape[0]
     columns = np.arange(sparse.shape[1]) * retina.shape[1] // sparse.shape[1]
-    surround = sparse[~retina[np.ix_(rows, columns)]].astype(np.int16)
+    surround = sparse[~retina.take(rows, axis=0).take(columns, axis=1)].astype(np.int16)
     if not surround.size:
         return True
-    other = np.abs(surround - np.int16(np.median(surround))) >= _MIN_STEP
+    other = np.abs(surround - np.int16(median(surround))) >= _MIN_STEP
     return bool(np.count_nonzero(other) < _MIN_OTHER)
 
 
@@ -112,13 +113,11 @@ def _find_retina(rgb: Pixels) -> Mask:
     reddish = lit & (rgb[..., 0] > _MIN_RED * rgb[..., 2])
     if not reddish.any():
         reddish = lit
-    thick = _windowed(_windowed(reddish, _THICKNESS, 0), _THICKNESS, 1) == _THICKNESS**2
-    # the window ends at each pixel, so shift back by half of the growth on each side
-    grown = _THICKNESS + 2 * _MARGIN
-    padded = np.pad(thick, ((0, grown), (0, grown)))
-    reached = _windowed(_windowed(padded, grown, 0), grown, 1) > 0
-    first = _THICKNESS - 1 + _MARGIN
-    retina = reached[first : first + lit.shape[0], first : first + lit.shape[1]]
+    if min(lit.shape) < _THICKNESS:
+        return np.zeros_like(lit)
+    thick = square_sums(reddish.view(np.uint8), _THICKNESS) == _THICKNESS**2
+    padded = np.pad(thick.view(np.uint8), _THICKNESS - 1 + _MARGIN)
+    retina = square_sums(padded, _THICKNESS + 2 * _MARGIN) > 0
     return _filled(retina) | _filled(retina.T).T
 
 

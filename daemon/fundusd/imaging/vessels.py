@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, SupportsFloat
 
 import numpy as np
 
-from fundusd.imaging.disc_cells import COARSE, SPARSE, blurred, tile_means
+from fundusd.imaging.disc_cells import COARSE, SPARSE, blurred, median, tile_means
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -73,7 +73,7 @@ def _near(unlit: Mask, inside: Mask, width: int) -> Mask:
 
     There, the edge of the dark would look like a structure of the retina.
     """
-    if not unlit[inside].any():
+    if not (unlit & inside).any():
         return unlit
     near: Mask = blurred(unlit.astype(np.float32), width) > 0
     return near
@@ -97,7 +97,7 @@ def _ratio(numerator: SupportsFloat, denominator: SupportsFloat) -> float:
 def _median(values: npt.NDArray[np.floating[Any]]) -> float:
     if not values.size:
         return 0.0
-    return float(np.median(values))
+    return median(values)
 
 
 def _residue(green: npt.NDArray[Any], red: npt.NDArray[Any]) -> float:
