@@ -123,7 +123,8 @@ def _least_detail(colour: Plane, smooth: npt.NDArray[Any], tiles: Mask) -> float
     laplacian[1:-1, 1:-1] = 4 * colour[1:-1, 1:-1] - colour[:-2, 1:-1] - colour[2:, 1:-1]
     laplacian[1:-1, 1:-1] -= colour[1:-1, :-2] + colour[1:-1, 2:]
     noise = tile_means(laplacian**2) / _LAPLACE_POWER
-    contrast = np.sqrt(np.maximum(tile_means(smooth**2) - _SMOOTHED_NOISE * noise, 0))
+    squares = np.square(smooth, order="F")  # the memory order decides the last bit of the sums
+    contrast = np.sqrt(np.maximum(tile_means(squares) - _SMOOTHED_NOISE * noise, 0))
     whole = _median(contrast[tiles])  # a large haemorrhage does not raise it
     if not whole > 0:
         return 1.0
