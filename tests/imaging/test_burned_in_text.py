@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import matplotlib as mpl
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFont
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 FUNDUS = Path(__file__).parents[3] / "shared" / "data" / "fundus"
 RETINA = cases.retina(800, 700)
+TYPEFACES = Path(mpl.get_data_path()) / "fonts" / "ttf"
 WHITE = (255, 255, 255)
 
 
@@ -31,16 +33,26 @@ def captioned(
     place: str = "left top",
     colour: tuple[int, int, int] = WHITE,
     height: float = 0.03,
+    typeface: str | None = None,
 ) -> Pixels:
     """Draw text into a corner of a photograph, `height` of the short side high, as a JPEG."""
     image = Image.fromarray(pixels)
-    font = ImageFont.load_default(max(10, round(height * min(image.size))))
+    size = max(10, round(height * min(image.size)))
+    font = ImageFont.load_default(size)
+    if typeface is not None:
+        font = ImageFont.truetype(str(TYPEFACES / f"{typeface}.ttf"), size)
     draw = ImageDraw.Draw(image)
     _, _, width, depth = draw.textbbox((0, 0), text, font=font)
     x = 5 if "left" in place else image.width - width - 5
     y = 5 if "top" in place else image.height - depth - 5
     draw.text((x, y), text, fill=colour, font=font)
     return np.asarray(Image.open(BytesIO(cases.encode(image, "JPEG", quality=80))))
+
+
+def captioned_vertically(pixels: Pixels, text: str, turns: int, **options: Any) -> Pixels:
+    """Draw text that runs upwards (one quarter turn) or downwards (three) along a border."""
+    turned = captioned(np.rot90(pixels, -turns), text, **options)
+    return np.rot90(turned, turns)
 
 
 @pytest.mark.parametrize("place", ["left top", "right top", "left bottom", "right bottom"])
@@ -64,6 +76,39 @@ def test_a_strip_with_a_caption_below_the_photograph_is_found(paper: int, ink: i
     pixels = captioned(pixels, "Phantom, P. 1951-03-12", "left bottom", (ink, ink, ink))
     assert has_text_in_surround(pixels)
     assert not has_text_in_surround(np.concatenate([RETINA, strip]))
+
+
+@pytest.mark.parametrize("turns", [1, 3])
+@pytest.mark.parametrize("place", ["left top", "right top", "left bottom", "right bottom"])
+@pytest.mark.parametrize("text", ["Phantom, P.", "1951-03-12", "MRN 004512"])
+@pytest.mark.parametrize("height", [0.02, 0.04])
+def test_a_vertical_caption_along_a_border_is_found(
+    text: str, place: str, height: float, turns: int
+) -> None:
+    marked = captioned_vertically(RETINA, text, turns, place=place, height=height)
+    assert has_text_in_surround(marked)
+
+
+@pytest.mark.parametrize("turns", [0, 1, 2, 3])
+@pytest.mark.parametrize("typeface", ["DejaVuSans-Bold", "DejaVuSerif", "DejaVuSansMono", "cmr10"])
+def test_a_caption_in_any_typeface_and_direction_is_found(typeface: str, turns: int) -> None:
+    assert has_text_in_surround(
+        captioned_vertically(RETINA, "Phantom, P.", turns, typeface=typeface)
+    )
+
+
+@pytest.mark.parametrize("turns", [1, 3])
+@pytest.mark.parametrize(("paper", "ink"), [(255, 0), (0, 255), (70, 230), (170, 20)])
+def test_a_strip_with_a_vertical_caption_beside_the_photograph_is_found(
+    paper: int, ink: int, turns: int
+) -> None:
+    strip = np.full((700, 60, 3), paper, np.uint8)
+    pixels = np.concatenate([RETINA, strip], axis=1)
+    place = "left bottom" if turns == 1 else "left top"
+    text, colour = "Phantom, P. 1951-03-12", (ink, ink, ink)
+    marked = captioned_vertically(pixels, text, turns, place=place, colour=colour)
+    assert has_text_in_surround(marked)
+    assert not has_text_in_surround(pixels)
 
 
 @pytest.mark.parametrize("text", ["R", "L", "OD", "OS"])

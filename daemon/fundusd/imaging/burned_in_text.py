@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fundusd.imaging.disc_cells import median, square_sums
 from fundusd.imaging.field import find_lit, subsample
 
 if TYPE_CHECKING:
@@ -32,13 +33,21 @@ def has_text_in_surround(rgb: Pixels) -> bool:
     """Return whether an RGB image [height, width, 3] has text outside of the retina.
 
     A line of text is a place where, in several successive rows of pixels, many edges from dark to
-    bright follow each other closely. Text on the retina itself is not found.
+    bright follow each other closely. Vertical text is such a line in the transposed image. Text on
+    the retina itself is not found.
     """
     retina = _find_retina(subsample(rgb, _step(rgb, _COARSE_SIDE)))
     if _is_plain(rgb, retina):
         return False
     step = _step(rgb, _FINE_SIDE)
-    edges = _find_edges(rgb[::step, ::step])
+    # no text is blue, which is hard to read
+    brightness = np.maximum(rgb[::step, ::step, 0], rgb[::step, ::step, 1])
+    return _has_text(brightness, retina) or _has_text(brightness.T, retina.T)
+
+
+def _has_text(brightness: npt.NDArray[np.uint8], retina: Mask) -> bool:
+    """Return whether text runs along the rows of an image, given a coarse mask of the retina."""
+    edges = _find_edges(brightness)
     busy = _busy(edges)
     if busy.size < _MIN_ROWS:
         return False
@@ -68,16 +77,15 @@ def _is_plain(rgb: Pixels, retina: Mask) -> bool:
     sparse = np.maximum(rgb[::step, ::step, 0], rgb[::step, ::step, 1])
     rows = np.arange(sparse.shape[0]) * retina.shape[0] // sparse.shape[0]
     columns = np.arange(sparse.shape[1]) * retina.shape[1] // sparse.shape[1]
-    surround = sparse[~retina[np.ix_(rows, columns)]].astype(np.int16)
+    surround = sparse[~retina.take(rows, axis=0).take(columns, axis=1)].astype(np.int16)
     if not surround.size:
         return True
-    other = np.abs(surround - np.int16(np.median(surround))) >= _MIN_STEP
+    other = np.abs(surround - np.int16(median(surround))) >= _MIN_STEP
     return bool(np.count_nonzero(other) < _MIN_OTHER)
 
 
-def _find_edges(rgb: Pixels) -> Mask:
+def _find_edges(brightness: npt.NDArray[np.uint8]) -> Mask:
     """Return where it becomes much brighter from left to right, once for each bright stroke."""
-    brightness = np.maximum(rgb[..., 0], rgb[..., 1])  # no text is blue, which is hard to read
     darkest = np.minimum(brightness[:, :-1], 254 - _MIN_CONTRAST)  # the sum must not overflow
     edges: Mask = brightness[:, 1:] > darkest + np.uint8(_MIN_CONTRAST)
     edges[:, 1:] &= ~edges[:, :-1]  # the edge of a blurred stroke is several pixels wide
@@ -105,13 +113,11 @@ def _find_retina(rgb: Pixels) -> Mask:
     reddish = lit & (rgb[..., 0] > _MIN_RED * rgb[..., 2])
     if not reddish.any():
         reddish = lit
-    thick = _windowed(_windowed(reddish, _THICKNESS, 0), _THICKNESS, 1) == _THICKNESS**2
-    # the window ends at each pixel, so shift back by half of the growth on each side
-    grown = _THICKNESS + 2 * _MARGIN
-    padded = np.pad(thick, ((0, grown), (0, grown)))
-    reached = _windowed(_windowed(padded, grown, 0), grown, 1) > 0
-    first = _THICKNESS - 1 + _MARGIN
-    retina = reached[first : first + lit.shape[0], first : first + lit.shape[1]]
+    if min(lit.shape) < _THICKNESS:
+        return np.zeros_like(lit)
+    thick = square_sums(reddish.view(np.uint8), _THICKNESS) == _THICKNESS**2
+    padded = np.pad(thick.view(np.uint8), _THICKNESS - 1 + _MARGIN)
+    retina = square_sums(padded, _THICKNESS + 2 * _MARGIN) > 0
     return _filled(retina) | _filled(retina.T).T
 
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 _DIAMETER = 256  # cells across the disc, about the resolution that the model sees
 _TILE = 16  # cells
+_BLOCK = 32  # rows of pixels at a time: they fit into the processor's cache
 _INSIDE = 0.88  # of the radius: excludes rim, notches and date stamps
 _MIN_TILE_INSIDE = 0.75
 _CENTRAL = 4.0  # tiles from the middle
@@ -37,11 +38,14 @@ def cells_of(rgb: Pixels, box: tuple[slice, slice]) -> tuple[Plane, Mask]:
     columns, x = _axis(box[1], diameter, rgb.shape[1])
     places = (columns * 3 + np.arange(3)[:, None]).ravel()  # grouped by channel
     points = np.empty((len(rows), len(places)), np.uint8)
-    for line, row in zip(points, rows, strict=True):
-        rgb[row].reshape(-1).take(places, out=line, mode="clip")
-    four = points.reshape(len(y), 2, 3, len(x), 2)
-    pairs = np.add(four[:, 0], four[:, 1], dtype=np.uint16)
-    cells = (pairs[..., 0] + pairs[..., 1]).swapaxes(0, 1) * np.float32(0.25)
+    for start in range(0, len(rows), _BLOCK):
+        lines = rgb[rows[start : start + _BLOCK]]
+        lines = lines.reshape(len(lines), -1)
+        lines.take(places, axis=1, out=points[start : start + _BLOCK], mode="clip")
+    pairs = points.view(np.uint16)  # the two pixels of a cell side by side, in either byte order
+    pairs = (pairs & 0xFF) + (pairs >> 8)
+    four = (pairs[::2] + pairs[1::2]).reshape(len(y), 3, len(x)).swapaxes(0, 1)
+    cells = np.multiply(four, np.float32(0.25), order="C")
     inside = y[:, None] ** 2 + x**2 < _INSIDE**2
     edge = COARSE // 2
     inside[:edge] = inside[-edge:] = inside[:, :edge] = inside[:, -edge:] = False
@@ -66,25 +70,60 @@ def blurred(plane: Plane, width: int) -> Plane:
 
     Cells at the edge are repeated beyond it.
     """
-    padded = np.pad(plane, width // 2, mode="edge")
-    square = window_sums(window_sums(padded, width).T, width).T
-    mean: Plane = square * np.float32(1 / width**2)
+    mean: Plane = square_sums(repeat_edges(plane, width // 2), width)
+    mean *= np.float32(1 / width**2)
     return mean
 
 
+def repeat_edges(plane: npt.NDArray[Any], margin: int) -> npt.NDArray[Any]:
+    """Return the plane with its outermost cells repeated beyond each edge, `margin` times.
+
+    This is np.pad with mode="edge", in half the time.
+    """
+    rows, columns = (slice(margin, margin + length) for length in plane.shape)
+    padded = np.empty([length + 2 * margin for length in plane.shape], plane.dtype)
+    padded[rows, columns] = plane
+    padded[rows, : columns.start] = plane[:, :1]
+    padded[rows, columns.stop :] = plane[:, -1:]
+    padded[: rows.start] = padded[rows.start]
+    padded[rows.stop :] = padded[rows.stop - 1]
+    return padded
+
+
+def square_sums(plane: npt.NDArray[Any], width: int) -> npt.NDArray[Any]:
+    """Return the sums over all squares of `width` x `width` cells that lie in the plane."""
+    return window_sums(window_sums(plane, width).T, width).T
+
+
 def window_sums(plane: npt.NDArray[Any], width: int) -> npt.NDArray[Any]:
-    """Return the sums over each `width` successive rows, from sums over 1, 2, 4, ... rows."""
+    """Return the sums over each `width` successive rows, from sums over 1, 2, 4, ... rows.
+
+    The result has the memory order of the plane.
+    """
     rows = len(plane) - width + 1
-    total = np.zeros((rows, *plane.shape[1:]), plane.dtype)
+    total = None
     size, start = 1, 0
     while True:
         if width & size:
-            total += plane[start : start + rows]
+            part = plane[start : start + rows]
+            total = part if total is None else total + part
             start += size
-        if start == width:
-            return total
+            if start == width:
+                return total
         plane = plane[:-size] + plane[size:]
         size *= 2
+
+
+def median(values: npt.NDArray[Any]) -> float:
+    """Return the median of a one-dimensional array of finite numbers, which is not empty.
+
+    This is np.median in a quarter of the time, as only the middle has to be in its place.
+    """
+    middle = values.size // 2
+    parted = np.partition(values, middle)
+    if values.size % 2:
+        return float(parted[middle])
+    return float((parted[:middle].max() + parted[middle]) / 2)
 
 
 def tile_means(plane: Plane | Mask) -> Plane:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fundusd.imaging.disc_cells import window_sums
+from fundusd.imaging.disc_cells import median, repeat_edges, square_sums
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -104,9 +104,8 @@ def _between_strips(white: Mask) -> tuple[slice, slice]:
 
 def _majority(mask: Mask) -> Mask:
     """Return whether most of the square around each pixel is set, which removes text and noise."""
-    padded = np.pad(mask.astype(np.uint8), _MAJORITY // 2, mode="edge")
-    square = window_sums(window_sums(padded, _MAJORITY).T, _MAJORITY).T
-    most: Mask = square > _MAJORITY**2 // 2
+    padded = repeat_edges(mask.view(np.uint8), _MAJORITY // 2)
+    most: Mask = square_sums(padded, _MAJORITY) > _MAJORITY**2 // 2
     return most
 
 
@@ -196,7 +195,7 @@ def _circle_measures(sample: Pixels, lit: Mask, box: tuple[slice, slice]) -> dic
     some = luminance[::2, ::2][lit[::2, ::2]]  # enough pixels for a median
     if not some.size:
         some = luminance[lit]
-    bright = luminance > _LIT_FIELD * float(np.median(some))
+    bright = luminance > _LIT_FIELD * median(some)
     centre, radius = _circle_of(lit, box)
     halves: list[float] = []  # height and width of the frame around the circle's centre
     for middle, inner in zip(centre, _between_strips(_white(sample)), strict=True):
@@ -207,8 +206,8 @@ def _circle_measures(sample: Pixels, lit: Mask, box: tuple[slice, slice]) -> dic
     y, x = (np.arange(n) + 0.5 - middle for n, middle in zip(lit.shape, centre, strict=True))
     circle = y[:, None] ** 2 + x**2 < (radius + 1) ** 2
     return {
-        "field": float((bright & lit).sum()) / max(1.0, whole),
-        "roundness": float((lit & circle).sum() / lit.sum()),
+        "field": np.count_nonzero(bright & lit) / max(1.0, whole),
+        "roundness": np.count_nonzero(lit & circle) / np.count_nonzero(lit),
     }
 
 

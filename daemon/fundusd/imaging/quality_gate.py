@@ -55,8 +55,7 @@ def measure(rgb: Pixels) -> dict[str, float]:
     step = max(1, min(rgb.shape[:2]) // _SAMPLED_SIDE)
     sample = field.subsample(rgb, step)
     lit = field.find_lit(sample)
-    channels = _lit_channels(sample, lit)
-    mean = np.array([channel.mean(dtype=np.float64) for channel in channels])
+    mean = _mean_colour(sample, lit)
     box = field.bounding_box(lit)
     measures = {
         "side_pixels": float(min(rgb.shape[:2])),
@@ -72,11 +71,11 @@ def measure(rgb: Pixels) -> dict[str, float]:
     return {name: round(value, 4) for name, value in measures.items()}  # the same on any CPU
 
 
-def _lit_channels(sample: Pixels, lit: npt.NDArray[np.bool_]) -> list[Pixels]:
-    """Return the lit pixels of each channel, or all pixels if nothing is lit."""
-    if not lit.any():
-        return [sample[..., channel].ravel() for channel in range(3)]
-    return [sample[..., channel][lit] for channel in range(3)]
+def _mean_colour(sample: Pixels, lit: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
+    """Return the mean of each channel over the lit pixels, or over all pixels if nothing is lit."""
+    counted = lit if lit.any() else np.ones_like(lit)
+    sums = [(sample[..., channel] * counted).sum(dtype=np.uint64) for channel in range(3)]
+    return np.array(sums) / np.count_nonzero(counted)
 
 
 def _detail(rgb: Pixels, box: tuple[slice, slice], step: int) -> dict[str, float]:

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fundusd.imaging.disc_cells import SPARSE, cells_of, central_tiles, tile_means, tiles_inside
+from fundusd.imaging.disc_cells import (
+    SPARSE,
+    cells_of,
+    central_tiles,
+    median,
+    tile_means,
+    tiles_inside,
+)
 from fundusd.imaging.vessels import measure_vessels, relief_of
 
 if TYPE_CHECKING:
@@ -51,12 +58,10 @@ def measure_detail(rgb: Pixels, box: tuple[slice, slice]) -> dict[str, float]:
     light = 0.299 * red_tiles + 0.587 * green_tiles + 0.114 * blue_tiles
     paleness = blue_tiles / np.maximum(red_tiles, 1)
     around, relief = relief_of(green)
-    laplacian = np.zeros_like(green)
-    laplacian[1:-1, 1:-1] = 4 * green[1:-1, 1:-1] - green[:-2, 1:-1] - green[2:, 1:-1]
-    laplacian[1:-1, 1:-1] -= green[1:-1, :-2] + green[1:-1, 2:]
     some = inside[SPARSE]
-    fine = np.abs(laplacian[SPARSE][some])
-    grain = float(np.median(fine)) / _LAPLACE_OF_NOISE
+    curved = _second_differences(green, inside)
+    fine = np.abs(curved[0] + curved[1])
+    grain = median(fine) / _LAPLACE_OF_NOISE
     light_around = np.maximum(around[SPARSE][some], _MIN_SURROUND)
     bright = (light > _GLARE[0] * np.median(light)) & (light > _GLARE[1])
     red_around, red_relief = relief_of(red)
@@ -71,7 +76,7 @@ def measure_detail(rgb: Pixels, box: tuple[slice, slice]) -> dict[str, float]:
         "saturated": float((green[inside] >= _SATURATED).mean()),
         "sharpness": _sharpness(fine, relief[SPARSE][some], light_around),
         "fine_detail": grain,
-        "direction": _direction(green, inside, grain),
+        "direction": _direction(curved, grain),
         **vessels,
         "haze": float(np.median(paleness)),
     }
@@ -84,22 +89,34 @@ def _sharpness(fine: Plane, relief: Plane, around: Plane) -> float:
     return 1.0  # without any contrast, sharpness is undefined
 
 
-def _direction(green: Plane, inside: Mask, grain: float) -> float:
+def _second_differences(green: Plane, inside: Mask) -> list[Plane]:
+    """Return the second differences of every other cell inside the disc, in four directions.
+
+    They are those along rows, along columns and along both diagonals. The sum of the first two is
+    the Laplacian.
+    """
+    middle, mask = 2 * green[2:-2:2, 2:-2:2], inside[2:-2:2, 2:-2:2]
+    rows, columns = green.shape
+    differences = []
+    for down, across in ((0, 1), (1, 0), (1, 1), (1, -1)):
+        before = green[2 - down : rows - 2 - down : 2, 2 - across : columns - 2 - across : 2]
+        after = green[2 + down : rows - 2 + down : 2, 2 + across : columns - 2 + across : 2]
+        differences.append((middle - before - after)[mask])
+    return differences
+
+
+def _direction(curved: list[Plane], grain: float) -> float:
     """Return the fine detail in the direction with the least, divided by that across it.
 
-    Steps are limited to a multiple of the grain, so that the direction of vessels does not count.
+    `curved` are the second differences in four directions. They are limited to a multiple of the
+    grain, so that the direction of vessels does not count.
     """
     limit = np.float32(_STEEP * grain)
     if not limit > 0:
         return 1.0
-    middle, mask = green[2:-2:2, 2:-2:2], inside[2:-2:2, 2:-2:2]
-    rows, columns = green.shape
     steps = []
-    for down, across in ((0, 1), (1, 0), (1, 1), (1, -1)):
-        before = green[2 - down : rows - 2 - down : 2, 2 - across : columns - 2 - across : 2]
-        after = green[2 + down : rows - 2 + down : 2, 2 + across : columns - 2 + across : 2]
-        size = np.minimum(np.abs(2 * middle - before - after), limit)
-        steps.append(float(size[mask].mean(dtype=np.float64)))
+    for differences in curved:
+        steps.append(float(np.minimum(np.abs(differences), limit).mean(dtype=np.float64)))
     ratios = [1.0]
     for pair in (steps[:2], steps[2:]):
         if max(pair) > 0:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, SupportsFloat
 
 import numpy as np
 
-from fundusd.imaging.disc_cells import COARSE, SPARSE, blurred, tile_means
+from fundusd.imaging.disc_cells import COARSE, SPARSE, blurred, median, tile_means
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -73,7 +73,7 @@ def _near(unlit: Mask, inside: Mask, width: int) -> Mask:
 
     There, the edge of the dark would look like a structure of the retina.
     """
-    if not unlit[inside].any():
+    if not (unlit & inside).any():
         return unlit
     near: Mask = blurred(unlit.astype(np.float32), width) > 0
     return near
@@ -97,7 +97,7 @@ def _ratio(numerator: SupportsFloat, denominator: SupportsFloat) -> float:
 def _median(values: npt.NDArray[np.floating[Any]]) -> float:
     if not values.size:
         return 0.0
-    return float(np.median(values))
+    return median(values)
 
 
 def _residue(green: npt.NDArray[Any], red: npt.NDArray[Any]) -> float:
@@ -123,7 +123,8 @@ def _least_detail(colour: Plane, smooth: npt.NDArray[Any], tiles: Mask) -> float
     laplacian[1:-1, 1:-1] = 4 * colour[1:-1, 1:-1] - colour[:-2, 1:-1] - colour[2:, 1:-1]
     laplacian[1:-1, 1:-1] -= colour[1:-1, :-2] + colour[1:-1, 2:]
     noise = tile_means(laplacian**2) / _LAPLACE_POWER
-    contrast = np.sqrt(np.maximum(tile_means(smooth**2) - _SMOOTHED_NOISE * noise, 0))
+    squares = np.square(smooth, order="F")  # the memory order decides the last bit of the sums
+    contrast = np.sqrt(np.maximum(tile_means(squares) - _SMOOTHED_NOISE * noise, 0))
     whole = _median(contrast[tiles])  # a large haemorrhage does not raise it
     if not whole > 0:
         return 1.0
