@@ -30,10 +30,11 @@ _PHOTOGRAPHY = {
 }
 _SECONDARY_CAPTURE = {_SOP + "7", _SOP + "7.4"}
 
-# PS3.3 C.8.17.2.1.4 defines REDFREE, RED, BLUE, FA and ICG; cameras also write the others
+# PS3.3 C.8.17.2.1.4 defines REDFREE, RED, BLUE, FA and ICG; cameras also write the others. RED-FREE
+# contains RED.
 _NOT_COLOUR = {
     *("FA", "FFA", "ICG", "ICGA", "REDFREE", "LOWRED", "RED", "GREEN", "BLUE"),
-    *("IR", "INFRARED", "FAF", "AF", "AUTOFLUORESCENCE"),
+    *("IR", "INFRARED", "FAF", "AF", "AUTOFLUORESCENCE", "FLUORESCENCE", "FLUORESCEIN"),
 }
 _MONTAGE = {"MONTAGE", "MOSAIC"}
 _PHOTOMETRIC = {"RGB", "YBR_FULL", "YBR_FULL_422", "YBR_RCT", "YBR_ICT", "PALETTE COLOR"}
@@ -107,15 +108,14 @@ def refusal(ds: Dataset, limits: Limits) -> Reason | None:
     return _refusal_by_pixels(pixel_layout(ds), limits)
 
 
-def _image_kinds(ds: Dataset) -> list[str]:
-    """Return the values of ImageType after the first two, as capitals without other characters.
+def _image_kinds(ds: Dataset) -> set[str]:
+    """Return the words of ImageType after its first two values, in capitals.
 
-    PS3.3 C.8.17.2 puts MONTAGE third and the colour fourth, but cameras also use other places.
+    PS3.3 C.8.17.2 puts MONTAGE third and the colour fourth, but cameras also use other places, and
+    join words, as in COLOR_MONTAGE and RED FREE. A word is a run of letters.
     """
-    kinds: list[str] = []
-    for value in (text(ds, "ImageType") or "").split("\\")[2:]:
-        kinds.append("".join(letter for letter in value if letter.isalpha()).upper())
-    return kinds
+    values = (text(ds, "ImageType") or "").split("\\")[2:]
+    return set(re.findall(r"[A-Z]+", " ".join(values).upper()))
 
 
 def _refusal_by_pixels(layout: PixelLayout, limits: Limits) -> Reason | None:
