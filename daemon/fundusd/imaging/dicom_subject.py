@@ -12,14 +12,19 @@ if TYPE_CHECKING:
 
 _HUMAN_WORDS = {"human", "homo sapiens", "h. sapiens", "mensch", "humain", "humano"}
 _HUMAN_CODES = {"337915000", "L-85B00"}  # homo sapiens in SNOMED CT and SNOMED RT
-_TEST_WORDS = {"test", "tests", "testpatient", "phantom", "dummy", "demo", "calibration", "qc"}
+# Hospitals put ZZ or XX before the names of test patients, which sorts them last
+_TEST_WORD = re.compile(
+    r"(?:z{2,}|x{2,})?(?:tests?|test(?:pat|patient)|phantom|dummy|demo|calibration|qc)"
+)
+_WORD = re.compile(r"[^\W\d_]+")  # a run of letters
 
 
 def is_not_of_a_patient(ds: Dataset) -> bool:
     """Return whether the header says that nobody was photographed, or an animal.
 
     It may say so by QualityControlImage, by PatientSpeciesDescription or its code, or by a word for
-    a test in the patient's name or identifier.
+    a test in the patient's name or identifier. A surname that is such a word counts too: there are
+    far more test patients.
     """
     if (text(ds, "QualityControlImage") or "").upper() == "YES":
         return True
@@ -30,7 +35,7 @@ def is_not_of_a_patient(ds: Dataset) -> bool:
         if text(code, "CodeValue") not in {None, *_HUMAN_CODES}:
             return True
     for keyword in ("PatientName", "PatientID"):
-        words = re.split(r"[^a-z]+", (text(ds, keyword) or "").casefold())
-        if not _TEST_WORDS.isdisjoint(words):
+        words = _WORD.findall((text(ds, keyword) or "").casefold())
+        if any(_TEST_WORD.fullmatch(word) for word in words):
             return True
     return False
