@@ -17,6 +17,7 @@ from fundusd.domain.clinical_terms import Reason
 from fundusd.domain.errors import CaptureError
 from fundusd.imaging import jpeg2000, jpeg_decode, jpeg_markers
 from fundusd.imaging.colour import to_srgb, ycc_to_rgb
+from fundusd.imaging.dicom_encoding import NATIVE
 from fundusd.imaging.dicom_values import BAD_VALUE
 from fundusd.imaging.raster import read_jpeg
 
@@ -24,15 +25,10 @@ if TYPE_CHECKING:
     from pydicom.uid import UID
 
     from fundusd.domain.decoding import Pixels
+    from fundusd.imaging.dicom_encoding import DataSet
     from fundusd.imaging.dicom_header import PixelLayout
     from fundusd.imaging.limits import Limits
 
-_NATIVE = {
-    syntax.ImplicitVRLittleEndian,
-    syntax.ExplicitVRLittleEndian,
-    syntax.ExplicitVRBigEndian,
-    syntax.DeflatedExplicitVRLittleEndian,
-}
 _DCT, _LOSSLESS, _JPEG_LS = {0xC0, 0xC1, 0xC2}, {0xC3}, {0xF7}
 _JPEG_PROCESSES = {
     syntax.JPEGBaseline8Bit: _DCT,
@@ -43,7 +39,7 @@ _JPEG_PROCESSES = {
     syntax.JPEGLSNearLossless: _JPEG_LS,
 }
 _JPEG_2000 = {syntax.JPEG2000Lossless, syntax.JPEG2000}
-SUPPORTED = _NATIVE | set(_JPEG_PROCESSES) | _JPEG_2000 | {syntax.RLELossless}
+SUPPORTED = NATIVE | set(_JPEG_PROCESSES) | _JPEG_2000 | {syntax.RLELossless}
 
 _PIXEL_DATA = (0x7FE0, 0x0010)
 # the group's length and the Extended Offset Table, which a single frame does not need
@@ -60,42 +56,40 @@ class PixelData:
     vr: str
     value: bytes  # native pixels, or the encapsulated items
     frame: bytes | None  # the joined fragments of the only frame; None if native
+    little_endian: bool  # as is the whole data set
 
 
-def find_pixel_data(
-    data: bytes, position: int, *, implicit: bool, little_endian: bool
-) -> PixelData:
+def find_pixel_data(data_set: DataSet, position: int) -> PixelData:
     """Return the PixelData element of the group that begins at `position`.
 
     Raises CaptureError if there is none, or if it is truncated or damaged.
     """
-    order = "<" if little_endian else ">"
-    tag, vr, start, length = _element(data, position, order, implicit=implicit)
+    data, little_endian = data_set.data, data_set.little_endian
+    tag, vr, start, length = _element(data_set, position)
     while tag in _BEFORE_PIXELS:
-        tag, vr, start, length = _element(data, start + length, order, implicit=implicit)
+        tag, vr, start, length = _element(data_set, start + length)
     if tag != _PIXEL_DATA:
         raise CaptureError(Reason.UNSUPPORTED_PIXELS)  # float pixels
     if length == _UNDEFINED:
         frame, end = _join_fragments(data, start)
-        return PixelData(vr, data[start:end], frame)
+        return PixelData(vr, data[start:end], frame, little_endian)
     if length > len(data) - start:
         raise CaptureError(Reason.TRUNCATED)
-    return PixelData(vr, data[start : start + length], None)
+    return PixelData(vr, data[start : start + length], None, little_endian)
 
 
-def _element(
-    data: bytes, position: int, order: str, *, implicit: bool
-) -> tuple[tuple[int, int], str, int, int]:
+def _element(data_set: DataSet, position: int) -> tuple[tuple[int, int], str, int, int]:
     """Return the tag and VR of the element at `position`, and where its value begins and how long.
 
     The VR of an element with an implicit one is that of pixels. Raises CaptureError if no element
     begins at `position`, or if it is truncated.
     """
+    data, order = data_set.data, "<" if data_set.little_endian else ">"
     if len(data) - position < 8:  # noqa: PLR2004  the shortest element header
         raise CaptureError(Reason.NO_PIXEL_DATA)
     tag = struct.unpack_from(order + "HH", data, position)
     vr, start, size = "OW", position + 8, "I"
-    if not implicit:
+    if not data_set.implicit:
         vr = data[position + 4 : position + 6].decode("latin-1")
         if vr in EXPLICIT_VR_LENGTH_32:
             start = position + 12
@@ -131,7 +125,7 @@ def to_rgb(
 
     Raises CaptureError if the frame is damaged or contradicts the header.
     """
-    if (encoded.frame is None) != (uid in _NATIVE):
+    if (encoded.frame is None) != (uid in NATIVE):
         raise CaptureError(Reason.CODEC_MISMATCH)
     if encoded.frame is None:
         _check_length(layout, encoded)
@@ -223,7 +217,7 @@ def _decode_with_pydicom(ds: Dataset, uid: UID, layout: PixelLayout, encoded: Pi
         # Raised by codecs for damaged data, and by pydicom for what a codec returned
         raise CaptureError(Reason.DECODE_ERROR) from None
     if layout.photometric == "PALETTE COLOR":
-        return _to_8_bits(*_apply_palette(decoded, ds, uid))
+        return _to_8_bits(*_apply_palette(decoded, ds, encoded))
     return _components_to_rgb(_to_8_bits(decoded, layout.stored), layout)
 
 
@@ -234,10 +228,10 @@ def _components_to_rgb(components: Pixels, layout: PixelLayout) -> Pixels:
     return ycc_to_rgb(columns, rows, components.tobytes())
 
 
-def _apply_palette(indices: np.ndarray, ds: Dataset, uid: UID) -> tuple[np.ndarray, int]:
+def _apply_palette(indices: np.ndarray, ds: Dataset, encoded: PixelData) -> tuple[np.ndarray, int]:
     try:
         bits = int(ds.RedPaletteColorLookupTableDescriptor[2])
-        if uid == syntax.ExplicitVRBigEndian:
+        if not encoded.little_endian:
             ds = _little_endian_palette(ds)
         return apply_color_lut(indices, ds), bits
     except BAD_VALUE:
