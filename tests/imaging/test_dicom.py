@@ -356,3 +356,25 @@ def test_the_codestream_decides_where_samples_lie(planar: int) -> None:
     label = {"PhotometricInterpretation": "YBR_FULL_422"}
     file = cases.encapsulated(RETINA, jpeg, syntax.JPEGBaseline8Bit, **changes, **label)
     assert_same(read(file), tolerance=1.5)
+
+
+@pytest.mark.parametrize("bits", [12, 16])
+@pytest.mark.parametrize("label", ["YBR_FULL", "YBR_FULL_422"])
+def test_chroma_of_more_bits_keeps_its_colours(label: str, bits: int) -> None:
+    """Reduced to 8 bits before the conversion, colours would shift by half a level on average."""
+    rgb = RETINA.astype(float)
+    luma = rgb @ (0.299, 0.587, 0.114) + 0.5  # the middle of the level
+    blue, red = (rgb[..., 2] + 0.5 - luma) / 1.772, (rgb[..., 0] + 0.5 - luma) / 1.402
+    ycc = np.stack([luma, blue + 128, red + 128], axis=2)
+    if label == "YBR_FULL_422":
+        pairs = ycc.reshape(-1, 2, 3)
+        ycc = np.stack([pairs[:, 0, 0], pairs[:, 1, 0], pairs[:, 0, 1], pairs[:, 0, 2]], axis=1)
+    deep = np.rint(ycc * 2 ** (bits - 8)).astype("<u2")
+    ds = cases.header(RETINA.astype(np.uint16), PhotometricInterpretation=label)
+    ds.BitsStored, ds.HighBit = bits, bits - 1
+    ds.add_new("PixelData", "OW", deep.tobytes())
+    pixels = read(cases.write(ds, syntax.ExplicitVRLittleEndian)).astype(int)
+    if label == "YBR_FULL":
+        assert np.abs(pixels - RETINA).max() <= 1
+    bias = (pixels - RETINA).reshape(-1, 3).mean(axis=0)
+    assert np.abs(bias).max() <= 0.3

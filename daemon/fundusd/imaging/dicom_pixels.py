@@ -16,7 +16,7 @@ from pydicom.valuerep import EXPLICIT_VR_LENGTH_32
 from fundusd.domain.clinical_terms import Reason
 from fundusd.domain.errors import CaptureError
 from fundusd.imaging import jpeg2000, jpeg_decode, jpeg_markers
-from fundusd.imaging.colour import to_srgb, ycc_to_rgb
+from fundusd.imaging.colour import deep_ycc_to_rgb, to_srgb, ycc_to_rgb
 from fundusd.imaging.dicom_encoding import NATIVE
 from fundusd.imaging.dicom_values import BAD_VALUE
 from fundusd.imaging.raster import read_jpeg
@@ -47,6 +47,7 @@ _BEFORE_PIXELS = {(0x7FE0, 0x0000), (0x7FE0, 0x0001), (0x7FE0, 0x0002), (0x7FE0,
 _ITEM, _DELIMITER = (0xFFFE, 0xE000), (0xFFFE, 0xE0DD)
 _UNDEFINED = 0xFFFFFFFF
 _RLE_HEADER = 64
+_BYTE = 8  # bits of an sRGB channel
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +186,7 @@ def _decode_jpeg(
         # Not with pylibjpeg, which silently fills in missing data
         components = jpeg_decode.decode(frame, stream, untransformed=True)
         return _components_to_rgb(components, layout)
-    if stream.process not in _DCT or stream.precision != 8 or layout.samples == 1:  # noqa: PLR2004
+    if stream.process not in _DCT or stream.precision != _BYTE or layout.samples == 1:
         return _decode_with_pydicom(ds, uid, layout, encoded)
     # libjpeg assumes YCbCr for JFIF and for streams that declare nothing; the header decides
     return read_jpeg(frame, stream, limits, untransformed=layout.photometric == "RGB")
@@ -218,6 +219,8 @@ def _decode_with_pydicom(ds: Dataset, uid: UID, layout: PixelLayout, encoded: Pi
         raise CaptureError(Reason.DECODE_ERROR) from None
     if layout.photometric == "PALETTE COLOR":
         return _to_8_bits(*_apply_palette(decoded, ds, encoded))
+    if layout.stored > _BYTE and layout.photometric.startswith("YBR_FULL"):
+        return deep_ycc_to_rgb(decoded, layout.stored)
     return _components_to_rgb(_to_8_bits(decoded, layout.stored), layout)
 
 
@@ -253,6 +256,6 @@ def _little_endian_palette(ds: Dataset) -> Dataset:
 
 
 def _to_8_bits(decoded: np.ndarray, bits: int) -> Pixels:
-    if bits > 8:  # noqa: PLR2004  bits of an sRGB channel
-        decoded = decoded >> (bits - 8)
+    if bits > _BYTE:
+        decoded = decoded >> (bits - _BYTE)
     return decoded.astype(np.uint8, copy=False)
