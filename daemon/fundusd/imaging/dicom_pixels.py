@@ -8,9 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pydicom.uid as syntax
-from pydicom import Dataset
 from pydicom.pixels.decoders.base import get_decoder
-from pydicom.pixels.processing import apply_color_lut
 from pydicom.valuerep import EXPLICIT_VR_LENGTH_32
 
 from fundusd.domain.clinical_terms import Reason
@@ -18,10 +16,11 @@ from fundusd.domain.errors import CaptureError
 from fundusd.imaging import jpeg2000, jpeg_decode, jpeg_markers
 from fundusd.imaging.colour import deep_ycc_to_rgb, to_srgb, ycc_to_rgb
 from fundusd.imaging.dicom_encoding import NATIVE
-from fundusd.imaging.dicom_values import BAD_VALUE
+from fundusd.imaging.dicom_palette import apply_palette
 from fundusd.imaging.raster import read_jpeg
 
 if TYPE_CHECKING:
+    from pydicom import Dataset
     from pydicom.uid import UID
 
     from fundusd.domain.decoding import Pixels
@@ -129,7 +128,7 @@ def to_rgb(
     if (encoded.frame is None) != (uid in NATIVE):
         raise CaptureError(Reason.CODEC_MISMATCH)
     if encoded.frame is None:
-        _check_length(layout, encoded)
+        _check_native(layout, encoded)
         rgb = _decode_with_pydicom(ds, uid, layout, encoded)
     elif uid in _JPEG_PROCESSES:
         # PS3.5 8.2: the codestream decides where samples lie, whatever the header says
@@ -143,10 +142,12 @@ def to_rgb(
     return to_srgb(rgb, ds.get("ICCProfile"))
 
 
-def _check_length(layout: PixelLayout, encoded: PixelData) -> None:
+def _check_native(layout: PixelLayout, encoded: PixelData) -> None:
     samples = layout.samples
     if layout.photometric == "YBR_FULL_422":
         samples = 2  # two pixels share two chroma samples
+        if layout.planar:  # a layout that the standard does not have
+            raise CaptureError(Reason.UNSUPPORTED_PIXELS)
     if len(encoded.value) < layout.rows * layout.columns * samples * layout.allocated // 8:
         raise CaptureError(Reason.TRUNCATED)
 
@@ -172,6 +173,8 @@ def _check_jpeg(frame: bytes, uid: UID, layout: PixelLayout) -> jpeg_markers.Cod
     declared = (layout.columns, layout.rows, layout.samples)
     if (stream.width, stream.height, len(stream.components)) != declared:
         raise CaptureError(Reason.DECODE_ERROR)
+    if stream.process in _DCT and not layout.has_three_samples:
+        raise CaptureError(Reason.COLOUR_MISMATCH)  # losses turn palette indices into other colours
     if layout.has_three_samples and stream.is_ycc not in {None, layout.photometric != "RGB"}:
         raise CaptureError(Reason.COLOUR_MISMATCH)
     return stream
@@ -186,7 +189,7 @@ def _decode_jpeg(
         # Not with pylibjpeg, which silently fills in missing data
         components = jpeg_decode.decode(frame, stream, untransformed=True)
         return _components_to_rgb(components, layout)
-    if stream.process not in _DCT or stream.precision != _BYTE or layout.samples == 1:
+    if stream.process not in _DCT or stream.precision != _BYTE:
         return _decode_with_pydicom(ds, uid, layout, encoded)
     # libjpeg assumes YCbCr for JFIF and for streams that declare nothing; the header decides
     return read_jpeg(frame, stream, limits, untransformed=layout.photometric == "RGB")
@@ -218,7 +221,7 @@ def _decode_with_pydicom(ds: Dataset, uid: UID, layout: PixelLayout, encoded: Pi
         # Raised by codecs for damaged data, and by pydicom for what a codec returned
         raise CaptureError(Reason.DECODE_ERROR) from None
     if layout.photometric == "PALETTE COLOR":
-        return _to_8_bits(*_apply_palette(decoded, ds, encoded))
+        return apply_palette(decoded, ds, little_endian=encoded.little_endian)
     if layout.stored > _BYTE and layout.photometric.startswith("YBR_FULL"):
         return deep_ycc_to_rgb(decoded, layout.stored)
     return _components_to_rgb(_to_8_bits(decoded, layout.stored), layout)
@@ -229,30 +232,6 @@ def _components_to_rgb(components: Pixels, layout: PixelLayout) -> Pixels:
         return components
     rows, columns = components.shape[:2]
     return ycc_to_rgb(columns, rows, components.tobytes())
-
-
-def _apply_palette(indices: np.ndarray, ds: Dataset, encoded: PixelData) -> tuple[np.ndarray, int]:
-    try:
-        bits = int(ds.RedPaletteColorLookupTableDescriptor[2])
-        if not encoded.little_endian:
-            ds = _little_endian_palette(ds)
-        return apply_color_lut(indices, ds), bits
-    except BAD_VALUE:
-        raise CaptureError(Reason.DECODE_ERROR) from None
-
-
-def _little_endian_palette(ds: Dataset) -> Dataset:
-    """Return a palette whose words have been swapped, because pydicom expects little endian.
-
-    Entries with 8 bits are packed in words, too (PS3.3 C.7.6.3.1.6).
-    """
-    palette = Dataset()
-    for colour in ("Red", "Green", "Blue"):
-        name = f"{colour}PaletteColorLookupTable"
-        setattr(palette, f"{name}Descriptor", ds[f"{name}Descriptor"].value)
-        words = np.frombuffer(ds[f"{name}Data"].value, np.uint16)
-        setattr(palette, f"{name}Data", words.byteswap().tobytes())
-    return palette
 
 
 def _to_8_bits(decoded: np.ndarray, bits: int) -> Pixels:
