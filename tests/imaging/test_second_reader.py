@@ -152,13 +152,15 @@ def test_native_pixels_in_words(bits: int, transfer_syntax: str, dcmtk: Second) 
 @pytest.mark.parametrize("bits", [8, 16])
 @pytest.mark.parametrize("label", ["YBR_FULL", "YBR_FULL_422"])
 def test_native_chroma(label: str, bits: int, transfer_syntax: str, dcmtk: Second) -> None:
-    samples = ycc(EVEN) if bits == 8 else ycc(EVEN).astype(np.uint16) * 257
+    samples: npt.NDArray[Any] = ycc(EVEN)
+    if bits == 16:
+        samples = samples.astype(np.uint16) * 257
     ds = cases.header(samples, PhotometricInterpretation=label)
     if label == "YBR_FULL_422":
         pairs = samples.reshape(-1, 2, 3)
         samples = np.stack([pairs[:, 0, 0], pairs[:, 1, 0], pairs[:, 0, 1], pairs[:, 0, 2]], axis=1)
-    order = ">" if transfer_syntax == syntax.ExplicitVRBigEndian else "<"
-    raw = samples.astype(samples.dtype.newbyteorder(order)).tobytes()
+    big = transfer_syntax == syntax.ExplicitVRBigEndian
+    raw = samples.astype(samples.dtype.newbyteorder(">" if big else "<")).tobytes()
     ds.add_new("PixelData", "OB" if bits == 8 else "OW", raw)
     file = cases.write(ds, transfer_syntax)
     assert_equal(read(file), dcmtk(file), most=2, mean=0.6)
