@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import struct
 import zlib
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
@@ -231,6 +232,17 @@ def test_a_deflated_data_set_is_inflated_at_every_level(level: int) -> None:
         assert_same(read(label[: meta_length(label)] + data_set))
 
 
+def test_a_deflated_data_set_that_looks_like_an_element_is_inflated() -> None:
+    """The length of a stored block is written first, and may look like a group number."""
+    plain = cases.native(RETINA)
+    data_set = plain[meta_length(plain) :]
+    data_set += bytes(-len(data_set) % 256)
+    length = len(data_set)
+    stored = struct.pack("<BHH", 1, length, length ^ 0xFFFF) + data_set
+    assert stored[:2] == b"\x01\0"
+    assert_same(read(plain[: meta_length(plain)] + stored))
+
+
 @pytest.mark.parametrize("label", NATIVE, ids=lambda uid: uid.name)
 def test_bytes_that_are_no_data_set_are_a_decode_error(label: str) -> None:
     file = cases.native(RETINA, label)
@@ -271,6 +283,7 @@ def test_an_extended_offset_table_is_passed_over() -> None:
         "PhotometricInterpretation": "YBR_FULL_422",
         "ExtendedOffsetTable": bytes(8),
         "ExtendedOffsetTableLengths": len(frame).to_bytes(8, "little"),
+        "EncapsulatedPixelDataValueTotalLength": len(frame),
     }
     file = cases.encapsulated(RETINA, frame, syntax.JPEGBaseline8Bit, **changes)
     assert_same(read(file), tolerance=1.5)

@@ -297,6 +297,18 @@ def test_jpeg_ls(options: str, bits: int, dcmtk: Second, reencode: Callable[...,
 
 
 @needs_dcmtk
+@pytest.mark.parametrize("command", ["dcmcjpls +el", "dcmcjpeg +e1", "dcmcjpeg +ee"])
+def test_a_codestream_of_12_bits_decides_where_samples_lie(
+    command: str, reencode: Callable[..., bytes]
+) -> None:
+    """DCMTK believes the header; PS3.5 8.2 says that the codestream decides."""
+    file = reencode(deep(RETINA, 12), command)
+    interleaved, planes = b"\x28\0\x06\0US\x02\0\0\0", b"\x28\0\x06\0US\x02\0\x01\0"
+    assert file.count(interleaved) == 1
+    assert_equal(read(file.replace(interleaved, planes)), read(file))
+
+
+@needs_dcmtk
 @pytest.mark.parametrize("bits", [8, 12, 16])
 @pytest.mark.parametrize("options", ["+ot", "-ot", "+fs 1"])
 def test_rle(options: str, bits: int, dcmtk: Second, reencode: Callable[..., bytes]) -> None:
