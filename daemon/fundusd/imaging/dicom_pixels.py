@@ -143,13 +143,21 @@ def to_rgb(
 
 
 def _check_native(layout: PixelLayout, encoded: PixelData) -> None:
+    """Raise CaptureError if there are too few pixels, or so many that Rows or Columns is wrong.
+
+    A column too few would leave at least a pixel per row. Less than that is padding.
+    """
     samples = layout.samples
     if layout.photometric == "YBR_FULL_422":
         samples = 2  # two pixels share two chroma samples
         if layout.planar:  # a layout that the standard does not have
             raise CaptureError(Reason.UNSUPPORTED_PIXELS)
-    if len(encoded.value) < layout.rows * layout.columns * samples * layout.allocated // 8:
+    column = layout.rows * samples * layout.allocated // 8
+    excess = len(encoded.value) - layout.columns * column
+    if excess < 0:
         raise CaptureError(Reason.TRUNCATED)
+    if excess >= min(column, layout.columns * column // layout.rows):
+        raise CaptureError(Reason.DECODE_ERROR)
 
 
 def _check_rle(frame: bytes, layout: PixelLayout) -> None:
