@@ -151,6 +151,26 @@ def test_a_strip_that_ends_beyond_the_file_is_missing_data() -> None:
     assert reason_of(bytes(file[:-1])) is Reason.TRUNCATED
 
 
+def test_a_strip_at_no_offset_is_missing_data() -> None:
+    file = written(RETINA, photometric="rgb", rowsperstrip=7)
+    place = entries_of(bytes(file))[273] + 8
+    offsets = int.from_bytes(file[place : place + 4], "little")
+    file[offsets + 4 : offsets + 8] = bytes(4)
+    assert reason_of(bytes(file)) is Reason.TRUNCATED
+
+
+@pytest.mark.parametrize(("offset", "reason"), [(None, None), (10**6, Reason.TRUNCATED)])
+def test_strips_without_their_lengths_lie_inside_the_file(
+    offset: int | None, reason: Reason | None
+) -> None:
+    file = written(RETINA, photometric="rgb")
+    entries = entries_of(bytes(file))
+    file[entries[279] : entries[279] + 2] = (280).to_bytes(2, "little")  # MinSampleValue
+    if offset is not None:
+        file[entries[273] + 8 : entries[273] + 12] = offset.to_bytes(4, "little")
+    assert reason_of(bytes(file)) is reason
+
+
 def test_a_fourth_sample_that_is_not_declared_is_refused() -> None:
     file = written(with_alpha(RETINA, 0), photometric="rgb", extrasamples=["unassalpha"])
     place = entries_of(bytes(file))[338]
