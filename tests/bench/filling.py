@@ -12,7 +12,7 @@ import sqlalchemy as sa
 import year_rows
 from tests import ledger_cases as cases
 
-from fundusd.ledger import audit, exams, hash_chain, results
+from fundusd.ledger import applied_results, audit, exams, hash_chain
 from fundusd.ledger.audit_events import AuditEvent
 from fundusd.ledger.tables import (
     audit_event,
@@ -113,7 +113,7 @@ def _write_photographs(
     _insert(connection, capture, captures)
     events: list[Event] = []
     for row in done:
-        entry = results._entry(row, row["result"], reused=False)
+        entry = applied_results.audit_entry(row, row["result"], reused=False)
         events.append((row["result"]["created_at"], entry))
     chain.write(connection, events)
     return last_job

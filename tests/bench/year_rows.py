@@ -19,7 +19,7 @@ from fundusd.domain.clinical_terms import (
     ReviewVerdict,
 )
 from fundusd.domain.jobs import JobState
-from fundusd.ledger import results
+from fundusd.ledger import applied_results
 from fundusd.ledger.tables import GRADE_KEYS, capture
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ def capture_row(photograph: Photograph, job: Row) -> Row:
             "height": 3072,
             "warnings": "[]",
             "turnaround_ms": photograph.turnaround_ms,
-            **results._counted(job["result"]),
+            **applied_results.counted(job["result"]),
         }
     return row
 

@@ -608,6 +608,17 @@ def test_classify_tells_several_files_apart_and_says_why_one_has_no_grade(
     assert float(table[0]["score_no_dr"]) == rows[0]["score_no_dr"]
 
 
+def test_classify_points_from_a_raw_file_to_its_jpeg(fundusd: RunCommand, tmp_path: Path) -> None:
+    raw, text = tmp_path / "a.ORF", tmp_path / "a.txt"
+    raw.write_bytes(b"IIRO\x08\0\0\0" + bytes(200))
+    text.write_bytes(b"not a picture")
+    for path, is_pointed_out in ((raw, True), (text, False)):
+        ended = fundusd("classify", "--model", "phantom", path)
+        assert "No grade: failed, unknown_format (next: contact_it)" in ended.out
+        hint = "This is a camera's raw file. The JPEG of the same name is the photograph."
+        assert (hint in ended.out) is is_pointed_out
+
+
 def test_classify_names_a_file_that_is_not_there(fundusd: RunCommand) -> None:
     ended = fundusd("classify", "--model", "phantom", "/no/such.jpg")
     assert ended.code == 2

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import struct
+import zlib
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
@@ -153,8 +155,7 @@ def test_a_file_without_preamble_or_meta_group_is_read() -> None:
         syntax.ImplicitVRLittleEndian,
     ):
         file = cases.native(RETINA, transfer_syntax)
-        start = 144 + int.from_bytes(file[140:144], "little")
-        assert_same(read(file[start:]))
+        assert_same(read(file[meta_length(file) :]))
 
 
 def test_a_profile_in_the_header_is_honoured() -> None:
@@ -172,21 +173,82 @@ def test_a_sop_class_that_stands_in_the_meta_group_only_is_enough() -> None:
     assert_same(read(file[:start] + file[end:]))
 
 
-@pytest.mark.parametrize(
-    ("said", "written"),
-    [
-        (syntax.ExplicitVRLittleEndian, syntax.ImplicitVRLittleEndian),
-        (syntax.ImplicitVRLittleEndian, syntax.ExplicitVRLittleEndian),
-    ],
-)
-def test_the_encoding_is_that_of_the_first_element_not_that_of_the_label(
-    said: str, written: str
+NATIVE = [
+    syntax.ImplicitVRLittleEndian,
+    syntax.ExplicitVRLittleEndian,
+    syntax.ExplicitVRBigEndian,
+    syntax.DeflatedExplicitVRLittleEndian,
+]
+
+
+def meta_length(file: bytes) -> int:
+    return 144 + int.from_bytes(file[140:144], "little")
+
+
+def labelled(file: bytes, transfer_syntax: str) -> bytes:
+    """Return a file with native pixels under another transfer syntax's label."""
+    other = cases.native(RETINA, transfer_syntax)
+    return other[: meta_length(other)] + file[meta_length(file) :]
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize("written", NATIVE, ids=lambda uid: uid.name)
+@pytest.mark.parametrize("label", NATIVE, ids=lambda uid: uid.name)
+def test_the_encoding_is_that_of_the_bytes_not_that_of_the_label(
+    label: str, written: str, bits: int
 ) -> None:
-    right = cases.native(RETINA, written)
-    start = 144 + int.from_bytes(right[140:144], "little")
-    labelled = cases.native(RETINA, said)
-    end_of_meta = 144 + int.from_bytes(labelled[140:144], "little")
-    assert_same(read(labelled[:end_of_meta] + right[start:]))
+    pixels = RETINA if bits == 8 else RETINA.astype(np.uint16) * 257
+    capture = opened(labelled(cases.native(pixels, written), label))
+    assert capture.reason is None
+    assert capture.content.patient_id == "PATIENT-7"
+    assert_same(capture.load()[0])
+
+
+@pytest.mark.parametrize("label", [syntax.JPEGBaseline8Bit, syntax.RLELossless])
+def test_a_deflated_data_set_under_a_codecs_label_keeps_its_patient(label: str) -> None:
+    file = cases.native(RETINA, syntax.DeflatedExplicitVRLittleEndian)
+    other = cases.encapsulated(RETINA, b"\0\0", label)
+    capture = opened(other[: meta_length(other)] + file[meta_length(file) :])
+    assert capture.content.patient_id == "PATIENT-7"
+    with pytest.raises(CaptureError) as caught:
+        capture.load()
+    assert caught.value.reason is Reason.CODEC_MISMATCH
+
+
+def test_a_data_set_in_zlibs_format_is_inflated() -> None:
+    plain = cases.native(RETINA)
+    data_set = zlib.compress(plain[meta_length(plain) :])
+    label = cases.native(RETINA, syntax.DeflatedExplicitVRLittleEndian)
+    assert_same(read(label[: meta_length(label)] + data_set))
+
+
+@pytest.mark.parametrize("level", [0, 1, 9])
+def test_a_deflated_data_set_is_inflated_at_every_level(level: int) -> None:
+    plain = cases.native(RETINA)
+    deflater = zlib.compressobj(level, wbits=-15)
+    data_set = deflater.compress(plain[meta_length(plain) :]) + deflater.flush()
+    for transfer_syntax in NATIVE:
+        label = cases.native(RETINA, transfer_syntax)
+        assert_same(read(label[: meta_length(label)] + data_set))
+
+
+def test_a_deflated_data_set_that_looks_like_an_element_is_inflated() -> None:
+    """The length of a stored block is written first, and may look like a group number."""
+    plain = cases.native(RETINA)
+    data_set = plain[meta_length(plain) :]
+    data_set += bytes(-len(data_set) % 256)
+    length = len(data_set)
+    stored = struct.pack("<BHH", 1, length, length ^ 0xFFFF) + data_set
+    assert stored[:2] == b"\x01\0"
+    assert_same(read(plain[: meta_length(plain)] + stored))
+
+
+@pytest.mark.parametrize("label", NATIVE, ids=lambda uid: uid.name)
+def test_bytes_that_are_no_data_set_are_a_decode_error(label: str) -> None:
+    file = cases.native(RETINA, label)
+    with pytest.raises(CaptureError) as caught:
+        opened(file[: meta_length(file)] + b"\xff" * 500)
+    assert caught.value.reason is Reason.DECODE_ERROR
 
 
 def test_an_encapsulated_frame_in_a_data_set_with_implicit_vrs_is_read() -> None:
@@ -195,7 +257,7 @@ def test_an_encapsulated_frame_in_a_data_set_with_implicit_vrs_is_read() -> None
     file = cases.encapsulated(RETINA, frame, syntax.JPEGBaseline8Bit, **changes)
     ds = pydicom.dcmread(BytesIO(file))
     out = BytesIO()
-    out.write(file[: 144 + int.from_bytes(file[140:144], "little")])
+    out.write(file[: meta_length(file)])
     raw = DicomBytesIO()
     raw.is_implicit_VR, raw.is_little_endian = True, True
     write_dataset(raw, ds)
@@ -221,6 +283,7 @@ def test_an_extended_offset_table_is_passed_over() -> None:
         "PhotometricInterpretation": "YBR_FULL_422",
         "ExtendedOffsetTable": bytes(8),
         "ExtendedOffsetTableLengths": len(frame).to_bytes(8, "little"),
+        "EncapsulatedPixelDataValueTotalLength": len(frame),
     }
     file = cases.encapsulated(RETINA, frame, syntax.JPEGBaseline8Bit, **changes)
     assert_same(read(file), tolerance=1.5)
@@ -306,3 +369,25 @@ def test_the_codestream_decides_where_samples_lie(planar: int) -> None:
     label = {"PhotometricInterpretation": "YBR_FULL_422"}
     file = cases.encapsulated(RETINA, jpeg, syntax.JPEGBaseline8Bit, **changes, **label)
     assert_same(read(file), tolerance=1.5)
+
+
+@pytest.mark.parametrize("bits", [12, 16])
+@pytest.mark.parametrize("label", ["YBR_FULL", "YBR_FULL_422"])
+def test_chroma_of_more_bits_keeps_its_colours(label: str, bits: int) -> None:
+    """Reduced to 8 bits before the conversion, colours would shift by half a level on average."""
+    rgb = RETINA.astype(float)
+    luma = rgb @ (0.299, 0.587, 0.114) + 0.5  # the middle of the level
+    blue, red = (rgb[..., 2] + 0.5 - luma) / 1.772, (rgb[..., 0] + 0.5 - luma) / 1.402
+    ycc = np.stack([luma, blue + 128, red + 128], axis=2)
+    if label == "YBR_FULL_422":
+        pairs = ycc.reshape(-1, 2, 3)
+        ycc = np.stack([pairs[:, 0, 0], pairs[:, 1, 0], pairs[:, 0, 1], pairs[:, 0, 2]], axis=1)
+    deep = np.rint(ycc * 2 ** (bits - 8)).astype("<u2")
+    ds = cases.header(RETINA.astype(np.uint16), PhotometricInterpretation=label)
+    ds.BitsStored, ds.HighBit = bits, bits - 1
+    ds.add_new("PixelData", "OW", deep.tobytes())
+    pixels = read(cases.write(ds, syntax.ExplicitVRLittleEndian)).astype(int)
+    if label == "YBR_FULL":
+        assert np.abs(pixels - RETINA).max() <= 1
+    bias = (pixels - RETINA).reshape(-1, 3).mean(axis=0)
+    assert np.abs(bias).max() <= 0.3

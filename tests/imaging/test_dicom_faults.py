@@ -168,6 +168,18 @@ def test_native_pixels_that_are_too_few_are_truncated() -> None:
     assert refused(cases.native(RETINA[:-2], Rows=RETINA.shape[0])) is Reason.TRUNCATED
 
 
+@pytest.mark.parametrize("changes", [{"Columns": 159}, {"Columns": 80}, {"Rows": 127}])
+def test_native_pixels_that_are_too_many_are_a_decode_error(changes: dict[str, int]) -> None:
+    """With a column fewer than there are, every row would begin a pixel later than the last."""
+    assert refused(cases.native(RETINA, **changes)) is Reason.DECODE_ERROR
+
+
+def test_padding_after_native_pixels_is_accepted() -> None:
+    ds = cases.header(RETINA)
+    ds.add_new("PixelData", "OB", RETINA.tobytes() + bytes(300))
+    assert_same(read(cases.write(ds, syntax.ExplicitVRLittleEndian)))
+
+
 def test_a_jpeg_that_says_ycbcr_under_an_rgb_label_is_a_colour_mismatch() -> None:
     assert (
         refused(cases.jpeg_dicom(RETINA, PhotometricInterpretation="RGB")) is Reason.COLOUR_MISMATCH

@@ -19,7 +19,7 @@ from fundusd.domain.clinical_terms import Reason
 from fundusd.domain.decoding import MediaType, Preprocessing
 from fundusd.domain.errors import CaptureError
 from fundusd.domain.files import IgnoreReason
-from fundusd.files.media_type import detect
+from fundusd.files.media_type import detect, is_raw
 from fundusd.imaging.decode import decode
 from fundusd.imaging.limits import Limits
 from fundusd.imaging.raster import open_raster
@@ -39,6 +39,10 @@ CFA, LINEAR_RAW = 32803, 34892
 
 def kind_of(data: bytes) -> MediaType | IgnoreReason | None:
     return detect(lambda size, offset: data[offset : offset + size])
+
+
+def is_raw_file(data: bytes) -> bool:
+    return is_raw(lambda size, offset: data[offset : offset + size])
 
 
 def opened(data: bytes) -> tuple[Reason | None, Pixels | None]:
@@ -244,6 +248,7 @@ def raw_files(order: str) -> dict[str, bytes]:
 def test_raw_files_are_ignored_by_their_content(order: str) -> None:
     for name, data in raw_files(order).items():
         assert kind_of(data) is IgnoreReason.OTHER_IMAGE_FORMAT, name
+        assert is_raw_file(data), name
         decoded = decode(data, Preprocessing.PAD_SQUARE, 448, Limits())
         assert decoded.reason is Reason.UNKNOWN_FORMAT
 
@@ -258,6 +263,14 @@ def test_raw_files_are_ignored_by_their_content(order: str) -> None:
 )
 def test_raw_files_with_magic_numbers_are_ignored(head: bytes) -> None:
     assert kind_of(head + bytes(200)) is IgnoreReason.OTHER_IMAGE_FORMAT
+    assert is_raw_file(head + bytes(200))
+
+
+@pytest.mark.parametrize(
+    "head", [b"GIF89a", b"\0\0\0\x18ftypheic\0\0\0\1", b"\xff\xd8\xff", b"", b"II*\0"]
+)
+def test_other_files_are_not_raw_files(head: bytes) -> None:
+    assert not is_raw_file(head + bytes(200))
 
 
 @pytest.mark.parametrize("kind", ["tiff_lzw", "tiff_adobe_deflate", "jpeg", "packbits", "raw"])

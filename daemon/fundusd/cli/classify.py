@@ -18,7 +18,7 @@ from fundusd.cli.options import (
     settings_for,
 )
 from fundusd.cli.output import as_json, print_csv
-from fundusd.domain.clinical_terms import SAFETY_WORDS, Grade, Referable
+from fundusd.domain.clinical_terms import SAFETY_WORDS, Grade, Reason, Referable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -123,9 +123,18 @@ def _print(rows: Sequence[dict[str, Any]]) -> None:
             print(f"{row['file']}:")
         if row["grade"] is None:
             print(f"No grade: {row['outcome']}, {row['reason']} (next: {row['action']})")
+            if row["reason"] == Reason.UNKNOWN_FORMAT and _is_raw(Path(row["file"])):
+                print("This is a camera's raw file. The JPEG of the same name is the photograph.")
             continue
         for grade in Grade:
             print(f"{row[_score_key(grade)]:.2%} of '{grade.label}'")
         best = row[_score_key(Grade(row["grade"]))]
         print(f"Predicted class: {row['grade_label']} ({best:.2%} confidence)")
     print(f"Model: {rows[0]['model']}. {SAFETY_WORDS}")
+
+
+def _is_raw(path: Path) -> bool:
+    from fundusd.files.media_type import is_raw
+
+    data = _read(path)
+    return is_raw(lambda size, offset: data[offset : offset + size])

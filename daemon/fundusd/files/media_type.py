@@ -21,13 +21,16 @@ _OTHER = (
     b"\0\0\0\x0cjP  \r\n\x87\n",  # JPEG 2000, boxed
     b"\xff\x4f\xff\x51",  # JPEG 2000, bare codestream
     b"\0\0\1\0",  # ICO
-    # raw files of Olympus, Panasonic, Fujifilm, Sigma, Minolta, and Canon's CRW; others are TIFF
+)
+# Raw files of Olympus, Panasonic, Fujifilm, Sigma, Minolta, and Canon's CRW; others are TIFF
+_RAW = (
     *(b"IIRO", b"IIRS", b"MMOR", b"IIU\0", b"FUJIFILMCCD-RAW", b"FOVb", b"\0MRM"),
     b"II\x1a\0\0\0HEAPCCDR",
 )
 # HEIF, AVIF, and Canon's CR3
 _BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1", b"avif"}
-_BRANDS |= {b"avis", b"crx "}
+_RAW_BRAND = b"crx "
+_BRANDS |= {b"avis", _RAW_BRAND}
 _BMP_HEADERS = {12, 40, 52, 56, 64, 108, 124}
 _VRS = frozenset(
     b"AE AS AT CS DA DS DT FL FD IS LO LT OB OD OF OL OV OW PN SH SL SQ SS ST SV TM UC UI UL UN UR "
@@ -70,9 +73,17 @@ def sniff(head: bytes) -> MediaType | IgnoreReason | None:
     return None
 
 
+def is_raw(read: ReadAt) -> bool:
+    """Return whether a file is a camera's raw file, which `detect` ignores."""
+    head = read(HEAD_BYTES, 0)
+    if sniff(head) is MediaType.TIFF:
+        return is_camera_raw(read)
+    return head.startswith(_RAW) or head[4:12] == b"ftyp" + _RAW_BRAND
+
+
 def _is_other_image(head: bytes) -> bool:
     return (
-        head.startswith(_OTHER)
+        head.startswith(_OTHER + _RAW)
         or (head[:4] == b"RIFF" and head[8:12] == b"WEBP")
         or (head[4:8] == b"ftyp" and head[8:12] in _BRANDS)
         or (head[:2] == b"BM" and int.from_bytes(head[14:18], "little") in _BMP_HEADERS)

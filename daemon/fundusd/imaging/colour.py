@@ -56,3 +56,21 @@ def _convert(image: Image.Image, profile: ImageCms.ImageCmsProfile) -> Pixels:
 def ycc_to_rgb(width: int, height: int, components: bytes) -> Pixels:
     """Convert interleaved full-range YCbCr (ITU-R BT.601, as in JPEG and YBR_FULL) to RGB."""
     return np.asarray(Image.frombytes("YCbCr", (width, height), components).convert("RGB"))
+
+
+def deep_ycc_to_rgb(ycc: np.ndarray, bits: int) -> Pixels:
+    """Convert full-range YCbCr [height, width, 3] with more than 8 bits to RGB with 8 bits.
+
+    The samples are not reduced to 8 bits before the conversion, which would falsify blue by up to
+    three levels.
+    """
+    centre, greatest = 1 << (bits - 1), (1 << bits) - 1
+    luma = ycc[..., 0].astype(np.float32)
+    blue, red = ycc[..., 1].astype(np.float32) - centre, ycc[..., 2].astype(np.float32) - centre
+    rgb = np.empty(ycc.shape, np.uint8)
+    # ITU-T T.871, 7
+    channels = (luma + 1.402 * red, luma - 0.344136 * blue - 0.714136 * red, luma + 1.772 * blue)
+    for index, channel in enumerate(channels):
+        levels = np.clip(np.rint(channel), 0, greatest).astype(np.uint16)
+        rgb[..., index] = levels >> (bits - 8)
+    return rgb

@@ -82,8 +82,8 @@ def _assess(
     """
     measures = quality_gate.measure(rgb)
     reason = quality_gate.gate(measures, thresholds)
-    # Only DICOM declares a colour space, so only a DICOM file can declare the wrong one
-    names_colour_space = content.media_type is MediaType.DICOM
+    # A file can declare the wrong colour space only if its format declares one
+    names_colour_space = content.media_type in {MediaType.DICOM, MediaType.TIFF}
     if (
         names_colour_space
         and reason in {Reason.NOT_RETINA, Reason.REDFREE_OR_FA}

@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import struct
 import warnings
-import zlib
 from dataclasses import dataclass
 from functools import partial
 from io import BytesIO
@@ -16,19 +15,12 @@ from typing import TYPE_CHECKING
 
 from pydicom.dataelem import RawDataElement
 from pydicom.filereader import read_dataset
-from pydicom.uid import (
-    UID,
-    DeflatedExplicitVRLittleEndian,
-    ExplicitVRBigEndian,
-    ExplicitVRLittleEndian,
-    ImplicitVRLittleEndian,
-)
-from pydicom.valuerep import STANDARD_VR
 
 from fundusd.domain.clinical_terms import Reason
 from fundusd.domain.errors import CaptureError
 from fundusd.imaging import dicom_header as header
 from fundusd.imaging import dicom_values
+from fundusd.imaging.dicom_encoding import DataSet, find_data_set
 from fundusd.imaging.dicom_pixels import SUPPORTED, find_pixel_data, to_rgb
 from fundusd.imaging.opened_image import OpenedImage
 
@@ -44,23 +36,15 @@ if TYPE_CHECKING:
 _PREAMBLE = 132
 _META_GROUP, _PIXEL_GROUP = 0x0002, 0x7FE0
 _UNDEFINED = 0xFFFFFFFF
-_VRS = {vr.value.encode() for vr in STANDARD_VR}
 
 
 @dataclass(frozen=True, slots=True)
 class _File:
-    """A DICOM file whose header was read.
+    """A DICOM file whose header was read, up to `position` in the bytes of its data set."""
 
-    `data` holds the file's bytes or, if the data set was deflated, the inflated ones. `position`
-    is the end of the header in these bytes.
-    """
-
-    syntax: UID
-    data: bytes
+    data_set: DataSet
     header: Dataset
     position: int
-    implicit: bool
-    little_endian: bool
 
 
 def open_dicom(data: bytes, limits: Limits) -> OpenedImage:
@@ -75,7 +59,7 @@ def open_dicom(data: bytes, limits: Limits) -> OpenedImage:
             is_truncated = _is_truncated(file.header)  # before reading a value, which converts it
         content = header.content(file.header)
         reason = Reason.TRUNCATED if is_truncated else header.refusal(file.header, limits)
-    if reason is None and file.syntax not in SUPPORTED:
+    if reason is None and file.data_set.syntax not in SUPPORTED:
         reason = Reason.UNSUPPORTED_TRANSFER_SYNTAX
     return OpenedImage(content, reason, partial(_load, file, limits))
 
@@ -109,20 +93,14 @@ def _read_header(data: bytes, max_bytes: int) -> _File:
     file = BytesIO(data)
     file.seek(_PREAMBLE if data[128:_PREAMBLE] == b"DICM" else 0)
     meta = read_dataset(file, is_implicit_VR=False, is_little_endian=True, stop_when=_is_after_meta)
-    start = file.tell()
-    syntax = UID(
-        dicom_values.text(meta, "TransferSyntaxUID") or _guess_syntax(data[start : start + 6])
-    )
-    if syntax == DeflatedExplicitVRLittleEndian:
-        data, start = _inflate(data[start:], max_bytes), 0
-        file = BytesIO(data)
-    file.seek(start)
-    implicit = _is_implicit(data[start : start + 6], syntax)
-    little_endian = syntax != ExplicitVRBigEndian
-    ds = read_dataset(file, implicit, little_endian, stop_when=_is_pixel_group)
+    label = dicom_values.text(meta, "TransferSyntaxUID") or ""
+    data_set = find_data_set(data, file.tell(), label, max_bytes)
+    file = BytesIO(data_set.data)
+    file.seek(data_set.start)
+    ds = read_dataset(file, data_set.implicit, data_set.little_endian, stop_when=_is_pixel_group)
     if sop_class := dicom_values.text(meta, "MediaStorageSOPClassUID"):
         ds.setdefault("SOPClassUID", sop_class)
-    return _File(syntax, data, ds, file.tell(), implicit, little_endian)
+    return _File(data_set, ds, file.tell())
 
 
 def _is_after_meta(tag: BaseTag, _vr: str | None, _length: int) -> bool:
@@ -131,42 +109,6 @@ def _is_after_meta(tag: BaseTag, _vr: str | None, _length: int) -> bool:
 
 def _is_pixel_group(tag: BaseTag, _vr: str | None, _length: int) -> bool:
     return tag >> 16 == _PIXEL_GROUP
-
-
-def _guess_syntax(first: bytes) -> str:
-    """Guess the transfer syntax of a data set from its first bytes.
-
-    This is for files that do not name their transfer syntax.
-    """
-    if not first[4:6].isalpha():
-        return ImplicitVRLittleEndian
-    if first.startswith(b"\0"):
-        return ExplicitVRBigEndian
-    return ExplicitVRLittleEndian
-
-
-def _is_implicit(first: bytes, syntax: UID) -> bool:
-    """Return whether a data set has implicit VRs, according to its first bytes.
-
-    Some exporters write another encoding than the transfer syntax says. pydicom and DCMTK also
-    believe the first element.
-    """
-    if len(first) < 6:  # noqa: PLR2004  a tag and a VR
-        return syntax == ImplicitVRLittleEndian
-    return first[4:6] not in _VRS
-
-
-def _inflate(deflated: bytes, max_bytes: int) -> bytes:
-    inflater = zlib.decompressobj(-zlib.MAX_WBITS)
-    try:
-        data = inflater.decompress(deflated, max_bytes)
-    except zlib.error:
-        raise CaptureError(Reason.DECODE_ERROR) from None
-    if inflater.unconsumed_tail and not inflater.eof:
-        raise CaptureError(Reason.TOO_MANY_BYTES)
-    if not inflater.eof:
-        raise CaptureError(Reason.TRUNCATED)
-    return data
 
 
 def _is_truncated(ds: Dataset) -> bool:
@@ -183,10 +125,8 @@ def _is_truncated(ds: Dataset) -> bool:
 
 
 def _load(file: _File, limits: Limits) -> tuple[Pixels, tuple[str, ...]]:
-    encoded = find_pixel_data(
-        file.data, file.position, implicit=file.implicit, little_endian=file.little_endian
-    )
+    encoded = find_pixel_data(file.data_set, file.position)
     layout = header.pixel_layout(file.header)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return to_rgb(file.header, file.syntax, layout, encoded, limits)
+        return to_rgb(file.header, file.data_set.syntax, layout, encoded, limits)

@@ -15,6 +15,7 @@ from fundusd.domain.capture_warnings import CaptureWarning
 from fundusd.domain.clinical_terms import Reason
 from fundusd.domain.decoding import Content, MediaType
 from fundusd.imaging.dicom_laterality import laterality
+from fundusd.imaging.dicom_subject import is_not_of_a_patient
 from fundusd.imaging.dicom_values import items, number, text
 
 if TYPE_CHECKING:
@@ -30,17 +31,14 @@ _PHOTOGRAPHY = {
 }
 _SECONDARY_CAPTURE = {_SOP + "7", _SOP + "7.4"}
 
-# PS3.3 C.8.17.2.1.4 defines REDFREE, RED, BLUE, FA and ICG; cameras also write the others
+# PS3.3 C.8.17.2.1.4 defines REDFREE, RED, BLUE, FA and ICG; cameras also write the others. RED-FREE
+# contains RED.
 _NOT_COLOUR = {
     *("FA", "FFA", "ICG", "ICGA", "REDFREE", "LOWRED", "RED", "GREEN", "BLUE"),
-    *("IR", "INFRARED", "FAF", "AF", "AUTOFLUORESCENCE"),
+    *("IR", "INFRARED", "FAF", "AF", "AUTOFLUORESCENCE", "FLUORESCENCE", "FLUORESCEIN"),
 }
 _MONTAGE = {"MONTAGE", "MOSAIC"}
 _PHOTOMETRIC = {"RGB", "YBR_FULL", "YBR_FULL_422", "YBR_RCT", "YBR_ICT", "PALETTE COLOR"}
-
-_HUMAN_WORDS = {"human", "homo sapiens", "h. sapiens", "mensch", "humain", "humano"}
-_HUMAN_CODES = {"337915000", "L-85B00"}  # homo sapiens in SNOMED CT and SNOMED RT
-_TEST_WORDS = {"test", "tests", "testpatient", "phantom", "dummy", "demo", "calibration", "qc"}
 
 _MAX_ID = 64  # PS3.5: UI and LO
 _UID = re.compile(r"(?:0|[1-9]\d*)(?:\.(?:0|[1-9]\d*))+", re.ASCII)
@@ -107,15 +105,14 @@ def refusal(ds: Dataset, limits: Limits) -> Reason | None:
     return _refusal_by_pixels(pixel_layout(ds), limits)
 
 
-def _image_kinds(ds: Dataset) -> list[str]:
-    """Return the values of ImageType after the first two, as capitals without other characters.
+def _image_kinds(ds: Dataset) -> set[str]:
+    """Return the words of ImageType after its first two values, in capitals.
 
-    PS3.3 C.8.17.2 puts MONTAGE third and the colour fourth, but cameras also use other places.
+    PS3.3 C.8.17.2 puts MONTAGE third and the colour fourth, but cameras also use other places, and
+    join words, as in COLOR_MONTAGE and RED FREE. A word is a run of letters.
     """
-    kinds: list[str] = []
-    for value in (text(ds, "ImageType") or "").split("\\")[2:]:
-        kinds.append("".join(letter for letter in value if letter.isalpha()).upper())
-    return kinds
+    values = (text(ds, "ImageType") or "").split("\\")[2:]
+    return set(re.findall(r"[A-Z]+", " ".join(values).upper()))
 
 
 def _refusal_by_pixels(layout: PixelLayout, limits: Limits) -> Reason | None:
@@ -161,7 +158,7 @@ def content(ds: Dataset) -> Content:
         warnings.append(CaptureWarning.BURNED_IN_ANNOTATION)
     if _has_oblong_pixels(ds):
         warnings.append(CaptureWarning.PIXELS_NOT_SQUARE)
-    if _is_not_of_a_patient(ds):
+    if is_not_of_a_patient(ds):
         warnings.append(CaptureWarning.NOT_A_PATIENT)
     return Content(
         MediaType.DICOM,
@@ -184,27 +181,6 @@ def _has_oblong_pixels(ds: Dataset) -> bool:
     for side in (text(ds, "PixelAspectRatio") or "").split("\\"):
         sides.add(side.strip().lstrip("+0"))
     return len(sides) > 1
-
-
-def _is_not_of_a_patient(ds: Dataset) -> bool:
-    """Return whether the header says that nobody was photographed, or an animal.
-
-    It may say so by QualityControlImage, by PatientSpeciesDescription or its code, or by a word for
-    a test in the patient's name or identifier.
-    """
-    if (text(ds, "QualityControlImage") or "").upper() == "YES":
-        return True
-    species = text(ds, "PatientSpeciesDescription")
-    if species and species.casefold() not in _HUMAN_WORDS:
-        return True
-    for code in items(ds, "PatientSpeciesCodeSequence"):
-        if text(code, "CodeValue") not in {None, *_HUMAN_CODES}:
-            return True
-    for keyword in ("PatientName", "PatientID"):
-        words = re.split(r"[^a-z]+", (text(ds, keyword) or "").casefold())
-        if not _TEST_WORDS.isdisjoint(words):
-            return True
-    return False
 
 
 def _uid(ds: Dataset, keyword: str, warnings: list[str]) -> str | None:

@@ -8,31 +8,26 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pydicom.uid as syntax
-from pydicom import Dataset
 from pydicom.pixels.decoders.base import get_decoder
-from pydicom.pixels.processing import apply_color_lut
 from pydicom.valuerep import EXPLICIT_VR_LENGTH_32
 
 from fundusd.domain.clinical_terms import Reason
 from fundusd.domain.errors import CaptureError
 from fundusd.imaging import jpeg2000, jpeg_decode, jpeg_markers
-from fundusd.imaging.colour import to_srgb, ycc_to_rgb
-from fundusd.imaging.dicom_values import BAD_VALUE
+from fundusd.imaging.colour import deep_ycc_to_rgb, to_srgb, ycc_to_rgb
+from fundusd.imaging.dicom_encoding import NATIVE
+from fundusd.imaging.dicom_palette import apply_palette
 from fundusd.imaging.raster import read_jpeg
 
 if TYPE_CHECKING:
+    from pydicom import Dataset
     from pydicom.uid import UID
 
     from fundusd.domain.decoding import Pixels
+    from fundusd.imaging.dicom_encoding import DataSet
     from fundusd.imaging.dicom_header import PixelLayout
     from fundusd.imaging.limits import Limits
 
-_NATIVE = {
-    syntax.ImplicitVRLittleEndian,
-    syntax.ExplicitVRLittleEndian,
-    syntax.ExplicitVRBigEndian,
-    syntax.DeflatedExplicitVRLittleEndian,
-}
 _DCT, _LOSSLESS, _JPEG_LS = {0xC0, 0xC1, 0xC2}, {0xC3}, {0xF7}
 _JPEG_PROCESSES = {
     syntax.JPEGBaseline8Bit: _DCT,
@@ -43,7 +38,7 @@ _JPEG_PROCESSES = {
     syntax.JPEGLSNearLossless: _JPEG_LS,
 }
 _JPEG_2000 = {syntax.JPEG2000Lossless, syntax.JPEG2000}
-SUPPORTED = _NATIVE | set(_JPEG_PROCESSES) | _JPEG_2000 | {syntax.RLELossless}
+SUPPORTED = NATIVE | set(_JPEG_PROCESSES) | _JPEG_2000 | {syntax.RLELossless}
 
 _PIXEL_DATA = (0x7FE0, 0x0010)
 # the group's length and the Extended Offset Table, which a single frame does not need
@@ -51,6 +46,7 @@ _BEFORE_PIXELS = {(0x7FE0, 0x0000), (0x7FE0, 0x0001), (0x7FE0, 0x0002), (0x7FE0,
 _ITEM, _DELIMITER = (0xFFFE, 0xE000), (0xFFFE, 0xE0DD)
 _UNDEFINED = 0xFFFFFFFF
 _RLE_HEADER = 64
+_BYTE = 8  # bits of an sRGB channel
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,42 +56,40 @@ class PixelData:
     vr: str
     value: bytes  # native pixels, or the encapsulated items
     frame: bytes | None  # the joined fragments of the only frame; None if native
+    little_endian: bool  # as is the whole data set
 
 
-def find_pixel_data(
-    data: bytes, position: int, *, implicit: bool, little_endian: bool
-) -> PixelData:
+def find_pixel_data(data_set: DataSet, position: int) -> PixelData:
     """Return the PixelData element of the group that begins at `position`.
 
     Raises CaptureError if there is none, or if it is truncated or damaged.
     """
-    order = "<" if little_endian else ">"
-    tag, vr, start, length = _element(data, position, order, implicit=implicit)
+    data, little_endian = data_set.data, data_set.little_endian
+    tag, vr, start, length = _element(data_set, position)
     while tag in _BEFORE_PIXELS:
-        tag, vr, start, length = _element(data, start + length, order, implicit=implicit)
+        tag, vr, start, length = _element(data_set, start + length)
     if tag != _PIXEL_DATA:
         raise CaptureError(Reason.UNSUPPORTED_PIXELS)  # float pixels
     if length == _UNDEFINED:
         frame, end = _join_fragments(data, start)
-        return PixelData(vr, data[start:end], frame)
+        return PixelData(vr, data[start:end], frame, little_endian)
     if length > len(data) - start:
         raise CaptureError(Reason.TRUNCATED)
-    return PixelData(vr, data[start : start + length], None)
+    return PixelData(vr, data[start : start + length], None, little_endian)
 
 
-def _element(
-    data: bytes, position: int, order: str, *, implicit: bool
-) -> tuple[tuple[int, int], str, int, int]:
+def _element(data_set: DataSet, position: int) -> tuple[tuple[int, int], str, int, int]:
     """Return the tag and VR of the element at `position`, and where its value begins and how long.
 
     The VR of an element with an implicit one is that of pixels. Raises CaptureError if no element
     begins at `position`, or if it is truncated.
     """
+    data, order = data_set.data, "<" if data_set.little_endian else ">"
     if len(data) - position < 8:  # noqa: PLR2004  the shortest element header
         raise CaptureError(Reason.NO_PIXEL_DATA)
     tag = struct.unpack_from(order + "HH", data, position)
     vr, start, size = "OW", position + 8, "I"
-    if not implicit:
+    if not data_set.implicit:
         vr = data[position + 4 : position + 6].decode("latin-1")
         if vr in EXPLICIT_VR_LENGTH_32:
             start = position + 12
@@ -131,10 +125,10 @@ def to_rgb(
 
     Raises CaptureError if the frame is damaged or contradicts the header.
     """
-    if (encoded.frame is None) != (uid in _NATIVE):
+    if (encoded.frame is None) != (uid in NATIVE):
         raise CaptureError(Reason.CODEC_MISMATCH)
     if encoded.frame is None:
-        _check_length(layout, encoded)
+        _check_native(layout, encoded)
         rgb = _decode_with_pydicom(ds, uid, layout, encoded)
     elif uid in _JPEG_PROCESSES:
         # PS3.5 8.2: the codestream decides where samples lie, whatever the header says
@@ -148,12 +142,22 @@ def to_rgb(
     return to_srgb(rgb, ds.get("ICCProfile"))
 
 
-def _check_length(layout: PixelLayout, encoded: PixelData) -> None:
+def _check_native(layout: PixelLayout, encoded: PixelData) -> None:
+    """Raise CaptureError if there are too few pixels, or so many that Rows or Columns is wrong.
+
+    A column too few would leave at least a pixel per row. Less than that is padding.
+    """
     samples = layout.samples
     if layout.photometric == "YBR_FULL_422":
         samples = 2  # two pixels share two chroma samples
-    if len(encoded.value) < layout.rows * layout.columns * samples * layout.allocated // 8:
+        if layout.planar:  # a layout that the standard does not have
+            raise CaptureError(Reason.UNSUPPORTED_PIXELS)
+    column = layout.rows * samples * layout.allocated // 8
+    excess = len(encoded.value) - layout.columns * column
+    if excess < 0:
         raise CaptureError(Reason.TRUNCATED)
+    if excess >= min(column, layout.columns * column // layout.rows):
+        raise CaptureError(Reason.DECODE_ERROR)
 
 
 def _check_rle(frame: bytes, layout: PixelLayout) -> None:
@@ -177,6 +181,8 @@ def _check_jpeg(frame: bytes, uid: UID, layout: PixelLayout) -> jpeg_markers.Cod
     declared = (layout.columns, layout.rows, layout.samples)
     if (stream.width, stream.height, len(stream.components)) != declared:
         raise CaptureError(Reason.DECODE_ERROR)
+    if stream.process in _DCT and not layout.has_three_samples:
+        raise CaptureError(Reason.COLOUR_MISMATCH)  # losses turn palette indices into other colours
     if layout.has_three_samples and stream.is_ycc not in {None, layout.photometric != "RGB"}:
         raise CaptureError(Reason.COLOUR_MISMATCH)
     return stream
@@ -191,7 +197,7 @@ def _decode_jpeg(
         # Not with pylibjpeg, which silently fills in missing data
         components = jpeg_decode.decode(frame, stream, untransformed=True)
         return _components_to_rgb(components, layout)
-    if stream.process not in _DCT or stream.precision != 8 or layout.samples == 1:  # noqa: PLR2004
+    if stream.process not in _DCT or stream.precision != _BYTE:
         return _decode_with_pydicom(ds, uid, layout, encoded)
     # libjpeg assumes YCbCr for JFIF and for streams that declare nothing; the header decides
     return read_jpeg(frame, stream, limits, untransformed=layout.photometric == "RGB")
@@ -223,7 +229,9 @@ def _decode_with_pydicom(ds: Dataset, uid: UID, layout: PixelLayout, encoded: Pi
         # Raised by codecs for damaged data, and by pydicom for what a codec returned
         raise CaptureError(Reason.DECODE_ERROR) from None
     if layout.photometric == "PALETTE COLOR":
-        return _to_8_bits(*_apply_palette(decoded, ds, uid))
+        return apply_palette(decoded, ds, little_endian=encoded.little_endian)
+    if layout.stored > _BYTE and layout.photometric.startswith("YBR_FULL"):
+        return deep_ycc_to_rgb(decoded, layout.stored)
     return _components_to_rgb(_to_8_bits(decoded, layout.stored), layout)
 
 
@@ -234,31 +242,7 @@ def _components_to_rgb(components: Pixels, layout: PixelLayout) -> Pixels:
     return ycc_to_rgb(columns, rows, components.tobytes())
 
 
-def _apply_palette(indices: np.ndarray, ds: Dataset, uid: UID) -> tuple[np.ndarray, int]:
-    try:
-        bits = int(ds.RedPaletteColorLookupTableDescriptor[2])
-        if uid == syntax.ExplicitVRBigEndian:
-            ds = _little_endian_palette(ds)
-        return apply_color_lut(indices, ds), bits
-    except BAD_VALUE:
-        raise CaptureError(Reason.DECODE_ERROR) from None
-
-
-def _little_endian_palette(ds: Dataset) -> Dataset:
-    """Return a palette whose words have been swapped, because pydicom expects little endian.
-
-    Entries with 8 bits are packed in words, too (PS3.3 C.7.6.3.1.6).
-    """
-    palette = Dataset()
-    for colour in ("Red", "Green", "Blue"):
-        name = f"{colour}PaletteColorLookupTable"
-        setattr(palette, f"{name}Descriptor", ds[f"{name}Descriptor"].value)
-        words = np.frombuffer(ds[f"{name}Data"].value, np.uint16)
-        setattr(palette, f"{name}Data", words.byteswap().tobytes())
-    return palette
-
-
 def _to_8_bits(decoded: np.ndarray, bits: int) -> Pixels:
-    if bits > 8:  # noqa: PLR2004  bits of an sRGB channel
-        decoded = decoded >> (bits - 8)
+    if bits > _BYTE:
+        decoded = decoded >> (bits - _BYTE)
     return decoded.astype(np.uint8, copy=False)

@@ -14,7 +14,7 @@ from io import BytesIO
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImagePalette, UnidentifiedImageError
 from PIL.TiffImagePlugin import TiffImageFile
 
 from fundusd.domain.capture_warnings import CaptureWarning
@@ -93,7 +93,7 @@ def _open_png(data: bytes, limits: Limits) -> OpenedImage:
 
 def _open_tiff(data: bytes, limits: Limits) -> OpenedImage:
     page, is_only_photograph = tiff_pages.find_photograph(data)
-    with _pillow_guard(limits.max_pixels):
+    with _pillow_guard(limits.max_pixels, unidentified=Reason.UNSUPPORTED_PIXELS):
         image = Image.open(BytesIO(page), formats=("TIFF",))
         exif = image.info.get("exif", b"")  # load() applies the orientation and removes it
     reason = _refusal(image) if is_only_photograph else Reason.MULTIFRAME
@@ -102,6 +102,10 @@ def _open_tiff(data: bytes, limits: Limits) -> OpenedImage:
             raise CaptureError(Reason.TRUNCATED)
         if not tiff_layout.is_supported(image.tag_v2):
             reason = Reason.UNSUPPORTED_PIXELS
+        elif tiff_layout.contradicts_jpeg(image.tag_v2, page):
+            reason = Reason.COLOUR_MISMATCH
+        if image.mode == "P" and (colours := tiff_layout.map_of_bytes(image.tag_v2)):
+            image.palette = ImagePalette.raw("RGB;L", colours)
     load = partial(_load, image, limits, image.info.get("icc_profile"), exif)
     return OpenedImage(_content(MediaType.TIFF, image), reason, load)
 
@@ -143,8 +147,11 @@ def _check_end(data: bytes, end: int | None) -> tuple[str, ...]:
 
 
 @contextmanager
-def _pillow_guard(max_pixels: int) -> Iterator[None]:
-    """Make Pillow refuse decompression bombs, and turn its errors into CaptureError."""
+def _pillow_guard(max_pixels: int, unidentified: Reason = Reason.DECODE_ERROR) -> Iterator[None]:
+    """Make Pillow refuse decompression bombs, and turn its errors into CaptureError.
+
+    `unidentified` is the reason for an image whose header Pillow does not understand.
+    """
     before = Image.MAX_IMAGE_PIXELS
     Image.MAX_IMAGE_PIXELS = max_pixels
     try:
@@ -155,7 +162,7 @@ def _pillow_guard(max_pixels: int) -> Iterator[None]:
     except (Image.DecompressionBombWarning, Image.DecompressionBombError):
         raise CaptureError(Reason.TOO_MANY_PIXELS) from None
     except UnidentifiedImageError:
-        raise CaptureError(Reason.DECODE_ERROR) from None
+        raise CaptureError(unidentified) from None
     except OSError as error:
         # Only the text distinguishes a stream that ends early from one that is damaged
         if "truncated" in str(error):
@@ -232,7 +239,10 @@ def _composite_on_black(image: Image.Image) -> Image.Image:
 
 def _grey(image: Image.Image) -> Image.Image:
     if image.mode.startswith("I;16"):
-        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+        levels = (np.asarray(image) >> 8).astype(np.uint8)
+        if isinstance(image, TiffImageFile) and tiff_layout.is_inverted(image.tag_v2):
+            levels = ~levels  # Pillow inverts 8 bits only
+        return Image.fromarray(levels)
     return image.convert("L")
 
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from fundusd.imaging import jpeg_markers
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -19,10 +21,12 @@ _MAX_SAMPLE_VALUE = 281
 _STRIP_OFFSETS, _ROWS_PER_STRIP, _STRIP_BYTE_COUNTS = 273, 278, 279
 _TILE_WIDTH, _TILE_LENGTH, _TILE_OFFSETS, _TILE_BYTE_COUNTS = 322, 323, 324, 325
 _YCC_COEFFICIENTS, _REFERENCE_BLACK_WHITE = 529, 532
-_RGB, _YCC = 2, 6  # photometric interpretations
+_COLOUR_MAP = 320
+_WHITE_IS_ZERO, _RGB, _YCC = 0, 2, 6  # photometric interpretations
 _JPEG = 7  # a compression
 _PLANES = 2  # a planar configuration: one plane for each sample
 _BYTE, _WORD, _COLOURS = 8, 16, 3
+_BYTE_MAX = 255
 _LEAST_RANGE = 1 << 13  # of samples of 16 bits; less is 12 bits or fewer
 _USUAL_COEFFICIENTS = (0.299, 0.587, 0.114)
 _USUAL_REFERENCE = (0, 255, 128, 255, 128, 255)
@@ -75,6 +79,34 @@ def is_supported(tags: Tags) -> bool:
     coefficients = _numbers(tags, _YCC_COEFFICIENTS) or _USUAL_COEFFICIENTS
     reference = _numbers(tags, _REFERENCE_BLACK_WHITE) or _USUAL_REFERENCE
     return _are_close(coefficients, _USUAL_COEFFICIENTS) and _are_close(reference, _USUAL_REFERENCE)
+
+
+def is_inverted(tags: Tags) -> bool:
+    """Return whether an image is grey with 0 for white."""
+    return tags.get(_PHOTOMETRIC) == _WHITE_IS_ZERO
+
+
+def map_of_bytes(tags: Tags) -> bytes:
+    """Return a colour map, all reds first, if its entries are bytes in words; otherwise b"".
+
+    The entries should use all 16 bits. libtiff also takes maps without an entry above 255 for maps
+    of bytes.
+    """
+    entries = _numbers(tags, _COLOUR_MAP)
+    return bytes(entries) if entries and max(entries) <= _BYTE_MAX else b""
+
+
+def contradicts_jpeg(tags: Tags, data: bytes) -> bool:
+    """Return whether a JPEG in a TIFF declares other colours than the tags do.
+
+    Pillow follows the tags.
+    """
+    photometric = tags.get(_PHOTOMETRIC)
+    if tags.get(_COMPRESSION) != _JPEG or photometric not in {_RGB, _YCC}:
+        return False
+    offset = (_numbers(tags, _TILE_OFFSETS) or _numbers(tags, _STRIP_OFFSETS))[0]
+    is_ycc = jpeg_markers.read_markers(data[offset:]).is_ycc
+    return is_ycc is not None and is_ycc != (photometric == _YCC)
 
 
 def _numbers(tags: Tags, tag: int) -> tuple[Any, ...]:

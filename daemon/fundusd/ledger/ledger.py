@@ -23,6 +23,7 @@ from fundusd.ledger import (
     requeue,
     results,
     schema,
+    sighting_queries,
     sightings,
 )
 from fundusd.ledger.operator import Operator
@@ -212,11 +213,11 @@ class Ledger(Operator):
     offline = writes(cameras.offline)
     is_away = reads(cameras.is_away)
 
-    remembered = reads(sightings.remembered)
-    present = reads(sightings.present)
-    named = reads(sightings.named)
-    present_names = reads(sightings.present_names)
-    same_files = reads(sightings.same_files)
+    remembered = reads(sighting_queries.remembered)
+    present = reads(sighting_queries.present)
+    named = reads(sighting_queries.named)
+    present_names = reads(sighting_queries.present_names)
+    same_files = reads(sighting_queries.same_files)
     ignore = records(sightings.ignore)
     mark_missing = writes(sightings.mark_missing)
 

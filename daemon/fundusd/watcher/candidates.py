@@ -10,10 +10,8 @@ from typing import TYPE_CHECKING, Literal
 import structlog
 
 from fundusd.domain.clinical_terms import Reason
-from fundusd.domain.decoding import MediaType
 from fundusd.domain.errors import CaptureError
 from fundusd.domain.files import Admission, IgnoreReason, SettledFile, Stat, WaitReason
-from fundusd.files.media_type import detect
 from fundusd.files.safe_read import (
     digest_settled,
     is_gone,
@@ -24,7 +22,7 @@ from fundusd.files.safe_read import (
     still_there,
 )
 from fundusd.files.writer_lease import Probe, probe_writer
-from fundusd.watcher.ignore_rules import claims_capture
+from fundusd.watcher.ignore_rules import ignored_by_content
 from fundusd.watcher.incomplete_files import IncompleteFiles
 from fundusd.watcher.settling import Settling
 
@@ -191,7 +189,7 @@ class Candidates:
             return None
         if self._has_writer(path, stat, descriptor):
             return None
-        ignored = self._ignore_reason(path, descriptor)
+        ignored = ignored_by_content(path, partial(read_at, descriptor))
         if ignored is not None:
             self._ignore(path, stat, ignored)
             return None
@@ -237,14 +235,6 @@ class Candidates:
                     self.probe(descriptor)
                 finally:
                     os.close(descriptor)
-
-    def _ignore_reason(self, path: bytes, descriptor: int) -> IgnoreReason | None:
-        kind = detect(partial(read_at, descriptor))
-        if isinstance(kind, MediaType):
-            return None
-        if kind is None and claims_capture(path):
-            return None  # the decoder reports what is wrong with it
-        return kind or IgnoreReason.SIDECAR
 
     def _ignore(self, path: bytes, stat: Stat, reason: IgnoreReason) -> None:
         self._to_ignore[path] = (stat, reason)

@@ -1,4 +1,4 @@
-"""Recognise by their paths alone the files and folders that are never captures."""
+"""Recognise by their paths or first bytes the files and folders that are never captures."""
 
 from __future__ import annotations
 
@@ -9,11 +9,15 @@ from fnmatch import fnmatchcase
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from fundusd.domain.decoding import MediaType
 from fundusd.domain.files import IgnoreReason
+from fundusd.files.media_type import detect
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
+
+    from fundusd.files.tiff_directories import ReadAt
 
 _UNFINISHED = (b".tmp", b".part", b".filepart", b".crdownload", b".partial")
 _HIDDEN = (b".", b"~$")  # "." includes ._ of macOS
@@ -182,6 +186,19 @@ def claims_capture(name: bytes) -> bool:
     (True, False)
     """
     return name.lower().endswith(_CAPTURES)
+
+
+def ignored_by_content(path: bytes, read: ReadAt) -> IgnoreReason | None:
+    """Return the reason why a file's content is not that of a capture, or None if it may be one.
+
+    A file that is only named like a capture is not ignored: the decoder reports what is wrong.
+    """
+    kind = detect(read)
+    if isinstance(kind, MediaType):
+        return None
+    if kind is None and claims_capture(path):
+        return None
+    return kind or IgnoreReason.SIDECAR
 
 
 def named_like_captures(

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-from collections import Counter
-from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import TYPE_CHECKING, Protocol
 
@@ -21,6 +19,7 @@ from fundusd.watcher.listing import (
     listed_file,
 )
 from fundusd.watcher.rules import DEFAULT_SWEEP_RULES
+from fundusd.watcher.tally import Tally
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -44,21 +43,6 @@ class Consider(Protocol):
         Return True if there is nothing to wait for.
         """
         ...
-
-
-@dataclass(slots=True)
-class Tally:
-    """Counts of the files, directories and sightings that a sweep has processed so far."""
-
-    files: int = 0
-    candidates: int = 0  # regular files that are not ignored by name
-    directories: int = 0
-    waiting: int = 0
-    unreadable: int = 0
-    present: int = 0  # sightings whose files are there
-    vanished: int = 0  # sightings whose files are gone
-    sample: bytes | None = None  # the path of any regular file
-    ignored: Counter[IgnoreReason] = field(default_factory=Counter)
 
 
 class Sweep:
