@@ -5,6 +5,7 @@ The disc is scaled to one size first, so that the measures are comparable betwee
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -27,16 +28,18 @@ _MIN_SURROUND = 16.0  # levels: below that, relative contrast is noise
 _GLARE = (1.5, 160.0, 0.55)  # least luminance over the median, in levels, and blue over red
 _SATURATED = 250  # level
 _LAPLACE_OF_NOISE = 0.6745 * 20**0.5  # median of |Laplacian| for noise of standard deviation 1
-_STEEP = 4.0  # times the grain: second differences beyond it are vessels
+_STEEP, _STEEPER = 4.0, 6.0  # times the grain: second differences and Laplacians of vessels
 _BLOCK = 8  # pixels of a JPEG block
+_EVERY_OTHER = (slice(1, -1, 2), slice(1, -1, 2))  # second differences, which lack the edges
 _WINDOW = (256, 256)  # pixels of the middle in which the edges of blocks are measured
 _LEAST_STEP = 0.05  # levels
 
 NO_DETAIL = {
     "glare": 0.0, "central_glare": 0.0, "saturated": 0.0, "sharpness": 0.0, "fine_detail": 0.0,
     "direction": 1.0,
-    "visibility": 0.0, "texture": 0.0, "red_relief": 0.0, "colour_relief": 1.0, "roughness": 0.0,
-    "least_detail": 1.0, "haze": 0.0,
+    "visibility": 0.0, "lines": 0.0, "texture": 0.0, "red_relief": 0.0, "colour_relief": 1.0,
+    "roughness": 0.0,
+    "least_detail": 1.0, "haze": 0.0, "colour_range": 1.0, "light_range": 1.0,
 }  # fmt: skip
 
 
@@ -57,10 +60,13 @@ def measure_detail(rgb: Pixels, box: tuple[slice, slice]) -> dict[str, float]:
     red_tiles, green_tiles, blue_tiles = (tile_means(plane)[tiles] for plane in (red, green, blue))
     light = 0.299 * red_tiles + 0.587 * green_tiles + 0.114 * blue_tiles
     paleness = blue_tiles / np.maximum(red_tiles, 1)
+    colour_range, light_range = _ranges(red_tiles, green_tiles, blue_tiles)
     around, relief = relief_of(green)
     some = inside[SPARSE]
-    curved = _second_differences(green, inside)
-    fine = np.abs(curved[0] + curved[1])
+    curved = _second_differences(green)
+    laplacian = curved[0] + curved[1]
+    mask = inside[2:-2:2, 2:-2:2]
+    fine = np.abs(laplacian[_EVERY_OTHER][mask])
     grain = median(fine) / _LAPLACE_OF_NOISE
     light_around = np.maximum(around[SPARSE][some], _MIN_SURROUND)
     bright = (light > _GLARE[0] * np.median(light)) & (light > _GLARE[1])
@@ -76,10 +82,27 @@ def measure_detail(rgb: Pixels, box: tuple[slice, slice]) -> dict[str, float]:
         "saturated": float((green[inside] >= _SATURATED).mean()),
         "sharpness": _sharpness(fine, relief[SPARSE][some], light_around),
         "fine_detail": grain,
-        "direction": _direction(curved, grain),
+        "direction": _direction(curved, laplacian, mask, grain),
         **vessels,
         "haze": float(np.median(paleness)),
+        "colour_range": colour_range,
+        "light_range": light_range,
     }
+
+
+def _ranges(red: Plane, green: Plane, blue: Plane) -> tuple[float, float]:
+    """Return by how much the colour and the light differ between the disc's tiles.
+
+    The range of colour is the greater of those of green and blue over red. Both are ranges of
+    logarithms, without the lowest and the highest tenth. One material in one light, such as paper
+    or paint, differs in light alone; a retina has a macula, an optic disc and a choroid.
+    """
+    ranges = []
+    for values in ((green + 1) / (red + 1), (blue + 1) / (red + 1), green + 1):
+        ordered = np.sort(np.log(values))
+        tenth = len(ordered) // 10
+        ranges.append(float(ordered[-1 - tenth] - ordered[tenth]))
+    return max(ranges[:2]), ranges[2]
 
 
 def _sharpness(fine: Plane, relief: Plane, around: Plane) -> float:
@@ -89,39 +112,52 @@ def _sharpness(fine: Plane, relief: Plane, around: Plane) -> float:
     return 1.0  # without any contrast, sharpness is undefined
 
 
-def _second_differences(green: Plane, inside: Mask) -> list[Plane]:
-    """Return the second differences of every other cell inside the disc, in four directions.
+def _second_differences(green: Plane) -> tuple[Plane, Plane]:
+    """Return the second differences along rows and along columns, without the cells at the edges.
 
-    They are those along rows, along columns and along both diagonals. The sum of the first two is
-    the Laplacian.
+    Their sum is the Laplacian.
     """
-    middle, mask = 2 * green[2:-2:2, 2:-2:2], inside[2:-2:2, 2:-2:2]
-    rows, columns = green.shape
-    differences = []
-    for down, across in ((0, 1), (1, 0), (1, 1), (1, -1)):
-        before = green[2 - down : rows - 2 - down : 2, 2 - across : columns - 2 - across : 2]
-        after = green[2 + down : rows - 2 + down : 2, 2 + across : columns - 2 + across : 2]
-        differences.append((middle - before - after)[mask])
-    return differences
+    twice = 2 * green[1:-1, 1:-1]
+    along_rows = twice - green[1:-1, :-2] - green[1:-1, 2:]
+    along_columns = twice - green[:-2, 1:-1] - green[2:, 1:-1]
+    return along_rows, along_columns
 
 
-def _direction(curved: list[Plane], grain: float) -> float:
+def _direction(curved: tuple[Plane, Plane], laplacian: Plane, mask: Mask, grain: float) -> float:
     """Return the fine detail in the direction with the least, divided by that across it.
 
-    `curved` are the second differences in four directions. They are limited to a multiple of the
-    grain, so that the direction of vessels does not count.
+    `curved` are the second differences, and `mask` tells which of every other cell lie inside the
+    disc. Steps are limited to a multiple of the grain, so that the direction of vessels does not
+    count. Motion along rows or columns shows in the second differences along them, and slanting
+    motion in the gradient of the Laplacian.
     """
     limit = np.float32(_STEEP * grain)
     if not limit > 0:
         return 1.0
-    steps = []
+    steps: list[float] = []
     for differences in curved:
-        steps.append(float(np.minimum(np.abs(differences), limit).mean(dtype=np.float64)))
-    ratios = [1.0]
-    for pair in (steps[:2], steps[2:]):
-        if max(pair) > 0:
-            ratios.append(min(pair) / max(pair))
-    return min(ratios)
+        size = np.minimum(np.abs(differences[_EVERY_OTHER][mask]), limit)
+        steps.append(float(size.mean(dtype=np.float64)))
+    straight = min(steps) / max(steps) if max(steps) > 0 else 1.0
+    return min(straight, _slant(laplacian, mask, np.float32(_STEEPER * grain)))
+
+
+def _slant(laplacian: Plane, mask: Mask, limit: np.float32) -> float:
+    """Return the least slope of the Laplacian in any direction, divided by that across it.
+
+    The slopes are the roots of the eigenvalues of the structure tensor (Bigun and Granlund, ICCV
+    1987).
+    """
+    limited = np.clip(laplacian, -limit, limit)
+    across = (limited[1:-1:2, 2::2] - limited[1:-1:2, :-2:2])[mask]
+    down = (limited[2::2, 1:-1:2] - limited[:-2:2, 1:-1:2])[mask]
+    xx = float((across * across).mean(dtype=np.float64))
+    yy = float((down * down).mean(dtype=np.float64))
+    xy = float((across * down).mean(dtype=np.float64))
+    if not xx + yy > 0:
+        return 1.0
+    spread = math.hypot(xx - yy, 2 * xy)
+    return math.sqrt(max(0.0, xx + yy - spread) / (xx + yy + spread))
 
 
 def measure_blocks(rgb: Pixels) -> float:
