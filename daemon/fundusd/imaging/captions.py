@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,8 +14,8 @@ if TYPE_CHECKING:
 
     Mask = npt.NDArray[np.bool_]
 
-_MAX_DEPTH = 1 / 3  # of the side: a deeper area of one colour is not a strip
-_SPARSE = 96  # pixels of a line that are compared, enough for shares
+_MAX_DEPTH = 0.2  # of the side: a deeper area of one colour is not a strip
+_SPARSE = 64  # pixels of a line that are compared, enough for shares
 _SAME = 8  # levels from the colour of the strip, in each channel
 _PLAIN, _WRITTEN = 0.9, 0.3  # least shares of its colour in a line without and with text
 _STRAIGHT = 0.5  # most of its colour beyond a straight edge
@@ -22,6 +23,7 @@ _BLURRED = 2  # lines over which compression may blur the edge of a strip
 _DARK = 24  # level: text in a strip as dark as the surround is left to `without_marks`
 _ROUNDS = 4  # strips along one edge
 _MIN_EXTENT = 0.3  # of a field: the height and width of its middle, which no letter reaches
+_COARSE = 4  # pixels, fewer than a line of text is high
 _SPREADS = 6  # times that a part is followed along rows and columns; few bends take more
 
 
@@ -51,7 +53,7 @@ def _depth(lines: Pixels) -> int:
     if not lines.size or not limit:
         return 0
     sparse = lines[: limit + _BLURRED, :: max(1, lines.shape[1] // _SPARSE)]
-    colour = np.median(sparse[0], axis=0).astype(np.int16)
+    colour = np.sort(sparse[0], axis=0)[sparse.shape[1] // 2].astype(np.int16)  # the median
     if _share_of(colour, sparse[0]) < _PLAIN:
         return 0
     shares = _share_of(colour, sparse)
@@ -77,40 +79,34 @@ def without_marks(lit: Mask) -> Mask:
 
     Letters and logos are such parts, unless they touch the field.
     """
-    if not _has_parts(lit):
+    coarse = lit[::_COARSE, ::_COARSE]  # much faster, and most photographs have no such part
+    if np.array_equal(_large_parts(coarse), coarse):
         return lit
+    return _large_parts(lit)
+
+
+def _large_parts(lit: Mask) -> Mask:
     along_rows, along_columns = _runs(lit), _runs(lit.T).T
-    extent = _MIN_EXTENT * np.sqrt(np.count_nonzero(lit))
-    kept = (np.bincount(along_rows.ravel()) >= extent)[along_rows]
-    kept &= (np.bincount(along_columns.ravel())[along_columns]) >= extent
-    kept &= lit
-    if not kept.any():
+    whole = np.count_nonzero(lit)
+    extent = _MIN_EXTENT * math.sqrt(whole)
+    large = lit
+    for runs in (along_rows, along_columns):
+        large = large & (np.bincount(runs.ravel()) >= extent)[runs]
+    if not large.any():
         return lit
     for _ in range(_SPREADS):
-        before = np.count_nonzero(kept)
+        before = np.count_nonzero(large)
         for runs in (along_rows, along_columns):
-            kept = (np.bincount(runs[kept], minlength=int(runs.max()) + 1) > 0)[runs] & lit
-        if np.count_nonzero(kept) == before:
+            reached = np.zeros(int(runs.max()) + 1, bool)
+            reached[runs[large]] = True
+            large = reached[runs] & lit
+        if np.count_nonzero(large) in {before, whole}:
             break
-    return kept
+    return large
 
 
-def _has_parts(lit: Mask) -> bool:
-    """Return whether any row or column has more than one part, or there are rows between parts."""
-    for mask in (lit, lit.T):
-        filled = np.count_nonzero(mask.any(axis=1))
-        if np.count_nonzero(_starts(mask)) > filled:
-            return True
-    return bool(np.count_nonzero(_starts(lit.any(axis=1)[None])) > 1)
-
-
-def _starts(mask: Mask) -> Mask:
-    """Return where a run of set pixels starts in each row."""
+def _runs(mask: Mask) -> npt.NDArray[np.intp]:
+    """Return the number of the run in its row to which each set pixel belongs, and 0 elsewhere."""
     starts = mask.copy()
     starts[:, 1:] &= ~mask[:, :-1]
-    return starts
-
-
-def _runs(mask: Mask) -> npt.NDArray[Any]:
-    """Return the number of the run in its row to which each set pixel belongs, and 0 elsewhere."""
-    return np.cumsum(_starts(mask), dtype=np.int32).reshape(mask.shape) * mask
+    return np.cumsum(starts).reshape(mask.shape) * mask
