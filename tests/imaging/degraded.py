@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
     from fundusd.domain.decoding import Pixels
 
+    Colour = tuple[int, int, int]
+
 
 def disc_of(rgb: Pixels) -> tuple[npt.NDArray[np.bool_], int, int, int, int]:
     """Return a mask of the disc, and its top, bottom, left and right."""
@@ -139,4 +141,49 @@ def four_captions(rgb: Pixels) -> Pixels:
     for x in (8, width - 6 * size):
         for y in (8, height - 2 * size):
             ImageDraw.Draw(picture).text((x, y), "2026-11 OD", fill="white", font_size=size)
+    return np.asarray(picture)
+
+
+def strip(rgb: Pixels, turns: int, depth: float, colour: Colour, *, text: bool = True) -> Pixels:
+    """Put a strip with text below the photograph, or on the edge that `turns` turns bring there.
+
+    The depth is relative to the side. The text reads along the strip.
+    """
+    picture = np.rot90(rgb, turns)
+    height, width = picture.shape[:2]
+    added = max(1, round(depth * height))
+    sheet = Image.new("RGB", (width, height + added), colour)
+    sheet.paste(Image.fromarray(np.ascontiguousarray(picture)))
+    ink = "white"
+    if sum(colour) > 330:
+        ink = "black"
+    if text:
+        place, size = (added, height + added // 5), max(6, added // 2)
+        ImageDraw.Draw(sheet).text(place, "ID 00 OD 2026-11-27", fill=ink, font_size=size)
+    return np.ascontiguousarray(np.rot90(np.asarray(sheet), -turns))
+
+
+def framed(rgb: Pixels, depth: float, colour: Colour) -> Pixels:
+    """Put a frame around the photograph, whose width is relative to the short side."""
+    width = max(1, round(depth * min(rgb.shape[:2])))
+    sheet = Image.new("RGB", (rgb.shape[1] + 2 * width, rgb.shape[0] + 2 * width), colour)
+    sheet.paste(Image.fromarray(rgb), (width, width))
+    return np.asarray(sheet)
+
+
+def outlined(rgb: Pixels, colour: Colour) -> Pixels:
+    """Draw a line of one pixel along the four edges."""
+    picture = Image.fromarray(rgb)
+    last = (picture.width - 1, picture.height - 1)
+    ImageDraw.Draw(picture).rectangle(((0, 0), last), outline=colour)
+    return np.asarray(picture)
+
+
+def with_logo(rgb: Pixels) -> Pixels:
+    """Print a coloured plate with a white mark into a corner."""
+    picture = Image.fromarray(rgb)
+    side = min(rgb.shape[:2]) // 10
+    draw = ImageDraw.Draw(picture)
+    draw.rectangle((8, 8, 8 + side, 8 + side // 2), fill=(0, 90, 170))
+    draw.ellipse((12, 10, 12 + side // 3, 10 + side // 3), fill="white")
     return np.asarray(picture)

@@ -12,6 +12,7 @@ from fundusd.clinical import quality_thresholds
 from fundusd.clinical.quality_thresholds import DEFAULTS, Thresholds
 from fundusd.domain.clinical_terms import Reason
 from fundusd.imaging import field
+from fundusd.imaging.captions import between_strips, without_marks
 from fundusd.imaging.colour import ycc_to_rgb
 from fundusd.imaging.optic_disc import measure_optic_disc
 from fundusd.imaging.sharpness import NO_DETAIL, measure_blocks, measure_detail
@@ -56,9 +57,8 @@ def measure(rgb: Pixels) -> dict[str, float]:
 
     Shares are from 0 to 1, and levels from 0 to 255.
     """
-    step = max(1, min(rgb.shape[:2]) // _SAMPLED_SIDE)
-    sample = field.subsample(rgb, step)
-    lit = field.find_lit(sample)
+    rgb, sample, step = _sampled(rgb)
+    lit = without_marks(field.find_lit(sample))
     mean = _mean_colour(sample, lit)
     box = field.bounding_box(lit)
     measures = {
@@ -73,6 +73,18 @@ def measure(rgb: Pixels) -> dict[str, float]:
         **measure_optic_disc(sample, lit, box),
     }
     return {name: round(value, 4) for name, value in measures.items()}  # the same on any CPU
+
+
+def _sampled(rgb: Pixels) -> tuple[Pixels, Pixels, int]:
+    """Return the image between strips, a subsampled copy of it, and every how many pixels."""
+    step = max(1, min(rgb.shape[:2]) // _SAMPLED_SIDE)
+    sample = field.subsample(rgb, step)
+    inner = between_strips(sample)
+    sides: list[slice] = []
+    for side, whole, length in zip(inner, sample.shape, rgb.shape[:2], strict=False):
+        stop = length if side.stop == whole else (side.stop - 1) * step + 1
+        sides.append(slice(side.start * step, stop))
+    return rgb[sides[0], sides[1]], sample[inner], step
 
 
 def _mean_colour(sample: Pixels, lit: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
