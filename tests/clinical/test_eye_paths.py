@@ -11,10 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fundusd.clinical.camera_conventions import NAMES
+from fundusd.clinical.copy_marks import without_copy_marks
 from fundusd.clinical.eye_languages import LANGUAGES
 from fundusd.clinical.eye_words import DIRECTIONS
 from fundusd.clinical.path_rules import Naming
-from fundusd.clinical.path_tokens import parts_of, without_copy_marks
+from fundusd.clinical.path_tokens import parts_of
 from fundusd.domain.clinical_terms import Eye
 
 HERE = Path(__file__).parent

@@ -202,14 +202,10 @@ def _is_final_letter(name: Name, index: int) -> bool:
     Words for a part of the eye may follow.
     """
     token, before = name.tokens[index], name.at(index - 1)
-    if not token.is_whole or not token.text.isupper():
+    if not token.is_whole or not token.text.isupper() or index + 1 < name.end_of_core:
         return False
-    for other in name.tokens[index + 1 :]:
-        if other.folded not in ANATOMY:
-            return False
-    for other in name.tokens:
-        if name.is_place(other) or name.is_thing(other):
-            return False
+    if name.has_place_or_thing:
+        return False
     is_after_number = before.text.isdecimal() or _is_short_code(before)
     return is_after_number and not _may_follow_a_birthday(name, index)
 
@@ -244,7 +240,7 @@ def _may_be_a_letter(name: Name, index: int) -> bool:
         return True
     if after.text:
         return name.is_neutral(after)
-    return any(other.has_digit for other in name.tokens)
+    return name.has_digit
 
 
 def _foreign_word(name: Name, index: int) -> Iterator[EyeWord]:

@@ -206,6 +206,8 @@ def fold(word: str) -> str:
     >>> fold("SA\u011e"), fold("\u0152il")
     ('sag', 'oeil')
     """
+    if word.isascii():
+        return word.lower()
     letters = unicodedata.normalize("NFD", word.lower().translate(_UNDECOMPOSED))
     bare = "".join(letter for letter in letters if not unicodedata.combining(letter))
     return unicodedata.normalize("NFC", bare)  # Korean syllables stay whole

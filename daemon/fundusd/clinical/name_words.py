@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from fundusd.clinical.eye_languages import EYE_NOUNS
@@ -25,7 +26,7 @@ _UNSPACED_EYE = re.compile("[\u773c\u76ee\uc548\ub208]")  # eye in Chinese, Japa
 _NOTHING = Token("")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Name:
     """The tokens of a name, and the words of other languages with which they are read.
 
@@ -36,10 +37,28 @@ class Name:
     vocabulary: Vocabulary
     is_about_gaze: bool = False
 
-    @property
+    @cached_property
     def is_in_doubt(self) -> bool:
         """Return whether a word of the name says that something in it is wrong or uncertain."""
         return any(token.folded in DOUBTS for token in self.tokens)
+
+    @cached_property
+    def has_digit(self) -> bool:
+        """Return whether a token of the name has a digit."""
+        return any(token.has_digit for token in self.tokens)
+
+    @cached_property
+    def has_place_or_thing(self) -> bool:
+        """Return whether a token of the name is a place, a gaze, a room, a machine or the like."""
+        return any(self.is_place(token) or self.is_thing(token) for token in self.tokens)
+
+    @cached_property
+    def end_of_core(self) -> int:
+        """Return the index behind the last token that is not a part of the eye."""
+        end = len(self.tokens)
+        while end and self.tokens[end - 1].folded in ANATOMY:
+            end -= 1
+        return end
 
     def at(self, index: int) -> Token:
         """Return the token at `index`, or an empty one before the first and after the last."""
@@ -88,14 +107,10 @@ class Name:
         """
         if self.is_about_gaze or self._is_beside_a_thing(index):
             return True
+        if not self._places:
+            return False
         is_of_eye = self.is_beside_eye_noun(index) or _UNSPACED_EYE.search(self.tokens[index].text)
-        for other, token in enumerate(self.tokens):
-            if not self.is_place(token) or self._is_follow_up(other):
-                continue
-            is_behind = is_of_eye and other > index
-            if not is_behind or token.folded == "stereo":
-                return True
-        return False
+        return not is_of_eye or self._places[0] < index or self._is_stereo
 
     def is_beside_eye_noun(self, index: int) -> bool:
         """Return whether the word at `index` is beside the word eye."""
@@ -113,6 +128,18 @@ class Name:
         if before.text and self.is_neutral(before):
             return True
         return after.folded in EYE_NOUNS or not self.may_be_a_person(after)
+
+    @cached_property
+    def _places(self) -> list[int]:
+        places: list[int] = []
+        for index, token in enumerate(self.tokens):
+            if self.is_place(token) and not self._is_follow_up(index):
+                places.append(index)
+        return places
+
+    @cached_property
+    def _is_stereo(self) -> bool:
+        return any(token.folded == "stereo" for token in self.tokens)
 
     def _is_follow_up(self, index: int) -> bool:
         is_up = self.at(index).folded == "up"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from fundusd.clinical.attribution import LIKELY, CaptureMetadata, agree, agree_on_eye
 from fundusd.clinical.camera_conventions import CONVENTIONS
+from fundusd.clinical.copy_marks import without_copy_marks
 from fundusd.clinical.field_values import (
     read_date,
     read_eyes,
@@ -16,9 +17,9 @@ from fundusd.clinical.field_values import (
     read_patient,
     read_time,
 )
-from fundusd.clinical.laterality import contradicting_eyes, eye_from_words, likely_eye
+from fundusd.clinical.laterality import read_words
 from fundusd.clinical.path_patterns import GROUPS, Pattern, compiled, pattern_of
-from fundusd.clinical.path_tokens import parts_of, without_copy_marks
+from fundusd.clinical.path_tokens import parts_of
 from fundusd.domain.capture_warnings import CaptureWarning
 from fundusd.domain.clinical_terms import Eye, EyeSource
 
@@ -127,7 +128,8 @@ class Naming:
         if self.words:
             eyes |= self._eyes_of_words(_masked(parts, matches, _OF_PEOPLE), eyes, warnings)
         elif eyes:
-            eyes |= contradicting_eyes(_masked(parts, matches, GROUPS), self.languages)
+            words = read_words(_masked(parts, matches, GROUPS), self.languages)
+            eyes |= words.contradicting_eyes()
         return agree_on_eye(eyes, warnings)
 
     def _eyes_of_words(
@@ -138,14 +140,15 @@ class Naming:
         Words that are not enough to name an eye count only if a group or a word names one.
         Otherwise they add a warning.
         """
-        eye, source = eye_from_words(parts, self.languages)
+        words = read_words(parts, self.languages)
+        eye, source = words.eye()
         if source is EyeSource.CONFLICT:
             return {Eye.RIGHT, Eye.LEFT}
         if named_eyes:
-            return set(contradicting_eyes(parts, self.languages))
+            return set(words.contradicting_eyes())
         if source is EyeSource.NAME:
             return {eye}
-        likely = likely_eye(parts, self.languages)
+        likely = words.likely_eye()
         if likely:
             warnings.append(LIKELY[likely])
         return set()

@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 import unicodedata
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
+from fundusd.clinical.copy_marks import without_extensions
 from fundusd.clinical.eye_languages import EYE_NOUNS, NATIVE_WORDS, fold
 from fundusd.clinical.eye_words import (
     ANATOMY,
@@ -25,41 +27,6 @@ if TYPE_CHECKING:
 # stands for bytes that are not UTF-8; it is a letter, so that text next to it is not a whole word
 UNDECODED = "\u00aa"
 _UNDECODABLE = re.compile(r"(?:\\x[0-9a-f]{2})+")
-_EXTENSIONS = re.compile(r"(?:\.(?:jpe?g|jpe|png|tiff?|dcm|dicom|e2e))+$", re.IGNORECASE)
-# what file managers and synchronisation programs add to the name of a copy
-_LONGEST_NAME = 255  # characters, as file systems allow; time grows with the second power
-_COPY_WORD = (
-    r"(?:copy|kopi[eao]?|copi[ea]|c\u00f3pia|kopya|m\u00e1solat|\u043a\u043e\u043f\u0438\u044f"
-    r"|\u30b3\u30d4\u30fc|\u526f\u672c|\ubcf5\uc0ac\ubcf8)"
-)
-_INSIDE = r"(?:[^()]|\([^()]*\))*"  # brackets may hold the number of a computer: "MacBook (2)"
-_CONFLICT = r"(?:confli|konflik|\u51b2\u7a81|\u7af6\u5408)"
-_COPY_MARKS = (
-    re.compile(r"\s*\(\d{1,3}\)$"),  # Windows, macOS and browsers: (1)
-    re.compile(rf"[\s_\u2013-]+{_COPY_WORD}(?:[\s_-]*\(?\d{{1,3}}\)?)?$", re.IGNORECASE),
-    # Linux: (copy), (another copy), (3rd copy)
-    re.compile(
-        rf"\s*\((?:another |weitere |autre |otra |altra |\d{{1,3}}(?:st|nd|rd|th|\.|\u00aa|e)? )?"
-        rf"{_COPY_WORD}(?: \d{{1,3}})?\)$",
-        re.IGNORECASE,
-    ),
-    # Dropbox, Nextcloud and others: (Anna's conflicted copy 2026-01-05). What else is in brackets
-    # with the word conflict may be about the eye
-    re.compile(
-        rf"\s*\((?={_INSIDE}(?:{_COPY_WORD}|\d{{4}}-\d\d-\d\d)){_INSIDE}{_CONFLICT}{_INSIDE}\)$",
-        re.IGNORECASE,
-    ),
-    re.compile(
-        r"\s*[(\[](?:(?:case|selective sync|unicode encoding) )?conflict[)\]]$", re.IGNORECASE
-    ),
-    re.compile(r"\.sync-conflict-\d{8}-\d{6}-[0-9A-Z]+$", re.IGNORECASE),  # Syncthing
-    re.compile(r"[_-]conflict(?:-\d{8}-\d{6})?$", re.IGNORECASE),  # ownCloud, Synology
-    re.compile(r"-(?:DESKTOP|LAPTOP|WIN)-[0-9A-Z]{4,12}(?:-\d{1,3})?$"),  # OneDrive: the computer
-)
-_COPY_OF = re.compile(
-    rf"^{_COPY_WORD}(?:\s+\(?\d{{1,3}}\)?)?\s+(?:of|von|de|di|van|av)\s+", re.IGNORECASE
-)
-
 # an accent belongs to the letter before it
 _SEPARATORS = re.compile(r"(?:[^\w\u0300-\u036f]|_)+")
 # scripts that are written without blanks: kana, Chinese characters, Korean syllables
@@ -83,7 +50,7 @@ _COMPOUND_PARTS = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Token:
     """A word, number or code in a name.
 
@@ -93,12 +60,12 @@ class Token:
     text: str
     is_whole: bool = True
 
-    @property
+    @cached_property
     def folded(self) -> str:
         """Return the text in small letters without accents."""
         return fold(self.text)
 
-    @property
+    @cached_property
     def has_digit(self) -> bool:
         """Return whether the token is a number or a code."""
         return any(letter.isdecimal() for letter in self.text)
@@ -112,7 +79,7 @@ def parts_of(path_text: str) -> list[str]:
     """
     text = _half_width(_UNDECODABLE.sub(UNDECODED, path_text))
     *folders, name = unicodedata.normalize("NFC", text).replace("\\", "/").split("/")
-    return [*filter(None, folders), _EXTENSIONS.sub("", name)]
+    return [*filter(None, folders), without_extensions(name)]
 
 
 def _half_width(text: str) -> str:
@@ -121,6 +88,8 @@ def _half_width(text: str) -> str:
     No other compatibility character is replaced: the long s is not an s. A full-width slash stays,
     because it does not separate folders.
     """
+    if text.isascii():
+        return text
     letters: list[str] = []
     for letter in text:
         if unicodedata.decomposition(letter).startswith(("<wide>", "<narrow>")):
@@ -129,24 +98,6 @@ def _half_width(text: str) -> str:
                 letter = ordinary  # noqa: PLW2901  the letter to keep
         letters.append(letter)
     return "".join(letters)
-
-
-def without_copy_marks(name: str) -> str:
-    """Return a name without what a file manager or synchronisation program added to a copy.
-
-    >>> without_copy_marks("12_OD - Kopie (2)"), without_copy_marks("12_OD")
-    ('12_OD', '12_OD')
-    """
-    if len(name) > _LONGEST_NAME:
-        return name
-    before = None
-    while name != before:
-        before = name
-        for mark in _COPY_MARKS:
-            name = mark.sub("", name)
-        name = _EXTENSIONS.sub("", name)
-    shorter = _COPY_OF.sub("", name)
-    return shorter or name
 
 
 def tokens_of(name: str) -> list[Token]:
