@@ -36,6 +36,12 @@ _COPY_MARKS = (
         r"(?<!\s)\s*[(\[](?:(?:case|selective sync|unicode encoding) )?conflict[)\]]$",
         re.IGNORECASE,
     ),
+    # Windows: a shortcut to the file
+    re.compile(
+        r"(?<![\s_\u2013-])[\s_\u2013-]+(?:shortcut|verkn\u00fcpfung|raccourci|acceso directo"
+        r"|collegamento|atalho|snelkoppeling)(?: ?\(\d{1,3}\))?$",
+        re.IGNORECASE,
+    ),
     re.compile(r"\.sync-conflict-\d{8}-\d{6}-[0-9A-Z]+$", re.IGNORECASE),  # Syncthing
     re.compile(r"[_-]conflict(?:-\d{8}-\d{6})?$", re.IGNORECASE),  # ownCloud, Synology
     re.compile(r"-(?:DESKTOP|LAPTOP|WIN)-[0-9A-Z]{4,12}(?:-\d{1,3})?$"),  # OneDrive: the computer

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING
 from fundusd.clinical.copy_marks import without_copy_marks
 from fundusd.clinical.eye_certainty import Certainty, EyeWord, eye_words
 from fundusd.clinical.eye_languages import fold, vocabulary
-from fundusd.clinical.eye_words import CODES, DIRECTIONS_OF_FOLDERS, LETTERS, ROMANCE, WORDS
+from fundusd.clinical.eye_words import (
+    CODES,
+    DIRECTIONS_OF_FOLDERS,
+    DOUBTS_OF_FOLDERS,
+    LETTERS,
+    ROMANCE,
+    WORDS,
+)
 from fundusd.clinical.name_words import Name
 from fundusd.clinical.path_tokens import tokens_of
 from fundusd.domain.clinical_terms import Eye, EyeSource
@@ -53,6 +60,8 @@ class PathWords:
 
     words: tuple[EyeWord, ...]
     eyes_of_folders: frozenset[Eye]
+    is_in_doubt: bool = False  # a word says that the eye is wrong or uncertain
+    is_about_gaze: bool = False  # a word says that these are gazes or stereoscopic views
 
     def eye(self) -> tuple[Eye, EyeSource]:
         """Return the eye that the words name, and its source."""
@@ -90,8 +99,14 @@ class PathWords:
         return None
 
 
-def read_words(parts: Sequence[str], languages: tuple[LanguageName, ...] = ()) -> PathWords:
+def read_words(
+    parts: Sequence[str],
+    languages: tuple[LanguageName, ...] = (),
+    fixed: frozenset[str] = frozenset(),
+) -> PathWords:
     """Return what the words of a path say of the eye; the last part is the file's name.
+
+    `fixed` are words in small letters that all names of the camera have: they cast no doubt.
 
     OD, OS, RIGHT and LEFT count anywhere in the name, but not where they may be surnames, gazes or
     places. R, L, RE and LE are usually initials or surnames, so they count only if they are in
@@ -110,13 +125,19 @@ def read_words(parts: Sequence[str], languages: tuple[LanguageName, ...] = ()) -
     """
     known = vocabulary(languages)
     eyes: set[Eye] = set()
-    is_about_gaze = False
+    is_about_gaze = is_in_doubt = False
     for folder in parts[:-1]:
         name = Name(tokens_of(without_copy_marks(folder)), known)
-        is_about_gaze |= any(token.folded in DIRECTIONS_OF_FOLDERS for token in name.tokens)
+        is_about_gaze |= _has(name, DIRECTIONS_OF_FOLDERS - fixed)
+        is_in_doubt |= _has(name, DOUBTS_OF_FOLDERS - fixed) or _is_another_eye(name)
         eyes.update(_eyes_of_folder(folder, name))
-    name = Name(tokens_of(without_copy_marks(parts[-1])), known, is_about_gaze)
-    return PathWords(tuple(eye_words(name)), frozenset(eyes))
+    name = Name(tokens_of(without_copy_marks(parts[-1])), known, is_about_gaze, is_in_doubt, fixed)
+    return PathWords(
+        tuple(eye_words(name)),
+        frozenset(eyes),
+        name.is_in_doubt,
+        is_about_gaze or _has(name, DIRECTIONS_OF_FOLDERS - fixed),
+    )
 
 
 def _look_up(word: str, eyes: Mapping[str, Eye]) -> Eye | None:
@@ -127,6 +148,15 @@ def _look_up(word: str, eyes: Mapping[str, Eye]) -> Eye | None:
     if not word.isascii():
         return None
     return eyes.get(word.upper())
+
+
+def _has(name: Name, words: frozenset[str]) -> bool:
+    return any(token.folded in words for token in name.tokens)
+
+
+def _is_another_eye(name: Name) -> bool:
+    """Return whether a folder is named "other eye" or the like; "other" alone is no doubt."""
+    return name.is_in_doubt and any(map(name.is_eye_noun, name.tokens))
 
 
 def _eyes_of_folder(folder: str, name: Name) -> Iterator[Eye]:

@@ -7,8 +7,20 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from fundusd.clinical.eye_languages import EYE_NOUNS
-from fundusd.clinical.eye_words import ANATOMY, BOTH, CODES, DOUBTS, NEUTRAL, ROMANCE, WORDS
+from fundusd.clinical.eye_languages import EYE_NOUNS, NATIVE_WORDS
+from fundusd.clinical.eye_words import (
+    ANATOMY,
+    BOTH,
+    CODES,
+    DOUBTS,
+    LETTERS,
+    NEGATIONS,
+    NEUTRAL,
+    NUMBER_WORDS,
+    ROMANCE,
+    UNSPACED_DOUBTS,
+    WORDS,
+)
 from fundusd.clinical.path_tokens import Token
 
 if TYPE_CHECKING:
@@ -36,11 +48,13 @@ class Name:
     tokens: Sequence[Token]
     vocabulary: Vocabulary
     is_about_gaze: bool = False
+    is_below_doubt: bool = False  # a folder above the name says that something is wrong
+    fixed: frozenset[str] = frozenset()  # words of the camera's pattern, which are no doubt
 
     @cached_property
     def is_in_doubt(self) -> bool:
         """Return whether a word of the name says that something in it is wrong or uncertain."""
-        return any(token.folded in DOUBTS for token in self.tokens)
+        return self.is_below_doubt or any(map(self._is_doubt, range(len(self.tokens))))
 
     @cached_property
     def has_digit(self) -> bool:
@@ -73,7 +87,8 @@ class Name:
 
     def is_place(self, token: Token) -> bool:
         """Return whether a token is a gaze, a part of a picture or one of two views."""
-        return _without_number(token) in self.vocabulary.places
+        places = self.vocabulary.places
+        return token.folded in places or _without_number(token) in places
 
     def is_thing(self, token: Token) -> bool:
         """Return whether a token is a room, a machine or a part of the body."""
@@ -116,6 +131,10 @@ class Name:
         """Return whether the word at `index` is beside the word eye."""
         return self.is_eye_noun(self.at(index - 1)) or self.is_eye_noun(self.at(index + 1))
 
+    def is_beside_anatomy(self, index: int) -> bool:
+        """Return whether the word at `index` is beside a part of the eye, as in Lt Macula."""
+        return self.at(index - 1).folded in ANATOMY or self.at(index + 1).folded in ANATOMY
+
     def is_eye_noun(self, token: Token) -> bool:
         """Return whether a token is the word eye in English or a language of the camera."""
         return token.folded in self.vocabulary.eye_nouns
@@ -128,6 +147,18 @@ class Name:
         if before.text and self.is_neutral(before):
             return True
         return after.folded in EYE_NOUNS or not self.may_be_a_person(after)
+
+    def _is_doubt(self, index: int) -> bool:
+        token = self.tokens[index]
+        if token.folded in self.fixed:
+            return False
+        if token.folded in NEGATIONS:
+            return self._may_be_an_eye(self.at(index + 1))
+        return token.folded in DOUBTS or any(word in token.text for word in UNSPACED_DOUBTS)
+
+    def _may_be_an_eye(self, token: Token) -> bool:
+        is_native = token.folded in NATIVE_WORDS or self.is_eye_noun(token)
+        return is_native or self.is_eye(token) or token.text.upper() in LETTERS
 
     @cached_property
     def _places(self) -> list[int]:
@@ -151,12 +182,13 @@ class Name:
             nearest, next_to_it = self.at(index + step), self.at(index + 2 * step)
             if self.is_thing(nearest):
                 return True
-            is_skipped = nearest.text.isdecimal() or nearest.folded in self.vocabulary.eye_nouns
+            is_number = nearest.text.isdecimal() or nearest.folded in NUMBER_WORDS
+            is_skipped = is_number or len(nearest.text) == 1 or self.is_eye_noun(nearest)
             if is_skipped and self.is_thing(next_to_it):
                 return True
         return False
 
 
 def _without_number(token: Token) -> str:
-    """Return a word without the number at its end: room2 is a room."""
-    return token.folded.rstrip("0123456789")
+    """Return a word without the number at its end or beginning: room2 is a room."""
+    return token.folded.strip("0123456789")

@@ -9,8 +9,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from fundusd.clinical.copy_marks import without_extensions
-from fundusd.clinical.eye_languages import EYE_NOUNS, NATIVE_WORDS, fold
+from fundusd.clinical.eye_languages import COMPOUNDS, EYE_NOUNS, NATIVE_WORDS, fold
 from fundusd.clinical.eye_words import (
+    ABBREVIATIONS,
     ANATOMY,
     CODES,
     DIRECTIONS,
@@ -28,7 +29,14 @@ if TYPE_CHECKING:
 UNDECODED = "\u00aa"
 _UNDECODABLE = re.compile(r"(?:\\x[0-9a-f]{2})+")
 # an accent belongs to the letter before it
-_SEPARATORS = re.compile(r"(?:[^\w\u0300-\u036f]|_)+")
+# (with the vowel signs of Hebrew, Arabic, Indian and other Asian scripts, and joiners)
+_MARKS = (
+    r"\u0300-\u036f\u0483-\u0489\u0591-\u05bd\u05bf-\u05c7\u0610-\u061a\u064b-\u065f\u0670"
+    r"\u06d6-\u06ed\u0711-\u074a\u07a6-\u07b0\u0900-\u0963\u0966-\u0df3\u0e00-\u0e4e\u0e80-\u0ece"
+    r"\u0f18-\u0fbc\u1000-\u109f\u1780-\u17d3\u200c\u200d"
+)
+_SEPARATORS = re.compile(rf"(?:[^\w{_MARKS}]|_)+")
+_QUESTION_MARKS = re.compile("[?\u00bf\u061f]")
 # scripts that are written without blanks: kana, Chinese characters, Korean syllables
 _UNSPACED = re.compile(r"([\u3005\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]+)")
 _DATES = (
@@ -38,7 +46,10 @@ _DATES = (
 )
 _LAST_MONTH, _LAST_DAY = 12, 31
 
-_CODE_AND_COUNTER = re.compile(r"(OD|OS|OU|RE|LE|R|L)(\d{1,3})", re.IGNORECASE)
+_CODE_AND_COUNTER = re.compile(
+    r"(OD|OS|OU|OI|OE|OG|RGT|LFT|RT|LT|RE|LE|R|L)(\d{1,3})", re.IGNORECASE
+)
+_NUMBER_CODE_COUNTER = re.compile(r"(\d+)(OD|OS|OI|OE|OG)(\d{1,2})?", re.IGNORECASE)
 _CODE_AND_NUMBER = re.compile(r"(OD|OS)(\d{4,})", re.IGNORECASE)
 _CODE_AND_NOUN = re.compile(r"(OD|OS)(disc|disk|eye|fovea|fundus|mac|macula|retina)")
 _NUMBER_AND_CODE = re.compile(r"([A-Z]*)(\d+)(OD|OS|RE|LE|R|L)", re.IGNORECASE)
@@ -105,7 +116,7 @@ def tokens_of(name: str) -> list[Token]:
 
     A question mark becomes a word of doubt.
     """
-    name = name.replace("?", " maybe ")
+    name = _QUESTION_MARKS.sub(" maybe ", name)
     for pattern in _DATES:
         name = pattern.sub(_joined_date, name)
     tokens: list[Token] = []
@@ -131,6 +142,11 @@ def _pieces(word: str, before: str) -> Iterable[Token]:
     match = _CODE_AND_NUMBER.fullmatch(word)
     if match:
         return (Token(match[1], is_whole=False), Token(match[2]))
+    match = _NUMBER_CODE_COUNTER.fullmatch(word)
+    if match:
+        return map(Token, filter(None, match.groups()))
+    if word.lower() in COMPOUNDS:
+        return map(Token, COMPOUNDS[word.lower()])
     match = _NUMBER_AND_CODE.fullmatch(word)
     if match:
         return _numbered(match, before)
@@ -198,6 +214,9 @@ def _is_eye(part: str) -> bool:
 def _has_eye(parts: Sequence[str]) -> bool:
     for part in parts:
         if part.upper() in WORDS or part in CODES or fold(part) in NATIVE_WORDS:
+            return True
+        is_side = part in {"R", "L"} or part.upper() in ABBREVIATIONS  # eyeL, LtEye
+        if is_side and any(fold(other) in ANATOMY for other in parts):
             return True
     return False
 
