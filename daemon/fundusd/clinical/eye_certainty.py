@@ -217,7 +217,8 @@ def _is_before_a_remark(token: Token, before: Token, after: Token) -> bool:
     """
     if not (before.has_digit and token.text.isupper()):
         return False
-    is_remark = after.folded in {*REMARKS, *NATIVE_WORDS} or len(after.text) <= len("no")
+    is_known = after.folded in REMARKS or after.folded in NATIVE_WORDS
+    is_remark = is_known or len(after.text) <= len("no")
     is_code = after.text in LETTERS or after.text in FIELD_CODES or after.folded in MODALITIES
     return is_code or (after.text.islower() and is_remark)
 

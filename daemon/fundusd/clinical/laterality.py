@@ -127,16 +127,16 @@ def read_words(
     eyes: set[Eye] = set()
     is_about_gaze = is_in_doubt = False
     for folder in parts[:-1]:
-        name = Name(tokens_of(without_copy_marks(folder)), known)
-        is_about_gaze |= _has(name, DIRECTIONS_OF_FOLDERS - fixed)
-        is_in_doubt |= _has(name, DOUBTS_OF_FOLDERS - fixed) or _is_another_eye(name)
+        name = Name(tokens_of(without_copy_marks(folder)), known, fixed=fixed)
+        is_about_gaze |= _has(name, DIRECTIONS_OF_FOLDERS)
+        is_in_doubt |= _has(name, DOUBTS_OF_FOLDERS) or _is_another_eye(name)
         eyes.update(_eyes_of_folder(folder, name))
     name = Name(tokens_of(without_copy_marks(parts[-1])), known, is_about_gaze, is_in_doubt, fixed)
     return PathWords(
         tuple(eye_words(name)),
         frozenset(eyes),
         name.is_in_doubt,
-        is_about_gaze or _has(name, DIRECTIONS_OF_FOLDERS - fixed),
+        is_about_gaze or _has(name, DIRECTIONS_OF_FOLDERS),
     )
 
 
@@ -151,7 +151,7 @@ def _look_up(word: str, eyes: Mapping[str, Eye]) -> Eye | None:
 
 
 def _has(name: Name, words: frozenset[str]) -> bool:
-    return any(token.folded in words for token in name.tokens)
+    return any(token.folded in words and token.folded not in name.fixed for token in name.tokens)
 
 
 def _is_another_eye(name: Name) -> bool:
