@@ -470,7 +470,7 @@ def export(tmp_path: Path) -> Path:
         "P1/12_OD.jpg",
         "13_left.jpeg",
         "VAN_OS_12_OD.jpg",
-        "no_extension_12_R",
+        "no_extension_4712_R",
         "a.html",
         "._12_OD.jpg",
     ):
