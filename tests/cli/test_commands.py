@@ -470,7 +470,7 @@ def export(tmp_path: Path) -> Path:
         "P1/12_OD.jpg",
         "13_left.jpeg",
         "VAN_OS_12_OD.jpg",
-        "no_extension_12_R",
+        "no_extension_4712_R",
         "a.html",
         "._12_OD.jpg",
     ):
@@ -495,6 +495,13 @@ def test_check_shows_what_names_would_tell(fundusd: RunCommand, export: Path) ->
     ):
         assert part in ended.out
     assert "a.html" not in ended.out
+
+
+def test_check_reads_names_in_the_given_languages(fundusd: RunCommand, tmp_path: Path) -> None:
+    (tmp_path / "12_izquierdo.jpg").touch()
+    for more, eye in [([], "U"), (["--languages", "de"], "U"), (["--languages", "es, de"], "L")]:
+        preview = json.loads(fundusd("check", "--names", tmp_path, *more, "--json").out)
+        assert [row["eye"] for row in preview["names"]] == [eye]
 
 
 def test_check_shows_what_names_would_tell_by_a_convention_as_json(
@@ -560,7 +567,14 @@ def test_check_passes_over_what_a_cameras_globs_match(
             ["--names", ".", "--camera", "room9"],
             "there is no camera room9 in the settings, only room1",
         ),
+        (
+            ["--names", ".", "--languages", "es", "--camera", "room1"],
+            "cannot be used together",
+        ),
+        (["--names", ".", "--languages", "es,xx"], "there is no language xx, only ar, cs,"),
+        (["--names", ".", "--languages", "es,de,es"], "the language es is given twice"),
         (["--camera", "room1"], "go with --names"),
+        (["--languages", "es"], "go with --names"),
     ],
 )
 def test_check_of_names_that_cannot_be_is_a_usage_error(

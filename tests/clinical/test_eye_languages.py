@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from fundusd.clinical.contradicting_words import MISSPELLINGS, OTHER_LANGUAGES
 from fundusd.clinical.eye_languages import LANGUAGES, LanguageName, fold, vocabulary
 from fundusd.clinical.path_rules import Naming
 from fundusd.domain.clinical_terms import Eye
@@ -35,6 +36,22 @@ def test_each_word_contradicts_the_other_eye_everywhere(language: LanguageName) 
             assert naming.read(f"12_{OPPOSITE[eye]}_{word}.jpg").eye is Eye.UNKNOWN
             assert naming.read(f"{word}/12_{OPPOSITE[eye]}.jpg").eye is Eye.UNKNOWN
             assert naming.read(f"12_{OPPOSITE[eye]}.jpg").eye is not Eye.UNKNOWN
+
+
+@pytest.mark.parametrize("language", OTHER_LANGUAGES)
+def test_words_of_more_languages_contradict_and_name_no_eye(language: str) -> None:
+    naming = Naming.of("generic")
+    for eye, words in zip((Eye.RIGHT, Eye.LEFT), OTHER_LANGUAGES[language], strict=True):
+        for word in words.split():
+            assert naming.read(f"12_{word}.jpg").eye is Eye.UNKNOWN
+            assert naming.read(f"12_{word}_{OPPOSITE[eye]}.jpg").eye is Eye.UNKNOWN
+
+
+def test_a_misspelt_word_contradicts_and_names_no_eye() -> None:
+    naming = Naming.of("generic")
+    for word, eye in MISSPELLINGS.items():
+        assert naming.read(f"12_{word}.jpg").eye is Eye.UNKNOWN
+        assert naming.read(f"12_{word}_{OPPOSITE[eye]}.jpg").eye is Eye.UNKNOWN
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

@@ -11,10 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fundusd.clinical.camera_conventions import NAMES
+from fundusd.clinical.copy_marks import without_copy_marks
 from fundusd.clinical.eye_languages import LANGUAGES
 from fundusd.clinical.eye_words import DIRECTIONS
 from fundusd.clinical.path_rules import Naming
-from fundusd.clinical.path_tokens import parts_of, without_copy_marks
+from fundusd.clinical.path_tokens import parts_of
 from fundusd.domain.clinical_terms import Eye
 
 HERE = Path(__file__).parent
@@ -81,12 +82,12 @@ def test_conventions_patterns_and_languages_name_more_eyes(row: Row) -> None:
 
 def test_the_list_has_enough_paths_of_each_kind() -> None:
     kinds = {row.kind for row in PATHS}
-    assert len(kinds) == 18
+    assert len(kinds) == 20
     for kind in kinds:
         assert sum(row.kind == kind for row in PATHS) >= 13
     assert len({row.path for row in PATHS}) == len(PATHS) >= 450
     assert {language for row in OF_CAMERAS for language in row.naming.languages} == {
-        *("de", "es", "fr", "it", "ja", "nl", "pt", "tr", "zh")
+        *("de", "es", "fr", "hu", "it", "ja", "nl", "pt", "tr", "vi", "zh")
     }
 
 
@@ -104,7 +105,7 @@ for right, left in [("OD", "OS"), ("R", "L"), ("right", "left")]:
 SWAPPED |= {left: right for right, left in SWAPPED.items()}
 WORD = "|".join(sorted(SWAPPED, key=len, reverse=True))
 # a whole word, or a part of a word in camel case
-SWAP = re.compile(rf"(?<![A-Za-z])(?:{WORD})(?![A-Za-z])|right|left|Right|Left|RIGHT|LEFT"
+SWAP = re.compile(rf"(?<![A-Za-z])(?:{WORD})(?![A-Za-z])|(?<![BW])right|left|Right|Left|RIGHT|LEFT"
                   r"|(?<=[a-z])O[DS](?![a-z])|O[DS](?=[A-Z][a-z]|macula|disc)")  # fmt: skip
 MIRRORED = [row for row in SURE if row.kind != "native" and not is_copy(row.path)]
 

@@ -210,7 +210,7 @@ DOUBTFUL = [
     ),
     *("12_AO.jpg", "12_OIE.jpg", "12_IZQ.jpg", "12_OIOD.jpg"),
     # dates and numbers that look like eyes
-    *("20260D05.jpg", "0D_12.jpg", "05_12.jpg", "2026OD0105.jpg", "OD20260105.jpg", "12OS.jpg"),
+    *("20260D05.jpg", "0D_12.jpg", "05_12.jpg", "2026OD0105.jpg", "OD20260105.jpg"),
     # look-alikes: Cyrillic O, the long s, an accent apart, a zero
     *(
         "12_\u041eD.jpg",

@@ -198,6 +198,37 @@ def test_a_private_code_can_only_contradict() -> None:
         assert settle(recorded, of_header(content, site), RECEIVED).eye is expected
 
 
+@pytest.mark.parametrize(
+    "tags",
+    [
+        region("X1", "99ACME", "OD"),
+        region("X1", "99ACME", "Oculus dexter"),
+        region("X2", "99ACME", "Linkes Auge"),
+        region("X2", "99ACME", "oeil gauche"),
+        region("X3", "99ACME", "Both eyes"),
+        region("8966001", "99ACME", "?"),  # the number of a left eye, in an unknown scheme
+        modified("7771000", "SNOMED", "?"),
+        modified("X4", "99ACME", "side 2"),
+        modified("123456789", "SCT", "X"),
+    ],
+)
+def test_an_unknown_code_that_may_name_a_side_is_unreadable(tags: dict[str, object]) -> None:
+    side, source, warnings = eye(**tags)
+    assert (side, source) == (U, LATERALITY)
+    assert "eye_unreadable" in warnings
+
+
+def test_an_unknown_code_with_another_meaning_says_nothing() -> None:
+    for tags in (region("F", "99ACME", "Fundus"), modified("U", "99ACME", "Upper")):
+        assert eye(**tags) == (U, NONE, [])
+
+
+def test_an_unknown_code_can_contradict_another_tag() -> None:
+    side, _, warnings = eye(ImageLaterality="R", **region("X2", "99ACME", "Linkes Auge"))
+    assert (side, warnings) == (R, ["eye_maybe_left"])  # once it is settled, a conflict
+    assert eye(ImageLaterality="R", **region("X1", "99ACME", "OD"))[0] is R
+
+
 def test_a_photograph_may_have_its_eye_in_the_region_alone() -> None:
     changes: dict[str, Any] = {"SOPClassUID": VL_PHOTOGRAPHIC, "ImageLaterality": None}
     changes |= modified("G-A100", "SRT", "Right")

@@ -31,6 +31,14 @@ _Convention = Annotated[
         help="With --names: the naming convention to use (default: generic).",
     ),
 ]
+_Languages = Annotated[
+    str,
+    typer.Option(
+        "--languages",
+        metavar="CODES",
+        help="With --names: the languages of the names, such as es,de (default: none).",
+    ),
+]
 _Camera = Annotated[
     str,
     typer.Option(
@@ -48,6 +56,7 @@ def check(
     config: Config = None,
     names: _Names = None,
     convention: _Convention = "",
+    languages: _Languages = "",
     camera: _Camera = "",
     json: Json = False,
 ) -> None:
@@ -67,15 +76,16 @@ def check(
     Examples:
       fundusd check --config /etc/fundusd/fundusd.toml
       fundusd check --names /srv/camera/export --convention eyepacs
+      fundusd check --names /srv/camera/export --languages es,de
       fundusd check --names /srv/camera/export --camera cr2-room1 --json
     """
     if names is not None:
         from fundusd.cli.path_preview import preview, reading_of
 
-        preview(names, reading_of(config, convention, camera), json=json)
+        preview(names, reading_of(config, convention, languages, camera), json=json)
         return
-    if convention or camera:
-        raise typer.BadParameter("--convention and --camera go with --names")
+    if convention or languages or camera:
+        raise typer.BadParameter("--convention, --languages and --camera go with --names")
     settings = load(config)
     from fundusd.app import health_check
 

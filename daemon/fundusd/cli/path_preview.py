@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from fundusd.clinical.attribution import CaptureMetadata
     from fundusd.clinical.camera_database import Lookup
+    from fundusd.clinical.eye_languages import LanguageName
 
     PreviewRow = dict[str, Any]
 
@@ -32,7 +33,7 @@ class Reading(NamedTuple):
     ignore: tuple[str, ...] = ()
 
 
-def reading_of(config: Path | None, convention: str, camera: str) -> Reading:
+def reading_of(config: Path | None, convention: str, languages: str, camera: str) -> Reading:
     """Return how paths are read according to the options.
 
     Raises BadParameter if the options contradict each other or name something unknown, or
@@ -42,13 +43,33 @@ def reading_of(config: Path | None, convention: str, camera: str) -> Reading:
 
     if camera and convention:
         raise typer.BadParameter("--camera and --convention cannot be used together")
+    if camera and languages:
+        raise typer.BadParameter("--camera and --languages cannot be used together")
     if camera:
         chosen = camera_named(load(config), camera)
         return Reading(chosen.naming, chosen.own_database, chosen.ignore)
     for name in NAMES:
         if name == (convention or "generic"):
-            return Reading(Naming.of(name))
+            return Reading(Naming.of(name, languages=_languages(languages)))
     raise typer.BadParameter(f"there is no convention {convention}, only {', '.join(NAMES)}")
+
+
+def _languages(codes: str) -> tuple[LanguageName, ...]:
+    """Return the languages of a list such as "es,de".
+
+    Raises BadParameter if a code is repeated or unknown.
+    """
+    from fundusd.clinical.eye_languages import LANGUAGES
+
+    chosen = [code.strip() for code in codes.split(",")] if codes else []
+    for code in chosen:
+        if code not in LANGUAGES:
+            raise typer.BadParameter(f"there is no language {code}, only {', '.join(LANGUAGES)}")
+        if chosen.count(code) > 1:
+            raise typer.BadParameter(
+                f"the language {code} is given twice; the languages are {', '.join(LANGUAGES)}"
+            )
+    return tuple(language for language in LANGUAGES if language in chosen)
 
 
 def preview(folder: Path, reading: Reading, *, json: bool) -> None:

@@ -7,17 +7,32 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
-from fundusd.clinical.eye_languages import fold
+from fundusd.clinical.contradicting_words import MISSPELLINGS, look_alike
+from fundusd.clinical.eye_languages import NATIVE_WORDS, fold
+from fundusd.clinical.eye_letters import (
+    BIRTHDAY,
+    EXAM_DAY,
+    MAYBE_BIRTHDAY,
+    is_born_later,
+    is_final_letter,
+    may_be_a_letter,
+)
 from fundusd.clinical.eye_words import (
     ABBREVIATIONS,
     ANATOMY,
     BOTH,
+    BOTH_IN_CAPITALS,
     CODES,
+    FIELD_CODES,
     LETTERS,
     MODALITIES,
     PARTS,
     PHRASES,
     POSITIONED,
+    REMARKS,
+    ROMANCE,
+    SYSTEMS,
+    TITLES,
     WORDS,
 )
 from fundusd.clinical.name_words import BEFORE_SURNAMES
@@ -29,18 +44,7 @@ if TYPE_CHECKING:
     from fundusd.clinical.name_words import Name
     from fundusd.clinical.path_tokens import Token
 
-# no camera exported digital photographs in these years
-_BIRTHDAY = re.compile(r"(?:19[0-8]\d(?:\d{4})?|\d{4}19[0-8]\d)$")
-_EXAM_DAY = re.compile(r"(?:199\d|20\d\d)(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])$")
-# Beside a person's name, these dates may be birthdays, too: those before 2015, because no younger
-# children come to a screening, and those of six digits
-_MAYBE_BIRTHDAY = re.compile(
-    r"(?:(?:199\d|200\d|201[0-4])(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])"
-    r"|(?:0[1-9]|[12]\d|3[01])(?:0[1-9]|1[0-2])(?:199\d|200\d|201[0-4])"
-    r"|\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])"
-    r"|(?:0[1-9]|[12]\d|3[01])(?:0[1-9]|1[0-2])\d\d)$"
-)
-_SHORT_CODE = re.compile(r"[A-Za-z]{1,3}(\d+)")  # P17, MRN0012
+_PARTICLES = BEFORE_SURNAMES - {"le"}  # LE is also the left eye
 _BOTH_EYES = (Eye.RIGHT, Eye.LEFT)
 _CJK = re.compile(r"[\u3005\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]+")
 _CJK_SIDES = {
@@ -96,13 +100,17 @@ def _eye_word(name: Name, index: int) -> Iterator[EyeWord]:
     if not token.text.isascii():  # `upper` turns some other letters into ASCII
         upper = ""
     words, codes = name.vocabulary.words, name.vocabulary.codes
+    eye = _eye_of_initials(name, index) or look_alike(token.folded)
+    if eye:
+        yield EyeWord(eye, Certainty.DOUBTFUL)
     if upper in WORDS:
         yield EyeWord(WORDS[upper], _certainty_of_word(name, index))
     elif token.folded in words:
         yield EyeWord(words[token.folded], _certainty_of_native_word(name, index))
-    elif upper in CODES or token.folded in codes:
-        eye = CODES.get(upper) or codes[token.folded]
-        yield EyeWord(eye, _certainty_of_code(name, index))
+    elif upper in CODES:
+        yield EyeWord(CODES[upper], _certainty_of_code(name, index))
+    elif token.folded in codes:
+        yield EyeWord(codes[token.folded], _certainty_of_native_code(name, index))
     elif upper in LETTERS:
         yield from _letter(name, index)
     else:
@@ -116,7 +124,8 @@ def _certainty_of_word(name: Name, index: int) -> Certainty:
         return Certainty.DOUBTFUL
     if name.is_eye_noun(after):
         return Certainty.CERTAIN
-    if after.folded in PHRASES or name.may_be_a_person(after):  # an eye left open
+    is_surname = before.folded in TITLES or before.folded in _PARTICLES  # Mr Right
+    if is_surname or after.folded in PHRASES or name.may_be_a_person(after):  # an eye left open
         return Certainty.LIKELY
     if after.text.isdecimal() and name.at(index + 2).folded in PHRASES:  # left 5 days
         return Certainty.LIKELY
@@ -132,12 +141,13 @@ def _certainty_of_word(name: Name, index: int) -> Certainty:
 
 def _certainty_of_native_word(name: Name, index: int) -> Certainty:
     """Return the same for a word of the camera's languages, which may also be a surname."""
-    certainty = _certainty_of_word(name, index)
+    token, certainty = name.tokens[index], _certainty_of_word(name, index)
     if name.at(index - 1).folded in BEFORE_SURNAMES:
         return Certainty.SURNAME
-    is_first_and_capital = index == 0 and name.tokens[index].text.istitle()
+    is_first_and_capital = index == 0 and not token.text.islower()
+    is_after_surname = name.may_be_a_person(name.at(index - 1)) and not token.text.islower()
     is_of_eye = name.is_beside_eye_noun(index) or name.at(index + 1).folded in ANATOMY
-    if is_first_and_capital and not is_of_eye:
+    if (is_first_and_capital or is_after_surname) and not is_of_eye:
         return min(certainty, Certainty.LIKELY)
     return certainty
 
@@ -164,18 +174,40 @@ def _certainty_of_code(name: Name, index: int) -> Certainty:
     is_after_particle = before.folded in BEFORE_SURNAMES and not is_after_letter
     if is_mixed_case or is_after_particle:
         return Certainty.SURNAME
+    if after.folded in SYSTEMS or after.folded in _PARTICLES:
+        return Certainty.DOUBTFUL
     if name.may_be_a_person(after) and not _is_before_a_remark(token, before, after):
         return Certainty.DOUBTFUL
-    may_be_born = _BIRTHDAY.match(after.text) or _MAYBE_BIRTHDAY.match(after.text)
-    if may_be_born and not before.text:
+    may_be_born = BIRTHDAY.match(after.text) or MAYBE_BIRTHDAY.match(after.text)
+    if not before.text and (may_be_born or is_born_later(name, index)):
         return Certainty.LIKELY
     # an eye is usually last, or before the date of the photograph or a part of the eye
-    is_before_day = _EXAM_DAY.match(after.text) and not may_be_born
+    is_before_day = EXAM_DAY.match(after.text) and not may_be_born
     is_in_place = not after.text or is_before_day or after.folded in ANATOMY
+    is_in_place = is_in_place or _is_between_person_and_counter(name, index)
+    if before.folded in TITLES - {"dr", "o", "st"}:
+        return Certainty.LIKELY
     is_after_person = name.may_be_a_person(before) and not is_after_letter
     if is_after_person and not (token.text.isupper() and is_in_place):
         return Certainty.LIKELY
     return Certainty.CERTAIN
+
+
+def _certainty_of_native_code(name: Name, index: int) -> Certainty:
+    """Return the same for an abbreviation of the camera's languages: Li and Wei Li are people."""
+    certainty = _certainty_of_code(name, index)
+    before = name.at(index - 1)
+    if not before.text or name.may_be_a_person(before):
+        return min(certainty, Certainty.DOUBTFUL)
+    return certainty
+
+
+def _eye_of_initials(name: Name, index: int) -> Eye | None:
+    """Return the eye of a code whose letters are written apart: O.S., R.E."""
+    letters = name.tokens[index].text.upper() + name.at(index + 1).text.upper()
+    if len(letters) != len("OS") or len(name.tokens[index].text) != 1 or not letters.isascii():
+        return None
+    return CODES.get(letters) or ROMANCE.get(letters) or LETTERS.get(letters)
 
 
 def _is_before_a_remark(token: Token, before: Token, after: Token) -> bool:
@@ -185,66 +217,30 @@ def _is_before_a_remark(token: Token, before: Token, after: Token) -> bool:
     """
     if not (before.has_digit and token.text.isupper()):
         return False
-    return after.text.islower() or after.text in LETTERS or after.folded in MODALITIES
+    is_known = after.folded in REMARKS or after.folded in NATIVE_WORDS
+    is_remark = is_known or len(after.text) <= len("no")
+    is_code = after.text in LETTERS or after.text in FIELD_CODES or after.folded in MODALITIES
+    return is_code or (after.text.islower() and is_remark)
+
+
+def _is_between_person_and_counter(name: Name, index: int) -> bool:
+    """Return whether a code in capitals is between two capitalised names and a counter at the end.
+
+    The code of Doe_John_OD_1 is an eye, because the names are in other letters.
+    """
+    after = name.at(index + 1)
+    if index + 2 != len(name.tokens) or not re.fullmatch(r"\d{1,2}", after.text):
+        return False
+    names = name.tokens[max(index - 2, 0) : index]
+    return len(names) == 2 and all(token.text.istitle() for token in names)  # noqa: PLR2004
 
 
 def _letter(name: Name, index: int) -> Iterator[EyeWord]:
     eye = LETTERS[name.tokens[index].text.upper()]
-    if _is_final_letter(name, index):
+    if is_final_letter(name, index):
         yield EyeWord(eye, Certainty.CERTAIN)
-    elif _may_be_a_letter(name, index):
+    elif may_be_a_letter(name, index):
         yield EyeWord(eye, Certainty.DOUBTFUL)
-
-
-def _is_final_letter(name: Name, index: int) -> bool:
-    """Return whether R, L, RE or LE is an eye: in capitals, after a number, and last.
-
-    Words for a part of the eye may follow.
-    """
-    token, before = name.tokens[index], name.at(index - 1)
-    if not token.is_whole or not token.text.isupper():
-        return False
-    for other in name.tokens[index + 1 :]:
-        if other.folded not in ANATOMY:
-            return False
-    for other in name.tokens:
-        if name.is_place(other) or name.is_thing(other):
-            return False
-    is_after_number = before.text.isdecimal() or _is_short_code(before)
-    return is_after_number and not _may_follow_a_birthday(name, index)
-
-
-def _is_short_code(token: Token) -> bool:
-    """Return whether a token is a code such as P17, and not a surname with a year of birth."""
-    match = _SHORT_CODE.fullmatch(token.text)
-    return match is not None and not _BIRTHDAY.match(match[1])
-
-
-def _may_follow_a_birthday(name: Name, index: int) -> bool:
-    """Return whether a date before R, L, RE or LE may be a birthday: then it may be a name."""
-    earlier = name.tokens[:index]
-    has_person = any(name.may_be_a_person(token) for token in earlier)
-    for position, token in enumerate(earlier):
-        if _BIRTHDAY.match(token.text):
-            return True
-        is_time = position > 0 and _EXAM_DAY.match(earlier[position - 1].text)
-        if has_person and not is_time and _MAYBE_BIRTHDAY.match(token.text):
-            return True
-    return False
-
-
-def _may_be_a_letter(name: Name, index: int) -> bool:
-    """Return whether R, L, RE or LE may be an eye, and not an initial or a surname."""
-    token, before, after = name.tokens[index], name.at(index - 1), name.at(index + 1)
-    if not token.is_whole or before.has_digit:
-        return True
-    if len(token.text) > 1 and token.text.istitle():
-        return False
-    if name.is_eye(before):
-        return True
-    if after.text:
-        return name.is_neutral(after)
-    return any(other.has_digit for other in name.tokens)
 
 
 def _foreign_word(name: Name, index: int) -> Iterator[EyeWord]:
@@ -260,8 +256,13 @@ def _foreign_word(name: Name, index: int) -> Iterator[EyeWord]:
     if eye and name.stands_alone(index):
         yield EyeWord(eye, Certainty.DOUBTFUL)
     eye = name.vocabulary.contradicting_after_numbers.get(token.folded)
-    is_first = index == 0 and token.text.upper() in ABBREVIATIONS and name.at(1).has_digit
-    if eye and (is_first or name.at(index - 1).has_digit):
+    is_english = token.text.upper() in ABBREVIATIONS
+    is_first = index == 0 and is_english and name.at(1).has_digit
+    is_of_eye = is_english and (len(name.tokens) == 1 or name.is_beside_anatomy(index))
+    if eye and (is_first or is_of_eye or name.at(index - 1).has_digit):
+        yield EyeWord(eye, Certainty.DOUBTFUL)
+    eye = MISSPELLINGS.get(token.folded)
+    if eye and name.stands_alone(index):
         yield EyeWord(eye, Certainty.DOUBTFUL)
 
 
@@ -269,8 +270,9 @@ def _is_both(name: Name, index: int) -> bool:
     token, before, after = name.tokens[index], name.at(index - 1), name.at(index + 1)
     if token.text.isascii() and token.text.upper() in BOTH:
         return True
-    if token.text == "B":
-        return name.is_eye(after) or (not before.text and after.text.isdecimal())
+    if token.text in BOTH_IN_CAPITALS:
+        is_first = not before.text and after.text.isdecimal()
+        return name.is_eye(after) or is_first or (len(token.text) > 1 and before.has_digit)
     return token.folded in name.vocabulary.both and name.stands_alone(index)
 
 

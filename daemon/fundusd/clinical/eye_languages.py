@@ -10,8 +10,10 @@ from __future__ import annotations
 import unicodedata
 from dataclasses import dataclass
 from functools import cache
+from itertools import product
 from typing import TYPE_CHECKING, Literal, get_args
 
+from fundusd.clinical.contradicting_words import ALSO_NAMES, OTHER_LANGUAGES
 from fundusd.clinical.eye_words import ABBREVIATIONS, DIRECTIONS, LATIN, THINGS
 from fundusd.domain.clinical_terms import Eye
 
@@ -62,7 +64,8 @@ _LANGUAGES: Mapping[LanguageName, Language] = {
     "de": Language(
         "rechts rechte rechter rechtes rechtem rechten rechtesauge",
         "links linke linker linkes linkem linken linkesauge",
-        right_if_set="ra re", left_if_set="la li", both="beide beidseits", eye="auge augen",
+        right_if_set="ra re", left_if_set="la li", both="beide beidseits beidseitig",
+        eye="auge augen",
         places="oben unten oberer oberes unterer unteres blick blickt schauen haelfte "
         "halfte quadrant gespiegelt gedreht",
         things="kamera raum zimmer seite tisch von der vom",
@@ -76,7 +79,7 @@ _LANGUAGES: Mapping[LanguageName, Language] = {
     ),
     "fi": Language("oikea", "vasen", eye="silma", both="molemmat", places="yla ala katse"),
     "fr": Language(
-        "droit droite", "gauche", left_codes="og", both="odg", eye="oeil yeux",
+        "droit droite", "gauche", left_codes="og", both="odg yeux", eye="oeil",
         places="haut bas regard superieur inferieur quadrant tourne",
         things="salle cote main de du",
     ),
@@ -85,7 +88,7 @@ _LANGUAGES: Mapping[LanguageName, Language] = {
     "id": Language("kanan", "kiri", eye="mata", places="atas bawah"),
     "it": Language(
         "destro destra", "sinistro sinistra", right_codes="dx", left_codes="sx",
-        left_if_set="sin", both="entrambi", eye="occhio occhi",
+        left_if_set="sin", both="entrambi ambedue", eye="occhio occhi",
         places="alto basso sopra sotto sguardo superiore inferiore",
         things="stanza lato mano di della",
     ),
@@ -135,6 +138,13 @@ _LANGUAGES: Mapping[LanguageName, Language] = {
 NATIVE_WORDS = frozenset(
     " ".join(f"{entry.right} {entry.left}" for entry in _LANGUAGES.values()).split()
 )
+# ojoizquierdo, linksauge: the two words of each
+COMPOUNDS: Mapping[str, tuple[str, str]] = {
+    first + second: (first, second)
+    for entry in _LANGUAGES.values()
+    for pair in product(entry.eye.split(), f"{entry.right} {entry.left}".split())
+    for first, second in (pair, pair[::-1])
+}
 EYE_NOUNS = frozenset({"eye", *" ".join(entry.eye for entry in _LANGUAGES.values()).split()})
 
 # letters that have no decomposition in Unicode
@@ -185,6 +195,12 @@ def vocabulary(languages: tuple[LanguageName, ...] = ()) -> Vocabulary:
             _add(contradicting_codes, entry.right_codes, entry.left_codes)
             _add(after_numbers, entry.right_if_set, entry.left_if_set)
             after_numbers.pop("op", None)  # ophthalmic photography
+    for right, left in OTHER_LANGUAGES.values():
+        _add(contradicting_words, fold(right), fold(left))
+    for word, eye in ALSO_NAMES.items():
+        if word not in words:
+            contradicting_words.pop(word, None)
+            after_numbers[word] = eye
     return Vocabulary(
         _known(words),
         _known(codes),
@@ -206,6 +222,8 @@ def fold(word: str) -> str:
     >>> fold("SA\u011e"), fold("\u0152il")
     ('sag', 'oeil')
     """
+    if word.isascii():
+        return word.lower()
     letters = unicodedata.normalize("NFD", word.lower().translate(_UNDECOMPOSED))
     bare = "".join(letter for letter in letters if not unicodedata.combining(letter))
     return unicodedata.normalize("NFC", bare)  # Korean syllables stay whole

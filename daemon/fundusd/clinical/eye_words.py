@@ -28,7 +28,11 @@ LETTERS: Mapping[str, Eye] = {"R": R, "RE": R, "L": L, "LE": L}
 # olho esquerdo, ojo izquierdo, oeil gauche; the right eye is OD in these languages, too. But Oe, Oi
 # and Og are also surnames, and og is a word
 ROMANCE: Mapping[str, Eye] = {"OE": L, "OI": L, "OG": L}
-BOTH = frozenset({"OU", "BOTH", "ODOS", "OSOD", "OIOD", "ODOI", "OEOD", "ODOE", "OGOD", "ODOG"})
+BOTH = frozenset({
+    "OU", "BOTH", "ODOS", "OSOD", "OIOD", "ODOI", "OEOD", "ODOE", "OGOD", "ODOG", "BILAT",
+    "BILATERAL", "BILATERALLY", "BINOCULAR", "BINO", "BDS", "BEO",
+})  # fmt: skip
+BOTH_IN_CAPITALS = frozenset({"BE", "B"})  # both eyes; "be" is a word
 
 # Words of cameras and clinics. They do not count as surnames. Compare with `fold`.
 NEUTRAL = _set(
@@ -86,11 +90,12 @@ DIRECTIONS_OF_FOLDERS = _set(
 # Directly beside one of these, "left" is a thing or a part of one: the left room, left of the disc
 THINGS = _set(
     """
-    aligned arm arrow barrel bay bed bench booth box breast cabin cabinet cam camera chair cheek
-    clinic computer corridor desk device door drawer ear eyelid field floor foot frame from gate
-    hall hand head knee lane leg lens light lot machine monitor of office page panel pc port
-    position room row scanner screen seat section sensor shelf side site size slot station table
-    the to tower tray tube unit wall ward window wing workstation
+    aligned arm arrow barrel bay bed bench bett booth box breast bus cabin cabinet cam camera camp
+    chair cheek clinic computer corridor desk device door drawer ear eyelid field floor foot frame
+    from gate hall hand head kabine kiosk knee lane leg lens light lot machine monitor of office
+    page panel pc port position rack raum room row sala salle scanner screen seat section sensor
+    shelf side site size slot station suite table the theater theatre to tower tray tube unit wall
+    ward window wing workstation zimmer
     """
 )
 # "nothing left", "all right": before these words, left and right are not eyes but English
@@ -100,15 +105,90 @@ PHRASES = _set(
     everybody everyone everything far few file files had has have he hours in is it just less
     little many minutes more most much no nobody none not nothing now on one only out patient
     pictures pt she somebody someone something space still subject that they time was we weeks
+    thats whats
     were what who you
+    """
+)
+# before a surname: "Mr Right" is a person
+TITLES = _set(
+    """
+    dame doctor dr dra dott father frau fru general hr herr herrn lady lord madame major mc miss
+    mister mlle mme monsieur mr mrs ms mx nurse o prof professor senhor senhora senor senora sig
+    sir sister sr sra st
+    """
+)
+# behind OS: the version of an operating system
+SYSTEMS = _set("android build linux patch release update upgrade version windows")
+# what identifies a patient when a number follows
+PATIENTS = _set(
+    """
+    case fall hn id mr mrn nr p pac paciente pat patient pid pt pz record sn sub subj subject uhid
+    uid
+    """
+)
+# what is numbered, but is neither a patient nor a photograph: its R may be a part of it
+NUMBERED = _set(
+    """
+    batch charge class cohort day dioptre diopter exam exposure field flash floor folder frame gain
+    grade group grp gruppe iso jour kohorte level lot mark mois month phase reader rm round semaine
+    series session set site stage step study tag take team time trial version village visit visita
+    visite week woche year
+    """
+)
+NUMBER_WORDS = _set("one two three four five six seven eight nine ten eleven twelve")
+# codes of a field behind that of the eye: macula and disc
+FIELD_CODES = _set("M D")
+# behind OD or OS, a word in small letters that is none of these may be a name
+REMARKS = _set(
+    """
+    after bad before blink bright clear close closed clouded dark day dim double dr early enhanced
+    first flash fluorescein follow followup good green grey gray hd high image infrared injection
+    last late left light low lens medico mono montage more mydriasis mydriatic nasal non normal
+    npdr ok open original pdr poor post pre preview quality red redfree reflex right second sharp
+    shadow single small standard strip study sub temporal third thumb under unsharp upload vitreous
+    zoomed
     """
 )
 # beside one of these anywhere in the name, an eye is not certain: "12_not_OD", "wrong eye"
 DOUBTS = _set(
     """
-    confused doubtful error exchanged falsch incorrect incorrectly instead maybe mislabeled
-    mislabelled mistake mistaken mistakenly nicht not perhaps possibly presumably probably
-    questionable should swap swapped switched uncertain unclear unsure vertauscht verwechselt wrong
-    wrongly
+    ambiguous ask assume assumed check clarify confirm confirmed confused contralateral dont doubt
+    doubtful either error exchanged fellow guess guessed incorrect incorrectly instead inverse
+    inverted likely maybe mislabeled mislabelled mistake mistaken mistakenly mixed not opposite
+    other perhaps possible possibly presumably presumed probable probably questionable reassign
+    relabel relabeled relabelled should supposed supposedly swap swapped switched tbc tbd think
+    uncertain unclear unconfirmed undecided unknown unsure unverified verify versus vs wrong wrongly
+    falsch falsche falsches falscher kein keine moglicherweise nicht unbekannt unklar unsicher
+    verkehrt vertauscht verwechselt vielleicht wahrscheinlich autre doute douteux erreur faux fausse
+    inconnu incertain inverse inversee probable probablement peut etre cambiado desconocido dudoso
+    equivocado error erroneo incorrecto otro quiza quizas talvez probablemente duvida errado incerto
+    incorreto invertido outro provavel provavelmente trocado dubbio errato forse incognito incerto
+    invertito probabilmente sbagliato scambiato altro andere fout misschien mogelijk omgewisseld
+    onbekend onzeker twijfel verkeerd verwisseld kanske forvaxlad ukjent usikker maske forkert
+    ukendt blad chyba moze nieznane zle mozna mozno mozda krivo pogresno napacno chybne spatne
+    hatali yanlis belki lehet rossz ehka vaara gresit poate mungkin возможно наверно наверное может
+    неверно неправильно ошибка неясно
     """
+)
+# doubt only beside an eye: "other/12_OD" holds other photographs, "12_OD_sin_flash" has no flash
+NEGATIONS = _set(
+    "non pas no without ohne sans sin sem senza zonder uden utan uten bez except ausser"
+)
+# a folder of these names says nothing of the eye
+_NO_DOUBTS_OF_FOLDERS = _set(
+    """
+    altro andere autre check confirmed corrected correct either error errors no non not or
+    other otro ou outro pas sai unknown unverified fel question blad
+    """
+)
+DOUBTS_OF_FOLDERS = DOUBTS - _NO_DOUBTS_OF_FOLDERS
+# doubt in scripts that are written without blanks
+UNSPACED_DOUBTS = (
+    "\u9519",
+    "\u932f",
+    "\u8bef",
+    "\u8aa4",
+    "\u4e0d\u660e",
+    "\u4e0d\u786e\u5b9a",
+    "\u9006",
 )

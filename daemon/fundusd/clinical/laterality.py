@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from fundusd.clinical.copy_marks import without_copy_marks
 from fundusd.clinical.eye_certainty import Certainty, EyeWord, eye_words
 from fundusd.clinical.eye_languages import fold, vocabulary
-from fundusd.clinical.eye_words import CODES, DIRECTIONS_OF_FOLDERS, LETTERS, ROMANCE, WORDS
+from fundusd.clinical.eye_words import (
+    CODES,
+    DIRECTIONS_OF_FOLDERS,
+    DOUBTS_OF_FOLDERS,
+    LETTERS,
+    ROMANCE,
+    WORDS,
+)
 from fundusd.clinical.name_words import Name
-from fundusd.clinical.path_tokens import tokens_of, without_copy_marks
+from fundusd.clinical.path_tokens import tokens_of
 from fundusd.domain.clinical_terms import Eye, EyeSource
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from fundusd.clinical.eye_languages import LanguageName
 
@@ -42,10 +51,62 @@ def eye_of_word(word: str, languages: tuple[LanguageName, ...] = ()) -> Eye | No
     return None
 
 
-def eye_from_words(
-    parts: Sequence[str], languages: tuple[LanguageName, ...] = ()
-) -> tuple[Eye, EyeSource]:
-    """Return the eye given by whole words in a path, and its source.
+@dataclass(frozen=True, slots=True)
+class PathWords:
+    """What the words of a path say of the eye.
+
+    `words` are those of the file's name; folders can only contradict.
+    """
+
+    words: tuple[EyeWord, ...]
+    eyes_of_folders: frozenset[Eye]
+    is_in_doubt: bool = False  # a word says that the eye is wrong or uncertain
+    is_about_gaze: bool = False  # a word says that these are gazes or stereoscopic views
+
+    def eye(self) -> tuple[Eye, EyeSource]:
+        """Return the eye that the words name, and its source."""
+        certain = {word.eye for word in self.words if word.certainty is Certainty.CERTAIN}
+        if certain:
+            eyes = {word.eye for word in self.words} | self.eyes_of_folders
+            if len(eyes) > 1:
+                return Eye.UNKNOWN, EyeSource.CONFLICT
+            return certain.pop(), EyeSource.NAME
+        likely = {word.eye for word in self.words if word.certainty is Certainty.LIKELY}
+        if len(likely) > 1:
+            return Eye.UNKNOWN, EyeSource.CONFLICT
+        return Eye.UNKNOWN, EyeSource.NONE
+
+    def contradicting_eyes(self) -> frozenset[Eye]:
+        """Return every eye that a word or folder may stand for.
+
+        They do not say which eye the capture shows, only which eyes must not be recorded unseen.
+        """
+        eyes = set(self.eyes_of_folders)
+        for word in self.words:
+            if word.certainty is not Certainty.SURNAME:
+                eyes.add(word.eye)
+        return frozenset(eyes)
+
+    def likely_eye(self) -> Eye | None:
+        """Return the eye suggested by a word that may mean something else, or None.
+
+        Such a word is not enough to determine the eye, but enough to contradict another source.
+        """
+        eyes = {word.eye for word in self.words}
+        is_likely = any(word.certainty is Certainty.LIKELY for word in self.words)
+        if is_likely and len(eyes) == 1:
+            return eyes.pop()
+        return None
+
+
+def read_words(
+    parts: Sequence[str],
+    languages: tuple[LanguageName, ...] = (),
+    fixed: frozenset[str] = frozenset(),
+) -> PathWords:
+    """Return what the words of a path say of the eye; the last part is the file's name.
+
+    `fixed` are words in small letters that all names of the camera have: they cast no doubt.
 
     OD, OS, RIGHT and LEFT count anywhere in the name, but not where they may be surnames, gazes or
     places. R, L, RE and LE are usually initials or surnames, so they count only if they are in
@@ -53,55 +114,30 @@ def eye_from_words(
     languages include theirs. All other words that may stand for an eye, and all folders, can only
     contradict.
 
-    >>> eye_from_words(["P17", "P17_Retina_OD_20260607_101500"])
+    >>> read_words(["P17", "P17_Retina_OD_20260607_101500"]).eye()
     (<Eye.RIGHT: 'R'>, <EyeSource.NAME: 'name'>)
-    >>> eye_from_words(["12_Tran_LE"])
+    >>> read_words(["12_Tran_LE"]).eye()
     (<Eye.UNKNOWN: 'U'>, <EyeSource.NONE: 'none'>)
-    """
-    words = list(_eye_words(parts, languages))
-    certain = {word.eye for word in words if word.certainty is Certainty.CERTAIN}
-    if certain:
-        eyes = {word.eye for word in words} | _eyes_of_folders(parts[:-1], languages)
-        if len(eyes) > 1:
-            return Eye.UNKNOWN, EyeSource.CONFLICT
-        return certain.pop(), EyeSource.NAME
-    likely = {word.eye for word in words if word.certainty is Certainty.LIKELY}
-    if len(likely) > 1:
-        return Eye.UNKNOWN, EyeSource.CONFLICT
-    return Eye.UNKNOWN, EyeSource.NONE
-
-
-def contradicting_eyes(
-    parts: Sequence[str], languages: tuple[LanguageName, ...] = ()
-) -> frozenset[Eye]:
-    """Return every eye that a word or folder of a path may stand for.
-
-    They do not say which eye the capture shows, only which eyes must not be recorded unseen.
-
-    >>> contradicting_eyes(["Left Eye", "12"])
+    >>> read_words(["Left Eye", "12"]).contradicting_eyes()
     frozenset({<Eye.LEFT: 'L'>})
-    """
-    eyes = _eyes_of_folders(parts[:-1], languages)
-    for word in _eye_words(parts, languages):
-        if word.certainty is not Certainty.SURNAME:
-            eyes.add(word.eye)
-    return frozenset(eyes)
-
-
-def likely_eye(parts: Sequence[str], languages: tuple[LanguageName, ...] = ()) -> Eye | None:
-    """Return the eye suggested by a word that may mean something else, or None if there is none.
-
-    Such a word is not enough to determine the eye, but enough to contradict another source.
-
-    >>> likely_eye(["JAN_OS_1950"]), likely_eye(["JAN_VAN_OS_1950"])
+    >>> read_words(["JAN_OS_1950"]).likely_eye(), read_words(["JAN_VAN_OS_1950"]).likely_eye()
     (<Eye.LEFT: 'L'>, None)
     """
-    words = list(_eye_words(parts, languages))
-    eyes = {word.eye for word in words}
-    is_likely = any(word.certainty is Certainty.LIKELY for word in words)
-    if is_likely and len(eyes) == 1:
-        return eyes.pop()
-    return None
+    known = vocabulary(languages)
+    eyes: set[Eye] = set()
+    is_about_gaze = is_in_doubt = False
+    for folder in parts[:-1]:
+        name = Name(tokens_of(without_copy_marks(folder)), known, fixed=fixed)
+        is_about_gaze |= _has(name, DIRECTIONS_OF_FOLDERS)
+        is_in_doubt |= _has(name, DOUBTS_OF_FOLDERS) or _is_another_eye(name)
+        eyes.update(_eyes_of_folder(folder, name))
+    name = Name(tokens_of(without_copy_marks(parts[-1])), known, is_about_gaze, is_in_doubt, fixed)
+    return PathWords(
+        tuple(eye_words(name)),
+        frozenset(eyes),
+        name.is_in_doubt,
+        is_about_gaze or _has(name, DIRECTIONS_OF_FOLDERS),
+    )
 
 
 def _look_up(word: str, eyes: Mapping[str, Eye]) -> Eye | None:
@@ -114,23 +150,21 @@ def _look_up(word: str, eyes: Mapping[str, Eye]) -> Eye | None:
     return eyes.get(word.upper())
 
 
-def _eye_words(parts: Sequence[str], languages: tuple[LanguageName, ...]) -> Iterator[EyeWord]:
-    """Yield every word of a file's name that may stand for an eye."""
-    tokens = tokens_of(without_copy_marks(parts[-1]))
-    in_folders = {token.folded for folder in parts[:-1] for token in tokens_of(folder)}
-    is_about_gaze = not in_folders.isdisjoint(DIRECTIONS_OF_FOLDERS)
-    yield from eye_words(Name(tokens, vocabulary(languages), is_about_gaze))
+def _has(name: Name, words: frozenset[str]) -> bool:
+    return any(token.folded in words and token.folded not in name.fixed for token in name.tokens)
 
 
-def _eyes_of_folders(folders: Iterable[str], languages: tuple[LanguageName, ...]) -> set[Eye]:
-    eyes: set[Eye] = set()
-    for folder in folders:
-        if _WARD.fullmatch(folder):
-            continue
-        tokens = tokens_of(without_copy_marks(folder))
-        if len(tokens) == 1 and tokens[0].text.upper() in LETTERS:
-            eyes.add(LETTERS[tokens[0].text.upper()])
-        for word in eye_words(Name(tokens, vocabulary(languages))):
-            if word.certainty is not Certainty.SURNAME:
-                eyes.add(word.eye)
-    return eyes
+def _is_another_eye(name: Name) -> bool:
+    """Return whether a folder is named "other eye" or the like; "other" alone is no doubt."""
+    return name.is_in_doubt and any(map(name.is_eye_noun, name.tokens))
+
+
+def _eyes_of_folder(folder: str, name: Name) -> Iterator[Eye]:
+    """Yield the eyes that a folder, split into the tokens of `name`, may stand for."""
+    if _WARD.fullmatch(folder):
+        return
+    if len(name.tokens) == 1 and name.tokens[0].text.upper() in LETTERS:
+        yield LETTERS[name.tokens[0].text.upper()]
+    for word in eye_words(name):
+        if word.certainty is not Certainty.SURNAME:
+            yield word.eye

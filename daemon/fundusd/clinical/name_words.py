@@ -4,10 +4,23 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
-from fundusd.clinical.eye_languages import EYE_NOUNS
-from fundusd.clinical.eye_words import ANATOMY, BOTH, CODES, DOUBTS, NEUTRAL, ROMANCE, WORDS
+from fundusd.clinical.eye_languages import EYE_NOUNS, NATIVE_WORDS
+from fundusd.clinical.eye_words import (
+    ANATOMY,
+    BOTH,
+    CODES,
+    DOUBTS,
+    LETTERS,
+    NEGATIONS,
+    NEUTRAL,
+    NUMBER_WORDS,
+    ROMANCE,
+    UNSPACED_DOUBTS,
+    WORDS,
+)
 from fundusd.clinical.path_tokens import Token
 
 if TYPE_CHECKING:
@@ -25,7 +38,7 @@ _UNSPACED_EYE = re.compile("[\u773c\u76ee\uc548\ub208]")  # eye in Chinese, Japa
 _NOTHING = Token("")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Name:
     """The tokens of a name, and the words of other languages with which they are read.
 
@@ -35,11 +48,31 @@ class Name:
     tokens: Sequence[Token]
     vocabulary: Vocabulary
     is_about_gaze: bool = False
+    is_below_doubt: bool = False  # a folder above the name says that something is wrong
+    fixed: frozenset[str] = frozenset()  # words of the camera's pattern, which are no doubt
 
-    @property
+    @cached_property
     def is_in_doubt(self) -> bool:
         """Return whether a word of the name says that something in it is wrong or uncertain."""
-        return any(token.folded in DOUBTS for token in self.tokens)
+        return self.is_below_doubt or any(map(self._is_doubt, range(len(self.tokens))))
+
+    @cached_property
+    def has_digit(self) -> bool:
+        """Return whether a token of the name has a digit."""
+        return any(token.has_digit for token in self.tokens)
+
+    @cached_property
+    def has_place_or_thing(self) -> bool:
+        """Return whether a token of the name is a place, a gaze, a room, a machine or the like."""
+        return any(self.is_place(token) or self.is_thing(token) for token in self.tokens)
+
+    @cached_property
+    def end_of_core(self) -> int:
+        """Return the index behind the last token that is not a part of the eye."""
+        end = len(self.tokens)
+        while end and self.tokens[end - 1].folded in ANATOMY:
+            end -= 1
+        return end
 
     def at(self, index: int) -> Token:
         """Return the token at `index`, or an empty one before the first and after the last."""
@@ -54,7 +87,8 @@ class Name:
 
     def is_place(self, token: Token) -> bool:
         """Return whether a token is a gaze, a part of a picture or one of two views."""
-        return _without_number(token) in self.vocabulary.places
+        places = self.vocabulary.places
+        return token.folded in places or _without_number(token) in places
 
     def is_thing(self, token: Token) -> bool:
         """Return whether a token is a room, a machine or a part of the body."""
@@ -88,18 +122,18 @@ class Name:
         """
         if self.is_about_gaze or self._is_beside_a_thing(index):
             return True
+        if not self._places:
+            return False
         is_of_eye = self.is_beside_eye_noun(index) or _UNSPACED_EYE.search(self.tokens[index].text)
-        for other, token in enumerate(self.tokens):
-            if not self.is_place(token) or self._is_follow_up(other):
-                continue
-            is_behind = is_of_eye and other > index
-            if not is_behind or token.folded == "stereo":
-                return True
-        return False
+        return not is_of_eye or self._places[0] < index or self._is_stereo
 
     def is_beside_eye_noun(self, index: int) -> bool:
         """Return whether the word at `index` is beside the word eye."""
         return self.is_eye_noun(self.at(index - 1)) or self.is_eye_noun(self.at(index + 1))
+
+    def is_beside_anatomy(self, index: int) -> bool:
+        """Return whether the word at `index` is beside a part of the eye, as in Lt Macula."""
+        return self.at(index - 1).folded in ANATOMY or self.at(index + 1).folded in ANATOMY
 
     def is_eye_noun(self, token: Token) -> bool:
         """Return whether a token is the word eye in English or a language of the camera."""
@@ -114,6 +148,30 @@ class Name:
             return True
         return after.folded in EYE_NOUNS or not self.may_be_a_person(after)
 
+    def _is_doubt(self, index: int) -> bool:
+        token = self.tokens[index]
+        if token.folded in self.fixed:
+            return False
+        if token.folded in NEGATIONS:
+            return self._may_be_an_eye(self.at(index + 1))
+        return token.folded in DOUBTS or any(word in token.text for word in UNSPACED_DOUBTS)
+
+    def _may_be_an_eye(self, token: Token) -> bool:
+        is_native = token.folded in NATIVE_WORDS or self.is_eye_noun(token)
+        return is_native or self.is_eye(token) or token.text.upper() in LETTERS
+
+    @cached_property
+    def _places(self) -> list[int]:
+        places: list[int] = []
+        for index, token in enumerate(self.tokens):
+            if self.is_place(token) and not self._is_follow_up(index):
+                places.append(index)
+        return places
+
+    @cached_property
+    def _is_stereo(self) -> bool:
+        return any(token.folded == "stereo" for token in self.tokens)
+
     def _is_follow_up(self, index: int) -> bool:
         is_up = self.at(index).folded == "up"
         return is_up and self.at(index - 1).folded in {"follow", "back", "set"}
@@ -124,12 +182,13 @@ class Name:
             nearest, next_to_it = self.at(index + step), self.at(index + 2 * step)
             if self.is_thing(nearest):
                 return True
-            is_skipped = nearest.text.isdecimal() or nearest.folded in self.vocabulary.eye_nouns
+            is_number = nearest.text.isdecimal() or nearest.folded in NUMBER_WORDS
+            is_skipped = is_number or len(nearest.text) == 1 or self.is_eye_noun(nearest)
             if is_skipped and self.is_thing(next_to_it):
                 return True
         return False
 
 
 def _without_number(token: Token) -> str:
-    """Return a word without the number at its end: room2 is a room."""
-    return token.folded.rstrip("0123456789")
+    """Return a word without the number at its end or beginning: room2 is a room."""
+    return token.folded.strip("0123456789")

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, TypeVar
 
 from fundusd.clinical.attribution import LIKELY, CaptureMetadata, agree, agree_on_eye
 from fundusd.clinical.camera_conventions import CONVENTIONS
+from fundusd.clinical.copy_marks import without_copy_marks
+from fundusd.clinical.eye_words import LETTERS, WORDS
 from fundusd.clinical.field_values import (
     read_date,
     read_eyes,
@@ -16,9 +18,9 @@ from fundusd.clinical.field_values import (
     read_patient,
     read_time,
 )
-from fundusd.clinical.laterality import contradicting_eyes, eye_from_words, likely_eye
+from fundusd.clinical.laterality import PathWords, read_words
 from fundusd.clinical.path_patterns import GROUPS, Pattern, compiled, pattern_of
-from fundusd.clinical.path_tokens import parts_of, without_copy_marks
+from fundusd.clinical.path_tokens import parts_of
 from fundusd.domain.capture_warnings import CaptureWarning
 from fundusd.domain.clinical_terms import Eye, EyeSource
 
@@ -124,31 +126,53 @@ class Naming:
                 warnings.append(CaptureWarning.EYE_UNREADABLE)
                 return Eye.UNKNOWN, EyeSource.NONE
             eyes |= named_eyes
+        is_named = bool(eyes)
+        if not (self.words or is_named):
+            return Eye.UNKNOWN, EyeSource.NONE
+        masked = _masked(parts, matches, _OF_PEOPLE if self.words else GROUPS)
+        words = read_words(masked, self.languages, _fixed_words(matches))
         if self.words:
-            eyes |= self._eyes_of_words(_masked(parts, matches, _OF_PEOPLE), eyes, warnings)
-        elif eyes:
-            eyes |= contradicting_eyes(_masked(parts, matches, GROUPS), self.languages)
+            eyes |= _eyes_of_words(words, eyes, warnings)
+        else:
+            eyes |= words.contradicting_eyes()
+        if is_named and len(eyes) == 1 and words.is_in_doubt:
+            warnings.append(LIKELY[min(eyes)])
+            return Eye.UNKNOWN, EyeSource.NONE
+        if is_named and len(eyes) == 1 and words.is_about_gaze and not _are_codes(matches):
+            return Eye.UNKNOWN, EyeSource.NONE
         return agree_on_eye(eyes, warnings)
 
-    def _eyes_of_words(
-        self, parts: Sequence[str], named_eyes: Collection[Eye], warnings: list[str]
-    ) -> set[Eye]:
-        """Return the eyes that whole words in a path stand for, or both if the words disagree.
 
-        Words that are not enough to name an eye count only if a group or a word names one.
-        Otherwise they add a warning.
-        """
-        eye, source = eye_from_words(parts, self.languages)
-        if source is EyeSource.CONFLICT:
-            return {Eye.RIGHT, Eye.LEFT}
-        if named_eyes:
-            return set(contradicting_eyes(parts, self.languages))
-        if source is EyeSource.NAME:
-            return {eye}
-        likely = likely_eye(parts, self.languages)
-        if likely:
-            warnings.append(LIKELY[likely])
-        return set()
+def _eyes_of_words(words: PathWords, named_eyes: Collection[Eye], warnings: list[str]) -> set[Eye]:
+    """Return the eyes that whole words in a path stand for, or both if the words disagree.
+
+    Words that are not enough to name an eye count only if a group or a word names one. Otherwise
+    they add a warning.
+    """
+    eye, source = words.eye()
+    if source is EyeSource.CONFLICT:
+        return {Eye.RIGHT, Eye.LEFT}
+    if named_eyes:
+        return set(words.contradicting_eyes())
+    if source is EyeSource.NAME:
+        return {eye}
+    likely = words.likely_eye()
+    if likely:
+        warnings.append(LIKELY[likely])
+    return set()
+
+
+def _fixed_words(matches: Iterable[re.Match[str]]) -> frozenset[str]:
+    """Return the words in small letters that the matching patterns themselves contain."""
+    words: set[str] = set()
+    for match in matches:
+        words.update(re.findall(r"[a-z]{2,}", match.re.pattern.lower()))
+    return frozenset(words)
+
+
+def _are_codes(matches: Iterable[re.Match[str]]) -> bool:
+    """Return whether the eye is written as OD or the like, which is no direction of gaze."""
+    return not any(text.upper() in {*WORDS, *LETTERS} for text in _texts(matches, "eye"))
 
 
 def _eyes_of_group(match: re.Match[str], languages: tuple[LanguageName, ...]) -> frozenset[Eye]:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import re
 import unicodedata
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
-from fundusd.clinical.eye_languages import EYE_NOUNS, NATIVE_WORDS, fold
+from fundusd.clinical.copy_marks import without_extensions
+from fundusd.clinical.eye_languages import COMPOUNDS, EYE_NOUNS, NATIVE_WORDS, fold
 from fundusd.clinical.eye_words import (
+    ABBREVIATIONS,
     ANATOMY,
     CODES,
     DIRECTIONS,
@@ -25,43 +28,15 @@ if TYPE_CHECKING:
 # stands for bytes that are not UTF-8; it is a letter, so that text next to it is not a whole word
 UNDECODED = "\u00aa"
 _UNDECODABLE = re.compile(r"(?:\\x[0-9a-f]{2})+")
-_EXTENSIONS = re.compile(r"(?:\.(?:jpe?g|jpe|png|tiff?|dcm|dicom|e2e))+$", re.IGNORECASE)
-# what file managers and synchronisation programs add to the name of a copy
-_LONGEST_NAME = 255  # characters, as file systems allow; time grows with the second power
-_COPY_WORD = (
-    r"(?:copy|kopi[eao]?|copi[ea]|c\u00f3pia|kopya|m\u00e1solat|\u043a\u043e\u043f\u0438\u044f"
-    r"|\u30b3\u30d4\u30fc|\u526f\u672c|\ubcf5\uc0ac\ubcf8)"
-)
-_INSIDE = r"(?:[^()]|\([^()]*\))*"  # brackets may hold the number of a computer: "MacBook (2)"
-_CONFLICT = r"(?:confli|konflik|\u51b2\u7a81|\u7af6\u5408)"
-_COPY_MARKS = (
-    re.compile(r"\s*\(\d{1,3}\)$"),  # Windows, macOS and browsers: (1)
-    re.compile(rf"[\s_\u2013-]+{_COPY_WORD}(?:[\s_-]*\(?\d{{1,3}}\)?)?$", re.IGNORECASE),
-    # Linux: (copy), (another copy), (3rd copy)
-    re.compile(
-        rf"\s*\((?:another |weitere |autre |otra |altra |\d{{1,3}}(?:st|nd|rd|th|\.|\u00aa|e)? )?"
-        rf"{_COPY_WORD}(?: \d{{1,3}})?\)$",
-        re.IGNORECASE,
-    ),
-    # Dropbox, Nextcloud and others: (Anna's conflicted copy 2026-01-05). What else is in brackets
-    # with the word conflict may be about the eye
-    re.compile(
-        rf"\s*\((?={_INSIDE}(?:{_COPY_WORD}|\d{{4}}-\d\d-\d\d)){_INSIDE}{_CONFLICT}{_INSIDE}\)$",
-        re.IGNORECASE,
-    ),
-    re.compile(
-        r"\s*[(\[](?:(?:case|selective sync|unicode encoding) )?conflict[)\]]$", re.IGNORECASE
-    ),
-    re.compile(r"\.sync-conflict-\d{8}-\d{6}-[0-9A-Z]+$", re.IGNORECASE),  # Syncthing
-    re.compile(r"[_-]conflict(?:-\d{8}-\d{6})?$", re.IGNORECASE),  # ownCloud, Synology
-    re.compile(r"-(?:DESKTOP|LAPTOP|WIN)-[0-9A-Z]{4,12}(?:-\d{1,3})?$"),  # OneDrive: the computer
-)
-_COPY_OF = re.compile(
-    rf"^{_COPY_WORD}(?:\s+\(?\d{{1,3}}\)?)?\s+(?:of|von|de|di|van|av)\s+", re.IGNORECASE
-)
-
 # an accent belongs to the letter before it
-_SEPARATORS = re.compile(r"(?:[^\w\u0300-\u036f]|_)+")
+# (with the vowel signs of Hebrew, Arabic, Indian and other Asian scripts, and joiners)
+_MARKS = (
+    r"\u0300-\u036f\u0483-\u0489\u0591-\u05bd\u05bf-\u05c7\u0610-\u061a\u064b-\u065f\u0670"
+    r"\u06d6-\u06ed\u0711-\u074a\u07a6-\u07b0\u0900-\u0963\u0966-\u0df3\u0e00-\u0e4e\u0e80-\u0ece"
+    r"\u0f18-\u0fbc\u1000-\u109f\u1780-\u17d3\u200c\u200d"
+)
+_SEPARATORS = re.compile(rf"(?:[^\w{_MARKS}]|_)+")
+_QUESTION_MARKS = re.compile("[?\u00bf\u061f]")
 # scripts that are written without blanks: kana, Chinese characters, Korean syllables
 _UNSPACED = re.compile(r"([\u3005\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]+)")
 _DATES = (
@@ -71,7 +46,10 @@ _DATES = (
 )
 _LAST_MONTH, _LAST_DAY = 12, 31
 
-_CODE_AND_COUNTER = re.compile(r"(OD|OS|OU|RE|LE|R|L)(\d{1,3})", re.IGNORECASE)
+_CODE_AND_COUNTER = re.compile(
+    r"(OD|OS|OU|OI|OE|OG|RGT|LFT|RT|LT|RE|LE|R|L)(\d{1,3})", re.IGNORECASE
+)
+_NUMBER_CODE_COUNTER = re.compile(r"(\d+)(OD|OS|OI|OE|OG)(\d{1,2})?", re.IGNORECASE)
 _CODE_AND_NUMBER = re.compile(r"(OD|OS)(\d{4,})", re.IGNORECASE)
 _CODE_AND_NOUN = re.compile(r"(OD|OS)(disc|disk|eye|fovea|fundus|mac|macula|retina)")
 _NUMBER_AND_CODE = re.compile(r"([A-Z]*)(\d+)(OD|OS|RE|LE|R|L)", re.IGNORECASE)
@@ -83,7 +61,7 @@ _COMPOUND_PARTS = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Token:
     """A word, number or code in a name.
 
@@ -93,12 +71,12 @@ class Token:
     text: str
     is_whole: bool = True
 
-    @property
+    @cached_property
     def folded(self) -> str:
         """Return the text in small letters without accents."""
         return fold(self.text)
 
-    @property
+    @cached_property
     def has_digit(self) -> bool:
         """Return whether the token is a number or a code."""
         return any(letter.isdecimal() for letter in self.text)
@@ -112,7 +90,7 @@ def parts_of(path_text: str) -> list[str]:
     """
     text = _half_width(_UNDECODABLE.sub(UNDECODED, path_text))
     *folders, name = unicodedata.normalize("NFC", text).replace("\\", "/").split("/")
-    return [*filter(None, folders), _EXTENSIONS.sub("", name)]
+    return [*filter(None, folders), without_extensions(name)]
 
 
 def _half_width(text: str) -> str:
@@ -121,6 +99,8 @@ def _half_width(text: str) -> str:
     No other compatibility character is replaced: the long s is not an s. A full-width slash stays,
     because it does not separate folders.
     """
+    if text.isascii():
+        return text
     letters: list[str] = []
     for letter in text:
         if unicodedata.decomposition(letter).startswith(("<wide>", "<narrow>")):
@@ -131,30 +111,12 @@ def _half_width(text: str) -> str:
     return "".join(letters)
 
 
-def without_copy_marks(name: str) -> str:
-    """Return a name without what a file manager or synchronisation program added to a copy.
-
-    >>> without_copy_marks("12_OD - Kopie (2)"), without_copy_marks("12_OD")
-    ('12_OD', '12_OD')
-    """
-    if len(name) > _LONGEST_NAME:
-        return name
-    before = None
-    while name != before:
-        before = name
-        for mark in _COPY_MARKS:
-            name = mark.sub("", name)
-        name = _EXTENSIONS.sub("", name)
-    shorter = _COPY_OF.sub("", name)
-    return shorter or name
-
-
 def tokens_of(name: str) -> list[Token]:
     """Split a name into words, numbers and codes; a date becomes one number, YYYYMMDD.
 
     A question mark becomes a word of doubt.
     """
-    name = name.replace("?", " maybe ")
+    name = _QUESTION_MARKS.sub(" maybe ", name)
     for pattern in _DATES:
         name = pattern.sub(_joined_date, name)
     tokens: list[Token] = []
@@ -180,6 +142,11 @@ def _pieces(word: str, before: str) -> Iterable[Token]:
     match = _CODE_AND_NUMBER.fullmatch(word)
     if match:
         return (Token(match[1], is_whole=False), Token(match[2]))
+    match = _NUMBER_CODE_COUNTER.fullmatch(word)
+    if match:
+        return map(Token, filter(None, match.groups()))
+    if word.lower() in COMPOUNDS:
+        return map(Token, COMPOUNDS[word.lower()])
     match = _NUMBER_AND_CODE.fullmatch(word)
     if match:
         return _numbered(match, before)
@@ -247,6 +214,9 @@ def _is_eye(part: str) -> bool:
 def _has_eye(parts: Sequence[str]) -> bool:
     for part in parts:
         if part.upper() in WORDS or part in CODES or fold(part) in NATIVE_WORDS:
+            return True
+        is_side = part in {"R", "L"} or part.upper() in ABBREVIATIONS  # eyeL, LtEye
+        if is_side and any(fold(other) in ANATOMY for other in parts):
             return True
     return False
 

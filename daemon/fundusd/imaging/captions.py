@@ -109,4 +109,6 @@ def _runs(mask: Mask) -> npt.NDArray[np.intp]:
     """Return the number of the run in its row to which each set pixel belongs, and 0 elsewhere."""
     starts = mask.copy()
     starts[:, 1:] &= ~mask[:, :-1]
-    return np.cumsum(starts).reshape(mask.shape) * mask
+    numbers: npt.NDArray[np.intp] = np.cumsum(starts, dtype=np.intp).reshape(mask.shape)
+    numbers *= mask
+    return numbers

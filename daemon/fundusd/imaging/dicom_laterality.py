@@ -39,11 +39,27 @@ _CODES = {
     **dict.fromkeys(("8966001", "362503005", "1290031003", "723299002"), "L"),
     **dict.fromkeys(("721947001", "721899000"), "L"),
 }
+_VALUES = ("CodeValue", "LongCodeValue", "URNCodeValue")
 _REGIONS = {
     "AnatomicRegionSequence": "AnatomicRegionModifierSequence",
     "PrimaryAnatomicStructureSequence": "PrimaryAnatomicStructureModifierSequence",
 }
-_MEANING = re.compile(r"\b(?:(right)|left)\b", re.IGNORECASE)
+_PLAIN = re.compile(r"\b(?:right|left)\b", re.IGNORECASE)
+# right and left in English, Latin, German, French, Spanish, Italian, Portuguese and Dutch
+_MEANING = re.compile(
+    r"\b(?:(right|od|oculus dexter|dext(?:er|ra|rum)|recht(?:s|e[rsmn]?)|rechteroog|droite?"
+    r"|derech[oa]|destr[oa]|direit[oa])"
+    r"|left|os|oculus sinister|sinist(?:er|ra|rum|r[oa])|links|linke[rsmn]?|linkeroog|gauche"
+    r"|izquierd[oa]|esquerd[oa]|oi|oe|og)\b",
+    re.IGNORECASE,
+)
+_BOTH_MEANT = re.compile(r"\b(?:ou|both|bilateral|beide|ambos|entrambi)\b", re.IGNORECASE)
+# a modifier of such a meaning is not one of the side
+_NOT_A_SIDE = re.compile(
+    r"\b(?:anterior|central|deep|distal|entire|external|internal|lateral|lower|medial|nasal|part"
+    r"|peripheral|posterior|proximal|quadrant|superior|inferior|superficial|temporal|unilateral|upper|whole)\b",
+    re.IGNORECASE,
+)
 # "left lower quadrant" is a place
 _PLACES = re.compile(
     r"\b(?:quadrant|upper|lower|superior|inferior|nasal|temporal)\b", re.IGNORECASE
@@ -61,6 +77,9 @@ def laterality(ds: Dataset, warnings: list[str]) -> tuple[Eye, EyeSource]:
     entries = list(_entries(ds))
     for side in _sides_of_unknown_codes(ds):
         warnings.append(_LIKELY[side])
+    if not entries and _has_unclear_code(ds):
+        warnings.append(CaptureWarning.EYE_UNREADABLE)
+        return Eye.UNKNOWN, EyeSource.LATERALITY
     if not entries:
         return Eye.UNKNOWN, EyeSource.NONE
     for side, source in entries:
@@ -121,12 +140,21 @@ def _frame_anatomies(ds: Dataset) -> Iterator[Dataset]:
 
 
 def _codes_of_regions(ds: Dataset) -> Iterator[Dataset]:
-    """Yield the code of each anatomic region in the header, and of each of its modifiers."""
+    """Yield the code of each anatomic region in the header, and of each of their modifiers."""
+    yield from _regions(ds)
+    yield from _modifiers(ds)
+
+
+def _regions(ds: Dataset) -> Iterator[Dataset]:
     for place in (ds, *_frame_anatomies(ds)):
-        for keyword, modifiers in _REGIONS.items():
-            for region in items(place, keyword):
-                yield region
-                yield from items(region, modifiers)
+        for keyword in _REGIONS:
+            yield from items(place, keyword)
+
+
+def _modifiers(ds: Dataset) -> Iterator[Dataset]:
+    for region in _regions(ds):
+        for keyword in _REGIONS.values():
+            yield from items(region, keyword)
 
 
 def _sides_of_code(code: Dataset) -> Iterator[str]:
@@ -141,11 +169,40 @@ def _sides_of_code(code: Dataset) -> Iterator[str]:
 
 
 def _sides_of_unknown_codes(ds: Dataset) -> Iterator[str]:
-    """Yield the side that the meaning of a private code names: it is not enough for an eye."""
+    """Yield the side that a private code or its meaning names: it is not enough for an eye."""
     for code in _codes_of_regions(ds):
-        meant = _side_of_meaning(code)
-        if meant and _side_of_value(code) is None:
+        if _side_of_value(code) is not None:
+            continue
+        meant = _CODES.get(text(code, "CodeValue") or "") or _side_of_meaning(code)
+        if meant and meant != _BOTH:
             yield meant
+
+
+def _has_unclear_code(ds: Dataset) -> bool:
+    """Return whether a code seems to name a side or both eyes, but cannot be read.
+
+    A private code that means "left" or "right" in English can be read: it can contradict.
+    """
+    for region in _regions(ds):
+        if _is_unclear(region):
+            return True
+    for modifier in _modifiers(ds):
+        meaning = text(modifier, "CodeMeaning") or ""
+        has_value = any(text(modifier, keyword) for keyword in _VALUES) or meaning
+        is_other = _PLAIN.search(meaning) or _NOT_A_SIDE.search(meaning)
+        is_known = _side_of_value(modifier) is not None or is_other
+        if _is_unclear(modifier) or (has_value and not is_known):
+            return True
+    return False
+
+
+def _is_unclear(code: Dataset) -> bool:
+    if _side_of_value(code) is not None:
+        return False
+    meaning = text(code, "CodeMeaning") or ""
+    if _BOTH_MEANT.search(meaning) or text(code, "CodeValue") in _CODES:
+        return True
+    return _side_of_meaning(code) is not None and not _PLAIN.search(meaning)
 
 
 def _side_of_value(code: Dataset) -> str | None:
