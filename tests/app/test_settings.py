@@ -358,6 +358,27 @@ inbox = "/b"
         settings_file.load(written(tmp_path, cameras.format(luminance=300)))
 
 
+@pytest.mark.parametrize("value", ["nan", "-nan", "inf", "-inf"])
+@pytest.mark.parametrize(
+    "key",
+    [field.name for field in dataclasses.fields(Thresholds) if field.name != "min_side_pixels"],
+)
+def test_a_threshold_that_is_not_a_finite_number_is_refused(
+    tmp_path: Path, key: str, value: str
+) -> None:
+    text = f'[[camera]]\nid = "a"\ninbox = "/a"\n[camera.quality]\n{key} = {value}\n'
+    mistake = rf"camera\.0\.quality\.{key} = -?(nan|inf): Input should be a finite number"
+    with pytest.raises(SettingsError, match=mistake):
+        settings_file.load(written(tmp_path, text))
+
+
+@pytest.mark.parametrize("value", ["nan", "inf"])
+def test_a_delay_that_is_not_a_finite_number_is_refused(tmp_path: Path, value: str) -> None:
+    text = f"[intake]\nretry_seconds = [10.0, {value}]\n"
+    with pytest.raises(SettingsError, match=r"retry_seconds\.1 = (nan|inf): .* a finite number"):
+        settings_file.load(written(tmp_path, text))
+
+
 @pytest.mark.parametrize(
     ("old", "new"),
     [

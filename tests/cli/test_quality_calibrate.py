@@ -35,7 +35,7 @@ from fundusd.ledger.reviews import Review
 GOOD = {
     "side_pixels": 1000.0, "luminance": 95.0, "saturated": 0.01, "field": 1.1, "glare": 0.005,
     "sharpness": 3.0, "visibility": 0.6, "haze": 0.4, "blocks": 2.0, "direction": 0.97,
-    "fine_detail": 1.8, "least_detail": 0.6, "central_glare": 0.01,
+    "fine_detail": 1.8, "least_detail": 0.6, "central_glare": 0.01, "lines": 0.1,
 }  # fmt: skip
 CAMERA = "room1"
 
@@ -289,6 +289,10 @@ def test_each_threshold_has_its_reason() -> None:
     assert judge(GOOD | {"blocks": 5.0, "fine_detail": 0.0}) is Reason.COMPRESSION
     assert judge(GOOD | {"visibility": 0.25}) is None
     assert judge(GOOD | {"visibility": 0.25, "fine_detail": 0.9}) is Reason.LOW_CONTRAST
+    assert judge(GOOD | {"visibility": 0.1, "lines": 0.29}) is Reason.LOW_CONTRAST
+    assert judge(GOOD | {"visibility": 0.1, "lines": 0.31}) is None  # faint vessels
+    strict = Thresholds(min_visibility=0.3)
+    assert judge(GOOD | {"visibility": 0.1, "lines": 0.31}, strict) is Reason.LOW_CONTRAST
     assert {reason: judge(GOOD | changed) for reason, changed in cases_of.items()} == {
         reason: reason for reason in cases_of
     }

@@ -248,9 +248,9 @@ def test_a_cameras_thresholds_decide_what_is_ungradable_but_not_what_is_a_retina
 def test_the_gates_name_changes_with_any_threshold_of_any_camera() -> None:
     plain, strict = Thresholds(), Thresholds(min_field=0.7)
     assert (
-        gate_id({}) == gate_id({"a": plain, "b": Thresholds()}) == QUALITY_GATE == "retina-colour/3"
+        gate_id({}) == gate_id({"a": plain, "b": Thresholds()}) == QUALITY_GATE == "retina-colour/4"
     )
-    assert gate_id({"a": strict}) == "retina-colour/3+f998ed0d"
+    assert gate_id({"a": strict}) == "retina-colour/4+f998ed0d"
     configurations = ({"a": strict}, {"b": strict}, {"a": strict, "b": strict}, {"a": plain})
     names = {gate_id(cameras) for cameras in configurations}
     assert len(names) == 4

@@ -38,10 +38,11 @@ def _threshold(name: str) -> Any:
 class Section(BaseModel):
     """A section of the settings file.
 
-    It refuses unknown keys, and converts values only for keys that allow this.
+    It refuses unknown keys and numbers that are not finite, and converts values only for keys that
+    allow this.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class StoreSettings(Section):

@@ -88,7 +88,7 @@ def calibrate(measured: Sequence[MeasuredCapture], present: Thresholds = DEFAULT
             f"There are {len(usable)} captures with all measures, "
             f"but {MIN_CAPTURES} are needed to calibrate.",
             hint="Take more photographs with the camera; captures of releases before "
-            "retina-colour/3 do not count.",
+            "retina-colour/4 do not count.",
         )
     gradable = _visibilities(usable, is_gradable=True)
     ungradable = _visibilities(usable, is_gradable=False)

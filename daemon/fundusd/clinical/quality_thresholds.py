@@ -51,6 +51,7 @@ _NO_GRAIN, _MORE_SHARPNESS = 0.6, 1.25  # fine detail in levels, and what its la
 _MOVED = (0.83, 1.15)  # direction and fine detail: less of both is a camera or an eye that moved
 _SOME = 0.1  # visibility: with less, detail and its direction are those of noise
 _FAINT, _MORE_VISIBILITY = 1.12, 1.5  # fine detail in levels, and what its lack demands
+_MORE_LINES = 1.5  # share of the disc with faint lines, over that with visible vessels
 # share of the disc; EyeQ's readers called most gradable photographs with less usable, not good
 GOOD_VISIBILITY = 0.35
 _DIM = 40.0  # luminance: where vessels are not visible, that is the likely cause
@@ -60,7 +61,15 @@ MEASURED: Mapping[str, str] = {  # what each threshold is compared with
 }
 # every measure that `judge` needs
 JUDGED = frozenset(
-    {*MEASURED.values(), "blocks", "central_glare", "direction", "fine_detail", "least_detail"}
+    {
+        *MEASURED.values(),
+        "blocks",
+        "central_glare",
+        "direction",
+        "fine_detail",
+        "least_detail",
+        "lines",
+    }
 )
 
 
@@ -72,7 +81,7 @@ def judge(measures: Mapping[str, float], thresholds: Thresholds = DEFAULTS) -> R
         return Reason.TOO_DARK
     if _shows_blocks(measures):
         return Reason.COMPRESSION
-    is_visible = measures["visibility"] >= required_visibility(measures, thresholds)
+    is_visible = _shows_vessels(measures, thresholds)
     is_bright = measures["luminance"] > thresholds.max_luminance and not is_visible
     if is_bright or measures["saturated"] > thresholds.max_saturated:
         return Reason.TOO_BRIGHT
@@ -91,6 +100,13 @@ def required_visibility(measures: Mapping[str, float], thresholds: Thresholds) -
     if measures["fine_detail"] < _FAINT:
         return thresholds.min_visibility * _MORE_VISIBILITY
     return thresholds.min_visibility
+
+
+def _shows_vessels(measures: Mapping[str, float], thresholds: Thresholds) -> bool:
+    """Return whether enough of the disc shows vessels, if only as faint lines."""
+    if measures["visibility"] >= required_visibility(measures, thresholds):
+        return True
+    return measures["lines"] >= thresholds.min_visibility * _MORE_LINES
 
 
 def is_noisy(measures: Mapping[str, float]) -> bool:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from fundusd.domain.decoding import Pixels
 
-QUALITY_GATE = "retina-colour/3"
+QUALITY_GATE = "retina-colour/4"
 
 # Measured on the photographs of docs/quality.md; the thresholds that differ between cameras are in
 # fundusd.clinical.quality_thresholds

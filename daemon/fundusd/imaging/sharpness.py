@@ -28,7 +28,8 @@ _LEAST_STEP = 0.05  # levels
 NO_DETAIL = {
     "glare": 0.0, "central_glare": 0.0, "saturated": 0.0, "sharpness": 0.0, "fine_detail": 0.0,
     "direction": 1.0,
-    "visibility": 0.0, "texture": 0.0, "red_relief": 0.0, "colour_relief": 1.0, "roughness": 0.0,
+    "visibility": 0.0, "lines": 0.0, "texture": 0.0, "red_relief": 0.0, "colour_relief": 1.0,
+    "roughness": 0.0,
     "least_detail": 1.0, "haze": 0.0,
 }  # fmt: skip
 

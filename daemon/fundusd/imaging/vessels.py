@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, SupportsFloat
 import numpy as np
 
 from fundusd.imaging.disc_cells import COARSE, SPARSE, blurred, tile_means
+from fundusd.imaging.vessel_lines import lines_in
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -45,8 +46,9 @@ def measure_vessels(
     Visibility is the share of tiles with vessels, after Fleming et al., Invest Ophthalmol Vis Sci
     2006, who took visible vessels as the sign of a clear image. Vessels are darker than their
     surround in green but hardly in red (van Assendelft, Spectrophotometry of Haemoglobin
-    Derivatives, 1970), unlike hair, shadows and the texture of skin. `texture` is the same share
-    without this criterion, and `red_relief` the red relief of all dark structures divided by their
+    Derivatives, 1970), unlike hair, shadows and the texture of skin. `lines` is the share of tiles
+    with lines that may be fainter. `texture` is the same share as visibility without the criterion
+    of colour, and `red_relief` the red relief of all dark structures divided by their
     green relief.
     """
     green_around, green_relief = green
@@ -56,10 +58,13 @@ def measure_vessels(
     relative = green_relief / np.maximum(green_around, _MIN_LIGHT)
     relative_red = red_relief / np.maximum(red_around, _MIN_LIGHT)
     dark = lit & (green_relief > np.maximum(_VESSEL[0] * green_around, _VESSEL[1]))
-    vessels = dark & (relative_red <= _BLOOD * relative)
+    is_blood = relative_red <= _BLOOD * relative
+    vessels = dark & is_blood
+    lines = lines_in(green_relief) & lit & is_blood
     seen = tile_means(vessels)[tiles] > _MIN_VESSEL_SHARE
     return seen, {
         "visibility": float(seen.mean()),
+        "lines": float((tile_means(lines)[tiles] > _MIN_VESSEL_SHARE).mean()),
         "texture": float((tile_means(dark)[tiles] > _MIN_VESSEL_SHARE).mean()),
         "red_relief": _ratio(relative_red[dark].sum(), relative[dark].sum()),
         "colour_relief": _residue(relative[SPARSE][lit[SPARSE]], relative_red[SPARSE][lit[SPARSE]]),
