@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fundusd.clinical.quality_thresholds import MEASURED
+from fundusd.clinical.quality_calibration import complete
+from fundusd.clinical.quality_thresholds import MEASURED, compared
 from fundusd.reports.page import INK, MUTED, font
 from fundusd.reports.plot_style import Plot, new_plot, set_title
 
@@ -13,7 +14,8 @@ if TYPE_CHECKING:
 
     from matplotlib.axes import Axes
 
-    from fundusd.clinical.quality_calibration import Calibration, MeasuredCapture
+    from fundusd.clinical.quality_calibration import Calibration
+    from fundusd.clinical.quality_stops import MeasuredCapture
 
 _BARS, _TINT = "#9fb4c7", "#fbeee8"
 _PROPOSED, _GRADABLE = "#a63a16", "#3f7f5f"
@@ -40,8 +42,8 @@ def histograms(
     """
     subtitle = (
         f"{calibration.captures} captures. "
-        f"Dashed: present thresholds, {calibration.flagged:.1%} ungradable. "
-        f"Red: proposed thresholds, {calibration.would_flag:.1%} ungradable (tinted)."
+        f"Dashed: present thresholds, {calibration.stops_now.share:.1%} ungradable. "
+        f"Red: proposed thresholds, {calibration.would_stop.share:.1%} ungradable (tinted)."
     )
     plot = new_plot(
         f"Quality of {camera_id}",
@@ -52,8 +54,9 @@ def histograms(
         unit="captures",
     )
     *panels, last = plot.axes
-    for axes, (threshold, measure) in zip(panels, MEASURED.items(), strict=True):
-        values = [capture.measures[measure] for capture in measured if measure in capture.measures]
+    compared_values = [compared(capture.measures) for capture in complete(measured)]
+    for axes, threshold in zip(panels, MEASURED, strict=True):
+        values = [capture[threshold] for capture in compared_values]
         present = getattr(calibration.present, threshold)
         proposed = getattr(calibration.proposed, threshold)
         _draw(axes, threshold, values, present, proposed)
