@@ -35,6 +35,17 @@ def shaken(rgb: Pixels) -> Pixels:
     return _clipped(moved / width)
 
 
+def shaken_along(rgb: Pixels, degrees: float) -> Pixels:
+    """Move the camera by as much in another direction."""
+    width = max(4, rgb.shape[1] // 110)
+    angle = np.deg2rad(degrees)
+    moved = np.zeros(rgb.shape)
+    for shift in range(width):
+        down, across = round(shift * np.sin(angle)), round(shift * np.cos(angle))
+        moved += np.roll(rgb, (down, across), (0, 1))
+    return _clipped(moved / width)
+
+
 def defocused(rgb: Pixels) -> Pixels:
     radius = 18 * rgb.shape[1] / 3000
     return np.asarray(Image.fromarray(rgb).filter(ImageFilter.GaussianBlur(radius)))

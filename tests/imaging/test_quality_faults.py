@@ -55,6 +55,14 @@ def test_each_fault_has_its_own_reason(
     assert judge(np.rot90(spoil(phantom))) is reason
 
 
+@pytest.mark.parametrize("degrees", [0, 30, 45, 60, 90, 120, 135, 150])
+def test_slanting_motion_is_blur_as_well(degrees: int) -> None:
+    phantom = render(Grade.MODERATE, Eye.RIGHT, 6, 1400, 1050)
+    measures = measure(degraded.shaken_along(phantom, degrees))
+    assert measures["direction"] < 0.84 < measure(phantom)["direction"]
+    assert gate(measures) is Reason.BLUR
+
+
 @pytest.mark.parametrize("phantom", PHANTOMS)
 @pytest.mark.parametrize(
     "change",
@@ -83,6 +91,13 @@ def test_bluish_haze_over_a_retina_is_not_another_picture() -> None:
     measures = measure(hazy)
     assert measures["blue"] > measures["red"]
     assert gate(measures) is Reason.MEDIA_OPACITY
+
+
+def test_the_blocks_of_a_hazy_retina_are_not_taken_for_skin() -> None:
+    phantom = render(Grade.MODERATE, Eye.LEFT, 5, 800, 800)
+    lit = phantom.max(axis=2, keepdims=True) > 8
+    hazy = np.where(lit, 0.1 * phantom + 0.9 * np.array((150, 140, 125)), 0).astype(np.uint8)
+    assert judge(degraded.compressed(hazy)) is Reason.COMPRESSION
 
 
 def outer_eye() -> Pixels:

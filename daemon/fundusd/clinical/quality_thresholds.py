@@ -79,7 +79,7 @@ def judge(measures: Mapping[str, float], thresholds: Thresholds = DEFAULTS) -> R
         return Reason.SMALL
     if measures["luminance"] < thresholds.min_luminance or is_noisy(measures):
         return Reason.TOO_DARK
-    if _shows_blocks(measures):
+    if shows_blocks(measures):
         return Reason.COMPRESSION
     is_visible = compared(measures)["min_visibility"] >= thresholds.min_visibility
     is_bright = measures["luminance"] > thresholds.max_luminance and not is_visible
@@ -110,15 +110,15 @@ def compared(measures: Mapping[str, float]) -> dict[str, float]:
     return values
 
 
-def is_noisy(measures: Mapping[str, float]) -> bool:
-    """Return whether fine detail is the noise of a photograph with too little light."""
-    return measures["sharpness"] > _NOISE[0] and measures["fine_detail"] > _NOISE[1]
-
-
-def _shows_blocks(measures: Mapping[str, float]) -> bool:
+def shows_blocks(measures: Mapping[str, float]) -> bool:
     """Return whether JPEG compression has left blocks instead of fine detail."""
     is_flat = measures["fine_detail"] < _FLAT_BLOCKS[1]
     return measures["blocks"] > _MAX_BLOCKS or (is_flat and measures["blocks"] > _FLAT_BLOCKS[0])
+
+
+def is_noisy(measures: Mapping[str, float]) -> bool:
+    """Return whether fine detail is the noise of a photograph with too little light."""
+    return measures["sharpness"] > _NOISE[0] and measures["fine_detail"] > _NOISE[1]
 
 
 def _partial_or_blurred(measures: Mapping[str, float], thresholds: Thresholds) -> Reason | None:

@@ -45,6 +45,10 @@ _ROUGH_RED = (0.5, 0.43)  # red relief, with and without dark corners
 _VERY_ROUGH = 0.06  # with any colour
 _SKIN = (0.65, 0.5)  # red relief and haze: no retina that fills the frame has more of both
 _MIN_VESSELS = 0.06  # visibility in a field without corners
+_ONE_COLOUR = (0.005, 0.05)  # colour range: of one colour, and at most of one in uneven light
+_SHADING = (0.06, 0.15)  # colour range over light range, without and with visible vessels
+_SOME_VESSELS = 0.1  # visibility
+_OVEREXPOSED = 190.0  # luminance: in a lighter picture, clipping evens out the colours
 
 
 def measure(rgb: Pixels) -> dict[str, float]:
@@ -159,14 +163,33 @@ def _is_colourless(measures: Mapping[str, float]) -> bool:
     )
 
 
-def _shows_something_else(measures: Mapping[str, float], *, is_disc: bool) -> bool:
-    """Return whether the structures in the field are those of skin, hair or an outer eye.
+def _has_one_colour(measures: Mapping[str, float]) -> bool:
+    """Return whether the field is of one material: its light varies, but its colour does not.
 
-    A field that is not a disc in a dark frame has to show more evidence of vessels.
+    Haze over a retina makes both vary less. The ratio of the two is compared, so that even a dense
+    cataract does not look like paper.
     """
-    red_relief = measures["red_relief"]
+    if measures["luminance"] > _OVEREXPOSED:
+        return False
+    colour, light = measures["colour_range"], measures["light_range"]
+    shading = _SHADING[measures["visibility"] > _SOME_VESSELS]
+    return colour < _ONE_COLOUR[0] or (colour < _ONE_COLOUR[1] and colour < shading * light)
+
+
+def _shows_something_else(measures: Mapping[str, float], *, is_disc: bool) -> bool:
+    """Return whether the field has one colour, or structures of skin, hair or an outer eye."""
+    if is_disc and quality_thresholds.shows_blocks(measures):
+        return False  # the blocks of a strong compression hide what the structures are
+    if _has_one_colour(measures):
+        return True
     if is_disc:
-        return measures["texture"] > _HAIR[0] and red_relief > _HAIR[1]
+        return measures["texture"] > _HAIR[0] and measures["red_relief"] > _HAIR[1]
+    return _is_outer_eye_or_skin(measures)
+
+
+def _is_outer_eye_or_skin(measures: Mapping[str, float]) -> bool:
+    """Return whether a field that is not a disc in a dark frame lacks evidence of a retina."""
+    red_relief = measures["red_relief"]
     has_corners = measures["dark_corners"] >= _DARK_CORNERS
     has_red_relief = red_relief > (_ROUGH_RED[0] if has_corners else _ROUGH_RED[1])
     if measures["roughness"] > _VERY_ROUGH or (measures["roughness"] > _ROUGH and has_red_relief):

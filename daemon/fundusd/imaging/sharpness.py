@@ -5,6 +5,7 @@ The disc is scaled to one size first, so that the measures are comparable betwee
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,7 +21,7 @@ _MIN_SURROUND = 16.0  # levels: below that, relative contrast is noise
 _GLARE = (1.5, 160.0, 0.55)  # least luminance over the median, in levels, and blue over red
 _SATURATED = 250  # level
 _LAPLACE_OF_NOISE = 0.6745 * 20**0.5  # median of |Laplacian| for noise of standard deviation 1
-_STEEP = 4.0  # times the grain: second differences beyond it are vessels
+_STEEP, _STEEPER = 4.0, 6.0  # times the grain: second differences and Laplacians of vessels
 _BLOCK = 8  # pixels of a JPEG block
 _WINDOW = (256, 256)  # pixels of the middle in which the edges of blocks are measured
 _LEAST_STEP = 0.05  # levels
@@ -30,7 +31,7 @@ NO_DETAIL = {
     "direction": 1.0,
     "visibility": 0.0, "lines": 0.0, "texture": 0.0, "red_relief": 0.0, "colour_relief": 1.0,
     "roughness": 0.0,
-    "least_detail": 1.0, "haze": 0.0,
+    "least_detail": 1.0, "haze": 0.0, "colour_range": 1.0, "light_range": 1.0,
 }  # fmt: skip
 
 
@@ -51,6 +52,7 @@ def measure_detail(rgb: Pixels, box: tuple[slice, slice]) -> dict[str, float]:
     red_tiles, green_tiles, blue_tiles = (tile_means(plane)[tiles] for plane in (red, green, blue))
     light = 0.299 * red_tiles + 0.587 * green_tiles + 0.114 * blue_tiles
     paleness = blue_tiles / np.maximum(red_tiles, 1)
+    colour_range, light_range = _ranges(red_tiles, green_tiles, blue_tiles)
     around, relief = relief_of(green)
     laplacian = np.zeros_like(green)
     laplacian[1:-1, 1:-1] = 4 * green[1:-1, 1:-1] - green[:-2, 1:-1] - green[2:, 1:-1]
@@ -72,10 +74,27 @@ def measure_detail(rgb: Pixels, box: tuple[slice, slice]) -> dict[str, float]:
         "saturated": float((green[inside] >= _SATURATED).mean()),
         "sharpness": _sharpness(fine, relief[SPARSE][some], light_around),
         "fine_detail": grain,
-        "direction": _direction(green, inside, grain),
+        "direction": _direction(green, laplacian, inside, grain),
         **vessels,
         "haze": float(np.median(paleness)),
+        "colour_range": colour_range,
+        "light_range": light_range,
     }
+
+
+def _ranges(red: Plane, green: Plane, blue: Plane) -> tuple[float, float]:
+    """Return by how much the colour and the light differ between the disc's tiles.
+
+    The range of colour is the greater of those of green and blue over red. Both are ranges of
+    logarithms, without the lowest and the highest tenth. One material in one light, such as paper
+    or paint, differs in light alone; a retina has a macula, an optic disc and a choroid.
+    """
+    ranges = []
+    for values in ((green + 1) / (red + 1), (blue + 1) / (red + 1), green + 1):
+        ordered = np.sort(np.log(values))
+        tenth = len(ordered) // 10
+        ranges.append(float(ordered[-1 - tenth] - ordered[tenth]))
+    return max(ranges[:2]), ranges[2]
 
 
 def _sharpness(fine: Plane, relief: Plane, around: Plane) -> float:
@@ -85,10 +104,12 @@ def _sharpness(fine: Plane, relief: Plane, around: Plane) -> float:
     return 1.0  # without any contrast, sharpness is undefined
 
 
-def _direction(green: Plane, inside: Mask, grain: float) -> float:
+def _direction(green: Plane, laplacian: Plane, inside: Mask, grain: float) -> float:
     """Return the fine detail in the direction with the least, divided by that across it.
 
     Steps are limited to a multiple of the grain, so that the direction of vessels does not count.
+    Motion along rows or columns shows in the second differences along them, and slanting motion in
+    the gradient of the Laplacian.
     """
     limit = np.float32(_STEEP * grain)
     if not limit > 0:
@@ -96,16 +117,31 @@ def _direction(green: Plane, inside: Mask, grain: float) -> float:
     middle, mask = green[2:-2:2, 2:-2:2], inside[2:-2:2, 2:-2:2]
     rows, columns = green.shape
     steps = []
-    for down, across in ((0, 1), (1, 0), (1, 1), (1, -1)):
+    for down, across in ((0, 1), (1, 0)):
         before = green[2 - down : rows - 2 - down : 2, 2 - across : columns - 2 - across : 2]
         after = green[2 + down : rows - 2 + down : 2, 2 + across : columns - 2 + across : 2]
         size = np.minimum(np.abs(2 * middle - before - after), limit)
         steps.append(float(size[mask].mean(dtype=np.float64)))
-    ratios = [1.0]
-    for pair in (steps[:2], steps[2:]):
-        if max(pair) > 0:
-            ratios.append(min(pair) / max(pair))
-    return min(ratios)
+    straight = min(steps) / max(steps) if max(steps) > 0 else 1.0
+    return min(straight, _slant(laplacian, mask, np.float32(_STEEPER * grain)))
+
+
+def _slant(laplacian: Plane, mask: Mask, limit: np.float32) -> float:
+    """Return the least slope of the Laplacian in any direction, divided by that across it.
+
+    `mask` is of every second cell, without two at each edge. The slopes are the roots of the
+    eigenvalues of the structure tensor (Bigun and Granlund, ICCV 1987).
+    """
+    limited = np.clip(laplacian, -limit, limit)
+    across = (limited[2:-2:2, 3:-1:2] - limited[2:-2:2, 1:-3:2])[mask]
+    down = (limited[3:-1:2, 2:-2:2] - limited[1:-3:2, 2:-2:2])[mask]
+    xx = float((across * across).mean(dtype=np.float64))
+    yy = float((down * down).mean(dtype=np.float64))
+    xy = float((across * down).mean(dtype=np.float64))
+    if not xx + yy > 0:
+        return 1.0
+    spread = math.hypot(xx - yy, 2 * xy)
+    return math.sqrt(max(0.0, xx + yy - spread) / (xx + yy + spread))
 
 
 def measure_blocks(rgb: Pixels) -> float:
