@@ -31,7 +31,7 @@ def test_the_tint_lies_on_the_ungradable_side_of_each_proposed_threshold() -> No
             for patch in axes.patches
             if isinstance(patch, Rectangle) and patch.get_zorder() == 0
         ]
-        if name == "max_haze":
+        if name in {"max_luminance", "max_haze"}:  # these only decide the reason
             assert not tints
             continue
         [tint] = tints

@@ -22,7 +22,7 @@ _PROPOSED, _GRADABLE = "#a63a16", "#3f7f5f"
 _TITLES = {
     "min_side_pixels": "Short side, pixels: small",
     "min_luminance": "Luminance: too_dark",
-    "max_luminance": "Luminance: too_bright",
+    "max_luminance": "Luminance if none: too_bright",
     "max_saturated": "Saturated share: too_bright",
     "min_field": "Lit share: partial_field",
     "max_glare": "Glare share: artefact",
@@ -82,7 +82,8 @@ def _draw_curve(axes: Axes, calibration: Calibration) -> None:
     axes.set_ylim(0, 1)
     axes.set_ylabel("share stopped", fontproperties=font(8), color=MUTED)
     axes.set_xlabel("threshold of visibility", fontproperties=font(8), color=MUTED)
-    axes.legend(prop=font(7), frameon=False)
+    # beside the panel, where nothing is drawn, because the curves may be anywhere in it
+    axes.legend(prop=font(8), frameon=False, loc="upper left", bbox_to_anchor=(1.05, 1.0))
     set_title(axes, "Share stopped by visibility")
 
 
@@ -95,7 +96,7 @@ def _draw(
     axes.hist(values, bins=40, range=(low, high), color=_BARS)
     if threshold.startswith("min"):
         axes.axvspan(low, proposed, color=_TINT, zorder=0)
-    elif threshold != "max_haze":  # max_haze applies only to captures without visible vessels
+    elif threshold not in {"max_luminance", "max_haze"}:  # which only decide the reason
         axes.axvspan(proposed, high, color=_TINT, zorder=0)
     axes.axvline(present, color=INK, linestyle="--", linewidth=1.2)
     axes.axvline(proposed, color=_PROPOSED, linewidth=1.6)
