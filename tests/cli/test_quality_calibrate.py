@@ -22,11 +22,11 @@ from fundusd.app.open_ledger import opened_ledger
 from fundusd.cli import app
 from fundusd.clinical.quality_calibration import (
     MIN_CAPTURES,
-    MeasuredCapture,
     TooFewCaptures,
     as_toml,
     calibrate,
 )
+from fundusd.clinical.quality_stops import MeasuredCapture
 from fundusd.clinical.quality_thresholds import BOUNDS, DEFAULTS, MEASURED, Thresholds, judge
 from fundusd.domain.clinical_terms import Eye, Reason, ReviewVerdict
 from fundusd.ledger import Ledger
@@ -76,7 +76,7 @@ def test_too_few_captures_are_refused_and_counted() -> None:
 
 @settings_of_hypothesis(max_examples=20, deadline=None)
 @given(st.integers(0, 10_000), st.floats(0, 3), st.integers(MIN_CAPTURES, 80))
-def test_proposals_stay_within_bounds_and_flag_few(seed: int, scale: float, count: int) -> None:
+def test_proposals_stay_within_bounds(seed: int, scale: float, count: int) -> None:
     measured = [
         {name: value * scale for name, value in measures.items()}
         for measures in of_a_camera(count, seed)
@@ -86,26 +86,32 @@ def test_proposals_stay_within_bounds_and_flag_few(seed: int, scale: float, coun
         low, high = BOUNDS[name]
         assert low <= value <= high, name
     assert calibration.proposed.min_side_pixels == DEFAULTS.min_side_pixels
-    assert scale > 0.4 or calibration.would_flag > 0.9  # nothing makes black pictures gradable
+    assert (
+        scale > 0.4 or calibration.would_stop.share > 0.9
+    )  # nothing makes black pictures gradable
 
 
-def test_about_the_worst_few_per_cent_would_be_flagged() -> None:
+def test_about_the_worst_twentieth_would_be_stopped() -> None:
     hazy = [
-        measures | {"visibility": 0.19 + 0.002 * (number % 200)}
+        measures | {"visibility": 0.2 + 0.002 * (number % 200)}
         for number, measures in enumerate(of_a_camera(1000))
     ]
     calibration = calibrate(captures(hazy))
-    assert 0.02 <= calibration.would_flag <= 0.05
+    assert 0.05 <= calibration.would_stop.share <= 0.06
     assert calibration.proposed != calibration.present
 
 
 def test_where_a_fifth_is_bad_a_fifth_may_be_stopped() -> None:
     measured = of_a_camera(400)
     for number, measures in enumerate(measured[:100]):
-        measures["visibility"] = 0.041 + number / 6000  # up to 0.0575
-    calibration = calibrate(captures(measured))
-    assert calibration.flagged == 0.25
-    assert 0.1 < calibration.would_flag <= 0.2
+        measures |= {"visibility": 0.041 + number / 6000, "lines": 0.0}  # up to 0.0575
+    called = captures(measured[60:])
+    called[:40] = [MeasuredCapture(measures, is_gradable=True) for measures in measured[60:100]]
+    unable = [MeasuredCapture(measures, is_gradable=False) for measures in measured[:60]]
+    calibration = calibrate([*unable, *called])
+    assert calibration.stops_now.share == 0.25
+    assert calibration.would_stop.share == pytest.approx(0.15)
+    assert (calibration.would_stop.gradable, calibration.would_stop.ungradable) == (0, 1)
     assert [point.stopped for point in calibration.curve[:4]] == [0.0, 0.0, 0.0, 0.25]
 
 
@@ -121,15 +127,16 @@ def test_what_readers_called_ungradable_divides_the_captures() -> None:
             measured.append(MeasuredCapture(plain, is_gradable=True if number < 100 else None))
     calibration = calibrate(measured)
     assert (calibration.called_gradable, calibration.called_ungradable) == (60, 40)
-    assert calibration.flagged == 0  # by the defaults
+    assert calibration.stops_now.share == 0  # by the defaults
     assert 0.3 < calibration.proposed.min_visibility <= 0.43
-    assert 0.1 <= calibration.would_flag <= 40 / 300 + 0.01
+    assert 40 / 300 <= calibration.would_stop.share <= 0.2
 
 
 def test_a_camera_without_poor_captures_keeps_to_the_bounds() -> None:
     calibration = calibrate(captures(of_a_camera(500)))
     assert calibration.proposed.min_luminance == BOUNDS["min_luminance"][1]
-    assert calibration.would_flag < 0.05
+    assert calibration.would_stop.share == 0.05
+    assert not calibration.missed_aim
 
 
 def test_the_printed_table_can_be_pasted() -> None:
@@ -204,7 +211,9 @@ def test_the_command_prints_a_table_and_on_how_many_captures_it_rests(
     place: daemon_cases.Site, tmp_path: Path
 ) -> None:
     shown = run(place, "--camera", CAMERA)
-    assert shown.startswith("# room1, from 60 captures: ")
+    assert shown.startswith("# room1: stops 5.0% (now 0.0%) of 60 captures\n")
+    assert "# reasons: partial_field 3\n" in shown
+    assert "# Paste this table below the [[camera]] section of this camera, run" in shown
     pasted = tmp_path / "fundusd.toml"
     pasted.write_text(place.path.read_text().replace("[log]", f"{shown}\n[log]"))
     assert (
@@ -212,6 +221,9 @@ def test_the_command_prints_a_table_and_on_how_many_captures_it_rests(
         == calibrate(captures(of_a_camera(60))).proposed
     )
 
+    assert "# Replace the table [camera.quality] of this camera with this one, run" in run(
+        replace(place, path=pasted), "--camera", CAMERA
+    )
     answer = orjson.loads(run(replace(place, path=pasted), "--camera", CAMERA, "--json"))
     assert answer["present"] == answer["proposed"] != asdict(DEFAULTS)
     assert answer["captures"] == 60
@@ -296,3 +308,31 @@ def test_each_threshold_has_its_reason() -> None:
     assert {reason: judge(GOOD | changed) for reason, changed in cases_of.items()} == {
         reason: reason for reason in cases_of
     }
+
+
+def test_the_command_says_what_readers_called_what_is_left_out_and_why_the_aim_is_missed(
+    tmp_path: Path,
+) -> None:
+    place = daemon_cases.site(tmp_path, f"sqlite:///{tmp_path}/fundusd.db")
+    dark = [measures | {"luminance": 5.0} for measures in of_a_camera(40)]
+    with opened_ledger(settings_file.load(place.path)) as ledger:
+        ledger.upgrade()
+        ledger.start(cases.release())
+        admit(ledger, [*dark, *of_a_camera(60), GOOD | {"haze": float("nan")}])  # stored as null
+        exams = [row["exam_id"] for row in cases.captures(ledger)]
+        for exam_id in exams:
+            ledger.review(Review(exam_id, Eye.UNKNOWN, ReviewVerdict.RETAKE, "reader 1", "grader"))
+
+    figure = tmp_path / "figure.png"
+    shown = run(place, "--camera", CAMERA, "--plot", str(figure))
+    answer = orjson.loads(run(place, "--camera", CAMERA, "--json"))
+
+    assert "# room1: stops 40.0% (now 40.0%) of 100 captures\n" in shown
+    assert "# 1 more lack a measure and are left out\n" in shown
+    assert "# of 100 that readers could not grade: stops 40.0% (now 40.0%)\n" in shown
+    assert "# This is not 5 to 20 %. The loosest thresholds that the settings allow" in shown
+    assert answer["left_out"] == 1
+    assert answer["would_stop"] == {
+        "share": 0.4, "gradable": None, "ungradable": 0.4, "reasons": {"too_dark": 40},
+    }  # fmt: skip
+    assert figure.stat().st_size > 0

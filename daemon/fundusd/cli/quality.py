@@ -50,8 +50,9 @@ def calibrate(
     """Propose quality thresholds from captures and their reviews.
 
     Prints a [camera.quality] table that would make about as many captures ungradable as are bad,
-    from 5 to 20 per cent, and changes nothing. Bad is what readers called ungradable in reviews.
-    Look at those captures before you paste the table below the camera's [[camera]], because new
+    from 5 to 20 per cent, and changes nothing. Bad is what readers called ungradable in reviews;
+    before they called 20 captures gradable and 20 ungradable, no threshold becomes looser than its
+    default. Look at the captures that would be stopped before you use the table, because new
     thresholds make a new release. The exit status is 1 if there are too few captures.
 
     Examples:
@@ -62,13 +63,13 @@ def calibrate(
     from fundusd.clinical import quality_calibration
 
     settings = load(config)
-    present = camera_named(settings, camera).thresholds
+    named = camera_named(settings, camera)
     if plot is not None:
         require_output_file(settings, plot, DRAWING_SUFFIXES)
     with opened_ledger(settings) as ledger:
         ledger.check()
         measures = ledger.measures_of(camera)
-    calibration = quality_calibration.calibrate(measures, present)
+    calibration = quality_calibration.calibrate(measures, named.thresholds)
     if plot is not None:
         from fundusd.reports.quality_histograms import histograms
 
@@ -76,19 +77,34 @@ def calibrate(
     if json:
         print(as_json({"camera": camera, **asdict(calibration)}))
     else:
-        _print(camera, calibration)
+        _print(camera, calibration, has_table="quality" in named.model_fields_set)
 
 
-def _print(camera: str, calibration: Calibration) -> None:
-    from fundusd.clinical.quality_calibration import as_toml
+def _print(camera: str, calibration: Calibration, *, has_table: bool) -> None:
+    """Print the proposed table, below comments that say what it stops and where it belongs."""
+    from fundusd.clinical.quality_calibration import as_text, as_toml
 
-    print(
-        f"# {camera}, from {calibration.captures} captures: "
-        f"{calibration.would_flag:.1%} would be ungradable, {calibration.flagged:.1%} are now"
-    )
-    if calibration.called_gradable or calibration.called_ungradable:
-        print(
-            f"# readers called {calibration.called_gradable} gradable "
-            f"and {calibration.called_ungradable} ungradable"
-        )
+    now, then = calibration.stops_now, calibration.would_stop
+    lines = [f"{camera}: stops {then.share:.1%} (now {now.share:.1%}) of {calibration.captures}"]
+    lines[0] += " captures"
+    if calibration.left_out:
+        lines.append(f"{calibration.left_out} more lack a measure and are left out")
+    for count, could, proposed, present in (
+        (calibration.called_gradable, "could grade", then.gradable, now.gradable),
+        (calibration.called_ungradable, "could not grade", then.ungradable, now.ungradable),
+    ):
+        if count:
+            lines.append(
+                f"of {count} that readers {could}: stops {proposed:.1%} (now {present:.1%})"
+            )
+    if then.reasons:
+        lines.append(f"reasons: {as_text(then)}")
+    if calibration.missed_aim:
+        lines.append(f"This is not 5 to 20 %. {calibration.missed_aim}")
+    place = "Paste this table below the [[camera]] section of this camera"
+    if has_table:
+        place = "Replace the table [camera.quality] of this camera with this one"
+    lines.append(f"{place}, run `fundusd check`, and restart the service.")
+    for line in lines:
+        print(f"# {line}")
     print(as_toml(calibration.proposed))

@@ -4,43 +4,34 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from dataclasses import asdict, dataclass, replace
-from math import floor, log10
-from typing import TYPE_CHECKING, Any
+from math import isfinite
+from typing import TYPE_CHECKING
 
-from fundusd.clinical.quality_thresholds import (
-    BOUNDS,
-    DEFAULTS,
-    GOOD_VISIBILITY,
-    JUDGED,
-    MEASURED,
-    Thresholds,
-    judge,
+from fundusd.clinical.quality_fit import fit_to_readers
+from fundusd.clinical.quality_stops import (
+    AIM,
+    MeasuredCapture,
+    Stopped,
+    at_bounds,
+    share_of_bad,
+    stopped_by,
+    stricter,
 )
+from fundusd.clinical.quality_thresholds import DEFAULTS, JUDGED, Thresholds, compared
+from fundusd.clinical.quality_tightening import strictest, tighten
 from fundusd.domain.errors import ExitStatus, FundusdError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
 MIN_CAPTURES = 50  # with fewer, one photograph is more than 2 % of them
-_MIN_CALLED = 5  # captures that readers called gradable, and ungradable, for a fit to both
-_FEW, _MANY = 0.05, 0.2  # share that may be ungradable: at least and at most
-_STEPS = 20  # of the shares of captures beyond each threshold
-_HAZE_QUANTILE = 0.95
-_CALIBRATED = [name for name in MEASURED if name not in {"min_side_pixels", "max_haze"}]
+ENOUGH_CALLED = 20  # captures that readers called gradable, and ungradable, for a fit to both
 _CURVE_STEP, _CURVE_STEPS = 0.02, 30  # of visibility
 
 
 @dataclass(frozen=True, slots=True)
-class MeasuredCapture:
-    """The measures of a capture, and whether a reader could grade it (None: no reader saw it)."""
-
-    measures: Mapping[str, float]
-    is_gradable: bool | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class CurvePoint:
-    """The shares of captures in which vessels are visible in less of the disc."""
+    """The shares of captures that this value of `min_visibility` would stop."""
 
     visibility: float
     stopped: float
@@ -50,13 +41,15 @@ class CurvePoint:
 
 @dataclass(frozen=True, slots=True)
 class Calibration:
-    """The thresholds proposed for a camera, and the share of its captures that they reject."""
+    """The thresholds proposed for a camera, and what they stop of its captures."""
 
     captures: int
+    left_out: int  # captures without a measure that is needed
     present: Thresholds
     proposed: Thresholds
-    flagged: float  # by the present thresholds
-    would_flag: float  # by the proposed ones
+    stops_now: Stopped
+    would_stop: Stopped
+    missed_aim: str  # why the proposed thresholds stop less or more than the aim, or ""
     called_gradable: int = 0  # by readers
     called_ungradable: int = 0
     curve: Sequence[CurvePoint] = ()
@@ -69,20 +62,15 @@ class TooFewCaptures(FundusdError):  # noqa: N818  says what is the case
 
 
 def calibrate(measured: Sequence[MeasuredCapture], present: Thresholds = DEFAULTS) -> Calibration:
-    """Propose thresholds that reject about as many captures as are bad, from 5 to 20 %.
+    """Propose thresholds that make about as many captures ungradable as are bad, from 5 to 20 %.
 
-    As many captures are bad as readers called ungradable or, before they called enough, as the
-    default thresholds reject. If readers called some captures gradable and some ungradable, the
-    threshold of visibility is the one that tells these apart best. Beyond each other threshold
-    except those of side and haze lies an equal share of the captures, the largest at which all
-    thresholds together reject as many as are bad. No threshold leaves its bounds.
+    From 20 captures that readers called gradable and 20 that they called ungradable, the thresholds
+    are fitted to these verdicts. With fewer, no threshold becomes looser than its default. Of what
+    readers called ungradable, the proposed thresholds stop at least as much as the defaults.
 
-    Raises TooFewCaptures if there are not enough captures with all measures.
+    Captures that lack a measure are left out. Raises TooFewCaptures if too few remain.
     """
-    usable: list[MeasuredCapture] = []
-    for capture in measured:
-        if capture.measures.keys() >= JUDGED:
-            usable.append(capture)
+    usable = complete(measured)
     if len(usable) < MIN_CAPTURES:
         raise TooFewCaptures(
             f"There are {len(usable)} captures with all measures, "
@@ -92,40 +80,109 @@ def calibrate(measured: Sequence[MeasuredCapture], present: Thresholds = DEFAULT
         )
     gradable = _visibilities(usable, is_gradable=True)
     ungradable = _visibilities(usable, is_gradable=False)
-    called = min(len(gradable), len(ungradable)) >= _MIN_CALLED
-    bad = len(ungradable) / len(usable) if called else _share_flagged(usable, DEFAULTS)
-    most = min(max(bad, _FEW), _MANY)
-    divide = _dividing_visibility(gradable, ungradable) if called else None
-    proposed = _strictest(usable, most, present, divide)
+    called = (len(gradable), len(ungradable))
+    proposed = tighten(usable, _fitted(usable, present, called))
+    would_stop = stopped_by(proposed, usable)
     return Calibration(
         len(usable),
+        len(measured) - len(usable),
         present,
         proposed,
-        flagged=_share_flagged(usable, present),
-        would_flag=_share_flagged(usable, proposed),
+        stops_now=stopped_by(present, usable),
+        would_stop=would_stop,
+        missed_aim=_missed_aim(usable, proposed, would_stop, called),
         called_gradable=len(gradable),
         called_ungradable=len(ungradable),
         curve=_curve(_visibilities(usable, is_gradable=None), gradable, ungradable),
     )
 
 
+def complete(measured: Sequence[MeasuredCapture]) -> list[MeasuredCapture]:
+    """Return the captures with a finite value of every measure that the gate needs."""
+    usable: list[MeasuredCapture] = []
+    for capture in measured:
+        values = [capture.measures.get(name) for name in JUDGED]
+        if all(isinstance(value, (int, float)) and isfinite(value) for value in values):
+            usable.append(capture)
+    return usable
+
+
+def _fitted(
+    captures: Sequence[MeasuredCapture], present: Thresholds, called: tuple[int, int]
+) -> Thresholds:
+    """Return the thresholds fitted to readers, or the defaults before they called enough."""
+    # these two are not fitted: the size is the site's, and the luminance only decides the reason
+    defaults = replace(
+        DEFAULTS,
+        min_side_pixels=present.min_side_pixels,
+        max_luminance=present.max_luminance,
+    )
+    strict = stricter(defaults, present)
+    if min(called) < ENOUGH_CALLED:
+        if _ungradable_stopped(captures, strict) > _ungradable_stopped(captures, defaults):
+            return strict
+        return defaults
+    least = _ungradable_stopped(captures, defaults)
+    start, agreement = defaults, stopped_by(defaults, captures).agreement
+    for thresholds in (present, strict):
+        stops = stopped_by(thresholds, captures)
+        if stops.agreement > agreement and (stops.ungradable or 0.0) >= least:
+            start, agreement = thresholds, stops.agreement
+    low, high = AIM
+    most = min(max(share_of_bad(captures), low), high)
+    return fit_to_readers(captures, start, least, most)
+
+
+def _ungradable_stopped(captures: Sequence[MeasuredCapture], thresholds: Thresholds) -> float:
+    return stopped_by(thresholds, captures).ungradable or 0.0
+
+
+def _missed_aim(
+    captures: Sequence[MeasuredCapture],
+    proposed: Thresholds,
+    stops: Stopped,
+    called: tuple[int, int],
+) -> str:
+    """Return one sentence on why less or more than the aim is stopped, or "" if it is reached."""
+    low, high = AIM
+    if low <= stops.share <= high:
+        return ""
+    if stops.share < low:
+        if proposed == strictest(proposed):
+            return "Stricter thresholds are not proposed, and hardly any capture misses these."
+        return "Many captures have the same measures: stricter thresholds would stop too many."
+    always = stopped_by(at_bounds(proposed, strictest=False), captures)
+    if always.share > high:
+        return (
+            f"The loosest thresholds that the settings allow would still stop {always.share:.1%}: "
+            f"{as_text(always)}."
+        )
+    if min(called) < ENOUGH_CALLED:
+        return (
+            "Looser thresholds than the defaults are proposed only after readers have called "
+            f"{ENOUGH_CALLED} captures gradable and {ENOUGH_CALLED} ungradable."
+        )
+    return "The verdicts of the readers do not support looser thresholds."
+
+
+def as_text(stops: Stopped) -> str:
+    """Return how many captures are stopped for which reason, most frequent reason first."""
+    parts: list[str] = []
+    for reason, count in stops.reasons.items():
+        parts.append(f"{reason} {count}")
+    return ", ".join(parts)
+
+
 def _visibilities(captures: Sequence[MeasuredCapture], *, is_gradable: bool | None) -> list[float]:
-    """Return the sorted visibilities of the captures called so, or of all (None)."""
+    """Return the visibilities of the captures called so, or of all (None), in order.
+
+    They are those that are compared with the threshold.
+    """
     values: list[float] = []
     for capture in captures:
         if is_gradable is None or capture.is_gradable is is_gradable:
-            values.append(capture.measures["visibility"])
+            values.append(compared(capture.measures)["min_visibility"])
     return sorted(values)
-
-
-def _dividing_visibility(gradable: Sequence[float], ungradable: Sequence[float]) -> float:
-    """Return the threshold with the greatest Youden index (Cancer 1950), the least if several."""
-    best, divide = -1.0, 0.0
-    for threshold in sorted({*gradable, *ungradable}):
-        index = _share_below(ungradable, threshold) - _share_below(gradable, threshold)
-        if index > best:
-            best, divide = index, threshold
-    return divide
 
 
 def _share_below(ordered: Sequence[float], threshold: float) -> float:
@@ -143,71 +200,6 @@ def _curve(
             shares.append(_share_below(called, visibility) if called else None)
         points.append(CurvePoint(visibility, _share_below(every, visibility), *shares))
     return points
-
-
-def _strictest(
-    usable: Sequence[MeasuredCapture], most: float, present: Thresholds, divide: float | None
-) -> Thresholds:
-    """Return the strictest thresholds that reject at most the share `most` of the captures."""
-    ordered: dict[str, list[float]] = {}
-    for name, measure in MEASURED.items():
-        ordered[name] = sorted(capture.measures[measure] for capture in usable)
-    proposed = present
-    for step in range(_STEPS, -1, -1):
-        tail = most * step / _STEPS
-        proposed = _proposed(ordered, tail, present)
-        visibility = min(proposed.min_visibility, GOOD_VISIBILITY)
-        if divide is not None:
-            # never beyond what may be rejected
-            quantile = _quantile(ordered["min_visibility"], most)
-            visibility = _bounded("min_visibility", min(divide, quantile))
-        proposed = replace(proposed, min_visibility=visibility)
-        if _share_flagged(usable, proposed) <= most:
-            break
-    return proposed
-
-
-def _proposed(
-    ordered: Mapping[str, Sequence[float]], tail: float, present: Thresholds
-) -> Thresholds:
-    """Return thresholds such that the share `tail` of the captures lies beyond each."""
-    quantiles = {"max_haze": _HAZE_QUANTILE}
-    for name in _CALIBRATED:
-        quantiles[name] = 1 - tail
-        if name.startswith("min"):
-            quantiles[name] = tail
-    values: dict[str, Any] = {}
-    for name, share in quantiles.items():
-        values[name] = _bounded(name, _quantile(ordered[name], share))
-    return replace(present, **values)
-
-
-def _bounded(name: str, value: float) -> float:
-    """Return a threshold clamped to its bounds and rounded to two significant digits."""
-    low, high = BOUNDS[name]
-    kept = min(max(value, low), high)
-    return round(kept, 1 - floor(log10(kept)))
-
-
-def _quantile(ordered: Sequence[float], share: float) -> float:
-    """Return the linearly interpolated value below which a share of the captures lies.
-
-    >>> _quantile([1.0, 2.0, 3.0], 0.25)
-    1.5
-    """
-    index = share * (len(ordered) - 1)
-    below = floor(index)
-    above = min(below + 1, len(ordered) - 1)
-    return ordered[below] + (ordered[above] - ordered[below]) * (index - below)
-
-
-def _share_flagged(captures: Sequence[MeasuredCapture], thresholds: Thresholds) -> float:
-    """Return the share of captures that these thresholds reject."""
-    flagged = 0
-    for capture in captures:
-        if judge(capture.measures, thresholds) is not None:
-            flagged += 1
-    return flagged / len(captures)
 
 
 def as_toml(thresholds: Thresholds) -> str:

@@ -81,7 +81,7 @@ def judge(measures: Mapping[str, float], thresholds: Thresholds = DEFAULTS) -> R
         return Reason.TOO_DARK
     if shows_blocks(measures):
         return Reason.COMPRESSION
-    is_visible = _shows_vessels(measures, thresholds)
+    is_visible = compared(measures)["min_visibility"] >= thresholds.min_visibility
     is_bright = measures["luminance"] > thresholds.max_luminance and not is_visible
     if is_bright or measures["saturated"] > thresholds.max_saturated:
         return Reason.TOO_BRIGHT
@@ -92,27 +92,28 @@ def judge(measures: Mapping[str, float], thresholds: Thresholds = DEFAULTS) -> R
     return _cause_of_invisibility(measures, thresholds)
 
 
-def required_visibility(measures: Mapping[str, float], thresholds: Thresholds) -> float:
-    """Return the share of the disc in which vessels have to be visible.
+def compared(measures: Mapping[str, float]) -> dict[str, float]:
+    """Return the values that are compared with the thresholds, by the names of the thresholds.
 
-    It is greater where the image lacks even fine detail.
+    They are the measures, except that sharpness and visibility are less where the image lacks even
+    fine detail, and that faint lines may stand for visible vessels.
     """
+    values: dict[str, float] = {}
+    for threshold, measure in MEASURED.items():
+        values[threshold] = measures[measure]
+    if measures["fine_detail"] < _NO_GRAIN:
+        values["min_sharpness"] /= _MORE_SHARPNESS
     if measures["fine_detail"] < _FAINT:
-        return thresholds.min_visibility * _MORE_VISIBILITY
-    return thresholds.min_visibility
+        values["min_visibility"] /= _MORE_VISIBILITY
+    lines = measures["lines"] / _MORE_LINES
+    values["min_visibility"] = max(values["min_visibility"], lines)
+    return values
 
 
 def shows_blocks(measures: Mapping[str, float]) -> bool:
     """Return whether JPEG compression has left blocks instead of fine detail."""
     is_flat = measures["fine_detail"] < _FLAT_BLOCKS[1]
     return measures["blocks"] > _MAX_BLOCKS or (is_flat and measures["blocks"] > _FLAT_BLOCKS[0])
-
-
-def _shows_vessels(measures: Mapping[str, float], thresholds: Thresholds) -> bool:
-    """Return whether enough of the disc shows vessels, if only as faint lines."""
-    if measures["visibility"] >= required_visibility(measures, thresholds):
-        return True
-    return measures["lines"] >= thresholds.min_visibility * _MORE_LINES
 
 
 def is_noisy(measures: Mapping[str, float]) -> bool:
@@ -130,10 +131,8 @@ def _partial_or_blurred(measures: Mapping[str, float], thresholds: Thresholds) -
     if is_macula_hidden or measures["glare"] > thresholds.max_glare:
         return Reason.ARTEFACT
     has_moved = measures["direction"] < _MOVED[0] and measures["fine_detail"] < _MOVED[1]
-    required = thresholds.min_sharpness
-    if measures["fine_detail"] < _NO_GRAIN:
-        required *= _MORE_SHARPNESS
-    if (has_moved and shows_vessels) or measures["sharpness"] < required:
+    is_blurred = compared(measures)["min_sharpness"] < thresholds.min_sharpness
+    if (has_moved and shows_vessels) or is_blurred:
         return Reason.BLUR
     return None
 

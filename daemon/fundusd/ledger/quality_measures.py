@@ -5,7 +5,7 @@ from __future__ import annotations
 import orjson
 import sqlalchemy as sa
 
-from fundusd.clinical.quality_calibration import MeasuredCapture
+from fundusd.clinical.quality_stops import MeasuredCapture
 from fundusd.domain.clinical_terms import Outcome, ReviewVerdict
 from fundusd.ledger.result_columns import IS_RESULT_OF_JOB
 from fundusd.ledger.tables import capture, job, result, review
@@ -35,7 +35,7 @@ def measures_of(connection: sa.Connection, camera_id: str) -> list[MeasuredCaptu
     gradable = _called_gradable(connection, camera_id)
     measured: list[MeasuredCapture] = []
     for capture_id, content in connection.execute(query):
-        measures = orjson.loads(content).get("measures", {})
+        measures = orjson.loads(content).get("measures") or {}
         measured.append(MeasuredCapture(measures, gradable.get(capture_id)))
     return measured
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fundusd.clinical.quality_thresholds import MEASURED
+from fundusd.clinical.quality_calibration import complete
+from fundusd.clinical.quality_thresholds import MEASURED, compared
 from fundusd.reports.page import INK, MUTED, font
 from fundusd.reports.plot_style import Plot, new_plot, set_title
 
@@ -13,14 +14,15 @@ if TYPE_CHECKING:
 
     from matplotlib.axes import Axes
 
-    from fundusd.clinical.quality_calibration import Calibration, MeasuredCapture
+    from fundusd.clinical.quality_calibration import Calibration
+    from fundusd.clinical.quality_stops import MeasuredCapture
 
 _BARS, _TINT = "#9fb4c7", "#fbeee8"
 _PROPOSED, _GRADABLE = "#a63a16", "#3f7f5f"
 _TITLES = {
     "min_side_pixels": "Short side, pixels: small",
     "min_luminance": "Luminance: too_dark",
-    "max_luminance": "Luminance: too_bright",
+    "max_luminance": "Luminance if none: too_bright",
     "max_saturated": "Saturated share: too_bright",
     "min_field": "Lit share: partial_field",
     "max_glare": "Glare share: artefact",
@@ -40,8 +42,8 @@ def histograms(
     """
     subtitle = (
         f"{calibration.captures} captures. "
-        f"Dashed: present thresholds, {calibration.flagged:.1%} ungradable. "
-        f"Red: proposed thresholds, {calibration.would_flag:.1%} ungradable (tinted)."
+        f"Dashed: present thresholds, {calibration.stops_now.share:.1%} ungradable. "
+        f"Red: proposed thresholds, {calibration.would_stop.share:.1%} ungradable (tinted)."
     )
     plot = new_plot(
         f"Quality of {camera_id}",
@@ -52,8 +54,9 @@ def histograms(
         unit="captures",
     )
     *panels, last = plot.axes
-    for axes, (threshold, measure) in zip(panels, MEASURED.items(), strict=True):
-        values = [capture.measures[measure] for capture in measured if measure in capture.measures]
+    compared_values = [compared(capture.measures) for capture in complete(measured)]
+    for axes, threshold in zip(panels, MEASURED, strict=True):
+        values = [capture[threshold] for capture in compared_values]
         present = getattr(calibration.present, threshold)
         proposed = getattr(calibration.proposed, threshold)
         _draw(axes, threshold, values, present, proposed)
@@ -79,7 +82,8 @@ def _draw_curve(axes: Axes, calibration: Calibration) -> None:
     axes.set_ylim(0, 1)
     axes.set_ylabel("share stopped", fontproperties=font(8), color=MUTED)
     axes.set_xlabel("threshold of visibility", fontproperties=font(8), color=MUTED)
-    axes.legend(prop=font(7), frameon=False)
+    # beside the panel, where nothing is drawn, because the curves may be anywhere in it
+    axes.legend(prop=font(8), frameon=False, loc="upper left", bbox_to_anchor=(1.05, 1.0))
     set_title(axes, "Share stopped by visibility")
 
 
@@ -92,7 +96,7 @@ def _draw(
     axes.hist(values, bins=40, range=(low, high), color=_BARS)
     if threshold.startswith("min"):
         axes.axvspan(low, proposed, color=_TINT, zorder=0)
-    elif threshold != "max_haze":  # max_haze applies only to captures without visible vessels
+    elif threshold not in {"max_luminance", "max_haze"}:  # which only decide the reason
         axes.axvspan(proposed, high, color=_TINT, zorder=0)
     axes.axvline(present, color=INK, linestyle="--", linewidth=1.2)
     axes.axvline(proposed, color=_PROPOSED, linewidth=1.6)
