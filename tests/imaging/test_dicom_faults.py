@@ -169,7 +169,7 @@ def test_native_pixels_that_are_too_few_are_truncated() -> None:
 
 
 @pytest.mark.parametrize("changes", [{"Columns": 159}, {"Columns": 80}, {"Rows": 127}])
-def test_native_pixels_that_are_too_many_are_a_decode_error(changes: dict[str, int]) -> None:
+def test_native_pixels_that_are_too_many_are_a_decode_error(changes: dict[str, Any]) -> None:
     """With a column fewer than there are, every row would begin a pixel later than the last."""
     assert refused(cases.native(RETINA, **changes)) is Reason.DECODE_ERROR
 
