@@ -73,7 +73,7 @@ _LANGUAGES: Mapping[LanguageName, Language] = {
     "el": Language("δεξι δεξια δεξιο δεξιος", "αριστερα αριστερο αριστερος", places="πανω κατω"),
     "es": Language(
         "derecho derecha dcho dcha", "izquierdo izquierda izdo izda izq", left_codes="oi",
-        right_if_set="der", both="ambos ao", eye="ojo ojos",
+        right_if_set="der", both="ambos ojos ao", eye="ojo",
         places="arriba abajo mirada mirando superior inferior cuadrante girado",
         things="sala camara lado mano de del",
     ),
