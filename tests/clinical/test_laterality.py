@@ -105,4 +105,4 @@ def test_the_longest_names_are_read_quickly(piece: str) -> None:
         begin = process_time()
         GENERIC.read(f"{path}/{path}.jpg")
         times.append(process_time() - begin)
-    assert min(times) < 0.05
+    assert min(times) < 0.2

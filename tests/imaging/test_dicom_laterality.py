@@ -209,7 +209,6 @@ def test_a_private_code_can_only_contradict() -> None:
         region("8966001", "99ACME", "?"),  # the number of a left eye, in an unknown scheme
         modified("7771000", "SNOMED", "?"),
         modified("X4", "99ACME", "side 2"),
-        modified("123456789", "SCT", "X"),
     ],
 )
 def test_an_unknown_code_that_may_name_a_side_is_unreadable(tags: dict[str, object]) -> None:
@@ -221,6 +220,10 @@ def test_an_unknown_code_that_may_name_a_side_is_unreadable(tags: dict[str, obje
 def test_an_unknown_code_with_another_meaning_says_nothing() -> None:
     for tags in (region("F", "99ACME", "Fundus"), modified("U", "99ACME", "Upper")):
         assert eye(**tags) == (U, NONE, [])
+
+
+def test_a_modifier_in_snomed_that_is_not_of_a_side_says_nothing() -> None:
+    assert eye(**modified("67046006", "SCT", "Fovea centralis")) == (U, NONE, [])
 
 
 def test_an_unknown_code_can_contradict_another_tag() -> None:

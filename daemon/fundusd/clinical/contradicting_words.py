@@ -14,8 +14,8 @@ from fundusd.domain.clinical_terms import Eye
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-XX
-# Tagalog from dictionaries), with their usual endings, and together with the word eye where it is
+# Right and left, mostly as in the translations of GTK 2, otherwise as the languages usually have
+# them, with their usual endings, and together with the word eye where it is
 # not written apart. Left out are those that are common names elsewhere, such as Kairi and Labi.
 OTHER_LANGUAGES: Mapping[str, tuple[str, str]] = {
     "Croatian, Serbian, Slovene": (

@@ -181,7 +181,8 @@ def _sides_of_unknown_codes(ds: Dataset) -> Iterator[str]:
 def _has_unclear_code(ds: Dataset) -> bool:
     """Return whether a code seems to name a side or both eyes, but cannot be read.
 
-    A private code that means "left" or "right" in English can be read: it can contradict.
+    A private code that means "left" or "right" in English can be read: it can contradict. Other
+    modifiers in SNOMED are not those of a side.
     """
     for region in _regions(ds):
         if _is_unclear(region):
@@ -190,7 +191,7 @@ def _has_unclear_code(ds: Dataset) -> bool:
         meaning = text(modifier, "CodeMeaning") or ""
         has_value = any(text(modifier, keyword) for keyword in _VALUES) or meaning
         is_other = _PLAIN.search(meaning) or _NOT_A_SIDE.search(meaning)
-        is_known = _side_of_value(modifier) is not None or is_other
+        is_known = text(modifier, "CodingSchemeDesignator") in _SCHEMES or is_other
         if _is_unclear(modifier) or (has_value and not is_known):
             return True
     return False
