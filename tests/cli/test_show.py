@@ -282,6 +282,29 @@ def test_text_burned_into_a_picture_keeps_it_from_every_page_its_twin_too(
         assert pictures == 0
 
 
+def test_text_burned_into_a_file_without_a_result_keeps_its_twin_from_every_page(
+    fundusd: Callable[..., str], clinic: Clinic, tmp_path: Path
+) -> None:
+    clinic.add("a_OD.jpg")
+
+    def pictures_on_its_page() -> int:
+        fundusd("show", 1, "--out", tmp_path / "page.pdf")
+        return read(tmp_path / "page.pdf")[1]
+
+    file = replace(cases.found("a_OD.dcm", "cut short"), camera_id="room1")
+    clinic.ledger.admit(file)
+    assert pictures_on_its_page() == 1
+    (claim,) = clinic.ledger.claim(1)
+    codes = OF_BURNED.warnings
+    assert clinic.ledger.postpone(claim, Reason.TRUNCATED, "cut short", 0.0, codes)
+    assert pictures_on_its_page() == 0
+    (claim,) = clinic.ledger.claim(1)
+    assert clinic.ledger.fail(claim, Reason.TRUNCATED, "cut short", codes)
+    assert pictures_on_its_page() == 0
+    assert clinic.ledger.verify().broken_seq is None
+    assert cases.captures(clinic.ledger)[-1]["warnings"] == '["burned_in_annotation"]'
+
+
 def test_a_file_that_is_gone_or_another_one_by_now_leaves_a_sentence(
     fundusd: Callable[..., str], clinic: Clinic, tmp_path: Path
 ) -> None:
