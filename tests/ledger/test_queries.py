@@ -8,7 +8,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import outside_reader
 import pytest
 import sqlalchemy as sa
 from tests import ledger_cases as cases
@@ -132,12 +131,13 @@ def test_v_result_shows_the_warnings_of_a_capture_as_plain_text(ledger: Ledger) 
 def test_the_query_on_the_page_of_reasons_finds_the_captures_with_a_warning(
     ledger: Ledger,
 ) -> None:
-    contradicted = replace(cases.CONTENT_OF_JPEG, warnings=("turned", "eye_contradicted"))
-    ledger.record([cases.finding(cases.take(ledger, "a_OD.jpg", "a"), contradicted)])
+    swapped = replace(cases.CONTENT_OF_JPEG, warnings=("turned",), measures=cases.RIGHT_EYE)
+    ledger.record([cases.finding(cases.take(ledger, "a_OS.jpg", "a"), swapped)])
     cases.classify(ledger, "clean.jpg", "clean")
     [query] = re.findall(r"```sql\n(.*?)```", REASONS.read_text(encoding="utf-8"), re.DOTALL)
-    _, rows = outside_reader.read(ledger, query)
-    assert rows == [(1, cases.CAMERA, "a_OD.jpg", "R", "turned, eye_contradicted")]
+    with ledger.database.reading() as connection:
+        rows = [tuple(row) for row in connection.execute(sa.text(query))]
+    assert rows == [(1, cases.CAMERA, "a_OS.jpg", "L", "turned, eye_contradicted")]
 
 
 def test_each_grade_has_its_label_in_the_view(ledger: Ledger) -> None:
