@@ -191,6 +191,26 @@ id = "a b"
             '[[camera]]\nid="a"\ninbox="/x"\nignore=["a/", "/x/b"]',
             "must be relative to the inbox",
         ),
+        (
+            '[[camera]]\nid="a"\ninbox="/x"\nignore=["*.jpg", "*.dcm", "*.png", "*.tif"]',
+            "together must not match every photograph",
+        ),
+        (
+            '[[camera]]\nid="a"\ninbox="/x"\nignore=["P1/", "*/*.jpg", "*/*.[dpt]*"]',
+            "together must not match every photograph",
+        ),
+        (
+            '[[camera]]\nid="a"\ninbox="/x"\n[[camera]]\nid="b"\ninbox="/y/../x"',
+            "inboxes must not contain each other: b lies inside a",
+        ),
+        (
+            '[store]\nurl="sqlite:////y/../x/f.db"\n[[camera]]\nid="a"\ninbox="/x"',
+            "the database must not lie in the inbox of camera a",
+        ),
+        (
+            '[[camera]]\nid="a"\ninbox="/y/../x"\n[[receiver]]\nid="r"\ndocument="csv"\nfolder="/x/r"',
+            "the folder of receiver r must not lie in an inbox",
+        ),
         ('[[camera]]\nid="a"\ninbox="/x"\nignore="*.bmp"', "ignore = .*tuple"),
         ('[privacy]\nidentifiers="hidden"', "Input should be 'clear' or 'pseudonymous'"),
         (looked_up("/x/y.db", ""), "database and query go together"),

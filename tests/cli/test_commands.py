@@ -21,6 +21,7 @@ from tests import daemon_cases, ledger_cases
 from fundusd import cli
 from fundusd.cli import options
 from fundusd.domain.clinical_terms import SAFETY_WORDS, Eye, Grade, Reason
+from fundusd.domain.errors import ExitStatus
 from fundusd.domain.files import (
     IgnoreReason,
     IncompleteFile,
@@ -429,6 +430,33 @@ def test_check_shows_what_names_and_the_cameras_database_tell(
         ["lookup_no_row"],
     )
     assert "Only the camera's own database was opened." in fundusd(*words).out
+
+
+def test_folders_that_are_one_through_a_link_are_a_mistake_in_the_settings(
+    fundusd: RunCommand, place: daemon_cases.Site
+) -> None:
+    link = place.folder / "link"
+    link.symlink_to(place.inbox)
+    text = place.path.read_text()
+    place.path.write_text(f"{text}\n[[camera]]\nid = 'room2'\ninbox = '{link}'\n")
+    for command in ("check", "run"):
+        ended = fundusd(command, "--config", place.path)
+        assert ended.code == ExitStatus.CONFIG
+        assert "inboxes must not contain each other" in ended.err
+        assert "symbolic link" in ended.err
+
+
+@pytest.mark.parametrize("option", [(), ("--json",)])
+def test_check_prints_no_character_of_a_name_that_controls_the_terminal(
+    fundusd: RunCommand, place: daemon_cases.Site, option: tuple[str, ...]
+) -> None:
+    name = "P\x9b1_\u202eä\x7f\U000e0001_OD.jpg"
+    daemon_cases.drop(place, name, b"x")
+    printed = fundusd("check", "--names", place.inbox, "--config", place.path, *option).out
+    assert printed.replace("\n", "").isprintable()
+    assert "ä" in printed
+    if option:
+        assert [row["path"] for row in json.loads(printed)["names"]] == [name]
 
 
 def test_check_weighs_the_site_key_and_makes_none(

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import ast
 import importlib
+import os
 import pkgutil
 import re
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -114,3 +117,20 @@ def test_a_folder_that_is_not_empty_or_cannot_be_made_is_a_usage_error(
 
 def test_the_demo_ends_as_its_daemon_did(fundusd: RunCommand, tmp_path: Path) -> None:
     assert fundusd("demo", "--model", tmp_path / "no-model").code == ExitStatus.UNAVAILABLE
+
+
+def test_output_that_cannot_be_written_is_no_defect(graded: daemon_cases.Site) -> None:
+    command = [sys.executable, "-m", "fundusd", "results", "--json", "--config", str(graded.path)]
+    with open("/dev/full", "w") as full:  # noqa: PTH123  a device
+        ended = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert ended.stderr == "fundusd: The output cannot be written (No space left on device).\n"
+    assert ended.returncode == ExitStatus.USAGE
+
+
+def test_whoever_closes_a_pipe_sees_no_error(graded: daemon_cases.Site) -> None:
+    command = [sys.executable, "-m", "fundusd", "results", "--json", "--config", str(graded.path)]
+    reading, writing = os.pipe()
+    os.close(reading)
+    ended = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writing)
+    assert (ended.returncode, ended.stderr) == (ExitStatus.USAGE, "")

@@ -36,6 +36,11 @@ OTHER_JPEG = imaging_cases.encode(RETINA, "JPEG", quality=60)
 BURNED = imaging_cases.jpeg_dicom(RETINA, BurnedInAnnotation="YES")
 CONTENT = Content(MediaType.JPEG, 640, 600, patient_id="PATIENT-7")
 OF_CAPTIONED = replace(CONTENT, warnings=("text_in_surround",))
+# in a file whose name says OS
+OF_SWAPPED = replace(CONTENT, warnings=("turned",), measures=cases.RIGHT_EYE)
+OF_TURNED = replace(CONTENT, warnings=("turned",))
+SWAPPED = "he optic disc lies on the side of the other eye: check that the eyes were not swapped."
+SENTENCE = f"T{SWAPPED}"
 OF_BURNED = replace(CONTENT, media_type=MediaType.DICOM, warnings=("burned_in_annotation",))
 SEVERE = (0.0, 0.0, 0.0, 5.0, 0.0)
 
@@ -130,6 +135,59 @@ def test_a_capture_is_told_of_in_json(fundusd: Callable[..., str], clinic: Clini
     assert "not MedSigLIP" in answer["warning"]
 
 
+def test_the_warnings_of_a_capture_are_shown_in_words_and_as_codes(
+    fundusd: Callable[..., str], clinic: Clinic, tmp_path: Path
+) -> None:
+    doubtful = clinic.add("a_OS.jpg", content=OF_SWAPPED)
+    turned = clinic.add("b_OD.jpg", OTHER_JPEG, OF_TURNED)
+    assert f"warning {SENTENCE}" in fundusd("show", doubtful)
+    assert "warning" not in fundusd("show", turned)
+
+    answer = json.loads(fundusd("show", doubtful, "--json"))
+    assert answer["warnings"] == "turned, eye_contradicted"
+    (sentence,) = answer["warnings_in_words"]
+    assert sentence == SENTENCE
+    answer = json.loads(fundusd("show", turned, "--json"))
+    assert (answer["warnings"], answer["warnings_in_words"]) == ("turned", [])
+
+    fundusd("show", doubtful, "--out", tmp_path / "card.pdf")
+    assert f"WARNING {SENTENCE}" in read(tmp_path / "card.pdf")[0]
+
+
+def test_an_exam_shows_the_warnings_of_all_captures_of_each_eye(
+    fundusd: Callable[..., str], clinic: Clinic, tmp_path: Path
+) -> None:
+    clinic.add("a_OS.jpg", content=OF_SWAPPED)
+    clinic.add("b_OS.jpg", JPEG + b"\0", replace(OF_SWAPPED, warnings=("grey",)))
+    clinic.add("c_OD.jpg", OTHER_JPEG, OF_CAPTIONED)
+    printed = fundusd("report", "exam", 1)
+    fundusd("report", "exam", 1, "--pdf", tmp_path / "exam.pdf")
+    text, _ = read(tmp_path / "exam.pdf")
+    of_left, of_right = f"Captures 1, 2: t{SWAPPED}", "Capture 3: there is text beside the retina"
+    assert of_left in printed
+    assert of_right in printed
+    assert f"Left eye (OS): {of_left}" in text
+    assert f"Right eye (OD): {of_right}" in text
+    assert "Capture 2: the picture has no colours." in printed
+    assert "Other warnings: 1; see fundusd report exam." in text
+    assert printed.index("Capture 3:") < printed.index("Left eye (OS)") < printed.index(SWAPPED)
+
+
+def test_results_mark_the_captures_whose_warnings_concern_the_reader(
+    fundusd: Callable[..., str], clinic: Clinic
+) -> None:
+    clinic.add("b_OD.jpg", OTHER_JPEG, OF_TURNED)
+    printed = fundusd("results")
+    assert "!" not in printed
+    clinic.add("a_OS.jpg", content=OF_SWAPPED)
+    printed = fundusd("results")
+    assert " 2 ! 20" in printed
+    assert " 1 20" in printed
+    assert "! There is a warning; fundusd show CAPTURE prints it." in printed
+    rows = json.loads(fundusd("results", "--json"))
+    assert [row["warnings"] for row in rows] == ["turned, eye_contradicted", "turned"]
+
+
 @pytest.mark.parametrize(
     ("reason", "parts"),
     [
@@ -222,6 +280,29 @@ def test_text_burned_into_a_picture_keeps_it_from_every_page_its_twin_too(
         text, pictures = read(tmp_path / "page.pdf")
         assert "text is burned into the picture" in text
         assert pictures == 0
+
+
+def test_text_burned_into_a_file_without_a_result_keeps_its_twin_from_every_page(
+    fundusd: Callable[..., str], clinic: Clinic, tmp_path: Path
+) -> None:
+    clinic.add("a_OD.jpg")
+
+    def pictures_on_its_page() -> int:
+        fundusd("show", 1, "--out", tmp_path / "page.pdf")
+        return read(tmp_path / "page.pdf")[1]
+
+    file = replace(cases.found("a_OD.dcm", "cut short"), camera_id="room1")
+    clinic.ledger.admit(file)
+    assert pictures_on_its_page() == 1
+    (claim,) = clinic.ledger.claim(1)
+    codes = OF_BURNED.warnings
+    assert clinic.ledger.postpone(claim, Reason.TRUNCATED, "cut short", 0.0, codes)
+    assert pictures_on_its_page() == 0
+    (claim,) = clinic.ledger.claim(1)
+    assert clinic.ledger.fail(claim, Reason.TRUNCATED, "cut short", codes)
+    assert pictures_on_its_page() == 0
+    assert clinic.ledger.verify().broken_seq is None
+    assert cases.captures(clinic.ledger)[-1]["warnings"] == '["burned_in_annotation"]'
 
 
 def test_a_file_that_is_gone_or_another_one_by_now_leaves_a_sentence(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -20,6 +22,7 @@ from fundusd.ledger import Ledger, audit, daemons
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+REASONS = Path(__file__).parents[2] / "docs" / "reasons.md"
 RESULT_COLUMNS = COLUMNS["v_result"].split()
 TIMES = {"received_at", "result_at", "turnaround_ms"}
 
@@ -106,6 +109,35 @@ def test_v_result_has_one_row_per_capture_with_what_became_of_it(ledger: Ledger)
     scores = [graded[column] for column in RESULT_COLUMNS if column.startswith("score_")]
     assert scores.index(max(scores)) == 2
     assert abs(sum(scores) - 1) < 1e-12
+
+
+def test_v_result_shows_the_warnings_of_a_capture_as_plain_text(ledger: Ledger) -> None:
+    two = replace(cases.CONTENT_OF_JPEG, warnings=("turned", "text_in_surround"))
+    ledger.record([cases.finding(cases.take(ledger, "both.jpg", "both"), two)])
+    single = replace(cases.CONTENT_OF_JPEG, warnings=("turned",))
+    ledger.record([cases.finding(cases.take(ledger, "turned.jpg", "turned"), single)])
+    cases.classify(ledger, "clean.jpg", "clean")
+    ledger.admit(cases.found("waiting.jpg", "waiting"))
+    warnings = {path: row["warnings"] for path, row in by_path(view(ledger)).items()}
+    assert warnings == {
+        "both.jpg": "turned, text_in_surround",
+        "turned.jpg": "turned",
+        "clean.jpg": None,
+        "waiting.jpg": None,
+    }
+    assert {row["path"]: row["warnings"] for row in ledger.results()} == warnings
+
+
+def test_the_query_on_the_page_of_reasons_finds_the_captures_with_a_warning(
+    ledger: Ledger,
+) -> None:
+    swapped = replace(cases.CONTENT_OF_JPEG, warnings=("turned",), measures=cases.RIGHT_EYE)
+    ledger.record([cases.finding(cases.take(ledger, "a_OS.jpg", "a"), swapped)])
+    cases.classify(ledger, "clean.jpg", "clean")
+    [query] = re.findall(r"```sql\n(.*?)```", REASONS.read_text(encoding="utf-8"), re.DOTALL)
+    with ledger.database.reading() as connection:
+        rows = [tuple(row) for row in connection.execute(sa.text(query))]
+    assert rows == [(1, cases.CAMERA, "a_OS.jpg", "L", "turned, eye_contradicted")]
 
 
 def test_each_grade_has_its_label_in_the_view(ledger: Ledger) -> None:

@@ -16,6 +16,7 @@ from tests import imaging_cases
 from tests import ledger_cases as cases
 
 from fundusd.clinical.exam import Exam, Reading, Shot, judge
+from fundusd.domain.capture_warnings import WORDING, CaptureWarning
 from fundusd.domain.clinical_terms import (
     SAFETY_WORDS,
     Eye,
@@ -63,6 +64,7 @@ def shot(number: int, eye: Eye, grade: Grade | None, **more: object) -> Shot:
     return replace(made, **more)  # type: ignore[arg-type]  # by name
 
 
+WARNINGS = ("eye_contradicted", "patient_conflict", "text_in_surround")
 RIGHT, LEFT = shot(1, Eye.RIGHT, Grade.SEVERE), shot(2, Eye.LEFT, Grade.NO_DR)
 
 
@@ -239,8 +241,11 @@ def test_the_sentence_stands_in_the_picture_s_place(tmp_path: Path) -> None:
 
 def test_whatever_stands_on_a_page_stays_clear_of_its_foot() -> None:
     crowded = visit(
-        *(replace(eye, camera_id="x" * 64, field="macula") for eye in (RIGHT, LEFT)),
-        shot(3, Eye.UNKNOWN, None),
+        *(
+            replace(eye, camera_id="x" * 64, field="macula", warnings=WARNINGS)
+            for eye in (RIGHT, LEFT)
+        ),
+        shot(3, Eye.UNKNOWN, None, warnings=WARNINGS),
         expected=["macula", "disc"],
         readings={
             eye: reading(ReviewVerdict.DEFER, reviewer="Maximiliane " * 6, is_blinded=True)
@@ -277,6 +282,14 @@ def test_every_reason_and_every_verdict_has_words() -> None:
         assert "_" not in wording.quality(reason.outcome, reason)
     for verdict, grade in product(ReviewVerdict, [None, *Grade]):
         assert wording.reading_result(reading(verdict, grade)).endswith(".")
+
+
+def test_every_wording_of_a_warning_is_the_end_of_a_sentence() -> None:
+    for warning, words in WORDING.items():
+        assert warning in CaptureWarning
+        assert words[0].islower()
+        assert words[-1].isalpha()
+        assert "_" not in words
 
 
 def test_a_card_is_as_high_as_its_words(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from fundusd.app.factory import (
     receiver,
     worker_rules,
 )
+from fundusd.app.folder_overlaps import require_separate_folders
 from fundusd.app.open_ledger import opened_ledger
 from fundusd.app.settings import Settings, require_camera
 from fundusd.app.supervisor import Service, Supervisor
@@ -49,6 +50,7 @@ def run(path: Path) -> None:
     """
     settings = settings_file.load(path)
     require_camera(settings)
+    require_separate_folders(settings)
     log_setup.configure(settings.log.level, settings.log.format)
     log = structlog.get_logger(service="app")
     writer_lease.ignore_lease_breaks()

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from fundusd.app.folder_overlaps import overlap
 from fundusd.app.settings_rules import (
     AbsolutePath,
     Identifier,
@@ -279,20 +280,9 @@ class Settings(Section):
 
     @model_validator(mode="after")
     def _inboxes_hold_nothing_else(self) -> Settings:
-        database = self.store.sqlite_file
-        for camera in self.camera:
-            for other in self.camera:
-                if camera is not other and other.inbox.is_relative_to(camera.inbox):
-                    raise ValueError(
-                        f"inboxes must not contain each other: {other.id} lies inside {camera.id}"
-                    )
-            for receiver in self.receiver:
-                if receiver.folder is not None and receiver.folder.is_relative_to(camera.inbox):
-                    raise ValueError(
-                        f"the folder of receiver {receiver.id} must not lie in an inbox"
-                    )
-            if database is not None and database.is_relative_to(camera.inbox):
-                raise ValueError(f"the database must not lie in the inbox of camera {camera.id}")
+        problem = overlap(self)
+        if problem is not None:
+            raise ValueError(problem)
         return self
 
 

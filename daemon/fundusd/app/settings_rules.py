@@ -64,11 +64,18 @@ def _glob(text: str) -> str:
     return text
 
 
+def _globs(globs: tuple[str, ...]) -> tuple[str, ...]:
+    ignore_rules.IgnoreRules(globs)
+    return globs
+
+
 AbsolutePath = Annotated[Path, AfterValidator(absolute)]
 StoreUrl = Annotated[str, AfterValidator(_store_url)]
 WebUrl = Annotated[str, AfterValidator(_web_url)]
 PathPattern = Annotated[str, Field(max_length=500), AfterValidator(_pattern)]
 IgnoreGlob = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_glob)]
-IgnoreGlobs = Annotated[tuple[IgnoreGlob, ...], Field(max_length=100, strict=False)]
+IgnoreGlobs = Annotated[
+    tuple[IgnoreGlob, ...], Field(max_length=100, strict=False), AfterValidator(_globs)
+]
 LookupQuery = Annotated[str, Field(max_length=4000), AfterValidator(_query)]
 Identifier = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]

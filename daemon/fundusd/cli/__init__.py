@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import os
 import sys
 import traceback
+from typing import NoReturn
 
 import typer
 
@@ -66,19 +68,51 @@ app.add_typer(audit.app, name="audit")
 
 _IMPORTED_OBJECTS = 20_000  # collecting garbage during imports takes a quarter of the startup time
 
+_FULL_OR_CLOSED = {errno.ENOSPC, errno.EDQUOT, errno.EPIPE}  # of a disk, a quota or a pipe
+
 
 def main() -> None:
     """Run a command, and report every error as a sentence and a hint, never as a traceback."""
     gc.set_threshold(_IMPORTED_OBJECTS)
     try:
-        app()
+        _run()
     except FundusdError as error:
         _report(error.message, error.hint, error)
         sys.exit(error.exit_code)
+    except OSError as error:
+        if error.errno not in _FULL_OR_CLOSED:
+            _report_defect(error)
+        _discard_output()
+        if error.errno != errno.EPIPE:  # whoever closed a pipe has read enough
+            _report(f"The output cannot be written ({error.strerror}).", "", error)
+        sys.exit(ExitStatus.USAGE)
     except Exception as error:  # noqa: BLE001  the top of the command line
-        hint = "This is a defect of fundusd. Report it with this line and the log lines before it."
-        _report(_place(error), hint, error)
-        sys.exit(ExitStatus.DEFECT)
+        _report_defect(error)
+
+
+def _run() -> None:
+    try:
+        app()
+    except SystemExit as ended:
+        if isinstance(ended.__context__, BrokenPipeError):  # Typer exits with 1
+            raise ended.__context__ from None
+        raise
+    finally:
+        sys.stdout.flush()  # here, where an error can still be reported
+
+
+def _discard_output() -> None:
+    """Discard what is still to be printed.
+
+    Otherwise, Python would try again to print it at its end, and change the exit status.
+    """
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _report_defect(error: Exception) -> NoReturn:
+    hint = "This is a defect of fundusd. Report it with this line and the log lines before it."
+    _report(_place(error), hint, error)
+    sys.exit(ExitStatus.DEFECT)
 
 
 def _place(error: Exception) -> str:

@@ -88,7 +88,9 @@ def check(
         raise typer.BadParameter("--convention, --languages and --camera go with --names")
     settings = load(config)
     from fundusd.app import health_check
+    from fundusd.app.folder_overlaps import require_separate_folders
 
+    require_separate_folders(settings)
     results = list(health_check.check(settings))
     if json:
         print(as_json(results))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import itertools
+import json
+import re
 import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -18,11 +20,25 @@ if TYPE_CHECKING:
     Row = Mapping[str, Any]
     Cells = Callable[[Row], Mapping[str, str]]
 
+_DELETE = "\x7f"
+_NOT_ASCII = re.compile(r"[^\x00-\x7e]")
+
 
 def as_json(value: Any) -> str:
-    """Return a value as indented JSON text, with times in ISO 8601."""
+    """Return a value as indented JSON text, with times in ISO 8601.
+
+    Characters that could control a terminal are escaped, also those that JSON allows in strings.
+    """
     options = orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS
-    return orjson.dumps(value, default=str, option=options).decode()
+    text = orjson.dumps(value, default=str, option=options).decode()
+    return _NOT_ASCII.sub(_escaped, text)
+
+
+def _escaped(match: re.Match[str]) -> str:
+    character = match[0]
+    if character.isprintable():
+        return character
+    return json.dumps(character)[1:-1] if character != _DELETE else "\\u007f"
 
 
 def print_csv(rows: Iterable[Row]) -> None:

@@ -128,6 +128,8 @@ def _print_table(rows: Sequence[Row], *, limited: bool) -> None:
 
     console = Console(highlight=False)
     console.print(table_of([_cells(row) for row in rows]))
+    if any(_is_marked(row) for row in rows):
+        console.print("! There is a warning; fundusd show CAPTURE prints it.")
     for model in sorted({row["model"] for row in rows if row["grade"] is not None}):
         console.print(f"Model: {model}")
     if limited and len(rows) == TABLE_ROWS:
@@ -142,8 +144,11 @@ def _cells(row: Row) -> dict[str, str]:
     path = row["path"]
     if row["revision"] > 1:
         path += f" (revision {row['revision']})"
+    number = str(row["capture_id"])
+    if _is_marked(row):
+        number += " !"
     return {
-        "capture": str(row["capture_id"]),
+        "capture": number,
         "received": local(row["received_at"]),
         "camera": row["camera_id"],
         "path": path,
@@ -153,6 +158,13 @@ def _cells(row: Row) -> dict[str, str]:
         "score": _best_score(row),
         "referable": row["referable"] or "",
     }
+
+
+def _is_marked(row: Row) -> bool:
+    """Return whether a capture has a warning that concerns the reader of the photograph."""
+    from fundusd.reports import wording
+
+    return bool(wording.warnings_of_row(row))
 
 
 def _best_score(row: Row) -> str:

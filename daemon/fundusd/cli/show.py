@@ -105,6 +105,7 @@ def _as_dict(row: Row, drawn: Panel, releases: Mapping[int, Release]) -> dict[st
         **row,
         "quality": drawn.quality,
         "next": list(drawn.steps),
+        "warnings_in_words": list(drawn.warnings),
         "warning": wording.warning(list(releases.values())),
         "notice": SAFETY_WORDS,
     }

@@ -43,6 +43,7 @@ class Shot:
     referable: Referable
     scores: tuple[float, ...] | None
     is_conflict: bool = False  # its sources disagree about the eye
+    warnings: tuple[str, ...] = ()  # codes
 
     @property
     def assessment(self) -> referral.Assessment:

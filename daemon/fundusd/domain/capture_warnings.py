@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
 
 
 class CaptureWarning(StrEnum):
@@ -54,3 +58,52 @@ class CaptureWarning(StrEnum):
 
 # the picture must not be drawn on a page, which may leave the clinic
 TEXT_WARNINGS = frozenset({CaptureWarning.BURNED_IN_ANNOTATION, CaptureWarning.TEXT_IN_SURROUND})
+
+# what the reader of a photograph should know, in the words that staff read and with the most
+# important first; the other codes concern only whoever looks after the cameras
+WORDING = {
+    CaptureWarning.EYE_CONTRADICTED: (
+        "the optic disc lies on the side of the other eye: check that the eyes were not swapped"
+    ),
+    CaptureWarning.PATIENT_CONFLICT: (
+        "the file, its name or the camera's database name different patients: "
+        "check whose photograph it is"
+    ),
+    CaptureWarning.DIGEST_OF_TWO_PATIENTS: (
+        "another patient has the same photograph: check whose it is"
+    ),
+    CaptureWarning.NOT_A_PATIENT: (
+        "the file says that this is a test, a phantom, a quality control image or an animal"
+    ),
+    CaptureWarning.EYE_CONFLICT: "the file, its name or the camera's database name different eyes",
+    CaptureWarning.EYE_BOTH: "the file or the camera's database names both eyes",
+    CaptureWarning.EYE_MAYBE_LEFT: "a word of the name may mean the left eye",
+    CaptureWarning.EYE_MAYBE_RIGHT: "a word of the name may mean the right eye",
+    CaptureWarning.EYE_UNREADABLE: "the eye in the file or its name cannot be read",
+    CaptureWarning.PATIENT_UNREADABLE: "the patient in the file or its name cannot be read",
+    CaptureWarning.BURNED_IN_ANNOTATION: "text is burned into the picture; it may be a name",
+    CaptureWarning.TEXT_IN_SURROUND: "there is text beside the retina; it may be a name",
+    CaptureWarning.PIXELS_NOT_SQUARE: "the picture is distorted, because its pixels are not square",
+    CaptureWarning.GREY: "the picture has no colours",
+    CaptureWarning.ICC_UNUSABLE: "the colour profile is damaged, so the colours may be wrong",
+    CaptureWarning.CMYK_WITHOUT_PROFILE: "there is no colour profile, so the colours may be wrong",
+    CaptureWarning.SECONDARY_CAPTURE: "this is a screenshot or an export, not the original",
+    CaptureWarning.CLOCK_SKEW: (
+        "the camera's clock is wrong: do not rely on the time of the photograph"
+    ),
+}
+
+
+def in_words(codes: Collection[str]) -> list[str]:
+    """Return the wording of the warnings that concern the reader, with the most important first.
+
+    Warnings that do not concern the reader are left out, and so are codes of a newer version.
+
+    >>> in_words(["turned", "grey"])
+    ['the picture has no colours']
+    """
+    texts: list[str] = []
+    for warning, text in WORDING.items():
+        if warning in codes:
+            texts.append(text)
+    return texts

@@ -94,6 +94,20 @@ def attribution_columns(attributed: Attribution) -> dict[str, Any]:
     }
 
 
+def add_warnings(connection: sa.Connection, job_id: int, codes: Sequence[str]) -> None:
+    """Add warnings to the captures of a job that has no result.
+
+    Text in the pixels keeps other files of the same shot off pages, even if this file is damaged.
+    """
+    if not codes:
+        return
+    query = sa.select(capture.c.id, capture.c.warnings).where(capture.c.job_id == job_id)
+    for row in connection.execute(query).all():
+        warnings = orjson.dumps(list(dict.fromkeys([*_codes(row.warnings), *codes]))).decode()
+        update = sa.update(capture).where(capture.c.id == row.id)
+        connection.execute(update.values(warnings=warnings))
+
+
 def flag_shared(connection: sa.Connection, captures: Sequence[dict[str, Any]]) -> None:
     """Add a warning to captures that have the same bytes as a capture of another patient."""
     digests = {row["digest"] for row in captures if row["patient_key"]}

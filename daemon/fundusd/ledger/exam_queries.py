@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
+import orjson
 import sqlalchemy as sa
 
 from fundusd.clinical.exam import Exam, EyeResult, Reading, Shot, counted_shots, judge
@@ -35,6 +36,7 @@ _OF_CAPTURE = (
     "eye_source",
     "field",
     "patient_id",
+    "warnings",
 )
 _OF_RESULT = ("release_id", "outcome", "reason", "grade", "referable", *SCORES)
 
@@ -212,6 +214,7 @@ def _shot(row: Row) -> Shot:
         referable=Referable(row["referable"]),
         scores=_scores(row),
         is_conflict=row["eye_source"] == EyeSource.CONFLICT,
+        warnings=tuple(orjson.loads(row["warnings"] or "[]")),
     )
 
 

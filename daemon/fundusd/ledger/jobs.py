@@ -15,6 +15,7 @@ from fundusd.domain.clinical_terms import FILE_REASONS, Outcome, Reason
 from fundusd.domain.jobs import JobState
 from fundusd.ledger import audit
 from fundusd.ledger.audit_events import AuditEvent
+from fundusd.ledger.captures import add_warnings
 from fundusd.ledger.database import epoch_now
 from fundusd.ledger.recorded import Recorded, recorded
 from fundusd.ledger.tables import capture, job, sighting, storable
@@ -111,11 +112,17 @@ def settle(
 
 
 def postpone(
-    connection: sa.Connection, claim: Claim, reason: Reason, error: str, wait_seconds: float
+    connection: sa.Connection,
+    claim: Claim,
+    reason: Reason,
+    error: str,
+    wait_seconds: float,
+    warnings: Sequence[str] = (),
 ) -> bool:
     """Queue a job again, to be claimed after a delay: running -> queued.
 
-    The attempt is counted. Return False if the lease was lost.
+    The attempt is counted. `warnings` are codes that were read from the header. Return False if the
+    lease was lost.
     """
     columns = {
         "reason": reason,
@@ -125,6 +132,7 @@ def postpone(
     }
     if not settle(connection, [claim], JobState.QUEUED, **columns):
         return False
+    add_warnings(connection, claim.job_id, warnings)
     detail = {
         "reason": reason.value,
         "attempts": claim.attempts,
@@ -138,13 +146,18 @@ def postpone(
 
 
 def fail(
-    connection: sa.Connection, claim: Claim, reason: Reason, error: str
+    connection: sa.Connection,
+    claim: Claim,
+    reason: Reason,
+    error: str,
+    warnings: Sequence[str] = (),
 ) -> list[Recorded] | None:
     """Mark a job as failed: running -> failed.
 
-    Return the captures of the job, or None if the lease was lost. If the reason is a problem with
-    the file, but the bytes of the job have been seen again at any path, the job is queued again
-    instead (running -> queued), and the returned list is empty.
+    `warnings` are codes that were read from the header, and are added to the captures. Return the
+    captures of the job, or None if the lease was lost. If the reason is a problem with the file,
+    but the bytes of the job have been seen again at any path, the job is queued again instead
+    (running -> queued), and the returned list is empty.
     """
     if reason in FILE_REASONS and _were_seen_again(connection, claim):
         is_postponed = postpone(connection, claim, reason, error, 0.0)
@@ -152,6 +165,7 @@ def fail(
     columns = {"reason": reason, "action": reason.action, "error": storable(error)}
     if not settle(connection, [claim], JobState.FAILED, **columns):
         return None
+    add_warnings(connection, claim.job_id, warnings)
     return _audit_failed(connection, [claim.job_id], reason)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from fundusd.domain.clinical_terms import Eye
@@ -40,7 +41,7 @@ def exam_page(
     page = Page(*_A4)
     y = draw_header(page, "Diabetic retinopathy: result of a visit", wording.facts(exam))
     y = draw_warning(page, y, wording.warning(list(releases.values())))
-    y = _draw_result(page, y, exam)
+    y = _draw_warnings(page, _draw_result(page, y, exam), exam)
     bottom = draw_footer(page, releases) - 10
     draw_panels(page, y, list(_panels(exam, photographs)), bottom)
     return page
@@ -50,7 +51,8 @@ def _panels(exam: Exam, photographs: Mapping[int, Photograph]) -> Iterator[Panel
     by_eye = {result.eye: result for result in exam.eyes}
     for eye in (Eye.RIGHT, Eye.LEFT, Eye.UNKNOWN):
         if eye in by_eye:
-            yield panel.of_eye(by_eye[eye], photographs[by_eye[eye].decisive.capture_id])
+            drawn = panel.of_eye(by_eye[eye], photographs[by_eye[eye].decisive.capture_id])
+            yield replace(drawn, warnings=())  # drawn above, where a line is longer
         elif eye is not Eye.UNKNOWN:
             yield panel.missing(eye)
 
@@ -73,6 +75,14 @@ def _draw_result(page: Page, y: float, exam: Exam) -> float:
     draw_label(page, right, y + 15, "What to do next")
     draw_paragraphs(page, right, y + 28, column, wording.steps(exam))
     return y + height + 16
+
+
+def _draw_warnings(page: Page, y: float, exam: Exam) -> float:
+    text = wording.warnings_of_exam(exam)
+    if not text:
+        return y
+    width = page.width - 2 * MARGIN
+    return page.paragraph(MARGIN, y, width, f"Warning. {text}", 7.5, bold=True) + 2
 
 
 def _height_of_result(exam: Exam, column: float) -> float:

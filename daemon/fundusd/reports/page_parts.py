@@ -23,7 +23,7 @@ _NOTE = (
     "and are not probabilities of disease."
 )
 _GUTTER = 22.0
-_MIN_SIDE = 90.0  # points: a smaller photograph shows nothing
+_MIN_SIDE = 64.0  # points: a smaller photograph shows nothing
 _BAR, _BAR_MUTED = "#1d4e79", "#9fb4c7"
 
 
@@ -103,6 +103,9 @@ def _draw_result(page: Page, x: float, y: float, width: float, panel: Panel) -> 
     y = _draw_verdict(page, x, y, width, panel)
     if panel.scores is not None:
         y = _draw_scores(page, x, y, width, panel.scores)
+    if panel.warnings:
+        draw_label(page, x, y, "Warning")
+        y = draw_paragraphs(page, x, y + 11, width, panel.warnings) + 7
     if panel.reading:
         draw_label(page, x, y, "Human reader")
         y = draw_paragraphs(page, x, y + 11, width, [panel.reading]) + 7

@@ -40,6 +40,7 @@ class Panel:
     scores: Sequence[float] | None
     reading: str  # the result of the human reader
     steps: Sequence[str]
+    warnings: Sequence[str] = ()  # in words
 
 
 def of_eye(eye: EyeResult, photograph: Photograph) -> Panel:
@@ -64,6 +65,7 @@ def of_eye(eye: EyeResult, photograph: Photograph) -> Panel:
         scores=eye.decisive.scores,
         reading=reading,
         steps=wording.steps_of_eye(eye),
+        warnings=wording.warnings_of_eye(eye),
     )
 
 
@@ -113,6 +115,7 @@ def of_row(row: Mapping[str, Any], photograph: Photograph) -> Panel:
         scores=scores,
         reading="",
         steps=_steps_of_row(row),
+        warnings=wording.warnings_of_row(row),
     )
 
 

@@ -37,6 +37,7 @@ def card(panel: Panel) -> Group:
         "verdict": f"{wording.VERDICTS[panel.referable]}. {panel.grade}",
         "": panel.model,
         "quality": panel.quality,
+        "warning": " ".join(panel.warnings),
         "human reader": panel.reading,
         "next": " ".join(panel.steps),
     }

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, assert_never
+from typing import TYPE_CHECKING, Any, assert_never
 
+from fundusd.domain.capture_warnings import in_words
 from fundusd.domain.clinical_terms import Action, Eye, Outcome, Reason, Referable, ReviewVerdict
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import date
 
     from fundusd.clinical.exam import Exam, EyeResult, Reading
@@ -162,6 +163,39 @@ def steps_of_eye(eye: EyeResult) -> list[str]:
     if eye.missing_fields:
         steps.append(f"Photograph the {' and the '.join(eye.missing_fields)} of {name}.")
     return steps
+
+
+def warnings_of_row(row: Mapping[str, Any]) -> list[str]:
+    """Return the warnings of a capture, given its row of v_result, as sentences."""
+    texts = in_words((row["warnings"] or "").split(", "))
+    return [f"{text[0].upper()}{text[1:]}." for text in texts]
+
+
+def warnings_of_eye(eye: EyeResult) -> list[str]:
+    """Return the warnings of an eye's captures as sentences, each with the captures it concerns."""
+    codes: set[str] = set()
+    for shot in eye.shots:
+        codes.update(shot.warnings)
+    sentences: list[str] = []
+    for text in in_words(codes):
+        numbers = [str(shot.capture_id) for shot in eye.shots if text in in_words(shot.warnings)]
+        noun = "Capture" if len(numbers) == 1 else "Captures"
+        sentences.append(f"{noun} {', '.join(numbers)}: {text}.")
+    return sentences
+
+
+def warnings_of_exam(exam: Exam) -> str:
+    """Return the most important warnings of an exam's eyes, for a page without room for all.
+
+    Return "" if there are no warnings.
+    """
+    sentences: list[str] = []
+    for eye in exam.eyes:
+        sentences += [f"{EYES[eye.eye]}: {text}" for text in warnings_of_eye(eye)[:1]]
+    others = sum(len(warnings_of_eye(eye)) for eye in exam.eyes) - len(sentences)
+    if others:
+        sentences.append(f"Other warnings: {others}; see fundusd report exam.")
+    return " ".join(sentences)
 
 
 def _steps_of_reading(reading: Reading, name: str) -> list[str]:

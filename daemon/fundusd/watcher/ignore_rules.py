@@ -59,8 +59,13 @@ _NUMBERED_STORAGE_FOLDERS = re.compile(
     rb"|@gmt-\d{4}\.\d\d\.\d\d-\d\d\.\d\d\.\d\d"  # snapshots of Samba and Windows servers
 )
 
-# photographs of any camera: a glob that matches them all would ignore everything
-_PROBES = (b"IMG_0001.jpg", b"P1/OD.dcm", b"visit/2026/scan.png", b"a/b/c/7.tif")
+# photographs of any camera, with no, one and two folders above them: globs that match all of a line
+# would ignore everything
+_LAYOUTS = (
+    (b"IMG_0001.jpg", b"OD.dcm", b"scan.png", b"7.tif"),
+    (b"P1/IMG_0001.jpg", b"visit/OD.dcm", b"2026/scan.png", b"a/7.tif"),
+    (b"P1/visit/IMG_0001.jpg", b"2026/11/OD.dcm", b"a/b/scan.png", b"export/P2/7.tif"),
+)
 
 
 class IgnoreRules:
@@ -72,7 +77,7 @@ class IgnoreRules:
     def __init__(self, globs: Sequence[str] = ()) -> None:
         """Take the globs of the camera's settings.
 
-        Raises ValueError if a glob is invalid.
+        Raises ValueError if a glob is invalid, or if together they match every photograph.
         """
         self._folder_globs, self._file_globs = [], []
         for glob in globs:
@@ -80,6 +85,16 @@ class IgnoreRules:
             self._folder_globs.append(components)
             if not glob.endswith("/"):
                 self._file_globs.append(components)
+        if any(map(self._passes_over, _LAYOUTS)):
+            raise ValueError("together must not match every photograph")
+
+    def _passes_over(self, layout: Sequence[bytes]) -> bool:
+        """Return whether all these photographs are ignored."""
+        for path in layout:
+            folder = os.path.dirname(path)  # noqa: PTH120  bytes
+            if self.of_file(path) is None and not self.covers(folder):
+                return False
+        return True
 
     def of_file(self, path: bytes) -> IgnoreReason | None:
         """Return why a file is ignored, or None if it is not.
@@ -142,8 +157,9 @@ def components_of(glob: str) -> list[str]:
         raise ValueError(f"must not contain ** more than {_MAX_DOUBLE_STARS} times")
     if len(components) == 1:
         components.insert(0, "**")
-    if all(_excluded(path, [components]) for path in _PROBES):
-        raise ValueError("must not match every photograph")
+    for layout in _LAYOUTS:
+        if all(_excluded(path, [components]) for path in layout):
+            raise ValueError("must not match every photograph")
     return components
 
 

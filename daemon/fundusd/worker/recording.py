@@ -139,11 +139,13 @@ class ResultRecorder:
             return
         pause = retry_policy.wait_seconds(claim.attempts, self._rules.retry_seconds)
         error = f"{reason.value} at attempt {claim.attempts}"
+        content = job.decoded.content
+        warnings = content.warnings if content is not None else ()
         if pause is None:
             timings = {"read_ms": job.read_ms, "decode_ms": job.decoded.decode_ms}
-            for capture in self._ledger.fail(claim, reason, error) or ():
+            for capture in self._ledger.fail(claim, reason, error, warnings) or ():
                 self._log_capture(capture, claim, timings)
-        elif self._ledger.postpone(claim, reason, error, pause):
+        elif self._ledger.postpone(claim, reason, error, pause, warnings):
             self._log.warning(
                 "capture.postponed",
                 digest=digest,

@@ -45,7 +45,11 @@ SELECT
     r.created_at AS result_at,
     c.turnaround_ms,
     j.attempts,
-    j.error
+    j.error,
+    -- the stored JSON list of codes as plain text
+    nullif(
+        replace(replace(replace(replace(c.warnings, '[', ''), ']', ''), '"', ''), ',', ', '), ''
+    ) AS warnings
 FROM capture c
 JOIN job j ON j.id = c.job_id
 JOIN release e ON e.id = j.release_id

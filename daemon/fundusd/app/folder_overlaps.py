@@ -1,0 +1,46 @@
+"""Find folders in the settings that lie in a camera's inbox."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fundusd.domain.errors import SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from fundusd.app.settings import Settings
+
+    Resolve = Callable[[Path], str]
+
+
+def overlap(settings: Settings, resolve: Resolve = os.path.normpath) -> str | None:
+    """Return a sentence about an inbox that holds another folder of the settings, or None.
+
+    `resolve` makes paths comparable. By default, it removes `..` without reading the file system.
+    """
+    database = settings.store.sqlite_file
+    resolved = {camera.id: Path(resolve(camera.inbox)) for camera in settings.camera}
+    for camera_id, inbox in resolved.items():
+        for other_id, other in resolved.items():
+            if camera_id != other_id and other.is_relative_to(inbox):
+                return f"inboxes must not contain each other: {other_id} lies inside {camera_id}"
+        for receiver in settings.receiver:
+            folder = receiver.folder
+            if folder is not None and Path(resolve(folder)).is_relative_to(inbox):
+                return f"the folder of receiver {receiver.id} must not lie in an inbox"
+        if database is not None and Path(resolve(database)).is_relative_to(inbox):
+            return f"the database must not lie in the inbox of camera {camera_id}"
+    return None
+
+
+def require_separate_folders(settings: Settings) -> None:
+    """Raise SettingsError if a folder lies in an inbox when symbolic links are followed."""
+    problem = overlap(settings, os.path.realpath)
+    if problem is not None:
+        raise SettingsError(
+            f"Through a symbolic link, two paths in the settings lead to one folder: {problem}.",
+            hint="Give every camera an inbox of its own, and keep other folders out of it.",
+        )
