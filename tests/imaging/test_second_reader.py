@@ -20,25 +20,15 @@ import pytest
 from PIL import Image
 from pydicom.encaps import encapsulate_extended
 from tests import imaging_cases as cases
+from tests.dicom_cases import NATIVE, OP_16_BIT, read, refused
 
 from fundusd.domain.clinical_terms import Reason
-from fundusd.domain.errors import CaptureError
-from fundusd.imaging.dicom import open_dicom
-from fundusd.imaging.limits import Limits
 
 if TYPE_CHECKING:
     from fundusd.domain.decoding import Pixels
 
 RETINA = cases.retina(161, 127)  # odd sides: padding, and incomplete blocks
 EVEN = cases.retina(160, 128)
-LIMITS = Limits(max_pixels=200_000, max_bytes=2_000_000)
-OP_16_BIT = "1.2.840.10008.5.1.4.1.1.77.1.5.2"
-NATIVE = [
-    syntax.ImplicitVRLittleEndian,
-    syntax.ExplicitVRLittleEndian,
-    syntax.ExplicitVRBigEndian,
-    syntax.DeflatedExplicitVRLittleEndian,
-]
 
 needs_dcmtk = pytest.mark.skipif(shutil.which("dcmj2pnm") is None, reason="DCMTK is not installed")
 needs_openjpeg = pytest.mark.skipif(
@@ -80,22 +70,6 @@ def reencode(tmp_path: Path) -> Callable[..., bytes]:
         return target.read_bytes()
 
     return encode
-
-
-def read(data: bytes) -> Pixels:
-    capture = open_dicom(data, LIMITS)
-    assert capture.reason is None
-    return capture.load()[0]
-
-
-def refused(data: bytes) -> Reason | None:
-    try:
-        capture = open_dicom(data, LIMITS)
-        if capture.reason is None:
-            capture.load()
-    except CaptureError as error:
-        return error.reason
-    return capture.reason
 
 
 def assert_equal(pixels: Pixels, second: Pixels, most: int = 0, mean: float = 0.0) -> None:
