@@ -85,8 +85,8 @@ def _print(camera: str, calibration: Calibration, *, has_table: bool) -> None:
     from fundusd.clinical.quality_calibration import as_text, as_toml
 
     now, then = calibration.stops_now, calibration.would_stop
-    lines = [f"{camera}: stops {then.share:.1%} (now {now.share:.1%}) of {calibration.captures}"]
-    lines[0] += " captures"
+    shares = f"stops {then.share:.1%} (now {now.share:.1%})"
+    lines = [f"{camera}: {shares} of {calibration.captures} captures"]
     if calibration.left_out:
         lines.append(f"{calibration.left_out} more lack a measure and are left out")
     for count, could, proposed, present in (

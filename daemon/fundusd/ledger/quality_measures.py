@@ -35,7 +35,7 @@ def measures_of(connection: sa.Connection, camera_id: str) -> list[MeasuredCaptu
     gradable = _called_gradable(connection, camera_id)
     measured: list[MeasuredCapture] = []
     for capture_id, content in connection.execute(query):
-        measures = orjson.loads(content).get("measures") or {}
+        measures = orjson.loads(content).get("measures", {})
         measured.append(MeasuredCapture(measures, gradable.get(capture_id)))
     return measured
 
