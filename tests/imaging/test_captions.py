@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
 PHANTOM = render(Grade.MODERATE, Eye.RIGHT, 6, 1000, 800)
-CUT = np.ascontiguousarray(render(Grade.NO_DR, Eye.LEFT, 5, 1000, 1000)[110:-110])
-FILLING = degraded.frame_filling(render(Grade.MILD, Eye.LEFT, 9, 1400, 1400))
+CUT = np.ascontiguousarray(render(Grade.NO_DR, Eye.LEFT, 5, 800, 800)[90:-90])
+FILLING = degraded.frame_filling(render(Grade.MILD, Eye.LEFT, 9, 1000, 1000))
 COLOURS = {
     "black": (0, 0, 0),
     "dark grey": (64, 64, 64),

@@ -16,23 +16,21 @@ if TYPE_CHECKING:
 
 _MAX_DEPTH = 0.2  # of the side: a deeper area of one colour is not a strip
 _SPARSE = 64  # pixels of a line that are compared, enough for shares
-_SAME = 8  # levels from the colour of the strip, in each channel
+_SAME = 6  # levels from the colour of the strip, in each channel
 _PLAIN, _WRITTEN = 0.9, 0.3  # least shares of its colour in a line without and with text
 _STRAIGHT = 0.5  # most of its colour beyond a straight edge
 _BLURRED = 2  # lines over which compression may blur the edge of a strip
-_DARK = 24  # level: text in a strip as dark as the surround is left to `without_marks`
 _ROUNDS = 4  # strips along one edge
 _MIN_EXTENT = 0.3  # of a field: the height and width of its middle, which no letter reaches
-_COARSE = 4  # pixels, fewer than a line of text is high
+_COARSE = 2  # pixels: the gap between a letter and the field may be as narrow
 _SPREADS = 6  # times that a part is followed along rows and columns; few bends take more
 
 
 def between_strips(sample: Pixels) -> tuple[slice, slice]:
     """Return the ranges of rows and columns of an RGB image that lie between strips.
 
-    A strip lies along an edge, has one colour, but for text and logos, and ends on a straight line.
-    A light one may also border on a surround of the same colour. Without strips, the ranges are
-    those of the whole image.
+    A strip lies along an edge, has one colour, but for text and logos, and ends on a straight line,
+    unlike the surround of a round field. Without strips, the ranges are those of the whole image.
     """
     rows, columns = slice(0, sample.shape[0]), slice(0, sample.shape[1])
     for _ in range(_ROUNDS):
@@ -63,9 +61,9 @@ def _depth(lines: Pixels) -> int:
     depth = int(plain[-1]) + 1
     if depth > limit:
         return 0
-    is_straight = shares[depth : depth + _BLURRED].min() < _STRAIGHT
-    has_text = depth > len(plain) and colour.max() > _DARK
-    return depth if is_straight or has_text else 0
+    if shares[depth : depth + _BLURRED].min() > _STRAIGHT:
+        return 0  # the surround of a field, or the field
+    return depth
 
 
 def _share_of(colour: npt.NDArray[np.int16], lines: Pixels) -> npt.NDArray[np.float64]:
