@@ -72,7 +72,8 @@ def measure(rgb: Pixels) -> dict[str, float]:
         **_detail(rgb, box, step),
         **measure_optic_disc(sample, lit, box),
     }
-    return {name: round(value, 4) for name, value in measures.items()}  # the same on any CPU
+    # rounded, the same on any CPU; some are numbers of numpy, which JSON cannot hold
+    return {name: round(float(value), 4) for name, value in measures.items()}
 
 
 def _sampled(rgb: Pixels) -> tuple[Pixels, Pixels, int]:
