@@ -10,6 +10,7 @@ from fundusd.domain.jobs import JobState
 from fundusd.ledger import jobs
 from fundusd.ledger.audit_events import AuditEvent
 from fundusd.ledger.database import epoch_now
+from fundusd.ledger.job_events import note
 from fundusd.ledger.jobs import LEASE_SECONDS, Claim
 from fundusd.ledger.tables import camera, job
 
@@ -120,7 +121,7 @@ def _take(connection: sa.Connection, chosen: Sequence[Any], token: str) -> list[
     )
     order = dict(zip(ids, range(len(ids)), strict=True))
     rows = sorted(connection.execute(statement), key=lambda row: order[row.id])
-    jobs.note(connection, AuditEvent.JOB_CLAIMED, rows)
+    note(connection, AuditEvent.JOB_CLAIMED, rows)
     return _claims(connection, rows, token)
 
 

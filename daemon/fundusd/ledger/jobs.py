@@ -11,17 +11,19 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from fundusd.domain import retry_policy
-from fundusd.domain.clinical_terms import FILE_REASONS, Outcome, Reason
+from fundusd.domain.clinical_terms import FILE_REASONS, Reason
 from fundusd.domain.jobs import JobState
 from fundusd.ledger import audit
 from fundusd.ledger.audit_events import AuditEvent
 from fundusd.ledger.captures import add_warnings
 from fundusd.ledger.database import epoch_now
-from fundusd.ledger.recorded import Recorded, recorded
+from fundusd.ledger.job_events import note, note_failed
 from fundusd.ledger.tables import capture, job, sighting, storable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from fundusd.ledger.recorded import Recorded
 
 # longer than any batch takes; a dead daemon is noticed sooner, because its lock is released
 LEASE_SECONDS = 900.0
@@ -166,7 +168,7 @@ def fail(
     if not settle(connection, [claim], JobState.FAILED, **columns):
         return None
     add_warnings(connection, claim.job_id, warnings)
-    return _audit_failed(connection, [claim.job_id], reason)
+    return note_failed(connection, [claim.job_id], reason)
 
 
 def _were_seen_again(connection: sa.Connection, claim: Claim) -> bool:
@@ -222,7 +224,7 @@ def rescue(connection: sa.Connection, *, expired_only: bool, cameras: Sequence[s
         reason, error = Reason.ATTEMPTS_EXHAUSTED, "the process ended during every attempt"
         columns = {"reason": reason, "action": reason.action, "error": error}
         _move(connection, exhausted, state=JobState.FAILED, **columns)
-        _audit_failed(connection, numbers(exhausted), reason)
+        note_failed(connection, numbers(exhausted), reason)
     return len(rows)
 
 
@@ -267,52 +269,3 @@ def reopen(connection: sa.Connection, ids: Sequence[int]) -> int:
     rows = connection.execute(statement.returning(*returned)).all()
     note(connection, AuditEvent.JOB_RETRIED, rows)
     return len(rows)
-
-
-# -- audit
-
-
-def note(connection: sa.Connection, event: AuditEvent, rows: Sequence[Any]) -> None:
-    """Append an audit event to the chain for each job row."""
-    entries = []
-    for row in rows:
-        entry = audit.Entry(
-            event,
-            "job",
-            row.id,
-            release_id=row.release_id,
-            digest=row.digest,
-            detail={"attempts": row.attempts},
-        )
-        entries.append(entry)
-    audit.append(connection, *entries)
-
-
-def _audit_failed(connection: sa.Connection, ids: Sequence[int], reason: Reason) -> list[Recorded]:
-    query = (
-        sa.select(capture, job.c.attempts, job.c.release_id.label("under"))
-        .join(job)
-        .where(job.c.id.in_(ids))
-    )
-    rows = connection.execute(query).mappings().all()
-    entries = []
-    for row in rows:
-        detail = {
-            "reason": reason.value,
-            "attempts": row["attempts"],
-            "eye": row["eye"],
-            "job_id": row["job_id"],
-            "capture_digest": audit.capture_digest(row),
-        }
-        entry = audit.Entry(
-            AuditEvent.CAPTURE_FAILED,
-            "capture",
-            row["id"],
-            row["patient_key"],
-            row["under"],
-            row["digest"],
-            detail,
-        )
-        entries.append(entry)
-    audit.append(connection, *entries)
-    return [recorded(row, Outcome.FAILED, reason, None) for row in rows]
