@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from threading import Thread
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from fundusd.domain.errors import SettingsError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from fundusd.app.settings import Settings
 
     Resolve = Callable[[Path], str]
+
+_PATIENCE = 2.0  # seconds
 
 
 def overlap(settings: Settings, resolve: Resolve = os.path.normpath) -> str | None:
@@ -37,10 +41,34 @@ def overlap(settings: Settings, resolve: Resolve = os.path.normpath) -> str | No
 
 
 def require_separate_folders(settings: Settings) -> None:
-    """Raise SettingsError if a folder lies in an inbox when symbolic links are followed."""
-    problem = overlap(settings, os.path.realpath)
+    """Raise SettingsError if a folder lies in an inbox when symbolic links are followed.
+
+    Links that cannot be followed in two seconds are not, because a share whose server is away must
+    not keep the other cameras waiting.
+    """
+    paths = {camera.inbox for camera in settings.camera}
+    paths |= {receiver.folder for receiver in settings.receiver if receiver.folder is not None}
+    if settings.store.sqlite_file is not None:
+        paths.add(settings.store.sqlite_file)
+    real = _real_paths(paths)
+    problem = overlap(settings, real.__getitem__)
     if problem is not None:
         raise SettingsError(
             f"Through a symbolic link, two paths in the settings lead to one folder: {problem}.",
             hint="Give every camera an inbox of its own, and keep other folders out of it.",
         )
+
+
+def _real_paths(paths: Iterable[Path]) -> dict[Path, str]:
+    real = {path: os.path.normpath(path) for path in paths}
+
+    def follow(path: Path) -> None:
+        real[path] = os.path.realpath(path)
+
+    deadline = monotonic() + _PATIENCE
+    threads = [Thread(target=follow, args=(path,), daemon=True) for path in real]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(max(0.0, deadline - monotonic()))
+    return dict(real)
