@@ -29,8 +29,8 @@ SECOND_REVISION = '''
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0002"
-down_revision = "0001"
+revision = "9999"
+down_revision = "0002"
 
 
 def upgrade() -> None:
@@ -70,7 +70,7 @@ class NextRelease:
         shutil.copytree(views._FOLDER, self._views, ignore=ignored)
 
     def add_revision(self, text: str = SECOND_REVISION) -> None:
-        (self._migrations / "versions" / "0002_notes.py").write_text(text)
+        (self._migrations / "versions" / "9999_notes.py").write_text(text)
 
     def add_column(self, view: str, column: str) -> None:
         """Add a column to a view, before its FROM clause."""
@@ -132,12 +132,12 @@ def test_a_second_revision_keeps_every_row_and_brings_current_views(
     next_release.add_revision()
     next_release.add_column("v_result", "c.note")
     next_release.install()
-    with pytest.raises(SchemaBehind, match="is at 0001, this program needs 0002"):
+    with pytest.raises(SchemaBehind, match="is at 0002, this program needs 9999"):
         store.check()
 
-    assert store.upgrade() == ("0001", "0002")
+    assert store.upgrade() == ("0002", "9999")
 
-    assert store.check() == "0002"
+    assert store.check() == "9999"
     assert contents(store) == before
     assert column_of(store, "v_result", "note") == [
         f"file {row['path_text']}" for row in before["capture"]
@@ -147,7 +147,7 @@ def test_a_second_revision_keeps_every_row_and_brings_current_views(
     assert store.verify().broken_seq is None
     assert [claim.digest for claim in store.claim(16)] == [cases.digest_of("waits")]
     cases.classify(store, "later.jpg", "later")
-    assert store.upgrade() == ("0002", "0002")
+    assert store.upgrade() == ("9999", "9999")
 
 
 def test_a_second_revision_that_fails_leaves_everything_as_it_was(
@@ -161,7 +161,7 @@ def test_a_second_revision_that_fails_leaves_everything_as_it_was(
         store.upgrade()
     next_release.uninstall()
     assert (contents(store), shape(store)) == (rows, shapes)
-    assert store.check() == "0001"
+    assert store.check() == "0002"
 
 
 def test_a_view_that_fails_takes_the_revision_back_with_it(
@@ -185,8 +185,8 @@ def test_a_changed_view_asks_for_an_upgrade_without_any_revision(
     with pytest.raises(SchemaBehind, match="views") as caught:
         store.check()
     assert "fundusd db upgrade" in caught.value.hint
-    assert store.upgrade() == ("0001", "0001")
-    assert store.check() == "0001"
+    assert store.upgrade() == ("0002", "0002")
+    assert store.check() == "0002"
     assert set(column_of(store, "v_result", "size")) == {10}
 
 
@@ -199,7 +199,7 @@ def test_a_view_that_someone_dropped_comes_back_with_an_upgrade(store: Ledger) -
 # -- databases that this program must not touch
 
 
-@pytest.mark.parametrize("revision", ["0001", "0006"])
+@pytest.mark.parametrize("revision", ["0002", "0006"])
 def test_a_database_of_a_development_version_is_left_alone(store: Ledger, revision: str) -> None:
     """These ended at revision 0006 and did not store the checksum of the views."""
     cases.execute(store, "DROP VIEW view_digest")

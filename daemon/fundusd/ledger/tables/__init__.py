@@ -12,6 +12,7 @@ from fundusd.ledger.tables.captures import (
 )
 from fundusd.ledger.tables.columns import GRADE_KEYS, UTCTime, metadata, storable
 from fundusd.ledger.tables.exams import delivery, exam, eye_result, review
+from fundusd.ledger.tables.readings import correction, follow_up
 from fundusd.ledger.tables.tallies import tally
 
 __all__ = [
@@ -21,9 +22,11 @@ __all__ = [
     "audit_event",
     "camera",
     "capture",
+    "correction",
     "delivery",
     "exam",
     "eye_result",
+    "follow_up",
     "incomplete",
     "job",
     "metadata",

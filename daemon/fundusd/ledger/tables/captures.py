@@ -6,8 +6,10 @@ import sqlalchemy as sa
 
 from fundusd.domain.clinical_terms import Action, Eye, EyeSource, Outcome, QualityLevel, Referable
 from fundusd.domain.decoding import MediaType
+from fundusd.domain.exams import FieldProtocol
 from fundusd.domain.files import OfflineReason, WaitReason
 from fundusd.domain.jobs import JobState
+from fundusd.domain.readings import ExclusionReason
 from fundusd.ledger.tables.columns import (
     BigId,
     SignedInode,
@@ -41,7 +43,11 @@ camera = sa.Table(
     # where nose and brow lay in its last captures (see fundusd.clinical.camera_orientation)
     sa.Column("orientation_votes", sa.Text, nullable=False, server_default=""),
     sa.Column("usual_orientation", sa.Text),  # null until it is known
+    # which fields it photographs, and the share of its negative eyes that readers confirm
+    sa.Column("fields", sa.Text, nullable=False, server_default="any"),
+    sa.Column("confirmed_share", sa.Double, nullable=False, server_default="0"),
     one_of("offline_reason", OfflineReason),
+    one_of("fields", FieldProtocol),
 )
 
 release = sa.Table(
@@ -138,6 +144,14 @@ capture = sa.Table(
     sa.Column("referable", sa.Text),
     # scores in millionths, because sums of integers are the same on every database
     *score_columns("ppm", sa.Integer),
+    # the clinic's date on which it was taken, YYYY-MM-DD, even if the time is not known
+    sa.Column("acquired_day", sa.Text),
+    # by people, and kept when the sources are read again (see fundusd.ledger.corrections)
+    sa.Column("corrected_eye", sa.Text),
+    sa.Column("excluded", sa.Text),
+    sa.Column("placed_exam_id", BigId, sa.ForeignKey("exam.id")),
+    sa.CheckConstraint("corrected_eye IN ('R', 'L', 'U')", name="corrected_eye"),
+    one_of("excluded", ExclusionReason),
     sa.UniqueConstraint("camera_id", "path", "revision"),
     one_of("eye", Eye),
     one_of("eye_source", EyeSource),

@@ -13,6 +13,14 @@ from fundusd.domain.clinical_terms import (
     ReviewVerdict,
 )
 from fundusd.domain.delivery import DeliveryState
+from fundusd.domain.exams import DayDoubt
+from fundusd.domain.readings import (
+    Maculopathy,
+    OtherLesion,
+    Photocoagulation,
+    ReadingPurpose,
+    ReadingState,
+)
 from fundusd.ledger.tables.columns import (
     BigId,
     UTCTime,
@@ -40,8 +48,13 @@ exam = sa.Table(
     sa.Column("final_referable", sa.Text, nullable=False, server_default="indeterminate"),
     sa.Column("final_grade", sa.SmallInteger),
     flag("is_reviewed", server_default=sa.false()),
+    # why the day may not be the day of the visit: empty, received or clock_skew
+    sa.Column("day_doubt", sa.Text, nullable=False, server_default=""),
+    # the exam into which a person joined this one; its captures belong to that exam
+    sa.Column("joined_into", BigId, sa.ForeignKey("exam.id")),
     one_of("referable", Referable),
     one_of("final_referable", Referable),
+    one_of("day_doubt", DayDoubt),
 )
 index(exam, "ix_exam_patient_key", "patient_key day")
 index(exam, "ix_exam_day", "day")
@@ -67,6 +80,17 @@ review = sa.Table(
     sa.Column("role", sa.Text, nullable=False),
     flag("blinded"),
     sa.Column("created_at", UTCTime, nullable=False),
+    sa.Column("purpose", sa.Text, nullable=False, server_default="routine"),
+    # the digest of the set of photographs of the eye that were read
+    sa.Column("photographs", sa.Text, nullable=False, server_default=""),
+    sa.Column("lesion", sa.Text),  # another one than diabetic retinopathy
+    sa.Column("maculopathy", sa.Text),
+    sa.Column("photocoagulation", sa.Text),
+    flag("stable_treated", server_default=sa.false()),  # R3S: proliferative, treated and stable
+    one_of("purpose", ReadingPurpose),
+    one_of("lesion", OtherLesion),
+    one_of("maculopathy", Maculopathy),
+    one_of("photocoagulation", Photocoagulation),
     one_of("eye", Eye),
     one_of("verdict", ReviewVerdict),
     one_of("model_outcome", Outcome),
@@ -101,6 +125,10 @@ eye_result = sa.Table(
     sa.Column("final_grade", sa.SmallInteger),
     sa.Column("urgency", sa.SmallInteger, nullable=False),  # 0: no reader is needed (any more)
     sa.Column("resulted_at", UTCTime, nullable=False),
+    sa.Column("reading_state", sa.Text, nullable=False, server_default="unread"),
+    # the last review of an earlier result or of other photographs
+    sa.Column("former_review_id", BigId, sa.ForeignKey("review.id")),
+    one_of("reading_state", ReadingState),
     one_of("eye", Eye),
     one_of("outcome", Outcome),
     one_of("referable", Referable),

@@ -1,0 +1,21 @@
+"""Terms of exams: the fields that a camera photographs, and doubts about the day of a visit."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class FieldProtocol(StrEnum):
+    """Which fields of an eye a camera photographs, as its settings say."""
+
+    ANY = "any"  # not known, so that no photograph makes up for another one
+    ONE = "one"  # every photograph shows the macula
+    TWO = "two"  # the macula and the optic disc, each of them expected
+
+
+class DayDoubt(StrEnum):
+    """Why the day of an exam may not be the day on which the person was photographed."""
+
+    NONE = ""
+    RECEIVED = "received"  # no date is known: it is the day on which the file was received
+    CLOCK_SKEW = "clock_skew"  # the camera's clock was ahead, or late photographs came from it

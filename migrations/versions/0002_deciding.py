@@ -1,0 +1,169 @@
+"""Decide by more than the worst photograph: readings, follow-ups, corrections, days, fields."""
+
+from collections.abc import Iterator
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0002"
+down_revision = "0001"
+
+BIG_ID = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+UTC_TIME = sa.DateTime(timezone=True).with_variant(sa.Text(), "sqlite")
+
+EYES = "('R', 'L', 'U')"
+READING_STATES = "('unread', 'read', 'outdated', 'disputed')"
+PURPOSES = "('routine', 'second', 'arbitration', 'quality_assurance')"
+LESIONS = (
+    "('amd', 'glaucoma_suspect', 'vein_occlusion', 'artery_occlusion', 'hypertensive_retinopathy', "
+    "'retinal_detachment', 'epiretinal_membrane', 'optic_disc_swelling', 'pigmented_lesion', "
+    "'other')"
+)
+EXCLUSIONS = "('not_this_patient', 'not_a_retina', 'test', 'retaken', 'other')"
+FOLLOW_UPS = "('retake', 'slit_lamp', 'referral')"
+FOLLOW_UP_ENDS = "('read', 'done', 'declined', 'not_possible', 'opened_in_error')"
+CORRECTIONS = "('eye', 'exclude', 'include', 'absent', 'present', 'join', 'part')"
+PROTOCOLS = "('any', 'one', 'two')"
+DAY_DOUBTS = "('', 'received', 'clock_skew')"
+MACULOPATHY = "('M0', 'M1')"
+PHOTOCOAGULATION = "('P0', 'P1')"
+CLOSED = "(closed_at IS NULL) = (closed_by IS NULL) AND (closed_at IS NULL) = (closed_how IS NULL)"
+
+
+def upgrade() -> None:
+    for table, columns in (
+        ("camera", _camera()),
+        ("capture", _capture()),
+        ("exam", _exam()),
+        ("review", _review()),
+        ("eye_result", _eye_result()),
+    ):
+        for column in columns:
+            # as text, because on SQLite alembic adds no CHECK to a table that is there
+            op.execute(f"ALTER TABLE {table} ADD COLUMN {column}")
+    _follow_up()
+    _correction()
+    for statement in _guards():
+        op.execute(statement)
+
+
+def within(table: str, column: str, values: str) -> str:
+    return f"CONSTRAINT ck_{table}_{column} CHECK ({column} IN {values})"
+
+
+def is_sqlite() -> bool:
+    return op.get_context().dialect.name == "sqlite"
+
+
+def reference(table: str, column: str, to: str) -> str:
+    kind = "INTEGER" if is_sqlite() else "BIGINT"
+    return f"{column} {kind} CONSTRAINT fk_{table}_{column}_{to} REFERENCES {to} (id)"
+
+
+def _camera() -> Iterator[str]:
+    yield f"fields TEXT DEFAULT 'any' NOT NULL {within('camera', 'fields', PROTOCOLS)}"
+    number = "DOUBLE" if is_sqlite() else "DOUBLE PRECISION"
+    yield f"confirmed_share {number} DEFAULT 0 NOT NULL"
+
+
+def _capture() -> Iterator[str]:
+    yield "acquired_day TEXT"
+    yield f"corrected_eye TEXT {within('capture', 'corrected_eye', EYES)}"
+    yield f"excluded TEXT {within('capture', 'excluded', EXCLUSIONS)}"
+    yield reference("capture", "placed_exam_id", "exam")
+
+
+def _exam() -> Iterator[str]:
+    yield f"day_doubt TEXT DEFAULT '' NOT NULL {within('exam', 'day_doubt', DAY_DOUBTS)}"
+    yield reference("exam", "joined_into", "exam")
+
+
+def _review() -> Iterator[str]:
+    yield f"purpose TEXT DEFAULT 'routine' NOT NULL {within('review', 'purpose', PURPOSES)}"
+    yield "photographs TEXT DEFAULT '' NOT NULL"
+    yield f"lesion TEXT {within('review', 'lesion', LESIONS)}"
+    yield f"maculopathy TEXT {within('review', 'maculopathy', MACULOPATHY)}"
+    yield f"photocoagulation TEXT {within('review', 'photocoagulation', PHOTOCOAGULATION)}"
+    if is_sqlite():  # only there a flag needs a CHECK
+        rule = within("review", "stable_treated", "(0, 1)")
+        yield f"stable_treated BOOLEAN DEFAULT 0 NOT NULL {rule}"
+    else:
+        yield "stable_treated BOOLEAN DEFAULT false NOT NULL"
+
+
+def _eye_result() -> Iterator[str]:
+    state = within("eye_result", "reading_state", READING_STATES)
+    yield f"reading_state TEXT DEFAULT 'unread' NOT NULL {state}"
+    yield reference("eye_result", "former_review_id", "review")
+
+
+def _follow_up() -> None:
+    op.create_table(
+        "follow_up",
+        sa.Column("id", BIG_ID, primary_key=True),
+        sa.Column("exam_id", BIG_ID, sa.ForeignKey("exam.id"), nullable=False),
+        sa.Column("eye", sa.Text, nullable=False),
+        sa.Column("kind", sa.Text, nullable=False),
+        sa.Column("review_id", BIG_ID, sa.ForeignKey("review.id"), nullable=False),
+        sa.Column("opened_at", UTC_TIME, nullable=False),
+        sa.Column("closed_at", UTC_TIME),
+        sa.Column("closed_by", sa.Text),
+        sa.Column("closed_how", sa.Text),
+        sa.CheckConstraint(f"eye IN {EYES}", name="eye"),
+        sa.CheckConstraint(f"kind IN {FOLLOW_UPS}", name="kind"),
+        sa.CheckConstraint(f"closed_how IN {FOLLOW_UP_ENDS}", name="closed_how"),
+        sa.CheckConstraint(CLOSED, name="closed"),
+    )
+    op.create_index("ix_follow_up_exam_id", "follow_up", ["exam_id", "eye"])
+    is_open = sa.text("closed_at IS NULL")
+    op.create_index(
+        "ix_follow_up_open",
+        "follow_up",
+        ["opened_at"],
+        sqlite_where=is_open,
+        postgresql_where=is_open,
+    )
+
+
+def _correction() -> None:
+    op.create_table(
+        "correction",
+        sa.Column("id", BIG_ID, primary_key=True),
+        sa.Column("kind", sa.Text, nullable=False),
+        sa.Column("exam_id", BIG_ID, sa.ForeignKey("exam.id"), nullable=False),
+        sa.Column("patient_key", sa.Text),
+        sa.Column("capture_id", BIG_ID, sa.ForeignKey("capture.id")),
+        sa.Column("other_exam_id", BIG_ID, sa.ForeignKey("exam.id")),
+        sa.Column("eye", sa.Text),
+        sa.Column("reason", sa.Text),
+        sa.Column("until", sa.Text),
+        sa.Column("reader", sa.Text, nullable=False),
+        sa.Column("role", sa.Text, nullable=False),
+        sa.Column("created_at", UTC_TIME, nullable=False),
+        sa.CheckConstraint(f"kind IN {CORRECTIONS}", name="kind"),
+        sa.CheckConstraint(f"eye IN {EYES}", name="eye"),
+    )
+    op.create_index("ix_correction_exam_id", "correction", ["exam_id"])
+    is_known = sa.text("patient_key IS NOT NULL")
+    op.create_index(
+        "ix_correction_patient_key",
+        "correction",
+        ["patient_key"],
+        sqlite_where=is_known,
+        postgresql_where=is_known,
+    )
+
+
+def _guards() -> Iterator[str]:
+    """Yield the triggers that make the corrections append-only."""
+    refused = "correction is append-only"
+    if is_sqlite():
+        for event in ("update", "delete"):
+            yield f"""CREATE TRIGGER correction_no_{event} BEFORE {event.upper()} ON correction
+           BEGIN SELECT RAISE(ABORT, '{refused}'); END"""
+        return
+    yield f"""CREATE FUNCTION correction_refuse() RETURNS trigger LANGUAGE plpgsql AS
+           $$ BEGIN RAISE EXCEPTION '{refused}'; END $$"""
+    for event, when in (("update", "UPDATE"), ("delete", "DELETE OR TRUNCATE")):
+        yield f"""CREATE TRIGGER correction_no_{event} BEFORE {when} ON correction
+           FOR EACH STATEMENT EXECUTE FUNCTION correction_refuse()"""
