@@ -55,27 +55,27 @@ def is_sqlite() -> bool:
     return op.get_context().dialect.name == "sqlite"
 
 
-def reference(table: str, column: str, to: str) -> str:
-    kind = "INTEGER" if is_sqlite() else "BIGINT"
-    return f"{column} {kind} CONSTRAINT fk_{table}_{column}_{to} REFERENCES {to} (id)"
+def number(column: str) -> str:
+    """Return a column that holds the id of a row."""
+    return f"{column} {'INTEGER' if is_sqlite() else 'BIGINT'}"
 
 
 def _camera() -> Iterator[str]:
     yield f"fields TEXT DEFAULT 'any' NOT NULL {within('camera', 'fields', PROTOCOLS)}"
-    number = "DOUBLE" if is_sqlite() else "DOUBLE PRECISION"
-    yield f"confirmed_share {number} DEFAULT 0 NOT NULL"
+    share = "DOUBLE" if is_sqlite() else "DOUBLE PRECISION"
+    yield f"confirmed_share {share} DEFAULT 0 NOT NULL"
 
 
 def _capture() -> Iterator[str]:
     yield "acquired_day TEXT"
     yield f"corrected_eye TEXT {within('capture', 'corrected_eye', EYES)}"
     yield f"excluded TEXT {within('capture', 'excluded', EXCLUSIONS)}"
-    yield reference("capture", "placed_exam_id", "exam")
+    yield number("placed_exam_id")
 
 
 def _exam() -> Iterator[str]:
     yield f"day_doubt TEXT DEFAULT '' NOT NULL {within('exam', 'day_doubt', DAY_DOUBTS)}"
-    yield reference("exam", "joined_into", "exam")
+    yield number("joined_into")
 
 
 def _review() -> Iterator[str]:
@@ -94,7 +94,7 @@ def _review() -> Iterator[str]:
 def _eye_result() -> Iterator[str]:
     state = within("eye_result", "reading_state", READING_STATES)
     yield f"reading_state TEXT DEFAULT 'unread' NOT NULL {state}"
-    yield reference("eye_result", "former_review_id", "review")
+    yield number("former_review_id")
 
 
 def _follow_up() -> None:

@@ -149,7 +149,7 @@ capture = sa.Table(
     # by people, and kept when the sources are read again (see fundusd.ledger.corrections)
     sa.Column("corrected_eye", sa.Text),
     sa.Column("excluded", sa.Text),
-    sa.Column("placed_exam_id", BigId, sa.ForeignKey("exam.id")),
+    sa.Column("placed_exam_id", BigId),
     sa.CheckConstraint("corrected_eye IN ('R', 'L', 'U')", name="corrected_eye"),
     one_of("excluded", ExclusionReason),
     sa.UniqueConstraint("camera_id", "path", "revision"),

@@ -51,7 +51,8 @@ exam = sa.Table(
     # why the day may not be the day of the visit: empty, received or clock_skew
     sa.Column("day_doubt", sa.Text, nullable=False, server_default=""),
     # the exam into which a person joined this one; its captures belong to that exam
-    sa.Column("joined_into", BigId, sa.ForeignKey("exam.id")),
+    # (no foreign key: SQLite would read the whole table for each new exam)
+    sa.Column("joined_into", BigId),
     one_of("referable", Referable),
     one_of("final_referable", Referable),
     one_of("day_doubt", DayDoubt),
@@ -126,8 +127,9 @@ eye_result = sa.Table(
     sa.Column("urgency", sa.SmallInteger, nullable=False),  # 0: no reader is needed (any more)
     sa.Column("resulted_at", UTCTime, nullable=False),
     sa.Column("reading_state", sa.Text, nullable=False, server_default="unread"),
-    # the last review of an earlier result or of other photographs
-    sa.Column("former_review_id", BigId, sa.ForeignKey("review.id")),
+    # the last review of an earlier result or of other photographs; no foreign key, because SQLite
+    # would read the whole table for each new review
+    sa.Column("former_review_id", BigId),
     one_of("reading_state", ReadingState),
     one_of("eye", Eye),
     one_of("outcome", Outcome),
