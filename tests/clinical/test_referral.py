@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from fundusd.clinical import grading
 from fundusd.clinical.grading import DEFAULT_RULE, Rule
-from fundusd.clinical.referral import UNDECIDED, Assessment, eye, person, worst
-from fundusd.domain.clinical_terms import Eye, Grade, Referable
+from fundusd.clinical.referral import UNDECIDED, Assessment, most_severe, worst
+from fundusd.domain.clinical_terms import Grade, Referable
 from fundusd.domain.errors import SettingsError
 
 YES, NO, OPEN = Referable.YES, Referable.NO, Referable.INDETERMINATE
@@ -88,43 +88,4 @@ def test_what_is_all_graded_is_as_bad_as_its_worst(findings: list[Assessment]) -
 
 
 def test_nothing_is_undecided() -> None:
-    assert worst([]) == eye({}) == UNDECIDED
-    assert person({}) == UNDECIDED
-
-
-@given(GRADED, st.lists(st.just(UNDECIDED), max_size=3))
-def test_a_retake_makes_up_for_ungradable_shots_of_its_field(
-    shot: Assessment, bad: list[Assessment]
-) -> None:
-    assert eye({"macula": [*bad, shot]}) == shot
-
-
-@given(
-    st.dictionaries(
-        st.sampled_from(["macula", "disc", None]), st.lists(FINDINGS, min_size=1, max_size=3)
-    )
-)
-def test_a_missing_field_leaves_no_negative_and_takes_no_referral_back(
-    by_field: dict[str | None, list[Assessment]],
-) -> None:
-    assessed, complete = eye(by_field), eye(by_field, expected=("nasal",))
-    assert complete.referable is (YES if assessed.referable is YES else OPEN)
-    assert complete.grade == assessed.grade
-
-
-@given(FINDINGS, FINDINGS)
-def test_a_person_is_as_bad_as_the_worse_eye(right: Assessment, left: Assessment) -> None:
-    assert person({Eye.RIGHT: right, Eye.LEFT: left}) == worst([right, left])
-
-
-@given(FINDINGS, st.sampled_from(Eye))
-def test_a_person_of_one_eye_or_of_eyes_unknown_is_never_negative(
-    finding: Assessment, side: Eye
-) -> None:
-    assert person({side: finding}).referable is (YES if finding.referable is YES else OPEN)
-    both = {
-        Eye.RIGHT: Assessment(NO, Grade.NO_DR),
-        Eye.LEFT: Assessment(NO, Grade.NO_DR),
-        Eye.UNKNOWN: finding,
-    }
-    assert person(both).referable is (YES if finding.referable is YES else OPEN)
+    assert worst([]) == most_severe([]) == UNDECIDED

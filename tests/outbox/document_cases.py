@@ -7,9 +7,12 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 import numpy as np
-from tests import imaging_cases, ledger_cases
+from tests import exam_cases, imaging_cases, ledger_cases
 
-from fundusd.clinical.exam import Exam, Reading, Shot, judge
+from fundusd.clinical.exam import Exam
+from fundusd.clinical.judgement import judge
+from fundusd.clinical.reading import Reading
+from fundusd.clinical.shot import Shot
 from fundusd.domain.clinical_terms import (
     Eye,
     Grade,
@@ -36,6 +39,7 @@ OVERRIDE = Reading(
     role="ophthalmologist",
     is_blinded=True,
     at=AT,
+    basis=exam_cases.NOTHING,
 )
 AGREES = replace(OVERRIDE, verdict=ReviewVerdict.AGREE, grade=Grade.MODERATE, reason=None)
 
@@ -73,7 +77,7 @@ def ungraded(reason: Reason, eye: Eye = Eye.RIGHT) -> Shot:
 
 def exam(*shots: Shot, reading: Reading | None = None, **changes: Any) -> Exam:
     """Return the exam of some shots; a reading applies to each eye."""
-    eyes = tuple(eye.read_as(reading) if reading else eye for eye in judge(shots))
+    eyes = tuple(exam_cases.read(eye, reading) if reading else eye for eye in judge(shots))
     made = Exam(1, date(2026, 1, 5), KEY, PATIENT, STUDY, eyes)
     return replace(made, **changes)
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from fhir.resources.R4B.bundle import Bundle
+from tests import exam_cases
 from tests.outbox import document_cases as cases
 
 from fundusd.domain.clinical_terms import SAFETY_WORDS, Eye, Grade, Reason, ReviewVerdict
@@ -125,7 +126,9 @@ def test_an_eye_that_a_reader_calls_ungradable_has_no_value_though_the_model_gra
 
 def test_a_report_is_final_when_every_eye_is_read() -> None:
     one_read = EXAMS["both eyes"]
-    one_read = replace(one_read, eyes=(one_read.eyes[0].read_as(cases.AGREES), one_read.eyes[1]))
+    one_read = replace(
+        one_read, eyes=(exam_cases.read(one_read.eyes[0], cases.AGREES), one_read.eyes[1])
+    )
 
     for exam, status in ((one_read, "preliminary"), (EXAMS["overridden"], "final")):
         [report] = resources(exam)["DiagnosticReport"]

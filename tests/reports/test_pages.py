@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from itertools import product
 from typing import TYPE_CHECKING
 
@@ -14,8 +14,11 @@ from PIL import Image
 from pypdf import PdfReader
 from tests import imaging_cases
 from tests import ledger_cases as cases
+from tests.exam_cases import read, reading
 
-from fundusd.clinical.exam import Exam, Reading, Shot, judge
+from fundusd.clinical.exam import Exam
+from fundusd.clinical.judgement import judge
+from fundusd.clinical.shot import Shot
 from fundusd.domain.capture_warnings import WORDING, CaptureWarning
 from fundusd.domain.clinical_terms import (
     SAFETY_WORDS,
@@ -36,6 +39,8 @@ from fundusd.reports.panel import Photograph
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
+
+    from fundusd.clinical.reading import Reading
 
 PHANTOM = replace(cases.release(), model="fundusd/phantom-1 (not for patients)")
 MEDSIGLIP = replace(cases.release(), model=wording.MEDSIGLIP)
@@ -77,20 +82,10 @@ def visit(
     eyes = []
     for eye in judge(shots, expected):
         if readings and eye.eye in readings:
-            eyes.append(eye.read_as(readings[eye.eye]))
+            eyes.append(read(eye, readings[eye.eye]))
         else:
             eyes.append(eye)
     made = Exam(12, date(2026, 11, 3), "ab" * 32, "PATIENT-7", None, tuple(eyes))
-    return replace(made, **more)  # type: ignore[arg-type]  # by name
-
-
-def reading(verdict: ReviewVerdict, grade: Grade | None = None, **more: object) -> Reading:
-    referable = Referable.YES if grade is not None and grade >= 2 else Referable.NO
-    at = datetime(2026, 11, 4, 9, tzinfo=UTC)
-    made = Reading(
-        verdict=verdict, referable=referable, grade=grade, reason=None, reviewer="Dr Okafor",
-        role="doctor", is_blinded=False, at=at, review_id=1,
-    )  # fmt: skip
     return replace(made, **more)  # type: ignore[arg-type]  # by name
 
 

@@ -22,11 +22,16 @@ def upgrade(config: Config = None) -> None:
     from fundusd.app.open_ledger import opened_ledger
 
     with opened_ledger(load(config)) as ledger, ledger.held():
-        before, after = ledger.upgrade()
-    if before == after:
-        print(f"The schema is at {after}.")
-    else:
-        print(f"The schema was upgraded from {before or 'nothing'} to {after}.")
+        done = ledger.upgrade()
+    if done.before == done.after:
+        print(f"The schema is at {done.after}.")
+        return
+    print(f"The schema was upgraded from {done.before or 'nothing'} to {done.after}.")
+    if done.judged_exams:
+        print(
+            f"Exams judged by the rules of this version: {done.judged_exams}; "
+            f"changed: {done.changed_exams}."
+        )
 
 
 @app.command(cls=Command)

@@ -1,16 +1,17 @@
-"""An exam: the photographs of one person's visit, and the result for each eye; pure.
+"""An exam: one person's visit, with the result for each eye and for the person; pure.
 
-An exam holds all captures of a person on one day of the clinic, regardless of the camera, the file
-format and the DICOM study. If the person is unknown, an exam is one DICOM study, otherwise a single
-shot, so that strangers are never combined.
+`judgement` makes the results, and docs/exams.md holds the rules. If the person is unknown, an exam
+is one DICOM study, otherwise a single photograph, so that strangers are never combined.
 """
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from fundusd.clinical import referral
+from fundusd.clinical.reading import UNREAD, EyeReadings, ReadBasis, combined
+from fundusd.clinical.referral import UNDECIDED, Assessment, worst
 from fundusd.domain.clinical_terms import (
     Action,
     Eye,
@@ -20,111 +21,171 @@ from fundusd.domain.clinical_terms import (
     Referable,
     ReviewVerdict,
 )
+from fundusd.domain.exams import DayDoubt
+from fundusd.domain.eye_reasons import EyeReason
+from fundusd.domain.readings import FollowUpKind, ReadingState, WorklistReason
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import date, datetime
 
+    from fundusd.clinical.reading import Reading
+    from fundusd.clinical.shot import Shot
+
+_BOTH = (Eye.RIGHT, Eye.LEFT)
+_REASON_OF_VERDICT = {
+    ReviewVerdict.RETAKE: EyeReason.READER_ASKS_RETAKE,
+    ReviewVerdict.UNGRADABLE: EyeReason.READER_UNGRADABLE,
+}
+_FIRST_RANK = {Referable.YES: 20, Referable.INDETERMINATE: 10, Referable.NO: 1}
+_SAMPLE_DIGITS = 8  # of a digest
+_SAMPLE_SIZE = 1 << 4 * _SAMPLE_DIGITS
+
+
+def needed_action(reason: Reason | EyeReason) -> Action:
+    """Return the action of a reason; a reader is needed where an eye has nothing to grade."""
+    return Action.REFER_READER if reason.action is Action.NONE else reason.action
+
+
+def photographs_digest(shots: Iterable[Shot]) -> str:
+    """Return the digest of a set of photographs, in hex."""
+    digests = sorted({shot.digest for shot in shots})
+    return hashlib.sha256("\n".join(digests).encode()).hexdigest()
+
 
 @dataclass(frozen=True, slots=True)
-class Shot:
-    """A photograph of an exam: a capture that is not superseded, with its result."""
+class FollowUp:
+    """What has to happen for an eye that a reader could not grade."""
 
-    capture_id: int
-    camera_id: str
-    stem: str  # the path without the suffix; a shot saved as .jpg and .dcm has one
-    digest: str
-    release_id: int
+    follow_up_id: int
     eye: Eye
-    field: str | None  # macula, disc
-    outcome: Outcome
-    reason: Reason | None
-    grade: Grade | None
-    referable: Referable
-    scores: tuple[float, ...] | None
-    is_conflict: bool = False  # its sources disagree about the eye
-    warnings: tuple[str, ...] = ()  # codes
-
-    @property
-    def assessment(self) -> referral.Assessment:
-        """Return the model's assessment of the photograph."""
-        return referral.Assessment(self.referable, self.grade)
-
-
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """The latest review of an eye's current result, and the assessment that results from it."""
-
-    review_id: int
-    verdict: ReviewVerdict
-    referable: Referable
-    grade: Grade | None  # None: not gradable
-    reason: str | None
-    reviewer: str
-    role: str
-    is_blinded: bool
-    at: datetime
+    kind: FollowUpKind
+    opened_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
 class EyeResult:
-    """The result for an eye from all its photographs; `decisive` is the shot that decided it."""
+    """The result for an eye from all its files; `decisive` is the file that decided it.
+
+    `reason` says why the model's result is undecided. `grade` is None unless the result is decided.
+    """
 
     eye: Eye
     outcome: Outcome
     referable: Referable
     grade: Grade | None
-    reason: Reason | None
+    reason: Reason | EyeReason | None
     missing_fields: tuple[str, ...]  # expected fields that were not photographed
     decisive: Shot
-    shots: tuple[Shot, ...]
-    reading: Reading | None = None
+    shots: tuple[Shot, ...]  # without those that a person excluded
+    readings: EyeReadings = UNREAD
+    is_absent: bool = False  # a person has said that the patient lacks this eye
+    confirmed_share: float = 0.0  # of the negative eyes, which readers are to confirm
 
-    def read_as(self, reading: Reading) -> EyeResult:
-        """Return a copy of the result with a review added."""
-        return replace(self, reading=reading)
-
-    @property
-    def action(self) -> Action:
-        """Return what staff should do next about the eye.
-
-        A reader is needed if all photographs of the eye are of kinds that usually accompany others.
-        """
-        if self.reason is None:
-            return Action.NONE
-        if self.reason.action is Action.NONE:
-            return Action.REFER_READER
-        return self.reason.action
+    def with_readings(self, readings: Sequence[Reading]) -> EyeResult:
+        """Return a copy with the readings of the eye, given in the order of their numbers."""
+        return replace(self, readings=combined(self.basis, readings))
 
     @property
-    def final(self) -> referral.Assessment:
-        """Return the reader's assessment if the eye has been read, otherwise the model's."""
-        if self.reading is not None and self.is_read:
-            return referral.Assessment(self.reading.referable, self.reading.grade)
-        return self.assessment
+    def photographs(self) -> str:
+        """Return the digest of the set of photographs, in hex."""
+        return photographs_digest(self.shots)
 
     @property
-    def assessment(self) -> referral.Assessment:
+    def basis(self) -> ReadBasis:
+        """Return what a reading given now is about."""
+        return ReadBasis(self.photographs, self.outcome, self.grade, self.referable)
+
+    @property
+    def assessment(self) -> Assessment:
         """Return the model's assessment of the eye."""
-        return referral.Assessment(self.referable, self.grade)
+        return Assessment(self.referable, self.grade)
+
+    @property
+    def worst_grade_seen(self) -> Grade | None:
+        """Return the highest grade of the photographs, even if the eye is undecided."""
+        return max((shot.grade for shot in self.shots if shot.grade is not None), default=None)
+
+    # -- with the readings
+
+    @property
+    def reading(self) -> Reading | None:
+        """Return the reading that counts, or the one with which a reader deferred the eye."""
+        return self.readings.reading
+
+    @property
+    def state(self) -> ReadingState:
+        """Return what the readings of the eye amount to."""
+        return self.readings.state
 
     @property
     def is_read(self) -> bool:
-        """Return whether a reader has settled the eye."""
-        return self.reading is not None and self.reading.verdict.is_settled
+        """Return whether readers have settled the eye as it is now."""
+        return self.state is ReadingState.READ
+
+    @property
+    def final(self) -> Assessment:
+        """Return the assessment of the eye, taking into account the readings so far."""
+        return self.readings.final(self.assessment)
+
+    @property
+    def open_reason(self) -> Reason | EyeReason | None:
+        """Return why the eye needs somebody, or None if its final result is decided."""
+        is_undecided = self.final.referable is Referable.INDETERMINATE
+        if self.state is ReadingState.DISPUTED:
+            return EyeReason.READINGS_DIFFER
+        if self.state is ReadingState.OUTDATED:
+            own = self.reason if is_undecided else None
+            return own or EyeReason.READING_OUTDATED
+        if not is_undecided:
+            return None
+        if self.is_read and self.reading is not None:
+            return _REASON_OF_VERDICT.get(self.reading.verdict, EyeReason.READER_UNGRADABLE)
+        return self.reason
+
+    @property
+    def action(self) -> Action:
+        """Return what staff should do next about the eye."""
+        reason = self.open_reason
+        if reason is None:
+            return Action.NONE
+        return needed_action(reason)
+
+    # -- on the worklist
+
+    @property
+    def waits_for(self) -> WorklistReason | None:
+        """Return why the eye is on the worklist, or None if it is not."""
+        referable = self.final.referable
+        if self.is_absent and referable is not Referable.YES:
+            return None
+        if self.state is ReadingState.DISPUTED:
+            return WorklistReason.ARBITRATION
+        if self.state is ReadingState.OUTDATED:
+            return WorklistReason.READ_AGAIN
+        if self.is_read:
+            return None
+        if referable is Referable.YES:
+            return WorklistReason.REFERABLE
+        if referable is Referable.INDETERMINATE:
+            return WorklistReason.UNDECIDED
+        return WorklistReason.CONFIRMATION if self._is_drawn() else None
+
+    def _is_drawn(self) -> bool:
+        """Return whether the eye belongs to the sample that is confirmed, which nobody chooses."""
+        drawn = int(self.photographs[:_SAMPLE_DIGITS], 16)
+        return drawn < int(self.confirmed_share * _SAMPLE_SIZE)
 
     @property
     def urgency(self) -> int:
         """Return the eye's rank on the worklist, where the worst eye has the highest rank.
 
-        The rank is 0 if no reader is needed.
+        The rank is 0 if the eye is not on the list.
         """
-        if self.is_read or self.referable is Referable.NO:
+        if self.waits_for is None:
             return 0
-        rank = self.grade or 0
-        if self.referable is Referable.YES:
-            return rank + 10
-        return rank + 1
+        grades = [self.worst_grade_seen, self.final.grade]
+        return _FIRST_RANK[self.final.referable] + max(grade or 0 for grade in grades)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,133 +198,50 @@ class Exam:
     patient_id: str | None  # None also if the site stores only pseudonyms
     study_uid: str | None  # of its first DICOM study
     eyes: tuple[EyeResult, ...]  # those that were photographed, in the order R, L, U
+    day_doubt: DayDoubt = DayDoubt.NONE
+    absent: tuple[Eye, ...] = ()  # eyes that the patient is said to lack
+    others: tuple[Shot, ...] = ()  # files that count for no eye
+    follow_ups: tuple[FollowUp, ...] = ()  # those that are open
 
     @property
-    def assessment(self) -> referral.Assessment:
+    def assessment(self) -> Assessment:
         """Return the model's assessment of the person."""
-        by_eye: dict[Eye, referral.Assessment] = {}
-        for result in self.eyes:
-            by_eye[result.eye] = result.assessment
-        return referral.person(by_eye)
+        return self._person([(eye, eye.assessment) for eye in self.eyes])
 
     @property
-    def final(self) -> referral.Assessment:
-        """Return the assessment of the person, taking into account the reviews so far."""
-        by_eye: dict[Eye, referral.Assessment] = {}
-        for result in self.eyes:
-            by_eye[result.eye] = result.final
-        return referral.person(by_eye)
+    def final(self) -> Assessment:
+        """Return the assessment of the person, taking into account the readings so far."""
+        return self._person([(eye, eye.final) for eye in self.eyes])
+
+    def _person(self, assessed: Iterable[tuple[EyeResult, Assessment]]) -> Assessment:
+        """Assess the person by the worse eye, leaving out absent eyes that are not referable."""
+        counted: list[Assessment] = []
+        for eye, assessment in assessed:
+            if not eye.is_absent or assessment.referable is Referable.YES:
+                counted.append(assessment)
+        if self.missing or set(self.absent) >= set(_BOTH):
+            counted.append(UNDECIDED)
+        person = worst(counted)
+        if person.referable is Referable.INDETERMINATE and person.grade is Grade.NO_DR:
+            return UNDECIDED  # "No DR" would be said of an eye that nobody could see
+        return person
 
     @property
     def is_reviewed(self) -> bool:
-        """Return whether readers have settled every eye."""
-        return bool(self.eyes) and all(result.is_read for result in self.eyes)
+        """Return whether readers have settled every eye that has a result, except absent ones."""
+        present = [eye for eye in self.eyes if not eye.is_absent]
+        return bool(present) and all(eye.is_read for eye in present)
+
+    @property
+    def is_final(self) -> bool:
+        """Return whether nothing about the result is open any more."""
+        has_unknown = any(eye.eye is Eye.UNKNOWN for eye in self.eyes)
+        if has_unknown or self.missing or self.follow_ups:
+            return False
+        return self.is_reviewed
 
     @property
     def missing(self) -> tuple[Eye, ...]:
-        """Return the eyes that were not photographed."""
-        missing = [Eye.RIGHT, Eye.LEFT]
-        for result in self.eyes:
-            if result.eye in missing:
-                missing.remove(result.eye)
-        return tuple(missing)
-
-
-def joined(shots: Iterable[Shot]) -> list[Shot]:
-    """Return all shots, with the eye and the field made consistent within each photograph.
-
-    Files of one photograph get the same eye. If they disagree about the eye, it is unknown, and
-    each file is marked as a conflict. A file without a field gets the field on which the others
-    agree.
-    """
-    by_stem: dict[tuple[str, str], list[Shot]] = {}
-    for shot in shots:
-        by_stem.setdefault((shot.camera_id, shot.stem), []).append(shot)
-    result: list[Shot] = []
-    for files in by_stem.values():
-        result += _agreed(files)
-    return result
-
-
-def _agreed(files: Sequence[Shot]) -> list[Shot]:
-    """Return the files of one photograph, each labelled with the eye they agree on.
-
-    A file without a field gets the field on which the other files agree.
-    """
-    eyes: set[Eye] = set()
-    fields: set[str] = set()
-    is_conflict = False
-    for file in files:
-        is_conflict = is_conflict or file.is_conflict
-        if file.eye is not Eye.UNKNOWN:
-            eyes.add(file.eye)
-        if file.field:
-            fields.add(file.field)
-    is_conflict = is_conflict or len(eyes) > 1
-    eye = Eye.UNKNOWN
-    if eyes and not is_conflict:
-        eye = eyes.pop()
-    field = None
-    if len(fields) == 1:
-        field = fields.pop()
-    agreed: list[Shot] = []
-    for file in files:
-        file_field = file.field or field
-        agreed.append(replace(file, eye=eye, field=file_field, is_conflict=is_conflict))
-    return agreed
-
-
-def counted_shots(shots: Iterable[Shot]) -> dict[Eye, list[Shot]]:
-    """Return the shots of each eye that count towards its result.
-
-    Refused photographs count only if the eye has no other photographs.
-    """
-    by_eye: dict[Eye, list[Shot]] = {}
-    for shot in joined(shots):
-        by_eye.setdefault(shot.eye, []).append(shot)
-    for eye, of_eye in by_eye.items():
-        by_eye[eye] = [shot for shot in of_eye if shot.outcome is not Outcome.REFUSED] or of_eye
-    return by_eye
-
-
-def judge(shots: Iterable[Shot], expected: Sequence[str] = ()) -> list[EyeResult]:
-    """Return the result for each eye, determined by the eye's worst field.
-
-    If a field in `expected` was not photographed, the eye is undecided unless another field is
-    referable.
-    """
-    by_eye = counted_shots(shots)
-    results: list[EyeResult] = []
-    for eye in Eye:
-        if eye in by_eye:
-            results.append(_judge_eye(eye, by_eye[eye], expected))
-    return results
-
-
-def _judge_eye(eye: Eye, shots: Sequence[Shot], expected: Sequence[str]) -> EyeResult:
-    by_field: dict[str | None, list[referral.Assessment]] = {}
-    for shot in shots:
-        by_field.setdefault(shot.field, []).append(shot.assessment)
-    assessment = referral.eye(by_field, expected)
-    decisive = max(shots, key=_weight)
-    return EyeResult(
-        eye=eye,
-        outcome=decisive.outcome,
-        referable=assessment.referable,
-        grade=assessment.grade,
-        reason=decisive.reason,
-        missing_fields=tuple(field for field in expected if field not in by_field),
-        decisive=decisive,
-        shots=tuple(shots),
-    )
-
-
-def _weight(shot: Shot) -> tuple[bool, int, int]:
-    """Return a key that orders shots by referral, then by grade, and then by number.
-
-    A missing grade counts as the lowest.
-    """
-    grade = -1
-    if shot.grade is not None:
-        grade = shot.grade
-    return shot.referable is Referable.YES, grade, shot.capture_id
+        """Return the eyes that were not photographed and that the patient does not lack."""
+        known = {result.eye for result in self.eyes} | set(self.absent)
+        return tuple(eye for eye in _BOTH if eye not in known)

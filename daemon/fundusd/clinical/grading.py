@@ -58,6 +58,15 @@ class Rule:
             return Referable.YES
         return Referable.NO
 
+    def of_grade(self, grade: Grade) -> Referable:
+        """Return whether an eye to which a reader gave this grade is referable.
+
+        Severe and proliferative retinopathy always are.
+        """
+        if grade >= min(self.min_grade, Grade.SEVERE):
+            return Referable.YES
+        return Referable.NO
+
 
 DEFAULT_RULE = Rule.parse("icdr>=2/argmax")
 

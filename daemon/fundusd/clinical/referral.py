@@ -1,6 +1,6 @@
-"""Decide who is to be referred, from photographs to eyes and from eyes to a person; pure.
+"""Combine assessments of photographs, eyes and readings by the most severe; pure.
 
-The rule for a single photograph is `grading.Rule`.
+The rule for a single photograph is `grading.Rule`, and the rules for an eye are in `exam`.
 """
 
 from __future__ import annotations
@@ -8,13 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fundusd.domain.clinical_terms import Eye, Grade, Referable
+from fundusd.domain.clinical_terms import Grade, Referable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable
 
-_BOTH = {Eye.RIGHT, Eye.LEFT}
-_WORST_FIRST = (Referable.YES, Referable.INDETERMINATE, Referable.NO)
+WORST_FIRST = (Referable.YES, Referable.INDETERMINATE, Referable.NO)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,41 +41,18 @@ def worst(assessments: Iterable[Assessment]) -> Assessment:
         referable.add(assessment.referable)
         if assessment.grade is not None:
             grades.add(assessment.grade)
-    for value in _WORST_FIRST:
+    for value in WORST_FIRST:
         if value in referable:
             return Assessment(value, max(grades, default=None))
     return UNDECIDED
 
 
-def eye(
-    by_field: Mapping[str | None, Sequence[Assessment]], expected: Iterable[str] = ()
-) -> Assessment:
-    """Assess an eye by its worst field, and each field by its gradable photographs, if any.
+def most_severe(assessments: Iterable[Assessment]) -> Assessment:
+    """Return the most severe referral, with the highest grade among those that say so.
 
-    If a field in `expected` was not photographed, the eye is undecided unless another field is
-    referable.
+    >>> most_severe([Assessment(Referable.NO, Grade.MILD), UNDECIDED]).grade is None
+    True
     """
-    assessments = [_field(shots) for shots in by_field.values()]
-    if not by_field.keys() >= set(expected):
-        assessments.append(UNDECIDED)
-    return worst(assessments)
-
-
-def _field(shots: Sequence[Assessment]) -> Assessment:
-    """Assess a field by its gradable photographs, or by all if none is gradable.
-
-    A retake thus makes up for an ungradable photograph, but no photograph cancels a referral.
-    """
-    gradable = [shot for shot in shots if shot.grade is not None]
-    return worst(gradable or shots)
-
-
-def person(by_eye: Mapping[Eye, Assessment]) -> Assessment:
-    """Assess a person by the worse eye.
-
-    If an eye is missing or unknown, the result cannot be negative.
-    """
-    assessments = list(by_eye.values())
-    if Eye.UNKNOWN in by_eye or not by_eye.keys() >= _BOTH:
-        assessments.append(UNDECIDED)
-    return worst(assessments)
+    of_all = list(assessments)
+    referable = worst(of_all).referable
+    return worst(assessment for assessment in of_all if assessment.referable is referable)

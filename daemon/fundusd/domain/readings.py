@@ -107,3 +107,13 @@ class CorrectionKind(StrEnum):
     PRESENT = "present"  # an eye that was said to be absent
     JOIN = "join"  # an exam into another one
     PART = "part"  # a capture from its exam
+
+
+class WorklistReason(StrEnum):
+    """Why an eye is on the worklist."""
+
+    ARBITRATION = "arbitration"  # readers differ
+    READ_AGAIN = "read_again"  # the photographs or the model's result have changed
+    REFERABLE = "referable"
+    UNDECIDED = "undecided"
+    CONFIRMATION = "confirmation"  # a negative result that the site wants confirmed

@@ -53,7 +53,8 @@ _DETAIL_KEYS = frozenset(
         "capture_digest", "result_id", "reused", "lane", "model", "release_digest", "version",
         "by", "wait_seconds", "job_id", "count", "from_capture", "cosine", "tolerance", "problem",
         "verdict", "grade", "referable", "reviewer", "role", "blinded", "review_id", "receiver",
-        "document", "delivery_id",
+        "document", "delivery_id", "purpose", "photographs", "lesion", "maculopathy",
+        "photocoagulation", "stable_treated", "follow_up", "how", "changes",
     }
 )  # fmt: skip
 

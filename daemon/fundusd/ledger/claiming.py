@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import sqlalchemy as sa
 
 from fundusd.domain.jobs import JobState
-from fundusd.ledger import jobs
+from fundusd.ledger import failures, jobs
 from fundusd.ledger.audit_events import AuditEvent
 from fundusd.ledger.database import epoch_now
 from fundusd.ledger.job_events import note
@@ -17,12 +17,13 @@ from fundusd.ledger.tables import camera, job
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from fundusd.ledger.transactions import Recording
+
 T = TypeVar("T")
 
 
 def claim(
-    connection: sa.Connection,
-    release_id: int,
+    recording: Recording,
     limit: int,
     token: str,
     served: str = "",
@@ -39,10 +40,11 @@ def claim(
     Cameras take turns, beginning with the one after `served`. A job that was tried before is
     claimed alone, so that if it fails again, it cannot affect other jobs.
     """
+    connection, release_id = recording.connection, recording.release_id
     held = sa.select(job).where(job.c.state == JobState.RUNNING, job.c.token == token)
     if claimed := connection.execute(held.order_by(job.c.id)).all():
         return _claims(connection, claimed, token)
-    jobs.rescue(connection, expired_only=True)
+    failures.rescue(recording, expired_only=True)
     names = list(cameras or connection.scalars(sa.select(camera.c.id)))
     names.sort(key=lambda name: (name <= served, name))
     if not names:

@@ -1,28 +1,33 @@
-"""Read exams, either as they were last judged and stored, or judged anew."""
+"""Read exams: judged from their captures, results, readings and corrections."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
-import orjson
 import sqlalchemy as sa
 
-from fundusd.clinical.exam import Exam, EyeResult, Reading, Shot, counted_shots, judge
-from fundusd.domain.clinical_terms import (
-    Eye,
-    EyeSource,
-    Grade,
-    Outcome,
-    Reason,
-    Referable,
-    ReviewVerdict,
-)
+from fundusd.clinical.exam import Exam, EyeResult, FollowUp
+from fundusd.clinical.judgement import files_of_no_eye, judge
+from fundusd.domain.clinical_terms import Eye
+from fundusd.domain.exams import DayDoubt, FieldProtocol
+from fundusd.domain.readings import CorrectionKind, FollowUpKind
+from fundusd.ledger import exam_rows
 from fundusd.ledger.result_columns import IS_RESULT_OF_JOB, SCORES
-from fundusd.ledger.tables import camera, capture, exam, eye_result, job, result, review
+from fundusd.ledger.tables import (
+    camera,
+    capture,
+    correction,
+    exam,
+    follow_up,
+    job,
+    result,
+    review,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     Row = Mapping[Any, Any]
 
@@ -34,45 +39,26 @@ _OF_CAPTURE = (
     "digest",
     "eye",
     "eye_source",
+    "corrected_eye",
+    "excluded",
     "field",
     "patient_id",
     "warnings",
+    "received_at",
 )
-_OF_RESULT = ("release_id", "outcome", "reason", "grade", "referable", *SCORES)
-
-
-def stem(path_text: str) -> str:
-    """Return a path without its suffix.
-
-    The files of one shot have the same path except for the suffix.
-    """
-    folder, slash, name = path_text.rpartition("/")
-    return folder + slash + (name.rpartition(".")[0] or name)
-
-
-# -- as stored
+_OF_RESULT = ("outcome", "reason", "grade", "referable", *SCORES)
+_ABSENCES = (CorrectionKind.ABSENT, CorrectionKind.PRESENT)
 
 
 def exam_by_id(connection: sa.Connection, exam_id: int) -> Exam | None:
-    """Return an exam as it was last judged, or None if no exam has this number."""
-    row = connection.execute(sa.select(exam).where(exam.c.id == exam_id)).mappings().one_or_none()
-    if row is None:
-        return None
-    captures = _captures(connection, [exam_id])
-    shots = counted_shots(_shots(captures))
-    readings = _readings(connection, exam_id)
-    query = sa.select(eye_result).where(eye_result.c.exam_id == exam_id)
-    eyes: dict[Eye, EyeResult] = {}
-    for eye_row in connection.execute(query).mappings():
-        eye = Eye(eye_row["eye"])
-        eyes[eye] = _stored_eye(eye_row, shots[eye], readings)
-    return _exam(row, captures, [eyes[eye] for eye in Eye if eye in eyes])
+    """Return an exam, or None if no exam has this number."""
+    return next(iter(judged(connection, [exam_id])), None)
 
 
 def exam_of(connection: sa.Connection, capture_id: int) -> Exam | None:
     """Return the exam that a capture belongs to, or None if it belongs to no exam.
 
-    A capture is assigned to an exam when it gets a result.
+    A capture is assigned to an exam when it gets a result or fails.
     """
     query = sa.select(capture.c.exam_id).where(capture.c.id == capture_id)
     exam_id = connection.scalar(query)
@@ -81,110 +67,156 @@ def exam_of(connection: sa.Connection, capture_id: int) -> Exam | None:
     return exam_by_id(connection, exam_id)
 
 
-def _stored_eye(row: Row, shots: Sequence[Shot], readings: Mapping[int, Reading]) -> EyeResult:
-    [decisive] = [shot for shot in shots if shot.capture_id == row["capture_id"]]
-    return EyeResult(
-        eye=Eye(row["eye"]),
-        outcome=Outcome(row["outcome"]),
-        referable=Referable(row["referable"]),
-        grade=_grade(row["grade"]),
-        reason=_reason(row["reason"]),
-        missing_fields=tuple(row["missing_fields"].split()),
-        decisive=decisive,
-        shots=tuple(shots),
-        reading=readings.get(row["review_id"]),
-    )
-
-
-def _readings(connection: sa.Connection, exam_id: int) -> dict[int, Reading]:
-    query = sa.select(review).where(review.c.exam_id == exam_id)
-    readings: dict[int, Reading] = {}
-    for row in connection.execute(query).mappings():
-        readings[row["id"]] = _reading(row)
-    return readings
-
-
-# -- judged anew
-
-
 def judged(connection: sa.Connection, ids: Sequence[int]) -> list[Exam]:
-    """Judge exams anew from their captures, results and reviews.
-
-    Return the exams ordered by number.
-    """
+    """Judge exams from all that is known about them, and return them ordered by number."""
     query = sa.select(exam).where(exam.c.id.in_(ids)).order_by(exam.c.id)
     rows = connection.execute(query).mappings().all()
-    captures: dict[int, list[Row]] = {}
-    for capture_row in _captures(connection, ids):
-        captures.setdefault(capture_row["exam_id"], []).append(capture_row)
-    reviews = _last_reviews(connection, ids)
-    expected = _expected_fields(connection)
+    captures = _by_exam(_captures(connection, ids))
+    reviews = _by_exam(_reviews(connection, ids))
+    follow_ups = _by_exam(_open_follow_ups(connection, ids))
+    absences = _absences(connection, rows)
+    cameras = _cameras(connection)
     exams = []
     for row in rows:
-        of_exam = captures.get(row["id"], [])
-        fields: set[str] = set()
-        for capture_row in of_exam:
-            fields.update(expected.get(capture_row["camera_id"], ()))
-        eyes = []
-        for eye in judge(_shots(of_exam), sorted(fields)):
-            eyes.append(_with_reading(eye, reviews.get((row["id"], eye.eye))))
-        exams.append(_exam(row, of_exam, eyes))
+        number = row["id"]
+        of_exam = captures.get(number, [])
+        judged_exam = _judged(row, of_exam, reviews.get(number, []), cameras)
+        exams.append(
+            replace(
+                _with_absent(judged_exam, absences[number]),
+                follow_ups=_follow_ups(follow_ups.get(number, [])),
+            )
+        )
     return exams
 
 
-def _with_reading(eye: EyeResult, last: Row | None) -> EyeResult:
-    """Return an eye with its last review applied.
+def _judged(
+    row: Row, captures: Sequence[Row], reviews: Iterable[Row], cameras: Mapping[str, Row]
+) -> Exam:
+    """Return an exam with its eyes and their readings."""
+    expected: set[str] = set()
+    share = 0.0
+    shots = []
+    for capture_row in captures:
+        of_camera = cameras[capture_row["camera_id"]]
+        expected.update(of_camera["expected_fields"].split())
+        share = max(share, of_camera["confirmed_share"])
+        is_of_one_field = of_camera["fields"] == FieldProtocol.ONE
+        shots.append(exam_rows.shot(capture_row, is_of_one_field=is_of_one_field))
+    by_eye: dict[Eye, list[Row]] = {}
+    for review_row in reviews:
+        by_eye.setdefault(Eye(review_row["eye"]), []).append(review_row)
+    received = {capture_row["id"]: capture_row["received_at"] for capture_row in captures}
+    eyes = []
+    for eye in judge(shots, sorted(expected)):
+        readings = []
+        for review_row in by_eye.get(eye.eye, []):
+            readings.append(exam_rows.reading(review_row, eye, received))
+        eyes.append(replace(eye.with_readings(readings), confirmed_share=share))
+    return Exam(
+        exam_id=row["id"],
+        day=date.fromisoformat(row["day"]),
+        patient_key=row["patient_key"],
+        patient_id=_first_patient_id(captures),
+        study_uid=row["study_uid"],
+        eyes=tuple(eyes),
+        day_doubt=DayDoubt(row["day_doubt"]),
+        others=files_of_no_eye(shots, eyes),
+    )
 
-    If there is no review, or if the model's result has changed since, return the eye unchanged.
-    """
-    if last is None:
-        return eye
-    reviewed = (last["model_outcome"], last["model_grade"], last["model_referable"])
-    if reviewed != (eye.outcome, eye.grade, eye.referable):
-        return eye
-    return eye.read_as(_reading(last))
+
+def _with_absent(judged_exam: Exam, absent: Sequence[Eye]) -> Exam:
+    eyes: list[EyeResult] = []
+    for eye in judged_exam.eyes:
+        eyes.append(replace(eye, is_absent=eye.eye in absent))
+    return replace(judged_exam, eyes=tuple(eyes), absent=tuple(absent))
 
 
-def _last_reviews(connection: sa.Connection, ids: Sequence[int]) -> dict[tuple[int, Eye], Row]:
-    query = sa.select(review).where(review.c.exam_id.in_(ids)).order_by(review.c.id)
-    reviews: dict[tuple[int, Eye], Row] = {}
-    for row in connection.execute(query).mappings():
-        reviews[row["exam_id"], Eye(row["eye"])] = row
-    return reviews
+# -- rows
 
 
-def _expected_fields(connection: sa.Connection) -> dict[str, list[str]]:
-    expected: dict[str, list[str]] = {}
-    for row in connection.execute(sa.select(camera)):
-        expected[row.id] = row.expected_fields.split()
-    return expected
-
-
-# -- from rows
+def _by_exam(rows: Iterable[Row]) -> dict[int, list[Row]]:
+    by_exam: dict[int, list[Row]] = {}
+    for row in rows:
+        by_exam.setdefault(row["exam_id"], []).append(row)
+    return by_exam
 
 
 def _captures(connection: sa.Connection, exam_ids: Sequence[int]) -> Sequence[Row]:
-    """Return the current captures of exams, each with its result."""
+    """Return the current captures of exams, each with its result or with what its job says."""
     query = (
-        sa.select(*capture.c[_OF_CAPTURE], *result.c[_OF_RESULT])
+        sa.select(
+            *capture.c[_OF_CAPTURE],
+            *result.c[_OF_RESULT],
+            job.c.release_id,
+            job.c.reason.label("job_reason"),
+        )
         .select_from(capture)
         .join(job, job.c.id == capture.c.job_id)
-        .join(result, IS_RESULT_OF_JOB)
+        .outerjoin(result, IS_RESULT_OF_JOB)
         .where(capture.c.exam_id.in_(exam_ids), capture.c.superseded.is_(False))
         .order_by(capture.c.id)
     )
     return connection.execute(query).mappings().all()
 
 
-def _exam(exam_row: Row, captures: Iterable[Row], eyes: Iterable[EyeResult]) -> Exam:
-    return Exam(
-        exam_id=exam_row["id"],
-        day=date.fromisoformat(exam_row["day"]),
-        patient_key=exam_row["patient_key"],
-        patient_id=_first_patient_id(captures),
-        study_uid=exam_row["study_uid"],
-        eyes=tuple(eyes),
+def _reviews(connection: sa.Connection, exam_ids: Sequence[int]) -> Sequence[Row]:
+    query = sa.select(review).where(review.c.exam_id.in_(exam_ids)).order_by(review.c.id)
+    return connection.execute(query).mappings().all()
+
+
+def _open_follow_ups(connection: sa.Connection, exam_ids: Sequence[int]) -> Sequence[Row]:
+    query = (
+        sa.select(follow_up)
+        .where(follow_up.c.exam_id.in_(exam_ids), follow_up.c.closed_at.is_(None))
+        .order_by(follow_up.c.id)
     )
+    return connection.execute(query).mappings().all()
+
+
+def _follow_ups(rows: Iterable[Row]) -> tuple[FollowUp, ...]:
+    follow_ups = []
+    for row in rows:
+        kind = FollowUpKind(row["kind"])
+        follow_ups.append(FollowUp(row["id"], Eye(row["eye"]), kind, row["opened_at"]))
+    return tuple(follow_ups)
+
+
+def _absences(connection: sa.Connection, exams: Sequence[Row]) -> dict[int, list[Eye]]:
+    """Return, by exam, the eyes that the patient is said to lack on the day of the exam.
+
+    What was said last about an eye of a patient counts; if the patient is not known, what was said
+    about the eye in this exam.
+    """
+    keys = {row["patient_key"] for row in exams if row["patient_key"]}
+    of_these = sa.or_(
+        correction.c.patient_key.in_(keys), correction.c.exam_id.in_([row["id"] for row in exams])
+    )
+    query = sa.select(correction).where(correction.c.kind.in_(_ABSENCES), of_these)
+    said = connection.execute(query.order_by(correction.c.id)).mappings().all()
+    absent: dict[int, list[Eye]] = {}
+    for row in exams:
+        last: dict[str, Row] = {}
+        for about in said:
+            is_same_exam = about["exam_id"] == row["id"]
+            is_same_patient = bool(row["patient_key"]) and (
+                about["patient_key"] == row["patient_key"]
+            )
+            if is_same_exam or is_same_patient:
+                last[about["eye"]] = about
+        absent[row["id"]] = [Eye(eye) for eye in sorted(last) if _applies(last[eye], row["day"])]
+    return absent
+
+
+def _applies(said: Row, day: str) -> bool:
+    if said["kind"] != CorrectionKind.ABSENT:
+        return False
+    return said["until"] is None or day <= said["until"]
+
+
+def _cameras(connection: sa.Connection) -> dict[str, Row]:
+    rows = connection.execute(sa.select(camera)).mappings()
+    return {row["id"]: row for row in rows}
 
 
 def _first_patient_id(captures: Iterable[Row]) -> str | None:
@@ -192,53 +224,3 @@ def _first_patient_id(captures: Iterable[Row]) -> str | None:
         if row["patient_id"]:
             return str(row["patient_id"])
     return None
-
-
-def _shots(captures: Iterable[Row]) -> Iterator[Shot]:
-    for row in captures:
-        yield _shot(row)
-
-
-def _shot(row: Row) -> Shot:
-    return Shot(
-        capture_id=row["id"],
-        camera_id=row["camera_id"],
-        stem=stem(row["path_text"]),
-        digest=row["digest"],
-        release_id=row["release_id"],
-        eye=Eye(row["eye"]),
-        field=row["field"],
-        outcome=Outcome(row["outcome"]),
-        reason=_reason(row["reason"]),
-        grade=_grade(row["grade"]),
-        referable=Referable(row["referable"]),
-        scores=_scores(row),
-        is_conflict=row["eye_source"] == EyeSource.CONFLICT,
-        warnings=tuple(orjson.loads(row["warnings"] or "[]")),
-    )
-
-
-def _scores(row: Row) -> tuple[float, ...] | None:
-    return None if row["grade"] is None else tuple(row[name] for name in SCORES)
-
-
-def _reading(row: Row) -> Reading:
-    return Reading(
-        review_id=row["id"],
-        verdict=ReviewVerdict(row["verdict"]),
-        referable=Referable(row["referable"]),
-        grade=_grade(row["grade"]),
-        reason=row["reason"],
-        reviewer=row["reviewer"],
-        role=row["role"],
-        is_blinded=row["blinded"],
-        at=row["created_at"],
-    )
-
-
-def _reason(stored: str | None) -> Reason | None:
-    return Reason(stored) if stored else None
-
-
-def _grade(stored: int | None) -> Grade | None:
-    return None if stored is None else Grade(stored)

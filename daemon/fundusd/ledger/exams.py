@@ -11,13 +11,14 @@ import sqlalchemy as sa
 from fundusd.domain.capture_warnings import CaptureWarning
 from fundusd.ledger import audit, deliveries, exam_queries
 from fundusd.ledger.audit_events import AuditEvent
-from fundusd.ledger.exam_queries import stem
+from fundusd.ledger.exam_rows import stem
 from fundusd.ledger.tables import exam, eye_result
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from fundusd.clinical.exam import Exam, EyeResult
+    from fundusd.clinical.reading import Reading
     from fundusd.ledger.transactions import Recording
 
     Row = Mapping[Any, Any]
@@ -117,18 +118,24 @@ def _eye_row(exam_id: int, eye: EyeResult, now: datetime) -> dict[str, Any]:
         "outcome": eye.outcome,
         "referable": eye.referable,
         "grade": eye.grade,
-        "reason": eye.reason,
+        "reason": eye.open_reason,
         "action": eye.action,
         "missing_fields": " ".join(eye.missing_fields),
         "capture_id": eye.decisive.capture_id,
         "captures": len(eye.shots),
         "release_id": eye.decisive.release_id,
-        "review_id": eye.reading.review_id if eye.reading else None,
+        "review_id": _number(eye.reading),
+        "former_review_id": _number(eye.readings.former),
+        "reading_state": eye.state,
         "final_referable": eye.final.referable,
         "final_grade": eye.final.grade,
         "urgency": eye.urgency,
         "resulted_at": now,
     }
+
+
+def _number(reading: Reading | None) -> int | None:
+    return None if reading is None else reading.review_id
 
 
 def _exam_row(judged: Exam) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import orjson
 import sqlalchemy as sa
 
 from fundusd.domain.capture_warnings import TEXT_WARNINGS
-from fundusd.ledger.exam_queries import stem
+from fundusd.ledger.exam_rows import stem
 from fundusd.ledger.tables import capture, job, release
 
 if TYPE_CHECKING:

@@ -10,20 +10,18 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from fundusd.domain import retry_policy
-from fundusd.domain.clinical_terms import FILE_REASONS, Reason
 from fundusd.domain.jobs import JobState
 from fundusd.ledger import audit
 from fundusd.ledger.audit_events import AuditEvent
 from fundusd.ledger.captures import add_warnings
 from fundusd.ledger.database import epoch_now
-from fundusd.ledger.job_events import note, note_failed
+from fundusd.ledger.job_events import note
 from fundusd.ledger.tables import capture, job, sighting, storable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from fundusd.ledger.recorded import Recorded
+    from fundusd.domain.clinical_terms import Reason
 
 # longer than any batch takes; a dead daemon is noticed sooner, because its lock is released
 LEASE_SECONDS = 900.0
@@ -147,31 +145,7 @@ def postpone(
     return True
 
 
-def fail(
-    connection: sa.Connection,
-    claim: Claim,
-    reason: Reason,
-    error: str,
-    warnings: Sequence[str] = (),
-) -> list[Recorded] | None:
-    """Mark a job as failed: running -> failed.
-
-    `warnings` are codes that were read from the header, and are added to the captures. Return the
-    captures of the job, or None if the lease was lost. If the reason is a problem with the file,
-    but the bytes of the job have been seen again at any path, the job is queued again instead
-    (running -> queued), and the returned list is empty.
-    """
-    if reason in FILE_REASONS and _were_seen_again(connection, claim):
-        is_postponed = postpone(connection, claim, reason, error, 0.0)
-        return [] if is_postponed else None
-    columns = {"reason": reason, "action": reason.action, "error": storable(error)}
-    if not settle(connection, [claim], JobState.FAILED, **columns):
-        return None
-    add_warnings(connection, claim.job_id, warnings)
-    return note_failed(connection, [claim.job_id], reason)
-
-
-def _were_seen_again(connection: sa.Connection, claim: Claim) -> bool:
+def were_seen_again(connection: sa.Connection, claim: Claim) -> bool:
     """Return whether a job's bytes have been admitted or touched since the job was claimed."""
     for place in places(connection, [claim.job_id]).get(claim.job_id, []):
         if place.ctime_ns is not None and place not in claim.places:
@@ -200,35 +174,8 @@ def give_back(connection: sa.Connection, claims: Sequence[Claim], wait_seconds: 
 # -- running -> another state, without a token
 
 
-def rescue(connection: sa.Connection, *, expired_only: bool, cameras: Sequence[str] = ()) -> int:
-    """Reclaim jobs whose worker is gone, and return the number of these jobs.
-
-    The attempt is counted: running -> queued, or running -> failed after the last attempt. If
-    `expired_only` is true, only jobs whose lease has expired are reclaimed. If it is false, all
-    running jobs are reclaimed or, if `cameras` is not empty, all running jobs of these cameras.
-    Only the daemon that owns these jobs may set `expired_only` to false.
-    """
-    lost = job.c.lease_until < epoch_now() if expired_only else of(cameras)
-    running = sa.select(job).where(job.c.state == JobState.RUNNING, lost)
-    rows = connection.execute(running.with_for_update(skip_locked=True)).all()
-    exhausted, others = [], []
-    for row in rows:
-        if retry_policy.is_exhausted(row.attempts):
-            exhausted.append(row)
-        else:
-            others.append(row)
-    if others:
-        _move(connection, others, state=JobState.QUEUED)
-        note(connection, AuditEvent.JOB_RECLAIMED, others)
-    if exhausted:
-        reason, error = Reason.ATTEMPTS_EXHAUSTED, "the process ended during every attempt"
-        columns = {"reason": reason, "action": reason.action, "error": error}
-        _move(connection, exhausted, state=JobState.FAILED, **columns)
-        note_failed(connection, numbers(exhausted), reason)
-    return len(rows)
-
-
-def _move(connection: sa.Connection, rows: Sequence[Any], **columns: Any) -> None:
+def move(connection: sa.Connection, rows: Sequence[Any], **columns: Any) -> None:
+    """Move running jobs to another state."""
     statement = sa.update(job).where(job.c.id.in_(numbers(rows)))
     connection.execute(statement.values(**_FREE, **columns))
 
@@ -254,15 +201,13 @@ def renew(connection: sa.Connection, cameras: Sequence[str] = ()) -> None:
 def reopen(connection: sa.Connection, ids: Sequence[int]) -> int:
     """Queue failed jobs again: failed -> queued.
 
-    The number of attempts is reset to 0. Return the number of jobs that were queued.
+    The number of attempts is reset to 0. The reason stays until there is a result, because the
+    captures still leave their exams in doubt. Return the number of jobs that were queued.
     """
     columns = {
         "state": JobState.QUEUED,
         "attempts": 0,
         "available_at": 0.0,
-        "reason": None,
-        "action": None,
-        "error": None,
     }
     statement = sa.update(job).where(among(ids, JobState.FAILED)).values(**columns)
     returned = (job.c.id, job.c.digest, job.c.attempts, job.c.release_id)

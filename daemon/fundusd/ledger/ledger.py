@@ -16,6 +16,7 @@ from fundusd.ledger import (
     database,
     deliveries,
     document_content,
+    failures,
     incomplete_files,
     jobs,
     ownership,
@@ -92,9 +93,9 @@ class Ledger(Operator):
 
     # -- schema and ownership
 
-    def upgrade(self) -> tuple[str | None, str]:
-        """Upgrade the schema to the newest revision, and return the revisions before and after."""
-        return schema.upgrade(self.database)
+    def upgrade(self) -> schema.Upgrade:
+        """Upgrade the schema to the newest revision, and judge older exams by today's rules."""
+        return schema.upgrade(self.database, self._identifiers)
 
     @retried
     def create_if_empty(self) -> None:
@@ -192,8 +193,8 @@ class Ledger(Operator):
                 expected = self._expected_fields.get(camera_id, ())
                 cameras.register_camera(connection, camera_id)
                 cameras.expect_fields(connection, camera_id, expected)
-            count = jobs.rescue(connection, expired_only=False, cameras=self._own_cameras)
             recording = self._recording(connection)
+            count = failures.rescue(recording, expired_only=False, cameras=self._own_cameras)
             requeue.adopt(recording, self._own_cameras)
             started = daemons.started(recording, release.program_version)
             cameras.started(connection, self._cameras, self.release_id, started)
@@ -246,10 +247,8 @@ class Ledger(Operator):
     @retried
     def _claim(self, limit: int, token: str) -> list[Claim]:
         self._require_lock()
-        with self.writing() as connection:
-            claims = claiming.claim(
-                connection, self.release_id, limit, token, self._served, self._own_cameras
-            )
+        with self.recording() as recording:
+            claims = claiming.claim(recording, limit, token, self._served, self._own_cameras)
         if claims:
             self._served = claims[-1].camera_id
         return claims
@@ -268,7 +267,7 @@ class Ledger(Operator):
             return results.record(recording, findings, metadata)
 
     postpone = writes(jobs.postpone)
-    fail = writes(jobs.fail)
+    fail = records(failures.fail)
     give_back = writes(jobs.give_back)
 
     # -- the model's canary

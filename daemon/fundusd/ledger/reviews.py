@@ -14,7 +14,14 @@ import sqlalchemy as sa
 from fundusd.clinical.grading import Rule
 from fundusd.domain.clinical_terms import Eye, Grade, Referable, ReviewReason, ReviewVerdict
 from fundusd.domain.errors import RequestError
-from fundusd.ledger import audit, exam_queries, exams
+from fundusd.domain.readings import (
+    FollowUpKind,
+    Maculopathy,
+    OtherLesion,
+    Photocoagulation,
+    ReadingPurpose,
+)
+from fundusd.ledger import audit, exam_queries, exams, follow_ups
 from fundusd.ledger.audit_events import AuditEvent
 from fundusd.ledger.database import picked
 from fundusd.ledger.tables import release, storable
@@ -25,7 +32,11 @@ if TYPE_CHECKING:
     from fundusd.ledger.transactions import Recording
 
 
-_AUDITED = ("eye", "verdict", "grade", "referable", "reason", "reviewer", "role", "blinded")
+_AUDITED = (
+    *("eye", "verdict", "grade", "referable", "reason", "reviewer", "role", "blinded", "purpose"),
+    *("photographs", "lesion", "maculopathy", "photocoagulation", "stable_treated"),
+)
+_ENDS_FOLLOW_UPS = (ReviewVerdict.AGREE, ReviewVerdict.OVERRIDE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +44,7 @@ class Review:
     """A grader's verdict on an eye.
 
     `shown` is the decisive capture that the grader looked at. None means the current decisive
-    capture.
+    capture. `follow_up` says what `ungradable` leads to.
     """
 
     exam_id: int
@@ -45,6 +56,12 @@ class Review:
     reason: ReviewReason | None = None
     is_blinded: bool = False
     shown: int | None = None
+    purpose: ReadingPurpose = ReadingPurpose.ROUTINE
+    lesion: OtherLesion | None = None
+    maculopathy: Maculopathy | None = None
+    photocoagulation: Photocoagulation | None = None
+    is_stable_treated: bool = False
+    follow_up: FollowUpKind = FollowUpKind.SLIT_LAMP
 
 
 def review(recording: Recording, given: Review) -> Exam:
@@ -54,10 +71,12 @@ def review(recording: Recording, given: Review) -> Exam:
     """
     connection = recording.connection
     eye = _reviewed_eye(connection, given)
-    _require_override_complete(given)
+    _require_complete(given, eye)
     row = _row(connection, given, eye)
     inserted = sa.insert(review_table).values(row).returning(review_table.c.id)
-    review_id = connection.scalar(inserted)
+    review_id: int = connection.execute(inserted).scalar_one()
+    if given.purpose is not ReadingPurpose.QUALITY_ASSURANCE:
+        _follow(recording, given, review_id)
     exams.rejudge(recording, [given.exam_id])
     [after] = exam_queries.judged(connection, [given.exam_id])
     detail = picked(row, _AUDITED) | {"review_id": review_id}
@@ -72,6 +91,17 @@ def review(recording: Recording, given: Review) -> Exam:
     )
     audit.append(connection, entry)
     return after
+
+
+def _follow(recording: Recording, given: Review, review_id: int) -> None:
+    """Open the follow-up that a verdict asks for, or close those that a grade settles."""
+    place = follow_ups.Place(given.exam_id, given.eye)
+    if given.verdict is ReviewVerdict.RETAKE:
+        follow_ups.open_for(recording.connection, place, FollowUpKind.RETAKE, review_id)
+    elif given.verdict is ReviewVerdict.UNGRADABLE:
+        follow_ups.open_for(recording.connection, place, given.follow_up, review_id)
+    elif given.verdict in _ENDS_FOLLOW_UPS:
+        follow_ups.close_read(recording.connection, place, given.reviewer)
 
 
 def _reviewed_eye(connection: sa.Connection, given: Review) -> EyeResult:
@@ -96,7 +126,7 @@ def _reviewed_eye(connection: sa.Connection, given: Review) -> EyeResult:
     return eye
 
 
-def _require_override_complete(given: Review) -> None:
+def _require_complete(given: Review, eye: EyeResult) -> None:
     is_override = given.verdict is ReviewVerdict.OVERRIDE
     if is_override != (given.grade is not None):
         raise RequestError(
@@ -108,10 +138,31 @@ def _require_override_complete(given: Review) -> None:
             "An override needs a reason.",
             hint=f"Use --reason with one of: {', '.join(ReviewReason)}.",
         )
+    is_undecided = eye.referable is Referable.INDETERMINATE
+    if given.verdict is ReviewVerdict.AGREE and is_undecided:
+        raise RequestError(
+            "There is nothing to agree with, because the model's result for this eye is undecided.",
+            hint="Give a grade (override --grade --reason), or say ungradable or retake.",
+        )
+    if given.reason is ReviewReason.NON_DR_PATHOLOGY and given.lesion is None:
+        raise RequestError(
+            "The reason non_dr_pathology needs the lesion that was seen.",
+            hint=f"Use --lesion with one of: {', '.join(OtherLesion)}.",
+        )
+    says_nothing = given.verdict is ReviewVerdict.DEFER
+    if says_nothing and (given.lesion or given.maculopathy or given.photocoagulation):
+        raise RequestError(
+            "A deferred reading says nothing about the eye.",
+            hint="Leave out the findings, or choose another verdict.",
+        )
+    if given.is_stable_treated and _grade(given, eye) is not Grade.PDR:
+        raise RequestError(
+            "Only proliferative retinopathy can be treated and stable (R3S).",
+            hint="Override with --grade 4, or leave out --stable-treated.",
+        )
 
 
 def _row(connection: sa.Connection, given: Review, eye: EyeResult) -> dict[str, Any]:
-    grade, referable = _final(connection, given, eye)
     return {
         "exam_id": given.exam_id,
         "eye": given.eye,
@@ -121,27 +172,47 @@ def _row(connection: sa.Connection, given: Review, eye: EyeResult) -> dict[str, 
         "model_grade": eye.grade,
         "model_referable": eye.referable,
         "verdict": given.verdict,
-        "grade": grade,
-        "referable": referable,
+        "grade": _grade(given, eye),
+        "referable": _referable(connection, given, eye),
         "reason": given.reason,
         "reviewer": storable(given.reviewer),
         "role": storable(given.role),
         "blinded": given.is_blinded,
+        "purpose": given.purpose,
+        "photographs": eye.photographs,
+        "lesion": given.lesion,
+        "maculopathy": given.maculopathy,
+        "photocoagulation": given.photocoagulation,
+        "stable_treated": given.is_stable_treated,
         "created_at": datetime.now(UTC),
     }
 
 
-def _final(
-    connection: sa.Connection, given: Review, eye: EyeResult
-) -> tuple[Grade | None, Referable]:
-    """Return the final grade and referral decision after a review."""
+def _grade(given: Review, eye: EyeResult) -> Grade | None:
+    """Return the grade of the eye according to a review."""
+    match given.verdict:
+        case ReviewVerdict.OVERRIDE:
+            return given.grade
+        case ReviewVerdict.UNGRADABLE | ReviewVerdict.RETAKE:
+            return None
+        case _:
+            return eye.grade
+
+
+def _referable(connection: sa.Connection, given: Review, eye: EyeResult) -> Referable:
+    """Return the referral of the eye according to a review.
+
+    Another lesion and maculopathy are always referred.
+    """
+    has_more = given.lesion is not None or given.maculopathy is Maculopathy.PRESENT
+    if has_more and given.verdict.is_settled:
+        return Referable.YES
     match given.verdict:
         case ReviewVerdict.OVERRIDE if given.grade is not None:
             query = sa.select(release.c.referable_rule)
             query = query.where(release.c.id == eye.decisive.release_id)
-            least = Rule.parse(connection.execute(query).scalar_one()).min_grade
-            return given.grade, Referable.YES if given.grade >= least else Referable.NO
+            return Rule.parse(connection.execute(query).scalar_one()).of_grade(given.grade)
         case ReviewVerdict.UNGRADABLE | ReviewVerdict.RETAKE:
-            return None, Referable.INDETERMINATE
+            return Referable.INDETERMINATE
         case _:
-            return eye.grade, eye.referable
+            return eye.referable

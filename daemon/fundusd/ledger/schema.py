@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import sqlalchemy as sa
 
@@ -13,6 +13,7 @@ from fundusd.ledger import views
 if TYPE_CHECKING:
     from alembic.config import Config
 
+    from fundusd.clinical.pseudonyms import Identifiers
     from fundusd.ledger.database import Database
 
 GUARDS = {
@@ -61,14 +62,24 @@ def current(connection: sa.Connection) -> str | None:
     return revision
 
 
-def upgrade(database: Database) -> tuple[str | None, str]:
-    """Bring tables and views up to date in one transaction.
+class Upgrade(NamedTuple):
+    """The schema revisions before and after an upgrade, and what it changed."""
 
-    Return the schema revisions before and after the upgrade. Raises SchemaBehind and changes
-    nothing if the database was made by a newer release or by a development version.
+    before: str | None
+    after: str
+    judged_exams: int = 0  # by the rules of this program, because they were judged by older ones
+    changed_exams: int = 0  # of these, those of which the result of an eye or the person changed
+
+
+def upgrade(database: Database, identifiers: Identifiers) -> Upgrade:
+    """Bring tables, views and the results of exams up to date in one transaction.
+
+    Raises SchemaBehind and changes nothing if the database was made by a newer release or by a
+    development version.
     """
     from alembic import command
 
+    from fundusd.ledger import rejudging
     from fundusd.ledger.views.replace import replaced
 
     config = _config()
@@ -79,7 +90,10 @@ def upgrade(database: Database) -> tuple[str | None, str]:
         config.attributes["connection"] = connection
         with replaced(connection):
             command.upgrade(config, "head")
-        return before, newest()
+        if before in {None, newest()}:
+            return Upgrade(before, newest())
+        judged, changed = rejudging.rejudge_all(connection, identifiers)
+        return Upgrade(before, newest(), judged, changed)
 
 
 def check(connection: sa.Connection) -> str:

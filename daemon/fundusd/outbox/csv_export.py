@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from datetime import datetime
 
-    from fundusd.clinical.exam import Exam, EyeResult, Reading
+    from fundusd.clinical.exam import Exam, EyeResult
+    from fundusd.clinical.reading import Reading
     from fundusd.domain.inference import Release
     from fundusd.outbox.document_ids import Document
 

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
-    from fundusd.clinical.exam import Exam, EyeResult, Reading
+    from fundusd.clinical.exam import Exam, EyeResult
+    from fundusd.clinical.reading import Reading
     from fundusd.domain.inference import Release
     from fundusd.outbox.codes import Code
     from fundusd.outbox.document_ids import Document

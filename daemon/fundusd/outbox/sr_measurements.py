@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     )
     from pydicom import Dataset
 
-    from fundusd.clinical.exam import EyeResult, Reading
+    from fundusd.clinical.exam import EyeResult
+    from fundusd.clinical.reading import Reading
     from fundusd.domain.clinical_terms import Grade
     from fundusd.domain.inference import Release
     from fundusd.outbox.codes import Code

@@ -11,9 +11,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import date
 
-    from fundusd.clinical.exam import Exam, EyeResult, Reading
+    from fundusd.clinical.exam import Exam, EyeResult
+    from fundusd.clinical.reading import Reading
     from fundusd.clinical.referral import Assessment
     from fundusd.domain.clinical_terms import Grade
+    from fundusd.domain.eye_reasons import EyeReason
     from fundusd.domain.inference import Release
 
 MEDSIGLIP = "google/medsiglip-448"
@@ -64,9 +66,11 @@ def reason(code: Reason) -> str:
     return code.wording
 
 
-def quality(outcome: Outcome, why: Reason | None) -> str:
+def quality(outcome: Outcome, why: Reason | EyeReason | None) -> str:
     """Return a phrase that says whether a photograph could be graded and, if not, why."""
     if outcome is Outcome.GRADED:
+        if why is not None:
+            return f"Graded, but not enough for a result: {why.wording}"
         return "Good enough to grade"
     kind = {Outcome.UNGRADABLE: "Ungradable", Outcome.REFUSED: "Not graded"}.get(outcome, "Failed")
     if why is None:

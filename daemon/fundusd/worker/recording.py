@@ -143,7 +143,7 @@ class ResultRecorder:
         warnings = content.warnings if content is not None else ()
         if pause is None:
             timings = {"read_ms": job.read_ms, "decode_ms": job.decoded.decode_ms}
-            for capture in self._ledger.fail(claim, reason, error, warnings) or ():
+            for capture in self._ledger.fail(claim, reason, error, content) or ():
                 self._log_capture(capture, claim, timings)
         elif self._ledger.postpone(claim, reason, error, pause, warnings):
             self._log.warning(

@@ -1,0 +1,153 @@
+"""Readings of an eye by people, and what they amount to; pure.
+
+docs/exams.md, "Readings", holds the rules.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+from fundusd.clinical.referral import Assessment, most_severe
+from fundusd.domain.clinical_terms import Grade, Outcome, Referable, ReviewVerdict
+from fundusd.domain.readings import (
+    Maculopathy,
+    OtherLesion,
+    Photocoagulation,
+    ReadingPurpose,
+    ReadingState,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from datetime import datetime
+
+
+class ReadBasis(NamedTuple):
+    """What a reading is about: a set of photographs, and the model's result for the eye."""
+
+    photographs: str  # the digest of the set of their digests
+    outcome: Outcome
+    grade: Grade | None
+    referable: Referable
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A review of an eye, and the assessment that results from it."""
+
+    review_id: int
+    verdict: ReviewVerdict
+    referable: Referable
+    grade: Grade | None  # None: not gradable
+    reason: str | None
+    reviewer: str
+    role: str
+    is_blinded: bool
+    at: datetime
+    basis: ReadBasis
+    purpose: ReadingPurpose = ReadingPurpose.ROUTINE
+    lesion: OtherLesion | None = None  # another one than diabetic retinopathy
+    maculopathy: Maculopathy | None = None
+    photocoagulation: Photocoagulation | None = None
+    is_stable_treated: bool = False  # R3S: proliferative, treated and stable
+
+    @property
+    def assessment(self) -> Assessment:
+        """Return the reader's assessment of the eye."""
+        return Assessment(self.referable, self.grade)
+
+    @property
+    def says_something(self) -> bool:
+        """Return whether the reading has a result.
+
+        `defer` has none, nor has agreement with an undecided result, which older versions accepted.
+        """
+        if self.verdict is ReviewVerdict.AGREE:
+            return self.referable is not Referable.INDETERMINATE
+        return self.verdict.is_settled
+
+
+@dataclass(frozen=True, slots=True)
+class EyeReadings:
+    """What the readings of an eye amount to."""
+
+    state: ReadingState = ReadingState.UNREAD
+    # the reading that counts; if the eye is unread, the one with which a reader deferred it
+    reading: Reading | None = None
+    former: Reading | None = None  # the last one about other photographs or another result
+    differing: tuple[Reading, ...] = ()  # those that differ in referral
+
+    def final(self, by_model: Assessment) -> Assessment:
+        """Return the assessment of an eye that the model assessed as `by_model`."""
+        if self.state is ReadingState.DISPUTED:
+            return most_severe(reading.assessment for reading in self.differing)
+        if self.state is ReadingState.READ and self.reading is not None:
+            return self.reading.assessment
+        if self.state is ReadingState.OUTDATED and self.former is not None:
+            return _outdated(by_model, self.former.assessment)
+        return by_model
+
+
+UNREAD = EyeReadings()
+
+
+def combined(basis: ReadBasis, readings: Sequence[Reading]) -> EyeReadings:
+    """Return what the readings of an eye amount to, if the eye is now as `basis` says.
+
+    The readings are in the order in which they were given.
+    """
+    remaining = _remaining(readings)
+    current = [reading for reading in remaining if reading.basis == basis]
+    former = None
+    for reading in remaining:
+        if reading.basis != basis:
+            former = reading
+    if len({reading.referable for reading in current}) > 1:
+        decisive = max(current, key=_severity)
+        return EyeReadings(ReadingState.DISPUTED, decisive, former, tuple(current))
+    if current:
+        return EyeReadings(ReadingState.READ, current[-1], former)
+    if former is not None:
+        return EyeReadings(ReadingState.OUTDATED, None, former)
+    return EyeReadings(reading=_deferred(basis, readings))
+
+
+def _remaining(readings: Iterable[Reading]) -> list[Reading]:
+    """Return the last reading of each reader, since the last arbitration, that says something."""
+    by_reader: dict[str, Reading] = {}
+    for reading in readings:
+        if reading.purpose is ReadingPurpose.QUALITY_ASSURANCE:
+            continue
+        if reading.purpose is ReadingPurpose.ARBITRATION and reading.says_something:
+            by_reader.clear()
+        by_reader.pop(reading.reviewer, None)  # so that the readings stay in their order
+        by_reader[reading.reviewer] = reading
+    return [reading for reading in by_reader.values() if reading.says_something]
+
+
+def _severity(reading: Reading) -> tuple[bool, bool, int, int]:
+    """Return a key that orders readings by referral, by grade and by number."""
+    return (
+        reading.referable is Referable.YES,
+        reading.referable is Referable.INDETERMINATE,
+        -1 if reading.grade is None else reading.grade,
+        reading.review_id,
+    )
+
+
+def _deferred(basis: ReadBasis, readings: Sequence[Reading]) -> Reading | None:
+    """Return the last reading of the eye as it is now, if a reader deferred it."""
+    last = None
+    for reading in readings:
+        if reading.basis == basis and reading.purpose is not ReadingPurpose.QUALITY_ASSURANCE:
+            last = reading
+    return last
+
+
+def _outdated(by_model: Assessment, former: Assessment) -> Assessment:
+    """Return the assessment of an eye that has changed since it was read: never negative."""
+    combined_result = most_severe([by_model, former])
+    if combined_result.referable is Referable.YES:
+        return combined_result
+    return Assessment(Referable.INDETERMINATE)

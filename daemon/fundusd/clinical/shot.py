@@ -1,0 +1,146 @@
+"""The files of an exam, and what each of them says about its eye; pure.
+
+docs/exams.md, "A photograph", holds the rules.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from fundusd.clinical.referral import Assessment
+from fundusd.domain.capture_warnings import CaptureWarning
+from fundusd.domain.clinical_terms import Action, Eye, Grade, Outcome, Reason, Referable
+from fundusd.domain.eye_reasons import EyeReason
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+MACULA = "macula"
+_PATIENT_DOUBTS = {CaptureWarning.PATIENT_CONFLICT, CaptureWarning.DIGEST_OF_TWO_PATIENTS}
+
+
+@dataclass(frozen=True, slots=True)
+class Shot:
+    """A file of an exam: a capture that is not superseded, with its result or its failure."""
+
+    capture_id: int
+    camera_id: str
+    stem: str  # the path without the suffix; a photograph saved as .jpg and .dcm has one
+    digest: str
+    release_id: int
+    eye: Eye
+    field: str | None  # macula, disc
+    outcome: Outcome
+    reason: Reason | None
+    grade: Grade | None
+    referable: Referable
+    scores: tuple[float, ...] | None
+    is_conflict: bool = False  # its sources disagree about the eye
+    warnings: tuple[str, ...] = ()  # codes
+    is_eye_said: bool = False  # a person has said which eye it shows
+    is_excluded: bool = False  # by a person
+    is_of_one_field: bool = False  # its camera photographs nothing but the macula
+
+    @property
+    def assessment(self) -> Assessment:
+        """Return the model's assessment of the file."""
+        return Assessment(self.referable, self.grade)
+
+    @property
+    def photograph(self) -> tuple[str, str]:
+        """Return the key of the photograph, which the files of one photograph share."""
+        return self.camera_id, self.stem
+
+    @property
+    def is_accompanying(self) -> bool:
+        """Return whether the file is of a kind that is not graded and usually accompanies others.
+
+        Red-free images, angiographies and reports are examples.
+        """
+        return self.reason is not None and self.reason.action is Action.NONE
+
+    @property
+    def doubt(self) -> Reason | EyeReason | None:
+        """Return why the file leaves its eye in doubt, or None if it does not.
+
+        An accompanying file leaves no doubt.
+        """
+        if self.outcome is not Outcome.GRADED:
+            return None if self.is_accompanying else self.reason
+        if CaptureWarning.EYE_CONTRADICTED in self.warnings and not self.is_eye_said:
+            return EyeReason.EYE_CONTRADICTED
+        if not _PATIENT_DOUBTS.isdisjoint(self.warnings):
+            return EyeReason.PATIENT_UNCERTAIN
+        return None
+
+    @property
+    def is_evidence(self) -> bool:
+        """Return whether a negative result of the eye may rest on this file."""
+        return self.outcome is Outcome.GRADED and self.doubt is None
+
+
+def joined(shots: Iterable[Shot]) -> list[Shot]:
+    """Return all files, with the eye and the field made consistent within each photograph.
+
+    Files of one photograph get the same eye. If they disagree about the eye, it is unknown, and
+    each file is marked as a conflict. A file without a field gets the field on which the others
+    agree or, from a camera of one field, the macula.
+    """
+    by_photograph: dict[tuple[str, str], list[Shot]] = {}
+    for shot in shots:
+        by_photograph.setdefault(shot.photograph, []).append(shot)
+    result: list[Shot] = []
+    for files in by_photograph.values():
+        result += _agreed(files)
+    return result
+
+
+def _agreed(files: Sequence[Shot]) -> list[Shot]:
+    """Return the files of one photograph, each labelled with the eye they agree on."""
+    eyes: set[Eye] = set()
+    fields: set[str] = set()
+    is_conflict = False
+    for file in files:
+        is_conflict = is_conflict or file.is_conflict
+        if file.eye is not Eye.UNKNOWN:
+            eyes.add(file.eye)
+        if file.field:
+            fields.add(file.field)
+    is_conflict = is_conflict or len(eyes) > 1
+    eye = Eye.UNKNOWN
+    if eyes and not is_conflict:
+        eye = eyes.pop()
+    field = None
+    if len(fields) == 1:
+        field = fields.pop()
+    agreed: list[Shot] = []
+    for file in files:
+        file_field = file.field or field
+        if file_field is None and not fields and file.is_of_one_field:
+            file_field = MACULA
+        agreed.append(replace(file, eye=eye, field=file_field, is_conflict=is_conflict))
+    return agreed
+
+
+def unresolved(shots: Sequence[Shot]) -> list[Shot]:
+    """Return the files of an eye that leave it in doubt.
+
+    An ungradable, refused or failed file leaves no doubt if another file of the same photograph is
+    evidence, or if another photograph of the same known field is: that is a retake.
+    """
+    photographs: set[tuple[str, str]] = set()
+    fields: set[str | None] = set()
+    for shot in shots:
+        if shot.is_evidence:
+            photographs.add(shot.photograph)
+            fields.add(shot.field)
+    fields.discard(None)
+    doubtful: list[Shot] = []
+    for shot in shots:
+        is_made_up_for = shot.outcome is not Outcome.GRADED and (
+            shot.photograph in photographs or shot.field in fields
+        )
+        if shot.doubt is not None and not is_made_up_for:
+            doubtful.append(shot)
+    return doubtful

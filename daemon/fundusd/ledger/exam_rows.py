@@ -1,0 +1,119 @@
+"""Turn rows of captures and reviews into the files and readings of an exam."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from fundusd.clinical.exam import photographs_digest
+from fundusd.clinical.reading import ReadBasis, Reading
+from fundusd.clinical.shot import Shot
+from fundusd.domain.clinical_terms import (
+    Eye,
+    EyeSource,
+    Grade,
+    Outcome,
+    Reason,
+    Referable,
+    ReviewVerdict,
+)
+from fundusd.domain.readings import Maculopathy, OtherLesion, Photocoagulation, ReadingPurpose
+from fundusd.ledger.result_columns import SCORES
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from fundusd.clinical.exam import EyeResult
+
+    Row = Mapping[Any, Any]
+
+
+def stem(path_text: str) -> str:
+    """Return a path without its suffix.
+
+    The files of one photograph have the same path except for the suffix.
+    """
+    folder, slash, name = path_text.rpartition("/")
+    return folder + slash + (name.rpartition(".")[0] or name)
+
+
+def shot(row: Row, *, is_of_one_field: bool) -> Shot:
+    """Return a file of an exam, given its capture with its result, if there is one.
+
+    A capture without a result has failed, or is tried again after it failed.
+    """
+    outcome, reason = row["outcome"], row["reason"]
+    if outcome is None:
+        outcome, reason = Outcome.FAILED, row["job_reason"] or Reason.ATTEMPTS_EXHAUSTED
+    corrected = row["corrected_eye"]
+    is_conflict = corrected is None and row["eye_source"] == EyeSource.CONFLICT
+    return Shot(
+        capture_id=row["id"],
+        camera_id=row["camera_id"],
+        stem=stem(row["path_text"]),
+        digest=row["digest"],
+        release_id=row["release_id"],
+        eye=Eye(corrected or row["eye"]),
+        field=row["field"],
+        outcome=Outcome(outcome),
+        reason=Reason(reason) if reason else None,
+        grade=_grade(row["grade"]),
+        referable=Referable(row["referable"] or Referable.INDETERMINATE),
+        scores=_scores(row),
+        is_conflict=is_conflict,
+        warnings=tuple(orjson.loads(row["warnings"] or "[]")),
+        is_eye_said=corrected is not None,
+        is_excluded=row["excluded"] is not None,
+        is_of_one_field=is_of_one_field,
+    )
+
+
+def reading(row: Row, eye: EyeResult, received: Mapping[int, datetime]) -> Reading:
+    """Return a review of an eye as a reading.
+
+    Reviews by older versions do not say which photographs they are about: those that had been
+    received by then, as `received` says by capture.
+    """
+    photographs = row["photographs"]
+    if not photographs:
+        known = [shot for shot in eye.shots if received[shot.capture_id] <= row["created_at"]]
+        photographs = photographs_digest(known)
+    model_grade = _grade(row["model_grade"])
+    if row["model_referable"] == Referable.INDETERMINATE:
+        model_grade = None  # older versions gave undecided eyes the grade of a photograph
+    return Reading(
+        review_id=row["id"],
+        verdict=ReviewVerdict(row["verdict"]),
+        referable=Referable(row["referable"]),
+        grade=_grade(row["grade"]),
+        reason=row["reason"],
+        reviewer=row["reviewer"],
+        role=row["role"],
+        is_blinded=row["blinded"],
+        at=row["created_at"],
+        basis=ReadBasis(
+            photographs,
+            Outcome(row["model_outcome"]),
+            model_grade,
+            Referable(row["model_referable"]),
+        ),
+        purpose=ReadingPurpose(row["purpose"]),
+        lesion=OtherLesion(row["lesion"]) if row["lesion"] else None,
+        maculopathy=Maculopathy(row["maculopathy"]) if row["maculopathy"] else None,
+        photocoagulation=_photocoagulation(row["photocoagulation"]),
+        is_stable_treated=row["stable_treated"],
+    )
+
+
+def _photocoagulation(stored: str | None) -> Photocoagulation | None:
+    return Photocoagulation(stored) if stored else None
+
+
+def _scores(row: Row) -> tuple[float, ...] | None:
+    return None if row["grade"] is None else tuple(row[name] for name in SCORES)
+
+
+def _grade(stored: int | None) -> Grade | None:
+    return None if stored is None else Grade(stored)

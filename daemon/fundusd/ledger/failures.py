@@ -1,0 +1,125 @@
+"""Record that captures failed: running -> failed. A failed capture belongs to its exam."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import orjson
+import sqlalchemy as sa
+
+from fundusd.domain import retry_policy
+from fundusd.domain.clinical_terms import FILE_REASONS, Reason
+from fundusd.domain.jobs import JobState
+from fundusd.ledger import captures, exams, jobs
+from fundusd.ledger.audit_events import AuditEvent
+from fundusd.ledger.database import epoch_now, picked
+from fundusd.ledger.job_events import note, note_failed
+from fundusd.ledger.tables import capture, job, storable
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from fundusd.domain.decoding import Content
+    from fundusd.ledger.jobs import Claim
+    from fundusd.ledger.recorded import Recorded
+    from fundusd.ledger.transactions import Recording
+
+    Row = Mapping[Any, Any]
+
+_ATTRIBUTED = (
+    *("eye", "eye_source", "field", "patient_id", "patient_key", "exam_id", "warnings"),
+    *("acquired_at", "media_type", "width", "height", "sop_uid"),
+)
+
+
+def fail(
+    recording: Recording,
+    claim: Claim,
+    reason: Reason,
+    error: str,
+    content: Content | None = None,
+) -> list[Recorded] | None:
+    """Mark a job as failed: running -> failed.
+
+    `content` is what could be read from the header. Return the captures of the job, or None if the
+    lease was lost. If the reason is a problem with the file, but the bytes of the job have been
+    seen again at any path, the job is queued again instead (running -> queued), and the returned
+    list is empty.
+    """
+    connection = recording.connection
+    if reason in FILE_REASONS and jobs.were_seen_again(connection, claim):
+        is_postponed = jobs.postpone(connection, claim, reason, error, 0.0)
+        return [] if is_postponed else None
+    columns = {"reason": reason, "action": reason.action, "error": storable(error)}
+    if not jobs.settle(connection, [claim], JobState.FAILED, **columns):
+        return None
+    header = orjson.loads(captures.content_text(content, recording.identifiers))
+    _attribute(recording, capture.c.job_id == claim.job_id, header)
+    return note_failed(connection, [claim.job_id], reason)
+
+
+def rescue(recording: Recording, *, expired_only: bool, cameras: Sequence[str] = ()) -> int:
+    """Reclaim jobs whose worker is gone, and return the number of these jobs.
+
+    The attempt is counted: running -> queued, or running -> failed after the last attempt. If
+    `expired_only` is true, only jobs whose lease has expired are reclaimed. If it is false, all
+    running jobs are reclaimed or, if `cameras` is not empty, all running jobs of these cameras.
+    Only the daemon that owns these jobs may set `expired_only` to false.
+    """
+    connection = recording.connection
+    lost = job.c.lease_until < epoch_now() if expired_only else jobs.of(cameras)
+    running = sa.select(job).where(job.c.state == JobState.RUNNING, lost)
+    rows = connection.execute(running.with_for_update(skip_locked=True)).all()
+    exhausted, others = [], []
+    for row in rows:
+        if retry_policy.is_exhausted(row.attempts):
+            exhausted.append(row)
+        else:
+            others.append(row)
+    if others:
+        jobs.move(connection, others, state=JobState.QUEUED)
+        note(connection, AuditEvent.JOB_RECLAIMED, others)
+    if exhausted:
+        reason, error = Reason.ATTEMPTS_EXHAUSTED, "the process ended during every attempt"
+        columns = {"reason": reason, "action": reason.action, "error": error}
+        jobs.move(connection, exhausted, state=JobState.FAILED, **columns)
+        _attribute(recording, capture.c.job_id.in_(jobs.numbers(exhausted)), {})
+        note_failed(connection, jobs.numbers(exhausted), reason)
+    return len(rows)
+
+
+def of_failed_jobs(recording: Recording, capture_ids: Sequence[int]) -> None:
+    """Assign captures of jobs that have already failed to their exams.
+
+    They are new captures of bytes that failed before.
+    """
+    if capture_ids:
+        _attribute(recording, capture.c.id.in_(capture_ids), {})
+
+
+def _attribute(recording: Recording, which: sa.ColumnElement[bool], header: Row) -> None:
+    """Store what is known about captures that have no result, and judge their exams."""
+    connection = recording.connection
+    query = sa.select(capture, job.c.lane).join(job, job.c.id == capture.c.job_id).where(which)
+    before = connection.execute(query.order_by(capture.c.id)).mappings().all()
+    after: list[dict[Any, Any]] = []
+    for row in before:
+        settled = captures.settled(
+            row,
+            datetime.now(UTC),
+            header,
+            is_old=row["lane"] != 0,
+            are_clear=recording.identifiers.are_clear,
+        )
+        after.append(dict(row) | settled)
+    if not after:
+        return
+    study_uids = [header.get("study_uid")] * len(after)
+    exam_ids = exams.assign(connection, after, study_uids)
+    changed = []
+    for changed_row, exam_id in zip(after, exam_ids, strict=True):
+        changed_row["exam_id"] = exam_id
+        changed.append(picked(changed_row, _ATTRIBUTED) | {"at_id": changed_row["id"]})
+    connection.execute(sa.update(capture).where(capture.c.id == sa.bindparam("at_id")), changed)
+    exams.rejudge(recording, [row["exam_id"] for row in (*before, *after)])
