@@ -87,7 +87,7 @@ def test_the_worklist_shows_the_worst_first(
     fundusd: RunCommand, clinic: daemon_cases.Site, command: str
 ) -> None:
     rows = answer(fundusd, clinic, *command.split())
-    assert [(row["eye"], row["urgency"]) for row in rows] == [("R", 14), ("R", 12), ("L", 1)]
+    assert [(row["eye"], row["urgency"]) for row in rows] == [("R", 24), ("R", 22), ("L", 10)]
     ended = fundusd(*command.split(), "--config", clinic.path)
     assert ended.code == 0
     for part in ("PATIENT-7", "PDR", "Moderate DR", "too dark", "retake", SAFETY_WORDS):

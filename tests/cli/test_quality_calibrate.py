@@ -168,7 +168,7 @@ def test_the_last_verdict_of_a_reader_says_whether_a_capture_was_gradable(ledger
         "agreed": [ReviewVerdict.AGREE],
         "ungradable": [ReviewVerdict.AGREE, ReviewVerdict.UNGRADABLE],
         "deferred": [ReviewVerdict.RETAKE, ReviewVerdict.DEFER],
-        "blurred": [ReviewVerdict.AGREE],
+        "blurred": [ReviewVerdict.UNGRADABLE],
         "unread": [],
     }
     for name in verdicts:

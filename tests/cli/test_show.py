@@ -299,7 +299,7 @@ def test_text_burned_into_a_file_without_a_result_keeps_its_twin_from_every_page
     assert clinic.ledger.postpone(claim, Reason.TRUNCATED, "cut short", 0.0, codes)
     assert pictures_on_its_page() == 0
     (claim,) = clinic.ledger.claim(1)
-    assert clinic.ledger.fail(claim, Reason.TRUNCATED, "cut short", codes)
+    assert clinic.ledger.fail(claim, Reason.TRUNCATED, "cut short", OF_BURNED)
     assert pictures_on_its_page() == 0
     assert clinic.ledger.verify().broken_seq is None
     assert cases.captures(clinic.ledger)[-1]["warnings"] == '["burned_in_annotation"]'

@@ -98,7 +98,7 @@ def review_of(
 
 def test_a_review_counts_from_then_on_and_is_audited(ledger: Ledger) -> None:
     judged = classify(ledger, "a.jpg", "A", Eye.RIGHT, SEVERE)
-    assert cases.rows(ledger, eye_result)[0]["urgency"] == 13
+    assert cases.rows(ledger, eye_result)[0]["urgency"] == 23
     wrong = review_of(
         judged, ReviewVerdict.OVERRIDE, grade=Grade.MILD, reason=ReviewReason.FALSE_LESION
     )
@@ -118,7 +118,7 @@ def test_a_review_counts_from_then_on_and_is_audited(ledger: Ledger) -> None:
 def test_a_deferred_eye_still_has_to_be_read(ledger: Ledger) -> None:
     judged = classify(ledger, "a.jpg", "A", Eye.RIGHT, SEVERE)
     after = ledger.review(review_of(judged, ReviewVerdict.DEFER))
-    assert (after.eyes[0].is_read, after.eyes[0].urgency, after.is_reviewed) == (False, 13, False)
+    assert (after.eyes[0].is_read, after.eyes[0].urgency, after.is_reviewed) == (False, 23, False)
 
 
 @pytest.mark.parametrize("verdict", [ReviewVerdict.UNGRADABLE, ReviewVerdict.RETAKE])

@@ -149,7 +149,7 @@ def test_a_failed_job_is_queued_again_with_all_its_attempts(ledger: Ledger) -> N
     before = cases.last_seq(ledger)
     assert ledger.retry_failed() == 1
     job = cases.the_job(ledger)
-    assert (job["state"], job["attempts"], job["reason"], job["error"]) == ("queued", 0, None, None)
+    assert (job["state"], job["attempts"], job["reason"]) == ("queued", 0, "truncated")
     assert cases.events(ledger, after=before) == ["job.retried"]
 
 

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from fundusd.domain.clinical_terms import FILE_REASONS
 from fundusd.domain.files import Admission
 from fundusd.domain.jobs import JobState
-from fundusd.ledger import audit, failures, jobs, queueing, requeue, results, sightings
+from fundusd.ledger import audit, jobs, queueing, requeue, results, sightings
 from fundusd.ledger.audit_events import AuditEvent
 from fundusd.ledger.tables import capture, job, sighting
 
@@ -139,7 +139,7 @@ def _admit_new(
         if row is not None and not row["superseded"]:
             replaced[_place(file)] = row
     sightings.supersede(recording, [*replaced.values(), *origins.values()])
-    rows, entries, done, failed = [], [], [], []
+    rows, entries, done = [], [], []
     for file in new:
         place = _place(file)
         capture_id = captures[place]
@@ -147,11 +147,8 @@ def _admit_new(
         entries += _entries(file, capture_id, replaced.get(place), origins.get(place))
         if jobs_of[file.digest].state is JobState.SUCCEEDED:
             done.append(capture_id)
-        elif jobs_of[file.digest].state is JobState.FAILED:
-            failed.append(capture_id)
     sightings.remember(connection, rows)
     audit.append(connection, *queued, *entries)
-    failures.of_failed_jobs(recording, failed)
     reused: dict[int, Recorded] = {}
     for recorded in results.reuse(recording, sorted(done)):
         reused[recorded.capture_id] = recorded

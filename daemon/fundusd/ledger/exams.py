@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from fundusd.domain.capture_warnings import CaptureWarning
 from fundusd.ledger import audit, deliveries, exam_queries
 from fundusd.ledger.audit_events import AuditEvent
+from fundusd.ledger.database import picked
 from fundusd.ledger.exam_rows import stem
 from fundusd.ledger.tables import exam, eye_result
 
@@ -111,7 +112,26 @@ def _rejudge(connection: sa.Connection, ids: Sequence[int]) -> list[Exam]:
     return exams
 
 
-def _eye_row(exam_id: int, eye: EyeResult, now: datetime) -> dict[str, Any]:
+def outdated(connection: sa.Connection, ids: Sequence[int]) -> list[int]:
+    """Return those exams whose stored results are not what judging them now gives."""
+    stored: dict[int, list[Row]] = {number: [] for number in ids}
+    query = sa.select(eye_result).where(eye_result.c.exam_id.in_(ids)).order_by(eye_result.c.eye)
+    for row in connection.execute(query).mappings():
+        stored[row["exam_id"]].append({**row, "resulted_at": None})
+    of_exams = sa.select(exam).where(exam.c.id.in_(ids))
+    rows = {row["id"]: row for row in connection.execute(of_exams).mappings()}
+    changed = []
+    for judged in exam_queries.judged(connection, ids):
+        eyes = [_eye_row(judged.exam_id, eye, None) for eye in judged.eyes]
+        eyes.sort(key=lambda eye: str(eye["eye"]))
+        columns = _exam_row(judged)
+        number = columns.pop("at_id")
+        if eyes != stored[number] or picked(rows[number], columns) != columns:
+            changed.append(number)
+    return changed
+
+
+def _eye_row(exam_id: int, eye: EyeResult, now: datetime | None) -> dict[str, Any]:
     return {
         "exam_id": exam_id,
         "eye": eye.eye,

@@ -90,10 +90,7 @@ def rescue(recording: Recording, *, expired_only: bool, cameras: Sequence[str] =
 
 
 def of_failed_jobs(recording: Recording, capture_ids: Sequence[int]) -> None:
-    """Assign captures of jobs that have already failed to their exams.
-
-    They are new captures of bytes that failed before.
-    """
+    """Assign captures that failed under an older version, which did not do so, to their exams."""
     if capture_ids:
         _attribute(recording, capture.c.id.in_(capture_ids), {})
 

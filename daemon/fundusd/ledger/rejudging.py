@@ -35,15 +35,16 @@ def rejudge_all(connection: sa.Connection, identifiers: Identifiers) -> tuple[in
     numbers = connection.scalars(sa.select(exam.c.id).order_by(exam.c.id)).all()
     changed: list[int] = []
     for ids in _slices(numbers):
-        before = _results(connection, ids)
-        exams.rejudge(recording, ids)
-        after = _results(connection, ids)
-        changed += [number for number in ids if before[number] != after[number]]
+        outdated = exams.outdated(connection, ids)
+        before = _results(connection, outdated)
+        exams.rejudge(recording, outdated)
+        after = _results(connection, outdated)
+        changed += [number for number in outdated if before[number] != after[number]]
     for ids in _slices(changed):
         sent = sa.and_(delivery.c.exam_id.in_(ids), delivery.c.state == DeliveryState.DELIVERED)
         again = {"state": DeliveryState.QUEUED, "attempts": 0, "changes": delivery.c.changes + 1}
         connection.execute(sa.update(delivery).where(sent).values(**again))
-    if numbers:
+    if changed:
         detail = {"count": len(numbers), "changes": len(changed)}
         audit.append(connection, audit.Entry(AuditEvent.EXAMS_REJUDGED, detail=detail))
     return len(numbers), len(changed)
