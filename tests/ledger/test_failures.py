@@ -1,0 +1,89 @@
+"""A failed capture belongs to its exam, and leaves no negative while it has no result."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+from tests import ledger_cases as cases
+
+from fundusd.domain.clinical_terms import Action, Eye, EyeSource, Outcome, Reason, Referable
+from fundusd.ledger import Ledger
+from fundusd.ledger.tables import eye_result
+
+if TYPE_CHECKING:
+    from fundusd.clinical.exam import Exam
+
+NO_DR = (5.0, 0.0, 0.0, 0.0, 0.0)
+HEADER = replace(cases.CONTENT, eye=Eye.RIGHT)
+
+
+def graded(ledger: Ledger, name: str, eye: Eye) -> Exam:
+    content = replace(HEADER, eye=eye, eye_source=EyeSource.IMAGE_LATERALITY)
+    ledger.record([cases.finding(cases.take(ledger, name, name), content, NO_DR)])
+    return last_exam(ledger)
+
+
+def last_exam(ledger: Ledger) -> Exam:
+    exam = ledger.exam_of(cases.captures(ledger)[-1]["id"])
+    assert exam is not None
+    return exam
+
+
+def test_a4_a_truncated_photograph_joins_its_exam_by_what_its_header_says(ledger: Ledger) -> None:
+    graded(ledger, "l.dcm", Eye.LEFT)
+    before = graded(ledger, "r.dcm", Eye.RIGHT)
+    assert before.assessment.referable is Referable.NO
+    cut = cases.take(ledger, "cut.dcm", "cut")
+    ledger.fail(cut, Reason.TRUNCATED, "cut short", replace(HEADER, warnings=("clock_skew",)))
+    after = last_exam(ledger)
+    assert (after.exam_id, after.final.referable) == (before.exam_id, Referable.INDETERMINATE)
+    right = after.eyes[0]
+    assert (right.outcome, right.reason) == (Outcome.FAILED, Reason.TRUNCATED)
+    assert right.action is Action.CONTACT_IT
+    assert cases.captures(ledger)[-1]["warnings"] == '["clock_skew"]'
+    assert {row["eye"] for row in cases.rows(ledger, eye_result) if row["urgency"]} == {"R"}
+    assert ledger.verify().broken_seq is None
+
+
+def test_a4_a_failed_capture_of_nobody_known_is_an_exam_that_asks_for_it(ledger: Ledger) -> None:
+    ledger.fail(cases.take(ledger, "cut.jpg", "cut"), Reason.TRUNCATED, "cut short")
+    [eye] = last_exam(ledger).eyes
+    assert (eye.eye, eye.referable, eye.action) == (
+        Eye.UNKNOWN,
+        Referable.INDETERMINATE,
+        Action.CONTACT_IT,
+    )
+
+
+def test_a4_a_failed_capture_that_is_tried_again_still_leaves_no_negative(ledger: Ledger) -> None:
+    graded(ledger, "l.dcm", Eye.LEFT)
+    ledger.fail(cases.take(ledger, "cut.dcm", "cut"), Reason.TRUNCATED, "cut short", HEADER)
+    assert ledger.retry_failed() == 1
+    ledger.admit(cases.found("r.dcm", "r"))
+    claims = {claim.digest: claim for claim in ledger.claim(2)}
+    content = replace(HEADER, eye_source=EyeSource.IMAGE_LATERALITY)
+    ledger.record([cases.finding(claims[cases.digest_of("r")], content, NO_DR)])
+    assert last_exam(ledger).final.referable is Referable.INDETERMINATE
+    ledger.record([cases.finding(claims[cases.digest_of("cut")], content, NO_DR)])
+    assert last_exam(ledger).final.referable is Referable.NO
+
+
+def test_a4_a_capture_that_ends_the_process_each_time_has_an_exam(ledger: Ledger) -> None:
+    cases.take(ledger, "bad.jpg", "bad")
+    cases.execute(ledger, "UPDATE job SET attempts = 5, lease_until = 0")
+    assert ledger.claim(1) == []
+    assert last_exam(ledger).eyes[0].reason is Reason.ATTEMPTS_EXHAUSTED
+
+
+@pytest.mark.parametrize("outcome", ["failed", "refused"])
+def test_a3_a4_every_file_of_an_exam_is_among_its_photographs(ledger: Ledger, outcome: str) -> None:
+    before = graded(ledger, "r.dcm", Eye.RIGHT)
+    claim = cases.take(ledger, "other.dcm", "other")
+    if outcome == "failed":
+        ledger.fail(claim, Reason.DECODE_ERROR, "damaged", HEADER)
+    else:
+        ledger.record([cases.refusal(claim, Reason.NOT_RETINA, HEADER)])
+    [right] = last_exam(ledger).eyes
+    assert (last_exam(ledger).exam_id, len(right.shots)) == (before.exam_id, 2)
