@@ -20,9 +20,10 @@ from fundusd.clinical.path_rules import Naming
 from fundusd.clinical.pseudonyms import patient_key
 from fundusd.domain.clinical_terms import Eye, EyeSource, Reason
 from fundusd.domain.decoding import Content, MediaType
+from fundusd.domain.eye_reasons import EyeReason
 from fundusd.domain.files import IncompleteFile, WaitReason
 from fundusd.ledger import Ledger, captures
-from fundusd.ledger.tables import incomplete, metadata, result
+from fundusd.ledger.tables import exam, incomplete, metadata, result
 
 PATTERN = r"(?P<patient>[^_/]+)/\w+?(?:_(?P<eye>OD|OS))?"
 JPEG = cases.CONTENT_OF_JPEG
@@ -247,6 +248,23 @@ def test_the_same_bytes_under_two_patients_are_warned_of_on_both(open_site: Open
     ledger.admit(cases.found("S17/again.jpg"))
     assert warnings(ledger) == [["digest_of_two_patients"]] * 3
     assert ledger.verify().broken_seq is None
+
+
+def test_a_photograph_of_two_patients_leaves_neither_of_them_negative(open_site: Open) -> None:
+    ledger = open_site()
+    ledger.admit(cases.found("S17/x1_OD.jpg"), cases.found("S17/x2_OS.jpg", "B"))
+    healthy = (5.0, 0.0, 0.0, 0.0, 0.0)
+    ledger.record([cases.finding(claim, JPEG, healthy) for claim in ledger.claim(16)])
+    first = cases.captures(ledger)[0]
+    before = ledger.exam(first["exam_id"])
+    assert before is not None
+    assert before.final.referable is Referable.NO
+    ledger.admit(cases.found("S18/x1_OD.jpg"))
+    after = ledger.exam(first["exam_id"])
+    assert after is not None
+    assert after.eyes[0].reason is EyeReason.PATIENT_UNCERTAIN
+    stored = {row["id"]: row["final_referable"] for row in cases.rows(ledger, exam)}
+    assert set(stored.values()) == {"indeterminate"}
 
 
 def test_two_patients_of_one_batch_are_noticed(open_site: Open) -> None:

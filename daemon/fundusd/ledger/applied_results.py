@@ -59,8 +59,8 @@ def apply(
     for row, exam_id in zip(after, exam_ids, strict=True):
         row["exam_id"] = exam_id
     _update(connection, after)
-    captures.flag_shared(connection, after)
-    exams.rejudge(recording, [row["exam_id"] for row in (*before, *after)])
+    shared = captures.flag_shared(connection, after)
+    exams.rejudge(recording, [*(row["exam_id"] for row in (*before, *after)), *shared])
     entries, recorded = [], []
     for row, of_capture in zip(after, results, strict=True):
         entries.append(audit_entry(row, of_capture, reused=reused))

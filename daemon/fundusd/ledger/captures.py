@@ -108,13 +108,17 @@ def add_warnings(connection: sa.Connection, job_id: int, codes: Sequence[str]) -
         connection.execute(update.values(warnings=warnings))
 
 
-def flag_shared(connection: sa.Connection, captures: Sequence[dict[str, Any]]) -> None:
-    """Add a warning to captures that have the same bytes as a capture of another patient."""
+def flag_shared(connection: sa.Connection, captures: Sequence[dict[str, Any]]) -> set[int | None]:
+    """Add a warning to captures that have the same bytes as a capture of another patient.
+
+    Return the exams of these captures, because the warning leaves no negative result.
+    """
     digests = {row["digest"] for row in captures if row["patient_key"]}
     if not digests:
-        return
+        return set()
     query = sa.select(
-        capture.c.id, capture.c.digest, capture.c.patient_key, capture.c.warnings
+        *(capture.c.id, capture.c.exam_id, capture.c.digest),
+        *(capture.c.patient_key, capture.c.warnings),
     ).where(
         capture.c.digest.in_(digests),
         capture.c.patient_key.is_not(None),
@@ -123,17 +127,20 @@ def flag_shared(connection: sa.Connection, captures: Sequence[dict[str, Any]]) -
     rows = connection.execute(query).all()
     shared = attribution.digests_of_several_patients((row.digest, row.patient_key) for row in rows)
     flagged: dict[int, str] = {}
+    exam_ids: set[int | None] = set()
     for row in rows:
         if row.digest in shared:
+            exam_ids.add(row.exam_id)
             codes = [*_codes(row.warnings), CaptureWarning.DIGEST_OF_TWO_PATIENTS]
             flagged[row.id] = orjson.dumps(list(dict.fromkeys(codes))).decode()
     if not flagged:
-        return
+        return set()
     changed = [{"at_id": number, "warnings": warnings} for number, warnings in flagged.items()]
     connection.execute(sa.update(capture).where(capture.c.id == sa.bindparam("at_id")), changed)
     for changed_capture in captures:
         number = changed_capture["id"]
         changed_capture["warnings"] = flagged.get(number, changed_capture["warnings"])
+    return exam_ids
 
 
 def _recorded(row: Row) -> Attribution:
