@@ -31,10 +31,11 @@ def test_a_share_whose_server_is_away_keeps_no_other_camera_waiting(
     folder.mkdir()
     link.symlink_to(folder)
     answers, real = Event(), os.path.realpath
+    waited_out: list[Path] = []
 
     def hanging(path: Path) -> str:
-        if path == dead:
-            answers.wait()
+        if path == dead and not answers.wait(20):
+            waited_out.append(path)
         return real(path)
 
     monkeypatch.setattr(os.path, "realpath", hanging)
@@ -45,3 +46,4 @@ def test_a_share_whose_server_is_away_keeps_no_other_camera_waiting(
             folder_overlaps.require_separate_folders(settings_of(tmp_path, folder, link, dead))
     finally:
         answers.set()
+    assert waited_out == []

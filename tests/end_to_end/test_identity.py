@@ -18,7 +18,7 @@ from tests import ledger_cases as cases
 from fundusd.clinical.camera_database import Lookup
 from fundusd.clinical.path_rules import Naming
 from fundusd.clinical.pseudonyms import patient_key
-from fundusd.domain.clinical_terms import Eye, EyeSource, Reason
+from fundusd.domain.clinical_terms import Eye, EyeSource, Reason, Referable
 from fundusd.domain.decoding import Content, MediaType
 from fundusd.domain.eye_reasons import EyeReason
 from fundusd.domain.files import IncompleteFile, WaitReason

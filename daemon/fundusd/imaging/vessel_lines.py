@@ -35,8 +35,8 @@ def lines_in(relief: Plane) -> Mask:
         along, across = np.maximum(first, second), np.minimum(first, second)
         is_dark = along > _DARKNESS * _PARTS * count
         lines |= is_dark & (across < along // _ACROSS[1] * _ACROSS[0])
-    found: Mask = lines.reshape(relief.shape)
-    return found
+    cells: Mask = lines.reshape(relief.shape)
+    return cells
 
 
 def _sums_along(flat: Sums, step: int, count: int) -> Sums:
