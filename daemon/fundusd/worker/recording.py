@@ -10,6 +10,7 @@ import structlog
 from fundusd.clinical.camera_orientation import Orientation
 from fundusd.domain import retry_policy
 from fundusd.domain.capture_warnings import CaptureWarning
+from fundusd.domain.clinical_terms import Outcome
 from fundusd.worker.preparation import milliseconds_since
 
 if TYPE_CHECKING:
@@ -26,10 +27,21 @@ _TURNED_HINT = (
     "Compare a photograph of today with its eye: either the camera's pictures are turned now, or"
     " its eyes are named wrongly. See docs/optic-disc.md."
 )
+# warnings of captures that may be of another eye or of another patient
+_DOUBTS = {
+    CaptureWarning.EYE_CONTRADICTED,
+    CaptureWarning.PATIENT_CONFLICT,
+    CaptureWarning.DIGEST_OF_TWO_PATIENTS,
+}
 _CLOCK_HINT = (
     "Correct the clock of the camera or the time zone of this machine;"
     " this warning is not repeated until fundusd restarts."
 )
+
+
+def _needs_somebody(capture: Recorded) -> bool:
+    """Return whether whoever watches the log should look at a capture."""
+    return capture.outcome == Outcome.FAILED or not _DOUBTS.isdisjoint(capture.warnings)
 
 
 class ResultRecorder:
@@ -91,7 +103,8 @@ class ResultRecorder:
         fields["release_id"] = self._ledger.release_id
         if finding is not None and finding.grading:
             fields["scores"] = [round(score, 4) for score in finding.grading.scores]
-        self._log.info(f"capture.{capture.outcome}", **fields)
+        log = self._log.warning if _needs_somebody(capture) else self._log.info
+        log(f"capture.{capture.outcome}", **fields)
         if CaptureWarning.CLOCK_SKEW in capture.warnings:
             self._warn_of_clock(capture)
 
