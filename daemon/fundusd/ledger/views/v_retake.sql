@@ -1,4 +1,5 @@
 -- Fields of an eye that had an ungradable capture, and whether another capture was graded.
+-- A field that is not known cannot be rescued, because the other capture may show another one.
 CREATE VIEW v_retake AS
 SELECT
     exam_id,
@@ -10,7 +11,7 @@ SELECT
     reason,
     ungradable,
     graded,
-    graded > 0 AS rescued
+    graded > 0 AND field IS NOT NULL AS rescued
 FROM (
     SELECT
         c.exam_id,
