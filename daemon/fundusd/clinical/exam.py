@@ -184,7 +184,7 @@ class EyeResult:
         """
         if self.waits_for is None:
             return 0
-        grades = [self.worst_grade_seen, self.final.grade]
+        grades = [self.worst_grade_seen, *self.readings.grades]
         return _FIRST_RANK[self.final.referable] + max(grade or 0 for grade in grades)
 
 

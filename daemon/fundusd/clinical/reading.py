@@ -77,6 +77,7 @@ class EyeReadings:
     reading: Reading | None = None
     former: Reading | None = None  # the last one about other photographs or another result
     differing: tuple[Reading, ...] = ()  # those that differ in referral
+    grades: tuple[Grade | None, ...] = ()  # of all readings that remain
 
     def final(self, by_model: Assessment) -> Assessment:
         """Return the assessment of an eye that the model assessed as `by_model`."""
@@ -99,31 +100,40 @@ def combined(basis: ReadBasis, readings: Sequence[Reading]) -> EyeReadings:
     """
     remaining = _remaining(readings)
     current = [reading for reading in remaining if reading.basis == basis]
+    grades = tuple(reading.grade for reading in remaining)
     former = None
     for reading in remaining:
         if reading.basis != basis:
             former = reading
     if len({reading.referable for reading in current}) > 1:
         decisive = max(current, key=_severity)
-        return EyeReadings(ReadingState.DISPUTED, decisive, former, tuple(current))
+        return EyeReadings(ReadingState.DISPUTED, decisive, former, tuple(current), grades)
     if current:
-        return EyeReadings(ReadingState.READ, current[-1], former)
+        return EyeReadings(ReadingState.READ, current[-1], former, grades=grades)
     if former is not None:
-        return EyeReadings(ReadingState.OUTDATED, None, former)
+        return EyeReadings(ReadingState.OUTDATED, None, former, grades=grades)
     return EyeReadings(reading=_deferred(basis, readings))
 
 
 def _remaining(readings: Iterable[Reading]) -> list[Reading]:
-    """Return the last reading of each reader, since the last arbitration, that says something."""
+    """Return the readings that count, in their order.
+
+    They are the last reading of each reader that says something, from the last arbitration among
+    them on. An arbitration that its reader has replaced or taken back replaces nothing any more.
+    """
     by_reader: dict[str, Reading] = {}
     for reading in readings:
-        if reading.purpose is ReadingPurpose.QUALITY_ASSURANCE:
+        if reading.purpose is not ReadingPurpose.QUALITY_ASSURANCE:
+            by_reader.pop(reading.reviewer, None)  # so that the readings stay in their order
+            by_reader[reading.reviewer] = reading
+    remaining: list[Reading] = []
+    for reading in by_reader.values():
+        if not reading.says_something:
             continue
-        if reading.purpose is ReadingPurpose.ARBITRATION and reading.says_something:
-            by_reader.clear()
-        by_reader.pop(reading.reviewer, None)  # so that the readings stay in their order
-        by_reader[reading.reviewer] = reading
-    return [reading for reading in by_reader.values() if reading.says_something]
+        if reading.purpose is ReadingPurpose.ARBITRATION:
+            remaining.clear()
+        remaining.append(reading)
+    return remaining
 
 
 def _severity(reading: Reading) -> tuple[bool, bool, int, int]:

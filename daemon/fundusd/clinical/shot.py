@@ -83,9 +83,9 @@ class Shot:
 def joined(shots: Iterable[Shot]) -> list[Shot]:
     """Return all files, with the eye and the field made consistent within each photograph.
 
-    Files of one photograph get the same eye. If they disagree about the eye, it is unknown, and
-    each file is marked as a conflict. A file without a field gets the field on which the others
-    agree or, from a camera of one field, the macula.
+    Files of one photograph get the same eye and the same field. If they disagree about the eye, it
+    is unknown, and each file is marked as a conflict; if about the field, the field is unknown. If
+    none names a field and the camera photographs nothing else, it is the macula.
     """
     by_photograph: dict[tuple[str, str], list[Shot]] = {}
     for shot in shots:
@@ -97,7 +97,7 @@ def joined(shots: Iterable[Shot]) -> list[Shot]:
 
 
 def _agreed(files: Sequence[Shot]) -> list[Shot]:
-    """Return the files of one photograph, each labelled with the eye they agree on."""
+    """Return the files of one photograph, each labelled with the eye and field they agree on."""
     eyes: set[Eye] = set()
     fields: set[str] = set()
     is_conflict = False
@@ -114,12 +114,11 @@ def _agreed(files: Sequence[Shot]) -> list[Shot]:
     field = None
     if len(fields) == 1:
         field = fields.pop()
+    elif not fields and files[0].is_of_one_field:
+        field = MACULA
     agreed: list[Shot] = []
     for file in files:
-        file_field = file.field or field
-        if file_field is None and not fields and file.is_of_one_field:
-            file_field = MACULA
-        agreed.append(replace(file, eye=eye, field=file_field, is_conflict=is_conflict))
+        agreed.append(replace(file, eye=eye, field=field, is_conflict=is_conflict))
     return agreed
 
 

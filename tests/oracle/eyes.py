@@ -1,0 +1,185 @@
+"""The sections "A photograph" and "An eye" of docs/exams.md."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tests.oracle.events import File
+
+EYES = ("R", "L", "U")
+RETAKE = "too_dark too_bright blur partial_field artefact not_retina field_missing"
+REFER = "low_contrast media_opacity small montage eye_contradicted patient_uncertain eye_unknown"
+CONTACT = (
+    "multiframe unsupported_transfer_syntax unsupported_photometric unsupported_pixels compression "
+    "too_many_pixels too_many_bytes truncated decode_error unknown_format no_pixel_data "
+    "colour_mismatch codec_mismatch file_missing file_changed file_unreadable timeout "
+    "out_of_memory decoder_crashed model_error attempts_exhausted"
+)
+NONE = "wrong_modality redfree_or_fa"
+ACTIONS = {
+    **dict.fromkeys(RETAKE.split(), "retake"),
+    **dict.fromkeys(REFER.split(), "refer_reader"),
+    **dict.fromkeys(CONTACT.split(), "contact_it"),
+    **dict.fromkeys(NONE.split(), "none"),
+}
+MOST_USEFUL_FIRST = ("retake", "contact_it", "refer_reader")
+PATIENT_WARNINGS = frozenset({"patient_conflict", "digest_of_two_patients"})
+THREE_WARNINGS = PATIENT_WARNINGS | {"eye_contradicted"}
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A file that is not excluded, at the eye and the field of its photograph."""
+
+    file: File
+    eye: str
+    field: str | None
+    counts_as: str  # "accompanying", "referable", "doubt" or "evidence"
+    doubt: str | None  # the reason of a doubt
+
+
+@dataclass(frozen=True, slots=True)
+class ModelResult:
+    """The result of an eye before anybody has read it."""
+
+    referable: str  # "yes", "indeterminate" or "no"
+    grade: int | None
+    reason: str | None
+    action: str
+    decisive: int
+    missing_fields: tuple[str, ...]
+    files: tuple[Placed, ...]
+
+
+def counts_as(file: File) -> tuple[str, str | None]:
+    """Return what a file that is not excluded says, row by row, and the reason of a doubt."""
+    if file.outcome == "refused" and ACTIONS[str(file.reason)] == "none":
+        return "accompanying", None
+    if file.outcome != "graded":
+        return "doubt", file.reason
+    if file.referable == "yes":
+        return "referable", None
+    if "eye_contradicted" in file.warnings and not file.eye_said:
+        return "doubt", "eye_contradicted"
+    if file.warnings & PATIENT_WARNINGS:
+        return "doubt", "patient_uncertain"
+    return "evidence", None
+
+
+def eye_of(photograph: Sequence[File]) -> str:
+    """Return the eye that its files name; `U` if they name none, or different ones."""
+    named = {file.eye for file in photograph if file.eye != "U"}
+    return named.pop() if len(named) == 1 else "U"
+
+
+def field_of(photograph: Sequence[File], *, one_field: bool) -> str | None:
+    """Return the field on which its files agree; not known if they name none, or different ones."""
+    named = {file.field for file in photograph if file.field is not None}
+    if len(named) == 1:
+        return named.pop()
+    return "macula" if one_field and not named else None
+
+
+def placed(files: Sequence[File], *, one_field: bool) -> list[Placed]:
+    """All files that are not excluded, at the eye and field of their photograph."""
+    photographs: dict[int, list[File]] = {}
+    for file in files:
+        if not file.excluded:
+            photographs.setdefault(file.photograph, []).append(file)
+    return [
+        Placed(file, eye_of(together), field_of(together, one_field=one_field), *counts_as(file))
+        for together in photographs.values()
+        for file in together
+    ]
+
+
+def is_evidence(one: Placed) -> bool:
+    """Say if it is evidence: a referable file is, too, unless it has one of the three warnings."""
+    if one.counts_as == "referable":
+        return not one.file.warnings & THREE_WARNINGS
+    return one.counts_as == "evidence"
+
+
+def is_resolved(doubt: Placed, of_eye: Sequence[Placed]) -> bool:
+    """Say if the same photograph or a retake resolves a doubt of a file without a grade."""
+    if doubt.file.outcome == "graded":
+        return False
+    return any(
+        is_evidence(other)
+        and (
+            other.file.photograph == doubt.file.photograph
+            or (doubt.field is not None and other.field == doubt.field)
+        )
+        for other in of_eye
+    )
+
+
+def newest(files: Sequence[Placed]) -> Placed:
+    """Return the one with the highest capture number."""
+    return max(files, key=lambda one: one.file.number)
+
+
+def highest(files: Sequence[Placed]) -> Placed:
+    """Return the one with the highest grade, and among equals the newest."""
+    return max(files, key=lambda one: (grade_of(one), one.file.number))
+
+
+def grade_of(one: Placed) -> int:
+    """Return the grade of a file, below all grades if it has none."""
+    return -1 if one.file.grade is None else one.file.grade
+
+
+def deciding_doubt(doubts: Sequence[Placed]) -> Placed:
+    """Return the one with the most useful action, and among equal actions the newest file."""
+    for action in MOST_USEFUL_FIRST:
+        same = [one for one in doubts if ACTIONS[str(one.doubt)] == action]
+        if same:
+            return newest(same)
+    raise AssertionError(doubts)
+
+
+def fields_not_taken(of_eye: Sequence[Placed], expected: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the expected fields of which no file was taken, accompanying ones left out."""
+    taken = {one.field for one in of_eye if one.counts_as != "accompanying"}
+    return tuple(field for field in expected if field not in taken)
+
+
+def result_of_eye(eye: str, of_eye: Sequence[Placed], expected: tuple[str, ...]) -> ModelResult:
+    """Return the six rows of the table; the first one that applies decides."""
+    referable = [one for one in of_eye if one.counts_as == "referable"]
+    doubts = [one for one in of_eye if one.counts_as == "doubt" and not is_resolved(one, of_eye)]
+    evidence = [one for one in of_eye if is_evidence(one)]
+    row: tuple[str, int | None, str | None, str, Placed]
+    if referable:
+        one = highest(referable)
+        row = ("yes", one.file.grade, None, "none", one)
+    elif doubts:
+        one = deciding_doubt(doubts)
+        row = ("indeterminate", None, one.doubt, ACTIONS[str(one.doubt)], one)
+    elif set(expected) - {one.field for one in evidence}:
+        row = ("indeterminate", None, "field_missing", "retake", newest(of_eye))
+    elif not evidence:
+        one = newest(of_eye)
+        row = ("indeterminate", None, one.file.reason, "refer_reader", one)
+    elif eye == "U":
+        row = ("indeterminate", None, "eye_unknown", "refer_reader", newest(of_eye))
+    else:
+        one = highest(evidence)
+        row = ("no", one.file.grade, None, "none", one)
+    said, grade, reason, action, decisive = row
+    missing = fields_not_taken(of_eye, expected)
+    return ModelResult(said, grade, reason, action, decisive.file.number, missing, tuple(of_eye))
+
+
+def model_results(
+    files: Sequence[File], expected: tuple[str, ...], *, one_field: bool
+) -> dict[str, ModelResult]:
+    """Return the results of all eyes that have one."""
+    by_eye: dict[str, list[Placed]] = {}
+    for one in placed(files, one_field=one_field):
+        by_eye.setdefault(one.eye, []).append(one)
+    unknown = by_eye.get("U", [])
+    if len(by_eye) > 1 and all(one.counts_as == "accompanying" for one in unknown):
+        by_eye.pop("U", None)
+    return {eye: result_of_eye(eye, by_eye[eye], expected) for eye in EYES if eye in by_eye}

@@ -1,0 +1,128 @@
+"""The same exams as the program judges them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING
+
+from tests import ledger_cases
+
+from fundusd.clinical import exam as program
+from fundusd.clinical.judgement import files_of_no_eye, judge
+from fundusd.clinical.reading import Reading
+from fundusd.clinical.shot import Shot
+from fundusd.domain.clinical_terms import Eye, Grade, Outcome, Reason, Referable, ReviewVerdict
+from fundusd.domain.readings import FollowUpKind, Maculopathy, OtherLesion, ReadingPurpose
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tests.oracle import events
+
+LESIONS = {"lesion_1": OtherLesion.AMD, "lesion_2": OtherLesion.GLAUCOMA_SUSPECT}
+MIN_GRADE = 2
+AT = datetime(2026, 11, 4, 9, tzinfo=UTC)
+SCORES = (0.2,) * len(Grade)
+DIGESTS = [ledger_cases.digest_of(str(number)) for number in range(20)]
+
+
+def judged(exam: events.Exam) -> program.Exam:
+    """Return an exam of the oracle as the program judges it."""
+    eyes = []
+    history = {given.after: _eyes(exam, given.after) for given in exam.readings}
+    for eye in judge(_shots(exam, len(exam.files)), exam.expected_fields):
+        readings = []
+        for number, given in enumerate(exam.readings, 1):
+            if given.eye == eye.eye:
+                readings.append(_reading(number, given, history[given.after][eye.eye]))
+        share = float(exam.confirm == "all")
+        eyes.append(
+            replace(
+                eye.with_readings(readings),
+                is_absent=eye.eye in exam.absent,
+                confirmed_share=share,
+            )
+        )
+    follow_ups = [
+        program.FollowUp(1, Eye(eye), FollowUpKind.RETAKE, AT)
+        for eye in sorted(exam.open_follow_ups)
+    ]
+    return program.Exam(
+        exam_id=1,
+        day=date(2026, 11, 3),
+        patient_key="ab" * 32,
+        patient_id=None,
+        study_uid=None,
+        eyes=tuple(eyes),
+        absent=tuple(Eye(eye) for eye in sorted(exam.absent)),
+        others=files_of_no_eye(_shots(exam, len(exam.files)), eyes),
+        follow_ups=tuple(follow_ups),
+    )
+
+
+def _eyes(exam: events.Exam, after: int) -> dict[str, program.EyeResult]:
+    return {eye.eye: eye for eye in judge(_shots(exam, after), exam.expected_fields)}
+
+
+def _shots(exam: events.Exam, count: int) -> list[Shot]:
+    return [_shot(file, is_of_one_field=exam.one_field) for file in exam.files[:count]]
+
+
+def _shot(file: events.File, *, is_of_one_field: bool) -> Shot:
+    return Shot(
+        capture_id=file.number,
+        camera_id="cam",
+        stem=str(file.photograph),
+        digest=DIGESTS[file.number],
+        release_id=1,
+        eye=Eye(file.eye),
+        field=file.field,
+        outcome=Outcome(file.outcome),
+        reason=Reason(file.reason) if file.reason else None,
+        grade=None if file.grade is None else Grade(file.grade),
+        referable=Referable(file.referable or "indeterminate"),
+        scores=None if file.grade is None else SCORES,
+        warnings=tuple(sorted(file.warnings)),
+        is_eye_said=file.eye_said,
+        is_excluded=file.excluded,
+        is_of_one_field=is_of_one_field,
+    )
+
+
+def _reading(number: int, given: events.Reading, then: program.EyeResult) -> Reading:
+    grade, referable = _said(given, then)
+    return Reading(
+        review_id=number,
+        verdict=ReviewVerdict(given.verdict),
+        referable=referable,
+        grade=grade,
+        reason="other" if given.verdict == "override" else None,
+        reviewer=given.reader,
+        role="grader",
+        is_blinded=False,
+        at=AT,
+        basis=then.basis,
+        purpose=ReadingPurpose(given.purpose),
+        lesion=LESIONS[given.lesion] if given.lesion else None,
+        maculopathy=Maculopathy.PRESENT if given.maculopathy else None,
+    )
+
+
+def _said(given: events.Reading, then: program.EyeResult) -> tuple[Grade | None, Referable]:
+    """Return what the ledger stores of a review; see `fundusd.ledger.reviews`."""
+    grade, referable = then.grade, then.referable
+    if given.verdict == "override":
+        grade = Grade(given.grade or 0)
+        referable = Referable.YES if grade >= MIN_GRADE else Referable.NO
+    elif given.verdict in {"ungradable", "retake"}:
+        grade, referable = None, Referable.INDETERMINATE
+    if given.verdict != "defer" and (given.lesion or given.maculopathy):
+        referable = Referable.YES
+    return grade, referable
+
+
+def worklist(exam: program.Exam) -> Sequence[program.EyeResult]:
+    """Return the eyes on the worklist, in its order."""
+    listed = [eye for eye in exam.eyes if eye.urgency]
+    return sorted(listed, key=lambda eye: -eye.urgency)

@@ -1,0 +1,211 @@
+"""The oracle beside the page: its tables row by row, and what must hold of every exam.
+
+No test here runs fundusd.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from tests.oracle.cases import Exam, File, Reading, sampled
+from tests.oracle.eyes import THREE_WARNINGS, placed
+from tests.oracle.kinds import BOTH_FIELDS, graded, numbered, without_grade
+from tests.oracle.rules import Expected, ExpectedEye, expected
+
+GOOD, YES, BLUR = graded(0), graded(3), without_grade("ungradable", "blur")
+HAZE, CUT = without_grade("ungradable", "media_opacity"), without_grade("failed", "truncated")
+RED_FREE = without_grade("refused", "redfree_or_fa")
+SWAPPED = graded(1, "eye_contradicted")
+SAMPLE = tuple(sampled(4_000, 7))
+
+
+def macula(kind: File) -> File:
+    return replace(kind, field="macula")
+
+
+def exam_of(*kinds: File, readings: tuple[Reading, ...] = (), fields: tuple[str, ...] = ()) -> Exam:
+    """Return an exam whose left eye has a good photograph, which arrived first."""
+    left = replace(GOOD, eye="L", field="macula")
+    disc = replace(left, field="disc")
+    files = numbered([left, *([disc] if fields else []), *kinds])
+    return Exam(files, readings, fields)
+
+
+def right(exam: Exam) -> ExpectedEye:
+    return expected(exam).eyes["R"]
+
+
+@pytest.mark.parametrize(
+    ("kinds", "result"),
+    [
+        ((GOOD, YES, BLUR), ("yes", 3, None, "none", 3)),
+        ((graded(4, "patient_conflict"),), ("yes", 4, None, "none", 2)),
+        ((GOOD, BLUR), ("indeterminate", None, "blur", "retake", 3)),
+        ((macula(GOOD), macula(BLUR)), ("no", 0, None, "none", 2)),
+        ((BLUR, CUT), ("indeterminate", None, "blur", "retake", 2)),
+        ((HAZE, CUT), ("indeterminate", None, "truncated", "contact_it", 3)),
+        ((GOOD, SWAPPED), ("indeterminate", None, "eye_contradicted", "refer_reader", 3)),
+        ((replace(SWAPPED, eye_said=True),), ("no", 1, None, "none", 2)),
+        ((GOOD, RED_FREE), ("no", 0, None, "none", 2)),
+        ((RED_FREE,), ("indeterminate", None, "redfree_or_fa", "refer_reader", 2)),
+        ((graded(1), replace(YES, excluded=True)), ("no", 1, None, "none", 2)),
+    ],
+)
+def test_the_rows_of_an_eye(kinds: tuple[File, ...], result: tuple[object, ...]) -> None:
+    eye = right(exam_of(*kinds))
+    assert (eye.referable, eye.grade, eye.reason, eye.action, eye.decisive) == result
+
+
+def test_an_expected_field_without_evidence_is_missing() -> None:
+    eye = right(exam_of(macula(GOOD), fields=BOTH_FIELDS))
+    assert (eye.reason, eye.action, eye.missing_fields) == ("field_missing", "retake", ("disc",))
+
+
+def test_another_field_does_not_make_up_for_a_doubt() -> None:
+    assert right(exam_of(macula(BLUR), replace(GOOD, field="disc"))).reason == "blur"
+
+
+def test_one_photograph_that_names_two_eyes_is_of_neither() -> None:
+    exam = exam_of(GOOD, replace(GOOD, eye="L"))
+    files = (*exam.files[:1], *(replace(file, photograph=9) for file in exam.files[1:]))
+    person = expected(replace(exam, files=files))
+    assert person.eyes["U"].reason == "eye_unknown"
+    assert (person.missing, person.referable) == (("R",), "indeterminate")
+
+
+def says(reader: str, verdict: str, grade: int | None = None, purpose: str = "routine") -> Reading:
+    """Return a reading of the right eye, given after two files."""
+    return Reading(reader, purpose, verdict, "R", grade, after=2)
+
+
+NO_BY_A, YES_BY_B, ZERO_BY_B = (
+    says("a", "agree"),
+    says("b", "override", 4),
+    says("b", "override", 0),
+)
+SETTLED = says("c", "override", 1, "arbitration")
+
+
+@pytest.mark.parametrize(
+    ("readings", "result"),
+    [
+        ((), ("unread", "no", 0, None)),
+        ((NO_BY_A,), ("read", "no", 0, None)),
+        ((NO_BY_A, YES_BY_B), ("disputed", "yes", 4, "readings_differ")),
+        (
+            (NO_BY_A, says("b", "ungradable")),
+            ("disputed", "indeterminate", None, "readings_differ"),
+        ),
+        ((NO_BY_A, YES_BY_B, SETTLED), ("read", "no", 1, None)),
+        (
+            (NO_BY_A, YES_BY_B, SETTLED, says("c", "defer")),
+            ("disputed", "yes", 4, "readings_differ"),
+        ),
+        ((YES_BY_B, ZERO_BY_B), ("read", "no", 0, None)),
+        ((NO_BY_A, replace(YES_BY_B, purpose="quality_assurance")), ("read", "no", 0, None)),
+        ((YES_BY_B, says("b", "defer")), ("unread", "no", 0, None)),
+        ((says("a", "retake"),), ("read", "indeterminate", None, "reader_asks_retake")),
+        ((says("a", "ungradable"),), ("read", "indeterminate", None, "reader_ungradable")),
+        ((replace(says("a", "ungradable"), lesion="x"),), ("read", "yes", None, None)),
+        ((replace(NO_BY_A, maculopathy=True),), ("read", "yes", 0, None)),
+    ],
+)
+def test_the_states_of_an_eye(readings: tuple[Reading, ...], result: tuple[object, ...]) -> None:
+    eye = right(exam_of(GOOD, readings=readings))
+    assert (eye.state, eye.final_referable, eye.final_grade, eye.final_reason) == result
+
+
+@pytest.mark.parametrize(
+    ("reading", "later", "result"),
+    [
+        (NO_BY_A, GOOD, ("indeterminate", None, "reading_outdated", "refer_reader")),
+        (NO_BY_A, BLUR, ("indeterminate", None, "blur", "retake")),
+        (YES_BY_B, BLUR, ("yes", 4, "reading_outdated", "refer_reader")),
+        (NO_BY_A, YES, ("yes", 3, "reading_outdated", "refer_reader")),
+    ],
+)
+def test_a_later_photograph_outdates(
+    reading: Reading, later: File, result: tuple[object, ...]
+) -> None:
+    eye = right(exam_of(GOOD, later, readings=(reading,)))
+    assert (eye.state, eye.on_list_as) == ("outdated", "read_again")
+    assert (eye.final_referable, eye.final_grade, eye.final_reason, eye.final_action) == result
+
+
+def test_absent_eyes_count_only_if_yes() -> None:
+    exam = replace(exam_of(BLUR), absent=frozenset("R"))
+    assert expected(exam).referable == "no"
+    assert expected(exam).worklist == ()
+    assert expected(replace(exam_of(YES), absent=frozenset("R"))).referable == "yes"
+    assert expected(replace(exam_of(GOOD), absent=frozenset("RL"))).referable == "indeterminate"
+
+
+def test_the_sentences() -> None:
+    left = Reading("a", "routine", "agree", "L", after=2)
+    assert expected(exam_of(YES)).headline.startswith("The model suggests: referable")
+    assert expected(exam_of(GOOD)).headline.startswith("The model suggests: no")
+    assert expected(exam_of(BLUR)).headline.startswith("Undecided")
+    assert expected(exam_of(GOOD, readings=(NO_BY_A, left))).headline.startswith("No referable")
+    assert expected(exam_of(GOOD, readings=(YES_BY_B,))).headline.startswith("Referable diabetic")
+    lesion = expected(exam_of(GOOD, readings=(replace(NO_BY_A, lesion="x"),)))
+    assert (lesion.headline, lesion.lesions) == ("Referable: another lesion", {"x"})
+
+
+def evidence_free(exam: Exam, person: Expected) -> list[str]:
+    """Return the eyes that count, are `no`, and that no reader and no good photograph answers."""
+    files = placed(exam.files, one_field=exam.one_field)
+    good = {
+        one.eye
+        for one in files
+        if one.counts_as == "evidence"
+        and (one.file.eye_said or not one.file.warnings & THREE_WARNINGS)
+    }
+    return [
+        eye
+        for eye, one in person.eyes.items()
+        if eye not in exam.absent and one.state != "read" and eye not in good
+    ]
+
+
+def test_a_person_is_no_only_if_somebody_could_know_it() -> None:
+    persons = [(one, expected(one)) for one in SAMPLE]
+    of_no = [(one, person) for one, person in persons if person.referable == "no"]
+    assert len(of_no) > 200
+    for one, person in of_no:
+        assert {"R", "L"} <= set(person.eyes) | one.absent
+        assert {"R", "L"} - one.absent
+        assert not evidence_free(one, person)
+        for eye, result in person.eyes.items():
+            if eye not in one.absent:
+                assert (result.state, result.final_referable) in {("read", "no"), ("unread", "no")}
+                assert (result.state == "read") or (eye != "U" and result.reason is None)
+
+
+def test_what_is_undecided_has_a_next_step() -> None:
+    for exam in SAMPLE:
+        person = expected(exam)
+        open_eyes = [
+            one
+            for eye, one in person.eyes.items()
+            if one.final_referable == "indeterminate" and eye not in exam.absent
+        ]
+        assert all(one.final_reason and one.final_action != "none" for one in open_eyes)
+        if person.referable == "indeterminate":
+            assert open_eyes or person.missing or exam.absent >= {"R", "L"}
+
+
+def test_yes_of_any_file_or_reading_is_never_lost_by_a_doubt() -> None:
+    for exam in SAMPLE:
+        person = expected(exam)
+        for one in person.eyes.values():
+            if one.referable == "yes" and one.state != "read":
+                assert one.final_referable == "yes" or one.state == "disputed"
+
+
+def test_nothing_beyond_the_interval_only_if_read_and_no() -> None:
+    for exam in SAMPLE:
+        person = expected(exam)
+        assert not (person.may_say_nothing_beyond and person.must_say_confirm)
+        assert person.must_say_confirm == person.headline.startswith("The model suggests: no")
+        assert not person.is_final or person.may_say_read_every_eye
