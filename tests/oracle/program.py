@@ -84,7 +84,9 @@ def _shot(file: events.File, *, is_of_one_field: bool) -> Shot:
         referable=Referable(file.referable or "indeterminate"),
         scores=None if file.grade is None else SCORES,
         warnings=tuple(sorted(file.warnings)),
+        is_conflict=file.conflict and not file.eye_said,
         is_eye_said=file.eye_said,
+        is_patient_said=file.belongs,
         is_excluded=file.excluded,
         is_of_one_field=is_of_one_field,
     )

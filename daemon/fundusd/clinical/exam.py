@@ -125,8 +125,22 @@ class EyeResult:
 
     @property
     def final(self) -> Assessment:
-        """Return the assessment of the eye, taking into account the readings so far."""
-        return self.readings.final(self.assessment)
+        """Return the assessment of the eye, taking into account the readings so far.
+
+        It is never negative while it is not certain whose eye, or which one, was photographed.
+        """
+        final = self.readings.final(self.assessment)
+        if final.referable is Referable.NO and self.identity_doubt is not None:
+            return UNDECIDED
+        return final
+
+    @property
+    def identity_doubt(self) -> EyeReason | None:
+        """Return why the photographs may show another eye or another patient, if they may."""
+        doubtful = [shot for shot in self.shots if shot.identity_doubt is not None]
+        if doubtful:
+            return max(doubtful, key=lambda shot: shot.capture_id).identity_doubt
+        return EyeReason.EYE_UNKNOWN if self.eye is Eye.UNKNOWN else None
 
     @property
     def open_reason(self) -> Reason | EyeReason | None:
@@ -140,6 +154,8 @@ class EyeResult:
         if not is_undecided:
             return None
         if self.is_read and self.reading is not None:
+            if self.reading.referable is Referable.NO:
+                return self.identity_doubt
             return _REASON_OF_VERDICT.get(self.reading.verdict, EyeReason.READER_UNGRADABLE)
         return self.reason
 
@@ -164,7 +180,8 @@ class EyeResult:
         if self.state is ReadingState.OUTDATED:
             return WorklistReason.READ_AGAIN
         if self.is_read:
-            return None
+            is_doubted = self.open_reason is not None and self.open_reason is self.identity_doubt
+            return WorklistReason.UNDECIDED if is_doubted else None
         if referable is Referable.YES:
             return WorklistReason.REFERABLE
         if referable is Referable.INDETERMINATE:
@@ -228,9 +245,15 @@ class Exam:
 
     @property
     def is_reviewed(self) -> bool:
-        """Return whether readers have settled every eye that has a result, except absent ones."""
-        present = [eye for eye in self.eyes if not eye.is_absent]
-        return bool(present) and all(eye.is_read for eye in present)
+        """Return whether readers have settled every eye that counts."""
+        return bool(self.counting) and all(eye.is_read for eye in self.counting)
+
+    @property
+    def counting(self) -> tuple[EyeResult, ...]:
+        """Return the eyes whose results count: of an absent eye, only a referable result does."""
+        return tuple(
+            eye for eye in self.eyes if not eye.is_absent or eye.final.referable is Referable.YES
+        )
 
     @property
     def is_final(self) -> bool:

@@ -41,6 +41,7 @@ _OF_CAPTURE = (
     "eye_source",
     "corrected_eye",
     "excluded",
+    "belongs",
     "field",
     "patient_id",
     "warnings",

@@ -65,6 +65,7 @@ def shot(row: Row, *, is_of_one_field: bool) -> Shot:
         is_conflict=is_conflict,
         warnings=tuple(orjson.loads(row["warnings"] or "[]")),
         is_eye_said=corrected is not None,
+        is_patient_said=row["belongs"],
         is_excluded=row["excluded"] is not None,
         is_of_one_field=is_of_one_field,
     )
