@@ -3,6 +3,11 @@ CREATE VIEW v_incomplete_exam AS
 SELECT
     e.id AS exam_id,
     e.day,
+    e.day_doubt,
+    CASE e.day_doubt
+        WHEN 'received' THEN 'day of reception; the day of the photograph is not known'
+        WHEN 'clock_skew' THEN 'the day may be wrong; the camera''s clock does not fit the reception'
+    END AS day_doubt_label,
     (
         SELECT c.camera_id
         FROM capture c
