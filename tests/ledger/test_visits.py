@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import date, timedelta
-from typing import TYPE_CHECKING
 
 import orjson
 import pytest
@@ -21,10 +20,6 @@ from fundusd.ledger import Ledger, ViewQuery
 from fundusd.ledger.reviews import Review
 from fundusd.ledger.tables import capture, delivery, exam
 from fundusd.outbox import document_ids
-
-if TYPE_CHECKING:
-
-    pass
 
 
 def warnings(ledger: Ledger) -> list[str]:

@@ -28,6 +28,6 @@ class DayDoubt(StrEnum):
 
 _WORDING = {
     DayDoubt.NONE: "",
-    DayDoubt.RECEIVED: "day of reception; the day of the photograph is not known",
-    DayDoubt.CLOCK_SKEW: "the day may be wrong; the camera's clock does not fit the reception",
+    DayDoubt.RECEIVED: "day of reception; the photographs have no date",
+    DayDoubt.CLOCK_SKEW: "in doubt: the camera's clock may be wrong",
 }

@@ -5,8 +5,8 @@ SELECT
     e.day,
     e.day_doubt,
     CASE e.day_doubt
-        WHEN 'received' THEN 'day of reception; the day of the photograph is not known'
-        WHEN 'clock_skew' THEN 'the day may be wrong; the camera''s clock does not fit the reception'
+        WHEN 'received' THEN 'day of reception; the photographs have no date'
+        WHEN 'clock_skew' THEN 'in doubt: the camera''s clock may be wrong'
     END AS day_doubt_label,
     (
         SELECT c.camera_id
