@@ -107,10 +107,7 @@ def test_a8_the_day_of_a_clock_that_was_reset_is_in_doubt(
 
 
 def test_a8_a_late_photograph_joins_its_visit_and_reopens_it(store_url: str) -> None:
-    receiver = Subscription("pacs", DocumentKind.FHIR, when_reviewed=False, quiet_seconds=0)
-    ledger = Ledger(store_url, site_key=cases.SITE_KEY, subscriptions=[receiver])
-    ledger.start(cases.release())
-    ledger.register_camera(cases.CAMERA)
+    ledger = with_receiver(store_url, DocumentKind.FHIR)
     taken = NOW - timedelta(days=1)
     first = classify(ledger, "a.jpg", acquired_at=taken)
     review = Review(first.exam_id, Eye.RIGHT, ReviewVerdict.AGREE, "reader 1", "grader")
@@ -126,7 +123,24 @@ def test_a8_a_late_photograph_joins_its_visit_and_reopens_it(store_url: str) -> 
     ledger.close()
 
 
+def with_receiver(store_url: str, document: DocumentKind) -> Ledger:
+    receiver = Subscription("pacs", document, when_reviewed=False, quiet_seconds=0)
+    ledger = Ledger(store_url, site_key=cases.SITE_KEY, subscriptions=[receiver])
+    ledger.start(cases.release())
+    ledger.register_camera(cases.CAMERA)
+    return ledger
+
+
 # -- the study
+
+
+def test_a7_a_structured_report_is_sent_if_a_jpeg_came_before_the_study(store_url: str) -> None:
+    ledger = with_receiver(store_url, DocumentKind.SR)
+    classify(ledger, "a.jpg", acquired_at=NOW)
+    assert ledger.due("pacs") is None
+    classify(ledger, "b.dcm", acquired_at=NOW, study_uid=STUDY)
+    assert ledger.due("pacs") is not None
+    ledger.close()
 
 
 def test_a7_a_study_joins_the_jpeg_that_came_first(ledger: Ledger) -> None:
