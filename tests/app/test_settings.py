@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from fundusd.app import factory, settings, settings_file, site_key
+from fundusd.app import factory, settings, settings_file, settings_service, site_key
 from fundusd.clinical.quality_thresholds import Thresholds
 from fundusd.domain.decoding import Preprocessing
 from fundusd.domain.errors import SettingsError
@@ -43,12 +43,12 @@ def test_the_shipped_file_loads_and_holds_every_key_with_its_default() -> None:
     offered = tomllib.loads("\n".join(re.findall(r"^#(\S.*)$", SHIPPED.read_text(), re.MULTILINE)))
     assert set(offered["receiver"][0]) == keys(settings.ReceiverSettings)
     assert set(shipped["outbox"]) == keys(settings.OutboxSettings)
-    assert set(shipped["store"]) == keys(settings.StoreSettings)
-    assert set(shipped["model"]) == keys(settings.ModelSettings)
-    assert set(shipped["intake"]) == keys(settings.IntakeSettings)
-    assert set(shipped["decode"]) == keys(settings.DecodeSettings)
+    assert set(shipped["store"]) == keys(settings_service.StoreSettings)
+    assert set(shipped["model"]) == keys(settings_service.ModelSettings)
+    assert set(shipped["intake"]) == keys(settings_service.IntakeSettings)
+    assert set(shipped["decode"]) == keys(settings_service.DecodeSettings)
     assert set(shipped["privacy"]) == keys(settings.PrivacySettings)
-    assert set(shipped["log"]) == keys(settings.LogSettings)
+    assert set(shipped["log"]) == keys(settings_service.LogSettings)
     assert set(shipped["camera"][0]) == keys(settings.CameraSettings)
     assert set(shipped["camera"][0]["lookup"]) == keys(settings.LookupSettings)
     assert set(shipped["camera"][0]["quality"]) == keys(settings.QualitySettings)
@@ -303,10 +303,13 @@ def test_an_unreachable_site_key_is_refused(tmp_path: Path) -> None:
 
 def test_the_password_is_read_from_its_file(tmp_path: Path) -> None:
     (tmp_path / "password").write_text("secret\n")
-    assert settings.StoreSettings(password_file=str(tmp_path / "password")).password() == "secret"
-    assert settings.StoreSettings().password() is None
+    assert (
+        settings_service.StoreSettings(password_file=str(tmp_path / "password")).password()
+        == "secret"
+    )
+    assert settings_service.StoreSettings().password() is None
     with pytest.raises(SettingsError, match="password_file cannot be read"):
-        settings.StoreSettings(password_file=str(tmp_path / "none")).password()
+        settings_service.StoreSettings(password_file=str(tmp_path / "none")).password()
 
 
 @pytest.mark.parametrize(
@@ -316,10 +319,10 @@ def test_the_number_of_decoders_follows_the_machine_and_the_model(
     cores: int, on_cpu: int, beside_a_gpu: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(cores)))
-    chosen = settings.DecodeSettings()
+    chosen = settings_service.DecodeSettings()
     assert factory.decoder_count(chosen, model_on_cpu=True, batch_size=16) == on_cpu
     assert factory.decoder_count(chosen, model_on_cpu=False, batch_size=16) == beside_a_gpu
-    five = settings.DecodeSettings(processes=5)
+    five = settings_service.DecodeSettings(processes=5)
     assert factory.decoder_count(five, model_on_cpu=True, batch_size=16) == 5
 
 
@@ -428,17 +431,17 @@ def test_a_value_that_was_renamed_is_refused_with_its_new_name(tmp_path: Path) -
 
 
 def test_rules_take_the_keys_of_their_section_by_name() -> None:
-    intake = settings.IntakeSettings(
+    intake = settings_service.IntakeSettings(
         quiet_seconds=1, sweep_seconds=2, mode="native", backlog="baseline", grace_seconds=3
     )
-    model = settings.ModelSettings(
+    model = settings_service.ModelSettings(
         source="a", revision="b" * 40, weights_digest="c" * 64, device="cpu", dtype="float32",
         backend="openvino", exact=True, prompts="d", preprocessing=Preprocessing.CROP_DISC,
     )  # fmt: skip
     chosen = settings.Settings(intake=intake, model=model)
     assert factory.intake_rules(chosen) == IntakeRules(1, 2, "native", "baseline", 3)
     choice = factory.model_choice(chosen)
-    keys_of_the_model = keys(settings.ModelSettings) - {"batch_size", "referable"}
+    keys_of_the_model = keys(settings_service.ModelSettings) - {"batch_size", "referable"}
     assert {field.name for field in dataclasses.fields(choice)} == keys_of_the_model
     for name in keys_of_the_model:
         assert getattr(choice, name) == getattr(model, name)

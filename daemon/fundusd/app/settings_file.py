@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from fundusd.app.settings import ModelSettings, Section, Settings
+from fundusd.app.settings import Settings
+from fundusd.app.settings_section import Section
+from fundusd.app.settings_service import ModelSettings
 from fundusd.domain.errors import SettingsError
 
 if TYPE_CHECKING:
