@@ -441,7 +441,11 @@ def test_rules_take_the_keys_of_their_section_by_name() -> None:
     chosen = settings.Settings(intake=intake, model=model)
     assert factory.intake_rules(chosen) == IntakeRules(1, 2, "native", "baseline", 3)
     choice = factory.model_choice(chosen)
-    keys_of_the_model = keys(settings_service.ModelSettings) - {"batch_size", "referable"}
+    keys_of_the_model = keys(settings_service.ModelSettings) - {
+        "batch_size",
+        "referable",
+        "accept_unsafe_rule",
+    }
     assert {field.name for field in dataclasses.fields(choice)} == keys_of_the_model
     for name in keys_of_the_model:
         assert getattr(choice, name) == getattr(model, name)

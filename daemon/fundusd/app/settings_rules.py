@@ -12,7 +12,9 @@ from typing import Annotated
 from pydantic import AfterValidator, Field
 
 from fundusd.clinical.camera_database import require_query
+from fundusd.clinical.grading import Rule
 from fundusd.clinical.path_patterns import compiled
+from fundusd.domain.errors import SettingsError
 from fundusd.watcher import ignore_rules
 
 
@@ -59,6 +61,13 @@ def _query(text: str) -> str:
     return text
 
 
+def _referral_rule(name: str) -> str:
+    try:
+        return Rule.parse(name).name
+    except SettingsError as error:
+        raise ValueError(f"is not a rule that fundusd knows: {error.hint}") from None
+
+
 def _glob(text: str) -> str:
     ignore_rules.components_of(text)
     return text
@@ -77,5 +86,6 @@ IgnoreGlob = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(
 IgnoreGlobs = Annotated[
     tuple[IgnoreGlob, ...], Field(max_length=100, strict=False), AfterValidator(_globs)
 ]
+ReferralRule = Annotated[str, AfterValidator(_referral_rule)]
 LookupQuery = Annotated[str, Field(max_length=4000), AfterValidator(_query)]
 Identifier = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]

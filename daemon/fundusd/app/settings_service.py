@@ -7,8 +7,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from fundusd.app.settings_rules import StoreUrl  # noqa: TC001  pydantic reads it
+from fundusd.app.settings_rules import ReferralRule, StoreUrl  # noqa: TC001  pydantic reads them
 from fundusd.app.settings_section import Section
+from fundusd.clinical.grading import Rule
 from fundusd.domain.decoding import Preprocessing
 from fundusd.domain.errors import SettingsError
 
@@ -54,8 +55,19 @@ class ModelSettings(Section):
     exact: bool = False
     batch_size: Annotated[int, Field(ge=1, le=256)] = 16
     prompts: str = "icdr-descriptive"
-    referable: str = "icdr>=2/argmax"
+    referable: ReferralRule = "icdr>=2/argmax"
+    accept_unsafe_rule: bool = False
     preprocessing: Annotated[Preprocessing, Field(strict=False)] = Preprocessing.PAD_SQUARE
+
+    @model_validator(mode="after")
+    def _rule_is_safe_or_accepted(self) -> ModelSettings:
+        rule = Rule.parse(self.referable)
+        if not rule.is_safe and not self.accept_unsafe_rule:
+            raise ValueError(
+                f'referable = "{rule.name}" can leave a photograph of grade 3 or 4 not referable: '
+                f'use "{rule.safe_name}", or set accept_unsafe_rule = true'
+            )
+        return self
 
     @model_validator(mode="after")
     def _exact_is_not_narrow(self) -> ModelSettings:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from fundusd.clinical.grading import Rule
+from fundusd.clinical.grading import ALWAYS_REFERABLE, Rule
 from fundusd.domain.clinical_terms import Eye, Grade, Referable, ReviewReason, ReviewVerdict
 from fundusd.domain.errors import RequestError
 from fundusd.ledger import audit, exam_queries, exams
@@ -139,8 +139,10 @@ def _final(
         case ReviewVerdict.OVERRIDE if given.grade is not None:
             query = sa.select(release.c.referable_rule)
             query = query.where(release.c.id == eye.decisive.release_id)
-            least = Rule.parse(connection.execute(query).scalar_one()).min_grade
-            return given.grade, Referable.YES if given.grade >= least else Referable.NO
+            rule = Rule.parse(connection.execute(query).scalar_one())
+            return given.grade, rule.of_grade(given.grade)
+        case ReviewVerdict.AGREE if eye.grade is not None and eye.grade >= ALWAYS_REFERABLE:
+            return eye.grade, Referable.YES
         case ReviewVerdict.UNGRADABLE | ReviewVerdict.RETAKE:
             return None, Referable.INDETERMINATE
         case _:
