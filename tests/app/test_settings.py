@@ -10,7 +10,14 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from fundusd.app import factory, settings, settings_file, settings_service, site_key
+from fundusd.app import (
+    factory,
+    settings,
+    settings_clinic,
+    settings_file,
+    settings_service,
+    site_key,
+)
 from fundusd.clinical.quality_thresholds import Thresholds
 from fundusd.domain.decoding import Preprocessing
 from fundusd.domain.errors import SettingsError
@@ -39,15 +46,20 @@ def keys(model: type[BaseModel]) -> set[str]:
 
 def test_the_shipped_file_loads_and_holds_every_key_with_its_default() -> None:
     shipped = tomllib.loads(SHIPPED.read_text())
-    assert set(shipped) == keys(settings.Settings) - {"receiver"}
+    assert set(shipped) == keys(settings.Settings) - {"receiver", "reader", "recall"}
     offered = tomllib.loads("\n".join(re.findall(r"^#(\S.*)$", SHIPPED.read_text(), re.MULTILINE)))
     assert set(offered["receiver"][0]) == keys(settings.ReceiverSettings)
+    assert set(offered["reader"][0]) == keys(settings_clinic.ReaderSettings)
+    assert set(offered["recall"]) == keys(settings_clinic.RecallSettings)
+    assert set(offered["privacy"]["issuers"]) == {"CLINIC&1.2.3&ISO", ""}
+    assert set(shipped["site"]) == keys(settings_clinic.SiteSettings)
+    assert set(shipped["reading"]) == keys(settings_clinic.ReadingSettings)
     assert set(shipped["outbox"]) == keys(settings.OutboxSettings)
     assert set(shipped["store"]) == keys(settings_service.StoreSettings)
     assert set(shipped["model"]) == keys(settings_service.ModelSettings)
     assert set(shipped["intake"]) == keys(settings_service.IntakeSettings)
     assert set(shipped["decode"]) == keys(settings_service.DecodeSettings)
-    assert set(shipped["privacy"]) == keys(settings.PrivacySettings)
+    assert set(shipped["privacy"]) == keys(settings.PrivacySettings) - {"issuers"}
     assert set(shipped["log"]) == keys(settings_service.LogSettings)
     assert set(shipped["camera"][0]) == keys(settings.CameraSettings)
     assert set(shipped["camera"][0]["lookup"]) == keys(settings.LookupSettings)

@@ -9,12 +9,19 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, model_validator
 
 from fundusd.app.folder_overlaps import overlap
+from fundusd.app.settings_clinic import (
+    ReaderSettings,
+    ReadingSettings,
+    RecallSettings,
+    SiteSettings,
+)
 from fundusd.app.settings_rules import (
     AbsolutePath,
     Identifier,
     IgnoreGlobs,
     LookupQuery,
     PathPattern,
+    RequiredUri,
     WebUrl,
     absolute,
 )
@@ -48,6 +55,8 @@ class PrivacySettings(Section):
     identifiers: Literal["clear", "pseudonymous"] = "clear"
     issuer: Annotated[str, Field(max_length=256)] = ""
     site_key_file: Annotated[AbsolutePath, Field(strict=False)] = Path("/var/lib/fundusd/site.key")
+    # the URI of each issuer's identifiers in FHIR; "" stands for identifiers without an issuer
+    issuers: dict[Annotated[str, Field(max_length=256)], RequiredUri] = Field(default_factory=dict)
 
 
 class LookupSettings(Section):
@@ -164,9 +173,13 @@ class Settings(Section):
     intake: IntakeSettings = IntakeSettings()
     decode: DecodeSettings = DecodeSettings()
     privacy: PrivacySettings = PrivacySettings()
+    site: SiteSettings = SiteSettings()
+    reading: ReadingSettings = ReadingSettings()
+    recall: RecallSettings = RecallSettings()
     outbox: OutboxSettings = OutboxSettings()
     camera: Annotated[tuple[CameraSettings, ...], Field(strict=False)] = ()
     receiver: Annotated[tuple[ReceiverSettings, ...], Field(strict=False)] = ()
+    reader: Annotated[tuple[ReaderSettings, ...], Field(strict=False)] = ()
     log: LogSettings = LogSettings()
 
     @property
@@ -184,7 +197,8 @@ class Settings(Section):
 
     @model_validator(mode="after")
     def _ids_differ(self) -> Settings:
-        for kind, sections in (("camera", self.camera), ("receiver", self.receiver)):
+        listed = (("camera", self.camera), ("receiver", self.receiver), ("reader", self.reader))
+        for kind, sections in listed:
             counts = Counter(section.id for section in sections)
             repeated = sorted(name for name, count in counts.items() if count > 1)
             if repeated:

@@ -17,6 +17,8 @@ from fundusd.clinical.path_patterns import compiled
 from fundusd.domain.errors import SettingsError
 from fundusd.watcher import ignore_rules
 
+_CONFIRMED = {"none": 0.0, "all": 1.0}
+
 
 def absolute(path: Path) -> Path:
     """Return an absolute path unchanged.
@@ -47,6 +49,49 @@ def _web_url(url: str) -> str:
             "must begin with https:// or http://, and contain no password and no question mark"
         )
     return url.rstrip("/")
+
+
+def _uri(text: str) -> str:
+    if text and not re.fullmatch(
+        r"https?://[^/\s@]+(/\S*)?|urn:[A-Za-z0-9][A-Za-z0-9-]+:\S+", text
+    ):
+        raise ValueError(
+            "must be a URI without a password, such as https://example.org/id or urn:oid:1.2.3"
+        )
+    return text
+
+
+def _required_uri(text: str) -> str:
+    if not text:
+        raise ValueError("must not be empty")
+    return _uri(text)
+
+
+def _one_line(text: str) -> str:
+    if not text.isprintable() or "\\" in text:
+        raise ValueError("must be one line of text without a backslash")
+    return text
+
+
+def _confirmed(text: str) -> str:
+    confirmed_share(text)
+    return text
+
+
+def confirmed_share(text: str) -> float:
+    """Return the share, 0 to 1, of negative eyes that readers confirm.
+
+    Raises ValueError if `text` is not "none", "all" or a sample.
+
+    >>> confirmed_share("sample:10%")
+    0.1
+    """
+    if text in _CONFIRMED:
+        return _CONFIRMED[text]
+    sample = re.fullmatch(r"sample:(\d{1,2}(?:\.\d{1,2})?)%", text)
+    if sample is None or float(sample[1]) == 0:
+        raise ValueError('must be "none", "all" or a sample such as "sample:10%"')
+    return float(sample[1]) / 100
 
 
 def _pattern(text: str) -> str:
@@ -81,6 +126,10 @@ def _globs(globs: tuple[str, ...]) -> tuple[str, ...]:
 AbsolutePath = Annotated[Path, AfterValidator(absolute)]
 StoreUrl = Annotated[str, AfterValidator(_store_url)]
 WebUrl = Annotated[str, AfterValidator(_web_url)]
+Uri = Annotated[str, Field(max_length=256), AfterValidator(_uri)]
+RequiredUri = Annotated[str, Field(max_length=256), AfterValidator(_required_uri)]
+OneLine = Annotated[str, AfterValidator(_one_line)]
+ConfirmedNegatives = Annotated[str, AfterValidator(_confirmed)]
 PathPattern = Annotated[str, Field(max_length=500), AfterValidator(_pattern)]
 IgnoreGlob = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_glob)]
 IgnoreGlobs = Annotated[
