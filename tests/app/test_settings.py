@@ -125,7 +125,7 @@ def test_any_other_receiver_is_refused(document: str, way: str, tmp_path: Path) 
     with pytest.raises(SettingsError) as caught:
         settings_file.load(written(tmp_path, RECEIVER.format(document, way)))
 
-    assert "receiver.0" in caught.value.message
+    assert "receiver 1 (id one)" in caught.value.message
     assert "secret" not in caught.value.message
 
 
@@ -154,11 +154,11 @@ id = "a b"
     for part in (
         "6 mistakes",
         "store.url = 'mysql://x': must begin with sqlite:////",
-        "model.batch_size = '3': Input should be a valid integer",
+        "model.batch_size = '3': must be a whole number",
         "model.revison: there is no such key; did you mean revision?",
-        "intake.quiet_seconds = -1",
-        "camera.0.id = 'a b'",
-        "camera.0.inbox: is missing",
+        "intake.quiet_seconds = -1: must be more than 0",
+        "camera 1 (id a b), id = 'a b': must be at most 64 letters",
+        "camera 1 (id a b), inbox: is missing",
     ):
         assert part in caught.value.message
     assert caught.value.exit_code == 78
@@ -182,11 +182,11 @@ id = "a b"
         ('[[camera]]\nid="a"\ninbox="relative"', "must be an absolute path"),
         (
             '[[camera]]\nid="a"\ninbox="/x"\nlanguages=["es", "xx"]',
-            "Input should be 'ar'.*'es'",
+            'must be "ar".*"es"',
         ),
         (
             '[[camera]]\nid="a"\ninbox="/x"\nconvention="eyepax"',
-            "Input should be 'generic'.*'eyepacs'",
+            'must be "generic".*"eyepacs"',
         ),
         (
             '[[camera]]\nid="a"\ninbox="/x"\npattern="OD|OS"',
@@ -223,8 +223,8 @@ id = "a b"
             '[[camera]]\nid="a"\ninbox="/y/../x"\n[[receiver]]\nid="r"\ndocument="csv"\nfolder="/x/r"',
             "the folder of receiver r must not lie in an inbox",
         ),
-        ('[[camera]]\nid="a"\ninbox="/x"\nignore="*.bmp"', "ignore = .*tuple"),
-        ('[privacy]\nidentifiers="hidden"', "Input should be 'clear' or 'pseudonymous'"),
+        ('[[camera]]\nid="a"\ninbox="/x"\nignore="*.bmp"', "ignore = .*must be a list"),
+        ('[privacy]\nidentifiers="hidden"', 'must be "clear" or "pseudonymous"'),
         (looked_up("/x/y.db", ""), "database and query go together"),
         (looked_up("", "SELECT eye FROM t WHERE f = :name"), "database and query go together"),
         (looked_up("y.db", "SELECT eye FROM t WHERE f = :name"), "must be an absolute path"),
@@ -389,7 +389,7 @@ inbox = "/b"
     first, second = settings_file.load(written(tmp_path, cameras.format(luminance=200))).camera
     assert first.thresholds == Thresholds(min_field=0.7, max_luminance=200)
     assert second.thresholds == Thresholds()
-    with pytest.raises(SettingsError, match=r"camera\.0\.quality\.max_luminance = 300"):
+    with pytest.raises(SettingsError, match=r"camera 1 \(id a\), quality\.max_luminance = 300"):
         settings_file.load(written(tmp_path, cameras.format(luminance=300)))
 
 
@@ -402,7 +402,7 @@ def test_a_threshold_that_is_not_a_finite_number_is_refused(
     tmp_path: Path, key: str, value: str
 ) -> None:
     text = f'[[camera]]\nid = "a"\ninbox = "/a"\n[camera.quality]\n{key} = {value}\n'
-    mistake = rf"camera\.0\.quality\.{key} = -?(nan|inf): Input should be a finite number"
+    mistake = rf"camera 1 \(id a\), quality\.{key} = -?(nan|inf): must be a finite number"
     with pytest.raises(SettingsError, match=mistake):
         settings_file.load(written(tmp_path, text))
 
@@ -410,7 +410,9 @@ def test_a_threshold_that_is_not_a_finite_number_is_refused(
 @pytest.mark.parametrize("value", ["nan", "inf"])
 def test_a_delay_that_is_not_a_finite_number_is_refused(tmp_path: Path, value: str) -> None:
     text = f"[intake]\nretry_seconds = [10.0, {value}]\n"
-    with pytest.raises(SettingsError, match=r"retry_seconds\.1 = (nan|inf): .* a finite number"):
+    with pytest.raises(
+        SettingsError, match=r"retry_seconds, item 2 = (nan|inf): .* a finite number"
+    ):
         settings_file.load(written(tmp_path, text))
 
 

@@ -20,6 +20,7 @@ from fundusd.ledger.tables import camera
 if TYPE_CHECKING:
     from pathlib import Path
 
+URI = "must be a URI without a password"
 READER = '[[reader]]\nid = "{}"\nrole = "grader"\nmay = ["{}"]\n'
 
 
@@ -77,10 +78,16 @@ def test_no_interval_is_set_by_default(tmp_path: Path) -> None:
     ("text", "message"),
     [
         ('[site]\nidentifier = "4711"', "identifier and identifier_system go together"),
-        ('[site]\nidentifier = "1"\nidentifier_system = "clinic"', "must be a URI without a password"),
+        (
+            '[site]\nidentifier = "1"\nidentifier_system = "clinic"',
+            URI,
+        ),
         ('[site]\nname = "two\\nlines"', "must be one line"),
-        ('[privacy.issuers]\n"CLINIC" = "clinic"', "must be a URI without a password"),
-        ('[privacy.issuers]\n"CLINIC" = "https://user:word@x.org/"', "must be a URI without a password"),
+        ('[privacy.issuers]\n"CLINIC" = "clinic"', URI),
+        (
+            '[privacy.issuers]\n"CLINIC" = "https://user:word@x.org/"',
+            URI,
+        ),
         ('[privacy.issuers]\n"CLINIC" = ""', "must not be empty"),
         ('[reading]\nconfirm_negatives = "some"', 'must be "none", "all" or a sample'),
         ('[reading]\nconfirm_negatives = "sample:0%"', 'must be "none", "all" or a sample'),

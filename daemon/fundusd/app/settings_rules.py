@@ -109,8 +109,11 @@ def _query(text: str) -> str:
 def _referral_rule(name: str) -> str:
     try:
         return Rule.parse(name).name
-    except SettingsError as error:
-        raise ValueError(f"is not a rule that fundusd knows: {error.hint}") from None
+    except SettingsError:
+        raise ValueError(
+            'is not a rule that fundusd knows; use "icdr>=2/argmax", or an operating point such as '
+            '"icdr>=2/sum>=0.35/or>=3"'
+        ) from None
 
 
 def _glob(text: str) -> str:
