@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from typing import TYPE_CHECKING, TypeVar
 
+from fundusd.clinical.eye_sources import LIKELY, checked_eye, resolve_eye
 from fundusd.domain.capture_warnings import CaptureWarning
 from fundusd.domain.clinical_terms import Eye, EyeSource
 
@@ -22,9 +23,6 @@ if TYPE_CHECKING:
     from fundusd.domain.decoding import Content
 
 _Value = TypeVar("_Value")
-
-# warnings of a word that may be a surname: no evidence for one eye, but evidence against the other
-LIKELY = {Eye.RIGHT: CaptureWarning.EYE_MAYBE_RIGHT, Eye.LEFT: CaptureWarning.EYE_MAYBE_LEFT}
 
 _UNREADABLE = {
     "eye": CaptureWarning.EYE_UNREADABLE,
@@ -107,38 +105,6 @@ def agree(what: str, values: Sequence[_Value | None], warnings: list[str]) -> _V
     return values[0] if values else None
 
 
-def agree_on_eye(eyes: set[Eye], warnings: list[str]) -> tuple[Eye, EyeSource]:
-    """Return the eye on which all parts of a path agree, and its source.
-
-    The eye is unknown if no part gives an eye or, with a warning, if the parts differ.
-    """
-    if len(eyes) > 1:
-        warnings.append(CaptureWarning.EYE_CONFLICT)
-        return Eye.UNKNOWN, EyeSource.CONFLICT
-    if not eyes:
-        return Eye.UNKNOWN, EyeSource.NONE
-    return min(eyes), EyeSource.NAME
-
-
-def resolve_eye(
-    first_eye: Eye, first_source: EyeSource, second_eye: Eye, second_source: EyeSource
-) -> tuple[Eye, EyeSource]:
-    """Combine the eyes given by two sources, and return the resulting eye and its source.
-
-    If the two disagree, the eye is unknown.
-
-    >>> resolve_eye(Eye.LEFT, EyeSource.IMAGE_LATERALITY, Eye.RIGHT, EyeSource.NAME)
-    (<Eye.UNKNOWN: 'U'>, <EyeSource.CONFLICT: 'conflict'>)
-    """
-    if second_source is EyeSource.NONE:
-        return first_eye, first_source
-    if first_source is EyeSource.NONE:
-        return second_eye, second_source
-    if first_eye is second_eye and EyeSource.CONFLICT not in {first_source, second_source}:
-        return first_eye, first_source
-    return Eye.UNKNOWN, EyeSource.CONFLICT
-
-
 def join(by_path: CaptureMetadata, by_row: CaptureMetadata) -> CaptureMetadata:
     """Combine the metadata given by the path and by the camera's database.
 
@@ -147,7 +113,7 @@ def join(by_path: CaptureMetadata, by_row: CaptureMetadata) -> CaptureMetadata:
     """
     warnings = [*by_path.warnings, *by_row.warnings]
     eye, eye_source = resolve_eye(by_row.eye, by_row.eye_source, by_path.eye, by_path.eye_source)
-    eye, eye_source = _checked_eye(eye, eye_source, warnings)
+    eye, eye_source = checked_eye(eye, eye_source, warnings)
     patient = by_row.patient or by_path.patient
     if by_path.patient not in {None, patient}:
         patient = None
@@ -213,7 +179,7 @@ def settle(
     eye, eye_source = header.eye, header.eye_source
     if recorded.eye_source in _OUTSIDE_THE_FILE:
         eye, eye_source = resolve_eye(eye, eye_source, recorded.eye, recorded.eye_source)
-    eye, eye_source = _checked_eye(eye, eye_source, warnings)
+    eye, eye_source = checked_eye(eye, eye_source, warnings)
     patient = recorded
     if header.patient_key:
         patient = header
@@ -258,19 +224,6 @@ def in_utc(moment: datetime | None) -> datetime | None:
         return moment.astimezone(UTC)
     except (OverflowError, ValueError):  # 00010101: some cameras write this for no date
         return None
-
-
-def _checked_eye(eye: Eye, eye_source: EyeSource, warnings: list[str]) -> tuple[Eye, EyeSource]:
-    """Return the eye and its source, or an unknown eye if a word in the path contradicts it.
-
-    A warning is added if there is a conflict.
-    """
-    for likely, code in LIKELY.items():
-        if code in warnings and eye not in {likely, Eye.UNKNOWN}:
-            eye, eye_source = Eye.UNKNOWN, EyeSource.CONFLICT
-    if eye_source is EyeSource.CONFLICT:
-        warnings.append(CaptureWarning.EYE_CONFLICT)
-    return eye, eye_source
 
 
 def _final_warnings(eye: Eye, warnings: Iterable[str]) -> tuple[str, ...]:

@@ -7,9 +7,10 @@ import unicodedata
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
-from fundusd.clinical.attribution import LIKELY, CaptureMetadata, agree, agree_on_eye
+from fundusd.clinical.attribution import CaptureMetadata, agree
 from fundusd.clinical.camera_conventions import CONVENTIONS
 from fundusd.clinical.copy_marks import without_copy_marks
+from fundusd.clinical.eye_sources import LIKELY, agree_on_eye
 from fundusd.clinical.eye_words import LETTERS, WORDS
 from fundusd.clinical.field_values import (
     read_date,
