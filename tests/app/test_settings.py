@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from fundusd.app import factory, settings, settings_file, site_key
+from fundusd.app import camera_settings, factory, settings, settings_file, site_key
 from fundusd.clinical.quality_thresholds import Thresholds
 from fundusd.domain.decoding import Preprocessing
 from fundusd.domain.errors import SettingsError
@@ -49,12 +49,12 @@ def test_the_shipped_file_loads_and_holds_every_key_with_its_default() -> None:
     assert set(shipped["decode"]) == keys(settings.DecodeSettings)
     assert set(shipped["privacy"]) == keys(settings.PrivacySettings)
     assert set(shipped["log"]) == keys(settings.LogSettings)
-    assert set(shipped["camera"][0]) == keys(settings.CameraSettings)
-    assert set(shipped["camera"][0]["lookup"]) == keys(settings.LookupSettings)
-    assert set(shipped["camera"][0]["quality"]) == keys(settings.QualitySettings)
+    assert set(shipped["camera"][0]) == keys(camera_settings.CameraSettings)
+    assert set(shipped["camera"][0]["lookup"]) == keys(camera_settings.LookupSettings)
+    assert set(shipped["camera"][0]["quality"]) == keys(camera_settings.QualitySettings)
     loaded = settings_file.load(SHIPPED)
     assert loaded.camera[0].own_database is None
-    assert loaded.camera[0].quality == settings.QualitySettings()
+    assert loaded.camera[0].quality == camera_settings.QualitySettings()
     assert loaded.model_copy(update={"camera": ()}) == settings.Settings()
 
 

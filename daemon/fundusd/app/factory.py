@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
     from structlog.typing import FilteringBoundLogger
 
-    from fundusd.app.settings import DecodeSettings, ReceiverSettings, Section, Settings
+    from fundusd.app.settings import DecodeSettings, ReceiverSettings, Settings
+    from fundusd.app.settings_rules import Section
     from fundusd.clinical.quality_thresholds import Thresholds
     from fundusd.model.classifier import ZeroShotClassifier
     from fundusd.outbox.receivers import Receiver

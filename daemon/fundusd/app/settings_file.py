@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from fundusd.app.settings import ModelSettings, Section, Settings
+from fundusd.app.settings import ModelSettings, Settings
+from fundusd.app.settings_rules import Section
 from fundusd.domain.errors import SettingsError
 
 if TYPE_CHECKING:

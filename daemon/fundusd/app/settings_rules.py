@@ -1,4 +1,4 @@
-"""Rules for single values in the settings.
+"""Rules for sections and single values of the settings.
 
 A value that breaks a rule causes a ValueError that states the rule.
 """
@@ -9,11 +9,21 @@ import re
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from fundusd.clinical.camera_database import require_query
 from fundusd.clinical.path_patterns import compiled
 from fundusd.watcher import ignore_rules
+
+
+class Section(BaseModel):
+    """A section of the settings file.
+
+    It refuses unknown keys and numbers that are not finite, and converts values only for keys that
+    allow this.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 def absolute(path: Path) -> Path:

@@ -1,9 +1,9 @@
-"""Decide the eye, the patient and the time to record for a capture; pure.
+"""Decide the eye, the field, the patient and the time to record for a capture; pure.
 
 A path, a row of the camera's own database and the header of the file each describe a capture. This
 module decides what is recorded: `join` combines the metadata from the path and the database when a
 capture is admitted, and `settle` adds the header's metadata once the file has been decoded. If
-sources disagree about the eye, the eye is unknown. Every disagreement adds a warning.
+sources disagree about the eye or the field, it is unknown. Every disagreement adds a warning.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from typing import TYPE_CHECKING, TypeVar
 
 from fundusd.clinical.eye_sources import LIKELY, checked_eye, resolve_eye
+from fundusd.clinical.field_sources import agree_on_field, settled_field
 from fundusd.domain.capture_warnings import CaptureWarning
 from fundusd.domain.clinical_terms import Eye, EyeSource
 
@@ -108,8 +109,8 @@ def agree(what: str, values: Sequence[_Value | None], warnings: list[str]) -> _V
 def join(by_path: CaptureMetadata, by_row: CaptureMetadata) -> CaptureMetadata:
     """Combine the metadata given by the path and by the camera's database.
 
-    The database takes precedence. If the two disagree about the eye or the patient, that value is
-    unknown.
+    The database takes precedence. If the two disagree about the eye, the field or the patient, that
+    value is unknown.
     """
     warnings = [*by_path.warnings, *by_row.warnings]
     eye, eye_source = resolve_eye(by_row.eye, by_row.eye_source, by_path.eye, by_path.eye_source)
@@ -121,7 +122,7 @@ def join(by_path: CaptureMetadata, by_row: CaptureMetadata) -> CaptureMetadata:
     return CaptureMetadata(
         eye,
         eye_source,
-        field=by_row.field or by_path.field,
+        field=agree_on_field([by_row.field, by_path.field], warnings),
         patient=patient,
         date=by_row.date or by_path.date,
         time=by_row.time or by_path.time,
@@ -153,6 +154,7 @@ def of_header(content: Content, identifiers: Identifiers) -> Attribution:
     return Attribution(
         content.eye,
         content.eye_source,
+        field=content.field,
         patient_id=identifiers.kept(content.patient_id),
         patient_key=identifiers.key(content.issuer, content.patient_id),
         bare_key=bare_key,
@@ -166,13 +168,15 @@ def settle(
     header: Attribution,
     received_at: datetime,
     *,
+    shown_field: str | None = None,
     is_backlog: bool = False,
     are_clear: bool = True,
 ) -> Attribution:
     """Combine the attribution recorded for a capture with the one given by its header.
 
     The header's patient and time take precedence. If record and header disagree about the eye, the
-    eye is unknown. A capture of the backlog may be of any age. The patient's identifier is kept
+    eye is unknown. If they and the pixels (`shown_field`) disagree about the field, the field is
+    unknown. A capture of the backlog may be of any age. The patient's identifier is kept
     only if the site stores identifiers in clear (`are_clear`).
     """
     warnings = [*recorded.warnings, *header.warnings]
@@ -180,6 +184,7 @@ def settle(
     if recorded.eye_source in _OUTSIDE_THE_FILE:
         eye, eye_source = resolve_eye(eye, eye_source, recorded.eye, recorded.eye_source)
     eye, eye_source = checked_eye(eye, eye_source, warnings)
+    field = settled_field(recorded.field, header.field, shown_field, warnings)
     patient = recorded
     if header.patient_key:
         patient = header
@@ -191,7 +196,7 @@ def settle(
     settled = Attribution(
         eye,
         eye_source,
-        field=recorded.field,
+        field=field,
         patient_key=patient.patient_key,
         acquired_at=acquired_at,
         warnings=_final_warnings(eye, warnings),
