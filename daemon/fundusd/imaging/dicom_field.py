@@ -55,7 +55,8 @@ def field_of_header(ds: Dataset) -> str | None:
     """
     fields: set[str | None] = set()
     for code in items(ds, "RelativeImagePositionCodeSequence"):
-        fields.add(_field_of_code(code) or OTHER_FIELD)
+        is_blank = not (text(code, "CodeValue") or text(code, "CodeMeaning"))
+        fields.add(_field_of_code(code) or (None if is_blank else OTHER_FIELD))
     for code in (*items(ds, "ViewCodeSequence"), *codes_of_regions(ds)):
         fields.add(_field_of_code(code))
     fields.discard(None)
