@@ -427,6 +427,44 @@ def test_a_value_that_was_renamed_is_refused_with_its_new_name(tmp_path: Path) -
         settings_file.load(written(tmp_path, text))
 
 
+CAMERA = '[[camera]]\nid = "a"\ninbox = "/a"\n'
+
+
+@pytest.mark.parametrize(
+    ("keys", "protocol", "expected"),
+    [
+        ("", "any", ()),
+        ('expected_fields = ["disc"]', "any", ("disc",)),
+        ('fields = "one"', "one", ()),
+        ('fields = "one"\nexpected_fields = ["macula"]', "one", ("macula",)),
+        ('fields = "two"', "two", ("macula", "disc")),
+        ('fields = "two"\nexpected_fields = []', "two", ("macula", "disc")),
+        ('fields = "two"\nexpected_fields = ["disc", "macula"]', "two", ("macula", "disc")),
+    ],
+)
+def test_a2_a_camera_says_which_fields_it_photographs(
+    tmp_path: Path, keys: str, protocol: str, expected: tuple[str, ...]
+) -> None:
+    (camera,) = settings_file.load(written(tmp_path, CAMERA + keys)).camera
+    assert (camera.fields, camera.all_expected_fields) == (protocol, expected)
+
+
+@pytest.mark.parametrize(
+    ("keys", "sentence"),
+    [
+        ('fields = "one"\nexpected_fields = ["disc"]', "remove disc from expected_fields"),
+        ('fields = "one"\nexpected_fields = ["macula", "disc"]', "remove disc"),
+        ('fields = "two"\nexpected_fields = ["macula"]', "leave expected_fields empty"),
+        ('fields = "three"', "fields"),
+    ],
+)
+def test_a2_fields_that_contradict_each_other_are_refused(
+    tmp_path: Path, keys: str, sentence: str
+) -> None:
+    with pytest.raises(SettingsError, match=sentence):
+        settings_file.load(written(tmp_path, CAMERA + keys))
+
+
 def test_rules_take_the_keys_of_their_section_by_name() -> None:
     intake = settings.IntakeSettings(
         quiet_seconds=1, sweep_seconds=2, mode="native", backlog="baseline", grace_seconds=3

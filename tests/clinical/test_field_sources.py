@@ -62,7 +62,7 @@ def settled(
         (M, None, OTHER, None, None, WARNED),
     ],
 )
-def test_a2_sources_settle_on_one_field_or_on_none(  # noqa: PLR0917
+def test_a2_sources_settle_on_one_field_or_on_none(
     by_path: str | None,
     by_row: str | None,
     header: str | None,
