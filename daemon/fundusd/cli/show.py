@@ -84,7 +84,7 @@ def show(capture: _Capture, config: Config = None, out: _Out = None, json: Json 
 
 
 def _facts(row: Row, exam: Exam | None) -> dict[str, str]:
-    """Return a capture's patient, field, time and exam, keyed by caption.
+    """Return a capture's patient, time and exam, keyed by caption.
 
     If there is no exam yet, the pseudonym identifies the patient.
     """
@@ -95,12 +95,7 @@ def _facts(row: Row, exam: Exam | None) -> dict[str, str]:
     else:
         patient = wording.patient(exam.patient_id, exam.patient_key)
         exam_number = str(exam.exam_id)
-    return {
-        "Patient": patient,
-        "Field": wording.field(row["field"]),
-        "Received": local(row["received_at"]),
-        "Exam": exam_number,
-    }
+    return {"Patient": patient, "Received": local(row["received_at"]), "Exam": exam_number}
 
 
 def _as_dict(row: Row, drawn: Panel, releases: Mapping[int, Release]) -> dict[str, Any]:

@@ -30,7 +30,7 @@ class CaptureWarning(StrEnum):
     EYE_CONFLICT = "eye_conflict"  # sources name different eyes
     EYE_CONTRADICTED = "eye_contradicted"  # the optic disc lies on the side of the other eye
     # which field
-    FIELD_CONFLICT = "field_conflict"  # sources, one of which may be the pixels, differ
+    FIELD_CONFLICT = "field_conflict"  # sources (also the pixels) give different fields
     # which patient
     PATIENT_CONFLICT = "patient_conflict"  # sources name different patients
     DIGEST_OF_TWO_PATIENTS = "digest_of_two_patients"  # another patient has the same bytes

@@ -68,10 +68,10 @@ def field(name: str | None) -> str:
     """Return the field of a photograph in words.
 
     >>> field("disc"), field(None)
-    ('optic disc', 'not known')
+    ('optic disc', 'field not known')
     """
     if name is None:
-        return "not known"
+        return "field not known"
     return {"disc": "optic disc"}.get(name, name)
 
 
