@@ -121,7 +121,7 @@ def _agreed(files: Sequence[Shot]) -> list[Shot]:
     field = None
     if len(fields) == 1:
         field = fields.pop()
-    elif not fields and files[0].is_of_one_field:
+    elif not fields and all(file.is_of_one_field for file in files):
         field = MACULA
     agreed: list[Shot] = []
     for file in files:

@@ -9,6 +9,7 @@ import orjson
 from fundusd.clinical.exam import photographs_digest
 from fundusd.clinical.reading import ReadBasis, Reading
 from fundusd.clinical.shot import Shot
+from fundusd.domain.capture_warnings import CaptureWarning
 from fundusd.domain.clinical_terms import (
     Eye,
     EyeSource,
@@ -48,6 +49,7 @@ def shot(row: Row, *, is_of_one_field: bool) -> Shot:
     if outcome is None:
         outcome, reason = Outcome.FAILED, row["job_reason"] or Reason.ATTEMPTS_EXHAUSTED
     corrected = row["corrected_eye"]
+    warnings = tuple(orjson.loads(row["warnings"] or "[]"))
     is_conflict = corrected is None and row["eye_source"] == EyeSource.CONFLICT
     return Shot(
         capture_id=row["id"],
@@ -63,11 +65,11 @@ def shot(row: Row, *, is_of_one_field: bool) -> Shot:
         referable=Referable(row["referable"] or Referable.INDETERMINATE),
         scores=_scores(row),
         is_conflict=is_conflict,
-        warnings=tuple(orjson.loads(row["warnings"] or "[]")),
+        warnings=warnings,
         is_eye_said=corrected is not None,
         is_patient_said=row["belongs"],
         is_excluded=row["excluded"] is not None,
-        is_of_one_field=is_of_one_field,
+        is_of_one_field=is_of_one_field and CaptureWarning.FIELD_CONFLICT not in warnings,
     )
 
 

@@ -121,8 +121,7 @@ def of_row(row: Mapping[str, Any], photograph: Photograph) -> Panel:
 
 def _source_of_row(row: Mapping[str, Any]) -> str:
     parts = [f"capture {row['capture_id']}", f"camera {row['camera_id']}"]
-    if row["field"]:
-        parts.append(row["field"])
+    parts.append(wording.field(row["field"]))
     if row["superseded"]:
         parts.append("superseded by a newer file")
     return ", ".join(parts)

@@ -68,6 +68,17 @@ def reason(code: Reason) -> str:
     return code.wording
 
 
+def field(name: str | None) -> str:
+    """Return the field of a photograph in words.
+
+    >>> field("disc"), field(None)
+    ('optic disc', 'field not known')
+    """
+    if name is None:
+        return "field not known"
+    return {"disc": "optic disc"}.get(name, name)
+
+
 def quality(outcome: Outcome, why: Reason | EyeReason | None) -> str:
     """Return a phrase that says whether a photograph could be graded and, if not, why."""
     if outcome is Outcome.GRADED:
