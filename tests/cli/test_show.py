@@ -259,7 +259,7 @@ def test_a_visit_is_reported_in_words_or_as_a_page(
     fundusd("report", "exam", 1, "--pdf", tmp_path / "exam.pdf")
     text, pictures = read(tmp_path / "exam.pdf")
     for part in (
-        "Referable diabetic retinopathy",
+        "The model suggests: referable diabetic retinopathy",
         "PATIENT-7",
         "Ungradable: too bright",
         "Left eye (OS)",

@@ -94,6 +94,7 @@ def _shot(file: events.File, *, is_of_one_field: bool) -> Shot:
 
 def _reading(number: int, given: events.Reading, then: program.EyeResult) -> Reading:
     grade, referable = _said(given, then)
+    is_referred = grade is not None and grade >= MIN_GRADE
     return Reading(
         review_id=number,
         verdict=ReviewVerdict(given.verdict),
@@ -108,6 +109,7 @@ def _reading(number: int, given: events.Reading, then: program.EyeResult) -> Rea
         purpose=ReadingPurpose(given.purpose),
         lesion=LESIONS[given.lesion] if given.lesion else None,
         maculopathy=Maculopathy.PRESENT if given.maculopathy else None,
+        is_for_retinopathy=is_referred or given.maculopathy,
     )
 
 

@@ -23,7 +23,7 @@ from fundusd.domain.clinical_terms import (
 )
 from fundusd.domain.exams import DayDoubt
 from fundusd.domain.eye_reasons import EyeReason
-from fundusd.domain.readings import FollowUpKind, ReadingState, WorklistReason
+from fundusd.domain.readings import FollowUpKind, OtherLesion, ReadingState, WorklistReason
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -141,6 +141,17 @@ class EyeResult:
         if doubtful:
             return max(doubtful, key=lambda shot: shot.capture_id).identity_doubt
         return EyeReason.EYE_UNKNOWN if self.eye is Eye.UNKNOWN else None
+
+    @property
+    def lesions(self) -> tuple[OtherLesion, ...]:
+        """Return the other lesions for which alone the eye is referred, or () if there is more."""
+        is_by_readers = self.state in {ReadingState.READ, ReadingState.DISPUTED}
+        if self.referable is Referable.YES and not is_by_readers:
+            return ()
+        saying_yes = [one for one in self.readings.decisive if one.referable is Referable.YES]
+        if any(one.lesion is None or one.is_for_retinopathy for one in saying_yes):
+            return ()
+        return tuple(dict.fromkeys(one.lesion for one in saying_yes if one.lesion is not None))
 
     @property
     def open_reason(self) -> Reason | EyeReason | None:

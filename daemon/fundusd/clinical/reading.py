@@ -51,6 +51,8 @@ class Reading:
     maculopathy: Maculopathy | None = None
     photocoagulation: Photocoagulation | None = None
     is_stable_treated: bool = False  # R3S: proliferative, treated and stable
+    # whether it refers for retinopathy or maculopathy, and not only for another lesion
+    is_for_retinopathy: bool = True
 
     @property
     def assessment(self) -> Assessment:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from fundusd.clinical.exam import photographs_digest
+from fundusd.clinical.grading import Rule
 from fundusd.clinical.reading import ReadBasis, Reading
 from fundusd.clinical.shot import Shot
 from fundusd.domain.capture_warnings import CaptureWarning
@@ -107,7 +108,19 @@ def reading(row: Row, eye: EyeResult, received: Mapping[int, datetime]) -> Readi
         maculopathy=Maculopathy(row["maculopathy"]) if row["maculopathy"] else None,
         photocoagulation=_photocoagulation(row["photocoagulation"]),
         is_stable_treated=row["stable_treated"],
+        is_for_retinopathy=_is_for_retinopathy(row),
     )
+
+
+def _is_for_retinopathy(row: Row) -> bool:
+    """Return whether a review refers, or would refer, the eye without another lesion."""
+    if row["maculopathy"] == Maculopathy.PRESENT:
+        return True
+    grade = _grade(row["grade"])
+    if grade is None:
+        return False
+    by_model = row["model_referable"] == Referable.YES and grade == row["model_grade"]
+    return by_model or Rule.parse(row["referable_rule"]).of_grade(grade) is Referable.YES
 
 
 def _photocoagulation(stored: str | None) -> Photocoagulation | None:
