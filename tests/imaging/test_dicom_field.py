@@ -44,7 +44,7 @@ def view(*chosen: Code) -> dict[str, Sequence]:
 
 
 def region(chosen: Code, *modifiers: Code) -> dict[str, Sequence]:
-    more = {}
+    more: dict[str, Any] = {}
     if modifiers:
         sequence = Sequence([code(*each) for each in modifiers])
         more["AnatomicRegionModifierSequence"] = sequence
@@ -134,5 +134,7 @@ def test_a2_every_position_of_the_standard_is_known() -> None:
 def test_a2_an_empty_or_damaged_sequence_names_no_field(vr: str, value: Any) -> None:
     ds = Dataset()
     for keyword in ("RelativeImagePositionCodeSequence", "ViewCodeSequence"):
-        ds.add_new(tag_for_keyword(keyword), vr, value)
+        tag = tag_for_keyword(keyword)
+        assert tag is not None
+        ds.add_new(tag, vr, value)
     assert field_of_header(ds) is None
