@@ -28,7 +28,11 @@ from fundusd.domain.files import OfflineReason
 from fundusd.files.safe_read import status_at
 from fundusd.ledger import Ledger
 from fundusd.ledger.reviews import Review
-from fundusd.outbox.receivers import DicomNode, FhirServer, Folder, Receiver, StowServer
+from fundusd.outbox.dicom_receivers import DicomNode, StowServer
+from fundusd.outbox.fhir_receiver import FhirServer
+from fundusd.outbox.making import DocumentMaker
+from fundusd.outbox.receivers import Folder, Receiver
+from fundusd.outbox.sender import Sender
 from fundusd.outbox.service import Outbox
 
 if TYPE_CHECKING:
@@ -94,7 +98,9 @@ def graded(
 
 
 def outbox(ledger: Ledger, inbox: Path, **receivers: Receiver) -> Outbox:
-    return Outbox(ledger, receivers, {CAMERA: inbox}, 1 << 20, poll_seconds=0.02)
+    sender = Sender(identifiers=ledger.identifiers)
+    maker = DocumentMaker(sender, {CAMERA: inbox}, 1 << 20, ledger.is_away)
+    return Outbox(ledger, receivers, maker, poll_seconds=0.02)
 
 
 @contextlib.contextmanager
@@ -138,6 +144,11 @@ def deliver_all(service: Outbox, ledger: Ledger, *names: str) -> None:
     for name in names:
         while (due := ledger.due(name)) is not None:
             service.deliver(due)
+
+
+def of_kind(received: Received, kind: str) -> list[dict[str, Any]]:
+    """Return the resources of a kind that a FHIR server keeps."""
+    return [kept for url, kept in received.kept.items() if url.startswith(f"{kind}/")]
 
 
 def the_delivery(ledger: Ledger) -> dict[str, Any]:
@@ -232,10 +243,8 @@ def test_a_review_makes_the_document_final_and_who_wants_only_reviewed_ones_wait
         )
         graded(ledger, inbox)
         deliver_all(service, ledger, "early", "late")
-        [eye] = [
-            resource for url, resource in received.kept.items() if url.startswith("Observation/")
-        ]
-        assert (eye["status"], late_received.times) == ("preliminary", 0)
+        [model] = of_kind(received, "Observation")
+        assert (model["status"], late_received.times) == ("preliminary", 0)
 
         exam_id = the_delivery(ledger)["exam_id"]
         review = Review(
@@ -244,10 +253,10 @@ def test_a_review_makes_the_document_final_and_who_wants_only_reviewed_ones_wait
         ledger.review(replace(review, reason=ReviewReason.MISSED_LESION))
         deliver_all(service, ledger, "early", "late")
 
-    [eye] = [resource for url, resource in received.kept.items() if url.startswith("Observation/")]
-    assert eye["status"] == "final"
-    assert eye["valueCodeableConcept"]["coding"][0]["code"] == "LA18646-2"
-    assert len(received.kept) == len(late_received.kept) == 4
+    [reader] = [eye for eye in of_kind(received, "Observation") if eye["id"] != model["id"]]
+    assert reader["status"] == "final"
+    assert reader["valueCodeableConcept"]["coding"][0]["code"] == "LA18646-2"
+    assert received.kept.keys() == late_received.kept.keys()
 
 
 KILLED = """
@@ -255,8 +264,10 @@ import os, signal, sys
 from pathlib import Path
 sys.path.insert(0, {tests!r})
 from tests import ledger_cases
-from fundusd.outbox.receivers import DicomNode
+from fundusd.outbox.dicom_receivers import DicomNode
 from fundusd.ledger import Ledger
+from fundusd.outbox.making import DocumentMaker
+from fundusd.outbox.sender import Sender
 from fundusd.outbox.service import Outbox
 
 class Killed:
@@ -266,7 +277,8 @@ class Killed:
 
 ledger = Ledger({url!r}, site_key=ledger_cases.SITE_KEY)
 ledger.start(ledger_cases.release())
-service = Outbox(ledger, {{"archive": Killed()}}, {{"cam": Path({inbox!r})}}, 1 << 20)
+maker = DocumentMaker(Sender(), {{"cam": Path({inbox!r})}}, 1 << 20, ledger.is_away)
+service = Outbox(ledger, {{"archive": Killed()}}, maker)
 service.deliver(ledger.due("archive"))
 """
 
@@ -475,4 +487,5 @@ fhir = "http://127.0.0.1:{receiver_cases.free_port()}"
     assert "record" in output_of("outbox")
     assert output_of("outbox", "--state", "failed").startswith("No document is in the state failed")
     assert output_of("outbox", "retry", "--failed") == "0 queued again.\n"
-    assert output_of("outbox", "retry", "1") == "1 queued again.\n"
+    assert output_of("outbox", "retry", "1").startswith("0 queued again.\nNo such document")
+    assert output_of("outbox", "retry", "1", "--again") == "1 queued again.\n"

@@ -160,6 +160,11 @@ class Exam:
         return bool(self.eyes) and all(result.is_read for result in self.eyes)
 
     @property
+    def is_final(self) -> bool:
+        """Return whether both eyes were photographed and readers have settled them."""
+        return self.is_reviewed and not self.missing
+
+    @property
     def missing(self) -> tuple[Eye, ...]:
         """Return the eyes that were not photographed."""
         missing = [Eye.RIGHT, Eye.LEFT]

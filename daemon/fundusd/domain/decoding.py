@@ -54,6 +54,7 @@ class Content:
     acquired_at: datetime | None = None
     warnings: tuple[str, ...] = ()
     measures: Mapping[str, float] = field(default_factory=dict)
+    accession: str | None = None  # AccessionNumber, the number of the order
 
 
 @dataclass(frozen=True, slots=True)

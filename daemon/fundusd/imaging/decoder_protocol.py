@@ -156,6 +156,7 @@ def _content_to_json(content: Content) -> dict[str, Any]:
         "eye_source": content.eye_source,
         "patient_id": content.patient_id,
         "issuer": content.issuer,
+        "accession": content.accession,
         "study_uid": content.study_uid,
         "sop_uid": content.sop_uid,
         "acquired_at": content.acquired_at and content.acquired_at.isoformat(),

@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from fundusd.clinical.exam import Exam, EyeResult
+    from fundusd.domain.delivery import SentDocument
     from fundusd.domain.inference import Release
 
+_MARK = 16  # hexadecimal digits of the digest of a photograph that are remembered
 _NAMESPACE = uuid.UUID("5a0f4d4e-6bd5-4f5e-9c53-9d1f6f0c1c57")
 
 
@@ -25,12 +27,13 @@ _NAMESPACE = uuid.UUID("5a0f4d4e-6bd5-4f5e-9c53-9d1f6f0c1c57")
 class Document:
     """A document in the form in which it is sent.
 
-    `name` is its file name.
+    `name` is its file name. `sent` is what is remembered about it for later documents.
     """
 
     name: str
     media_type: str
     data: bytes
+    sent: tuple[SentDocument, ...] = ()
 
 
 def uuid_for(kind: str, *parts: str | int | None) -> uuid.UUID:
@@ -77,6 +80,11 @@ def photograph_digests(eyes: Iterable[EyeResult]) -> list[str]:
     return sorted(digests)
 
 
+def photograph_marks(eyes: Iterable[EyeResult]) -> tuple[str, ...]:
+    """Return the abbreviated digests of all photographs of the eyes."""
+    return tuple(digest[:_MARK] for digest in photograph_digests(eyes))
+
+
 def verdict_digest(eye: EyeResult, release: Release) -> str:
     """Return the digest of an eye's verdict.
 
@@ -93,7 +101,9 @@ def verdict_digest(eye: EyeResult, release: Release) -> str:
     ]
     parts += [score.hex() for score in eye.decisive.scores or ()]
     parts += sorted(shot.digest for shot in eye.shots)
-    parts.append("read")
+    for shot in eye.shots:
+        parts += sorted(shot.warnings)
+    parts.append("read" if eye.is_read else "unread")
     if eye.reading is not None:
         parts += [
             eye.reading.verdict,
