@@ -87,3 +87,21 @@ def test_the_same_person_and_day_have_the_same_name_on_every_database() -> None:
     exam = cases.exam(cases.shot())
 
     assert table(cases.content(exam)).name == table(cases.content(replace(exam, exam_id=9))).name
+
+
+def test_warnings_that_concern_the_reader_have_a_column() -> None:
+    right, left = lines(cases.exam(cases.shot(warnings=("grey", "turned", "clock_skew"))))
+
+    assert right["warnings"] == (
+        "the picture has no colours; "
+        "the camera's clock is wrong: do not rely on the time of the photograph"
+    )
+    assert left["warnings"] == ""
+
+
+def test_after_final_comes_amended() -> None:
+    read = table(cases.content(cases.exam(cases.shot(), reading=cases.AGREES)))
+    unread = cases.content(cases.exam(cases.shot()), sent=cases.accepted(read))
+    [right, _] = csv.DictReader(io.StringIO(table(unread).data.decode()))
+
+    assert right["status"] == "amended"

@@ -18,89 +18,32 @@ from tests import daemon_cases, ledger_cases
 from tests.ledger_cases import CAMERA
 from tests.outbox import document_cases as cases
 from tests.outbox import receiver_cases
+from tests.outbox.outbox_cases import (
+    SHORT,
+    deliver_all,
+    graded,
+    of_kind,
+    outbox,
+    subscriptions,
+    the_delivery,
+)
 from tests.outbox.receiver_cases import Received
 
 from fundusd.cli import app
-from fundusd.domain.clinical_terms import Eye, EyeSource, Grade, ReviewReason, ReviewVerdict
-from fundusd.domain.decoding import Content, MediaType
-from fundusd.domain.delivery import DeliveryState, DocumentKind, Subscription
+from fundusd.domain.clinical_terms import Eye, Grade, ReviewReason, ReviewVerdict
+from fundusd.domain.delivery import DeliveryState
 from fundusd.domain.files import OfflineReason
-from fundusd.files.safe_read import status_at
 from fundusd.ledger import Ledger
 from fundusd.ledger.reviews import Review
 from fundusd.outbox.dicom_receivers import DicomNode, StowServer
 from fundusd.outbox.fhir_receiver import FhirServer
-from fundusd.outbox.making import DocumentMaker
-from fundusd.outbox.receivers import Folder, Receiver
-from fundusd.outbox.sender import Sender
+from fundusd.outbox.receivers import Folder
 from fundusd.outbox.service import Outbox
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-SHORT: dict[str, Any] = {"connect_seconds": 5.0, "answer_seconds": 5.0}
 KINDS = {"archive": "sr", "web": "sr", "record": "fhir", "sheets": "csv"}
-DICOM = Content(
-    MediaType.DICOM,
-    16,
-    16,
-    Eye.LEFT,
-    EyeSource.IMAGE_LATERALITY,
-    cases.PATIENT,
-    None,
-    cases.STUDY,
-    "1.2.3.4",
-)
-
-
-def subscriptions(**kinds: str) -> list[Subscription]:
-    return [
-        Subscription(name, DocumentKind(kind), when_reviewed=False, quiet_seconds=0)
-        for name, kind in kinds.items()
-    ]
-
-
-@pytest.fixture
-def open_ledger(store_url: str) -> Iterator[Callable[..., Ledger]]:
-    opened = []
-
-    def ledger(*subscribed: Subscription) -> Ledger:
-        opened.append(Ledger(store_url, site_key=ledger_cases.SITE_KEY, subscriptions=subscribed))
-        opened[-1].start(ledger_cases.release())
-        opened[-1].register_camera(CAMERA)
-        return opened[-1]
-
-    yield ledger
-    for each in opened:
-        each.close()
-
-
-@pytest.fixture
-def inbox(tmp_path: Path) -> Path:
-    folder = tmp_path / "inbox"
-    folder.mkdir()
-    return folder
-
-
-def graded(
-    ledger: Ledger, inbox: Path, name: str = "a.dcm", content: Content = DICOM, **header: Any
-) -> None:
-    """Put a photograph into the inbox and have it graded."""
-    data = cases.source(**header)
-    (inbox / name).write_bytes(data)
-    import hashlib
-
-    stat = status_at(inbox, name.encode())
-    assert stat is not None
-    settled = replace(ledger_cases.found(name), stat=stat, digest=hashlib.sha256(data).hexdigest())
-    ledger.admit(settled)
-    ledger.record([ledger_cases.finding(claim, content) for claim in ledger.claim(1)])
-
-
-def outbox(ledger: Ledger, inbox: Path, **receivers: Receiver) -> Outbox:
-    sender = Sender(identifiers=ledger.identifiers)
-    maker = DocumentMaker(sender, {CAMERA: inbox}, 1 << 20, ledger.is_away)
-    return Outbox(ledger, receivers, maker, poll_seconds=0.02)
 
 
 @contextlib.contextmanager
@@ -137,23 +80,6 @@ def states(ledger: Ledger) -> dict[str, DeliveryState]:
         for state in DeliveryState
         for row in ledger.deliveries(state, 100)
     }
-
-
-def deliver_all(service: Outbox, ledger: Ledger, *names: str) -> None:
-    """Deliver all due documents in this thread, one receiver after the other."""
-    for name in names:
-        while (due := ledger.due(name)) is not None:
-            service.deliver(due)
-
-
-def of_kind(received: Received, kind: str) -> list[dict[str, Any]]:
-    """Return the resources of a kind that a FHIR server keeps."""
-    return [kept for url, kept in received.kept.items() if url.startswith(f"{kind}/")]
-
-
-def the_delivery(ledger: Ledger) -> dict[str, Any]:
-    [row] = [row for state in DeliveryState for row in ledger.deliveries(state, 100)]
-    return row
 
 
 def test_every_kind_of_receiver_gets_its_document_once_though_one_is_down_in_the_middle(
