@@ -423,6 +423,7 @@ def test_a_repeat_and_a_review_are_written_over_what_is_there() -> None:
     assert sent(exam) == sent(exam)
     assert set(urls(exam)) < set(urls(EXAMS["overridden"]))
     assert urls(exam) == urls(replace(exam, exam_id=77))
+    assert not set(urls(exam)[1:]) & set(urls(replace(exam, study_uid="1.2.3"))[1:])
     assert not set(urls(exam)[1:]) & set(urls(replace(exam, patient_key="cd" * 32))[1:])
 
 

@@ -26,7 +26,7 @@ from fundusd.domain.clinical_terms import Eye, EyeSource, ReviewReason, ReviewVe
 from fundusd.domain.delivery import DeliveryState, DocumentStatus
 from fundusd.ledger import exams
 from fundusd.ledger.reviews import Review
-from fundusd.ledger.tables import sent_document
+from fundusd.ledger.tables import result, sent_document
 from fundusd.outbox.receivers import Folder, ReceiverError
 
 if TYPE_CHECKING:
@@ -302,6 +302,7 @@ def test_a_pseudonymous_site_sends_pseudonymous_uids_and_no_order(
     graded(ledger, inbox, content=content, AccessionNumber=cases.ACCESSION)
     deliver_all(outbox(ledger, inbox, **receivers), ledger, *kinds)
 
+    assert cases.ACCESSION not in ledger_cases.rows(ledger, result)[0]["content"]
     [report] = receivers["archive"].reports()
     study_uid = ledger.identifiers.uid(cases.STUDY)
     assert report.StudyInstanceUID == study_uid

@@ -81,8 +81,7 @@ def _cells(row: Row) -> dict[str, str]:
         "attempts": "" if row["attempts"] is None else str(row["attempts"]),
         "next": _next_attempt(row["next_in_seconds"]),
         "delivered": local(row["delivered_at"]),
-        "answer": row["answer"] or "",
-        "waits for": ", ".join(row["waits_for"] or ()),
+        "answer": row["answer"] or ", ".join(row["waits_for"] or ()),
     }
 
 

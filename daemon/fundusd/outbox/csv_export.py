@@ -56,7 +56,7 @@ def _record(content: DocumentContent, eye: EyeResult, identifier: str) -> SentDo
     said = document_ids.verdict_digest(eye, content.releases[eye.decisive.release_id])
     marks = document_ids.photograph_marks([eye])
     last = document_status.last_sent(content.sent, identifier)
-    status = document_status.next_status(last, said, marks, is_final=eye.is_read)
+    status = document_status.next_status(last, said, marks, is_final=eye_values.is_settled(eye))
     return SentDocument(DocumentKind.CSV, eye.eye, identifier, status, said, marks)
 
 

@@ -61,12 +61,13 @@ def release_digest(release: Release) -> str:
 def exam_uuid(exam: Exam) -> uuid.UUID:
     """Return the UUID of an exam, which is the same in every database.
 
-    It is derived from the patient and the day. If the patient is not known, it is derived from the
-    study. If there is no study either, it is derived from a photograph and the day.
+    It is derived from the patient, the day and the study, because a person may have two visits on
+    one day. If the patient is not known, it is derived from the study. If there is no study either,
+    it is derived from a photograph and the day.
     """
     day = exam.day.isoformat()
     if exam.patient_key:
-        return uuid_for("exam", exam.patient_key, day)
+        return uuid_for("exam", exam.patient_key, day, exam.study_uid)
     if exam.study_uid:
         return uuid_for("exam", exam.study_uid)
     return uuid_for("exam", *photograph_digests(exam.eyes)[:1], day)

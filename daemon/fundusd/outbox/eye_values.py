@@ -13,6 +13,11 @@ if TYPE_CHECKING:
     from fundusd.domain.clinical_terms import Grade
 
 
+def is_settled(eye: EyeResult) -> bool:
+    """Return whether readers have settled an eye, so that documents about it are final."""
+    return eye.is_read
+
+
 def model_grade(eye: EyeResult) -> Grade | None:
     """Return the model's grade of an eye, or None if the model has not decided about it."""
     if eye.referable is Referable.INDETERMINATE:

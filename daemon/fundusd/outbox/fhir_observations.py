@@ -195,7 +195,9 @@ def _reader_observation(
         observation_id,
         by_model=False,
         identifier=fhir_parts.identifier(observation_id),
-        status=document_status.next_status(last, verdict, marks, is_final=eye.is_read),
+        status=document_status.next_status(
+            last, verdict, marks, is_final=eye_values.is_settled(eye)
+        ),
         code=concept(codes.SEVERITY_OF_EYE[eye.eye]),
         bodySite=concept(codes.BODY_SITE[eye.eye]),
         derivedFrom=[*references([by_model]), *_sources(content.exam, eye)],

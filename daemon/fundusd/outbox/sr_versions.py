@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fundusd.domain.delivery import DocumentKind, SentDocument
-from fundusd.outbox import document_ids, document_status
+from fundusd.outbox import document_ids, document_status, eye_values
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -21,7 +21,7 @@ def record(
     marks = document_ids.photograph_marks([eye])
     earlier = [sent for sent in content.sent if sent.eye is eye.eye]
     last = earlier[-1] if earlier else None
-    status = document_status.next_status(last, verdict, marks, is_final=eye.is_read)
+    status = document_status.next_status(last, verdict, marks, is_final=eye_values.is_settled(eye))
     replaced_uids = [sent.identifier for sent in replaced(content.sent, eye, verdict)]
     parts = (study_uid, content.exam.patient_id, verdict, status, *replaced_uids)
     return SentDocument(
