@@ -24,6 +24,7 @@ from tests.outbox.outbox_cases import (
 
 from fundusd.domain.clinical_terms import Eye, EyeSource, ReviewReason, ReviewVerdict
 from fundusd.domain.delivery import DeliveryState, DocumentStatus
+from fundusd.domain.files import OfflineReason
 from fundusd.ledger import exams
 from fundusd.ledger.reviews import Review
 from fundusd.ledger.tables import result, sent_document
@@ -326,6 +327,27 @@ def test_the_evidence_lists_every_photograph_that_was_judged(
     [series] = study.ReferencedSeriesSequence
     uids = {instance.ReferencedSOPInstanceUID for instance in series.ReferencedSOPSequence}
     assert uids == {"1.2.3.0", "1.2.3.1", "1.2.3.2"}
+
+
+def test_a_further_photograph_that_is_gone_does_not_keep_the_report_back(
+    open_ledger: Open, inbox: Path
+) -> None:
+    ledger, archive = open_ledger(*subscriptions(archive="sr")), Kept()
+    for number in range(2):
+        uid = f"1.2.3.{number}"
+        graded(ledger, inbox, f"{number}.dcm", replace(DICOM, sop_uid=uid), SOPInstanceUID=uid)
+    (inbox / "0.dcm").unlink()
+    service = outbox(ledger, inbox, archive=archive)
+    ledger.offline(ledger_cases.CAMERA, OfflineReason.MISSING)
+    deliver_all(service, ledger, "archive")
+    assert archive.documents == []
+
+    ledger.offline(ledger_cases.CAMERA, None)
+    ledger.retry_deliveries(the_delivery(ledger)["id"])
+    deliver_all(service, ledger, "archive")
+    row = the_delivery(ledger)
+    assert row["state"] == DeliveryState.DELIVERED
+    assert row["answer"] == "kept; eye L: a photograph is not listed, file_missing"
 
 
 # -- retry

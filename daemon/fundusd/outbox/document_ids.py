@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from fundusd.ledger import hash_chain
+from fundusd.outbox import eye_values
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -104,7 +105,7 @@ def verdict_digest(eye: EyeResult, release: Release) -> str:
     parts += sorted(shot.digest for shot in eye.shots)
     for shot in eye.shots:
         parts += sorted(shot.warnings)
-    parts.append("read" if eye.is_read else "unread")
+    parts += [int(eye.is_read), int(eye_values.is_settled(eye))]
     if eye.reading is not None:
         parts += [
             eye.reading.verdict,

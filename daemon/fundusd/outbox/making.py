@@ -86,8 +86,11 @@ class DocumentMaker:
                 continue
             photographs = [content.photographs[shot.capture_id] for shot in shots]
             try:
-                sources = self._headers(photographs)
+                sources, left_out = self._headers(photographs)
                 documents.append(structured_report.report(content, eye, sources, self._sender))
+                problems += [
+                    f"eye {eye.eye}: a photograph is not listed, {why}" for why in left_out
+                ]
             except CaptureError as error:
                 problems.append(f"eye {eye.eye}: no report, {error.reason}")
                 are_offline.append(self._is_any_offline(photographs))
@@ -100,16 +103,24 @@ class DocumentMaker:
             may_be_complete_later=any(are_offline),
         )
 
-    def _headers(self, photographs: list[PhotographFile]) -> list[Dataset]:
-        """Return the headers of photographs, each instance once.
+    def _headers(self, photographs: list[PhotographFile]) -> tuple[list[Dataset], list[Reason]]:
+        """Return the headers of photographs, each instance once, and why others are left out.
 
-        Raises CaptureError if a photograph cannot be read.
+        Raises CaptureError if the first photograph cannot be read, or if another one may be
+        readable later.
         """
         headers: dict[str, Dataset] = {}
+        left_out = []
         for photograph in photographs:
-            header = read_header(self._read(photograph), self._max_bytes)
-            headers.setdefault(str(header.get("SOPInstanceUID")), header)
-        return list(headers.values())
+            try:
+                header = read_header(self._read(photograph), self._max_bytes)
+            except CaptureError as error:
+                if photograph is photographs[0] or self._is_any_offline([photograph]):
+                    raise
+                left_out.append(error.reason)
+            else:
+                headers.setdefault(str(header.get("SOPInstanceUID")), header)
+        return list(headers.values()), left_out
 
     def _read(self, photograph: PhotographFile) -> bytes:
         """Return the bytes of the photograph that was graded.

@@ -10,13 +10,14 @@ from __future__ import annotations
 import re
 import threading
 import warnings
+from contextlib import suppress
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 from fundusd.domain.clinical_terms import Eye
 from fundusd.domain.delivery import DocumentStatus
 from fundusd.outbox import codes, document_ids, sr_measurements, sr_versions
-from fundusd.outbox.sr_evidence import LONGEST_LO, evidence_of
+from fundusd.outbox.sr_evidence import LONGEST_LO, InvalidUidError, evidence_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,11 +44,15 @@ def report(
     """Return the report on an eye.
 
     `sources` are the headers of the eye's photographs; the report belongs to the study of the first
-    of them. The SOP Instance UID is derived from the study, the patient, the verdict and the
-    reports that this one replaces, so that the same report always has the same UID. Raises
-    InvalidUidError if a UID in a header is missing or invalid.
+    of them. Others that lack a valid UID are left out. The SOP Instance UID is derived from the
+    study, the patient, the verdict and the reports that this one replaces, so that the same report
+    always has the same UID. Raises InvalidUidError if a UID in the first header is missing or
+    invalid.
     """
-    evidence = [evidence_of(content.exam, source, sender.identifiers) for source in sources]
+    evidence = [evidence_of(content.exam, sources[0], sender.identifiers)]
+    for source in sources[1:]:
+        with suppress(InvalidUidError):
+            evidence.append(evidence_of(content.exam, source, sender.identifiers))
     with _warnings_lock, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         dataset, record = _report(content, eye, evidence)
