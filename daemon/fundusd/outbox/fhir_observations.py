@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from fundusd.outbox.sender import Sender
 
 _ABSENT = {Outcome.UNGRADABLE: "unknown", Outcome.REFUSED: "unsupported", Outcome.FAILED: "error"}
+_TO_BE_READ = "temp-unknown"  # a value is expected
 _CATEGORY = [fhir_parts.hl7_concept("observation-category", "exam", "Exam")]
 _OUTDATED = (
     "The photographs or the result have changed since a person read this eye. "
@@ -188,7 +189,7 @@ def _reader_observation(
     if eye.is_read and eye.reading is not None:
         said = _said(eye, eye.reading)
     else:
-        said = _absent("temp-unknown", _OUTDATED)
+        said = _absent(_TO_BE_READ, _OUTDATED)
         said["note"] = list(_notes(SAFETY_WORDS, _OUTDATED))
     return resource(
         "Observation",
