@@ -10,6 +10,7 @@ from fundusd.ledger import (
     deliveries,
     exam_queries,
     exams,
+    held_exams,
     image_files,
     quality_measures,
     queries,
@@ -60,4 +61,10 @@ class Operator(Transactions):
     # -- documents that are sent
 
     retry_deliveries = writes(deliveries.retry)
+
+    def held_exams(self, limit: int) -> list[dict[str, Any]]:
+        """Return exams whose documents are held back; see `held_exams.held`."""
+        with self.database.reading() as connection:
+            return held_exams.held(connection, self._subscriptions, limit)
+
     deliveries = reads(deliveries.listed)  # last, because this name hides the module
