@@ -202,6 +202,20 @@ def test_an_eye_that_is_no_more_is_withdrawn_and_its_report_replaced(
     assert instance.ReferencedSOPInstanceUID == unknown.SOPInstanceUID
 
 
+def test_an_eye_whose_photographs_are_gone_leaves_advice(open_ledger: Open, inbox: Path) -> None:
+    ledger, archive = open_ledger(*subscriptions(archive="sr")), Kept()
+    service = outbox(ledger, inbox, archive=archive)
+    two_eyes(ledger, inbox)
+    deliver_all(service, ledger, "archive")
+    ledger_cases.execute(ledger, "UPDATE capture SET superseded = true WHERE eye = 'R'")
+    rejudge(ledger)
+    deliver_all(service, ledger, "archive")
+
+    assert the_delivery(ledger)["answer"] == (
+        "kept; eye R: no longer part of the exam: remove its earlier reports from the archive"
+    )
+
+
 def test_an_exam_without_eyes_is_withdrawn_from_who_was_told_of_it(
     open_ledger: Open, inbox: Path
 ) -> None:

@@ -165,9 +165,7 @@ def due(connection: sa.Connection, receiver: str, cameras: Sequence[str] = ()) -
 
 def sending(connection: sa.Connection, due_now: Due, documents: Sequence[SentDocument]) -> None:
     """Store what is about to be sent, because the answer may be lost."""
-    sent_documents.remember(
-        connection, due_now.receiver, due_now.exam_id, documents, is_accepted=False
-    )
+    sent_documents.begin(connection, due_now.receiver, due_now.exam_id, documents)
 
 
 def delivered(
@@ -181,7 +179,7 @@ def delivered(
 
     Return False if the exam has changed in the meantime. In that case, its document is sent again.
     """
-    sent_documents.remember(connection, sent.receiver, sent.exam_id, documents, is_accepted=True)
+    sent_documents.confirm(connection, sent.receiver, sent.exam_id, documents)
     columns = {
         "state": DeliveryState.DELIVERED,
         "attempts": sent.attempts + 1,
@@ -206,7 +204,7 @@ def undelivered(
 
     `answer` is the reason why not everything was delivered. `documents` are those that were.
     """
-    sent_documents.remember(connection, sent.receiver, sent.exam_id, documents, is_accepted=True)
+    sent_documents.confirm(connection, sent.receiver, sent.exam_id, documents)
     attempts = sent.attempts + 1
     columns = {"attempts": attempts, "answer": answer}
     if wait_seconds is None:

@@ -9,19 +9,16 @@ import sqlalchemy as sa
 
 from fundusd.domain.clinical_terms import Eye
 from fundusd.domain.delivery import DocumentKind, DocumentStatus, SentDocument
-from fundusd.ledger.database import insert_or_update
 from fundusd.ledger.tables import sent_document
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-_CHANGES = ("status", "content", "photographs")
-
 
 def sent_to(
     connection: sa.Connection, receiver: str, exam_id: int, document: DocumentKind
 ) -> tuple[SentDocument, ...]:
-    """Return what a receiver was sent about an exam, in the order in which it was first sent."""
+    """Return what a receiver was sent about an exam, in the order in which it was last sent."""
     query = (
         sa.select(sent_document)
         .where(
@@ -48,36 +45,42 @@ def _sent(row: sa.Row[Any]) -> SentDocument:
     )
 
 
-def remember(
-    connection: sa.Connection,
-    receiver: str,
-    exam_id: int,
-    documents: Iterable[SentDocument],
-    *,
-    is_accepted: bool,
+def begin(
+    connection: sa.Connection, receiver: str, exam_id: int, documents: Sequence[SentDocument]
 ) -> None:
-    """Store what is being sent to a receiver or, if `is_accepted`, what it has confirmed.
+    """Store what is about to be sent to a receiver, after everything that was sent before.
 
-    A repeated delivery updates the rows of the first one.
+    The receiver's confirmation of the same document is kept.
     """
+    accepted = {}
+    is_of_exam = sa.and_(
+        sent_document.c.exam_id == exam_id,
+        sent_document.c.receiver == receiver,
+        sent_document.c.identifier.in_([document.identifier for document in documents]),
+    )
+    for row in connection.execute(sa.select(sent_document).where(is_of_exam)):
+        accepted[row.identifier, row.content, row.status] = row.sent_at
+    connection.execute(sa.delete(sent_document).where(is_of_exam))
     rows = []
     for document in documents:
-        rows.append({"receiver": receiver, "exam_id": exam_id} | _columns(document))
-    if not rows:
-        return
-    insert = insert_or_update(connection.dialect.name, sent_document)
-    changes: dict[str, Any] = {name: insert.excluded[name] for name in _CHANGES}
-    if is_accepted:
-        insert = insert.values(sent_at=datetime.now(UTC))
-        changes["sent_at"] = insert.excluded.sent_at
-    else:
-        is_same = sa.and_(
-            sent_document.c.content == insert.excluded.content,
-            sent_document.c.status == insert.excluded.status,
-        )
-        changes["sent_at"] = sa.case((is_same, sent_document.c.sent_at), else_=sa.null())
-    key = [sent_document.c.exam_id, sent_document.c.receiver, sent_document.c.identifier]
-    connection.execute(insert.on_conflict_do_update(index_elements=key, set_=changes), rows)
+        key = (document.identifier, document.content, document.status)
+        columns = {"receiver": receiver, "exam_id": exam_id, "sent_at": accepted.get(key)}
+        rows.append(columns | _columns(document))
+    if rows:
+        connection.execute(sa.insert(sent_document), rows)
+
+
+def confirm(
+    connection: sa.Connection, receiver: str, exam_id: int, documents: Iterable[SentDocument]
+) -> None:
+    """Store that a receiver has confirmed documents."""
+    identifiers = [document.identifier for document in documents]
+    is_meant = sa.and_(
+        sent_document.c.exam_id == exam_id,
+        sent_document.c.receiver == receiver,
+        sent_document.c.identifier.in_(identifiers),
+    )
+    connection.execute(sa.update(sent_document).where(is_meant).values(sent_at=datetime.now(UTC)))
 
 
 def _columns(document: SentDocument) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from fundusd.domain.delivery import DocumentKind
 from fundusd.domain.errors import CaptureError
 from fundusd.files import safe_read
 from fundusd.imaging.dicom import read_header
-from fundusd.outbox import csv_export, fhir, structured_report
+from fundusd.outbox import csv_export, document_ids, fhir, structured_report
 from fundusd.outbox.sr_evidence import InvalidUidError
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 # DICOM offers no way to withdraw a report that every archive understands
 _NO_EYES = "the exam no longer has any photographs: remove its earlier reports from the archive"
+_NO_EYE = "no longer part of the exam: remove its earlier reports from the archive"
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +98,7 @@ class DocumentMaker:
                 are_offline.append(self._is_any_offline(photographs))
             except InvalidUidError as error:
                 problems.append(f"eye {eye.eye}: {error.message}")
+        problems += _orphans(content)
         return MadeDocuments(
             tuple(documents),
             tuple(problems),
@@ -145,6 +147,18 @@ class DocumentMaker:
 def _was_read(eye: EyeResult, content: DocumentContent) -> bool:
     """Return whether an eye has been read, now or when an earlier report was sent."""
     return eye.is_read or any(sent.eye is eye.eye for sent in content.sent)
+
+
+def _orphans(content: DocumentContent) -> list[str]:
+    """Return advice for each eye that is no more and whose reports no other report replaces."""
+    present = {eye.eye for eye in content.exam.eyes}
+    marks = set(document_ids.photograph_marks(content.exam.eyes))
+    advice = []
+    for sent in content.sent:
+        is_lost = sent.eye is not None and sent.eye not in present
+        if is_lost and sent.is_accepted and marks.isdisjoint(sent.photographs):
+            advice.append(f"eye {sent.eye}: {_NO_EYE}")
+    return list(dict.fromkeys(advice))
 
 
 def _dicom_shots(eye: EyeResult, photographs: Mapping[int, PhotographFile]) -> Iterator[Shot]:

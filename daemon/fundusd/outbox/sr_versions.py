@@ -8,9 +8,10 @@ from fundusd.domain.delivery import DocumentKind, SentDocument
 from fundusd.outbox import document_ids, document_status
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
     from fundusd.clinical.exam import EyeResult
+    from fundusd.domain.clinical_terms import Eye
     from fundusd.ledger.document_content import DocumentContent
 
 
@@ -46,18 +47,14 @@ def replaced(sent: Iterable[SentDocument], eye: EyeResult, verdict: str) -> list
     another eye. The report itself, if it is repeated, is not among them.
     """
     marks = set(document_ids.photograph_marks([eye]))
-    last: dict[str, SentDocument] = {}
-    for before in _before(sent, eye, verdict):
-        is_about_eye = before.eye is eye.eye or not marks.isdisjoint(before.photographs)
-        if before.is_accepted and before.eye is not None and is_about_eye:
+    related = []
+    for before in sent:
+        if before.eye is eye.eye or not marks.isdisjoint(before.photographs):
+            related.append(before)
+    if related and related[-1].eye is eye.eye and related[-1].content == verdict:
+        related.pop()  # this report
+    last: dict[Eye | None, SentDocument] = {}
+    for before in related:
+        if before.is_accepted:
             last[before.eye] = before
     return list(last.values())
-
-
-def _before(sent: Iterable[SentDocument], eye: EyeResult, verdict: str) -> Iterator[SentDocument]:
-    """Yield what was sent before the report with a verdict, if that is the eye's last report."""
-    earlier = list(sent)
-    of_eye = [document for document in earlier if document.eye is eye.eye]
-    if of_eye and of_eye[-1].content == verdict:
-        earlier = earlier[: earlier.index(of_eye[-1])]
-    yield from earlier
