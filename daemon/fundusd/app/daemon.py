@@ -177,11 +177,14 @@ def _supervise(
 
 
 def _outbox(settings: Settings, ledger: Ledger, roots: Mapping[str, Path]) -> Service:
+    from fundusd.domain.delivery import Site
     from fundusd.outbox.making import DocumentMaker
     from fundusd.outbox.sender import Sender
     from fundusd.outbox.service import Outbox
 
-    sender = Sender(identifiers=ledger.identifiers)
+    sender = Sender(
+        Site(**settings.site.model_dump()), settings.privacy.issuers, ledger.identifiers
+    )
     maker = DocumentMaker(sender, roots, settings.decode.max_mb * MIB, ledger.is_away)
     receivers = {section.id: receiver(section) for section in settings.receiver}
     only_reviewed = {section.id for section in settings.receiver if section.when == "reviewed"}

@@ -6,7 +6,7 @@ import csv
 import io
 from typing import TYPE_CHECKING
 
-from fundusd.domain.clinical_terms import SAFETY_WORDS, Eye, Grade
+from fundusd.domain.clinical_terms import SAFETY_WORDS, Action, Eye, Grade, Referable
 from fundusd.domain.delivery import DocumentKind, DocumentStatus, SentDocument
 from fundusd.outbox import document_ids, document_status, eye_values, safety_notes
 
@@ -18,11 +18,21 @@ if TYPE_CHECKING:
 
 MEDIA_TYPE = "text/csv"
 _COLUMNS = (
-    *("exam", "day", "patient_id", "patient_key", "eye", "person_referable", "resulted_at"),
+    *(
+        "exam",
+        "day",
+        "day_doubt",
+        "patient_id",
+        "patient_key",
+        "eye",
+        "person_referable",
+        "resulted_at",
+    ),
     *("status", "outcome", "grade", "grade_label", "referable", "reason", "action"),
     *("missing_fields", "warnings", "model_grade", "model_referable"),
     *(f"score_{grade.value}" for grade in Grade),
-    *("verdict", "reviewer", "digest", "model", "revision", "release", "note"),
+    *("verdict", "reviewer", "lesion", "maculopathy", "photocoagulation", "stable_treated"),
+    *("digest", "model", "revision", "release", "note"),
 )
 # a spreadsheet evaluates a cell that starts with one of these
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -37,7 +47,10 @@ def table(content: DocumentContent) -> Document:
         sent.append(record)
         rows.append(_row(content, eye, record.status))
     for missing in content.exam.missing:
-        rows.append(_row_of_missing_eye(content, missing))
+        rows.append(_row_without_photograph(content, missing, "missing", Action.RETAKE))
+    for absent in content.exam.absent:
+        if absent not in {eye.eye for eye in content.exam.eyes}:
+            rows.append(_row_without_photograph(content, absent, "absent", Action.NONE))
     out = io.StringIO()
     writer = csv.DictWriter(out, _COLUMNS)
     writer.writeheader()
@@ -87,13 +100,15 @@ def _row(content: DocumentContent, eye: EyeResult, status: str) -> dict[str, str
     }
 
 
-def _row_of_missing_eye(content: DocumentContent, eye: Eye) -> dict[str, str]:
+def _row_without_photograph(
+    content: DocumentContent, eye: Eye, outcome: str, action: Action
+) -> dict[str, str]:
     return {
         **_exam_columns(content, eye),
         "status": DocumentStatus.PRELIMINARY,
-        "outcome": "missing",
-        "referable": "indeterminate",
-        "action": "retake",
+        "outcome": outcome,
+        "referable": Referable.INDETERMINATE,
+        "action": action,
         "note": SAFETY_WORDS,
     }
 
@@ -103,6 +118,7 @@ def _exam_columns(content: DocumentContent, eye: Eye) -> dict[str, str]:
     return {
         "exam": str(document_ids.exam_uuid(exam)),
         "day": exam.day.isoformat(),
+        "day_doubt": exam.day_doubt,
         "patient_id": exam.patient_id or "",
         "patient_key": exam.patient_key or "",
         "eye": eye,
@@ -118,8 +134,15 @@ def _score_columns(eye: EyeResult) -> dict[str, str]:
 
 def _reading_columns(reading: Reading | None) -> dict[str, str]:
     if reading is None:
-        return {"verdict": "", "reviewer": ""}
-    return {"verdict": reading.verdict, "reviewer": reading.reviewer}
+        return {}
+    return {
+        "verdict": reading.verdict,
+        "reviewer": reading.reviewer,
+        "lesion": reading.lesion or "",
+        "maculopathy": reading.maculopathy or "",
+        "photocoagulation": reading.photocoagulation or "",
+        "stable_treated": "yes" if reading.is_stable_treated else "",
+    }
 
 
 def _number(grade: Grade | None) -> str:

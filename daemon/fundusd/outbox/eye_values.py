@@ -10,8 +10,12 @@ from fundusd.domain.eye_reasons import EyeReason
 from fundusd.outbox import codes
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from fundusd.clinical.exam import EyeResult
+    from fundusd.clinical.reading import Reading
     from fundusd.domain.clinical_terms import Grade
+    from fundusd.outbox.codes import Code
 
 _NO_GRADE = {ReviewVerdict.UNGRADABLE, ReviewVerdict.RETAKE}
 
@@ -35,6 +39,22 @@ def final_grade(eye: EyeResult) -> Grade | None:
     if eye.final.referable is Referable.INDETERMINATE:
         return None
     return eye.final.grade
+
+
+def of_reading(reading: Reading) -> Iterator[tuple[Code, Code]]:
+    """Yield what a reader found besides the grade, as pairs of a question and an answer."""
+    yield codes.VERDICT, codes.private_code(reading.verdict)
+    yield codes.READER_REFERABLE, codes.private_code(reading.referable)
+    if reading.reason:
+        yield codes.DISAGREES, codes.private_code(reading.reason)
+    if reading.lesion is not None:
+        yield codes.LESION, codes.private_code(reading.lesion)
+    if reading.maculopathy is not None:
+        yield codes.MACULOPATHY, codes.private_code(reading.maculopathy)
+    if reading.photocoagulation is not None:
+        yield codes.PHOTOCOAGULATION, codes.private_code(reading.photocoagulation)
+    if reading.is_stable_treated:
+        yield codes.STABLE_TREATED, codes.private_code("yes")
 
 
 def warnings(eye: EyeResult) -> list[str]:

@@ -196,6 +196,10 @@ def _conclusions(exam: Exam) -> Iterator[str]:
         yield f"{codes.NAMES[eye.eye]}: {eye_values.in_words(eye)}"
     for missing in exam.missing:
         yield f"{codes.NAMES[missing]}: not photographed"
+    for absent in exam.absent:
+        yield f"{codes.NAMES[absent]}: said to be absent"
+    if exam.day_doubt.wording:
+        yield f"day of the exam: {exam.day_doubt.wording}"
 
 
 # -- where it comes from

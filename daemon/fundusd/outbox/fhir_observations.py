@@ -225,7 +225,5 @@ def _said(eye: EyeResult, reading: Reading) -> JsonObject:
 
 
 def _reading_components(reading: Reading) -> Iterator[JsonObject]:
-    yield _component(codes.VERDICT, codes.private_code(reading.verdict))
-    yield _component(codes.READER_REFERABLE, codes.private_code(reading.referable))
-    if reading.reason:
-        yield _component(codes.DISAGREES, codes.private_code(reading.reason))
+    for question, answer in eye_values.of_reading(reading):
+        yield _component(question, answer)

@@ -100,10 +100,7 @@ def _by_reader(
 ) -> Iterator[tuple[Code, Code]]:
     if grade is not None:
         yield codes.SEVERITY_OF_EYE[eye.eye], codes.SEVERITY[grade]
-    yield codes.VERDICT, codes.private_code(reading.verdict)
-    yield codes.READER_REFERABLE, codes.private_code(reading.referable)
-    if reading.reason:
-        yield codes.DISAGREES, codes.private_code(reading.reason)
+    yield from eye_values.of_reading(reading)
 
 
 def _comment(reading: Reading) -> str:
