@@ -10,7 +10,14 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from fundusd.app import factory, settings, settings_file, site_key
+from fundusd.app import (
+    factory,
+    settings,
+    settings_clinic,
+    settings_file,
+    settings_service,
+    site_key,
+)
 from fundusd.clinical.quality_thresholds import Thresholds
 from fundusd.domain.decoding import Preprocessing
 from fundusd.domain.errors import SettingsError
@@ -39,16 +46,21 @@ def keys(model: type[BaseModel]) -> set[str]:
 
 def test_the_shipped_file_loads_and_holds_every_key_with_its_default() -> None:
     shipped = tomllib.loads(SHIPPED.read_text())
-    assert set(shipped) == keys(settings.Settings) - {"receiver"}
+    assert set(shipped) == keys(settings.Settings) - {"receiver", "reader", "recall"}
     offered = tomllib.loads("\n".join(re.findall(r"^#(\S.*)$", SHIPPED.read_text(), re.MULTILINE)))
     assert set(offered["receiver"][0]) == keys(settings.ReceiverSettings)
+    assert set(offered["reader"][0]) == keys(settings_clinic.ReaderSettings)
+    assert set(offered["recall"]) == keys(settings_clinic.RecallSettings)
+    assert set(offered["privacy"]["issuers"]) == {"CLINIC&1.2.3&ISO", ""}
+    assert set(shipped["site"]) == keys(settings_clinic.SiteSettings)
+    assert set(shipped["reading"]) == keys(settings_clinic.ReadingSettings)
     assert set(shipped["outbox"]) == keys(settings.OutboxSettings)
-    assert set(shipped["store"]) == keys(settings.StoreSettings)
-    assert set(shipped["model"]) == keys(settings.ModelSettings)
-    assert set(shipped["intake"]) == keys(settings.IntakeSettings)
-    assert set(shipped["decode"]) == keys(settings.DecodeSettings)
-    assert set(shipped["privacy"]) == keys(settings.PrivacySettings)
-    assert set(shipped["log"]) == keys(settings.LogSettings)
+    assert set(shipped["store"]) == keys(settings_service.StoreSettings)
+    assert set(shipped["model"]) == keys(settings_service.ModelSettings)
+    assert set(shipped["intake"]) == keys(settings_service.IntakeSettings)
+    assert set(shipped["decode"]) == keys(settings_service.DecodeSettings)
+    assert set(shipped["privacy"]) == keys(settings.PrivacySettings) - {"issuers"}
+    assert set(shipped["log"]) == keys(settings_service.LogSettings)
     assert set(shipped["camera"][0]) == keys(settings.CameraSettings)
     assert set(shipped["camera"][0]["lookup"]) == keys(settings.LookupSettings)
     assert set(shipped["camera"][0]["quality"]) == keys(settings.QualitySettings)
@@ -113,7 +125,7 @@ def test_any_other_receiver_is_refused(document: str, way: str, tmp_path: Path) 
     with pytest.raises(SettingsError) as caught:
         settings_file.load(written(tmp_path, RECEIVER.format(document, way)))
 
-    assert "receiver.0" in caught.value.message
+    assert "receiver 1 (id one)" in caught.value.message
     assert "secret" not in caught.value.message
 
 
@@ -142,11 +154,11 @@ id = "a b"
     for part in (
         "6 mistakes",
         "store.url = 'mysql://x': must begin with sqlite:////",
-        "model.batch_size = '3': Input should be a valid integer",
+        "model.batch_size = '3': must be a whole number",
         "model.revison: there is no such key; did you mean revision?",
-        "intake.quiet_seconds = -1",
-        "camera.0.id = 'a b'",
-        "camera.0.inbox: is missing",
+        "intake.quiet_seconds = -1: must be more than 0",
+        "camera 1 (id a b), id = 'a b': must be at most 64 letters",
+        "camera 1 (id a b), inbox: is missing",
     ):
         assert part in caught.value.message
     assert caught.value.exit_code == 78
@@ -170,11 +182,11 @@ id = "a b"
         ('[[camera]]\nid="a"\ninbox="relative"', "must be an absolute path"),
         (
             '[[camera]]\nid="a"\ninbox="/x"\nlanguages=["es", "xx"]',
-            "Input should be 'ar'.*'es'",
+            'must be "ar".*"es"',
         ),
         (
             '[[camera]]\nid="a"\ninbox="/x"\nconvention="eyepax"',
-            "Input should be 'generic'.*'eyepacs'",
+            'must be "generic".*"eyepacs"',
         ),
         (
             '[[camera]]\nid="a"\ninbox="/x"\npattern="OD|OS"',
@@ -211,8 +223,8 @@ id = "a b"
             '[[camera]]\nid="a"\ninbox="/y/../x"\n[[receiver]]\nid="r"\ndocument="csv"\nfolder="/x/r"',
             "the folder of receiver r must not lie in an inbox",
         ),
-        ('[[camera]]\nid="a"\ninbox="/x"\nignore="*.bmp"', "ignore = .*tuple"),
-        ('[privacy]\nidentifiers="hidden"', "Input should be 'clear' or 'pseudonymous'"),
+        ('[[camera]]\nid="a"\ninbox="/x"\nignore="*.bmp"', "ignore = .*must be a list"),
+        ('[privacy]\nidentifiers="hidden"', 'must be "clear" or "pseudonymous"'),
         (looked_up("/x/y.db", ""), "database and query go together"),
         (looked_up("", "SELECT eye FROM t WHERE f = :name"), "database and query go together"),
         (looked_up("y.db", "SELECT eye FROM t WHERE f = :name"), "must be an absolute path"),
@@ -303,10 +315,13 @@ def test_an_unreachable_site_key_is_refused(tmp_path: Path) -> None:
 
 def test_the_password_is_read_from_its_file(tmp_path: Path) -> None:
     (tmp_path / "password").write_text("secret\n")
-    assert settings.StoreSettings(password_file=str(tmp_path / "password")).password() == "secret"
-    assert settings.StoreSettings().password() is None
+    assert (
+        settings_service.StoreSettings(password_file=str(tmp_path / "password")).password()
+        == "secret"
+    )
+    assert settings_service.StoreSettings().password() is None
     with pytest.raises(SettingsError, match="password_file cannot be read"):
-        settings.StoreSettings(password_file=str(tmp_path / "none")).password()
+        settings_service.StoreSettings(password_file=str(tmp_path / "none")).password()
 
 
 @pytest.mark.parametrize(
@@ -316,10 +331,10 @@ def test_the_number_of_decoders_follows_the_machine_and_the_model(
     cores: int, on_cpu: int, beside_a_gpu: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(cores)))
-    chosen = settings.DecodeSettings()
+    chosen = settings_service.DecodeSettings()
     assert factory.decoder_count(chosen, model_on_cpu=True, batch_size=16) == on_cpu
     assert factory.decoder_count(chosen, model_on_cpu=False, batch_size=16) == beside_a_gpu
-    five = settings.DecodeSettings(processes=5)
+    five = settings_service.DecodeSettings(processes=5)
     assert factory.decoder_count(five, model_on_cpu=True, batch_size=16) == 5
 
 
@@ -374,7 +389,7 @@ inbox = "/b"
     first, second = settings_file.load(written(tmp_path, cameras.format(luminance=200))).camera
     assert first.thresholds == Thresholds(min_field=0.7, max_luminance=200)
     assert second.thresholds == Thresholds()
-    with pytest.raises(SettingsError, match=r"camera\.0\.quality\.max_luminance = 300"):
+    with pytest.raises(SettingsError, match=r"camera 1 \(id a\), quality\.max_luminance = 300"):
         settings_file.load(written(tmp_path, cameras.format(luminance=300)))
 
 
@@ -387,7 +402,7 @@ def test_a_threshold_that_is_not_a_finite_number_is_refused(
     tmp_path: Path, key: str, value: str
 ) -> None:
     text = f'[[camera]]\nid = "a"\ninbox = "/a"\n[camera.quality]\n{key} = {value}\n'
-    mistake = rf"camera\.0\.quality\.{key} = -?(nan|inf): Input should be a finite number"
+    mistake = rf"camera 1 \(id a\), quality\.{key} = -?(nan|inf): must be a finite number"
     with pytest.raises(SettingsError, match=mistake):
         settings_file.load(written(tmp_path, text))
 
@@ -395,7 +410,9 @@ def test_a_threshold_that_is_not_a_finite_number_is_refused(
 @pytest.mark.parametrize("value", ["nan", "inf"])
 def test_a_delay_that_is_not_a_finite_number_is_refused(tmp_path: Path, value: str) -> None:
     text = f"[intake]\nretry_seconds = [10.0, {value}]\n"
-    with pytest.raises(SettingsError, match=r"retry_seconds\.1 = (nan|inf): .* a finite number"):
+    with pytest.raises(
+        SettingsError, match=r"retry_seconds, item 2 = (nan|inf): .* a finite number"
+    ):
         settings_file.load(written(tmp_path, text))
 
 
@@ -428,17 +445,21 @@ def test_a_value_that_was_renamed_is_refused_with_its_new_name(tmp_path: Path) -
 
 
 def test_rules_take_the_keys_of_their_section_by_name() -> None:
-    intake = settings.IntakeSettings(
+    intake = settings_service.IntakeSettings(
         quiet_seconds=1, sweep_seconds=2, mode="native", backlog="baseline", grace_seconds=3
     )
-    model = settings.ModelSettings(
+    model = settings_service.ModelSettings(
         source="a", revision="b" * 40, weights_digest="c" * 64, device="cpu", dtype="float32",
         backend="openvino", exact=True, prompts="d", preprocessing=Preprocessing.CROP_DISC,
     )  # fmt: skip
     chosen = settings.Settings(intake=intake, model=model)
     assert factory.intake_rules(chosen) == IntakeRules(1, 2, "native", "baseline", 3)
     choice = factory.model_choice(chosen)
-    keys_of_the_model = keys(settings.ModelSettings) - {"batch_size", "referable"}
+    keys_of_the_model = keys(settings_service.ModelSettings) - {
+        "batch_size",
+        "referable",
+        "accept_unsafe_rule",
+    }
     assert {field.name for field in dataclasses.fields(choice)} == keys_of_the_model
     for name in keys_of_the_model:
         assert getattr(choice, name) == getattr(model, name)

@@ -75,10 +75,10 @@ def test_a_command_that_needs_no_model_imports_no_library_of_the_model(
 def test_a_prepared_model_is_served_without_the_library_that_reads_checkpoints() -> None:
     program = """
 import sys
-from fundusd.app import factory, settings
+from fundusd.app import factory, settings, settings_service
 strangers_of = {"openvino": {"torch", "transformers"}, "torch": {"transformers", "tokenizers"}}
 for backend, strangers in strangers_of.items():
-    model = settings.ModelSettings(source="phantom", backend=backend)
+    model = settings_service.ModelSettings(source="phantom", backend=backend)
     chosen = settings.Settings().model_copy(update={"model": model})
     planned = factory.plan_model(chosen)
     planned.prepare()
@@ -92,10 +92,10 @@ def test_without_a_gpu_the_daemon_watches_before_torch_is_imported() -> None:
     """The ledger, the watcher and the decoders wait for the plan, but not for the model."""
     program = """
 import sys
-from fundusd.app import factory, settings
+from fundusd.app import factory, settings, settings_service
 from fundusd.model import device
 device._GPUS = ()
-model = settings.ModelSettings(source="phantom")
+model = settings_service.ModelSettings(source="phantom")
 planned = factory.plan_model(settings.Settings().model_copy(update={"model": model}))
 assert planned.release.runtime.startswith("torch 2.") and planned.runtime.is_cpu
 assert not {"torch", "transformers", "openvino"} & set(sys.modules)

@@ -13,7 +13,8 @@ from tests import ledger_cases as cases
 
 from fundusd.app import site_key
 from fundusd.app.open_ledger import opened_ledger
-from fundusd.app.settings import CameraSettings, PrivacySettings, Settings, StoreSettings
+from fundusd.app.settings import CameraSettings, PrivacySettings, Settings
+from fundusd.app.settings_service import StoreSettings
 from fundusd.clinical.path_rules import Naming
 from fundusd.clinical.pseudonyms import patient_key
 from fundusd.domain.clinical_terms import Reason

@@ -150,6 +150,12 @@ def test_a_model_that_is_not_medsiglip_is_told_of_and_medsiglip_is_not() -> None
     assert "not MedSigLIP's" not in drawn(visit(RIGHT), MEDSIGLIP)
 
 
+def test_a14_a_page_says_that_the_rule_is_unsafe() -> None:
+    warning = "By the rule icdr>=4/argmax, a photograph"
+    assert warning in drawn(visit(RIGHT), replace(MEDSIGLIP, referable_rule="icdr>=4/argmax"))
+    assert "By the rule" not in drawn(visit(RIGHT), MEDSIGLIP)
+
+
 def test_the_same_visit_gives_the_same_bytes(tmp_path: Path) -> None:
     for kind in ("pdf", "svg", "png"):
         files = [tmp_path / f"{number}.{kind}" for number in (1, 2)]

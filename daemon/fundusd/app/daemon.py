@@ -25,6 +25,7 @@ from fundusd.app.open_ledger import opened_ledger
 from fundusd.app.settings import Settings, require_camera
 from fundusd.app.supervisor import Service, Supervisor
 from fundusd.app.systemd import Heartbeat, Notifier, watchdog_seconds
+from fundusd.clinical.grading import unsafe_rules
 from fundusd.domain.clinical_terms import SAFETY_WORDS
 from fundusd.domain.errors import LedgerAway, LedgerError, ModelRefused, SettingsError
 from fundusd.files import writer_lease
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from fundusd.model.classifier import ZeroShotClassifier
     from fundusd.model.planning import ModelPlan
 
+_UNSAFE_HINT = "[model] accept_unsafe_rule = true accepts this; docs/model.md names safe rules."
 _LOAD_SECONDS = 120  # how long systemd is asked to wait for each step of the startup
 
 
@@ -96,7 +98,8 @@ def _prepare(planned: ModelPlan, notifier: Notifier) -> None:
 
 def _log_start(planned: ModelPlan, ledger: Ledger, reclaimed: int) -> None:
     release = planned.release
-    structlog.get_logger(service="app").info(
+    log = structlog.get_logger(service="app")
+    log.info(
         "service.started",
         version=__version__,
         model=release.model,
@@ -110,6 +113,8 @@ def _log_start(planned: ModelPlan, ledger: Ledger, reclaimed: int) -> None:
         count=reclaimed,
         hint=SAFETY_WORDS,
     )
+    if warning := unsafe_rules([release.referable_rule]):
+        log.warning("rule.unsafe", error=warning, hint=_UNSAFE_HINT)
 
 
 def _ask_for_time(notifier: Notifier, status: str) -> None:

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 
     from structlog.typing import FilteringBoundLogger
 
-    from fundusd.app.settings import DecodeSettings, ReceiverSettings, Section, Settings
+    from fundusd.app.settings import ReceiverSettings, Settings
+    from fundusd.app.settings_section import Section
+    from fundusd.app.settings_service import DecodeSettings
     from fundusd.clinical.quality_thresholds import Thresholds
     from fundusd.model.classifier import ZeroShotClassifier
     from fundusd.outbox.receivers import Receiver

@@ -17,6 +17,7 @@ from fundusd.app.factory import model_choice
 from fundusd.app.open_ledger import opened_ledger
 from fundusd.clinical import camera_database
 from fundusd.clinical.camera_orientation import Orientation, describe
+from fundusd.clinical.grading import Rule, unsafe_rules
 from fundusd.domain.capture_warnings import CaptureWarning
 from fundusd.domain.errors import FundusdError, SettingsError
 from fundusd.files.filesystem import is_network_filesystem
@@ -63,6 +64,7 @@ def check(settings: Settings) -> Iterator[CheckResult]:
     if settings.privacy.identifiers == "pseudonymous":
         yield from _identifiers(settings)
     yield from _orientations(settings)
+    yield _referral_rule(settings)
     yield _checked("prompts", lambda: f"set {load_prompt_set(settings.model.prompts).name}")
     yield _checked("model", lambda: find(model_choice(settings), digest=remembered_digests).label)
 
@@ -149,6 +151,18 @@ def _site_key(settings: Settings) -> str:
         return "not there yet; a random key is written at the first start"
     site_key.read(settings.privacy.site_key_file)
     return "valid"
+
+
+def _referral_rule(settings: Settings) -> CheckResult:
+    rule = Rule.parse(settings.model.referable)
+    if rule.is_safe:
+        return CheckResult("referral rule", ok=True, verdict=rule.name)
+    return CheckResult(
+        "referral rule",
+        ok=True,
+        verdict=f"{unsafe_rules([rule.name])} [model] accept_unsafe_rule = true accepts this.",
+        hint=f'A safe rule is "{rule.safe_name}".',
+    )
 
 
 def _identifiers(settings: Settings) -> Iterator[CheckResult]:

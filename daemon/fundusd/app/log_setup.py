@@ -38,7 +38,7 @@ EVENTS = frozenset(
         "document.sent", "hints.attached", "hints.lost", "job.lease_lost", "jobs.given_back",
         "ledger.away", "ledger.back", "library.warning", "model.batch_halved",
         "model.batch_restored", "model.canary", "model.loaded", "model.prepared",
-        "model.touched", "model.unusable_answer", "service.failed", "service.ready",
+        "model.touched", "model.unusable_answer", "rule.unsafe", "service.failed", "service.ready",
         "service.started", "service.stopped", "service.stopping", "settings.refused",
         "settings.reloaded", "settings.restart_needed", "sweep.finished", "sweep.unreadable",
     }

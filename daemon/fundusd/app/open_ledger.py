@@ -43,6 +43,7 @@ def opened_ledger(settings: Settings, *, to_work: bool = False) -> Iterator[Ledg
         cameras=tuple(naming),
         naming=naming,
         expected_fields={camera.id: camera.expected_fields for camera in settings.camera},
+        confirmed_share=settings.reading.confirmed_share,
         lookups=lookups,
         issuer=settings.privacy.issuer,
         pseudonymous=settings.privacy.identifiers == "pseudonymous",

@@ -6,25 +6,38 @@ from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from fundusd.app.folder_overlaps import overlap
+from fundusd.app.settings_clinic import (
+    ReaderSettings,
+    ReadingSettings,
+    RecallSettings,
+    SiteSettings,
+)
 from fundusd.app.settings_rules import (
     AbsolutePath,
     Identifier,
     IgnoreGlobs,
     LookupQuery,
     PathPattern,
-    StoreUrl,
+    RequiredUri,
     WebUrl,
     absolute,
+)
+from fundusd.app.settings_section import Section
+from fundusd.app.settings_service import (
+    DecodeSettings,
+    IntakeSettings,
+    LogSettings,
+    ModelSettings,
+    StoreSettings,
 )
 from fundusd.clinical.camera_conventions import ConventionName  # noqa: TC001  pydantic reads it
 from fundusd.clinical.camera_database import Lookup
 from fundusd.clinical.eye_languages import LanguageName  # noqa: TC001  pydantic reads it
 from fundusd.clinical.path_rules import Naming
 from fundusd.clinical.quality_thresholds import BOUNDS, DEFAULTS, Thresholds
-from fundusd.domain.decoding import Preprocessing
 from fundusd.domain.delivery import DocumentKind, Subscription
 from fundusd.domain.errors import SettingsError
 from fundusd.domain.files import Inbox
@@ -36,98 +49,14 @@ def _threshold(name: str) -> Any:
     return Field(default=getattr(DEFAULTS, name), ge=low, le=high)
 
 
-class Section(BaseModel):
-    """A section of the settings file.
-
-    It refuses unknown keys and numbers that are not finite, and converts values only for keys that
-    allow this.
-    """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
-
-
-class StoreSettings(Section):
-    """[store]: where results and the audit log are kept."""
-
-    url: StoreUrl = "sqlite:////var/lib/fundusd/fundusd.db"
-    password_file: str = ""
-
-    @property
-    def sqlite_file(self) -> Path | None:
-        """Return the path of the SQLite database, or None for PostgreSQL."""
-        if not self.url.startswith("sqlite:///"):
-            return None
-        return Path(self.url.removeprefix("sqlite:///").partition("?")[0])
-
-    def password(self) -> str | None:
-        """Return the password in `password_file`, or None if no file is named.
-
-        Raises SettingsError if the file cannot be read.
-        """
-        if not self.password_file:
-            return None
-        try:
-            return Path(self.password_file).read_text(encoding="utf-8").strip()
-        except OSError as error:
-            raise SettingsError(
-                f"[store] password_file cannot be read ({error.strerror}).",
-                hint="Create the file for the user that fundusd runs as, with mode 0400.",
-            ) from None
-
-
-class ModelSettings(Section):
-    """[model]: the model and how it runs."""
-
-    source: str = "google/medsiglip-448"
-    revision: Annotated[str, Field(pattern=r"^([0-9a-f]{40})?$")] = ""
-    weights_digest: Annotated[str, Field(pattern=r"^([0-9a-f]{64})?$")] = ""
-    device: Literal["auto", "cuda", "mps", "cpu"] = "auto"
-    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
-    backend: Literal["torch", "openvino"] = "torch"
-    exact: bool = False
-    batch_size: Annotated[int, Field(ge=1, le=256)] = 16
-    prompts: str = "icdr-descriptive"
-    referable: str = "icdr>=2/argmax"
-    preprocessing: Annotated[Preprocessing, Field(strict=False)] = Preprocessing.PAD_SQUARE
-
-    @model_validator(mode="after")
-    def _exact_is_not_narrow(self) -> ModelSettings:
-        if self.exact and self.dtype == "bfloat16":
-            raise ValueError(
-                "exact = true requires float32: set dtype to auto or float32, or exact to false"
-            )
-        return self
-
-
-class IntakeSettings(Section):
-    """[intake]: how files are found, and when they count as captures."""
-
-    quiet_seconds: Annotated[float, Field(gt=0, le=3600, strict=False)] = 2.0
-    sweep_seconds: Annotated[float, Field(gt=0, le=86400, strict=False)] = 30.0
-    mode: Literal["auto", "native", "sweep-only"] = "auto"
-    backlog: Literal["newest-first", "baseline"] = "newest-first"
-    grace_seconds: Annotated[float, Field(gt=0, le=86400, strict=False)] = 600.0
-    retry_seconds: Annotated[
-        tuple[Annotated[float, Field(ge=0, strict=False)], ...], Field(max_length=10, strict=False)
-    ] = (10.0, 60.0, 600.0)
-
-
-class DecodeSettings(Section):
-    """[decode]: the limits of the decoder processes."""
-
-    processes: Annotated[int, Field(ge=0, le=64)] = 0
-    seconds: Annotated[float, Field(gt=0, le=600, strict=False)] = 20.0
-    memory_mb: Annotated[int, Field(ge=256)] = 3072
-    max_mb: Annotated[int, Field(ge=1)] = 256
-    max_megapixels: Annotated[int, Field(ge=1, le=1000)] = 60
-
-
 class PrivacySettings(Section):
     """[privacy]: how patient identifiers are stored, and the file of the key that hides them."""
 
     identifiers: Literal["clear", "pseudonymous"] = "clear"
     issuer: Annotated[str, Field(max_length=256)] = ""
     site_key_file: Annotated[AbsolutePath, Field(strict=False)] = Path("/var/lib/fundusd/site.key")
+    # the URI of each issuer's identifiers in FHIR; "" stands for identifiers without an issuer
+    issuers: dict[Annotated[str, Field(max_length=256)], RequiredUri] = Field(default_factory=dict)
 
 
 class LookupSettings(Section):
@@ -236,13 +165,6 @@ class ReceiverSettings(Section):
         return address
 
 
-class LogSettings(Section):
-    """[log]: the level and format of log lines."""
-
-    level: Literal["debug", "info", "warning", "error"] = "info"
-    format: Literal["auto", "console", "json"] = "auto"
-
-
 class Settings(Section):
     """The settings: all sections of the file, checked against each other."""
 
@@ -251,9 +173,13 @@ class Settings(Section):
     intake: IntakeSettings = IntakeSettings()
     decode: DecodeSettings = DecodeSettings()
     privacy: PrivacySettings = PrivacySettings()
+    site: SiteSettings = SiteSettings()
+    reading: ReadingSettings = ReadingSettings()
+    recall: RecallSettings = RecallSettings()
     outbox: OutboxSettings = OutboxSettings()
     camera: Annotated[tuple[CameraSettings, ...], Field(strict=False)] = ()
     receiver: Annotated[tuple[ReceiverSettings, ...], Field(strict=False)] = ()
+    reader: Annotated[tuple[ReaderSettings, ...], Field(strict=False)] = ()
     log: LogSettings = LogSettings()
 
     @property
@@ -271,7 +197,8 @@ class Settings(Section):
 
     @model_validator(mode="after")
     def _ids_differ(self) -> Settings:
-        for kind, sections in (("camera", self.camera), ("receiver", self.receiver)):
+        listed = (("camera", self.camera), ("receiver", self.receiver), ("reader", self.reader))
+        for kind, sections in listed:
             counts = Counter(section.id for section in sections)
             repeated = sorted(name for name, count in counts.items() if count > 1)
             if repeated:

@@ -2,35 +2,18 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import tomllib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from fundusd.app.settings import ModelSettings, Section, Settings
+from fundusd.app import settings_mistakes
+from fundusd.app.settings import Settings
+from fundusd.app.settings_service import ModelSettings
 from fundusd.domain.errors import SettingsError
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
 DEFAULT_FILE = Path("/etc/fundusd/fundusd.toml")
-
-# names used in development versions of 0.1, which some settings files still contain
-_RENAMED_KEYS = {
-    "smallest_side": "min_side_pixels",
-    "least_luminance": "min_luminance",
-    "most_luminance": "max_luminance",
-    "most_saturated": "max_saturated",
-    "least_field": "min_field",
-    "most_glare": "max_glare",
-    "least_sharpness": "min_sharpness",
-    "least_visibility": "min_visibility",
-    "most_haze": "max_haze",
-}
-_RENAMED_VALUES = {("when", "judged"): "resulted"}
 
 
 def path_of(option: Path | None) -> Path:
@@ -49,13 +32,15 @@ def load(path: Path) -> Settings:
     """
     text = _read(path)
     try:
-        return Settings.model_validate(tomllib.loads(text))
+        document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(
             f"{path} is not TOML: {error}.", hint="Compare it with config/fundusd.toml."
         ) from None
+    try:
+        return Settings.model_validate(document)
     except ValidationError as error:
-        mistakes = [_mistake(details) for details in error.errors()]
+        mistakes = settings_mistakes.explain(error, document)
         plural = "s" if len(mistakes) > 1 else ""
         listed = "\n".join(mistakes)
         raise SettingsError(
@@ -91,35 +76,3 @@ def of_model(source: str, revision: str) -> ModelSettings:
             "--revision is not the commit of a model.",
             hint="Give the 40 hexadecimal digits of a commit, as the hub shows them.",
         ) from None
-
-
-def _mistake(details: Mapping[str, Any]) -> str:
-    """Return a line that describes a mistake found by pydantic.
-
-    The line names the key and the broken rule, and usually quotes the value.
-    """
-    location, value = details["loc"], details["input"]
-    key = ".".join(str(part) for part in location) or "(file)"
-    name = str(location[-1]) if location else ""
-    if details["type"] == "extra_forbidden":
-        return f"  {key}: {_advice_on(name)}"
-    if details["type"] == "missing":
-        return f"  {key}: is missing"
-    if isinstance(value, str) and (name, value) in _RENAMED_VALUES:
-        return f'  {key} = {value!r}: is called "{_RENAMED_VALUES[name, value]}" now'
-    rule = details["msg"].removeprefix("Value error, ")
-    if isinstance(value, str | int | float) and "password" not in rule:
-        return f"  {key} = {value!r}: {rule}"
-    return f"  {key}: {rule}"
-
-
-def _advice_on(unknown_key: str) -> str:
-    if new_name := _RENAMED_KEYS.get(unknown_key):
-        return f"is called {new_name} now"
-    known: set[str] = set()
-    for section in Section.__subclasses__():
-        known.update(section.model_fields)
-    near = difflib.get_close_matches(unknown_key, sorted(known), n=1)
-    if near:
-        return f"there is no such key; did you mean {near[0]}?"
-    return "there is no such key"

@@ -18,6 +18,7 @@ from fundusd.cli.options import (
     settings_for,
 )
 from fundusd.cli.output import as_json, print_csv
+from fundusd.clinical.grading import unsafe_rules
 from fundusd.domain.clinical_terms import SAFETY_WORDS, Grade, Reason, Referable
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from fundusd.app.settings import Settings
     from fundusd.clinical.grading import Grading
     from fundusd.domain.decoding import Decoded
+    from fundusd.domain.inference import Release
 
 _Files = Annotated[
     list[Path], typer.Argument(metavar="FILE", help="JPEG, PNG, TIFF or DICOM photographs.")
@@ -75,7 +77,7 @@ def _classified(settings: Settings, files: Sequence[Path]) -> list[dict[str, Any
     with classification.classification(settings) as classifier:
         for file in files:
             decoded, grading = classifier(_read(file))
-            rows.append(_row(file, classifier.release.model, decoded, grading))
+            rows.append(_row(file, classifier.release, decoded, grading))
     return rows
 
 
@@ -86,7 +88,7 @@ def _read(file: Path) -> bytes:
         raise typer.BadParameter(f"{file} cannot be read ({error.strerror})") from None
 
 
-def _row(file: Path, model: str, decoded: Decoded, grading: Grading | None) -> dict[str, Any]:
+def _row(file: Path, release: Release, decoded: Decoded, grading: Grading | None) -> dict[str, Any]:
     row: dict[str, Any] = {
         "file": str(file),
         "outcome": "graded",
@@ -109,7 +111,10 @@ def _row(file: Path, model: str, decoded: Decoded, grading: Grading | None) -> d
         row["grade"] = int(grading.grade)
         row["grade_label"] = grading.grade.label
         row["referable"] = grading.referable.value
-    return row | {"model": model, "notice": SAFETY_WORDS}
+    notice = SAFETY_WORDS
+    if warning := unsafe_rules([release.referable_rule]):
+        notice = f"{SAFETY_WORDS} {warning}"
+    return row | {"model": release.model, "notice": notice}
 
 
 def _score_key(grade: Grade) -> str:
@@ -130,7 +135,7 @@ def _print(rows: Sequence[dict[str, Any]]) -> None:
             print(f"{row[_score_key(grade)]:.2%} of '{grade.label}'")
         best = row[_score_key(Grade(row["grade"]))]
         print(f"Predicted class: {row['grade_label']} ({best:.2%} confidence)")
-    print(f"Model: {rows[0]['model']}. {SAFETY_WORDS}")
+    print(f"Model: {rows[0]['model']}. {rows[0]['notice']}")
 
 
 def _is_raw(path: Path) -> bool:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from fundusd.app.reconcile import Reconciliation
-    from fundusd.app.settings import IntakeSettings
+    from fundusd.app.settings_service import IntakeSettings
 
 
 def add_to(app: typer.Typer) -> None:

@@ -19,6 +19,7 @@ from fundusd.cli.options import (
     since_time,
 )
 from fundusd.cli.output import as_json, local, print_csv
+from fundusd.cli.rule_warning import noting_releases, print_warning, rule_warning
 from fundusd.domain.clinical_terms import SAFETY_WORDS, Grade, Outcome, Referable
 
 if TYPE_CHECKING:
@@ -107,12 +108,15 @@ def results(
             superseded=superseded,
             limit=row_limit(limit, in_full=json or as_csv),
         )
+        ids: set[int] = set()
+        rows = noting_releases(rows, ids)
         if json:
             print(as_json(list(rows)))
         elif as_csv:
             print_csv(rows)
         else:
             _print_table(list(rows), limited=limit is None)
+        print_warning(rule_warning(ledger, ids), beside_data=json or as_csv)
 
 
 def _received_since(since: str) -> datetime | None:

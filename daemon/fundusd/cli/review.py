@@ -10,6 +10,7 @@ import typer
 from fundusd.cli.layout import Command
 from fundusd.cli.options import Config, Csv, Json, OfCamera, WorstFirst, icdr_grade, load
 from fundusd.cli.output import as_json
+from fundusd.cli.rule_warning import print_warning, rule_warning
 from fundusd.cli.worklist import print_worklist
 from fundusd.domain.clinical_terms import SAFETY_WORDS, Eye, ReviewReason, ReviewVerdict
 
@@ -129,6 +130,8 @@ def record(
     with opened_ledger(load(config)) as ledger:
         ledger.check()
         after = ledger.review(review)
+        warning = rule_warning(ledger, {eye.decisive.release_id for eye in after.eyes})
+    print_warning(warning, beside_data=json)
     if json:
         final = after.final.referable
         answer = {"exam_id": exam, "referable": final, "is_reviewed": after.is_reviewed}

@@ -9,6 +9,7 @@ from fundusd.cli.layout import Command
 from fundusd.cli.options import Config, Json, load
 from fundusd.cli.output import age, as_json, local
 from fundusd.clinical.camera_orientation import Learnt, describe
+from fundusd.clinical.grading import unsafe_rules
 from fundusd.domain.clinical_terms import SAFETY_WORDS
 
 if TYPE_CHECKING:
@@ -43,6 +44,8 @@ def status(config: Config = None, json: Json = False) -> None:
         facts = ledger.status()
         facts["running"] = ledger.is_held(cameras)
         facts["database"] = ledger.database.shown
+    model = facts["model"]
+    facts["unsafe_rule"] = unsafe_rules([model["referable_rule"]] if model else [])
     if json:
         print(as_json(facts))
         return
@@ -50,6 +53,8 @@ def status(config: Config = None, json: Json = False) -> None:
     width = max(len(name) for name, _ in lines)
     for name, text in lines:
         print(f"{name:<{width}}  {text}")
+    if facts["unsafe_rule"]:
+        print(facts["unsafe_rule"])
     print(SAFETY_WORDS)
 
 

@@ -17,6 +17,7 @@ from fundusd.cli.options import (
     row_limit,
 )
 from fundusd.cli.output import as_json, grade_or_reason, print_csv, print_table
+from fundusd.cli.rule_warning import print_warning, release_ids, rule_warning
 from fundusd.domain.clinical_terms import SAFETY_WORDS
 
 if TYPE_CHECKING:
@@ -69,6 +70,8 @@ def print_worklist(
     with opened_ledger(load(config)) as ledger:
         ledger.check()
         rows = ledger.ask(query)
+        warning = rule_warning(ledger, release_ids(rows))
+    print_warning(warning, beside_data=json or as_csv)
     if json:
         print(as_json(rows))
     elif as_csv:

@@ -14,6 +14,16 @@ class ReadingPurpose(StrEnum):
     QUALITY_ASSURANCE = "quality_assurance"  # never changes a result
 
 
+class ReaderPermission(StrEnum):
+    """What a reader may do: read for a purpose, or correct eyes, photographs and exams."""
+
+    ROUTINE = ReadingPurpose.ROUTINE.value
+    SECOND = ReadingPurpose.SECOND.value
+    ARBITRATION = ReadingPurpose.ARBITRATION.value
+    QUALITY_ASSURANCE = ReadingPurpose.QUALITY_ASSURANCE.value
+    CORRECT = "correct"
+
+
 class OtherLesion(StrEnum):
     """A finding other than diabetic retinopathy, for which the person is referred."""
 

@@ -38,6 +38,11 @@ def expect_fields(connection: sa.Connection, camera_id: str, fields: Sequence[st
     connection.execute(_update(camera_id).values(expected_fields=" ".join(fields)))
 
 
+def confirm_share(connection: sa.Connection, camera_id: str, share: float) -> None:
+    """Store which share, 0 to 1, of a camera's negative eyes readers confirm."""
+    connection.execute(_update(camera_id).values(confirmed_share=share))
+
+
 def started(connection: sa.Connection, cameras: Sequence[str], release_id: int, seq: int) -> None:
     """Store that a daemon has started working for the given cameras.
 

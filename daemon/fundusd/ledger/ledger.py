@@ -68,6 +68,7 @@ class Ledger(Operator):
         cameras: Sequence[str] = (),
         naming: Mapping[str, Naming] | None = None,
         expected_fields: Mapping[str, Sequence[str]] | None = None,
+        confirmed_share: float = 0.0,
         lookups: Mapping[str, Lookup] | None = None,
         pseudonymous: bool = False,
         issuer: str = "",
@@ -81,6 +82,7 @@ class Ledger(Operator):
         self._paths = PathMetadata(naming or {}, lookups or {}, self._identifiers)
         self._cameras = tuple(cameras)
         self._expected_fields = expected_fields or {}
+        self._confirmed_share = confirmed_share  # of negative eyes, 0 to 1
         # this daemon works on jobs of these cameras only; () stands for all cameras
         self._own_cameras = () if self.database.is_sqlite else self._cameras
         self._lock = ownership.Lock(self.database, self._own_cameras)
@@ -193,6 +195,7 @@ class Ledger(Operator):
                 expected = self._expected_fields.get(camera_id, ())
                 cameras.register_camera(connection, camera_id)
                 cameras.expect_fields(connection, camera_id, expected)
+                cameras.confirm_share(connection, camera_id, self._confirmed_share)
             recording = self._recording(connection)
             count = failures.rescue(recording, expired_only=False, cameras=self._own_cameras)
             requeue.adopt(recording, self._own_cameras)

@@ -115,7 +115,7 @@ def _oldest_waiting_seconds(connection: sa.Connection) -> float | None:
 
 
 def _model(connection: sa.Connection) -> dict[str, Any] | None:
-    query = sa.select(*release.c["id", "model", "revision", "dtype"])
+    query = sa.select(*release.c["id", "model", "revision", "dtype", "referable_rule"])
     query = query.where(release.c.id == daemons.release_at_work(connection))
     row = connection.execute(query).mappings().one_or_none()
     return None if row is None else dict(row)

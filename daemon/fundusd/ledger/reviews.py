@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from fundusd.clinical.grading import Rule
+from fundusd.clinical.grading import ALWAYS_REFERABLE, Rule
 from fundusd.domain.clinical_terms import Eye, Grade, Referable, ReviewReason, ReviewVerdict
 from fundusd.domain.errors import RequestError
 from fundusd.domain.readings import (
@@ -212,6 +212,8 @@ def _referable(connection: sa.Connection, given: Review, eye: EyeResult) -> Refe
             query = sa.select(release.c.referable_rule)
             query = query.where(release.c.id == eye.decisive.release_id)
             return Rule.parse(connection.execute(query).scalar_one()).of_grade(given.grade)
+        case ReviewVerdict.AGREE if eye.grade is not None and eye.grade >= ALWAYS_REFERABLE:
+            return Referable.YES
         case ReviewVerdict.UNGRADABLE | ReviewVerdict.RETAKE:
             return Referable.INDETERMINATE
         case _:

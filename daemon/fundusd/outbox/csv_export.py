@@ -7,7 +7,7 @@ import io
 from typing import TYPE_CHECKING
 
 from fundusd.domain.clinical_terms import SAFETY_WORDS, Eye, Grade
-from fundusd.outbox import codes, document_ids
+from fundusd.outbox import codes, document_ids, safety_notes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -64,7 +64,7 @@ def _row(exam: Exam, eye: EyeResult, release: Release, at: datetime) -> dict[str
         "model": release.model,
         "revision": release.revision,
         "release": document_ids.release_digest(release)[:12],
-        "note": SAFETY_WORDS,
+        "note": safety_notes.note([release]),
     }
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from fundusd.domain.clinical_terms import SAFETY_WORDS, Action, Outcome
-from fundusd.outbox import codes, document_ids
+from fundusd.outbox import codes, document_ids, safety_notes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -50,6 +50,7 @@ def bundle(exam: Exam, releases: Mapping[int, Release], at: datetime) -> Documen
     devices = {number: _device(release) for number, release in sorted(releases.items())}
     observations = list(_observations(exam, exam_id, devices, at))
     report = _report(exam, exam_id, observations, at)
+    safety_notes.add_to_fhir(observations, report, releases.values())
     provenance = _provenance(exam, exam_id, [*observations, report], devices.values(), at)
     resources = [*devices.values(), *observations, report, provenance]
     transaction = {

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from fundusd.domain.clinical_terms import SAFETY_WORDS, Action, Outcome
-from fundusd.outbox import codes, document_ids
+from fundusd.domain.clinical_terms import Action, Outcome
+from fundusd.outbox import codes, document_ids, safety_notes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -51,7 +51,7 @@ def groups(
         document_ids.uid_for("by-model", verdict),
         eye,
         evidence,
-        SAFETY_WORDS,
+        safety_notes.note([release]),
         algorithm_id=_algorithm(release),
         finding_type=_finding(eye.grade),
         measurements=_measurements(eye),

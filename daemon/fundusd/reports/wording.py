@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, assert_never
 
+from fundusd.clinical.grading import unsafe_rules
 from fundusd.domain.capture_warnings import in_words
 from fundusd.domain.clinical_terms import Action, Eye, Outcome, Reason, Referable, ReviewVerdict
 
@@ -255,11 +256,14 @@ def result(exam: Exam) -> dict[str, str]:
 
 
 def warning(releases: Sequence[Release]) -> str | None:
-    """Return a warning if a model other than MedSigLIP produced the scores, otherwise None."""
+    """Return a warning about unsafe rules, and models other than MedSigLIP, otherwise None."""
+    sentences = []
+    if rule_warning := unsafe_rules(release.referable_rule for release in releases):
+        sentences.append(rule_warning)
     others = sorted({release.model for release in releases} - {MEDSIGLIP})
-    if not others:
-        return None
-    return f"The scores are not MedSigLIP's. Model: {'; '.join(others)}"
+    if others:
+        sentences.append(f"The scores are not MedSigLIP's. Model: {'; '.join(others)}")
+    return " ".join(sentences) or None
 
 
 def provenance(release_id: int, release: Release) -> str:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fundusd.app import factory
-from fundusd.app.settings import ModelSettings, Settings
+from fundusd.app.settings import Settings
+from fundusd.app.settings_service import ModelSettings
 from fundusd.clinical import grading
 from fundusd.domain.errors import FundusdError
 from fundusd.imaging.decode import decode

@@ -1,0 +1,36 @@
+"""What every document says about its results besides the safety words: an unsafe rule."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from fundusd.clinical.grading import unsafe_rules
+from fundusd.domain.clinical_terms import SAFETY_WORDS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from fundusd.domain.inference import Release
+
+
+def note(releases: Iterable[Release]) -> str:
+    """Return the safety words, followed by a warning if a release has an unsafe rule."""
+    warning = unsafe_rules(release.referable_rule for release in releases)
+    if warning is None:
+        return SAFETY_WORDS
+    return f"{SAFETY_WORDS} {warning}"
+
+
+def add_to_fhir(
+    observations: Iterable[dict[str, Any]], report: dict[str, Any], releases: Iterable[Release]
+) -> None:
+    """Add a warning to FHIR resources if a release has an unsafe rule.
+
+    The notes of the observations and the conclusion of the report contain it.
+    """
+    warning = unsafe_rules(release.referable_rule for release in releases)
+    if warning is None:
+        return
+    for observation in observations:
+        observation["note"] = [*observation.get("note", []), {"text": warning}]
+    report["conclusion"] += f" {warning}"
