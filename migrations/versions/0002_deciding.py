@@ -1,6 +1,7 @@
 """Decide by more than the worst photograph: readings, follow-ups, corrections, days, fields."""
 
 from collections.abc import Iterator
+from datetime import datetime
 
 import sqlalchemy as sa
 from alembic import op
@@ -41,6 +42,7 @@ def upgrade() -> None:
         for column in columns:
             # as text, because on SQLite alembic adds no CHECK to a table that is there
             op.execute(f"ALTER TABLE {table} ADD COLUMN {column}")
+    _days()
     _follow_up()
     _correction()
     for statement in _guards():
@@ -76,6 +78,31 @@ def _capture() -> Iterator[str]:
 def _exam() -> Iterator[str]:
     yield f"day_doubt TEXT DEFAULT '' NOT NULL {within('exam', 'day_doubt', DAY_DOUBTS)}"
     yield number("joined_into")
+
+
+def _days() -> None:
+    """Fill the day of each photograph whose time is known, and name the day in keys of studies."""
+    rows = op.get_bind().execute(
+        sa.text("SELECT id, acquired_at FROM capture WHERE acquired_at IS NOT NULL")
+    )
+    days = []
+    for row in rows:
+        at = row.acquired_at
+        if isinstance(at, str):  # SQLite
+            at = datetime.fromisoformat(at)
+        days.append({"at_id": row.id, "day": at.astimezone().date().isoformat()})
+    if days:
+        update = sa.text("UPDATE capture SET acquired_day = :day WHERE id = :at_id")
+        op.get_bind().execute(update, days)
+    op.execute("UPDATE exam SET key = key || ':' || day WHERE key LIKE 'study:%'")
+    is_joined = sa.text("joined_into IS NOT NULL")
+    op.create_index(
+        "ix_exam_joined_into",
+        "exam",
+        ["joined_into"],
+        sqlite_where=is_joined,
+        postgresql_where=is_joined,
+    )
 
 
 def _review() -> Iterator[str]:

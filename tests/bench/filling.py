@@ -12,7 +12,7 @@ import sqlalchemy as sa
 import year_rows
 from tests import ledger_cases as cases
 
-from fundusd.ledger import applied_results, audit, exams, hash_chain
+from fundusd.ledger import applied_results, audit, exams, hash_chain, visits
 from fundusd.ledger.audit_events import AuditEvent
 from fundusd.ledger.tables import (
     audit_event,
@@ -108,7 +108,7 @@ def _write_photographs(
     _insert(connection, job, jobs)
     _insert(connection, result, [row["result"] for row in jobs if row["result"]])
     done = [row for row in captures if row["result"]]
-    for row, exam_id in zip(done, exams.assign(connection, done, [None] * len(done)), strict=True):
+    for row, exam_id in zip(done, visits.assign(connection, done, [None] * len(done)), strict=True):
         row["exam_id"] = exam_id
     _insert(connection, capture, captures)
     events: list[Event] = []

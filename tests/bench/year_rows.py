@@ -119,6 +119,7 @@ def capture_row(photograph: Photograph, job: Row) -> Row:
         "acquired_at": photograph.acquired_at,
         "received_at": photograph.received_at,
         "local_day": local.date().isoformat(),
+        "acquired_day": local.date().isoformat(),
         "local_week": f"{year}-W{week:02}",
         "result": job["result"],
         "attempts": job["attempts"],

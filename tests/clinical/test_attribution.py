@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fundusd.clinical.acquisition_day import in_utc
 from fundusd.clinical.attribution import (
     LIKELY,
     Attribution,
     CaptureMetadata,
     digests_of_several_patients,
     has_lost_answer,
-    in_utc,
     join,
     of_header,
     of_metadata,

@@ -3,7 +3,7 @@ from __future__ import annotations
 import socket
 import threading
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -49,6 +49,7 @@ def test_everything_known_of_a_capture_survives_the_wire(channels: Channels) -> 
             "1.3",
         ),
         acquired_at=datetime(2026, 1, 5, 10, 15, tzinfo=UTC),
+        acquired_day=date(2026, 1, 5),
         warnings=("turned",),
         measures={"red": 120.5},
     )

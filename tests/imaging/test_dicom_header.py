@@ -16,7 +16,7 @@ from tests import imaging_cases as cases
 from fundusd.domain.capture_warnings import CaptureWarning
 from fundusd.domain.clinical_terms import Eye, Reason
 from fundusd.domain.decoding import MediaType
-from fundusd.imaging import dicom_header, dicom_values
+from fundusd.imaging import dicom_dates, dicom_header, dicom_values
 from fundusd.imaging.dicom import open_dicom
 from fundusd.imaging.limits import Limits
 
@@ -201,9 +201,11 @@ def test_blank_and_endless_texts_count_as_not_given(value: str | None) -> None:
         ({"AcquisitionDate": "2026.01.05", "AcquisitionTime": "10:15:07"}, "2026-01-05T10:15:07"),
         ({"ContentDate": "20260105", "ContentTime": "1015"}, "2026-01-05T10:15:00"),
         (
-            {"AcquisitionDate": "20260105", "StudyDate": "20260104", "StudyTime": "235960"},
+            {"ContentDate": "", "StudyDate": "20260104", "StudyTime": "235960"},
             "2026-01-04T23:59:59",
         ),
+        # the time of another day
+        ({"AcquisitionDate": "20260105", "StudyDate": "20260104", "StudyTime": "235959"}, None),
         (
             {"AcquisitionDateTime": "20261305101500", "StudyDate": "20260105", "StudyTime": "10"},
             None,
@@ -217,13 +219,36 @@ def test_blank_and_endless_texts_count_as_not_given(value: str | None) -> None:
 def test_the_time_is_read_from_the_best_tags_there_are(
     tags: dict[str, str], expected: str | None
 ) -> None:
+    acquired_at = dicom_dates.acquired_at(header_of(tags))
+    assert (acquired_at and acquired_at.isoformat()) == expected
+
+
+@pytest.mark.parametrize(
+    ("tags", "expected"),
+    [
+        ({"StudyDate": "20190304"}, "2019-03-04"),
+        ({"StudyDate": "2019.03.04", "StudyTime": ""}, "2019-03-04"),
+        ({"AcquisitionDateTime": "20190304"}, "2019-03-04"),
+        ({"AcquisitionDateTime": "2019", "ContentDate": "20190304"}, "2019-03-04"),
+        ({"AcquisitionDateTime": "20190304101500", "StudyDate": "20190303"}, "2019-03-04"),
+        ({"AcquisitionDate": "20190304", "ContentDate": "20260105"}, "2019-03-04"),
+        ({"AcquisitionDate": "20191304", "StudyDate": "20190303"}, "2019-03-03"),
+        ({"AcquisitionDate": "yesterday"}, None),
+        ({}, None),
+    ],
+)
+def test_a7_the_day_is_read_also_without_a_time(tags: dict[str, str], expected: str | None) -> None:
+    acquired_day = dicom_dates.acquired_day(header_of(tags))
+    assert (acquired_day and acquired_day.isoformat()) == expected
+
+
+def header_of(tags: dict[str, str]) -> Dataset:
     ds = Dataset()
     for keyword, value in tags.items():
         tag = Tag(keyword)
         vr = "DT" if keyword == "AcquisitionDateTime" else "LO"
         ds[tag] = RawDataElement(tag, vr, len(value), value.encode(), 0, False, True)
-    acquired_at = dicom_header.acquired_at(ds)
-    assert (acquired_at and acquired_at.isoformat()) == expected
+    return ds
 
 
 def qualifiers(**values: object) -> Sequence:

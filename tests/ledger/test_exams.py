@@ -43,7 +43,7 @@ def classify(
     return judged
 
 
-def test_a_persons_captures_of_a_day_are_one_exam_whatever_format_and_study(ledger: Ledger) -> None:
+def test_a_persons_captures_of_a_day_are_one_exam_whatever_their_format(ledger: Ledger) -> None:
     first = classify(ledger, "a.jpg", "A", Eye.RIGHT)
     second = classify(ledger, "b.dcm", "B", Eye.LEFT, SEVERE, study_uid="1.2.3")
     assert first.exam_id == second.exam_id

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,7 +16,7 @@ from tests import ledger_cases as cases
 from fundusd.domain.errors import LedgerError, SchemaBehind
 from fundusd.files import package_data
 from fundusd.ledger import Ledger, schema
-from fundusd.ledger.tables import metadata
+from fundusd.ledger.tables import capture, exam, metadata
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -200,6 +201,19 @@ def test_every_revision_upgrades_a_database_with_rows_in_it(
     [claim] = empty.claim(16)  # what waited still has its turn
     assert claim.digest == cases.digest_of("B")
     cases.classify(empty, "b.jpg", "C")
+
+
+def test_a7_an_upgrade_fills_the_days_of_older_photographs(empty: Ledger, filled: Ledger) -> None:
+    at = datetime(2026, 6, 7, 10, 15, tzinfo=UTC)
+    with filled.database.writing() as connection:
+        connection.execute(sa.update(capture).where(capture.c.id == 1).values(acquired_at=at))
+        connection.execute(sa.update(exam).values(key="study:1.2", day="2026-06-07"))
+    upgrade_to(empty, "0001")
+    copy(filled, empty)
+    empty.upgrade()
+    days = [row["acquired_day"] for row in cases.captures(empty)]
+    assert days == [at.astimezone().date().isoformat(), None]
+    assert [row["key"] for row in cases.rows(empty, exam)] == ["study:1.2:2026-06-07"]
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ query plans; `fundusd bench --ledger` measures the time.
 from __future__ import annotations
 
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -144,6 +145,13 @@ def fail(ledger: Ledger) -> None:
     ledger.give_back([third])
 
 
+def jpegs_and_a_study(ledger: Ledger) -> None:
+    """Record photographs of one visit: first JPEGs, then a study, and a JPEG beside it."""
+    for name, study_uid in (("1.jpg", None), ("2.jpg", None), ("1.dcm", "1.2"), ("3.jpg", None)):
+        content = replace(cases.CONTENT, study_uid=study_uid)
+        ledger.record([cases.finding(cases.take(ledger, name, name), content)])
+
+
 def sweep(ledger: Ledger) -> None:
     ledger.present(cases.CAMERA, [b"P1", b"P2"])
     ledger.present(cases.CAMERA, [b"P1"], [b"1.jpg", b"new.jpg"])
@@ -169,6 +177,7 @@ def sweep(ledger: Ledger) -> None:
         (classified, move),
         (admit, claims),
         (admit, record),
+        (lambda _: None, jpegs_and_a_study),
         (admit, fail),
         (classified, sweep),
         (classified, lambda ledger: ledger.status()),
@@ -182,6 +191,7 @@ def sweep(ledger: Ledger) -> None:
         "moved",
         "claimed",
         "recorded",
+        "visit",
         "failed",
         "swept",
         "status",

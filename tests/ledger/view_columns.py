@@ -3,8 +3,8 @@
 COLUMNS = {
     "v_result": """
         capture_id camera_id path revision superseded digest media_type width height eye
-        eye_source field patient_id patient_key exam_id acquired_at received_at state outcome
-        reason action quality_level grade grade_label referable score_no_dr score_mild
+        eye_source field patient_id patient_key exam_id acquired_at acquired_day received_at
+        state outcome reason action quality_level grade grade_label referable score_no_dr score_mild
         score_moderate score_severe score_pdr model model_revision prompt_set preprocessing
         release_id result_at turnaround_ms attempts error warnings
     """,
@@ -47,12 +47,13 @@ COLUMNS = {
     """,
     "v_failures_daily": "day camera_id outcome reason captures",
     "v_incomplete_exam": """
-        exam_id day camera_id patient_id patient_key missing_fields final_referable is_reviewed
+        exam_id day day_doubt day_doubt_label camera_id patient_id patient_key missing_fields
+        final_referable is_reviewed
     """,
     "v_person_exam": """
-        exam_id day patient_id patient_key study_uid referable grade final_referable final_grade
-        final_grade_label is_reviewed missing_fields right_outcome right_referable right_grade
-        left_outcome left_referable left_grade
+        exam_id day day_doubt day_doubt_label patient_id patient_key study_uid referable grade
+        final_referable final_grade final_grade_label is_reviewed missing_fields right_outcome
+        right_referable right_grade left_outcome left_referable left_grade
     """,
     "v_eye_result": """
         exam_id day patient_key patient_id eye outcome referable grade grade_label reason action

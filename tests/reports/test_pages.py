@@ -30,6 +30,7 @@ from fundusd.domain.clinical_terms import (
     ReviewVerdict,
 )
 from fundusd.domain.errors import FundusdError
+from fundusd.domain.exams import DayDoubt
 from fundusd.reports import agreement_plot, panel, trends, turnaround_plot, wording
 from fundusd.reports.capture_page import capture_page
 from fundusd.reports.exam_page import exam_page
@@ -104,6 +105,13 @@ def text(reader: PdfReader) -> str:
     """Return the text of a one-page document, without line breaks."""
     assert len(reader.pages) == 1
     return " ".join(reader.pages[0].extract_text().split())
+
+
+@pytest.mark.parametrize("doubt", DayDoubt)
+def test_a8_a_doubt_about_the_day_stands_beside_it(doubt: DayDoubt) -> None:
+    made = drawn(visit(RIGHT, LEFT, day_doubt=doubt))
+    assert ("3 November 2026 (" in made) == bool(doubt)
+    assert doubt.wording in " ".join(made.split())
 
 
 def test_a_visit_is_one_page_with_both_eyes_the_right_one_on_the_left(tmp_path: Path) -> None:

@@ -61,6 +61,7 @@ def _exam(row: Row) -> dict[str, str]:
     return {
         "exam": str(row["exam_id"]),
         "day": row["day"],
+        "doubt about the day": row["day_doubt_label"] or "",
         "referable": row["final_referable"],
         "grade": row["final_grade_label"] or "",
         "missing fields": row["missing_fields"],

@@ -9,9 +9,10 @@ sources disagree about the eye, the eye is unknown. Every disagreement adds a wa
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime, time
 from typing import TYPE_CHECKING, TypeVar
 
+from fundusd.clinical.acquisition_day import in_utc, is_clock_off, local_day, real_day
 from fundusd.domain.capture_warnings import CaptureWarning
 from fundusd.domain.clinical_terms import Eye, EyeSource
 
@@ -44,8 +45,6 @@ _NO_ANSWER = (
     CaptureWarning.LOOKUP_NO_ROW,
 )
 _OUTSIDE_THE_FILE = (EyeSource.NAME, EyeSource.LOOKUP, EyeSource.CONFLICT)
-_AHEAD = timedelta(minutes=10)
-_BEHIND = timedelta(days=2)  # a camera may deliver the photographs of a weekend late
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +84,7 @@ class Attribution:
     patient_key: str | None = None
     bare_key: str | None = None  # the patient's key without the header's issuer, as for a path
     acquired_at: datetime | None = None  # UTC
+    acquired_day: date | None = None  # the clinic's date, even if the time is not known
     warnings: tuple[str, ...] = ()
 
 
@@ -152,13 +152,17 @@ def join(by_path: CaptureMetadata, by_row: CaptureMetadata) -> CaptureMetadata:
     if by_path.patient not in {None, patient}:
         patient = None
         warnings.append(CaptureWarning.PATIENT_CONFLICT)
+    day, time_of_day = by_row.date or by_path.date, by_row.time or by_path.time
+    if by_path.date not in {None, day}:
+        time_of_day = by_row.time
+        warnings.append(CaptureWarning.DATE_CONFLICT)
     return CaptureMetadata(
         eye,
         eye_source,
         field=by_row.field or by_path.field,
         patient=patient,
-        date=by_row.date or by_path.date,
-        time=by_row.time or by_path.time,
+        date=day,
+        time=time_of_day,
         warnings=_final_warnings(eye, warnings),
     )
 
@@ -175,6 +179,7 @@ def of_metadata(metadata: CaptureMetadata, identifiers: Identifiers) -> Attribut
         patient_id=identifiers.kept(metadata.patient),
         patient_key=identifiers.key(None, metadata.patient),
         acquired_at=in_utc(metadata.acquired_at),
+        acquired_day=real_day(metadata.date),
         warnings=metadata.warnings,
     )
 
@@ -184,13 +189,15 @@ def of_header(content: Content, identifiers: Identifiers) -> Attribution:
     bare_key = None
     if content.issuer:
         bare_key = identifiers.key(None, content.patient_id)
+    acquired_at = in_utc(content.acquired_at)
     return Attribution(
         content.eye,
         content.eye_source,
         patient_id=identifiers.kept(content.patient_id),
         patient_key=identifiers.key(content.issuer, content.patient_id),
         bare_key=bare_key,
-        acquired_at=in_utc(content.acquired_at),
+        acquired_at=acquired_at,
+        acquired_day=local_day(acquired_at) or real_day(content.acquired_day),
         warnings=content.warnings,
     )
 
@@ -205,7 +212,7 @@ def settle(
 ) -> Attribution:
     """Combine the attribution recorded for a capture with the one given by its header.
 
-    The header's patient and time take precedence. If record and header disagree about the eye, the
+    The header's patient and date take precedence. If record and header disagree about the eye, the
     eye is unknown. A capture of the backlog may be of any age. The patient's identifier is kept
     only if the site stores identifiers in clear (`are_clear`).
     """
@@ -219,8 +226,12 @@ def settle(
         patient = header
         if recorded.patient_key and not _is_same_patient(recorded, header):
             warnings.append(CaptureWarning.PATIENT_CONFLICT)
-    acquired_at = header.acquired_at or recorded.acquired_at
-    if acquired_at and _is_clock_off(acquired_at - received_at, is_backlog=is_backlog):
+    acquired_at, day = header.acquired_at or recorded.acquired_at, recorded.acquired_day
+    if header.acquired_day is not None and header.acquired_day != day:
+        acquired_at, day = header.acquired_at, header.acquired_day
+        if recorded.acquired_day is not None:
+            warnings.append(CaptureWarning.DATE_CONFLICT)
+    if is_clock_off(acquired_at, day, received_at, is_backlog=is_backlog):
         warnings.append(CaptureWarning.CLOCK_SKEW)
     settled = Attribution(
         eye,
@@ -228,6 +239,7 @@ def settle(
         field=recorded.field,
         patient_key=patient.patient_key,
         acquired_at=acquired_at,
+        acquired_day=day,
         warnings=_final_warnings(eye, warnings),
     )
     if are_clear:
@@ -248,16 +260,6 @@ def digests_of_several_patients(patients: Iterable[tuple[str, str]]) -> set[str]
         if key_of.setdefault(digest, patient_key) != patient_key:
             shared.add(digest)
     return shared
-
-
-def in_utc(moment: datetime | None) -> datetime | None:
-    """Return a time in UTC, or None if there is no time or it cannot be expressed in UTC."""
-    if moment is None:
-        return None
-    try:
-        return moment.astimezone(UTC)
-    except (OverflowError, ValueError):  # 00010101: some cameras write this for no date
-        return None
 
 
 def _checked_eye(eye: Eye, eye_source: EyeSource, warnings: list[str]) -> tuple[Eye, EyeSource]:
@@ -289,10 +291,6 @@ def _is_same_patient(recorded: Attribution, header: Attribution) -> bool:
     if recorded.patient_key in {header.patient_key, header.bare_key}:
         return True
     return recorded.patient_id is not None and recorded.patient_id == header.patient_id
-
-
-def _is_clock_off(ahead: timedelta, *, is_backlog: bool) -> bool:
-    return ahead > _AHEAD or (ahead < -_BEHIND and not is_backlog)
 
 
 def _has_no_answer(warnings: Sequence[str]) -> bool:

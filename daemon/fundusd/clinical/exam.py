@@ -202,6 +202,7 @@ class Exam:
     absent: tuple[Eye, ...] = ()  # eyes that the patient is said to lack
     others: tuple[Shot, ...] = ()  # files that count for no eye
     follow_ups: tuple[FollowUp, ...] = ()  # those that are open
+    part: str = ""  # tells apart the exams of one person and day; empty for the first one
 
     @property
     def assessment(self) -> Assessment:

@@ -52,7 +52,7 @@ class CaptureWarning(StrEnum):
     )
     DATE_UNREADABLE = "date_unreadable"  # the text at the position of the date is not a date
     TIME_UNREADABLE = "time_unreadable"  # the text at the position of the time is not a time
-    DATE_CONFLICT = "date_conflict"  # two parts of the path give different dates
+    DATE_CONFLICT = "date_conflict"  # sources, or two parts of the path, give different dates
     TIME_CONFLICT = "time_conflict"  # two parts of the path give different times
 
 

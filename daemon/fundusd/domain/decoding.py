@@ -10,7 +10,7 @@ from fundusd.domain.clinical_terms import Eye, EyeSource, Reason
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from datetime import datetime
+    from datetime import date, datetime
 
     import numpy as np
     import numpy.typing as npt
@@ -52,6 +52,7 @@ class Content:
     study_uid: str | None = None
     sop_uid: str | None = None
     acquired_at: datetime | None = None
+    acquired_day: date | None = None  # as the header writes it, even if it gives no time
     warnings: tuple[str, ...] = ()
     measures: Mapping[str, float] = field(default_factory=dict)
 

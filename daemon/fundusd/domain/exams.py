@@ -19,3 +19,15 @@ class DayDoubt(StrEnum):
     NONE = ""
     RECEIVED = "received"  # no date is known: it is the day on which the file was received
     CLOCK_SKEW = "clock_skew"  # the camera's clock was ahead, or late photographs came from it
+
+    @property
+    def wording(self) -> str:
+        """Return the doubt in the words that staff read, or "" if there is none."""
+        return _WORDING[self]
+
+
+_WORDING = {
+    DayDoubt.NONE: "",
+    DayDoubt.RECEIVED: "day of reception; the photographs have no date",
+    DayDoubt.CLOCK_SKEW: "in doubt: the camera's clock may be wrong",
+}

@@ -6,7 +6,7 @@ Messages are JSON or raw bytes, never pickled objects.
 from __future__ import annotations
 
 import socket
-from datetime import datetime
+from datetime import date, datetime
 from time import monotonic
 from typing import Any
 
@@ -159,13 +159,14 @@ def _content_to_json(content: Content) -> dict[str, Any]:
         "study_uid": content.study_uid,
         "sop_uid": content.sop_uid,
         "acquired_at": content.acquired_at and content.acquired_at.isoformat(),
+        "acquired_day": content.acquired_day and content.acquired_day.isoformat(),
         "warnings": content.warnings,
         "measures": dict(content.measures),
     }
 
 
 def _content_from_json(fields: dict[str, Any]) -> Content:
-    acquired_at = fields["acquired_at"]
+    acquired_at, acquired_day = fields["acquired_at"], fields["acquired_day"]
     return Content(
         **{
             **fields,
@@ -173,6 +174,7 @@ def _content_from_json(fields: dict[str, Any]) -> Content:
             "eye": Eye(fields["eye"]),
             "eye_source": EyeSource(fields["eye_source"]),
             "acquired_at": acquired_at and datetime.fromisoformat(acquired_at),
+            "acquired_day": acquired_day and date.fromisoformat(acquired_day),
             "warnings": tuple(fields["warnings"]),
         }
     )

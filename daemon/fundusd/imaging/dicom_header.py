@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
 from fundusd.clinical.pseudonyms import is_nobody
 from fundusd.domain.capture_warnings import CaptureWarning
 from fundusd.domain.clinical_terms import Reason
 from fundusd.domain.decoding import Content, MediaType
+from fundusd.imaging.dicom_dates import acquired_at, acquired_day
 from fundusd.imaging.dicom_laterality import laterality
 from fundusd.imaging.dicom_subject import is_not_of_a_patient
 from fundusd.imaging.dicom_values import items, number, text
@@ -47,11 +47,6 @@ _AGENCIES = (
     "AssigningJurisdictionCodeSequence",
     "AssigningAgencyOrDepartmentCodeSequence",
 )
-_DATE = re.compile(r"(\d{4})[.-]?(\d\d)[.-]?(\d\d)$")
-_TIME = re.compile(r"(\d\d):?(\d\d):?(\d\d)?(?:\.(\d{1,6}))?$")
-_DATETIME = re.compile(r"(\d{8})(\d{4}(?:\d\d)?(?:\.\d{1,6})?)([+-]\d{4})?$")
-_OFFSET = re.compile(r"([+-])(\d\d)(\d\d)$")
-_MAX_OFFSET = timedelta(hours=14)
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +166,7 @@ def content(ds: Dataset) -> Content:
         study_uid=study_uid,
         sop_uid=sop_uid,
         acquired_at=acquired_at(ds),
+        acquired_day=acquired_day(ds),
         warnings=tuple(warnings),
     )
 
@@ -242,45 +238,3 @@ def _issuer(ds: Dataset) -> str | None:
 
 def _joined(ds: Dataset, *keywords: str) -> str:
     return "&".join(text(ds, keyword) or "" for keyword in keywords)
-
-
-def acquired_at(ds: Dataset) -> datetime | None:
-    """Return the time at which the photograph was taken, or None if the header does not give it.
-
-    The datetime is naive if the header gives no time zone.
-    """
-    zone = _zone(text(ds, "TimezoneOffsetFromUTC"))
-    stamp = _DATETIME.match(text(ds, "AcquisitionDateTime") or "")
-    if stamp and (taken := _local_time(stamp[1], stamp[2])):
-        return taken.replace(tzinfo=_zone(stamp[3]) or zone)
-    for kind in ("Acquisition", "Content", "Study"):
-        if taken := _local_time(text(ds, f"{kind}Date"), text(ds, f"{kind}Time")):
-            return taken.replace(tzinfo=zone)
-    return None
-
-
-def _local_time(date: str | None, time: str | None) -> datetime | None:
-    day, clock = _DATE.match(date or ""), _TIME.match(time or "")
-    if not day or not clock:
-        return None
-    year, month, date_of_month = (int(part) for part in day.groups())
-    hour, minute, second = (int(part) for part in clock.groups(default="0")[:3])
-    microsecond = int((clock[4] or "0").ljust(6, "0"))
-    second = min(second, 59)  # DICOM allows leap seconds, datetime does not
-    time_of_day = (hour, minute, second, microsecond)
-    try:
-        return datetime(year, month, date_of_month, *time_of_day)  # noqa: DTZ001  see the callers
-    except ValueError:
-        return None
-
-
-def _zone(offset: str | None) -> timezone | None:
-    match = _OFFSET.match(offset or "")
-    if not match:
-        return None
-    delta = timedelta(hours=int(match[2]), minutes=int(match[3]))
-    if delta > _MAX_OFFSET:
-        return None
-    if not delta:
-        return UTC
-    return timezone(-delta if match[1] == "-" else delta)

@@ -8,7 +8,7 @@ import orjson
 import sqlalchemy as sa
 
 from fundusd.domain.clinical_terms import Outcome
-from fundusd.ledger import audit, camera_orientations, captures, exams
+from fundusd.ledger import audit, camera_orientations, captures, exams, visits
 from fundusd.ledger.audit_events import AuditEvent
 from fundusd.ledger.database import picked
 from fundusd.ledger.recorded import Recorded
@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 _OF_RESULT = ("release_id", "outcome", "reason", "grade", "referable")
 _CHANGED = (
     *("eye", "eye_source", "field", "patient_id", "patient_key", "exam_id", "warnings"),
-    *("acquired_at", "turnaround_ms", "media_type", "width", "height", "sop_uid"),
+    *("acquired_at", "acquired_day", "turnaround_ms"),
+    *("media_type", "width", "height", "sop_uid"),
     *_OF_RESULT,
     *PPM,
 )
@@ -55,7 +56,7 @@ def apply(
         after.append(dict(row) | settled | counted(of_capture))
         contents.append(content)
     camera_orientations.check_eyes(connection, after, contents, are_new=not reused)
-    exam_ids = exams.assign(connection, after, [content.get("study_uid") for content in contents])
+    exam_ids = visits.assign(connection, after, [content.get("study_uid") for content in contents])
     for row, exam_id in zip(after, exam_ids, strict=True):
         row["exam_id"] = exam_id
     _update(connection, after)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
 import orjson
 import sqlalchemy as sa
 
 from fundusd.clinical import attribution
+from fundusd.clinical.acquisition_day import in_utc, local_day, real_day
 from fundusd.clinical.attribution import Attribution
 from fundusd.domain.capture_warnings import CaptureWarning
 from fundusd.domain.clinical_terms import Eye, EyeSource
@@ -90,6 +91,7 @@ def attribution_columns(attributed: Attribution) -> dict[str, Any]:
         "patient_id": attributed.patient_id,
         "patient_key": attributed.patient_key,
         "acquired_at": attributed.acquired_at,
+        "acquired_day": attributed.acquired_day and attributed.acquired_day.isoformat(),
         "warnings": orjson.dumps(attributed.warnings).decode(),
     }
 
@@ -152,6 +154,7 @@ def _recorded(row: Row) -> Attribution:
         patient_id=row["patient_id"],
         patient_key=row["patient_key"],
         acquired_at=row["acquired_at"],
+        acquired_day=_stored_day(row) or local_day(row["acquired_at"]),
         warnings=_codes(row["warnings"]),
     )
 
@@ -163,7 +166,7 @@ def _header(content: Row) -> Attribution:
     """
     acquired_at = content.get("acquired_at")
     if acquired_at is not None:
-        acquired_at = attribution.in_utc(datetime.fromisoformat(acquired_at))
+        acquired_at = in_utc(datetime.fromisoformat(acquired_at))
     return Attribution(
         Eye(content.get("eye", Eye.UNKNOWN)),
         EyeSource(content.get("eye_source", EyeSource.NONE)),
@@ -171,8 +174,14 @@ def _header(content: Row) -> Attribution:
         patient_key=content.get("patient_key"),
         bare_key=content.get("bare_key"),
         acquired_at=acquired_at,
+        acquired_day=local_day(acquired_at) or real_day(_stored_day(content)),
         warnings=tuple(content.get("warnings", ())),
     )
+
+
+def _stored_day(stored: Row) -> date | None:
+    day = stored.get("acquired_day")
+    return None if day is None else date.fromisoformat(day)
 
 
 def _codes(warnings: str | None) -> tuple[str, ...]:

@@ -121,6 +121,7 @@ def _judged(
         study_uid=row["study_uid"],
         eyes=tuple(eyes),
         day_doubt=DayDoubt(row["day_doubt"]),
+        part=_part(row),
         others=files_of_no_eye(shots, eyes),
     )
 
@@ -217,6 +218,12 @@ def _applies(said: Row, day: str) -> bool:
 def _cameras(connection: sa.Connection) -> dict[str, Row]:
     rows = connection.execute(sa.select(camera)).mappings()
     return {row["id"]: row for row in rows}
+
+
+def _part(exam_row: Row) -> str:
+    """Return the key of an exam if it is a further one of the same person and day."""
+    is_first = exam_row["key"] == f"patient:{exam_row['patient_key']}:{exam_row['day']}"
+    return "" if is_first or not exam_row["patient_key"] else exam_row["key"]
 
 
 def _first_patient_id(captures: Iterable[Row]) -> str | None:

@@ -1,18 +1,15 @@
-"""Assign captures to exams, and rejudge and store an exam whenever it changes."""
+"""Rejudge and store an exam whenever it changes, and record who looks at it."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-import orjson
 import sqlalchemy as sa
 
-from fundusd.domain.capture_warnings import CaptureWarning
-from fundusd.ledger import audit, deliveries, exam_queries
+from fundusd.ledger import audit, deliveries, exam_queries, visits
 from fundusd.ledger.audit_events import AuditEvent
 from fundusd.ledger.database import picked
-from fundusd.ledger.exam_rows import stem
 from fundusd.ledger.tables import exam, eye_result
 
 if TYPE_CHECKING:
@@ -25,63 +22,6 @@ if TYPE_CHECKING:
     Row = Mapping[Any, Any]
 
 _SLICE = 500  # exams in one statement
-
-
-# -- which exam
-
-
-def assign(
-    connection: sa.Connection, captures: Sequence[Row], study_uids: Sequence[str | None]
-) -> list[int]:
-    """Return the number of each capture's exam.
-
-    If a capture's visit has no exam yet, an exam is created.
-    """
-    keys: list[str] = []
-    wanted: dict[str, dict[str, Any]] = {}
-    for row, study_uid in zip(captures, study_uids, strict=True):
-        day = _day(row)
-        key = _key(row, study_uid, day)
-        keys.append(key)
-        columns = {"study_uid": study_uid, "patient_key": row["patient_key"], "day": day}
-        wanted.setdefault(key, columns)
-    query = sa.select(exam.c.key, exam.c.id).where(exam.c.key.in_(wanted))
-    ids = dict(connection.execute(query).all())
-    new = []
-    for key, columns in wanted.items():
-        if key not in ids:
-            new.append({"key": key, "created_at": datetime.now(UTC)} | columns)
-    if new:
-        inserted = sa.insert(exam).returning(exam.c.key, exam.c.id)
-        ids |= connection.execute(inserted, new).all()
-    return [ids[key] for key in keys]
-
-
-def _key(row: Row, study_uid: str | None, day: str) -> str:
-    """Return the key of the visit that a capture belongs to.
-
-    Without a known patient or study, each shot is a separate visit.
-    """
-    if row["patient_key"]:
-        return f"patient:{row['patient_key']}:{day}"
-    if study_uid:
-        return f"study:{study_uid}"
-    return f"shot:{row['camera_id']}:{day}:{stem(row['path_text'])}"
-
-
-def _day(row: Row) -> str:
-    """Return the clinic's date on which a capture was acquired.
-
-    If the camera's clock is wrong or the time of acquisition is unknown, return the date on which
-    the capture was received.
-    """
-    at: datetime | None = row["acquired_at"]
-    if at is None or CaptureWarning.CLOCK_SKEW in orjson.loads(row["warnings"] or "[]"):
-        return str(row["local_day"])
-    return at.astimezone().date().isoformat()
-
-
-# -- its result
 
 
 def rejudge(recording: Recording, exam_ids: Iterable[int | None]) -> None:
@@ -98,6 +38,7 @@ def _slices(exam_ids: Iterable[int | None]) -> Iterator[list[int]]:
 
 
 def _rejudge(connection: sa.Connection, ids: Sequence[int]) -> list[Exam]:
+    visits.update_doubts(connection, ids)
     exams = exam_queries.judged(connection, ids)
     now = datetime.now(UTC)
     eye_rows, exam_rows = [], []

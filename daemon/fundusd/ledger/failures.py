@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from fundusd.domain import retry_policy
 from fundusd.domain.clinical_terms import FILE_REASONS, Reason
 from fundusd.domain.jobs import JobState
-from fundusd.ledger import captures, exams, jobs
+from fundusd.ledger import captures, exams, jobs, visits
 from fundusd.ledger.audit_events import AuditEvent
 from fundusd.ledger.database import epoch_now, picked
 from fundusd.ledger.job_events import note, note_failed
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 _ATTRIBUTED = (
     *("eye", "eye_source", "field", "patient_id", "patient_key", "exam_id", "warnings"),
-    *("acquired_at", "media_type", "width", "height", "sop_uid"),
+    *("acquired_at", "acquired_day", "media_type", "width", "height", "sop_uid"),
 )
 
 
@@ -113,7 +113,7 @@ def _attribute(recording: Recording, which: sa.ColumnElement[bool], header: Row)
     if not after:
         return
     study_uids = [header.get("study_uid")] * len(after)
-    exam_ids = exams.assign(connection, after, study_uids)
+    exam_ids = visits.assign(connection, after, study_uids)
     changed = []
     for changed_row, exam_id in zip(after, exam_ids, strict=True):
         changed_row["exam_id"] = exam_id

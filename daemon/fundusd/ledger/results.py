@@ -112,10 +112,15 @@ def _record_rows(
     inserted = sa.insert(result).returning(result.c.digest, result.c.id)
     ids: dict[str, int] = dict(connection.execute(inserted, list(rows.values())).all())
     query = _CAPTURES.where(capture.c.job_id.in_(rows)).order_by(capture.c.id)
+    captures_of_jobs = connection.execute(query).mappings().all()
+    since: dict[int, datetime] = {}
+    for row in captures_of_jobs:
+        since[row["job_id"]] = min(row["received_at"], since.get(row["job_id"], row["received_at"]))
     before, of_capture = [], []
-    for row in connection.execute(query).mappings():
+    for row in captures_of_jobs:
         place = (row["camera_id"], bytes(row["path"]))
-        before.append(captures.refreshed(row, metadata.get(place)))
+        refreshed = captures.refreshed(row, metadata.get(place))
+        before.append(refreshed | {"first_received_at": since[row["job_id"]]})
         of_capture.append(rows[row["job_id"]] | {"id": ids[row["digest"]]})
     recorded: dict[int, list[Recorded]] = {}
     for job_id in rows:

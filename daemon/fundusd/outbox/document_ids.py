@@ -58,14 +58,16 @@ def release_digest(release: Release) -> str:
 def exam_uuid(exam: Exam) -> uuid.UUID:
     """Return the UUID of an exam, which is the same in every database.
 
-    It is derived from the patient and the day. If the patient is not known, it is derived from the
-    study. If there is no study either, it is derived from a photograph and the day.
+    It is derived from the patient and the day and, for a further exam of this day, from its study.
+    If the patient is not known, it is derived from the study and the day. If there is no study
+    either, it is derived from a photograph and the day.
     """
     day = exam.day.isoformat()
     if exam.patient_key:
-        return uuid_for("exam", exam.patient_key, day)
+        further = [exam.part] if exam.part else []
+        return uuid_for("exam", exam.patient_key, day, *further)
     if exam.study_uid:
-        return uuid_for("exam", exam.study_uid)
+        return uuid_for("exam", exam.study_uid, day)
     return uuid_for("exam", *photograph_digests(exam.eyes)[:1], day)
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, assert_never
 from fundusd.clinical.grading import unsafe_rules
 from fundusd.domain.capture_warnings import in_words
 from fundusd.domain.clinical_terms import Action, Eye, Outcome, Reason, Referable, ReviewVerdict
+from fundusd.domain.exams import DayDoubt
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -240,9 +241,15 @@ def facts(exam: Exam) -> dict[str, str]:
     """Return the patient, day and number of an exam, keyed by caption."""
     return {
         "Patient": patient(exam.patient_id, exam.patient_key),
-        "Clinic day": day(exam.day),
+        "Clinic day": _day_of_visit(exam),
         "Exam": str(exam.exam_id),
     }
+
+
+def _day_of_visit(exam: Exam) -> str:
+    if exam.day_doubt is DayDoubt.NONE:
+        return day(exam.day)
+    return f"{day(exam.day)} ({exam.day_doubt.wording})"
 
 
 def result(exam: Exam) -> dict[str, str]:

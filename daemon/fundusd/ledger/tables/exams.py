@@ -37,7 +37,7 @@ exam = sa.Table(
     metadata,
     sa.Column("id", BigId, primary_key=True),
     sa.Column("key", sa.Text, nullable=False, unique=True),
-    sa.Column("study_uid", sa.Text),  # of the visit's first DICOM study
+    sa.Column("study_uid", sa.Text),  # of its captures, except where a person joined others to them
     sa.Column("patient_key", sa.Text),
     sa.Column("day", sa.Text, nullable=False, server_default=""),  # the clinic's date, YYYY-MM-DD
     sa.Column("created_at", UTCTime, nullable=False),
@@ -59,6 +59,7 @@ exam = sa.Table(
 )
 index(exam, "ix_exam_patient_key", "patient_key day")
 index(exam, "ix_exam_day", "day")
+partial_index(exam, "ix_exam_joined_into", "joined_into", exam.c.joined_into.is_not(None))
 
 # a reader's verdict on the result of an eye as shown; rows are added, never changed
 review = sa.Table(

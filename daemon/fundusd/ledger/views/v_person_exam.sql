@@ -3,6 +3,11 @@ CREATE VIEW v_person_exam AS
 SELECT
     e.id AS exam_id,
     e.day,
+    e.day_doubt,
+    CASE e.day_doubt
+        WHEN 'received' THEN 'day of reception; the photographs have no date'
+        WHEN 'clock_skew' THEN 'in doubt: the camera''s clock may be wrong'
+    END AS day_doubt_label,
     (
         SELECT c.patient_id
         FROM capture c

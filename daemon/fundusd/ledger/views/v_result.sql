@@ -17,6 +17,7 @@ SELECT
     c.patient_key,
     c.exam_id,
     c.acquired_at,
+    c.acquired_day,
     c.received_at,
     j.state,
     CASE WHEN j.state = 'failed' THEN 'failed' ELSE r.outcome END AS outcome,
