@@ -116,15 +116,6 @@ def unsafe_rules(names: Iterable[str]) -> str | None:
         "severe or proliferative retinopathy can be not referable."
     )
 
-    def of_grade(self, grade: Grade) -> Referable:
-        """Return whether an eye to which a reader gave this grade is referable.
-
-        Severe and proliferative retinopathy always are.
-        """
-        if grade >= min(self.min_grade, Grade.SEVERE):
-            return Referable.YES
-        return Referable.NO
-
 
 DEFAULT_RULE = Rule.parse("icdr>=2/argmax")
 

@@ -97,7 +97,10 @@ def joined(shots: Iterable[Shot]) -> list[Shot]:
 
 
 def _agreed(files: Sequence[Shot]) -> list[Shot]:
-    """Return the files of one photograph, each labelled with the eye and field they agree on."""
+    """Return the files of one photograph, each labelled with the eye and field they agree on.
+
+    What a person has said about the eye of one file counts for all of them.
+    """
     eyes: set[Eye] = set()
     fields: set[str] = set()
     is_conflict = False
@@ -107,6 +110,9 @@ def _agreed(files: Sequence[Shot]) -> list[Shot]:
             eyes.add(file.eye)
         if file.field:
             fields.add(file.field)
+    said = {file.eye for file in files if file.is_eye_said}
+    if said:
+        eyes, is_conflict = said, False
     is_conflict = is_conflict or len(eyes) > 1
     eye = Eye.UNKNOWN
     if eyes and not is_conflict:
@@ -118,7 +124,8 @@ def _agreed(files: Sequence[Shot]) -> list[Shot]:
         field = MACULA
     agreed: list[Shot] = []
     for file in files:
-        agreed.append(replace(file, eye=eye, field=field, is_conflict=is_conflict))
+        with_eye = replace(file, eye=eye, is_conflict=is_conflict, is_eye_said=bool(said))
+        agreed.append(replace(with_eye, field=field))
     return agreed
 
 

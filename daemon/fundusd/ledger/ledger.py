@@ -20,6 +20,7 @@ from fundusd.ledger import (
     incomplete_files,
     jobs,
     ownership,
+    recorded,
     releases,
     requeue,
     results,
@@ -136,7 +137,7 @@ class Ledger(Operator):
     @retried
     def _acquire(self) -> None:
         if not self._lock.acquire():
-            raise _owned_by_another()
+            raise ownership.owned_by_another()
 
     def regain(self) -> None:
         """Acquire ownership of the database again after an outage.
@@ -151,7 +152,7 @@ class Ledger(Operator):
                     jobs.renew(connection, self._own_cameras)
         if not is_held:
             # the owner is our old session, whose end the server has not noticed, or a new daemon
-            raise _owned_by_another()
+            raise ownership.owned_by_another()
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[sa.Connection]:
@@ -238,7 +239,7 @@ class Ledger(Operator):
         metadata = self._paths.columns((file.camera_id, file.path) for file in files)
         with self.recording() as recording:
             admitted = admission.admit(recording, files, metadata)
-        _log_reused(admitted)
+        recorded.log_reused(outcome.reused for outcome in admitted)
         return [outcome.admission for outcome in admitted]
 
     # -- the worker's side
@@ -295,18 +296,3 @@ class Ledger(Operator):
         """Return the delivery that has been due longest for a receiver, or None if none is due."""
         with self.database.reading() as connection:
             return deliveries.due(connection, receiver, self._own_cameras)
-
-
-def _owned_by_another() -> LedgerAway:
-    return LedgerAway(
-        "Another fundusd is running on this database.",
-        hint="To stop it: systemctl stop fundusd, or see fundusd status.",
-    )
-
-
-def _log_reused(admitted: Sequence[admission.Admitted]) -> None:
-    for outcome in admitted:
-        if outcome.reused is not None:
-            import structlog  # only a daemon admits captures, and it has structlog loaded
-
-            structlog.get_logger().info("capture.reused", **outcome.reused.fields())

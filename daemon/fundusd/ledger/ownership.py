@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
+from fundusd.domain.errors import LedgerAway
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -159,3 +161,11 @@ class Lock:
         for key in self._keys():
             locks.append(sa.func.pg_try_advisory_lock(_POSTGRES_LOCK, key))
         return locks
+
+
+def owned_by_another() -> LedgerAway:
+    """Return the error that another daemon owns the database or one of the cameras."""
+    return LedgerAway(
+        "Another fundusd is running on this database.",
+        hint="To stop it: systemctl stop fundusd, or see fundusd status.",
+    )

@@ -44,7 +44,7 @@ class Review:
     """A grader's verdict on an eye.
 
     `shown` is the decisive capture that the grader looked at. None means the current decisive
-    capture. `follow_up` says what `ungradable` leads to.
+    capture. `follow_up` says what `ungradable` leads to; None means the slit lamp.
     """
 
     exam_id: int
@@ -61,7 +61,7 @@ class Review:
     maculopathy: Maculopathy | None = None
     photocoagulation: Photocoagulation | None = None
     is_stable_treated: bool = False
-    follow_up: FollowUpKind = FollowUpKind.SLIT_LAMP
+    follow_up: FollowUpKind | None = None
 
 
 def review(recording: Recording, given: Review) -> Exam:
@@ -99,7 +99,8 @@ def _follow(recording: Recording, given: Review, review_id: int) -> None:
     if given.verdict is ReviewVerdict.RETAKE:
         follow_ups.open_for(recording.connection, place, FollowUpKind.RETAKE, review_id)
     elif given.verdict is ReviewVerdict.UNGRADABLE:
-        follow_ups.open_for(recording.connection, place, given.follow_up, review_id)
+        kind = given.follow_up or FollowUpKind.SLIT_LAMP
+        follow_ups.open_for(recording.connection, place, kind, review_id)
     elif given.verdict in _ENDS_FOLLOW_UPS:
         follow_ups.close_read(recording.connection, place, given.reviewer)
 
@@ -148,6 +149,11 @@ def _require_complete(given: Review, eye: EyeResult) -> None:
         raise RequestError(
             "The reason non_dr_pathology needs the lesion that was seen.",
             hint=f"Use --lesion with one of: {', '.join(OtherLesion)}.",
+        )
+    if given.follow_up is not None and given.verdict is not ReviewVerdict.UNGRADABLE:
+        raise RequestError(
+            "Only an eye that is ungradable needs to be told what follows.",
+            hint="Leave out --follow-up, or say ungradable. The verdict retake asks for a retake.",
         )
     says_nothing = given.verdict is ReviewVerdict.DEFER
     if says_nothing and (given.lesion or given.maculopathy or given.photocoagulation):
