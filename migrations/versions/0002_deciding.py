@@ -62,6 +62,13 @@ def number(column: str) -> str:
     return f"{column} {'INTEGER' if is_sqlite() else 'BIGINT'}"
 
 
+def flag(table: str, column: str) -> str:
+    """Return a boolean column, which needs a CHECK on SQLite only."""
+    if is_sqlite():
+        return f"{column} BOOLEAN DEFAULT 0 NOT NULL {within(table, column, '(0, 1)')}"
+    return f"{column} BOOLEAN DEFAULT false NOT NULL"
+
+
 def _camera() -> Iterator[str]:
     yield f"fields TEXT DEFAULT 'any' NOT NULL {within('camera', 'fields', PROTOCOLS)}"
     share = "DOUBLE" if is_sqlite() else "DOUBLE PRECISION"
@@ -72,6 +79,7 @@ def _capture() -> Iterator[str]:
     yield "acquired_day TEXT"
     yield f"corrected_eye TEXT {within('capture', 'corrected_eye', EYES)}"
     yield f"excluded TEXT {within('capture', 'excluded', EXCLUSIONS)}"
+    yield flag("capture", "belongs")
     yield number("placed_exam_id")
 
 
@@ -111,11 +119,7 @@ def _review() -> Iterator[str]:
     yield f"lesion TEXT {within('review', 'lesion', LESIONS)}"
     yield f"maculopathy TEXT {within('review', 'maculopathy', MACULOPATHY)}"
     yield f"photocoagulation TEXT {within('review', 'photocoagulation', PHOTOCOAGULATION)}"
-    if is_sqlite():  # only there a flag needs a CHECK
-        rule = within("review", "stable_treated", "(0, 1)")
-        yield f"stable_treated BOOLEAN DEFAULT 0 NOT NULL {rule}"
-    else:
-        yield "stable_treated BOOLEAN DEFAULT false NOT NULL"
+    yield flag("review", "stable_treated")
 
 
 def _eye_result() -> Iterator[str]:

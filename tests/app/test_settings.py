@@ -11,6 +11,7 @@ import pytest
 from pydantic import BaseModel
 
 from fundusd.app import (
+    camera_settings,
     factory,
     settings,
     settings_clinic,
@@ -61,12 +62,12 @@ def test_the_shipped_file_loads_and_holds_every_key_with_its_default() -> None:
     assert set(shipped["decode"]) == keys(settings_service.DecodeSettings)
     assert set(shipped["privacy"]) == keys(settings.PrivacySettings) - {"issuers"}
     assert set(shipped["log"]) == keys(settings_service.LogSettings)
-    assert set(shipped["camera"][0]) == keys(settings.CameraSettings)
-    assert set(shipped["camera"][0]["lookup"]) == keys(settings.LookupSettings)
-    assert set(shipped["camera"][0]["quality"]) == keys(settings.QualitySettings)
+    assert set(shipped["camera"][0]) == keys(camera_settings.CameraSettings)
+    assert set(shipped["camera"][0]["lookup"]) == keys(camera_settings.LookupSettings)
+    assert set(shipped["camera"][0]["quality"]) == keys(camera_settings.QualitySettings)
     loaded = settings_file.load(SHIPPED)
     assert loaded.camera[0].own_database is None
-    assert loaded.camera[0].quality == settings.QualitySettings()
+    assert loaded.camera[0].quality == camera_settings.QualitySettings()
     assert loaded.model_copy(update={"camera": ()}) == settings.Settings()
 
 
@@ -442,6 +443,44 @@ def test_a_value_that_was_renamed_is_refused_with_its_new_name(tmp_path: Path) -
     text = '[[receiver]]\nid = "a"\ndocument = "csv"\nfolder = "/a"\nwhen = "judged"\n'
     with pytest.raises(SettingsError, match='is called "resulted" now'):
         settings_file.load(written(tmp_path, text))
+
+
+CAMERA = '[[camera]]\nid = "a"\ninbox = "/a"\n'
+
+
+@pytest.mark.parametrize(
+    ("keys", "protocol", "expected"),
+    [
+        ("", "any", ()),
+        ('expected_fields = ["disc"]', "any", ("disc",)),
+        ('fields = "one"', "one", ()),
+        ('fields = "one"\nexpected_fields = ["macula"]', "one", ("macula",)),
+        ('fields = "two"', "two", ("macula", "disc")),
+        ('fields = "two"\nexpected_fields = []', "two", ("macula", "disc")),
+        ('fields = "two"\nexpected_fields = ["disc", "macula"]', "two", ("macula", "disc")),
+    ],
+)
+def test_a2_a_camera_says_which_fields_it_photographs(
+    tmp_path: Path, keys: str, protocol: str, expected: tuple[str, ...]
+) -> None:
+    (camera,) = settings_file.load(written(tmp_path, CAMERA + keys)).camera
+    assert (camera.fields, camera.all_expected_fields) == (protocol, expected)
+
+
+@pytest.mark.parametrize(
+    ("keys", "sentence"),
+    [
+        ('fields = "one"\nexpected_fields = ["disc"]', "remove disc from expected_fields"),
+        ('fields = "one"\nexpected_fields = ["macula", "disc"]', "remove disc"),
+        ('fields = "two"\nexpected_fields = ["macula"]', "leave expected_fields empty"),
+        ('fields = "three"', "fields"),
+    ],
+)
+def test_a2_fields_that_contradict_each_other_are_refused(
+    tmp_path: Path, keys: str, sentence: str
+) -> None:
+    with pytest.raises(SettingsError, match=sentence):
+        settings_file.load(written(tmp_path, CAMERA + keys))
 
 
 def test_rules_take_the_keys_of_their_section_by_name() -> None:

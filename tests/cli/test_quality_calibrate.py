@@ -17,7 +17,7 @@ from tests import daemon_cases
 from tests import ledger_cases as cases
 from typer.testing import CliRunner
 
-from fundusd.app import settings, settings_file
+from fundusd.app import camera_settings, settings_file
 from fundusd.app.open_ledger import opened_ledger
 from fundusd.cli import app
 from fundusd.clinical.quality_calibration import (
@@ -142,7 +142,9 @@ def test_a_camera_without_poor_captures_keeps_to_the_bounds() -> None:
 def test_the_printed_table_can_be_pasted() -> None:
     proposed = calibrate(captures(of_a_camera(60))).proposed
     table = tomllib.loads(as_toml(proposed))["camera"]["quality"]
-    assert Thresholds(**settings.QualitySettings.model_validate(table).model_dump()) == proposed
+    assert (
+        Thresholds(**camera_settings.QualitySettings.model_validate(table).model_dump()) == proposed
+    )
 
 
 def test_measures_are_those_of_a_cameras_own_present_retinas(ledger: Ledger) -> None:

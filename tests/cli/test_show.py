@@ -128,6 +128,20 @@ def test_a_capture_is_told_of_in_words(fundusd: Callable[..., str], clinic: Clin
         assert part in text
 
 
+def test_a2_the_field_of_a_capture_is_shown_and_a_conflict_explained(
+    fundusd: Callable[..., str], clinic: Clinic, tmp_path: Path
+) -> None:
+    assert "field not known" in fundusd("show", clinic.add("a_OD.jpg"))
+    of_disc = clinic.add("b_OD.dcm", OTHER_JPEG, replace(CONTENT, field="disc"))
+    page = tmp_path / "page.pdf"
+    fundusd("show", of_disc, "--out", page)
+    assert "optic disc" in read(page)[0]
+    conflict = replace(CONTENT, field="disc", measures=cases.RIGHT_EYE | {"optic_disc_lead": 0.6})
+    text = fundusd("show", clinic.add("c_OD.dcm", BURNED, conflict))
+    assert "field not known" in text
+    assert "check whether this is the macula or the optic disc" in text
+
+
 def test_a_capture_is_told_of_in_json(fundusd: Callable[..., str], clinic: Clinic) -> None:
     answer = json.loads(fundusd("show", clinic.add("a_OD.jpg"), "--json"))
     assert (answer["eye"], answer["grade"], answer["notice"]) == ("R", 3, SAFETY_WORDS)
@@ -245,7 +259,7 @@ def test_a_visit_is_reported_in_words_or_as_a_page(
     fundusd("report", "exam", 1, "--pdf", tmp_path / "exam.pdf")
     text, pictures = read(tmp_path / "exam.pdf")
     for part in (
-        "Referable diabetic retinopathy",
+        "The model suggests: referable diabetic retinopathy",
         "PATIENT-7",
         "Ungradable: too bright",
         "Left eye (OS)",

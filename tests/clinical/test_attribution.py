@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from fundusd.clinical.acquisition_day import in_utc
 from fundusd.clinical.attribution import (
-    LIKELY,
     Attribution,
     CaptureMetadata,
     digests_of_several_patients,
@@ -19,9 +18,9 @@ from fundusd.clinical.attribution import (
     join,
     of_header,
     of_metadata,
-    resolve_eye,
     settle,
 )
+from fundusd.clinical.eye_sources import LIKELY, resolve_eye
 from fundusd.clinical.pseudonyms import Identifiers
 from fundusd.domain.capture_warnings import CaptureWarning
 from fundusd.domain.clinical_terms import Eye, EyeSource

@@ -299,6 +299,7 @@ def test_the_patient_of_a_header_is_one_patient_under_two_folders(open_site: Ope
 
 
 NOW = datetime(2026, 6, 7, 10, 15, tzinfo=UTC)
+RESULT: dict[str, Any] = {"created_at": NOW, "outcome": "graded"}
 BEFORE: dict[str, Any] = {
     "eye": "U", "eye_source": "none", "field": None, "patient_id": None, "patient_key": None,
     "warnings": "[]",
@@ -324,7 +325,7 @@ def test_a_clock_that_is_off_is_warned_of(ahead: timedelta, is_old: bool, is_off
         ({}, {"acquired_at": (NOW + ahead).isoformat()}),
         ({"acquired_at": NOW + ahead}, {}),
     ):
-        settled = captures.settled(BEFORE | before, NOW, header, is_old=is_old, are_clear=True)
+        settled = captures.settled(BEFORE | before, RESULT, header, is_old=is_old, are_clear=True)
         assert settled["warnings"] == ('["clock_skew"]' if is_off else "[]")
         assert settled["acquired_at"] == NOW + ahead
 

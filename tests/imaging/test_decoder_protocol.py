@@ -52,6 +52,7 @@ def test_everything_known_of_a_capture_survives_the_wire(channels: Channels) -> 
         acquired_day=date(2026, 1, 5),
         warnings=("turned",),
         measures={"red": 120.5},
+        field="macula",
     )
     pixels = np.arange(12, dtype=np.uint8).reshape(2, 2, 3)
     ours, theirs = channels

@@ -12,7 +12,8 @@ import sqlalchemy as sa
 from tests import ledger_cases as cases
 
 from fundusd.app.open_ledger import opened_ledger
-from fundusd.app.settings import Settings, StoreSettings
+from fundusd.app.settings import Settings
+from fundusd.app.settings_service import StoreSettings
 from fundusd.domain.clinical_terms import Reason
 from fundusd.domain.errors import LedgerAway, LedgerError, SettingsError
 from fundusd.files import filesystem

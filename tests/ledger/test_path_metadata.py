@@ -12,8 +12,9 @@ import pytest
 from tests import ledger_cases as cases
 
 from fundusd.app import site_key
+from fundusd.app.camera_settings import CameraSettings
 from fundusd.app.open_ledger import opened_ledger
-from fundusd.app.settings import CameraSettings, PrivacySettings, Settings
+from fundusd.app.settings import PrivacySettings, Settings
 from fundusd.app.settings_service import StoreSettings
 from fundusd.clinical.path_rules import Naming
 from fundusd.clinical.pseudonyms import patient_key

@@ -103,7 +103,7 @@ def test_a8_the_day_of_a_clock_that_was_reset_is_in_doubt(
     ledger: Ledger, day: date, *, backlog: bool
 ) -> None:
     reset = classify(ledger, "a.jpg", backlog=backlog, acquired_day=day)
-    assert (reset.day, reset.day_doubt) == (day, DayDoubt.CLOCK_SKEW)
+    assert (reset.day, reset.day_doubt) == (TODAY, DayDoubt.CLOCK_SKEW)
 
 
 def test_a8_a_late_photograph_joins_its_visit_and_reopens_it(store_url: str) -> None:

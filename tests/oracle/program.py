@@ -84,7 +84,9 @@ def _shot(file: events.File, *, is_of_one_field: bool) -> Shot:
         referable=Referable(file.referable or "indeterminate"),
         scores=None if file.grade is None else SCORES,
         warnings=tuple(sorted(file.warnings)),
+        is_conflict=file.conflict and not file.eye_said,
         is_eye_said=file.eye_said,
+        is_patient_said=file.belongs,
         is_excluded=file.excluded,
         is_of_one_field=is_of_one_field,
     )
@@ -92,6 +94,7 @@ def _shot(file: events.File, *, is_of_one_field: bool) -> Shot:
 
 def _reading(number: int, given: events.Reading, then: program.EyeResult) -> Reading:
     grade, referable = _said(given, then)
+    is_referred = grade is not None and grade >= MIN_GRADE
     return Reading(
         review_id=number,
         verdict=ReviewVerdict(given.verdict),
@@ -106,6 +109,7 @@ def _reading(number: int, given: events.Reading, then: program.EyeResult) -> Rea
         purpose=ReadingPurpose(given.purpose),
         lesion=LESIONS[given.lesion] if given.lesion else None,
         maculopathy=Maculopathy.PRESENT if given.maculopathy else None,
+        is_for_retinopathy=is_referred or given.maculopathy,
     )
 
 

@@ -9,16 +9,19 @@ import os
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from tests.oracle import cases, program
+from tests.oracle import cases, program, rules
 from tests.oracle.rules import Expected, ExpectedEye, expected
+
+from fundusd.reports import next_steps, wording
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from tests.oracle.events import Exam
+    from tests.oracle import events
 
-    from fundusd.clinical.exam import EyeResult
+    from fundusd.clinical.exam import Exam, EyeResult
 
+NOTHING_BEYOND = "Nothing beyond the clinic's usual screening interval."
 SAMPLE, SEED = 6000, 13
 
 
@@ -46,7 +49,7 @@ def wanted_of_eye(eye: ExpectedEye) -> dict[str, Any]:
     return wanted | {"missing_fields": sorted(eye.missing_fields)}
 
 
-def differences(exam: Exam) -> dict[str, Any]:
+def differences(exam: events.Exam) -> dict[str, Any]:
     """Return what differs between program and oracle, by name."""
     said, wanted = program.judged(exam), expected(exam)
     pairs: dict[str, tuple[Any, Any]] = {
@@ -57,6 +60,7 @@ def differences(exam: Exam) -> dict[str, Any]:
         "is_read": (said.is_reviewed, wanted.is_read),
         "is_final": (said.is_final, wanted.is_final),
         "worklist": (_listed(said, wanted)),
+        "sentences": (_sentences(said), _wanted_sentences(wanted)),
     }
     for eye in said.eyes:
         if eye.eye in wanted.eyes:
@@ -64,13 +68,45 @@ def differences(exam: Exam) -> dict[str, Any]:
     return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
 
 
-def _listed(said: Any, wanted: Expected) -> tuple[list[str], list[str]]:
+def _sentences(said: Exam) -> dict[str, Any]:
+    """Return what the page of an exam says of the person, and of what nobody may say lightly."""
+    steps, standing = next_steps.steps(said), wording.standing(said)
+    return {
+        "headline": _in_order(wording.person(said)),
+        "nothing beyond": any(NOTHING_BEYOND in step for step in steps),
+        "confirm": any("confirm the result" in step for step in steps),
+        "read every eye": standing.startswith("A human has read every eye."),
+        "is undecided without a step": wording.person(said) == rules.UNDECIDED and not steps,
+    }
+
+
+def _wanted_sentences(wanted: Expected) -> dict[str, Any]:
+    headline = wanted.headline
+    if headline == rules.LESION:
+        names = [program.LESIONS[lesion].wording for lesion in sorted(wanted.lesions)]
+        headline += f" ({', '.join(names)})"
+    return {
+        "headline": _in_order(headline),
+        "nothing beyond": wanted.may_say_nothing_beyond,
+        "confirm": wanted.must_say_confirm,
+        "read every eye": wanted.may_say_read_every_eye,
+        "is undecided without a step": False,
+    }
+
+
+def _in_order(headline: str) -> str:
+    """Return a headline with the names of lesions in alphabetical order, if it has any."""
+    start, bracket, names = headline.partition(" (")
+    return start + bracket + ", ".join(sorted(names.removesuffix(")").split(", ")))
+
+
+def _listed(said: Exam, wanted: Expected) -> tuple[list[str], list[str]]:
     """Return the worklist of both, in an order in which equal eyes stand as the oracle has them."""
     listed = [eye.eye.value for eye in program.worklist(said)]
     return listed, list(wanted.worklist)
 
 
-def compare(exams: Iterable[Exam]) -> tuple[int, list[tuple[Exam, dict[str, Any]]]]:
+def compare(exams: Iterable[events.Exam]) -> tuple[int, list[tuple[events.Exam, Any]]]:
     """Return the number of exams, and the first of those that are judged in another way."""
     count, wrong = 0, []
     for exam in exams:

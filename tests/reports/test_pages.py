@@ -127,7 +127,7 @@ def test_a_visit_is_one_page_with_both_eyes_the_right_one_on_the_left(tmp_path: 
             "Severe DR (ICDR grade 3)",
         ),
         *(
-            "Referable diabetic retinopathy",
+            "The model suggests: referable diabetic retinopathy",
             "Have a human reader look at it",
             "Preliminary",
             "0.800",
@@ -216,7 +216,7 @@ def test_the_same_visit_gives_the_same_bytes(tmp_path: Path) -> None:
         ),
         (
             visit(RIGHT, readings={Eye.RIGHT: reading(ReviewVerdict.RETAKE)}),
-            ["asks for another", "reader asks for it"],
+            ["asks for another", "a reader asks for another photograph"],
         ),
         (
             visit(

@@ -30,7 +30,8 @@ from fundusd.watcher.ignore_rules import named_like_captures, rules_of
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from fundusd.app.settings import CameraSettings, Settings
+    from fundusd.app.camera_settings import CameraSettings
+    from fundusd.app.settings import Settings
     from fundusd.clinical.attribution import CaptureMetadata
     from fundusd.clinical.camera_database import Lookup
     from fundusd.ledger import Ledger

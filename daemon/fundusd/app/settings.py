@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from fundusd.app.camera_settings import CameraSettings  # noqa: TC001  pydantic reads it
 from fundusd.app.folder_overlaps import overlap
 from fundusd.app.settings_clinic import (
     ReaderSettings,
@@ -15,15 +16,11 @@ from fundusd.app.settings_clinic import (
     RecallSettings,
     SiteSettings,
 )
-from fundusd.app.settings_rules import (
+from fundusd.app.settings_rules import (  # noqa: TC001  pydantic reads them
     AbsolutePath,
     Identifier,
-    IgnoreGlobs,
-    LookupQuery,
-    PathPattern,
     RequiredUri,
     WebUrl,
-    absolute,
 )
 from fundusd.app.settings_section import Section
 from fundusd.app.settings_service import (
@@ -33,20 +30,9 @@ from fundusd.app.settings_service import (
     ModelSettings,
     StoreSettings,
 )
-from fundusd.clinical.camera_conventions import ConventionName  # noqa: TC001  pydantic reads it
-from fundusd.clinical.camera_database import Lookup
-from fundusd.clinical.eye_languages import LanguageName  # noqa: TC001  pydantic reads it
-from fundusd.clinical.path_rules import Naming
-from fundusd.clinical.quality_thresholds import BOUNDS, DEFAULTS, Thresholds
 from fundusd.domain.delivery import DocumentKind, Subscription
 from fundusd.domain.errors import SettingsError
-from fundusd.domain.files import Inbox
 from fundusd.outbox import transports
-
-
-def _threshold(name: str) -> Any:
-    low, high = BOUNDS[name]
-    return Field(default=getattr(DEFAULTS, name), ge=low, le=high)
 
 
 class PrivacySettings(Section):
@@ -57,71 +43,6 @@ class PrivacySettings(Section):
     site_key_file: Annotated[AbsolutePath, Field(strict=False)] = Path("/var/lib/fundusd/site.key")
     # the URI of each issuer's identifiers in FHIR; "" stands for identifiers without an issuer
     issuers: dict[Annotated[str, Field(max_length=256)], RequiredUri] = Field(default_factory=dict)
-
-
-class LookupSettings(Section):
-    """[camera.lookup]: the camera's own SQLite database, and the query that finds a capture."""
-
-    database: Annotated[str, Field(max_length=4096)] = ""
-    query: LookupQuery = ""
-
-    @model_validator(mode="after")
-    def _both_or_neither(self) -> LookupSettings:
-        if bool(self.database) != bool(self.query):
-            raise ValueError("database and query go together: set both, or leave both empty")
-        if self.database:
-            absolute(Path(self.database))
-        return self
-
-
-class QualitySettings(Section):
-    """[camera.quality]: the thresholds beyond which a capture of the camera is ungradable."""
-
-    min_side_pixels: int = _threshold("min_side_pixels")
-    min_luminance: float = _threshold("min_luminance")
-    max_luminance: float = _threshold("max_luminance")
-    max_saturated: float = _threshold("max_saturated")
-    min_field: float = _threshold("min_field")
-    max_glare: float = _threshold("max_glare")
-    min_sharpness: float = _threshold("min_sharpness")
-    min_visibility: float = _threshold("min_visibility")
-    max_haze: float = _threshold("max_haze")
-
-
-class CameraSettings(Section):
-    """[[camera]]: a camera, with the folder to which it exports."""
-
-    id: Identifier
-    inbox: Annotated[AbsolutePath, Field(strict=False)]
-    convention: ConventionName = "generic"
-    pattern: PathPattern = ""
-    languages: Annotated[tuple[LanguageName, ...], Field(strict=False)] = ()
-    ignore: IgnoreGlobs = ()
-    expected_fields: Annotated[tuple[Literal["macula", "disc"], ...], Field(strict=False)] = ()
-    lookup: LookupSettings = LookupSettings()
-    quality: QualitySettings = QualitySettings()
-
-    @property
-    def watched(self) -> Inbox:
-        """Return the folder to watch, and what to pass over in it."""
-        return Inbox(self.id, self.inbox, self.ignore)
-
-    @property
-    def naming(self) -> Naming:
-        """Return the naming rules with which this camera's paths are read."""
-        return Naming.of(self.convention, self.pattern, self.languages)
-
-    @property
-    def thresholds(self) -> Thresholds:
-        """Return the quality thresholds of this camera."""
-        return Thresholds(**self.quality.model_dump())
-
-    @property
-    def own_database(self) -> Lookup | None:
-        """Return this camera's own database with its query, or None if it has no database."""
-        if not self.lookup.database:
-            return None
-        return Lookup(Path(self.lookup.database), self.lookup.query)
 
 
 class OutboxSettings(Section):

@@ -174,12 +174,12 @@ def _advice_on(location: Location) -> str:
         return f"is called {new_name} now"
     own = list(_section_at(location[:-1]).model_fields)
     kind = "key" if len(location) > 1 else "section"
-    near = difflib.get_close_matches(unknown, own, n=1)
-    if near:
-        return f"there is no such {kind}; did you mean {near[0]}?"
     for label, section in _sections(Settings):
         if unknown in section.model_fields:
             return f"there is no such {kind} here; it belongs to {label}"
+    near = difflib.get_close_matches(unknown, own, n=1)
+    if near:
+        return f"there is no such {kind}; did you mean {near[0]}?"
     every: set[str] = set()
     for _, section in _sections(Settings):
         every.update(section.model_fields)

@@ -1,4 +1,4 @@
-"""Rules for single values in the settings.
+"""Rules for sections and single values of the settings.
 
 A value that breaks a rule causes a ValueError that states the rule.
 """

@@ -14,7 +14,8 @@ from fundusd.domain.clinical_terms import Grade
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from fundusd.app.settings import CameraSettings, Settings
+    from fundusd.app.camera_settings import CameraSettings
+    from fundusd.app.settings import Settings
 
 Config = Annotated[
     Path | None,

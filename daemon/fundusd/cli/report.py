@@ -54,7 +54,7 @@ def report_exam(exam: _Exam, config: Config = None, pdf: _Pdf = None) -> None:
       fundusd report exam 12 --pdf exam-12.pdf
     """
     from fundusd.app.open_ledger import opened_ledger
-    from fundusd.reports import wording
+    from fundusd.reports import next_steps, wording
 
     settings = load(config)
     if pdf is not None:
@@ -70,7 +70,8 @@ def report_exam(exam: _Exam, config: Config = None, pdf: _Pdf = None) -> None:
         sources = ledger.sources([eye.decisive.capture_id for eye in visit.eyes])
         ledger.shown(visit, exported=pdf is not None)
     if pdf is None:
-        facts = wording.facts(visit) | wording.result(visit)
+        next_step = {"Next": " ".join(next_steps.steps(visit))}
+        facts = wording.facts(visit) | wording.result(visit) | next_step
         print_panels(_panels(visit), facts, releases)
         return
     from fundusd.reports.exam_page import exam_page

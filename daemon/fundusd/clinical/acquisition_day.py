@@ -61,9 +61,9 @@ def is_clock_off(
         is_late = acquired_day - received_day < -_BEHIND
     else:
         return False
-    return is_ahead or (is_late and (not is_backlog or _is_reset(acquired_day)))
+    return is_ahead or (is_late and (not is_backlog or is_reset(acquired_day)))
 
 
-def _is_reset(day: date | None) -> bool:
+def is_reset(day: date | None) -> bool:
     """Return whether a clock that has lost its battery probably gave this date."""
     return day is None or day.year < _FIRST_CAMERAS or (day.month, day.day) == _NEW_YEAR

@@ -1,9 +1,9 @@
-"""Decide the eye, the patient and the time to record for a capture; pure.
+"""Decide the eye, the field, the patient and the time to record for a capture; pure.
 
 A path, a row of the camera's own database and the header of the file each describe a capture. This
 module decides what is recorded: `join` combines the metadata from the path and the database when a
 capture is admitted, and `settle` adds the header's metadata once the file has been decoded. If
-sources disagree about the eye, the eye is unknown. Every disagreement adds a warning.
+sources disagree about the eye or the field, it is unknown. Every disagreement adds a warning.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from datetime import date, datetime, time
 from typing import TYPE_CHECKING, TypeVar
 
 from fundusd.clinical.acquisition_day import in_utc, is_clock_off, local_day, real_day
+from fundusd.clinical.eye_sources import LIKELY, checked_eye, resolve_eye
+from fundusd.clinical.field_sources import agree_on_field, settled_field
 from fundusd.domain.capture_warnings import CaptureWarning
 from fundusd.domain.clinical_terms import Eye, EyeSource
 
@@ -23,9 +25,6 @@ if TYPE_CHECKING:
     from fundusd.domain.decoding import Content
 
 _Value = TypeVar("_Value")
-
-# warnings of a word that may be a surname: no evidence for one eye, but evidence against the other
-LIKELY = {Eye.RIGHT: CaptureWarning.EYE_MAYBE_RIGHT, Eye.LEFT: CaptureWarning.EYE_MAYBE_LEFT}
 
 _UNREADABLE = {
     "eye": CaptureWarning.EYE_UNREADABLE,
@@ -107,47 +106,15 @@ def agree(what: str, values: Sequence[_Value | None], warnings: list[str]) -> _V
     return values[0] if values else None
 
 
-def agree_on_eye(eyes: set[Eye], warnings: list[str]) -> tuple[Eye, EyeSource]:
-    """Return the eye on which all parts of a path agree, and its source.
-
-    The eye is unknown if no part gives an eye or, with a warning, if the parts differ.
-    """
-    if len(eyes) > 1:
-        warnings.append(CaptureWarning.EYE_CONFLICT)
-        return Eye.UNKNOWN, EyeSource.CONFLICT
-    if not eyes:
-        return Eye.UNKNOWN, EyeSource.NONE
-    return min(eyes), EyeSource.NAME
-
-
-def resolve_eye(
-    first_eye: Eye, first_source: EyeSource, second_eye: Eye, second_source: EyeSource
-) -> tuple[Eye, EyeSource]:
-    """Combine the eyes given by two sources, and return the resulting eye and its source.
-
-    If the two disagree, the eye is unknown.
-
-    >>> resolve_eye(Eye.LEFT, EyeSource.IMAGE_LATERALITY, Eye.RIGHT, EyeSource.NAME)
-    (<Eye.UNKNOWN: 'U'>, <EyeSource.CONFLICT: 'conflict'>)
-    """
-    if second_source is EyeSource.NONE:
-        return first_eye, first_source
-    if first_source is EyeSource.NONE:
-        return second_eye, second_source
-    if first_eye is second_eye and EyeSource.CONFLICT not in {first_source, second_source}:
-        return first_eye, first_source
-    return Eye.UNKNOWN, EyeSource.CONFLICT
-
-
 def join(by_path: CaptureMetadata, by_row: CaptureMetadata) -> CaptureMetadata:
     """Combine the metadata given by the path and by the camera's database.
 
-    The database takes precedence. If the two disagree about the eye or the patient, that value is
-    unknown.
+    The database takes precedence. If the two disagree about the eye, the field or the patient, that
+    value is unknown.
     """
     warnings = [*by_path.warnings, *by_row.warnings]
     eye, eye_source = resolve_eye(by_row.eye, by_row.eye_source, by_path.eye, by_path.eye_source)
-    eye, eye_source = _checked_eye(eye, eye_source, warnings)
+    eye, eye_source = checked_eye(eye, eye_source, warnings)
     patient = by_row.patient or by_path.patient
     if by_path.patient not in {None, patient}:
         patient = None
@@ -159,7 +126,7 @@ def join(by_path: CaptureMetadata, by_row: CaptureMetadata) -> CaptureMetadata:
     return CaptureMetadata(
         eye,
         eye_source,
-        field=by_row.field or by_path.field,
+        field=agree_on_field([by_row.field, by_path.field], warnings),
         patient=patient,
         date=day,
         time=time_of_day,
@@ -193,6 +160,7 @@ def of_header(content: Content, identifiers: Identifiers) -> Attribution:
     return Attribution(
         content.eye,
         content.eye_source,
+        field=content.field,
         patient_id=identifiers.kept(content.patient_id),
         patient_key=identifiers.key(content.issuer, content.patient_id),
         bare_key=bare_key,
@@ -207,20 +175,23 @@ def settle(
     header: Attribution,
     received_at: datetime,
     *,
+    shown_field: str | None = None,
     is_backlog: bool = False,
     are_clear: bool = True,
 ) -> Attribution:
     """Combine the attribution recorded for a capture with the one given by its header.
 
     The header's patient and date take precedence. If record and header disagree about the eye, the
-    eye is unknown. A capture of the backlog may be of any age. The patient's identifier is kept
+    eye is unknown. If they and the pixels (`shown_field`) disagree about the field, the field is
+    unknown. A capture of the backlog may be of any age. The patient's identifier is kept
     only if the site stores identifiers in clear (`are_clear`).
     """
     warnings = [*recorded.warnings, *header.warnings]
     eye, eye_source = header.eye, header.eye_source
     if recorded.eye_source in _OUTSIDE_THE_FILE:
         eye, eye_source = resolve_eye(eye, eye_source, recorded.eye, recorded.eye_source)
-    eye, eye_source = _checked_eye(eye, eye_source, warnings)
+    eye, eye_source = checked_eye(eye, eye_source, warnings)
+    field = settled_field(recorded.field, header.field, shown_field, warnings)
     patient = recorded
     if header.patient_key:
         patient = header
@@ -236,7 +207,7 @@ def settle(
     settled = Attribution(
         eye,
         eye_source,
-        field=recorded.field,
+        field=field,
         patient_key=patient.patient_key,
         acquired_at=acquired_at,
         acquired_day=day,
@@ -260,19 +231,6 @@ def digests_of_several_patients(patients: Iterable[tuple[str, str]]) -> set[str]
         if key_of.setdefault(digest, patient_key) != patient_key:
             shared.add(digest)
     return shared
-
-
-def _checked_eye(eye: Eye, eye_source: EyeSource, warnings: list[str]) -> tuple[Eye, EyeSource]:
-    """Return the eye and its source, or an unknown eye if a word in the path contradicts it.
-
-    A warning is added if there is a conflict.
-    """
-    for likely, code in LIKELY.items():
-        if code in warnings and eye not in {likely, Eye.UNKNOWN}:
-            eye, eye_source = Eye.UNKNOWN, EyeSource.CONFLICT
-    if eye_source is EyeSource.CONFLICT:
-        warnings.append(CaptureWarning.EYE_CONFLICT)
-    return eye, eye_source
 
 
 def _final_warnings(eye: Eye, warnings: Iterable[str]) -> tuple[str, ...]:

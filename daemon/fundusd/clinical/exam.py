@@ -23,7 +23,7 @@ from fundusd.domain.clinical_terms import (
 )
 from fundusd.domain.exams import DayDoubt
 from fundusd.domain.eye_reasons import EyeReason
-from fundusd.domain.readings import FollowUpKind, ReadingState, WorklistReason
+from fundusd.domain.readings import FollowUpKind, OtherLesion, ReadingState, WorklistReason
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -125,8 +125,33 @@ class EyeResult:
 
     @property
     def final(self) -> Assessment:
-        """Return the assessment of the eye, taking into account the readings so far."""
-        return self.readings.final(self.assessment)
+        """Return the assessment of the eye, taking into account the readings so far.
+
+        It is never negative while it is not certain whose eye, or which one, was photographed.
+        """
+        final = self.readings.final(self.assessment)
+        if final.referable is Referable.NO and self.identity_doubt is not None:
+            return UNDECIDED
+        return final
+
+    @property
+    def identity_doubt(self) -> EyeReason | None:
+        """Return why the photographs may show another eye or another patient, if they may."""
+        doubtful = [shot for shot in self.shots if shot.identity_doubt is not None]
+        if doubtful:
+            return max(doubtful, key=lambda shot: shot.capture_id).identity_doubt
+        return EyeReason.EYE_UNKNOWN if self.eye is Eye.UNKNOWN else None
+
+    @property
+    def lesions(self) -> tuple[OtherLesion, ...]:
+        """Return the other lesions for which alone the eye is referred, or () if there is more."""
+        is_by_readers = self.state in {ReadingState.READ, ReadingState.DISPUTED}
+        if self.referable is Referable.YES and not is_by_readers:
+            return ()
+        saying_yes = [one for one in self.readings.decisive if one.referable is Referable.YES]
+        if any(one.lesion is None or one.is_for_retinopathy for one in saying_yes):
+            return ()
+        return tuple(dict.fromkeys(one.lesion for one in saying_yes if one.lesion is not None))
 
     @property
     def open_reason(self) -> Reason | EyeReason | None:
@@ -140,6 +165,8 @@ class EyeResult:
         if not is_undecided:
             return None
         if self.is_read and self.reading is not None:
+            if self.reading.referable is Referable.NO:
+                return self.identity_doubt
             return _REASON_OF_VERDICT.get(self.reading.verdict, EyeReason.READER_UNGRADABLE)
         return self.reason
 
@@ -164,7 +191,8 @@ class EyeResult:
         if self.state is ReadingState.OUTDATED:
             return WorklistReason.READ_AGAIN
         if self.is_read:
-            return None
+            is_doubted = self.open_reason is not None and self.open_reason is self.identity_doubt
+            return WorklistReason.UNDECIDED if is_doubted else None
         if referable is Referable.YES:
             return WorklistReason.REFERABLE
         if referable is Referable.INDETERMINATE:
@@ -229,9 +257,15 @@ class Exam:
 
     @property
     def is_reviewed(self) -> bool:
-        """Return whether readers have settled every eye that has a result, except absent ones."""
-        present = [eye for eye in self.eyes if not eye.is_absent]
-        return bool(present) and all(eye.is_read for eye in present)
+        """Return whether readers have settled every eye that counts."""
+        return bool(self.counting) and all(eye.is_read for eye in self.counting)
+
+    @property
+    def counting(self) -> tuple[EyeResult, ...]:
+        """Return the eyes whose results count: of an absent eye, only a referable result does."""
+        return tuple(
+            eye for eye in self.eyes if not eye.is_absent or eye.final.referable is Referable.YES
+        )
 
     @property
     def is_final(self) -> bool:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from fundusd.clinical.exam import EyeResult, needed_action
 from fundusd.clinical.referral import UNDECIDED, Assessment
-from fundusd.clinical.shot import joined, unresolved
+from fundusd.clinical.shot import DISC, MACULA, joined, unresolved
 from fundusd.domain.clinical_terms import Action, Eye, Referable
 from fundusd.domain.eye_reasons import EyeReason
 
@@ -47,7 +47,11 @@ def _judge_eye(eye: Eye, shots: Sequence[Shot], expected: Sequence[str]) -> EyeR
     referable = [shot for shot in shots if shot.referable is Referable.YES]
     evidence = [shot for shot in shots if shot.is_evidence]
     doubtful = unresolved(shots)
-    has_expected = {shot.field for shot in evidence} >= set(expected)
+    seen = {shot.field for shot in evidence}
+    wanted = set(expected)
+    if seen == {DISC}:  # without the macula nobody can know
+        wanted.add(MACULA)
+    lacks_field = not seen >= wanted
     grades = [shot.grade for shot in shots if shot.grade is not None]
     newest = max(shots, key=lambda shot: shot.capture_id)
     if referable:
@@ -55,7 +59,7 @@ def _judge_eye(eye: Eye, shots: Sequence[Shot], expected: Sequence[str]) -> EyeR
     elif doubtful:
         decisive = max(doubtful, key=_by_use)
         reason = decisive.doubt
-    elif not has_expected:
+    elif lacks_field:
         decisive, reason = newest, EyeReason.FIELD_MISSING
     elif not evidence:
         decisive, reason = newest, newest.reason
@@ -66,14 +70,14 @@ def _judge_eye(eye: Eye, shots: Sequence[Shot], expected: Sequence[str]) -> EyeR
     decided = UNDECIDED
     if reason is None:
         decided = Assessment(decisive.referable, max(grades))
-    photographed = {shot.field for shot in shots if not shot.is_accompanying}
+    photographed = {shot.field for shot in shots if shot.field and not shot.is_accompanying}
     return EyeResult(
         eye=eye,
         outcome=decisive.outcome,
         referable=decided.referable,
         grade=decided.grade,
         reason=reason,
-        missing_fields=tuple(field for field in expected if field not in photographed),
+        missing_fields=tuple(sorted(wanted - photographed)),
         decisive=decisive,
         shots=tuple(shots),
     )

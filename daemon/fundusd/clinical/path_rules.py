@@ -7,10 +7,12 @@ import unicodedata
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
-from fundusd.clinical.attribution import LIKELY, CaptureMetadata, agree, agree_on_eye
+from fundusd.clinical.attribution import CaptureMetadata, agree
 from fundusd.clinical.camera_conventions import CONVENTIONS
 from fundusd.clinical.copy_marks import without_copy_marks
+from fundusd.clinical.eye_sources import LIKELY, agree_on_eye
 from fundusd.clinical.eye_words import LETTERS, WORDS
+from fundusd.clinical.field_sources import agree_on_field
 from fundusd.clinical.field_values import (
     read_date,
     read_eyes,
@@ -85,7 +87,7 @@ class Naming:
         return CaptureMetadata(
             eye,
             eye_source,
-            field=_field(matches),
+            field=_field(matches, warnings),
             patient=_patient(matches, warnings),
             date=_value(matches, "date", read_date, warnings),
             time=_value(matches, "time", read_time, warnings),
@@ -205,12 +207,10 @@ def _is_apart(match: re.Match[str], index: int, digits: re.Pattern[str]) -> bool
     return digits.search(match.re.pattern) is not None
 
 
-def _field(matches: Iterable[re.Match[str]]) -> str | None:
+def _field(matches: Iterable[re.Match[str]], warnings: list[str]) -> str | None:
     """Return the field that all matches give, or None if they give none or disagree."""
     fields = {read_field(text) for text in _texts(matches, "field")}
-    if len(fields) == 1:
-        return fields.pop()
-    return None
+    return None if None in fields else agree_on_field(fields, warnings)
 
 
 def _patient(matches: Iterable[re.Match[str]], warnings: list[str]) -> str | None:

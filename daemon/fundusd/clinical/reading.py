@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from fundusd.clinical.referral import Assessment, most_severe
+from fundusd.clinical.referral import UNDECIDED, Assessment, most_severe
 from fundusd.domain.clinical_terms import Grade, Outcome, Referable, ReviewVerdict
 from fundusd.domain.readings import (
     Maculopathy,
@@ -51,6 +51,8 @@ class Reading:
     maculopathy: Maculopathy | None = None
     photocoagulation: Photocoagulation | None = None
     is_stable_treated: bool = False  # R3S: proliferative, treated and stable
+    # whether it refers for retinopathy or maculopathy, and not only for another lesion
+    is_for_retinopathy: bool = True
 
     @property
     def assessment(self) -> Assessment:
@@ -75,43 +77,52 @@ class EyeReadings:
     state: ReadingState = ReadingState.UNREAD
     # the reading that counts; if the eye is unread, the one with which a reader deferred it
     reading: Reading | None = None
-    former: Reading | None = None  # the last one about other photographs or another result
-    differing: tuple[Reading, ...] = ()  # those that differ in referral
-    grades: tuple[Grade | None, ...] = ()  # of all readings that remain
+    current: tuple[Reading, ...] = ()  # those of the photographs and the result as they are
+    formers: tuple[Reading, ...] = ()  # those of other photographs or of another result
+
+    @property
+    def former(self) -> Reading | None:
+        """Return the last former reading, or None if there is none."""
+        return self.formers[-1] if self.formers else None
+
+    @property
+    def decisive(self) -> tuple[Reading, ...]:
+        """Return the readings on which the final result rests."""
+        return self.formers if self.state is ReadingState.OUTDATED else self.current
+
+    @property
+    def grades(self) -> list[Grade | None]:
+        """Return the grades of all readings that count."""
+        return [reading.grade for reading in (*self.current, *self.formers)]
 
     def final(self, by_model: Assessment) -> Assessment:
         """Return the assessment of an eye that the model assessed as `by_model`."""
-        if self.state is ReadingState.DISPUTED:
-            return most_severe(reading.assessment for reading in self.differing)
-        if self.state is ReadingState.READ and self.reading is not None:
-            return self.reading.assessment
-        if self.state is ReadingState.OUTDATED and self.former is not None:
-            return _outdated(by_model, self.former.assessment)
-        return by_model
+        said = [reading.assessment for reading in self.decisive]
+        if self.state is ReadingState.UNREAD:
+            return by_model
+        if self.state is ReadingState.OUTDATED:
+            return _outdated([by_model, *said])
+        return most_severe(said)
 
 
 UNREAD = EyeReadings()
 
 
 def combined(basis: ReadBasis, readings: Sequence[Reading]) -> EyeReadings:
-    """Return what the readings of an eye amount to, if the eye is now as `basis` says.
+    """Return what the readings of an eye amount to if the eye is now as `basis` says.
 
     The readings are in the order in which they were given.
     """
     remaining = _remaining(readings)
     current = [reading for reading in remaining if reading.basis == basis]
-    grades = tuple(reading.grade for reading in remaining)
-    former = None
-    for reading in remaining:
-        if reading.basis != basis:
-            former = reading
+    formers = tuple(reading for reading in remaining if reading.basis != basis)
     if len({reading.referable for reading in current}) > 1:
         decisive = max(current, key=_severity)
-        return EyeReadings(ReadingState.DISPUTED, decisive, former, tuple(current), grades)
+        return EyeReadings(ReadingState.DISPUTED, decisive, tuple(current), formers)
     if current:
-        return EyeReadings(ReadingState.READ, current[-1], former, grades=grades)
-    if former is not None:
-        return EyeReadings(ReadingState.OUTDATED, None, former, grades=grades)
+        return EyeReadings(ReadingState.READ, current[-1], tuple(current), formers)
+    if formers:
+        return EyeReadings(ReadingState.OUTDATED, None, (), formers)
     return EyeReadings(reading=_deferred(basis, readings))
 
 
@@ -155,9 +166,7 @@ def _deferred(basis: ReadBasis, readings: Sequence[Reading]) -> Reading | None:
     return last
 
 
-def _outdated(by_model: Assessment, former: Assessment) -> Assessment:
+def _outdated(assessments: Iterable[Assessment]) -> Assessment:
     """Return the assessment of an eye that has changed since it was read: never negative."""
-    combined_result = most_severe([by_model, former])
-    if combined_result.referable is Referable.YES:
-        return combined_result
-    return Assessment(Referable.INDETERMINATE)
+    combined_result = most_severe(assessments)
+    return combined_result if combined_result.referable is Referable.YES else UNDECIDED

@@ -16,7 +16,8 @@ from fundusd.domain.eye_reasons import EyeReason
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-MACULA = "macula"
+MACULA, DISC = "macula", "disc"
+_SEVERAL_PICTURES = {Reason.MONTAGE, Reason.MULTIFRAME}
 _PATIENT_DOUBTS = {CaptureWarning.PATIENT_CONFLICT, CaptureWarning.DIGEST_OF_TWO_PATIENTS}
 
 
@@ -39,6 +40,7 @@ class Shot:
     is_conflict: bool = False  # its sources disagree about the eye
     warnings: tuple[str, ...] = ()  # codes
     is_eye_said: bool = False  # a person has said which eye it shows
+    is_patient_said: bool = False  # a person has said that it belongs to this exam
     is_excluded: bool = False  # by a person
     is_of_one_field: bool = False  # its camera photographs nothing but the macula
 
@@ -68,9 +70,14 @@ class Shot:
         """
         if self.outcome is not Outcome.GRADED:
             return None if self.is_accompanying else self.reason
+        return self.identity_doubt
+
+    @property
+    def identity_doubt(self) -> EyeReason | None:
+        """Return why the file may show another eye or another patient, or None if it does not."""
         if CaptureWarning.EYE_CONTRADICTED in self.warnings and not self.is_eye_said:
             return EyeReason.EYE_CONTRADICTED
-        if not _PATIENT_DOUBTS.isdisjoint(self.warnings):
+        if not (self.is_patient_said or _PATIENT_DOUBTS.isdisjoint(self.warnings)):
             return EyeReason.PATIENT_UNCERTAIN
         return None
 
@@ -123,7 +130,7 @@ def _agreed_field(files: Sequence[Shot]) -> str | None:
     fields = {file.field for file in files if file.field}
     if len(fields) == 1:
         return fields.pop()
-    if not fields and files[0].is_of_one_field:
+    if not fields and all(file.is_of_one_field for file in files):
         return MACULA
     return None
 
@@ -132,7 +139,8 @@ def unresolved(shots: Sequence[Shot]) -> list[Shot]:
     """Return the files of an eye that leave it in doubt.
 
     An ungradable, refused or failed file leaves no doubt if another file of the same photograph is
-    evidence, or if another photograph of the same known field is: that is a retake.
+    evidence, or if another photograph of the same known field is: that is a retake. Nothing makes
+    up for a file that may be of another eye or patient, or that holds several pictures.
     """
     photographs: set[tuple[str, str]] = set()
     fields: set[str | None] = set()
@@ -143,9 +151,13 @@ def unresolved(shots: Sequence[Shot]) -> list[Shot]:
     fields.discard(None)
     doubtful: list[Shot] = []
     for shot in shots:
-        is_made_up_for = shot.outcome is not Outcome.GRADED and (
-            shot.photograph in photographs or shot.field in fields
-        )
-        if shot.doubt is not None and not is_made_up_for:
+        is_made_up_for = shot.photograph in photographs or shot.field in fields
+        if shot.doubt is not None and not (_can_be_made_up_for(shot) and is_made_up_for):
             doubtful.append(shot)
     return doubtful
+
+
+def _can_be_made_up_for(shot: Shot) -> bool:
+    if shot.outcome is Outcome.GRADED or shot.identity_doubt is not None:
+        return False
+    return shot.reason not in _SEVERAL_PICTURES

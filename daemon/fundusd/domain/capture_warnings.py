@@ -29,6 +29,8 @@ class CaptureWarning(StrEnum):
     EYE_MAYBE_RIGHT = "eye_maybe_right"  # a word of the path may mean the right eye or be a surname
     EYE_CONFLICT = "eye_conflict"  # sources name different eyes
     EYE_CONTRADICTED = "eye_contradicted"  # the optic disc lies on the side of the other eye
+    # which field
+    FIELD_CONFLICT = "field_conflict"  # sources (also the pixels) give different fields
     # which patient
     PATIENT_CONFLICT = "patient_conflict"  # sources name different patients
     DIGEST_OF_TWO_PATIENTS = "digest_of_two_patients"  # another patient has the same bytes
@@ -77,6 +79,10 @@ WORDING = {
     ),
     CaptureWarning.EYE_CONFLICT: "the file, its name or the camera's database name different eyes",
     CaptureWarning.EYE_BOTH: "the file or the camera's database names both eyes",
+    CaptureWarning.FIELD_CONFLICT: (
+        "the file, its name or the picture itself show different fields: "
+        "check whether this is the macula or the optic disc"
+    ),
     CaptureWarning.EYE_MAYBE_LEFT: "a word of the name may mean the left eye",
     CaptureWarning.EYE_MAYBE_RIGHT: "a word of the name may mean the right eye",
     CaptureWarning.EYE_UNREADABLE: "the eye in the file or its name cannot be read",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import dataclasses
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -39,7 +40,8 @@ class MediaType(StrEnum):
 class Content:
     """The properties of a capture that are read from its bytes, regardless of its path.
 
-    `warnings` holds codes of `CaptureWarning`, never values from the file.
+    `field` is "macula", "disc", OTHER_FIELD, or None if the header names no field. `warnings` holds
+    codes of `CaptureWarning`, never values from the file.
     """
 
     media_type: MediaType
@@ -54,7 +56,8 @@ class Content:
     acquired_at: datetime | None = None
     acquired_day: date | None = None  # as the header writes it, even if it gives no time
     warnings: tuple[str, ...] = ()
-    measures: Mapping[str, float] = field(default_factory=dict)
+    measures: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    field: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

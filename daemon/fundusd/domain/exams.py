@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+# a field in DICOM that is centred neither on the macula nor on the optic disc
+OTHER_FIELD = "other"
+
 
 class FieldProtocol(StrEnum):
     """Which fields of an eye a camera photographs, as its settings say."""

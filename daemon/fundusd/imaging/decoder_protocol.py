@@ -154,6 +154,7 @@ def _content_to_json(content: Content) -> dict[str, Any]:
         "height": content.height,
         "eye": content.eye,
         "eye_source": content.eye_source,
+        "field": content.field,
         "patient_id": content.patient_id,
         "issuer": content.issuer,
         "study_uid": content.study_uid,

@@ -1,4 +1,4 @@
-"""Read from a DICOM header whether the capture can be graded, and its eye, patient and time.
+"""Read from a DICOM header whether the capture can be graded, its eye, field, patient and time.
 
 No function here raises an exception, whatever values the header contains.
 """
@@ -14,6 +14,7 @@ from fundusd.domain.capture_warnings import CaptureWarning
 from fundusd.domain.clinical_terms import Reason
 from fundusd.domain.decoding import Content, MediaType
 from fundusd.imaging.dicom_dates import acquired_at, acquired_day
+from fundusd.imaging.dicom_field import field_of_header
 from fundusd.imaging.dicom_laterality import laterality
 from fundusd.imaging.dicom_subject import is_not_of_a_patient
 from fundusd.imaging.dicom_values import items, number, text
@@ -139,7 +140,7 @@ def _is_supported(layout: PixelLayout) -> bool:
 
 
 def content(ds: Dataset) -> Content:
-    """Return the eye, patient, time and other facts that the header states about a capture.
+    """Return the eye, field, patient, time and other facts that the header states about a capture.
 
     Blank and invalid values count as absent.
     """
@@ -161,6 +162,7 @@ def content(ds: Dataset) -> Content:
         height=number(ds, "Rows", 0) or None,
         eye=eye,
         eye_source=eye_source,
+        field=field_of_header(ds),
         patient_id=_patient(ds, warnings),
         issuer=_issuer(ds),
         study_uid=study_uid,

@@ -29,7 +29,7 @@ _SIDES = {
 # 244 and 4209. The codes of one eye, fundus, macula or disc are those that FHIR implementation
 # guides and public programs use (read in November 2026), not taken from a SNOMED release.
 # Therefore no code is believed if its meaning names the other side.
-_SCHEMES = {"SCT", "SRT", "SNM3", "99SDM", "2.16.840.1.113883.6.96"}
+SNOMED = {"SCT", "SRT", "SNM3", "99SDM", "2.16.840.1.113883.6.96"}
 _CODES = {
     **dict.fromkeys(("24028007", "G-A100"), "R"),
     **dict.fromkeys(("7771000", "G-A101"), "L"),
@@ -107,7 +107,7 @@ def _entries(ds: Dataset) -> Iterator[tuple[str, EyeSource]]:
     for anatomy in _frame_anatomies(ds):
         for side in _sides(anatomy, "FrameLaterality"):
             yield side, EyeSource.FRAME_LATERALITY
-    for code in _codes_of_regions(ds):
+    for code in codes_of_regions(ds):
         for side in _sides_of_code(code):
             yield side, EyeSource.LATERALITY
 
@@ -139,7 +139,7 @@ def _frame_anatomies(ds: Dataset) -> Iterator[Dataset]:
             yield from items(group, "FrameAnatomySequence")
 
 
-def _codes_of_regions(ds: Dataset) -> Iterator[Dataset]:
+def codes_of_regions(ds: Dataset) -> Iterator[Dataset]:
     """Yield the code of each anatomic region in the header, and of each of their modifiers."""
     yield from _regions(ds)
     yield from _modifiers(ds)
@@ -170,7 +170,7 @@ def _sides_of_code(code: Dataset) -> Iterator[str]:
 
 def _sides_of_unknown_codes(ds: Dataset) -> Iterator[str]:
     """Yield the side that a private code or its meaning names: it is not enough for an eye."""
-    for code in _codes_of_regions(ds):
+    for code in codes_of_regions(ds):
         if _side_of_value(code) is not None:
             continue
         meant = _CODES.get(text(code, "CodeValue") or "") or _side_of_meaning(code)
@@ -191,7 +191,7 @@ def _has_unclear_code(ds: Dataset) -> bool:
         meaning = text(modifier, "CodeMeaning") or ""
         has_value = any(text(modifier, keyword) for keyword in _VALUES) or meaning
         is_other = _PLAIN.search(meaning) or _NOT_A_SIDE.search(meaning)
-        is_known = text(modifier, "CodingSchemeDesignator") in _SCHEMES or is_other
+        is_known = text(modifier, "CodingSchemeDesignator") in SNOMED or is_other
         if _is_unclear(modifier) or (has_value and not is_known):
             return True
     return False
@@ -207,7 +207,7 @@ def _is_unclear(code: Dataset) -> bool:
 
 
 def _side_of_value(code: Dataset) -> str | None:
-    if text(code, "CodingSchemeDesignator") not in _SCHEMES:
+    if text(code, "CodingSchemeDesignator") not in SNOMED:
         return None
     return _CODES.get(text(code, "CodeValue") or "")
 

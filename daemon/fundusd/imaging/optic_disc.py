@@ -40,6 +40,7 @@ _RANGE = (-2.0, 4.0)  # standard deviations of brightness and vessels that count
 _VESSEL_WEIGHT = 0.5
 _DIAGONAL = (0.2, 2.0)  # in most fields, the optic disc lies on an axis: free offset, and penalty
 
+_APART = 0.35  # radii: nearer to the optic disc, places resemble it because they touch it
 _PEAK = 8  # cells: the reach of a peak, whose centre of gravity is more precise than its top
 
 _MACULA = 9  # cells: the width of a square in the macula
@@ -50,6 +51,7 @@ NOT_FOUND = {
     "optic_disc_x": 0.0,
     "optic_disc_y": 0.0,
     "optic_disc_certainty": 0.0,
+    "optic_disc_lead": 0.0,
     "macula_x": 0.0,
     "macula_y": 0.0,
     "macula_contrast": 0.0,
@@ -86,7 +88,8 @@ def measure_optic_disc(sample: Pixels, lit: Mask, box: tuple[slice, slice]) -> d
     `sample` is an RGB image [height, width, 3], `lit` its mask of the field, and `box` the bounding
     box of the field. Places are relative to the centre of the field, in radii: x grows to the
     right, y downwards. The certainty, from 0 to 1, says how much better the place is than any place
-    on the other side of the centre. The contrast of the macula is relative to the illumination.
+    on the other side of the centre, and the lead how much better it is than any other place apart
+    from it. The contrast of the macula is relative to the illumination.
     """
     if not box[0].stop:
         return NOT_FOUND
@@ -104,12 +107,13 @@ def measure_optic_disc(sample: Pixels, lit: Mask, box: tuple[slice, slice]) -> d
     vessels -= vessels[places].mean()
     score = _standardised(_mean(spots, covered, _SPOT) - around, places, _MIN_SPREAD[0])
     score += _VESSEL_WEIGHT * _standardised(vessels, places, _MIN_SPREAD[1])
-    x, y, certainty = _best_place(score, places)
+    x, y, certainty, lead = _best_place(score, places)
     macula_x, macula_y, contrast = _macula(around - _mean(spots, covered, _MACULA), field, x, y)
     return {
         "optic_disc_x": x,
         "optic_disc_y": y,
         "optic_disc_certainty": certainty,
+        "optic_disc_lead": lead,
         "macula_x": macula_x,
         "macula_y": macula_y,
         "macula_contrast": contrast,
@@ -176,8 +180,8 @@ def _standardised(plane: Plane, places: Mask, min_spread: float) -> Plane:
     return standardised
 
 
-def _best_place(score: Plane, places: Mask) -> tuple[float, float, float]:
-    """Return the x, y and certainty of the place with the highest score."""
+def _best_place(score: Plane, places: Mask) -> tuple[float, float, float, float]:
+    """Return the x, y, certainty and lead of the place with the highest score."""
     off_axis = np.minimum(np.abs(_CENTRES)[:, None], np.abs(_CENTRES))
     score = score - _DIAGONAL[1] * np.maximum(off_axis - _DIAGONAL[0], 0)
     score = np.where(places, score, -np.inf)
@@ -186,8 +190,10 @@ def _best_place(score: Plane, places: Mask) -> tuple[float, float, float]:
     other_side = _CENTRES[:, None] * _CENTRES[row] + _CENTRES * _CENTRES[column] < 0
     second = max(float(score[other_side].max()), 0.0)
     if best <= second:
-        return float(_CENTRES[column]), float(_CENTRES[row]), 0.0
-    return *_centre_of_peak(score, row, column), 1 - second / best
+        return float(_CENTRES[column]), float(_CENTRES[row]), 0.0, 0.0
+    distance = np.hypot((_CENTRES - _CENTRES[row])[:, None], _CENTRES - _CENTRES[column])
+    rival = max(float(score[distance >= _APART].max()), 0.0)
+    return *_centre_of_peak(score, row, column), 1 - second / best, 1 - rival / best
 
 
 def _centre_of_peak(plane: Plane, row: int, column: int) -> tuple[float, float]:

@@ -48,7 +48,7 @@ def apply(
         content = orjson.loads(of_capture["content"])
         settled = captures.settled(
             row,
-            of_capture["created_at"],
+            of_capture,
             content,
             is_old=row["lane"] != 0,
             are_clear=recording.identifiers.are_clear,

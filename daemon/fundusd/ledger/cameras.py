@@ -16,6 +16,7 @@ from fundusd.ledger.tables import camera
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from fundusd.domain.exams import FieldProtocol
     from fundusd.domain.files import SweepReport
 
 _REPORT_FORMAT = orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS
@@ -33,9 +34,12 @@ def register_camera(connection: sa.Connection, camera_id: str) -> None:
         )
 
 
-def expect_fields(connection: sa.Connection, camera_id: str, fields: Sequence[str]) -> None:
-    """Store which fields of each eye a camera's exams should include."""
-    connection.execute(_update(camera_id).values(expected_fields=" ".join(fields)))
+def expect_fields(
+    connection: sa.Connection, camera_id: str, expected: Sequence[str], protocol: FieldProtocol
+) -> None:
+    """Store which fields a camera photographs, and which each eye of its exams should include."""
+    columns = {"expected_fields": " ".join(expected), "fields": protocol}
+    connection.execute(_update(camera_id).values(**columns))
 
 
 def confirm_share(connection: sa.Connection, camera_id: str, share: float) -> None:

@@ -11,8 +11,9 @@ import sqlalchemy as sa
 from fundusd.clinical import attribution
 from fundusd.clinical.acquisition_day import in_utc, local_day, real_day
 from fundusd.clinical.attribution import Attribution
+from fundusd.clinical.field_position import field_shown
 from fundusd.domain.capture_warnings import CaptureWarning
-from fundusd.domain.clinical_terms import Eye, EyeSource
+from fundusd.domain.clinical_terms import Eye, EyeSource, Outcome
 from fundusd.domain.decoding import Content
 from fundusd.ledger.tables import capture, storable
 
@@ -62,21 +63,23 @@ def refreshed(before: Row, again: Row | None) -> dict[str, Any]:
 
 
 def settled(
-    before: Row, at: datetime, content: Row, *, is_old: bool, are_clear: bool
+    before: Row, of_capture: Row, content: Row, *, is_old: bool, are_clear: bool
 ) -> dict[str, Any]:
     """Return the columns of a capture whose content is known.
 
-    `before` is the capture's row so far. `is_old` is true if the capture belongs to the backlog.
+    `before` is the capture's row so far, and `of_capture` the result. `is_old` is true if the
+    capture belongs to the backlog.
     """
     received_at = before.get("first_received_at", before["received_at"])
     final = attribution.settle(
         _recorded(before),
         _header(content),
         received_at,
+        shown_field=field_shown(content.get("measures", {}), Outcome(of_capture["outcome"])),
         is_backlog=is_old,
         are_clear=are_clear,
     )
-    waited = at - before["received_at"]
+    waited = of_capture["created_at"] - before["received_at"]
     columns = attribution_columns(final)
     columns["turnaround_ms"] = max(0, round(waited.total_seconds() * 1000))
     for name in ("media_type", "width", "height", "sop_uid"):
@@ -177,6 +180,7 @@ def _header(content: Row) -> Attribution:
     return Attribution(
         Eye(content.get("eye", Eye.UNKNOWN)),
         EyeSource(content.get("eye_source", EyeSource.NONE)),
+        field=content.get("field"),
         patient_id=content.get("patient_id"),
         patient_key=content.get("patient_key"),
         bare_key=content.get("bare_key"),

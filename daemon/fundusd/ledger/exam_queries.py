@@ -22,6 +22,7 @@ from fundusd.ledger.tables import (
     exam,
     follow_up,
     job,
+    release,
     result,
     review,
 )
@@ -41,6 +42,7 @@ _OF_CAPTURE = (
     "eye_source",
     "corrected_eye",
     "excluded",
+    "belongs",
     "field",
     "patient_id",
     "warnings",
@@ -162,7 +164,12 @@ def _captures(connection: sa.Connection, exam_ids: Sequence[int]) -> Sequence[Ro
 
 
 def _reviews(connection: sa.Connection, exam_ids: Sequence[int]) -> Sequence[Row]:
-    query = sa.select(review).where(review.c.exam_id.in_(exam_ids)).order_by(review.c.id)
+    query = (
+        sa.select(review, release.c.referable_rule)
+        .join(release, release.c.id == review.c.release_id)
+        .where(review.c.exam_id.in_(exam_ids))
+        .order_by(review.c.id)
+    )
     return connection.execute(query).mappings().all()
 
 

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from fundusd.clinical.exam import photographs_digest
+from fundusd.clinical.grading import Rule
 from fundusd.clinical.reading import ReadBasis, Reading
 from fundusd.clinical.shot import Shot
+from fundusd.domain.capture_warnings import CaptureWarning
 from fundusd.domain.clinical_terms import (
     Eye,
     EyeSource,
@@ -48,6 +50,7 @@ def shot(row: Row, *, is_of_one_field: bool) -> Shot:
     if outcome is None:
         outcome, reason = Outcome.FAILED, row["job_reason"] or Reason.ATTEMPTS_EXHAUSTED
     corrected = row["corrected_eye"]
+    warnings = tuple(orjson.loads(row["warnings"] or "[]"))
     is_conflict = corrected is None and row["eye_source"] == EyeSource.CONFLICT
     return Shot(
         capture_id=row["id"],
@@ -63,10 +66,11 @@ def shot(row: Row, *, is_of_one_field: bool) -> Shot:
         referable=Referable(row["referable"] or Referable.INDETERMINATE),
         scores=_scores(row),
         is_conflict=is_conflict,
-        warnings=tuple(orjson.loads(row["warnings"] or "[]")),
+        warnings=warnings,
         is_eye_said=corrected is not None,
+        is_patient_said=row["belongs"],
         is_excluded=row["excluded"] is not None,
-        is_of_one_field=is_of_one_field,
+        is_of_one_field=is_of_one_field and CaptureWarning.FIELD_CONFLICT not in warnings,
     )
 
 
@@ -104,7 +108,19 @@ def reading(row: Row, eye: EyeResult, received: Mapping[int, datetime]) -> Readi
         maculopathy=Maculopathy(row["maculopathy"]) if row["maculopathy"] else None,
         photocoagulation=_photocoagulation(row["photocoagulation"]),
         is_stable_treated=row["stable_treated"],
+        is_for_retinopathy=_is_for_retinopathy(row),
     )
+
+
+def _is_for_retinopathy(row: Row) -> bool:
+    """Return whether a review refers, or would refer, the eye without another lesion."""
+    if row["maculopathy"] == Maculopathy.PRESENT:
+        return True
+    grade = _grade(row["grade"])
+    if grade is None:
+        return False
+    by_model = row["model_referable"] == Referable.YES and grade == row["model_grade"]
+    return by_model or Rule.parse(row["referable_rule"]).of_grade(grade) is Referable.YES
 
 
 def _photocoagulation(stored: str | None) -> Photocoagulation | None:

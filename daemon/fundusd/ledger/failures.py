@@ -9,7 +9,7 @@ import orjson
 import sqlalchemy as sa
 
 from fundusd.domain import retry_policy
-from fundusd.domain.clinical_terms import FILE_REASONS, Reason
+from fundusd.domain.clinical_terms import FILE_REASONS, Outcome, Reason
 from fundusd.domain.jobs import JobState
 from fundusd.ledger import captures, exams, jobs, visits
 from fundusd.ledger.audit_events import AuditEvent
@@ -104,7 +104,7 @@ def _attribute(recording: Recording, which: sa.ColumnElement[bool], header: Row)
     for row in before:
         settled = captures.settled(
             row,
-            datetime.now(UTC),
+            {"outcome": Outcome.FAILED, "created_at": datetime.now(UTC)},
             header,
             is_old=row["lane"] != 0,
             are_clear=recording.identifiers.are_clear,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from fundusd.clinical.pseudonyms import Identifiers
 from fundusd.domain.errors import LedgerAway, LedgerError
+from fundusd.domain.exams import FieldProtocol
 from fundusd.ledger import (
     admission,
     cameras,
@@ -70,6 +71,7 @@ class Ledger(Operator):
         naming: Mapping[str, Naming] | None = None,
         expected_fields: Mapping[str, Sequence[str]] | None = None,
         confirmed_share: float = 0.0,
+        field_protocols: Mapping[str, FieldProtocol] | None = None,
         lookups: Mapping[str, Lookup] | None = None,
         pseudonymous: bool = False,
         issuer: str = "",
@@ -84,6 +86,7 @@ class Ledger(Operator):
         self._cameras = tuple(cameras)
         self._expected_fields = expected_fields or {}
         self._confirmed_share = confirmed_share  # of negative eyes, 0 to 1
+        self._field_protocols = field_protocols or {}
         # this daemon works on jobs of these cameras only; () stands for all cameras
         self._own_cameras = () if self.database.is_sqlite else self._cameras
         self._lock = ownership.Lock(self.database, self._own_cameras)
@@ -194,8 +197,9 @@ class Ledger(Operator):
             self.release_id = releases.register(connection, release)
             for camera_id in self._cameras:
                 expected = self._expected_fields.get(camera_id, ())
+                protocol = self._field_protocols.get(camera_id, FieldProtocol.ANY)
                 cameras.register_camera(connection, camera_id)
-                cameras.expect_fields(connection, camera_id, expected)
+                cameras.expect_fields(connection, camera_id, expected, protocol)
                 cameras.confirm_share(connection, camera_id, self._confirmed_share)
             recording = self._recording(connection)
             count = failures.rescue(recording, expired_only=False, cameras=self._own_cameras)

@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from fundusd.clinical.grading import ALWAYS_REFERABLE, Rule
-from fundusd.domain.clinical_terms import Eye, Grade, Referable, ReviewReason, ReviewVerdict
+from fundusd.domain.clinical_terms import (
+    Eye,
+    Grade,
+    Outcome,
+    Referable,
+    ReviewReason,
+    ReviewVerdict,
+)
 from fundusd.domain.errors import RequestError
 from fundusd.domain.readings import (
     FollowUpKind,
@@ -138,6 +145,11 @@ def _require_complete(given: Review, eye: EyeResult) -> None:
         raise RequestError(
             "An override needs a reason.",
             hint=f"Use --reason with one of: {', '.join(ReviewReason)}.",
+        )
+    if is_override and all(shot.outcome is Outcome.FAILED for shot in eye.shots):
+        raise RequestError(
+            "No photograph of this eye can be seen, so it cannot be graded.",
+            hint="Say retake or ungradable, or export the photographs again.",
         )
     is_undecided = eye.referable is Referable.INDETERMINATE
     if given.verdict is ReviewVerdict.AGREE and is_undecided:

@@ -10,6 +10,7 @@ import orjson
 import sqlalchemy as sa
 
 from fundusd.clinical import visit
+from fundusd.clinical.acquisition_day import is_reset
 from fundusd.clinical.visit import Visit
 from fundusd.domain.capture_warnings import CaptureWarning
 from fundusd.domain.exams import DayDoubt
@@ -68,8 +69,11 @@ def assign(
 
 
 def _arrival(row: Row, study_uid: str | None) -> _Arrival:
+    received_day = _received_day(row)
     acquired_day = row.get("acquired_day") and date.fromisoformat(row["acquired_day"])
-    day = visit.day_of_visit(acquired_day, _received_day(row))
+    if acquired_day and acquired_day != received_day and is_reset(acquired_day):
+        acquired_day = None  # otherwise all visits with this clock would be one
+    day = visit.day_of_visit(acquired_day, received_day)
     shot = stem(row["path_text"])
     if row["patient_key"]:
         # of old photographs without a date nobody knows whether they belong together, and they

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from fundusd.domain.clinical_terms import Eye
-from fundusd.reports import panel, wording
+from fundusd.reports import next_steps, panel, wording
 from fundusd.reports.page import Page, wrapped
 from fundusd.reports.page_parts import (
     COLOURS,
@@ -73,7 +73,7 @@ def _draw_result(page: Page, y: float, exam: Exam) -> float:
     baseline = page.paragraph(left, baseline - 2, column, worst, 8.5)
     page.paragraph(left, baseline, column, wording.standing(exam), 8, bold=True)
     draw_label(page, right, y + 15, "What to do next")
-    draw_paragraphs(page, right, y + 28, column, wording.steps(exam))
+    draw_paragraphs(page, right, y + 28, column, next_steps.steps(exam))
     return y + height + 16
 
 
@@ -93,6 +93,6 @@ def _height_of_result(exam: Exam, column: float) -> float:
 
 def _height_of_steps(exam: Exam, column: float) -> float:
     height = 17
-    for step in wording.steps(exam):
+    for step in next_steps.steps(exam):
         height += 11 * len(wrapped(step, column, 8)) + 2
     return height

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from fundusd.domain.clinical_terms import Action, Eye, EyeSource, Grade, Outcome, Reason, Referable
-from fundusd.reports import wording
+from fundusd.reports import next_steps, wording
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -59,12 +59,12 @@ def of_eye(eye: EyeResult, photograph: Photograph) -> Panel:
         source=_source_of_eye(eye),
         photograph=photograph,
         referable=eye.final.referable,
-        grade=wording.grade_name(eye.final.grade),
+        grade=wording.grade_of_eye(eye),
         model=model,
         quality=wording.quality(eye.outcome, eye.reason),
         scores=eye.decisive.scores,
         reading=reading,
-        steps=wording.steps_of_eye(eye),
+        steps=next_steps.steps_of_eye(eye),
         warnings=wording.warnings_of_eye(eye),
     )
 
@@ -121,8 +121,7 @@ def of_row(row: Mapping[str, Any], photograph: Photograph) -> Panel:
 
 def _source_of_row(row: Mapping[str, Any]) -> str:
     parts = [f"capture {row['capture_id']}", f"camera {row['camera_id']}"]
-    if row["field"]:
-        parts.append(row["field"])
+    parts.append(wording.field(row["field"]))
     if row["superseded"]:
         parts.append("superseded by a newer file")
     return ", ".join(parts)
@@ -142,11 +141,11 @@ def _steps_of_row(row: Mapping[str, Any]) -> list[str]:
     steps = []
     if eye is Eye.UNKNOWN and outcome != Outcome.REFUSED:
         is_conflict = row["eye_source"] == EyeSource.CONFLICT
-        steps.append(wording.whose_eye(row["capture_id"], is_conflict=is_conflict))
+        steps.append(next_steps.whose_eye(row["capture_id"], is_conflict=is_conflict))
     if row["action"]:
-        steps += wording.step(Action(row["action"]), eye)
+        steps += next_steps.step(Action(row["action"]), eye)
     if row["referable"] == Referable.YES:
-        steps.insert(0, wording.READ_FIRST)
+        steps.insert(0, next_steps.READ_FIRST)
     elif outcome == Outcome.GRADED:
         steps.append("One photograph is not a result for the person: see the exam.")
     elif not outcome:

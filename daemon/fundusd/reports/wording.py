@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, assert_never
 
 from fundusd.clinical.grading import unsafe_rules
 from fundusd.domain.capture_warnings import in_words
-from fundusd.domain.clinical_terms import Action, Eye, Outcome, Reason, Referable, ReviewVerdict
+from fundusd.domain.clinical_terms import Eye, Outcome, Reason, Referable, ReviewVerdict
 from fundusd.domain.exams import DayDoubt
 
 if TYPE_CHECKING:
@@ -21,28 +21,13 @@ if TYPE_CHECKING:
     from fundusd.domain.inference import Release
 
 MEDSIGLIP = "google/medsiglip-448"
-REFER = "Refer to an eye specialist."
-READ_FIRST = "Have a human reader look at it; if the reader agrees, refer to an eye specialist."
 
 EYES = {Eye.RIGHT: "Right eye (OD)", Eye.LEFT: "Left eye (OS)", Eye.UNKNOWN: "Eye not known"}
-_THE_EYE = {Eye.RIGHT: "the right eye", Eye.LEFT: "the left eye", Eye.UNKNOWN: "that eye"}
+THE_EYE = {Eye.RIGHT: "the right eye", Eye.LEFT: "the left eye", Eye.UNKNOWN: "that eye"}
 VERDICTS = {
     Referable.YES: "Referable",
     Referable.NO: "Not referable",
     Referable.INDETERMINATE: "Undecided",
-}
-_PERSON = {
-    Referable.YES: "Referable diabetic retinopathy",
-    Referable.NO: "No referable diabetic retinopathy",
-    Referable.INDETERMINATE: "Undecided: referable diabetic retinopathy is not ruled out",
-}
-_ACTIONS = {
-    Action.RETAKE: "Take the photograph of {eye} again while the patient is still there.",
-    Action.REFER_READER: "Have a reader look at the photograph of {eye}.",
-    Action.CONTACT_IT: (
-        "Contact IT about the photograph of {eye}: "
-        "the camera, the file or this service is at fault."
-    ),
 }
 
 
@@ -66,6 +51,17 @@ def overruled(by_model: Assessment) -> str:
 def reason(code: Reason) -> str:
     """Return a reason in the words that staff read."""
     return code.wording
+
+
+def field(name: str | None) -> str:
+    """Return the field of a photograph in words.
+
+    >>> field("disc"), field(None)
+    ('optic disc', 'field not known')
+    """
+    if name is None:
+        return "field not known"
+    return {"disc": "optic disc"}.get(name, name)
 
 
 def quality(outcome: Outcome, why: Reason | EyeReason | None) -> str:
@@ -103,15 +99,55 @@ def patient(patient_id: str | None, patient_key: str | None) -> str:
 
 
 def person(exam: Exam) -> str:
-    """Return the person's result in words."""
-    return _PERSON[exam.final.referable]
+    """Return the person's result in the words of docs/exams.md, "What is said"."""
+    match exam.final.referable:
+        case Referable.INDETERMINATE:
+            return "Undecided: referable diabetic retinopathy is not ruled out"
+        case Referable.NO if exam.is_reviewed:
+            return "No referable diabetic retinopathy"
+        case Referable.NO:
+            return "The model suggests: no referable diabetic retinopathy"
+        case Referable.YES:
+            return _referable_person(referred(exam))
+        case _:
+            assert_never(exam.final.referable)
+
+
+def _referable_person(eyes: Sequence[EyeResult]) -> str:
+    if all(eye.lesions for eye in eyes):
+        names = dict.fromkeys(lesion.wording for eye in eyes for lesion in eye.lesions)
+        return f"Referable: another lesion ({', '.join(names)})"
+    if all(eye.is_read for eye in eyes):
+        return "Referable diabetic retinopathy"
+    if any(eye.referable is Referable.YES for eye in eyes):
+        return "The model suggests: referable diabetic retinopathy"
+    return "A reader suggests: referable diabetic retinopathy"
+
+
+def referred(exam: Exam) -> list[EyeResult]:
+    """Return the eyes for which the person is to be referred."""
+    return [eye for eye in exam.counting if eye.final.referable is Referable.YES]
 
 
 def standing(exam: Exam) -> str:
-    """Return a sentence that says whether a human has read every eye."""
-    if exam.is_reviewed:
-        return "A human has read every eye: see below."
-    return "Preliminary: a human has not read every eye."
+    """Return a sentence that says whether a human has read every eye, and what is open."""
+    if not exam.is_reviewed or exam.missing:
+        return "Preliminary: a human has not read every eye."
+    if exam.is_final:
+        return "A human has read every eye."
+    if exam.follow_ups:
+        return "A human has read every eye. Preliminary: a follow-up is open."
+    return "A human has read every eye. Preliminary: it is not known which eye this is."
+
+
+def grade_of_eye(eye: EyeResult) -> str:
+    """Return the final grade of an eye or, if it is undecided, the worst grade seen in it."""
+    if eye.final.referable is not Referable.INDETERMINATE:
+        return grade_name(eye.final.grade)
+    worst = eye.worst_grade_seen
+    if not worst:  # "No DR" would be said of an eye that nobody could see
+        return "No result for this eye"
+    return f"No result; worst grade in a photograph: {grade_name(worst)}"
 
 
 def reading_result(reading: Reading) -> str:
@@ -139,36 +175,6 @@ def _verdict(reading: Reading) -> str:
             return "has put it off"
         case _:
             assert_never(reading.verdict)
-
-
-def whose_eye(capture_id: int, *, is_conflict: bool) -> str:
-    """Return an instruction to find out which eye a capture shows."""
-    why = "neither the file nor its name says which"
-    if is_conflict:
-        why = "the sources disagree"
-    return f"Find out which eye capture {capture_id} shows: {why}."
-
-
-def step(action: Action, eye: Eye) -> list[str]:
-    """Return a list with the step that an action requires; it is empty if no step is required."""
-    if action not in _ACTIONS:
-        return []
-    return [_ACTIONS[action].format(eye=_THE_EYE[eye])]
-
-
-def steps_of_eye(eye: EyeResult) -> list[str]:
-    """Return the next steps for an eye."""
-    name = _THE_EYE[eye.eye]
-    if eye.is_read and eye.reading is not None:
-        return _steps_of_reading(eye.reading, name)
-    steps = []
-    if eye.eye is Eye.UNKNOWN:
-        is_conflict = any(shot.is_conflict for shot in eye.shots)
-        steps.append(whose_eye(eye.decisive.capture_id, is_conflict=is_conflict))
-    steps += step(eye.action, eye.eye)
-    if eye.missing_fields:
-        steps.append(f"Photograph the {' and the '.join(eye.missing_fields)} of {name}.")
-    return steps
 
 
 def warnings_of_row(row: Mapping[str, Any]) -> list[str]:
@@ -204,39 +210,6 @@ def warnings_of_exam(exam: Exam) -> str:
     return " ".join(sentences)
 
 
-def _steps_of_reading(reading: Reading, name: str) -> list[str]:
-    if reading.verdict is ReviewVerdict.RETAKE:
-        return [f"Take the photograph of {name} again: the reader asks for it."]
-    if reading.verdict is ReviewVerdict.UNGRADABLE:
-        return [f"Have {name} examined in another way: the reader cannot grade it either."]
-    return []
-
-
-def steps(exam: Exam) -> list[str]:
-    """Return the next steps for the person, with the most important one first."""
-    is_referred = exam.final.referable is Referable.YES
-    todo = []
-    if is_referred:
-        todo.append(_referral(is_reviewed=exam.is_reviewed))
-    unless = ""
-    for eye in exam.eyes:
-        todo += steps_of_eye(eye)
-        if eye.eye is Eye.UNKNOWN:
-            unless = ", unless it is the eye that is not known"
-    todo += [f"Photograph {_THE_EYE[eye]}{unless}." for eye in exam.missing]
-    if not exam.is_reviewed and not is_referred:
-        todo.append("Have a human reader confirm the result before it counts.")
-    if not todo:
-        todo.append("Nothing beyond the clinic's usual screening interval.")
-    return todo
-
-
-def _referral(*, is_reviewed: bool) -> str:
-    if is_reviewed:
-        return REFER
-    return READ_FIRST
-
-
 def facts(exam: Exam) -> dict[str, str]:
     """Return the patient, day and number of an exam, keyed by caption."""
     return {
@@ -253,12 +226,11 @@ def _day_of_visit(exam: Exam) -> str:
 
 
 def result(exam: Exam) -> dict[str, str]:
-    """Return the result of an exam and the next steps, keyed by caption."""
+    """Return the result of an exam, keyed by caption."""
     return {
         "Result": person(exam),
         "Worst grade": grade_name(exam.final.grade),
         "Status": standing(exam),
-        "Next": " ".join(steps(exam)),
     }
 
 

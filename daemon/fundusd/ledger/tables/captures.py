@@ -149,6 +149,7 @@ capture = sa.Table(
     # by people, and kept when the sources are read again (see fundusd.ledger.corrections)
     sa.Column("corrected_eye", sa.Text),
     sa.Column("excluded", sa.Text),
+    flag("belongs", server_default=sa.false()),  # to its exam, whatever the sources say
     sa.Column("placed_exam_id", BigId),
     sa.CheckConstraint("corrected_eye IN ('R', 'L', 'U')", name="corrected_eye"),
     one_of("excluded", ExclusionReason),

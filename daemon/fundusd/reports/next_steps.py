@@ -1,0 +1,120 @@
+"""The next steps for a photograph, an eye and a person, in plain words."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fundusd.domain.clinical_terms import Action, Eye, Reason, Referable
+from fundusd.domain.eye_reasons import EyeReason
+from fundusd.domain.readings import FollowUpKind
+from fundusd.reports.wording import THE_EYE, day, referred
+
+if TYPE_CHECKING:
+    from fundusd.clinical.exam import Exam, EyeResult, FollowUp
+
+REFER = "Refer to an eye specialist."
+READ_FIRST = "Have a human reader look at it; if the reader agrees, refer to an eye specialist."
+
+_BOTH_EYES = (Eye.RIGHT, Eye.LEFT)
+_FOLLOW_UPS = {
+    FollowUpKind.RETAKE: "Take the photograph of {eye} again",
+    FollowUpKind.SLIT_LAMP: "Have {eye} examined at the slit lamp",
+    FollowUpKind.REFERRAL: "Have {eye} seen by an eye specialist",
+}
+_ACTIONS = {
+    Action.RETAKE: "Take the photograph of {eye} again while the patient is still there.",
+    Action.REFER_READER: "Have a reader look at the photograph of {eye}.",
+    Action.CONTACT_IT: (
+        "Contact IT about the photograph of {eye}: "
+        "the camera, the file or this service is at fault."
+    ),
+}
+_STEPS = {
+    EyeReason.EYE_CONTRADICTED: "Find out which eye {captures} shows",
+    EyeReason.PATIENT_UNCERTAIN: "Find out whose photograph {captures} is",
+    EyeReason.READING_OUTDATED: "Have a reader read {eye} again",
+    EyeReason.READINGS_DIFFER: "Have another reader decide about {eye}",
+    EyeReason.READER_ASKS_RETAKE: "Take the photograph of {eye} again",
+    EyeReason.READER_UNGRADABLE: "Have {eye} examined in another way",
+}
+
+
+def whose_eye(capture_id: int, *, is_conflict: bool) -> str:
+    """Return an instruction to find out which eye a capture shows."""
+    why = "neither the file nor its name says which"
+    if is_conflict:
+        why = "the sources disagree"
+    return f"Find out which eye capture {capture_id} shows: {why}."
+
+
+def step(action: Action, eye: Eye) -> list[str]:
+    """Return a list with the step that an action requires; it is empty if no step is required."""
+    if action not in _ACTIONS:
+        return []
+    return [_ACTIONS[action].format(eye=THE_EYE[eye])]
+
+
+def steps_of_eye(eye: EyeResult) -> list[str]:
+    """Return the next steps for an eye; the list is empty if its result is decided."""
+    reason = eye.open_reason
+    if reason is None:
+        return []
+    steps = []
+    if isinstance(reason, Reason):
+        steps = [*_unknown_eye(eye), *step(eye.action, eye.eye)]
+    elif reason in _STEPS:
+        captures = " or ".join(_doubted(eye, reason))
+        sentence = _STEPS[reason].format(eye=THE_EYE[eye.eye], captures=captures)
+        return [f"{sentence}: {reason.wording}."]
+    else:  # a field is missing, or the eye is not known
+        steps = _unknown_eye(eye)
+    if eye.missing_fields:
+        fields = " and the ".join(eye.missing_fields)
+        steps.append(f"Photograph the {fields} of {THE_EYE[eye.eye]}.")
+    return steps
+
+
+def _unknown_eye(eye: EyeResult) -> list[str]:
+    if eye.eye is not Eye.UNKNOWN:
+        return []
+    is_conflict = any(shot.is_conflict for shot in eye.shots)
+    return [whose_eye(eye.decisive.capture_id, is_conflict=is_conflict)]
+
+
+def _doubted(eye: EyeResult, doubt: EyeReason) -> list[str]:
+    """Return the captures of an eye with an identity doubt."""
+    return [f"capture {shot.capture_id}" for shot in eye.shots if shot.identity_doubt is doubt]
+
+
+def steps(exam: Exam) -> list[str]:
+    """Return the next steps for the person, with the most important one first."""
+    is_negative = exam.final.referable is Referable.NO
+    todo = []
+    if exam.final.referable is Referable.YES:
+        todo.append(_referral(is_read=all(eye.is_read for eye in referred(exam))))
+    unless = ""
+    for eye in exam.counting:
+        todo += steps_of_eye(eye)
+        if eye.eye is Eye.UNKNOWN:
+            unless = ", unless it is the eye that is not known"
+    todo += [f"Photograph {THE_EYE[eye]}{unless}." for eye in exam.missing]
+    if len(exam.absent) == len(_BOTH_EYES):
+        todo.append("Check which eyes the patient lacks: both are said to be absent.")
+    todo += [_follow_up(open_one) for open_one in exam.follow_ups]
+    if is_negative and not exam.is_reviewed:
+        todo.append("Have a human reader confirm the result before it counts.")
+    if is_negative and exam.is_final:
+        todo.append("Nothing beyond the clinic's usual screening interval.")
+    return todo
+
+
+def _follow_up(open_one: FollowUp) -> str:
+    since = day(open_one.opened_at.astimezone())
+    what = _FOLLOW_UPS[open_one.kind].format(eye=THE_EYE[open_one.eye])
+    return f"{what} (follow-up {open_one.follow_up_id}, open since {since})."
+
+
+def _referral(*, is_read: bool) -> str:
+    if is_read:
+        return REFER
+    return READ_FIRST
