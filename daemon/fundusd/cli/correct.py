@@ -114,6 +114,21 @@ def include(
 
 
 @app.command(cls=Command)
+def belongs(
+    capture: _Capture, reader: Reader = "", config: Config = None, json: Json = False
+) -> None:
+    """Say that a photograph is of the patient of its exam, although its sources name two.
+
+    To undo this, exclude the photograph.
+
+    Example:
+      fundusd correct belongs 41
+    """
+    with _correcting(config, reader) as (ledger, by):
+        _print(ledger.belongs(capture, by), json=json)
+
+
+@app.command(cls=Command)
 def absent(
     exam: _Exam,
     eye: _Eye,

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     Row = Mapping[Any, Any]
 
-CORRECTED = ("corrected_eye", "excluded", "placed_exam_id")
+CORRECTED = ("corrected_eye", "excluded", "placed_exam_id", "belongs")
 
 
 def content_text(content: Content | None, identifiers: Identifiers) -> str:
@@ -89,7 +89,9 @@ def settled(
 
 def corrected(origin: Row | None) -> dict[str, Any]:
     """Return the columns that people have corrected of the capture whose file was moved."""
-    return {name: None if origin is None else origin[name] for name in CORRECTED}
+    if origin is None:
+        return {**dict.fromkeys(CORRECTED), "belongs": False}
+    return {name: origin[name] for name in CORRECTED}
 
 
 def attribution_columns(attributed: Attribution) -> dict[str, Any]:

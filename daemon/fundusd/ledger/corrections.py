@@ -53,7 +53,7 @@ def correct_eye(recording: Recording, capture_id: int, eye: Eye, by: Corrector) 
 def exclude(recording: Recording, capture_id: int, reason: ExclusionReason, by: Corrector) -> Exam:
     """Exclude a photograph from its exam, and return the exam."""
     files = photograph(recording.connection, capture_id)
-    change(recording.connection, files, excluded=reason)
+    change(recording.connection, files, excluded=reason, belongs=False)
     return record(recording, CorrectionKind.EXCLUDE, by, files[0], reason=reason)
 
 
@@ -67,6 +67,16 @@ def include(recording: Recording, capture_id: int, by: Corrector) -> Exam:
         )
     change(recording.connection, files, excluded=None)
     return record(recording, CorrectionKind.INCLUDE, by, files[0])
+
+
+def belongs(recording: Recording, capture_id: int, by: Corrector) -> Exam:
+    """Say that a photograph belongs to the patient of its exam, and return the exam.
+
+    Its sources name two patients, or its bytes came with another patient too. `exclude` undoes it.
+    """
+    files = photograph(recording.connection, capture_id)
+    change(recording.connection, files, belongs=True)
+    return record(recording, CorrectionKind.BELONGS, by, files[0])
 
 
 # -- eyes that a person lacks

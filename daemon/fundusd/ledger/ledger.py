@@ -7,7 +7,7 @@ import secrets
 from typing import TYPE_CHECKING
 
 from fundusd.clinical.pseudonyms import Identifiers
-from fundusd.domain.errors import LedgerAway, LedgerError
+from fundusd.domain.errors import LedgerError
 from fundusd.domain.exams import FieldProtocol
 from fundusd.ledger import (
     admission,
@@ -175,13 +175,6 @@ class Ledger(Operator):
                 hint="This daemon restarts and stands by.",
             )
 
-    def _require_lock(self) -> None:
-        if not self._lock.is_alive():
-            raise LedgerAway(
-                "The server has ended the session that locks the database for this daemon.",
-                hint="The daemon acquires the lock again.",
-            )
-
     def is_held(self, cameras: Sequence[str] = ()) -> bool:
         """Return whether a daemon owns this database or, on PostgreSQL, any of these cameras."""
         return ownership.Lock(self.database, cameras).is_taken()
@@ -192,7 +185,7 @@ class Ledger(Operator):
 
         Jobs that an earlier daemon left running are reclaimed.
         """
-        self._require_lock()
+        self._lock.require_alive()
         with self.database.writing() as connection:
             self.release_id = releases.register(connection, release)
             for camera_id in self._cameras:
@@ -254,7 +247,7 @@ class Ledger(Operator):
 
     @retried
     def _claim(self, limit: int, token: str) -> list[Claim]:
-        self._require_lock()
+        self._lock.require_alive()
         with self.recording() as recording:
             claims = claiming.claim(recording, limit, token, self._served, self._own_cameras)
         if claims:

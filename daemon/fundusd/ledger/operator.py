@@ -62,6 +62,7 @@ class Operator(Transactions):
     correct_eye = records(corrections.correct_eye)
     exclude = records(corrections.exclude)
     include = records(corrections.include)
+    belongs = records(corrections.belongs)
     eye_absent = records(corrections.absent)
     eye_present = records(corrections.present)
     join_exams = records(joined_exams.join)

@@ -61,6 +61,14 @@ class Lock:
             with self._database.answering():
                 return self._lock_session()
 
+    def require_alive(self) -> None:
+        """Raise LedgerAway if the server has ended the session that holds the lock."""
+        if not self.is_alive():
+            raise LedgerAway(
+                "The server has ended the session that locks the database for this daemon.",
+                hint="The daemon acquires the lock again.",
+            )
+
     def is_alive(self) -> bool:
         """Return whether the session that holds the lock is still alive.
 

@@ -79,6 +79,7 @@ def review(recording: Recording, given: Review) -> Exam:
     connection = recording.connection
     eye = _reviewed_eye(connection, given)
     _require_complete(given, eye)
+    _require_fitting(given, eye)
     row = _row(connection, given, eye)
     inserted = sa.insert(review_table).values(row).returning(review_table.c.id)
     review_id: int = connection.execute(inserted).scalar_one()
@@ -157,6 +158,10 @@ def _require_complete(given: Review, eye: EyeResult) -> None:
             "There is nothing to agree with, because the model's result for this eye is undecided.",
             hint="Give a grade (override --grade --reason), or say ungradable or retake.",
         )
+
+
+def _require_fitting(given: Review, eye: EyeResult) -> None:
+    """Raise RequestError if the findings beside the grade do not fit the verdict."""
     if given.reason is ReviewReason.NON_DR_PATHOLOGY and given.lesion is None:
         raise RequestError(
             "The reason non_dr_pathology needs the lesion that was seen.",
