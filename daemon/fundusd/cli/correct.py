@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="Correct eyes, photographs and visits. Nothing is overwritten: only a later correction "
-    "undoes an earlier one. The reader needs the permission to correct.",
+    help="Correct eyes, photographs and visits.\n\n"
+    "Nothing is overwritten: only a later correction undoes an earlier one. The settings say which "
+    "readers may correct.",
 )
 
 _Capture = Annotated[
@@ -117,9 +118,10 @@ def include(
 def belongs(
     capture: _Capture, reader: Reader = "", config: Config = None, json: Json = False
 ) -> None:
-    """Say that a photograph is of the patient of its exam, although its sources name two.
+    """Say that a photograph is of the patient of its exam.
 
-    To undo this, exclude the photograph.
+    This clears the doubt about a photograph whose sources name two patients, or whose bytes came
+    with another patient too. To undo it, exclude the photograph.
 
     Example:
       fundusd correct belongs 41

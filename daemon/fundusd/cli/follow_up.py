@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from fundusd.cli.output import Row
 
 app = typer.Typer(
-    no_args_is_help=True, help="List and close what has to happen for eyes that cannot be graded."
+    no_args_is_help=True, help="List and close follow-ups of eyes that cannot be graded."
 )
 
 

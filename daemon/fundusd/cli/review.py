@@ -154,7 +154,7 @@ def record(
     Examples:
       fundusd review record 12 R agree
       fundusd review record 12 L override --grade 1 --reason other --reader okafor
-      fundusd review record 12 L override --grade 0 --reason non_dr_pathology --lesion amd
+      fundusd review record 12 L agree --lesion amd
       fundusd review record 12 R ungradable --follow-up referral
       fundusd review record 12 R agree --purpose arbitration
     """

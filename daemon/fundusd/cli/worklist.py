@@ -42,7 +42,7 @@ WaitsFor = Annotated[
 
 # at the same urgency, retakes first, because the patient may still be there; then the oldest exam
 _WORST_FIRST = ("-urgency", "-action", "day", "exam_id", "eye")
-_PATIENT_WIDTH, _CAMERA_WIDTH = 20, 12  # characters in a line of the table
+_PATIENT_WIDTH, _CAMERA_WIDTH = 16, 10  # characters in a line of the table
 _FINAL = {"yes": "referable", "no": "not referable", "indeterminate": "undecided"}
 _NEXT = {"none": "read", "retake": "retake", "refer_reader": "read", "contact_it": "ask IT"}
 
@@ -129,13 +129,15 @@ def _cells(row: Row) -> dict[str, list[str]]:
     if row["deferred"]:
         waits.append("(deferred)")
     return {
-        "exam": [str(row["exam_id"])],
-        "eye": [row["eye"]],
-        "visit": [row["day"], *textwrap.wrap(patient, _PATIENT_WIDTH)],
+        "exam\neye": [str(row["exam_id"]), row["eye"]],
+        "day\npatient": [row["day"], *textwrap.wrap(patient, _PATIENT_WIDTH)],
         "waits for": waits,
         "result": [_result(row)],
         "next": [_NEXT[row["action"]]],
-        "capture": [str(row["capture_id"]), *textwrap.wrap(row["camera_id"], _CAMERA_WIDTH)],
+        "capture\ncamera": [
+            str(row["capture_id"]),
+            *textwrap.wrap(row["camera_id"], _CAMERA_WIDTH),
+        ],
     }
 
 
