@@ -4,9 +4,9 @@ COLUMNS = {
     "v_result": """
         capture_id camera_id path revision superseded digest media_type width height eye
         eye_source field patient_id patient_key exam_id excluded acquired_at acquired_day
-        received_at state outcome reason action quality_level grade grade_label referable score_no_dr score_mild
-        score_moderate score_severe score_pdr model model_revision prompt_set preprocessing
-        release_id result_at turnaround_ms attempts error warnings
+        received_at state outcome reason action quality_level grade grade_label referable
+        score_no_dr score_mild score_moderate score_severe score_pdr model model_revision prompt_set
+        preprocessing release_id result_at turnaround_ms attempts error warnings
     """,
     "v_camera": "camera_id registered_at last_sweep_at offline_since offline_reason",
     "v_incomplete": "camera_id path reason size since quarantined_at",

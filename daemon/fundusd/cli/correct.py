@@ -140,9 +140,9 @@ def absent(
     config: Config = None,
     json: Json = False,
 ) -> None:
-    """Say that the patient of an exam lacks an eye, and is judged by the other one.
+    """Say that a patient lacks an eye.
 
-    This applies to all exams of the patient.
+    The patient is then judged by the other eye, in all exams.
 
     Examples:
       fundusd correct absent 12 L --reason prosthesis
@@ -157,7 +157,7 @@ def absent(
 def present(
     exam: _Exam, eye: _Eye, reader: Reader = "", config: Config = None, json: Json = False
 ) -> None:
-    """Take back that the patient of an exam lacks an eye.
+    """Take back that a patient lacks an eye.
 
     Example:
       fundusd correct present 12 L

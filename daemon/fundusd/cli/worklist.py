@@ -44,6 +44,7 @@ WaitsFor = Annotated[
 _WORST_FIRST = ("-urgency", "-action", "day", "exam_id", "eye")
 _PATIENT_WIDTH, _CAMERA_WIDTH = 16, 10  # characters in a line of the table
 _FINAL = {"yes": "referable", "no": "not referable", "indeterminate": "undecided"}
+_SAYS_THE_RESULT = ("referable", "undecided")
 _NEXT = {"none": "read", "retake": "retake", "refer_reader": "read", "contact_it": "ask IT"}
 
 
@@ -145,7 +146,9 @@ def _result(row: Row) -> str:
     """Return the result of an eye so far, why it is on the list, and the capture's warnings."""
     from fundusd.reports import wording
 
-    parts = [_FINAL[row["final_referable"]]]
+    parts = []
+    if row["waits_for"] not in _SAYS_THE_RESULT:
+        parts.append(_FINAL[row["final_referable"]])
     if row["final_grade"] is not None:
         parts.append(row["final_grade_label"])
     if row["reason"]:
@@ -153,4 +156,4 @@ def _result(row: Row) -> str:
     if row["missing_fields"]:
         parts.append(f"missing: {row['missing_fields']}")
     result = ", ".join(parts)
-    return " ".join([f"{result}.", *wording.warnings_of_row(row)])
+    return " ".join([f"{result[:1].upper()}{result[1:]}.", *wording.warnings_of_row(row)])
