@@ -182,7 +182,7 @@ def _override(chance: random.Random, shown: int | None) -> Row:
 
 
 def follow_up_rows(reviews: Sequence[Row]) -> list[Row]:
-    """Return the follow-ups of those reviews that could not grade an eye, every second one closed."""
+    """Return the follow-ups of reviews that could not grade an eye, every second one closed."""
     rows: list[Row] = []
     for given in reviews:
         if given["verdict"] not in _FOLLOWED:
