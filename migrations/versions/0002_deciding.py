@@ -26,6 +26,8 @@ FOLLOW_UP_ENDS = "('read', 'done', 'declined', 'not_possible', 'opened_in_error'
 CORRECTIONS = "('eye', 'exclude', 'include', 'belongs', 'absent', 'present', 'join', 'part')"
 PROTOCOLS = "('any', 'one', 'two')"
 DAY_DOUBTS = "('', 'received', 'clock_skew')"
+DOCUMENTS = "('sr', 'fhir', 'csv')"
+STATUSES = "('preliminary', 'final', 'amended', 'corrected', 'entered-in-error')"
 MACULOPATHY = "('M0', 'M1')"
 PHOTOCOAGULATION = "('P0', 'P1')"
 CLOSED = "(closed_at IS NULL) = (closed_by IS NULL) AND (closed_at IS NULL) = (closed_how IS NULL)"
@@ -45,6 +47,7 @@ def upgrade() -> None:
     _days()
     _follow_up()
     _correction()
+    _sent_document()
     for statement in _guards():
         op.execute(statement)
 
@@ -182,6 +185,28 @@ def _correction() -> None:
         ["patient_key"],
         sqlite_where=is_known,
         postgresql_where=is_known,
+    )
+
+
+def _sent_document() -> None:
+    op.create_table(
+        "sent_document",
+        sa.Column("id", BIG_ID, primary_key=True),
+        sa.Column("receiver", sa.Text, nullable=False),
+        sa.Column("exam_id", BIG_ID, sa.ForeignKey("exam.id"), nullable=False),
+        sa.Column("document", sa.Text, nullable=False),
+        sa.Column("eye", sa.Text),
+        sa.Column("identifier", sa.Text, nullable=False),
+        sa.Column("status", sa.Text, nullable=False),
+        sa.Column("content", sa.Text, nullable=False),
+        sa.Column("photographs", sa.Text, nullable=False),
+        sa.Column("study_uid", sa.Text),
+        sa.Column("series_uid", sa.Text),
+        sa.Column("sent_at", UTC_TIME),
+        sa.UniqueConstraint("exam_id", "receiver", "identifier"),
+        sa.CheckConstraint(f"document IN {DOCUMENTS}", name="document"),
+        sa.CheckConstraint(f"eye IN {EYES}", name="eye"),
+        sa.CheckConstraint(f"status IN {STATUSES}", name="status"),
     )
 
 

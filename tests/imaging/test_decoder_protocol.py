@@ -53,6 +53,7 @@ def test_everything_known_of_a_capture_survives_the_wire(channels: Channels) -> 
         warnings=("turned",),
         measures={"red": 120.5},
         field="macula",
+        accession="ACC-17",
     )
     pixels = np.arange(12, dtype=np.uint8).reshape(2, 2, 3)
     ours, theirs = channels

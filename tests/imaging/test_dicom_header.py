@@ -368,3 +368,14 @@ def test_no_value_of_a_header_ever_raises(elements: list[tuple[str, str, bytes]]
 def test_pixels_that_are_not_square_are_warned_of(ratio: list[Any], is_warned_of: bool) -> None:
     content = dicom_header.content(cases.header(RETINA, PixelAspectRatio=ratio))
     assert (CaptureWarning.PIXELS_NOT_SQUARE in content.warnings) is is_warned_of
+
+
+@pytest.mark.filterwarnings("ignore:(Invalid value|The value length)")
+@pytest.mark.parametrize(
+    ("value", "accession"),
+    [("ACC-17", "ACC-17"), ("", None), ("seventeen letters", None), ("A\\B", None)],
+)
+def test_the_number_of_the_order_is_read_if_it_is_one(value: str, accession: str | None) -> None:
+    content = open_dicom(cases.native(RETINA, AccessionNumber=value), LIMITS).content
+
+    assert content.accession == accession

@@ -24,7 +24,16 @@ if TYPE_CHECKING:
 
     from fundusd.ledger import Claim
 
-GROWING = ("job", "capture", "sighting", "result", "audit_event", "exam", "eye_result")
+GROWING = (
+    "job",
+    "capture",
+    "sighting",
+    "result",
+    "audit_event",
+    "exam",
+    "eye_result",
+    "sent_document",
+)
 # with a LIMIT, these end at the first row
 AT_ONE_END = {"SCAN audit_event", "SCAN audit_event USING INDEX ix_audit_event_started"}
 NAMES = [f"P{number}/{number}.jpg" for number in range(3)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, date, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from tests import exam_cases, imaging_cases, ledger_cases
@@ -23,6 +23,11 @@ from fundusd.domain.clinical_terms import (
     ReviewVerdict,
 )
 from fundusd.imaging.dicom import read_header
+from fundusd.ledger.document_content import DocumentContent
+
+if TYPE_CHECKING:
+    from fundusd.domain.delivery import SentDocument
+    from fundusd.outbox.document_ids import Document
 
 NAME, PATIENT, ACCESSION = "Plantee^Paula", "PLANTED-77", "ACC-PLANTED"
 KEY = "ab" * 32
@@ -80,6 +85,16 @@ def exam(*shots: Shot, reading: Reading | None = None, **changes: Any) -> Exam:
     eyes = tuple(exam_cases.read(eye, reading) if reading else eye for eye in judge(shots))
     made = Exam(1, date(2026, 1, 5), KEY, PATIENT, STUDY, eyes)
     return replace(made, **changes)
+
+
+def content(made: Exam, **changes: Any) -> DocumentContent:
+    """Return the content of the documents about an exam of which nothing was sent before."""
+    return replace(DocumentContent(made, RELEASES, AT), **changes)
+
+
+def accepted(document: Document) -> tuple[SentDocument, ...]:
+    """Return what is remembered about a document that a receiver has confirmed."""
+    return tuple(replace(record, is_accepted=True) for record in document.sent)
 
 
 def source(**changes: Any) -> bytes:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def lines(exam: Exam) -> list[dict[str, str]]:
-    text = table(exam, cases.RELEASES, cases.AT).data.decode()
+    text = table(cases.content(exam)).data.decode()
     return list(csv.DictReader(io.StringIO(text)))
 
 
@@ -62,7 +62,7 @@ def test_a_review_is_the_grade_and_the_model_keeps_its_own() -> None:
 
 def test_a_repeat_has_the_same_name_and_a_review_too() -> None:
     names = {
-        table(cases.exam(cases.shot(), reading=reading), cases.RELEASES, cases.AT).name
+        table(cases.content(cases.exam(cases.shot(), reading=reading))).name
         for reading in (None, cases.OVERRIDE)
     }
 
@@ -73,7 +73,7 @@ def test_a_repeat_has_the_same_name_and_a_review_too() -> None:
 def test_a_pseudonymous_site_sends_no_identifier_of_the_hospital() -> None:
     exam = cases.exam(cases.shot(), patient_id=None)
 
-    assert cases.PATIENT.encode() not in table(exam, cases.RELEASES, cases.AT).data
+    assert cases.PATIENT.encode() not in table(cases.content(exam)).data
     assert {line["patient_key"] for line in lines(exam)} == {cases.KEY}
 
 
@@ -86,7 +86,22 @@ def test_a_spreadsheet_computes_nothing_of_what_a_camera_wrote() -> None:
 def test_the_same_person_and_day_have_the_same_name_on_every_database() -> None:
     exam = cases.exam(cases.shot())
 
-    assert (
-        table(exam, cases.RELEASES, cases.AT).name
-        == table(replace(exam, exam_id=9), cases.RELEASES, cases.AT).name
+    assert table(cases.content(exam)).name == table(cases.content(replace(exam, exam_id=9))).name
+
+
+def test_warnings_that_concern_the_reader_have_a_column() -> None:
+    right, left = lines(cases.exam(cases.shot(warnings=("grey", "turned", "clock_skew"))))
+
+    assert right["warnings"] == (
+        "the picture has no colours; "
+        "the camera's clock is wrong: do not rely on the time of the photograph"
     )
+    assert left["warnings"] == ""
+
+
+def test_after_final_comes_amended() -> None:
+    read = table(cases.content(cases.exam(cases.shot(), reading=cases.AGREES)))
+    unread = cases.content(cases.exam(cases.shot()), sent=cases.accepted(read))
+    [right, _] = csv.DictReader(io.StringIO(table(unread).data.decode()))
+
+    assert right["status"] == "amended"

@@ -13,7 +13,10 @@ from tests.outbox import receiver_cases
 from tests.outbox.receiver_cases import Received
 
 from fundusd.outbox import fhir, structured_report
-from fundusd.outbox.receivers import DicomNode, FhirServer, Folder, ReceiverError, StowServer
+from fundusd.outbox.dicom_receivers import DicomNode, StowServer
+from fundusd.outbox.fhir_receiver import FhirServer
+from fundusd.outbox.receivers import Folder, ReceiverError
+from fundusd.outbox.sender import Sender
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -24,12 +27,12 @@ SHORT: dict[str, Any] = {"connect_seconds": 5.0, "answer_seconds": 5.0}
 
 @pytest.fixture(scope="module")
 def report() -> Any:
-    return structured_report.report(EXAM, EXAM.eyes[0], cases.RELEASES[1], cases.header(), cases.AT)
+    return structured_report.report(cases.content(EXAM), EXAM.eyes[0], [cases.header()], Sender())
 
 
 @pytest.fixture(scope="module")
 def bundle() -> Any:
-    return fhir.bundle(EXAM, cases.RELEASES, cases.AT)
+    return fhir.bundle(cases.content(EXAM), Sender())
 
 
 def test_a_folder_gets_whole_files_and_a_repeat_overwrites(tmp_path: Path, report: Any) -> None:

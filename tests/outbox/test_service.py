@@ -18,83 +18,32 @@ from tests import daemon_cases, ledger_cases
 from tests.ledger_cases import CAMERA
 from tests.outbox import document_cases as cases
 from tests.outbox import receiver_cases
+from tests.outbox.outbox_cases import (
+    SHORT,
+    deliver_all,
+    graded,
+    of_kind,
+    outbox,
+    subscriptions,
+    the_delivery,
+)
 from tests.outbox.receiver_cases import Received
 
 from fundusd.cli import app
-from fundusd.domain.clinical_terms import Eye, EyeSource, Grade, ReviewReason, ReviewVerdict
-from fundusd.domain.decoding import Content, MediaType
-from fundusd.domain.delivery import DeliveryState, DocumentKind, Subscription
+from fundusd.domain.clinical_terms import Eye, Grade, ReviewReason, ReviewVerdict
+from fundusd.domain.delivery import DeliveryState
 from fundusd.domain.files import OfflineReason
-from fundusd.files.safe_read import status_at
 from fundusd.ledger import Ledger
 from fundusd.ledger.reviews import Review
-from fundusd.outbox.receivers import DicomNode, FhirServer, Folder, Receiver, StowServer
+from fundusd.outbox.dicom_receivers import DicomNode, StowServer
+from fundusd.outbox.fhir_receiver import FhirServer
+from fundusd.outbox.receivers import Folder
 from fundusd.outbox.service import Outbox
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-SHORT: dict[str, Any] = {"connect_seconds": 5.0, "answer_seconds": 5.0}
 KINDS = {"archive": "sr", "web": "sr", "record": "fhir", "sheets": "csv"}
-DICOM = Content(
-    MediaType.DICOM,
-    16,
-    16,
-    Eye.LEFT,
-    EyeSource.IMAGE_LATERALITY,
-    cases.PATIENT,
-    None,
-    cases.STUDY,
-    "1.2.3.4",
-)
-
-
-def subscriptions(**kinds: str) -> list[Subscription]:
-    return [
-        Subscription(name, DocumentKind(kind), when_reviewed=False, quiet_seconds=0)
-        for name, kind in kinds.items()
-    ]
-
-
-@pytest.fixture
-def open_ledger(store_url: str) -> Iterator[Callable[..., Ledger]]:
-    opened = []
-
-    def ledger(*subscribed: Subscription) -> Ledger:
-        opened.append(Ledger(store_url, site_key=ledger_cases.SITE_KEY, subscriptions=subscribed))
-        opened[-1].start(ledger_cases.release())
-        opened[-1].register_camera(CAMERA)
-        return opened[-1]
-
-    yield ledger
-    for each in opened:
-        each.close()
-
-
-@pytest.fixture
-def inbox(tmp_path: Path) -> Path:
-    folder = tmp_path / "inbox"
-    folder.mkdir()
-    return folder
-
-
-def graded(
-    ledger: Ledger, inbox: Path, name: str = "a.dcm", content: Content = DICOM, **header: Any
-) -> None:
-    """Put a photograph into the inbox and have it graded."""
-    data = cases.source(**header)
-    (inbox / name).write_bytes(data)
-    import hashlib
-
-    stat = status_at(inbox, name.encode())
-    assert stat is not None
-    settled = replace(ledger_cases.found(name), stat=stat, digest=hashlib.sha256(data).hexdigest())
-    ledger.admit(settled)
-    ledger.record([ledger_cases.finding(claim, content) for claim in ledger.claim(1)])
-
-
-def outbox(ledger: Ledger, inbox: Path, **receivers: Receiver) -> Outbox:
-    return Outbox(ledger, receivers, {CAMERA: inbox}, 1 << 20, poll_seconds=0.02)
 
 
 @contextlib.contextmanager
@@ -131,18 +80,6 @@ def states(ledger: Ledger) -> dict[str, DeliveryState]:
         for state in DeliveryState
         for row in ledger.deliveries(state, 100)
     }
-
-
-def deliver_all(service: Outbox, ledger: Ledger, *names: str) -> None:
-    """Deliver all due documents in this thread, one receiver after the other."""
-    for name in names:
-        while (due := ledger.due(name)) is not None:
-            service.deliver(due)
-
-
-def the_delivery(ledger: Ledger) -> dict[str, Any]:
-    [row] = [row for state in DeliveryState for row in ledger.deliveries(state, 100)]
-    return row
 
 
 def test_every_kind_of_receiver_gets_its_document_once_though_one_is_down_in_the_middle(
@@ -232,10 +169,8 @@ def test_a_review_makes_the_document_final_and_who_wants_only_reviewed_ones_wait
         )
         graded(ledger, inbox)
         deliver_all(service, ledger, "early", "late")
-        [eye] = [
-            resource for url, resource in received.kept.items() if url.startswith("Observation/")
-        ]
-        assert (eye["status"], late_received.times) == ("preliminary", 0)
+        [model] = of_kind(received, "Observation")
+        assert (model["status"], late_received.times) == ("preliminary", 0)
 
         exam_id = the_delivery(ledger)["exam_id"]
         review = Review(
@@ -244,10 +179,10 @@ def test_a_review_makes_the_document_final_and_who_wants_only_reviewed_ones_wait
         ledger.review(replace(review, reason=ReviewReason.MISSED_LESION))
         deliver_all(service, ledger, "early", "late")
 
-    [eye] = [resource for url, resource in received.kept.items() if url.startswith("Observation/")]
-    assert eye["status"] == "final"
-    assert eye["valueCodeableConcept"]["coding"][0]["code"] == "LA18646-2"
-    assert len(received.kept) == len(late_received.kept) == 4
+    [reader] = [eye for eye in of_kind(received, "Observation") if eye["id"] != model["id"]]
+    assert reader["status"] == "final"
+    assert reader["valueCodeableConcept"]["coding"][0]["code"] == "LA18646-2"
+    assert received.kept.keys() == late_received.kept.keys()
 
 
 KILLED = """
@@ -255,8 +190,10 @@ import os, signal, sys
 from pathlib import Path
 sys.path.insert(0, {tests!r})
 from tests import ledger_cases
-from fundusd.outbox.receivers import DicomNode
+from fundusd.outbox.dicom_receivers import DicomNode
 from fundusd.ledger import Ledger
+from fundusd.outbox.making import DocumentMaker
+from fundusd.outbox.sender import Sender
 from fundusd.outbox.service import Outbox
 
 class Killed:
@@ -266,7 +203,8 @@ class Killed:
 
 ledger = Ledger({url!r}, site_key=ledger_cases.SITE_KEY)
 ledger.start(ledger_cases.release())
-service = Outbox(ledger, {{"archive": Killed()}}, {{"cam": Path({inbox!r})}}, 1 << 20)
+maker = DocumentMaker(Sender(), {{"cam": Path({inbox!r})}}, 1 << 20, ledger.is_away)
+service = Outbox(ledger, {{"archive": Killed()}}, maker)
 service.deliver(ledger.due("archive"))
 """
 
@@ -475,4 +413,5 @@ fhir = "http://127.0.0.1:{receiver_cases.free_port()}"
     assert "record" in output_of("outbox")
     assert output_of("outbox", "--state", "failed").startswith("No document is in the state failed")
     assert output_of("outbox", "retry", "--failed") == "0 queued again.\n"
-    assert output_of("outbox", "retry", "1") == "1 queued again.\n"
+    assert output_of("outbox", "retry", "1").startswith("0 queued again.\nNo such document")
+    assert output_of("outbox", "retry", "1", "--again") == "1 queued again.\n"

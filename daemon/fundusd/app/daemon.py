@@ -34,7 +34,7 @@ from fundusd.watcher.service import Watcher
 from fundusd.worker.service import Worker
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from fundusd.ledger import Ledger
@@ -165,10 +165,7 @@ def _supervise(
         services: list[Service] = [watcher, worker]
         if settings.receiver:
             # importing its libraries takes a third of a second
-            from fundusd.outbox.service import Outbox
-
-            receivers = {section.id: receiver(section) for section in settings.receiver}
-            services.append(Outbox(ledger, receivers, roots, settings.decode.max_mb * MIB))
+            services.append(_outbox(settings, ledger, roots))
         supervisor = Supervisor(services, heartbeat, Reload(path, settings, watcher), ready)
 
         def beat_all() -> None:
@@ -177,6 +174,21 @@ def _supervise(
 
         ledger.outage_retry = OutageRetry(supervisor.stopping, beat_all, ledger.regain)
         supervisor.run()
+
+
+def _outbox(settings: Settings, ledger: Ledger, roots: Mapping[str, Path]) -> Service:
+    from fundusd.domain.delivery import Site
+    from fundusd.outbox.making import DocumentMaker
+    from fundusd.outbox.sender import Sender
+    from fundusd.outbox.service import Outbox
+
+    sender = Sender(
+        Site(**settings.site.model_dump()), settings.privacy.issuers, ledger.identifiers
+    )
+    maker = DocumentMaker(sender, roots, settings.decode.max_mb * MIB, ledger.is_away)
+    receivers = {section.id: receiver(section) for section in settings.receiver}
+    only_reviewed = {section.id for section in settings.receiver if section.when == "reviewed"}
+    return Outbox(ledger, receivers, maker, only_reviewed)
 
 
 def tested_model(planned: ModelPlan, ledger: Ledger) -> ZeroShotClassifier:

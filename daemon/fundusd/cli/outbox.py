@@ -1,8 +1,8 @@
-"""fundusd outbox: documents that are waiting, have failed or were delivered."""
+"""fundusd outbox: documents that are waiting, have failed, were delivered or are held back."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -26,6 +26,7 @@ _Limit = Annotated[
     int, typer.Option("--limit", min=1, metavar="N", help="Show only the N newest documents.")
 ]
 _Delivery = Annotated[int | None, typer.Argument(metavar="ID", help="Number of a document.")]
+_Again = Annotated[bool, typer.Option("--again", help="Also if it has been delivered.")]
 _Failed = Annotated[bool, typer.Option("--failed", help="Queue every failed document.")]
 
 
@@ -40,6 +41,7 @@ def listing(
     """List the documents that are waiting to be sent or have failed.
 
     Shows the receiver's answer to each; `fundusd outbox retry` queues failed documents again.
+    Exams that are held back until a reader has settled them are listed with what they wait for.
 
     Examples:
       fundusd outbox
@@ -51,28 +53,35 @@ def listing(
 
     with opened_ledger(load(config)) as ledger:
         ledger.check()
-        rows = ledger.deliveries(state, limit)
+        rows = [row | {"waits_for": None} for row in ledger.deliveries(state, limit)]
+        if state is None:
+            rows += [_held(row) for row in ledger.held_exams(limit)]
     if json:
         print(as_json(rows))
     elif rows:
         print_table(rows, _cells)
     elif state is None:
-        print("No document is waiting, and none has failed.")
+        print("No document is waiting or held back, and none has failed.")
     else:
         print(f"No document is in the state {state}.")
 
 
+def _held(row: Row) -> dict[str, Any]:
+    nothing = dict.fromkeys(("id", "attempts", "answer", "created_at", "delivered_at"))
+    return {**nothing, **row, "state": "held back", "next_in_seconds": None}
+
+
 def _cells(row: Row) -> dict[str, str]:
     return {
-        "id": str(row["id"]),
+        "id": "" if row["id"] is None else str(row["id"]),
         "receiver": row["receiver"],
         "document": row["document"],
         "exam": str(row["exam_id"]),
         "state": row["state"],
-        "attempts": str(row["attempts"]),
+        "attempts": "" if row["attempts"] is None else str(row["attempts"]),
         "next": _next_attempt(row["next_in_seconds"]),
         "delivered": local(row["delivered_at"]),
-        "answer": row["answer"] or "",
+        "answer": row["answer"] or ", ".join(row["waits_for"] or ()),
     }
 
 
@@ -85,22 +94,32 @@ def _next_attempt(seconds: float | None) -> str:
 
 
 @app.command(cls=Command)
-def retry(delivery: _Delivery = None, config: Config = None, failed: _Failed = False) -> None:
+def retry(
+    delivery: _Delivery = None,
+    config: Config = None,
+    failed: _Failed = False,
+    again: _Again = False,
+) -> None:
     """Queue one document, or every failed one, to be sent at once.
 
-    The exit status is 1 if no document has this ID.
+    A document that has been delivered is sent again only with --again.
+    The exit status is 1 if nothing was queued for this ID.
 
     Examples:
       fundusd outbox retry 17
+      fundusd outbox retry 17 --again
       fundusd outbox retry --failed
     """
     if (delivery is None) != failed:
         raise typer.BadParameter("give one ID, or --failed to queue every failed document")
+    if failed and again:
+        raise typer.BadParameter("--again needs an ID")
     from fundusd.app.open_ledger import opened_ledger
 
     with opened_ledger(load(config)) as ledger:
         ledger.check()
-        count = ledger.retry_deliveries(delivery)
+        count = ledger.retry_deliveries(delivery, again=again)
     print(f"{count} queued again.")
     if not count and not failed:
+        print("No such document is waiting or has failed. Send a delivered one with --again.")
         raise typer.Exit(1)

@@ -267,13 +267,18 @@ class Exam:
             eye for eye in self.eyes if not eye.is_absent or eye.final.referable is Referable.YES
         )
 
+    def is_settled(self, eye: EyeResult) -> bool:
+        """Return whether nothing about an eye of this exam is open any more."""
+        has_follow_up = any(open_one.eye is eye.eye for open_one in self.follow_ups)
+        return eye.is_read and eye.waits_for is None and not has_follow_up
+
     @property
     def is_final(self) -> bool:
         """Return whether nothing about the result is open any more."""
         has_unknown = any(eye.eye is Eye.UNKNOWN for eye in self.eyes)
         if has_unknown or self.missing or self.follow_ups:
             return False
-        return self.is_reviewed
+        return self.is_reviewed and all(eye.waits_for is None for eye in self.counting)
 
     @property
     def missing(self) -> tuple[Eye, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
+import uuid
 from dataclasses import dataclass
 
 _MIN_KEY_BYTES = 16
@@ -87,6 +88,21 @@ class Identifiers:
         if not self.are_clear:
             return None
         return patient_id
+
+    def uid(self, uid: str) -> str:
+        """Return a DICOM UID in a form that may be sent.
+
+        At a pseudonymous site, it is replaced by another UID (PS3.5 B.2), always by the same.
+
+        >>> Identifiers().uid("1.2.3")
+        '1.2.3'
+        >>> Identifiers(b"k" * 32, are_clear=False).uid("1.2.3")[:5]
+        '2.25.'
+        """
+        if self.are_clear:
+            return uid
+        digest = hmac.new(self.site_key, b"uid|" + uid.encode(), hashlib.sha256).digest()
+        return f"2.25.{uuid.UUID(bytes=digest[:16], version=5).int}"
 
     def path(self, text: str) -> str:
         """Return a path in a form that may be shown to people.

@@ -58,6 +58,7 @@ class Content:
     warnings: tuple[str, ...] = ()
     measures: Mapping[str, float] = dataclasses.field(default_factory=dict)
     field: str | None = None
+    accession: str | None = None  # AccessionNumber, the number of the order
 
 
 @dataclass(frozen=True, slots=True)

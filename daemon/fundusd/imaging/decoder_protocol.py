@@ -157,6 +157,7 @@ def _content_to_json(content: Content) -> dict[str, Any]:
         "field": content.field,
         "patient_id": content.patient_id,
         "issuer": content.issuer,
+        "accession": content.accession,
         "study_uid": content.study_uid,
         "sop_uid": content.sop_uid,
         "acquired_at": content.acquired_at and content.acquired_at.isoformat(),

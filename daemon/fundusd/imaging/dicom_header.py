@@ -42,6 +42,7 @@ _MONTAGE = {"MONTAGE", "MOSAIC"}
 _PHOTOMETRIC = {"RGB", "YBR_FULL", "YBR_FULL_422", "YBR_RCT", "YBR_ICT", "PALETTE COLOR"}
 
 _MAX_ID = 64  # PS3.5: UI and LO
+_MAX_ACCESSION = 16  # PS3.5: SH
 _UID = re.compile(r"(?:0|[1-9]\d*)(?:\.(?:0|[1-9]\d*))+", re.ASCII)
 _DOTS_OF_A_UID = 4  # patient numbers may contain fewer
 _AGENCIES = (
@@ -165,6 +166,7 @@ def content(ds: Dataset) -> Content:
         field=field_of_header(ds),
         patient_id=_patient(ds, warnings),
         issuer=_issuer(ds),
+        accession=_accession(ds),
         study_uid=study_uid,
         sop_uid=sop_uid,
         acquired_at=acquired_at(ds),
@@ -209,6 +211,13 @@ def _patient(ds: Dataset, warnings: list[str]) -> str | None:
     else:
         return value
     return None
+
+
+def _accession(ds: Dataset) -> str | None:
+    value = text(ds, "AccessionNumber") or ""
+    if "\\" in value or len(value) > _MAX_ACCESSION:
+        return None
+    return value or None
 
 
 def _issuer(ds: Dataset) -> str | None:

@@ -38,6 +38,7 @@ def content_text(content: Content | None, identifiers: Identifiers) -> str:
     fields = {name: getattr(content, name) for name in Content.__slots__}
     fields["patient_id"] = header.patient_id
     fields["issuer"] = identifiers.kept(content.issuer)
+    fields["accession"] = identifiers.kept(content.accession)
     fields["patient_key"] = header.patient_key
     fields["bare_key"] = header.bare_key
     stored: dict[str, Any] = {}

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
+from fundusd.clinical import document_rules
 from fundusd.domain.delivery import DeliveryState, DocumentKind, Subscription
-from fundusd.ledger import audit
+from fundusd.ledger import audit, sent_documents
 from fundusd.ledger.audit_events import AuditEvent
 from fundusd.ledger.database import epoch_now, insert_or_update, rows_as_dicts
 from fundusd.ledger.tables import delivery, exam
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from fundusd.clinical.exam import Exam
+    from fundusd.domain.delivery import SentDocument
     from fundusd.ledger.transactions import Recording
 
 _OPEN = (DeliveryState.QUEUED, DeliveryState.FAILED)
@@ -59,12 +61,31 @@ def queue(recording: Recording, changed: Sequence[Exam]) -> None:
     """
     connection = recording.connection
     for subscription in recording.subscriptions:
-        rows = []
+        informed = _informed(connection, subscription, changed)
+        rows, emptied = [], []
         for changed_exam in changed:
-            if _is_wanted(subscription, changed_exam):
+            was_informed = changed_exam.exam_id in informed
+            if changed_exam.eyes and (was_informed or _is_wanted(subscription, changed_exam)):
                 rows.append(_row(subscription, changed_exam))
+            elif was_informed:
+                emptied.append(changed_exam.exam_id)
         if rows:
             connection.execute(_queue_again(connection, subscription.quiet_seconds), rows)
+        if emptied:
+            connection.execute(_queue_emptied(subscription, emptied))
+
+
+def _informed(
+    connection: sa.Connection, subscription: Subscription, changed: Sequence[Exam]
+) -> set[int]:
+    """Return those exams that are not wanted, but about which the receiver was sent something.
+
+    The receiver has to learn that it is outdated.
+    """
+    ids = [each.exam_id for each in changed if not _is_wanted(subscription, each)]
+    if not ids:
+        return set()
+    return sent_documents.informed(connection, subscription.receiver, ids)
 
 
 def _is_wanted(subscription: Subscription, changed: Exam) -> bool:
@@ -72,7 +93,7 @@ def _is_wanted(subscription: Subscription, changed: Exam) -> bool:
         return False
     if subscription.document is DocumentKind.SR and changed.study_uid is None:
         return False  # there is no study to add a report to
-    return changed.is_reviewed or not subscription.when_reviewed
+    return not subscription.when_reviewed or document_rules.is_released(changed)
 
 
 def _row(subscription: Subscription, changed: Exam) -> dict[str, Any]:
@@ -104,6 +125,20 @@ def _queue_again(connection: sa.Connection, quiet_seconds: float) -> sa.Insert:
     )
 
 
+def _queue_emptied(subscription: Subscription, exam_ids: Sequence[int]) -> sa.Update:
+    """Return an UPDATE that queues deliveries again although the exams have no eyes any more."""
+    changes = {
+        "state": DeliveryState.QUEUED,
+        "changes": delivery.c.changes + 1,
+        "attempts": 0,
+        "available_at": epoch_now() + subscription.quiet_seconds,
+    }
+    is_meant = sa.and_(
+        delivery.c.receiver == subscription.receiver, delivery.c.exam_id.in_(exam_ids)
+    )
+    return sa.update(delivery).where(is_meant).values(changes)
+
+
 # -- delivering
 
 
@@ -128,11 +163,23 @@ def due(connection: sa.Connection, receiver: str, cameras: Sequence[str] = ()) -
     return Due(row.id, receiver, document, row.exam_id, row.changes, row.attempts)
 
 
-def delivered(connection: sa.Connection, sent: Due, answer: str, count: int) -> bool:
-    """Store a receiver's answer to a delivery.
+def sending(connection: sa.Connection, due_now: Due, documents: Sequence[SentDocument]) -> None:
+    """Store what is about to be sent, because the answer may be lost."""
+    sent_documents.begin(connection, due_now.receiver, due_now.exam_id, documents)
+
+
+def delivered(
+    connection: sa.Connection,
+    sent: Due,
+    answer: str,
+    count: int,
+    documents: Sequence[SentDocument] = (),
+) -> bool:
+    """Store a receiver's answer to a delivery, and what it was sent.
 
     Return False if the exam has changed in the meantime. In that case, its document is sent again.
     """
+    sent_documents.confirm(connection, sent.receiver, sent.exam_id, documents)
     columns = {
         "state": DeliveryState.DELIVERED,
         "attempts": sent.attempts + 1,
@@ -147,12 +194,17 @@ def delivered(connection: sa.Connection, sent: Due, answer: str, count: int) -> 
 
 
 def undelivered(
-    connection: sa.Connection, sent: Due, answer: str, wait_seconds: float | None
+    connection: sa.Connection,
+    sent: Due,
+    answer: str,
+    wait_seconds: float | None,
+    documents: Sequence[SentDocument] = (),
 ) -> None:
     """Schedule another attempt at a delivery, or give up if `wait_seconds` is None.
 
-    `answer` is the reason why nothing was delivered.
+    `answer` is the reason why not everything was delivered. `documents` are those that were.
     """
+    sent_documents.confirm(connection, sent.receiver, sent.exam_id, documents)
     attempts = sent.attempts + 1
     columns = {"attempts": attempts, "answer": answer}
     if wait_seconds is None:
@@ -213,11 +265,11 @@ def counts(connection: sa.Connection) -> list[dict[str, Any]]:
     return rows_as_dicts(connection, query)
 
 
-def retry(connection: sa.Connection, delivery_id: int | None) -> int:
-    """Queue a delivery again so that it is due at once.
+def retry(connection: sa.Connection, delivery_id: int | None, *, again: bool = False) -> int:
+    """Queue a delivery so that it is due at once, unless it has been delivered.
 
-    If `delivery_id` is None, all failed deliveries are queued again. Return the number of
-    deliveries that were queued.
+    If `again`, a delivered one is queued, too. If `delivery_id` is None, all failed deliveries are
+    queued. Return the number of deliveries that were queued.
     """
     detail: dict[str, Any] = {}
     if delivery_id is None:
@@ -225,8 +277,10 @@ def retry(connection: sa.Connection, delivery_id: int | None) -> int:
     else:
         which = delivery.c.id == delivery_id
         detail["delivery_id"] = delivery_id
-    again = {"state": DeliveryState.QUEUED, "attempts": 0, "available_at": epoch_now()}
-    count = connection.execute(sa.update(delivery).where(which).values(**again)).rowcount
+        if not again:
+            which = sa.and_(which, delivery.c.state.in_(_OPEN))
+    queued = {"state": DeliveryState.QUEUED, "attempts": 0, "available_at": epoch_now()}
+    count = connection.execute(sa.update(delivery).where(which).values(**queued)).rowcount
     if count:
         audit.append(
             connection, audit.Entry(AuditEvent.DOCUMENT_QUEUED, detail=detail | {"count": count})

@@ -12,6 +12,7 @@ from fundusd.ledger import (
     exam_queries,
     exams,
     follow_ups,
+    held_exams,
     image_files,
     joined_exams,
     quality_measures,
@@ -72,4 +73,10 @@ class Operator(Transactions):
     # -- documents that are sent
 
     retry_deliveries = writes(deliveries.retry)
+
+    def held_exams(self, limit: int) -> list[dict[str, Any]]:
+        """Return exams whose documents are held back; see `held_exams.held`."""
+        with self.database.reading() as connection:
+            return held_exams.held(connection, self._subscriptions, limit)
+
     deliveries = reads(deliveries.listed)  # last, because this name hides the module

@@ -58,6 +58,11 @@ class Transactions:
         self._identifiers = identifiers
         self._subscriptions = tuple(subscriptions)
 
+    @property
+    def identifiers(self) -> Identifiers:
+        """Return how the site stores patients."""
+        return self._identifiers
+
     @contextmanager
     def writing(self) -> Iterator[sa.Connection]:
         """Open a transaction that may write."""

@@ -51,6 +51,14 @@ SEVERITY = {
     Grade.SEVERE: Code("LA18646-2", LOINC, "Severe non-proliferative retinopathy"),
     Grade.PDR: Code("LA18648-8", LOINC, "Proliferative retinopathy"),
 }
+# the model's own grade; LOINC and SNOMED CT are only for what a reader has found, because programs
+# act on them: a record of LA18643-9, for example, ends the search for a due eye examination
+MODEL_GRADE = {
+    grade: Code(
+        f"model-grade-{grade.value}", PRIVATE, f"{severity.meaning}, suggested by the model"
+    )
+    for grade, severity in SEVERITY.items()
+}
 # no SNOMED CT code for the absence of retinopathy has been verified
 FINDING = {
     Grade.MILD: Code(
@@ -87,11 +95,14 @@ REFERABLE = Code("referable", PRIVATE, "To be referred, by the rule of the relea
 MISSING_FIELDS = Code("missing_field", PRIVATE, "Expected field that was not photographed")
 MODEL_SEVERITY = Code("model-severity", PRIVATE, "Severity level by the model")
 VERDICT = Code("verdict", PRIVATE, "What the reader says about the result")
+READER_REFERABLE = Code("reader-referable", PRIVATE, "To be referred, according to the reader")
 DISAGREES = Code("disagrees", PRIVATE, "Why the reader disagrees")
+LESION = Code("lesion", PRIVATE, "Lesion other than diabetic retinopathy")
+MACULOPATHY = Code("maculopathy", PRIVATE, "Diabetic maculopathy, as UK programmes grade it")
+PHOTOCOAGULATION = Code("photocoagulation", PRIVATE, "Photocoagulation, as UK programmes grade it")
+STABLE_TREATED = Code("r3s", PRIVATE, "Proliferative retinopathy, treated and stable (R3S)")
 REPORT = Code("report", PRIVATE, "Diabetic retinopathy grading, research use only")
 SCORES = tuple(Code(f"score-{grade.value}", PRIVATE, f"Score of {grade.label}") for grade in Grade)
-
-STATUS = {True: "final", False: "preliminary"}  # by whether it is settled by a reader
 
 _ACTIONS = {
     Action.RETAKE: "Take the photograph again",
@@ -113,7 +124,7 @@ def private_code(value: Outcome | Reason | Action | Referable | ReviewVerdict | 
 
 
 def severity_codes(grade: Grade) -> list[Code]:
-    """Return the LOINC code of a grade, followed by its SNOMED CT code if there is one."""
+    """Return the LOINC code of a reader's grade, followed by its SNOMED CT code if there is one."""
     severity = [SEVERITY[grade]]
     if grade in FINDING:
         severity.append(FINDING[grade])

@@ -6,57 +6,89 @@ import csv
 import io
 from typing import TYPE_CHECKING
 
-from fundusd.domain.clinical_terms import SAFETY_WORDS, Eye, Grade
-from fundusd.outbox import codes, document_ids, safety_notes
+from fundusd.domain.clinical_terms import SAFETY_WORDS, Action, Eye, Grade, Referable
+from fundusd.domain.delivery import DocumentKind, DocumentStatus, SentDocument
+from fundusd.outbox import document_ids, document_status, eye_values, safety_notes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-    from datetime import datetime
-
-    from fundusd.clinical.exam import Exam, EyeResult
+    from fundusd.clinical.exam import EyeResult
     from fundusd.clinical.reading import Reading
-    from fundusd.domain.inference import Release
+    from fundusd.ledger.document_content import DocumentContent
     from fundusd.outbox.document_ids import Document
 
 MEDIA_TYPE = "text/csv"
+_COLUMNS = (
+    *(
+        "exam",
+        "day",
+        "day_doubt",
+        "patient_id",
+        "patient_key",
+        "eye",
+        "person_referable",
+        "resulted_at",
+    ),
+    *("status", "outcome", "grade", "grade_label", "referable", "reason", "action"),
+    *("missing_fields", "warnings", "model_grade", "model_referable"),
+    *(f"score_{grade.value}" for grade in Grade),
+    *("verdict", "reviewer", "lesion", "maculopathy", "photocoagulation", "stable_treated"),
+    *("digest", "model", "revision", "release", "note"),
+)
 # a spreadsheet evaluates a cell that starts with one of these
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
-def table(exam: Exam, releases: Mapping[int, Release], at: datetime) -> Document:
-    """Return an exam as CSV, with a row for each eye, even if the eye was not photographed.
-
-    `releases` are keyed by number. `at` is the time at which the result was reached.
-    """
-    rows = list(_rows(exam, releases, at))
+def table(content: DocumentContent) -> Document:
+    """Return an exam as CSV, with a row for each eye, even if the eye was not photographed."""
+    name = _name(content)
+    rows, sent = [], []
+    for eye in content.exam.eyes:
+        record = _record(content, eye, f"{name}#{eye.eye}")
+        sent.append(record)
+        rows.append(_row(content, eye, record.status))
+    for missing in content.exam.missing:
+        rows.append(_row_without_photograph(content, missing, "missing", Action.RETAKE))
+    for absent in content.exam.absent:
+        if absent not in {eye.eye for eye in content.exam.eyes}:
+            rows.append(_row_without_photograph(content, absent, "absent", Action.NONE))
     out = io.StringIO()
-    writer = csv.DictWriter(out, list(rows[0]))
+    writer = csv.DictWriter(out, _COLUMNS)
     writer.writeheader()
     for row in rows:
         writer.writerow({column: _without_formula(value) for column, value in row.items()})
-    name = f"{exam.day}_{document_ids.exam_uuid(exam)}.csv"
-    return document_ids.Document(name, MEDIA_TYPE, out.getvalue().encode())
+    return document_ids.Document(name, MEDIA_TYPE, out.getvalue().encode(), tuple(sent))
 
 
-def _rows(exam: Exam, releases: Mapping[int, Release], at: datetime) -> Iterator[dict[str, str]]:
-    for eye in exam.eyes:
-        yield _row(exam, eye, releases[eye.decisive.release_id], at)
-    for missing in exam.missing:
-        yield _row_of_missing_eye(exam, missing, at)
+def _name(content: DocumentContent) -> str:
+    """Return the name of an exam's file, which stays the same if the exam loses all its eyes."""
+    if not content.exam.eyes and content.sent:
+        return content.sent[0].identifier.partition("#")[0]
+    return f"{content.exam.day}_{document_ids.exam_uuid(content.exam)}.csv"
 
 
-def _row(exam: Exam, eye: EyeResult, release: Release, at: datetime) -> dict[str, str]:
+def _record(content: DocumentContent, eye: EyeResult, identifier: str) -> SentDocument:
+    said = document_ids.verdict_digest(content.exam, eye, content.releases[eye.decisive.release_id])
+    marks = document_ids.photograph_marks([eye])
+    last = document_status.last_sent(content.sent, identifier)
+    status = document_status.next_status(last, said, marks, is_final=content.exam.is_settled(eye))
+    return SentDocument(DocumentKind.CSV, eye.eye, identifier, status, said, marks)
+
+
+def _row(content: DocumentContent, eye: EyeResult, status: str) -> dict[str, str]:
+    release = content.releases[eye.decisive.release_id]
+    grade = eye_values.final_grade(eye)
     return {
-        **_exam_columns(exam, eye.eye, at),
-        "status": codes.STATUS[eye.is_read],
+        **_exam_columns(content, eye.eye),
+        "status": status,
         "outcome": eye.outcome,
-        "grade": _number(eye.final.grade),
-        "grade_label": _label(eye.final.grade),
+        "grade": _number(grade),
+        "grade_label": _label(grade),
         "referable": eye.final.referable,
-        "reason": eye.reason or "",
+        "reason": eye.open_reason or "",
         "action": eye.action,
         "missing_fields": " ".join(eye.missing_fields),
-        "model_grade": _number(eye.grade),
+        "warnings": "; ".join(eye_values.warnings(eye)),
+        "model_grade": _number(eye_values.model_grade(eye)),
         "model_referable": eye.referable,
         **_score_columns(eye),
         **_reading_columns(eye.reading),
@@ -68,26 +100,30 @@ def _row(exam: Exam, eye: EyeResult, release: Release, at: datetime) -> dict[str
     }
 
 
-def _row_of_missing_eye(exam: Exam, eye: Eye, at: datetime) -> dict[str, str]:
+def _row_without_photograph(
+    content: DocumentContent, eye: Eye, outcome: str, action: Action
+) -> dict[str, str]:
     return {
-        **_exam_columns(exam, eye, at),
-        "status": "preliminary",
-        "outcome": "missing",
-        "referable": "indeterminate",
-        "action": "retake",
+        **_exam_columns(content, eye),
+        "status": DocumentStatus.PRELIMINARY,
+        "outcome": outcome,
+        "referable": Referable.INDETERMINATE,
+        "action": action,
         "note": SAFETY_WORDS,
     }
 
 
-def _exam_columns(exam: Exam, eye: Eye, at: datetime) -> dict[str, str]:
+def _exam_columns(content: DocumentContent, eye: Eye) -> dict[str, str]:
+    exam = content.exam
     return {
         "exam": str(document_ids.exam_uuid(exam)),
         "day": exam.day.isoformat(),
+        "day_doubt": exam.day_doubt,
         "patient_id": exam.patient_id or "",
         "patient_key": exam.patient_key or "",
         "eye": eye,
         "person_referable": exam.final.referable,
-        "resulted_at": at.isoformat(timespec="seconds"),
+        "resulted_at": content.resulted_at.isoformat(timespec="seconds"),
     }
 
 
@@ -98,8 +134,15 @@ def _score_columns(eye: EyeResult) -> dict[str, str]:
 
 def _reading_columns(reading: Reading | None) -> dict[str, str]:
     if reading is None:
-        return {"verdict": "", "reviewer": ""}
-    return {"verdict": reading.verdict, "reviewer": reading.reviewer}
+        return {}
+    return {
+        "verdict": reading.verdict,
+        "reviewer": reading.reviewer,
+        "lesion": reading.lesion or "",
+        "maculopathy": reading.maculopathy or "",
+        "photocoagulation": reading.photocoagulation or "",
+        "stable_treated": "yes" if reading.is_stable_treated else "",
+    }
 
 
 def _number(grade: Grade | None) -> str:

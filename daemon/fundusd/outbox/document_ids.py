@@ -16,8 +16,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from fundusd.clinical.exam import Exam, EyeResult
+    from fundusd.clinical.reading import Reading
+    from fundusd.domain.delivery import SentDocument
     from fundusd.domain.inference import Release
 
+_MARK = 16  # hexadecimal digits of the digest of a photograph that are remembered
 _NAMESPACE = uuid.UUID("5a0f4d4e-6bd5-4f5e-9c53-9d1f6f0c1c57")
 
 
@@ -25,12 +28,13 @@ _NAMESPACE = uuid.UUID("5a0f4d4e-6bd5-4f5e-9c53-9d1f6f0c1c57")
 class Document:
     """A document in the form in which it is sent.
 
-    `name` is its file name.
+    `name` is its file name. `sent` is what is remembered about it for later documents.
     """
 
     name: str
     media_type: str
     data: bytes
+    sent: tuple[SentDocument, ...] = ()
 
 
 def uuid_for(kind: str, *parts: str | int | None) -> uuid.UUID:
@@ -79,10 +83,16 @@ def photograph_digests(eyes: Iterable[EyeResult]) -> list[str]:
     return sorted(digests)
 
 
-def verdict_digest(eye: EyeResult, release: Release) -> str:
-    """Return the digest of an eye's verdict.
+def photograph_marks(eyes: Iterable[EyeResult]) -> tuple[str, ...]:
+    """Return the abbreviated digests of all photographs of the eyes."""
+    return tuple(digest[:_MARK] for digest in photograph_digests(eyes))
 
-    The digest changes with the result, the review, the photographs and the release.
+
+def verdict_digest(exam: Exam, eye: EyeResult, release: Release) -> str:
+    """Return the digest of the verdict on an eye of an exam.
+
+    The digest changes with the result, the readings, the photographs, the release, and with
+    whether anything about the eye is open.
     """
     parts: list[Any] = [
         eye.eye,
@@ -95,18 +105,25 @@ def verdict_digest(eye: EyeResult, release: Release) -> str:
     ]
     parts += [score.hex() for score in eye.decisive.scores or ()]
     parts += sorted(shot.digest for shot in eye.shots)
-    parts.append("read")
-    if eye.reading is not None:
-        parts += [
-            eye.reading.verdict,
-            eye.reading.referable,
-            eye.reading.grade,
-            eye.reading.reason,
-            eye.reading.reviewer,
-            eye.reading.role,
-            int(eye.reading.is_blinded),
-        ]
+    for shot in eye.shots:
+        parts += sorted(shot.warnings)
+    parts += [eye.state, int(exam.is_settled(eye)), eye.final.referable, eye.final.grade]
+    readings = [*eye.readings.current, *eye.readings.formers]
+    if eye.reading is not None and eye.reading not in readings:  # it defers the eye
+        readings.append(eye.reading)
+    for reading in readings:
+        parts += _said(reading)
     return hash_chain.digest([release_digest(release), *[_text(part) for part in parts]])
+
+
+def _said(reading: Reading) -> list[Any]:
+    """Return what a reading says, without its number and its time."""
+    return [
+        *(reading.verdict, reading.referable, reading.grade, reading.reason),
+        *(reading.reviewer, reading.role, int(reading.is_blinded), reading.purpose),
+        *(reading.lesion, reading.maculopathy, reading.photocoagulation),
+        int(reading.is_stable_treated),
+    ]
 
 
 def _text(part: Any) -> str | None:

@@ -21,16 +21,12 @@ def note(releases: Iterable[Release]) -> str:
     return f"{SAFETY_WORDS} {warning}"
 
 
-def add_to_fhir(
-    observations: Iterable[dict[str, Any]], report: dict[str, Any], releases: Iterable[Release]
+def add_to_observations(
+    observations: Iterable[dict[str, Any]], releases: Iterable[Release]
 ) -> None:
-    """Add a warning to FHIR resources if a release has an unsafe rule.
-
-    The notes of the observations and the conclusion of the report contain it.
-    """
+    """Add a note to FHIR Observations if a release has an unsafe rule."""
     warning = unsafe_rules(release.referable_rule for release in releases)
     if warning is None:
         return
     for observation in observations:
         observation["note"] = [*observation.get("note", []), {"text": warning}]
-    report["conclusion"] += f" {warning}"

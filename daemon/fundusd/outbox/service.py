@@ -7,54 +7,33 @@ document again after a restart, under the same name.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import structlog
 
 from fundusd.domain import retry_policy
-from fundusd.domain.clinical_terms import Reason
-from fundusd.domain.delivery import DocumentKind
-from fundusd.domain.errors import CaptureError
-from fundusd.files import safe_read
-from fundusd.imaging.dicom import read_header
-from fundusd.outbox import csv_export, fhir, structured_report
 from fundusd.outbox.receivers import ReceiverError
-from fundusd.outbox.sr_evidence import InvalidUidError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping, Sequence
     from concurrent.futures import Future
-    from pathlib import Path
 
-    from fundusd.clinical.exam import EyeResult
+    from fundusd.domain.delivery import SentDocument
     from fundusd.ledger import Ledger
     from fundusd.ledger.deliveries import Due
-    from fundusd.ledger.document_content import DocumentContent, PhotographFile
-    from fundusd.outbox.document_ids import Document
+    from fundusd.outbox.making import DocumentMaker
     from fundusd.outbox.receivers import Receiver
 
 _VERBOSE_LIBRARIES = ("pynetdicom", "retrying", "urllib3", "dicomweb_client")
 
 
-@dataclass(frozen=True, slots=True)
-class _Documents:
-    """The documents that could be created for an exam, and the reasons why others could not."""
-
-    documents: tuple[Document, ...] = ()
-    problems: tuple[str, ...] = ()
-    is_incomplete: bool = False  # a photograph that should be readable is not
-    may_be_complete_later: bool = False
-
-
 class Outbox:
     """The service that sends documents, with a thread for each receiver.
 
-    `roots` are the inboxes, keyed by camera, from which photographs are read again.
+    `only_reviewed` are the receivers that get structured reports only on eyes that were read.
     """
 
     name = "outbox"
@@ -63,14 +42,14 @@ class Outbox:
         self,
         ledger: Ledger,
         receivers: Mapping[str, Receiver],
-        roots: Mapping[str, Path],
-        max_bytes: int,
+        maker: DocumentMaker,
+        only_reviewed: Collection[str] = (),
         poll_seconds: float = 2.0,
     ) -> None:
         self._ledger = ledger
         self._receivers = receivers
-        self._roots = roots
-        self._max_bytes = max_bytes
+        self._maker = maker
+        self._only_reviewed = only_reviewed
         self._poll_seconds = poll_seconds
         self._log = structlog.get_logger(service=self.name)
 
@@ -101,115 +80,45 @@ class Outbox:
 
     def deliver(self, due: Due) -> None:
         """Create and send the documents of one delivery, and record the result."""
-        content = self._ledger.document_content(due.exam_id)
+        content = self._ledger.document_content(due)
         if content is None:
             self._ledger.undelivered(due, "the exam no longer has any eyes", None)
             return
-        made = self._make(due.document, content)
+        only_reviewed = due.receiver in self._only_reviewed
+        made = self._maker.make(due.document, content, only_reviewed=only_reviewed)
+        sent = [record for document in made.documents for record in document.sent]
+        self._ledger.sending(due, sent)
+        answers: list[str] = []
+        accepted: list[SentDocument] = []
         try:
-            answers = self._send(due.receiver, made.documents)
+            for document in made.documents:
+                answers.append(self._receivers[due.receiver].send(document))
+                accepted += document.sent
         except ReceiverError as error:
-            self._record_failure(due, error.message, is_permanent=error.is_permanent)
+            self._record_failure(due, error.message, accepted, is_permanent=error.is_permanent)
             return
         text = "; ".join([*dict.fromkeys(answers), *made.problems])
         if not answers or made.is_incomplete:
-            self._record_failure(due, text, is_permanent=not made.may_be_complete_later)
+            is_permanent = not made.may_be_complete_later
+            self._record_failure(due, text, accepted, is_permanent=is_permanent)
             return
-        self._ledger.delivered(due, text, len(answers))
+        self._ledger.delivered(due, text, len(answers), accepted)
         self._log.info(
             "document.sent", receiver=due.receiver, exam_id=due.exam_id, count=len(answers)
         )
 
-    def _send(self, receiver: str, documents: Iterable[Document]) -> list[str]:
-        return [self._receivers[receiver].send(document) for document in documents]
-
-    def _record_failure(self, due: Due, answer: str, *, is_permanent: bool) -> None:
+    def _record_failure(
+        self, due: Due, answer: str, accepted: Sequence[SentDocument], *, is_permanent: bool
+    ) -> None:
         log = self._log.bind(receiver=due.receiver, exam_id=due.exam_id, error=answer)
         if is_permanent:
-            self._ledger.undelivered(due, answer, None)
+            self._ledger.undelivered(due, answer, None, accepted)
             log.warning("document.refused")
             return
         wait = retry_policy.outage_seconds(due.attempts + 1)
-        self._ledger.undelivered(due, answer, wait)
+        self._ledger.undelivered(due, answer, wait, accepted)
         log.warning("document.postponed", wait_seconds=wait)
-
-    def _make(self, document: DocumentKind, content: DocumentContent) -> _Documents:
-        match document:
-            case DocumentKind.FHIR:
-                return _Documents(
-                    (fhir.bundle(content.exam, content.releases, content.resulted_at),)
-                )
-            case DocumentKind.CSV:
-                return _Documents(
-                    (csv_export.table(content.exam, content.releases, content.resulted_at),)
-                )
-            case DocumentKind.SR:
-                return self._reports(content)
-
-    def _reports(self, content: DocumentContent) -> _Documents:
-        documents, problems, are_offline = [], [], []
-        for eye in content.exam.eyes:
-            photograph = _dicom_photograph(eye, content.photographs)
-            if photograph is None:
-                problems.append(f"eye {eye.eye}: no report, because its photograph is not DICOM")
-                continue
-            try:
-                header = read_header(self._read(photograph), self._max_bytes)
-                release = content.releases[eye.decisive.release_id]
-                documents.append(
-                    structured_report.report(
-                        content.exam, eye, release, header, content.resulted_at
-                    )
-                )
-            except CaptureError as error:
-                problems.append(f"eye {eye.eye}: no report, {error.reason}")
-                are_offline.append(self._is_offline(photograph))
-            except InvalidUidError as error:
-                problems.append(f"eye {eye.eye}: {error.message}")
-        return _Documents(
-            tuple(documents),
-            tuple(problems),
-            is_incomplete=bool(are_offline),
-            may_be_complete_later=any(are_offline),
-        )
-
-    def _read(self, photograph: PhotographFile) -> bytes:
-        """Return the bytes of the photograph that was graded.
-
-        Raises CaptureError if the file cannot be read or now contains something else.
-        """
-        root = self._roots.get(photograph.camera_id)
-        if root is None:
-            raise CaptureError(Reason.FILE_MISSING)
-        data = safe_read.read_capture(root, photograph.path, self._max_bytes)
-        if hashlib.sha256(data).hexdigest() != photograph.digest:
-            raise CaptureError(Reason.FILE_CHANGED)
-        return data
-
-    def _is_offline(self, photograph: PhotographFile) -> bool:
-        """Return whether the inbox of a photograph is offline.
-
-        If it is, the photograph may be readable again later.
-        """
-        return photograph.camera_id in self._roots and self._ledger.is_away(photograph.camera_id)
 
 
 def _any_ended(threads: Iterable[Future[None]]) -> bool:
     return any(thread.done() for thread in threads)
-
-
-def _dicom_photograph(
-    eye: EyeResult, photographs: Mapping[int, PhotographFile]
-) -> PhotographFile | None:
-    """Return the decisive photograph if it is DICOM, otherwise a DICOM file of the same shot.
-
-    Return None if there is no such file.
-    """
-    decisive = eye.decisive
-    if photographs[decisive.capture_id].is_dicom:
-        return photographs[decisive.capture_id]
-    for shot in eye.shots:
-        is_same_shot = (shot.camera_id, shot.stem) == (decisive.camera_id, decisive.stem)
-        if is_same_shot and photographs[shot.capture_id].is_dicom:
-            return photographs[shot.capture_id]
-    return None

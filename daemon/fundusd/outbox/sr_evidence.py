@@ -12,8 +12,10 @@ if TYPE_CHECKING:
     from pydicom import Dataset
 
     from fundusd.clinical.exam import Exam
+    from fundusd.clinical.pseudonyms import Identifiers
 
 LONGEST_LO, _LONGEST_SH = 64, 16  # characters in a value of the representations LO and SH
+_SOP_CLASS = "SOPClassUID"  # says what kind of object it is, not which one
 _DATE, _TIME = re.compile(r"\d{8}$"), re.compile(r"\d\d([0-5]\d([0-5]\d(\.\d{1,6})?)?)?$")
 
 
@@ -21,16 +23,17 @@ class InvalidUidError(FundusdError):
     """The header of a photograph lacks a valid UID that the report needs."""
 
 
-def evidence_of(exam: Exam, source: Dataset) -> Dataset:
+def evidence_of(exam: Exam, source: Dataset, identifiers: Identifiers) -> Dataset:
     """Return the header attributes of a photograph that its report shares, and no others.
 
     If the exam has no patient identifier, the pseudonym replaces it, and the other attributes of
-    the patient are empty. Raises InvalidUidError if a UID in the header is missing or invalid.
+    the patient are empty. A pseudonymous site also replaces the UIDs. Raises InvalidUidError if a
+    UID in the header is missing or invalid.
     """
     from pydicom import Dataset
 
     evidence = Dataset()
-    _copy_uids(source, evidence)
+    _copy_uids(source, evidence, identifiers)
     evidence.Rows = dicom_values.number(source, "Rows", 1)
     evidence.Columns = dicom_values.number(source, "Columns", 1)
     evidence.Modality = dicom_values.text(source, "Modality") or "OP"
@@ -44,16 +47,18 @@ def evidence_of(exam: Exam, source: Dataset) -> Dataset:
     return evidence
 
 
-def _copy_uids(source: Dataset, evidence: Dataset) -> None:
+def _copy_uids(source: Dataset, evidence: Dataset, identifiers: Identifiers) -> None:
     from pydicom.uid import UID
 
-    for keyword in ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID"):
+    for keyword in (_SOP_CLASS, "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID"):
         value = UID(dicom_values.text(source, keyword) or "")
         if not value or not value.is_valid:
             raise InvalidUidError(
                 f"No structured report can be made: the photograph has no valid {keyword}.",
                 hint="Check the DICOM export of the camera; CSV and FHIR do not need this UID.",
             )
+        if keyword != _SOP_CLASS:
+            value = UID(identifiers.uid(value))
         setattr(evidence, keyword, value)
 
 

@@ -1,14 +1,17 @@
-"""The measurement groups of a structured report: the model's and, after a review, the reader's."""
+"""The measurement groups of a structured report: the reader's, after a review, and the model's.
+
+Only the reader's group has the codes of LOINC and SNOMED CT; the model's has codes of fundusd.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from fundusd.domain.clinical_terms import Action, Outcome
-from fundusd.outbox import codes, document_ids, safety_notes
+from fundusd.domain.clinical_terms import Action
+from fundusd.outbox import codes, document_ids, eye_values, safety_notes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from highdicom.sr import (
         AlgorithmIdentification,
@@ -40,38 +43,48 @@ _PARAMETERS = (
 
 
 def groups(
-    eye: EyeResult, release: Release, evidence: Dataset, verdict: str
+    eye: EyeResult, release: Release, evidence: Sequence[Dataset], verdict: str
 ) -> Iterator[MeasurementsAndQualitativeEvaluations]:
-    """Yield the group of the model, then the group of the reader if the eye has a reading.
+    """Yield the groups of the model and, if the eye has a reading, of the reader.
 
-    `verdict` is the digest from which the groups' UIDs are derived.
+    Once the eye has been read, the reader's group is the first. `verdict` is the digest from which
+    the groups' UIDs are derived.
     """
+    if eye.reading is not None and eye.is_read:
+        yield _of_reader(eye, eye.reading, evidence, verdict)
     yield _group(
         f"{codes.NAMES[eye.eye]}, by the model",
         document_ids.uid_for("by-model", verdict),
         eye,
         evidence,
-        safety_notes.note([release]),
+        [safety_notes.note([release]), *eye_values.warnings(eye)],
         algorithm_id=_algorithm(release),
-        finding_type=_finding(eye.grade),
         measurements=_measurements(eye),
         qualitative_evaluations=list(_evaluations(_by_model(eye))),
     )
-    if eye.reading is not None:
-        yield _group(
-            f"{codes.NAMES[eye.eye]}, by a reader",
-            document_ids.uid_for("by-reader", verdict),
-            eye,
-            evidence,
-            _comment(eye.reading),
-            finding_type=_finding(eye.reading.grade),
-            qualitative_evaluations=list(_evaluations(_by_reader(eye, eye.reading))),
-        )
+    if eye.reading is not None and not eye.is_read:
+        yield _of_reader(eye, eye.reading, evidence, verdict)
+
+
+def _of_reader(
+    eye: EyeResult, reading: Reading, evidence: Sequence[Dataset], verdict: str
+) -> MeasurementsAndQualitativeEvaluations:
+    grade = eye_values.reader_grade(eye)
+    return _group(
+        f"{codes.NAMES[eye.eye]}, by a reader",
+        document_ids.uid_for("by-reader", verdict),
+        eye,
+        evidence,
+        [_comment(reading), *eye_values.warnings(eye)],
+        finding_type=_finding(grade),
+        qualitative_evaluations=list(_evaluations(_by_reader(eye, reading, grade))),
+    )
 
 
 def _by_model(eye: EyeResult) -> Iterator[tuple[Code, Code]]:
-    if eye.grade is not None:
-        yield codes.SEVERITY_OF_EYE[eye.eye], codes.SEVERITY[eye.grade]
+    grade = eye_values.model_grade(eye)
+    if grade is not None:
+        yield codes.MODEL_SEVERITY, codes.MODEL_GRADE[grade]
     yield codes.OUTCOME, codes.private_code(eye.outcome)
     yield codes.REFERABLE, codes.private_code(eye.referable)
     if eye.reason is not None:
@@ -82,13 +95,12 @@ def _by_model(eye: EyeResult) -> Iterator[tuple[Code, Code]]:
         yield codes.MISSING_FIELDS, codes.private_code(field)
 
 
-def _by_reader(eye: EyeResult, reading: Reading) -> Iterator[tuple[Code, Code]]:
-    if reading.grade is not None:
-        yield codes.SEVERITY_OF_EYE[eye.eye], codes.SEVERITY[reading.grade]
-    yield codes.VERDICT, codes.private_code(reading.verdict)
-    yield codes.REFERABLE, codes.private_code(reading.referable)
-    if reading.reason:
-        yield codes.DISAGREES, codes.private_code(reading.reason)
+def _by_reader(
+    eye: EyeResult, reading: Reading, grade: Grade | None
+) -> Iterator[tuple[Code, Code]]:
+    if grade is not None:
+        yield codes.SEVERITY_OF_EYE[eye.eye], codes.SEVERITY[grade]
+    yield from eye_values.of_reading(reading)
 
 
 def _comment(reading: Reading) -> str:
@@ -113,7 +125,7 @@ def _measurements(eye: EyeResult) -> list[Measurement] | None:
     from highdicom.sr import Measurement
     from pydicom.sr.codedict import codes as dicom
 
-    if eye.outcome is not Outcome.GRADED or not eye.decisive.scores:
+    if eye_values.model_grade(eye) is None or not eye.decisive.scores:
         return None
     measurements = []
     for name, score in zip(codes.SCORES, eye.decisive.scores, strict=False):
@@ -123,7 +135,12 @@ def _measurements(eye: EyeResult) -> list[Measurement] | None:
 
 
 def _group(
-    name: str, uid: str, eye: EyeResult, evidence: Dataset, comment: str, **content: Any
+    name: str,
+    uid: str,
+    eye: EyeResult,
+    evidence: Sequence[Dataset],
+    comments: Iterable[str],
+    **content: Any,
 ) -> MeasurementsAndQualitativeEvaluations:
     from highdicom.sr import (
         MeasurementsAndQualitativeEvaluations,
@@ -137,11 +154,12 @@ def _group(
     group = MeasurementsAndQualitativeEvaluations(
         tracking_identifier=TrackingIdentifier(uid=uid, identifier=name),
         finding_sites=[_site(eye)],
-        source_images=[SourceImageForMeasurementGroup.from_source_image(evidence)],
+        source_images=[SourceImageForMeasurementGroup.from_source_image(each) for each in evidence],
         **content,
     )
-    remark = TextContentItem(dicom.DCM.Comment, comment, RelationshipTypeValues.CONTAINS)
-    group[0].ContentSequence.append(remark)
+    for comment in comments:
+        remark = TextContentItem(dicom.DCM.Comment, comment, RelationshipTypeValues.CONTAINS)
+        group[0].ContentSequence.append(remark)
     return group
 
 

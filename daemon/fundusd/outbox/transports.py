@@ -9,7 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fundusd.domain.delivery import DocumentKind
-from fundusd.outbox.receivers import DicomNode, FhirServer, Folder, StowServer
+from fundusd.outbox.dicom_receivers import DicomNode, StowServer
+from fundusd.outbox.fhir_receiver import FhirServer
+from fundusd.outbox.receivers import Folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,7 +12,7 @@ from fundusd.domain.clinical_terms import (
     ReviewReason,
     ReviewVerdict,
 )
-from fundusd.domain.delivery import DeliveryState
+from fundusd.domain.delivery import DeliveryState, DocumentKind, DocumentStatus
 from fundusd.domain.exams import DayDoubt
 from fundusd.domain.readings import (
     Maculopathy,
@@ -163,3 +163,28 @@ delivery = sa.Table(
     one_of("state", DeliveryState),
 )
 partial_index(delivery, "ix_delivery_queued", "receiver available_at", "state = 'queued'")
+
+# what receivers were sent about an exam: one row per SR instance, FHIR resource or CSV row
+sent_document = sa.Table(
+    "sent_document",
+    metadata,
+    sa.Column("id", BigId, primary_key=True),
+    sa.Column("receiver", sa.Text, nullable=False),
+    sa.Column("exam_id", BigId, sa.ForeignKey("exam.id"), nullable=False),
+    sa.Column("document", sa.Text, nullable=False),
+    sa.Column("eye", sa.Text),  # null: about the whole exam
+    # SOP Instance UID, type and id of a resource, or name of a CSV row
+    sa.Column("identifier", sa.Text, nullable=False),
+    sa.Column("status", sa.Text, nullable=False),
+    sa.Column("content", sa.Text, nullable=False),  # digest of what it says
+    # the first digits of the digests of the photographs that it is about
+    sa.Column("photographs", sa.Text, nullable=False),
+    sa.Column("study_uid", sa.Text),
+    sa.Column("series_uid", sa.Text),
+    # null: an attempt was made, but the receiver has never confirmed it
+    sa.Column("sent_at", UTCTime),
+    sa.UniqueConstraint("exam_id", "receiver", "identifier"),
+    one_of("document", DocumentKind),
+    one_of("eye", Eye),
+    one_of("status", DocumentStatus),
+)

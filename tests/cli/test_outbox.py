@@ -1,0 +1,56 @@
+"""fundusd outbox lists what waits, and what is held back until a reader has settled it."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from tests import daemon_cases, ledger_cases
+from tests.outbox.outbox_cases import graded
+
+from fundusd.cli import app
+from fundusd.ledger import Ledger
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import pytest
+
+
+def test_a9_the_outbox_lists_what_a_receiver_waits_for(
+    sqlite_url: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = daemon_cases.site(tmp_path, sqlite_url)
+    (tmp_path / "sheets").mkdir()
+    inbox = tmp_path / "photographs"
+    inbox.mkdir()
+    with place.path.open("a") as file:
+        file.write(
+            f"""
+[[receiver]]
+id = "sheets"
+document = "csv"
+when = "reviewed"
+folder = "{tmp_path}/sheets"
+"""
+        )
+    ledger = Ledger(sqlite_url, site_key=ledger_cases.SITE_KEY)
+    ledger.upgrade()
+    ledger.start(ledger_cases.release())
+    ledger.register_camera(ledger_cases.CAMERA)
+    graded(ledger, inbox)
+    ledger.close()
+
+    app(["outbox", "--json", "--config", str(place.path)], standalone_mode=False)
+    [held] = json.loads(capsys.readouterr().out)
+    assert (held["receiver"], held["exam_id"], held["state"]) == ("sheets", 1, "held back")
+    assert held["waits_for"] == ["left eye not read"]
+    app(["outbox", "--config", str(place.path)], standalone_mode=False)
+    printed = capsys.readouterr().out
+    for word in ("held", "back", "left", "eye", "not", "read"):
+        assert word in printed
+    app(
+        ["outbox", "--state", "failed", "--json", "--config", str(place.path)],
+        standalone_mode=False,
+    )
+    assert json.loads(capsys.readouterr().out) == []
