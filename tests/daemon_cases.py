@@ -49,6 +49,14 @@ site_key_file = "{folder}/site.key"
 [[camera]]
 id = "room1"
 inbox = "{folder}/inbox"
+[[reader]]
+id = "lee"
+role = "grader"
+may = ["routine", "second"]
+[[reader]]
+id = "okafor"
+role = "ophthalmologist"
+may = ["routine", "arbitration", "quality_assurance", "correct"]
 [log]
 format = "json"
 level = "{level}"

@@ -18,8 +18,10 @@ from fundusd.ledger.tables import (
     audit_event,
     camera,
     capture,
+    correction,
     exam,
     eye_result,
+    follow_up,
     job,
     metadata,
     release,
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
 
 _SLICE = 5000
 _READ, _CHECKED = 0.8, 0.03  # shares read of the eyes on the worklist, and of the others
+_ABSENT = 3  # eyes that are said to be absent
 
 
 def fill(ledger: Ledger, captures: int, seed: int = 1) -> None:
@@ -54,6 +57,7 @@ def fill(ledger: Ledger, captures: int, seed: int = 1) -> None:
         recording = ledger._recording(connection)
         exams.rejudge(recording, ids)
         exams.rejudge(recording, _write_reviews(connection, random.Random(seed), chain))
+        exams.rejudge(recording, _write_absences(connection))
         _set_clocks(connection)
 
 
@@ -143,8 +147,22 @@ def _write_reviews(connection: sa.Connection, chance: random.Random, chain: _Cha
         rows.append(row)
         events.append((row["created_at"], _review_entry(row, shown)))
     connection.execute(sa.insert(review), rows)
+    connection.execute(sa.insert(follow_up), year_rows.follow_up_rows(rows))
     chain.write(connection, sorted(events, key=lambda event: event[0]))
     return sorted({row["exam_id"] for row in rows})
+
+
+def _write_absences(connection: sa.Connection) -> list[int]:
+    """Write that some patients lack the eye that was not photographed; return their exams."""
+    query = sa.select(exam.c.id, exam.c.patient_key, exam.c.day)
+    query = query.where(exam.c.missing_fields == "L", exam.c.patient_key.is_not(None))
+    rows = []
+    for row in connection.execute(query.order_by(exam.c.id).limit(_ABSENT)):
+        rows.append(year_rows.absence_row(row))
+    connection.execute(sa.insert(correction), rows)
+    keys = [row["patient_key"] for row in rows]
+    of_these = sa.select(exam.c.id).where(exam.c.patient_key.in_(keys))
+    return list(connection.scalars(of_these.order_by(exam.c.id)))
 
 
 def _review_entry(row: Row, shown: sa.RowMapping) -> audit.Entry:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -12,6 +12,7 @@ from fundusd.clinical.grading import grade as grade_of
 from fundusd.clinical.pseudonyms import patient_key
 from fundusd.domain.clinical_terms import (
     Action,
+    Eye,
     Grade,
     Outcome,
     Referable,
@@ -19,12 +20,13 @@ from fundusd.domain.clinical_terms import (
     ReviewVerdict,
 )
 from fundusd.domain.jobs import JobState
+from fundusd.domain.readings import AbsenceReason, CorrectionKind, FollowUpEnd, FollowUpKind
 from fundusd.ledger import applied_results
 from fundusd.ledger.tables import GRADE_KEYS, capture
 
 if TYPE_CHECKING:
     import random
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from clinic import Photograph
 
@@ -33,6 +35,10 @@ Row = dict[str, Any]
 _VERDICTS = (ReviewVerdict.AGREE, ReviewVerdict.OVERRIDE, ReviewVerdict.DEFER, ReviewVerdict.RETAKE)
 # the warnings of some captures, by the last two digits of their number
 _WARNINGS = {7: '["eye_contradicted"]', 19: '["turned"]', 58: '["turned","text_in_surround"]'}
+_FOLLOWED = {
+    ReviewVerdict.RETAKE: FollowUpKind.RETAKE,
+    ReviewVerdict.UNGRADABLE: FollowUpKind.SLIT_LAMP,
+}
 _READERS = (("reader 1", "ophthalmologist"), ("reader 2", "grader"), ("reader 3", "grader"))
 
 
@@ -121,6 +127,7 @@ def capture_row(photograph: Photograph, job: Row) -> Row:
         "local_day": local.date().isoformat(),
         "acquired_day": local.date().isoformat(),
         "local_week": f"{year}-W{week:02}",
+        "belongs": False,
         "result": job["result"],
         "attempts": job["attempts"],
     }
@@ -139,6 +146,8 @@ def capture_row(photograph: Photograph, job: Row) -> Row:
 def review_row(chance: random.Random, shown: Mapping[Any, Any]) -> Row:
     """Return a reader's review of a result of an eye."""
     verdict = chance.choices(_VERDICTS, (78, 15, 3, 4))[0]
+    if verdict is ReviewVerdict.AGREE and shown["referable"] == Referable.INDETERMINATE:
+        verdict = ReviewVerdict.UNGRADABLE
     row: Row = {
         "exam_id": shown["exam_id"],
         "eye": shown["eye"],
@@ -155,7 +164,7 @@ def review_row(chance: random.Random, shown: Mapping[Any, Any]) -> Row:
     }
     if verdict is ReviewVerdict.OVERRIDE:
         row |= _override(chance, shown["grade"])
-    elif verdict is ReviewVerdict.RETAKE:
+    elif verdict in _FOLLOWED:
         row |= {"grade": None, "referable": Referable.INDETERMINATE}
     row["reviewer"], row["role"] = chance.choice(_READERS)
     row["created_at"] = shown["received_at"] + timedelta(minutes=chance.randrange(5, 2000))
@@ -170,3 +179,36 @@ def _override(chance: random.Random, shown: int | None) -> Row:
     if grade >= 2:
         referable = Referable.YES
     return {"grade": grade, "referable": referable, "reason": reason}
+
+
+def follow_up_rows(reviews: Sequence[Row]) -> list[Row]:
+    """Return the follow-ups of reviews that could not grade an eye, every second one closed."""
+    rows: list[Row] = []
+    for given in reviews:
+        if given["verdict"] not in _FOLLOWED:
+            continue
+        row: Row = {name: given[name] for name in ("exam_id", "eye")}
+        row |= {"id": len(rows) + 1, "kind": _FOLLOWED[given["verdict"]]}
+        row["review_id"] = given["id"]
+        row |= {"opened_at": given["created_at"], "closed_at": None}
+        row |= {"closed_by": None, "closed_how": None}
+        if len(rows) % 2:
+            row["closed_at"] = given["created_at"] + timedelta(days=7)
+            row |= {"closed_by": given["reviewer"], "closed_how": FollowUpEnd.DONE}
+        rows.append(row)
+    return rows
+
+
+def absence_row(of_exam: Any) -> Row:
+    """Return the correction that the left eye of an exam is a prosthesis."""
+    reader, role = _READERS[0]
+    return {
+        "kind": CorrectionKind.ABSENT,
+        "exam_id": of_exam.id,
+        "patient_key": of_exam.patient_key,
+        "eye": Eye.LEFT,
+        "reason": AbsenceReason.PROSTHESIS,
+        "reader": reader,
+        "role": role,
+        "created_at": datetime.fromisoformat(f"{of_exam.day}T16:00:00+00:00"),
+    }

@@ -75,7 +75,7 @@ MISTAKES = [
     ("outbox retry", 2, "ID"),
     ("outbox retry 9999", 1, ""),
     ("person NOBODY", 2, "patient id"),
-    ("review record 9999 R agree --role grader", 2, "no exam 9999"),
+    ("review record 9999 R agree --reader lee", 2, "no exam 9999"),
     ("classify /no/such/file.jpg", 2, "no file"),
     ("classify /proc/self/mem", 2, "cannot be read"),
     ("check --names /no/such/folder", 2, "no folder"),

@@ -30,6 +30,7 @@ NO_DR, MODERATE, PDR = (
     (0.0, 0.0, 5.0, 0.0, 0.0),
     (0.0, 0.0, 0.0, 0.0, 5.0),
 )
+CORRECTIONS = ("eye", "exclude", "include", "belongs", "absent", "present", "join", "part")
 KEY = patient_key(cases.SITE_KEY, None, "PATIENT-7")
 KEYS = [KEY, patient_key(cases.SITE_KEY, None, "PHANTOM-8")]
 
@@ -70,7 +71,8 @@ def answer(fundusd: RunCommand, clinic: daemon_cases.Site, *words: str) -> Any:
 
 @pytest.mark.parametrize(
     "command",
-    ["worklist", "person", "review list", "review record"]
+    ["worklist", "person", "review list", "review record", "follow-up list", "follow-up close"]
+    + [f"correct {name}" for name in CORRECTIONS]
     + [f"report {name}" for name in ("quality", "classes", "drift", "turnaround", "agreement")],
 )
 def test_each_command_explains_itself_with_an_example(fundusd: RunCommand, command: str) -> None:
@@ -121,7 +123,7 @@ def test_a_person_is_found_by_key_or_identifier(
     ended = fundusd("person", key, "--config", clinic.path)
     for part in ("Exams", "Eyes", "PDR", SAFETY_WORDS):
         assert part in ended.out
-    assert "Reviews" not in ended.out
+    assert "Readings" not in ended.out
 
 
 @pytest.mark.parametrize("key", ["SMITH-JANE", "0" * 12, str(KEY)[:11]])
@@ -153,7 +155,7 @@ def test_a_review_is_written_down_and_leaves_the_worklist(
 ) -> None:
     exam = str(answer(fundusd, clinic, "worklist")[0]["exam_id"])
     ended = fundusd(
-        "review", "record", exam, "r", "agree", "--role", "grader", "--config", clinic.path
+        "review", "record", exam, "r", "agree", "--reader", "lee", "--config", clinic.path
     )
     assert ended.code == 0, ended.err
     assert "Referable diabetic retinopathy" in ended.out
@@ -165,12 +167,12 @@ def test_a_review_is_written_down_and_leaves_the_worklist(
         4,
         True,
     )
-    assert review["reviewer"]
+    assert review["reviewer"] == "lee"
     assert "agree" in fundusd("person", "PATIENT-7", "--config", clinic.path).out
 
 
 def test_an_override_takes_grade_and_reason(fundusd: RunCommand, clinic: daemon_cases.Site) -> None:
-    words = ("--role", "ophthalmologist", "--reviewer", "Dr. Lee", "--blinded", "--grade", "1")
+    words = ("--reader", "okafor", "--blinded", "--grade", "1")
     exam = str(answer(fundusd, clinic, "worklist")[0]["exam_id"])
     refused = fundusd("review", "record", exam, "R", "override", *words, "--config", clinic.path)
     assert (refused.code, "needs a reason" in refused.err) == (2, True)
@@ -188,7 +190,7 @@ def test_an_override_takes_grade_and_reason(fundusd: RunCommand, clinic: daemon_
     )
     assert after == {"exam_id": int(exam), "referable": "no", "is_reviewed": False}
     [review] = answer(fundusd, clinic, "person", "PATIENT-7")["reviews"]
-    assert (review["reviewer"], review["blinded"], review["grade"]) == ("Dr. Lee", True, 1)
+    assert (review["reviewer"], review["blinded"], review["grade"]) == ("okafor", True, 1)
 
 
 @pytest.mark.parametrize(
@@ -202,7 +204,7 @@ def test_an_override_takes_grade_and_reason(fundusd: RunCommand, clinic: daemon_
 def test_a_review_of_what_there_is_not_is_refused(
     fundusd: RunCommand, clinic: daemon_cases.Site, words: tuple[str, ...], sentence: str
 ) -> None:
-    ended = fundusd("review", "record", *words, "--role", "grader", "--config", clinic.path)
+    ended = fundusd("review", "record", *words, "--reader", "lee", "--config", clinic.path)
     assert (ended.code, sentence in ended.err) == (2, True)
 
 
@@ -265,7 +267,7 @@ def test_the_report_of_agreement_counts_reviews(
     exam = str(answer(fundusd, clinic, "worklist")[0]["exam_id"])
     assert (
         fundusd(
-            "review", "record", exam, "R", "agree", "--role", "grader", "--config", clinic.path
+            "review", "record", exam, "R", "agree", "--reader", "lee", "--config", clinic.path
         ).code
         == 0
     )

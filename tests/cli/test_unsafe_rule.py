@@ -51,7 +51,7 @@ def clinic(place: daemon_cases.Site) -> daemon_cases.Site:
         "report exam 1",
         "report classes",
         "person PATIENT-7",
-        "review record 1 R agree --role grader",
+        "review record 1 R agree --reader lee",
     ],
 )
 def test_a14_every_print_says_that_the_rule_is_unsafe(
@@ -85,7 +85,7 @@ def test_a14_status_and_show_say_it_in_json(fundusd: RunCommand, clinic: daemon_
 def test_a14_an_eye_in_which_a_reader_finds_grade_3_or_4_is_referable(
     fundusd: RunCommand, clinic: daemon_cases.Site, verdict: str
 ) -> None:
-    words = f"review record 1 R {verdict} --role grader --json".split()
+    words = f"review record 1 R {verdict} --reader lee --json".split()
     ended = fundusd(*words, "--config", clinic.path)
     assert json.loads(ended.out)["referable"] == "yes"
 

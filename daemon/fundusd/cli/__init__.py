@@ -16,8 +16,10 @@ from fundusd.cli import (
     bench,
     check,
     classify,
+    correct,
     db,
     demo,
+    follow_up,
     model,
     outbox,
     person,
@@ -55,6 +57,8 @@ show.add_to(app)
 app.add_typer(report.app, name="report")
 worklist.add_to(app)
 app.add_typer(review.app, name="review")
+app.add_typer(correct.app, name="correct")
+app.add_typer(follow_up.app, name="follow-up")
 person.add_to(app)
 reconcile.add_to(app)
 retry.add_to(app)

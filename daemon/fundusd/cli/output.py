@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from fundusd.domain.clinical_terms import Reason
+from fundusd.domain.eye_reasons import EyeReason
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     Row = Mapping[str, Any]
     Cells = Callable[[Row], Mapping[str, str]]
@@ -69,6 +70,15 @@ def print_table(rows: Iterable[Row], cells: Cells, title: str = "") -> None:
     console.print(table_of([cells(row) for row in rows]))
 
 
+def print_lines(rows: Sequence[Mapping[str, Sequence[str]]], wrapping: str) -> None:
+    """Print rows whose cells are lists of lines; only the column `wrapping` becomes narrower."""
+    from rich.console import Console
+
+    from fundusd.reports.terminal_table import table_of_lines
+
+    Console(highlight=False).print(table_of_lines(rows, wrapping))
+
+
 def local(at: datetime | None) -> str:
     """Return a time as text in local time, or "" for None."""
     if at is None:
@@ -93,13 +103,18 @@ def grade_or_reason(row: Row) -> str:
 
     A value that the eye does not have is left out.
     """
-    from fundusd.reports import wording
-
     parts = []
     if row["grade"] is not None:
         parts.append(row["grade_label"])
     if row["reason"]:
-        parts.append(wording.reason(Reason(row["reason"])))
+        parts.append(reason_words(row["reason"]))
     if row["missing_fields"]:
         parts.append(f"missing: {row['missing_fields']}")
     return ", ".join(parts)
+
+
+def reason_words(code: str) -> str:
+    """Return the reason of a photograph or of an eye in the words that staff read."""
+    if code in list(EyeReason):
+        return EyeReason(code).wording
+    return Reason(code).wording

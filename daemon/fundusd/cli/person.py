@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fundusd.cli import follow_up
 from fundusd.cli.layout import Command
 from fundusd.cli.options import Config, Json, load
 from fundusd.cli.output import as_json, grade_or_reason, local, print_table
@@ -92,10 +93,41 @@ def _review(row: Row) -> dict[str, str]:
         "exam": str(row["exam_id"]),
         "eye": row["eye"],
         "at": local(row["reviewed_at"]),
+        "purpose": row["purpose"].replace("_", " "),
         "verdict": row["verdict"],
         "grade": _number(row["grade"]),
+        "findings": _findings(row),
         "reason": row["reason"] or "",
-        "reviewer": f"{row['reviewer']} ({role})",
+        "reader": f"{row['reviewer']} ({role})",
+    }
+
+
+def _findings(row: Row) -> str:
+    """Return what a reader found beside the grade."""
+    found = [row["lesion"], row["maculopathy"], row["photocoagulation"]]
+    if row["stable_treated"]:
+        found.append("R3S")
+    return ", ".join(code.replace("_", " ") for code in found if code)
+
+
+def _correction(row: Row) -> dict[str, str]:
+    about = f"exam {row['exam_id']}"
+    if row["capture_id"] is not None:
+        about = f"capture {row['capture_id']}"
+    if row["eye"] is not None:
+        about += f", eye {row['eye']}"
+    if row["other_exam_id"] is not None:
+        about += f", exam {row['other_exam_id']}"
+    why = (row["reason"] or "").replace("_", " ")
+    if row["until"]:
+        why += f" until {row['until']}"
+    return {
+        "exam": str(row["exam_id"]),
+        "at": local(row["corrected_at"]),
+        "correction": row["kind"],
+        "about": about,
+        "reason": why,
+        "reader": f"{row['reader']} ({row['role']})",
     }
 
 
@@ -130,6 +162,8 @@ def _number(value: int | None) -> str:
 _TABLES = (
     ("Exams", "exams", _exam),
     ("Eyes", "eyes", _eye),
-    ("Reviews", "reviews", _review),
+    ("Readings", "reviews", _review),
+    ("Corrections", "corrections", _correction),
+    ("Follow-ups", "follow_ups", follow_up.cells),
     ("Since the previous visit", "progression", _change),
 )

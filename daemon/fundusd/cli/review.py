@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from typing import Annotated
 
 import typer
@@ -10,9 +9,18 @@ import typer
 from fundusd.cli.layout import Command
 from fundusd.cli.options import Config, Csv, Json, OfCamera, WorstFirst, icdr_grade, load
 from fundusd.cli.output import as_json
+from fundusd.cli.readers import Reader, reader_who_may
 from fundusd.cli.rule_warning import print_warning, rule_warning
-from fundusd.cli.worklist import print_worklist
+from fundusd.cli.worklist import WaitsFor, filters_of, print_worklist
 from fundusd.domain.clinical_terms import SAFETY_WORDS, Eye, ReviewReason, ReviewVerdict
+from fundusd.domain.readings import (
+    FollowUpKind,
+    Maculopathy,
+    OtherLesion,
+    Photocoagulation,
+    ReaderPermission,
+    ReadingPurpose,
+)
 
 app = typer.Typer(no_args_is_help=True, help="Record what human readers report.")
 
@@ -34,13 +42,6 @@ _Verdict = Annotated[
         metavar="VERDICT", help=f"One of: {', '.join(ReviewVerdict)}.", case_sensitive=False
     ),
 ]
-_Role = Annotated[
-    str, typer.Option("--role", metavar="ROLE", help="Your role: grader, ophthalmologist, …")
-]
-_Reviewer = Annotated[
-    str,
-    typer.Option("--reviewer", metavar="NAME", help="Your name.", show_default="your login name"),
-]
 _Grade = Annotated[
     int | None,
     typer.Option(
@@ -61,6 +62,42 @@ _Reason = Annotated[
         show_default=False,
     ),
 ]
+_Purpose = Annotated[
+    ReadingPurpose,
+    typer.Option("--purpose", metavar="PURPOSE", help=f"One of: {', '.join(ReadingPurpose)}."),
+]
+_Lesion = Annotated[
+    OtherLesion | None,
+    typer.Option(
+        "--lesion",
+        metavar="LESION",
+        help=f"Another lesion, which is referred: {', '.join(OtherLesion)}.",
+        show_default=False,
+    ),
+]
+_Maculopathy = Annotated[
+    Maculopathy | None,
+    typer.Option("--maculopathy", metavar="M0|M1", help="Maculopathy.", show_default=False),
+]
+_Photocoagulation = Annotated[
+    Photocoagulation | None,
+    typer.Option(
+        "--photocoagulation", metavar="P0|P1", help="Photocoagulation.", show_default=False
+    ),
+]
+_StableTreated = Annotated[
+    bool,
+    typer.Option("--stable-treated", help="Proliferative retinopathy, treated and stable (R3S)."),
+]
+_FollowUp = Annotated[
+    FollowUpKind | None,
+    typer.Option(
+        "--follow-up",
+        metavar="WHAT",
+        help=f"What follows for an ungradable eye: {', '.join(FollowUpKind)}.",
+        show_default="slit_lamp",
+    ),
+]
 _Blinded = Annotated[bool, typer.Option("--blinded", help="You had not seen the model's result.")]
 _Capture = Annotated[
     int | None,
@@ -77,6 +114,7 @@ _Capture = Annotated[
 def list_unread(
     config: Config = None,
     camera: OfCamera = "",
+    waits_for: WaitsFor = None,
     limit: WorstFirst = None,
     json: Json = False,
     as_csv: Csv = False,
@@ -86,7 +124,7 @@ def list_unread(
     Example:
       fundusd review list --limit 10
     """
-    print_worklist(config, camera, limit, json=json, as_csv=as_csv)
+    print_worklist(config, filters_of(camera, waits_for), limit, json=json, as_csv=as_csv)
 
 
 @app.command(cls=Command)
@@ -94,11 +132,16 @@ def record(
     exam: _Exam,
     eye: _Eye,
     verdict: _Verdict,
-    role: _Role,
     config: Config = None,
-    reviewer: _Reviewer = "",
+    reader: Reader = "",
+    purpose: _Purpose = ReadingPurpose.ROUTINE,
     grade: _Grade = None,
     reason: _Reason = None,
+    lesion: _Lesion = None,
+    maculopathy: _Maculopathy = None,
+    photocoagulation: _Photocoagulation = None,
+    stable_treated: _StableTreated = False,
+    follow_up: _FollowUp = None,
     blinded: _Blinded = False,
     shown: _Capture = None,
     json: Json = False,
@@ -106,28 +149,39 @@ def record(
     """Record a reader's verdict on the result of an eye.
 
     A review is stored with the result to which it refers, and can never be changed. An override
-    needs --grade and --reason.
+    needs --grade and --reason. A reader may read only for the purposes that the settings allow.
 
     Examples:
-      fundusd review record 12 R agree --role grader
-      fundusd review record 12 L override --grade 1 --reason other --role grader
+      fundusd review record 12 R agree
+      fundusd review record 12 L override --grade 1 --reason other --reader okafor
+      fundusd review record 12 L agree --lesion amd
+      fundusd review record 12 R ungradable --follow-up referral
+      fundusd review record 12 R agree --purpose arbitration
     """
     from fundusd.app.open_ledger import opened_ledger
     from fundusd.ledger.reviews import Review
     from fundusd.reports import wording
 
+    settings = load(config)
+    by = reader_who_may(settings, reader, ReaderPermission(purpose.value))
     review = Review(
         exam_id=exam,
         eye=eye,
         verdict=verdict,
-        reviewer=reviewer or getpass.getuser(),
-        role=role,
+        reviewer=by.id,
+        role=by.role,
+        purpose=purpose,
         grade=icdr_grade(grade),
         reason=reason,
         is_blinded=blinded,
         shown=shown,
+        lesion=lesion,
+        maculopathy=maculopathy,
+        photocoagulation=photocoagulation,
+        is_stable_treated=stable_treated,
+        follow_up=follow_up,
     )
-    with opened_ledger(load(config)) as ledger:
+    with opened_ledger(settings) as ledger:
         ledger.check()
         after = ledger.review(review)
         warning = rule_warning(ledger, {eye.decisive.release_id for eye in after.eyes})

@@ -195,11 +195,12 @@ DRIFT = Trend("v_score_drift_weekly", ("week", "camera_id"), _plot_drift, "week"
 TURNAROUND = Trend("v_turnaround_daily", ("day",), _plot_turnaround, "day")
 AGREEMENT = Trend(
     "v_agreement",
-    ("release_id", "role", "blinded"),
+    ("release_id", "role", "purpose", "blinded"),
     _plot_agreement,
     columns={
         "release_id": "release",
         "role": "role",
+        "purpose": "purpose",
         "blinded": "blinded",
         "readings": "readings",
         "agree": "agree",

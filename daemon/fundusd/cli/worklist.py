@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import textwrap
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from fundusd.cli.layout import Command
 from fundusd.cli.options import (
@@ -16,18 +19,33 @@ from fundusd.cli.options import (
     require_one_format,
     row_limit,
 )
-from fundusd.cli.output import as_json, grade_or_reason, print_csv, print_table
+from fundusd.cli.output import as_json, print_csv, print_lines, reason_words
 from fundusd.cli.rule_warning import print_warning, release_ids, rule_warning
 from fundusd.domain.clinical_terms import SAFETY_WORDS
+from fundusd.domain.readings import WorklistReason
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
-
-    import typer
 
     from fundusd.cli.output import Row
 
-_WORST_FIRST = ("-urgency", "day", "exam_id", "eye")  # at the same urgency, the oldest exam first
+WaitsFor = Annotated[
+    WorklistReason | None,
+    typer.Option(
+        "--for",
+        metavar="WHAT",
+        help=f"Show only eyes that wait for this: {', '.join(WorklistReason)}.",
+        show_default=False,
+    ),
+]
+
+# at the same urgency, retakes first, because the patient may still be there; then the oldest exam
+_WORST_FIRST = ("-urgency", "-action", "day", "exam_id", "eye")
+_PATIENT_WIDTH, _CAMERA_WIDTH = 16, 10  # characters in a line of the table
+_FINAL = {"yes": "referable", "no": "not referable", "indeterminate": "undecided"}
+_SAYS_THE_RESULT = ("referable", "undecided")
+_NEXT = {"none": "read", "retake": "retake", "refer_reader": "read", "contact_it": "ask IT"}
 
 
 def add_to(app: typer.Typer) -> None:
@@ -38,33 +56,50 @@ def add_to(app: typer.Typer) -> None:
 def worklist(
     config: Config = None,
     camera: OfCamera = "",
+    waits_for: WaitsFor = None,
     limit: WorstFirst = None,
     json: Json = False,
     as_csv: Csv = False,
 ) -> None:
     """Show the eyes that a human has to read, most urgent first.
 
-    These are the eyes whose result is referable or undecided. With --json or --csv, the command
-    prints every row unless --limit is given.
+    Each eye waits for one thing: arbitration (readers differ), read_again (its photographs or the
+    model's result have changed since it was read), referable or undecided (nobody has read it), or
+    confirmation (a negative result that the site wants confirmed). With --json or --csv, the
+    command prints every row unless --limit is given.
 
     Examples:
       fundusd worklist
+      fundusd worklist --for arbitration
+      fundusd worklist --for confirmation --limit 10
       fundusd worklist --camera cr2-room1 --csv > worklist.csv
     """
-    print_worklist(config, camera, limit, json=json, as_csv=as_csv)
+    print_worklist(config, filters_of(camera, waits_for), limit, json=json, as_csv=as_csv)
+
+
+def filters_of(camera: str, waits_for: WorklistReason | None) -> dict[str, str]:
+    """Return the columns of v_worklist that --camera and --for ask for, with their values."""
+    filters = {}
+    if camera:
+        filters["camera_id"] = camera
+    if waits_for is not None:
+        filters["waits_for"] = waits_for.value
+    return filters
 
 
 def print_worklist(
-    config: Path | None, camera: str, limit: int | None, *, json: bool, as_csv: bool
+    config: Path | None,
+    filters: Mapping[str, str],
+    limit: int | None,
+    *,
+    json: bool,
+    as_csv: bool,
 ) -> None:
     """Print the worklist as a table, JSON or CSV."""
     from fundusd.app.open_ledger import opened_ledger
     from fundusd.ledger import ViewQuery
 
     require_one_format(json=json, as_csv=as_csv)
-    filters = {}
-    if camera:
-        filters["camera_id"] = camera
     rows_wanted = row_limit(limit, in_full=json or as_csv)
     query = ViewQuery("v_worklist", _WORST_FIRST, filters, limit=rows_wanted)
     with opened_ledger(load(config)) as ledger:
@@ -77,7 +112,7 @@ def print_worklist(
     elif as_csv:
         print_csv(rows)
     else:
-        print_table(rows, _cells)
+        print_lines([_cells(row) for row in rows], "result")
         if limit is None and len(rows) == TABLE_ROWS:
             print(
                 f"The {TABLE_ROWS} most urgent are shown; use --limit to see more, "
@@ -86,23 +121,39 @@ def print_worklist(
         print(SAFETY_WORDS)
 
 
-def _cells(row: Row) -> dict[str, str]:
+def _cells(row: Row) -> dict[str, list[str]]:
+    """Return the lines of an eye's cells, keyed by column heading."""
     from fundusd.reports import wording
 
-    cells = {
-        "exam": str(row["exam_id"]),
-        "eye": row["eye"],
-        "day": row["day"],
-        "camera": row["camera_id"],
-        "patient": wording.patient(row["patient_id"], row["patient_key"]),
-        "referable": row["referable"],
-        "grade or reason": grade_or_reason(row),
-        "next": row["action"].replace("_", " "),
-        "capture": str(row["capture_id"]),
-        "": "",
-    }
-    if row["action"] == "none":
-        cells["next"] = "read it"
+    patient = wording.patient(row["patient_id"], row["patient_key"])
+    waits = row["waits_for"].split("_")
     if row["deferred"]:
-        cells[""] = "deferred"
-    return cells
+        waits.append("(deferred)")
+    return {
+        "exam\neye": [str(row["exam_id"]), row["eye"]],
+        "day\npatient": [row["day"], *textwrap.wrap(patient, _PATIENT_WIDTH)],
+        "waits for": waits,
+        "result": [_result(row)],
+        "next": [_NEXT[row["action"]]],
+        "capture\ncamera": [
+            str(row["capture_id"]),
+            *textwrap.wrap(row["camera_id"], _CAMERA_WIDTH),
+        ],
+    }
+
+
+def _result(row: Row) -> str:
+    """Return the result of an eye so far, why it is on the list, and the capture's warnings."""
+    from fundusd.reports import wording
+
+    parts = []
+    if row["waits_for"] not in _SAYS_THE_RESULT:
+        parts.append(_FINAL[row["final_referable"]])
+    if row["final_grade"] is not None:
+        parts.append(row["final_grade_label"])
+    if row["reason"]:
+        parts.append(reason_words(row["reason"]))
+    if row["missing_fields"]:
+        parts.append(f"missing: {row['missing_fields']}")
+    result = ", ".join(parts)
+    return " ".join([f"{result[:1].upper()}{result[1:]}.", *wording.warnings_of_row(row)])

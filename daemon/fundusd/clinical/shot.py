@@ -107,29 +107,35 @@ def joined(shots: Iterable[Shot]) -> list[Shot]:
 
 
 def _agreed(files: Sequence[Shot]) -> list[Shot]:
-    """Return the files of one photograph, each labelled with the eye and field they agree on."""
-    eyes: set[Eye] = set()
-    fields: set[str] = set()
-    is_conflict = False
-    for file in files:
-        is_conflict = is_conflict or file.is_conflict
-        if file.eye is not Eye.UNKNOWN:
-            eyes.add(file.eye)
-        if file.field:
-            fields.add(file.field)
-    is_conflict = is_conflict or len(eyes) > 1
-    eye = Eye.UNKNOWN
-    if eyes and not is_conflict:
-        eye = eyes.pop()
-    field = None
-    if len(fields) == 1:
-        field = fields.pop()
-    elif not fields and all(file.is_of_one_field for file in files):
-        field = MACULA
+    """Return the files of one photograph, each labelled with the eye and field they agree on.
+
+    What a person has said about the eye of one file counts for all of them.
+    """
+    said = [file for file in files if file.is_eye_said]
+    eye, is_conflict = _agreed_eye(said or files)
+    field = _agreed_field(files)
     agreed: list[Shot] = []
     for file in files:
-        agreed.append(replace(file, eye=eye, field=field, is_conflict=is_conflict))
+        with_eye = replace(file, eye=eye, is_conflict=is_conflict, is_eye_said=bool(said))
+        agreed.append(replace(with_eye, field=field))
     return agreed
+
+
+def _agreed_eye(files: Sequence[Shot]) -> tuple[Eye, bool]:
+    """Return the eye that files of one photograph show, and whether they disagree about it."""
+    eyes = {file.eye for file in files} - {Eye.UNKNOWN}
+    if len(eyes) > 1 or any(file.is_conflict for file in files):
+        return Eye.UNKNOWN, True
+    return (eyes.pop() if eyes else Eye.UNKNOWN), False
+
+
+def _agreed_field(files: Sequence[Shot]) -> str | None:
+    fields = {file.field for file in files if file.field}
+    if len(fields) == 1:
+        return fields.pop()
+    if not fields and all(file.is_of_one_field for file in files):
+        return MACULA
+    return None
 
 
 def unresolved(shots: Sequence[Shot]) -> list[Shot]:

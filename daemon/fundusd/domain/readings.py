@@ -113,6 +113,7 @@ class CorrectionKind(StrEnum):
     EYE = "eye"  # the eye that a capture shows
     EXCLUDE = "exclude"  # a capture
     INCLUDE = "include"  # a capture that was excluded
+    BELONGS = "belongs"  # a capture, to its exam, although its sources name two patients
     ABSENT = "absent"  # an eye of a person
     PRESENT = "present"  # an eye that was said to be absent
     JOIN = "join"  # an exam into another one

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from fundusd.domain.clinical_terms import FILE_REASONS
 from fundusd.domain.files import Admission
 from fundusd.domain.jobs import JobState
-from fundusd.ledger import audit, jobs, queueing, requeue, results, sightings
+from fundusd.ledger import audit, captures, jobs, queueing, requeue, results, sightings
 from fundusd.ledger.audit_events import AuditEvent
 from fundusd.ledger.tables import capture, job, sighting
 
@@ -132,7 +132,7 @@ def _admit_new(
     connection = recording.connection
     origins = _origins(connection, new)
     jobs_of, queued = queueing.jobs_for(connection, new, recording.release_id)
-    captures = _insert_captures(connection, new, jobs_of, before, metadata)
+    numbers = _insert_captures(connection, new, jobs_of, before, metadata, origins)
     replaced: dict[Place, Row] = {}
     for file in new:
         row = before.get(_place(file))
@@ -142,7 +142,7 @@ def _admit_new(
     rows, entries, done = [], [], []
     for file in new:
         place = _place(file)
-        capture_id = captures[place]
+        capture_id = numbers[place]
         rows.append(sightings.sighting_row(*place, file.stat, capture_id=capture_id))
         entries += _entries(file, capture_id, replaced.get(place), origins.get(place))
         if jobs_of[file.digest].state is JobState.SUCCEEDED:
@@ -153,7 +153,7 @@ def _admit_new(
     for recorded in results.reuse(recording, sorted(done)):
         reused[recorded.capture_id] = recorded
     admitted = {}
-    for place, capture_id in captures.items():
+    for place, capture_id in numbers.items():
         admitted[place] = _outcome(reused.get(capture_id), is_moved=place in origins)
     return admitted
 
@@ -213,6 +213,7 @@ def _insert_captures(
     jobs_of: Mapping[str, queueing.QueuedJob],
     before: Mapping[Place, Row | None],
     metadata: PathColumns,
+    origins: Mapping[Place, Row],
 ) -> dict[Place, int]:
     """Insert the captures of new files, and return the numbers of these captures by place."""
     received = _received_now()
@@ -221,6 +222,7 @@ def _insert_captures(
         place = _place(file)
         row = {"revision": _next_revision(connection, place, before)}
         row |= {"job_id": jobs_of[file.digest].job_id}
+        row |= captures.corrected(origins.get(place))
         rows.append(row | _columns(file) | received | dict(metadata[place]))
     statement = sa.insert(capture).returning(capture.c.id, capture.c.camera_id, capture.c.path)
     numbers = {}

@@ -81,6 +81,7 @@ class AuditEvent(StrEnum):
     JOB_ADOPTED = "job.adopted", DicomEvent.APPLICATION_ACTIVITY, "U"
     # exams and people
     REVIEW_RECORDED = "review.recorded", DicomEvent.APPLICATION_ACTIVITY, "C"
+    CORRECTION_RECORDED = "correction.recorded", DicomEvent.APPLICATION_ACTIVITY, "C"
     FOLLOW_UP_CLOSED = "follow_up.closed", DicomEvent.APPLICATION_ACTIVITY, "U"
     EXAMS_REJUDGED = "exams.rejudged", DicomEvent.APPLICATION_ACTIVITY, "U"
     EXAM_SHOWN = "exam.shown", DicomEvent.INSTANCES_ACCESSED, "R"

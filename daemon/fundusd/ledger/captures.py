@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     Row = Mapping[Any, Any]
 
+CORRECTED = ("corrected_eye", "excluded", "placed_exam_id", "belongs")
+
 
 def content_text(content: Content | None, identifiers: Identifiers) -> str:
     """Return the metadata and measures that were read from a capture's bytes, as canonical JSON.
@@ -84,6 +86,13 @@ def settled(
     for name in ("media_type", "width", "height", "sop_uid"):
         columns[name] = content.get(name)
     return columns
+
+
+def corrected(origin: Row | None) -> dict[str, Any]:
+    """Return the columns that people have corrected of the capture whose file was moved."""
+    if origin is None:
+        return {**dict.fromkeys(CORRECTED), "belongs": False}
+    return {name: origin[name] for name in CORRECTED}
 
 
 def attribution_columns(attributed: Attribution) -> dict[str, Any]:

@@ -51,7 +51,7 @@ _OF_CAPTURE = (
     "acquired_day",
 )
 _OF_RESULT = ("outcome", "reason", "grade", "referable", *SCORES)
-_ABSENCES = (CorrectionKind.ABSENT, CorrectionKind.PRESENT)
+ABSENCES = (CorrectionKind.ABSENT, CorrectionKind.PRESENT)
 
 
 def exam_by_id(connection: sa.Connection, exam_id: int) -> Exam | None:
@@ -202,7 +202,7 @@ def _absences(connection: sa.Connection, exams: Sequence[Row]) -> dict[int, list
     of_these = sa.or_(
         correction.c.patient_key.in_(keys), correction.c.exam_id.in_([row["id"] for row in exams])
     )
-    query = sa.select(correction).where(correction.c.kind.in_(_ABSENCES), of_these)
+    query = sa.select(correction).where(correction.c.kind.in_(ABSENCES), of_these)
     said = connection.execute(query.order_by(correction.c.id)).mappings().all()
     absent: dict[int, list[Eye]] = {}
     for row in exams:

@@ -7,7 +7,7 @@ import secrets
 from typing import TYPE_CHECKING
 
 from fundusd.clinical.pseudonyms import Identifiers
-from fundusd.domain.errors import LedgerAway, LedgerError
+from fundusd.domain.errors import LedgerError
 from fundusd.domain.exams import FieldProtocol
 from fundusd.ledger import (
     admission,
@@ -21,6 +21,7 @@ from fundusd.ledger import (
     incomplete_files,
     jobs,
     ownership,
+    recorded,
     releases,
     requeue,
     results,
@@ -139,7 +140,7 @@ class Ledger(Operator):
     @retried
     def _acquire(self) -> None:
         if not self._lock.acquire():
-            raise _owned_by_another()
+            raise ownership.owned_by_another()
 
     def regain(self) -> None:
         """Acquire ownership of the database again after an outage.
@@ -154,7 +155,7 @@ class Ledger(Operator):
                     jobs.renew(connection, self._own_cameras)
         if not is_held:
             # the owner is our old session, whose end the server has not noticed, or a new daemon
-            raise _owned_by_another()
+            raise ownership.owned_by_another()
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[sa.Connection]:
@@ -174,13 +175,6 @@ class Ledger(Operator):
                 hint="This daemon restarts and stands by.",
             )
 
-    def _require_lock(self) -> None:
-        if not self._lock.is_alive():
-            raise LedgerAway(
-                "The server has ended the session that locks the database for this daemon.",
-                hint="The daemon acquires the lock again.",
-            )
-
     def is_held(self, cameras: Sequence[str] = ()) -> bool:
         """Return whether a daemon owns this database or, on PostgreSQL, any of these cameras."""
         return ownership.Lock(self.database, cameras).is_taken()
@@ -191,7 +185,7 @@ class Ledger(Operator):
 
         Jobs that an earlier daemon left running are reclaimed.
         """
-        self._require_lock()
+        self._lock.require_alive()
         with self.database.writing() as connection:
             self.release_id = releases.register(connection, release)
             for camera_id in self._cameras:
@@ -242,7 +236,7 @@ class Ledger(Operator):
         metadata = self._paths.columns((file.camera_id, file.path) for file in files)
         with self.recording() as recording:
             admitted = admission.admit(recording, files, metadata)
-        _log_reused(admitted)
+        recorded.log_reused(outcome.reused for outcome in admitted)
         return [outcome.admission for outcome in admitted]
 
     # -- the worker's side
@@ -253,7 +247,7 @@ class Ledger(Operator):
 
     @retried
     def _claim(self, limit: int, token: str) -> list[Claim]:
-        self._require_lock()
+        self._lock.require_alive()
         with self.recording() as recording:
             claims = claiming.claim(recording, limit, token, self._served, self._own_cameras)
         if claims:
@@ -300,18 +294,3 @@ class Ledger(Operator):
         """Return the delivery that has been due longest for a receiver, or None if none is due."""
         with self.database.reading() as connection:
             return deliveries.due(connection, receiver, self._own_cameras)
-
-
-def _owned_by_another() -> LedgerAway:
-    return LedgerAway(
-        "Another fundusd is running on this database.",
-        hint="To stop it: systemctl stop fundusd, or see fundusd status.",
-    )
-
-
-def _log_reused(admitted: Sequence[admission.Admitted]) -> None:
-    for outcome in admitted:
-        if outcome.reused is not None:
-            import structlog  # only a daemon admits captures, and it has structlog loaded
-
-            structlog.get_logger().info("capture.reused", **outcome.reused.fields())

@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING, Any
 from fundusd.ledger import (
     audit,
     camera_orientations,
+    corrections,
     deliveries,
     exam_queries,
     exams,
+    follow_ups,
     held_exams,
     image_files,
+    joined_exams,
     quality_measures,
     queries,
     releases,
@@ -56,6 +59,15 @@ class Operator(Transactions):
     sources = reads(image_files.read)
     releases = reads(releases.read)
     review = records(reviews.review)
+    close_follow_up = records(follow_ups.close)
+    correct_eye = records(corrections.correct_eye)
+    exclude = records(corrections.exclude)
+    include = records(corrections.include)
+    belongs = records(corrections.belongs)
+    eye_absent = records(corrections.absent)
+    eye_present = records(corrections.present)
+    join_exams = records(joined_exams.join)
+    part_exam = records(joined_exams.part)
     shown = writes(exams.shown)
 
     # -- documents that are sent

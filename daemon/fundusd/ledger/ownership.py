@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
+from fundusd.domain.errors import LedgerAway
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -58,6 +60,14 @@ class Lock:
                 return True
             with self._database.answering():
                 return self._lock_session()
+
+    def require_alive(self) -> None:
+        """Raise LedgerAway if the server has ended the session that holds the lock."""
+        if not self.is_alive():
+            raise LedgerAway(
+                "The server has ended the session that locks the database for this daemon.",
+                hint="The daemon acquires the lock again.",
+            )
 
     def is_alive(self) -> bool:
         """Return whether the session that holds the lock is still alive.
@@ -159,3 +169,11 @@ class Lock:
         for key in self._keys():
             locks.append(sa.func.pg_try_advisory_lock(_POSTGRES_LOCK, key))
         return locks
+
+
+def owned_by_another() -> LedgerAway:
+    """Return the error that another daemon owns the database or one of the cameras."""
+    return LedgerAway(
+        "Another fundusd is running on this database.",
+        hint="To stop it: systemctl stop fundusd, or see fundusd status.",
+    )

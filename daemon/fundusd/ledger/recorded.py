@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from fundusd.domain.clinical_terms import Reason
 from fundusd.ledger.database import picked
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 _COPIED = ("camera_id", "digest", "revision", "eye", "eye_source", "patient_key", "turnaround_ms")
 
@@ -51,3 +54,12 @@ def recorded(row: Any, outcome: str, reason: str | None, grade: int | None) -> R
     return Recorded(
         row["id"], outcome=outcome, reason=reason, grade=grade, warnings=warnings, **columns
     )
+
+
+def log_reused(reused: Iterable[Recorded | None]) -> None:
+    """Log the captures to which results that exist were applied."""
+    for capture in reused:
+        if capture is not None:
+            import structlog  # only a daemon admits captures, and it has structlog loaded
+
+            structlog.get_logger().info("capture.reused", **capture.fields())

@@ -51,7 +51,7 @@ class Review:
     """A grader's verdict on an eye.
 
     `shown` is the decisive capture that the grader looked at. None means the current decisive
-    capture. `follow_up` says what `ungradable` leads to.
+    capture. `follow_up` says what `ungradable` leads to; None means the slit lamp.
     """
 
     exam_id: int
@@ -68,7 +68,7 @@ class Review:
     maculopathy: Maculopathy | None = None
     photocoagulation: Photocoagulation | None = None
     is_stable_treated: bool = False
-    follow_up: FollowUpKind = FollowUpKind.SLIT_LAMP
+    follow_up: FollowUpKind | None = None
 
 
 def review(recording: Recording, given: Review) -> Exam:
@@ -79,6 +79,7 @@ def review(recording: Recording, given: Review) -> Exam:
     connection = recording.connection
     eye = _reviewed_eye(connection, given)
     _require_complete(given, eye)
+    _require_fitting(given, eye)
     row = _row(connection, given, eye)
     inserted = sa.insert(review_table).values(row).returning(review_table.c.id)
     review_id: int = connection.execute(inserted).scalar_one()
@@ -106,7 +107,8 @@ def _follow(recording: Recording, given: Review, review_id: int) -> None:
     if given.verdict is ReviewVerdict.RETAKE:
         follow_ups.open_for(recording.connection, place, FollowUpKind.RETAKE, review_id)
     elif given.verdict is ReviewVerdict.UNGRADABLE:
-        follow_ups.open_for(recording.connection, place, given.follow_up, review_id)
+        kind = given.follow_up or FollowUpKind.SLIT_LAMP
+        follow_ups.open_for(recording.connection, place, kind, review_id)
     elif given.verdict in _ENDS_FOLLOW_UPS:
         follow_ups.close_read(recording.connection, place, given.reviewer)
 
@@ -156,10 +158,19 @@ def _require_complete(given: Review, eye: EyeResult) -> None:
             "There is nothing to agree with, because the model's result for this eye is undecided.",
             hint="Give a grade (override --grade --reason), or say ungradable or retake.",
         )
+
+
+def _require_fitting(given: Review, eye: EyeResult) -> None:
+    """Raise RequestError if the findings beside the grade do not fit the verdict."""
     if given.reason is ReviewReason.NON_DR_PATHOLOGY and given.lesion is None:
         raise RequestError(
             "The reason non_dr_pathology needs the lesion that was seen.",
             hint=f"Use --lesion with one of: {', '.join(OtherLesion)}.",
+        )
+    if given.follow_up is not None and given.verdict is not ReviewVerdict.UNGRADABLE:
+        raise RequestError(
+            "Only an eye that is ungradable needs to be told what follows.",
+            hint="Leave out --follow-up, or say ungradable. The verdict retake asks for a retake.",
         )
     says_nothing = given.verdict is ReviewVerdict.DEFER
     if says_nothing and (given.lesion or given.maculopathy or given.photocoagulation):

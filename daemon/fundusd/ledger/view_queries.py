@@ -23,6 +23,8 @@ _HISTORY = {
     "exams": ("v_person_exam", ("-day",)),
     "eyes": ("v_eye_result", ("-day", "-eye")),
     "reviews": ("v_review", ("-review_id",)),
+    "corrections": ("v_correction", ("-correction_id",)),
+    "follow_ups": ("v_follow_up", ("-follow_up_id",)),
     "progression": ("v_progression", ("-day", "-eye")),
 }
 
@@ -84,7 +86,7 @@ def results(
 
 
 def person(connection: sa.Connection, key: str) -> dict[str, Any]:
-    """Return the exams, eyes, reviews and progression of a person.
+    """Return the exams, eyes, readings, corrections, follow-ups and progression of a person.
 
     `key` is a patient key, the first digits of a patient key, or a patient id. The query is
     recorded in the audit trail. Raises RequestError if no person matches or several people match.

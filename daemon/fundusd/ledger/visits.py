@@ -61,7 +61,7 @@ def assign(
         else:
             placed[position] = row["placed_exam_id"]
     chosen = _choose(connection, arrivals)
-    final = _followed(connection, placed.values())
+    final = followed(connection, placed.values())
     ids = []
     for position in range(len(captures)):
         ids.append(final[placed[position]] if position in placed else chosen[position])
@@ -165,7 +165,7 @@ def _known_visits(connection: sa.Connection, arrivals: Collection[_Arrival]) -> 
     if keys:
         rows += connection.execute(query.where(exam.c.key.in_(keys))).mappings()
     joined = [row["id"] for row in rows if row["joined_into"] is not None]
-    final = _followed(connection, joined)
+    final = followed(connection, joined)
     visits: Visits = {}
     for row in rows:
         number = row["id"]
@@ -225,7 +225,7 @@ def _known_twins(connection: sa.Connection, arrivals: Iterable[_Arrival], visits
     return twins
 
 
-def _followed(connection: sa.Connection, ids: Iterable[int]) -> dict[int, int]:
+def followed(connection: sa.Connection, ids: Iterable[int]) -> dict[int, int]:
     """Return, for each exam, the exam into which people have joined it, or the exam itself."""
     final = {number: number for number in ids}
     for _ in range(_MOST_JOINS):

@@ -121,6 +121,8 @@ def _source_of_row(row: Mapping[str, Any]) -> str:
     parts.append(wording.field(row["field"]))
     if row["superseded"]:
         parts.append("superseded by a newer file")
+    if row["excluded"]:
+        parts.append(f"excluded by a reader ({row['excluded'].replace('_', ' ')})")
     return ", ".join(parts)
 
 

@@ -33,6 +33,7 @@ _FLAGS = frozenset(
         "is_reviewed",
         "rescued",
         "same_release",
+        "stable_treated",
         "superseded",
     }
 )

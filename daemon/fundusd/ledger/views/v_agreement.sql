@@ -1,8 +1,9 @@
--- Agreement of readers and model by release and role, from each reader's latest review of a result.
+-- Agreement of readers and model by release, role and purpose, from each reader's latest review of a result.
 CREATE VIEW v_agreement AS
 SELECT
     release_id,
     role,
+    purpose,
     blinded,
     readings,
     agree,
@@ -15,6 +16,7 @@ SELECT
     neither_refers,
     undecided,
     same_grade,
+    other_lesion,
     CAST(both_refer AS DOUBLE PRECISION) / nullif(both_refer + only_reader_refers, 0)
         AS sensitivity,
     CAST(neither_refers AS DOUBLE PRECISION) / nullif(neither_refers + only_model_refers, 0)
@@ -23,6 +25,7 @@ FROM (
     SELECT
         release_id,
         role,
+        purpose,
         blinded,
         count(*) AS readings,
         count(*) FILTER (WHERE verdict = 'agree') AS agree,
@@ -35,8 +38,9 @@ FROM (
         count(*) FILTER (WHERE model_referable = 'no' AND referable = 'no') AS neither_refers,
         count(*) FILTER (WHERE model_referable = 'indeterminate' OR referable = 'indeterminate')
             AS undecided,
-        count(*) FILTER (WHERE grade = model_grade) AS same_grade
+        count(*) FILTER (WHERE grade = model_grade) AS same_grade,
+        count(*) FILTER (WHERE lesion IS NOT NULL) AS other_lesion
     FROM v_review
     WHERE is_latest
-    GROUP BY release_id, role, blinded
+    GROUP BY release_id, role, purpose, blinded
 ) AS counted

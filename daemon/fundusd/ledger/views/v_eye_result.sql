@@ -27,13 +27,34 @@ SELECT
     r.final_referable,
     r.final_grade,
     r.urgency,
+    CASE
+        WHEN r.urgency = 0 THEN NULL
+        WHEN r.reading_state = 'disputed' THEN 'arbitration'
+        WHEN r.reading_state = 'outdated' THEN 'read_again'
+        WHEN r.final_referable = 'yes' THEN 'referable'
+        WHEN r.final_referable = 'indeterminate' THEN 'undecided'
+        ELSE 'confirmation'
+    END AS waits_for,
+    r.reading_state,
     r.review_id,
     w.verdict,
     w.reviewer,
     w.role,
+    w.purpose,
+    w.lesion,
+    w.maculopathy,
+    w.photocoagulation,
+    w.stable_treated,
     w.created_at AS reviewed_at,
+    r.former_review_id,
+    f.verdict AS former_verdict,
+    f.grade AS former_grade,
+    f.referable AS former_referable,
+    f.reviewer AS former_reviewer,
+    f.created_at AS former_reviewed_at,
     r.resulted_at
 FROM eye_result r
 JOIN exam e ON e.id = r.exam_id
 JOIN capture c ON c.id = r.capture_id
 LEFT JOIN review w ON w.id = r.review_id
+LEFT JOIN review f ON f.id = r.former_review_id

@@ -16,6 +16,9 @@ SELECT
     w.reason,
     w.reviewer,
     w.role,
+    w.purpose,
+    w.lesion,
+    w.maculopathy,
     w.blinded,
     w.reviewed_at
 FROM v_review w

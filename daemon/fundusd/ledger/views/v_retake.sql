@@ -16,7 +16,7 @@ FROM (
     SELECT
         c.exam_id,
         c.local_day AS day,
-        c.eye,
+        coalesce(c.corrected_eye, c.eye) AS eye,
         c.field,
         c.camera_id,
         e.patient_key,
@@ -25,18 +25,20 @@ FROM (
             SELECT count(*)
             FROM capture o
             WHERE o.exam_id = c.exam_id
-                AND o.eye = c.eye
+                AND coalesce(o.corrected_eye, o.eye) = coalesce(c.corrected_eye, c.eye)
                 AND coalesce(o.field, '') = coalesce(c.field, '')
                 AND NOT o.superseded
+                AND o.excluded IS NULL
                 AND o.outcome = 'ungradable'
         ) AS ungradable,
         (
             SELECT count(*)
             FROM capture o
             WHERE o.exam_id = c.exam_id
-                AND o.eye = c.eye
+                AND coalesce(o.corrected_eye, o.eye) = coalesce(c.corrected_eye, c.eye)
                 AND coalesce(o.field, '') = coalesce(c.field, '')
                 AND NOT o.superseded
+                AND o.excluded IS NULL
                 AND o.outcome = 'graded'
         ) AS graded
     FROM capture c
@@ -45,13 +47,15 @@ FROM (
         -- the WHERE clause of the index ix_capture_reason
         AND c.reason IS NOT NULL
         AND NOT c.superseded
+        AND c.excluded IS NULL
         AND NOT EXISTS (
             SELECT 1
             FROM capture o
             WHERE o.exam_id = c.exam_id
-                AND o.eye = c.eye
+                AND coalesce(o.corrected_eye, o.eye) = coalesce(c.corrected_eye, c.eye)
                 AND coalesce(o.field, '') = coalesce(c.field, '')
                 AND NOT o.superseded
+                AND o.excluded IS NULL
                 AND o.outcome = 'ungradable'
                 AND o.id < c.id
         )

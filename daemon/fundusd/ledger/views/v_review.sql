@@ -17,6 +17,11 @@ SELECT
     w.reason,
     w.reviewer,
     w.role,
+    w.purpose,
+    w.lesion,
+    w.maculopathy,
+    w.photocoagulation,
+    w.stable_treated,
     w.blinded,
     w.created_at AS reviewed_at,
     w.verdict <> 'defer' AND NOT EXISTS (
@@ -27,6 +32,7 @@ SELECT
             AND l.id > w.id
             AND l.capture_id = w.capture_id
             AND l.reviewer = w.reviewer
+            AND l.purpose = w.purpose
             AND l.verdict <> 'defer'
     ) AS is_latest
 FROM review w

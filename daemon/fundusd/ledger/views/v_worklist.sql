@@ -2,6 +2,13 @@
 CREATE VIEW v_worklist AS
 SELECT
     r.urgency,
+    CASE
+        WHEN r.reading_state = 'disputed' THEN 'arbitration'
+        WHEN r.reading_state = 'outdated' THEN 'read_again'
+        WHEN r.final_referable = 'yes' THEN 'referable'
+        WHEN r.final_referable = 'indeterminate' THEN 'undecided'
+        ELSE 'confirmation'
+    END AS waits_for,
     r.exam_id,
     e.day,
     r.eye,
@@ -15,10 +22,19 @@ SELECT
         WHEN 3 THEN 'Severe DR'
         WHEN 4 THEN 'PDR'
     END AS grade_label,
+    r.final_referable,
+    r.final_grade,
+    CASE r.final_grade
+        WHEN 0 THEN 'No DR'
+        WHEN 1 THEN 'Mild DR'
+        WHEN 2 THEN 'Moderate DR'
+        WHEN 3 THEN 'Severe DR'
+        WHEN 4 THEN 'PDR'
+    END AS final_grade_label,
     r.reason,
     r.action,
     r.missing_fields,
-    r.review_id IS NOT NULL AS deferred,
+    r.reading_state = 'unread' AND r.review_id IS NOT NULL AS deferred,
     c.patient_id,
     e.patient_key,
     c.camera_id,
@@ -26,7 +42,11 @@ SELECT
     c.path_text AS path,
     c.acquired_at,
     c.received_at,
-    r.release_id
+    r.release_id,
+    -- the stored JSON list of codes as plain text
+    nullif(
+        replace(replace(replace(replace(c.warnings, '[', ''), ']', ''), '"', ''), ',', ', '), ''
+    ) AS warnings
 FROM eye_result r
 JOIN exam e ON e.id = r.exam_id
 JOIN capture c ON c.id = r.capture_id

@@ -1,0 +1,221 @@
+"""fundusd correct: correct eyes, photographs and visits; each correction is audited."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from fundusd.cli.layout import Command
+from fundusd.cli.options import Config, Json, load
+from fundusd.cli.output import as_json
+from fundusd.cli.readers import Reader, reader_who_may
+from fundusd.domain.clinical_terms import SAFETY_WORDS, Eye
+from fundusd.domain.readings import AbsenceReason, ExclusionReason, ReaderPermission
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from fundusd.clinical.exam import Exam
+    from fundusd.ledger import Ledger
+    from fundusd.ledger.corrections import Corrector
+
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Correct eyes, photographs and visits.\n\n"
+    "Nothing is overwritten: only a later correction undoes an earlier one. The settings say which "
+    "readers may correct.",
+)
+
+_Capture = Annotated[
+    int, typer.Argument(metavar="CAPTURE", min=1, help="Number of a capture, as results show it.")
+]
+_Exam = Annotated[
+    int, typer.Argument(metavar="EXAM", min=1, help="Number of an exam, as the worklist shows it.")
+]
+_Into = Annotated[
+    int, typer.Argument(metavar="INTO", min=1, help="Number of the exam that remains.")
+]
+_Eye = Annotated[
+    Eye,
+    typer.Argument(
+        metavar="EYE",
+        help="R for the right eye (OD), L for the left (OS), U if unknown.",
+        case_sensitive=False,
+    ),
+]
+_Exclusion = Annotated[
+    ExclusionReason,
+    typer.Option("--reason", metavar="REASON", help=f"One of: {', '.join(ExclusionReason)}."),
+]
+_Absence = Annotated[
+    AbsenceReason,
+    typer.Option("--reason", metavar="REASON", help=f"One of: {', '.join(AbsenceReason)}."),
+]
+_Until = Annotated[
+    datetime | None,
+    typer.Option(
+        "--until",
+        metavar="DAY",
+        formats=["%Y-%m-%d"],
+        help="The last day, YYYY-MM-DD (default: for good).",
+        show_default=False,
+    ),
+]
+
+
+@app.command("eye", cls=Command)
+def correct_eye(
+    capture: _Capture, eye: _Eye, reader: Reader = "", config: Config = None, json: Json = False
+) -> None:
+    """Say which eye a photograph shows.
+
+    This assigns an eye that is not known, corrects a wrong one, and confirms one that the position
+    of the optic disc contradicts. It applies to all files of the photograph.
+
+    Examples:
+      fundusd correct eye 41 L
+      fundusd correct eye 41 R --reader okafor
+    """
+    with _correcting(config, reader) as (ledger, by):
+        _print(ledger.correct_eye(capture, eye, by), json=json)
+
+
+@app.command(cls=Command)
+def exclude(
+    capture: _Capture,
+    reason: _Exclusion,
+    reader: Reader = "",
+    config: Config = None,
+    json: Json = False,
+) -> None:
+    """Exclude a photograph, so that it counts for no eye.
+
+    Example:
+      fundusd correct exclude 41 --reason not_this_patient
+    """
+    with _correcting(config, reader) as (ledger, by):
+        _print(ledger.exclude(capture, reason, by), json=json)
+
+
+@app.command(cls=Command)
+def include(
+    capture: _Capture, reader: Reader = "", config: Config = None, json: Json = False
+) -> None:
+    """Let a photograph that was excluded count again.
+
+    Example:
+      fundusd correct include 41
+    """
+    with _correcting(config, reader) as (ledger, by):
+        _print(ledger.include(capture, by), json=json)
+
+
+@app.command(cls=Command)
+def belongs(
+    capture: _Capture, reader: Reader = "", config: Config = None, json: Json = False
+) -> None:
+    """Say that a photograph is of the patient of its exam.
+
+    This clears the doubt about a photograph whose sources name two patients, or whose bytes came
+    with another patient too. To undo it, exclude the photograph.
+
+    Example:
+      fundusd correct belongs 41
+    """
+    with _correcting(config, reader) as (ledger, by):
+        _print(ledger.belongs(capture, by), json=json)
+
+
+@app.command(cls=Command)
+def absent(
+    exam: _Exam,
+    eye: _Eye,
+    reason: _Absence,
+    until: _Until = None,
+    reader: Reader = "",
+    config: Config = None,
+    json: Json = False,
+) -> None:
+    """Say that a patient lacks an eye.
+
+    The patient is then judged by the other eye, in all exams.
+
+    Examples:
+      fundusd correct absent 12 L --reason prosthesis
+      fundusd correct absent 12 L --reason no_view --until 2027-06-30
+    """
+    last = None if until is None else until.date()
+    with _correcting(config, reader) as (ledger, by):
+        _print(ledger.eye_absent(exam, eye, reason, by, last), json=json)
+
+
+@app.command(cls=Command)
+def present(
+    exam: _Exam, eye: _Eye, reader: Reader = "", config: Config = None, json: Json = False
+) -> None:
+    """Take back that a patient lacks an eye.
+
+    Example:
+      fundusd correct present 12 L
+    """
+    with _correcting(config, reader) as (ledger, by):
+        _print(ledger.eye_present(exam, eye, by), json=json)
+
+
+@app.command(cls=Command)
+def join(
+    exam: _Exam, into: _Into, reader: Reader = "", config: Config = None, json: Json = False
+) -> None:
+    """Join an exam into another one of the same patient.
+
+    All its photographs move, and those that arrive later, too. Its readings remain in the history,
+    but do not count for the other exam. To undo this, part the photographs again.
+
+    Example:
+      fundusd correct join 13 12
+    """
+    with _correcting(config, reader) as (ledger, by):
+        _print(ledger.join_exams(exam, into, by), json=json)
+
+
+@app.command(cls=Command)
+def part(capture: _Capture, reader: Reader = "", config: Config = None, json: Json = False) -> None:
+    """Part a photograph from its exam into an exam of its own.
+
+    Example:
+      fundusd correct part 41
+    """
+    with _correcting(config, reader) as (ledger, by):
+        _print(ledger.part_exam(capture, by), json=json)
+
+
+@contextmanager
+def _correcting(config: Path | None, reader: str) -> Iterator[tuple[Ledger, Corrector]]:
+    """Open the ledger for a reader who may correct."""
+    from fundusd.app.open_ledger import opened_ledger
+    from fundusd.ledger.corrections import Corrector
+
+    settings = load(config)
+    by = reader_who_may(settings, reader, ReaderPermission.CORRECT)
+    with opened_ledger(settings) as ledger:
+        ledger.check()
+        yield ledger, Corrector(by.id, by.role)
+
+
+def _print(after: Exam, *, json: bool) -> None:
+    """Print what the exam is now."""
+    from fundusd.reports import wording
+
+    if json:
+        eyes = {}
+        for eye in after.eyes:
+            eyes[eye.eye.value] = {"referable": eye.final.referable, "waits_for": eye.waits_for}
+        answer = {"exam_id": after.exam_id, "referable": after.final.referable, "eyes": eyes}
+        print(as_json(answer | {"absent": list(after.absent)}))
+        return
+    print(f"Exam {after.exam_id}: {wording.person(after)}. {wording.standing(after)}")
+    print(SAFETY_WORDS)

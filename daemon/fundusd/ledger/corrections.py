@@ -1,0 +1,224 @@
+"""Record what people correct: eyes, photographs that do not count, and absent eyes.
+
+A correction is a row that is never changed; only a later correction undoes it. Each is recorded in
+one transaction with the new results of all exams that it concerns.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import sqlalchemy as sa
+
+from fundusd.domain.clinical_terms import Eye
+from fundusd.domain.errors import RequestError
+from fundusd.domain.readings import AbsenceReason, CorrectionKind, ExclusionReason
+from fundusd.ledger import audit, exam_queries, exams
+from fundusd.ledger.audit_events import AuditEvent
+from fundusd.ledger.exam_rows import stem
+from fundusd.ledger.tables import capture, correction, exam, storable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from fundusd.clinical.exam import Exam
+    from fundusd.ledger.transactions import Recording
+
+    Row = Mapping[Any, Any]
+
+
+class Corrector(NamedTuple):
+    """The reader who corrects something."""
+
+    reader: str
+    role: str
+
+
+# -- photographs
+
+
+def correct_eye(recording: Recording, capture_id: int, eye: Eye, by: Corrector) -> Exam:
+    """Say which eye a photograph shows, and return its exam.
+
+    This also confirms the eye of a photograph whose pixels contradict it. Like `exclude`, `include`
+    and `part`, it changes all files of the photograph, and raises RequestError if the capture is
+    not the current one or has no exam yet.
+    """
+    files = photograph(recording.connection, capture_id)
+    change(recording.connection, files, corrected_eye=eye)
+    return record(recording, CorrectionKind.EYE, by, files[0], eye=eye)
+
+
+def exclude(recording: Recording, capture_id: int, reason: ExclusionReason, by: Corrector) -> Exam:
+    """Exclude a photograph from its exam, and return the exam."""
+    files = photograph(recording.connection, capture_id)
+    change(recording.connection, files, excluded=reason, belongs=False)
+    return record(recording, CorrectionKind.EXCLUDE, by, files[0], reason=reason)
+
+
+def include(recording: Recording, capture_id: int, by: Corrector) -> Exam:
+    """Let a photograph that was excluded count again, and return its exam."""
+    files = photograph(recording.connection, capture_id)
+    if all(file["excluded"] is None for file in files):
+        raise RequestError(
+            f"Capture {capture_id} is not excluded.",
+            hint=f"fundusd show {capture_id} shows what is known about it.",
+        )
+    change(recording.connection, files, excluded=None)
+    return record(recording, CorrectionKind.INCLUDE, by, files[0])
+
+
+def belongs(recording: Recording, capture_id: int, by: Corrector) -> Exam:
+    """Say that a photograph belongs to the patient of its exam, and return the exam.
+
+    Its sources name two patients, or its bytes came with another patient too. `exclude` undoes it.
+    """
+    files = photograph(recording.connection, capture_id)
+    change(recording.connection, files, belongs=True)
+    return record(recording, CorrectionKind.BELONGS, by, files[0])
+
+
+# -- eyes that a person lacks
+
+
+def absent(
+    recording: Recording,
+    exam_id: int,
+    eye: Eye,
+    reason: AbsenceReason,
+    by: Corrector,
+    until: date | None = None,
+) -> Exam:
+    """Say that a person lacks an eye, and return the exam.
+
+    This applies to all exams of the patient up to the day `until`, or to this exam if the patient
+    is not known.
+    """
+    said_of = existing(recording.connection, exam_id)
+    _require_one_eye(eye)
+    if until is not None and until < said_of.day:
+        raise RequestError(
+            f"The last day, {until}, is before the day of exam {exam_id}, {said_of.day}.",
+            hint="Give a later day, or leave out --until if the eye is absent for good.",
+        )
+    last = None if until is None else until.isoformat()
+    of_exam = _of_exam(said_of)
+    return record(recording, CorrectionKind.ABSENT, by, of_exam, eye=eye, reason=reason, until=last)
+
+
+def present(recording: Recording, exam_id: int, eye: Eye, by: Corrector) -> Exam:
+    """Take back that a person lacks an eye, and return the exam."""
+    said_of = existing(recording.connection, exam_id)
+    _require_one_eye(eye)
+    if eye not in said_of.absent:
+        raise RequestError(
+            f"Eye {eye} of exam {exam_id} is not said to be absent.",
+            hint="fundusd person shows the corrections of a patient.",
+        )
+    return record(recording, CorrectionKind.PRESENT, by, _of_exam(said_of), eye=eye)
+
+
+def _require_one_eye(eye: Eye) -> None:
+    if eye is Eye.UNKNOWN:
+        raise RequestError(
+            "Only the right or the left eye can be absent.", hint="Give R or L as the eye."
+        )
+
+
+def existing(connection: sa.Connection, exam_id: int) -> Exam:
+    """Return an exam; raises RequestError if no exam has this number."""
+    found = exam_queries.exam_by_id(connection, exam_id)
+    if found is None:
+        raise RequestError(
+            f"There is no exam {exam_id}.", hint="fundusd worklist and person show exams."
+        )
+    return found
+
+
+def _of_exam(said_of: Exam) -> dict[str, Any]:
+    return {"id": None, "exam_id": said_of.exam_id, "patient_key": said_of.patient_key}
+
+
+# -- rows
+
+
+def photograph(connection: sa.Connection, capture_id: int) -> Sequence[Row]:
+    """Return the current files of a photograph in its exam, the given one first."""
+    query = sa.select(capture).where(capture.c.id == capture_id)
+    given = connection.execute(query).mappings().one_or_none()
+    if given is None:
+        raise RequestError(
+            f"There is no capture {capture_id}.", hint="fundusd results shows captures."
+        )
+    if given["superseded"]:
+        raise RequestError(
+            f"Capture {capture_id} was replaced by a newer file at its path.",
+            hint=f"Correct the newer one. fundusd show {capture_id} shows the path.",
+        )
+    if given["exam_id"] is None:
+        raise RequestError(
+            f"Capture {capture_id} has no result yet.",
+            hint=f"Try again when fundusd show {capture_id} shows one.",
+        )
+    query = sa.select(capture).where(
+        capture.c.exam_id == given["exam_id"],
+        capture.c.camera_id == given["camera_id"],
+        capture.c.superseded.is_(False),
+        capture.c.id != capture_id,
+    )
+    files: list[Row] = [given]
+    for row in connection.execute(query.order_by(capture.c.id)).mappings():
+        if stem(row["path_text"]) == stem(given["path_text"]):
+            files.append(row)
+    return files
+
+
+def change(connection: sa.Connection, files: Iterable[Row], **columns: Any) -> None:
+    """Change columns of captures."""
+    numbers = [file["id"] for file in files]
+    connection.execute(sa.update(capture).where(capture.c.id.in_(numbers)).values(**columns))
+
+
+def record(
+    recording: Recording, kind: CorrectionKind, by: Corrector, about: Row, **said: Any
+) -> Exam:
+    """Store a correction about a capture or an exam, judge the exams concerned, and return it.
+
+    `about` has the number of the capture or None as `id`, `exam_id` and `patient_key`.
+    """
+    connection = recording.connection
+    exam_id, patient_key = about["exam_id"], about["patient_key"]
+    row = {
+        "kind": kind,
+        "exam_id": exam_id,
+        "patient_key": patient_key,
+        "capture_id": about["id"],
+        "reader": storable(by.reader),
+        "role": storable(by.role),
+        "created_at": datetime.now(UTC),
+    }
+    inserted = sa.insert(correction).values(row | said).returning(correction.c.id)
+    detail: dict[str, Any] = {"correction_id": connection.execute(inserted).scalar_one()}
+    for name in ("kind", "capture_id", "other_exam_id", "eye", "reason", "until"):
+        detail[name] = said.get(name, row.get(name))
+    detail |= {"reviewer": by.reader, "role": by.role}
+    entry = audit.Entry(
+        AuditEvent.CORRECTION_RECORDED,
+        "exam",
+        exam_id,
+        patient_key,
+        digest=about.get("digest"),
+        detail=detail,
+    )
+    audit.append(connection, entry)
+    concerned = {exam_id, said.get("other_exam_id")}
+    if kind in exam_queries.ABSENCES and patient_key:
+        concerned |= set(_exams_of(connection, patient_key))
+    exams.rejudge(recording, concerned)
+    return existing(connection, exam_id)
+
+
+def _exams_of(connection: sa.Connection, patient_key: str) -> Sequence[int]:
+    query = sa.select(exam.c.id).where(exam.c.patient_key == patient_key)
+    return connection.scalars(query.order_by(exam.c.id)).all()

@@ -1,0 +1,135 @@
+"""Join exams that are one visit, and part photographs from an exam that they do not belong to.
+
+Both are corrections, which are never changed; only a later one undoes them.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING, Any
+
+import orjson
+import sqlalchemy as sa
+
+from fundusd.clinical import visit
+from fundusd.domain.errors import RequestError
+from fundusd.domain.readings import CorrectionKind
+from fundusd.ledger import corrections, visits
+from fundusd.ledger.result_columns import IS_RESULT_OF_JOB
+from fundusd.ledger.tables import capture, correction, exam, follow_up, job, result
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from fundusd.clinical.exam import Exam
+    from fundusd.ledger.corrections import Corrector
+    from fundusd.ledger.transactions import Recording
+
+    Row = Mapping[Any, Any]
+
+
+def join(recording: Recording, exam_id: int, into_id: int, by: Corrector) -> Exam:
+    """Join an exam into another one, and return the other one.
+
+    All its captures, those that arrive later, and its open follow-ups belong to the other exam. Its
+    readings stay with it and do not count for the other exam. Raises RequestError if the exams are
+    of two patients.
+    """
+    connection = recording.connection
+    source, target = _exam_row(connection, exam_id), _exam_row(connection, into_id)
+    _require_joinable(source, target)
+    if target["joined_into"] is not None:
+        if visits.followed(connection, [into_id])[into_id] != exam_id:
+            raise RequestError(
+                f"Exam {into_id} was joined into exam {target['joined_into']}.",
+                hint=f"Join exam {exam_id} into exam {target['joined_into']}.",
+            )
+        _set_exam(connection, into_id, joined_into=None)  # it is joined back
+    if target["study_uid"] is None:
+        _set_exam(connection, into_id, study_uid=source["study_uid"])
+    of_source = sa.update(capture).where(capture.c.exam_id == exam_id)
+    connection.execute(of_source.values(exam_id=into_id, placed_exam_id=into_id))
+    needed = sa.update(follow_up).where(follow_up.c.exam_id == exam_id)
+    connection.execute(needed.where(follow_up.c.closed_at.is_(None)).values(exam_id=into_id))
+    _set_exam(connection, exam_id, joined_into=into_id)
+    of_exam = {"id": None, "exam_id": exam_id, "patient_key": target["patient_key"]}
+    corrections.record(recording, CorrectionKind.JOIN, by, of_exam, other_exam_id=into_id)
+    return corrections.existing(connection, into_id)
+
+
+def _require_joinable(source: Row, target: Row) -> None:
+    one, other = source["id"], target["id"]
+    if one == other:
+        raise RequestError(f"Exam {one} cannot be joined into itself.", hint="Give two exams.")
+    if source["joined_into"] is not None:
+        raise RequestError(
+            f"Exam {one} was joined into exam {source['joined_into']} already.",
+            hint=f"fundusd report exam {source['joined_into']} shows its photographs.",
+        )
+    if source["patient_key"] and not target["patient_key"]:
+        raise RequestError(
+            f"The patient of exam {other} is not known, but that of exam {one} is.",
+            hint=f"Join them the other way round: exam {other} into exam {one}.",
+        )
+    if source["patient_key"] and source["patient_key"] != target["patient_key"]:
+        raise RequestError(
+            f"Exams {one} and {other} are of two different patients.",
+            hint="Only exams of one patient can be joined. Part a photograph that is in the wrong "
+            "exam, or exclude it (not_this_patient).",
+        )
+
+
+def part(recording: Recording, capture_id: int, by: Corrector) -> Exam:
+    """Part a photograph from its exam into an exam of its own, and return the new exam."""
+    connection = recording.connection
+    files = corrections.photograph(connection, capture_id)
+    numbers = [file["id"] for file in files]
+    old_id = files[0]["exam_id"]
+    others = sa.select(capture.c.id).where(
+        capture.c.exam_id == old_id, capture.c.superseded.is_(False), capture.c.id.not_in(numbers)
+    )
+    if connection.scalar(others.limit(1)) is None:
+        raise RequestError(
+            f"Capture {capture_id} is the only photograph of exam {old_id}.",
+            hint="There is nothing to part it from.",
+        )
+    new_id = _insert_parted(connection, files[0])
+    corrections.change(connection, files, exam_id=new_id, placed_exam_id=new_id, belongs=False)
+    corrections.record(recording, CorrectionKind.PART, by, files[0], other_exam_id=new_id)
+    return corrections.existing(connection, new_id)
+
+
+def _exam_row(connection: sa.Connection, exam_id: int) -> Row:
+    corrections.existing(connection, exam_id)
+    return connection.execute(sa.select(exam).where(exam.c.id == exam_id)).mappings().one()
+
+
+def _set_exam(connection: sa.Connection, exam_id: int, **columns: Any) -> None:
+    connection.execute(sa.update(exam).where(exam.c.id == exam_id).values(**columns))
+
+
+def _insert_parted(connection: sa.Connection, row: Row) -> int:
+    """Insert an exam for a capture that is parted from its exam, and return its number."""
+    before = sa.select(sa.func.count()).where(
+        correction.c.capture_id == row["id"], correction.c.kind == CorrectionKind.PART
+    )
+    times = connection.execute(before).scalar_one()
+    acquired_day = row["acquired_day"] and date.fromisoformat(row["acquired_day"])
+    day = visit.day_of_visit(acquired_day, date.fromisoformat(row["local_day"]))
+    columns = {
+        "key": f"parted:{row['id']}:{times + 1}",
+        "study_uid": _study_uid(connection, row),
+        "patient_key": row["patient_key"],
+        "day": day.isoformat(),
+        "created_at": datetime.now(UTC),
+    }
+    inserted = sa.insert(exam).values(columns).returning(exam.c.id)
+    return int(connection.execute(inserted).scalar_one())
+
+
+def _study_uid(connection: sa.Connection, row: Row) -> str | None:
+    """Return the DICOM study of a capture, as its result says."""
+    query = sa.select(result.c.content).join(job, IS_RESULT_OF_JOB)
+    content = connection.scalar(query.where(job.c.id == row["job_id"]))
+    study_uid: str | None = orjson.loads(content or "{}").get("study_uid")
+    return study_uid

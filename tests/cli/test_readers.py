@@ -1,0 +1,224 @@
+"""What readers do by commands: who may do what, corrections, follow-ups, the lists."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import re
+from contextlib import closing
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from tests import ledger_cases as cases
+from tests.cli.test_commands import RunCommand, fundusd, place
+from tests.reading_cases import MODERATE, PDR, photograph
+
+from fundusd.cli import worklist
+from fundusd.domain.clinical_terms import SAFETY_WORDS, Eye, Reason
+from fundusd.domain.readings import ReaderPermission
+from fundusd.ledger import Ledger
+
+if TYPE_CHECKING:
+    from tests import daemon_cases
+
+__all__ = ["fundusd", "place"]  # fixtures
+
+AGREE = "review record 1 R agree"
+
+
+@pytest.fixture
+def clinic(place: daemon_cases.Site) -> daemon_cases.Site:
+    """Set up a site with a visit of two eyes and one photograph of which the eye is not known."""
+    with closing(Ledger(f"sqlite:///{place.folder}/fundusd.db", site_key=cases.SITE_KEY)) as ledger:
+        ledger.start(cases.release())
+        ledger.register_camera(cases.CAMERA)
+        photograph(ledger, "1.jpg", Eye.RIGHT, MODERATE)
+        photograph(ledger, "2.jpg", Eye.LEFT)
+        photograph(ledger, "3.jpg", Eye.UNKNOWN)
+    return place
+
+
+def answer(fundusd: RunCommand, clinic: daemon_cases.Site, words: str) -> Any:
+    ended = fundusd(*words.split(), "--json", "--config", clinic.path)
+    assert ended.code == 0, ended.err
+    return json.loads(ended.out)
+
+
+def ask(fundusd: RunCommand, clinic: daemon_cases.Site, words: str) -> str:
+    ended = fundusd(*words.split(), "--config", clinic.path)
+    assert ended.code == 0, ended.err
+    return ended.out
+
+
+# -- who may do what
+
+
+def test_a12_without_readers_in_the_settings_a_reading_is_refused_with_the_lines_to_add(
+    fundusd: RunCommand, clinic: daemon_cases.Site
+) -> None:
+    text = clinic.path.read_text()
+    clinic.path.write_text(text[: text.index("[[reader]]")])
+    for words in ("review record 1 R agree", "correct eye 3 L", "follow-up close 1 --how done"):
+        ended = fundusd(*words.split(), "--config", clinic.path)
+        assert (ended.code, "The settings name no reader" in ended.err) == (2, True)
+        for part in ("[[reader]]", f'id = "{getpass.getuser()}"', "role =", "may ="):
+            assert part in ended.err
+
+
+@pytest.mark.parametrize(
+    ("words", "permission"),
+    [
+        ("review record 1 R agree --reader lee --purpose arbitration", "arbitration"),
+        ("review record 1 R agree --reader lee --purpose quality_assurance", "quality_assurance"),
+        ("review record 1 R agree --reader okafor --purpose second", "second"),
+        ("correct eye 3 L --reader lee", "correct"),
+        ("follow-up close 1 --how done --reader lee", "correct"),
+    ],
+)
+def test_a12_a_reader_does_only_what_the_settings_allow(
+    fundusd: RunCommand, clinic: daemon_cases.Site, words: str, permission: str
+) -> None:
+    ended = fundusd(*words.split(), "--config", clinic.path)
+    assert ended.code == 2
+    assert f'"{ReaderPermission(permission)}" is missing' in ended.err
+
+
+def test_a12_a_reader_who_is_not_in_the_settings_is_refused(
+    fundusd: RunCommand, clinic: daemon_cases.Site
+) -> None:
+    ended = fundusd(*AGREE.split(), "--reader", "smith", "--config", clinic.path)
+    assert (ended.code, "no reader smith" in ended.err, "lee, okafor" in ended.err) == (
+        2,
+        True,
+        True,
+    )
+    ended = fundusd(*AGREE.split(), "--config", clinic.path)
+    assert (ended.code, "login name" in ended.err, "lee, okafor" in ended.err) == (2, True, True)
+
+
+def test_a12_the_reader_is_the_login_name_if_the_settings_have_it(
+    fundusd: RunCommand, clinic: daemon_cases.Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("getpass.getuser", lambda: "lee")
+    ask(fundusd, clinic, "review record 1 R agree")
+    [row] = answer(fundusd, clinic, "person PATIENT-7")["reviews"]
+    assert (row["reviewer"], row["role"], row["purpose"]) == ("lee", "grader", "routine")
+
+
+# -- readings
+
+
+def test_a13_a_reading_takes_its_findings(fundusd: RunCommand, clinic: daemon_cases.Site) -> None:
+    words = "--grade 4 --reason other --lesion amd --maculopathy M1 --photocoagulation P1"
+    command = f"review record 1 R override --reader lee --stable-treated {words}"
+    assert answer(fundusd, clinic, command)["referable"] == "yes"
+    out = ask(fundusd, clinic, "person PATIENT-7")
+    assert "amd, M1, P1, R3S" in out
+
+
+def test_a12_the_list_for_arbitration(fundusd: RunCommand, clinic: daemon_cases.Site) -> None:
+    ask(fundusd, clinic, "review record 1 R agree --reader lee --purpose second")
+    ask(fundusd, clinic, "review record 1 R override --grade 0 --reason other --reader okafor")
+    [row] = answer(fundusd, clinic, "worklist --for arbitration")
+    assert (row["eye"], row["final_referable"]) == ("R", "yes")
+    assert [row["eye"] for row in answer(fundusd, clinic, "review list --for undecided")] == ["U"]
+    assert answer(fundusd, clinic, "worklist --for confirmation") == []
+
+
+# -- follow-ups
+
+
+def test_a10_follow_ups_are_listed_and_closed(
+    fundusd: RunCommand, clinic: daemon_cases.Site
+) -> None:
+    assert "No follow-up is open." in ask(fundusd, clinic, "follow-up list")
+    ask(fundusd, clinic, "review record 1 R ungradable --follow-up referral --reader lee")
+    out = ask(fundusd, clinic, "follow-up list")
+    for part in ("referral", "PATIENT-7", "lee", "open", SAFETY_WORDS):
+        assert part in out
+    assert "follow_up_id" in ask(fundusd, clinic, "follow-up list --csv")
+    assert "referral" in ask(fundusd, clinic, "person PATIENT-7")
+    out = ask(fundusd, clinic, "follow-up close 1 --how not_possible --reader okafor")
+    assert out == "Follow-up 1 of exam 1 is closed: not possible.\n"
+    assert answer(fundusd, clinic, "follow-up list") == []
+    [row] = answer(fundusd, clinic, "follow-up list --all")
+    assert (row["state"], row["closed_by"]) == ("closed", "okafor")
+    for words in ("close 1 --how done", "close 9 --how done", "close 1 --how read"):
+        ended = fundusd(*f"follow-up {words} --reader okafor".split(), "--config", clinic.path)
+        assert (ended.code, ended.out) == (2, "")
+
+
+# -- corrections
+
+
+def test_a11_corrections_are_made_and_shown(fundusd: RunCommand, clinic: daemon_cases.Site) -> None:
+    after = answer(fundusd, clinic, "correct eye 3 l --reader okafor")
+    assert (set(after["eyes"]), after["referable"]) == ({"R", "L"}, "yes")
+    out = ask(fundusd, clinic, "correct exclude 3 --reason test --reader okafor")
+    assert out.startswith("Exam 1: ")
+    assert SAFETY_WORDS in out
+    ask(fundusd, clinic, "correct include 3 --reader okafor")
+    ask(fundusd, clinic, "correct belongs 3 --reader okafor")
+    parted = answer(fundusd, clinic, "correct part 3 --reader okafor")["exam_id"]
+    assert answer(fundusd, clinic, f"correct join {parted} 1 --reader okafor")["exam_id"] == 1
+    words = "correct absent 1 L --reason no_view --until 2199-12-31 --reader okafor"
+    assert answer(fundusd, clinic, words)["absent"] == ["L"]
+    assert answer(fundusd, clinic, "correct present 1 L --reader okafor")["absent"] == []
+    history = answer(fundusd, clinic, "person PATIENT-7")["corrections"]
+    assert [row["kind"] for row in reversed(history)] == [
+        "eye", "exclude", "include", "belongs", "part", "join", "absent", "present",
+    ]  # fmt: skip
+    out = ask(fundusd, clinic, "person PATIENT-7")
+    for part in ("Corrections", "capture 3, eye L", "no view until 2199-12-31"):
+        assert part in out
+
+
+def test_a11_a_day_that_is_none_is_refused(fundusd: RunCommand, clinic: daemon_cases.Site) -> None:
+    words = "correct absent 1 L --reason no_view --until tomorrow --reader okafor"
+    ended = fundusd(*words.split(), "--config", clinic.path)
+    assert (ended.code, "tomorrow" in ended.err) == (2, True)
+
+
+# -- the table of the worklist
+
+
+def test_the_worklist_fits_80_columns_and_breaks_no_word(
+    fundusd: RunCommand, clinic: daemon_cases.Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with closing(
+        Ledger(f"sqlite:///{clinic.folder}/fundusd.db", site_key=cases.SITE_KEY)
+    ) as ledger:
+        ledger.start(cases.release())
+        for place, reason in enumerate(Reason, 1):
+            if reason.action.value != "none" and reason.outcome.value != "failed":
+                patient = f"PATIENT-WITH-A-LONG-NUMBER-{place}"
+                photograph(ledger, f"r{place}.jpg", reason=reason, patient=patient)
+        ledger.record([replace(cases.finding(cases.take(ledger, "x_R.jpg", "x")), model_ms=1.0)])
+        photograph(ledger, "4.jpg", Eye.LEFT, PDR)
+    ask(fundusd, clinic, "review record 1 R agree --reader lee")
+    ask(fundusd, clinic, "review record 1 R override --grade 0 --reason other --reader okafor")
+    wide = ask(fundusd, clinic, "worklist")
+    monkeypatch.setenv("COLUMNS", "80")
+    narrow = ask(fundusd, clinic, "worklist")
+    assert max(map(len, narrow.splitlines())) <= 80
+    words = set(re.findall(r"[a-z]{3,}", narrow))
+    assert words == set(re.findall(r"[a-z]{3,}", wide))
+    assert "arbitration" in narrow
+
+
+def test_retakes_are_not_the_last_of_the_undecided(
+    fundusd: RunCommand, clinic: daemon_cases.Site
+) -> None:
+    with closing(
+        Ledger(f"sqlite:///{clinic.folder}/fundusd.db", site_key=cases.SITE_KEY)
+    ) as ledger:
+        ledger.start(cases.release())
+        photograph(ledger, "5.jpg", patient="PATIENT-8", reason=Reason.TOO_DARK)
+    rows = answer(fundusd, clinic, "worklist")
+    assert [(row["waits_for"], row["action"]) for row in rows] == [
+        ("referable", "none"),
+        ("undecided", "retake"),
+        ("undecided", "refer_reader"),
+    ]
+    assert worklist._WORST_FIRST[:2] == ("-urgency", "-action")
