@@ -18,7 +18,7 @@ from fundusd.domain.clinical_terms import Eye, Reason
 from fundusd.domain.errors import LedgerError, SchemaBehind
 from fundusd.files import package_data
 from fundusd.ledger import Ledger, schema
-from fundusd.ledger.tables import capture, exam, metadata
+from fundusd.ledger.tables import exam, eye_result, metadata
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -234,9 +234,9 @@ def test_an_upgrade_judges_older_exams_by_the_rules_of_today(
     source.fail(cases.take(source, "cut.jpg", "C"), Reason.TRUNCATED, "cut short")
     upgrade_to(empty, "0001")
     copy(source, empty)
-    old = "referable = 'no', final_referable = 'no', grade = 0, final_grade = 0"
-    cases.execute(empty, f"UPDATE eye_result SET {old}, reason = NULL, action = 'none'")
-    cases.execute(empty, f"UPDATE exam SET {old}")
+    for table in ("eye_result", "exam"):
+        for column in ("referable", "final_referable"):
+            cases.execute(empty, f"UPDATE {table} SET {column} = 'no'")  # noqa: S608  ours
     cases.execute(empty, "UPDATE capture SET exam_id = NULL WHERE path_text = 'cut.jpg'")
 
     done = empty.upgrade()
