@@ -18,7 +18,7 @@ from fundusd.domain.clinical_terms import Eye, Reason
 from fundusd.domain.errors import LedgerError, SchemaBehind
 from fundusd.files import package_data
 from fundusd.ledger import Ledger, schema
-from fundusd.ledger.tables import exam, eye_result, metadata
+from fundusd.ledger.tables import capture, exam, eye_result, metadata
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
