@@ -20,6 +20,8 @@ class File:
     warnings: frozenset[str] = frozenset()
     eye_said: bool = False  # a person has said which eye it shows
     excluded: bool = False  # by a person
+    belongs: bool = False  # a person has said that it belongs to this exam
+    conflict: bool = False  # its sources disagree about the eye
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ ACTIONS = {
 }
 MOST_USEFUL_FIRST = ("retake", "contact_it", "refer_reader")
 PATIENT_WARNINGS = frozenset({"patient_conflict", "digest_of_two_patients"})
-THREE_WARNINGS = PATIENT_WARNINGS | {"eye_contradicted"}
+SEVERAL_PICTURES = frozenset({"montage", "multiframe"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +37,7 @@ class Placed:
     field: str | None
     counts_as: str  # "accompanying", "referable", "doubt" or "evidence"
     doubt: str | None  # the reason of a doubt
+    identity: str | None  # the identity doubt
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,16 @@ class ModelResult:
     files: tuple[Placed, ...]
 
 
-def counts_as(file: File) -> tuple[str, str | None]:
+def identity_doubt(file: File, *, said: bool) -> str | None:
+    """Return the identity doubt; `said` is whether a person said the eye of the photograph."""
+    if "eye_contradicted" in file.warnings and not said:
+        return "eye_contradicted"
+    if file.warnings & PATIENT_WARNINGS and not file.belongs:
+        return "patient_uncertain"
+    return None
+
+
+def counts_as(file: File, identity: str | None) -> tuple[str, str | None]:
     """Return what a file that is not excluded says, row by row, and the reason of a doubt."""
     if file.outcome == "refused" and ACTIONS[str(file.reason)] == "none":
         return "accompanying", None
@@ -60,15 +70,18 @@ def counts_as(file: File) -> tuple[str, str | None]:
         return "doubt", file.reason
     if file.referable == "yes":
         return "referable", None
-    if "eye_contradicted" in file.warnings and not file.eye_said:
-        return "doubt", "eye_contradicted"
-    if file.warnings & PATIENT_WARNINGS:
-        return "doubt", "patient_uncertain"
+    if identity is not None:
+        return "doubt", identity
     return "evidence", None
 
 
 def eye_of(photograph: Sequence[File]) -> str:
-    """Return the eye that its files name; `U` if they name none, or different ones."""
+    """Return the eye that a person said, or that its files name; `U` if none or several."""
+    said = {file.eye for file in photograph if file.eye_said}
+    if said:
+        return said.pop() if len(said) == 1 else "U"
+    if any(file.conflict for file in photograph):
+        return "U"
     named = {file.eye for file in photograph if file.eye != "U"}
     return named.pop() if len(named) == 1 else "U"
 
@@ -88,22 +101,29 @@ def placed(files: Sequence[File], *, one_field: bool) -> list[Placed]:
         if not file.excluded:
             photographs.setdefault(file.photograph, []).append(file)
     return [
-        Placed(file, eye_of(together), field_of(together, one_field=one_field), *counts_as(file))
+        placed_file(file, together, one_field=one_field)
         for together in photographs.values()
         for file in together
     ]
 
 
+def placed_file(file: File, together: Sequence[File], *, one_field: bool) -> Placed:
+    """Return a file at the eye and the field of its photograph."""
+    identity = identity_doubt(file, said=any(other.eye_said for other in together))
+    field = field_of(together, one_field=one_field)
+    return Placed(file, eye_of(together), field, *counts_as(file, identity), identity)
+
+
 def is_evidence(one: Placed) -> bool:
-    """Say if it is evidence: a referable file is, too, unless it has one of the three warnings."""
-    if one.counts_as == "referable":
-        return not one.file.warnings & THREE_WARNINGS
-    return one.counts_as == "evidence"
+    """Say if it is evidence: a referable file is, too, unless it has an identity doubt."""
+    return one.counts_as in {"referable", "evidence"} and one.identity is None
 
 
 def is_resolved(doubt: Placed, of_eye: Sequence[Placed]) -> bool:
     """Say if the same photograph or a retake resolves a doubt of a file without a grade."""
-    if doubt.file.outcome == "graded":
+    if doubt.file.outcome == "graded" or doubt.identity is not None:
+        return False
+    if doubt.file.reason in SEVERAL_PICTURES:
         return False
     return any(
         is_evidence(other)
@@ -150,10 +170,12 @@ def result_of_eye(eye: str, of_eye: Sequence[Placed], expected: tuple[str, ...])
     referable = [one for one in of_eye if one.counts_as == "referable"]
     doubts = [one for one in of_eye if one.counts_as == "doubt" and not is_resolved(one, of_eye)]
     evidence = [one for one in of_eye if is_evidence(one)]
+    if {one.field for one in evidence} == {"disc"}:
+        expected = (*dict.fromkeys((*expected, "macula")),)
     row: tuple[str, int | None, str | None, str, Placed]
     if referable:
         one = highest(referable)
-        row = ("yes", one.file.grade, None, "none", one)
+        row = ("yes", grade_of(highest(of_eye)), None, "none", one)
     elif doubts:
         one = deciding_doubt(doubts)
         row = ("indeterminate", None, one.doubt, ACTIONS[str(one.doubt)], one)

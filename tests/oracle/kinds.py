@@ -62,6 +62,11 @@ KINDS = (
     without_grade("refused", "wrong_modality"),
     without_grade("refused", "multiframe"),
     without_grade("failed", "model_error"),
+    replace(graded(0, "patient_conflict"), belongs=True),
+    replace(graded(0, "eye_contradicted", "digest_of_two_patients"), belongs=True),
+    replace(graded(0), conflict=True),
+    replace(graded(1, eye_said=True), conflict=True),
+    replace(without_grade("ungradable", "blur"), warnings=frozenset({"eye_contradicted"})),
     replace(graded(0), excluded=True),
     replace(without_grade("failed", "decode_error"), excluded=True),
 )

@@ -94,23 +94,37 @@ def disputed(current: Sequence[Said], left: tuple[Said, ...]) -> ReadResult:
     return ReadResult("disputed", worst, grade, "readings_differ", "refer_reader", lesions, left)
 
 
-def read(last: Said, left: tuple[Said, ...]) -> ReadResult:
+def identity_of_eye(eye: str, model: ModelResult) -> str | None:
+    """Return the identity doubt of an eye: that of the newest file with one, or of the name U."""
+    doubtful = [one for one in model.files if one.identity is not None]
+    if doubtful:
+        return max(doubtful, key=lambda one: one.file.number).identity
+    return "eye_unknown" if eye == "U" else None
+
+
+def read(current: Sequence[Said], left: tuple[Said, ...], identity: str | None) -> ReadResult:
     """Row 2: current readings that agree in referral."""
+    last, grade = current[-1], highest_grade([one.grade for one in current])
+    if last.referable == "no" and identity is not None:
+        return ReadResult(
+            "read", "indeterminate", None, identity, "refer_reader", frozenset(), left
+        )
     reason, action = None, "none"
     if last.referable == "indeterminate" and last.reading.verdict == "retake":
         reason, action = "reader_asks_retake", "retake"
     elif last.referable == "indeterminate":
         reason, action = "reader_ungradable", "refer_reader"
-    lesions = lesions_if_only([last]) if last.referable == "yes" else frozenset()
-    return ReadResult("read", last.referable, last.grade, reason, action, lesions, left)
+    lesions = lesions_if_only(current) if last.referable == "yes" else frozenset()
+    return ReadResult("read", last.referable, grade, reason, action, lesions, left)
 
 
-def outdated(last: Said, model: ModelResult, left: tuple[Said, ...]) -> ReadResult:
-    """Row 3: no current reading, but a former one."""
-    grades = [one.grade for one in (model, last) if one.referable == "yes"]
+def outdated(formers: Sequence[Said], model: ModelResult, left: tuple[Said, ...]) -> ReadResult:
+    """Row 3: no current reading, but former ones."""
+    saying = [one for one in formers if one.referable == "yes"]
+    grades = [one.grade for one in (model, *saying) if one.referable == "yes"]
     if grades:
-        only = last.referable == "yes" and model.referable != "yes"
-        lesions = lesions_if_only([last]) if only else frozenset()
+        only = bool(saying) and model.referable != "yes"
+        lesions = lesions_if_only(saying) if only else frozenset()
         grade = highest_grade(grades)
         return ReadResult(
             "outdated", "yes", grade, "reading_outdated", "refer_reader", lesions, left
@@ -134,8 +148,8 @@ def result_after_readings(
     if len({one.referable for one in current}) > 1:
         return disputed(current, left)
     if current:
-        return read(current[-1], left)
+        return read(current, left, identity_of_eye(eye, now))
     if left:
-        return outdated(left[-1], now, left)
+        return outdated(left, now, left)
     reason, action = now.reason, now.action
     return ReadResult("unread", now.referable, now.grade, reason, action, frozenset(), left)

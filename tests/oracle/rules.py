@@ -18,6 +18,8 @@ from tests.oracle.readings import (
 )
 
 MODEL_YES = "The model suggests: referable diabetic retinopathy"
+READER_YES = "A reader suggests: referable diabetic retinopathy"
+IDENTITY_DOUBTS = ("eye_contradicted", "patient_uncertain", "eye_unknown")
 READ_YES = "Referable diabetic retinopathy"
 LESION = "Referable: another lesion"  # and its name, which stands in Expected.lesions
 UNDECIDED = "Undecided: referable diabetic retinopathy is not ruled out"
@@ -63,7 +65,7 @@ class Expected:
     worklist: tuple[str, ...]
 
 
-def list_name(state: str, final: str, confirm: str, *, absent: bool) -> str | None:
+def list_name(state: str, final: str, confirm: str, *, absent: bool, doubted: bool) -> str | None:
     """Return the table of the worklist."""
     if absent and final != "yes":
         return None
@@ -72,7 +74,7 @@ def list_name(state: str, final: str, confirm: str, *, absent: bool) -> str | No
     if state == "outdated":
         return "read_again"
     if state == "read":
-        return None
+        return "undecided" if doubted else None
     confirmation = "confirmation" if confirm == "all" else None
     return {"yes": "referable", "indeterminate": "undecided", "no": confirmation}[final]
 
@@ -99,7 +101,13 @@ def expected_eye(exam: Exam, eye: str, model: ModelResult, after: ReadResult) ->
         final_grade=after.grade,
         final_reason=after.reason,
         final_action=after.action,
-        on_list_as=list_name(after.state, after.referable, exam.confirm, absent=absent),
+        on_list_as=list_name(
+            after.state,
+            after.referable,
+            exam.confirm,
+            absent=absent,
+            doubted=after.reason in IDENTITY_DOUBTS,
+        ),
         list_rank=list_rank(model, after),
     )
 
@@ -133,8 +141,8 @@ def person_grade(exam: Exam, eyes: Mapping[str, ExpectedEye], referable: str) ->
 
 
 def person_is_read(exam: Exam, eyes: Mapping[str, ExpectedEye]) -> bool:
-    """Every eye that has a result is read, absent ones left out, and there is one."""
-    states = [one.state for eye, one in eyes.items() if eye not in exam.absent]
+    """Every eye that counts is read, and there is one."""
+    states = [one.state for one in eyes_that_count(exam, eyes)]
     return bool(states) and all(state == "read" for state in states)
 
 
@@ -142,6 +150,7 @@ def person_is_final(exam: Exam, eyes: Mapping[str, ExpectedEye]) -> bool:
     """Read, no eye missing, no eye `U`, no follow-up open."""
     return (
         person_is_read(exam, eyes)
+        and all(one.on_list_as is None for one in eyes_that_count(exam, eyes))
         and not missing_eyes(exam, eyes)
         and "U" not in eyes
         and not exam.open_follow_ups
@@ -166,8 +175,10 @@ def headline(
         return READ_NO if is_read else MODEL_NO
     if lesions:
         return LESION
-    states = {one.state for one in eyes.values() if one.final_referable == "yes"}
-    return READ_YES if states == {"read"} else MODEL_YES
+    saying = [one for one in eyes.values() if one.final_referable == "yes"]
+    if all(one.state == "read" for one in saying):
+        return READ_YES
+    return MODEL_YES if any(one.referable == "yes" for one in saying) else READER_YES
 
 
 def worklist(eyes: Mapping[str, ExpectedEye]) -> tuple[str, ...]:
@@ -195,6 +206,7 @@ def expected(exam: Exam) -> Expected:
     now, after = after_readings(exam)
     eyes = {eye: expected_eye(exam, eye, now[eye], after[eye]) for eye in now}
     referable = person_referable(exam, eyes)
+    is_final = person_is_final(exam, eyes)
     is_read = person_is_read(exam, eyes)
     missing = missing_eyes(exam, eyes)
     lesions = lesions_of(after) if referable == "yes" else frozenset()
@@ -204,10 +216,10 @@ def expected(exam: Exam) -> Expected:
         grade=person_grade(exam, eyes, referable),
         missing=missing,
         is_read=is_read,
-        is_final=person_is_final(exam, eyes),
+        is_final=is_final,
         headline=headline(referable, eyes, lesions, is_read=is_read),
         lesions=lesions,
-        may_say_nothing_beyond=referable == "no" and is_read,
+        may_say_nothing_beyond=referable == "no" and is_final,
         must_say_confirm=referable == "no" and not is_read,
         may_say_read_every_eye=is_read and not missing,
         worklist=worklist(eyes),
