@@ -16,22 +16,33 @@ if TYPE_CHECKING:
 
 
 def print_panels(
-    panels: Sequence[Panel], facts: Mapping[str, str], releases: Mapping[int, Release]
+    panels: Sequence[Panel],
+    facts: Mapping[str, str],
+    releases: Mapping[int, Release],
+    sections: Sequence[tuple[str, Sequence[str]]] = (),
 ) -> None:
-    """Print the facts once and a card for each panel.
+    """Print the safety words, the facts, a card for each panel, and titled sections of sentences.
 
     Any warning, a line about each release and the safety words follow.
     """
     from rich.console import Console
 
     from fundusd.reports import terminal_card, wording
+    from fundusd.reports.terminal_table import printable
 
     console = Console(highlight=False)
+    console.print(SAFETY_WORDS, markup=False, soft_wrap=True)
     console.print(terminal_card.facts(facts))
     console.print()
     for panel in panels:
         console.print(terminal_card.card(panel))
         console.print()
+    for title, sentences in sections:
+        if sentences:
+            console.print(title, style="bold", markup=False)
+            for sentence in sentences:
+                console.print(f"  {printable(sentence)}", markup=False)
+            console.print()
     lines = [wording.warning(list(releases.values()))]
     for release_id, release in sorted(releases.items()):
         lines.append(wording.provenance(release_id, release))

@@ -9,11 +9,16 @@ import typer
 
 from fundusd.cli.layout import Command
 from fundusd.cli.options import Config, Json, load, require_output_file, since_time
+from fundusd.cli.output import as_json
 from fundusd.cli.panels import photographs_of, print_panels
-from fundusd.domain.clinical_terms import Outcome
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from fundusd.app.settings import Settings
     from fundusd.clinical.exam import Exam
+    from fundusd.domain.inference import Release
+    from fundusd.reports.exam_details import Form
     from fundusd.reports.panel import Panel
 
 app = typer.Typer(no_args_is_help=True, help="Report an exam, or how figures change over time.")
@@ -27,7 +32,7 @@ _Pdf = Annotated[
     typer.Option(
         "--pdf",
         metavar="FILE",
-        help="Write one A4 page with the photographs.",
+        help="Write A4 pages with the photographs.",
         show_default=False,
     ),
 ]
@@ -47,14 +52,15 @@ _Plot = Annotated[
 
 
 @app.command("exam", cls=Command)
-def report_exam(exam: _Exam, config: Config = None, pdf: _Pdf = None) -> None:
-    """Report an exam: both eyes, the result, and what to do next.
+def report_exam(exam: _Exam, config: Config = None, pdf: _Pdf = None, json: Json = False) -> None:
+    """Report an exam: both eyes, the result, what to do next, every photograph and reading.
 
-    Example:
+    Examples:
+      fundusd report exam 12
       fundusd report exam 12 --pdf exam-12.pdf
     """
     from fundusd.app.open_ledger import opened_ledger
-    from fundusd.reports import next_steps, wording
+    from fundusd.reports import exam_details, wording
 
     settings = load(config)
     if pdf is not None:
@@ -66,23 +72,44 @@ def report_exam(exam: _Exam, config: Config = None, pdf: _Pdf = None) -> None:
             raise typer.BadParameter(
                 f"there is no exam {exam}; fundusd show CAPTURE prints the exam of a capture"
             )
-        releases = ledger.releases(_graded_by(visit))
-        sources = ledger.sources([eye.decisive.capture_id for eye in visit.eyes])
+        shots = exam_details.shots(visit)
+        releases = ledger.releases(sorted({shot.release_id for shot in shots}))
+        sources = ledger.sources([shot.capture_id for shot in shots])
         ledger.shown(visit, exported=pdf is not None)
-    if pdf is None:
-        next_step = {"Next": " ".join(next_steps.steps(visit))}
-        facts = wording.facts(visit) | wording.result(visit) | next_step
-        print_panels(_panels(visit), facts, releases)
-        return
-    from fundusd.reports.exam_page import exam_page
+    form = _form(settings)
+    if pdf is not None:
+        from fundusd.reports.exam_page import exam_pages
+        from fundusd.reports.page import save_pages
 
-    exam_page(visit, photographs_of(settings, sources), releases).save(pdf)
+        save_pages(exam_pages(visit, photographs_of(settings, sources), releases, form), pdf)
+    if json:
+        warning = wording.warning(list(releases.values()))
+        print(as_json(exam_details.as_dict(visit, form, warning)))
+    elif pdf is None:
+        _print(visit, form, releases)
 
 
-def _graded_by(exam: Exam) -> list[int]:
-    """Return the ids of the releases that graded the eyes of an exam."""
-    decisive = (eye.decisive for eye in exam.eyes)
-    return [shot.release_id for shot in decisive if shot.outcome is Outcome.GRADED]
+def _print(visit: Exam, form: Form, releases: Mapping[int, Release]) -> None:
+    from fundusd.reports import exam_details, next_steps, wording
+
+    next_step = {"Next": " ".join(next_steps.steps(visit))}
+    facts = exam_details.facts(visit, form) | wording.result(visit) | next_step
+    facts["Report"] = exam_details.report_id(visit, form)
+    photographs = []
+    for shot in exam_details.shots(visit):
+        photographs.append(" ".join(exam_details.photograph(visit, shot)))
+    sections = [("Photographs", photographs), ("Remarks", exam_details.remarks(visit, form))]
+    print_panels(_panels(visit), facts, releases, sections)
+
+
+def _form(settings: Settings) -> Form:
+    from fundusd.domain.clinical_terms import Grade
+    from fundusd.reports.exam_details import Form
+
+    recall = settings.recall
+    months = {Grade.NO_DR: recall.grade_0, Grade.MILD: recall.grade_1}
+    set_months = {grade: count for grade, count in months.items() if count}
+    return Form(settings.site.name, settings.site.contact, set_months)
 
 
 def _panels(exam: Exam) -> list[Panel]:

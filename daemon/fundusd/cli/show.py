@@ -11,7 +11,7 @@ from fundusd.cli.layout import Command
 from fundusd.cli.options import DRAWING_SUFFIXES, Config, Json, load, require_output_file
 from fundusd.cli.output import as_json, local
 from fundusd.cli.panels import photographs_of, print_panels
-from fundusd.domain.clinical_terms import SAFETY_WORDS, Outcome
+from fundusd.domain.clinical_terms import SAFETY_WORDS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -64,9 +64,7 @@ def show(capture: _Capture, config: Config = None, out: _Out = None, json: Json 
         if row is None:
             raise typer.BadParameter(f"there is no capture {capture}; see: fundusd results")
         exam = ledger.exam_of(capture)
-        releases: Mapping[int, Release] = {}
-        if row["outcome"] == Outcome.GRADED:
-            releases = ledger.releases([row["release_id"]])
+        releases = ledger.releases([row["release_id"]])
         sources = ledger.sources([capture])
         if exam is not None:
             ledger.shown(exam, exported=out is not None)

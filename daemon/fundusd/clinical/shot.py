@@ -15,6 +15,7 @@ from fundusd.domain.eye_reasons import EyeReason
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from datetime import date, datetime
 
 MACULA, DISC = "macula", "disc"
 _SEVERAL_PICTURES = {Reason.MONTAGE, Reason.MULTIFRAME}
@@ -43,6 +44,8 @@ class Shot:
     is_patient_said: bool = False  # a person has said that it belongs to this exam
     is_excluded: bool = False  # by a person
     is_of_one_field: bool = False  # its camera photographs nothing but the macula
+    acquired_at: datetime | None = None
+    acquired_day: date | None = None  # in the clinic's time zone, even if the time is not known
 
     @property
     def assessment(self) -> Assessment:

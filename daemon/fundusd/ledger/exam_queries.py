@@ -47,6 +47,8 @@ _OF_CAPTURE = (
     "patient_id",
     "warnings",
     "received_at",
+    "acquired_at",
+    "acquired_day",
 )
 _OF_RESULT = ("outcome", "reason", "grade", "referable", *SCORES)
 ABSENCES = (CorrectionKind.ABSENT, CorrectionKind.PRESENT)

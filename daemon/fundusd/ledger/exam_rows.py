@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -49,7 +50,7 @@ def shot(row: Row, *, is_of_one_field: bool) -> Shot:
     outcome, reason = row["outcome"], row["reason"]
     if outcome is None:
         outcome, reason = Outcome.FAILED, row["job_reason"] or Reason.ATTEMPTS_EXHAUSTED
-    corrected = row["corrected_eye"]
+    corrected, day = row["corrected_eye"], row["acquired_day"]
     warnings = tuple(orjson.loads(row["warnings"] or "[]"))
     is_conflict = corrected is None and row["eye_source"] == EyeSource.CONFLICT
     return Shot(
@@ -71,6 +72,8 @@ def shot(row: Row, *, is_of_one_field: bool) -> Shot:
         is_patient_said=row["belongs"],
         is_excluded=row["excluded"] is not None,
         is_of_one_field=is_of_one_field and CaptureWarning.FIELD_CONFLICT not in warnings,
+        acquired_at=row["acquired_at"],
+        acquired_day=date.fromisoformat(day) if day else None,
     )
 
 

@@ -6,7 +6,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from fundusd.domain.clinical_terms import Eye
-from fundusd.reports import next_steps, panel, wording
+from fundusd.reports import exam_details, next_steps, panel, wording
+from fundusd.reports.exam_details import NO_FORM
 from fundusd.reports.page import Page, wrapped
 from fundusd.reports.page_parts import (
     COLOURS,
@@ -17,6 +18,7 @@ from fundusd.reports.page_parts import (
     draw_label,
     draw_panels,
     draw_paragraphs,
+    draw_thumbnail,
     draw_warning,
 )
 
@@ -25,36 +27,105 @@ if TYPE_CHECKING:
 
     from fundusd.clinical.exam import Exam
     from fundusd.domain.inference import Release
+    from fundusd.reports.exam_details import Form
     from fundusd.reports.panel import Panel, Photograph
 
 _A4 = (595.28, 841.89)
+_TITLE = "Diabetic retinopathy: result of a visit"
+_DETAILS = "Diabetic retinopathy: photographs and readings"
+_PRELIMINARY = "PRELIMINARY"
+_NOT_SHOWN = panel.Photograph(None, "Not shown.")
+_DRAFT_HEIGHT = 40.0  # of a sentence without a photograph, which may take three lines
+
+
+def exam_pages(
+    exam: Exam,
+    photographs: Mapping[int, Photograph],
+    releases: Mapping[int, Release],
+    form: Form = NO_FORM,
+) -> list[Page]:
+    """Return the pages of an exam: the result for the person and the eyes, then the details.
+
+    `photographs` are keyed by the number of the capture, and `releases` by their number.
+    """
+    first = exam_page(exam, photographs, releases, form)
+    return [first, *details_pages(exam, photographs, releases, form)]
 
 
 def exam_page(
-    exam: Exam, photographs: Mapping[int, Photograph], releases: Mapping[int, Release]
+    exam: Exam,
+    photographs: Mapping[int, Photograph],
+    releases: Mapping[int, Release],
+    form: Form = NO_FORM,
 ) -> Page:
-    """Return the page of an exam: first the result for the person, then the eyes.
-
-    `photographs` show the decisive captures and are keyed by the number of the capture. `releases`
-    are keyed by number.
-    """
+    """Return the first page of an exam: the result for the person, then the eyes."""
     page = Page(*_A4)
-    y = draw_header(page, "Diabetic retinopathy: result of a visit", wording.facts(exam))
+    y = draw_header(page, _TITLE, exam_details.facts(exam, form))
     y = draw_warning(page, y, wording.warning(list(releases.values())))
     y = _draw_warnings(page, _draw_result(page, y, exam), exam)
-    bottom = draw_footer(page, releases) - 10
+    bottom = draw_footer(page, releases, exam_details.report_id(exam, form)) - 14
     draw_panels(page, y, list(_panels(exam, photographs)), bottom)
+    if not exam.is_final:
+        page.across(_PRELIMINARY)
     return page
+
+
+def details_pages(
+    exam: Exam,
+    photographs: Mapping[int, Photograph],
+    releases: Mapping[int, Release],
+    form: Form,
+) -> list[Page]:
+    """Return the pages that list every photograph of an exam, every reading and the rest."""
+    pages: list[Page] = []
+    y = bottom = 0.0
+    for photograph, texts in _details(exam, photographs, form):
+        height = _DRAFT_HEIGHT
+        if photograph is not None:
+            height = draw_thumbnail(Page(*_A4), 0.0, photograph, texts)
+        if not pages or y + height > bottom:
+            page = Page(*_A4)
+            y = draw_header(page, _DETAILS, exam_details.facts(exam, form)) + 8
+            y = draw_warning(page, y, wording.warning(list(releases.values())))
+            bottom = draw_footer(page, releases, exam_details.report_id(exam, form)) - 14
+            if not exam.is_final:
+                page.across(_PRELIMINARY)
+            pages.append(page)
+        if photograph is not None:
+            y = draw_thumbnail(pages[-1], y, photograph, texts)
+        else:
+            y = _draw_section(pages[-1], y, texts)
+    return pages
+
+
+def _details(
+    exam: Exam, photographs: Mapping[int, Photograph], form: Form
+) -> Iterator[tuple[Photograph | None, list[str]]]:
+    """Yield the photographs with their sentences, then the sentences without a photograph."""
+    for shot in exam_details.shots(exam):
+        shown = photographs.get(shot.capture_id, _NOT_SHOWN)
+        yield shown, exam_details.photograph(exam, shot)
+    for name, sentences in exam_details.readings(exam).items():
+        for number, sentence in enumerate(sentences):
+            yield None, [f"{name}: {sentence}" if number == 0 else sentence]
+    for remark in exam_details.remarks(exam, form):
+        yield None, [remark]
+
+
+def _draw_section(page: Page, y: float, texts: list[str]) -> float:
+    return draw_paragraphs(page, MARGIN, y + 9, page.width - 2 * MARGIN, texts)
 
 
 def _panels(exam: Exam, photographs: Mapping[int, Photograph]) -> Iterator[Panel]:
     by_eye = {result.eye: result for result in exam.eyes}
     for eye in (Eye.RIGHT, Eye.LEFT, Eye.UNKNOWN):
         if eye in by_eye:
-            drawn = panel.of_eye(by_eye[eye], photographs[by_eye[eye].decisive.capture_id])
-            yield replace(drawn, warnings=())  # drawn above, where a line is longer
-        elif eye is not Eye.UNKNOWN:
-            yield panel.missing(eye)
+            drawn = panel.of_eye(
+                by_eye[eye], photographs.get(by_eye[eye].decisive.capture_id, _NOT_SHOWN)
+            )
+            yield replace(drawn, warnings=(), steps=())  # drawn above, where a line is longer
+        elif eye in exam.missing:
+            yield replace(panel.missing(eye), steps=())
 
 
 def _draw_result(page: Page, y: float, exam: Exam) -> float:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
+from matplotlib.backends.backend_pdf import PdfPages
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
 from matplotlib.ft2font import FT2Font
@@ -17,6 +19,8 @@ from matplotlib.textpath import text_to_path
 from fundusd.domain.errors import RequestError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from fundusd.domain.decoding import Pixels
 
 logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it logs when building its font cache
@@ -110,6 +114,20 @@ class Page:
             Rectangle((x, y), width, height, facecolor=colour, edgecolor=edge, linewidth=0.6)
         )
 
+    def across(self, text: str) -> None:
+        """Write a large word across the page, so pale that everything else stays legible."""
+        self._axes.text(
+            self.width / 2,
+            self.height / 2,
+            text,
+            fontproperties=font(84, bold=True),
+            color=INK,
+            alpha=0.07,
+            rotation=52,
+            ha="center",
+            va="center",
+        )
+
     def rule(self, y: float, x: float, width: float) -> None:
         """Draw a thin horizontal line."""
         self.box(x, y, width, 0.6, RULE)
@@ -125,6 +143,28 @@ class Page:
         Raises RequestError if the file cannot be written.
         """
         save_figure(self.figure, to)
+
+
+def save_pages(pages: Sequence[Page], to: Path) -> None:
+    """Write pages to a PDF.
+
+    The same pages always yield the same bytes. Raises RequestError if the file cannot be written.
+    """
+    with mpl.rc_context(_SAVE_SETTINGS), _written(), PdfPages(to, metadata=_UNDATED["pdf"]) as pdf:
+        for page in pages:
+            _set_interpolation(page.figure, "pdf")
+            pdf.savefig(page.figure)
+
+
+@contextmanager
+def _written() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise RequestError(
+            f"The picture cannot be written ({error.strerror}).",
+            hint="Name a file in a folder that you may write to.",
+        ) from None
 
 
 def text_width(text: str, size: float, *, bold: bool = False) -> float:
@@ -167,14 +207,8 @@ def save_figure(figure: Figure, to: Path) -> None:
     """
     file_format = to.suffix.lower().removeprefix(".")
     _set_interpolation(figure, file_format)
-    with mpl.rc_context(_SAVE_SETTINGS):
-        try:
-            figure.savefig(to, format=file_format, dpi=_PNG_DPI, metadata=_UNDATED[file_format])
-        except OSError as error:
-            raise RequestError(
-                f"The picture cannot be written ({error.strerror}).",
-                hint="Name a file in a folder that you may write to.",
-            ) from None
+    with mpl.rc_context(_SAVE_SETTINGS), _written():
+        figure.savefig(to, format=file_format, dpi=_PNG_DPI, metadata=_UNDATED[file_format])
 
 
 def _set_interpolation(figure: Figure, file_format: str) -> None:

@@ -33,12 +33,13 @@ def draw_label(page: Page, x: float, y: float, text: str) -> None:
 
 
 def draw_header(page: Page, title: str, facts: Mapping[str, str]) -> float:
-    """Draw the title and a row of captioned facts, of which the first has the widest column.
+    """Draw the title, the safety words and a row of captioned facts.
 
-    Return the y coordinate at which the facts end.
+    The first fact has the widest column. Return the y coordinate at which the facts end.
     """
     page.text(MARGIN, MARGIN + 14, title, 16, bold=True)
-    y = end = MARGIN + 36
+    page.text(MARGIN, MARGIN + 27, SAFETY_WORDS, 8, bold=True)
+    y = end = MARGIN + 46
     width = page.width - 2 * MARGIN
     narrow = width * 0.5 / max(1, len(facts) - 1)
     x, column = MARGIN, width - narrow * (len(facts) - 1) - 12
@@ -148,7 +149,7 @@ def _draw_verdict(page: Page, x: float, y: float, width: float, panel: Panel) ->
 
 
 def _draw_scores(page: Page, x: float, y: float, width: float, scores: Sequence[float]) -> float:
-    draw_label(page, x, y, "Score of each grade")
+    draw_label(page, x, y, "Score of each grade, not a probability")
     names, figures = 64.0, 34.0
     bar = width - names - figures
     for grade, score in zip(Grade, scores, strict=True):
@@ -180,8 +181,25 @@ def draw_warning(page: Page, y: float, text: str | None) -> float:
     return y + height + 10
 
 
-def draw_footer(page: Page, releases: Mapping[int, Release]) -> float:
-    """Draw the safety wording and the releases at the foot of the page.
+def draw_thumbnail(
+    page: Page, y: float, photograph: Photograph | None, texts: Sequence[str]
+) -> float:
+    """Draw a small photograph, if there is one, with sentences to its right.
+
+    Return the y coordinate at which the next one begins.
+    """
+    x = MARGIN + _MIN_SIDE + 12
+    if photograph is not None and photograph.pixels is not None:
+        page.picture(MARGIN, y, _MIN_SIDE, photograph.pixels)
+    else:
+        page.box(MARGIN, y, _MIN_SIDE, _MIN_SIDE, FAINT, RULE)
+        page.text(MARGIN + _MIN_SIDE / 2, y + _MIN_SIDE / 2, "not shown", 6, align="center")
+    end = draw_paragraphs(page, x, y + 9, page.width - MARGIN - x, texts)
+    return max(y + _MIN_SIDE, end) + 8
+
+
+def draw_footer(page: Page, releases: Mapping[int, Release], report_id: str = "") -> float:
+    """Draw the safety wording, the releases and the report's id at the foot of the page.
 
     Return the y coordinate of the footer's upper edge.
     """
@@ -192,6 +210,9 @@ def draw_footer(page: Page, releases: Mapping[int, Release]) -> float:
     top = page.height - MARGIN - 9 * len(lines) - 19
     page.rule(top, MARGIN, width)
     page.text(MARGIN, top + 15, SAFETY_WORDS, 9, bold=True)
+    if report_id:
+        x = page.width - MARGIN
+        page.text(x, top - 4, f"Report {report_id}", 6.5, colour=MUTED, align="right")
     for number, line in enumerate(lines):
         page.text(MARGIN, top + 28 + 9 * number, line, 6.5, colour=MUTED)
     return top

@@ -49,11 +49,8 @@ def of_eye(eye: EyeResult, photograph: Photograph) -> Panel:
     `photograph` shows the eye's decisive capture.
     """
     model = ""
-    if eye.final != eye.assessment:
+    if eye.readings.current and eye.final != eye.assessment:
         model = wording.overruled(eye.assessment)
-    reading = "Not read by a human yet."
-    if eye.reading is not None:
-        reading = wording.reading_result(eye.reading)
     return Panel(
         heading=wording.EYES[eye.eye],
         source=_source_of_eye(eye),
@@ -63,7 +60,7 @@ def of_eye(eye: EyeResult, photograph: Photograph) -> Panel:
         model=model,
         quality=wording.quality(eye.outcome, eye.reason),
         scores=eye.decisive.scores,
-        reading=reading,
+        reading=" ".join(wording.readings_of_eye(eye)),
         steps=next_steps.steps_of_eye(eye),
         warnings=wording.warnings_of_eye(eye),
     )

@@ -44,6 +44,7 @@ def card(panel: Panel) -> Group:
     heading = Text.assemble((panel.heading, "bold"), f"  {printable(panel.source)}")
     parts: list[RenderableType] = [heading, facts(rows)]
     if panel.scores:
+        parts.append(Text("  scores of the grades, not probabilities", style="dim"))
         parts.append(_bars(panel.scores))
     return Group(*parts)
 

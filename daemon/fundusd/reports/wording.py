@@ -8,6 +8,7 @@ from fundusd.clinical.grading import unsafe_rules
 from fundusd.domain.capture_warnings import in_words
 from fundusd.domain.clinical_terms import Eye, Outcome, Reason, Referable, ReviewVerdict
 from fundusd.domain.exams import DayDoubt
+from fundusd.domain.readings import ReadingPurpose
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -28,6 +29,12 @@ VERDICTS = {
     Referable.YES: "Referable",
     Referable.NO: "Not referable",
     Referable.INDETERMINATE: "Undecided",
+}
+
+_PURPOSES = {
+    ReadingPurpose.SECOND: "as second reader",
+    ReadingPurpose.ARBITRATION: "as arbiter",
+    ReadingPurpose.QUALITY_ASSURANCE: "for quality assurance",
 }
 
 
@@ -152,13 +159,39 @@ def grade_of_eye(eye: EyeResult) -> str:
 
 def reading_result(reading: Reading) -> str:
     """Return a sentence that says who read an eye, when, and with what result."""
-    blinded = why = ""
+    purpose = blinded = why = ""
+    if reading.purpose is not ReadingPurpose.ROUTINE:
+        purpose = f", {_PURPOSES[reading.purpose]}"
     if reading.is_blinded:
         blinded = ", without seeing the model's result"
     if reading.reason:
         why = f" ({reading.reason.replace('_', ' ')})"
-    when = day(reading.at.astimezone())
-    return f"{reading.reviewer}, {reading.role}, on {when}{blinded}: {_verdict(reading)}{why}."
+    who = f"{reading.reviewer}, {reading.role}, on {day(reading.at.astimezone())}"
+    return f"{who}{purpose}{blinded}: {'; '.join([_verdict(reading) + why, *_findings(reading)])}."
+
+
+def _findings(reading: Reading) -> list[str]:
+    """Return what a reader found besides the grade of retinopathy."""
+    findings = []
+    if reading.lesion is not None:
+        findings.append(f"another lesion, {reading.lesion.wording}")
+    if reading.maculopathy is not None:
+        findings.append(f"maculopathy {reading.maculopathy}")
+    if reading.photocoagulation is not None:
+        findings.append(f"photocoagulation {reading.photocoagulation}")
+    if reading.is_stable_treated:
+        findings.append("treated and stable (R3S)")
+    return findings
+
+
+def readings_of_eye(eye: EyeResult) -> list[str]:
+    """Return sentences about all readings of an eye, first the ones that count."""
+    sentences = [reading_result(reading) for reading in eye.readings.current]
+    if eye.reading is not None and eye.reading not in eye.readings.current:
+        sentences.append(reading_result(eye.reading))  # it defers the eye
+    for reading in eye.readings.formers:
+        sentences.append(f"Of other photographs or another result: {reading_result(reading)}")
+    return sentences or ["Not read by a human yet."]
 
 
 def _verdict(reading: Reading) -> str:

@@ -1,0 +1,169 @@
+"""What a report says of an exam besides the results of its eyes: photographs and readings."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from fundusd.domain.capture_warnings import in_words
+from fundusd.domain.clinical_terms import SAFETY_WORDS, Grade, Outcome, Referable
+from fundusd.reports import next_steps, wording
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from fundusd.clinical.exam import Exam, EyeResult
+    from fundusd.clinical.shot import Shot
+
+_VERSION_DIGITS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """What the settings say of the clinic: its name, whom to ask, and when to screen again."""
+
+    site: str = ""
+    contact: str = ""
+    recall_months: Mapping[Grade, int] = field(default_factory=dict)
+
+
+NO_FORM = Form()
+
+
+def facts(exam: Exam, form: Form) -> dict[str, str]:
+    """Return the patient, day, exam and site of a report, keyed by caption."""
+    named = wording.facts(exam)
+    if form.site:
+        named["Site"] = form.site
+    return named
+
+
+def report_id(exam: Exam, form: Form) -> str:
+    """Return the number of the exam with a short digest of all that the report says of it."""
+    said = [wording.person(exam), wording.standing(exam), *next_steps.steps(exam)]
+    for shot in shots(exam):
+        said += [shot.digest, *photograph(exam, shot)]
+    for sentences in readings(exam).values():
+        said += sentences
+    said += remarks(exam, form)
+    digest = hashlib.sha256("\n".join(said).encode()).hexdigest()
+    return f"{exam.exam_id}-{digest[:_VERSION_DIGITS]}"
+
+
+def shots(exam: Exam) -> list[Shot]:
+    """Return every file of an exam: those of each eye, and those that count for none."""
+    every = [shot for eye in exam.eyes for shot in eye.shots]
+    return [*every, *exam.others]
+
+
+def photograph(exam: Exam, shot: Shot) -> list[str]:
+    """Return sentences about a file: what it shows, when it was taken, and what it counts for."""
+    shown = f"Capture {shot.capture_id}: {wording.EYES[shot.eye]}, {wording.field(shot.field)}."
+    taken = f"{_taken(shot)}, camera {shot.camera_id}."
+    sentences = [f"{shown} {taken}", _quality(exam, shot)]
+    sentences += [f"{text[0].upper()}{text[1:]}." for text in in_words(shot.warnings)]
+    return sentences
+
+
+def _taken(shot: Shot) -> str:
+    if shot.acquired_at is not None:
+        local = shot.acquired_at.astimezone()
+        return f"Taken on {wording.day(local)} at {local:%H:%M}"
+    if shot.acquired_day is not None:
+        return f"Taken on {wording.day(shot.acquired_day)}"
+    return "The day on which it was taken is not known"
+
+
+def _quality(exam: Exam, shot: Shot) -> str:
+    quality = wording.quality(shot.outcome, shot.reason)
+    if shot.outcome is Outcome.GRADED:
+        quality = f"Graded by the model: {wording.grade_name(shot.grade)}"
+    if shot.is_excluded:
+        return f"Excluded by a person, so it counts for no eye. {quality}."
+    if shot in exam.others or shot.is_accompanying:
+        return f"It is not graded, and counts for no eye. {quality}."
+    return f"{quality}."
+
+
+def readings(exam: Exam) -> dict[str, list[str]]:
+    """Return sentences about all readings, keyed by the name of the eye."""
+    return {wording.EYES[eye.eye]: wording.readings_of_eye(eye) for eye in exam.eyes}
+
+
+def remarks(exam: Exam, form: Form) -> list[str]:
+    """Return what else is known: absent eyes, the day, macular oedema, recall and contact."""
+    texts = [f"{wording.EYES[eye]}: a person has said that it is absent." for eye in exam.absent]
+    if exam.day_doubt.wording:
+        texts.append(f"Day of the exam: {exam.day_doubt.wording}.")
+    if any(eye.reading is not None and eye.reading.maculopathy is not None for eye in exam.eyes):
+        texts.append("Macular oedema was assessed only by the readers who say M0 or M1.")
+    texts += recall(exam, form)
+    if form.contact:
+        texts.append(f"Contact: {form.contact}")
+    return texts
+
+
+def recall(exam: Exam, form: Form) -> list[str]:
+    """Return when to screen again, if the settings say so and nothing about the exam is open."""
+    grade = exam.final.grade
+    if exam.final.referable is not Referable.NO or not exam.is_final or grade is None:
+        return []
+    months = form.recall_months.get(grade)
+    return [f"Screen again in {months} months."] if months else []
+
+
+def as_dict(exam: Exam, form: Form, warning: str | None) -> dict[str, Any]:
+    """Return a report for programs."""
+    final = exam.final
+    return {
+        "exam_id": exam.exam_id,
+        "report": report_id(exam, form),
+        "day": exam.day,
+        "day_doubt": exam.day_doubt,
+        "patient_id": exam.patient_id,
+        "patient_key": exam.patient_key,
+        "site": form.site,
+        "result": wording.person(exam),
+        "referable": final.referable,
+        "grade": final.grade,
+        "standing": wording.standing(exam),
+        "is_final": exam.is_final,
+        "next": next_steps.steps(exam),
+        "missing": exam.missing,
+        "absent": exam.absent,
+        "eyes": [_eye(eye) for eye in exam.eyes],
+        "photographs": [_photograph(exam, shot) for shot in shots(exam)],
+        "remarks": remarks(exam, form),
+        "warning": warning,
+        "notice": SAFETY_WORDS,
+    }
+
+
+def _eye(eye: EyeResult) -> dict[str, Any]:
+    return {
+        "eye": eye.eye,
+        "referable": eye.final.referable,
+        "grade": eye.final.grade,
+        "reason": eye.open_reason,
+        "action": eye.action,
+        "reading_state": eye.state,
+        "waits_for": eye.waits_for,
+        "by_the_model": {"referable": eye.referable, "grade": eye.grade, "reason": eye.reason},
+        "decisive_capture": eye.decisive.capture_id,
+        "missing_fields": eye.missing_fields,
+        "readings": wording.readings_of_eye(eye),
+        "next": next_steps.steps_of_eye(eye),
+    }
+
+
+def _photograph(exam: Exam, shot: Shot) -> dict[str, Any]:
+    return {
+        "capture_id": shot.capture_id,
+        "eye": shot.eye,
+        "field": shot.field,
+        "outcome": shot.outcome,
+        "reason": shot.reason,
+        "grade": shot.grade,
+        "in_words": photograph(exam, shot),
+    }
