@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -13,10 +14,11 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from tests import ledger_cases as cases
 
+from fundusd.domain.clinical_terms import Eye, Reason
 from fundusd.domain.errors import LedgerError, SchemaBehind
 from fundusd.files import package_data
 from fundusd.ledger import Ledger, schema
-from fundusd.ledger.tables import capture, exam, metadata
+from fundusd.ledger.tables import capture, exam, eye_result, metadata
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -214,6 +216,39 @@ def test_a7_an_upgrade_fills_the_days_of_older_photographs(empty: Ledger, filled
     days = [row["acquired_day"] for row in cases.captures(empty)]
     assert days == [at.astimezone().date().isoformat(), None]
     assert [row["key"] for row in cases.rows(empty, exam)] == ["study:1.2:2026-06-07"]
+
+
+def test_an_upgrade_judges_older_exams_by_the_rules_of_today(
+    empty: Ledger, sqlite_url: str
+) -> None:
+    """A blurred macula beside a disc without retinopathy was a negative until revision 0002."""
+    source = Ledger(sqlite_url, site_key=cases.SITE_KEY)
+    source.start(cases.release())
+    source.register_camera(cases.CAMERA)
+    content = replace(cases.CONTENT, eye=Eye.RIGHT)
+    healthy = (5.0, 0.0, 0.0, 0.0, 0.0)
+    source.record([cases.refusal(cases.take(source, "blurred.dcm", "B"), Reason.BLUR, content)])
+    source.record([cases.finding(cases.take(source, "disc.dcm", "D"), content, healthy)])
+    left = replace(content, eye=Eye.LEFT)
+    source.record([cases.finding(cases.take(source, "left.dcm", "L"), left, healthy)])
+    source.fail(cases.take(source, "cut.jpg", "C"), Reason.TRUNCATED, "cut short")
+    upgrade_to(empty, "0001")
+    copy(source, empty)
+    for table in ("eye_result", "exam"):
+        for column in ("referable", "final_referable"):
+            cases.execute(empty, f"UPDATE {table} SET {column} = 'no'")  # noqa: S608  ours
+    cases.execute(empty, "UPDATE capture SET exam_id = NULL WHERE path_text = 'cut.jpg'")
+
+    done = empty.upgrade()
+
+    assert (done.before, done.after, done.changed_exams) == ("0001", REVISIONS[-1], 2)
+    first, *_ = cases.rows(empty, exam)
+    assert (first["referable"], first["final_referable"]) == ("indeterminate", "indeterminate")
+    right = next(row for row in cases.rows(empty, eye_result) if row["eye"] == "R")
+    assert (right["reason"], right["action"], right["grade"]) == ("blur", "retake", None)
+    assert all(row["exam_id"] for row in cases.captures(empty))
+    assert empty.verify().broken_seq is None
+    source.close()
 
 
 @pytest.fixture

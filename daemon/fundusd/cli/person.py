@@ -10,7 +10,7 @@ from fundusd.cli import follow_up
 from fundusd.cli.layout import Command
 from fundusd.cli.options import Config, Json, load
 from fundusd.cli.output import as_json, grade_or_reason, local, print_table
-from fundusd.cli.rule_warning import print_warning, release_ids, rule_warning
+from fundusd.cli.release_warning import print_warning, release_ids, release_warning
 from fundusd.domain.clinical_terms import SAFETY_WORDS
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def person(key: _Key, config: Config = None, json: Json = False) -> None:
     with opened_ledger(load(config)) as ledger:
         ledger.check()
         history = ledger.person(key)
-        warning = rule_warning(ledger, release_ids(history["eyes"]))
+        warning = release_warning(ledger, release_ids(history["eyes"]))
     print_warning(warning, beside_data=json)
     if json:
         print(as_json(history))

@@ -19,7 +19,7 @@ from fundusd.cli.options import (
     since_time,
 )
 from fundusd.cli.output import as_json, local, print_csv
-from fundusd.cli.rule_warning import noting_releases, print_warning, rule_warning
+from fundusd.cli.release_warning import noting_releases, print_warning, release_warning
 from fundusd.domain.clinical_terms import SAFETY_WORDS, Grade, Outcome, Referable
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ def results(
             print_csv(rows)
         else:
             _print_table(list(rows), limited=limit is None)
-        print_warning(rule_warning(ledger, ids), beside_data=json or as_csv)
+        print_warning(release_warning(ledger, ids), beside_data=json or as_csv)
 
 
 def _received_since(since: str) -> datetime | None:

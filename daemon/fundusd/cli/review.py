@@ -10,7 +10,7 @@ from fundusd.cli.layout import Command
 from fundusd.cli.options import Config, Csv, Json, OfCamera, WorstFirst, icdr_grade, load
 from fundusd.cli.output import as_json
 from fundusd.cli.readers import Reader, reader_who_may
-from fundusd.cli.rule_warning import print_warning, rule_warning
+from fundusd.cli.release_warning import print_warning, release_warning
 from fundusd.cli.worklist import WaitsFor, filters_of, print_worklist
 from fundusd.domain.clinical_terms import SAFETY_WORDS, Eye, ReviewReason, ReviewVerdict
 from fundusd.domain.readings import (
@@ -184,7 +184,7 @@ def record(
     with opened_ledger(settings) as ledger:
         ledger.check()
         after = ledger.review(review)
-        warning = rule_warning(ledger, {eye.decisive.release_id for eye in after.eyes})
+        warning = release_warning(ledger, {eye.decisive.release_id for eye in after.eyes})
     print_warning(warning, beside_data=json)
     if json:
         final = after.final.referable

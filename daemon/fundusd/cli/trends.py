@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from fundusd.cli.options import DRAWING_SUFFIXES, icdr_grade, load, require_output_file
 from fundusd.cli.output import as_json
-from fundusd.cli.rule_warning import print_warning, release_ids, rule_warning
+from fundusd.cli.release_warning import print_warning, release_ids, release_warning
 from fundusd.domain.clinical_terms import SAFETY_WORDS, Grade
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def report(
         plotted = rows
         if plot is not None and trend is AGREEMENT:  # its matrix counts single reviews
             plotted = ledger.ask(ViewQuery("v_review", ("review_id",), {"is_latest": True}))
-        warning = rule_warning(ledger, release_ids(rows))
+        warning = release_warning(ledger, release_ids(rows))
     print_warning(warning, beside_data=json)
     if plot is not None:
         trend.plot(plotted, plot)

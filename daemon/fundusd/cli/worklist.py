@@ -20,7 +20,7 @@ from fundusd.cli.options import (
     row_limit,
 )
 from fundusd.cli.output import as_json, print_csv, print_lines, reason_words
-from fundusd.cli.rule_warning import print_warning, release_ids, rule_warning
+from fundusd.cli.release_warning import print_warning, release_ids, release_warning
 from fundusd.domain.clinical_terms import SAFETY_WORDS
 from fundusd.domain.readings import WorklistReason
 
@@ -105,7 +105,7 @@ def print_worklist(
     with opened_ledger(load(config)) as ledger:
         ledger.check()
         rows = ledger.ask(query)
-        warning = rule_warning(ledger, release_ids(rows))
+        warning = release_warning(ledger, release_ids(rows))
     print_warning(warning, beside_data=json or as_csv)
     if json:
         print(as_json(rows))

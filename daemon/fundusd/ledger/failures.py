@@ -55,7 +55,7 @@ def fail(
     if not jobs.settle(connection, [claim], JobState.FAILED, **columns):
         return None
     header = orjson.loads(captures.content_text(content, recording.identifiers))
-    _attribute(recording, capture.c.job_id == claim.job_id, header)
+    exams.rejudge(recording, _attribute(recording, capture.c.job_id == claim.job_id, header))
     return note_failed(connection, [claim.job_id], reason)
 
 
@@ -84,19 +84,22 @@ def rescue(recording: Recording, *, expired_only: bool, cameras: Sequence[str] =
         reason, error = Reason.ATTEMPTS_EXHAUSTED, "the process ended during every attempt"
         columns = {"reason": reason, "action": reason.action, "error": error}
         jobs.move(connection, exhausted, state=JobState.FAILED, **columns)
-        _attribute(recording, capture.c.job_id.in_(jobs.numbers(exhausted)), {})
+        of_exhausted = capture.c.job_id.in_(jobs.numbers(exhausted))
+        exams.rejudge(recording, _attribute(recording, of_exhausted, {}))
         note_failed(connection, jobs.numbers(exhausted), reason)
     return len(rows)
 
 
 def of_failed_jobs(recording: Recording, capture_ids: Sequence[int]) -> None:
-    """Assign captures that failed under an older version, which did not do so, to their exams."""
-    if capture_ids:
-        _attribute(recording, capture.c.id.in_(capture_ids), {})
+    """Assign captures that failed under an older version, which did not do so, to their exams.
+
+    The exams are not judged.
+    """
+    _attribute(recording, capture.c.id.in_(capture_ids), {})
 
 
-def _attribute(recording: Recording, which: sa.ColumnElement[bool], header: Row) -> None:
-    """Store what is known about captures that have no result, and judge their exams."""
+def _attribute(recording: Recording, which: sa.ColumnElement[bool], header: Row) -> set[int | None]:
+    """Store what is known about captures that have no result, and return their exams."""
     connection = recording.connection
     query = sa.select(capture, job.c.lane).join(job, job.c.id == capture.c.job_id).where(which)
     before = connection.execute(query.order_by(capture.c.id)).mappings().all()
@@ -111,7 +114,7 @@ def _attribute(recording: Recording, which: sa.ColumnElement[bool], header: Row)
         )
         after.append(dict(row) | settled)
     if not after:
-        return
+        return set()
     study_uids = [header.get("study_uid")] * len(after)
     exam_ids = visits.assign(connection, after, study_uids)
     changed = []
@@ -119,4 +122,4 @@ def _attribute(recording: Recording, which: sa.ColumnElement[bool], header: Row)
         changed_row["exam_id"] = exam_id
         changed.append(picked(changed_row, _ATTRIBUTED) | {"at_id": changed_row["id"]})
     connection.execute(sa.update(capture).where(capture.c.id == sa.bindparam("at_id")), changed)
-    exams.rejudge(recording, [row["exam_id"] for row in (*before, *after)])
+    return {row["exam_id"] for row in (*before, *after)}

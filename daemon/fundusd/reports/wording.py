@@ -270,8 +270,8 @@ def result(exam: Exam) -> dict[str, str]:
 def warning(releases: Sequence[Release]) -> str | None:
     """Return a warning about unsafe rules, and models other than MedSigLIP, otherwise None."""
     sentences = []
-    if rule_warning := unsafe_rules(release.referable_rule for release in releases):
-        sentences.append(rule_warning)
+    if release_warning := unsafe_rules(release.referable_rule for release in releases):
+        sentences.append(release_warning)
     others = sorted({release.model for release in releases} - {MEDSIGLIP})
     if others:
         sentences.append(f"The scores are not MedSigLIP's. Model: {'; '.join(others)}")

@@ -1,11 +1,9 @@
-"""Warn about rows whose release has an unsafe referral rule."""
+"""Warn about rows whose release is not MedSigLIP's or has an unsafe referral rule."""
 
 from __future__ import annotations
 
 import sys
 from typing import TYPE_CHECKING
-
-from fundusd.clinical.grading import unsafe_rules
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -26,10 +24,11 @@ def noting_releases(rows: Iterable[Row], ids: set[int]) -> Iterator[Row]:
         yield row
 
 
-def rule_warning(ledger: Ledger, ids: Iterable[int]) -> str | None:
-    """Return a warning if a release has an unsafe rule, otherwise None."""
-    releases = ledger.releases(sorted(ids))
-    return unsafe_rules(release.referable_rule for release in releases.values())
+def release_warning(ledger: Ledger, ids: Iterable[int]) -> str | None:
+    """Return a warning if a release has another model or an unsafe rule, otherwise None."""
+    from fundusd.reports import wording
+
+    return wording.warning(list(ledger.releases(sorted(ids)).values()))
 
 
 def print_warning(warning: str | None, *, beside_data: bool) -> None:
