@@ -92,7 +92,7 @@ def test_the_worklist_shows_the_worst_first(
     assert [(row["eye"], row["urgency"]) for row in rows] == [("R", 24), ("R", 22), ("L", 10)]
     ended = fundusd(*command.split(), "--config", clinic.path)
     assert ended.code == 0
-    for part in ("PATIENT-7", "PDR", "Moderate DR", "too dark", "retake", SAFETY_WORDS):
+    for part in ("PATIENT-7", "PDR", "Moderate DR", "Too dark", "retake", SAFETY_WORDS):
         assert part in ended.out
 
 

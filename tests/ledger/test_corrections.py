@@ -322,3 +322,26 @@ def test_a11_a_correction_cannot_be_changed(ledger: Ledger, change: str) -> None
     ledger.correct_eye(number(ledger, "1.jpg"), LEFT, BY)
     with pytest.raises(sa.exc.DBAPIError, match="append-only"):
         cases.execute(ledger, change)
+
+
+@pytest.mark.parametrize(
+    "change", ["corrected_eye = 'R'", "corrected_eye = NULL", "excluded = 'test'", "belongs = TRUE"]
+)
+@pytest.mark.parametrize("name", ["1.jpg", "1.png", "2.jpg", "moved.jpg"])
+def test_a11_a_correction_without_its_event_is_found(
+    ledger: Ledger, change: str, name: str
+) -> None:
+    for path in ("1.jpg", "1.png", "2.jpg", "3.jpg"):
+        photograph(ledger, path, UNKNOWN)
+    for path in ("1.jpg", "3.jpg"):
+        ledger.correct_eye(number(ledger, path), LEFT, BY)
+    ledger.mark_missing(cases.CAMERA, [b"3.jpg"])
+    stat = cases.found("3.jpg", "3.jpg").stat
+    ledger.admit(cases.found("moved.jpg", "3.jpg", inode=stat.inode, mtime_ns=stat.mtime_ns))
+    assert ledger.verify().broken_seq is None
+    update = f"UPDATE capture SET {change} WHERE path_text = :name"  # noqa: S608  ours
+    cases.execute(ledger, update, name=name)
+    is_same = (change, name) == ("corrected_eye = NULL", "2.jpg")
+    verdict = ledger.verify()
+    assert (verdict.broken_seq is None) is is_same
+    assert is_same or "the correction of capture" in verdict.problem

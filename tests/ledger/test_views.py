@@ -19,7 +19,7 @@ from tests import ledger_cases as cases
 from tests.ledger.view_columns import COLUMNS
 
 from fundusd.domain.clinical_terms import Reason
-from fundusd.ledger import Ledger, ViewQuery, exams, views
+from fundusd.ledger import Ledger, ViewQuery, exam_queries, exams, views
 from fundusd.ledger.tables import UTCTime, capture, exam
 
 if TYPE_CHECKING:
@@ -135,6 +135,25 @@ def test_the_generated_year_is_what_the_program_makes_of_it(on_sqlite: Ledger) -
     assert outside_reader.in_order(map(itemgetter(*names), before)) == outside_reader.in_order(
         again
     )
+
+
+def test_what_an_eye_waits_for_is_what_the_rules_say(on_sqlite: Ledger) -> None:
+    shown = {}
+    for row in rows(on_sqlite, "v_eye_result"):
+        shown[row["exam_id"], row["eye"]] = (row["waits_for"], row["reading_state"])
+    with on_sqlite.database.reading() as connection:
+        ids = sorted({exam_id for exam_id, _ in shown})
+        judged = exam_queries.judged(connection, ids)
+    wanted = {}
+    for one in judged:
+        for eye in one.eyes:
+            wanted[one.exam_id, eye.eye] = (eye.waits_for, eye.state)
+    assert shown == wanted
+    waiting = {key: value[0] for key, value in shown.items() if value[0]}
+    listed = {}
+    for row in rows(on_sqlite, "v_worklist"):
+        listed[row["exam_id"], row["eye"]] = row["waits_for"]
+    assert listed == waiting
 
 
 def test_turnarounds_are_exact(on_sqlite: Ledger) -> None:

@@ -49,9 +49,8 @@ def _named(settings: Settings, given: str) -> ReaderSettings:
     if not settings.reader:
         raise RequestError(
             "The settings name no reader.",
-            hint="Add one [[reader]] per person to the settings file, for example: "
-            f'[[reader]] id = "{wanted}", role = "grader", may = ["routine", "correct"], each on '
-            "a line of its own.",
+            hint="Add lines such as these to the settings file, once for each person:\n"
+            f'  [[reader]]\n  id = "{wanted}"\n  role = "grader"\n  may = ["routine", "correct"]',
         )
     known = ", ".join(reader.id for reader in settings.reader)
     if given:

@@ -47,6 +47,7 @@ _OF_CAPTURE = (
     "patient_id",
     "patient_key",
 )
+_NOT_CORRECTED = [None, None, False]  # see `corrected_state`
 _DETAIL_KEYS = frozenset(
     {
         "camera", "revision", "size", "eye", "eye_source", "reason", "attempts", "result_digest",
@@ -55,7 +56,7 @@ _DETAIL_KEYS = frozenset(
         "verdict", "grade", "referable", "reviewer", "role", "blinded", "review_id", "receiver",
         "document", "delivery_id", "purpose", "photographs", "lesion", "maculopathy",
         "photocoagulation", "stable_treated", "follow_up", "how", "changes",
-        "correction_id", "kind", "capture_id", "other_exam_id", "until",
+        "correction_id", "corrected", "kind", "capture_id", "other_exam_id", "until",
     }
 )  # fmt: skip
 
@@ -173,6 +174,11 @@ def capture_digest(row: Row) -> str:
     return hash_chain.digest((fields | {"path": bytes(row["path"])}).values())
 
 
+def corrected_state(row: Row) -> list[Any]:
+    """Return what people have corrected about a capture, for the audit event of a correction."""
+    return [row["corrected_eye"], row["excluded"], row["belongs"]]
+
+
 # -- verifying
 
 
@@ -193,7 +199,12 @@ class _Check:
         results = connection.execute(sa.select(result)).mappings()
         self._results = {row["id"]: result_digest(row) for row in results}
         captures = connection.execute(sa.select(capture)).mappings()
-        self._captures = {row["id"]: capture_digest(row) for row in captures}
+        self._captures: dict[int, str] = {}
+        self._said: dict[int, list[Any]] = {}  # by capture: what people have corrected
+        for row in captures:
+            self._captures[row["id"]] = capture_digest(row)
+            self._said[row["id"]] = corrected_state(row)
+        self._corrected: dict[int, tuple[int, list[Any]]] = {}  # by capture: its last correction
         self._vouched: set[int] = set()  # results that an event vouches for
         self._described: dict[int, tuple[int, str]] = {}  # by capture: its last event and digest
 
@@ -209,6 +220,10 @@ class _Check:
                 return f"result {result_id} is not what was recorded"
         if "capture_digest" in detail:
             self._described[row["entity_id"]] = (row["seq"], detail["capture_digest"])
+        for capture_id, state in detail.get("corrected", {}).items():
+            self._corrected[int(capture_id)] = (row["seq"], state)
+        if detail.get("from_capture") in self._corrected:
+            self._corrected[row["entity_id"]] = self._corrected[detail["from_capture"]]
         self.seq, self._head = row["seq"], bytes(row["row_hash"])
         return ""
 
@@ -222,6 +237,10 @@ class _Check:
         for capture_id, (seq, digest) in sorted(self._described.items(), key=lambda item: item[1]):
             if self._captures.get(capture_id) != digest:
                 return seq, f"capture {capture_id} is not what was recorded"
+        for capture_id, stored in sorted(self._said.items()):
+            seq, state = self._corrected.get(capture_id, (self.seq + 1, _NOT_CORRECTED))
+            if stored != state:
+                return seq, f"the correction of capture {capture_id} is not what was recorded"
         unknown = sorted(self._results.keys() - self._vouched)
         if unknown:
             return self.seq + 1, f"result {unknown[0]} was never recorded"

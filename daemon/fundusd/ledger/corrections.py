@@ -47,14 +47,14 @@ def correct_eye(recording: Recording, capture_id: int, eye: Eye, by: Corrector) 
     """
     files = photograph(recording.connection, capture_id)
     change(recording.connection, files, corrected_eye=eye)
-    return record(recording, CorrectionKind.EYE, by, files[0], eye=eye)
+    return record(recording, CorrectionKind.EYE, by, files[0], files, eye=eye)
 
 
 def exclude(recording: Recording, capture_id: int, reason: ExclusionReason, by: Corrector) -> Exam:
     """Exclude a photograph from its exam, and return the exam."""
     files = photograph(recording.connection, capture_id)
     change(recording.connection, files, excluded=reason, belongs=False)
-    return record(recording, CorrectionKind.EXCLUDE, by, files[0], reason=reason)
+    return record(recording, CorrectionKind.EXCLUDE, by, files[0], files, reason=reason)
 
 
 def include(recording: Recording, capture_id: int, by: Corrector) -> Exam:
@@ -66,7 +66,7 @@ def include(recording: Recording, capture_id: int, by: Corrector) -> Exam:
             hint=f"fundusd show {capture_id} shows what is known about it.",
         )
     change(recording.connection, files, excluded=None)
-    return record(recording, CorrectionKind.INCLUDE, by, files[0])
+    return record(recording, CorrectionKind.INCLUDE, by, files[0], files)
 
 
 def belongs(recording: Recording, capture_id: int, by: Corrector) -> Exam:
@@ -76,7 +76,7 @@ def belongs(recording: Recording, capture_id: int, by: Corrector) -> Exam:
     """
     files = photograph(recording.connection, capture_id)
     change(recording.connection, files, belongs=True)
-    return record(recording, CorrectionKind.BELONGS, by, files[0])
+    return record(recording, CorrectionKind.BELONGS, by, files[0], files)
 
 
 # -- eyes that a person lacks
@@ -181,11 +181,17 @@ def change(connection: sa.Connection, files: Iterable[Row], **columns: Any) -> N
 
 
 def record(
-    recording: Recording, kind: CorrectionKind, by: Corrector, about: Row, **said: Any
+    recording: Recording,
+    kind: CorrectionKind,
+    by: Corrector,
+    about: Row,
+    files: Sequence[Row] = (),
+    **said: Any,
 ) -> Exam:
-    """Store a correction about a capture or an exam, judge the exams concerned, and return it.
+    """Store a correction about a photograph or an exam, judge the exams concerned, and return it.
 
-    `about` has the number of the capture or None as `id`, `exam_id` and `patient_key`.
+    `about` has the number of the capture or None as `id`, `exam_id` and `patient_key`; `files` are
+    those of the photograph.
     """
     connection = recording.connection
     exam_id, patient_key = about["exam_id"], about["patient_key"]
@@ -202,7 +208,7 @@ def record(
     detail: dict[str, Any] = {"correction_id": connection.execute(inserted).scalar_one()}
     for name in ("kind", "capture_id", "other_exam_id", "eye", "reason", "until"):
         detail[name] = said.get(name, row.get(name))
-    detail |= {"reviewer": by.reader, "role": by.role}
+    detail |= {"reviewer": by.reader, "role": by.role, "corrected": _states(connection, files)}
     entry = audit.Entry(
         AuditEvent.CORRECTION_RECORDED,
         "exam",
@@ -217,6 +223,13 @@ def record(
         concerned |= set(_exams_of(connection, patient_key))
     exams.rejudge(recording, concerned)
     return existing(connection, exam_id)
+
+
+def _states(connection: sa.Connection, files: Iterable[Row]) -> dict[str, list[Any]]:
+    """Return what has been corrected about each file, by its number."""
+    query = sa.select(capture).where(capture.c.id.in_([file["id"] for file in files]))
+    rows = connection.execute(query.order_by(capture.c.id)).mappings()
+    return {str(row["id"]): audit.corrected_state(row) for row in rows}
 
 
 def _exams_of(connection: sa.Connection, patient_key: str) -> Sequence[int]:

@@ -95,7 +95,7 @@ def part(recording: Recording, capture_id: int, by: Corrector) -> Exam:
         )
     new_id = _insert_parted(connection, files[0])
     corrections.change(connection, files, exam_id=new_id, placed_exam_id=new_id, belongs=False)
-    corrections.record(recording, CorrectionKind.PART, by, files[0], other_exam_id=new_id)
+    corrections.record(recording, CorrectionKind.PART, by, files[0], files, other_exam_id=new_id)
     return corrections.existing(connection, new_id)
 
 
