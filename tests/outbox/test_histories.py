@@ -133,7 +133,7 @@ def test_a_photograph_has_one_valid_report(
 def version(state: str, eye: EyeResult, memory: Memory) -> tuple[SentDocument, list[str]]:
     """Return what is remembered about the report on an eye, and the UIDs that it replaces."""
     content = cases.content(STATES[state], sent=memory.sent)
-    verdict = document_ids.verdict_digest(eye, cases.RELEASES[1])
+    verdict = document_ids.verdict_digest(content.exam, eye, cases.RELEASES[1])
     made = sr_versions.record(content, eye, verdict, cases.STUDY, "release")
     replaced = sr_versions.replaced(memory.sent, eye, verdict)
     return made, [before.identifier for before in replaced]

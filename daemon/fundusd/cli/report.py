@@ -53,7 +53,7 @@ _Plot = Annotated[
 
 @app.command("exam", cls=Command)
 def report_exam(exam: _Exam, config: Config = None, pdf: _Pdf = None, json: Json = False) -> None:
-    """Report an exam: both eyes, the result, what to do next, every photograph and reading.
+    """Report an exam: the result, the next steps, all photographs.
 
     Examples:
       fundusd report exam 12
