@@ -32,4 +32,4 @@ def waits_for(exam: Exam) -> list[str]:
     """
     if is_released(exam):
         return []
-    return [f"{_NAMES[eye.eye]} not read" for eye in exam.eyes if not eye.is_read]
+    return [f"{_NAMES[eye.eye]} not read" for eye in exam.counting if not eye.is_read]
