@@ -150,7 +150,7 @@ def test_a4_a_failed_photograph_leaves_no_negative() -> None:
     assert (eye.referable, eye.reason, eye.action) == (OPEN, Reason.TRUNCATED, Action.CONTACT_IT)
 
 
-@pytest.mark.parametrize("code", ["patient_conflict", "digest_of_two_patients"])
+@pytest.mark.parametrize("code", ["patient_conflict", "digest_of_two_patients", "not_a_patient"])
 def test_a_photograph_of_perhaps_another_patient_leaves_no_negative(code: str) -> None:
     [eye] = judge([shot(1), shot(2, warnings=(code,))])
     assert (eye.referable, eye.reason) == (OPEN, EyeReason.PATIENT_UNCERTAIN)

@@ -24,7 +24,7 @@ ACTIONS = {
     **dict.fromkeys(NONE.split(), "none"),
 }
 MOST_USEFUL_FIRST = ("retake", "contact_it", "refer_reader")
-PATIENT_WARNINGS = frozenset({"patient_conflict", "digest_of_two_patients"})
+PATIENT_WARNINGS = frozenset({"patient_conflict", "digest_of_two_patients", "not_a_patient"})
 SEVERAL_PICTURES = frozenset({"montage", "multiframe"})
 
 

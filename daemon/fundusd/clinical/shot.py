@@ -19,7 +19,11 @@ if TYPE_CHECKING:
 
 MACULA, DISC = "macula", "disc"
 _SEVERAL_PICTURES = {Reason.MONTAGE, Reason.MULTIFRAME}
-_PATIENT_DOUBTS = {CaptureWarning.PATIENT_CONFLICT, CaptureWarning.DIGEST_OF_TWO_PATIENTS}
+_PATIENT_DOUBTS = {
+    CaptureWarning.PATIENT_CONFLICT,
+    CaptureWarning.DIGEST_OF_TWO_PATIENTS,
+    CaptureWarning.NOT_A_PATIENT,
+}
 
 
 @dataclass(frozen=True, slots=True)
