@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from tests import exam_cases
 from tests.outbox import document_cases as cases
 
 from fundusd.clinical.document_rules import is_released, waits_for
-from fundusd.clinical.exam import Reading
+from fundusd.clinical.reading import Reading
 from fundusd.domain.clinical_terms import Eye, Grade, Referable, ReviewVerdict
 
 YES = cases.AGREES
@@ -34,7 +35,7 @@ def test_a9_documents_wait_for_readers_but_a_confirmed_referral_does_not(
 ) -> None:
     exam = cases.exam(cases.shot(Eye.RIGHT), cases.shot(Eye.LEFT, Grade.NO_DR))
     eyes = [
-        eye if reading is None else eye.read_as(reading)
+        eye if reading is None else exam_cases.read(eye, reading)
         for eye, reading in zip(exam.eyes, (right, left), strict=True)
     ]
     exam = replace(exam, eyes=tuple(eyes))

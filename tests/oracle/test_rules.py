@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 from tests.oracle.cases import Exam, File, Reading, sampled
-from tests.oracle.eyes import THREE_WARNINGS, placed
+from tests.oracle.eyes import placed
 from tests.oracle.kinds import BOTH_FIELDS, graded, numbered, without_grade
 from tests.oracle.rules import Expected, ExpectedEye, expected
 
@@ -155,12 +155,7 @@ def test_the_sentences() -> None:
 def evidence_free(exam: Exam, person: Expected) -> list[str]:
     """Return the eyes that count, are `no`, and that no reader and no good photograph answers."""
     files = placed(exam.files, one_field=exam.one_field)
-    good = {
-        one.eye
-        for one in files
-        if one.counts_as == "evidence"
-        and (one.file.eye_said or not one.file.warnings & THREE_WARNINGS)
-    }
+    good = {one.eye for one in files if one.counts_as == "evidence" and one.identity is None}
     return [
         eye
         for eye, one in person.eyes.items()
