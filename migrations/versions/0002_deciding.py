@@ -89,6 +89,7 @@ def _capture() -> Iterator[str]:
 def _exam() -> Iterator[str]:
     yield f"day_doubt TEXT DEFAULT '' NOT NULL {within('exam', 'day_doubt', DAY_DOUBTS)}"
     yield number("joined_into")
+    yield "protocol TEXT DEFAULT '' NOT NULL"
 
 
 def _days() -> None:

@@ -197,3 +197,32 @@ def test_who_looks_at_an_exam_is_written_down(ledger: Ledger, *, exported: bool)
         judged.patient_key,
     )
     assert ledger.verify().broken_seq is None
+
+
+def test_a_setting_that_changes_applies_when_an_exam_is_judged_the_next_time(
+    store_url: str,
+) -> None:
+    def opened(fields: tuple[str, ...]) -> Ledger:
+        return Ledger(
+            store_url,
+            site_key=cases.SITE_KEY,
+            cameras=[cases.CAMERA],
+            expected_fields={"cam": fields},
+        )
+
+    before = opened(())
+    with before.held():
+        before.start(cases.release())
+        exam_id = classify(before, "a.jpg", "A", Eye.RIGHT).exam_id
+    before.close()
+    after = opened(("disc",))
+    with after.held():
+        after.start(cases.release())
+        shown = after.exam(exam_id)
+        [row] = cases.rows(after, eye_result)
+        assert shown is not None
+        assert (shown.eyes[0].referable, row["referable"]) == ("no", "no")
+        judged = classify(after, "b.jpg", "B", Eye.RIGHT)
+        [row] = cases.rows(after, eye_result)
+        assert (judged.eyes[0].referable, row["referable"]) == ("indeterminate", "indeterminate")
+    after.close()

@@ -17,7 +17,7 @@ GOOD, YES, BLUR = graded(0), graded(3), without_grade("ungradable", "blur")
 HAZE, CUT = without_grade("ungradable", "media_opacity"), without_grade("failed", "truncated")
 RED_FREE = without_grade("refused", "redfree_or_fa")
 SWAPPED = graded(1, "eye_contradicted")
-SAMPLE = tuple(sampled(4_000, 7))
+SAMPLE = tuple(sampled(5_000, 7))
 
 
 def macula(kind: File) -> File:

@@ -230,6 +230,7 @@ class Exam:
     absent: tuple[Eye, ...] = ()  # eyes that the patient is said to lack
     others: tuple[Shot, ...] = ()  # files that count for no eye
     follow_ups: tuple[FollowUp, ...] = ()  # those that are open
+    protocol: str = ""  # the settings by which it was judged, as the ledger stores them
     part: str = ""  # tells apart the exams of one person and day; empty for the first one
 
     @property

@@ -11,9 +11,9 @@ import sqlalchemy as sa
 from fundusd.clinical.exam import Exam, EyeResult, FollowUp
 from fundusd.clinical.judgement import files_of_no_eye, judge
 from fundusd.domain.clinical_terms import Eye
-from fundusd.domain.exams import DayDoubt, FieldProtocol
+from fundusd.domain.exams import DayDoubt
 from fundusd.domain.readings import CorrectionKind, FollowUpKind
-from fundusd.ledger import exam_rows
+from fundusd.ledger import exam_protocol, exam_rows
 from fundusd.ledger.result_columns import IS_RESULT_OF_JOB, SCORES
 from fundusd.ledger.tables import (
     camera,
@@ -29,6 +29,8 @@ from fundusd.ledger.tables import (
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+
+    from fundusd.ledger.exam_protocol import Protocol
 
     Row = Mapping[Any, Any]
 
@@ -71,8 +73,12 @@ def exam_of(connection: sa.Connection, capture_id: int) -> Exam | None:
     return exam_by_id(connection, exam_id)
 
 
-def judged(connection: sa.Connection, ids: Sequence[int]) -> list[Exam]:
-    """Judge exams from all that is known about them, and return them ordered by number."""
+def judged(connection: sa.Connection, ids: Sequence[int], *, anew: bool = False) -> list[Exam]:
+    """Judge exams from all that is known about them, and return them ordered by number.
+
+    If `anew`, they are judged by the present settings of the cameras, otherwise by those of the
+    last time.
+    """
     query = sa.select(exam).where(exam.c.id.in_(ids)).order_by(exam.c.id)
     rows = connection.execute(query).mappings().all()
     captures = _by_exam(_captures(connection, ids))
@@ -84,7 +90,12 @@ def judged(connection: sa.Connection, ids: Sequence[int]) -> list[Exam]:
     for row in rows:
         number = row["id"]
         of_exam = captures.get(number, [])
-        judged_exam = _judged(row, of_exam, reviews.get(number, []), cameras)
+        protocol = exam_protocol.of_cameras(
+            cameras[name] for name in {of_capture["camera_id"] for of_capture in of_exam}
+        )
+        if row["protocol"] and not anew:
+            protocol = exam_protocol.from_stored(row["protocol"])
+        judged_exam = _judged(row, of_exam, reviews.get(number, []), protocol)
         exams.append(
             replace(
                 _with_absent(judged_exam, absences[number]),
@@ -94,29 +105,22 @@ def judged(connection: sa.Connection, ids: Sequence[int]) -> list[Exam]:
     return exams
 
 
-def _judged(
-    row: Row, captures: Sequence[Row], reviews: Iterable[Row], cameras: Mapping[str, Row]
-) -> Exam:
+def _judged(row: Row, captures: Sequence[Row], reviews: Iterable[Row], protocol: Protocol) -> Exam:
     """Return an exam with its eyes and their readings."""
-    expected: set[str] = set()
-    share = 0.0
     shots = []
     for capture_row in captures:
-        of_camera = cameras[capture_row["camera_id"]]
-        expected.update(of_camera["expected_fields"].split())
-        share = max(share, of_camera["confirmed_share"])
-        is_of_one_field = of_camera["fields"] == FieldProtocol.ONE
+        is_of_one_field = capture_row["camera_id"] in protocol.one_field
         shots.append(exam_rows.shot(capture_row, is_of_one_field=is_of_one_field))
     by_eye: dict[Eye, list[Row]] = {}
     for review_row in reviews:
         by_eye.setdefault(Eye(review_row["eye"]), []).append(review_row)
     received = {capture_row["id"]: capture_row["received_at"] for capture_row in captures}
     eyes = []
-    for eye in judge(shots, sorted(expected)):
+    for eye in judge(shots, protocol.expected):
         readings = []
         for review_row in by_eye.get(eye.eye, []):
             readings.append(exam_rows.reading(review_row, eye, received))
-        eyes.append(replace(eye.with_readings(readings), confirmed_share=share))
+        eyes.append(replace(eye.with_readings(readings), confirmed_share=protocol.confirmed_share))
     return Exam(
         exam_id=row["id"],
         day=date.fromisoformat(row["day"]),
@@ -126,6 +130,7 @@ def _judged(
         eyes=tuple(eyes),
         day_doubt=DayDoubt(row["day_doubt"]),
         part=_part(row),
+        protocol=protocol.stored,
         others=files_of_no_eye(shots, eyes),
     )
 

@@ -39,7 +39,7 @@ def _slices(exam_ids: Iterable[int | None]) -> Iterator[list[int]]:
 
 def _rejudge(connection: sa.Connection, ids: Sequence[int]) -> list[Exam]:
     visits.update_doubts(connection, ids)
-    exams = exam_queries.judged(connection, ids)
+    exams = exam_queries.judged(connection, ids, anew=True)
     now = datetime.now(UTC)
     eye_rows, exam_rows = [], []
     for judged in exams:
@@ -62,7 +62,7 @@ def outdated(connection: sa.Connection, ids: Sequence[int]) -> list[int]:
     of_exams = sa.select(exam).where(exam.c.id.in_(ids))
     rows = {row["id"]: row for row in connection.execute(of_exams).mappings()}
     changed = []
-    for judged in exam_queries.judged(connection, ids):
+    for judged in exam_queries.judged(connection, ids, anew=True):
         eyes = [_eye_row(judged.exam_id, eye, None) for eye in judged.eyes]
         eyes.sort(key=lambda eye: str(eye["eye"]))
         columns = _exam_row(judged)
@@ -112,6 +112,7 @@ def _exam_row(judged: Exam) -> dict[str, Any]:
         "final_referable": judged.final.referable,
         "final_grade": judged.final.grade,
         "is_reviewed": judged.is_reviewed,
+        "protocol": judged.protocol,
     }
 
 

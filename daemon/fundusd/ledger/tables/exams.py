@@ -53,6 +53,8 @@ exam = sa.Table(
     # the exam into which a person joined this one; its captures belong to that exam
     # (no foreign key: SQLite would read the whole table for each new exam)
     sa.Column("joined_into", BigId),
+    # the settings of its cameras by which it was judged, as JSON; see exam_protocol
+    sa.Column("protocol", sa.Text, nullable=False, server_default=""),
     one_of("referable", Referable),
     one_of("final_referable", Referable),
     one_of("day_doubt", DayDoubt),
