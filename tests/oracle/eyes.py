@@ -79,6 +79,7 @@ def eye_of(photograph: Sequence[File]) -> str:
     """Return the eye that a person said, or that its files name; `U` if none or several."""
     said = {file.eye for file in photograph if file.eye_said}
     if said:
+        said.discard("U")
         return said.pop() if len(said) == 1 else "U"
     if any(file.conflict for file in photograph):
         return "U"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
+from fundusd.domain.clinical_terms import Eye
 from fundusd.ledger import audit, deliveries, exam_queries, visits
 from fundusd.ledger.audit_events import AuditEvent
 from fundusd.ledger.database import picked
@@ -101,6 +102,8 @@ def _number(reading: Reading | None) -> int | None:
 
 def _exam_row(judged: Exam) -> dict[str, Any]:
     missing: list[str] = list(judged.missing)
+    if len(judged.absent) > 1:  # otherwise the person would be on no list
+        missing = [Eye.RIGHT, Eye.LEFT]
     for eye in judged.eyes:
         for field in eye.missing_fields:
             missing.append(f"{eye.eye}/{field}")
