@@ -43,7 +43,7 @@ _AUDITED = (
     *("eye", "verdict", "grade", "referable", "reason", "reviewer", "role", "blinded", "purpose"),
     *("photographs", "lesion", "maculopathy", "photocoagulation", "stable_treated"),
 )
-_ENDS_FOLLOW_UPS = (ReviewVerdict.AGREE, ReviewVerdict.OVERRIDE)
+_ASKS_FOR_MORE = (ReviewVerdict.RETAKE, ReviewVerdict.UNGRADABLE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +83,9 @@ def review(recording: Recording, given: Review) -> Exam:
     row = _row(connection, given, eye)
     inserted = sa.insert(review_table).values(row).returning(review_table.c.id)
     review_id: int = connection.execute(inserted).scalar_one()
+    exams.rejudge(recording, [given.exam_id])
     if given.purpose is not ReadingPurpose.QUALITY_ASSURANCE:
         _follow(recording, given, review_id)
-    exams.rejudge(recording, [given.exam_id])
     [after] = exam_queries.judged(connection, [given.exam_id])
     detail = picked(row, _AUDITED) | {"review_id": review_id}
     entry = audit.Entry(
@@ -102,15 +102,29 @@ def review(recording: Recording, given: Review) -> Exam:
 
 
 def _follow(recording: Recording, given: Review, review_id: int) -> None:
-    """Open the follow-up that a verdict asks for, or close those that a grade settles."""
+    """Open the follow-up that a review asks for, or close those that it settles.
+
+    A follow-up is also opened if a reader takes back a grade, so that another reader's request for
+    a retake counts again.
+    """
+    connection = recording.connection
     place = follow_ups.Place(given.exam_id, given.eye)
-    if given.verdict is ReviewVerdict.RETAKE:
-        follow_ups.open_for(recording.connection, place, FollowUpKind.RETAKE, review_id)
-    elif given.verdict is ReviewVerdict.UNGRADABLE:
-        kind = given.follow_up or FollowUpKind.SLIT_LAMP
-        follow_ups.open_for(recording.connection, place, kind, review_id)
-    elif given.verdict in _ENDS_FOLLOW_UPS:
-        follow_ups.close_read(recording.connection, place, given.reviewer)
+    [judged] = exam_queries.judged(connection, [given.exam_id])
+    [eye] = [result for result in judged.eyes if result.eye is given.eye]
+    reading = eye.reading if eye.is_read else None
+    has_follow_up = any(open_one.eye is given.eye for open_one in judged.follow_ups)
+    if given.verdict in _ASKS_FOR_MORE:
+        follow_ups.open_for(connection, place, _kind(given.verdict, given.follow_up), review_id)
+    elif reading is not None and eye.final.referable is not Referable.INDETERMINATE:
+        follow_ups.close_read(connection, place, given.reviewer)
+    elif reading is not None and reading.verdict in _ASKS_FOR_MORE and not has_follow_up:
+        follow_ups.open_for(connection, place, _kind(reading.verdict, None), reading.review_id)
+
+
+def _kind(verdict: ReviewVerdict, asked: FollowUpKind | None) -> FollowUpKind:
+    if verdict is ReviewVerdict.RETAKE:
+        return FollowUpKind.RETAKE
+    return asked or FollowUpKind.SLIT_LAMP
 
 
 def _reviewed_eye(connection: sa.Connection, given: Review) -> EyeResult:
