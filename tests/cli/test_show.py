@@ -311,8 +311,7 @@ def test_text_burned_into_a_file_without_a_result_keeps_its_twin_from_every_page
     clinic.ledger.admit(file)
     assert pictures_on_its_page() == 1
     (claim,) = clinic.ledger.claim(1)
-    codes = OF_BURNED.warnings
-    assert clinic.ledger.postpone(claim, Reason.TRUNCATED, "cut short", 0.0, codes)
+    assert clinic.ledger.postpone(claim, Reason.TRUNCATED, "cut short", 0.0, OF_BURNED)
     assert pictures_on_its_page() == 0
     (claim,) = clinic.ledger.claim(1)
     assert clinic.ledger.fail(claim, Reason.TRUNCATED, "cut short", OF_BURNED)

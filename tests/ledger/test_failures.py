@@ -47,6 +47,22 @@ def test_a4_a_truncated_photograph_joins_its_exam_by_what_its_header_says(ledger
     assert ledger.verify().broken_seq is None
 
 
+def test_a4_a_truncated_photograph_leaves_no_negative_while_it_is_tried_again(
+    ledger: Ledger,
+) -> None:
+    graded(ledger, "l.dcm", Eye.LEFT)
+    before = graded(ledger, "r.dcm", Eye.RIGHT)
+    assert before.assessment.referable is Referable.NO
+    cut = cases.take(ledger, "cut.dcm", "cut")
+    assert ledger.postpone(cut, Reason.TRUNCATED, "cut short", 0, HEADER)
+    waiting = last_exam(ledger)
+    assert (waiting.exam_id, waiting.eyes[0].reason) == (before.exam_id, Reason.TRUNCATED)
+    content = replace(HEADER, eye_source=EyeSource.IMAGE_LATERALITY)
+    ledger.record([cases.finding(ledger.claim(1)[0], content, NO_DR)])
+    assert last_exam(ledger).final.referable is Referable.NO
+    assert ledger.verify().broken_seq is None
+
+
 def test_a4_a_failed_capture_of_nobody_known_is_an_exam_that_asks_for_it(ledger: Ledger) -> None:
     ledger.fail(cases.take(ledger, "cut.jpg", "cut"), Reason.TRUNCATED, "cut short")
     [eye] = last_exam(ledger).eyes

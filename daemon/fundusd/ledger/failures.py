@@ -1,4 +1,4 @@
-"""Record that captures failed: running -> failed. A failed capture belongs to its exam."""
+"""Record that captures failed, for now or for good. A failed capture belongs to its exam."""
 
 from __future__ import annotations
 
@@ -57,6 +57,29 @@ def fail(
     header = orjson.loads(captures.content_text(content, recording.identifiers))
     exams.rejudge(recording, _attribute(recording, capture.c.job_id == claim.job_id, header))
     return note_failed(connection, [claim.job_id], reason)
+
+
+def postpone(
+    recording: Recording,
+    claim: Claim,
+    reason: Reason,
+    error: str,
+    wait_seconds: float,
+    content: Content | None = None,
+) -> bool:
+    """Queue a job again, to be claimed after a delay: running -> queued.
+
+    The attempt is counted. `content` is what could be read from the header. The captures belong to
+    their exams from now on: the patient may leave before the last attempt. Return False if the
+    lease was lost.
+    """
+    warnings = content.warnings if content is not None else ()
+    if not jobs.postpone(recording.connection, claim, reason, error, wait_seconds, warnings):
+        return False
+    header = orjson.loads(captures.content_text(content, recording.identifiers))
+    of_job = sa.and_(capture.c.job_id == claim.job_id, capture.c.exam_id.is_(None))
+    exams.rejudge(recording, _attribute(recording, of_job, header))
+    return True
 
 
 def rescue(recording: Recording, *, expired_only: bool, cameras: Sequence[str] = ()) -> int:

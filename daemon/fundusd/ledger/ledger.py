@@ -267,7 +267,7 @@ class Ledger(Operator):
         with self.recording() as recording:
             return results.record(recording, findings, metadata)
 
-    postpone = writes(jobs.postpone)
+    postpone = records(failures.postpone)
     fail = records(failures.fail)
     give_back = writes(jobs.give_back)
 

@@ -153,12 +153,11 @@ class ResultRecorder:
         pause = retry_policy.wait_seconds(claim.attempts, self._rules.retry_seconds)
         error = f"{reason.value} at attempt {claim.attempts}"
         content = job.decoded.content
-        warnings = content.warnings if content is not None else ()
         if pause is None:
             timings = {"read_ms": job.read_ms, "decode_ms": job.decoded.decode_ms}
             for capture in self._ledger.fail(claim, reason, error, content) or ():
                 self._log_capture(capture, claim, timings)
-        elif self._ledger.postpone(claim, reason, error, pause, warnings):
+        elif self._ledger.postpone(claim, reason, error, pause, content):
             self._log.warning(
                 "capture.postponed",
                 digest=digest,
