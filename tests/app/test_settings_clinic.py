@@ -60,8 +60,8 @@ def test_readers_may_do_what_is_listed(tmp_path: Path) -> None:
     first, second = settings_file.load(written(tmp_path, text)).reader
     assert first.may == ("arbitration", "correct")
     assert (first.name, second.name) == ("Dr A. Okafor", "")
-    assert ReadingPurpose.ARBITRATION in first.may
-    assert ReadingPurpose.ROUTINE in second.may
+    assert ReaderPermission.ARBITRATION in first.may
+    assert ReaderPermission.ROUTINE in second.may
 
 
 def test_a_permission_is_each_purpose_or_to_correct() -> None:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from fundusd.clinical import grading
 from fundusd.clinical.grading import Rule, unsafe_rules
 from fundusd.domain.clinical_terms import Grade, Referable
+from fundusd.domain.errors import SettingsError
 
 MILLIONTHS = 1_000_000
 SHARES = st.integers(0, MILLIONTHS - 1).map(lambda millionths: f"0.{millionths:06}")
@@ -126,5 +127,5 @@ def test_a14_a_warning_names_the_rules_that_are_not_safe() -> None:
     "name", ["icdr>=2/argmax/or>=3", "icdr>=2/sum>=0.35/or>=2", "icdr>=2/or>=3"]
 )
 def test_a14_only_a_sum_has_the_safe_form(name: str) -> None:
-    with pytest.raises(grading.SettingsError):
+    with pytest.raises(SettingsError):
         Rule.parse(name)

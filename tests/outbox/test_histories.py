@@ -66,7 +66,8 @@ class Memory:
 def test_a_server_never_gets_preliminary_after_final_nor_keeps_what_is_no_more(
     history: list[tuple[str, str]],
 ) -> None:
-    memory, server = Memory(), {}
+    memory = Memory()
+    server: dict[str, Any] = {}
     for state, answer in [*history, (history[-1][0], "kept")]:
         content = cases.content(STATES[state], sent=memory.sent)
         document = fhir.bundle(content, Sender())
@@ -93,11 +94,11 @@ def test_a_server_never_gets_preliminary_after_final_nor_keeps_what_is_no_more(
 
 def of_a_living_eye(resource: dict[str, Any]) -> bool:
     is_observation = resource["resourceType"] == "Observation"
-    return is_observation and resource["status"] != "entered-in-error"
+    return bool(is_observation and resource["status"] != "entered-in-error")
 
 
 def is_by_model(observation: dict[str, Any]) -> bool:
-    return observation["code"]["coding"][0]["code"] == "model-severity"
+    return bool(observation["code"]["coding"][0]["code"] == "model-severity")
 
 
 @settings(max_examples=300, deadline=None)

@@ -22,7 +22,7 @@ from tests.outbox.outbox_cases import (
     the_delivery,
 )
 
-from fundusd.domain.clinical_terms import Eye, EyeSource, ReviewReason, ReviewVerdict
+from fundusd.domain.clinical_terms import Eye, EyeSource, Grade, ReviewReason, ReviewVerdict
 from fundusd.domain.delivery import DeliveryState, DocumentStatus
 from fundusd.domain.files import OfflineReason
 from fundusd.ledger import exams
@@ -83,7 +83,8 @@ def read(ledger: Ledger, eye: Eye, verdict: ReviewVerdict = ReviewVerdict.AGREE)
 def override(ledger: Ledger, eye: Eye, grade: int) -> None:
     with ledger.database.reading() as connection:
         exam_id = connection.exec_driver_sql("SELECT max(id) FROM exam").scalar_one()
-    verdict = Review(exam_id, eye, ReviewVerdict.OVERRIDE, "reader.one", "ophthalmologist", grade)
+    verdict = Review(exam_id, eye, ReviewVerdict.OVERRIDE, "reader.one", "ophthalmologist")
+    verdict = replace(verdict, grade=Grade(grade))
     ledger.review(replace(verdict, reason=ReviewReason.FALSE_LESION))
 
 
@@ -156,7 +157,7 @@ def test_a_lost_answer_repeats_the_same_bytes(open_ledger: Open, inbox: Path) ->
     for kind in ("fhir", "csv", "sr"):
         receiver = Kept(loses_answers=True)
         ledger = open_ledger(*subscriptions(**{kind: kind}))
-        service = outbox(ledger, inbox, **{kind: receiver})
+        service = outbox(ledger, inbox, **{kind: receiver})  # type: ignore[arg-type]  # by name
         graded(ledger, inbox, f"{kind}.dcm", StudyID=kind)
         read(ledger, Eye.LEFT)
         deliver_all(service, ledger, kind)
@@ -315,7 +316,8 @@ def test_a_pseudonymous_site_sends_pseudonymous_uids_and_no_order(
     receivers = {name: Kept() for name in kinds}
     content = replace(DICOM, issuer="NORTH", accession=cases.ACCESSION)
     graded(ledger, inbox, content=content, AccessionNumber=cases.ACCESSION)
-    deliver_all(outbox(ledger, inbox, **receivers), ledger, *kinds)
+    service = outbox(ledger, inbox, **receivers)  # type: ignore[arg-type]  # by name
+    deliver_all(service, ledger, *kinds)
 
     assert cases.ACCESSION not in ledger_cases.rows(ledger, result)[0]["content"]
     [report] = receivers["archive"].reports()

@@ -320,7 +320,9 @@ def test_a_pseudonymous_exam_names_nobody_in_any_document(
     ledger_cases.execute(ledger, "UPDATE capture SET patient_id = NULL")
     folder = tmp_path / "out"
     folder.mkdir()
-    deliver_all(outbox(ledger, inbox, **{name: Folder(folder) for name in KINDS}), ledger, *KINDS)
+    folders = {name: Folder(folder) for name in KINDS}
+    service = outbox(ledger, inbox, **folders)  # type: ignore[arg-type]  # by name
+    deliver_all(service, ledger, *KINDS)
 
     written = [path.read_bytes() for path in folder.iterdir()]
     assert len(written) == 3

@@ -63,7 +63,7 @@ def all_read(visit: Exam) -> Exam:
 
 
 def differ(right: object) -> object:
-    return read(  # type: ignore[arg-type]
+    return read(
         right,  # type: ignore[arg-type]
         reading(AGREE, Grade.NO_DR),
         reading(OVERRIDE, Grade.SEVERE, reviewer="Dr Lind", purpose=ReadingPurpose.SECOND),
