@@ -79,8 +79,8 @@ def _eye(row: Row) -> dict[str, str]:
         "eye": row["eye"],
         "by the model": row["referable"],
         "grade or reason": grade_or_reason(row),
-        "photographs": str(row["captures"]),
-        "decisive capture": str(row["capture_id"]),
+        "photos": str(row["captures"]),
+        "capture": str(row["capture_id"]),
         "final": final,
     }
 
@@ -92,19 +92,17 @@ def _review(row: Row) -> dict[str, str]:
     return {
         "exam": str(row["exam_id"]),
         "eye": row["eye"],
-        "at": local(row["reviewed_at"]),
+        "day": local(row["reviewed_at"])[:10],
         "purpose": row["purpose"].replace("_", " "),
-        "verdict": row["verdict"],
-        "grade": _number(row["grade"]),
+        "verdict": f"{row['verdict']} {_number(row['grade'])}".strip(),
         "findings": _findings(row),
-        "reason": row["reason"] or "",
         "reader": f"{row['reviewer']} ({role})",
     }
 
 
 def _findings(row: Row) -> str:
-    """Return what a reader found beside the grade."""
-    found = [row["lesion"], row["maculopathy"], row["photocoagulation"]]
+    """Return what a reader found beside the grade, and why the reader disagrees."""
+    found = [row["reason"], row["lesion"], row["maculopathy"], row["photocoagulation"]]
     if row["stable_treated"]:
         found.append("R3S")
     return ", ".join(code.replace("_", " ") for code in found if code)
