@@ -167,6 +167,29 @@ def test_an_eye_contradicted_by_the_pixels_leaves_no_negative_until_a_person_say
     assert (worse.referable, worse.reason) == (Referable.YES, None)
 
 
+def test_an_accompanying_photograph_of_perhaps_another_patient_leaves_no_negative() -> None:
+    red_free = shot(
+        3,
+        grade=None,
+        outcome=Outcome.REFUSED,
+        reason=Reason.REDFREE_OR_FA,
+        warnings=("patient_conflict",),
+    )
+    [eye] = judge([shot(1, field="macula"), shot(2, field="macula"), red_free])
+    assert (eye.referable, eye.reason) == (OPEN, EyeReason.PATIENT_UNCERTAIN)
+    assert (eye.action, eye.decisive.capture_id) == (Action.REFER_READER, 3)
+    [eye] = judge([shot(1, field="macula"), replace(red_free, is_patient_said=True)])
+    assert (eye.referable, eye.reason) == (Referable.NO, None)
+
+
+def test_what_a_person_said_of_the_eye_remains_if_that_file_is_excluded() -> None:
+    moved = shot(1, Eye.LEFT, stem="a", is_eye_said=True, is_excluded=True)
+    [eye] = judge([moved, shot(2, Eye.RIGHT, stem="a")])
+    assert eye.eye is Eye.LEFT
+    [eye] = judge([replace(moved, is_eye_said=False), shot(2, Eye.RIGHT, stem="a")])
+    assert eye.eye is Eye.RIGHT
+
+
 def test_an_unknown_eye_is_undecided_and_accompanying_files_make_none() -> None:
     [unknown] = judge([shot(1, Eye.UNKNOWN)])
     assert (unknown.referable, unknown.reason) == (OPEN, EyeReason.EYE_UNKNOWN)

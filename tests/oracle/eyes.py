@@ -65,7 +65,7 @@ def identity_doubt(file: File, *, said: bool) -> str | None:
 def counts_as(file: File, identity: str | None) -> tuple[str, str | None]:
     """Return what a file that is not excluded says, row by row, and the reason of a doubt."""
     if file.outcome == "refused" and ACTIONS[str(file.reason)] == "none":
-        return "accompanying", None
+        return "accompanying", identity
     if file.outcome != "graded":
         return "doubt", file.reason
     if file.referable == "yes":
@@ -81,9 +81,10 @@ def eye_of(photograph: Sequence[File]) -> str:
     if said:
         said.discard("U")
         return said.pop() if len(said) == 1 else "U"
-    if any(file.conflict for file in photograph):
+    asked = [file for file in photograph if not file.excluded]
+    if any(file.conflict for file in asked):
         return "U"
-    named = {file.eye for file in photograph if file.eye != "U"}
+    named = {file.eye for file in asked if file.eye != "U"}
     return named.pop() if len(named) == 1 else "U"
 
 
@@ -99,25 +100,30 @@ def placed(files: Sequence[File], *, one_field: bool) -> list[Placed]:
     """All files that are not excluded, at the eye and field of their photograph."""
     photographs: dict[int, list[File]] = {}
     for file in files:
-        if not file.excluded:
-            photographs.setdefault(file.photograph, []).append(file)
+        photographs.setdefault(file.photograph, []).append(file)
     return [
         placed_file(file, together, one_field=one_field)
         for together in photographs.values()
         for file in together
+        if not file.excluded
     ]
 
 
 def placed_file(file: File, together: Sequence[File], *, one_field: bool) -> Placed:
     """Return a file at the eye and the field of its photograph."""
     identity = identity_doubt(file, said=any(other.eye_said for other in together))
-    field = field_of(together, one_field=one_field)
+    field = field_of([other for other in together if not other.excluded], one_field=one_field)
     return Placed(file, eye_of(together), field, *counts_as(file, identity), identity)
 
 
 def is_evidence(one: Placed) -> bool:
     """Say if it is evidence: a referable file is, too, unless it has an identity doubt."""
     return one.counts_as in {"referable", "evidence"} and one.identity is None
+
+
+def is_doubt(one: Placed) -> bool:
+    """Say if it is a doubt: an accompanying file is, too, if it has an identity doubt."""
+    return one.counts_as == "doubt" or (one.counts_as == "accompanying" and one.doubt is not None)
 
 
 def is_resolved(doubt: Placed, of_eye: Sequence[Placed]) -> bool:
@@ -169,7 +175,7 @@ def fields_not_taken(of_eye: Sequence[Placed], expected: tuple[str, ...]) -> tup
 def result_of_eye(eye: str, of_eye: Sequence[Placed], expected: tuple[str, ...]) -> ModelResult:
     """Return the six rows of the table; the first one that applies decides."""
     referable = [one for one in of_eye if one.counts_as == "referable"]
-    doubts = [one for one in of_eye if one.counts_as == "doubt" and not is_resolved(one, of_eye)]
+    doubts = [one for one in of_eye if is_doubt(one) and not is_resolved(one, of_eye)]
     evidence = [one for one in of_eye if is_evidence(one)]
     if {one.field for one in evidence} == {"disc"}:
         expected = (*dict.fromkeys((*expected, "macula")),)

@@ -68,6 +68,8 @@ KINDS = (
     replace(graded(1, eye_said=True), conflict=True),
     replace(without_grade("ungradable", "blur"), warnings=frozenset({"eye_contradicted"})),
     replace(graded(0), excluded=True),
+    replace(graded(1, eye_said=True), excluded=True),
+    replace(without_grade("refused", "redfree_or_fa"), warnings=frozenset({"patient_conflict"})),
     replace(without_grade("failed", "decode_error"), excluded=True),
 )
 LEFT_GOOD = replace(graded(0), eye="L", field="macula")

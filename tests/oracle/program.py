@@ -13,7 +13,13 @@ from fundusd.clinical.judgement import files_of_no_eye, judge
 from fundusd.clinical.reading import Reading
 from fundusd.clinical.shot import Shot
 from fundusd.domain.clinical_terms import Eye, Grade, Outcome, Reason, Referable, ReviewVerdict
-from fundusd.domain.readings import FollowUpKind, Maculopathy, OtherLesion, ReadingPurpose
+from fundusd.domain.readings import (
+    AbsenceReason,
+    FollowUpKind,
+    Maculopathy,
+    OtherLesion,
+    ReadingPurpose,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -55,7 +61,9 @@ def judged(exam: events.Exam) -> program.Exam:
         patient_id=None,
         study_uid=None,
         eyes=tuple(eyes),
-        absent=tuple(Eye(eye) for eye in sorted(exam.absent)),
+        absences=tuple(
+            program.Absence(Eye(eye), AbsenceReason.NO_VIEW) for eye in sorted(exam.absent)
+        ),
         others=files_of_no_eye(_shots(exam, len(exam.files)), eyes),
         follow_ups=tuple(follow_ups),
     )

@@ -153,6 +153,7 @@ def person_is_final(exam: Exam, eyes: Mapping[str, ExpectedEye]) -> bool:
         and all(one.on_list_as is None for one in eyes_that_count(exam, eyes))
         and not missing_eyes(exam, eyes)
         and "U" not in eyes
+        and not exam.absent >= {"R", "L"}
         and not exam.open_follow_ups
     )
 
@@ -166,7 +167,12 @@ def lesions_of(after: Mapping[str, ReadResult]) -> frozenset[str]:
 
 
 def headline(
-    referable: str, eyes: Mapping[str, ExpectedEye], lesions: frozenset[str], *, is_read: bool
+    referable: str,
+    eyes: Mapping[str, ExpectedEye],
+    after: Mapping[str, ReadResult],
+    lesions: frozenset[str],
+    *,
+    is_read: bool,
 ) -> str:
     """Return the sentence; the row of the lesion comes before those of retinopathy."""
     if referable == "indeterminate":
@@ -175,10 +181,10 @@ def headline(
         return READ_NO if is_read else MODEL_NO
     if lesions:
         return LESION
-    saying = [one for one in eyes.values() if one.final_referable == "yes"]
-    if all(one.state == "read" for one in saying):
+    saying = {eye: one for eye, one in eyes.items() if one.final_referable == "yes"}
+    if any(one.state == "read" and not after[eye].lesions for eye, one in saying.items()):
         return READ_YES
-    return MODEL_YES if any(one.referable == "yes" for one in saying) else READER_YES
+    return MODEL_YES if any(one.referable == "yes" for one in saying.values()) else READER_YES
 
 
 def worklist(eyes: Mapping[str, ExpectedEye]) -> tuple[str, ...]:
@@ -217,7 +223,7 @@ def expected(exam: Exam) -> Expected:
         missing=missing,
         is_read=is_read,
         is_final=is_final,
-        headline=headline(referable, eyes, lesions, is_read=is_read),
+        headline=headline(referable, eyes, after, lesions, is_read=is_read),
         lesions=lesions,
         may_say_nothing_beyond=referable == "no" and is_final,
         must_say_confirm=referable == "no" and not is_read,

@@ -6,18 +6,19 @@ Set FUNDUSD_PAGES to a folder to look at them.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 
+import numpy as np
 import pytest
 from pypdf import PdfReader
 from tests import imaging_cases
 from tests.exam_cases import read, reading
 from tests.reports.test_pages import PHANTOM, shot
 
-from fundusd.clinical.exam import Exam, FollowUp
+from fundusd.clinical.exam import Absence, Exam, FollowUp
 from fundusd.clinical.judgement import files_of_no_eye, judge
 from fundusd.clinical.shot import Shot
 from fundusd.domain.clinical_terms import (
@@ -29,25 +30,33 @@ from fundusd.domain.clinical_terms import (
     Referable,
     ReviewVerdict,
 )
-from fundusd.domain.readings import FollowUpKind, OtherLesion, ReadingPurpose
-from fundusd.reports import exam_details, next_steps, wording
+from fundusd.domain.exams import DayDoubt
+from fundusd.domain.readings import AbsenceReason, FollowUpKind, OtherLesion, ReadingPurpose
+from fundusd.reports import exam_details, next_steps, panel, wording
 from fundusd.reports.exam_details import Form
 from fundusd.reports.exam_page import exam_pages
-from fundusd.reports.page import save_pages
+from fundusd.reports.page import Page, save_pages
 from fundusd.reports.panel import Photograph
 
 FORM = Form("Eye clinic", "Screening office, extension 4711", {Grade.NO_DR: 24})
 AT = datetime(2026, 11, 3, 9, 30, tzinfo=UTC)
+RELEASES = {1: PHANTOM}
 RETINA = imaging_cases.retina(448, 448)
 AGREE, OVERRIDE = ReviewVerdict.AGREE, ReviewVerdict.OVERRIDE
 RIGHT = shot(1, Eye.RIGHT, Grade.NO_DR, field="macula", acquired_at=AT)
 LEFT = shot(2, Eye.LEFT, Grade.NO_DR, field="macula", acquired_day=date(2026, 11, 3))
 
 
-def exam(*shots: Shot, **changes: object) -> Exam:
-    eyes = judge(shots)
+def exam(
+    *shots: Shot,
+    expected: Sequence[str] = (),
+    absences: tuple[Absence, ...] = (),
+    **changes: object,
+) -> Exam:
+    absent = {absence.eye for absence in absences}
+    eyes = [replace(eye, is_absent=eye.eye in absent) for eye in judge(shots, expected)]
     made = Exam(12, date(2026, 11, 3), "ab" * 32, "PATIENT-7", None, tuple(eyes))
-    made = replace(made, others=files_of_no_eye(shots, eyes))
+    made = replace(made, others=files_of_no_eye(shots, eyes), absences=absences)
     return replace(made, **changes)  # type: ignore[arg-type]  # by name
 
 
@@ -70,6 +79,11 @@ def differ(right: object) -> object:
     )
 
 
+def asks(verdict: ReviewVerdict) -> Callable[[object], object]:
+    """Return a change by which a reader cannot grade an eye that the model has graded."""
+    return lambda right: read(right, reading(verdict))  # type: ignore[arg-type]
+
+
 def former(right: object) -> object:
     old = reading(OVERRIDE, Grade.NO_DR)
     return right.with_readings([old])  # type: ignore[attr-defined]
@@ -90,6 +104,13 @@ BLURRED = shot(1, Eye.RIGHT, None, field="macula", acquired_at=AT)
 REFUSED = shot(
     4, Eye.RIGHT, None, outcome=Outcome.REFUSED, reason=Reason.NOT_RETINA, field="macula"
 )
+RED_FREE = shot(
+    5, Eye.RIGHT, None, outcome=Outcome.REFUSED, reason=Reason.REDFREE_OR_FA, field="macula"
+)
+FAILED = shot(6, Eye.LEFT, None, outcome=Outcome.FAILED, reason=Reason.TRUNCATED)
+UNKNOWN = shot(7, Eye.UNKNOWN, Grade.MILD)
+NO_RIGHT_EYE = Absence(Eye.RIGHT, AbsenceReason.PROSTHESIS)
+NO_LEFT_EYE = Absence(Eye.LEFT, AbsenceReason.NO_VIEW, date(2027, 6, 30))
 FOLLOW_UP = FollowUp(3, Eye.RIGHT, FollowUpKind.SLIT_LAMP, AT)
 SITUATIONS = {
     "decided": (all_read(exam(RIGHT, LEFT)), ["No referable diabetic retinopathy", "24 months"]),
@@ -99,10 +120,43 @@ SITUATIONS = {
     ),
     "refused_shot": (exam(replace(RIGHT, field=None), REFUSED, LEFT), ["no colour retina"]),
     "absent_eye": (
-        all_read(exam(LEFT, absent=(Eye.RIGHT,))),
-        ["Right eye (OD): a person has said that it is absent."],
+        all_read(exam(LEFT, absences=(NO_RIGHT_EYE,))),
+        ["A person has said that the right eye is absent: prosthesis, for good.", "TO BE ABSENT"],
     ),
-    "arbitration": (of_right(exam(RIGHT, LEFT), differ), ["readers differ", "Dr Lind", "second"]),
+    "no_eyes": (
+        exam(LEFT, absences=(NO_RIGHT_EYE, NO_LEFT_EYE)),
+        ["the left eye is absent: no view, until 30 June 2027", "Check which eyes the patient"],
+    ),
+    "arbitration": (
+        of_right(exam(RIGHT, LEFT), differ),
+        ["readers differ", "Dr Lind", "second", "specialist, unless a reader decides otherwise."],
+    ),
+    "field_missing": (
+        exam(RIGHT, replace(LEFT, grade=Grade.MILD), expected=("macula", "disc")),
+        [
+            "Graded, but not enough for a result: an expected field was not photographed",
+            "Worst grade seen: Mild DR",
+            "Photograph the disc of the right eye.",
+        ],
+    ),
+    "files_that_do_not_count": (
+        exam(RIGHT, RED_FREE, FAILED, UNKNOWN, replace(LEFT, is_excluded=True)),
+        [
+            "Capture 5: Right eye (OD), macula.",
+            f"Failed: {Reason.TRUNCATED.wording}",
+            "Excluded by a person, so it counts for no eye.",
+            "Contact IT about the photograph of the left eye",
+            "Find out which eye capture 7 shows",
+        ],
+    ),
+    "asks_for_a_retake": (
+        of_right(exam(RIGHT, LEFT), asks(ReviewVerdict.RETAKE)),
+        ["Graded, but not enough for a result: a reader asks for another photograph"],
+    ),
+    "cannot_be_graded": (
+        of_right(exam(RIGHT, LEFT), asks(ReviewVerdict.UNGRADABLE)),
+        ["Graded, but not enough for a result: a reader cannot grade the eye"],
+    ),
     "follow_up_open": (
         all_read(exam(RIGHT, LEFT, follow_ups=(FOLLOW_UP,))),
         ["a follow-up is open", "slit lamp (follow-up 3, open since 3 November 2026)"],
@@ -113,7 +167,11 @@ SITUATIONS = {
     ),
     "amended": (
         of_right(exam(RIGHT, LEFT), former),
-        ["Of other photographs or another result", "Have a reader read the right eye again"],
+        [
+            "Of other photographs or another result",
+            "Have a reader read the right eye again",
+            "Graded, but not enough for a result: the photographs or the model's result have",
+        ],
     ),
 }
 
@@ -122,12 +180,8 @@ SITUATIONS = {
 def test_a_report_says_what_is_known_and_shows_every_photograph(tmp_path: Path, name: str) -> None:
     visit, parts = SITUATIONS[name]
     folder = Path(os.environ.get("FUNDUSD_PAGES", tmp_path))
-    photographs = {
-        made.capture_id: Photograph(RETINA, "As the model saw it.")
-        for made in exam_details.shots(visit)
-        if made.outcome is not Outcome.REFUSED
-    }
-    save_pages(exam_pages(visit, photographs, {1: PHANTOM}, FORM), folder / f"{name}.pdf")
+    photographs = pictures(visit)
+    save_pages(exam_pages(visit, photographs, RELEASES, FORM), folder / f"{name}.pdf")
     pages = PdfReader(folder / f"{name}.pdf").pages
     words = " ".join(" ".join(page.extract_text() for page in pages).split())
     for part in [*parts, wording.person(visit), "Eye clinic", "Screening office", *_always(visit)]:
@@ -138,10 +192,59 @@ def test_a_report_says_what_is_known_and_shows_every_photograph(tmp_path: Path, 
     for made in exam_details.shots(visit):
         assert f"Capture {made.capture_id}:" in words
     assert ("Nothing beyond" in words) is (name in {"decided", "absent_eye"})
+    for page in pages[1:]:
+        assert wording.standing(visit) in " ".join(page.extract_text().split())
+
+
+@pytest.mark.parametrize("name", SITUATIONS)
+def test_a1_an_undecided_eye_is_not_good_enough_and_shows_no_scores(name: str) -> None:
+    visit, _ = SITUATIONS[name]
+    drawn = {made.heading: made for made in panel.of_exam(visit, {})}
+    for eye in visit.eyes:
+        of_eye = drawn[wording.EYES[eye.eye]]
+        is_undecided = eye.final.referable is Referable.INDETERMINATE
+        assert (of_eye.scores is None) is (is_undecided or eye not in visit.counting)
+        assert (of_eye.quality == "Good enough to grade") is not is_undecided
+
+
+@pytest.mark.parametrize("name", SITUATIONS)
+def test_every_photograph_stands_in_its_own_place(name: str) -> None:
+    visit, _ = SITUATIONS[name]
+    pages = exam_pages(visit, pictures(visit), RELEASES, FORM)
+    first, *details = [drawn_captures(page) for page in pages]
+    assert first == [eye.decisive.capture_id for eye in visit.eyes if is_shown(eye.decisive)]
+    listed = [made.capture_id for made in exam_details.shots(visit) if is_shown(made)]
+    assert [number for page in details for number in page] == listed
+
+
+def is_shown(made: Shot) -> bool:
+    return made.outcome in {Outcome.GRADED, Outcome.UNGRADABLE}
+
+
+def pictures(visit: Exam) -> dict[int, Photograph]:
+    """Return a photograph for each capture that can be decoded, as bright as its number says."""
+    shown = {}
+    for made in exam_details.shots(visit):
+        if is_shown(made):
+            pixels = np.full_like(RETINA, 25 * made.capture_id)
+            pixels[::7] = RETINA[::7]  # so that it can be looked at
+            shown[made.capture_id] = Photograph(pixels, "As the model saw it.")
+    return shown
+
+
+def drawn_captures(page: Page) -> list[int]:
+    """Return the numbers of the captures whose photographs stand on a page, in their order."""
+    images = [image.get_array() for image in page.figure.axes[0].images]
+    return [round(float(np.median(np.asarray(image))) / 25) for image in images]
 
 
 def _always(visit: Exam) -> list[str]:
-    return [wording.standing(visit), f"Report {exam_details.report_id(visit, FORM)}"]
+    worst = f"Worst grade seen: {wording.worst_grade(visit)}"
+    return [
+        wording.standing(visit),
+        worst,
+        f"Report {exam_details.report_id(visit, FORM, RELEASES)}",
+    ]
 
 
 def test_every_undecided_situation_says_what_to_do_next() -> None:
@@ -150,15 +253,57 @@ def test_every_undecided_situation_says_what_to_do_next() -> None:
 
 
 def test_the_id_of_a_report_changes_with_what_it_says() -> None:
-    ids = [exam_details.report_id(visit, FORM) for visit, _ in SITUATIONS.values()]
+    ids = [exam_details.report_id(visit, FORM, RELEASES) for visit, _ in SITUATIONS.values()]
     assert len(set(ids)) == len(ids)
-    assert ids[0] == exam_details.report_id(SITUATIONS["decided"][0], FORM)
+    assert ids[0] == exam_details.report_id(SITUATIONS["decided"][0], FORM, RELEASES)
+
+
+def test_the_id_of_a_report_changes_with_each_thing_that_it_shows() -> None:
+    visit = SITUATIONS["decided"][0]
+    rescored = replace(RIGHT, scores=(0.6, 0.1, 0.1, 0.1, 0.1))
+    other_scores = replace(visit, eyes=(replace(visit.eyes[0], decisive=rescored), *visit.eyes[1:]))
+    variants = [
+        (visit, FORM, RELEASES),
+        (replace(visit, day=date(2026, 11, 4)), FORM, RELEASES),
+        (replace(visit, day_doubt=DayDoubt.RECEIVED), FORM, RELEASES),
+        (replace(visit, patient_id="PATIENT-8"), FORM, RELEASES),
+        (other_scores, FORM, RELEASES),
+        (visit, replace(FORM, site="Other clinic"), RELEASES),
+        (visit, replace(FORM, contact="Other office"), RELEASES),
+        (visit, replace(FORM, recall_months={}), RELEASES),
+        (visit, FORM, {1: replace(PHANTOM, revision="another")}),
+    ]
+    ids = [exam_details.report_id(*variant) for variant in variants]
+    assert len(set(ids)) == len(ids)
+
+
+def test_no_step_is_said_twice() -> None:
+    retake = FollowUp(4, Eye.RIGHT, FollowUpKind.RETAKE, AT)
+    visit = of_right(exam(RIGHT, LEFT), asks(ReviewVerdict.RETAKE))
+    [step] = next_steps.steps(visit)
+    assert (
+        step == "Take the photograph of the right eye again: a reader asks for another photograph."
+    )
+    [step] = next_steps.steps(replace(visit, follow_ups=(retake,)))
+    assert step.startswith("Take the photograph of the right eye again (follow-up 4, open since")
+
+
+def test_a9_one_confirmed_eye_is_enough_to_refer() -> None:
+    visit = exam(
+        replace(RIGHT, grade=Grade.PDR, referable=Referable.YES),
+        replace(LEFT, grade=Grade.SEVERE, referable=Referable.YES),
+    )
+    assert next_steps.steps(visit) == [next_steps.READ_FIRST]
+    confirmed = of_right(visit, lambda right: read(right, reading(AGREE, Grade.PDR)))
+    assert wording.person(confirmed) == "Referable diabetic retinopathy"
+    assert next_steps.steps(confirmed) == [next_steps.REFER]
+    assert wording.standing(confirmed).startswith("Preliminary")
 
 
 def test_the_same_report_is_the_same_file(tmp_path: Path) -> None:
     visit = SITUATIONS["arbitration"][0]
     files = []
     for name in ("a.pdf", "b.pdf"):
-        save_pages(exam_pages(visit, {}, {1: PHANTOM}, FORM), tmp_path / name)
+        save_pages(exam_pages(visit, {}, RELEASES, FORM), tmp_path / name)
         files.append((tmp_path / name).read_bytes())
     assert files[0] == files[1]

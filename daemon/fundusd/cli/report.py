@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from fundusd.clinical.exam import Exam
     from fundusd.domain.inference import Release
     from fundusd.reports.exam_details import Form
-    from fundusd.reports.panel import Panel
 
 app = typer.Typer(no_args_is_help=True, help="Report an exam, or how figures change over time.")
 
@@ -60,7 +59,7 @@ def report_exam(exam: _Exam, config: Config = None, pdf: _Pdf = None, json: Json
       fundusd report exam 12 --pdf exam-12.pdf
     """
     from fundusd.app.open_ledger import opened_ledger
-    from fundusd.reports import exam_details, wording
+    from fundusd.reports import exam_details
 
     settings = load(config)
     if pdf is not None:
@@ -83,23 +82,22 @@ def report_exam(exam: _Exam, config: Config = None, pdf: _Pdf = None, json: Json
 
         save_pages(exam_pages(visit, photographs_of(settings, sources), releases, form), pdf)
     if json:
-        warning = wording.warning(list(releases.values()))
-        print(as_json(exam_details.as_dict(visit, form, warning)))
+        print(as_json(exam_details.as_dict(visit, form, releases)))
     elif pdf is None:
         _print(visit, form, releases)
 
 
 def _print(visit: Exam, form: Form, releases: Mapping[int, Release]) -> None:
-    from fundusd.reports import exam_details, next_steps, wording
+    from fundusd.reports import exam_details, next_steps, panel, wording
 
     next_step = {"Next": " ".join(next_steps.steps(visit))}
     facts = exam_details.facts(visit, form) | wording.result(visit) | next_step
-    facts["Report"] = exam_details.report_id(visit, form)
+    facts["Report"] = exam_details.report_id(visit, form, releases)
     photographs = []
     for shot in exam_details.shots(visit):
         photographs.append(" ".join(exam_details.photograph(visit, shot)))
     sections = [("Photographs", photographs), ("Remarks", exam_details.remarks(visit, form))]
-    print_panels(_panels(visit), facts, releases, sections)
+    print_panels(panel.of_exam(visit, {}), facts, releases, sections)
 
 
 def _form(settings: Settings) -> Form:
@@ -110,14 +108,6 @@ def _form(settings: Settings) -> Form:
     months = {Grade.NO_DR: recall.grade_0, Grade.MILD: recall.grade_1}
     set_months = {grade: count for grade, count in months.items() if count}
     return Form(settings.site.name, settings.site.contact, set_months)
-
-
-def _panels(exam: Exam) -> list[Panel]:
-    from fundusd.reports import panel
-
-    panels = [panel.of_eye(eye, panel.Photograph(None, "")) for eye in exam.eyes]
-    panels += [panel.missing(eye) for eye in exam.missing]
-    return panels
 
 
 @app.command(cls=Command)

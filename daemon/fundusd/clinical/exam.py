@@ -23,7 +23,13 @@ from fundusd.domain.clinical_terms import (
 )
 from fundusd.domain.exams import DayDoubt
 from fundusd.domain.eye_reasons import EyeReason
-from fundusd.domain.readings import FollowUpKind, OtherLesion, ReadingState, WorklistReason
+from fundusd.domain.readings import (
+    AbsenceReason,
+    FollowUpKind,
+    OtherLesion,
+    ReadingState,
+    WorklistReason,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -61,6 +67,15 @@ class FollowUp:
     eye: Eye
     kind: FollowUpKind
     opened_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Absence:
+    """An eye that a person is said to lack."""
+
+    eye: Eye
+    reason: AbsenceReason
+    until: date | None = None  # the last day; None: for good
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,10 +163,14 @@ class EyeResult:
         is_by_readers = self.state in {ReadingState.READ, ReadingState.DISPUTED}
         if self.referable is Referable.YES and not is_by_readers:
             return ()
-        saying_yes = [one for one in self.readings.decisive if one.referable is Referable.YES]
-        if any(one.lesion is None or one.is_for_retinopathy for one in saying_yes):
-            return ()
-        return tuple(dict.fromkeys(one.lesion for one in saying_yes if one.lesion is not None))
+        lesions: list[OtherLesion] = []
+        for reading in self.readings.decisive:
+            if reading.referable is not Referable.YES:
+                continue
+            if reading.lesion is None or reading.is_for_retinopathy:
+                return ()
+            lesions.append(reading.lesion)
+        return tuple(dict.fromkeys(lesions))
 
     @property
     def open_reason(self) -> Reason | EyeReason | None:
@@ -227,7 +246,7 @@ class Exam:
     study_uid: str | None  # of its first DICOM study
     eyes: tuple[EyeResult, ...]  # those that were photographed, in the order R, L, U
     day_doubt: DayDoubt = DayDoubt.NONE
-    absent: tuple[Eye, ...] = ()  # eyes that the patient is said to lack
+    absences: tuple[Absence, ...] = ()  # of eyes that the patient is said to lack
     others: tuple[Shot, ...] = ()  # files that count for no eye
     follow_ups: tuple[FollowUp, ...] = ()  # those that are open
     protocol: str = ""  # the settings by which it was judged, as the ledger stores them
@@ -249,12 +268,22 @@ class Exam:
         for eye, assessment in assessed:
             if not eye.is_absent or assessment.referable is Referable.YES:
                 counted.append(assessment)
-        if self.missing or set(self.absent) >= set(_BOTH):
+        if self.missing or self.lacks_both_eyes:
             counted.append(UNDECIDED)
         person = worst(counted)
         if person.referable is Referable.INDETERMINATE and person.grade is Grade.NO_DR:
             return UNDECIDED  # "No DR" would be said of an eye that nobody could see
         return person
+
+    @property
+    def absent(self) -> tuple[Eye, ...]:
+        """Return the eyes that the patient is said to lack."""
+        return tuple(absence.eye for absence in self.absences)
+
+    @property
+    def lacks_both_eyes(self) -> bool:
+        """Return whether both eyes are said to be absent, which somebody has to check."""
+        return set(self.absent) >= set(_BOTH)
 
     @property
     def is_reviewed(self) -> bool:
@@ -277,9 +306,22 @@ class Exam:
     def is_final(self) -> bool:
         """Return whether nothing about the result is open any more."""
         has_unknown = any(eye.eye is Eye.UNKNOWN for eye in self.eyes)
-        if has_unknown or self.missing or self.follow_ups:
+        if has_unknown or self.missing or self.lacks_both_eyes or self.follow_ups:
             return False
         return self.is_reviewed and all(eye.waits_for is None for eye in self.counting)
+
+    @property
+    def worst_grade_seen(self) -> Grade | None:
+        """Return the person's grade or, if it is undecided, the highest one in any photograph.
+
+        The grades of the readings count, too. An undecided person has none below 1.
+        """
+        if self.final.referable is not Referable.INDETERMINATE:
+            return self.final.grade
+        grades: list[Grade | None] = []
+        for eye in self.counting:
+            grades += [eye.worst_grade_seen, *eye.readings.grades]
+        return max((grade for grade in grades if grade), default=None)
 
     @property
     def missing(self) -> tuple[Eye, ...]:

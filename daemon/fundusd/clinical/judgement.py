@@ -28,8 +28,9 @@ def judge(shots: Iterable[Shot], expected: Sequence[str] = ()) -> list[EyeResult
     Without evidence of each field in `expected`, an eye is undecided unless it is referable.
     """
     by_eye: dict[Eye, list[Shot]] = {}
-    for shot in joined(shot for shot in shots if not shot.is_excluded):
-        by_eye.setdefault(shot.eye, []).append(shot)
+    for shot in joined(shots):
+        if not shot.is_excluded:
+            by_eye.setdefault(shot.eye, []).append(shot)
     unknown = by_eye.get(Eye.UNKNOWN, [])
     if len(by_eye) > 1 and all(shot.is_accompanying for shot in unknown):
         by_eye.pop(Eye.UNKNOWN, None)

@@ -73,11 +73,11 @@ class Shot:
     def doubt(self) -> Reason | EyeReason | None:
         """Return why the file leaves its eye in doubt, or None if it does not.
 
-        An accompanying file leaves no doubt.
+        An accompanying file leaves no doubt, unless it may be of another eye or patient.
         """
-        if self.outcome is not Outcome.GRADED:
-            return None if self.is_accompanying else self.reason
-        return self.identity_doubt
+        if self.outcome is Outcome.GRADED or self.is_accompanying:
+            return self.identity_doubt
+        return self.reason
 
     @property
     def identity_doubt(self) -> EyeReason | None:
@@ -99,7 +99,8 @@ def joined(shots: Iterable[Shot]) -> list[Shot]:
 
     Files of one photograph get the same eye and the same field. If they disagree about the eye, it
     is unknown, and each file is marked as a conflict; if about the field, the field is unknown. If
-    none names a field and the camera photographs nothing else, it is the macula.
+    none names a field and the camera photographs nothing else, it is the macula. Excluded files are
+    not asked, unless all files of the photograph are excluded.
     """
     by_photograph: dict[tuple[str, str], list[Shot]] = {}
     for shot in shots:
@@ -113,14 +114,16 @@ def joined(shots: Iterable[Shot]) -> list[Shot]:
 def _agreed(files: Sequence[Shot]) -> list[Shot]:
     """Return the files of one photograph, each labelled with the eye and field they agree on.
 
-    What a person has said about the eye of one file counts for all of them.
+    What a person has said about the eye of one file counts for all of them, even if that file is
+    excluded.
     """
-    said = [file for file in files if file.is_eye_said]
-    eye, is_conflict = _agreed_eye(said or files)
-    field = _agreed_field(files)
+    of_known_eye = [file for file in files if file.is_eye_said]
+    asked = [file for file in files if not file.is_excluded] or files
+    eye, is_conflict = _agreed_eye(of_known_eye or asked)
+    field = _agreed_field(asked)
     agreed: list[Shot] = []
     for file in files:
-        with_eye = replace(file, eye=eye, is_conflict=is_conflict, is_eye_said=bool(said))
+        with_eye = replace(file, eye=eye, is_conflict=is_conflict, is_eye_said=bool(of_known_eye))
         agreed.append(replace(with_eye, field=field))
     return agreed
 

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from fundusd.clinical.exam import Exam, EyeResult, FollowUp
+from fundusd.clinical.exam import Absence, Exam, EyeResult, FollowUp
 from fundusd.clinical.judgement import files_of_no_eye, judge
 from fundusd.domain.clinical_terms import Eye
 from fundusd.domain.exams import DayDoubt
-from fundusd.domain.readings import CorrectionKind, FollowUpKind
+from fundusd.domain.readings import AbsenceReason, CorrectionKind, FollowUpKind
 from fundusd.ledger import exam_protocol, exam_rows
 from fundusd.ledger.result_columns import IS_RESULT_OF_JOB, SCORES
 from fundusd.ledger.tables import (
@@ -98,7 +98,7 @@ def judged(connection: sa.Connection, ids: Sequence[int], *, anew: bool = False)
         judged_exam = _judged(row, of_exam, reviews.get(number, []), protocol)
         exams.append(
             replace(
-                _with_absent(judged_exam, absences[number]),
+                _with_absences(judged_exam, absences[number]),
                 follow_ups=_follow_ups(follow_ups.get(number, [])),
             )
         )
@@ -135,11 +135,12 @@ def _judged(row: Row, captures: Sequence[Row], reviews: Iterable[Row], protocol:
     )
 
 
-def _with_absent(judged_exam: Exam, absent: Sequence[Eye]) -> Exam:
+def _with_absences(judged_exam: Exam, absences: Sequence[Absence]) -> Exam:
+    absent = {absence.eye for absence in absences}
     eyes: list[EyeResult] = []
     for eye in judged_exam.eyes:
         eyes.append(replace(eye, is_absent=eye.eye in absent))
-    return replace(judged_exam, eyes=tuple(eyes), absent=tuple(absent))
+    return replace(judged_exam, eyes=tuple(eyes), absences=tuple(absences))
 
 
 # -- rows
@@ -197,7 +198,7 @@ def _follow_ups(rows: Iterable[Row]) -> tuple[FollowUp, ...]:
     return tuple(follow_ups)
 
 
-def _absences(connection: sa.Connection, exams: Sequence[Row]) -> dict[int, list[Eye]]:
+def _absences(connection: sa.Connection, exams: Sequence[Row]) -> dict[int, list[Absence]]:
     """Return, by exam, the eyes that the patient is said to lack on the day of the exam.
 
     What was said last about an eye of a patient counts; if the patient is not known, what was said
@@ -208,25 +209,31 @@ def _absences(connection: sa.Connection, exams: Sequence[Row]) -> dict[int, list
         correction.c.patient_key.in_(keys), correction.c.exam_id.in_([row["id"] for row in exams])
     )
     query = sa.select(correction).where(correction.c.kind.in_(ABSENCES), of_these)
-    said = connection.execute(query.order_by(correction.c.id)).mappings().all()
-    absent: dict[int, list[Eye]] = {}
+    corrections = connection.execute(query.order_by(correction.c.id)).mappings().all()
+    absences: dict[int, list[Absence]] = {}
     for row in exams:
         last: dict[str, Row] = {}
-        for about in said:
+        for about in corrections:
             is_same_exam = about["exam_id"] == row["id"]
             is_same_patient = bool(row["patient_key"]) and (
                 about["patient_key"] == row["patient_key"]
             )
             if is_same_exam or is_same_patient:
                 last[about["eye"]] = about
-        absent[row["id"]] = [Eye(eye) for eye in sorted(last) if _applies(last[eye], row["day"])]
-    return absent
+        applying = [last[eye] for eye in sorted(last) if _applies(last[eye], row["day"])]
+        absences[row["id"]] = [_absence(about) for about in applying]
+    return absences
 
 
-def _applies(said: Row, day: str) -> bool:
-    if said["kind"] != CorrectionKind.ABSENT:
+def _absence(about: Row) -> Absence:
+    until = date.fromisoformat(about["until"]) if about["until"] else None
+    return Absence(Eye(about["eye"]), AbsenceReason(about["reason"]), until)
+
+
+def _applies(about: Row, day: str) -> bool:
+    if about["kind"] != CorrectionKind.ABSENT:
         return False
-    return said["until"] is None or day <= said["until"]
+    return about["until"] is None or day <= about["until"]
 
 
 def _cameras(connection: sa.Connection) -> dict[str, Row]:

@@ -102,7 +102,7 @@ def _number(reading: Reading | None) -> int | None:
 
 def _exam_row(judged: Exam) -> dict[str, Any]:
     missing: list[str] = list(judged.missing)
-    if len(judged.absent) > 1:  # otherwise the person would be on no list
+    if judged.lacks_both_eyes:  # otherwise the person would be on no list
         missing = [Eye.RIGHT, Eye.LEFT]
     for eye in judged.eyes:
         for field in eye.missing_fields:

@@ -113,11 +113,11 @@ def _report(
     exam = content.exam
     report_id = document_ids.uuid_for("report", str(exam_id))
     identifier = f"DiagnosticReport/{report_id}"
-    said = _content_digest(exam, made)
+    conclusion = _conclusion(content)
+    content_digest = _content_digest(exam, conclusion, made)
     marks = document_ids.photograph_marks(exam.eyes)
     last = document_status.last_sent(content.sent, identifier)
-    status = document_status.next_status(last, said, marks, is_final=exam.is_final)
-    conclusion = _conclusion(content)
+    status = document_status.next_status(last, content_digest, marks, is_final=exam.is_final)
     report = resource(
         "DiagnosticReport",
         report_id,
@@ -133,12 +133,12 @@ def _report(
         **fhir_parts.subject(content, sender),
         **_lists(content, sender, made),
     )
-    return report, SentDocument(DocumentKind.FHIR, None, identifier, status, said, marks)
+    return report, SentDocument(DocumentKind.FHIR, None, identifier, status, content_digest, marks)
 
 
-def _content_digest(exam: Exam, made: Observations) -> str:
+def _content_digest(exam: Exam, conclusion: str, made: Observations) -> str:
     parts = [record.content for record in made.sent]
-    return hash_chain.digest([*parts, *exam.missing, "final" if exam.is_final else "not final"])
+    return hash_chain.digest([*parts, conclusion, "final" if exam.is_final else "not final"])
 
 
 def _lists(content: DocumentContent, sender: Sender, made: Observations) -> JsonObject:
@@ -179,6 +179,8 @@ def _not_final(exam: Exam) -> str:
         reasons.append(f"{codes.NAMES[open_one.eye]}: {what} to follow")
     for missing in exam.missing:
         reasons.append(f"{codes.NAMES[missing]} not photographed")
+    if exam.lacks_both_eyes:
+        reasons.append("both eyes are said to be absent")
     if not reasons:
         return "Not final. "
     return f"Not final: {', '.join(reasons)}. "

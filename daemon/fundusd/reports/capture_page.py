@@ -29,6 +29,7 @@ def capture_page(panel: Panel, facts: Mapping[str, str], releases: Mapping[int, 
     page = Page(_WIDTH, end + footer_height)
     _draw(page, panel, facts, releases)
     draw_footer(page, releases)
+    page.across("PRELIMINARY")  # a photograph is never a result
     return page
 
 

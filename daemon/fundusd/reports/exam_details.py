@@ -6,15 +6,18 @@ import hashlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import orjson
+
 from fundusd.domain.capture_warnings import in_words
 from fundusd.domain.clinical_terms import SAFETY_WORDS, Grade, Outcome, Referable
-from fundusd.reports import next_steps, wording
+from fundusd.reports import next_steps, panel, wording
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from fundusd.clinical.exam import Exam, EyeResult
     from fundusd.clinical.shot import Shot
+    from fundusd.domain.inference import Release
 
 _VERSION_DIGITS = 8
 
@@ -39,15 +42,13 @@ def facts(exam: Exam, form: Form) -> dict[str, str]:
     return named
 
 
-def report_id(exam: Exam, form: Form) -> str:
+def report_id(exam: Exam, form: Form, releases: Mapping[int, Release]) -> str:
     """Return the number of the exam with a short digest of all that the report says of it."""
-    said = [wording.person(exam), wording.standing(exam), *next_steps.steps(exam)]
-    for shot in shots(exam):
-        said += [shot.digest, *photograph(exam, shot)]
-    for sentences in readings(exam).values():
-        said += sentences
-    said += remarks(exam, form)
-    digest = hashlib.sha256("\n".join(said).encode()).hexdigest()
+    content = _content(exam, form, releases) | {
+        "facts": facts(exam, form),
+        "panels": panel.of_exam(exam, {}),
+    }
+    digest = hashlib.sha256(orjson.dumps(content)).hexdigest()
     return f"{exam.exam_id}-{digest[:_VERSION_DIGITS]}"
 
 
@@ -81,19 +82,23 @@ def _quality(exam: Exam, shot: Shot) -> str:
         quality = f"Graded by the model: {wording.grade_name(shot.grade)}"
     if shot.is_excluded:
         return f"Excluded by a person, so it counts for no eye. {quality}."
-    if shot in exam.others or shot.is_accompanying:
-        return f"It is not graded, and counts for no eye. {quality}."
+    if shot in exam.others:
+        return f"It counts for no eye. {quality}."
     return f"{quality}."
 
 
-def readings(exam: Exam) -> dict[str, list[str]]:
-    """Return sentences about all readings, keyed by the name of the eye."""
-    return {wording.EYES[eye.eye]: wording.readings_of_eye(eye) for eye in exam.eyes}
+def readings(exam: Exam) -> list[str]:
+    """Return sentences about all readings of all eyes, each with the name of the eye."""
+    sentences: list[str] = []
+    for eye in exam.eyes:
+        name = wording.EYES[eye.eye]
+        sentences += [f"{name}: {text}" for text in wording.readings_of_eye(eye)]
+    return sentences
 
 
 def remarks(exam: Exam, form: Form) -> list[str]:
     """Return what else is known: absent eyes, the day, macular oedema, recall and contact."""
-    texts = [f"{wording.EYES[eye]}: a person has said that it is absent." for eye in exam.absent]
+    texts = [wording.absence(stated) for stated in exam.absences]
     if exam.day_doubt.wording:
         texts.append(f"Day of the exam: {exam.day_doubt.wording}.")
     if any(eye.reading is not None and eye.reading.maculopathy is not None for eye in exam.eyes):
@@ -113,12 +118,15 @@ def recall(exam: Exam, form: Form) -> list[str]:
     return [f"Screen again in {months} months."] if months else []
 
 
-def as_dict(exam: Exam, form: Form, warning: str | None) -> dict[str, Any]:
+def as_dict(exam: Exam, form: Form, releases: Mapping[int, Release]) -> dict[str, Any]:
     """Return a report for programs."""
+    identity = {"exam_id": exam.exam_id, "report": report_id(exam, form, releases)}
+    return identity | _content(exam, form, releases)
+
+
+def _content(exam: Exam, form: Form, releases: Mapping[int, Release]) -> dict[str, Any]:
     final = exam.final
     return {
-        "exam_id": exam.exam_id,
-        "report": report_id(exam, form),
         "day": exam.day,
         "day_doubt": exam.day_doubt,
         "patient_id": exam.patient_id,
@@ -127,15 +135,17 @@ def as_dict(exam: Exam, form: Form, warning: str | None) -> dict[str, Any]:
         "result": wording.person(exam),
         "referable": final.referable,
         "grade": final.grade,
+        "worst_grade_seen": exam.worst_grade_seen,
         "standing": wording.standing(exam),
         "is_final": exam.is_final,
         "next": next_steps.steps(exam),
         "missing": exam.missing,
-        "absent": exam.absent,
+        "absent": exam.absences,
         "eyes": [_eye(eye) for eye in exam.eyes],
         "photographs": [_photograph(exam, shot) for shot in shots(exam)],
         "remarks": remarks(exam, form),
-        "warning": warning,
+        "provenance": [wording.provenance(*release) for release in sorted(releases.items())],
+        "warning": wording.warning(list(releases.values())),
         "notice": SAFETY_WORDS,
     }
 
@@ -162,8 +172,10 @@ def _photograph(exam: Exam, shot: Shot) -> dict[str, Any]:
         "capture_id": shot.capture_id,
         "eye": shot.eye,
         "field": shot.field,
+        "digest": shot.digest,
         "outcome": shot.outcome,
         "reason": shot.reason,
         "grade": shot.grade,
+        "scores": shot.scores,
         "in_words": photograph(exam, shot),
     }

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from fundusd.domain.clinical_terms import Eye
 from fundusd.reports import exam_details, next_steps, panel, wording
 from fundusd.reports.exam_details import NO_FORM
 from fundusd.reports.page import Page, wrapped
@@ -28,13 +27,12 @@ if TYPE_CHECKING:
     from fundusd.clinical.exam import Exam
     from fundusd.domain.inference import Release
     from fundusd.reports.exam_details import Form
-    from fundusd.reports.panel import Panel, Photograph
+    from fundusd.reports.panel import Photograph
 
 _A4 = (595.28, 841.89)
 _TITLE = "Diabetic retinopathy: result of a visit"
 _DETAILS = "Diabetic retinopathy: photographs and readings"
 _PRELIMINARY = "PRELIMINARY"
-_NOT_SHOWN = panel.Photograph(None, "Not shown.")
 _DRAFT_HEIGHT = 40.0  # of a sentence without a photograph, which may take three lines
 
 
@@ -63,8 +61,11 @@ def exam_page(
     y = draw_header(page, _TITLE, exam_details.facts(exam, form))
     y = draw_warning(page, y, wording.warning(list(releases.values())))
     y = _draw_warnings(page, _draw_result(page, y, exam), exam)
-    bottom = draw_footer(page, releases, exam_details.report_id(exam, form)) - 14
-    draw_panels(page, y, list(_panels(exam, photographs)), bottom)
+    bottom = draw_footer(page, releases, exam_details.report_id(exam, form, releases)) - 14
+    panels = panel.of_exam(exam, photographs)
+    # their warnings and steps are drawn above, where a line is longer
+    panels = [replace(drawn, warnings=(), steps=()) for drawn in panels]
+    draw_panels(page, y, panels, bottom)
     if not exam.is_final:
         page.across(_PRELIMINARY)
     return page
@@ -77,6 +78,9 @@ def details_pages(
     form: Form,
 ) -> list[Page]:
     """Return the pages that list every photograph of an exam, every reading and the rest."""
+    facts = exam_details.facts(exam, form)
+    result = f"{wording.person(exam)}. {wording.standing(exam)}"
+    report_id = exam_details.report_id(exam, form, releases)
     pages: list[Page] = []
     y = bottom = 0.0
     for photograph, texts in _details(exam, photographs, form):
@@ -85,9 +89,10 @@ def details_pages(
             height = draw_thumbnail(Page(*_A4), 0.0, photograph, texts)
         if not pages or y + height > bottom:
             page = Page(*_A4)
-            y = draw_header(page, _DETAILS, exam_details.facts(exam, form)) + 8
+            y = draw_header(page, _DETAILS, facts) + 8
             y = draw_warning(page, y, wording.warning(list(releases.values())))
-            bottom = draw_footer(page, releases, exam_details.report_id(exam, form)) - 14
+            y = page.paragraph(MARGIN, y + 4, page.width - 2 * MARGIN, result, 8.5, bold=True) + 4
+            bottom = draw_footer(page, releases, report_id) - 14
             if not exam.is_final:
                 page.across(_PRELIMINARY)
             pages.append(page)
@@ -103,36 +108,21 @@ def _details(
 ) -> Iterator[tuple[Photograph | None, list[str]]]:
     """Yield the photographs with their sentences, then the sentences without a photograph."""
     for shot in exam_details.shots(exam):
-        shown = photographs.get(shot.capture_id, _NOT_SHOWN)
+        shown = photographs.get(shot.capture_id, panel.NOT_SHOWN)
         yield shown, exam_details.photograph(exam, shot)
-    for name, sentences in exam_details.readings(exam).items():
-        for number, sentence in enumerate(sentences):
-            yield None, [f"{name}: {sentence}" if number == 0 else sentence]
-    for remark in exam_details.remarks(exam, form):
-        yield None, [remark]
+    for sentence in (*exam_details.readings(exam), *exam_details.remarks(exam, form)):
+        yield None, [sentence]
 
 
 def _draw_section(page: Page, y: float, texts: list[str]) -> float:
     return draw_paragraphs(page, MARGIN, y + 9, page.width - 2 * MARGIN, texts)
 
 
-def _panels(exam: Exam, photographs: Mapping[int, Photograph]) -> Iterator[Panel]:
-    by_eye = {result.eye: result for result in exam.eyes}
-    for eye in (Eye.RIGHT, Eye.LEFT, Eye.UNKNOWN):
-        if eye in by_eye:
-            drawn = panel.of_eye(
-                by_eye[eye], photographs.get(by_eye[eye].decisive.capture_id, _NOT_SHOWN)
-            )
-            yield replace(drawn, warnings=(), steps=())  # drawn above, where a line is longer
-        elif eye in exam.missing:
-            yield replace(panel.missing(eye), steps=())
-
-
 def _draw_result(page: Page, y: float, exam: Exam) -> float:
     width = page.width - 2 * MARGIN
     left, right = MARGIN + 16, MARGIN + width / 2 + 10
     column = width / 2 - 26
-    grade, referable = exam.final.grade, exam.final.referable
+    referable = exam.final.referable
     height = 12 + max(_height_of_result(exam, column), _height_of_steps(exam, column))
     page.box(MARGIN, y, width, height, TINTS[referable])
     page.box(MARGIN, y, 5, height, COLOURS[referable])
@@ -140,7 +130,7 @@ def _draw_result(page: Page, y: float, exam: Exam) -> float:
     baseline = page.paragraph(
         left, y + 31, column, wording.person(exam), 12, bold=True, colour=COLOURS[referable]
     )
-    worst = f"Worst grade seen: {wording.grade_name(grade)}"
+    worst = f"Worst grade seen: {wording.worst_grade(exam)}"
     baseline = page.paragraph(left, baseline - 2, column, worst, 8.5)
     page.paragraph(left, baseline, column, wording.standing(exam), 8, bold=True)
     draw_label(page, right, y + 15, "What to do next")

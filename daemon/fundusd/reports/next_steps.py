@@ -6,16 +6,18 @@ from typing import TYPE_CHECKING
 
 from fundusd.domain.clinical_terms import Action, Eye, Reason, Referable
 from fundusd.domain.eye_reasons import EyeReason
-from fundusd.domain.readings import FollowUpKind
+from fundusd.domain.readings import FollowUpKind, ReadingState
 from fundusd.reports.wording import THE_EYE, day, referred
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
     from fundusd.clinical.exam import Exam, EyeResult, FollowUp
 
 REFER = "Refer to an eye specialist."
 READ_FIRST = "Have a human reader look at it; if the reader agrees, refer to an eye specialist."
 
-_BOTH_EYES = (Eye.RIGHT, Eye.LEFT)
+_REFER_UNLESS = "Refer to an eye specialist, unless a reader decides otherwise."
 _FOLLOW_UPS = {
     FollowUpKind.RETAKE: "Take the photograph of {eye} again",
     FollowUpKind.SLIT_LAMP: "Have {eye} examined at the slit lamp",
@@ -37,6 +39,7 @@ _STEPS = {
     EyeReason.READER_ASKS_RETAKE: "Take the photograph of {eye} again",
     EyeReason.READER_UNGRADABLE: "Have {eye} examined in another way",
 }
+_FOLLOWED_UP = (EyeReason.READER_ASKS_RETAKE, EyeReason.READER_UNGRADABLE)
 
 
 def whose_eye(capture_id: int, *, is_conflict: bool) -> str:
@@ -54,10 +57,15 @@ def step(action: Action, eye: Eye) -> list[str]:
     return [_ACTIONS[action].format(eye=THE_EYE[eye])]
 
 
-def steps_of_eye(eye: EyeResult) -> list[str]:
-    """Return the next steps for an eye; the list is empty if its result is decided."""
+def steps_of_eye(eye: EyeResult, follow_ups: Iterable[FollowUp] = ()) -> list[str]:
+    """Return the next steps for an eye; the list is empty if its result is decided.
+
+    An open follow-up of the eye says what a reader has asked for, so that it is not said twice.
+    """
     reason = eye.open_reason
     if reason is None:
+        return []
+    if reason in _FOLLOWED_UP and any(open_one.eye is eye.eye for open_one in follow_ups):
         return []
     steps = []
     if isinstance(reason, Reason):
@@ -91,16 +99,16 @@ def steps(exam: Exam) -> list[str]:
     is_negative = exam.final.referable is Referable.NO
     todo = []
     if exam.final.referable is Referable.YES:
-        todo.append(_referral(is_read=all(eye.is_read for eye in referred(exam))))
+        todo.append(_referral(referred(exam)))
     unless = ""
     for eye in exam.counting:
-        todo += steps_of_eye(eye)
+        todo += steps_of_eye(eye, exam.follow_ups)
         if eye.eye is Eye.UNKNOWN:
             unless = ", unless it is the eye that is not known"
     todo += [f"Photograph {THE_EYE[eye]}{unless}." for eye in exam.missing]
-    if len(exam.absent) == len(_BOTH_EYES):
-        todo.append("Check which eyes the patient lacks: both are said to be absent.")
     todo += [_follow_up(open_one) for open_one in exam.follow_ups]
+    if exam.lacks_both_eyes:
+        todo.append("Check which eyes the patient lacks: both are said to be absent.")
     if is_negative and not exam.is_reviewed:
         todo.append("Have a human reader confirm the result before it counts.")
     if is_negative and exam.is_final:
@@ -114,7 +122,11 @@ def _follow_up(open_one: FollowUp) -> str:
     return f"{what} (follow-up {open_one.follow_up_id}, open since {since})."
 
 
-def _referral(*, is_read: bool) -> str:
-    if is_read:
+def _referral(eyes: Sequence[EyeResult]) -> str:
+    """Return the step for a person who is to be referred because of these eyes."""
+    states = {eye.state for eye in eyes}
+    if ReadingState.READ in states:
         return REFER
+    if not states.isdisjoint({ReadingState.DISPUTED, ReadingState.OUTDATED}):
+        return _REFER_UNLESS
     return READ_FIRST

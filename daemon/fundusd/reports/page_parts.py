@@ -41,7 +41,7 @@ def draw_header(page: Page, title: str, facts: Mapping[str, str]) -> float:
     page.text(MARGIN, MARGIN + 27, SAFETY_WORDS, 8, bold=True)
     y = end = MARGIN + 46
     width = page.width - 2 * MARGIN
-    narrow = width * 0.5 / max(1, len(facts) - 1)
+    narrow = width * 0.7 / max(1, len(facts) - 1)
     x, column = MARGIN, width - narrow * (len(facts) - 1) - 12
     for name, value in facts.items():
         draw_label(page, x, y, name)
@@ -138,13 +138,14 @@ def _draw_photograph(page: Page, x: float, y: float, side: float, photograph: Ph
 
 
 def _draw_verdict(page: Page, x: float, y: float, width: float, panel: Panel) -> float:
-    verdict = wording.VERDICTS[panel.referable].upper()
+    verdict = panel.verdict.upper()
     badge = text_width(verdict, 8, bold=True) + 14
     page.box(x, y, badge, 16, COLOURS[panel.referable])
     page.text(x + badge / 2, y + 11, verdict, 8, bold=True, colour="white", align="center")
     y = page.paragraph(x, y + 31, width, panel.grade, 10, bold=True)
-    if panel.model:
-        y = page.paragraph(x, y, width, panel.model, 8)
+    for remark in (panel.absence, panel.model):
+        if remark:
+            y = page.paragraph(x, y, width, remark, 8)
     return page.paragraph(x, y, width, f"Quality: {panel.quality}", 8) + 8
 
 
@@ -193,7 +194,7 @@ def draw_thumbnail(
         page.picture(MARGIN, y, _MIN_SIDE, photograph.pixels)
     else:
         page.box(MARGIN, y, _MIN_SIDE, _MIN_SIDE, FAINT, RULE)
-        page.text(MARGIN + _MIN_SIDE / 2, y + _MIN_SIDE / 2, "not shown", 6, align="center")
+        page.text(MARGIN + _MIN_SIDE / 2, y + _MIN_SIDE / 2, "Not shown", 6, align="center")
     end = draw_paragraphs(page, x, y + 9, page.width - MARGIN - x, texts)
     return max(y + _MIN_SIDE, end) + 8
 

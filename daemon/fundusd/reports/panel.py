@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from fundusd.domain.clinical_terms import Action, Eye, EyeSource, Grade, Outcome, Reason, Referable
@@ -11,7 +11,7 @@ from fundusd.reports import next_steps, wording
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from fundusd.clinical.exam import EyeResult
+    from fundusd.clinical.exam import Absence, Exam, EyeResult
     from fundusd.domain.decoding import Pixels
 
 
@@ -24,6 +24,10 @@ class Photograph:
 
     pixels: Pixels | None  # uint8 [side, side, 3], RGB
     notes: str
+
+
+NOT_SHOWN = Photograph(None, "Not shown.")
+_NOT_PHOTOGRAPHED = "Not photographed."
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +45,37 @@ class Panel:
     reading: str  # the result of the human reader
     steps: Sequence[str]
     warnings: Sequence[str] = ()  # in words
+    absence: str = ""  # what a person has said, if the eye is absent and does not count
+
+    @property
+    def verdict(self) -> str:
+        """Return the result in a few words."""
+        return "Said to be absent" if self.absence else wording.VERDICTS[self.referable]
+
+
+def of_exam(exam: Exam, photographs: Mapping[int, Photograph]) -> list[Panel]:
+    """Return the panels of the right, the left and the unknown eye, if there is one.
+
+    `photographs` are keyed by the number of the capture.
+    """
+    by_eye = {result.eye: result for result in exam.eyes}
+    absences = {stated.eye: stated for stated in exam.absences}
+    panels: list[Panel] = []
+    for name in Eye:
+        eye = by_eye.get(name)
+        if eye is not None:
+            shown = photographs.get(eye.decisive.capture_id, NOT_SHOWN)
+            made = of_eye(eye, shown)
+            if eye in exam.counting:
+                made = replace(made, steps=next_steps.steps_of_eye(eye, exam.follow_ups))
+            else:
+                made = _not_counting(made, absences[name])
+            panels.append(made)
+        elif name in absences:
+            panels.append(_absent(absences[name]))
+        elif name in exam.missing:
+            panels.append(_missing(name))
+    return panels
 
 
 def of_eye(eye: EyeResult, photograph: Photograph) -> Panel:
@@ -51,6 +86,9 @@ def of_eye(eye: EyeResult, photograph: Photograph) -> Panel:
     model = ""
     if eye.readings.current and eye.final != eye.assessment:
         model = wording.overruled(eye.assessment)
+    scores = None  # of an undecided eye, they would be read as its result
+    if eye.final.referable is not Referable.INDETERMINATE:
+        scores = eye.decisive.scores
     return Panel(
         heading=wording.EYES[eye.eye],
         source=_source_of_eye(eye),
@@ -58,8 +96,8 @@ def of_eye(eye: EyeResult, photograph: Photograph) -> Panel:
         referable=eye.final.referable,
         grade=wording.grade_of_eye(eye),
         model=model,
-        quality=wording.quality(eye.outcome, eye.reason),
-        scores=eye.decisive.scores,
+        quality=wording.quality_of_eye(eye),
+        scores=scores,
         reading=" ".join(wording.readings_of_eye(eye)),
         steps=next_steps.steps_of_eye(eye),
         warnings=wording.warnings_of_eye(eye),
@@ -76,7 +114,7 @@ def _source_of_eye(eye: EyeResult) -> str:
     return ", ".join(parts)
 
 
-def missing(eye: Eye) -> Panel:
+def _missing(eye: Eye) -> Panel:
     """Return the panel of an eye that was not photographed.
 
     Its result is undecided, never negative.
@@ -84,7 +122,7 @@ def missing(eye: Eye) -> Panel:
     return Panel(
         heading=wording.EYES[eye],
         source="no capture",
-        photograph=Photograph(None, "Not photographed."),
+        photograph=Photograph(None, _NOT_PHOTOGRAPHED),
         referable=Referable.INDETERMINATE,
         grade=wording.grade_name(None),
         model="",
@@ -92,6 +130,22 @@ def missing(eye: Eye) -> Panel:
         scores=None,
         reading="",
         steps=["Photograph this eye."],
+    )
+
+
+def _absent(stated: Absence) -> Panel:
+    """Return the panel of an eye that was not photographed and is said to be absent."""
+    return _not_counting(_missing(stated.eye), stated)
+
+
+def _not_counting(drawn: Panel, stated: Absence) -> Panel:
+    """Return the panel of an eye without its result, because the eye is said to be absent."""
+    return replace(
+        drawn,
+        grade=wording.grade_name(None),
+        scores=None,
+        steps=(),
+        absence=wording.absence(stated),
     )
 
 
@@ -145,8 +199,6 @@ def _steps_of_row(row: Mapping[str, Any]) -> list[str]:
         steps += next_steps.step(Action(row["action"]), eye)
     if row["referable"] == Referable.YES:
         steps.insert(0, next_steps.READ_FIRST)
-    elif outcome == Outcome.GRADED:
-        steps.append("One photograph is not a result for the person: see the exam.")
-    elif not outcome:
-        steps.append("Wait for its result.")
-    return steps
+    if not outcome:
+        return [*steps, "Wait for its result."]
+    return [*steps, "One photograph is not a result for the person: see the exam."]

@@ -9,7 +9,6 @@ from rich.table import Table
 from rich.text import Text
 
 from fundusd.domain.clinical_terms import Grade
-from fundusd.reports import wording
 from fundusd.reports.terminal_table import printable
 
 if TYPE_CHECKING:
@@ -34,7 +33,8 @@ def facts(pairs: Mapping[str, str]) -> Table:
 def card(panel: Panel) -> Group:
     """Return a panel as lines of text, with a bar for each score."""
     rows = {
-        "verdict": f"{wording.VERDICTS[panel.referable]}. {panel.grade}",
+        "verdict": f"{panel.verdict}. {panel.grade}",
+        "absent": panel.absence,
         "": panel.model,
         "quality": panel.quality,
         "warning": " ".join(panel.warnings),

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import date
 
-    from fundusd.clinical.exam import Exam, EyeResult
+    from fundusd.clinical.exam import Absence, Exam, EyeResult
     from fundusd.clinical.reading import Reading
     from fundusd.clinical.referral import Assessment
     from fundusd.domain.clinical_terms import Grade
@@ -71,6 +71,13 @@ def field(name: str | None) -> str:
     return {"disc": "optic disc"}.get(name, name)
 
 
+def quality_of_eye(eye: EyeResult) -> str:
+    """Return a phrase that says whether an eye could be graded and, if it is undecided, why."""
+    if eye.final.referable is Referable.INDETERMINATE:
+        return quality(eye.outcome, eye.open_reason)
+    return quality(eye.outcome, eye.reason)
+
+
 def quality(outcome: Outcome, why: Reason | EyeReason | None) -> str:
     """Return a phrase that says whether a photograph could be graded and, if not, why."""
     if outcome is Outcome.GRADED:
@@ -124,7 +131,7 @@ def _referable_person(eyes: Sequence[EyeResult]) -> str:
     if all(eye.lesions for eye in eyes):
         names = dict.fromkeys(lesion.wording for eye in eyes for lesion in eye.lesions)
         return f"Referable: another lesion ({', '.join(names)})"
-    if all(eye.is_read for eye in eyes):
+    if any(eye.is_read and not eye.lesions for eye in eyes):
         return "Referable diabetic retinopathy"
     if any(eye.referable is Referable.YES for eye in eyes):
         return "The model suggests: referable diabetic retinopathy"
@@ -142,9 +149,36 @@ def standing(exam: Exam) -> str:
         return "Preliminary: a human has not read every eye."
     if exam.is_final:
         return "A human has read every eye."
+    return f"A human has read every eye. Preliminary: {_what_is_open(exam)}."
+
+
+def _what_is_open(exam: Exam) -> str:
+    """Return why the result of an exam is not final although every eye has been read."""
     if exam.follow_ups:
-        return "A human has read every eye. Preliminary: a follow-up is open."
-    return "A human has read every eye. Preliminary: it is not known which eye this is."
+        return "a follow-up is open"
+    if exam.lacks_both_eyes:
+        return "both eyes are said to be absent"
+    if any(eye.eye is Eye.UNKNOWN for eye in exam.eyes):
+        return "it is not known which eye this is"
+    return "an eye is still on the worklist"
+
+
+def worst_grade(exam: Exam) -> str:
+    """Return the worst grade seen in an exam, also if the person is undecided."""
+    return grade_name(exam.worst_grade_seen)
+
+
+def absence(stated: Absence) -> str:
+    """Return a sentence that says which eye is said to be absent, why and until when.
+
+    >>> from fundusd.clinical.exam import Absence
+    >>> from fundusd.domain.readings import AbsenceReason
+    >>> absence(Absence(Eye.LEFT, AbsenceReason.NO_VIEW))
+    'A person has said that the left eye is absent: no view, for good.'
+    """
+    last = "for good" if stated.until is None else f"until {day(stated.until)}"
+    why = stated.reason.replace("_", " ")
+    return f"A person has said that {THE_EYE[stated.eye]} is absent: {why}, {last}."
 
 
 def grade_of_eye(eye: EyeResult) -> str:
@@ -262,7 +296,7 @@ def result(exam: Exam) -> dict[str, str]:
     """Return the result of an exam, keyed by caption."""
     return {
         "Result": person(exam),
-        "Worst grade": grade_name(exam.final.grade),
+        "Worst grade seen": worst_grade(exam),
         "Status": standing(exam),
     }
 
