@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fundusd.cli.layout import Command
-from fundusd.cli.options import Config, Json, load
+from fundusd.cli.options import Config, ExamNumber, Json, OneEye, load
 from fundusd.cli.output import as_json
 from fundusd.cli.readers import Reader, reader_who_may
-from fundusd.domain.clinical_terms import SAFETY_WORDS, Eye
+from fundusd.domain.clinical_terms import SAFETY_WORDS
 from fundusd.domain.readings import AbsenceReason, ExclusionReason, ReaderPermission
 
 if TYPE_CHECKING:
@@ -33,19 +33,8 @@ app = typer.Typer(
 _Capture = Annotated[
     int, typer.Argument(metavar="CAPTURE", min=1, help="Number of a capture, as results show it.")
 ]
-_Exam = Annotated[
-    int, typer.Argument(metavar="EXAM", min=1, help="Number of an exam, as the worklist shows it.")
-]
 _Into = Annotated[
     int, typer.Argument(metavar="INTO", min=1, help="Number of the exam that remains.")
-]
-_Eye = Annotated[
-    Eye,
-    typer.Argument(
-        metavar="EYE",
-        help="R for the right eye (OD), L for the left (OS), U if unknown.",
-        case_sensitive=False,
-    ),
 ]
 _Exclusion = Annotated[
     ExclusionReason,
@@ -69,7 +58,7 @@ _Until = Annotated[
 
 @app.command("eye", cls=Command)
 def correct_eye(
-    capture: _Capture, eye: _Eye, reader: Reader = "", config: Config = None, json: Json = False
+    capture: _Capture, eye: OneEye, reader: Reader = "", config: Config = None, json: Json = False
 ) -> None:
     """Say which eye a photograph shows.
 
@@ -132,8 +121,8 @@ def belongs(
 
 @app.command(cls=Command)
 def absent(
-    exam: _Exam,
-    eye: _Eye,
+    exam: ExamNumber,
+    eye: OneEye,
     reason: _Absence,
     until: _Until = None,
     reader: Reader = "",
@@ -155,7 +144,7 @@ def absent(
 
 @app.command(cls=Command)
 def present(
-    exam: _Exam, eye: _Eye, reader: Reader = "", config: Config = None, json: Json = False
+    exam: ExamNumber, eye: OneEye, reader: Reader = "", config: Config = None, json: Json = False
 ) -> None:
     """Take back that a patient lacks an eye.
 
@@ -168,7 +157,7 @@ def present(
 
 @app.command(cls=Command)
 def join(
-    exam: _Exam, into: _Into, reader: Reader = "", config: Config = None, json: Json = False
+    exam: ExamNumber, into: _Into, reader: Reader = "", config: Config = None, json: Json = False
 ) -> None:
     """Join an exam into another one of the same patient.
 

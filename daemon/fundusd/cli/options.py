@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fundusd.domain.clinical_terms import Grade
+from fundusd.domain.clinical_terms import Eye, Grade
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,6 +24,18 @@ Config = Annotated[
         metavar="FILE",
         help="Settings file (default: $FUNDUSD_CONFIG, or /etc/fundusd/fundusd.toml).",
         show_default=False,
+    ),
+]
+ExamNumber = Annotated[
+    int,
+    typer.Argument(metavar="EXAM", min=1, help="Number of an exam, as fundusd worklist shows it."),
+]
+OneEye = Annotated[
+    Eye,
+    typer.Argument(
+        metavar="EYE",
+        help="R for the right eye (OD), L for the left (OS), U if unknown.",
+        case_sensitive=False,
     ),
 ]
 Revision = Annotated[

@@ -102,10 +102,10 @@ def _review(row: Row) -> dict[str, str]:
 
 def _findings(row: Row) -> str:
     """Return what a reader found beside the grade, and why the reader disagrees."""
-    found = [row["reason"], row["lesion"], row["maculopathy"], row["photocoagulation"]]
+    findings = [row["reason"], row["lesion"], row["maculopathy"], row["photocoagulation"]]
     if row["stable_treated"]:
-        found.append("R3S")
-    return ", ".join(code.replace("_", " ") for code in found if code)
+        findings.append("R3S")
+    return ", ".join(code.replace("_", " ") for code in findings if code)
 
 
 def _correction(row: Row) -> dict[str, str]:

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from fundusd.cli.layout import Command
-from fundusd.cli.options import Config, Csv, Json, OfCamera, WorstFirst, icdr_grade, load
+from fundusd.cli.options import (
+    Config,
+    Csv,
+    ExamNumber,
+    Json,
+    OfCamera,
+    OneEye,
+    WorstFirst,
+    icdr_grade,
+    load,
+)
 from fundusd.cli.output import as_json
 from fundusd.cli.readers import Reader, reader_who_may
 from fundusd.cli.release_warning import print_warning, release_warning
 from fundusd.cli.worklist import WaitsFor, filters_of, print_worklist
-from fundusd.domain.clinical_terms import SAFETY_WORDS, Eye, ReviewReason, ReviewVerdict
+from fundusd.domain.clinical_terms import SAFETY_WORDS, ReviewReason, ReviewVerdict
 from fundusd.domain.readings import (
     FollowUpKind,
     Maculopathy,
@@ -22,20 +32,11 @@ from fundusd.domain.readings import (
     ReadingPurpose,
 )
 
+if TYPE_CHECKING:
+    from fundusd.clinical.exam import Exam
+
 app = typer.Typer(no_args_is_help=True, help="Record what human readers report.")
 
-_Exam = Annotated[
-    int,
-    typer.Argument(metavar="EXAM", min=1, help="Number of an exam, as fundusd worklist shows it."),
-]
-_Eye = Annotated[
-    Eye,
-    typer.Argument(
-        metavar="EYE",
-        help="R for the right eye (OD), L for the left (OS), U if unknown.",
-        case_sensitive=False,
-    ),
-]
 _Verdict = Annotated[
     ReviewVerdict,
     typer.Argument(
@@ -129,8 +130,8 @@ def list_unread(
 
 @app.command(cls=Command)
 def record(
-    exam: _Exam,
-    eye: _Eye,
+    exam: ExamNumber,
+    eye: OneEye,
     verdict: _Verdict,
     config: Config = None,
     reader: Reader = "",
@@ -160,7 +161,6 @@ def record(
     """
     from fundusd.app.open_ledger import opened_ledger
     from fundusd.ledger.reviews import Review
-    from fundusd.reports import wording
 
     settings = load(config)
     by = reader_who_may(settings, reader, ReaderPermission(purpose.value))
@@ -186,10 +186,17 @@ def record(
         after = ledger.review(review)
         warning = release_warning(ledger, {eye.decisive.release_id for eye in after.eyes})
     print_warning(warning, beside_data=json)
+    _print(after, json=json)
+
+
+def _print(after: Exam, *, json: bool) -> None:
+    """Print what the exam is now."""
+    from fundusd.reports import wording
+
     if json:
         final = after.final.referable
-        answer = {"exam_id": exam, "referable": final, "is_reviewed": after.is_reviewed}
+        answer = {"exam_id": after.exam_id, "referable": final, "is_reviewed": after.is_reviewed}
         print(as_json(answer))
         return
-    print(f"Exam {exam}: {wording.person(after)}. {wording.standing(after)}")
+    print(f"Exam {after.exam_id}: {wording.person(after)}. {wording.standing(after)}")
     print(SAFETY_WORDS)

@@ -97,12 +97,12 @@ class EyeReadings:
 
     def final(self, by_model: Assessment) -> Assessment:
         """Return the assessment of an eye that the model assessed as `by_model`."""
-        said = [reading.assessment for reading in self.decisive]
+        assessments = [reading.assessment for reading in self.decisive]
         if self.state is ReadingState.UNREAD:
             return by_model
         if self.state is ReadingState.OUTDATED:
-            return _outdated([by_model, *said])
-        return most_severe(said)
+            return _outdated([by_model, *assessments])
+        return most_severe(assessments)
 
 
 UNREAD = EyeReadings()

@@ -128,12 +128,12 @@ def _require_one_eye(eye: Eye) -> None:
 
 def existing(connection: sa.Connection, exam_id: int) -> Exam:
     """Return an exam; raises RequestError if no exam has this number."""
-    found = exam_queries.exam_by_id(connection, exam_id)
-    if found is None:
+    exam = exam_queries.exam_by_id(connection, exam_id)
+    if exam is None:
         raise RequestError(
             f"There is no exam {exam_id}.", hint="fundusd worklist and person show exams."
         )
-    return found
+    return exam
 
 
 def _of_exam(said_of: Exam) -> dict[str, Any]:

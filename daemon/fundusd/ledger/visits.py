@@ -113,24 +113,24 @@ def _choose(connection: sa.Connection, arrivals: Mapping[int, _Arrival]) -> dict
     for position in sorted(arrivals, key=lambda position: arrivals[position].study_uid is None):
         arrival = arrivals[position]
         beside = visits.setdefault(arrival.key, [])
-        found = _found(arrival, beside, twins)
-        if found is None:
-            found = Visit(_new_key(arrival, beside), arrival.study_uid)
-            beside.append(found)
-            new[found.key] = arrival
-        elif found.study_uid is None and arrival.study_uid is not None:
-            found.study_uid = arrival.study_uid
-            if found.exam_id is not None:
-                filled[found.exam_id] = arrival.study_uid
+        joined = _existing(arrival, beside, twins)
+        if joined is None:
+            joined = Visit(_new_key(arrival, beside), arrival.study_uid)
+            beside.append(joined)
+            new[joined.key] = arrival
+        elif joined.study_uid is None and arrival.study_uid is not None:
+            joined.study_uid = arrival.study_uid
+            if joined.exam_id is not None:
+                filled[joined.exam_id] = arrival.study_uid
         for mark in arrival.marks:
-            twins[mark] = found
-        chosen[position] = found
+            twins[mark] = joined
+        chosen[position] = joined
     ids = _insert(connection, new)
     _fill_studies(connection, filled)
-    return {position: found.final_id or ids[found.key] for position, found in chosen.items()}
+    return {position: joined.final_id or ids[joined.key] for position, joined in chosen.items()}
 
 
-def _found(arrival: _Arrival, beside: Sequence[Visit], twins: Twins) -> Visit | None:
+def _existing(arrival: _Arrival, beside: Sequence[Visit], twins: Twins) -> Visit | None:
     if arrival.study_uid is not None:
         return visit.of_study(beside, arrival.study_uid)
     twin = None
@@ -141,7 +141,7 @@ def _found(arrival: _Arrival, beside: Sequence[Visit], twins: Twins) -> Visit | 
 
 def _new_key(arrival: _Arrival, beside: Sequence[Visit]) -> str:
     """Return the key of a new exam; the first one of a person and day has the shared key."""
-    if any(found.key == arrival.key for found in beside):
+    if any(other.key == arrival.key for other in beside):
         return f"{arrival.key}:{arrival.study_uid or 'no-study'}"
     return arrival.key
 

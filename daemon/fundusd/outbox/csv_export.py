@@ -67,11 +67,12 @@ def _name(content: DocumentContent) -> str:
 
 
 def _record(content: DocumentContent, eye: EyeResult, identifier: str) -> SentDocument:
-    said = document_ids.verdict_digest(content.exam, eye, content.releases[eye.decisive.release_id])
+    exam = content.exam
+    verdict = document_ids.verdict_digest(exam, eye, content.releases[eye.decisive.release_id])
     marks = document_ids.photograph_marks([eye])
     last = document_status.last_sent(content.sent, identifier)
-    status = document_status.next_status(last, said, marks, is_final=content.exam.is_settled(eye))
-    return SentDocument(DocumentKind.CSV, eye.eye, identifier, status, said, marks)
+    status = document_status.next_status(last, verdict, marks, is_final=exam.is_settled(eye))
+    return SentDocument(DocumentKind.CSV, eye.eye, identifier, status, verdict, marks)
 
 
 def _row(content: DocumentContent, eye: EyeResult, status: str) -> dict[str, str]:

@@ -59,10 +59,10 @@ def of_reading(reading: Reading) -> Iterator[tuple[Code, Code]]:
 
 def warnings(eye: EyeResult) -> list[str]:
     """Return the warnings about the photographs of an eye that concern its reader, in words."""
-    found: list[str] = []
+    codes_of_eye: list[str] = []
     for shot in eye.shots:
-        found += shot.warnings
-    return capture_warnings.in_words(found)
+        codes_of_eye += shot.warnings
+    return capture_warnings.in_words(codes_of_eye)
 
 
 def why_ungraded(eye: EyeResult) -> str:

@@ -188,12 +188,12 @@ def _reader_observation(
     if not eye.is_read and (last is None or last.status is DocumentStatus.ENTERED_IN_ERROR):
         return None
     marks = document_ids.photograph_marks([eye])
-    said: JsonObject
+    statement: JsonObject
     if eye.is_read and eye.reading is not None:
-        said = _said(eye, eye.reading)
+        statement = _of_reader(eye, eye.reading)
     else:
-        said = _absent(_TO_BE_READ, _OUTDATED)
-        said["note"] = list(_notes(SAFETY_WORDS, _OUTDATED))
+        statement = _absent(_TO_BE_READ, _OUTDATED)
+        statement["note"] = list(_notes(SAFETY_WORDS, _OUTDATED))
     return resource(
         "Observation",
         observation_id,
@@ -205,23 +205,23 @@ def _reader_observation(
         code=concept(codes.SEVERITY_OF_EYE[eye.eye]),
         bodySite=concept(codes.BODY_SITE[eye.eye]),
         derivedFrom=[*references([by_model]), *_sources(content.exam, eye)],
-        **said,
+        **statement,
         **shared,
     )
 
 
-def _said(eye: EyeResult, reading: Reading) -> JsonObject:
-    said: JsonObject = {
+def _of_reader(eye: EyeResult, reading: Reading) -> JsonObject:
+    statement: JsonObject = {
         "performer": [{"display": fhir_parts.reader(reading)}],
         "note": list(_notes(SAFETY_WORDS, *eye_values.warnings(eye))),
         "component": list(_reading_components(reading)),
     }
     grade = eye_values.reader_grade(eye)
     if grade is not None:
-        said["valueCodeableConcept"] = concept(*codes.severity_codes(grade))
+        statement["valueCodeableConcept"] = concept(*codes.severity_codes(grade))
     else:
-        said |= _absent("unknown", eye_values.why_ungraded(eye))
-    return said
+        statement |= _absent("unknown", eye_values.why_ungraded(eye))
+    return statement
 
 
 def _reading_components(reading: Reading) -> Iterator[JsonObject]:
