@@ -76,9 +76,9 @@ def test_an_inbox_reached_by_a_link_gives_hints_too(tmp_path: Path, sqlite_url: 
 
 
 def test_sweeps_alone_need_no_observer(tmp_path: Path, sqlite_url: str) -> None:
-    before = observers()
+    before = set(observers())  # an earlier test's may end in between
     with watching(tmp_path / "inbox", sqlite_url, **cases.SWEEPING) as watched:
-        assert observers() == before
+        assert set(observers()) <= before
         assert (watched.camera()["mode"], watched.camera()["hints_healthy"]) == (
             "sweep-only",
             False,
