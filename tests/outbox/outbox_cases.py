@@ -49,10 +49,15 @@ def subscriptions(**kinds: str) -> list[Subscription]:
 
 
 def graded(
-    ledger: Ledger, inbox: Path, name: str = "a.dcm", content: Content = DICOM, **header: Any
+    ledger: Ledger,
+    inbox: Path,
+    name: str = "a.dcm",
+    content: Content = DICOM,
+    data: bytes | None = None,
+    **header: Any,
 ) -> None:
-    """Put a photograph into the inbox and have it graded."""
-    data = cases.source(**header)
+    """Put a photograph, or other bytes, into the inbox and have it graded."""
+    data = data or cases.source(**header)
     (inbox / name).write_bytes(data)
     stat = status_at(inbox, name.encode())
     assert stat is not None

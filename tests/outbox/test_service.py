@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from pydicom import dcmread
 from tests import daemon_cases, ledger_cases
 from tests.ledger_cases import CAMERA
 from tests.outbox import document_cases as cases
@@ -301,6 +302,30 @@ def test_other_bytes_under_the_same_name_are_never_taken_for_the_graded_ones(
 
     assert the_delivery(ledger)["answer"] == "eye L: no report, file_changed"
     assert list(folder.iterdir()) == []
+
+
+def test_a_file_without_an_image_gets_no_report_and_is_in_none(
+    open_ledger: Callable[..., Ledger], inbox: Path, tmp_path: Path
+) -> None:
+    ledger = open_ledger(*subscriptions(archive="sr"))
+    service = outbox(ledger, inbox, archive=Folder(tmp_path))
+    graded(ledger, inbox, "report.dcm", data=cases.encapsulated_pdf())
+    deliver_all(service, ledger, "archive")
+    row = the_delivery(ledger)
+    assert (row["state"], row["answer"]) == (
+        DeliveryState.FAILED,
+        "eye L: no report, no_pixel_data",
+    )
+
+    graded(ledger, inbox, "photograph.dcm")
+    deliver_all(service, ledger, "archive")
+    row = the_delivery(ledger)
+    assert row["state"] == DeliveryState.DELIVERED
+    assert "a photograph is not listed, no_pixel_data" in row["answer"]
+    [path] = tmp_path.glob("*.dcm")
+    study, *others = dcmread(path).CurrentRequestedProcedureEvidenceSequence
+    assert others == []
+    assert [len(series.ReferencedSOPSequence) for series in study.ReferencedSeriesSequence] == [1]
 
 
 def test_a_jpeg_has_no_study_and_so_no_report_but_the_other_documents(
