@@ -140,7 +140,8 @@ def test_a10_follow_ups_are_listed_and_closed(
     assert "follow_up_id" in ask(fundusd, clinic, "follow-up list --csv")
     assert "referral" in ask(fundusd, clinic, "person PATIENT-7")
     out = ask(fundusd, clinic, "follow-up close 1 --how not_possible --reader okafor")
-    assert out == "Follow-up 1 of exam 1 is closed: not possible.\n"
+    assert out.startswith("Follow-up 1 of exam 1 is closed: not possible.\nExam 1: Undecided")
+    assert "Right eye (OD): on the worklist again, until a reader records what was found." in out
     assert answer(fundusd, clinic, "follow-up list") == []
     [row] = answer(fundusd, clinic, "follow-up list --all")
     assert (row["state"], row["closed_by"]) == ("closed", "okafor")

@@ -43,30 +43,22 @@ def judged(exam: events.Exam) -> program.Exam:
             if given.eye == eye.eye:
                 readings.append(_reading(number, given, history[given.after][eye.eye]))
         share = float(exam.confirm == "all")
-        eyes.append(
-            replace(
-                eye.with_readings(readings),
-                is_absent=eye.eye in exam.absent,
-                confirmed_share=share,
-            )
-        )
+        eyes.append(replace(eye.with_readings(readings), confirmed_share=share))
     follow_ups = [
         program.FollowUp(1, Eye(eye), FollowUpKind.RETAKE, AT)
         for eye in sorted(exam.open_follow_ups)
     ]
-    return program.Exam(
+    absences = [program.Absence(Eye(eye), AbsenceReason.NO_VIEW) for eye in sorted(exam.absent)]
+    made = program.Exam(
         exam_id=1,
         day=date(2026, 11, 3),
         patient_key="ab" * 32,
         patient_id=None,
         study_uid=None,
         eyes=tuple(eyes),
-        absences=tuple(
-            program.Absence(Eye(eye), AbsenceReason.NO_VIEW) for eye in sorted(exam.absent)
-        ),
         others=files_of_no_eye(_shots(exam, len(exam.files)), eyes),
-        follow_ups=tuple(follow_ups),
     )
+    return made.with_corrections(absences, follow_ups)
 
 
 def _eyes(exam: events.Exam, after: int) -> dict[str, program.EyeResult]:

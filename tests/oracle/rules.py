@@ -65,7 +65,9 @@ class Expected:
     worklist: tuple[str, ...]
 
 
-def list_name(state: str, final: str, confirm: str, *, absent: bool, doubted: bool) -> str | None:
+def list_name(
+    state: str, final: str, confirm: str, *, absent: bool, doubted: bool, followed_up: bool
+) -> str | None:
     """Return the table of the worklist."""
     if absent and final != "yes":
         return None
@@ -74,7 +76,7 @@ def list_name(state: str, final: str, confirm: str, *, absent: bool, doubted: bo
     if state == "outdated":
         return "read_again"
     if state == "read":
-        return "undecided" if doubted else None
+        return None if final != "indeterminate" or (followed_up and not doubted) else "undecided"
     confirmation = "confirmation" if confirm == "all" else None
     return {"yes": "referable", "indeterminate": "undecided", "no": confirmation}[final]
 
@@ -107,6 +109,7 @@ def expected_eye(exam: Exam, eye: str, model: ModelResult, after: ReadResult) ->
             exam.confirm,
             absent=absent,
             doubted=after.reason in IDENTITY_DOUBTS,
+            followed_up=eye in exam.open_follow_ups,
         ),
         list_rank=list_rank(model, after),
     )

@@ -43,6 +43,8 @@ _REASON_OF_VERDICT = {
     ReviewVerdict.RETAKE: EyeReason.READER_ASKS_RETAKE,
     ReviewVerdict.UNGRADABLE: EyeReason.READER_UNGRADABLE,
 }
+# what an open follow-up takes care of
+FOLLOWED_UP = frozenset(_REASON_OF_VERDICT.values())
 _FIRST_RANK = {Referable.YES: 20, Referable.INDETERMINATE: 10, Referable.NO: 1}
 _SAMPLE_DIGITS = 8  # of a digest
 _SAMPLE_SIZE = 1 << 4 * _SAMPLE_DIGITS
@@ -95,6 +97,7 @@ class EyeResult:
     shots: tuple[Shot, ...]  # without those that a person excluded
     readings: EyeReadings = UNREAD
     is_absent: bool = False  # a person has said that the patient lacks this eye
+    has_follow_up: bool = False  # one that is open
     confirmed_share: float = 0.0  # of the negative eyes, which readers are to confirm
 
     def with_readings(self, readings: Sequence[Reading]) -> EyeResult:
@@ -209,13 +212,13 @@ class EyeResult:
             return WorklistReason.ARBITRATION
         if self.state is ReadingState.OUTDATED:
             return WorklistReason.READ_AGAIN
+        if referable is Referable.INDETERMINATE:
+            is_followed_up = self.has_follow_up and self.open_reason in FOLLOWED_UP
+            return None if is_followed_up else WorklistReason.UNDECIDED
         if self.is_read:
-            is_doubted = self.open_reason is not None and self.open_reason is self.identity_doubt
-            return WorklistReason.UNDECIDED if is_doubted else None
+            return None
         if referable is Referable.YES:
             return WorklistReason.REFERABLE
-        if referable is Referable.INDETERMINATE:
-            return WorklistReason.UNDECIDED
         return WorklistReason.CONFIRMATION if self._is_drawn() else None
 
     def _is_drawn(self) -> bool:
@@ -275,6 +278,18 @@ class Exam:
             return UNDECIDED  # "No DR" would be said of an eye that nobody could see
         return person
 
+    def with_corrections(self, absences: Sequence[Absence], follow_ups: Sequence[FollowUp]) -> Exam:
+        """Return a copy with the eyes that the patient lacks, and with the open follow-ups."""
+        absent = {absence.eye for absence in absences}
+        followed_up = {follow_up.eye for follow_up in follow_ups}
+        eyes: list[EyeResult] = []
+        for eye in self.eyes:
+            marked = replace(eye, is_absent=eye.eye in absent)
+            eyes.append(replace(marked, has_follow_up=eye.eye in followed_up))
+        return replace(
+            self, eyes=tuple(eyes), absences=tuple(absences), follow_ups=tuple(follow_ups)
+        )
+
     @property
     def absent(self) -> tuple[Eye, ...]:
         """Return the eyes that the patient is said to lack."""
@@ -299,8 +314,7 @@ class Exam:
 
     def is_settled(self, eye: EyeResult) -> bool:
         """Return whether nothing about an eye of this exam is open any more."""
-        has_follow_up = any(open_one.eye is eye.eye for open_one in self.follow_ups)
-        return eye.is_read and eye.waits_for is None and not has_follow_up
+        return eye.is_read and eye.waits_for is None and not eye.has_follow_up
 
     @property
     def is_final(self) -> bool:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from fundusd.clinical.exam import Absence, Exam, EyeResult, FollowUp
+from fundusd.clinical.exam import Absence, Exam, FollowUp
 from fundusd.clinical.judgement import files_of_no_eye, judge
 from fundusd.domain.clinical_terms import Eye
 from fundusd.domain.exams import DayDoubt
@@ -89,19 +89,15 @@ def judged(connection: sa.Connection, ids: Sequence[int], *, anew: bool = False)
     exams = []
     for row in rows:
         number = row["id"]
-        of_exam = captures.get(number, [])
+        files = captures.get(number, [])
         protocol = exam_protocol.of_cameras(
-            cameras[name] for name in {of_capture["camera_id"] for of_capture in of_exam}
+            cameras[name] for name in {file["camera_id"] for file in files}
         )
         if row["protocol"] and not anew:
             protocol = exam_protocol.from_stored(row["protocol"])
-        judged_exam = _judged(row, of_exam, reviews.get(number, []), protocol)
-        exams.append(
-            replace(
-                _with_absences(judged_exam, absences[number]),
-                follow_ups=_follow_ups(follow_ups.get(number, [])),
-            )
-        )
+        judged_exam = _judged(row, files, reviews.get(number, []), protocol)
+        of_exam = _follow_ups(follow_ups.get(number, []))
+        exams.append(judged_exam.with_corrections(absences[number], of_exam))
     return exams
 
 
@@ -133,14 +129,6 @@ def _judged(row: Row, captures: Sequence[Row], reviews: Iterable[Row], protocol:
         protocol=protocol.stored,
         others=files_of_no_eye(shots, eyes),
     )
-
-
-def _with_absences(judged_exam: Exam, absences: Sequence[Absence]) -> Exam:
-    absent = {absence.eye for absence in absences}
-    eyes: list[EyeResult] = []
-    for eye in judged_exam.eyes:
-        eyes.append(replace(eye, is_absent=eye.eye in absent))
-    return replace(judged_exam, eyes=tuple(eyes), absences=tuple(absences))
 
 
 # -- rows

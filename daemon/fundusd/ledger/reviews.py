@@ -83,9 +83,9 @@ def review(recording: Recording, given: Review) -> Exam:
     row = _row(connection, given, eye)
     inserted = sa.insert(review_table).values(row).returning(review_table.c.id)
     review_id: int = connection.execute(inserted).scalar_one()
-    exams.rejudge(recording, [given.exam_id])
     if given.purpose is not ReadingPurpose.QUALITY_ASSURANCE:
         _follow(recording, given, review_id)
+    exams.rejudge(recording, [given.exam_id])
     [after] = exam_queries.judged(connection, [given.exam_id])
     detail = picked(row, _AUDITED) | {"review_id": review_id}
     entry = audit.Entry(

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from fundusd.clinical.exam import FOLLOWED_UP
 from fundusd.domain.clinical_terms import Action, Eye, Reason, Referable
 from fundusd.domain.eye_reasons import EyeReason
 from fundusd.domain.readings import FollowUpKind, ReadingState
 from fundusd.reports.wording import THE_EYE, day, referred
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from fundusd.clinical.exam import Exam, EyeResult, FollowUp
 
@@ -39,7 +40,6 @@ _STEPS = {
     EyeReason.READER_ASKS_RETAKE: "Take the photograph of {eye} again",
     EyeReason.READER_UNGRADABLE: "Have {eye} examined in another way",
 }
-_FOLLOWED_UP = (EyeReason.READER_ASKS_RETAKE, EyeReason.READER_UNGRADABLE)
 
 
 def whose_eye(capture_id: int, *, is_conflict: bool) -> str:
@@ -57,7 +57,7 @@ def step(action: Action, eye: Eye) -> list[str]:
     return [_ACTIONS[action].format(eye=THE_EYE[eye])]
 
 
-def steps_of_eye(eye: EyeResult, follow_ups: Iterable[FollowUp] = ()) -> list[str]:
+def steps_of_eye(eye: EyeResult) -> list[str]:
     """Return the next steps for an eye; the list is empty if its result is decided.
 
     An open follow-up of the eye says what a reader has asked for, so that it is not said twice.
@@ -65,7 +65,7 @@ def steps_of_eye(eye: EyeResult, follow_ups: Iterable[FollowUp] = ()) -> list[st
     reason = eye.open_reason
     if reason is None:
         return []
-    if reason in _FOLLOWED_UP and any(open_one.eye is eye.eye for open_one in follow_ups):
+    if reason in FOLLOWED_UP and eye.has_follow_up:
         return []
     steps = []
     if isinstance(reason, Reason):
@@ -102,7 +102,7 @@ def steps(exam: Exam) -> list[str]:
         todo.append(_referral(referred(exam)))
     unless = ""
     for eye in exam.counting:
-        todo += steps_of_eye(eye, exam.follow_ups)
+        todo += steps_of_eye(eye)
         if eye.eye is Eye.UNKNOWN:
             unless = ", unless it is the eye that is not known"
     todo += [f"Photograph {THE_EYE[eye]}{unless}." for eye in exam.missing]

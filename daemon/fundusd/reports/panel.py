@@ -66,9 +66,7 @@ def of_exam(exam: Exam, photographs: Mapping[int, Photograph]) -> list[Panel]:
         if eye is not None:
             shown = photographs.get(eye.decisive.capture_id, NOT_SHOWN)
             made = of_eye(eye, shown)
-            if eye in exam.counting:
-                made = replace(made, steps=next_steps.steps_of_eye(eye, exam.follow_ups))
-            else:
+            if eye not in exam.counting:
                 made = _not_counting(made, absences[name])
             panels.append(made)
         elif name in absences:

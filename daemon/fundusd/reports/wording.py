@@ -8,7 +8,7 @@ from fundusd.clinical.grading import unsafe_rules
 from fundusd.domain.capture_warnings import in_words
 from fundusd.domain.clinical_terms import Eye, Outcome, Reason, Referable, ReviewVerdict
 from fundusd.domain.exams import DayDoubt
-from fundusd.domain.readings import ReadingPurpose
+from fundusd.domain.readings import ReadingPurpose, ReadingState
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -146,10 +146,18 @@ def referred(exam: Exam) -> list[EyeResult]:
 def standing(exam: Exam) -> str:
     """Return a sentence that says whether a human has read every eye, and what is open."""
     if not exam.is_reviewed or exam.missing:
-        return "Preliminary: a human has not read every eye."
+        return f"Preliminary: {_what_is_unread(exam)}."
     if exam.is_final:
         return "A human has read every eye."
     return f"A human has read every eye. Preliminary: {_what_is_open(exam)}."
+
+
+def _what_is_unread(exam: Exam) -> str:
+    states = {eye.state for eye in exam.counting}
+    if not exam.missing and states and states <= {ReadingState.READ, ReadingState.DISPUTED}:
+        disputed = [eye.eye for eye in exam.counting if eye.state is ReadingState.DISPUTED]
+        return f"readers differ about {' and '.join(THE_EYE[eye] for eye in disputed)}"
+    return "a human has not read every eye"
 
 
 def _what_is_open(exam: Exam) -> str:
@@ -160,7 +168,7 @@ def _what_is_open(exam: Exam) -> str:
         return "both eyes are said to be absent"
     if any(eye.eye is Eye.UNKNOWN for eye in exam.eyes):
         return "it is not known which eye this is"
-    return "an eye is still on the worklist"
+    return "an eye is still undecided"
 
 
 def worst_grade(exam: Exam) -> str:
