@@ -116,7 +116,7 @@ FOLLOW_UP = FollowUp(3, Eye.RIGHT, FollowUpKind.SLIT_LAMP, AT)
 SITUATIONS = {
     "decided": (all_read(exam(RIGHT, LEFT)), ["No referable diabetic retinopathy", "24 months"]),
     "undecided_by_a_field": (
-        exam(BLURRED, replace(RIGHT, capture_id=3, stem="3", field="disc"), LEFT),
+        exam(BLURRED, shot(3, Eye.RIGHT, Grade.NO_DR, field="disc"), LEFT),
         ["Undecided: referable", "Ungradable: too dark", "optic disc", "No result for this eye"],
     ),
     "refused_shot": (exam(replace(RIGHT, field=None), REFUSED, LEFT), ["no colour retina"]),

@@ -95,6 +95,8 @@ class EyeResult:
     missing_fields: tuple[str, ...]  # expected fields that were not photographed
     decisive: Shot
     shots: tuple[Shot, ...]  # without those that a person excluded
+    # why nobody has seen the whole eye: a photograph has failed, or shows nothing but the disc
+    unseen: Reason | EyeReason | None = None
     readings: EyeReadings = UNREAD
     is_absent: bool = False  # a person has said that the patient lacks this eye
     has_follow_up: bool = False  # one that is open
@@ -106,8 +108,13 @@ class EyeResult:
 
     @property
     def photographs(self) -> str:
-        """Return the digest of the set of photographs, in hex."""
-        return photographs_digest(self.shots)
+        """Return the digest of the set of photographs that can be looked at, in hex."""
+        return photographs_digest(self.seen)
+
+    @property
+    def seen(self) -> tuple[Shot, ...]:
+        """Return the photographs that a reader can look at: those that have not failed."""
+        return tuple(shot for shot in self.shots if shot.outcome is not Outcome.FAILED)
 
     @property
     def basis(self) -> ReadBasis:
@@ -145,10 +152,11 @@ class EyeResult:
     def final(self) -> Assessment:
         """Return the assessment of the eye, taking into account the readings so far.
 
-        It is never negative while it is not certain whose eye, or which one, was photographed.
+        It is never negative while it is not certain whose eye, or which one, was photographed, or
+        while nobody has seen one of the photographs.
         """
         final = self.readings.final(self.assessment)
-        if final.referable is Referable.NO and self.identity_doubt is not None:
+        if final.referable is Referable.NO and (self.identity_doubt or self.unseen):
             return UNDECIDED
         return final
 
@@ -188,7 +196,7 @@ class EyeResult:
             return None
         if self.is_read and self.reading is not None:
             if self.reading.referable is Referable.NO:
-                return self.identity_doubt
+                return self.identity_doubt or self.unseen
             return _REASON_OF_VERDICT.get(self.reading.verdict, EyeReason.READER_UNGRADABLE)
         return self.reason
 
@@ -216,7 +224,8 @@ class EyeResult:
             is_followed_up = self.has_follow_up and self.open_reason in FOLLOWED_UP
             return None if is_followed_up else WorklistReason.UNDECIDED
         if self.is_read:
-            return None
+            is_doubted = referable is Referable.YES and self.identity_doubt is not None
+            return WorklistReason.REFERABLE if is_doubted else None
         if referable is Referable.YES:
             return WorklistReason.REFERABLE
         return WorklistReason.CONFIRMATION if self._is_drawn() else None
@@ -253,7 +262,7 @@ class Exam:
     others: tuple[Shot, ...] = ()  # files that count for no eye
     follow_ups: tuple[FollowUp, ...] = ()  # those that are open
     protocol: str = ""  # the settings by which it was judged, as the ledger stores them
-    part: str = ""  # tells apart the exams of one person and day; empty for the first one
+    part: str = ""  # the exam's key; empty for the first exam of a known person and day
 
     @property
     def assessment(self) -> Assessment:

@@ -145,4 +145,5 @@ def _attribute(recording: Recording, which: sa.ColumnElement[bool], header: Row)
         changed_row["exam_id"] = exam_id
         changed.append(picked(changed_row, _ATTRIBUTED) | {"at_id": changed_row["id"]})
     connection.execute(sa.update(capture).where(capture.c.id == sa.bindparam("at_id")), changed)
-    return {row["exam_id"] for row in (*before, *after)}
+    left = captures.exams_of_origins(connection, [row["id"] for row in after])
+    return left | {row["exam_id"] for row in (*before, *after)}

@@ -46,6 +46,18 @@ def close_read(connection: sa.Connection, place: Place, by: str) -> None:
     _close(connection, _open(place), FollowUpEnd.READ, by)
 
 
+def move_lost(connection: sa.Connection, exam_id: int, eye: Eye) -> None:
+    """Make the open follow-ups of eyes that an exam no longer has those of the given eye."""
+    [judged] = exam_queries.judged(connection, [exam_id])
+    eyes = [result.eye for result in judged.eyes]
+    lost = sa.and_(
+        follow_up.c.exam_id == exam_id,
+        follow_up.c.closed_at.is_(None),
+        follow_up.c.eye.not_in(eyes),
+    )
+    connection.execute(sa.update(follow_up).where(lost).values(eye=eye))
+
+
 def close(recording: Recording, follow_up_id: int, how: FollowUpEnd, by: str) -> Exam:
     """Close a follow-up, and return its exam.
 
