@@ -21,7 +21,7 @@ from tests.oracle.sampling import is_allowed, sampled
 
 __all__ = ["Exam", "File", "Reading", "enumerated", "sampled"]
 
-SAMPLE = 400_000
+SAMPLE = 200_000
 SEED = 20_261_127
 FIELDS = (None, "macula", "disc")
 
