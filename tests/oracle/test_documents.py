@@ -70,6 +70,7 @@ def wrong_resources(judged: Exam, wanted: Expected) -> list[Any]:
 
 
 def wrong_documents(exam: events.Exam) -> list[Any]:
+    """Return what CSV and FHIR say of an exam in another way than the oracle."""
     judged, wanted = program.judged(exam), expected(exam)
     if not judged.eyes:
         return []

@@ -23,6 +23,7 @@ SAMPLE = tuple(sampled(5_000, 7))
 
 
 def macula(kind: File) -> File:
+    """Return a photograph of the macula."""
     return replace(kind, field="macula")
 
 
@@ -35,6 +36,7 @@ def exam_of(*kinds: File, readings: tuple[Reading, ...] = (), fields: tuple[str,
 
 
 def right(exam: Exam) -> ExpectedEye:
+    """Return what is expected of the right eye."""
     return expected(exam).eyes["R"]
 
 

@@ -18,6 +18,7 @@ LEFT = replace(GOOD, eye="L")
 
 
 def of_field(kind: File, field: str) -> File:
+    """Return a photograph of this field."""
     return replace(kind, field=field)
 
 
@@ -34,14 +35,17 @@ def read_then(kinds: tuple[File, ...], reading: Reading, *corrections: Correctio
 
 
 def after(eye: ExpectedEye) -> tuple[str, str, int | None, str | None, str]:
+    """Return what is expected of an eye after its readings."""
     return eye.state, eye.final_referable, eye.final_grade, eye.final_reason, eye.final_action
 
 
 def says(verdict: str, grade: int | None = None, eye: str = "R", reader: str = "a") -> Reading:
+    """Return a routine reading."""
     return Reading(reader, "routine", verdict, eye, grade)
 
 
 def accompanying(*warnings: str) -> File:
+    """Return a red-free picture with these warnings."""
     return doubtful("refused", "redfree_or_fa", *warnings)
 
 

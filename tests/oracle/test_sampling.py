@@ -14,6 +14,7 @@ CUT, BLUR = without_grade("failed", "truncated"), without_grade("ungradable", "b
 
 
 def is_allowed_of(reading: Reading, *outcomes: str) -> bool:
+    """Say if a reading is allowed of a right eye whose files have these outcomes."""
     kinds = {"failed": CUT, "ungradable": BLUR, "graded": graded(0)}
     files = numbered([kinds[outcome] for outcome in outcomes])
     return is_allowed(Exam(files, (reading,)))
