@@ -7,6 +7,8 @@ from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING
 
 from tests import ledger_cases
+from tests.oracle.moments import files_at, places_of, results_at
+from tests.oracle.readings import follows_to
 
 from fundusd.clinical import exam as program
 from fundusd.clinical.judgement import files_of_no_eye, judge
@@ -35,18 +37,14 @@ DIGESTS = [ledger_cases.digest_of(str(number)) for number in range(20)]
 
 def judged(exam: events.Exam) -> program.Exam:
     """Return an exam of the oracle as the program judges it."""
-    eyes = []
-    history = {given.after: _eyes(exam, given.after) for given in exam.readings}
-    for eye in judge(_shots(exam, len(exam.files)), exam.expected_fields):
-        readings = []
-        for number, given in enumerate(exam.readings, 1):
-            if given.eye == eye.eye:
-                readings.append(_reading(number, given, history[given.after][eye.eye]))
-        share = float(exam.confirm == "all")
-        eyes.append(replace(eye.with_readings(readings), confirmed_share=share))
+    shots = _shots(exam, exam.now)
+    eyes = [
+        replace(_with_readings(exam, eye), confirmed_share=float(exam.confirm == "all"))
+        for eye in judge(shots, exam.expected_fields)
+    ]
     follow_ups = [
-        program.FollowUp(1, Eye(eye), FollowUpKind.RETAKE, AT)
-        for eye in sorted(exam.open_follow_ups)
+        program.FollowUp(number, Eye(eye), FollowUpKind.RETAKE, AT)
+        for number, eye in enumerate(sorted(exam.open_follow_ups, key="RLU".index), 1)
     ]
     absences = [program.Absence(Eye(eye), AbsenceReason.NO_VIEW) for eye in sorted(exam.absent)]
     made = program.Exam(
@@ -56,17 +54,34 @@ def judged(exam: events.Exam) -> program.Exam:
         patient_id=None,
         study_uid=None,
         eyes=tuple(eyes),
-        others=files_of_no_eye(_shots(exam, len(exam.files)), eyes),
+        others=files_of_no_eye(shots, eyes),
     )
     return made.with_corrections(absences, follow_ups)
 
 
-def _eyes(exam: events.Exam, after: int) -> dict[str, program.EyeResult]:
-    return {eye.eye: eye for eye in judge(_shots(exam, after), exam.expected_fields)}
+def _with_readings(exam: events.Exam, eye: program.EyeResult) -> program.EyeResult:
+    """Return an eye with the readings that count for it.
+
+    Which readings follow their photographs to another eye is decided in the ledger, so it is the
+    oracle that chooses them here.
+    """
+    places = places_of(files_at(exam, exam.now)) if exam.readings else {}
+    readings = []
+    for number, given in enumerate(exam.readings, 1):
+        model = results_at(exam, given.moment)[given.eye]
+        if eye.eye in follows_to(given, model, places):
+            readings.append(_reading(number, given, _eye_at(exam, given)))
+    return eye.with_readings(readings)
 
 
-def _shots(exam: events.Exam, count: int) -> list[Shot]:
-    return [_shot(file, is_of_one_field=exam.one_field) for file in exam.files[:count]]
+def _eye_at(exam: events.Exam, given: events.Reading) -> program.EyeResult:
+    """Return the eye as it was when it was read."""
+    eyes = judge(_shots(exam, given.moment), exam.expected_fields)
+    return next(eye for eye in eyes if eye.eye == given.eye)
+
+
+def _shots(exam: events.Exam, moment: tuple[int, int]) -> list[Shot]:
+    return [_shot(file, is_of_one_field=exam.one_field) for file in files_at(exam, moment)]
 
 
 def _shot(file: events.File, *, is_of_one_field: bool) -> Shot:
@@ -93,7 +108,7 @@ def _shot(file: events.File, *, is_of_one_field: bool) -> Shot:
 
 
 def _reading(number: int, given: events.Reading, then: program.EyeResult) -> Reading:
-    grade, referable = _said(given, then)
+    grade, referable = _stored(given, then)
     is_referred = grade is not None and grade >= MIN_GRADE
     return Reading(
         review_id=number,
@@ -113,7 +128,7 @@ def _reading(number: int, given: events.Reading, then: program.EyeResult) -> Rea
     )
 
 
-def _said(given: events.Reading, then: program.EyeResult) -> tuple[Grade | None, Referable]:
+def _stored(given: events.Reading, then: program.EyeResult) -> tuple[Grade | None, Referable]:
     """Return what the ledger stores of a review; see `fundusd.ledger.reviews`."""
     grade, referable = then.grade, then.referable
     if given.verdict == "override":
