@@ -179,10 +179,21 @@ def unresolved_doubts(of_eye: Sequence[Placed]) -> list[Placed]:
     ]
 
 
-def required_fields(evidence: Sequence[Placed], expected: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the expected fields, and the macula if there is evidence of nothing but the disc."""
-    only_disc = {placed.field for placed in evidence} == {"disc"}
-    return (*dict.fromkeys((*expected, "macula")),) if only_disc else expected
+def shows_only_the_disc(of_eye: Sequence[Placed]) -> bool:
+    """Say if all files show the disc, those left out that accompany or have failed."""
+    return {
+        placed.field
+        for placed in of_eye
+        if placed.counts_as != "accompanying" and placed.file.outcome != "failed"
+    } == {"disc"}
+
+
+def required_fields(of_eye: Sequence[Placed], expected: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the expected fields, and the macula of an eye of which only the disc was seen."""
+    only_disc = {placed.field for placed in of_eye if is_evidence(placed)} == {"disc"}
+    if only_disc or shows_only_the_disc(of_eye):
+        return (*dict.fromkeys((*expected, "macula")),)
+    return expected
 
 
 def decided(
@@ -210,8 +221,7 @@ def decided(
 def result_of_eye(eye: str, of_eye: Sequence[Placed], expected: tuple[str, ...]) -> ModelResult:
     """Return the model's result of an eye, with the fields that nobody photographed."""
     doubts = unresolved_doubts(of_eye)
-    evidence = [placed for placed in of_eye if is_evidence(placed)]
-    required = required_fields(evidence, expected)
+    required = required_fields(of_eye, expected)
     referable, grade, reason, action, decisive = decided(eye, of_eye, doubts, required)
     taken = {placed.field for placed in of_eye if placed.counts_as != "accompanying"}
     return ModelResult(

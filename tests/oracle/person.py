@@ -12,6 +12,7 @@ from tests.oracle.readings import (
     MOST_SEVERE_FIRST,
     ReadResult,
     highest_grade,
+    identity_of_eye,
     readings_of,
     result_after_readings,
 )
@@ -91,6 +92,7 @@ class Person:
             and not self.missing
             and not self.lacks_both
             and "U" not in self.models
+            and not any(identity_of_eye(eye, self.models[eye]) for eye in self.counting)
             and not self.exam.open_follow_ups
         )
 
@@ -110,6 +112,8 @@ def on_list_as(person: Person, eye: str) -> str | None:
     if result.state == "outdated":
         return "read_again"
     if result.state == "read":
+        if result.referable == "yes":
+            return "referable" if identity_of_eye(eye, person.models[eye]) else None
         waits = result.reason in READERS_ASKED and eye in exam.open_follow_ups
         return "undecided" if result.referable == "indeterminate" and not waits else None
     confirmation = "confirmation" if exam.confirm == "all" else None

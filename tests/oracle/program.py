@@ -7,12 +7,11 @@ from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING
 
 from tests import ledger_cases
-from tests.oracle.moments import files_at, places_of, results_at
-from tests.oracle.readings import follows_to
+from tests.oracle.moments import files_at
 
 from fundusd.clinical import exam as program
 from fundusd.clinical.judgement import files_of_no_eye, judge
-from fundusd.clinical.reading import Reading
+from fundusd.clinical.reading import Reading, of_eyes
 from fundusd.clinical.shot import Shot
 from fundusd.domain.clinical_terms import Eye, Grade, Outcome, Reason, Referable, ReviewVerdict
 from fundusd.domain.readings import (
@@ -24,12 +23,13 @@ from fundusd.domain.readings import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from tests.oracle import events
 
 LESIONS = {"lesion_1": OtherLesion.AMD, "lesion_2": OtherLesion.GLAUCOMA_SUSPECT}
 MIN_GRADE = 2
+EXAM_ID = 1
 AT = datetime(2026, 11, 4, 9, tzinfo=UTC)
 SCORES = (0.2,) * len(Grade)
 DIGESTS = [ledger_cases.digest_of(str(number)) for number in range(20)]
@@ -38,40 +38,48 @@ DIGESTS = [ledger_cases.digest_of(str(number)) for number in range(20)]
 def judged(exam: events.Exam) -> program.Exam:
     """Return an exam of the oracle as the program judges it."""
     shots = _shots(exam, exam.now)
-    eyes = [
-        replace(_with_readings(exam, eye), confirmed_share=float(exam.confirm == "all"))
-        for eye in judge(shots, exam.expected_fields)
-    ]
+    judged_eyes = judge(shots, exam.expected_fields)
+    others = files_of_no_eye(shots, judged_eyes)
+    readings = of_eyes(list(_readings(exam)), EXAM_ID, _places(judged_eyes, others), ())
+    eyes = []
+    for eye in judged_eyes:
+        eye_read = eye.with_readings(readings.get(eye.eye, []))
+        eyes.append(replace(eye_read, confirmed_share=float(exam.confirm == "all")))
     follow_ups = [
         program.FollowUp(number, Eye(eye), FollowUpKind.RETAKE, AT)
         for number, eye in enumerate(sorted(exam.open_follow_ups, key="RLU".index), 1)
     ]
-    absences = [program.Absence(Eye(eye), AbsenceReason.NO_VIEW) for eye in sorted(exam.absent)]
+    absences = [program.Absence(Eye(eye), AbsenceReason.PROSTHESIS) for eye in sorted(exam.absent)]
     made = program.Exam(
-        exam_id=1,
+        exam_id=EXAM_ID,
         day=date(2026, 11, 3),
         patient_key="ab" * 32,
         patient_id=None,
         study_uid=None,
         eyes=tuple(eyes),
-        others=files_of_no_eye(shots, eyes),
+        others=others,
     )
     return made.with_corrections(absences, follow_ups)
 
 
-def _with_readings(exam: events.Exam, eye: program.EyeResult) -> program.EyeResult:
-    """Return an eye with the readings that count for it.
+def _places(eyes: Sequence[program.EyeResult], others: Sequence[Shot]) -> dict[Eye, set[str]]:
+    """Return the digests of the photographs of each eye, as the ledger collects them."""
+    places: dict[Eye, set[str]] = {eye.eye: {shot.digest for shot in eye.shots} for eye in eyes}
+    for shot in others:
+        places.setdefault(shot.eye, set()).add(shot.digest)
+    return places
 
-    Which readings follow their photographs to another eye is decided in the ledger, so it is the
-    oracle that chooses them here.
-    """
-    places = places_of(files_at(exam, exam.now)) if exam.readings else {}
-    readings = []
+
+def _readings(exam: events.Exam) -> Iterator[Reading]:
     for number, given in enumerate(exam.readings, 1):
-        model = results_at(exam, given.moment)[given.eye]
-        if eye.eye in follows_to(given, model, places):
-            readings.append(_reading(number, given, _eye_at(exam, given)))
-    return eye.with_readings(readings)
+        then = _eye_at(exam, given)
+        reading = _reading(number, given, then)
+        yield replace(
+            reading,
+            exam_id=EXAM_ID,
+            eye=then.eye,
+            photographs=frozenset(shot.digest for shot in then.seen),
+        )
 
 
 def _eye_at(exam: events.Exam, given: events.Reading) -> program.EyeResult:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from tests.oracle.events import Reading
-from tests.oracle.eyes import ModelResult, deciding_doubt, newest
+from tests.oracle.eyes import ModelResult, deciding_doubt, newest, shows_only_the_disc
 
 ARBITRATION = "arbitration"
 MINIMUM_GRADE = 2  # from which the rule of the release refers
@@ -130,7 +130,9 @@ def what_forbids_no(eye: str, model: ModelResult) -> tuple[str, str] | None:
     if identity is not None:
         return identity, "refer_reader"
     failed = [doubt for doubt in model.doubts if doubt.file.outcome == "failed"]
-    return (str(deciding_doubt(failed).doubt), "contact_it") if failed else None
+    if failed:
+        return str(deciding_doubt(failed).doubt), "contact_it"
+    return ("field_missing", "retake") if shows_only_the_disc(model.files) else None
 
 
 def read(

@@ -6,6 +6,7 @@ does not word the step of a follow-up, which is here "follow-up of the right eye
 
 from __future__ import annotations
 
+from tests.oracle.eyes import is_evidence
 from tests.oracle.person import READERS_ASKED, Person, on_list_as
 from tests.oracle.readings import identity_of_eye
 from tests.oracle.sentences import NAMES
@@ -15,6 +16,7 @@ CONTACT_IT = (
 )
 CHECK_ABSENT = "Check which eye this is: {} is said to be absent, but was photographed."
 CHECK_BOTH = "Check which eyes the patient lacks: both are said to be absent."
+IF_RETAKEN = "If a later photograph shows the same part of the eye, exclude capture {} as retaken."
 CONFIRM = "Have a human reader confirm the result before it counts."
 ON_NO_LIST = "The clinic's settings put it on no list (confirm_negatives)."
 NOTHING_BEYOND = "Nothing beyond the clinic's usual screening interval."
@@ -111,6 +113,8 @@ def steps_of_reason(person: Person, eye: str) -> list[str]:
     rows = [step_of_doubt(person, eye, "eye_unknown")] if eye == "U" else []
     if reason not in WITHOUT_A_STEP:
         rows.append(OF_ACTIONS[result.action].format(name))
+        if result.action == "retake" and any(is_evidence(placed) for placed in model.files):
+            rows.append(IF_RETAKEN.format(model.decisive))
     if model.missing_fields:
         fields = " and the ".join(sorted(model.missing_fields))
         rows.append(f"Photograph the {fields} of {name}.")

@@ -64,7 +64,7 @@ def wrong_resources(judged: Exam, wanted: Expected) -> list[Any]:
             for eye in by_readers
         ):
             wrong.append(resource)
-        if LOINC in text and not any(eye.state == "read" for eye in wanted.eyes.values()):
+        if LOINC in text and all(eye.state == "unread" for eye in wanted.eyes.values()):
             wrong.append(resource)
     return wrong
 

@@ -183,7 +183,10 @@ def _outbox(settings: Settings, ledger: Ledger, roots: Mapping[str, Path]) -> Se
     from fundusd.outbox.service import Outbox
 
     sender = Sender(
-        Site(**settings.site.model_dump()), settings.privacy.issuers, ledger.identifiers
+        Site(**settings.site.model_dump()),
+        settings.privacy.issuers,
+        ledger.identifiers,
+        settings.reader_names,
     )
     maker = DocumentMaker(sender, roots, settings.decode.max_mb * MIB, ledger.is_away)
     receivers = {section.id: receiver(section) for section in settings.receiver}

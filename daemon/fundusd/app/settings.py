@@ -116,6 +116,11 @@ class Settings(Section):
             )
         return tuple(subscriptions)
 
+    @property
+    def reader_names(self) -> dict[str, str]:
+        """Return the names of the readers that have one, keyed by their ids."""
+        return {reader.id: reader.name for reader in self.reader if reader.name}
+
     @model_validator(mode="after")
     def _ids_differ(self) -> Settings:
         listed = (("camera", self.camera), ("receiver", self.receiver), ("reader", self.reader))

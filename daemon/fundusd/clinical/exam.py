@@ -32,7 +32,7 @@ from fundusd.domain.readings import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import date, datetime
 
     from fundusd.clinical.reading import Reading
@@ -298,6 +298,11 @@ class Exam:
         return replace(
             self, eyes=tuple(eyes), absences=tuple(absences), follow_ups=tuple(follow_ups)
         )
+
+    def with_reader_names(self, names: Mapping[str, str]) -> Exam:
+        """Return a copy for people to read, with the names of the readers in place of their ids."""
+        eyes = tuple(replace(eye, readings=eye.readings.named(names)) for eye in self.eyes)
+        return replace(self, eyes=eyes)
 
     @property
     def absent(self) -> tuple[Eye, ...]:

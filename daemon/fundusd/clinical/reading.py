@@ -69,6 +69,20 @@ class Reading:
         return Assessment(self.referable, self.grade)
 
     @property
+    def findings(self) -> list[str]:
+        """Return in words what the reader found besides the grade of retinopathy."""
+        findings: list[str] = []
+        if self.lesion is not None:
+            findings.append(f"another lesion, {self.lesion.wording}")
+        if self.maculopathy is not None:
+            findings.append(f"maculopathy {self.maculopathy}")
+        if self.photocoagulation is not None:
+            findings.append(f"photocoagulation {self.photocoagulation}")
+        if self.is_stable_treated:
+            findings.append("treated and stable (R3S)")
+        return findings
+
+    @property
     def says_something(self) -> bool:
         """Return whether the reading has a result.
 
@@ -100,6 +114,13 @@ class EyeReadings:
         return self.formers if self.state is ReadingState.OUTDATED else self.current
 
     @property
+    def deciding(self) -> Reading | None:
+        """Return the most severe reading on which the final result rests, or one that defers."""
+        if self.decisive:
+            return max(self.decisive, key=_severity)
+        return self.reading
+
+    @property
     def grades(self) -> list[Grade | None]:
         """Return the grades of all readings that count."""
         return [reading.grade for reading in (*self.current, *self.formers)]
@@ -112,6 +133,19 @@ class EyeReadings:
         if self.state is ReadingState.OUTDATED:
             return _outdated([by_model, *assessments])
         return most_severe(assessments)
+
+    def named(self, names: Mapping[str, str]) -> EyeReadings:
+        """Return a copy with the names of the readers, given by their ids, in place of the ids."""
+
+        def of_reader(reading: Reading) -> Reading:
+            return replace(reading, reviewer=names.get(reading.reviewer, reading.reviewer))
+
+        return replace(
+            self,
+            reading=self.reading and of_reader(self.reading),
+            current=tuple(of_reader(reading) for reading in self.current),
+            formers=tuple(of_reader(reading) for reading in self.formers),
+        )
 
 
 UNREAD = EyeReadings()

@@ -73,7 +73,12 @@ def steps_of_eye(eye: EyeResult) -> list[str]:
         identity = [_identity_step(eye, doubt)]
     else:
         identity = []
-    return [*steps, *(added for added in identity if added not in steps)]
+    named = {_before_colon(step) for step in steps}
+    return [*steps, *(added for added in identity if _before_colon(added) not in named)]
+
+
+def _before_colon(sentence: str) -> str:
+    return sentence.partition(":")[0]
 
 
 def _steps_by_reason(eye: EyeResult) -> list[str]:

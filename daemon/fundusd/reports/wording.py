@@ -209,21 +209,7 @@ def reading_result(reading: Reading) -> str:
     if reading.reason:
         why = f" ({reading.reason.replace('_', ' ')})"
     who = f"{reading.reviewer}, {reading.role}, on {day(reading.at.astimezone())}"
-    return f"{who}{purpose}{blinded}: {'; '.join([_verdict(reading) + why, *_findings(reading)])}."
-
-
-def _findings(reading: Reading) -> list[str]:
-    """Return what a reader found besides the grade of retinopathy."""
-    findings = []
-    if reading.lesion is not None:
-        findings.append(f"another lesion, {reading.lesion.wording}")
-    if reading.maculopathy is not None:
-        findings.append(f"maculopathy {reading.maculopathy}")
-    if reading.photocoagulation is not None:
-        findings.append(f"photocoagulation {reading.photocoagulation}")
-    if reading.is_stable_treated:
-        findings.append("treated and stable (R3S)")
-    return findings
+    return f"{who}{purpose}{blinded}: {'; '.join([_verdict(reading) + why, *reading.findings])}."
 
 
 def readings_of_eye(eye: EyeResult) -> list[str]:
