@@ -160,7 +160,8 @@ def test_a11_corrections_are_made_and_shown(fundusd: RunCommand, clinic: daemon_
     assert out.startswith("Exam 1: ")
     assert SAFETY_WORDS in out
     ask(fundusd, clinic, "correct include 3 --reader okafor")
-    ask(fundusd, clinic, "correct belongs 3 --reader okafor")
+    ended = fundusd(*["correct", "belongs", "3", "--reader", "okafor", "--config"], clinic.path)
+    assert (ended.code, "Nothing is in doubt" in ended.err) == (2, True)
     parted = answer(fundusd, clinic, "correct part 3 --reader okafor")["exam_id"]
     assert answer(fundusd, clinic, f"correct join {parted} 1 --reader okafor")["exam_id"] == 1
     words = "correct absent 1 L --reason no_view --until 2199-12-31 --reader okafor"
@@ -168,7 +169,7 @@ def test_a11_corrections_are_made_and_shown(fundusd: RunCommand, clinic: daemon_
     assert answer(fundusd, clinic, "correct present 1 L --reader okafor")["absent"] == []
     history = answer(fundusd, clinic, "person PATIENT-7")["corrections"]
     assert [row["kind"] for row in reversed(history)] == [
-        "eye", "exclude", "include", "belongs", "part", "join", "absent", "present",
+        "eye", "exclude", "include", "part", "join", "absent", "present",
     ]  # fmt: skip
     out = ask(fundusd, clinic, "person PATIENT-7")
     for part in ("Corrections", "capture 3, eye L", "no view until 2199-12-31"):
