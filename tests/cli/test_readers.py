@@ -176,6 +176,20 @@ def test_a11_corrections_are_made_and_shown(fundusd: RunCommand, clinic: daemon_
         assert part in out
 
 
+def test_patients_of_whom_photographs_are_missing_are_below_the_worklist(
+    fundusd: RunCommand, clinic: daemon_cases.Site
+) -> None:
+    ask(fundusd, clinic, "correct exclude 3 --reason retaken --reader okafor")
+    out = ask(fundusd, clinic, "worklist")
+    assert "Photographs are missing:" in out
+    missing = answer(fundusd, clinic, "worklist --missing")
+    assert all(row["missing_fields"] for row in missing)
+    assert missing
+    alone = ask(fundusd, clinic, "worklist --missing")
+    assert "not photographed" in alone
+    assert "waits for" not in alone
+
+
 def test_a11_a_day_that_is_none_is_refused(fundusd: RunCommand, clinic: daemon_cases.Site) -> None:
     words = "correct absent 1 L --reason no_view --until tomorrow --reader okafor"
     ended = fundusd(*words.split(), "--config", clinic.path)

@@ -19,7 +19,7 @@ from fundusd.cli.options import (
     require_one_format,
     row_limit,
 )
-from fundusd.cli.output import as_json, print_csv, print_lines, reason_words
+from fundusd.cli.output import as_json, print_csv, print_lines, print_table, reason_words
 from fundusd.cli.release_warning import print_warning, release_ids, release_warning
 from fundusd.domain.clinical_terms import SAFETY_WORDS
 from fundusd.domain.readings import WorklistReason
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from fundusd.cli.output import Row
+    from fundusd.ledger import ViewQuery
 
 WaitsFor = Annotated[
     WorklistReason | None,
@@ -38,6 +39,11 @@ WaitsFor = Annotated[
         help=f"Show only eyes that wait for this: {', '.join(WorklistReason)}.",
         show_default=False,
     ),
+]
+
+_Missing = Annotated[
+    bool,
+    typer.Option("--missing", help="Show only patients of whom photographs are missing."),
 ]
 
 # at the same urgency, retakes first, because the patient may still be there; then the oldest exam
@@ -60,8 +66,12 @@ def worklist(
     limit: WorstFirst = None,
     json: Json = False,
     as_csv: Csv = False,
+    missing: _Missing = False,
 ) -> None:
     """Show the eyes that a human has to read, most urgent first.
+
+    Below, or alone with --missing, it shows the patients of whom an eye or a field was not
+    photographed.
 
     Each eye waits for one thing: arbitration (readers differ), read_again (its photographs or the
     model's result have changed since it was read), referable or undecided (nobody has read it), or
@@ -73,8 +83,50 @@ def worklist(
       fundusd worklist --for arbitration
       fundusd worklist --for confirmation --limit 10
       fundusd worklist --camera cr2-room1 --csv > worklist.csv
+      fundusd worklist --missing
     """
+    if missing:
+        _print_missing(config, camera, json=json, as_csv=as_csv)
+        return
     print_worklist(config, filters_of(camera, waits_for), limit, json=json, as_csv=as_csv)
+
+
+def _print_missing(config: Path | None, camera: str, *, json: bool, as_csv: bool) -> None:
+    """Print the exams of which photographs are missing as a table, JSON or CSV."""
+    from fundusd.app.open_ledger import opened_ledger
+
+    require_one_format(json=json, as_csv=as_csv)
+    with opened_ledger(load(config)) as ledger:
+        ledger.check()
+        rows = ledger.ask(_incomplete(camera))
+    if json:
+        print(as_json(rows))
+    elif as_csv:
+        print_csv(rows)
+    elif rows:
+        print_table(rows, _missing_cells)
+        print(SAFETY_WORDS)
+    else:
+        print("No photograph is missing.")
+
+
+def _incomplete(camera: str) -> ViewQuery:
+    from fundusd.ledger import ViewQuery
+
+    filters = {"camera_id": camera} if camera else {}
+    return ViewQuery("v_incomplete_exam", ("day", "exam_id"), filters)
+
+
+def _missing_cells(row: Row) -> dict[str, str]:
+    from fundusd.reports import wording
+
+    return {
+        "exam": str(row["exam_id"]),
+        "day": row["day"],
+        "patient": wording.patient(row["patient_id"], row["patient_key"]),
+        "not photographed": ", ".join(row["missing_fields"].split()),
+        "result": _FINAL[row["final_referable"]],
+    }
 
 
 def filters_of(camera: str, waits_for: WorklistReason | None) -> dict[str, str]:
@@ -105,6 +157,8 @@ def print_worklist(
     with opened_ledger(load(config)) as ledger:
         ledger.check()
         rows = ledger.ask(query)
+        is_whole = "waits_for" not in filters and not (json or as_csv)
+        incomplete = ledger.ask(_incomplete(filters.get("camera_id", ""))) if is_whole else []
         warning = release_warning(ledger, release_ids(rows))
     print_warning(warning, beside_data=json or as_csv)
     if json:
@@ -118,6 +172,9 @@ def print_worklist(
                 f"The {TABLE_ROWS} most urgent are shown; use --limit to see more, "
                 "--json or --csv to see all."
             )
+        if incomplete:
+            print("Photographs are missing:")
+            print_table(incomplete, _missing_cells)
         print(SAFETY_WORDS)
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from fundusd.clinical.referral import Assessment
-from fundusd.domain.capture_warnings import CaptureWarning
+from fundusd.domain.capture_warnings import EYE_QUESTIONS, PATIENT_QUESTIONS, CaptureWarning
 from fundusd.domain.clinical_terms import Action, Eye, Grade, Outcome, Reason, Referable
 from fundusd.domain.eye_reasons import EyeReason
 
@@ -88,6 +88,16 @@ class Shot:
         if not (self.is_patient_said or PATIENT_DOUBTS.isdisjoint(self.warnings)):
             return EyeReason.PATIENT_UNCERTAIN
         return None
+
+    @property
+    def open_warnings(self) -> tuple[str, ...]:
+        """Return the codes of the warnings that no person has answered."""
+        answered: set[str] = set()
+        if self.is_eye_said:
+            answered |= EYE_QUESTIONS
+        if self.is_patient_said:
+            answered |= PATIENT_QUESTIONS
+        return tuple(code for code in self.warnings if code not in answered)
 
     @property
     def is_evidence(self) -> bool:

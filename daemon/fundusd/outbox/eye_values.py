@@ -92,7 +92,7 @@ def warnings(eye: EyeResult) -> list[str]:
     """Return the warnings about the photographs of an eye that concern its reader, in words."""
     codes_of_eye: list[str] = []
     for shot in eye.shots:
-        codes_of_eye += shot.warnings
+        codes_of_eye += shot.open_warnings
     return capture_warnings.in_words(codes_of_eye)
 
 

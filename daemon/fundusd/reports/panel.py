@@ -27,6 +27,7 @@ class Photograph:
 
 
 NOT_SHOWN = Photograph(None, "Not shown.")
+_MARK = 8  # digits of the digest of a set of photographs, which identify it
 _NOT_PHOTOGRAPHED = "Not photographed."
 
 
@@ -109,6 +110,7 @@ def _source_of_eye(eye: EyeResult) -> str:
         parts.append(shot.field)
     if len(eye.shots) > 1:
         parts.append(f"the decisive one of {len(eye.shots)}")
+    parts.append(f"photographs {eye.photographs[:_MARK]}")
     return ", ".join(parts)
 
 

@@ -248,10 +248,12 @@ def warnings_of_eye(eye: EyeResult) -> list[str]:
     """Return the warnings of an eye's captures as sentences, each with the captures it concerns."""
     codes: set[str] = set()
     for shot in eye.shots:
-        codes.update(shot.warnings)
+        codes.update(shot.open_warnings)
     sentences: list[str] = []
     for text in in_words(codes):
-        numbers = [str(shot.capture_id) for shot in eye.shots if text in in_words(shot.warnings)]
+        numbers = [
+            str(shot.capture_id) for shot in eye.shots if text in in_words(shot.open_warnings)
+        ]
         noun = "Capture" if len(numbers) == 1 else "Captures"
         sentences.append(f"{noun} {', '.join(numbers)}: {text}.")
     return sentences
