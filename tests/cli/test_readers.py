@@ -179,7 +179,7 @@ def test_a11_corrections_are_made_and_shown(fundusd: RunCommand, clinic: daemon_
 def test_patients_of_whom_photographs_are_missing_are_below_the_worklist(
     fundusd: RunCommand, clinic: daemon_cases.Site
 ) -> None:
-    ask(fundusd, clinic, "correct exclude 3 --reason retaken --reader okafor")
+    ask(fundusd, clinic, "correct exclude 2 --reason retaken --reader okafor")
     out = ask(fundusd, clinic, "worklist")
     assert "Photographs are missing:" in out
     missing = answer(fundusd, clinic, "worklist --missing")
