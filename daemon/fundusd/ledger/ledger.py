@@ -275,6 +275,7 @@ class Ledger(Operator):
 
     model_verified = records(daemons.model_verified)
     model_refused = records(daemons.model_refused)
+    log_lost = records(daemons.log_lost)
 
     @retried
     def is_in_doubt(self) -> bool:

@@ -79,7 +79,7 @@ def status(connection: sa.Connection) -> dict[str, Any]:
     """Return the state of the service, as shown by `fundusd status`.
 
     The state consists of the counts of jobs, results and captures, the age of the oldest open job,
-    the cameras, the outbox, the last canary and the model.
+    the cameras, the outbox, the last canary, the model and the dropped log lines.
     """
     counts: dict[tuple[str, str], int] = {}
     for kind, value, count in connection.execute(sa.select(*tally.c["kind", "value", "count"])):
@@ -100,6 +100,7 @@ def status(connection: sa.Connection) -> dict[str, Any]:
         "outbox": deliveries.counts(connection),
         "canary": None if canary is None else asdict(canary),
         "model": _model(connection),
+        "log_lost": daemons.last_log_loss(connection),
     }
 
 
