@@ -122,6 +122,27 @@ def test_files_that_stay_away_from_a_living_inbox_were_tidied_up(watched: Watchi
     watched.until(lambda: watched.camera()["offline_reason"] is None)
 
 
+def test_a_disappearance_dated_by_a_clock_that_was_ahead_lasts_from_when_it_is_right(
+    watched: Watching,
+) -> None:
+    for number in range(30):
+        watched.drop(f"P{number % 2}/{number}.jpg", jpeg(str(number)))
+    watched.until(lambda: len(watched.captures()) == 30)
+    watched.sweep()
+    watched.clock_ahead = timedelta(days=2000)
+    (watched.inbox / "P0").rename(watched.inbox.parent / "archive")
+    for number in range(1, 17, 2):
+        (watched.inbox / f"P1/{number}.jpg").unlink()
+    watched.sweep()
+    watched.until(lambda: watched.camera()["offline_reason"] == "mass_disappearance")
+    watched.clock_ahead = timedelta(0)
+    watched.sweep()
+    assert missing(watched) == set()
+    watched.clock_ahead = timedelta(hours=25)
+    watched.sweep()
+    watched.until(lambda: len(missing(watched)) == 23)
+
+
 def test_an_empty_directory_in_the_inboxs_place_is_an_outage_even_of_one_file(
     watched: Watching,
 ) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from fundusd.cli.layout import Command
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     import typer
 
     from fundusd.cli.output import Row
+
+_CLOCK_TOLERANCE = timedelta(minutes=1)  # between the database's machine and this one
 
 
 def add_to(app: typer.Typer) -> None:
@@ -66,6 +68,8 @@ def _lines(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
         model = f"{release['model']}, release {release['id']}, {release['dtype']}"
     if facts["oldest_waiting_seconds"] is not None:
         waiting = f"{facts['oldest_waiting_seconds']:.0f} s"
+        if facts["oldest_waiting_since"] > datetime.now(UTC) + _CLOCK_TOLERANCE:
+            waiting = f"since {local(facts['oldest_waiting_since'])} by a clock that was wrong"
     lines = [
         ("daemon", daemon),
         ("database", facts["database"]),

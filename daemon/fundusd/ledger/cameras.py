@@ -58,11 +58,15 @@ def started(connection: sa.Connection, cameras: Sequence[str], release_id: int, 
 
 
 def registered_at_ns(connection: sa.Connection, camera_id: str) -> int:
-    """Return the time at which a camera was registered, in nanoseconds since 1970."""
+    """Return the time at which a camera was registered, in nanoseconds since 1970.
+
+    If the clock was wrong then and shows an earlier time now, return the present time: otherwise
+    all new captures would belong to the backlog.
+    """
     registered_at = connection.execute(
         sa.select(camera.c.registered_at).where(camera.c.id == camera_id)
     ).scalar_one()
-    return int(registered_at.timestamp() * 1_000_000_000)
+    return int(min(registered_at, datetime.now(UTC)).timestamp() * 1_000_000_000)
 
 
 def swept_before(connection: sa.Connection, camera_id: str) -> bool:

@@ -99,6 +99,7 @@ class OutageDetector:
         """Return whether a mass disappearance has lasted long enough to count as a deletion."""
         if self._reason is not OfflineReason.MASS_DISAPPEARANCE or self._since is None:
             return False
+        self._since = min(self._since, self._rules.now())  # the clock may have been wrong
         lasted = (self._rules.now() - self._since).total_seconds()
         return lasted > self._rules.max_disappearance_seconds
 
