@@ -17,7 +17,9 @@ from tests.watcher.watch_cases import jpeg, prepared, watching
 
 from fundusd.domain.errors import LedgerError
 from fundusd.domain.files import IgnoreReason
+from fundusd.files.filesystem import place_of
 from fundusd.files.safe_read import is_gone
+from fundusd.watcher.inbox import InboxWatch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -62,6 +64,22 @@ def test_an_inbox_that_is_replaced_between_two_looks_is_watched_anew(watched: Wa
     watched.inbox.mkdir()
     watched.wait_for(watched.drop("OS.jpg", jpeg("b")), jpeg("b"))
     watched.until(lambda: missing(watched) == {b"OD.jpg"})
+
+
+def test_the_place_of_an_inbox_is_recorded_with_its_first_capture(
+    tmp_path: Path, sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A share that goes before the first full sweep has ended must be missed."""
+    monkeypatch.setattr(InboxWatch, "_continue_sweep", lambda _watch: None)
+    inbox = tmp_path / "inbox"
+    inbox.mkdir()
+    with prepared(inbox, sqlite_url, **cases.NATIVE) as watched:
+        watched.start()
+        watched.until(lambda: watched.lines("hints.attached"))
+        watched.wait_for(watched.drop("OD.jpg", jpeg("a")), jpeg("a"))
+        whereabouts = watched.ledger.whereabouts
+        watched.until(lambda: whereabouts(ledger_cases.CAMERA).place == place_of(inbox))
+        watched.stop()
 
 
 def test_an_inbox_that_was_never_there_is_waited_for_and_never_made(

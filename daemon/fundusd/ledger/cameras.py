@@ -102,9 +102,15 @@ def whereabouts(connection: sa.Connection, camera_id: str) -> InboxState:
     return InboxState(row.place, reason, row.offline_since)
 
 
-def is_away(connection: sa.Connection, camera_id: str) -> bool:
-    """Return whether the watcher has recorded that an inbox is offline."""
-    return whereabouts(connection, camera_id).offline_reason is not None
+def is_away(connection: sa.Connection, camera_id: str, place: str | None) -> bool:
+    """Return whether a file that is missing from an inbox may come back with it.
+
+    It cannot if the watcher has not recorded that the inbox is offline, and if the file was looked
+    for in the directory in which the watcher last saw files. `place` is the device and inode of the
+    directory in which it was looked for, or None if that could not be opened.
+    """
+    state = whereabouts(connection, camera_id)
+    return state.offline_reason is not None or place is None or place != state.place
 
 
 def found_at(connection: sa.Connection, camera_id: str, at: str) -> None:

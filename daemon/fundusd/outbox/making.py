@@ -10,6 +10,7 @@ from fundusd.domain.clinical_terms import Reason
 from fundusd.domain.delivery import DocumentKind
 from fundusd.domain.errors import CaptureError
 from fundusd.files import safe_read
+from fundusd.files.filesystem import place_of
 from fundusd.imaging.dicom import read_header
 from fundusd.outbox import csv_export, document_ids, fhir, structured_report
 from fundusd.outbox.sr_evidence import InvalidUidError
@@ -46,7 +47,7 @@ class DocumentMaker:
     """Creates the documents of a site.
 
     `roots` are the inboxes, keyed by camera, from which photographs are read again. `is_away` says
-    whether the inbox of a camera is offline.
+    whether the inbox of a camera, whose device and inode it is given, may be offline.
     """
 
     def __init__(
@@ -54,7 +55,7 @@ class DocumentMaker:
         sender: Sender,
         roots: Mapping[str, Path],
         max_bytes: int,
-        is_away: Callable[[str], bool],
+        is_away: Callable[[str, str | None], bool],
     ) -> None:
         self._sender = sender
         self._roots = roots
@@ -141,7 +142,10 @@ class DocumentMaker:
     def _is_any_offline(self, photographs: list[PhotographFile]) -> bool:
         """Return whether an inbox is offline, so that photographs may be readable again later."""
         cameras = {photograph.camera_id for photograph in photographs}
-        return any(camera in self._roots and self._is_away(camera) for camera in cameras)
+        for camera in cameras & self._roots.keys():
+            if self._is_away(camera, place_of(self._roots[camera])):
+                return True
+        return False
 
 
 def _was_read(eye: EyeResult, content: DocumentContent) -> bool:

@@ -72,6 +72,10 @@ class OutageDetector:
         """Whether the last full sweep found no outage, so that vanished files count as missing."""
         return self.has_assessed and self._assessment is None
 
+    def was_seen_at(self, identity: DirectoryIdentity) -> bool:
+        """Return whether this identity of the inbox's directory is the recorded one."""
+        return self._place == identity.place
+
     def reset(self) -> None:
         """Forget the last full sweep.
 
