@@ -310,12 +310,14 @@ def test_a_database_of_a_development_version_is_refused(
             CREATE VIEW v_result AS SELECT 1 AS capture_id;"""
         )
         before = list(database.iterdump())
-        for command in (("db", "check"), ("db", "upgrade"), ("results",), ("run",)):
+        for command in (("db", "check"), ("db", "upgrade"), ("results",)):
             refused = fundusd(*command, "--config", old.path)
             assert refused.code == 78, command
-            said_so = refused.err + refused.out  # a service logs it
-            assert "development version" in said_so
-            assert "start with a new database" in said_so
+            assert "development version" in refused.err
+            assert "start with a new database" in refused.err
+        with daemon_cases.running(old) as daemon:
+            assert "development version" in daemon.await_event("service.failed")["error"]
+            assert daemon.process.wait(daemon_cases.DEADLINE) == 78
         assert list(database.iterdump()) == before
 
 

@@ -13,6 +13,7 @@ from tests.outbox import document_cases as cases
 from fundusd.domain.clinical_terms import Eye, EyeSource
 from fundusd.domain.decoding import Content, MediaType
 from fundusd.domain.delivery import DeliveryState, DocumentKind, Subscription
+from fundusd.files.filesystem import place_of
 from fundusd.files.safe_read import status_at
 from fundusd.outbox.making import DocumentMaker
 from fundusd.outbox.sender import Sender
@@ -69,6 +70,7 @@ def graded(
 def outbox(
     ledger: Ledger, inbox: Path, only_reviewed: Sequence[str] = (), **receivers: Receiver
 ) -> Outbox:
+    ledger.found_at(CAMERA, str(place_of(inbox)))
     sender = Sender(identifiers=ledger.identifiers)
     maker = DocumentMaker(sender, {CAMERA: inbox}, 1 << 20, ledger.is_away)
     return Outbox(ledger, receivers, maker, only_reviewed, poll_seconds=0.02)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from fundusd import __version__
-from fundusd.app import log_setup, malloc, settings_file
+from fundusd.app import log_setup, log_sink, malloc, settings_file
 from fundusd.app.factory import (
     MIB,
     decoder_pool,
@@ -21,6 +21,7 @@ from fundusd.app.factory import (
     worker_rules,
 )
 from fundusd.app.folder_overlaps import require_separate_folders
+from fundusd.app.log_loss import LogLossRecorder
 from fundusd.app.open_ledger import opened_ledger
 from fundusd.app.settings import Settings, require_camera
 from fundusd.app.supervisor import Service, Supervisor
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
+    from fundusd.app.log_sink import LogSink
     from fundusd.ledger import Ledger
     from fundusd.model.classifier import ZeroShotClassifier
     from fundusd.model.planning import ModelPlan
@@ -53,6 +55,7 @@ def run(path: Path) -> None:
     settings = settings_file.load(path)
     require_camera(settings)
     require_separate_folders(settings)
+    sink = log_sink.take_over_output()
     log_setup.configure(settings.log.level, settings.log.format)
     log = structlog.get_logger(service="app")
     writer_lease.ignore_lease_breaks()
@@ -78,7 +81,8 @@ def run(path: Path) -> None:
         _prepare(planned, notifier)
         reclaimed = ledger.start(planned.release)
         _log_start(planned, ledger, reclaimed)
-        _supervise(path, settings, ledger, planned, Heartbeat(notifier, watchdog_seconds()))
+        heartbeat = Heartbeat(notifier, watchdog_seconds())
+        _supervise(path, settings, ledger, planned, heartbeat, sink)
         with suppress(LedgerAway):  # the supervisor has logged it
             ledger.stop()
         log.info("service.stopped")
@@ -137,7 +141,12 @@ def _verifying(notifier: Notifier) -> Callable[[int, int], None]:
 
 
 def _supervise(
-    path: Path, settings: Settings, ledger: Ledger, planned: ModelPlan, heartbeat: Heartbeat
+    path: Path,
+    settings: Settings,
+    ledger: Ledger,
+    planned: ModelPlan,
+    heartbeat: Heartbeat,
+    sink: LogSink,
 ) -> None:
     inboxes = [camera.watched for camera in settings.camera]
     rules = worker_rules(settings, planned)
@@ -162,7 +171,7 @@ def _supervise(
             admitted=worker.wake,
             beat=watcher_beat,
         )
-        services: list[Service] = [watcher, worker]
+        services: list[Service] = [watcher, worker, LogLossRecorder(sink, ledger)]
         if settings.receiver:
             # importing its libraries takes a third of a second
             services.append(_outbox(settings, ledger, roots))

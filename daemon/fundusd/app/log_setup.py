@@ -36,7 +36,7 @@ EVENTS = frozenset(
         "capture.refused", "capture.reused", "capture.ungradable", "capture.unreadable",
         "decoder.replaced", "decoder.unconfined", "document.postponed", "document.refused",
         "document.sent", "hints.attached", "hints.lost", "job.lease_lost", "jobs.given_back",
-        "ledger.away", "ledger.back", "library.warning", "model.batch_halved",
+        "ledger.away", "ledger.back", "library.warning", "log.lost", "model.batch_halved",
         "model.batch_restored", "model.canary", "model.loaded", "model.prepared",
         "model.touched", "model.unusable_answer", "rule.unsafe", "service.failed", "service.ready",
         "service.started", "service.stopped", "service.stopping", "settings.refused",
@@ -159,6 +159,7 @@ class _Bridge(logging.Handler):
 
 
 def _bridge() -> None:
+    logging.captureWarnings(True)  # otherwise they are written to standard error
     root = logging.getLogger()
     for handler in list(root.handlers):
         if isinstance(handler, _Bridge):

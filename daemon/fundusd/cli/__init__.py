@@ -7,6 +7,7 @@ import gc
 import os
 import sys
 import traceback
+from contextlib import suppress
 from typing import NoReturn
 
 import typer
@@ -102,7 +103,8 @@ def _run() -> None:
             raise ended.__context__ from None
         raise
     finally:
-        sys.stdout.flush()  # here, where an error can still be reported
+        if sys.stdout is not None:  # None in a program that was started without it
+            sys.stdout.flush()  # here, where an error can still be reported
 
 
 def _discard_output() -> None:
@@ -140,6 +142,7 @@ def _report(message: str, hint: str, error: Exception) -> None:
             "service.failed", error=message, hint=hint, exc_info=error
         )
         return
-    print(f"fundusd: {message}", file=sys.stderr)
-    if hint:
-        print(f"  {hint}", file=sys.stderr)
+    with suppress(OSError):  # nobody reads standard error: the exit status still tells
+        print(f"fundusd: {message}", file=sys.stderr)
+        if hint:
+            print(f"  {hint}", file=sys.stderr)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from fundusd.cli.layout import Command
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from fundusd.cli.output import Row
 
+_CLOCK_TOLERANCE = timedelta(minutes=1)  # between the database's machine and this one
+
 
 def add_to(app: typer.Typer) -> None:
     """Register the command."""
@@ -29,8 +31,8 @@ def status(config: Config = None, json: Json = False) -> None:
     """Show what the service is doing, and what is waiting.
 
     Prints whether the daemon is running, the database, the model and its last self-test, captures,
-    jobs and results by state, the age of the oldest waiting capture, documents by receiver, and the
-    last sweep of each camera and how its pictures are turned.
+    jobs and results by state, the age of the oldest waiting capture, lost log lines, documents by
+    receiver, and the last sweep of each camera and how its pictures are turned.
 
     Example:
       fundusd status --json
@@ -66,6 +68,8 @@ def _lines(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
         model = f"{release['model']}, release {release['id']}, {release['dtype']}"
     if facts["oldest_waiting_seconds"] is not None:
         waiting = f"{facts['oldest_waiting_seconds']:.0f} s"
+        if facts["oldest_waiting_since"] > datetime.now(UTC) + _CLOCK_TOLERANCE:
+            waiting = f"since {local(facts['oldest_waiting_since'])} by a clock that was wrong"
     lines = [
         ("daemon", daemon),
         ("database", facts["database"]),
@@ -76,6 +80,8 @@ def _lines(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("results", _counts(facts["results"])),
         ("oldest waiting", waiting),
     ]
+    if lost := facts["log_lost"]:
+        lines.append(("log", _log_line(lost)))
     for receiver, deliveries in _deliveries(facts["outbox"]).items():
         lines.append((f"to {receiver}", ", ".join(deliveries)))
     lines += [(f"camera {camera['id']}", _camera_line(camera)) for camera in facts["cameras"]]
@@ -114,6 +120,14 @@ def _canary_line(canary: Mapping[str, Any] | None) -> str:
     if not canary["passed"]:
         return f"the model was REFUSED at {when}: nothing is graded (try: fundusd model verify)"
     return f"the model embedded known phantoms correctly at {when}, cosine {canary['cosine']:.7f}"
+
+
+def _log_line(lost: Mapping[str, Any]) -> str:
+    since = local(datetime.fromisoformat(lost["since"]))
+    return (
+        f"{lost['count']} lines LOST since {since}: "
+        "the disk of the log is full, or nobody reads the log"
+    )
 
 
 def _camera_line(camera: Row) -> str:

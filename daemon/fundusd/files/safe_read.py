@@ -43,17 +43,34 @@ def _without_paths() -> Iterator[None]:
         raise CaptureError(reason) from None
 
 
-def open_capture(root: Path, path: bytes) -> int:
+@contextlib.contextmanager
+def opened_root(root: Path) -> Iterator[int]:
+    """Open the directory `root`, and yield its descriptor, which stays the same directory.
+
+    Raises CaptureError (FILE_MISSING or FILE_UNREADABLE) if it cannot be opened.
+    """
+    with _without_paths():
+        descriptor = os.open(root, _DIRECTORY)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def open_capture(root: Path | int, path: bytes) -> int:
     """Open the regular file `path` below `root` for reading and return its descriptor.
 
-    No link is followed except `root` itself, which the operator has configured. Raises CaptureError
-    (FILE_MISSING or FILE_UNREADABLE).
+    `root` is a path or the descriptor of a directory. No link is followed except `root` itself,
+    which the operator has configured. Raises CaptureError (FILE_MISSING or FILE_UNREADABLE).
     """
     *directories, name = path.split(b"/")
     if any(part in {b"", b".", b".."} or b"\0" in part for part in (*directories, name)):
         raise CaptureError(Reason.FILE_UNREADABLE)
     with _without_paths(), contextlib.ExitStack() as opened:
-        at = _opened(opened, root, _DIRECTORY, None)
+        if isinstance(root, int):
+            at = _opened(opened, b".", _DIRECTORY, root)
+        else:
+            at = _opened(opened, root, _DIRECTORY, None)
         for part in directories:
             at = _opened(opened, part, _DIRECTORY | os.O_NOFOLLOW, at)
         descriptor = os.open(name, _CAPTURE, dir_fd=at)
@@ -111,7 +128,7 @@ def digest_settled(
     return digest.hexdigest()
 
 
-def read_capture(root: Path, path: bytes, max_bytes: int) -> bytes:
+def read_capture(root: Path | int, path: bytes, max_bytes: int) -> bytes:
     """Return all bytes of a capture, reading its file only once.
 
     Raises CaptureError (FILE_MISSING, FILE_UNREADABLE, TOO_MANY_BYTES, or FILE_CHANGED if the file

@@ -71,6 +71,15 @@ def _postgres_now(_element: epoch_now, _compiler: Any, **_kwargs: Any) -> str:
     return "CAST(extract(epoch FROM clock_timestamp()) AS DOUBLE PRECISION)"
 
 
+def is_due(deadline: sa.ColumnElement[float], longest_pause: float) -> sa.ColumnElement[bool]:
+    """Return a condition that a deadline, in seconds since 1970, has passed.
+
+    It also holds if the deadline lies more than `longest_pause` seconds ahead: no deadline is set
+    that far ahead, so the clock was wrong when it was set.
+    """
+    return sa.or_(deadline <= epoch_now(), deadline > epoch_now() + longest_pause)
+
+
 class Database:
     """A database engine and its two kinds of transaction: reading and writing."""
 

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from fundusd.clinical import document_rules
 from fundusd.domain.delivery import DeliveryState, DocumentKind, Subscription
+from fundusd.domain.retry_policy import LONGEST_PAUSE_SECONDS
 from fundusd.ledger import audit, sent_documents
 from fundusd.ledger.audit_events import AuditEvent
 from fundusd.ledger.database import epoch_now, insert_or_update, rows_as_dicts
@@ -142,25 +143,34 @@ def _queue_emptied(subscription: Subscription, exam_ids: Sequence[int]) -> sa.Up
 # -- delivering
 
 
-def due(connection: sa.Connection, receiver: str, cameras: Sequence[str] = ()) -> Due | None:
+def due(
+    connection: sa.Connection,
+    receiver: str,
+    cameras: Sequence[str] = (),
+    longest_pause: float = LONGEST_PAUSE_SECONDS,
+) -> Due | None:
     """Return the delivery that has been due longest for a receiver, or None if none is due.
 
-    If `cameras` is not empty, only deliveries for these cameras count. Other daemons handle the
-    rest.
+    A delivery that lies further ahead than any pause was postponed while the clock was wrong, and
+    is due at once. If `cameras` is not empty, only deliveries for these cameras count. Other
+    daemons handle the rest.
     """
     query = sa.select(delivery).where(
         delivery.c.state == sa.literal_column("'queued'"),
         delivery.c.receiver == receiver,
-        delivery.c.available_at <= epoch_now(),
     )
     if cameras:
         query = query.where(delivery.c.camera_id.in_(cameras))
     query = query.order_by(delivery.c.available_at, delivery.c.id).limit(1)
-    row = connection.execute(query).one_or_none()
-    if row is None:
-        return None
-    document = DocumentKind(row.document)
-    return Due(row.id, receiver, document, row.exam_id, row.changes, row.attempts)
+    # two queries, because the index serves each of them and not both at once
+    has_passed = delivery.c.available_at <= epoch_now()
+    is_too_far = delivery.c.available_at > epoch_now() + longest_pause
+    for condition in (has_passed, is_too_far):
+        row = connection.execute(query.where(condition)).one_or_none()
+        if row is not None:
+            document = DocumentKind(row.document)
+            return Due(row.id, receiver, document, row.exam_id, row.changes, row.attempts)
+    return None
 
 
 def sending(connection: sa.Connection, due_now: Due, documents: Sequence[SentDocument]) -> None:

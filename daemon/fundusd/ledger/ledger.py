@@ -7,8 +7,10 @@ import secrets
 from typing import TYPE_CHECKING
 
 from fundusd.clinical.pseudonyms import Identifiers
+from fundusd.domain.delivery import longest_pause
 from fundusd.domain.errors import LedgerError
 from fundusd.domain.exams import FieldProtocol
+from fundusd.domain.retry_policy import LONGEST_PAUSE_SECONDS
 from fundusd.ledger import (
     admission,
     cameras,
@@ -241,15 +243,15 @@ class Ledger(Operator):
 
     # -- the worker's side
 
-    def claim(self, limit: int) -> list[Claim]:
-        """Claim up to `limit` waiting jobs under a lease, counting an attempt for each."""
-        return self._claim(limit, secrets.token_hex(8))
+    def claim(self, limit: int, pause: float = LONGEST_PAUSE_SECONDS) -> list[Claim]:
+        """Claim up to `limit` waiting jobs under a lease; see `claiming.claim`."""
+        return self._claim(limit, secrets.token_hex(8), pause)
 
     @retried
-    def _claim(self, limit: int, token: str) -> list[Claim]:
+    def _claim(self, limit: int, token: str, pause: float = LONGEST_PAUSE_SECONDS) -> list[Claim]:
         self._lock.require_alive()
         with self.recording() as recording:
-            claims = claiming.claim(recording, limit, token, self._served, self._own_cameras)
+            claims = claiming.claim(recording, limit, token, self._served, self._own_cameras, pause)
         if claims:
             self._served = claims[-1].camera_id
         return claims
@@ -275,6 +277,7 @@ class Ledger(Operator):
 
     model_verified = records(daemons.model_verified)
     model_refused = records(daemons.model_refused)
+    log_lost = records(daemons.log_lost)
 
     @retried
     def is_in_doubt(self) -> bool:
@@ -293,4 +296,5 @@ class Ledger(Operator):
     def due(self, receiver: str) -> deliveries.Due | None:
         """Return the delivery that has been due longest for a receiver, or None if none is due."""
         with self.database.reading() as connection:
-            return deliveries.due(connection, receiver, self._own_cameras)
+            pause = longest_pause(self._subscriptions)
+            return deliveries.due(connection, receiver, self._own_cameras, pause)

@@ -10,6 +10,7 @@ from fundusd.domain.clinical_terms import Reason
 from fundusd.domain.delivery import DocumentKind
 from fundusd.domain.errors import CaptureError
 from fundusd.files import safe_read
+from fundusd.files.filesystem import place_of
 from fundusd.imaging import dicom_values
 from fundusd.imaging.dicom import read_header
 from fundusd.outbox import csv_export, document_ids, fhir, structured_report
@@ -47,7 +48,7 @@ class DocumentMaker:
     """Creates the documents of a site.
 
     `roots` are the inboxes, keyed by camera, from which photographs are read again. `is_away` says
-    whether the inbox of a camera is offline.
+    whether the inbox of a camera, whose device and inode it is given, may be offline.
     """
 
     def __init__(
@@ -55,7 +56,7 @@ class DocumentMaker:
         sender: Sender,
         roots: Mapping[str, Path],
         max_bytes: int,
-        is_away: Callable[[str], bool],
+        is_away: Callable[[str, str | None], bool],
     ) -> None:
         self._sender = sender
         self._roots = roots
@@ -142,7 +143,10 @@ class DocumentMaker:
     def _is_any_offline(self, photographs: list[PhotographFile]) -> bool:
         """Return whether an inbox is offline, so that photographs may be readable again later."""
         cameras = {photograph.camera_id for photograph in photographs}
-        return any(camera in self._roots and self._is_away(camera) for camera in cameras)
+        for camera in cameras & self._roots.keys():
+            if self._is_away(camera, place_of(self._roots[camera])):
+                return True
+        return False
 
 
 def _header_of_image(data: bytes, max_bytes: int) -> Dataset:

@@ -141,8 +141,8 @@ class Candidates:
         """Return whether a file dates from before the registration of the camera."""
         return stat.ctime_ns < self._registered_ns
 
-    def admit_settled(self, limit: int) -> None:
-        """Check up to `limit` files whose waiting time is over, and admit the settled ones."""
+    def admit_settled(self, limit: int) -> int:
+        """Check up to `limit` files whose waiting time is over; admit, and count, the settled."""
         settled: list[SettledFile] = []
         for path in self._settling.ready(self._callbacks.monotonic())[:limit]:
             self._callbacks.beat()
@@ -155,6 +155,7 @@ class Candidates:
                 settled.append(file)
         self._admit(settled)
         self.record_ignored()
+        return len(settled)
 
     def _check(self, path: bytes) -> SettledFile | None:
         """Return a file for admission, or None if the file is gone, is ignored or must wait."""
