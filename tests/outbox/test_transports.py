@@ -9,9 +9,10 @@ import pytest
 
 from fundusd.app import factory, settings
 from fundusd.domain.delivery import DocumentKind
-from fundusd.outbox.dicom_receivers import DicomNode, StowServer
+from fundusd.outbox.dicom_receivers import DicomNode
 from fundusd.outbox.fhir_receiver import FhirServer
 from fundusd.outbox.receivers import Folder, Receiver
+from fundusd.outbox.stow_receiver import StowServer
 from fundusd.outbox.transports import TRANSPORTS, carrying
 
 PAGE = Path(__file__).parents[2] / "docs" / "documents.md"

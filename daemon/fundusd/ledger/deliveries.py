@@ -163,6 +163,16 @@ def due(connection: sa.Connection, receiver: str, cameras: Sequence[str] = ()) -
     return Due(row.id, receiver, document, row.exam_id, row.changes, row.attempts)
 
 
+def begin_attempt(connection: sa.Connection, due_now: Due, wait_seconds: float) -> None:
+    """Count an attempt before it is made, and schedule the next one.
+
+    A delivery that kills the process is therefore neither tried at once after the restart nor
+    tried for ever without a count.
+    """
+    columns = {"attempts": due_now.attempts + 1, "available_at": epoch_now() + wait_seconds}
+    _settle(connection, due_now, columns)
+
+
 def sending(connection: sa.Connection, due_now: Due, documents: Sequence[SentDocument]) -> None:
     """Store what is about to be sent, because the answer may be lost."""
     sent_documents.begin(connection, due_now.receiver, due_now.exam_id, documents)

@@ -285,6 +285,7 @@ class Ledger(Operator):
     # -- documents that are sent
 
     document_content = reads(document_content.document_content)
+    begin_attempt = writes(deliveries.begin_attempt)
     sending = writes(deliveries.sending)
     delivered = writes(deliveries.delivered)
     undelivered = writes(deliveries.undelivered)

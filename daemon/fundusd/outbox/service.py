@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from fundusd.domain import retry_policy
+from fundusd.domain.errors import LedgerAway
 from fundusd.outbox.receivers import ReceiverError
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from fundusd.outbox.making import DocumentMaker
     from fundusd.outbox.receivers import Receiver
 
-_VERBOSE_LIBRARIES = ("pynetdicom", "retrying", "urllib3", "dicomweb_client")
+_VERBOSE_LIBRARIES = ("pynetdicom", "urllib3")
 
 
 class Outbox:
@@ -79,7 +80,28 @@ class Outbox:
                 self.deliver(due)
 
     def deliver(self, due: Due) -> None:
-        """Create and send the documents of one delivery, and record the result."""
+        """Create and send the documents of one delivery, and record the result.
+
+        Raises LedgerAway if the service is stopped during an outage of the database, but never
+        because of the documents or the receiver.
+        """
+        self._ledger.begin_attempt(due, retry_policy.outage_seconds(due.attempts + 1))
+        accepted: list[SentDocument] = []
+        try:
+            self._deliver(due, accepted)
+        except ReceiverError as error:
+            self._record_failure(due, error.message, accepted, is_permanent=error.is_permanent)
+        except LedgerAway:
+            raise
+        except Exception as error:  # noqa: BLE001  the boundary of one delivery
+            self._log.error(
+                "document.broke", receiver=due.receiver, exam_id=due.exam_id, exc_info=error
+            )
+            answer = f"fundusd could not send it ({type(error).__name__})"
+            self._record_failure(due, answer, accepted, is_permanent=False)
+
+    def _deliver(self, due: Due, accepted: list[SentDocument]) -> None:
+        """Create and send the documents of one delivery; add the accepted ones to `accepted`."""
         content = self._ledger.document_content(due)
         if content is None:
             self._ledger.undelivered(due, "the exam no longer has any eyes", None)
@@ -89,14 +111,9 @@ class Outbox:
         sent = [record for document in made.documents for record in document.sent]
         self._ledger.sending(due, sent)
         answers: list[str] = []
-        accepted: list[SentDocument] = []
-        try:
-            for document in made.documents:
-                answers.append(self._receivers[due.receiver].send(document))
-                accepted += document.sent
-        except ReceiverError as error:
-            self._record_failure(due, error.message, accepted, is_permanent=error.is_permanent)
-            return
+        for document in made.documents:
+            answers.append(self._receivers[due.receiver].send(document))
+            accepted += document.sent
         text = "; ".join([*dict.fromkeys(answers), *made.problems])
         if not answers or made.is_incomplete:
             is_permanent = not made.may_be_complete_later
