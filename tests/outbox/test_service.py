@@ -362,7 +362,7 @@ def test_a_thread_that_breaks_ends_the_service_and_with_it_the_daemon(
 ) -> None:
     ledger = open_ledger(*subscriptions(one="csv", two="csv"))
 
-    def broken(receiver: str) -> None:
+    def broken(receiver: str, *, only_requested: bool) -> None:
         if receiver == "one":
             raise LedgerError("The database is damaged.")
 
@@ -404,6 +404,7 @@ fhir = "http://127.0.0.1:{receiver_cases.free_port()}"
         with daemon_cases.running(place) as daemon:
             daemon.await_event("document.sent", 2)
             daemon.await_event("document.postponed")
+            daemon.await_event("receiver.away")
             assert daemon.stop() == 0
 
     [report] = received.kept.values()
@@ -416,7 +417,7 @@ fhir = "http://127.0.0.1:{receiver_cases.free_port()}"
             app([*arguments, "--config", str(place.path)], standalone_mode=False)
         return capsys.readouterr().out
 
-    assert "1 queued, tried 1 times" in output_of("status")
+    assert "1 queued, tried 1 times; AWAY since " in output_of("status")
     assert "unreachable" in output_of("outbox", "--json")
     assert (
         json.loads(output_of("outbox", "--state", "delivered", "--json"))[0]["state"] == "delivered"

@@ -36,12 +36,12 @@ EVENTS = frozenset(
         "capture.refused", "capture.reused", "capture.ungradable", "capture.unreadable",
         "decoder.replaced", "decoder.unconfined", "document.broke", "document.postponed",
         "document.refused", "document.sent", "hints.attached", "hints.lost", "job.lease_lost",
-        "jobs.given_back",
-        "ledger.away", "ledger.back", "library.warning", "model.batch_halved",
+        "jobs.given_back", "ledger.away", "ledger.back", "library.warning", "model.batch_halved",
         "model.batch_restored", "model.canary", "model.loaded", "model.prepared",
-        "model.touched", "model.unusable_answer", "rule.unsafe", "service.failed", "service.ready",
-        "service.started", "service.stopped", "service.stopping", "settings.refused",
-        "settings.reloaded", "settings.restart_needed", "sweep.finished", "sweep.unreadable",
+        "model.touched", "model.unusable_answer", "receiver.away", "receiver.back",
+        "rule.unsafe", "service.failed", "service.ready", "service.started", "service.stopped",
+        "service.stopping", "settings.refused", "settings.reloaded", "settings.restart_needed",
+        "sweep.finished", "sweep.unreadable",
     }
 )  # fmt: skip
 

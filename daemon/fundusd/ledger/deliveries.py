@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from fundusd.domain.delivery import SentDocument
     from fundusd.ledger.transactions import Recording
 
+# `available_at` of what an operator has queued: it goes first, even while the receiver is away
+_REQUESTED_AT = 0.0
 _OPEN = (DeliveryState.QUEUED, DeliveryState.FAILED)
 _LISTED = (
     "id",
@@ -142,16 +144,22 @@ def _queue_emptied(subscription: Subscription, exam_ids: Sequence[int]) -> sa.Up
 # -- delivering
 
 
-def due(connection: sa.Connection, receiver: str, cameras: Sequence[str] = ()) -> Due | None:
+def due(
+    connection: sa.Connection,
+    receiver: str,
+    cameras: Sequence[str] = (),
+    *,
+    only_requested: bool = False,
+) -> Due | None:
     """Return the delivery that has been due longest for a receiver, or None if none is due.
 
     If `cameras` is not empty, only deliveries for these cameras count. Other daemons handle the
-    rest.
+    rest. If `only_requested`, only what an operator has queued again counts.
     """
     query = sa.select(delivery).where(
         delivery.c.state == sa.literal_column("'queued'"),
         delivery.c.receiver == receiver,
-        delivery.c.available_at <= epoch_now(),
+        delivery.c.available_at <= (_REQUESTED_AT if only_requested else epoch_now()),
     )
     if cameras:
         query = query.where(delivery.c.camera_id.in_(cameras))
@@ -249,7 +257,8 @@ def listed(
     """
     states = _OPEN if state is None else (state,)
     is_queued = delivery.c.state == DeliveryState.QUEUED
-    waits = sa.case((is_queued, delivery.c.available_at - epoch_now()), else_=sa.null())
+    left = delivery.c.available_at - epoch_now()
+    waits = sa.case((is_queued & (left > 0), left), (is_queued, 0.0), else_=sa.null())
     query = (
         sa.select(*delivery.c[_LISTED], waits.label("next_in_seconds"))
         .where(delivery.c.state.in_(states))
@@ -289,7 +298,7 @@ def retry(connection: sa.Connection, delivery_id: int | None, *, again: bool = F
         detail["delivery_id"] = delivery_id
         if not again:
             which = sa.and_(which, delivery.c.state.in_(_OPEN))
-    queued = {"state": DeliveryState.QUEUED, "attempts": 0, "available_at": epoch_now()}
+    queued = {"state": DeliveryState.QUEUED, "attempts": 0, "available_at": _REQUESTED_AT}
     count = connection.execute(sa.update(delivery).where(which).values(**queued)).rowcount
     if count:
         audit.append(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import re
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from fundusd.outbox.document_ids import Document
     from fundusd.outbox.http_post import Answer
 
+_CONFLICTS = frozenset({HTTPStatus.CONFLICT, HTTPStatus.PRECONDITION_FAILED})
 _MAX_CODES = 5  # of an answer that are shown
 _CODE = re.compile(r"[A-Za-z0-9_.-]{1,40}")
 _STATUS = re.compile(r"([1-5][0-9]{2})(?![0-9])")
@@ -66,7 +68,11 @@ def _stored(answer: Answer, count: int) -> str:
     if not answer.is_success:
         issues = list(dict.fromkeys(_issue_codes(body)))[:_MAX_CODES]
         is_permanent = rejects_document(answer.status) and _TRANSIENT.isdisjoint(issues)
-        raise ReceiverError(", ".join([answer.phrase, *issues]), is_permanent=is_permanent)
+        raise ReceiverError(
+            ", ".join([answer.phrase, *issues]),
+            is_permanent=is_permanent,
+            is_conflict=answer.status in _CONFLICTS,
+        )
     statuses = _entry_statuses(body)
     if answer.problem:
         raise ReceiverError(answer.phrase)
@@ -77,7 +83,9 @@ def _stored(answer: Answer, count: int) -> str:
             raise ReceiverError(f"{answer.phrase}, but an entry has no status")
         if status // 100 != 2:  # noqa: PLR2004  the class of HTTP statuses
             text = f"{answer.phrase}, but an entry has {phrase(status)}"
-            raise ReceiverError(text, is_permanent=rejects_document(status))
+            raise ReceiverError(
+                text, is_permanent=rejects_document(status), is_conflict=status in _CONFLICTS
+            )
     if len(statuses) != count:
         text = f"{answer.phrase}, but its answer is about {len(statuses)} of {count} resources"
         raise ReceiverError(text)

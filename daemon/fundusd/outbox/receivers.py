@@ -23,10 +23,17 @@ _REJECTS_DOCUMENT = frozenset({400, 410, 413, 415, 422})
 
 
 class ReceiverError(FundusdError):
-    """The receiver did not accept the document."""
+    """The receiver did not accept the document.
 
-    def __init__(self, message: str, *, is_permanent: bool = False) -> None:
+    With `is_conflict`, somebody else was changing the same resource.
+    """
+
+    def __init__(
+        self, message: str, *, is_permanent: bool = False, is_conflict: bool = False
+    ) -> None:
         self.is_permanent = is_permanent  # a retry with the same document would fail too
+        # other documents would fail as well, until the receiver or the way to it is mended
+        self.is_outage = not is_permanent and not is_conflict
         super().__init__(message)
 
 
