@@ -22,6 +22,7 @@ from fundusd.outbox.receivers import (
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from fundusd.outbox.credentials import Credentials
     from fundusd.outbox.document_ids import Document
     from fundusd.outbox.http_post import Answer
 
@@ -42,6 +43,7 @@ class FhirServer:
     url: str
     connect_seconds: float = CONNECT_SECONDS
     answer_seconds: float = ANSWER_SECONDS
+    credentials: Credentials | None = None
 
     def send(self, document: Document) -> str:
         """Post the transaction, and return the HTTP status and the number of resources as text.
@@ -54,6 +56,7 @@ class FhirServer:
             {"Content-Type": document.media_type, "Accept": "application/fhir+json"},
             connect_seconds=self.connect_seconds,
             seconds=self.answer_seconds,
+            credentials=self.credentials,
         )
         return _stored(answer, len(orjson.loads(document.data)["entry"]))
 

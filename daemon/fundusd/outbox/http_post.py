@@ -5,12 +5,15 @@ from __future__ import annotations
 import time
 import zlib
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from fundusd.outbox.receivers import phrase, unreachable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from fundusd.outbox.credentials import Credentials
 
 MAX_ANSWER_BYTES = 1 << 20
 _CHUNK_BYTES = 1 << 16
@@ -41,16 +44,26 @@ class Answer:
 
 
 def post(
-    url: str, data: bytes, headers: Mapping[str, str], *, connect_seconds: float, seconds: float
+    url: str,
+    data: bytes,
+    headers: Mapping[str, str],
+    *,
+    connect_seconds: float,
+    seconds: float,
+    credentials: Credentials | None = None,
 ) -> Answer:
     """Post `data` and return the answer, whatever its status.
 
     The server has `seconds` to begin its answer, and as long again to send the body, of which at
-    most MAX_ANSWER_BYTES are read. Redirects are not followed. Raises ReceiverError if there is no
-    answer.
+    most MAX_ANSWER_BYTES are read. Redirects are not followed. Without an Authorization header,
+    the one of `credentials` is used, or what .netrc has for the server. Raises ReceiverError if
+    there is no answer or no authorization.
     """
     import requests
 
+    headers = {"Accept-Encoding": "identity", **headers}
+    if credentials is not None:
+        headers["Authorization"] = credentials.authorization()
     with requests.Session() as session:
         # a redirected POST becomes a GET, whose 200 proves nothing; and requests reads the whole
         # body of a redirect, even if it is told not to follow it
@@ -59,14 +72,22 @@ def post(
             response = session.post(
                 url,
                 data=data,
-                headers={"Accept-Encoding": "identity", **headers},
+                headers=headers,
+                # requests would prefer .netrc to the header
+                auth=_unchanged if "Authorization" in headers else None,
                 timeout=(connect_seconds, seconds),
                 stream=True,
             )
         except requests.RequestException as error:
             raise unreachable(error) from None
+        if credentials is not None and response.status_code == HTTPStatus.UNAUTHORIZED:
+            credentials.refused()
         with response:
             return _read(response, time.monotonic() + seconds)
+
+
+def _unchanged(request: Any) -> Any:
+    return request
 
 
 def _read(response: Any, deadline: float) -> Answer:

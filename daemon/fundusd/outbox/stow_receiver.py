@@ -17,6 +17,7 @@ from fundusd.outbox.receivers import (
 )
 
 if TYPE_CHECKING:
+    from fundusd.outbox.credentials import Credentials
     from fundusd.outbox.document_ids import Document
     from fundusd.outbox.http_post import Answer
     from fundusd.outbox.stow_response import ReportedInstance, StowResponse
@@ -29,6 +30,7 @@ class StowServer:
     url: str
     connect_seconds: float = CONNECT_SECONDS
     answer_seconds: float = ANSWER_SECONDS
+    credentials: Credentials | None = None
 
     def send(self, document: Document) -> str:
         """Send the instance, and return the HTTP status and any warning as text.
@@ -48,6 +50,7 @@ class StowServer:
             },
             connect_seconds=self.connect_seconds,
             seconds=self.answer_seconds,
+            credentials=self.credentials,
         )
         return _stored(answer, stow_response.parse(answer.body), document.sent[0].identifier)
 
