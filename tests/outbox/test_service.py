@@ -11,7 +11,7 @@ import threading
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from pydicom import dcmread
@@ -33,13 +33,15 @@ from tests.outbox.receiver_cases import Received
 from fundusd.cli import app
 from fundusd.domain.clinical_terms import Eye, Grade, ReviewReason, ReviewVerdict
 from fundusd.domain.delivery import DeliveryState
+from fundusd.domain.errors import LedgerError
 from fundusd.domain.files import OfflineReason
 from fundusd.ledger import Ledger
 from fundusd.ledger.reviews import Review
-from fundusd.outbox.dicom_receivers import DicomNode, StowServer
+from fundusd.outbox.dicom_receivers import DicomNode
 from fundusd.outbox.fhir_receiver import FhirServer
 from fundusd.outbox.receivers import Folder
 from fundusd.outbox.service import Outbox
+from fundusd.outbox.stow_receiver import StowServer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -224,6 +226,9 @@ def test_a_kill_between_sending_and_noting_sends_the_same_instance_again(
         assert (received.times, the_delivery(ledger)["state"]) == (1, DeliveryState.QUEUED)
 
         ledger.start(ledger_cases.release())
+        row = the_delivery(ledger)
+        assert (row["attempts"], row["next_in_seconds"] > 20) == (1, True)
+        ledger.retry_deliveries(row["id"])
         deliver_all(
             outbox(ledger, inbox, archive=DicomNode("ARCHIVE", "127.0.0.1", port, **SHORT)),
             ledger,
@@ -375,17 +380,21 @@ def test_nothing_is_queued_where_nobody_is_to_be_told(
 
 
 def test_a_thread_that_breaks_ends_the_service_and_with_it_the_daemon(
-    open_ledger: Callable[..., Ledger], inbox: Path, tmp_path: Path
+    open_ledger: Callable[..., Ledger],
+    inbox: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    class Broken:
-        def send(self, _document: Any) -> str:
-            raise ZeroDivisionError
-
     ledger = open_ledger(*subscriptions(one="csv", two="csv"))
-    graded(ledger, inbox)
 
-    with pytest.raises(ZeroDivisionError):
-        outbox(ledger, inbox, one=Broken(), two=Folder(tmp_path)).run(threading.Event())
+    def broken(receiver: str, *, only_requested: bool) -> None:
+        if receiver == "one":
+            raise LedgerError("The database is damaged.")
+
+    monkeypatch.setattr(ledger, "due", broken)
+
+    with pytest.raises(LedgerError):
+        outbox(ledger, inbox, one=Folder(tmp_path), two=Folder(tmp_path)).run(threading.Event())
 
 
 def test_the_daemon_sends_what_it_grades_and_the_commands_tell_of_it(
@@ -420,6 +429,7 @@ fhir = "http://127.0.0.1:{receiver_cases.free_port()}"
         with daemon_cases.running(place) as daemon:
             daemon.await_event("document.sent", 2)
             daemon.await_event("document.postponed")
+            daemon.await_event("receiver.away")
             assert daemon.stop() == 0
 
     [report] = received.kept.values()
@@ -432,7 +442,7 @@ fhir = "http://127.0.0.1:{receiver_cases.free_port()}"
             app([*arguments, "--config", str(place.path)], standalone_mode=False)
         return capsys.readouterr().out
 
-    assert "1 queued, tried 1 times" in output_of("status")
+    assert "1 queued, tried 1 times; AWAY since " in output_of("status")
     assert "unreachable" in output_of("outbox", "--json")
     assert (
         json.loads(output_of("outbox", "--state", "delivered", "--json"))[0]["state"] == "delivered"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, TypeVar
 
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from fundusd.clinical.attribution import CaptureMetadata
     from fundusd.clinical.camera_database import Lookup
     from fundusd.ledger import Ledger
+    from fundusd.outbox.credentials import Credentials
 
 
 Answer = TypeVar("Answer")
@@ -60,6 +62,9 @@ def check(settings: Settings) -> Iterator[CheckResult]:
         yield _inbox(camera)
         if camera.own_database:
             yield _lookup(camera, camera.own_database)
+    for receiver in settings.receiver:
+        if (credentials := receiver.credentials) is not None:
+            yield _checked(f"credentials of {receiver.id}", partial(_credentials, credentials))
     yield _checked("site key", lambda: _site_key(settings))
     yield _checked("database", lambda: _database(settings))
     if settings.privacy.identifiers == "pseudonymous":
@@ -145,6 +150,11 @@ def _answer(metadata: CaptureMetadata) -> str:
         if warning in _LOOKUP_HINTS:
             return warning
     return _ANSWERED
+
+
+def _credentials(credentials: Credentials) -> str:
+    credentials.require_readable()
+    return "readable"
 
 
 def _site_key(settings: Settings) -> str:

@@ -82,7 +82,7 @@ def _lines(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
     ]
     if lost := facts["log_lost"]:
         lines.append(("log", _log_line(lost)))
-    for receiver, deliveries in _deliveries(facts["outbox"]).items():
+    for receiver, deliveries in _deliveries(facts["outbox"], facts["receivers_away"]).items():
         lines.append((f"to {receiver}", ", ".join(deliveries)))
     lines += [(f"camera {camera['id']}", _camera_line(camera)) for camera in facts["cameras"]]
     return lines
@@ -92,8 +92,11 @@ def _counts(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{count} {name}" for name, count in counts.items())
 
 
-def _deliveries(rows: Iterable[Row]) -> dict[str, list[str]]:
-    """Return phrases that give the number of documents in each state, keyed by receiver."""
+def _deliveries(rows: Iterable[Row], away: Mapping[str, Row]) -> dict[str, list[str]]:
+    """Return phrases that give the number of documents in each state, keyed by receiver.
+
+    If a receiver is away and documents wait for it, the phrase says since when and why.
+    """
     receivers: dict[str, list[str]] = {}
     for row in rows:
         text = f"{row['count']} {row['state']}"
@@ -101,6 +104,8 @@ def _deliveries(rows: Iterable[Row]) -> dict[str, list[str]]:
             text = f"{row['count']} FAILED (see: fundusd outbox)"
         elif row["state"] == "queued" and row["attempts"]:
             text += f", tried {row['attempts']} times"
+        if row["state"] == "queued" and (outage := away.get(row["receiver"])):
+            text += f"; AWAY since {local(outage['since'])}: {outage['reason']}"
         receivers.setdefault(row["receiver"], []).append(text)
     return receivers
 

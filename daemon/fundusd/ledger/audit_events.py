@@ -90,5 +90,7 @@ class AuditEvent(StrEnum):
     PERSON_QUERIED = "person.queried", DicomEvent.QUERY, "E"
     # documents for receivers
     DOCUMENT_QUEUED = "document.queued", DicomEvent.APPLICATION_ACTIVITY, "U"
+    RECEIVER_AWAY = "receiver.away", DicomEvent.APPLICATION_ACTIVITY, "U", Severity.MINOR_FAILURE
+    RECEIVER_BACK = "receiver.back", DicomEvent.APPLICATION_ACTIVITY, "U"
     DOCUMENT_SENT = "document.sent", DicomEvent.EXPORT, "R"
     DOCUMENT_REFUSED = "document.refused", DicomEvent.EXPORT, "R", Severity.SERIOUS_FAILURE

@@ -23,6 +23,7 @@ from fundusd.ledger import (
     incomplete_files,
     jobs,
     ownership,
+    receiver_outages,
     recorded,
     releases,
     requeue,
@@ -288,13 +289,27 @@ class Ledger(Operator):
     # -- documents that are sent
 
     document_content = reads(document_content.document_content)
+    begin_attempt = writes(deliveries.begin_attempt)
     sending = writes(deliveries.sending)
     delivered = writes(deliveries.delivered)
     undelivered = writes(deliveries.undelivered)
 
+    receiver_away = writes(receiver_outages.receiver_away)
+    receiver_back = writes(receiver_outages.receiver_back)
+    receivers_away = reads(receiver_outages.receivers_away)
+
     @retried
-    def due(self, receiver: str) -> deliveries.Due | None:
-        """Return the delivery that has been due longest for a receiver, or None if none is due."""
+    def due(self, receiver: str, *, only_requested: bool = False) -> deliveries.Due | None:
+        """Return the delivery that has been due longest for a receiver, or None if none is due.
+
+        If `only_requested`, only what an operator has queued again counts.
+        """
         with self.database.reading() as connection:
             pause = longest_pause(self._subscriptions)
-            return deliveries.due(connection, receiver, self._own_cameras, pause)
+            return deliveries.due(
+                connection,
+                receiver,
+                self._own_cameras,
+                pause,
+                only_requested=only_requested,
+            )

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from fundusd.domain.clinical_terms import Outcome
 from fundusd.domain.files import IgnoreReason, Stat
 from fundusd.domain.jobs import JobState
-from fundusd.ledger import camera_orientations, daemons, deliveries
+from fundusd.ledger import camera_orientations, daemons, deliveries, receiver_outages
 from fundusd.ledger.database import epoch_now, picked
 from fundusd.ledger.result_columns import IS_RESULT_OF_JOB
 from fundusd.ledger.tables import (
@@ -101,10 +101,18 @@ def status(connection: sa.Connection) -> dict[str, Any]:
         **_oldest_waiting(connection),
         "cameras": _cameras(connection),
         "outbox": deliveries.counts(connection),
+        "receivers_away": _receivers_away(connection),
         "canary": None if canary is None else asdict(canary),
         "model": _model(connection),
         "log_lost": daemons.last_log_loss(connection),
     }
+
+
+def _receivers_away(connection: sa.Connection) -> dict[str, dict[str, Any]]:
+    outages: dict[str, dict[str, Any]] = {}
+    for receiver, outage in receiver_outages.receivers_away(connection).items():
+        outages[receiver] = asdict(outage)
+    return outages
 
 
 def _oldest_waiting(connection: sa.Connection) -> dict[str, Any]:
