@@ -91,7 +91,8 @@ def test_every_rule_says_the_same_in_code_and_in_the_migration(
 ) -> None:
     """Compare on SQLite, which keeps their text; the migration has one text for both."""
     empty = Ledger(f"sqlite:///{tmp_path / 'empty.db'}")
-    metadata.create_all(empty.database.engine)
+    with empty.database.creating():
+        metadata.create_all(empty.database.engine)
     migrated = Ledger(sqlite_url)
     for table in metadata.sorted_tables:
         assert rules(migrated, table.name) == rules(empty, table.name)

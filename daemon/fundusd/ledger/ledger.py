@@ -100,8 +100,12 @@ class Ledger(Operator):
     # -- schema and ownership
 
     def upgrade(self) -> schema.Upgrade:
-        """Upgrade the schema to the newest revision, and judge older exams by today's rules."""
-        return schema.upgrade(self.database, self._identifiers)
+        """Upgrade the schema to the newest revision, and judge older exams by today's rules.
+
+        A SQLite file that does not exist is created.
+        """
+        with self.database.creating():
+            return schema.upgrade(self.database, self._identifiers)
 
     @retried
     def create_if_empty(self) -> None:
@@ -109,9 +113,7 @@ class Ledger(Operator):
 
         An old schema is not upgraded here, because that is left to the operator.
         """
-        with self.database.reading() as connection:
-            is_empty = schema.current(connection) is None
-        if is_empty:
+        if schema.is_empty(self.database):
             self.upgrade()
 
     @retried
