@@ -32,8 +32,9 @@ _LEVELS = {
 EVENTS = frozenset(
     {
         "camera.clock_skew", "camera.offline", "camera.online", "camera.turned", "capture.broke",
-        "capture.failed", "capture.graded", "capture.postponed", "capture.quarantined",
-        "capture.refused", "capture.reused", "capture.ungradable", "capture.unreadable",
+        "capture.failed", "capture.graded", "capture.not_storable", "capture.postponed",
+        "capture.quarantined", "capture.refused", "capture.reused", "capture.ungradable",
+        "capture.unreadable",
         "decoder.replaced", "decoder.unconfined", "document.postponed", "document.refused",
         "document.sent", "hints.attached", "hints.lost", "job.lease_lost", "jobs.given_back",
         "ledger.away", "ledger.back", "library.warning", "model.batch_halved",
