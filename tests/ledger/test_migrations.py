@@ -274,7 +274,7 @@ def copy(source: Ledger, target: Ledger) -> None:
             columns = [column["name"] for column in known.get_columns(table.name)]
             for row in cases.rows(source, table):
                 connection.execute(sa.insert(table).values({name: row[name] for name in columns}))
-            has_sequence = "id" in columns and table.name != "camera"
+            has_sequence = "id" in columns and table.name not in {"camera", "site"}
             if has_sequence and connection.dialect.name == "postgresql":
                 connection.execute(sa.text(f"SELECT setval('{table.name}_id_seq', 100)"))
 

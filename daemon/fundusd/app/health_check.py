@@ -18,6 +18,7 @@ from fundusd.app.open_ledger import opened_ledger
 from fundusd.clinical import camera_database
 from fundusd.clinical.camera_orientation import Orientation, describe
 from fundusd.clinical.grading import Rule, unsafe_rules
+from fundusd.clinical.pseudonyms import Identifiers
 from fundusd.domain.capture_warnings import CaptureWarning
 from fundusd.domain.errors import FundusdError, SettingsError
 from fundusd.files.filesystem import is_network_filesystem
@@ -148,9 +149,12 @@ def _answer(metadata: CaptureMetadata) -> str:
 
 
 def _site_key(settings: Settings) -> str:
-    if not os.path.lexists(settings.privacy.site_key_file):  # unlike Path.exists, never raises
+    file = settings.privacy.site_key_file
+    key = site_key.read(file) if os.path.lexists(file) else b""
+    in_use = _read(settings, lambda ledger: ledger.key_in_use())
+    site_key.require_matching(in_use, Identifiers(key).key_id, file)
+    if not key:
         return "not there yet; a random key is written at the first start"
-    site_key.read(settings.privacy.site_key_file)
     return "valid"
 
 

@@ -109,6 +109,10 @@ class LedgerUnfit(LedgerError):  # noqa: N818  says what is the case
     exit_code = ExitStatus.CONFIG
 
 
+class LedgerReplaced(LedgerError):  # noqa: N818  says what is the case
+    """The database is no longer the one that this daemon started with."""
+
+
 class NotStorable(LedgerError):  # noqa: N818  says what is the case
     """The database cannot hold a value, for example one that a file or another program gave."""
 

@@ -56,6 +56,7 @@ class AuditEvent(StrEnum):
         "E",
         Severity.SERIOUS_FAILURE,
     )
+    SITE_ADOPTED = "site.adopted", DicomEvent.APPLICATION_ACTIVITY, "U"
     # cameras
     CAMERA_REGISTERED = "camera.registered", DicomEvent.APPLICATION_ACTIVITY, "C"
     CAMERA_OFFLINE = "camera.offline", DicomEvent.APPLICATION_ACTIVITY, "U", Severity.MINOR_FAILURE

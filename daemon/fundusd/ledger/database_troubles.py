@@ -117,7 +117,7 @@ _POSTGRES = (
     ),
     _Trouble(
         (),
-        LedgerError,
+        LedgerAbsent,
         "The server has no database {name}.",
         "Correct [store] url, restore the database from a backup, or create a new one:"
         " createdb -E UTF8 -T template0 -O {role} {name}",
