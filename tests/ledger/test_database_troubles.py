@@ -59,6 +59,10 @@ def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
     assert "install -d" in error.hint
 
 
+def test_a_folder_in_place_of_a_file_is_called_so(tmp_path: Path) -> None:
+    assert "names the folder" in trouble(f"sqlite:///{tmp_path}").message
+
+
 def test_a_file_that_is_no_database_is_called_so(tmp_path: Path) -> None:
     (tmp_path / "fundusd.db").write_bytes(b"not a database at all\n" * 100)
     error = trouble(f"sqlite:///{tmp_path}/fundusd.db")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,9 @@ from tests.watcher import watch_cases
 from tests.worker.worker_cases import Bench, FirstByte, Plain
 
 from fundusd.domain.decoding import Content, Decoded, MediaType
+from fundusd.domain.delivery import DocumentKind, Subscription
 from fundusd.domain.errors import NotStorable
+from fundusd.ledger import Ledger
 from fundusd.watcher import listing
 from fundusd.worker.rules import WorkerRules
 from fundusd.worker.service import Worker
@@ -22,8 +25,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from fundusd.clinical.quality_thresholds import Thresholds
-    from fundusd.ledger import Ledger
-
 LONE_SURROGATE = "\udcff"
 
 
@@ -90,3 +91,33 @@ def test_a_header_value_that_cannot_be_stored_fails_that_capture_alone(
     assert outcomes["0.jpg"] == ("graded", 1)
     assert outcomes["2.jpg"] == ("graded", 2)
     assert outcomes["1.jpg"] == ("failed", "decode_error")
+
+
+@pytest.mark.parametrize("wait_seconds", [None, 1.0])
+def test_an_answer_of_a_receiver_is_stored_whatever_its_characters(
+    store_url: str, wait_seconds: float | None
+) -> None:
+    subscription = Subscription("fhir", DocumentKind.FHIR, when_reviewed=False, quiet_seconds=0)
+    ledger = Ledger(store_url, site_key=cases.SITE_KEY, subscriptions=[subscription])
+    ledger.start(cases.release())
+    ledger.register_camera(cases.CAMERA)
+    cases.classify(ledger)
+    due = ledger.due("fhir")
+    assert due is not None
+    ledger.undelivered(due, f"no\0 {LONE_SURROGATE}", wait_seconds)
+    [row] = ledger.deliveries(None, 1)
+    assert row["answer"] == "no \\udcff"
+    ledger.close()
+
+
+def test_a_file_of_terabytes_keeps_no_other_waiting(tmp_path: Path, sqlite_url: str) -> None:
+    """A sparse file takes no room on the disk, but hours to read."""
+    (tmp_path / "inbox").mkdir()
+    with watch_cases.prepared(tmp_path / "inbox", sqlite_url) as watched:
+        huge = watched.inbox / os.fsdecode(watched.drop("huge.jpg", watch_cases.jpeg("a")))
+        os.truncate(huge, 8 << 40)
+        watched.start()
+        watched.until(lambda: watched.lines("capture.unreadable"))
+        watched.wait_for(watched.drop("OS.jpg", watch_cases.jpeg("b")), watch_cases.jpeg("b"))
+        watched.stop()
+        assert list(watched.current()) == [b"OS.jpg"]

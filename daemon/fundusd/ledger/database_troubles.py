@@ -202,6 +202,12 @@ _NO_FOLDER = _Trouble(
     "Mount or create it for the user that fundusd runs as"
     " (install -d -o fundusd -g fundusd -m 750 {folder}), or correct [store] url.",
 )
+_IS_FOLDER = _Trouble(
+    (),
+    LedgerError,
+    "[store] url names the folder {file}, not a database file.",
+    "Name a file in it, such as sqlite:///{file}/fundusd.db",
+)
 _NO_RIGHTS = _Trouble(
     (),
     LedgerError,
@@ -257,6 +263,8 @@ def _unopened(file: Path) -> _Trouble:
     """Return why a SQLite file, or a file beside it, cannot be opened."""
     if not os.path.isdir(file.parent):  # noqa: PTH112  unlike Path.is_dir, never raises
         return _NO_FOLDER
+    if os.path.isdir(file):  # noqa: PTH112
+        return _IS_FOLDER
     if not os.path.lexists(file) and os.access(file.parent, os.X_OK):
         return ABSENT
     return _NO_RIGHTS

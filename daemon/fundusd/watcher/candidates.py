@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from fundusd.ledger import Ledger
     from fundusd.watcher.rules import Callbacks, IntakeRules
 
+_MAX_BYTES = 4 << 30  # a larger file, perhaps a sparse one, would keep all others waiting
 _MAX_IGNORED = 500  # ignored files recorded in one transaction
 
 LeaseRule = Literal["unknown", "writer-lease", "double-quiet"]
@@ -161,6 +162,9 @@ class Candidates:
         stat = status_at(self._inbox.root, path)
         if stat is None:
             self._drop(path)
+        elif stat.size > _MAX_BYTES:
+            self._observe(path, stat)
+            raise CaptureError(Reason.TOO_MANY_BYTES)
         elif self._observe(path, stat):
             descriptor = open_capture(self._inbox.root, path)
             try:
