@@ -53,6 +53,9 @@ def require_refused(place: Site, words: str) -> None:
         assert words in failed["error"]
         assert "fundusd db adopt" in failed["hint"]
         assert daemon.process.wait(DEADLINE) == ExitStatus.CONFIG
+    checked = command(place, "check")
+    assert checked.returncode == ExitStatus.NO
+    assert f"WRONG database: {failed['error']}" in checked.stdout
 
 
 def require_going_on(place: Site) -> None:

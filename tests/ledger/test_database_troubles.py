@@ -94,11 +94,28 @@ def test_a_file_that_may_not_be_written_is_called_so(sqlite_url: str) -> None:
     assert not isinstance(caught.value, LedgerAway)
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may open every file")
-def test_a_file_that_this_user_may_not_open_is_called_so(sqlite_url: str) -> None:
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may become another user")
+@pytest.mark.parametrize("rights", ["of the file", "of the folder"])
+def test_a_database_that_this_user_may_not_open_is_called_so(sqlite_url: str, rights: str) -> None:
     file = Path(sqlite_url.removeprefix("sqlite:///"))
-    file.chmod(0)
-    assert "may not open" in trouble(sqlite_url).message
+    for folder in list(file.parents)[:-2]:
+        folder.chmod(0o755)
+    file.chmod(0o600 if rights == "of the file" else 0o666)
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.setuid(65534)
+        try:
+            Ledger(sqlite_url).check()
+        except LedgerError as error:
+            os.write(writing, f"{error.message} {error.hint}".encode())
+        os._exit(0)
+    os.close(writing)
+    os.waitpid(child, 0)
+    with open(reading) as answer:  # noqa: PTH123  a pipe
+        words = answer.read()
+    assert "may not open" in words or "cannot be written" in words
+    assert "chown" in words
 
 
 def test_a_locked_file_is_called_so(sqlite_url: str) -> None:
@@ -242,8 +259,8 @@ def test_a_database_that_is_not_utf8_is_refused_with_the_command(
 
 
 @contextmanager
-def pooler() -> Iterator[int]:
-    """Refuse the start-up parameter `options`, as PgBouncer does."""
+def refusing(state: str, message: str) -> Iterator[int]:
+    """Refuse every session in words, as a server or a pooler does."""
 
     def receive(session: socket.socket) -> bytes:
         (length,) = struct.unpack(">I", session.recv(4))
@@ -256,7 +273,7 @@ def pooler() -> Iterator[int]:
                 session.sendall(b"N")
                 packet = receive(session)
             assert b"options" in packet
-            fields = b"SFATAL\0VFATAL\0C08P01\0Munsupported startup parameter: options\0\0"
+            fields = f"SFATAL\0VFATAL\0C{state}\0M{message}\0\0".encode()
             session.sendall(b"E" + struct.pack(">I", len(fields) + 4) + fields)
 
     def accept() -> None:
@@ -273,13 +290,32 @@ def pooler() -> Iterator[int]:
         listening.shutdown(socket.SHUT_RDWR)
 
 
-def test_a_pooler_that_refuses_options_is_called_so() -> None:
-    with pooler() as port:
+@pytest.mark.parametrize(
+    "message",
+    [
+        "unsupported startup parameter: options",
+        "unsupported startup parameter in options: statement_timeout",
+        "Feature not supported: RDS Proxy currently doesn't support command-line options.",
+    ],
+)
+def test_a_pooler_that_refuses_options_is_called_so(message: str) -> None:
+    with refusing("08P01", message) as port:
         error = trouble(f"postgresql+psycopg://fundusd@127.0.0.1:{port}/fundusd")
     assert isinstance(error, LedgerUnfit)
     assert "pooler" in error.message
     assert "server itself" in error.hint
     assert error.exit_code == ExitStatus.CONFIG
+
+
+@pytest.mark.parametrize(
+    "message", ["the database system is starting up", "Passwort-Authentifizierung fehlgeschlagen"]
+)
+def test_a_refusal_in_words_of_the_server_is_no_silence(message: str) -> None:
+    with refusing("57P03", message) as port:
+        error = trouble(f"postgresql+psycopg://fundusd@127.0.0.1:{port}/fundusd")
+    assert isinstance(error, LedgerAway)
+    assert "refuses the connection" in error.message
+    assert "log" in error.hint
 
 
 class Forgetful(Link):

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, TypeVar
 
-from fundusd.app import site_key
+from fundusd.app import known_site, site_key
 from fundusd.app.factory import model_choice
 from fundusd.app.open_ledger import opened_ledger
 from fundusd.clinical import camera_database
@@ -244,12 +244,13 @@ def _read(settings: Settings, read: Callable[[Ledger], Answer]) -> Answer | None
 
 def _database(settings: Settings) -> str:
     file = settings.store.sqlite_file
-    if file is not None and not file.exists():
-        if not os.access(file.parent, os.W_OK):
-            raise SettingsError(
-                f"{file.parent} is not a folder that this user may write to.",
-                hint="Create it for the user that fundusd runs as, or name another in [store] url.",
-            )
-        return "not there yet; created at the first start"
     with opened_ledger(settings) as ledger:
-        return f"{ledger.database.shown}, schema {ledger.check()}"
+        known_site.require_known(settings, ledger)
+        if file is None or file.exists():
+            return f"{ledger.database.shown}, schema {ledger.check()}"
+    if not os.access(file.parent, os.W_OK):
+        raise SettingsError(
+            f"{file.parent} is not a folder that this user may write to.",
+            hint="Create it for the user that fundusd runs as, or name another in [store] url.",
+        )
+    return "not there yet; created at the first start"

@@ -175,6 +175,12 @@ NO_ANSWER = _Trouble(
     "No PostgreSQL server answers at {host}.",
     "Start it (systemctl start postgresql), or correct [store] url." + _BY_ITSELF,
 )
+_REFUSED = _Trouble(
+    (),
+    LedgerAway,
+    "The server of {name} refuses the connection at present.",
+    "It is starting or stopping, or the reason stands in its log." + _BY_ITSELF,
+)
 _OTHER = _Trouble(
     (),
     LedgerError,
@@ -278,5 +284,6 @@ def _of_postgres(error: Exception, origin: BaseException) -> _Trouble:
         if trouble.words and re.search(trouble.words, message, re.IGNORECASE):
             return trouble
     if not state and isinstance(error, sa.exc.OperationalError | OSError):
-        return NO_ANSWER
+        # the server's own words begin with a severity in its language, and two spaces
+        return _REFUSED if re.search(r"failed: \S+:  ", message) else NO_ANSWER
     return _OTHER
