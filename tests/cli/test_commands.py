@@ -287,6 +287,8 @@ def test_retry_queues_failed_captures_again(fundusd: RunCommand, graded: daemon_
 
 def test_the_schema_is_made_and_checked(fundusd: RunCommand, tmp_path: Path) -> None:
     fresh = daemon_cases.site(tmp_path, f"sqlite:///{tmp_path}/new.db")
+    assert fundusd("db", "check", "--config", fresh.path).code == 66
+    (tmp_path / "new.db").touch()
     ended = fundusd("db", "check", "--config", fresh.path)
     assert ended.code == 78
     assert "fundusd db upgrade" in ended.err

@@ -40,7 +40,7 @@ def exams(ledger: Ledger, inbox: Path, count: int) -> None:
         study = f"1.2.3.{number}"
         content = replace(DICOM, study_uid=study, patient_id=f"PLANTED-{number}")
         header = {"StudyInstanceUID": study, "SOPInstanceUID": f"{study}.9"}
-        graded(ledger, inbox, f"{number}.dcm", content, **header)
+        graded(ledger, inbox, f"{number}.dcm", content, cases.source(**header))
 
 
 def deliver_due(service: Outbox) -> None:

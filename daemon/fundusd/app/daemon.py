@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import structlog
 
 from fundusd import __version__
-from fundusd.app import log_setup, log_sink, malloc, settings_file
+from fundusd.app import known_site, log_setup, log_sink, malloc, settings_file, site_key
+from fundusd.app.database_watch import DatabaseWatch, require_same
 from fundusd.app.factory import (
     MIB,
     decoder_pool,
@@ -74,12 +75,17 @@ def run(path: Path) -> None:
                 planning.result()  # if the model cannot be used, raises now, not after the wait
 
         ledger.outage_retry = OutageRetry(threading.Event(), while_waiting, ledger.regain)
+        known_site.require_known(settings, ledger)
         ledger.create_if_empty()
         ledger.check()
+        site_key.require_matching(
+            ledger.key_in_use(), ledger.identifiers.key_id, settings.privacy.site_key_file
+        )
         stack.enter_context(ledger.held())
         planned = planning.result()
         _prepare(planned, notifier)
         reclaimed = ledger.start(planned.release)
+        known_site.remember(settings, ledger)
         _log_start(planned, ledger, reclaimed)
         heartbeat = Heartbeat(notifier, watchdog_seconds())
         _supervise(path, settings, ledger, planned, heartbeat, sink)
@@ -171,7 +177,8 @@ def _supervise(
             admitted=worker.wake,
             beat=watcher_beat,
         )
-        services: list[Service] = [watcher, worker, LogLossRecorder(sink, ledger)]
+        services: list[Service] = [watcher, worker, DatabaseWatch(ledger)]
+        services.append(LogLossRecorder(sink, ledger))
         if settings.receiver:
             # importing its libraries takes a third of a second
             services.append(_outbox(settings, ledger, roots))
@@ -182,7 +189,12 @@ def _supervise(
             watcher_beat()
 
         ledger.outage_retry = OutageRetry(supervisor.stopping, beat_all, ledger.regain)
-        supervisor.run()
+        try:
+            supervisor.run()
+        except LedgerError:
+            with suppress(LedgerAway):
+                require_same(ledger)
+            raise
 
 
 def _outbox(settings: Settings, ledger: Ledger, roots: Mapping[str, Path]) -> Service:

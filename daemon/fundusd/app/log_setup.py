@@ -32,11 +32,12 @@ _LEVELS = {
 EVENTS = frozenset(
     {
         "camera.clock_skew", "camera.offline", "camera.online", "camera.turned", "capture.broke",
-        "capture.failed", "capture.graded", "capture.postponed", "capture.quarantined",
-        "capture.refused", "capture.reused", "capture.ungradable", "capture.unreadable",
-        "decoder.replaced", "decoder.unconfined", "document.broke", "document.postponed",
-        "document.refused", "document.sent", "hints.attached", "hints.lost", "job.lease_lost",
-        "jobs.given_back", "ledger.away", "ledger.back", "library.warning", "log.lost",
+        "capture.failed", "capture.graded", "capture.not_storable", "capture.postponed",
+        "capture.quarantined", "capture.refused", "capture.reused", "capture.ungradable",
+        "capture.unreadable", "decoder.replaced", "decoder.unconfined", "document.broke",
+        "document.postponed", "document.refused", "document.sent", "hints.attached", "hints.lost",
+        "job.lease_lost", "jobs.given_back", "ledger.away", "ledger.back",
+        "ledger.identity_unkept", "ledger.replaced", "library.warning", "log.lost",
         "model.batch_halved",
         "model.batch_restored", "model.canary", "model.loaded", "model.prepared",
         "model.touched", "model.unusable_answer", "receiver.away", "receiver.back",

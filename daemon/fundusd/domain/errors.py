@@ -97,6 +97,26 @@ class LedgerAway(LedgerError):  # noqa: N818  says what is the case
     """The database does not answer at present; the operation may be retried."""
 
 
+class LedgerAbsent(LedgerError):  # noqa: N818  says what is the case
+    """The database does not exist."""
+
+    exit_code = ExitStatus.NO_INPUT
+
+
+class LedgerUnfit(LedgerError):  # noqa: N818  says what is the case
+    """The database cannot be used until an operator has put it right; a restart cannot help."""
+
+    exit_code = ExitStatus.CONFIG
+
+
+class LedgerReplaced(LedgerError):  # noqa: N818  says what is the case
+    """The database is no longer the one that this daemon started with."""
+
+
+class NotStorable(LedgerError):  # noqa: N818  says what is the case
+    """The database cannot hold a value, for example one that a file or another program gave."""
+
+
 class SchemaBehind(LedgerError):  # noqa: N818  says what is the case
     """The database schema does not match this version of fundusd."""
 

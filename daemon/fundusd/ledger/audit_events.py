@@ -57,6 +57,7 @@ class AuditEvent(StrEnum):
         Severity.SERIOUS_FAILURE,
     )
     LOG_LOST = "log.lost", DicomEvent.APPLICATION_ACTIVITY, "U", Severity.MINOR_FAILURE
+    SITE_ADOPTED = "site.adopted", DicomEvent.APPLICATION_ACTIVITY, "U"
     # cameras
     CAMERA_REGISTERED = "camera.registered", DicomEvent.APPLICATION_ACTIVITY, "C"
     CAMERA_OFFLINE = "camera.offline", DicomEvent.APPLICATION_ACTIVITY, "U", Severity.MINOR_FAILURE

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import sqlalchemy as sa
 
+from fundusd.domain.errors import LedgerError, LedgerReplaced
 from fundusd.ledger import audit
 from fundusd.ledger.audit_events import AuditEvent
 from fundusd.ledger.tables import STARTED, audit_event, camera, job
@@ -77,6 +78,25 @@ def _append(recording: Recording, event: AuditEvent, detail: dict[str, Any]) -> 
 
 
 # -- starts and releases
+
+
+def require_newest(connection: sa.Connection, cameras: Sequence[str], started: int) -> None:
+    """Raise LedgerError if the last start of a daemon for these cameras is not `started`.
+
+    Raises LedgerReplaced if the database does not know this start, so that it is an older copy.
+    """
+    newest = last_start(connection, cameras)
+    if newest < started:
+        raise LedgerReplaced(
+            "The database was replaced by an older copy while this daemon was running.",
+            hint="The daemon starts again and goes on with the copy."
+            " Stop the service before you restore a database.",
+        )
+    if newest > started:
+        raise LedgerError(
+            "Another fundusd took over while the database was unavailable.",
+            hint="This daemon restarts and stands by.",
+        )
 
 
 def last_start(connection: sa.Connection, cameras: Sequence[str] = ()) -> int:

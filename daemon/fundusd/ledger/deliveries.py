@@ -14,7 +14,7 @@ from fundusd.domain.retry_policy import LONGEST_PAUSE_SECONDS
 from fundusd.ledger import audit, sent_documents
 from fundusd.ledger.audit_events import AuditEvent
 from fundusd.ledger.database import epoch_now, insert_or_update, rows_as_dicts
-from fundusd.ledger.tables import delivery, exam
+from fundusd.ledger.tables import delivery, exam, storable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -210,7 +210,7 @@ def delivered(
     columns = {
         "state": DeliveryState.DELIVERED,
         "attempts": sent.attempts + 1,
-        "answer": answer,
+        "answer": storable(answer),
         "delivered_at": datetime.now(UTC),
     }
     is_newest = _settle(connection, sent, columns)
@@ -232,7 +232,7 @@ def undelivered(
     `answer` is the reason why not everything was delivered. `documents` are those that were.
     """
     sent_documents.confirm(connection, sent.receiver, sent.exam_id, documents)
-    attempts = sent.attempts + 1
+    answer, attempts = storable(answer), sent.attempts + 1
     columns = {"attempts": attempts, "answer": answer}
     if wait_seconds is None:
         _settle(connection, sent, columns | {"state": DeliveryState.FAILED})

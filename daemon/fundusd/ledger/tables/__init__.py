@@ -20,6 +20,7 @@ from fundusd.ledger.tables.exams import (
     sent_document,
 )
 from fundusd.ledger.tables.readings import correction, follow_up
+from fundusd.ledger.tables.site import site
 from fundusd.ledger.tables.tallies import tally
 
 __all__ = [
@@ -43,6 +44,7 @@ __all__ = [
     "review_photograph",
     "sent_document",
     "sighting",
+    "site",
     "storable",
     "tally",
 ]
