@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from tests import daemon_cases, ledger_cases
 from typer.testing import CliRunner
 
-from fundusd.cli import app
+from fundusd.cli.commands import app
 from fundusd.clinical.camera_orientation import add_votes, usual_orientation
 from fundusd.ledger import Ledger
 from fundusd.ledger.tables import camera

@@ -28,7 +28,8 @@ _NOT_ASCII = re.compile(r"[^\x00-\x7e]")
 def as_json(value: Any) -> str:
     """Return a value as indented JSON text, with times in ISO 8601.
 
-    Characters that could control a terminal are escaped, also those that JSON allows in strings.
+    Characters that could control a terminal are escaped, also those that JSON allows in strings,
+    and characters that standard output cannot encode.
     """
     options = orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS
     text = orjson.dumps(value, default=str, option=options).decode()
@@ -37,9 +38,17 @@ def as_json(value: Any) -> str:
 
 def _escaped(match: re.Match[str]) -> str:
     character = match[0]
-    if character.isprintable():
+    if character.isprintable() and _is_encodable(character):
         return character
     return json.dumps(character)[1:-1] if character != _DELETE else "\\u007f"
+
+
+def _is_encodable(character: str) -> bool:
+    try:
+        character.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def print_csv(rows: Iterable[Row]) -> None:
