@@ -267,7 +267,7 @@ def test_reconcile_says_when_an_inbox_is_away(
 ) -> None:
     graded.inbox.rename(graded.folder / "gone")
     ended = fundusd("reconcile", "--config", graded.path)
-    assert ended.code == 66
+    assert ended.code == 2
     assert "cannot be listed" in ended.err
 
 

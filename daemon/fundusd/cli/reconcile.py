@@ -28,7 +28,7 @@ def reconcile(config: Config = None, json: Json = False) -> None:
 
     Counts the files in each state: waiting, succeeded (by outcome), failed, or ignored (by reason).
     A file that changed within the last two sweeps counts as waiting. The exit status is 1 if a file
-    is unaccounted for, and 66 if an inbox cannot be listed.
+    is unaccounted for, and 2 if an inbox cannot be listed.
 
     Example:
       fundusd reconcile

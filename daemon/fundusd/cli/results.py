@@ -14,6 +14,7 @@ from fundusd.cli.options import (
     Json,
     OfCamera,
     load,
+    require_known_camera,
     require_one_format,
     row_limit,
     since_time,
@@ -97,8 +98,10 @@ def results(
 
     require_one_format(json=json, as_csv=as_csv)
     received_since = _received_since(since)
-    with opened_ledger(load(config)) as ledger:
+    settings = load(config)
+    with opened_ledger(settings) as ledger:
         ledger.check()
+        require_known_camera(settings, ledger, camera)
         rows = ledger.results(
             since=received_since,
             camera_id=camera or None,

@@ -16,6 +16,7 @@ from fundusd.cli.options import (
     OfCamera,
     WorstFirst,
     load,
+    require_known_camera,
     require_one_format,
     row_limit,
 )
@@ -102,8 +103,10 @@ def print_worklist(
     require_one_format(json=json, as_csv=as_csv)
     rows_wanted = row_limit(limit, in_full=json or as_csv)
     query = ViewQuery("v_worklist", _WORST_FIRST, filters, limit=rows_wanted)
-    with opened_ledger(load(config)) as ledger:
+    settings = load(config)
+    with opened_ledger(settings) as ledger:
         ledger.check()
+        require_known_camera(settings, ledger, filters.get("camera_id", ""))
         rows = ledger.ask(query)
         warning = release_warning(ledger, release_ids(rows))
     print_warning(warning, beside_data=json or as_csv)

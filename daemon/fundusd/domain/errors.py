@@ -15,7 +15,6 @@ class ExitStatus(IntEnum):
     OK = 0
     NO = 1  # the command did its work, and the answer is no
     USAGE = 2  # as for a wrong option
-    NO_INPUT = 66  # EX_NOINPUT
     UNAVAILABLE = 69  # EX_UNAVAILABLE
     DEFECT = 70  # EX_SOFTWARE
     SYSTEM = 71  # EX_OSERR
@@ -44,7 +43,7 @@ class RequestError(FundusdError):
 class InboxError(FundusdError):
     """An inbox cannot be read."""
 
-    exit_code = ExitStatus.NO_INPUT
+    exit_code = ExitStatus.USAGE  # as for any path that is not there
 
 
 class SystemRefused(FundusdError):  # noqa: N818  says what is the case
