@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
+import fundusd
 from fundusd.cli import (
     audit,
     bench,
     check,
     classify,
+    config,
     correct,
     db,
     demo,
@@ -31,7 +35,6 @@ from fundusd.cli import (
 app = typer.Typer(
     name="fundusd",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     help="Watch a fundus camera's export folder, grade each capture for diabetic retinopathy, and "
@@ -39,6 +42,26 @@ app = typer.Typer(
     "For research use only; not a medical device.\n\n"
     "Start with `fundusd demo`. `fundusd COMMAND --help` explains a command, with examples.",
 )
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"fundusd {fundusd.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def fundusd_command(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """Take the options of fundusd itself; the help is that of `app`."""
+
+
 # in the order of --help, which lists commands before groups: service, results, readers, site, model
 run.add_to(app)
 demo.add_to(app)
@@ -59,5 +82,6 @@ app.add_typer(quality.app, name="quality")
 classify.add_to(app)
 app.add_typer(model.app, name="model")
 bench.add_to(app)
+app.add_typer(config.app, name="config")
 app.add_typer(db.app, name="db")
 app.add_typer(audit.app, name="audit")
