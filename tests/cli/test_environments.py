@@ -145,7 +145,7 @@ def test_an_inbox_that_the_locale_cannot_name_is_refused_with_the_remedy(
     assert b"set LC_ALL=C.UTF-8" in ended.stderr
 
 
-@pytest.mark.parametrize("module", ["typer", "orjson", "pydantic", "sqlalchemy", "rich.console"])
+@pytest.mark.parametrize("module", ["typer", "orjson", "pydantic", "sqlalchemy"])
 def test_a_half_installed_environment_names_the_module(
     graded: daemon_cases.Site, module: str
 ) -> None:

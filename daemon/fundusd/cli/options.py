@@ -51,6 +51,9 @@ ModelSource = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Csv = Annotated[bool, typer.Option("--csv", help="Print CSV.")]
+Wide = Annotated[
+    bool, typer.Option("--wide", help="Show all columns of a table, and one line per row.")
+]
 OfCamera = Annotated[str, typer.Option("--camera", metavar="ID", help="Show only this camera.")]
 WorstFirst = Annotated[
     int | None,

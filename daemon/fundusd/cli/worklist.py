@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -14,13 +13,14 @@ from fundusd.cli.options import (
     Csv,
     Json,
     OfCamera,
+    Wide,
     WorstFirst,
     load,
     require_known_camera,
     require_one_format,
     row_limit,
 )
-from fundusd.cli.output import as_json, print_csv, print_lines, reason_words
+from fundusd.cli.output import as_json, print_csv, print_table, reason_words
 from fundusd.cli.release_warning import print_warning, release_ids, release_warning
 from fundusd.domain.clinical_terms import SAFETY_WORDS
 from fundusd.domain.readings import WorklistReason
@@ -43,7 +43,7 @@ WaitsFor = Annotated[
 
 # at the same urgency, retakes first, because the patient may still be there; then the oldest exam
 _WORST_FIRST = ("-urgency", "-action", "day", "exam_id", "eye")
-_PATIENT_WIDTH, _CAMERA_WIDTH = 16, 10  # characters in a line of the table
+_DROPPED_FIRST = ("camera", "capture", "day", "patient")  # if the terminal is too narrow
 _FINAL = {"yes": "referable", "no": "not referable", "indeterminate": "undecided"}
 _SAYS_THE_RESULT = ("referable", "undecided")
 _NEXT = {"none": "read", "retake": "retake", "refer_reader": "read", "contact_it": "ask IT"}
@@ -61,6 +61,7 @@ def worklist(
     limit: WorstFirst = None,
     json: Json = False,
     as_csv: Csv = False,
+    wide: Wide = False,
 ) -> None:
     """Show the eyes that a human has to read, most urgent first.
 
@@ -75,7 +76,9 @@ def worklist(
       fundusd worklist --for confirmation --limit 10
       fundusd worklist --camera cr2-room1 --csv > worklist.csv
     """
-    print_worklist(config, filters_of(camera, waits_for), limit, json=json, as_csv=as_csv)
+    print_worklist(
+        config, filters_of(camera, waits_for), limit, json=json, as_csv=as_csv, wide=wide
+    )
 
 
 def filters_of(camera: str, waits_for: WorklistReason | None) -> dict[str, str]:
@@ -95,6 +98,7 @@ def print_worklist(
     *,
     json: bool,
     as_csv: bool,
+    wide: bool,
 ) -> None:
     """Print the worklist as a table, JSON or CSV."""
     from fundusd.app.open_ledger import opened_ledger
@@ -108,14 +112,15 @@ def print_worklist(
         ledger.check()
         require_known_camera(settings, ledger, filters.get("camera_id", ""))
         rows = ledger.ask(query)
+        columns = ledger.columns_of(query.view)
         warning = release_warning(ledger, release_ids(rows))
     print_warning(warning, beside_data=json or as_csv)
     if json:
         print(as_json(rows))
     elif as_csv:
-        print_csv(rows)
+        print_csv(rows, columns)
     else:
-        print_lines([_cells(row) for row in rows], "result")
+        print_table([_cells(row) for row in rows], _DROPPED_FIRST, wide=wide)
         if limit is None and len(rows) == TABLE_ROWS:
             print(
                 f"The {TABLE_ROWS} most urgent are shown; use --limit to see more, "
@@ -124,24 +129,23 @@ def print_worklist(
         print(SAFETY_WORDS)
 
 
-def _cells(row: Row) -> dict[str, list[str]]:
-    """Return the lines of an eye's cells, keyed by column heading."""
+def _cells(row: Row) -> dict[str, str]:
+    """Return the cells of an eye's row, keyed by column heading."""
     from fundusd.reports import wording
 
-    patient = wording.patient(row["patient_id"], row["patient_key"])
-    waits = row["waits_for"].split("_")
+    waits = row["waits_for"].replace("_", " ")
     if row["deferred"]:
-        waits.append("(deferred)")
+        waits += " (deferred)"
     return {
-        "exam\neye": [str(row["exam_id"]), row["eye"]],
-        "day\npatient": [row["day"], *textwrap.wrap(patient, _PATIENT_WIDTH)],
+        "exam": str(row["exam_id"]),
+        "eye": row["eye"],
+        "day": row["day"],
+        "patient": wording.patient(row["patient_id"], row["patient_key"]),
         "waits for": waits,
-        "result": [_result(row)],
-        "next": [_NEXT[row["action"]]],
-        "capture\ncamera": [
-            str(row["capture_id"]),
-            *textwrap.wrap(row["camera_id"], _CAMERA_WIDTH),
-        ],
+        "result": _result(row),
+        "next": _NEXT[row["action"]],
+        "capture": str(row["capture_id"]),
+        "camera": row["camera_id"],
     }
 
 
