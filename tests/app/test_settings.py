@@ -252,7 +252,7 @@ def test_a_missing_file_says_where_to_get_one(tmp_path: Path) -> None:
 def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "fundusd.toml"
     path.write_bytes(b"\xff\xfe")
-    with pytest.raises(SettingsError, match="cannot be read"):
+    with pytest.raises(SettingsError, match="is not UTF-8 text"):
         settings_file.load(path)
 
 

@@ -16,6 +16,14 @@ if TYPE_CHECKING:
 CAMERA = '[[camera]]\nid = "cr2"\ninbox = "/x"\n'
 SECOND = '[[camera]]\nid = "aurora"\ninbox = "/y"\n'
 RECEIVER = '[[receiver]]\nid = "r"\ndocument = "csv"\nfolder = "/r"\n'
+REVERSED = (
+    "must not contain [z-a]: in a range such as [a-z], the first character must be the lower one"
+)
+STAR = (
+    "there is nothing before the *, + or ? that it could repeat; any text is .* and not *, "
+    "at character 1"
+)
+UNCLOSED = "must close each [ with ] before the next /; [[] matches a [ itself"
 READER = '[[reader]]\nid = "lee"\nrole = "grader"\nmay = ["routine"]\n'
 
 
@@ -110,10 +118,107 @@ def mistakes(tmp_path: Path, text: str) -> list[str]:
             "model.revision = 'main'",
             'must be the 40 hexadecimal digits of a commit, or ""',
         ),
+        ('[reader]\nid = "lee"', "reader", "must be written as [[reader]], once for each reader"),
+        ("[[store]]", "store", "must be written as [store], once"),
+        (
+            CAMERA + "[[camera.quality]]\nmin_field = 0.5",
+            "camera 1 (id cr2), quality",
+            "must be written as [camera.quality], once",
+        ),
+        *(
+            (f'[{section}]\n{key} = "2"', f"{section}.{key} = '2'", rule)
+            for section, key, rule in (
+                ("intake", "quiet_seconds", "must be a number, without quotes"),
+                ("intake", "sweep_seconds", "must be a number, without quotes"),
+                ("intake", "grace_seconds", "must be a number, without quotes"),
+                ("decode", "seconds", "must be a number, without quotes"),
+                ("outbox", "quiet_seconds", "must be a number, without quotes"),
+                ("model", "batch_size", "must be a whole number, without quotes"),
+                ("recall", "grade_0", "must be a whole number, without quotes"),
+            )
+        ),
+        (
+            '[intake]\nretry_seconds = ["10"]',
+            "intake.retry_seconds, item 1 = '10'",
+            "must be a number, without quotes",
+        ),
+        (
+            "[intake]\nquiet_seconds = true",
+            "intake.quiet_seconds = true",
+            "must be a number, without quotes",
+        ),
+        ("[decode]\nseconds = nan", "decode.seconds = nan", "must be a finite number"),
+        *(
+            (
+                CAMERA + f"pattern = '{pattern}'",
+                f"camera 1 (id cr2), pattern = {pattern!r}",
+                f"is not a regular expression: {problem}",
+            )
+            for pattern, problem in (
+                ("(", "a ( is never closed, at character 1"),
+                ("(?P<eye>[OD", "a [ is never closed, at character 9"),
+                ("*.jpg", STAR),
+                ("(?P<eye>a)(?P<eye>b)", "two groups have the same name, at character 15"),
+                ("(?<eye>a)", "a group must begin with (?P<name>, (?: or (, at character 2"),
+                ("(?P<eye>OD)\\", "it ends with a single backslash, at character 12"),
+                ("(?P<eye OD)", "the name of a group must end with >, at character 5"),
+                ("(?P<eye>OD))", "a ) closes nothing, at character 12"),
+            )
+        ),
+        *(
+            (
+                CAMERA + f"ignore = ['{glob}']",
+                f"camera 1 (id cr2), ignore, item 1 = {glob!r}",
+                rule,
+            )
+            for glob, rule in (
+                ("[abc", UNCLOSED),
+                ("a]b[", UNCLOSED),
+                ("[!]", UNCLOSED),
+                ("a/[b/c]", UNCLOSED),
+                (
+                    "x[z-a]",
+                    REVERSED,
+                ),
+                ("/a", "must be relative to the inbox, so it must not begin with /"),
+            )
+        ),
+        (
+            CAMERA + '[camera.lookup]\ndatabase = "d"\nquery = "SELECT :path"',
+            "camera 1 (id cr2), lookup",
+            "database must be an absolute path",
+        ),
+        ('"" = 1', '""', "there is no such section"),
+        (
+            "[model]\nreferable = 2",
+            "model.referable = 2",
+            "must be text in quotes",
+        ),
+        (
+            '[reading]\nconfirm_negatives = "10%"',
+            "reading.confirm_negatives = '10%'",
+            'must be "none", "all" or a sample such as "sample:10%"',
+        ),
     ],
 )
 def test_a_mistake_is_told_in_plain_words(text: str, place: str, rule: str, tmp_path: Path) -> None:
     assert mistakes(tmp_path, text) == [f"{place}: {rule}"]
+
+
+@pytest.mark.parametrize(
+    "glob", ["[abc]", "[]]x", "[!]]x", "a]", "[a-z]*.pdf", "[[]x", "scan[0-9][0-9].jpg"]
+)
+def test_a_glob_whose_sets_are_closed_is_accepted(glob: str, tmp_path: Path) -> None:
+    text = CAMERA + f"ignore = ['{glob}']"
+    assert settings_file.load(written(tmp_path, text)).camera[0].ignore == (glob,)
+
+
+def test_a_mistake_that_concerns_several_sections_names_their_ids(tmp_path: Path) -> None:
+    assert mistakes(tmp_path, CAMERA + CAMERA) == ["camera ids must differ: cr2 is used twice"]
+    below = SECOND.replace("/y", "/x/y")
+    assert mistakes(tmp_path, CAMERA + below) == [
+        "inboxes must not contain each other: aurora lies inside cr2"
+    ]
 
 
 def test_a_wrong_item_does_not_make_its_list_too_short(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import typer
 
-from fundusd.cli import app
+from fundusd.cli.commands import app
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

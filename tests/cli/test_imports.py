@@ -29,7 +29,7 @@ HEAVY = {
 }
 PROGRAM = """\
 import json, sys
-from fundusd.cli import app
+from fundusd.cli.commands import app
 try:
     app({arguments!r}, standalone_mode=False)
 finally:

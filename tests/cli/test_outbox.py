@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from tests import daemon_cases, ledger_cases
 from tests.outbox.outbox_cases import graded
 
-from fundusd.cli import app
+from fundusd.cli.commands import app
 from fundusd.ledger import Ledger
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 
 from fundusd.app import camera_settings, settings_file
 from fundusd.app.open_ledger import opened_ledger
-from fundusd.cli import app
+from fundusd.cli.commands import app
 from fundusd.clinical.quality_calibration import (
     MIN_CAPTURES,
     TooFewCaptures,
@@ -261,7 +261,7 @@ def test_wrong_options_say_what_is_right(
 
 def test_without_a_plot_no_plotting_library_is_imported(place: daemon_cases.Site) -> None:
     program = (
-        "import sys; from fundusd.cli import app\n"
+        "import sys; from fundusd.cli.commands import app\n"
         f"words = ['quality', 'calibrate', '--camera', 'room1', '--config', {str(place.path)!r}]\n"
         "app(words, standalone_mode=False)\n"
         "assert not {'matplotlib', 'numpy', 'torch'} & set(sys.modules)"

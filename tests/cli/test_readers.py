@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from tests import ledger_cases as cases
 from tests.cli.test_commands import RunCommand, fundusd, place
+from tests.cli.test_tables import on_terminal
 from tests.reading_cases import MODERATE, PDR, photograph
 
 from fundusd.cli import worklist
@@ -200,7 +201,7 @@ def test_a11_a_day_that_is_none_is_refused(fundusd: RunCommand, clinic: daemon_c
 
 
 def test_the_worklist_fits_80_columns_and_breaks_no_word(
-    fundusd: RunCommand, clinic: daemon_cases.Site, monkeypatch: pytest.MonkeyPatch
+    fundusd: RunCommand, clinic: daemon_cases.Site
 ) -> None:
     with closing(
         Ledger(f"sqlite:///{clinic.folder}/fundusd.db", site_key=cases.SITE_KEY)
@@ -215,12 +216,12 @@ def test_the_worklist_fits_80_columns_and_breaks_no_word(
     ask(fundusd, clinic, "review record 1 R agree --reader lee")
     ask(fundusd, clinic, "review record 1 R override --grade 0 --reason other --reader okafor")
     wide = ask(fundusd, clinic, "worklist")
-    monkeypatch.setenv("COLUMNS", "80")
-    narrow = ask(fundusd, clinic, "worklist")
-    assert max(map(len, narrow.splitlines())) <= 80
-    words = set(re.findall(r"[a-z]{3,}", narrow))
-    assert words == set(re.findall(r"[a-z]{3,}", wide))
-    assert "arbitration" in narrow
+    *table, left_out, safety = on_terminal(80, "worklist", "--config", clinic.path)
+    assert max(map(len, [*table, left_out, safety])) <= 80
+    assert left_out == "Left out to fit the terminal: day, capture, camera; --wide shows all."
+    words = set(re.findall(r"[a-z]{3,}", "".join(f"{line}\n" for line in table)))
+    assert words <= set(re.findall(r"[a-z]{3,}", wide))
+    assert "arbitration" in words
 
 
 def test_retakes_are_not_the_last_of_the_undecided(

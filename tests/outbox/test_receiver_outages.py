@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 from tests import ledger_cases
+from tests.outbox import document_cases as cases
 from tests.outbox.outbox_cases import DICOM, graded, outbox, subscriptions
 
 from fundusd.domain.delivery import DeliveryState

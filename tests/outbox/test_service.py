@@ -30,7 +30,7 @@ from tests.outbox.outbox_cases import (
 )
 from tests.outbox.receiver_cases import Received
 
-from fundusd.cli import app
+from fundusd.cli.commands import app
 from fundusd.domain.clinical_terms import Eye, Grade, ReviewReason, ReviewVerdict
 from fundusd.domain.delivery import DeliveryState
 from fundusd.domain.errors import LedgerError

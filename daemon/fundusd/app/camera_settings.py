@@ -41,7 +41,10 @@ class LookupSettings(Section):
         if bool(self.database) != bool(self.query):
             raise ValueError("database and query go together: set both, or leave both empty")
         if self.database:
-            absolute(Path(self.database))
+            try:
+                absolute(Path(self.database))
+            except ValueError as error:
+                raise ValueError(f"database {error}") from None
         return self
 
 

@@ -1,7 +1,7 @@
 """Check the parts that the daemon needs, for `fundusd check`.
 
-These are the inboxes, the cameras' databases, the site key, the database, the prompts, the model
-and the orientation of the cameras' pictures.
+These are the inboxes, the cameras' databases, the site key, the database, the prompts, the model,
+its device, the receivers' folders, free space and the orientation of the cameras' pictures.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, TypeVar
 
-from fundusd.app import known_site, site_key
+from fundusd.app import health_check_machine, known_site, site_key
 from fundusd.app.factory import model_choice
 from fundusd.app.open_ledger import opened_ledger
 from fundusd.clinical import camera_database
@@ -74,6 +74,15 @@ def check(settings: Settings) -> Iterator[CheckResult]:
     yield _referral_rule(settings)
     yield _checked("prompts", lambda: f"set {load_prompt_set(settings.model.prompts).name}")
     yield _checked("model", lambda: find(model_choice(settings), digest=remembered_digests).label)
+    yield _checked("device", lambda: health_check_machine.device_verdict(settings))
+    yield from _receivers(settings)
+    yield from _space(settings)
+
+
+_FOLDER_HINT = (
+    "Create or mount the folder, let the user that fundusd runs as write to it, and name it in "
+    "ReadWritePaths= of the unit."
+)
 
 
 def _checked(subject: str, verdict: Callable[[], str]) -> CheckResult:
@@ -81,6 +90,28 @@ def _checked(subject: str, verdict: Callable[[], str]) -> CheckResult:
         return CheckResult(subject, ok=True, verdict=verdict())
     except FundusdError as error:
         return CheckResult(subject, ok=False, verdict=error.message, hint=error.hint)
+
+
+def _receivers(settings: Settings) -> Iterator[CheckResult]:
+    for receiver in settings.receiver:
+        if receiver.folder is None:
+            continue
+        problem = health_check_machine.folder_problem(receiver)
+        yield CheckResult(
+            f"folder of {receiver.id}",
+            ok=not problem,
+            verdict=problem or f"{receiver.folder}, writable",
+            hint=_FOLDER_HINT if problem else "",
+        )
+
+
+def _space(settings: Settings) -> Iterator[CheckResult]:
+    file = settings.store.sqlite_file
+    if file is None:
+        return
+    is_enough, verdict = health_check_machine.free_space(file)
+    hint = "" if is_enough else "Free some space, or name a file on a larger disk in [store] url."
+    yield CheckResult("free space for the database", ok=is_enough, verdict=verdict, hint=hint)
 
 
 def _inbox(camera: CameraSettings) -> CheckResult:

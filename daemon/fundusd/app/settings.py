@@ -54,7 +54,7 @@ class PrivacySettings(Section):
 class OutboxSettings(Section):
     """[outbox]: when documents are sent to the receivers."""
 
-    quiet_seconds: Annotated[float, Field(ge=0, le=86400, strict=False)] = 60.0
+    quiet_seconds: Annotated[float, Field(ge=0, le=86400)] = 60.0
 
 
 class ReceiverSettings(Section):

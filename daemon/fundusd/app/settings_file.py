@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import tomllib
 from pathlib import Path
 
 from pydantic import ValidationError
 
-from fundusd.app import settings_mistakes
+from fundusd.app import settings_mistakes, settings_syntax
 from fundusd.app.settings import Settings
 from fundusd.app.settings_service import ModelSettings
 from fundusd.domain.errors import SettingsError
@@ -35,7 +36,8 @@ def load(path: Path) -> Settings:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(
-            f"{path} is not TOML: {error}.", hint="Compare it with config/fundusd.toml."
+            f"{path} is not TOML: {settings_syntax.explain(error, text)}.",
+            hint="Compare it with config/fundusd.toml.",
         ) from None
     try:
         return Settings.model_validate(document)
@@ -51,17 +53,31 @@ def load(path: Path) -> Settings:
 
 def _read(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_text(encoding="utf-8-sig")  # with or without a byte order mark
     except FileNotFoundError:
         raise SettingsError(
             f"There is no settings file {path}.",
             hint="Copy config/fundusd.toml there, or name another file with --config FILE "
             "or FUNDUSD_CONFIG.",
         ) from None
-    except (OSError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
         raise SettingsError(
-            f"{path} cannot be read ({error}).", hint="It must be a UTF-8 text file."
+            f"{path} is not UTF-8 text: {_undecodable(error)}.",
+            hint="Save it again with the encoding UTF-8, or convert it with iconv.",
         ) from None
+    except OSError as error:
+        raise SettingsError(
+            f"{path} cannot be read ({error.strerror}).",
+            hint="It must be a text file that this user may read.",
+        ) from None
+
+
+def _undecodable(error: UnicodeDecodeError) -> str:
+    """Return a phrase that says where a file stops being UTF-8, or what it is instead."""
+    if error.object.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "it is UTF-16, which some Windows programs call Unicode"
+    line = error.object.count(b"\n", 0, error.start) + 1
+    return f"line {line} contains the byte 0x{error.object[error.start]:02x}"
 
 
 def of_model(source: str, revision: str) -> ModelSettings:

@@ -32,7 +32,6 @@ _RENAMED_VALUES = {("when", "judged"): "resulted"}
 _WHOLE = "must be a whole number, without quotes"
 _NUMBER = "must be a number, without quotes"
 _SECTION = "must be a section with keys of its own, not a value"
-_LIST = "must be a list in square brackets"
 # by the kind of mistake, as pydantic names it
 _WORDS = {
     "missing": "is missing",
@@ -44,7 +43,12 @@ _WORDS = {
     "bool_type": "must be true or false, without quotes",
     "string_type": "must be text in quotes",
     "path_type": "must be a path in quotes",
-    "tuple_type": _LIST,
+    "too_short": "must not be empty",
+    "string_too_short": "must not be empty",
+}
+# likewise, of sections and lists
+_FORMS = {
+    "tuple_type": "must be a list in square brackets",
     "dict_type": _SECTION,
     "model_type": _SECTION,
 }
@@ -96,6 +100,8 @@ def _line(details: Mapping[str, Any], document: Mapping[str, Any]) -> str:
         return f'  {key} = {value!r}: is called "{_RENAMED_VALUES[name, value]}" now'
     rule = _rule(details)
     is_shown = isinstance(value, str | int | float) and "password" not in rule
+    if not key:
+        return f"  {rule}"  # it concerns several sections
     return f"  {key} = {_as_written(value)}: {rule}" if is_shown else f"  {key}: {rule}"
 
 
@@ -112,15 +118,15 @@ def _key(location: Location, document: Mapping[str, Any]) -> str:
     for part in location:
         content = _part(content, part)
         if isinstance(part, str):
-            text += separator + part
+            text += separator + (part or '""')
             separator = "."
             continue
         separator = ", "
-        if text in _LISTED:
+        if text in LISTED:
             text += f" {part + 1}{_identity(content)}"
         else:
             text += f", item {part + 1}"
-    return text or "(file)"
+    return text
 
 
 def _part(content: Any, part: int | str) -> Any:
@@ -140,8 +146,8 @@ def _rule(details: Mapping[str, Any]) -> str:
     """Return the rule that a value breaks."""
     kind, value, context = details["type"], details["input"], details.get("ctx", {})
     name = str(details["loc"][-1]) if details["loc"] else ""
-    if kind == "tuple_type" and name in _LISTED:
-        return f"must be written as [[{name}]], once for each {name}"
+    if kind in _FORMS:
+        return _form(details, name)
     if kind in _WORDS:
         return _WORDS[kind]
     if kind in _LIMITS:
@@ -151,12 +157,24 @@ def _rule(details: Mapping[str, Any]) -> str:
         return _choice(value, context["expected"])
     if kind == "string_pattern_mismatch" and name in _PATTERNS:
         return _PATTERNS[name]
-    if kind in {"too_short", "string_too_short"}:
-        return "must not be empty"
     if kind in {"too_long", "string_too_long"}:
         things = "characters" if isinstance(value, str) else "items"
         return f"must have at most {context['max_length']} {things}"
     return str(details["msg"]).removeprefix("Value error, ")
+
+
+def _form(details: Mapping[str, Any], name: str) -> str:
+    """Return how a section or a list must be written."""
+    if details["type"] == "tuple_type" and name in LISTED:
+        return f"must be written as [[{name}]], once for each {name}"
+    if details["type"] == "model_type" and isinstance(details["input"], list):
+        return f"must be written as [{_heading(details['loc'])}], once"
+    return _FORMS[details["type"]]
+
+
+def _heading(location: Location) -> str:
+    """Return the name of a section as its heading in the file has it, such as camera.quality."""
+    return ".".join(part for part in location if isinstance(part, str))
 
 
 def _choice(value: Any, expected: str) -> str:
@@ -218,7 +236,7 @@ def _sections(above: type[Section], prefix: str = "") -> Iterator[tuple[str, typ
 
 
 # sections that may occur several times
-_LISTED = frozenset(
+LISTED = frozenset(
     name
     for name, field in Settings.model_fields.items()
     if _section_in(field.annotation) is not field.annotation

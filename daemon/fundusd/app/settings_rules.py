@@ -6,6 +6,7 @@ A value that breaks a rule causes a ValueError that states the rule.
 from __future__ import annotations
 
 import ipaddress
+import os
 import re
 from pathlib import Path
 from typing import Annotated
@@ -29,7 +30,18 @@ def absolute(path: Path) -> Path:
     """
     if not path.is_absolute():
         raise ValueError("must be an absolute path")
+    _require_encodable(str(path))
     return path
+
+
+def _require_encodable(path: str) -> None:
+    """Raise ValueError if the locale cannot encode a path, so that no file can have it."""
+    try:
+        os.fsencode(path)
+    except UnicodeEncodeError:
+        raise ValueError(
+            "contains characters that the locale does not have: set LC_ALL=C.UTF-8"
+        ) from None
 
 
 def _store_url(url: str) -> str:
@@ -42,6 +54,7 @@ def _store_url(url: str) -> str:
             "must begin with sqlite://// (four slashes, then an absolute path) "
             "or postgresql+psycopg://"
         )
+    _require_encodable(url)
     return url
 
 

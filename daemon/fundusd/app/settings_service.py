@@ -35,7 +35,12 @@ class StoreSettings(Section):
         if not self.password_file:
             return None
         try:
-            return Path(self.password_file).read_text(encoding="utf-8").strip()
+            return Path(self.password_file).read_text(encoding="utf-8-sig").strip()
+        except UnicodeDecodeError:
+            raise SettingsError(
+                "[store] password_file is not UTF-8 text.",
+                hint="It must contain the password and nothing else.",
+            ) from None
         except OSError as error:
             raise SettingsError(
                 f"[store] password_file cannot be read ({error.strerror}).",
@@ -81,13 +86,13 @@ class ModelSettings(Section):
 class IntakeSettings(Section):
     """[intake]: how files are found, and when they count as captures."""
 
-    quiet_seconds: Annotated[float, Field(gt=0, le=3600, strict=False)] = 2.0
-    sweep_seconds: Annotated[float, Field(gt=0, le=86400, strict=False)] = 30.0
+    quiet_seconds: Annotated[float, Field(gt=0, le=3600)] = 2.0
+    sweep_seconds: Annotated[float, Field(gt=0, le=86400)] = 30.0
     mode: Literal["auto", "native", "sweep-only"] = "auto"
     backlog: Literal["newest-first", "baseline"] = "newest-first"
-    grace_seconds: Annotated[float, Field(gt=0, le=86400, strict=False)] = 600.0
+    grace_seconds: Annotated[float, Field(gt=0, le=86400)] = 600.0
     retry_seconds: Annotated[
-        tuple[Annotated[float, Field(ge=0, le=86400, strict=False)], ...],
+        tuple[Annotated[float, Field(ge=0, le=86400)], ...],
         Field(max_length=10, strict=False),
     ] = (10.0, 60.0, 600.0)
 
@@ -96,7 +101,7 @@ class DecodeSettings(Section):
     """[decode]: the limits of the decoder processes."""
 
     processes: Annotated[int, Field(ge=0, le=64)] = 0
-    seconds: Annotated[float, Field(gt=0, le=600, strict=False)] = 20.0
+    seconds: Annotated[float, Field(gt=0, le=600)] = 20.0
     memory_mb: Annotated[int, Field(ge=256)] = 3072
     max_mb: Annotated[int, Field(ge=1)] = 256
     max_megapixels: Annotated[int, Field(ge=1, le=1000)] = 60

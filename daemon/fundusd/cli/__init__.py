@@ -1,110 +1,88 @@
-"""Define the command line, which reports every error as a sentence, a hint and an exit status."""
+"""Run the command line, and report every error as a sentence, a hint and an exit status."""
 
 from __future__ import annotations
 
 import errno
 import gc
 import os
+import pwd
 import sys
 import traceback
 from contextlib import suppress
 from typing import NoReturn
 
-import typer
-
-from fundusd.cli import (
-    audit,
-    bench,
-    check,
-    classify,
-    correct,
-    db,
-    demo,
-    follow_up,
-    model,
-    outbox,
-    person,
-    quality,
-    reconcile,
-    report,
-    results,
-    retry,
-    review,
-    run,
-    show,
-    status,
-    worklist,
-)
-from fundusd.domain.errors import ExitStatus, FundusdError
-
-app = typer.Typer(
-    name="fundusd",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-    help="Watch a fundus camera's export folder, grade each capture for diabetic retinopathy, and "
-    "keep results and an audit log.\n\n"
-    "For research use only; not a medical device.\n\n"
-    "Start with `fundusd demo`. `fundusd COMMAND --help` explains a command, with examples.",
-)
-# in the order of --help, which lists commands before groups: service, results, readers, site, model
-run.add_to(app)
-demo.add_to(app)
-check.add_to(app)
-status.add_to(app)
-results.add_to(app)
-show.add_to(app)
-app.add_typer(report.app, name="report")
-worklist.add_to(app)
-app.add_typer(review.app, name="review")
-app.add_typer(correct.app, name="correct")
-app.add_typer(follow_up.app, name="follow-up")
-person.add_to(app)
-reconcile.add_to(app)
-retry.add_to(app)
-app.add_typer(outbox.app, name="outbox")
-app.add_typer(quality.app, name="quality")
-classify.add_to(app)
-app.add_typer(model.app, name="model")
-bench.add_to(app)
-app.add_typer(db.app, name="db")
-app.add_typer(audit.app, name="audit")
+# a library that is missing is reported like any other error, so none is imported here
+from fundusd.cli.terminal_encoding import never_fail
+from fundusd.domain.errors import ExitStatus, FundusdError, NotInstalled
 
 _IMPORTED_OBJECTS = 20_000  # collecting garbage during imports takes a quarter of the startup time
 
+_NO_HOME = os.devnull  # in which not even root can create a folder
+_INSTALL_AGAIN = "Install fundusd and its libraries again, into the environment {prefix}."
 _FULL_OR_CLOSED = {errno.ENOSPC, errno.EDQUOT, errno.EPIPE}  # of a disk, a quota or a pipe
 
 
 def main() -> None:
     """Run a command, and report every error as a sentence and a hint, never as a traceback."""
     gc.set_threshold(_IMPORTED_OBJECTS)
+    _name_the_user()
+    never_fail(sys.stdout)
+    never_fail(sys.stderr)
     try:
         _run()
     except FundusdError as error:
         _report(error.message, error.hint, error)
         sys.exit(error.exit_code)
+    except ImportError as error:
+        _report(_unusable_module(error), _INSTALL_AGAIN.format(prefix=sys.prefix), error)
+        sys.exit(NotInstalled.exit_code)
     except OSError as error:
         if error.errno not in _FULL_OR_CLOSED:
             _report_defect(error)
         _discard_output()
-        if error.errno != errno.EPIPE:  # whoever closed a pipe has read enough
-            _report(f"The output cannot be written ({error.strerror}).", "", error)
+        if error.errno == errno.EPIPE:  # whoever closed a pipe has read enough
+            sys.exit(ExitStatus.OK)
+        _report(f"The output cannot be written ({error.strerror}).", "", error)
         sys.exit(ExitStatus.USAGE)
     except Exception as error:  # noqa: BLE001  the top of the command line
         _report_defect(error)
 
 
+def _name_the_user() -> None:
+    """Give a user without a passwd entry the name and the home that libraries ask for.
+
+    Such users are common in containers. The name is the user id, and the home can hold no file.
+    """
+    try:
+        pwd.getpwuid(os.getuid())
+    except KeyError:
+        for name, value in (("LOGNAME", str(os.getuid())), ("HOME", _NO_HOME)):
+            if not os.environ.get(name):
+                os.environ[name] = value
+
+
 def _run() -> None:
     try:
+        from fundusd.cli.commands import app
+
         app()
     except SystemExit as ended:
-        if isinstance(ended.__context__, BrokenPipeError):  # Typer exits with 1
+        if isinstance(ended.__context__, BrokenPipeError):  # Typer and rich exit with 1
             raise ended.__context__ from None
         raise
     finally:
-        if sys.stdout is not None:  # None in a program that was started without it
+        if sys.stdout is not None:  # as it is if the caller has closed it
             sys.stdout.flush()  # here, where an error can still be reported
+
+
+def _unusable_module(error: ImportError) -> str:
+    """Return a sentence that names the module that is missing or cannot be loaded."""
+    if isinstance(error, ModuleNotFoundError):
+        return f"fundusd is not completely installed: the Python module {error.name} is missing."
+    module = error.name or "with native code"
+    return (
+        f"fundusd is not correctly installed: a Python module cannot be used ({module}: {error})."
+    )
 
 
 def _discard_output() -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fundusd.cli.layout import Command
-from fundusd.cli.options import Config, Json, load
+from fundusd.cli.options import Config, Json, Wide, load
 from fundusd.cli.output import as_json
 
 if TYPE_CHECKING:
@@ -59,6 +59,7 @@ def check(
     languages: _Languages = "",
     camera: _Camera = "",
     json: Json = False,
+    wide: Wide = False,
 ) -> None:
     """Check settings, inboxes, site key, database and model.
 
@@ -82,7 +83,7 @@ def check(
     if names is not None:
         from fundusd.cli.path_preview import preview, reading_of
 
-        preview(names, reading_of(config, convention, languages, camera), json=json)
+        preview(names, reading_of(config, convention, languages, camera), json=json, wide=wide)
         return
     if convention or languages or camera:
         raise typer.BadParameter("--convention, --languages and --camera go with --names")

@@ -63,7 +63,7 @@ def classify(
     if json:
         print(as_json(rows))
     elif as_csv:
-        print_csv(rows)
+        print_csv(rows, list(rows[0]))  # at least one file is named
     else:
         _print(rows)
     if not all(row["outcome"] == "graded" for row in rows):

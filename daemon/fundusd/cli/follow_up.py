@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fundusd.cli.layout import Command
-from fundusd.cli.options import Config, Csv, Json, load, require_one_format
+from fundusd.cli.options import Config, Csv, Json, Wide, load, require_one_format
 from fundusd.cli.output import as_json, local, print_csv, print_table
 from fundusd.cli.readers import Reader, reader_who_may
 from fundusd.domain.clinical_terms import SAFETY_WORDS
@@ -40,12 +40,17 @@ _How = Annotated[
     _ClosedBy,
     typer.Option("--how", metavar="HOW", help=f"How it ended: {', '.join(_ClosedBy)}."),
 ]
+DROPPED_FIRST = ("state", "since", "patient")  # if the terminal is too narrow
 _Closed = Annotated[bool, typer.Option("--all", help="Show those that are closed, too.")]
 
 
 @app.command("list", cls=Command)
 def list_open(
-    config: Config = None, closed: _Closed = False, json: Json = False, as_csv: Csv = False
+    config: Config = None,
+    closed: _Closed = False,
+    json: Json = False,
+    as_csv: Csv = False,
+    wide: Wide = False,
 ) -> None:
     """Show the follow-ups that are open, oldest first.
 
@@ -62,12 +67,13 @@ def list_open(
     with opened_ledger(load(config)) as ledger:
         ledger.check()
         rows = ledger.ask(query)
+        columns = ledger.columns_of(query.view)
     if json:
         print(as_json(rows))
     elif as_csv:
-        print_csv(rows)
+        print_csv(rows, columns)
     elif rows:
-        print_table(rows, cells)
+        print_table([cells(row) for row in rows], DROPPED_FIRST, wide=wide)
         print(SAFETY_WORDS)
     else:
         print("There is no follow-up." if closed else "No follow-up is open.")

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from fundusd.app.camera_settings import CameraSettings
     from fundusd.app.settings import Settings
+    from fundusd.ledger import Ledger
 
 Config = Annotated[
     Path | None,
@@ -50,6 +51,9 @@ ModelSource = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Csv = Annotated[bool, typer.Option("--csv", help="Print CSV.")]
+Wide = Annotated[
+    bool, typer.Option("--wide", help="Show all columns of a table, and one line per row.")
+]
 OfCamera = Annotated[str, typer.Option("--camera", metavar="ID", help="Show only this camera.")]
 WorstFirst = Annotated[
     int | None,
@@ -96,6 +100,21 @@ def camera_named(settings: Settings, camera_id: str) -> CameraSettings:
             return camera
     known = ", ".join(camera.id for camera in settings.camera) or "none"
     raise typer.BadParameter(f"there is no camera {camera_id} in the settings, only {known}")
+
+
+def require_known_camera(settings: Settings, ledger: Ledger, camera_id: str) -> None:
+    """Raise BadParameter if neither the settings nor the database know a camera.
+
+    The database keeps the captures of a camera that is no longer in the settings. An empty id
+    stands for all cameras.
+    """
+    known = {camera.id for camera in settings.camera}
+    if not camera_id or camera_id in known:
+        return
+    known.update(camera["id"] for camera in ledger.status()["cameras"])
+    if camera_id not in known:
+        listed = ", ".join(sorted(known)) or "none"
+        raise typer.BadParameter(f"there is no camera {camera_id}; the cameras are: {listed}")
 
 
 def require_output_file(settings: Settings, file: Path, suffixes: Sequence[str]) -> None:

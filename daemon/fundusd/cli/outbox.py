@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fundusd.cli.layout import Command, Group
-from fundusd.cli.options import TABLE_ROWS, Config, Json, load
+from fundusd.cli.options import TABLE_ROWS, Config, Json, Wide, load
 from fundusd.cli.output import as_json, local, print_table
 from fundusd.domain.delivery import DeliveryState
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(cls=Group, invoke_without_command=True)
 
+_DROPPED_FIRST = ("delivered", "document", "attempts")  # if the terminal is too narrow
 _State = Annotated[
     DeliveryState | None,
     typer.Option(
@@ -37,6 +38,7 @@ def listing(
     state: _State = None,
     limit: _Limit = TABLE_ROWS,
     json: Json = False,
+    wide: Wide = False,
 ) -> None:
     """List the documents that are waiting to be sent or have failed.
 
@@ -59,7 +61,7 @@ def listing(
     if json:
         print(as_json(rows))
     elif rows:
-        print_table(rows, _cells)
+        print_table([_cells(row) for row in rows], _DROPPED_FIRST, wide=wide)
     elif state is None:
         print("No document is waiting or held back, and none has failed.")
     else:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import csv
-import itertools
 import json
 import re
 import sys
 from datetime import UTC, datetime
+from shutil import get_terminal_size
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -16,10 +16,9 @@ from fundusd.domain.clinical_terms import Reason
 from fundusd.domain.eye_reasons import EyeReason
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     Row = Mapping[str, Any]
-    Cells = Callable[[Row], Mapping[str, str]]
 
 _DELETE = "\x7f"
 _NOT_ASCII = re.compile(r"[^\x00-\x7e]")
@@ -28,62 +27,66 @@ _NOT_ASCII = re.compile(r"[^\x00-\x7e]")
 def as_json(value: Any) -> str:
     """Return a value as indented JSON text, with times in ISO 8601.
 
-    Characters that could control a terminal are escaped, also those that JSON allows in strings.
+    Characters that could control a terminal are escaped, also those that JSON allows in strings,
+    and characters that standard output cannot encode.
     """
-    options = orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS
+    options = orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS | orjson.OPT_UTC_Z
     text = orjson.dumps(value, default=str, option=options).decode()
     return _NOT_ASCII.sub(_escaped, text)
 
 
 def _escaped(match: re.Match[str]) -> str:
     character = match[0]
-    if character.isprintable():
+    if character.isprintable() and _is_encodable(character):
         return character
     return json.dumps(character)[1:-1] if character != _DELETE else "\\u007f"
 
 
-def print_csv(rows: Iterable[Row]) -> None:
-    """Print rows as CSV, with the keys of the first row as the header.
+def _is_encodable(character: str) -> bool:
+    try:
+        character.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
-    If there are no rows, nothing is printed.
+
+def print_csv(rows: Iterable[Row], columns: Sequence[str]) -> None:
+    """Print rows as CSV below a header with the names of the columns.
+
+    Times are in ISO 8601, as in JSON. Text cannot control a terminal or be run by a spreadsheet:
+    control characters are escaped, and text that a spreadsheet would take for a formula begins with
+    an apostrophe.
     """
-    rows = iter(rows)
-    first = next(rows, None)
-    if first is not None:
-        writer = csv.DictWriter(sys.stdout, list(first))
-        writer.writeheader()
-        writer.writerows(itertools.chain([first], rows))
+    from fundusd.cli.csv_cells import csv_cell
+
+    writer = csv.writer(sys.stdout)
+    writer.writerow(columns)
+    for row in rows:
+        writer.writerow([csv_cell(row[name]) for name in columns])
 
 
-def print_table(rows: Iterable[Row], cells: Cells, title: str = "") -> None:
-    """Print rows as a table below a title.
+def print_table(
+    rows: Sequence[Mapping[str, str]], drop: Sequence[str] = (), *, wide: bool = False
+) -> None:
+    """Print rows, whose keys are the headings, as a table that fits the terminal.
 
-    `cells` returns the cells of a row, keyed by column heading.
+    The columns in `drop` are left out first if the terminal is too narrow. If `wide` is true, or if
+    the output is not a terminal, every row is one line with all columns.
     """
-    from rich.console import Console
+    from fundusd.reports.terminal_table import table_lines
 
-    from fundusd.reports.terminal_table import table_of
-
-    console = Console(highlight=False)
-    if title:
-        console.print(f"\n{title}")
-    console.print(table_of([cells(row) for row in rows]))
-
-
-def print_lines(rows: Sequence[Mapping[str, Sequence[str]]], wrapping: str) -> None:
-    """Print rows whose cells are lists of lines; only the column `wrapping` becomes narrower."""
-    from rich.console import Console
-
-    from fundusd.reports.terminal_table import table_of_lines
-
-    Console(highlight=False).print(table_of_lines(rows, wrapping))
+    width = None
+    if not wide and sys.stdout.isatty():
+        width = get_terminal_size().columns
+    for line in table_lines(rows, width, drop, "; --wide shows all"):
+        print(line)
 
 
 def local(at: datetime | None) -> str:
-    """Return a time as text in local time, or "" for None."""
+    """Return a time as ISO 8601 in local time, with its offset, or "" for None."""
     if at is None:
         return ""
-    return at.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    return at.astimezone().isoformat(timespec="seconds")
 
 
 def age(at: datetime | None) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import typer
 
 from fundusd.cli.options import TABLE_ROWS, camera_named, load
-from fundusd.cli.output import as_json, path_text
+from fundusd.cli.output import as_json, path_text, print_table
 from fundusd.clinical.path_rules import Naming
 from fundusd.domain.clinical_terms import Eye
 
@@ -72,7 +72,7 @@ def _languages(codes: str) -> tuple[LanguageName, ...]:
     return tuple(language for language in LANGUAGES if language in chosen)
 
 
-def preview(folder: Path, reading: Reading, *, json: bool) -> None:
+def preview(folder: Path, reading: Reading, *, json: bool, wide: bool) -> None:
     """Print what is read from each path below a folder, with the doubtful paths first.
 
     Raises BadParameter if the folder does not exist or cannot be listed.
@@ -87,7 +87,7 @@ def preview(folder: Path, reading: Reading, *, json: bool) -> None:
     if json:
         print(as_json({"files": len(rows), "missing": missing, "names": rows}))
     else:
-        _print(rows, missing, asked=reading.lookup is not None)
+        _print(rows, missing, asked=reading.lookup is not None, wide=wide)
 
 
 def _paths(folder: Path, ignore: tuple[str, ...]) -> Iterator[str]:
@@ -133,22 +133,18 @@ def _missing(rows: Sequence[PreviewRow]) -> dict[str, int]:
     return dict(counts)
 
 
-def _print(rows: Sequence[PreviewRow], missing: dict[str, int], *, asked: bool) -> None:
-    from rich.console import Console
-
-    from fundusd.reports.terminal_table import table_of
-
-    console = Console(highlight=False)
+def _print(rows: Sequence[PreviewRow], missing: dict[str, int], *, asked: bool, wide: bool) -> None:
     doubtful_first = sorted(rows, key=_doubt)
-    console.print(table_of([_cells(row) for row in doubtful_first[:TABLE_ROWS]]))
+    shown = [_cells(row) for row in doubtful_first[:TABLE_ROWS]]
+    print_table(shown, ("time", "field", "source"), wide=wide)
     if len(rows) > TABLE_ROWS:
-        console.print(f"{TABLE_ROWS} of {len(rows)}, doubtful ones first; all with --json.")
-    console.print(f"{len(rows)} files: {_summary(missing)}.")
+        print(f"{TABLE_ROWS} of {len(rows)}, doubtful ones first; all with --json.")
+    print(f"{len(rows)} files: {_summary(missing)}.")
     if asked:
-        console.print("Only the camera's own database was opened.")
+        print("Only the camera's own database was opened.")
     else:
-        console.print("No file was opened.")
-    console.print("The header of a DICOM file may add to its name, or contradict it.")
+        print("No file was opened.")
+    print("The header of a DICOM file may add to its name, or contradict it.")
 
 
 def _doubt(row: PreviewRow) -> tuple[bool, bool]:

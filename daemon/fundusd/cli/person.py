@@ -8,7 +8,7 @@ import typer
 
 from fundusd.cli import follow_up
 from fundusd.cli.layout import Command
-from fundusd.cli.options import Config, Json, load
+from fundusd.cli.options import Config, Json, Wide, load
 from fundusd.cli.output import as_json, grade_or_reason, local, print_table
 from fundusd.cli.release_warning import print_warning, release_ids, release_warning
 from fundusd.domain.clinical_terms import SAFETY_WORDS
@@ -30,7 +30,7 @@ def add_to(app: typer.Typer) -> None:
     app.command(cls=Command)(person)
 
 
-def person(key: _Key, config: Config = None, json: Json = False) -> None:
+def person(key: _Key, config: Config = None, json: Json = False, wide: Wide = False) -> None:
     """Show all exams of a person; the query is audited.
 
     Prints each exam, each eye, what readers reported, and what changed since the previous visit.
@@ -54,7 +54,8 @@ def person(key: _Key, config: Config = None, json: Json = False) -> None:
     print(f"Patient {patient}, exams: {len(history['exams'])}")
     for title, name, cells in _TABLES:
         if history[name]:
-            print_table(history[name], cells, title)
+            print(f"\n{title}")
+            print_table([cells(row) for row in history[name]], wide=wide)
     print(SAFETY_WORDS)
 
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from fundusd.cli.layout import Command
-from fundusd.cli.options import TABLE_ROWS, Config, Json, load
-from fundusd.cli.output import as_json, path_text
+from fundusd.cli.options import TABLE_ROWS, Config, Json, Wide, load
+from fundusd.cli.output import as_json, path_text, print_table
 from fundusd.domain.files import SWEEP_SHARE
 
 if TYPE_CHECKING:
@@ -23,12 +23,12 @@ def add_to(app: typer.Typer) -> None:
     app.command(cls=Command)(reconcile)
 
 
-def reconcile(config: Config = None, json: Json = False) -> None:
+def reconcile(config: Config = None, json: Json = False, wide: Wide = False) -> None:
     """Account for every file in every inbox.
 
     Counts the files in each state: waiting, succeeded (by outcome), failed, or ignored (by reason).
     A file that changed within the last two sweeps counts as waiting. The exit status is 1 if a file
-    is unaccounted for, and 66 if an inbox cannot be listed.
+    is unaccounted for, and 2 if an inbox cannot be listed.
 
     Example:
       fundusd reconcile
@@ -49,7 +49,7 @@ def reconcile(config: Config = None, json: Json = False) -> None:
     if json:
         print(as_json([_as_dict(inbox) for inbox in inboxes]))
     else:
-        _print(inboxes)
+        _print(inboxes, wide=wide)
     for inbox in inboxes:
         if inbox.unaccounted:
             raise typer.Exit(1)
@@ -70,10 +70,8 @@ def _as_dict(inbox: Reconciliation) -> dict[str, Any]:
     }
 
 
-def _print(inboxes: Sequence[Reconciliation]) -> None:
-    from rich.console import Console
-
-    from fundusd.reports.terminal_table import table_of
+def _print(inboxes: Sequence[Reconciliation], *, wide: bool) -> None:
+    from fundusd.reports.terminal_table import printable
 
     rows = []
     total = unaccounted = 0
@@ -82,11 +80,8 @@ def _print(inboxes: Sequence[Reconciliation]) -> None:
         unaccounted += len(inbox.unaccounted)
         for state, count in sorted(inbox.counts.items()):
             rows.append({"camera": inbox.camera_id, "state": state, "count": str(count)})
-    console = Console(highlight=False)
-    console.print(table_of(rows))
-    console.print(
-        f"{total} files, {total - unaccounted} accounted for, {unaccounted} unaccounted for."
-    )
+    print_table(rows, wide=wide)
+    print(f"{total} files, {total - unaccounted} accounted for, {unaccounted} unaccounted for.")
     for inbox in inboxes:
         for path in inbox.unaccounted[:TABLE_ROWS]:
-            console.print(f"  {inbox.camera_id}: {path_text(path)}", markup=False)
+            print(f"  {inbox.camera_id}: {printable(path_text(path))}")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fundusd.cli.layout import Command
-from fundusd.cli.options import Config, Json, load, require_output_file, since_time
+from fundusd.cli.options import Config, Json, Wide, load, require_output_file, since_time
 from fundusd.cli.output import as_json
 from fundusd.cli.panels import photographs_of, print_panels
 
@@ -113,7 +113,11 @@ def _form(settings: Settings) -> Form:
 
 @app.command(cls=Command)
 def quality(
-    config: Config = None, since: _Since = "12w", plot: _Plot = None, json: Json = False
+    config: Config = None,
+    since: _Since = "12w",
+    plot: _Plot = None,
+    json: Json = False,
+    wide: Wide = False,
 ) -> None:
     """Report the share of ungradable captures, by camera and week.
 
@@ -125,12 +129,16 @@ def quality(
     """
     from fundusd.cli.trends import QUALITY, report
 
-    report(QUALITY, config, _week(since), plot, json=json)
+    report(QUALITY, config, _week(since), plot, json=json, wide=wide)
 
 
 @app.command(cls=Command)
 def classes(
-    config: Config = None, since: _Since = "12w", plot: _Plot = None, json: Json = False
+    config: Config = None,
+    since: _Since = "12w",
+    plot: _Plot = None,
+    json: Json = False,
+    wide: Wide = False,
 ) -> None:
     """Report the number of captures with each grade, by week.
 
@@ -141,12 +149,16 @@ def classes(
     """
     from fundusd.cli.trends import CLASSES, report
 
-    report(CLASSES, config, _week(since), plot, json=json)
+    report(CLASSES, config, _week(since), plot, json=json, wide=wide)
 
 
 @app.command(cls=Command)
 def drift(
-    config: Config = None, since: _Since = "12w", plot: _Plot = None, json: Json = False
+    config: Config = None,
+    since: _Since = "12w",
+    plot: _Plot = None,
+    json: Json = False,
+    wide: Wide = False,
 ) -> None:
     """Report mean scores by week, and how far they have shifted.
 
@@ -157,12 +169,16 @@ def drift(
     """
     from fundusd.cli.trends import DRIFT, report
 
-    report(DRIFT, config, _week(since), plot, json=json)
+    report(DRIFT, config, _week(since), plot, json=json, wide=wide)
 
 
 @app.command(cls=Command)
 def turnaround(
-    config: Config = None, since: _Since = "12w", plot: _Plot = None, json: Json = False
+    config: Config = None,
+    since: _Since = "12w",
+    plot: _Plot = None,
+    json: Json = False,
+    wide: Wide = False,
 ) -> None:
     """Report the time from arrival to result, by day.
 
@@ -174,11 +190,13 @@ def turnaround(
     from fundusd.cli.trends import TURNAROUND, report
 
     first_day = since_time(since).astimezone().date().isoformat()
-    report(TURNAROUND, config, first_day, plot, json=json)
+    report(TURNAROUND, config, first_day, plot, json=json, wide=wide)
 
 
 @app.command(cls=Command)
-def agreement(config: Config = None, plot: _Plot = None, json: Json = False) -> None:
+def agreement(
+    config: Config = None, plot: _Plot = None, json: Json = False, wide: Wide = False
+) -> None:
     """Report how often readers and model agree, by release and role.
 
     Prints the view v_agreement; the plot compares the readers' grades with the model's.
@@ -188,7 +206,7 @@ def agreement(config: Config = None, plot: _Plot = None, json: Json = False) -> 
     """
     from fundusd.cli.trends import AGREEMENT, report
 
-    report(AGREEMENT, config, None, plot, json=json)
+    report(AGREEMENT, config, None, plot, json=json, wide=wide)
 
 
 def _week(since: str) -> str:

@@ -13,12 +13,14 @@ from fundusd.cli.options import (
     Csv,
     Json,
     OfCamera,
+    Wide,
     load,
+    require_known_camera,
     require_one_format,
     row_limit,
     since_time,
 )
-from fundusd.cli.output import as_json, local, print_csv
+from fundusd.cli.output import as_json, local, print_csv, print_table
 from fundusd.cli.release_warning import noting_releases, print_warning, release_warning
 from fundusd.domain.clinical_terms import SAFETY_WORDS, Grade, Outcome, Referable
 
@@ -66,6 +68,8 @@ _Limit = Annotated[
     ),
 ]
 
+_DROPPED_FIRST = ("score", "camera", "received", "outcome")  # if the terminal is too narrow
+
 
 def add_to(app: typer.Typer) -> None:
     """Register the command."""
@@ -83,6 +87,7 @@ def results(
     limit: _Limit = None,
     json: Json = False,
     as_csv: Csv = False,
+    wide: Wide = False,
 ) -> None:
     """Show the results of captures, newest first.
 
@@ -97,8 +102,10 @@ def results(
 
     require_one_format(json=json, as_csv=as_csv)
     received_since = _received_since(since)
-    with opened_ledger(load(config)) as ledger:
+    settings = load(config)
+    with opened_ledger(settings) as ledger:
         ledger.check()
+        require_known_camera(settings, ledger, camera)
         rows = ledger.results(
             since=received_since,
             camera_id=camera or None,
@@ -113,9 +120,9 @@ def results(
         if json:
             print(as_json(list(rows)))
         elif as_csv:
-            print_csv(rows)
+            print_csv(rows, ledger.columns_of("v_result"))
         else:
-            _print_table(list(rows), limited=limit is None)
+            _print_table(list(rows), limited=limit is None, wide=wide)
         print_warning(release_warning(ledger, ids), beside_data=json or as_csv)
 
 
@@ -125,23 +132,18 @@ def _received_since(since: str) -> datetime | None:
     return since_time(since)
 
 
-def _print_table(rows: Sequence[Row], *, limited: bool) -> None:
-    from rich.console import Console
-
-    from fundusd.reports.terminal_table import table_of
-
-    console = Console(highlight=False)
-    console.print(table_of([_cells(row) for row in rows]))
+def _print_table(rows: Sequence[Row], *, limited: bool, wide: bool) -> None:
+    print_table([_cells(row) for row in rows], _DROPPED_FIRST, wide=wide)
     if any(_is_marked(row) for row in rows):
-        console.print("! There is a warning; fundusd show CAPTURE prints it.")
+        print("! There is a warning; fundusd show CAPTURE prints it.")
     for model in sorted({row["model"] for row in rows if row["grade"] is not None}):
-        console.print(f"Model: {model}")
+        print(f"Model: {model}")
     if limited and len(rows) == TABLE_ROWS:
-        console.print(
+        print(
             f"The newest {TABLE_ROWS} are shown; use --limit to see more, "
             "--json or --csv to see all."
         )
-    console.print(SAFETY_WORDS)
+    print(SAFETY_WORDS)
 
 
 def _cells(row: Row) -> dict[str, str]:

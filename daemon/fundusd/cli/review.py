@@ -14,6 +14,7 @@ from fundusd.cli.options import (
     Json,
     OfCamera,
     OneEye,
+    Wide,
     WorstFirst,
     icdr_grade,
     load,
@@ -129,13 +130,15 @@ def list_unread(
     limit: WorstFirst = None,
     json: Json = False,
     as_csv: Csv = False,
+    wide: Wide = False,
 ) -> None:
     """Show the eyes that a human has to read, as fundusd worklist does.
 
     Example:
       fundusd review list --limit 10
     """
-    print_worklist(config, filters_of(camera, waits_for), limit, json=json, as_csv=as_csv)
+    filters = filters_of(camera, waits_for)
+    print_worklist(config, filters, limit, json=json, as_csv=as_csv, wide=wide)
 
 
 @app.command(cls=Command)

@@ -6,20 +6,30 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from fundusd.cli.layout import Command
-from fundusd.cli.options import Config, Json, load
-from fundusd.cli.output import age, as_json, local
+from fundusd.cli.options import Config, Json, Wide, load
+from fundusd.cli.output import age, as_json, local, print_table
 from fundusd.clinical.camera_orientation import Learnt, describe
 from fundusd.clinical.grading import unsafe_rules
 from fundusd.domain.clinical_terms import SAFETY_WORDS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     import typer
 
     from fundusd.cli.output import Row
 
 _CLOCK_TOLERANCE = timedelta(minutes=1)  # between the database's machine and this one
+# of the cameras' columns, if the terminal is too narrow
+_DROPPED_FIRST = (
+    "settling by",
+    "new by hints",
+    "by sweeps",
+    "folders",
+    "pictures",
+    "hints",
+    "not settled",
+)
 
 
 def add_to(app: typer.Typer) -> None:
@@ -27,7 +37,7 @@ def add_to(app: typer.Typer) -> None:
     app.command(cls=Command)(status)
 
 
-def status(config: Config = None, json: Json = False) -> None:
+def status(config: Config = None, json: Json = False, wide: Wide = False) -> None:
     """Show what the service is doing, and what is waiting.
 
     Prints whether the daemon is running, the database, the model and its last self-test, captures,
@@ -55,9 +65,19 @@ def status(config: Config = None, json: Json = False) -> None:
     width = max(len(name) for name, _ in lines)
     for name, text in lines:
         print(f"{name:<{width}}  {text}")
+    if facts["cameras"]:
+        print()
+        _print_cameras(facts["cameras"], wide=wide)
     if facts["unsafe_rule"]:
         print(facts["unsafe_rule"])
     print(SAFETY_WORDS)
+
+
+def _print_cameras(cameras: Sequence[Row], *, wide: bool) -> None:
+    print_table([_camera_cells(camera) for camera in cameras], _DROPPED_FIRST, wide=wide)
+    for camera in cameras:
+        for sentence in _camera_troubles(camera):
+            print(sentence)
 
 
 def _lines(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -84,7 +104,6 @@ def _lines(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
         lines.append(("log", _log_line(lost)))
     for receiver, deliveries in _deliveries(facts["outbox"], facts["receivers_away"]).items():
         lines.append((f"to {receiver}", ", ".join(deliveries)))
-    lines += [(f"camera {camera['id']}", _camera_line(camera)) for camera in facts["cameras"]]
     return lines
 
 
@@ -135,43 +154,45 @@ def _log_line(lost: Mapping[str, Any]) -> str:
     )
 
 
-def _camera_line(camera: Row) -> str:
-    line = _sweep_line(camera)
+def _camera_cells(camera: Row) -> dict[str, str]:
+    swept = camera["last_sweep_at"] is not None
+    return {
+        "camera": camera["id"],
+        "state": "OFFLINE" if camera["offline_reason"] is not None else "watched",
+        "last sweep": age(camera["last_sweep_at"]) if swept else "not swept yet",
+        "files": str(camera["files"]) if swept else "",
+        "folders": str(camera["directories"]) if swept else "",
+        "not settled": str(camera["waiting"]) if swept else "",
+        "hints": _hints(camera) if swept else "",
+        "new by hints": str(camera.get("hinted", 0)),
+        "by sweeps": str(camera.get("swept", 0)),
+        "settling by": str(camera["lease_probe"]) if swept else "",
+        "pictures": describe(Learnt(**camera["orientation"])),
+    }
+
+
+def _camera_troubles(camera: Row) -> list[str]:
+    """Return sentences about what is wrong at a camera."""
+    sentences = []
     if camera["offline_reason"] is not None:
         since = local(camera["offline_since"])
-        line = f"OFFLINE since {since}: {_OFFLINE[camera['offline_reason']]}; {line}"
+        sentences.append(f"OFFLINE since {since}: {_OFFLINE[camera['offline_reason']]}")
     if incomplete := camera["incomplete"]:
-        line += (
-            f"; {incomplete['files']} INCOMPLETE since {local(incomplete['since'])}, "
+        since = local(incomplete["since"])
+        sentences.append(
+            f"{incomplete['files']} INCOMPLETE since {since}, "
             f"{incomplete['quarantined']} quarantined"
         )
-    return f"{line}; pictures {describe(Learnt(**camera['orientation']))}"
-
-
-def _sweep_line(camera: Row) -> str:
-    if camera["last_sweep_at"] is None:
-        return "not swept yet"
-    return (
-        f"last sweep {age(camera['last_sweep_at'])}, {camera['files']} files "
-        f"in {camera['directories']} folders, {camera['waiting']} not settled, "
-        f"hints {_hints(camera)}, settling by {camera['lease_probe']}"
-    )
+    if camera["last_sweep_at"] and camera["mode"] != "sweep-only" and not camera["hints_healthy"]:
+        sentences.append("hints LOST: sweeps find every file, but later")
+    return [f"{camera['id']}: {sentence}" for sentence in sentences]
 
 
 def _hints(camera: Row) -> str:
-    """Return a phrase that says whether file system events arrive from a camera's inbox.
-
-    It also says how many new files were found by events and how many by sweeps.
-    """
+    """Return whether file system events arrive from a camera's inbox, and from how many folders."""
     if camera["mode"] == "sweep-only":
-        text = "none (sweep-only)"
-    elif camera["hints_healthy"]:
-        text = "healthy"
-    else:
-        text = "LOST (sweeps find every file, but later)"
+        return "none (sweep-only)"
+    text = "healthy" if camera["hints_healthy"] else "LOST"
     if camera.get("watches"):
         text += f" ({camera['watches']} folders watched)"
-    by_hints, by_sweeps = camera.get("hinted", 0), camera.get("swept", 0)
-    if by_hints or by_sweeps:
-        text += f", new files since startup: {by_hints} by hints, {by_sweeps} by sweeps"
     return text

@@ -10,7 +10,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from fundusd.cli.options import DRAWING_SUFFIXES, icdr_grade, load, require_output_file
-from fundusd.cli.output import as_json
+from fundusd.cli.output import as_json, print_table
 from fundusd.cli.release_warning import print_warning, release_ids, release_warning
 from fundusd.domain.clinical_terms import SAFETY_WORDS, Grade
 
@@ -39,7 +39,13 @@ class Trend:
 
 
 def report(
-    trend: Trend, config: Path | None, since: str | None, plot: Path | None, *, json: bool
+    trend: Trend,
+    config: Path | None,
+    since: str | None,
+    plot: Path | None,
+    *,
+    json: bool,
+    wide: bool,
 ) -> None:
     """Print the rows of a report, and plot them if `plot` names a file."""
     from fundusd.app.open_ledger import opened_ledger
@@ -64,20 +70,15 @@ def report(
     if json:
         print(as_json(rows))
     else:
-        _print(rows, trend)
+        _print(rows, trend, wide=wide)
 
 
-def _print(rows: Sequence[Row], trend: Trend) -> None:
-    from rich.console import Console
-
-    from fundusd.reports.terminal_table import table_of
-
+def _print(rows: Sequence[Row], trend: Trend, *, wide: bool) -> None:
     columns = trend.columns or _filled_columns(rows)
-    console = Console(highlight=False)
-    console.print(table_of([_cells(row, columns) for row in rows]))
+    print_table([_cells(row, columns) for row in rows], wide=wide)
     if trend.note:
-        console.print(trend.note)
-    console.print(SAFETY_WORDS)
+        print(trend.note)
+    print(SAFETY_WORDS)
 
 
 def _filled_columns(rows: Sequence[Row]) -> dict[str, str]:

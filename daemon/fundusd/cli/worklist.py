@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -14,12 +13,14 @@ from fundusd.cli.options import (
     Csv,
     Json,
     OfCamera,
+    Wide,
     WorstFirst,
     load,
+    require_known_camera,
     require_one_format,
     row_limit,
 )
-from fundusd.cli.output import as_json, print_csv, print_lines, print_table, reason_words
+from fundusd.cli.output import as_json, print_csv, print_table, reason_words
 from fundusd.cli.release_warning import print_warning, release_ids, release_warning
 from fundusd.domain.clinical_terms import SAFETY_WORDS
 from fundusd.domain.readings import WorklistReason
@@ -48,7 +49,7 @@ _Missing = Annotated[
 
 # at the same urgency, retakes first, because the patient may still be there; then the oldest exam
 _WORST_FIRST = ("-urgency", "-action", "day", "exam_id", "eye")
-_PATIENT_WIDTH, _CAMERA_WIDTH = 16, 10  # characters in a line of the table
+_DROPPED_FIRST = ("camera", "capture", "day", "patient")  # if the terminal is too narrow
 _FINAL = {"yes": "referable", "no": "not referable", "indeterminate": "undecided"}
 _SAYS_THE_RESULT = ("referable", "undecided")
 _NEXT = {"none": "read", "retake": "retake", "refer_reader": "read", "contact_it": "ask IT"}
@@ -67,6 +68,7 @@ def worklist(
     json: Json = False,
     as_csv: Csv = False,
     missing: _Missing = False,
+    wide: Wide = False,
 ) -> None:
     """Show the eyes that a human has to read, most urgent first.
 
@@ -86,25 +88,32 @@ def worklist(
       fundusd worklist --missing
     """
     if missing:
-        _print_missing(config, camera, json=json, as_csv=as_csv)
+        _print_missing(config, camera, json=json, as_csv=as_csv, wide=wide)
         return
-    print_worklist(config, filters_of(camera, waits_for), limit, json=json, as_csv=as_csv)
+    print_worklist(
+        config, filters_of(camera, waits_for), limit, json=json, as_csv=as_csv, wide=wide
+    )
 
 
-def _print_missing(config: Path | None, camera: str, *, json: bool, as_csv: bool) -> None:
+def _print_missing(
+    config: Path | None, camera: str, *, json: bool, as_csv: bool, wide: bool
+) -> None:
     """Print the exams of which photographs are missing as a table, JSON or CSV."""
     from fundusd.app.open_ledger import opened_ledger
 
     require_one_format(json=json, as_csv=as_csv)
-    with opened_ledger(load(config)) as ledger:
+    settings, query = load(config), _incomplete(camera)
+    with opened_ledger(settings) as ledger:
         ledger.check()
-        rows = ledger.ask(_incomplete(camera))
+        require_known_camera(settings, ledger, camera)
+        rows = ledger.ask(query)
+        columns = ledger.columns_of(query.view)
     if json:
         print(as_json(rows))
     elif as_csv:
-        print_csv(rows)
+        print_csv(rows, columns)
     elif rows:
-        print_table(rows, _missing_cells)
+        print_table([_missing_cells(row) for row in rows], wide=wide)
         print(SAFETY_WORDS)
     else:
         print("No photograph is missing.")
@@ -146,6 +155,7 @@ def print_worklist(
     *,
     json: bool,
     as_csv: bool,
+    wide: bool,
 ) -> None:
     """Print the worklist as a table, JSON or CSV."""
     from fundusd.app.open_ledger import opened_ledger
@@ -154,9 +164,12 @@ def print_worklist(
     require_one_format(json=json, as_csv=as_csv)
     rows_wanted = row_limit(limit, in_full=json or as_csv)
     query = ViewQuery("v_worklist", _WORST_FIRST, filters, limit=rows_wanted)
-    with opened_ledger(load(config)) as ledger:
+    settings = load(config)
+    with opened_ledger(settings) as ledger:
         ledger.check()
+        require_known_camera(settings, ledger, filters.get("camera_id", ""))
         rows = ledger.ask(query)
+        columns = ledger.columns_of(query.view)
         is_whole = "waits_for" not in filters and not (json or as_csv)
         incomplete = ledger.ask(_incomplete(filters.get("camera_id", ""))) if is_whole else []
         warning = release_warning(ledger, release_ids(rows))
@@ -164,9 +177,9 @@ def print_worklist(
     if json:
         print(as_json(rows))
     elif as_csv:
-        print_csv(rows)
+        print_csv(rows, columns)
     else:
-        print_lines([_cells(row) for row in rows], "result")
+        print_table([_cells(row) for row in rows], _DROPPED_FIRST, wide=wide)
         if limit is None and len(rows) == TABLE_ROWS:
             print(
                 f"The {TABLE_ROWS} most urgent are shown; use --limit to see more, "
@@ -174,28 +187,27 @@ def print_worklist(
             )
         if incomplete:
             print("Photographs are missing:")
-            print_table(incomplete, _missing_cells)
+            print_table([_missing_cells(row) for row in incomplete], wide=wide)
         print(SAFETY_WORDS)
 
 
-def _cells(row: Row) -> dict[str, list[str]]:
-    """Return the lines of an eye's cells, keyed by column heading."""
+def _cells(row: Row) -> dict[str, str]:
+    """Return the cells of an eye's row, keyed by column heading."""
     from fundusd.reports import wording
 
-    patient = wording.patient(row["patient_id"], row["patient_key"])
-    waits = row["waits_for"].split("_")
+    waits = row["waits_for"].replace("_", " ")
     if row["deferred"]:
-        waits.append("(deferred)")
+        waits += " (deferred)"
     return {
-        "exam\neye": [str(row["exam_id"]), row["eye"]],
-        "day\npatient": [row["day"], *textwrap.wrap(patient, _PATIENT_WIDTH)],
+        "exam": str(row["exam_id"]),
+        "eye": row["eye"],
+        "day": row["day"],
+        "patient": wording.patient(row["patient_id"], row["patient_key"]),
         "waits for": waits,
-        "result": [_result(row)],
-        "next": [_NEXT[row["action"]]],
-        "capture\ncamera": [
-            str(row["capture_id"]),
-            *textwrap.wrap(row["camera_id"], _CAMERA_WIDTH),
-        ],
+        "result": _result(row),
+        "next": _NEXT[row["action"]],
+        "capture": str(row["capture_id"]),
+        "camera": row["camera_id"],
     }
 
 

@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from fundusd.clinical.pattern_mistakes import explain
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -56,7 +58,7 @@ def compiled(text: str) -> Pattern:
     try:
         pattern = pattern_of(text)
     except (re.error, OverflowError, RecursionError) as error:
-        raise ValueError(f"is not a regular expression ({error})") from None
+        raise ValueError(f"is not a regular expression: {explain(error)}") from None
     if not pattern.regex.groupindex or set(pattern.regex.groupindex) - set(GROUPS):
         raise ValueError(
             "must have named groups, such as (?P<eye>OD|OS), "

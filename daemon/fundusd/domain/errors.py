@@ -44,7 +44,7 @@ class RequestError(FundusdError):
 class InboxError(FundusdError):
     """An inbox cannot be read."""
 
-    exit_code = ExitStatus.NO_INPUT
+    exit_code = ExitStatus.USAGE  # as for any path that is not there
 
 
 class SystemRefused(FundusdError):  # noqa: N818  says what is the case

@@ -71,6 +71,7 @@ class Operator(Transactions):
     # -- views and exams
 
     ask = reads(view_queries.ask)
+    columns_of = reads(view_queries.columns_of)
     person = writes(view_queries.person)
     exam = reads(exam_queries.exam_by_id)
     exam_of = reads(exam_queries.exam_of)

@@ -61,6 +61,12 @@ def ask(connection: sa.Connection, query: ViewQuery) -> list[dict[str, Any]]:
     return list(views.rows(connection.execute(query.select())))
 
 
+def columns_of(connection: sa.Connection, view: str) -> list[str]:
+    """Return the names of a view's columns."""
+    empty = sa.select(sa.text("*")).select_from(sa.table(view)).limit(0)
+    return list(connection.execute(empty).keys())
+
+
 def results(
     connection: sa.Connection,
     *,

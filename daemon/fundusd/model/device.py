@@ -112,7 +112,7 @@ def has_native_bf16(cpuinfo: Path = _CPUINFO) -> bool:
 
 def _torch_devices(wanted: str) -> list[str]:
     # decided without importing torch, which takes a second
-    if wanted == "cpu" or (wanted == "auto" and not _may_have_gpu()):
+    if wanted == "cpu" or (wanted == "auto" and not may_have_gpu()):
         return ["cpu"]
     import torch
 
@@ -136,7 +136,8 @@ def _torch_devices(wanted: str) -> list[str]:
     return [wanted]
 
 
-def _may_have_gpu() -> bool:
+def may_have_gpu() -> bool:
+    """Return whether the driver of a GPU is there."""
     return sys.platform != "linux" or any(driver.exists() for driver in _GPUS)
 
 

@@ -92,7 +92,7 @@ def explain(error: BaseException, choice: ModelChoice) -> ModelError:
                 hint="Free some space (MedSigLIP needs 3.6 GB) or set HF_HOME to a larger disk, "
                 f"then: {DOWNLOAD}",
             )
-        if isinstance(cause, PermissionError):
+        if isinstance(cause, PermissionError | NotADirectoryError):
             return ModelError(
                 f"{constants.HF_HUB_CACHE} cannot be written to.",
                 hint=f"Run as the user that owns it, or set HF_HOME, then: {DOWNLOAD}",

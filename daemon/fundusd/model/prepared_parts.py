@@ -26,10 +26,21 @@ _MANIFEST = "part.json"
 
 
 def cache_folder() -> Path:
-    """Return fundusd's cache folder: the one that systemd sets, otherwise the user's."""
+    """Return fundusd's cache folder: the one that systemd sets, otherwise the user's.
+
+    Raises ModelError if the home is not a folder.
+    """
     if given := os.environ.get("CACHE_DIRECTORY"):  # systemd's CacheDirectory=
         return Path(given.split(":")[0])
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fundusd"
+    if given := os.environ.get("XDG_CACHE_HOME"):
+        return Path(given) / "fundusd"
+    home = Path.home()
+    if not home.is_dir():
+        raise ModelError(
+            f"There is no place for the prepared model: this user's home, {home}, is no folder.",
+            hint="Set CACHE_DIRECTORY to a folder that this user may write to, or set HOME.",
+        )
+    return home / ".cache" / "fundusd"
 
 
 @dataclass(frozen=True, slots=True)

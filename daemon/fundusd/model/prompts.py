@@ -44,7 +44,7 @@ def load_prompt_set(name_or_path: str) -> PromptSet:
     """
     path = _path(name_or_path)
     try:
-        content = tomllib.loads(path.read_text("utf-8"))
+        content = tomllib.loads(path.read_text("utf-8-sig"))
     except FileNotFoundError:
         raise _unknown(name_or_path) from None
     except OSError as error:

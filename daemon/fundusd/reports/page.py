@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -22,8 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from fundusd.domain.decoding import Pixels
-
-logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it logs when building its font cache
 
 INK, MUTED, RULE, FAINT = "#16202a", "#56636f", "#cfd6dc", "#f3f5f7"
 _POINTS = 72  # per inch

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 _UNFINISHED = (b".tmp", b".part", b".filepart", b".crdownload", b".partial")
 _HIDDEN = (b".", b"~$")  # "." includes ._ of macOS
 _SYSTEM = frozenset({b"thumbs.db", b"desktop.ini"})
+_SET = re.compile(r"\[!?+(\]?+[^\]/]*)\]")  # of characters in a glob, as fnmatch reads it
+_RANGE = re.compile(r"(.)-(.)")
 _MAX_DOUBLE_STARS = 3  # more would be slow in deep folders
 _CAPTURES = (b".jpg", b".jpeg", b".jpe", b".png", b".tif", b".tiff", b".dcm", b".dicom")
 
@@ -155,12 +157,29 @@ def components_of(glob: str) -> list[str]:
         raise ValueError("must name every folder; an empty name, . and .. match nothing")
     if components.count("**") > _MAX_DOUBLE_STARS:
         raise ValueError(f"must not contain ** more than {_MAX_DOUBLE_STARS} times")
+    _require_closed_sets(components)
     if len(components) == 1:
         components.insert(0, "**")
     for layout in _LAYOUTS:
         if all(_excluded(path, [components]) for path in layout):
             raise ValueError("must not match every photograph")
     return components
+
+
+def _require_closed_sets(components: Sequence[str]) -> None:
+    """Raise ValueError if a set of characters is not closed, or matches no character."""
+    rest = "/".join(components)
+    while "[" in rest:
+        closed = _SET.match(rest, rest.index("["))
+        if closed is None:
+            raise ValueError("must close each [ with ] before the next /; [[] matches a [ itself")
+        for first, last in _RANGE.findall(closed[1]):
+            if first > last:
+                raise ValueError(
+                    f"must not contain [{first}-{last}]: in a range such as [a-z], the first "
+                    "character must be the lower one"
+                )
+        rest = rest[closed.end() :]
 
 
 def _excluded(path: bytes, globs: Sequence[Sequence[str]]) -> IgnoreReason | None:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from fundusd.domain.clinical_terms import SAFETY_WORDS
-from fundusd.reports.terminal_table import table_of
+from fundusd.reports.terminal_table import table_lines
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from fundusd_bench.figures import Figure
     from fundusd_bench.machine import Machine
@@ -64,17 +64,22 @@ def show(report: Report, out: Console) -> None:
         f"Load average before: {report.load_before:.2f}. Took {report.seconds / 60:.1f} minutes.\n"
     )
     out.print("Figures: medians over the rounds, from the lowest round to the highest")
-    out.print(table_of([_row(figure) for figure in report.figures]))
+    _print_table([_row(figure) for figure in report.figures], out)
     if report.goals:
         met = sum(figure.verdict == "met" for figure in report.goals)
         out.print(f"Goals: {met} of {len(report.goals)} met")
-        out.print(table_of([_goal(figure) for figure in report.goals]))
+        _print_table([_goal(figure) for figure in report.goals], out)
     for note in _notes(report.figures):
         out.print(note)
     for line in report.left_out:
         out.print(line)
     for warning in report.warnings:
         out.print(f"WARNING: {warning}")
+
+
+def _print_table(rows: Sequence[Mapping[str, str]], out: Console) -> None:
+    for line in table_lines(rows, out.width):
+        out.print(line, soft_wrap=True)
 
 
 def _machine(machine: Machine) -> list[str]:

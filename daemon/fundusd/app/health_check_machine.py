@@ -1,0 +1,63 @@
+"""Check what the machine gives the daemon: a device, folders for documents, and space on disks."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fundusd.app.factory import model_choice
+from fundusd.model import device
+
+if TYPE_CHECKING:
+    from fundusd.app.settings import ReceiverSettings, Settings
+
+_DRIVER = Path("/proc/driver/nvidia/version")
+_GIB = 1024**3
+_ENOUGH_SPACE = 1 * _GIB  # for the database and its write-ahead log, for some weeks
+
+
+def device_verdict(settings: Settings) -> str:
+    """Return a phrase that names the device on which `run` will compute, and its driver.
+
+    Raises SettingsError or ModelError, as `run` would, if there is no such device.
+    """
+    runtime = device.candidates(model_choice(settings))[0]
+    verdict = f"{runtime.device} ({runtime.device_name}), {runtime.dtype}, "
+    verdict += f"{runtime.backend} {runtime.version}"
+    if runtime.device.startswith("cuda"):
+        return f"{verdict}, {_driver()}"
+    if device.may_have_gpu() and settings.model.device == "auto" and runtime.is_cpu:
+        return f"{verdict}; there is a GPU, but torch finds no device that it can use"
+    return verdict
+
+
+def _driver() -> str:
+    try:
+        words = _DRIVER.read_text(encoding="ascii", errors="replace").split()
+    except OSError:
+        return "driver not known"
+    numbers = [word for word in words if word[0].isdigit() and "." in word]
+    return f"driver {numbers[0]}" if numbers else "driver not known"
+
+
+def folder_problem(receiver: ReceiverSettings) -> str:
+    """Return why documents cannot be written into a receiver's folder, or "" if they can."""
+    folder = receiver.folder
+    if folder is None or (os.access(folder, os.W_OK | os.X_OK) and folder.is_dir()):
+        return ""
+    if not folder.exists():
+        return f"{folder} does not exist"
+    if not folder.is_dir():
+        return f"{folder} is not a folder"
+    return f"{folder} cannot be written to by this user"
+
+
+def free_space(file: Path) -> tuple[bool, str]:
+    """Return whether the disk of a file that may not exist yet has enough space, and how much."""
+    folder = file.parent
+    while not folder.is_dir():
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free
+    return free >= _ENOUGH_SPACE, f"{free / _GIB:.1f} GiB in {folder}"

@@ -1,0 +1,170 @@
+"""Commands in environments that nobody developed in: no user entry, no UTF-8, no library."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tests import daemon_cases, ledger_cases
+from tests.cli.test_commands import graded, place
+
+from fundusd.domain.errors import ExitStatus
+from fundusd.ledger import Ledger
+
+__all__ = ["graded", "place"]  # fixtures
+
+# what a user id without an entry looks like to a program
+WITHOUT_ENTRY = """
+import pwd, sys
+def getpwuid(uid):
+    raise KeyError(f"getpwuid(): uid not found: {uid}")
+pwd.getpwuid = getpwuid
+from fundusd.cli import main
+main()
+"""
+WITHOUT_MODULE = """
+import sys
+sys.modules[{module!r}] = None
+from fundusd.cli import main
+main()
+"""
+BROKEN_MODULE = """
+import importlib.abc, sys
+class Finder(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name == "sqlalchemy":
+            raise ImportError("libfoo.so.1: cannot open shared object file", name=name)
+sys.meta_path.insert(0, Finder())
+from fundusd.cli import main
+main()
+"""
+NO_NAME = {"HOME": "", "USER": "", "LOGNAME": "", "LNAME": "", "USERNAME": "", "XDG_CACHE_HOME": ""}
+ENCODINGS = {
+    "ascii": {"PYTHONIOENCODING": "ascii"},
+    "latin-1": {"PYTHONIOENCODING": "latin-1"},
+    "C": {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+}
+
+
+def run(
+    *words: str | Path, program: str = "", env: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[bytes]:
+    start = ["-c", program] if program else ["-m", "fundusd"]
+    return subprocess.run(
+        [sys.executable, *start, *words],
+        env={**os.environ, **(env or {})},
+        capture_output=True,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("command", "status", "message"),
+    [
+        ("status", 0, "NOT RUNNING"),
+        ("results", 0, "a_OD"),
+        ("show 1", 0, "capture 1"),
+        ("worklist", 0, "research use only"),
+        ("reconcile", 0, "3 files"),
+        ("audit verify", 0, "holds"),
+        ("check", 1, "CACHE_DIRECTORY"),
+        ("model info --model phantom", 0, "fundusd/phantom-1"),
+        ("classify {inbox}/a_OD.jpg", 69, "CACHE_DIRECTORY"),
+        ("model prepare", 69, "CACHE_DIRECTORY"),
+        ("model info --model ~/weights", 69, "There is no folder /dev/null/weights"),
+        (f"model info --model google/medsiglip-448 --revision {'a' * 40}", 69, "not downloaded"),
+        ("review record 1 R agree", 2, f'id = "{os.getuid()}"'),
+    ],
+)
+def test_a_user_without_an_entry_and_a_home_can_run_every_command(
+    graded: daemon_cases.Site, tmp_path: Path, command: str, status: int, message: str
+) -> None:
+    settings = graded.path.read_text()
+    graded.path.write_text(settings.partition("[[reader]]")[0])
+    words = command.format(inbox=graded.inbox).split()
+    ended = run(*words, program=WITHOUT_ENTRY, env={**NO_NAME, "FUNDUSD_CONFIG": str(graded.path)})
+    printed = (ended.stdout + ended.stderr).decode()
+    assert "broke" not in printed
+    assert (ended.returncode, message in printed) == (status, True), printed
+
+
+def test_a_page_is_drawn_without_a_home_and_without_a_word_about_it(
+    graded: daemon_cases.Site, tmp_path: Path
+) -> None:
+    page = tmp_path / "quality.png"
+    env = {**NO_NAME, "FUNDUSD_CONFIG": str(graded.path)}
+    ended = run("report", "quality", "--plot", page, program=WITHOUT_ENTRY, env=env)
+    assert (ended.returncode, ended.stderr) == (0, b"")
+    assert page.stat().st_size > 1000
+
+
+@pytest.fixture
+def zoe(place: daemon_cases.Site) -> daemon_cases.Site:
+    """Set up a site whose ledger holds a graded capture with a name that is not ASCII."""
+    ledger = Ledger(f"sqlite:///{place.folder}/fundusd.db", site_key=ledger_cases.SITE_KEY)
+    ledger.start(ledger_cases.release())
+    ledger.register_camera(ledger_cases.CAMERA)
+    ledger_cases.classify(ledger, "Zoë_眼_OD.jpg")
+    ledger.close()
+    return place
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+@pytest.mark.parametrize(
+    "command", ["results", "results --csv", "results --json", "show 1", "show 1 --json", "--help"]
+)
+def test_a_terminal_without_utf8_gets_other_characters_and_no_traceback(
+    zoe: daemon_cases.Site, command: str, encoding: str
+) -> None:
+    ended = run(
+        *command.split(),
+        env={**ENCODINGS[encoding], "COLUMNS": "200", "FUNDUSD_CONFIG": str(zoe.path)},
+    )
+    assert ended.returncode == 0, ended.stderr
+    printed = ended.stdout.decode("latin-1" if encoding == "latin-1" else "ascii")
+    if command == "show 1":
+        assert "\\x" not in printed  # the bars are drawn with other characters
+        assert "\\u" not in printed
+    if command.endswith("--json"):
+        assert "Zoë_眼_OD.jpg" in json.dumps(json.loads(printed), ensure_ascii=False)
+    elif command.startswith("results"):
+        assert "\\u773c_OD.jpg" in printed
+
+
+def test_an_inbox_that_the_locale_cannot_name_is_refused_with_the_remedy(
+    graded: daemon_cases.Site,
+) -> None:
+    text = graded.path.read_text().replace(str(graded.inbox), "/srv/Zoë")
+    graded.path.write_text(text, encoding="utf-8")
+    ended = run("check", env={**ENCODINGS["C"], "FUNDUSD_CONFIG": str(graded.path)})
+    assert ended.returncode == ExitStatus.CONFIG
+    assert b"set LC_ALL=C.UTF-8" in ended.stderr
+
+
+@pytest.mark.parametrize("module", ["typer", "orjson", "pydantic", "sqlalchemy"])
+def test_a_half_installed_environment_names_the_module(
+    graded: daemon_cases.Site, module: str
+) -> None:
+    program = WITHOUT_MODULE.format(module=module)
+    ended = run("results", program=program, env={"FUNDUSD_CONFIG": str(graded.path)})
+    assert ended.returncode == ExitStatus.UNAVAILABLE
+    assert ended.stderr.decode() == (
+        f"fundusd: fundusd is not completely installed: the Python module {module} is missing.\n"
+        f"  Install fundusd and its libraries again, into the environment {sys.prefix}.\n"
+    )
+
+
+def test_a_library_that_cannot_be_loaded_is_named(graded: daemon_cases.Site) -> None:
+    ended = run("results", program=BROKEN_MODULE, env={"FUNDUSD_CONFIG": str(graded.path)})
+    assert ended.returncode == ExitStatus.UNAVAILABLE
+    assert b"cannot be used (sqlalchemy: libfoo.so.1: cannot open shared object" in ended.stderr
+
+
+def test_a_command_whose_output_is_closed_does_its_work(graded: daemon_cases.Site) -> None:
+    line = f'"{sys.executable}" -m fundusd retry --failed --config "{graded.path}" >&-'
+    ended = subprocess.run(["sh", "-c", line], capture_output=True, check=False)
+    assert (ended.returncode, ended.stderr) == (0, b"")
