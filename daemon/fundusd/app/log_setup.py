@@ -33,7 +33,8 @@ EVENTS = frozenset(
     {
         "camera.clock_skew", "camera.offline", "camera.online", "camera.turned", "capture.broke",
         "capture.failed", "capture.graded", "capture.postponed", "capture.quarantined",
-        "capture.refused", "capture.reused", "capture.ungradable", "capture.unreadable",
+        "capture.refused", "capture.reused", "capture.ungradable", "capture.unknown_format",
+        "capture.unreadable",
         "decoder.replaced", "decoder.unconfined", "document.postponed", "document.refused",
         "document.sent", "hints.attached", "hints.lost", "job.lease_lost", "jobs.given_back",
         "ledger.away", "ledger.back", "library.warning", "log.lost", "model.batch_halved",
