@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import typer
 
-from fundusd.cli.commands import app
+from fundusd.cli.commands import command_line
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -21,7 +21,7 @@ CALL = re.compile(r"(?:^|bin/|&& )fundusd (.+?)(?= +#| && |$)", re.MULTILINE)
 
 def commands(node: Any = None, words: tuple[str, ...] = ()) -> dict[str, Any]:
     """Return every command and group, by its words after fundusd."""
-    node = node or typer.main.get_command(app)
+    node = node or typer.main.get_command(command_line())
     listed = {" ".join(words): node}
     for name, child in getattr(node, "commands", {}).items():
         listed |= commands(child, (*words, name))

@@ -32,7 +32,6 @@ from fundusd.app.settings_service import (
 )
 from fundusd.domain.delivery import DocumentKind, Subscription
 from fundusd.domain.errors import SettingsError
-from fundusd.outbox import transports
 
 
 class PrivacySettings(Section):
@@ -64,6 +63,8 @@ class ReceiverSettings(Section):
 
     @model_validator(mode="after")
     def _has_one_transport_that_carries_the_document(self) -> ReceiverSettings:
+        from fundusd.outbox import transports  # not all sites have a receiver
+
         possible = transports.carrying(self.document)
         chosen = self._transports()
         if len(chosen) != 1 or chosen[0] not in possible:
@@ -72,6 +73,8 @@ class ReceiverSettings(Section):
         return self
 
     def _transports(self) -> list[str]:
+        from fundusd.outbox import transports
+
         return [key for key in transports.TRANSPORTS if getattr(self, key)]
 
     @property

@@ -12,9 +12,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from fundusd.clinical.camera_database import require_query
 from fundusd.clinical.grading import Rule
-from fundusd.clinical.path_patterns import compiled
 from fundusd.domain.errors import SettingsError
 from fundusd.watcher import ignore_rules
 
@@ -109,12 +107,16 @@ def confirmed_share(text: str) -> float:
 
 def _pattern(text: str) -> str:
     if text:
+        from fundusd.clinical.path_patterns import compiled  # few settings files have a pattern
+
         compiled(text)
     return text
 
 
 def _query(text: str) -> str:
     if text:
+        from fundusd.clinical.camera_database import require_query  # or a query
+
         require_query(text)
     return text
 
