@@ -211,6 +211,7 @@ def store_url(request: pytest.FixtureRequest) -> str:
 def empty_store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """Give an empty database, once of each kind."""
     if request.param == "sqlite":
+        (tmp_path / "empty.db").touch()  # only the daemon and `db upgrade` create the file
         return f"sqlite:///{tmp_path / 'empty.db'}"
     return str(request.getfixturevalue("empty_postgres_url"))
 

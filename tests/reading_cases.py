@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from tests import ledger_cases as cases
 
-from fundusd.domain.clinical_terms import Eye, EyeSource, ReviewReason, ReviewVerdict
+from fundusd.domain.clinical_terms import Eye, EyeSource, Reason, ReviewReason, ReviewVerdict
 from fundusd.ledger.corrections import Corrector
 from fundusd.ledger.reviews import Review
 
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from fundusd.clinical.exam import Exam, EyeResult
-    from fundusd.domain.clinical_terms import Reason
     from fundusd.ledger import Ledger
 
 NO_DR = (5.0, 0.0, 0.0, 0.0, 0.0)
@@ -32,16 +31,22 @@ def photograph(
     *,
     patient: str | None = "PATIENT-7",
     reason: Reason | None = None,
+    word: str = "",
     **content: Any,
 ) -> Exam:
-    """Record a photograph, which is refused or ungradable if it has a reason; return its exam."""
-    claim = cases.take(ledger, name, name)
+    """Record a photograph, and return its exam.
+
+    If it has a reason, it has failed, is refused or is ungradable. Its bytes are made from `word`.
+    """
+    claim = cases.take(ledger, name, word or name)
     source = EyeSource.NONE if eye is Eye.UNKNOWN else EyeSource.LATERALITY
     of_file = replace(
         cases.CONTENT_OF_JPEG, patient_id=patient, eye=eye, eye_source=source, **content
     )
     if reason is None:
         ledger.record([cases.finding(claim, of_file, logits)])
+    elif reason is Reason.TRUNCATED:
+        ledger.fail(claim, reason, "cut short", of_file)
     else:
         ledger.record([cases.refusal(claim, reason, of_file)])
     return exam_of(ledger, name)

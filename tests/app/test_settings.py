@@ -92,7 +92,7 @@ document = "{}"
         ("sr", 'dicom = "ARCHIVE@pacs.example.org:104"'),
         ("sr", 'stow = "https://pacs.example.org/dicomweb/"'),
         ("sr", 'folder = "/srv/out"'),
-        ("fhir", 'fhir = "http://10.0.0.1:8080/fhir"'),
+        ("fhir", 'fhir = "http://10.0.0.1:8080/fhir"\ninsecure = true'),
         ("csv", 'folder = "/srv/out"\nwhen = "reviewed"'),
     ],
 )

@@ -287,6 +287,8 @@ def test_retry_queues_failed_captures_again(fundusd: RunCommand, graded: daemon_
 
 def test_the_schema_is_made_and_checked(fundusd: RunCommand, tmp_path: Path) -> None:
     fresh = daemon_cases.site(tmp_path, f"sqlite:///{tmp_path}/new.db")
+    assert fundusd("db", "check", "--config", fresh.path).code == 66
+    (tmp_path / "new.db").touch()
     ended = fundusd("db", "check", "--config", fresh.path)
     assert ended.code == 78
     assert "fundusd db upgrade" in ended.err
@@ -310,12 +312,14 @@ def test_a_database_of_a_development_version_is_refused(
             CREATE VIEW v_result AS SELECT 1 AS capture_id;"""
         )
         before = list(database.iterdump())
-        for command in (("db", "check"), ("db", "upgrade"), ("results",), ("run",)):
+        for command in (("db", "check"), ("db", "upgrade"), ("results",)):
             refused = fundusd(*command, "--config", old.path)
             assert refused.code == 78, command
-            said_so = refused.err + refused.out  # a service logs it
-            assert "development version" in said_so
-            assert "start with a new database" in said_so
+            assert "development version" in refused.err
+            assert "start with a new database" in refused.err
+        with daemon_cases.running(old) as daemon:
+            assert "development version" in daemon.await_event("service.failed")["error"]
+            assert daemon.process.wait(daemon_cases.DEADLINE) == 78
         assert list(database.iterdump()) == before
 
 

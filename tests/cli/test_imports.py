@@ -26,7 +26,7 @@ HEAVY = {
         "huggingface_hub",
         "structlog",
     ),
-    *("highdicom", "pynetdicom", "dicomweb_client", "requests"),
+    *("highdicom", "pynetdicom", "requests", "urllib3"),
 }
 PROGRAM = """\
 import json, sys

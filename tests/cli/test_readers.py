@@ -141,7 +141,8 @@ def test_a10_follow_ups_are_listed_and_closed(
     assert "follow_up_id" in ask(fundusd, clinic, "follow-up list --csv")
     assert "referral" in ask(fundusd, clinic, "person PATIENT-7")
     out = ask(fundusd, clinic, "follow-up close 1 --how not_possible --reader okafor")
-    assert out == "Follow-up 1 of exam 1 is closed: not possible.\n"
+    assert out.startswith("Follow-up 1 of exam 1 is closed: not possible.\nExam 1: Undecided")
+    assert "Right eye (OD): on the worklist again, until a reader records what was found." in out
     assert answer(fundusd, clinic, "follow-up list") == []
     [row] = answer(fundusd, clinic, "follow-up list --all")
     assert (row["state"], row["closed_by"]) == ("closed", "okafor")
@@ -160,7 +161,8 @@ def test_a11_corrections_are_made_and_shown(fundusd: RunCommand, clinic: daemon_
     assert out.startswith("Exam 1: ")
     assert SAFETY_WORDS in out
     ask(fundusd, clinic, "correct include 3 --reader okafor")
-    ask(fundusd, clinic, "correct belongs 3 --reader okafor")
+    ended = fundusd(*["correct", "belongs", "3", "--reader", "okafor", "--config"], clinic.path)
+    assert (ended.code, "Nothing is in doubt" in ended.err) == (2, True)
     parted = answer(fundusd, clinic, "correct part 3 --reader okafor")["exam_id"]
     assert answer(fundusd, clinic, f"correct join {parted} 1 --reader okafor")["exam_id"] == 1
     words = "correct absent 1 L --reason no_view --until 2199-12-31 --reader okafor"
@@ -168,11 +170,25 @@ def test_a11_corrections_are_made_and_shown(fundusd: RunCommand, clinic: daemon_
     assert answer(fundusd, clinic, "correct present 1 L --reader okafor")["absent"] == []
     history = answer(fundusd, clinic, "person PATIENT-7")["corrections"]
     assert [row["kind"] for row in reversed(history)] == [
-        "eye", "exclude", "include", "belongs", "part", "join", "absent", "present",
+        "eye", "exclude", "include", "part", "join", "absent", "present",
     ]  # fmt: skip
     out = ask(fundusd, clinic, "person PATIENT-7")
     for part in ("Corrections", "capture 3, eye L", "no view until 2199-12-31"):
         assert part in out
+
+
+def test_patients_of_whom_photographs_are_missing_are_below_the_worklist(
+    fundusd: RunCommand, clinic: daemon_cases.Site
+) -> None:
+    ask(fundusd, clinic, "correct exclude 2 --reason retaken --reader okafor")
+    out = ask(fundusd, clinic, "worklist")
+    assert "Photographs are missing:" in out
+    missing = answer(fundusd, clinic, "worklist --missing")
+    assert all(row["missing_fields"] for row in missing)
+    assert missing
+    alone = ask(fundusd, clinic, "worklist --missing")
+    assert "not photographed" in alone
+    assert "waits for" not in alone
 
 
 def test_a11_a_day_that_is_none_is_refused(fundusd: RunCommand, clinic: daemon_cases.Site) -> None:

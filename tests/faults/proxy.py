@@ -68,6 +68,10 @@ class Link:
         self._refuses = True
         self.reset()
 
+    def altered(self, piece: bytes) -> bytes:
+        """Return the bytes to pass on for the bytes that arrived."""
+        return piece
+
     def _do(self, what: Coroutine[Any, Any, None]) -> None:
         asyncio.run_coroutine_threadsafe(what, self._loop).result(10)
 
@@ -105,6 +109,6 @@ class Link:
             while piece := await source.read(65536):
                 await asyncio.sleep(self._delay)
                 await self._flows.wait()
-                target.write(piece)
+                target.write(self.altered(piece))
                 await target.drain()
         target.close()

@@ -79,13 +79,13 @@ def test_a11_a_wrong_eye_is_corrected_and_corrected_again(ledger: Ledger) -> Non
     assert kinds(ledger) == ["eye", "eye"]
 
 
-def test_a11_a_reading_of_the_wrong_eye_does_not_count_for_the_corrected_one(
+def test_a11_a_reading_of_the_wrong_eye_has_to_be_given_again_for_the_corrected_one(
     ledger: Ledger,
 ) -> None:
     exam_read = photograph(ledger, "1.jpg", RIGHT)
     read(ledger, exam_read)
     after = ledger.correct_eye(number(ledger, "1.jpg"), LEFT, BY)
-    assert the_eye(after, LEFT).state is ReadingState.UNREAD
+    assert the_eye(after, LEFT).state is ReadingState.OUTDATED
     assert not after.is_reviewed
 
 
@@ -229,7 +229,7 @@ def test_a11_two_exams_are_joined_with_what_comes_later(ledger: Ledger) -> None:
     assert (after.exam_id, [eye.eye for eye in after.eyes]) == (other, [RIGHT, LEFT])
     assert after.missing == ()
     assert [followed.eye for followed in after.follow_ups] == [RIGHT]
-    assert [eye.state for eye in after.eyes] == [ReadingState.UNREAD] * 2
+    assert [eye.state for eye in after.eyes] == [ReadingState.OUTDATED, ReadingState.UNREAD]
     empty = ledger.exam(one)
     assert empty is not None
     assert empty.eyes == ()
@@ -311,7 +311,7 @@ def test_a11_an_exam_of_nobody_known_is_joined_to_that_of_a_patient(ledger: Ledg
 def test_a11_what_is_not_there_cannot_be_corrected(ledger: Ledger) -> None:
     photograph(ledger, "1.jpg")
     ledger.admit(cases.found("1.jpg", "other bytes"))
-    for capture_id, sentence in ((99, "no capture 99"), (1, "replaced"), (2, "no result yet")):
+    for capture_id, sentence in ((99, "no capture 99"), (2, "no result yet")):
         with pytest.raises(RequestError, match=sentence):
             ledger.correct_eye(capture_id, LEFT, BY)
 

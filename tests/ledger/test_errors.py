@@ -33,7 +33,7 @@ def closed_port() -> int:
 def test_an_unreachable_server_is_named_without_its_password() -> None:
     url = f"postgresql+psycopg://fundus:geheim@127.0.0.1:{closed_port()}/fundus"
     ledger = Ledger(url)
-    with pytest.raises(LedgerError, match="does not answer") as caught:
+    with pytest.raises(LedgerError, match="No PostgreSQL server answers") as caught:
         ledger.check()
     assert caught.value.hint
     assert "geheim" not in "".join(traceback.format_exception(caught.value))
@@ -67,12 +67,10 @@ def test_a_login_that_is_refused_will_be_refused_again(
 
 def test_a_missing_folder_is_a_ledger_error_with_a_hint(tmp_path: Path) -> None:
     ledger = Ledger(f"sqlite:///{tmp_path}/nowhere/fundusd.db")
-    with pytest.raises(LedgerError, match="SQLITE_CANTOPEN") as caught:
+    with pytest.raises(LedgerError, match="does not exist") as caught:
         ledger.check()
     assert caught.value.hint
-    with pytest.raises(LedgerError) as caught:
-        ledger.is_held()
-    assert caught.value.hint
+    assert not ledger.is_held()
 
 
 def test_a_file_that_is_no_database_is_a_ledger_error_with_a_hint(tmp_path: Path) -> None:

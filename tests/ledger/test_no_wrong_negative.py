@@ -19,7 +19,7 @@ from tests.reading_cases import BY, MODERATE, NO_DR, read
 
 from fundusd.domain.clinical_terms import Eye, EyeSource, Grade, Reason, ReviewVerdict
 from fundusd.domain.errors import RequestError
-from fundusd.domain.readings import AbsenceReason, ExclusionReason, ReadingPurpose
+from fundusd.domain.readings import AbsenceReason, ExclusionReason, FollowUpEnd, ReadingPurpose
 from fundusd.ledger import Ledger, exams
 from fundusd.ledger.tables import capture, exam, eye_result, follow_up, job, result
 
@@ -43,7 +43,7 @@ class Clinic:
             *[self.review] * 3,
             *(self.copy, self.overwrite, self.fail, self.retry),
             *(self.correct, self.exclude, self.include, self.belongs),
-            *(self.absent, self.join, self.part),
+            *(self.absent, self.join, self.part, self.close),
         ]
 
     def step(self) -> str:
@@ -134,6 +134,10 @@ class Clinic:
     def part(self) -> None:
         self.ledger.part_exam(self.any(capture)["id"], BY)
 
+    def close(self) -> None:
+        how = self.random.choice([FollowUpEnd.DONE, FollowUpEnd.DECLINED])
+        self.ledger.close_follow_up(self.any(follow_up)["id"], how, "a")
+
     def any(self, table: sa.Table) -> dict[str, Any]:
         rows = cases.rows(self.ledger, table)
         if not rows:
@@ -179,7 +183,7 @@ def problems(ledger: Ledger) -> list[str]:
         if row["final_referable"] == "no":
             found += [f"exam {number} is no: {why}" for why in _doubts(mine, of_exam)]
         is_listed = any(eye["urgency"] for eye in of_exam) or (number,) in open_eyes
-        is_decided = row["final_referable"] != "indeterminate" or row["is_reviewed"]
+        is_decided = row["final_referable"] != "indeterminate"
         is_told = is_decided or row["missing_fields"] or not of_exam
         if mine and not (is_listed or is_told):
             found.append(f"exam {number} is on no list")

@@ -281,7 +281,7 @@ def test_a_canary_is_not_looked_for_in_all_of_history(
 ) -> None:
     ledger.model_verified(SelfTestResult(1.0, 0.999999))
     cases.classify(ledger)
-    monkeypatch.setattr(daemons, "_CANARY_WITHIN", 2)
+    monkeypatch.setattr(daemons, "_NEWEST_EVENTS", 2)
     assert cases.last_canary(ledger) is None
 
 

@@ -95,7 +95,7 @@ def test_a9_negatives_are_listed_for_confirmation_after_all_others(store_url: st
         (ReviewVerdict.UNGRADABLE, FollowUpKind.REFERRAL, FollowUpKind.REFERRAL),
     ],
 )
-def test_a10_an_eye_that_cannot_be_graded_is_not_final_until_a_person_closes_the_follow_up(
+def test_a10_an_eye_that_cannot_be_graded_stays_open_until_somebody_says_what_was_found(
     ledger: Ledger, verdict: ReviewVerdict, wanted: FollowUpKind | None, kind: FollowUpKind
 ) -> None:
     exam = photograph(ledger, "1.jpg")
@@ -106,10 +106,11 @@ def test_a10_an_eye_that_cannot_be_graded_is_not_final_until_a_person_closes_the
     assert (after.is_reviewed, after.is_final) == (True, False)
     [shown] = rows(ledger, "v_follow_up")
     assert (shown["state"], shown["kind"], shown["opened_by"]) == ("open", kind, "reader 1")
-    ledger.close_follow_up(shown["follow_up_id"], FollowUpEnd.DECLINED, "okafor")
-    closed = ledger.exam(exam.exam_id)
-    assert closed is not None
-    assert (closed.is_final, closed.final.referable) == (True, Referable.INDETERMINATE)
+    assert rows(ledger, "v_worklist") == []
+    closed = ledger.close_follow_up(shown["follow_up_id"], FollowUpEnd.DECLINED, "okafor")
+    assert (closed.is_final, closed.final.referable) == (False, Referable.INDETERMINATE)
+    [listed] = rows(ledger, "v_worklist")
+    assert (listed["eye"], listed["waits_for"]) == (Eye.RIGHT, "undecided")
     [shown] = rows(ledger, "v_follow_up")
     assert (shown["state"], shown["closed_how"], shown["closed_by"]) == (
         "closed",
@@ -120,6 +121,9 @@ def test_a10_an_eye_that_cannot_be_graded_is_not_final_until_a_person_closes_the
     with pytest.raises(RequestError, match="closed already"):
         ledger.close_follow_up(shown["follow_up_id"], FollowUpEnd.DONE, "okafor")
     assert "follow_up.closed" in cases.events(ledger)
+    decided = read(ledger, exam, ReviewVerdict.OVERRIDE, grade=Grade.NO_DR)
+    assert decided.is_final
+    assert rows(ledger, "v_worklist") == []
 
 
 def test_a10_a_later_reading_that_grades_the_eye_closes_its_follow_up(ledger: Ledger) -> None:

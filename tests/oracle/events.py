@@ -1,4 +1,4 @@
-"""An exam as the events that it consists of: files that arrive, and readings that are given."""
+"""An exam as the events that it consists of: files that arrive, corrections, and readings."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """One file of a photograph; `photograph` is shared by the files of one photograph."""
+    """One file of a photograph, as it arrived; `photograph` is shared by the files of one."""
 
     number: int  # the capture number: a higher one is newer
     photograph: int
@@ -22,11 +22,25 @@ class File:
     excluded: bool = False  # by a person
     belongs: bool = False  # a person has said that it belongs to this exam
     conflict: bool = False  # its sources disagree about the eye
+    path_taken_by: int | None = None  # the capture number of the file that took its path
+
+
+@dataclass(frozen=True, slots=True)
+class Correction:
+    """What a person says of a photograph when `after` files of the exam have arrived.
+
+    It applies to all files of the photograph that have arrived by then, not to later ones.
+    """
+
+    photograph: int
+    what: str  # "eye", "exclude", "include" or "belongs"
+    after: int
+    eye: str = ""  # that a correction of the eye names
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """A reader's verdict on an eye, given when `after` files of the exam had arrived."""
+    """A reader's verdict on an eye, after so many files and so many corrections."""
 
     reader: str
     purpose: str  # "routine", "second", "arbitration" or "quality_assurance"
@@ -36,11 +50,17 @@ class Reading:
     lesion: str | None = None
     maculopathy: bool = False
     after: int = 0
+    corrected: int = 0  # how many corrections had been made
+
+    @property
+    def moment(self) -> tuple[int, int]:
+        """How many files and corrections there were when the reading was given."""
+        return self.after, self.corrected
 
 
 @dataclass(frozen=True, slots=True)
 class Exam:
-    """Files in the order of arrival, readings in the order in which they were given."""
+    """Files in the order of arrival; corrections and readings in the order of being made."""
 
     files: tuple[File, ...]
     readings: tuple[Reading, ...] = ()
@@ -49,3 +69,9 @@ class Exam:
     absent: frozenset[str] = frozenset()  # eyes that the person is said to lack
     confirm: str = "none"  # or "all"
     open_follow_ups: frozenset[str] = frozenset()  # eyes
+    corrections: tuple[Correction, ...] = ()
+
+    @property
+    def now(self) -> tuple[int, int]:
+        """How many files and corrections there are in the end."""
+        return len(self.files), len(self.corrections)

@@ -33,6 +33,11 @@ def without_grade(outcome: str, reason: str) -> File:
     return File(0, 0, "R", None, outcome, reason)
 
 
+def doubtful(outcome: str, reason: str, *warnings: str) -> File:
+    """Return a file of the right eye without a grade, with warnings."""
+    return replace(without_grade(outcome, reason), warnings=frozenset(warnings))
+
+
 SHORT_KINDS = (
     graded(0),
     graded(3),
@@ -66,11 +71,18 @@ KINDS = (
     replace(graded(0, "eye_contradicted", "digest_of_two_patients"), belongs=True),
     replace(graded(0), conflict=True),
     replace(graded(1, eye_said=True), conflict=True),
-    replace(without_grade("ungradable", "blur"), warnings=frozenset({"eye_contradicted"})),
+    doubtful("ungradable", "blur", "eye_contradicted"),
     replace(graded(0), excluded=True),
     replace(graded(1, eye_said=True), excluded=True),
-    replace(without_grade("refused", "redfree_or_fa"), warnings=frozenset({"patient_conflict"})),
+    doubtful("refused", "redfree_or_fa", "patient_conflict"),
     replace(without_grade("failed", "decode_error"), excluded=True),
+    doubtful("refused", "redfree_or_fa", "eye_contradicted"),
+    doubtful("refused", "wrong_modality", "eye_contradicted", "not_a_patient"),
+    replace(doubtful("refused", "redfree_or_fa", "digest_of_two_patients"), belongs=True),
+    replace(doubtful("refused", "wrong_modality", "eye_contradicted"), eye_said=True),
+    doubtful("failed", "timeout", "patient_conflict"),
+    replace(doubtful("ungradable", "small", "not_a_patient"), belongs=True),
+    replace(graded(3, "not_a_patient"), belongs=True),
 )
 LEFT_GOOD = replace(graded(0), eye="L", field="macula")
 OTHER_EYES: tuple[tuple[File, ...], ...] = (

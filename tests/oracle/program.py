@@ -7,10 +7,11 @@ from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING
 
 from tests import ledger_cases
+from tests.oracle.moments import files_at
 
 from fundusd.clinical import exam as program
 from fundusd.clinical.judgement import files_of_no_eye, judge
-from fundusd.clinical.reading import Reading
+from fundusd.clinical.reading import Reading, of_eyes
 from fundusd.clinical.shot import Shot
 from fundusd.domain.clinical_terms import Eye, Grade, Outcome, Reason, Referable, ReviewVerdict
 from fundusd.domain.readings import (
@@ -22,12 +23,13 @@ from fundusd.domain.readings import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from tests.oracle import events
 
 LESIONS = {"lesion_1": OtherLesion.AMD, "lesion_2": OtherLesion.GLAUCOMA_SUSPECT}
 MIN_GRADE = 2
+EXAM_ID = 1
 AT = datetime(2026, 11, 4, 9, tzinfo=UTC)
 SCORES = (0.2,) * len(Grade)
 DIGESTS = [ledger_cases.digest_of(str(number)) for number in range(20)]
@@ -35,46 +37,59 @@ DIGESTS = [ledger_cases.digest_of(str(number)) for number in range(20)]
 
 def judged(exam: events.Exam) -> program.Exam:
     """Return an exam of the oracle as the program judges it."""
+    shots = _shots(exam, exam.now)
+    judged_eyes = judge(shots, exam.expected_fields)
+    others = files_of_no_eye(shots, judged_eyes)
+    readings = of_eyes(list(_readings(exam)), EXAM_ID, _places(judged_eyes, others), ())
     eyes = []
-    history = {given.after: _eyes(exam, given.after) for given in exam.readings}
-    for eye in judge(_shots(exam, len(exam.files)), exam.expected_fields):
-        readings = []
-        for number, given in enumerate(exam.readings, 1):
-            if given.eye == eye.eye:
-                readings.append(_reading(number, given, history[given.after][eye.eye]))
-        share = float(exam.confirm == "all")
-        eyes.append(
-            replace(
-                eye.with_readings(readings),
-                is_absent=eye.eye in exam.absent,
-                confirmed_share=share,
-            )
-        )
+    for eye in judged_eyes:
+        eye_read = eye.with_readings(readings.get(eye.eye, []))
+        eyes.append(replace(eye_read, confirmed_share=float(exam.confirm == "all")))
     follow_ups = [
-        program.FollowUp(1, Eye(eye), FollowUpKind.RETAKE, AT)
-        for eye in sorted(exam.open_follow_ups)
+        program.FollowUp(number, Eye(eye), FollowUpKind.RETAKE, AT)
+        for number, eye in enumerate(sorted(exam.open_follow_ups, key="RLU".index), 1)
     ]
-    return program.Exam(
-        exam_id=1,
+    absences = [program.Absence(Eye(eye), AbsenceReason.PROSTHESIS) for eye in sorted(exam.absent)]
+    made = program.Exam(
+        exam_id=EXAM_ID,
         day=date(2026, 11, 3),
         patient_key="ab" * 32,
         patient_id=None,
         study_uid=None,
         eyes=tuple(eyes),
-        absences=tuple(
-            program.Absence(Eye(eye), AbsenceReason.NO_VIEW) for eye in sorted(exam.absent)
-        ),
-        others=files_of_no_eye(_shots(exam, len(exam.files)), eyes),
-        follow_ups=tuple(follow_ups),
+        others=others,
     )
+    return made.with_corrections(absences, follow_ups)
 
 
-def _eyes(exam: events.Exam, after: int) -> dict[str, program.EyeResult]:
-    return {eye.eye: eye for eye in judge(_shots(exam, after), exam.expected_fields)}
+def _places(eyes: Sequence[program.EyeResult], others: Sequence[Shot]) -> dict[Eye, set[str]]:
+    """Return the digests of the photographs of each eye, as the ledger collects them."""
+    places: dict[Eye, set[str]] = {eye.eye: {shot.digest for shot in eye.shots} for eye in eyes}
+    for shot in others:
+        places.setdefault(shot.eye, set()).add(shot.digest)
+    return places
 
 
-def _shots(exam: events.Exam, count: int) -> list[Shot]:
-    return [_shot(file, is_of_one_field=exam.one_field) for file in exam.files[:count]]
+def _readings(exam: events.Exam) -> Iterator[Reading]:
+    for number, given in enumerate(exam.readings, 1):
+        then = _eye_at(exam, given)
+        reading = _reading(number, given, then)
+        yield replace(
+            reading,
+            exam_id=EXAM_ID,
+            eye=then.eye,
+            photographs=frozenset(shot.digest for shot in then.seen),
+        )
+
+
+def _eye_at(exam: events.Exam, given: events.Reading) -> program.EyeResult:
+    """Return the eye as it was when it was read."""
+    eyes = judge(_shots(exam, given.moment), exam.expected_fields)
+    return next(eye for eye in eyes if eye.eye == given.eye)
+
+
+def _shots(exam: events.Exam, moment: tuple[int, int]) -> list[Shot]:
+    return [_shot(file, is_of_one_field=exam.one_field) for file in files_at(exam, moment)]
 
 
 def _shot(file: events.File, *, is_of_one_field: bool) -> Shot:
@@ -101,7 +116,7 @@ def _shot(file: events.File, *, is_of_one_field: bool) -> Shot:
 
 
 def _reading(number: int, given: events.Reading, then: program.EyeResult) -> Reading:
-    grade, referable = _said(given, then)
+    grade, referable = _stored(given, then)
     is_referred = grade is not None and grade >= MIN_GRADE
     return Reading(
         review_id=number,
@@ -121,7 +136,7 @@ def _reading(number: int, given: events.Reading, then: program.EyeResult) -> Rea
     )
 
 
-def _said(given: events.Reading, then: program.EyeResult) -> tuple[Grade | None, Referable]:
+def _stored(given: events.Reading, then: program.EyeResult) -> tuple[Grade | None, Referable]:
     """Return what the ledger stores of a review; see `fundusd.ledger.reviews`."""
     grade, referable = then.grade, then.referable
     if given.verdict == "override":

@@ -6,21 +6,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from tests.oracle.events import Reading
-from tests.oracle.eyes import ModelResult
+from tests.oracle.eyes import ModelResult, deciding_doubt, newest, shows_only_the_disc
 
+ARBITRATION = "arbitration"
 MINIMUM_GRADE = 2  # from which the rule of the release refers
 ALWAYS_REFERRED = (3, 4)
 MOST_SEVERE_FIRST = ("yes", "indeterminate", "no")
+Results = Mapping[str, ModelResult]
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
-    """What a reading says, and whether the eye is still the one that it is about."""
+class Statement:
+    """What a reading says of an eye, and whether it is current there."""
 
     reading: Reading
     referable: str
     grade: int | None
-    only_lesion: bool  # it is `yes` for no other reason than another lesion
     current: bool
 
 
@@ -33,44 +34,71 @@ class ReadResult:
     grade: int | None
     reason: str | None
     action: str
-    lesions: frozenset[str]  # not empty only if the eye is `yes` only because of them
-    remaining: tuple[Said, ...]
+    remaining: tuple[Statement, ...] = ()
+
+    @property
+    def rests_on(self) -> tuple[Statement, ...]:
+        """The current readings, or the former ones if there is no current one."""
+        current = tuple(statement for statement in self.remaining if statement.current)
+        return current or self.remaining
+
+
+def refers(grade: int | None) -> bool:
+    """Say if this grade is referred, by the rule of the release or always."""
+    return grade is not None and (grade >= MINIMUM_GRADE or grade in ALWAYS_REFERRED)
+
+
+def is_refused(reading: Reading, results: Results) -> bool:
+    """Say if the page refuses a reading of an eye that has these results at the time."""
+    model = results.get(reading.eye)
+    if model is None:
+        return True
+    if reading.verdict == "agree":
+        return model.referable == "indeterminate"
+    have_all_failed = all(placed.file.outcome == "failed" for placed in model.files)
+    return reading.verdict == "override" and have_all_failed
+
+
+def photographs_of(model: ModelResult) -> frozenset[int]:
+    """Return the set of photographs that a reading is about, failed files left out."""
+    return frozenset(
+        placed.file.number for placed in model.files if placed.file.outcome != "failed"
+    )
+
+
+def subject(model: ModelResult) -> tuple[frozenset[int], str, int | None, str]:
+    """Return what a reading is about: the photographs and the model's result."""
+    return photographs_of(model), model.outcome, model.grade, model.referable
+
+
+def follows_to(reading: Reading, then: ModelResult, places: Mapping[int, str]) -> set[str]:
+    """Return the eyes for which a reading counts, by where its photographs are now."""
+    at = {places[number] for number in photographs_of(then)}
+    others = at - {reading.eye}
+    return others | {reading.eye} if reading.eye in at or not others else others
 
 
 def remaining(readings: Sequence[Reading]) -> list[Reading]:
     """Return the readings that count: not for quality assurance, not replaced, not taken back."""
-    counting = [one for one in readings if one.purpose != "quality_assurance"]
-    last_of = {one.reader: place for place, one in enumerate(counting)}
-    latest = [one for place, one in enumerate(counting) if last_of[one.reader] == place]
-    given = [one for one in latest if one.verdict != "defer"]
-    arbitrations = [place for place, one in enumerate(given) if one.purpose == "arbitration"]
+    counting = [reading for reading in readings if reading.purpose != "quality_assurance"]
+    last_of = {reading.reader: place for place, reading in enumerate(counting)}
+    latest = [counting[place] for place in sorted(last_of.values())]
+    given = [reading for reading in latest if reading.verdict != "defer"]
+    arbitrations = [place for place, reading in enumerate(given) if reading.purpose == ARBITRATION]
     return given[arbitrations[-1] :] if arbitrations else given
 
 
-def verdict_says(reading: Reading, model: ModelResult) -> tuple[str, int | None]:
-    """Return the table of verdicts, without its last row."""
+def verdict_says(reading: Reading, then: ModelResult) -> tuple[str, int | None]:
+    """Return the table of verdicts; `then` is the model's result when the reading was given."""
     if reading.verdict == "agree":
-        return model.referable, model.grade
-    if reading.verdict == "override":
-        grade = reading.grade
-        refers = grade is not None and (grade >= MINIMUM_GRADE or grade in ALWAYS_REFERRED)
-        return ("yes" if refers else "no"), grade
-    return "indeterminate", None
-
-
-def says(reading: Reading, then: ModelResult, now: ModelResult) -> Said:
-    """Return what a reading says; `then` is the model's result when it was given."""
-    referable, grade = verdict_says(reading, then)
-    only_lesion = referable != "yes" and reading.lesion is not None and not reading.maculopathy
+        referable, grade = then.referable, then.grade
+    elif reading.verdict == "override":
+        referable, grade = ("yes" if refers(reading.grade) else "no"), reading.grade
+    else:
+        referable, grade = "indeterminate", None
     if reading.lesion is not None or reading.maculopathy:
         referable = "yes"
-    return Said(reading, referable, grade, only_lesion, is_about(then) == is_about(now))
-
-
-def is_about(model: ModelResult) -> tuple[frozenset[int], str, str | None, int | None]:
-    """Return what a reading is about: the photographs and the model's result."""
-    numbers = frozenset(one.file.number for one in model.files)
-    return numbers, model.referable, model.reason, model.grade
+    return referable, grade
 
 
 def highest_grade(grades: Sequence[int | None]) -> int | None:
@@ -78,80 +106,97 @@ def highest_grade(grades: Sequence[int | None]) -> int | None:
     return max((grade for grade in grades if grade is not None), default=None)
 
 
-def lesions_if_only(saying_yes: Sequence[Said]) -> frozenset[str]:
-    """Return the lesions, if all of these are `yes` for no other reason."""
-    if not all(one.only_lesion for one in saying_yes):
-        return frozenset()
-    return frozenset(str(one.reading.lesion) for one in saying_yes)
-
-
-def disputed(current: Sequence[Said], left: tuple[Said, ...]) -> ReadResult:
+def disputed(current: Sequence[Statement], left: tuple[Statement, ...]) -> ReadResult:
     """Row 1: current readings that differ in referral."""
-    worst = next(word for word in MOST_SEVERE_FIRST if word in {one.referable for one in current})
-    saying = [one for one in current if one.referable == worst]
-    grade = highest_grade([one.grade for one in saying])
-    lesions = lesions_if_only(saying) if worst == "yes" else frozenset()
-    return ReadResult("disputed", worst, grade, "readings_differ", "refer_reader", lesions, left)
+    referrals = {statement.referable for statement in current}
+    worst = next(word for word in MOST_SEVERE_FIRST if word in referrals)
+    grade = highest_grade(
+        [statement.grade for statement in current if statement.referable == worst]
+    )
+    return ReadResult("disputed", worst, grade, "readings_differ", "refer_reader", left)
 
 
 def identity_of_eye(eye: str, model: ModelResult) -> str | None:
     """Return the identity doubt of an eye: that of the newest file with one, or of the name U."""
-    doubtful = [one for one in model.files if one.identity is not None]
+    doubtful = [placed for placed in model.files if placed.identity is not None]
     if doubtful:
-        return max(doubtful, key=lambda one: one.file.number).identity
+        return newest(doubtful).identity
     return "eye_unknown" if eye == "U" else None
 
 
-def read(current: Sequence[Said], left: tuple[Said, ...], identity: str | None) -> ReadResult:
+def what_forbids_no(eye: str, model: ModelResult) -> tuple[str, str] | None:
+    """Return the reason and the action that leave a reading that says `no` undecided."""
+    identity = identity_of_eye(eye, model)
+    if identity is not None:
+        return identity, "refer_reader"
+    failed = [doubt for doubt in model.doubts if doubt.file.outcome == "failed"]
+    if failed:
+        return str(deciding_doubt(failed).doubt), "contact_it"
+    return ("field_missing", "retake") if shows_only_the_disc(model.files) else None
+
+
+def read(
+    eye: str, current: Sequence[Statement], model: ModelResult, left: tuple[Statement, ...]
+) -> ReadResult:
     """Row 2: current readings that agree in referral."""
-    last, grade = current[-1], highest_grade([one.grade for one in current])
-    if last.referable == "no" and identity is not None:
-        return ReadResult(
-            "read", "indeterminate", None, identity, "refer_reader", frozenset(), left
-        )
-    reason, action = None, "none"
-    if last.referable == "indeterminate" and last.reading.verdict == "retake":
-        reason, action = "reader_asks_retake", "retake"
-    elif last.referable == "indeterminate":
-        reason, action = "reader_ungradable", "refer_reader"
-    lesions = lesions_if_only(current) if last.referable == "yes" else frozenset()
-    return ReadResult("read", last.referable, grade, reason, action, lesions, left)
+    last = current[-1]
+    grade = highest_grade([statement.grade for statement in current])
+    forbidden = what_forbids_no(eye, model)
+    if last.referable == "no" and forbidden is not None:
+        return ReadResult("read", "indeterminate", None, *forbidden, left)
+    if last.referable != "indeterminate":
+        return ReadResult("read", last.referable, grade, None, "none", left)
+    if last.reading.verdict == "retake":
+        return ReadResult("read", "indeterminate", grade, "reader_asks_retake", "retake", left)
+    return ReadResult("read", "indeterminate", grade, "reader_ungradable", "refer_reader", left)
 
 
-def outdated(formers: Sequence[Said], model: ModelResult, left: tuple[Said, ...]) -> ReadResult:
+def outdated(model: ModelResult, left: tuple[Statement, ...]) -> ReadResult:
     """Row 3: no current reading, but former ones."""
-    saying = [one for one in formers if one.referable == "yes"]
-    grades = [one.grade for one in saying]
+    grades = [statement.grade for statement in left if statement.referable == "yes"]
     if model.referable == "yes":
         grades.append(model.grade)
     if grades:
-        only = bool(saying) and model.referable != "yes"
-        lesions = lesions_if_only(saying) if only else frozenset()
         grade = highest_grade(grades)
-        return ReadResult(
-            "outdated", "yes", grade, "reading_outdated", "refer_reader", lesions, left
-        )
+        return ReadResult("outdated", "yes", grade, "reading_outdated", "refer_reader", left)
     reason, action = "reading_outdated", "refer_reader"
     if model.reason is not None:
         reason, action = model.reason, model.action
-    return ReadResult("outdated", "indeterminate", None, reason, action, frozenset(), left)
+    return ReadResult("outdated", "indeterminate", None, reason, action, left)
+
+
+def readings_of(
+    eye: str,
+    readings: Sequence[Reading],
+    at: Mapping[tuple[int, int], Results],
+    places: Mapping[int, str],
+) -> list[Reading]:
+    """Return the readings that count for an eye, those that followed a photograph included."""
+    return [
+        reading
+        for reading in readings
+        if eye in follows_to(reading, at[reading.moment][reading.eye], places)
+    ]
 
 
 def result_after_readings(
     eye: str,
     readings: Sequence[Reading],
-    at: Mapping[int, Mapping[str, ModelResult]],
+    at: Mapping[tuple[int, int], Results],
     now: ModelResult,
 ) -> ReadResult:
-    """Return the table of states; `at` has the model's results after so many files."""
-    of_eye = [one for one in readings if one.eye == eye]
-    left = tuple(says(one, at[one.after][eye], now) for one in remaining(of_eye))
-    current = [one for one in left if one.current]
-    if len({one.referable for one in current}) > 1:
+    """Return the table of states; `at` has the model's results of each moment."""
+    statements = []
+    for reading in remaining(readings):
+        then = at[reading.moment][reading.eye]
+        is_current = reading.eye == eye and subject(then) == subject(now)
+        statements.append(Statement(reading, *verdict_says(reading, then), is_current))
+    left = tuple(statements)
+    current = [statement for statement in left if statement.current]
+    if len({statement.referable for statement in current}) > 1:
         return disputed(current, left)
     if current:
-        return read(current, left, identity_of_eye(eye, now))
+        return read(eye, current, now, left)
     if left:
-        return outdated(left, now, left)
-    reason, action = now.reason, now.action
-    return ReadResult("unread", now.referable, now.grade, reason, action, frozenset(), left)
+        return outdated(now, left)
+    return ReadResult("unread", now.referable, now.grade, now.reason, now.action)

@@ -1,6 +1,7 @@
-"""What docs/exams.md says follows from an exam: the sections "A person", "Lists", "What is said".
+"""What docs/exams.md says follows from an exam.
 
-Written from that page alone, to be read beside it; it shares no code with fundusd.
+Written from that page alone, to be read beside it; it shares no code with fundusd. The sections
+of the page are in `eyes`, `readings`, `person`, `sentences` and `steps`.
 """
 
 from __future__ import annotations
@@ -9,23 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from tests.oracle.events import Exam
-from tests.oracle.eyes import ModelResult, model_results
-from tests.oracle.readings import (
-    MOST_SEVERE_FIRST,
-    ReadResult,
-    highest_grade,
-    result_after_readings,
-)
-
-MODEL_YES = "The model suggests: referable diabetic retinopathy"
-READER_YES = "A reader suggests: referable diabetic retinopathy"
-IDENTITY_DOUBTS = ("eye_contradicted", "patient_uncertain", "eye_unknown")
-READ_YES = "Referable diabetic retinopathy"
-LESION = "Referable: another lesion"  # and its name, which stands in Expected.lesions
-UNDECIDED = "Undecided: referable diabetic retinopathy is not ruled out"
-MODEL_NO = "The model suggests: no referable diabetic retinopathy"
-READ_NO = "No referable diabetic retinopathy"
-GROUPS = ("yes", "indeterminate", "no")  # of the worklist: the last are the confirmations
+from tests.oracle.person import Person, on_list_as, person_of, worklist
+from tests.oracle.sentences import eyes_in_dispute, headline, may_say_read_every_eye, worst_grade
+from tests.oracle.steps import steps
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +31,6 @@ class ExpectedEye:
     final_reason: str | None
     final_action: str
     on_list_as: str | None
-    list_rank: tuple[int, int]  # lower comes first; equal ranks have no order on the page
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,40 +41,21 @@ class Expected:
     referable: str
     grade: int | None
     missing: tuple[str, ...]
+    missing_fields: tuple[str, ...]
     is_read: bool
     is_final: bool
     headline: str
     lesions: frozenset[str]
-    may_say_nothing_beyond: bool
-    must_say_confirm: bool
     may_say_read_every_eye: bool
+    eyes_in_dispute: tuple[str, ...]  # as "the right eye", if it is said that readers differ
+    worst_grade: int | None
+    steps: tuple[str, ...]
     worklist: tuple[str, ...]
 
 
-def list_name(state: str, final: str, confirm: str, *, absent: bool, doubted: bool) -> str | None:
-    """Return the table of the worklist."""
-    if absent and final != "yes":
-        return None
-    if state == "disputed":
-        return "arbitration"
-    if state == "outdated":
-        return "read_again"
-    if state == "read":
-        return "undecided" if doubted else None
-    confirmation = "confirmation" if confirm == "all" else None
-    return {"yes": "referable", "indeterminate": "undecided", "no": confirmation}[final]
-
-
-def list_rank(model: ModelResult, after: ReadResult) -> tuple[int, int]:
-    """First the group, then the highest grade among the photographs and the readings."""
-    grades = [one.file.grade for one in model.files] + [one.grade for one in after.remaining]
-    highest = highest_grade(grades)
-    return GROUPS.index(after.referable), -(highest or 0)
-
-
-def expected_eye(exam: Exam, eye: str, model: ModelResult, after: ReadResult) -> ExpectedEye:
-    """Everything about one eye."""
-    absent = eye in exam.absent
+def expected_eye(person: Person, eye: str) -> ExpectedEye:
+    """Everything about an eye."""
+    model, after = person.models[eye], person.after[eye]
     return ExpectedEye(
         referable=model.referable,
         grade=model.grade,
@@ -101,132 +68,27 @@ def expected_eye(exam: Exam, eye: str, model: ModelResult, after: ReadResult) ->
         final_grade=after.grade,
         final_reason=after.reason,
         final_action=after.action,
-        on_list_as=list_name(
-            after.state,
-            after.referable,
-            exam.confirm,
-            absent=absent,
-            doubted=after.reason in IDENTITY_DOUBTS,
-        ),
-        list_rank=list_rank(model, after),
+        on_list_as=on_list_as(person, eye),
     )
-
-
-def missing_eyes(exam: Exam, eyes: Mapping[str, ExpectedEye]) -> tuple[str, ...]:
-    """Return the right or left eye without a result that is not said to be absent."""
-    return tuple(eye for eye in ("R", "L") if eye not in eyes and eye not in exam.absent)
-
-
-def eyes_that_count(exam: Exam, eyes: Mapping[str, ExpectedEye]) -> list[ExpectedEye]:
-    """All but absent ones; those only if they are `yes`."""
-    return [
-        one for eye, one in eyes.items() if eye not in exam.absent or one.final_referable == "yes"
-    ]
-
-
-def person_referable(exam: Exam, eyes: Mapping[str, ExpectedEye]) -> str:
-    """Return the most severe result of the eyes, with undecided added for what is missing."""
-    said = {one.final_referable for one in eyes_that_count(exam, eyes)}
-    if missing_eyes(exam, eyes) or exam.absent >= {"R", "L"}:
-        said.add("indeterminate")
-    return next(word for word in MOST_SEVERE_FIRST if word in said)
-
-
-def person_grade(exam: Exam, eyes: Mapping[str, ExpectedEye], referable: str) -> int | None:
-    """Return the highest grade of the eyes that count, but none below 1 if undecided."""
-    grade = highest_grade([one.final_grade for one in eyes_that_count(exam, eyes)])
-    if referable == "indeterminate" and grade is not None and grade < 1:
-        return None
-    return grade
-
-
-def person_is_read(exam: Exam, eyes: Mapping[str, ExpectedEye]) -> bool:
-    """Every eye that counts is read, and there is one."""
-    states = [one.state for one in eyes_that_count(exam, eyes)]
-    return bool(states) and all(state == "read" for state in states)
-
-
-def person_is_final(exam: Exam, eyes: Mapping[str, ExpectedEye]) -> bool:
-    """Read, no eye missing, no eye `U`, no follow-up open."""
-    return (
-        person_is_read(exam, eyes)
-        and all(one.on_list_as is None for one in eyes_that_count(exam, eyes))
-        and not missing_eyes(exam, eyes)
-        and "U" not in eyes
-        and not exam.absent >= {"R", "L"}
-        and not exam.open_follow_ups
-    )
-
-
-def lesions_of(after: Mapping[str, ReadResult]) -> frozenset[str]:
-    """Return the lesions, if every eye that is `yes` is so only because of one."""
-    saying_yes = [one for one in after.values() if one.referable == "yes"]
-    if not all(one.lesions for one in saying_yes):
-        return frozenset()
-    return frozenset().union(*(one.lesions for one in saying_yes))
-
-
-def headline(
-    referable: str,
-    eyes: Mapping[str, ExpectedEye],
-    after: Mapping[str, ReadResult],
-    lesions: frozenset[str],
-    *,
-    is_read: bool,
-) -> str:
-    """Return the sentence; the row of the lesion comes before those of retinopathy."""
-    if referable == "indeterminate":
-        return UNDECIDED
-    if referable == "no":
-        return READ_NO if is_read else MODEL_NO
-    if lesions:
-        return LESION
-    saying = {eye: one for eye, one in eyes.items() if one.final_referable == "yes"}
-    if any(one.state == "read" and not after[eye].lesions for eye, one in saying.items()):
-        return READ_YES
-    return MODEL_YES if any(one.referable == "yes" for one in saying.values()) else READER_YES
-
-
-def worklist(eyes: Mapping[str, ExpectedEye]) -> tuple[str, ...]:
-    """Return the eyes on the list in their order; equal ones stay in the order R, L, U."""
-    listed = [eye for eye, one in eyes.items() if one.on_list_as is not None]
-    return tuple(sorted(listed, key=lambda eye: eyes[eye].list_rank))
-
-
-def after_readings(exam: Exam) -> tuple[dict[str, ModelResult], dict[str, ReadResult]]:
-    """Return the model's results of today, and those after the readings."""
-    moments = {len(exam.files), *(one.after for one in exam.readings)}
-    at = {
-        moment: model_results(exam.files[:moment], exam.expected_fields, one_field=exam.one_field)
-        for moment in moments
-    }
-    now = at[len(exam.files)]
-    after = {
-        eye: result_after_readings(eye, exam.readings, at, model) for eye, model in now.items()
-    }
-    return now, after
 
 
 def expected(exam: Exam) -> Expected:
     """Everything that the page says follows from an exam."""
-    now, after = after_readings(exam)
-    eyes = {eye: expected_eye(exam, eye, now[eye], after[eye]) for eye in now}
-    referable = person_referable(exam, eyes)
-    is_final = person_is_final(exam, eyes)
-    is_read = person_is_read(exam, eyes)
-    missing = missing_eyes(exam, eyes)
-    lesions = lesions_of(after) if referable == "yes" else frozenset()
+    person = person_of(exam)
+    sentence, lesions = headline(person)
     return Expected(
-        eyes=eyes,
-        referable=referable,
-        grade=person_grade(exam, eyes, referable),
-        missing=missing,
-        is_read=is_read,
-        is_final=is_final,
-        headline=headline(referable, eyes, after, lesions, is_read=is_read),
+        eyes={eye: expected_eye(person, eye) for eye in person.models},
+        referable=person.referable,
+        grade=person.grade,
+        missing=person.missing,
+        missing_fields=person.missing_fields,
+        is_read=person.is_read,
+        is_final=person.is_final,
+        headline=sentence,
         lesions=lesions,
-        may_say_nothing_beyond=referable == "no" and is_final,
-        must_say_confirm=referable == "no" and not is_read,
-        may_say_read_every_eye=is_read and not missing,
-        worklist=worklist(eyes),
+        may_say_read_every_eye=may_say_read_every_eye(person),
+        eyes_in_dispute=eyes_in_dispute(person),
+        worst_grade=worst_grade(person),
+        steps=tuple(steps(person)),
+        worklist=worklist(person),
     )

@@ -6,13 +6,15 @@ from collections.abc import Iterator
 from dataclasses import replace
 from random import Random
 
-from tests.oracle.events import Exam, File, Reading
-from tests.oracle.eyes import ModelResult, model_results
+from tests.oracle.events import Correction, Exam, File, Reading
 from tests.oracle.kinds import CONFIGURATIONS, KINDS, LESIONS, SHORT_KINDS
+from tests.oracle.moments import results_at
+from tests.oracle.readings import is_refused
 
 CALM_VERDICTS = ("agree",) * 6 + ("override", "defer", "retake")
 VERDICTS = ("agree", "agree", "override", "override", "override", "ungradable", "retake", "defer")
 PURPOSES = ("routine", "routine", "second", "arbitration", "quality_assurance")
+CORRECTIONS = ("eye", "eye", "exclude", "exclude", "include", "belongs")
 
 
 def sampled(count: int, seed: int) -> Iterator[Exam]:
@@ -23,9 +25,10 @@ def sampled(count: int, seed: int) -> Iterator[Exam]:
 
 
 def sampled_exam(random: Random) -> Exam:
-    """Return one exam of up to seven files and up to five readings."""
+    """Return an exam of up to seven files, three corrections and five readings."""
     expected, one_field = random.choice(CONFIGURATIONS)
     files = sampled_files(random)
+    corrections = sampled_corrections(random, files) if random.random() < 0.35 else ()
     exam = Exam(
         files,
         expected_fields=expected,
@@ -33,6 +36,7 @@ def sampled_exam(random: Random) -> Exam:
         absent=eyes_or_none(random, "RL"),
         confirm=random.choice(("none", "all")),
         open_follow_ups=eyes_or_none(random, "RLU"),
+        corrections=corrections,
     )
     return replace(exam, readings=sampled_readings(random, exam))
 
@@ -62,53 +66,62 @@ def sampled_files(random: Random) -> tuple[File, ...]:
     return tuple(files)
 
 
+def sampled_corrections(random: Random, files: tuple[File, ...]) -> tuple[Correction, ...]:
+    """Return up to three corrections, most of them after the last file."""
+    made = []
+    for _ in range(random.randint(1, 3)):
+        photograph = random.choice(files).photograph
+        first = min(file.number for file in files if file.photograph == photograph)
+        after = random.choice((len(files), len(files), random.randint(first, len(files))))
+        what = random.choice(CORRECTIONS)
+        eye = random.choice("RL") if what == "eye" else ""
+        made.append(Correction(photograph, what, after, eye))
+    return tuple(sorted(made, key=lambda correction: correction.after))
+
+
+def sampled_moments(random: Random, exam: Exam, count: int) -> list[tuple[int, int]]:
+    """Return moments in their order: so many files, and so many of the corrections."""
+    last = len(exam.files)
+    moments = []
+    for _ in range(count):
+        after = random.choice((random.randint(1, last), last, last, last))
+        earlier = sum(correction.after < after for correction in exam.corrections)
+        same = sum(correction.after == after for correction in exam.corrections)
+        moments.append((after, earlier + random.randint(0, same)))
+    return sorted(moments)
+
+
 def sampled_readings(random: Random, exam: Exam) -> tuple[Reading, ...]:
     """Return readings in the order in which they were given, none of them refused."""
-    count = random.choice((0, 1, 1, 2, 2, 3, 3, 4, 5))
-    late = [len(exam.files)] * 3
-    afters = sorted(
-        random.choice((random.randint(1, len(exam.files)), *late)) for _ in range(count)
-    )
-    at = {after: results_at(exam, after) for after in afters}
+    moments = sampled_moments(random, exam, random.choice((0, 1, 1, 2, 2, 3, 3, 4, 5)))
+    at = {moment: results_at(exam, moment) for moment in moments}
     calm = random.random() < 0.4
     given: list[Reading] = []
-    for after in afters:
-        if at[after]:
-            reading = sampled_reading(random, random.choice(list(at[after])), after, calm)
-            given.append(reading)
-    return tuple(one for one in given if is_allowed(one, at[one.after]))
+    for moment in moments:
+        if at[moment]:
+            reading = sampled_reading(random, random.choice(list(at[moment])), calm=calm)
+            given.append(replace(reading, after=moment[0], corrected=moment[1]))
+    return tuple(reading for reading in given if not is_refused(reading, at[reading.moment]))
 
 
-def sampled_reading(random: Random, eye: str, after: int, calm: bool) -> Reading:
-    """Return one reading, which may be refused."""
+def sampled_reading(random: Random, eye: str, *, calm: bool) -> Reading:
+    """Return a reading, which may be refused."""
     verdict = random.choice(CALM_VERDICTS if calm else VERDICTS)
     finding = not calm and verdict != "defer" and random.random() < 0.25
+    grades = (0, 1) if calm else (0, 0, 1, 1, 2, 3, 4)
     return Reading(
         reader=random.choice("abc"),
         purpose=random.choice(PURPOSES),
         verdict=verdict,
         eye=eye,
-        grade=random.choice((0, 1) if calm else (0, 0, 1, 1, 2, 3, 4))
-        if verdict == "override"
-        else None,
+        grade=random.choice(grades) if verdict == "override" else None,
         lesion=random.choice(LESIONS) if finding and random.random() < 0.6 else None,
         maculopathy=finding and random.random() < 0.5,
-        after=after,
     )
 
 
-def results_at(exam: Exam, after: int) -> dict[str, ModelResult]:
-    """Return the model's results when so many files had arrived."""
-    return model_results(exam.files[:after], exam.expected_fields, one_field=exam.one_field)
-
-
-def is_allowed(reading: Reading, then: dict[str, ModelResult]) -> bool:
-    """Say if the eye had a result, and a decided one if the reader agrees."""
-    model = then.get(reading.eye)
-    return model is not None and (reading.verdict != "agree" or model.referable != "indeterminate")
-
-
-def allowed(exam: Exam) -> bool:
+def is_allowed(exam: Exam) -> bool:
     """Say if no reading of the exam is refused."""
-    at = {one.after: results_at(exam, one.after) for one in exam.readings}
-    return all(is_allowed(one, at[one.after]) for one in exam.readings)
+    return not any(
+        is_refused(reading, results_at(exam, reading.moment)) for reading in exam.readings
+    )

@@ -25,9 +25,9 @@ NO_DR = "LA18643-9"
 LOINC = "http://loinc.org"
 
 
-def wrong_rows(said: Exam, wanted: Expected) -> list[Any]:
+def wrong_rows(judged: Exam, wanted: Expected) -> list[Any]:
     """Return what the CSV says in another way than the oracle."""
-    text = csv_export.table(document_cases.content(said)).data.decode()
+    text = csv_export.table(document_cases.content(judged)).data.decode()
     wrong: list[Any] = []
     for row in csv.DictReader(io.StringIO(text)):
         if row["person_referable"] != wanted.referable:
@@ -36,20 +36,20 @@ def wrong_rows(said: Exam, wanted: Expected) -> list[Any]:
             continue
         eye = wanted.eyes[row["eye"]]
         grade = "" if eye.final_grade is None else str(eye.final_grade)
-        said_of_eye = (row["referable"], row["grade"], row["reason"], row["action"])
-        if said_of_eye != (eye.final_referable, grade, eye.final_reason or "", eye.final_action):
+        stated = (row["referable"], row["grade"], row["reason"], row["action"])
+        if stated != (eye.final_referable, grade, eye.final_reason or "", eye.final_action):
             wrong.append((row, eye))
         if row["status"] == "final" and (eye.state != "read" or eye.on_list_as is not None):
             wrong.append((row, eye))
     return wrong
 
 
-def wrong_resources(said: Exam, wanted: Expected) -> list[Any]:
+def wrong_resources(judged: Exam, wanted: Expected) -> list[Any]:
     """Return the FHIR resources that say what the oracle does not license."""
-    entries = orjson.loads(fhir.bundle(document_cases.content(said), Sender()).data)["entry"]
+    entries = orjson.loads(fhir.bundle(document_cases.content(judged), Sender()).data)["entry"]
     wrong: list[Any] = []
     by_readers = {
-        eye for eye, one in wanted.eyes.items() if one.state == "read" and one.on_list_as is None
+        name for name, eye in wanted.eyes.items() if eye.state == "read" and eye.on_list_as is None
     }
     for entry in entries:
         resource = entry["resource"]
@@ -64,22 +64,23 @@ def wrong_resources(said: Exam, wanted: Expected) -> list[Any]:
             for eye in by_readers
         ):
             wrong.append(resource)
-        if LOINC in text and not any(one.state == "read" for one in wanted.eyes.values()):
+        if LOINC in text and all(eye.state == "unread" for eye in wanted.eyes.values()):
             wrong.append(resource)
     return wrong
 
 
 def wrong_documents(exam: events.Exam) -> list[Any]:
-    said, wanted = program.judged(exam), expected(exam)
-    if not said.eyes:
+    """Return what CSV and FHIR say of an exam in another way than the oracle."""
+    judged, wanted = program.judged(exam), expected(exam)
+    if not judged.eyes:
         return []
-    return [*wrong_rows(said, wanted), *wrong_resources(said, wanted)]
+    return [*wrong_rows(judged, wanted), *wrong_resources(judged, wanted)]
 
 
 def test_documents_say_what_the_oracle_says() -> None:
     wrong = []
     for exam in cases.sampled(SAMPLE, SEED):
-        found = wrong_documents(exam)
-        if found:
-            wrong.append((exam, found))
+        differing = wrong_documents(exam)
+        if differing:
+            wrong.append((exam, differing))
     assert wrong[:3] == []

@@ -11,7 +11,9 @@ import pytest
 from tests.oracle.cases import Exam, File, Reading, sampled
 from tests.oracle.eyes import placed
 from tests.oracle.kinds import BOTH_FIELDS, graded, numbered, without_grade
+from tests.oracle.moments import files_at
 from tests.oracle.rules import Expected, ExpectedEye, expected
+from tests.oracle.steps import CONFIRM, NOTHING_BEYOND
 
 GOOD, YES, BLUR = graded(0), graded(3), without_grade("ungradable", "blur")
 HAZE, CUT = without_grade("ungradable", "media_opacity"), without_grade("failed", "truncated")
@@ -21,6 +23,7 @@ SAMPLE = tuple(sampled(5_000, 7))
 
 
 def macula(kind: File) -> File:
+    """Return a photograph of the macula."""
     return replace(kind, field="macula")
 
 
@@ -33,6 +36,7 @@ def exam_of(*kinds: File, readings: tuple[Reading, ...] = (), fields: tuple[str,
 
 
 def right(exam: Exam) -> ExpectedEye:
+    """Return what is expected of the right eye."""
     return expected(exam).eyes["R"]
 
 
@@ -154,53 +158,62 @@ def test_the_sentences() -> None:
 
 def evidence_free(exam: Exam, person: Expected) -> list[str]:
     """Return the eyes that count, are `no`, and that no reader and no good photograph answers."""
-    files = placed(exam.files, one_field=exam.one_field)
-    good = {one.eye for one in files if one.counts_as == "evidence" and one.identity is None}
+    files = placed(files_at(exam, exam.now), one_field=exam.one_field)
+    good = {file.eye for file in files if file.counts_as == "evidence" and file.identity is None}
     return [
-        eye
-        for eye, one in person.eyes.items()
-        if eye not in exam.absent and one.state != "read" and eye not in good
+        name
+        for name, eye in person.eyes.items()
+        if name not in exam.absent and eye.state != "read" and name not in good
     ]
 
 
 def test_a_person_is_no_only_if_somebody_could_know_it() -> None:
-    persons = [(one, expected(one)) for one in SAMPLE]
-    of_no = [(one, person) for one, person in persons if person.referable == "no"]
+    persons = [(exam, expected(exam)) for exam in SAMPLE]
+    of_no = [(exam, person) for exam, person in persons if person.referable == "no"]
     assert len(of_no) > 200
-    for one, person in of_no:
-        assert {"R", "L"} <= set(person.eyes) | one.absent
-        assert {"R", "L"} - one.absent
-        assert not evidence_free(one, person)
-        for eye, result in person.eyes.items():
-            if eye not in one.absent:
-                assert (result.state, result.final_referable) in {("read", "no"), ("unread", "no")}
-                assert (result.state == "read") or (eye != "U" and result.reason is None)
+    for exam, person in of_no:
+        assert {"R", "L"} <= set(person.eyes) | exam.absent
+        assert {"R", "L"} - exam.absent
+        assert not evidence_free(exam, person)
+        for name, eye in person.eyes.items():
+            if name not in exam.absent:
+                assert (eye.state, eye.final_referable) in {("read", "no"), ("unread", "no")}
+                assert name != "U"
+                assert eye.state == "read" or eye.reason is None
 
 
 def test_what_is_undecided_has_a_next_step() -> None:
     for exam in SAMPLE:
         person = expected(exam)
         open_eyes = [
-            one
-            for eye, one in person.eyes.items()
-            if one.final_referable == "indeterminate" and eye not in exam.absent
+            eye
+            for name, eye in person.eyes.items()
+            if eye.final_referable == "indeterminate" and name not in exam.absent
         ]
-        assert all(one.final_reason and one.final_action != "none" for one in open_eyes)
+        assert all(eye.final_reason and eye.final_action != "none" for eye in open_eyes)
         if person.referable == "indeterminate":
             assert open_eyes or person.missing or exam.absent >= {"R", "L"}
+            assert person.steps
 
 
 def test_yes_of_any_file_or_reading_is_never_lost_by_a_doubt() -> None:
     for exam in SAMPLE:
-        person = expected(exam)
-        for one in person.eyes.values():
-            if one.referable == "yes" and one.state != "read":
-                assert one.final_referable == "yes" or one.state == "disputed"
+        for eye in expected(exam).eyes.values():
+            if eye.referable == "yes" and eye.state != "read":
+                assert eye.final_referable == "yes" or eye.state == "disputed"
 
 
 def test_nothing_beyond_the_interval_only_if_read_and_no() -> None:
     for exam in SAMPLE:
         person = expected(exam)
-        assert not (person.may_say_nothing_beyond and person.must_say_confirm)
-        assert person.must_say_confirm == person.headline.startswith("The model suggests: no")
+        assert not {NOTHING_BEYOND, CONFIRM} <= set(person.steps)
+        assert (CONFIRM in person.steps) == person.headline.startswith("The model suggests: no")
+        assert NOTHING_BEYOND not in person.steps or person.may_say_read_every_eye
         assert not person.is_final or person.may_say_read_every_eye
+
+
+def test_the_worst_grade_seen_is_at_least_that_of_the_person() -> None:
+    for exam in SAMPLE:
+        person = expected(exam)
+        assert (person.grade or 0) <= (person.worst_grade or 0)
+        assert person.worst_grade != 0 or person.referable != "indeterminate"

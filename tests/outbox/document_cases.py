@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, date, datetime
+from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from pydicom import dcmread
+from pydicom.uid import UID, EncapsulatedPDFStorage
 from tests import exam_cases, imaging_cases, ledger_cases
 
 from fundusd.clinical.exam import Exam
@@ -112,6 +115,20 @@ def source(**changes: Any) -> bytes:
         "ReferringPhysicianName": "Referrer^Rita",
     }
     return imaging_cases.native(np.full((16, 16, 3), 90, np.uint8), **planted | changes)
+
+
+def encapsulated_pdf() -> bytes:
+    """Return a DICOM file that holds a document and no image."""
+    dataset = dcmread(BytesIO(source(Modality="DOC")))
+    for keyword in ("Rows", "Columns", "SamplesPerPixel", "PixelRepresentation", "PixelData"):
+        delattr(dataset, keyword)
+    dataset.SOPClassUID = dataset.file_meta.MediaStorageSOPClassUID = EncapsulatedPDFStorage
+    dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = UID("1.2.3.5")
+    dataset.EncapsulatedDocument = b"%PDF-1.4"
+    dataset.MIMETypeOfEncapsulatedDocument = "application/pdf"
+    file = BytesIO()
+    dataset.save_as(file)
+    return file.getvalue()
 
 
 def header(**changes: Any) -> Any:

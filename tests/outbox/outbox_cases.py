@@ -13,6 +13,7 @@ from tests.outbox import document_cases as cases
 from fundusd.domain.clinical_terms import Eye, EyeSource
 from fundusd.domain.decoding import Content, MediaType
 from fundusd.domain.delivery import DeliveryState, DocumentKind, Subscription
+from fundusd.files.filesystem import place_of
 from fundusd.files.safe_read import status_at
 from fundusd.outbox.making import DocumentMaker
 from fundusd.outbox.sender import Sender
@@ -49,10 +50,15 @@ def subscriptions(**kinds: str) -> list[Subscription]:
 
 
 def graded(
-    ledger: Ledger, inbox: Path, name: str = "a.dcm", content: Content = DICOM, **header: Any
+    ledger: Ledger,
+    inbox: Path,
+    name: str = "a.dcm",
+    content: Content = DICOM,
+    data: bytes | None = None,
+    **header: Any,
 ) -> None:
-    """Put a photograph into the inbox and have it graded."""
-    data = cases.source(**header)
+    """Put a photograph, or other bytes, into the inbox and have it graded."""
+    data = data or cases.source(**header)
     (inbox / name).write_bytes(data)
     stat = status_at(inbox, name.encode())
     assert stat is not None
@@ -64,6 +70,7 @@ def graded(
 def outbox(
     ledger: Ledger, inbox: Path, only_reviewed: Sequence[str] = (), **receivers: Receiver
 ) -> Outbox:
+    ledger.found_at(CAMERA, str(place_of(inbox)))
     sender = Sender(identifiers=ledger.identifiers)
     maker = DocumentMaker(sender, {CAMERA: inbox}, 1 << 20, ledger.is_away)
     return Outbox(ledger, receivers, maker, only_reviewed, poll_seconds=0.02)

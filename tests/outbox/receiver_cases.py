@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import json
+import socketserver
 import threading
 from dataclasses import dataclass, field
 from email import message_from_bytes
@@ -105,9 +107,13 @@ class _Stow(_Quiet):
             content = part.get_payload(decode=True)  # type: ignore[union-attr]
             ds = pydicom.dcmread(BytesIO(content))  # type: ignore[arg-type]
             self.received.keep(str(ds.SOPInstanceUID), ds)
-            uid = {"vr": "UI", "Value": [str(ds.SOPInstanceUID)]}
-            stored.append({"00081155": uid})
+            stored.append(sop_instance(str(ds.SOPInstanceUID)))
         self.answer(200, {"00081199": {"vr": "SQ", "Value": stored}}, "application/dicom+json")
+
+
+def sop_instance(uid: str) -> dict[str, Any]:
+    """Return an item of ReferencedSOPSequence that names an instance."""
+    return {"00081155": {"vr": "UI", "Value": [uid]}}
 
 
 class _Fhir(_Quiet):
@@ -158,6 +164,39 @@ def stow_server(received: Received) -> contextlib.AbstractContextManager[str]:
 def fhir_server(received: Received) -> contextlib.AbstractContextManager[str]:
     """Run a server that accepts FHIR transactions; yield its address."""
     return _web(received, _Fhir)
+
+
+@contextlib.contextmanager
+def raw_server(*chunks: bytes, endless: bytes = b"", pause: float = 0) -> Iterator[str]:
+    """Run a server that answers every request with the same bytes; yield its address.
+
+    If `endless` is set, it is sent again and again after the chunks, with pauses between.
+    """
+    ending = threading.Event()
+
+    class Handler(socketserver.StreamRequestHandler):
+        def handle(self) -> None:
+            self.rfile.readline()  # the request line
+            headers = http.client.parse_headers(self.rfile)
+            self.rfile.read(int(headers.get("Content-Length") or 0))
+            with contextlib.suppress(OSError):  # the client has read enough
+                for chunk in chunks:
+                    self.wfile.write(chunk)
+                while endless and not ending.wait(pause):
+                    self.wfile.write(endless)
+
+    class Server(socketserver.ThreadingTCPServer):
+        daemon_threads = True  # one may wait for a client that reads no more
+
+    with Server(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_address[1]}"
+        finally:
+            ending.set()
+            server.shutdown()
+            thread.join()
 
 
 def free_port() -> int:

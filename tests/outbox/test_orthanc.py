@@ -16,7 +16,8 @@ from tests.outbox import receiver_cases
 from tests.outbox.test_structured_report import DOCUMENTS
 from urllib3.util import Retry
 
-from fundusd.outbox.dicom_receivers import DicomNode, StowServer
+from fundusd.outbox.dicom_receivers import DicomNode
+from fundusd.outbox.stow_receiver import StowServer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

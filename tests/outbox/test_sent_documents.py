@@ -208,7 +208,7 @@ def test_an_eye_whose_photographs_are_gone_leaves_advice(open_ledger: Open, inbo
     service = outbox(ledger, inbox, archive=archive)
     two_eyes(ledger, inbox)
     deliver_all(service, ledger, "archive")
-    ledger_cases.execute(ledger, "UPDATE capture SET superseded = true WHERE eye = 'R'")
+    ledger_cases.execute(ledger, "UPDATE capture SET excluded = 'other' WHERE eye = 'R'")
     rejudge(ledger)
     deliver_all(service, ledger, "archive")
 
@@ -225,7 +225,7 @@ def test_an_exam_without_eyes_is_withdrawn_from_who_was_told_of_it(
     service = outbox(ledger, inbox, record=record, archive=archive, sheets=sheets)
     graded(ledger, inbox)
     deliver_all(service, ledger, "record", "archive", "sheets")
-    ledger_cases.execute(ledger, "UPDATE capture SET superseded = true")
+    ledger_cases.execute(ledger, "UPDATE capture SET excluded = 'other'")
     rejudge(ledger)
     deliver_all(service, ledger, "record", "archive", "sheets")
 

@@ -11,9 +11,10 @@ import threading
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
+from pydicom import dcmread
 from tests import daemon_cases, ledger_cases
 from tests.ledger_cases import CAMERA
 from tests.outbox import document_cases as cases
@@ -32,13 +33,15 @@ from tests.outbox.receiver_cases import Received
 from fundusd.cli.commands import command_line
 from fundusd.domain.clinical_terms import Eye, Grade, ReviewReason, ReviewVerdict
 from fundusd.domain.delivery import DeliveryState
+from fundusd.domain.errors import LedgerError
 from fundusd.domain.files import OfflineReason
 from fundusd.ledger import Ledger
 from fundusd.ledger.reviews import Review
-from fundusd.outbox.dicom_receivers import DicomNode, StowServer
+from fundusd.outbox.dicom_receivers import DicomNode
 from fundusd.outbox.fhir_receiver import FhirServer
 from fundusd.outbox.receivers import Folder
 from fundusd.outbox.service import Outbox
+from fundusd.outbox.stow_receiver import StowServer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -223,6 +226,9 @@ def test_a_kill_between_sending_and_noting_sends_the_same_instance_again(
         assert (received.times, the_delivery(ledger)["state"]) == (1, DeliveryState.QUEUED)
 
         ledger.start(ledger_cases.release())
+        row = the_delivery(ledger)
+        assert (row["attempts"], row["next_in_seconds"] > 20) == (1, True)
+        ledger.retry_deliveries(row["id"])
         deliver_all(
             outbox(ledger, inbox, archive=DicomNode("ARCHIVE", "127.0.0.1", port, **SHORT)),
             ledger,
@@ -303,6 +309,30 @@ def test_other_bytes_under_the_same_name_are_never_taken_for_the_graded_ones(
     assert list(folder.iterdir()) == []
 
 
+def test_a_file_without_an_image_gets_no_report_and_is_in_none(
+    open_ledger: Callable[..., Ledger], inbox: Path, tmp_path: Path
+) -> None:
+    ledger = open_ledger(*subscriptions(archive="sr"))
+    service = outbox(ledger, inbox, archive=Folder(tmp_path))
+    graded(ledger, inbox, "report.dcm", data=cases.encapsulated_pdf())
+    deliver_all(service, ledger, "archive")
+    row = the_delivery(ledger)
+    assert (row["state"], row["answer"]) == (
+        DeliveryState.FAILED,
+        "eye L: no report, no_pixel_data",
+    )
+
+    graded(ledger, inbox, "photograph.dcm")
+    deliver_all(service, ledger, "archive")
+    row = the_delivery(ledger)
+    assert row["state"] == DeliveryState.DELIVERED
+    assert "a photograph is not listed, no_pixel_data" in row["answer"]
+    [path] = tmp_path.glob("*.dcm")
+    study, *others = dcmread(path).CurrentRequestedProcedureEvidenceSequence
+    assert others == []
+    assert [len(series.ReferencedSOPSequence) for series in study.ReferencedSeriesSequence] == [1]
+
+
 def test_a_jpeg_has_no_study_and_so_no_report_but_the_other_documents(
     open_ledger: Callable[..., Ledger], inbox: Path, tmp_path: Path
 ) -> None:
@@ -350,17 +380,21 @@ def test_nothing_is_queued_where_nobody_is_to_be_told(
 
 
 def test_a_thread_that_breaks_ends_the_service_and_with_it_the_daemon(
-    open_ledger: Callable[..., Ledger], inbox: Path, tmp_path: Path
+    open_ledger: Callable[..., Ledger],
+    inbox: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    class Broken:
-        def send(self, _document: Any) -> str:
-            raise ZeroDivisionError
-
     ledger = open_ledger(*subscriptions(one="csv", two="csv"))
-    graded(ledger, inbox)
 
-    with pytest.raises(ZeroDivisionError):
-        outbox(ledger, inbox, one=Broken(), two=Folder(tmp_path)).run(threading.Event())
+    def broken(receiver: str, *, only_requested: bool) -> None:
+        if receiver == "one":
+            raise LedgerError("The database is damaged.")
+
+    monkeypatch.setattr(ledger, "due", broken)
+
+    with pytest.raises(LedgerError):
+        outbox(ledger, inbox, one=Folder(tmp_path), two=Folder(tmp_path)).run(threading.Event())
 
 
 def test_the_daemon_sends_what_it_grades_and_the_commands_tell_of_it(
@@ -395,6 +429,7 @@ fhir = "http://127.0.0.1:{receiver_cases.free_port()}"
         with daemon_cases.running(place) as daemon:
             daemon.await_event("document.sent", 2)
             daemon.await_event("document.postponed")
+            daemon.await_event("receiver.away")
             assert daemon.stop() == 0
 
     [report] = received.kept.values()
@@ -407,7 +442,7 @@ fhir = "http://127.0.0.1:{receiver_cases.free_port()}"
             command_line()([*arguments, "--config", str(place.path)], standalone_mode=False)
         return capsys.readouterr().out
 
-    assert "1 queued, tried 1 times" in output_of("status")
+    assert "1 queued, tried 1 times; AWAY since " in output_of("status")
     assert "unreachable" in output_of("outbox", "--json")
     assert (
         json.loads(output_of("outbox", "--state", "delivered", "--json"))[0]["state"] == "delivered"

@@ -332,8 +332,9 @@ def test_a_pseudonymous_site_sends_the_key_and_nothing_that_names_anyone() -> No
         },
         {"PatientName": "Müller^Žofie", "SpecificCharacterSet": "ISO_IR 192"},
         {"AccessionNumber": "longer than sixteen letters"},
+        {"Modality": "SEG"},
     ],
-    ids=["nobody", "no study", "odd values", "letters", "too long"],
+    ids=["nobody", "no study", "odd values", "letters", "too long", "modality"],
 )
 def test_a_header_that_lacks_or_bends_things_still_gets_a_valid_report(
     changes: dict[str, Any], tmp_path: Path

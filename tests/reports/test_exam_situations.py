@@ -50,13 +50,14 @@ LEFT = shot(2, Eye.LEFT, Grade.NO_DR, field="macula", acquired_day=date(2026, 11
 def exam(
     *shots: Shot,
     expected: Sequence[str] = (),
-    absences: tuple[Absence, ...] = (),
+    absences: Sequence[Absence] = (),
+    follow_ups: Sequence[FollowUp] = (),
     **changes: object,
 ) -> Exam:
-    absent = {absence.eye for absence in absences}
-    eyes = [replace(eye, is_absent=eye.eye in absent) for eye in judge(shots, expected)]
+    eyes = judge(shots, expected)
     made = Exam(12, date(2026, 11, 3), "ab" * 32, "PATIENT-7", None, tuple(eyes))
-    made = replace(made, others=files_of_no_eye(shots, eyes), absences=absences)
+    made = replace(made, others=files_of_no_eye(shots, eyes))
+    made = made.with_corrections(absences, follow_ups)
     return replace(made, **changes)  # type: ignore[arg-type]  # by name
 
 
@@ -115,7 +116,7 @@ FOLLOW_UP = FollowUp(3, Eye.RIGHT, FollowUpKind.SLIT_LAMP, AT)
 SITUATIONS = {
     "decided": (all_read(exam(RIGHT, LEFT)), ["No referable diabetic retinopathy", "24 months"]),
     "undecided_by_a_field": (
-        exam(BLURRED, replace(RIGHT, capture_id=3, stem="3", field="disc"), LEFT),
+        exam(BLURRED, shot(3, Eye.RIGHT, Grade.NO_DR, field="disc"), LEFT),
         ["Undecided: referable", "Ungradable: too dark", "optic disc", "No result for this eye"],
     ),
     "refused_shot": (exam(replace(RIGHT, field=None), REFUSED, LEFT), ["no colour retina"]),
@@ -284,7 +285,7 @@ def test_no_step_is_said_twice() -> None:
     assert (
         step == "Take the photograph of the right eye again: a reader asks for another photograph."
     )
-    [step] = next_steps.steps(replace(visit, follow_ups=(retake,)))
+    [step] = next_steps.steps(visit.with_corrections((), (retake,)))
     assert step.startswith("Take the photograph of the right eye again (follow-up 4, open since")
 
 

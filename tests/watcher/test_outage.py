@@ -17,7 +17,9 @@ from tests.watcher.watch_cases import jpeg, prepared, watching
 
 from fundusd.domain.errors import LedgerError
 from fundusd.domain.files import IgnoreReason
+from fundusd.files.filesystem import place_of
 from fundusd.files.safe_read import is_gone
+from fundusd.watcher.inbox import InboxWatch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -62,6 +64,22 @@ def test_an_inbox_that_is_replaced_between_two_looks_is_watched_anew(watched: Wa
     watched.inbox.mkdir()
     watched.wait_for(watched.drop("OS.jpg", jpeg("b")), jpeg("b"))
     watched.until(lambda: missing(watched) == {b"OD.jpg"})
+
+
+def test_the_place_of_an_inbox_is_recorded_with_its_first_capture(
+    tmp_path: Path, sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A share that goes before the first full sweep has ended must be missed."""
+    monkeypatch.setattr(InboxWatch, "_continue_sweep", lambda _watch: None)
+    inbox = tmp_path / "inbox"
+    inbox.mkdir()
+    with prepared(inbox, sqlite_url, **cases.NATIVE) as watched:
+        watched.start()
+        watched.until(lambda: watched.lines("hints.attached"))
+        watched.wait_for(watched.drop("OD.jpg", jpeg("a")), jpeg("a"))
+        whereabouts = watched.ledger.whereabouts
+        watched.until(lambda: whereabouts(ledger_cases.CAMERA).place == place_of(inbox))
+        watched.stop()
 
 
 def test_an_inbox_that_was_never_there_is_waited_for_and_never_made(
@@ -120,6 +138,27 @@ def test_files_that_stay_away_from_a_living_inbox_were_tidied_up(watched: Watchi
     watched.sweep()
     watched.until(lambda: len(missing(watched)) == 23)
     watched.until(lambda: watched.camera()["offline_reason"] is None)
+
+
+def test_a_disappearance_dated_by_a_clock_that_was_ahead_lasts_from_when_it_is_right(
+    watched: Watching,
+) -> None:
+    for number in range(30):
+        watched.drop(f"P{number % 2}/{number}.jpg", jpeg(str(number)))
+    watched.until(lambda: len(watched.captures()) == 30)
+    watched.sweep()
+    watched.clock_ahead = timedelta(days=2000)
+    (watched.inbox / "P0").rename(watched.inbox.parent / "archive")
+    for number in range(1, 17, 2):
+        (watched.inbox / f"P1/{number}.jpg").unlink()
+    watched.sweep()
+    watched.until(lambda: watched.camera()["offline_reason"] == "mass_disappearance")
+    watched.clock_ahead = timedelta(0)
+    watched.sweep()
+    assert missing(watched) == set()
+    watched.clock_ahead = timedelta(hours=25)
+    watched.sweep()
+    watched.until(lambda: len(missing(watched)) == 23)
 
 
 def test_an_empty_directory_in_the_inboxs_place_is_an_outage_even_of_one_file(

@@ -105,14 +105,15 @@ def test_a_capture_that_was_tried_before_is_alone_while_the_model_has_it(bench: 
     assert len(attempts(bench, JobState.SUCCEEDED)) == 17
 
 
-@pytest.mark.parametrize("how", ["gone", "reported by the watcher"])
+@pytest.mark.parametrize("how", ["gone", "reported by the watcher", "not noticed yet"])
 def test_an_inbox_that_is_away_costs_no_capture_an_attempt(
     bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
     bench.drop([0, 1, 2])
     bench.inbox.rename(tmp_path / "away")
-    if how == "reported by the watcher":
+    if how != "gone":
         bench.inbox.mkdir()
+    if how == "reported by the watcher":
         bench.ledger.offline(ledger_cases.CAMERA, OfflineReason.EMPTY)
     given_back, give_back = iter(range(100)), bench.ledger.give_back
 

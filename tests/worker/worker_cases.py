@@ -18,6 +18,7 @@ from fundusd.domain.clinical_terms import Reason
 from fundusd.domain.decoding import Content, Decoded, MediaType
 from fundusd.domain.files import SettledFile, Stat
 from fundusd.domain.inference import Classifier, SelfTestResult
+from fundusd.files.filesystem import place_of
 from fundusd.ledger import Ledger
 from fundusd.worker.rules import WorkerRules
 from fundusd.worker.service import Worker
@@ -97,6 +98,7 @@ class Bench:
     def __init__(self, ledger: Ledger, inbox: Path) -> None:
         self.ledger = ledger
         self.inbox = inbox
+        ledger.found_at(ledger_cases.CAMERA, str(place_of(inbox)))
 
     def drop(self, values: Sequence[int]) -> None:
         for number, value in enumerate(values):

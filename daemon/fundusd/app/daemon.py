@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import structlog
 
 from fundusd import __version__
-from fundusd.app import log_setup, malloc, settings_file
+from fundusd.app import known_site, log_setup, log_sink, malloc, settings_file, site_key
+from fundusd.app.database_watch import DatabaseWatch, require_same
 from fundusd.app.factory import (
     MIB,
     decoder_pool,
@@ -21,6 +22,7 @@ from fundusd.app.factory import (
     worker_rules,
 )
 from fundusd.app.folder_overlaps import require_separate_folders
+from fundusd.app.log_loss import LogLossRecorder
 from fundusd.app.open_ledger import opened_ledger
 from fundusd.app.settings import Settings, require_camera
 from fundusd.app.supervisor import Service, Supervisor
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
+    from fundusd.app.log_sink import LogSink
     from fundusd.ledger import Ledger
     from fundusd.model.classifier import ZeroShotClassifier
     from fundusd.model.planning import ModelPlan
@@ -53,6 +56,7 @@ def run(path: Path) -> None:
     settings = settings_file.load(path)
     require_camera(settings)
     require_separate_folders(settings)
+    sink = log_sink.take_over_output()
     log_setup.configure(settings.log.level, settings.log.format)
     log = structlog.get_logger(service="app")
     writer_lease.ignore_lease_breaks()
@@ -71,14 +75,20 @@ def run(path: Path) -> None:
                 planning.result()  # if the model cannot be used, raises now, not after the wait
 
         ledger.outage_retry = OutageRetry(threading.Event(), while_waiting, ledger.regain)
+        known_site.require_known(settings, ledger)
         ledger.create_if_empty()
         ledger.check()
+        site_key.require_matching(
+            ledger.key_in_use(), ledger.identifiers.key_id, settings.privacy.site_key_file
+        )
         stack.enter_context(ledger.held())
         planned = planning.result()
         _prepare(planned, notifier)
         reclaimed = ledger.start(planned.release)
+        known_site.remember(settings, ledger)
         _log_start(planned, ledger, reclaimed)
-        _supervise(path, settings, ledger, planned, Heartbeat(notifier, watchdog_seconds()))
+        heartbeat = Heartbeat(notifier, watchdog_seconds())
+        _supervise(path, settings, ledger, planned, heartbeat, sink)
         with suppress(LedgerAway):  # the supervisor has logged it
             ledger.stop()
         log.info("service.stopped")
@@ -137,7 +147,12 @@ def _verifying(notifier: Notifier) -> Callable[[int, int], None]:
 
 
 def _supervise(
-    path: Path, settings: Settings, ledger: Ledger, planned: ModelPlan, heartbeat: Heartbeat
+    path: Path,
+    settings: Settings,
+    ledger: Ledger,
+    planned: ModelPlan,
+    heartbeat: Heartbeat,
+    sink: LogSink,
 ) -> None:
     inboxes = [camera.watched for camera in settings.camera]
     rules = worker_rules(settings, planned)
@@ -162,7 +177,8 @@ def _supervise(
             admitted=worker.wake,
             beat=watcher_beat,
         )
-        services: list[Service] = [watcher, worker]
+        services: list[Service] = [watcher, worker, DatabaseWatch(ledger)]
+        services.append(LogLossRecorder(sink, ledger))
         if settings.receiver:
             # importing its libraries takes a third of a second
             services.append(_outbox(settings, ledger, roots))
@@ -173,7 +189,12 @@ def _supervise(
             watcher_beat()
 
         ledger.outage_retry = OutageRetry(supervisor.stopping, beat_all, ledger.regain)
-        supervisor.run()
+        try:
+            supervisor.run()
+        except LedgerError:
+            with suppress(LedgerAway):
+                require_same(ledger)
+            raise
 
 
 def _outbox(settings: Settings, ledger: Ledger, roots: Mapping[str, Path]) -> Service:
@@ -183,7 +204,10 @@ def _outbox(settings: Settings, ledger: Ledger, roots: Mapping[str, Path]) -> Se
     from fundusd.outbox.service import Outbox
 
     sender = Sender(
-        Site(**settings.site.model_dump()), settings.privacy.issuers, ledger.identifiers
+        Site(**settings.site.model_dump()),
+        settings.privacy.issuers,
+        ledger.identifiers,
+        settings.reader_names,
     )
     maker = DocumentMaker(sender, roots, settings.decode.max_mb * MIB, ledger.is_away)
     receivers = {section.id: receiver(section) for section in settings.receiver}

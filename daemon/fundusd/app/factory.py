@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from dataclasses import fields
-from typing import TYPE_CHECKING, TypeVar
+from dataclasses import fields, replace
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from fundusd.clinical import grading
 from fundusd.imaging.decoder_pool import DecoderPool
@@ -125,8 +125,17 @@ def decoder_count(decode: DecodeSettings, *, model_on_cpu: bool, batch_size: int
 
 
 def receiver(chosen: ReceiverSettings) -> Receiver:
-    """Return the receiver that a [[receiver]] section describes."""
-    return TRANSPORTS[chosen.transport].receiver_at(chosen.address)
+    """Return the receiver that a [[receiver]] section describes.
+
+    Raises SettingsError if its credentials cannot be read.
+    """
+    made: Any = TRANSPORTS[chosen.transport].receiver_at(chosen.address)
+    credentials = chosen.credentials
+    if credentials is not None:
+        credentials.require_readable()
+        made = replace(made, credentials=credentials)
+    checked: Receiver = made
+    return checked
 
 
 def worker_rules(settings: Settings, planned: ModelPlan) -> WorkerRules:

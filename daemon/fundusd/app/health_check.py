@@ -9,15 +9,17 @@ from __future__ import annotations
 import os
 from collections import Counter
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, TypeVar
 
-from fundusd.app import health_check_machine, site_key
+from fundusd.app import health_check_machine, known_site, site_key
 from fundusd.app.factory import model_choice
 from fundusd.app.open_ledger import opened_ledger
 from fundusd.clinical import camera_database
 from fundusd.clinical.camera_orientation import Orientation, describe
 from fundusd.clinical.grading import Rule, unsafe_rules
+from fundusd.clinical.pseudonyms import Identifiers
 from fundusd.domain.capture_warnings import CaptureWarning
 from fundusd.domain.errors import FundusdError, SettingsError
 from fundusd.files.filesystem import is_network_filesystem
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from fundusd.clinical.attribution import CaptureMetadata
     from fundusd.clinical.camera_database import Lookup
     from fundusd.ledger import Ledger
+    from fundusd.outbox.credentials import Credentials
 
 
 Answer = TypeVar("Answer")
@@ -60,6 +63,9 @@ def check(settings: Settings) -> Iterator[CheckResult]:
         yield _inbox(camera)
         if camera.own_database:
             yield _lookup(camera, camera.own_database)
+    for receiver in settings.receiver:
+        if (credentials := receiver.credentials) is not None:
+            yield _checked(f"credentials of {receiver.id}", partial(_credentials, credentials))
     yield _checked("site key", lambda: _site_key(settings))
     yield _checked("database", lambda: _database(settings))
     if settings.privacy.identifiers == "pseudonymous":
@@ -178,10 +184,18 @@ def _answer(metadata: CaptureMetadata) -> str:
     return _ANSWERED
 
 
+def _credentials(credentials: Credentials) -> str:
+    credentials.require_readable()
+    return "readable"
+
+
 def _site_key(settings: Settings) -> str:
-    if not os.path.lexists(settings.privacy.site_key_file):  # unlike Path.exists, never raises
+    file = settings.privacy.site_key_file
+    key = site_key.read(file) if os.path.lexists(file) else b""
+    in_use = _read(settings, lambda ledger: ledger.key_in_use())
+    site_key.require_matching(in_use, Identifiers(key).key_id, file)
+    if not key:
         return "not there yet; a random key is written at the first start"
-    site_key.read(settings.privacy.site_key_file)
     return "valid"
 
 
@@ -271,12 +285,13 @@ def _read(settings: Settings, read: Callable[[Ledger], Answer]) -> Answer | None
 
 def _database(settings: Settings) -> str:
     file = settings.store.sqlite_file
-    if file is not None and not file.exists():
-        if not os.access(file.parent, os.W_OK):
-            raise SettingsError(
-                f"{file.parent} is not a folder that this user may write to.",
-                hint="Create it for the user that fundusd runs as, or name another in [store] url.",
-            )
-        return "not there yet; created at the first start"
     with opened_ledger(settings) as ledger:
-        return f"{ledger.database.shown}, schema {ledger.check()}"
+        known_site.require_known(settings, ledger)
+        if file is None or file.exists():
+            return f"{ledger.database.shown}, schema {ledger.check()}"
+    if not os.access(file.parent, os.W_OK):
+        raise SettingsError(
+            f"{file.parent} is not a folder that this user may write to.",
+            hint="Create it for the user that fundusd runs as, or name another in [store] url.",
+        )
+    return "not there yet; created at the first start"

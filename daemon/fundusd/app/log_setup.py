@@ -32,15 +32,18 @@ _LEVELS = {
 EVENTS = frozenset(
     {
         "camera.clock_skew", "camera.offline", "camera.online", "camera.turned", "capture.broke",
-        "capture.failed", "capture.graded", "capture.postponed", "capture.quarantined",
-        "capture.refused", "capture.reused", "capture.ungradable", "capture.unreadable",
-        "decoder.replaced", "decoder.unconfined", "document.postponed", "document.refused",
-        "document.sent", "hints.attached", "hints.lost", "job.lease_lost", "jobs.given_back",
-        "ledger.away", "ledger.back", "library.warning", "model.batch_halved",
+        "capture.failed", "capture.graded", "capture.not_storable", "capture.postponed",
+        "capture.quarantined", "capture.refused", "capture.reused", "capture.ungradable",
+        "capture.unreadable", "decoder.replaced", "decoder.unconfined", "document.broke",
+        "document.postponed", "document.refused", "document.sent", "hints.attached", "hints.lost",
+        "job.lease_lost", "jobs.given_back", "ledger.away", "ledger.back",
+        "ledger.identity_unkept", "ledger.replaced", "library.warning", "log.lost",
+        "model.batch_halved",
         "model.batch_restored", "model.canary", "model.loaded", "model.prepared",
-        "model.touched", "model.unusable_answer", "rule.unsafe", "service.failed", "service.ready",
-        "service.started", "service.stopped", "service.stopping", "settings.refused",
-        "settings.reloaded", "settings.restart_needed", "sweep.finished", "sweep.unreadable",
+        "model.touched", "model.unusable_answer", "receiver.away", "receiver.back",
+        "rule.unsafe", "service.failed", "service.ready", "service.started", "service.stopped",
+        "service.stopping", "settings.refused", "settings.reloaded", "settings.restart_needed",
+        "sweep.finished", "sweep.unreadable",
     }
 )  # fmt: skip
 
@@ -159,6 +162,7 @@ class _Bridge(logging.Handler):
 
 
 def _bridge() -> None:
+    logging.captureWarnings(True)  # otherwise they are written to standard error
     root = logging.getLogger()
     for handler in list(root.handlers):
         if isinstance(handler, _Bridge):

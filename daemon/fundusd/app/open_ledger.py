@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+import os
+from contextlib import closing, contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from fundusd.app import site_key
-from fundusd.domain.errors import SettingsError
+from fundusd.domain.errors import LedgerError, SettingsError
 from fundusd.files.filesystem import is_network_filesystem
 from fundusd.ledger import Ledger
 
@@ -31,6 +32,7 @@ def opened_ledger(settings: Settings, *, to_work: bool = False) -> Iterator[Ledg
     lookups: dict[str, Lookup] = {}
     key = b""
     if to_work:
+        _require_no_lost_key(settings)
         key = site_key.read_or_create(settings.privacy.site_key_file)
         for camera in settings.camera:
             naming[camera.id] = camera.naming
@@ -54,6 +56,26 @@ def opened_ledger(settings: Settings, *, to_work: bool = False) -> Iterator[Ledg
         yield ledger
     finally:
         ledger.close()
+
+
+def _require_no_lost_key(settings: Settings) -> None:
+    """Raise SettingsError if the site key is gone while rows made with it exist.
+
+    A new key is written only if there is none to restore. A database that cannot be read now is
+    checked again later.
+    """
+    file = settings.privacy.site_key_file
+    if os.path.lexists(file):
+        return
+    ledger = Ledger(
+        settings.store.url,
+        password=settings.store.password(),
+        pseudonymous=settings.privacy.identifiers == "pseudonymous",
+    )
+    in_use = None
+    with closing(ledger), suppress(LedgerError):
+        in_use = ledger.key_in_use()
+    site_key.require_matching(in_use, None, file)
 
 
 def _require_local_disk(settings: Settings) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -16,11 +16,13 @@ from fundusd.app.settings_clinic import (
     RecallSettings,
     SiteSettings,
 )
-from fundusd.app.settings_rules import (  # noqa: TC001  pydantic reads them
+from fundusd.app.settings_rules import (
     AbsolutePath,
     Identifier,
+    OneLine,
     RequiredUri,
     WebUrl,
+    is_open_http,
 )
 from fundusd.app.settings_section import Section
 from fundusd.app.settings_service import (
@@ -32,6 +34,9 @@ from fundusd.app.settings_service import (
 )
 from fundusd.domain.delivery import DocumentKind, Subscription
 from fundusd.domain.errors import SettingsError
+
+if TYPE_CHECKING:
+    from fundusd.outbox.credentials import Credentials
 
 
 class PrivacySettings(Section):
@@ -60,6 +65,12 @@ class ReceiverSettings(Section):
     dicom: Annotated[str, Field(pattern=r"^[^@\s]{1,16}@[A-Za-z0-9._-]+:[0-9]{1,5}$")] = ""
     stow: WebUrl = ""
     fhir: WebUrl = ""
+    insecure: bool = False
+    token_file: Annotated[AbsolutePath, Field(strict=False)] | None = None
+    oauth_token_url: WebUrl = ""
+    oauth_client_id: OneLine = ""
+    oauth_secret_file: Annotated[AbsolutePath, Field(strict=False)] | None = None
+    oauth_scope: OneLine = ""
 
     @model_validator(mode="after")
     def _has_one_transport_that_carries_the_document(self) -> ReceiverSettings:
@@ -71,6 +82,42 @@ class ReceiverSettings(Section):
             keys = ", ".join(possible)
             raise ValueError(f"document {self.document} needs exactly one of: {keys}")
         return self
+
+    @model_validator(mode="after")
+    def _has_credentials_of_one_kind(self) -> ReceiverSettings:
+        client = (self.oauth_token_url, self.oauth_client_id, self.oauth_secret_file)
+        if any(client) != all(client) or (self.oauth_scope and not any(client)):
+            raise ValueError(
+                "oauth_token_url, oauth_client_id and oauth_secret_file belong together"
+            )
+        if self.token_file and any(client):
+            raise ValueError("needs either token_file or the keys that begin with oauth_, not both")
+        if (self.token_file or any(client)) and not (self.stow or self.fhir):
+            raise ValueError("credentials are only for stow and fhir")
+        return self
+
+    @model_validator(mode="after")
+    def _keeps_documents_from_the_network(self) -> ReceiverSettings:
+        for key in ("stow", "fhir", "oauth_token_url"):
+            if not self.insecure and is_open_http(getattr(self, key)):
+                raise ValueError(
+                    f"{key} sends patients' results or credentials unencrypted over the network; "
+                    "use https://, or accept this with insecure = true"
+                )
+        return self
+
+    @property
+    def credentials(self) -> Credentials | None:
+        """Return the receiver's credentials, or None if the settings name none."""
+        from fundusd.outbox.credentials import BearerToken, ClientCredentials
+
+        if self.token_file is not None:
+            return BearerToken(self.token_file)
+        if self.oauth_secret_file is not None:
+            return ClientCredentials(
+                self.oauth_token_url, self.oauth_client_id, self.oauth_secret_file, self.oauth_scope
+            )
+        return None
 
     def _transports(self) -> list[str]:
         from fundusd.outbox import transports
@@ -118,6 +165,11 @@ class Settings(Section):
                 )
             )
         return tuple(subscriptions)
+
+    @property
+    def reader_names(self) -> dict[str, str]:
+        """Return the names of the readers that have one, keyed by their ids."""
+        return {reader.id: reader.name for reader in self.reader if reader.name}
 
     @model_validator(mode="after")
     def _ids_differ(self) -> Settings:

@@ -5,10 +5,12 @@ A value that breaks a rule causes a ValueError that states the rule.
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import re
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field
 
@@ -60,6 +62,22 @@ def _web_url(url: str) -> str:
             "must begin with https:// or http://, and contain no password and no question mark"
         )
     return url.rstrip("/")
+
+
+def is_open_http(url: str) -> bool:
+    """Return whether a web address sends plain HTTP to another host.
+
+    >>> is_open_http("http://pacs.example.org"), is_open_http("http://127.0.0.1:8042/dicom-web")
+    (True, False)
+    """
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    if parts.scheme != "http" or host == "localhost":
+        return False
+    try:
+        return not ipaddress.ip_address(host).is_loopback
+    except ValueError:  # a name
+        return True
 
 
 def _uri(text: str) -> str:

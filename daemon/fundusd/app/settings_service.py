@@ -92,7 +92,8 @@ class IntakeSettings(Section):
     backlog: Literal["newest-first", "baseline"] = "newest-first"
     grace_seconds: Annotated[float, Field(gt=0, le=86400)] = 600.0
     retry_seconds: Annotated[
-        tuple[Annotated[float, Field(ge=0)], ...], Field(max_length=10, strict=False)
+        tuple[Annotated[float, Field(ge=0, le=86400)], ...],
+        Field(max_length=10, strict=False),
     ] = (10.0, 60.0, 600.0)
 
 

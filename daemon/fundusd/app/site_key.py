@@ -45,8 +45,8 @@ def read(file: Path) -> bytes:
     if weak := weakness(key):
         raise SettingsError(
             f"[privacy] site_key_file {weak}.",
-            hint="Remove the file; at the next start, fundusd writes a random key. "
-            "Every patient_key then changes.",
+            hint="Restore the site's own key from its backup. Only at a site without patients,"
+            " remove the file: fundusd then writes a random key at its first start.",
         )
     if mode & stat.S_IROTH:
         raise SettingsError(
@@ -54,6 +54,23 @@ def read(file: Path) -> bytes:
             hint=f"Let only the user that fundusd runs as read it: chmod 0400 {file}",
         )
     return key
+
+
+def require_matching(in_use: str | None, key_id: str | None, file: Path) -> None:
+    """Raise SettingsError if rows of the database were made with another site key, or a lost one.
+
+    `in_use` and `key_id` are the ids of the key of the rows and of the key in the file.
+    """
+    if in_use is None or in_use == key_id:
+        return
+    problem = "is another key than that"
+    if not os.path.lexists(file):
+        problem = "is gone. It held the key"
+    raise SettingsError(
+        f"[privacy] site_key_file {problem} with which the patient keys in the database were made.",
+        hint=f"Restore {file} from its backup; with another key, every patient becomes a new"
+        " person. If the key is lost for good: fundusd db adopt --site-key",
+    )
 
 
 def _unusable(problem: str) -> SettingsError:

@@ -8,6 +8,7 @@ import os
 import pwd
 import sys
 import traceback
+from contextlib import suppress
 from typing import NoReturn
 
 # a library that is missing is reported like any other error, so none is imported here
@@ -121,6 +122,7 @@ def _report(message: str, hint: str, error: Exception) -> None:
             "service.failed", error=message, hint=hint, exc_info=error
         )
         return
-    print(f"fundusd: {message}", file=sys.stderr)
-    if hint:
-        print(f"  {hint}", file=sys.stderr)
+    with suppress(OSError):  # nobody reads standard error: the exit status still tells
+        print(f"fundusd: {message}", file=sys.stderr)
+        if hint:
+            print(f"  {hint}", file=sys.stderr)

@@ -1,13 +1,17 @@
-"""fundusd db: create, upgrade and check the database schema."""
+"""fundusd db: create, upgrade and check the database schema, and adopt a database."""
 
 from __future__ import annotations
+
+from typing import Annotated
 
 import typer
 
 from fundusd.cli.layout import Command
 from fundusd.cli.options import Config, load
 
-app = typer.Typer(help="Create, upgrade and check the database schema.", no_args_is_help=True)
+app = typer.Typer(
+    help="Create, upgrade and check the database, or adopt another.", no_args_is_help=True
+)
 
 
 @app.command(cls=Command)
@@ -45,3 +49,33 @@ def check(config: Config = None) -> None:
 
     with opened_ledger(load(config)) as ledger:
         print(f"The schema is at {ledger.check()}, the version that this program needs.")
+
+
+_SiteKey = Annotated[
+    bool,
+    typer.Option("--site-key", help="Accept the present site key, too; every person begins anew."),
+]
+
+
+@app.command(cls=Command)
+def adopt(config: Config = None, site_key: _SiteKey = False) -> None:
+    """Make the database in the settings that of this site from now on.
+
+    The service refuses to start on a database other than the one that it has worked on, because
+    that is usually a mistake. If it is meant, stop the service and run this command. It creates
+    the schema if the database is empty. The next start of the service completes the change.
+
+    With --site-key, the service also accepts another site key than that of the rows in the
+    database. Patients who come again then become new persons.
+
+    Example:
+      fundusd db adopt
+    """
+    from fundusd.app.open_ledger import opened_ledger
+
+    with opened_ledger(load(config)) as ledger, ledger.held():
+        ledger.create_if_empty()
+        ledger.check()
+        ledger.adopt_site(accept_key=site_key)
+        shown = ledger.database.shown
+    print(f"{shown} is the database of this site from the next start of the service on.")

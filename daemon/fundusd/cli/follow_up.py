@@ -92,16 +92,25 @@ def close(
       fundusd follow-up close 4 --how declined --reader okafor
     """
     from fundusd.app.open_ledger import opened_ledger
+    from fundusd.clinical.exam import FOLLOWED_UP
+    from fundusd.reports import wording
 
     settings = load(config)
     by = reader_who_may(settings, reader, ReaderPermission.CORRECT)
     with opened_ledger(settings) as ledger:
         ledger.check()
-        exam_id = ledger.close_follow_up(follow_up, FollowUpEnd(how), by.id)
+        after = ledger.close_follow_up(follow_up, FollowUpEnd(how), by.id)
     if json:
-        print(as_json({"follow_up_id": follow_up, "exam_id": exam_id, "closed_how": how}))
+        answer = {"follow_up_id": follow_up, "exam_id": after.exam_id, "closed_how": how}
+        print(as_json(answer | {"referable": after.final.referable}))
         return
-    print(f"Follow-up {follow_up} of exam {exam_id} is closed: {how.replace('_', ' ')}.")
+    print(f"Follow-up {follow_up} of exam {after.exam_id} is closed: {how.replace('_', ' ')}.")
+    print(f"Exam {after.exam_id}: {wording.person(after)}. {wording.standing(after)}")
+    for eye in after.eyes:
+        if eye.open_reason in FOLLOWED_UP and eye.waits_for is not None:
+            name = wording.EYES[eye.eye]
+            print(f"{name}: on the worklist again, until a reader records what was found.")
+    print(SAFETY_WORDS)
 
 
 def cells(row: Row) -> dict[str, str]:

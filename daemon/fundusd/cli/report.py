@@ -76,6 +76,7 @@ def report_exam(exam: _Exam, config: Config = None, pdf: _Pdf = None, json: Json
         sources = ledger.sources([shot.capture_id for shot in shots])
         ledger.shown(visit, exported=pdf is not None)
     form = _form(settings)
+    visit = visit.with_reader_names(settings.reader_names)
     if pdf is not None:
         from fundusd.reports.exam_page import exam_pages
         from fundusd.reports.page import save_pages

@@ -110,6 +110,16 @@ _Capture = Annotated[
         show_default=False,
     ),
 ]
+_Photographs = Annotated[
+    str | None,
+    typer.Option(
+        "--photographs",
+        metavar="MARK",
+        help="Record the review only if the eye still has the photographs that fundusd report exam "
+        "shows with this mark.",
+        show_default=False,
+    ),
+]
 
 
 @app.command("list", cls=Command)
@@ -148,6 +158,7 @@ def record(
     follow_up: _FollowUp = None,
     blinded: _Blinded = False,
     shown: _Capture = None,
+    photographs: _Photographs = None,
     json: Json = False,
 ) -> None:
     """Record a reader's verdict on the result of an eye.
@@ -178,6 +189,7 @@ def record(
         reason=reason,
         is_blinded=blinded,
         shown=shown,
+        photographs=photographs,
         lesion=lesion,
         maculopathy=maculopathy,
         photocoagulation=photocoagulation,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from fundusd.cli.layout import Command
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from fundusd.cli.output import Row
 
+_CLOCK_TOLERANCE = timedelta(minutes=1)  # between the database's machine and this one
 # of the cameras' columns, if the terminal is too narrow
 _DROPPED_FIRST = (
     "settling by",
@@ -40,8 +41,8 @@ def status(config: Config = None, json: Json = False, wide: Wide = False) -> Non
     """Show what the service is doing, and what is waiting.
 
     Prints whether the daemon is running, the database, the model and its last self-test, captures,
-    jobs and results by state, the age of the oldest waiting capture, documents by receiver, and the
-    last sweep of each camera and how its pictures are turned.
+    jobs and results by state, the age of the oldest waiting capture, lost log lines, documents by
+    receiver, and the last sweep of each camera and how its pictures are turned.
 
     Example:
       fundusd status --json
@@ -87,6 +88,8 @@ def _lines(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
         model = f"{release['model']}, release {release['id']}, {release['dtype']}"
     if facts["oldest_waiting_seconds"] is not None:
         waiting = f"{facts['oldest_waiting_seconds']:.0f} s"
+        if facts["oldest_waiting_since"] > datetime.now(UTC) + _CLOCK_TOLERANCE:
+            waiting = f"since {local(facts['oldest_waiting_since'])} by a clock that was wrong"
     lines = [
         ("daemon", daemon),
         ("database", facts["database"]),
@@ -97,7 +100,9 @@ def _lines(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("results", _counts(facts["results"])),
         ("oldest waiting", waiting),
     ]
-    for receiver, deliveries in _deliveries(facts["outbox"]).items():
+    if lost := facts["log_lost"]:
+        lines.append(("log", _log_line(lost)))
+    for receiver, deliveries in _deliveries(facts["outbox"], facts["receivers_away"]).items():
         lines.append((f"to {receiver}", ", ".join(deliveries)))
     return lines
 
@@ -106,8 +111,11 @@ def _counts(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{count} {name}" for name, count in counts.items())
 
 
-def _deliveries(rows: Iterable[Row]) -> dict[str, list[str]]:
-    """Return phrases that give the number of documents in each state, keyed by receiver."""
+def _deliveries(rows: Iterable[Row], away: Mapping[str, Row]) -> dict[str, list[str]]:
+    """Return phrases that give the number of documents in each state, keyed by receiver.
+
+    If a receiver is away and documents wait for it, the phrase says since when and why.
+    """
     receivers: dict[str, list[str]] = {}
     for row in rows:
         text = f"{row['count']} {row['state']}"
@@ -115,6 +123,8 @@ def _deliveries(rows: Iterable[Row]) -> dict[str, list[str]]:
             text = f"{row['count']} FAILED (see: fundusd outbox)"
         elif row["state"] == "queued" and row["attempts"]:
             text += f", tried {row['attempts']} times"
+        if row["state"] == "queued" and (outage := away.get(row["receiver"])):
+            text += f"; AWAY since {local(outage['since'])}: {outage['reason']}"
         receivers.setdefault(row["receiver"], []).append(text)
     return receivers
 
@@ -134,6 +144,14 @@ def _canary_line(canary: Mapping[str, Any] | None) -> str:
     if not canary["passed"]:
         return f"the model was REFUSED at {when}: nothing is graded (try: fundusd model verify)"
     return f"the model embedded known phantoms correctly at {when}, cosine {canary['cosine']:.7f}"
+
+
+def _log_line(lost: Mapping[str, Any]) -> str:
+    since = local(datetime.fromisoformat(lost["since"]))
+    return (
+        f"{lost['count']} lines LOST since {since}: "
+        "the disk of the log is full, or nobody reads the log"
+    )
 
 
 def _camera_cells(camera: Row) -> dict[str, str]:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from fundusd.cli.output import Row
+    from fundusd.ledger import ViewQuery
 
 WaitsFor = Annotated[
     WorklistReason | None,
@@ -39,6 +40,11 @@ WaitsFor = Annotated[
         help=f"Show only eyes that wait for this: {', '.join(WorklistReason)}.",
         show_default=False,
     ),
+]
+
+_Missing = Annotated[
+    bool,
+    typer.Option("--missing", help="Show only patients of whom photographs are missing."),
 ]
 
 # at the same urgency, retakes first, because the patient may still be there; then the oldest exam
@@ -61,9 +67,13 @@ def worklist(
     limit: WorstFirst = None,
     json: Json = False,
     as_csv: Csv = False,
+    missing: _Missing = False,
     wide: Wide = False,
 ) -> None:
     """Show the eyes that a human has to read, most urgent first.
+
+    Below, or alone with --missing, it shows the patients of whom an eye or a field was not
+    photographed.
 
     Each eye waits for one thing: arbitration (readers differ), read_again (its photographs or the
     model's result have changed since it was read), referable or undecided (nobody has read it), or
@@ -75,10 +85,57 @@ def worklist(
       fundusd worklist --for arbitration
       fundusd worklist --for confirmation --limit 10
       fundusd worklist --camera cr2-room1 --csv > worklist.csv
+      fundusd worklist --missing
     """
+    if missing:
+        _print_missing(config, camera, json=json, as_csv=as_csv, wide=wide)
+        return
     print_worklist(
         config, filters_of(camera, waits_for), limit, json=json, as_csv=as_csv, wide=wide
     )
+
+
+def _print_missing(
+    config: Path | None, camera: str, *, json: bool, as_csv: bool, wide: bool
+) -> None:
+    """Print the exams of which photographs are missing as a table, JSON or CSV."""
+    from fundusd.app.open_ledger import opened_ledger
+
+    require_one_format(json=json, as_csv=as_csv)
+    settings, query = load(config), _incomplete(camera)
+    with opened_ledger(settings) as ledger:
+        ledger.check()
+        require_known_camera(settings, ledger, camera)
+        rows = ledger.ask(query)
+        columns = ledger.columns_of(query.view)
+    if json:
+        print(as_json(rows))
+    elif as_csv:
+        print_csv(rows, columns)
+    elif rows:
+        print_table([_missing_cells(row) for row in rows], wide=wide)
+        print(SAFETY_WORDS)
+    else:
+        print("No photograph is missing.")
+
+
+def _incomplete(camera: str) -> ViewQuery:
+    from fundusd.ledger import ViewQuery
+
+    filters = {"camera_id": camera} if camera else {}
+    return ViewQuery("v_incomplete_exam", ("day", "exam_id"), filters)
+
+
+def _missing_cells(row: Row) -> dict[str, str]:
+    from fundusd.reports import wording
+
+    return {
+        "exam": str(row["exam_id"]),
+        "day": row["day"],
+        "patient": wording.patient(row["patient_id"], row["patient_key"]),
+        "not photographed": ", ".join(row["missing_fields"].split()),
+        "result": _FINAL[row["final_referable"]],
+    }
 
 
 def filters_of(camera: str, waits_for: WorklistReason | None) -> dict[str, str]:
@@ -113,6 +170,8 @@ def print_worklist(
         require_known_camera(settings, ledger, filters.get("camera_id", ""))
         rows = ledger.ask(query)
         columns = ledger.columns_of(query.view)
+        is_whole = "waits_for" not in filters and not (json or as_csv)
+        incomplete = ledger.ask(_incomplete(filters.get("camera_id", ""))) if is_whole else []
         warning = release_warning(ledger, release_ids(rows))
     print_warning(warning, beside_data=json or as_csv)
     if json:
@@ -126,6 +185,9 @@ def print_worklist(
                 f"The {TABLE_ROWS} most urgent are shown; use --limit to see more, "
                 "--json or --csv to see all."
             )
+        if incomplete:
+            print("Photographs are missing:")
+            print_table([_missing_cells(row) for row in incomplete], wide=wide)
         print(SAFETY_WORDS)
 
 

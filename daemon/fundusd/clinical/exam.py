@@ -32,7 +32,7 @@ from fundusd.domain.readings import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from datetime import date, datetime
 
     from fundusd.clinical.reading import Reading
@@ -43,6 +43,8 @@ _REASON_OF_VERDICT = {
     ReviewVerdict.RETAKE: EyeReason.READER_ASKS_RETAKE,
     ReviewVerdict.UNGRADABLE: EyeReason.READER_UNGRADABLE,
 }
+# what an open follow-up takes care of
+FOLLOWED_UP = frozenset(_REASON_OF_VERDICT.values())
 _FIRST_RANK = {Referable.YES: 20, Referable.INDETERMINATE: 10, Referable.NO: 1}
 _SAMPLE_DIGITS = 8  # of a digest
 _SAMPLE_SIZE = 1 << 4 * _SAMPLE_DIGITS
@@ -93,8 +95,11 @@ class EyeResult:
     missing_fields: tuple[str, ...]  # expected fields that were not photographed
     decisive: Shot
     shots: tuple[Shot, ...]  # without those that a person excluded
+    # why nobody has seen the whole eye: a photograph has failed, or shows nothing but the disc
+    unseen: Reason | EyeReason | None = None
     readings: EyeReadings = UNREAD
     is_absent: bool = False  # a person has said that the patient lacks this eye
+    has_follow_up: bool = False  # one that is open
     confirmed_share: float = 0.0  # of the negative eyes, which readers are to confirm
 
     def with_readings(self, readings: Sequence[Reading]) -> EyeResult:
@@ -103,8 +108,13 @@ class EyeResult:
 
     @property
     def photographs(self) -> str:
-        """Return the digest of the set of photographs, in hex."""
-        return photographs_digest(self.shots)
+        """Return the digest of the set of photographs that can be looked at, in hex."""
+        return photographs_digest(self.seen)
+
+    @property
+    def seen(self) -> tuple[Shot, ...]:
+        """Return the photographs that a reader can look at: those that have not failed."""
+        return tuple(shot for shot in self.shots if shot.outcome is not Outcome.FAILED)
 
     @property
     def basis(self) -> ReadBasis:
@@ -142,10 +152,11 @@ class EyeResult:
     def final(self) -> Assessment:
         """Return the assessment of the eye, taking into account the readings so far.
 
-        It is never negative while it is not certain whose eye, or which one, was photographed.
+        It is never negative while it is not certain whose eye, or which one, was photographed, or
+        while nobody has seen one of the photographs.
         """
         final = self.readings.final(self.assessment)
-        if final.referable is Referable.NO and self.identity_doubt is not None:
+        if final.referable is Referable.NO and (self.identity_doubt or self.unseen):
             return UNDECIDED
         return final
 
@@ -185,7 +196,7 @@ class EyeResult:
             return None
         if self.is_read and self.reading is not None:
             if self.reading.referable is Referable.NO:
-                return self.identity_doubt
+                return self.identity_doubt or self.unseen
             return _REASON_OF_VERDICT.get(self.reading.verdict, EyeReason.READER_UNGRADABLE)
         return self.reason
 
@@ -209,13 +220,14 @@ class EyeResult:
             return WorklistReason.ARBITRATION
         if self.state is ReadingState.OUTDATED:
             return WorklistReason.READ_AGAIN
+        if referable is Referable.INDETERMINATE:
+            is_followed_up = self.has_follow_up and self.open_reason in FOLLOWED_UP
+            return None if is_followed_up else WorklistReason.UNDECIDED
         if self.is_read:
-            is_doubted = self.open_reason is not None and self.open_reason is self.identity_doubt
-            return WorklistReason.UNDECIDED if is_doubted else None
+            is_doubted = referable is Referable.YES and self.identity_doubt is not None
+            return WorklistReason.REFERABLE if is_doubted else None
         if referable is Referable.YES:
             return WorklistReason.REFERABLE
-        if referable is Referable.INDETERMINATE:
-            return WorklistReason.UNDECIDED
         return WorklistReason.CONFIRMATION if self._is_drawn() else None
 
     def _is_drawn(self) -> bool:
@@ -250,7 +262,7 @@ class Exam:
     others: tuple[Shot, ...] = ()  # files that count for no eye
     follow_ups: tuple[FollowUp, ...] = ()  # those that are open
     protocol: str = ""  # the settings by which it was judged, as the ledger stores them
-    part: str = ""  # tells apart the exams of one person and day; empty for the first one
+    part: str = ""  # the exam's key; empty for the first exam of a known person and day
 
     @property
     def assessment(self) -> Assessment:
@@ -274,6 +286,23 @@ class Exam:
         if person.referable is Referable.INDETERMINATE and person.grade is Grade.NO_DR:
             return UNDECIDED  # "No DR" would be said of an eye that nobody could see
         return person
+
+    def with_corrections(self, absences: Sequence[Absence], follow_ups: Sequence[FollowUp]) -> Exam:
+        """Return a copy with the eyes that the patient lacks, and with the open follow-ups."""
+        absent = {absence.eye for absence in absences}
+        followed_up = {follow_up.eye for follow_up in follow_ups}
+        eyes: list[EyeResult] = []
+        for eye in self.eyes:
+            marked = replace(eye, is_absent=eye.eye in absent)
+            eyes.append(replace(marked, has_follow_up=eye.eye in followed_up))
+        return replace(
+            self, eyes=tuple(eyes), absences=tuple(absences), follow_ups=tuple(follow_ups)
+        )
+
+    def with_reader_names(self, names: Mapping[str, str]) -> Exam:
+        """Return a copy for people to read, with the names of the readers in place of their ids."""
+        eyes = tuple(replace(eye, readings=eye.readings.named(names)) for eye in self.eyes)
+        return replace(self, eyes=eyes)
 
     @property
     def absent(self) -> tuple[Eye, ...]:
@@ -299,8 +328,7 @@ class Exam:
 
     def is_settled(self, eye: EyeResult) -> bool:
         """Return whether nothing about an eye of this exam is open any more."""
-        has_follow_up = any(open_one.eye is eye.eye for open_one in self.follow_ups)
-        return eye.is_read and eye.waits_for is None and not has_follow_up
+        return eye.is_read and eye.waits_for is None and not eye.has_follow_up
 
     @property
     def is_final(self) -> bool:

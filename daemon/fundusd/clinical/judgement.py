@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 from fundusd.clinical.exam import EyeResult, needed_action
 from fundusd.clinical.referral import UNDECIDED, Assessment
 from fundusd.clinical.shot import DISC, MACULA, joined, unresolved
-from fundusd.domain.clinical_terms import Action, Eye, Referable
+from fundusd.domain.clinical_terms import Action, Eye, Outcome, Referable
 from fundusd.domain.eye_reasons import EyeReason
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from fundusd.clinical.shot import Shot
+    from fundusd.domain.clinical_terms import Reason
 
 # the most useful action comes first: a patient who is still there can be photographed again
 _MOST_USEFUL = (Action.RETAKE, Action.CONTACT_IT, Action.REFER_READER)
@@ -28,8 +29,10 @@ def judge(shots: Iterable[Shot], expected: Sequence[str] = ()) -> list[EyeResult
     Without evidence of each field in `expected`, an eye is undecided unless it is referable.
     """
     by_eye: dict[Eye, list[Shot]] = {}
-    for shot in joined(shots):
-        if not shot.is_excluded:
+    files = joined(shots)
+    excluded = {shot.digest for shot in files if shot.is_excluded}  # equal bytes are one photograph
+    for shot in files:
+        if shot.digest not in excluded:
             by_eye.setdefault(shot.eye, []).append(shot)
     unknown = by_eye.get(Eye.UNKNOWN, [])
     if len(by_eye) > 1 and all(shot.is_accompanying for shot in unknown):
@@ -50,7 +53,8 @@ def _judge_eye(eye: Eye, shots: Sequence[Shot], expected: Sequence[str]) -> EyeR
     doubtful = unresolved(shots)
     seen = {shot.field for shot in evidence}
     wanted = set(expected)
-    if seen == {DISC}:  # without the macula nobody can know
+    is_disc_only = {shot.field for shot in shots if _can_be_looked_at(shot)} == {DISC}
+    if seen == {DISC} or is_disc_only:  # without the macula nobody can know
         wanted.add(MACULA)
     lacks_field = not seen >= wanted
     grades = [shot.grade for shot in shots if shot.grade is not None]
@@ -81,7 +85,18 @@ def _judge_eye(eye: Eye, shots: Sequence[Shot], expected: Sequence[str]) -> EyeR
         missing_fields=tuple(sorted(wanted - photographed)),
         decisive=decisive,
         shots=tuple(shots),
+        unseen=_unseen(doubtful) or (EyeReason.FIELD_MISSING if is_disc_only else None),
     )
+
+
+def _can_be_looked_at(shot: Shot) -> bool:
+    return shot.outcome is not Outcome.FAILED and not shot.is_accompanying
+
+
+def _unseen(doubtful: Sequence[Shot]) -> Reason | EyeReason | None:
+    """Return why photographs that leave a doubt have failed, so that nobody has seen them."""
+    failed = [shot for shot in doubtful if shot.outcome is Outcome.FAILED]
+    return max(failed, key=_by_use).doubt if failed else None
 
 
 def _by_grade(shot: Shot) -> tuple[int, int]:

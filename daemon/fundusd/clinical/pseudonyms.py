@@ -79,6 +79,17 @@ class Identifiers:
     are_clear: bool = True
     issuer: str = ""  # assumed where none is given: in paths, and in most DICOM files
 
+    @property
+    def key_id(self) -> str | None:
+        """A digest that tells one site key from another without disclosing it; None without a key.
+
+        >>> Identifiers(b"k" * 32).key_id == Identifiers(b"l" * 32).key_id
+        False
+        """
+        if not self.site_key:
+            return None
+        return hmac.new(self.site_key, b"key id", hashlib.sha256).hexdigest()[:_PART]
+
     def key(self, issuer: str | None, patient_id: str | None) -> str | None:
         """Return the key of a patient, or None if the patient has no identifier."""
         return patient_key(self.site_key, issuer or self.issuer, patient_id)

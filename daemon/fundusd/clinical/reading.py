@@ -5,11 +5,11 @@ docs/exams.md, "Readings", holds the rules.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from fundusd.clinical.referral import UNDECIDED, Assessment, most_severe
-from fundusd.domain.clinical_terms import Grade, Outcome, Referable, ReviewVerdict
+from fundusd.domain.clinical_terms import Eye, Grade, Outcome, Referable, ReviewVerdict
 from fundusd.domain.readings import (
     Maculopathy,
     OtherLesion,
@@ -19,7 +19,7 @@ from fundusd.domain.readings import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
     from datetime import datetime
 
 
@@ -53,11 +53,34 @@ class Reading:
     is_stable_treated: bool = False  # R3S: proliferative, treated and stable
     # whether it refers for retinopathy or maculopathy, and not only for another lesion
     is_for_retinopathy: bool = True
+    # where it was given, and the digests of the photographs that the eye had then
+    exam_id: int = 0
+    eye: Eye = Eye.UNKNOWN
+    photographs: frozenset[str] = frozenset()
+    is_of_other_eye: bool = False  # its photographs have come here from another eye or exam
+
+    def is_about(self, basis: ReadBasis) -> bool:
+        """Return whether the reading is about an eye as it is now."""
+        return self.basis == basis and not self.is_of_other_eye
 
     @property
     def assessment(self) -> Assessment:
         """Return the reader's assessment of the eye."""
         return Assessment(self.referable, self.grade)
+
+    @property
+    def findings(self) -> list[str]:
+        """Return in words what the reader found besides the grade of retinopathy."""
+        findings: list[str] = []
+        if self.lesion is not None:
+            findings.append(f"another lesion, {self.lesion.wording}")
+        if self.maculopathy is not None:
+            findings.append(f"maculopathy {self.maculopathy}")
+        if self.photocoagulation is not None:
+            findings.append(f"photocoagulation {self.photocoagulation}")
+        if self.is_stable_treated:
+            findings.append("treated and stable (R3S)")
+        return findings
 
     @property
     def says_something(self) -> bool:
@@ -91,6 +114,13 @@ class EyeReadings:
         return self.formers if self.state is ReadingState.OUTDATED else self.current
 
     @property
+    def deciding(self) -> Reading | None:
+        """Return the most severe reading on which the final result rests, or one that defers."""
+        if self.decisive:
+            return max(self.decisive, key=_severity)
+        return self.reading
+
+    @property
     def grades(self) -> list[Grade | None]:
         """Return the grades of all readings that count."""
         return [reading.grade for reading in (*self.current, *self.formers)]
@@ -104,6 +134,19 @@ class EyeReadings:
             return _outdated([by_model, *assessments])
         return most_severe(assessments)
 
+    def named(self, names: Mapping[str, str]) -> EyeReadings:
+        """Return a copy with the names of the readers, given by their ids, in place of the ids."""
+
+        def of_reader(reading: Reading) -> Reading:
+            return replace(reading, reviewer=names.get(reading.reviewer, reading.reviewer))
+
+        return replace(
+            self,
+            reading=self.reading and of_reader(self.reading),
+            current=tuple(of_reader(reading) for reading in self.current),
+            formers=tuple(of_reader(reading) for reading in self.formers),
+        )
+
 
 UNREAD = EyeReadings()
 
@@ -114,8 +157,8 @@ def combined(basis: ReadBasis, readings: Sequence[Reading]) -> EyeReadings:
     The readings are in the order in which they were given.
     """
     remaining = _remaining(readings)
-    current = [reading for reading in remaining if reading.basis == basis]
-    formers = tuple(reading for reading in remaining if reading.basis != basis)
+    current = [reading for reading in remaining if reading.is_about(basis)]
+    formers = tuple(reading for reading in remaining if not reading.is_about(basis))
     if len({reading.referable for reading in current}) > 1:
         decisive = max(current, key=_severity)
         return EyeReadings(ReadingState.DISPUTED, decisive, tuple(current), formers)
@@ -124,6 +167,32 @@ def combined(basis: ReadBasis, readings: Sequence[Reading]) -> EyeReadings:
     if formers:
         return EyeReadings(ReadingState.OUTDATED, None, (), formers)
     return EyeReadings(reading=_deferred(basis, readings))
+
+
+def of_eyes(
+    readings: Iterable[Reading],
+    exam_id: int,
+    places: Mapping[Eye, Collection[str]],
+    elsewhere: Collection[str],
+) -> dict[Eye, list[Reading]]:
+    """Return the readings of each eye of an exam: those that were given of it, or have come to it.
+
+    `places` are the digests of the photographs of each eye, excluded ones included, and `elsewhere`
+    those of photographs in other exams. The readings stay in their order.
+    """
+    by_eye: dict[Eye, list[Reading]] = {}
+    for reading in readings:
+        here = {
+            eye for eye, digests in places.items() if not reading.photographs.isdisjoint(digests)
+        }
+        if reading.exam_id == exam_id:
+            is_gone = bool(here) or not reading.photographs.isdisjoint(elsewhere)
+            if reading.eye in here or not is_gone:
+                by_eye.setdefault(reading.eye, []).append(reading)
+            here.discard(reading.eye)
+        for eye in here:
+            by_eye.setdefault(eye, []).append(replace(reading, is_of_other_eye=True))
+    return by_eye
 
 
 def _remaining(readings: Iterable[Reading]) -> list[Reading]:
@@ -161,7 +230,7 @@ def _deferred(basis: ReadBasis, readings: Sequence[Reading]) -> Reading | None:
     """Return the last reading of the eye as it is now, if a reader deferred it."""
     last = None
     for reading in readings:
-        if reading.basis == basis and reading.purpose is not ReadingPurpose.QUALITY_ASSURANCE:
+        if reading.is_about(basis) and reading.purpose is not ReadingPurpose.QUALITY_ASSURANCE:
             last = reading
     return last
 

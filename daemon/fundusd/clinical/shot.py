@@ -9,17 +9,17 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from fundusd.clinical.referral import Assessment
-from fundusd.domain.capture_warnings import CaptureWarning
+from fundusd.domain.capture_warnings import EYE_QUESTIONS, PATIENT_QUESTIONS, CaptureWarning
 from fundusd.domain.clinical_terms import Action, Eye, Grade, Outcome, Reason, Referable
 from fundusd.domain.eye_reasons import EyeReason
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Hashable, Iterable, Sequence
     from datetime import date, datetime
 
 MACULA, DISC = "macula", "disc"
 _SEVERAL_PICTURES = {Reason.MONTAGE, Reason.MULTIFRAME}
-_PATIENT_DOUBTS = {
+PATIENT_DOUBTS = {
     CaptureWarning.PATIENT_CONFLICT,
     CaptureWarning.DIGEST_OF_TWO_PATIENTS,
     CaptureWarning.NOT_A_PATIENT,
@@ -28,7 +28,7 @@ _PATIENT_DOUBTS = {
 
 @dataclass(frozen=True, slots=True)
 class Shot:
-    """A file of an exam: a capture that is not superseded, with its result or its failure."""
+    """A file of an exam: a capture with its result or its failure."""
 
     capture_id: int
     camera_id: str
@@ -47,6 +47,7 @@ class Shot:
     is_eye_said: bool = False  # a person has said which eye it shows
     is_patient_said: bool = False  # a person has said that it belongs to this exam
     is_excluded: bool = False  # by a person
+    is_overwritten: bool = False  # another file has taken its path, so that nobody can look at it
     is_of_one_field: bool = False  # its camera photographs nothing but the macula
     acquired_at: datetime | None = None
     acquired_day: date | None = None  # in the clinic's time zone, even if the time is not known
@@ -84,9 +85,19 @@ class Shot:
         """Return why the file may show another eye or another patient, or None if it does not."""
         if CaptureWarning.EYE_CONTRADICTED in self.warnings and not self.is_eye_said:
             return EyeReason.EYE_CONTRADICTED
-        if not (self.is_patient_said or _PATIENT_DOUBTS.isdisjoint(self.warnings)):
+        if not (self.is_patient_said or PATIENT_DOUBTS.isdisjoint(self.warnings)):
             return EyeReason.PATIENT_UNCERTAIN
         return None
+
+    @property
+    def open_warnings(self) -> tuple[str, ...]:
+        """Return the codes of the warnings that no person has answered."""
+        answered: set[str] = set()
+        if self.is_eye_said:
+            answered |= EYE_QUESTIONS
+        if self.is_patient_said:
+            answered |= PATIENT_QUESTIONS
+        return tuple(code for code in self.warnings if code not in answered)
 
     @property
     def is_evidence(self) -> bool:
@@ -102,13 +113,31 @@ def joined(shots: Iterable[Shot]) -> list[Shot]:
     none names a field and the camera photographs nothing else, it is the macula. Excluded files are
     not asked, unless all files of the photograph are excluded.
     """
-    by_photograph: dict[tuple[str, str], list[Shot]] = {}
-    for shot in shots:
-        by_photograph.setdefault(shot.photograph, []).append(shot)
     result: list[Shot] = []
-    for files in by_photograph.values():
+    for files in _photographs(shots):
         result += _agreed(files)
     return result
+
+
+def _photographs(shots: Iterable[Shot]) -> Iterable[list[Shot]]:
+    """Return the files of each photograph: those of one path without suffix, or of equal bytes."""
+    groups: dict[int, list[Shot]] = {}
+    group_of: dict[Hashable, int] = {}
+    for number, shot in enumerate(shots):
+        files: list[Shot] = []
+        for touched in sorted({group_of[mark] for mark in _marks(shot) if mark in group_of}):
+            files += groups.pop(touched)
+        files.append(shot)
+        groups[number] = files
+        group_of.update((mark, number) for file in files for mark in _marks(file))
+    return groups.values()
+
+
+def _marks(shot: Shot) -> list[Hashable]:
+    """Return what another file of the same photograph has, too."""
+    if shot.is_overwritten:  # the file at its path is another photograph
+        return [shot.digest]
+    return [shot.digest, shot.photograph]
 
 
 def _agreed(files: Sequence[Shot]) -> list[Shot]:
@@ -150,14 +179,16 @@ def unresolved(shots: Sequence[Shot]) -> list[Shot]:
 
     An ungradable, refused or failed file leaves no doubt if another file of the same photograph is
     evidence, or if another photograph of the same known field is: that is a retake. Nothing makes
-    up for a file that may be of another eye or patient, or that holds several pictures.
+    up for a file that may be of another eye or patient, or that holds several pictures. A file that
+    was overwritten makes up for no file at its path, but that file makes up for it.
     """
     photographs: set[tuple[str, str]] = set()
     fields: set[str | None] = set()
     for shot in shots:
         if shot.is_evidence:
-            photographs.add(shot.photograph)
             fields.add(shot.field)
+            if not shot.is_overwritten:
+                photographs.add(shot.photograph)
     fields.discard(None)
     doubtful: list[Shot] = []
     for shot in shots:

@@ -58,6 +58,26 @@ class CaptureWarning(StrEnum):
     TIME_CONFLICT = "time_conflict"  # two parts of the path give different times
 
 
+# what a person answers who says which eye a photograph shows, or whose it is
+EYE_QUESTIONS = frozenset(
+    {
+        CaptureWarning.EYE_BOTH,
+        CaptureWarning.EYE_MAYBE_LEFT,
+        CaptureWarning.EYE_MAYBE_RIGHT,
+        CaptureWarning.EYE_CONFLICT,
+        CaptureWarning.EYE_CONTRADICTED,
+        CaptureWarning.EYE_UNREADABLE,
+    }
+)
+PATIENT_QUESTIONS = frozenset(
+    {
+        CaptureWarning.PATIENT_CONFLICT,
+        CaptureWarning.DIGEST_OF_TWO_PATIENTS,
+        CaptureWarning.NOT_A_PATIENT,
+        CaptureWarning.PATIENT_UNREADABLE,
+    }
+)
+
 # the picture must not be drawn on a page, which may leave the clinic
 TEXT_WARNINGS = frozenset({CaptureWarning.BURNED_IN_ANNOTATION, CaptureWarning.TEXT_IN_SURROUND})
 

@@ -6,7 +6,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from fundusd.domain.retry_policy import LONGEST_OUTAGE_PAUSE_SECONDS
+
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from fundusd.domain.clinical_terms import Eye
 
 
@@ -75,3 +79,9 @@ class Subscription:
     document: DocumentKind
     when_reviewed: bool  # only after a reading, see `document_rules.is_released`
     quiet_seconds: float  # since the last change of the exam
+
+
+def longest_pause(subscriptions: Iterable[Subscription]) -> float:
+    """Return the longest time, in seconds, for which a delivery is ever postponed."""
+    pauses = [subscription.quiet_seconds for subscription in subscriptions]
+    return max([LONGEST_OUTAGE_PAUSE_SECONDS, *pauses])

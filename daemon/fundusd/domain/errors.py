@@ -15,6 +15,7 @@ class ExitStatus(IntEnum):
     OK = 0
     NO = 1  # the command did its work, and the answer is no
     USAGE = 2  # as for a wrong option
+    NO_INPUT = 66  # EX_NOINPUT
     UNAVAILABLE = 69  # EX_UNAVAILABLE
     DEFECT = 70  # EX_SOFTWARE
     SYSTEM = 71  # EX_OSERR
@@ -94,6 +95,26 @@ class LedgerError(FundusdError):
 
 class LedgerAway(LedgerError):  # noqa: N818  says what is the case
     """The database does not answer at present; the operation may be retried."""
+
+
+class LedgerAbsent(LedgerError):  # noqa: N818  says what is the case
+    """The database does not exist."""
+
+    exit_code = ExitStatus.NO_INPUT
+
+
+class LedgerUnfit(LedgerError):  # noqa: N818  says what is the case
+    """The database cannot be used until an operator has put it right; a restart cannot help."""
+
+    exit_code = ExitStatus.CONFIG
+
+
+class LedgerReplaced(LedgerError):  # noqa: N818  says what is the case
+    """The database is no longer the one that this daemon started with."""
+
+
+class NotStorable(LedgerError):  # noqa: N818  says what is the case
+    """The database cannot hold a value, for example one that a file or another program gave."""
 
 
 class SchemaBehind(LedgerError):  # noqa: N818  says what is the case

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+LONGEST_PAUSE_SECONDS = 86_400.0  # that any setting allows
+LONGEST_OUTAGE_PAUSE_SECONDS = 3600.0
 MAX_ATTEMPTS = 5  # how many times the process may die while working on a capture
 
 
@@ -31,7 +33,7 @@ def outage_seconds(attempts: int) -> float:
     >>> [outage_seconds(attempts) for attempts in (1, 2, 3, 50)]
     [30.0, 60.0, 120.0, 3600.0]
     """
-    return min(3600.0, 30.0 * 2.0 ** min(attempts - 1, 10))
+    return min(LONGEST_OUTAGE_PAUSE_SECONDS, 30.0 * 2.0 ** min(attempts - 1, 10))
 
 
 def is_exhausted(attempts: int) -> bool:

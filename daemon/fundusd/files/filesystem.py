@@ -24,13 +24,24 @@ _NETWORK = frozenset(
 )
 
 
-def can_be_listed(root: Path) -> bool:
-    """Return whether a directory exists and may be listed."""
+def place_of(root: Path) -> str | None:
+    """Return the device and inode of a directory, or None if it cannot be opened."""
     try:
-        os.close(os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
+        descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError:
-        return False
-    return True
+        return None
+    try:
+        return place_name(os.fstat(descriptor))
+    finally:
+        os.close(descriptor)
+
+
+def place_name(status: os.stat_result) -> str:
+    """Return the device and inode of a directory in the form in which the ledger stores them.
+
+    They change if a share is unmounted, or another one is mounted in its place.
+    """
+    return f"{status.st_dev}:{status.st_ino}"
 
 
 def is_network_filesystem(path: Path) -> bool:

@@ -25,11 +25,29 @@ _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _CAPTURE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _CHUNK = 1 << 20
 _MAX_OFFSET = 1 << 62  # the kernel refuses offsets from 2**63 on
+_LATEST_NS = (1 << 63) - 1  # in the year 2262: the largest integer of both databases
 
 
 def stat_of(status: os.stat_result) -> Stat:
     """Return the fields of a stat result that show a change to a file."""
-    return Stat(status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
+    return Stat(
+        status.st_size,
+        storable_time(status.st_mtime_ns),
+        storable_time(status.st_ctime_ns),
+        status.st_ino,
+    )
+
+
+def storable_time(time_ns: int) -> int:
+    """Return a time of a file in nanoseconds, bounded to what a database can hold.
+
+    File systems have times far outside the years 1677 to 2262; they become the nearest of these.
+    Both the time and its negative value fit into a signed 64-bit integer.
+
+    >>> storable_time(15032385535 * 10**9), storable_time(-(10**30))
+    (9223372036854775807, -9223372036854775807)
+    """
+    return max(-_LATEST_NS, min(time_ns, _LATEST_NS))
 
 
 @contextlib.contextmanager
@@ -43,30 +61,49 @@ def _without_paths() -> Iterator[None]:
         raise CaptureError(reason) from None
 
 
-def open_capture(root: Path, path: bytes) -> int:
+@contextlib.contextmanager
+def opened_root(root: Path) -> Iterator[int]:
+    """Open the directory `root`, and yield its descriptor, which stays the same directory.
+
+    Raises CaptureError (FILE_MISSING or FILE_UNREADABLE) if it cannot be opened.
+    """
+    with _without_paths():
+        descriptor = os.open(root, _DIRECTORY)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def open_capture(root: Path | int, path: bytes) -> int:
     """Open the regular file `path` below `root` for reading and return its descriptor.
 
-    No link is followed except `root` itself, which the operator has configured. Raises CaptureError
-    (FILE_MISSING or FILE_UNREADABLE).
+    `root` is a path or the descriptor of a directory. No link is followed except `root` itself,
+    which the operator has configured. Raises CaptureError (FILE_MISSING or FILE_UNREADABLE).
     """
     *directories, name = path.split(b"/")
     if any(part in {b"", b".", b".."} or b"\0" in part for part in (*directories, name)):
         raise CaptureError(Reason.FILE_UNREADABLE)
-    with _without_paths(), contextlib.ExitStack() as opened:
-        at = _opened(opened, root, _DIRECTORY, None)
+    with _without_paths():
+        at = os.dup(root) if isinstance(root, int) else os.open(root, _DIRECTORY)
         for part in directories:
-            at = _opened(opened, part, _DIRECTORY | os.O_NOFOLLOW, at)
-        descriptor = os.open(name, _CAPTURE, dir_fd=at)
+            at = _opened_within(at, part, _DIRECTORY | os.O_NOFOLLOW)
+        descriptor = _opened_within(at, name, _CAPTURE)
         if modes.S_ISREG(os.fstat(descriptor).st_mode):
             return descriptor
         os.close(descriptor)
     raise CaptureError(Reason.FILE_UNREADABLE)
 
 
-def _opened(stack: contextlib.ExitStack, path: Path | bytes, flags: int, at: int | None) -> int:
-    descriptor = os.open(path, flags, dir_fd=at)
-    stack.callback(os.close, descriptor)
-    return descriptor
+def _opened_within(directory: int, name: bytes, flags: int) -> int:
+    """Open an entry of an open directory, and close the directory.
+
+    Thousands of nested folders therefore need no more than two descriptors.
+    """
+    try:
+        return os.open(name, flags, dir_fd=directory)
+    finally:
+        os.close(directory)
 
 
 def read_at(descriptor: int, length: int, offset: int) -> bytes:
@@ -111,7 +148,7 @@ def digest_settled(
     return digest.hexdigest()
 
 
-def read_capture(root: Path, path: bytes, max_bytes: int) -> bytes:
+def read_capture(root: Path | int, path: bytes, max_bytes: int) -> bytes:
     """Return all bytes of a capture, reading its file only once.
 
     Raises CaptureError (FILE_MISSING, FILE_UNREADABLE, TOO_MANY_BYTES, or FILE_CHANGED if the file

@@ -138,7 +138,8 @@ def _admit_new(
         row = before.get(_place(file))
         if row is not None and not row["superseded"]:
             replaced[_place(file)] = row
-    sightings.supersede(recording, [*replaced.values(), *origins.values()])
+    moved_to = {origins[place]["id"]: numbers[place] for place in origins}
+    sightings.supersede(recording, [*replaced.values(), *origins.values()], moved_to)
     rows, entries, done = [], [], []
     for file in new:
         place = _place(file)

@@ -61,7 +61,8 @@ def apply(
         row["exam_id"] = exam_id
     _update(connection, after)
     shared = captures.flag_shared(connection, after)
-    exams.rejudge(recording, [*(row["exam_id"] for row in (*before, *after)), *shared])
+    left = captures.exams_of_origins(connection, [row["id"] for row in after])
+    exams.rejudge(recording, [*(row["exam_id"] for row in (*before, *after)), *shared, *left])
     entries, recorded = [], []
     for row, of_capture in zip(after, results, strict=True):
         entries.append(audit_entry(row, of_capture, reused=reused))

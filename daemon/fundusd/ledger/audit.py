@@ -56,7 +56,8 @@ _DETAIL_KEYS = frozenset(
         "verdict", "grade", "referable", "reviewer", "role", "blinded", "review_id", "receiver",
         "document", "delivery_id", "purpose", "photographs", "lesion", "maculopathy",
         "photocoagulation", "stable_treated", "follow_up", "how", "changes",
-        "correction_id", "corrected", "kind", "capture_id", "other_exam_id", "until",
+        "correction_id", "corrected", "kind", "capture_id", "other_exam_id", "until", "since",
+        "accept_site_key",
     }
 )  # fmt: skip
 

@@ -56,6 +56,8 @@ class AuditEvent(StrEnum):
         "E",
         Severity.SERIOUS_FAILURE,
     )
+    LOG_LOST = "log.lost", DicomEvent.APPLICATION_ACTIVITY, "U", Severity.MINOR_FAILURE
+    SITE_ADOPTED = "site.adopted", DicomEvent.APPLICATION_ACTIVITY, "U"
     # cameras
     CAMERA_REGISTERED = "camera.registered", DicomEvent.APPLICATION_ACTIVITY, "C"
     CAMERA_OFFLINE = "camera.offline", DicomEvent.APPLICATION_ACTIVITY, "U", Severity.MINOR_FAILURE
@@ -89,5 +91,7 @@ class AuditEvent(StrEnum):
     PERSON_QUERIED = "person.queried", DicomEvent.QUERY, "E"
     # documents for receivers
     DOCUMENT_QUEUED = "document.queued", DicomEvent.APPLICATION_ACTIVITY, "U"
+    RECEIVER_AWAY = "receiver.away", DicomEvent.APPLICATION_ACTIVITY, "U", Severity.MINOR_FAILURE
+    RECEIVER_BACK = "receiver.back", DicomEvent.APPLICATION_ACTIVITY, "U"
     DOCUMENT_SENT = "document.sent", DicomEvent.EXPORT, "R"
     DOCUMENT_REFUSED = "document.refused", DicomEvent.EXPORT, "R", Severity.SERIOUS_FAILURE

@@ -58,11 +58,15 @@ def started(connection: sa.Connection, cameras: Sequence[str], release_id: int, 
 
 
 def registered_at_ns(connection: sa.Connection, camera_id: str) -> int:
-    """Return the time at which a camera was registered, in nanoseconds since 1970."""
+    """Return the time at which a camera was registered, in nanoseconds since 1970.
+
+    If the clock was wrong then and shows an earlier time now, return the present time: otherwise
+    all new captures would belong to the backlog.
+    """
     registered_at = connection.execute(
         sa.select(camera.c.registered_at).where(camera.c.id == camera_id)
     ).scalar_one()
-    return int(registered_at.timestamp() * 1_000_000_000)
+    return int(min(registered_at, datetime.now(UTC)).timestamp() * 1_000_000_000)
 
 
 def swept_before(connection: sa.Connection, camera_id: str) -> bool:
@@ -98,9 +102,15 @@ def whereabouts(connection: sa.Connection, camera_id: str) -> InboxState:
     return InboxState(row.place, reason, row.offline_since)
 
 
-def is_away(connection: sa.Connection, camera_id: str) -> bool:
-    """Return whether the watcher has recorded that an inbox is offline."""
-    return whereabouts(connection, camera_id).offline_reason is not None
+def is_away(connection: sa.Connection, camera_id: str, place: str | None) -> bool:
+    """Return whether a file that is missing from an inbox may come back with it.
+
+    It cannot if the watcher has not recorded that the inbox is offline, and if the file was looked
+    for in the directory in which the watcher last saw files. `place` is the device and inode of the
+    directory in which it was looked for, or None if that could not be opened.
+    """
+    state = whereabouts(connection, camera_id)
+    return state.offline_reason is not None or place is None or place != state.place
 
 
 def found_at(connection: sa.Connection, camera_id: str, at: str) -> None:

@@ -123,6 +123,15 @@ def add_warnings(connection: sa.Connection, job_id: int, codes: Sequence[str]) -
         connection.execute(update.values(warnings=warnings))
 
 
+def exams_of_origins(connection: sa.Connection, ids: Sequence[int]) -> set[int | None]:
+    """Return the exams of the captures whose files were moved and are these captures now.
+
+    They count in these exams until the new captures are assigned to theirs.
+    """
+    query = sa.select(capture.c.exam_id).where(capture.c.moved_to.in_(ids))
+    return set(connection.scalars(query))
+
+
 def flag_shared(connection: sa.Connection, captures: Sequence[dict[str, Any]]) -> set[int | None]:
     """Add a warning to captures that have the same bytes as a capture of another patient.
 

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import sqlalchemy as sa
 
 from fundusd.domain.jobs import JobState
+from fundusd.domain.retry_policy import LONGEST_PAUSE_SECONDS
 from fundusd.ledger import failures, jobs
 from fundusd.ledger.audit_events import AuditEvent
-from fundusd.ledger.database import epoch_now
+from fundusd.ledger.database import epoch_now, is_due
 from fundusd.ledger.job_events import note
 from fundusd.ledger.jobs import LEASE_SECONDS, Claim
 from fundusd.ledger.tables import camera, job
@@ -28,6 +29,7 @@ def claim(
     token: str,
     served: str = "",
     cameras: Sequence[str] = (),
+    longest_pause: float = LONGEST_PAUSE_SECONDS,
 ) -> list[Claim]:
     """Claim up to `limit` waiting jobs, counting an attempt for each.
 
@@ -38,7 +40,8 @@ def claim(
 
     Today's captures come before the backlog, and jobs with fewer attempts before jobs with more.
     Cameras take turns, beginning with the one after `served`. A job that was tried before is
-    claimed alone, so that if it fails again, it cannot affect other jobs.
+    claimed alone, so that if it fails again, it cannot affect other jobs. A job that is not due
+    within `longest_pause` seconds was postponed while the clock was wrong, and is due at once.
     """
     connection, release_id = recording.connection, recording.release_id
     held = sa.select(job).where(job.c.state == JobState.RUNNING, job.c.token == token)
@@ -49,14 +52,18 @@ def claim(
     names.sort(key=lambda name: (name <= served, name))
     if not names:
         return []
-    rows = list(_in_order(connection.execute(waiting(names, release_id, limit)), names))
+    rows = list(
+        _in_order(connection.execute(waiting(names, release_id, limit, longest_pause)), names)
+    )
     if rows and rows[0].attempts:
         return _take(connection, rows[:1], token)
     untried = [row for row in rows if not row.attempts]
     return _take(connection, untried[:limit], token)
 
 
-def waiting(cameras: Sequence[str], release_id: int, limit: int) -> sa.CompoundSelect[Any]:
+def waiting(
+    cameras: Sequence[str], release_id: int, limit: int, longest_pause: float
+) -> sa.CompoundSelect[Any]:
     """Return a query for the first `limit` waiting jobs of each camera.
 
     The database answers the query from an index.
@@ -69,7 +76,7 @@ def waiting(cameras: Sequence[str], release_id: int, limit: int) -> sa.CompoundS
                 job.c.state == JobState.QUEUED,
                 job.c.camera_id == camera_id,
                 job.c.release_id == release_id,
-                job.c.available_at <= epoch_now(),
+                is_due(job.c.available_at, longest_pause),
             )
             .order_by(job.c.lane, job.c.attempts, job.c.position, job.c.id)
             .limit(limit)

@@ -9,12 +9,14 @@ from __future__ import annotations
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import orjson
 import sqlalchemy as sa
 
+from fundusd.clinical.shot import PATIENT_DOUBTS
 from fundusd.domain.clinical_terms import Eye
 from fundusd.domain.errors import RequestError
 from fundusd.domain.readings import AbsenceReason, CorrectionKind, ExclusionReason
-from fundusd.ledger import audit, exam_queries, exams
+from fundusd.ledger import audit, exam_queries, exams, follow_ups
 from fundusd.ledger.audit_events import AuditEvent
 from fundusd.ledger.exam_rows import stem
 from fundusd.ledger.tables import capture, correction, exam, storable
@@ -42,11 +44,12 @@ def correct_eye(recording: Recording, capture_id: int, eye: Eye, by: Corrector) 
     """Say which eye a photograph shows, and return its exam.
 
     This also confirms the eye of a photograph whose pixels contradict it. Like `exclude`, `include`
-    and `part`, it changes all files of the photograph, and raises RequestError if the capture is
-    not the current one or has no exam yet.
+    and `part`, it changes all files of the photograph, and raises RequestError if its file was
+    moved or it has no exam yet. Follow-ups of an eye that is no more become those of this eye.
     """
     files = photograph(recording.connection, capture_id)
     change(recording.connection, files, corrected_eye=eye)
+    follow_ups.move_lost(recording.connection, files[0]["exam_id"], eye)
     return record(recording, CorrectionKind.EYE, by, files[0], files, eye=eye)
 
 
@@ -75,8 +78,42 @@ def belongs(recording: Recording, capture_id: int, by: Corrector) -> Exam:
     Its sources name two patients, or its bytes came with another patient too. `exclude` undoes it.
     """
     files = photograph(recording.connection, capture_id)
+    _require_doubt(files)
+    _require_no_other_owner(recording.connection, files)
     change(recording.connection, files, belongs=True)
     return record(recording, CorrectionKind.BELONGS, by, files[0], files)
+
+
+def _require_doubt(files: Sequence[Row]) -> None:
+    """Raise RequestError if nobody doubts whose photograph this is.
+
+    What is said before there is a doubt would silence one that comes later.
+    """
+    for file in files:
+        if not PATIENT_DOUBTS.isdisjoint(orjson.loads(file["warnings"] or "[]")):
+            return
+    raise RequestError(
+        f"Nothing is in doubt about whose photograph capture {files[0]['id']} is.",
+        hint=f"fundusd show {files[0]['id']} shows its patient and its warnings.",
+    )
+
+
+def _require_no_other_owner(connection: sa.Connection, files: Sequence[Row]) -> None:
+    """Raise RequestError if the same bytes have been said to belong to another patient."""
+    query = sa.select(capture).where(
+        capture.c.digest.in_([file["digest"] for file in files]),
+        capture.c.belongs,
+        capture.c.excluded.is_(None),
+        capture.c.patient_key.is_distinct_from(files[0]["patient_key"]),
+    )
+    other = connection.execute(query.order_by(capture.c.id)).mappings().first()
+    if other is not None:
+        raise RequestError(
+            f"Capture {other['id']} of another patient holds the same photograph, and a person has "
+            "said that it belongs to that patient.",
+            hint=f"If that is wrong, exclude it there first: fundusd correct exclude {other['id']} "
+            "--reason not_this_patient.",
+        )
 
 
 # -- eyes that a person lacks
@@ -151,16 +188,18 @@ def photograph(connection: sa.Connection, capture_id: int) -> Sequence[Row]:
         raise RequestError(
             f"There is no capture {capture_id}.", hint="fundusd results shows captures."
         )
-    if given["superseded"]:
+    if given["moved_to"] is not None:
         raise RequestError(
-            f"Capture {capture_id} was replaced by a newer file at its path.",
-            hint=f"Correct the newer one. fundusd show {capture_id} shows the path.",
+            f"The file of capture {capture_id} was moved, and is capture {given['moved_to']} now.",
+            hint=f"Correct capture {given['moved_to']}.",
         )
     if given["exam_id"] is None:
         raise RequestError(
             f"Capture {capture_id} has no result yet.",
             hint=f"Try again when fundusd show {capture_id} shows one.",
         )
+    if given["superseded"]:  # the file at its path is another photograph
+        return [given]
     query = sa.select(capture).where(
         capture.c.exam_id == given["exam_id"],
         capture.c.camera_id == given["camera_id"],

@@ -9,18 +9,20 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import sqlalchemy as sa
 
+from fundusd.domain.errors import LedgerError, LedgerReplaced
 from fundusd.ledger import audit
 from fundusd.ledger.audit_events import AuditEvent
 from fundusd.ledger.tables import STARTED, audit_event, camera, job
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
 
     from fundusd.domain.inference import SelfTestResult
     from fundusd.ledger.transactions import Recording
 
 _CANARY = (AuditEvent.MODEL_VERIFIED, AuditEvent.MODEL_REFUSED)
-_CANARY_WITHIN = 50_000  # audit events: without an index, only the newest are searched
+_NEWEST_EVENTS = 50_000  # audit events: without an index, only the newest are searched
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +66,37 @@ def model_refused(recording: Recording, problem: str) -> None:
     _append(recording, AuditEvent.MODEL_REFUSED, {"problem": problem})
 
 
+def log_lost(recording: Recording, count: int, since: datetime) -> None:
+    """Record that `count` log lines were dropped since the start, the first of them at `since`."""
+    detail = {"count": count, "since": since.isoformat(timespec="seconds")}
+    _append(recording, AuditEvent.LOG_LOST, detail)
+
+
 def _append(recording: Recording, event: AuditEvent, detail: dict[str, Any]) -> None:
     entry = audit.Entry(event, release_id=recording.release_id, detail=detail)
     audit.append(recording.connection, entry)
 
 
 # -- starts and releases
+
+
+def require_newest(connection: sa.Connection, cameras: Sequence[str], started: int) -> None:
+    """Raise LedgerError if the last start of a daemon for these cameras is not `started`.
+
+    Raises LedgerReplaced if the database does not know this start, so that it is an older copy.
+    """
+    newest = last_start(connection, cameras)
+    if newest < started:
+        raise LedgerReplaced(
+            "The database was replaced by an older copy while this daemon was running.",
+            hint="The daemon starts again and goes on with the copy."
+            " Stop the service before you restore a database.",
+        )
+    if newest > started:
+        raise LedgerError(
+            "Another fundusd took over while the database was unavailable.",
+            hint="This daemon restarts and stands by.",
+        )
 
 
 def last_start(connection: sa.Connection, cameras: Sequence[str] = ()) -> int:
@@ -122,7 +149,7 @@ def last_canary(connection: sa.Connection, host: str | None = None) -> Canary | 
     """
     newest = connection.scalar(sa.select(sa.func.max(audit_event.c.seq))) or 0
     query = sa.select(audit_event).where(
-        audit_event.c.seq > newest - _CANARY_WITHIN, audit_event.c.event.in_(_CANARY)
+        audit_event.c.seq > newest - _NEWEST_EVENTS, audit_event.c.event.in_(_CANARY)
     )
     if host is not None:
         query = query.where(audit_event.c.host == host)
@@ -131,6 +158,17 @@ def last_canary(connection: sa.Connection, host: str | None = None) -> Canary | 
         return None
     cosine = orjson.loads(row.detail).get("cosine")
     return Canary(row.at, row.release_id, row.event == AuditEvent.MODEL_VERIFIED, cosine)
+
+
+def last_log_loss(connection: sa.Connection) -> dict[str, Any] | None:
+    """Return the count of log lines dropped since the last start, and since when; None if none."""
+    newest = connection.scalar(sa.select(sa.func.max(audit_event.c.seq))) or 0
+    query = sa.select(audit_event.c.detail).where(
+        audit_event.c.seq > max(newest - _NEWEST_EVENTS, last_start(connection)),
+        audit_event.c.event == AuditEvent.LOG_LOST,
+    )
+    detail = connection.scalar(query.order_by(audit_event.c.seq.desc()).limit(1))
+    return None if detail is None else dict(orjson.loads(detail))
 
 
 def is_in_doubt(connection: sa.Connection, release_id: int) -> bool:

@@ -5,7 +5,7 @@ The driver for PostgreSQL is psycopg 3.
 
 from __future__ import annotations
 
-import re
+import os
 import threading
 from contextlib import contextmanager
 from functools import cache
@@ -16,41 +16,12 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
-from fundusd.domain.errors import LedgerAway, LedgerError, SettingsError
+from fundusd.domain.errors import LedgerError, LedgerReplaced, SettingsError
+from fundusd.ledger import database_errors, engines
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-_PRAGMAS = (
-    "journal_mode=WAL",
-    "synchronous=FULL",  # an acknowledged commit survives a power cut
-    "foreign_keys=ON",
-    "busy_timeout=10000",
-    "trusted_schema=OFF",
-    "recursive_triggers=ON",  # INSERT OR REPLACE must not bypass the delete triggers
-    "journal_size_limit=67108864",
-)
-_POSTGRES_ARGS = {
-    "connect_timeout": 5,
-    "application_name": "fundusd",
-    "keepalives": 1,
-    "keepalives_idle": 10,
-    "tcp_user_timeout": 15000,
-    # the server has to notice a broken connection, too; by default, its session would hold the
-    # ledger's lock for two more hours
-    "options": "-c statement_timeout=60s -c lock_timeout=15s"
-    " -c idle_in_transaction_session_timeout=60s"
-    " -c tcp_keepalives_idle=10 -c tcp_keepalives_interval=5 -c tcp_keepalives_count=3",
-}
-_SQLITE_AWAY = ("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_FULL", "SQLITE_IOERR", "SQLITE_PROTOCOL")
-# SQLSTATE prefixes: connection broken, resources insufficient, server shut down or statement
-# cancelled, lock not available, deadlock, read-only standby, idle for too long
-_POSTGRES_AWAY = ("08", "53", "57", "55P03", "40", "25006", "25P03")
-# a refused login has no SQLSTATE; if the server's message is not in English, it is retried
-_REFUSED = re.compile(
-    r"no password supplied|FATAL: .*(password authentication failed|no pg_hba\.conf entry"
-    r"|(role|database) \S+ does not exist|is not permitted to log in)"
-)
 _POSTGRES_WRITER = 0x66756E64  # "fund"
 
 
@@ -71,18 +42,73 @@ def _postgres_now(_element: epoch_now, _compiler: Any, **_kwargs: Any) -> str:
     return "CAST(extract(epoch FROM clock_timestamp()) AS DOUBLE PRECISION)"
 
 
+def is_due(deadline: sa.ColumnElement[float], longest_pause: float) -> sa.ColumnElement[bool]:
+    """Return a condition that a deadline, in seconds since 1970, has passed.
+
+    It also holds if the deadline lies more than `longest_pause` seconds ahead: no deadline is set
+    that far ahead, so the clock was wrong when it was set.
+    """
+    return sa.or_(deadline <= epoch_now(), deadline > epoch_now() + longest_pause)
+
+
 class Database:
     """A database engine and its two kinds of transaction: reading and writing."""
 
     def __init__(self, url: sa.URL) -> None:
         self.url = url
-        self.engine = _sqlite(url) if url.get_backend_name() == "sqlite" else _postgres(url)
+        self._may_create = False
+        self._pinned: tuple[int, int] | None = None
+        is_sqlite = url.get_backend_name() == "sqlite"
+        self.engine = engines.sqlite(url, self._mode) if is_sqlite else engines.postgres(url)
         self._writer = threading.Lock()
 
     @property
     def is_sqlite(self) -> bool:
         """Return True if the database is SQLite, or False if it is PostgreSQL."""
         return self.engine.dialect.name == "sqlite"
+
+    @property
+    def is_absent(self) -> bool:
+        """Return True if this is a SQLite database whose file does not exist."""
+        return self.is_sqlite and not os.path.lexists(self.url.database or "")
+
+    def _mode(self) -> str:
+        """Return the mode in which to open a SQLite file: read, write and perhaps create."""
+        return "rwc" if self._may_create else "rw"
+
+    @contextmanager
+    def creating(self) -> Iterator[None]:
+        """Let a missing SQLite file be created while the block runs; otherwise, it is an error."""
+        self._may_create = True
+        try:
+            yield
+        finally:
+            self._may_create = False
+
+    def pin(self) -> None:
+        """Remember which SQLite file this is, for `require_pinned`."""
+        self._pinned = self._file_id()
+
+    def require_pinned(self) -> None:
+        """Raise LedgerReplaced if the SQLite file is not the one that `pin` remembered."""
+        if self._pinned is None or (present := self._file_id()) == self._pinned:
+            return
+        raise LedgerReplaced(
+            f"The database file {self.url.database} "
+            + ("is gone." if present is None else "is another one than at the start."),
+            hint="Put it back, or restore the last backup"
+            ' (docs/operations.md, "To restore a database"); the service then goes on.',
+        )
+
+    def _file_id(self) -> tuple[int, int] | None:
+        """Return the device and inode of the SQLite file; None if it is gone, or on PostgreSQL."""
+        if not self.is_sqlite:
+            return None
+        try:
+            status = os.stat(self.url.database or "")  # noqa: PTH116  before every write
+        except OSError:
+            return None
+        return status.st_dev, status.st_ino
 
     @property
     def shown(self) -> str:
@@ -113,19 +139,17 @@ class Database:
 
     @contextmanager
     def answering(self) -> Iterator[None]:
-        """Convert errors of the driver to LedgerAway or LedgerError.
+        """Convert errors of the driver to LedgerError, or to the kind of it that fits.
 
         The messages of these errors contain no values from rows.
         """
         try:
             yield
-        except (sa.exc.DBAPIError, OSError) as error:
-            kind = LedgerAway if _may_come_back(error) else LedgerError
-            raise kind(
-                f"The database {self.shown} does not answer as it should ({_cause(error)}).",
-                hint="Check that it is running, that this user may open it, and that its disk is"
-                " not full; then try again.",
-            ) from None
+        except database_errors.DRIVER_ERRORS as error:
+            ledger_error = database_errors.as_ledger_error(error, self.url)
+            if ledger_error is None:
+                raise
+            raise ledger_error from None
 
     def require_durable(self, connection: sa.Connection) -> None:
         """Raise LedgerError if commits are acknowledged before they are on the disk.
@@ -205,67 +229,4 @@ def _bad_url() -> SettingsError:
     return SettingsError(
         "[store] url is not a database that fundusd supports.",
         hint="Use sqlite:////absolute/path.db or postgresql+psycopg://user@host/name.",
-    )
-
-
-def _may_come_back(error: Exception) -> bool:
-    """Return whether the error is due to an outage, after which a retry may succeed."""
-    origin = getattr(error, "orig", None) or error
-    if (name := getattr(origin, "sqlite_errorname", None)) is not None:
-        return str(name).startswith(_SQLITE_AWAY)
-    if (state := getattr(origin, "sqlstate", None)) is not None:
-        return str(state).startswith(_POSTGRES_AWAY)
-    # there is no connection, or the connection broke
-    return isinstance(error, sa.exc.OperationalError) and _REFUSED.search(str(origin)) is None
-
-
-def _cause(error: Exception) -> str:
-    """Return the type and code of the error, without the statement or its values."""
-    origin = getattr(error, "orig", None) or error
-    code = getattr(origin, "sqlite_errorname", None) or getattr(origin, "sqlstate", None)
-    name = type(origin).__name__
-    return f"{name}: {code}" if code else name
-
-
-def _sqlite(url: sa.URL) -> sa.Engine:
-    engine = sa.create_engine(
-        url,
-        hide_parameters=True,
-        connect_args={"isolation_level": None, "check_same_thread": False, "timeout": 10},
-    )
-
-    @sa.event.listens_for(engine, "connect")
-    def _connect(connection: Any, _record: Any) -> None:
-        for pragma in _PRAGMAS:
-            connection.execute(f"PRAGMA {pragma}")
-        mode = connection.execute("PRAGMA journal_mode").fetchone()[0]
-        if mode != "wal":  # some file systems refuse WAL without an error
-            raise LedgerError(
-                f"SQLite keeps no write-ahead log here (journal_mode is {mode}),"
-                " so a power cut could lose rows.",
-                hint="Put the database on a local disk, or use PostgreSQL.",
-            )
-
-    @sa.event.listens_for(engine, "begin")
-    def _begin(connection: sa.Connection) -> None:
-        # the driver would begin a transaction only at the first write, so that updates by others
-        # since an earlier read could be lost; begin it here instead
-        reading = connection.get_execution_options().get("reading", False)
-        connection.exec_driver_sql(f"PRAGMA query_only={reading:d}")
-        connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
-
-    return engine
-
-
-def _postgres(url: sa.URL) -> sa.Engine:
-    arguments = dict(_POSTGRES_ARGS)
-    for name in url.query:
-        arguments.pop(name, None)  # the URL takes precedence
-    return sa.create_engine(
-        url,
-        hide_parameters=True,
-        pool_size=4,
-        pool_pre_ping=True,
-        pool_recycle=1800,
-        connect_args=arguments,
     )

@@ -10,10 +10,11 @@ import sqlalchemy as sa
 
 from fundusd.clinical import document_rules
 from fundusd.domain.delivery import DeliveryState, DocumentKind, Subscription
+from fundusd.domain.retry_policy import LONGEST_PAUSE_SECONDS
 from fundusd.ledger import audit, sent_documents
 from fundusd.ledger.audit_events import AuditEvent
 from fundusd.ledger.database import epoch_now, insert_or_update, rows_as_dicts
-from fundusd.ledger.tables import delivery, exam
+from fundusd.ledger.tables import delivery, exam, storable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from fundusd.domain.delivery import SentDocument
     from fundusd.ledger.transactions import Recording
 
+# `available_at` of what an operator has queued: it goes first, even while the receiver is away
+_REQUESTED_AT = 0.0
 _OPEN = (DeliveryState.QUEUED, DeliveryState.FAILED)
 _LISTED = (
     "id",
@@ -142,25 +145,49 @@ def _queue_emptied(subscription: Subscription, exam_ids: Sequence[int]) -> sa.Up
 # -- delivering
 
 
-def due(connection: sa.Connection, receiver: str, cameras: Sequence[str] = ()) -> Due | None:
+def due(
+    connection: sa.Connection,
+    receiver: str,
+    cameras: Sequence[str] = (),
+    longest_pause: float = LONGEST_PAUSE_SECONDS,
+    *,
+    only_requested: bool = False,
+) -> Due | None:
     """Return the delivery that has been due longest for a receiver, or None if none is due.
 
-    If `cameras` is not empty, only deliveries for these cameras count. Other daemons handle the
-    rest.
+    A delivery that lies further ahead than any pause was postponed while the clock was wrong, and
+    is due at once. If `cameras` is not empty, only deliveries for these cameras count. Other
+    daemons handle the rest. If `only_requested`, only what an operator has queued again counts.
     """
     query = sa.select(delivery).where(
         delivery.c.state == sa.literal_column("'queued'"),
         delivery.c.receiver == receiver,
-        delivery.c.available_at <= epoch_now(),
     )
     if cameras:
         query = query.where(delivery.c.camera_id.in_(cameras))
     query = query.order_by(delivery.c.available_at, delivery.c.id).limit(1)
-    row = connection.execute(query).one_or_none()
-    if row is None:
-        return None
-    document = DocumentKind(row.document)
-    return Due(row.id, receiver, document, row.exam_id, row.changes, row.attempts)
+    # two queries, because the index serves each of them and not both at once
+    has_passed = delivery.c.available_at <= epoch_now()
+    is_too_far = delivery.c.available_at > epoch_now() + longest_pause
+    conditions = [has_passed, is_too_far]
+    if only_requested:
+        conditions = [delivery.c.available_at <= _REQUESTED_AT]
+    for condition in conditions:
+        row = connection.execute(query.where(condition)).one_or_none()
+        if row is not None:
+            document = DocumentKind(row.document)
+            return Due(row.id, receiver, document, row.exam_id, row.changes, row.attempts)
+    return None
+
+
+def begin_attempt(connection: sa.Connection, due_now: Due, wait_seconds: float) -> None:
+    """Count an attempt before it is made, and schedule the next one.
+
+    A delivery that kills the process is therefore neither tried at once after the restart nor
+    tried for ever without a count.
+    """
+    columns = {"attempts": due_now.attempts + 1, "available_at": epoch_now() + wait_seconds}
+    _settle(connection, due_now, columns)
 
 
 def sending(connection: sa.Connection, due_now: Due, documents: Sequence[SentDocument]) -> None:
@@ -183,7 +210,7 @@ def delivered(
     columns = {
         "state": DeliveryState.DELIVERED,
         "attempts": sent.attempts + 1,
-        "answer": answer,
+        "answer": storable(answer),
         "delivered_at": datetime.now(UTC),
     }
     is_newest = _settle(connection, sent, columns)
@@ -205,7 +232,7 @@ def undelivered(
     `answer` is the reason why not everything was delivered. `documents` are those that were.
     """
     sent_documents.confirm(connection, sent.receiver, sent.exam_id, documents)
-    attempts = sent.attempts + 1
+    answer, attempts = storable(answer), sent.attempts + 1
     columns = {"attempts": attempts, "answer": answer}
     if wait_seconds is None:
         _settle(connection, sent, columns | {"state": DeliveryState.FAILED})
@@ -239,7 +266,8 @@ def listed(
     """
     states = _OPEN if state is None else (state,)
     is_queued = delivery.c.state == DeliveryState.QUEUED
-    waits = sa.case((is_queued, delivery.c.available_at - epoch_now()), else_=sa.null())
+    left = delivery.c.available_at - epoch_now()
+    waits = sa.case((is_queued & (left > 0), left), (is_queued, 0.0), else_=sa.null())
     query = (
         sa.select(*delivery.c[_LISTED], waits.label("next_in_seconds"))
         .where(delivery.c.state.in_(states))
@@ -279,7 +307,7 @@ def retry(connection: sa.Connection, delivery_id: int | None, *, again: bool = F
         detail["delivery_id"] = delivery_id
         if not again:
             which = sa.and_(which, delivery.c.state.in_(_OPEN))
-    queued = {"state": DeliveryState.QUEUED, "attempts": 0, "available_at": epoch_now()}
+    queued = {"state": DeliveryState.QUEUED, "attempts": 0, "available_at": _REQUESTED_AT}
     count = connection.execute(sa.update(delivery).where(which).values(**queued)).rowcount
     if count:
         audit.append(

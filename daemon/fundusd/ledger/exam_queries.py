@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from fundusd.clinical.exam import Absence, Exam, EyeResult, FollowUp
+from fundusd.clinical.exam import Absence, Exam, FollowUp
 from fundusd.clinical.judgement import files_of_no_eye, judge
 from fundusd.domain.clinical_terms import Eye
 from fundusd.domain.exams import DayDoubt
 from fundusd.domain.readings import AbsenceReason, CorrectionKind, FollowUpKind
 from fundusd.ledger import exam_protocol, exam_rows
+from fundusd.ledger.exam_reviews import Reviews, reviews_of
 from fundusd.ledger.result_columns import IS_RESULT_OF_JOB, SCORES
 from fundusd.ledger.tables import (
     camera,
@@ -22,9 +23,7 @@ from fundusd.ledger.tables import (
     exam,
     follow_up,
     job,
-    release,
     result,
-    review,
 )
 
 if TYPE_CHECKING:
@@ -51,6 +50,8 @@ _OF_CAPTURE = (
     "received_at",
     "acquired_at",
     "acquired_day",
+    "superseded",
+    "moved_to",
 )
 _OF_RESULT = ("outcome", "reason", "grade", "referable", *SCORES)
 ABSENCES = (CorrectionKind.ABSENT, CorrectionKind.PRESENT)
@@ -82,45 +83,39 @@ def judged(connection: sa.Connection, ids: Sequence[int], *, anew: bool = False)
     query = sa.select(exam).where(exam.c.id.in_(ids)).order_by(exam.c.id)
     rows = connection.execute(query).mappings().all()
     captures = _by_exam(_captures(connection, ids))
-    reviews = _by_exam(_reviews(connection, ids))
+    reviews = reviews_of(connection, ids)
     follow_ups = _by_exam(_open_follow_ups(connection, ids))
     absences = _absences(connection, rows)
     cameras = _cameras(connection)
     exams = []
     for row in rows:
         number = row["id"]
-        of_exam = captures.get(number, [])
+        files = captures.get(number, [])
         protocol = exam_protocol.of_cameras(
-            cameras[name] for name in {of_capture["camera_id"] for of_capture in of_exam}
+            cameras[name] for name in {file["camera_id"] for file in files}
         )
         if row["protocol"] and not anew:
             protocol = exam_protocol.from_stored(row["protocol"])
-        judged_exam = _judged(row, of_exam, reviews.get(number, []), protocol)
-        exams.append(
-            replace(
-                _with_absences(judged_exam, absences[number]),
-                follow_ups=_follow_ups(follow_ups.get(number, [])),
-            )
-        )
+        judged_exam = _judged(row, files, reviews, protocol)
+        of_exam = _follow_ups(follow_ups.get(number, []))
+        exams.append(judged_exam.with_corrections(absences[number], of_exam))
     return exams
 
 
-def _judged(row: Row, captures: Sequence[Row], reviews: Iterable[Row], protocol: Protocol) -> Exam:
+def _judged(row: Row, captures: Sequence[Row], reviews: Reviews, protocol: Protocol) -> Exam:
     """Return an exam with its eyes and their readings."""
     shots = []
     for capture_row in captures:
         is_of_one_field = capture_row["camera_id"] in protocol.one_field
         shots.append(exam_rows.shot(capture_row, is_of_one_field=is_of_one_field))
-    by_eye: dict[Eye, list[Row]] = {}
-    for review_row in reviews:
-        by_eye.setdefault(Eye(review_row["eye"]), []).append(review_row)
     received = {capture_row["id"]: capture_row["received_at"] for capture_row in captures}
+    judged_eyes = judge(shots, protocol.expected)
+    others = files_of_no_eye(shots, judged_eyes)
+    readings = reviews.of_exam(row["id"], judged_eyes, others, received)
     eyes = []
-    for eye in judge(shots, protocol.expected):
-        readings = []
-        for review_row in by_eye.get(eye.eye, []):
-            readings.append(exam_rows.reading(review_row, eye, received))
-        eyes.append(replace(eye.with_readings(readings), confirmed_share=protocol.confirmed_share))
+    for eye in judged_eyes:
+        eye_read = eye.with_readings(readings.get(eye.eye, []))
+        eyes.append(replace(eye_read, confirmed_share=protocol.confirmed_share))
     return Exam(
         exam_id=row["id"],
         day=date.fromisoformat(row["day"]),
@@ -131,16 +126,8 @@ def _judged(row: Row, captures: Sequence[Row], reviews: Iterable[Row], protocol:
         day_doubt=DayDoubt(row["day_doubt"]),
         part=_part(row),
         protocol=protocol.stored,
-        others=files_of_no_eye(shots, eyes),
+        others=others,
     )
-
-
-def _with_absences(judged_exam: Exam, absences: Sequence[Absence]) -> Exam:
-    absent = {absence.eye for absence in absences}
-    eyes: list[EyeResult] = []
-    for eye in judged_exam.eyes:
-        eyes.append(replace(eye, is_absent=eye.eye in absent))
-    return replace(judged_exam, eyes=tuple(eyes), absences=tuple(absences))
 
 
 # -- rows
@@ -154,7 +141,19 @@ def _by_exam(rows: Iterable[Row]) -> dict[int, list[Row]]:
 
 
 def _captures(connection: sa.Connection, exam_ids: Sequence[int]) -> Sequence[Row]:
-    """Return the current captures of exams, each with its result or with what its job says."""
+    """Return the captures of exams that count, each with its result or with what its job says.
+
+    A capture whose file was overwritten counts, and one whose file was moved counts until the
+    capture at its new place has been assigned to an exam of a known patient. A name that says less
+    than the old one does not take a photograph away from its patient.
+    """
+    successor = capture.alias()
+    counts = sa.or_(
+        capture.c.superseded.is_(False),
+        capture.c.moved_to.is_(None),
+        successor.c.exam_id.is_(None),
+        sa.and_(successor.c.patient_key.is_(None), capture.c.patient_key.is_not(None)),
+    )
     query = (
         sa.select(
             *capture.c[_OF_CAPTURE],
@@ -165,18 +164,9 @@ def _captures(connection: sa.Connection, exam_ids: Sequence[int]) -> Sequence[Ro
         .select_from(capture)
         .join(job, job.c.id == capture.c.job_id)
         .outerjoin(result, IS_RESULT_OF_JOB)
-        .where(capture.c.exam_id.in_(exam_ids), capture.c.superseded.is_(False))
+        .outerjoin(successor, successor.c.id == capture.c.moved_to)
+        .where(capture.c.exam_id.in_(exam_ids), counts)
         .order_by(capture.c.id)
-    )
-    return connection.execute(query).mappings().all()
-
-
-def _reviews(connection: sa.Connection, exam_ids: Sequence[int]) -> Sequence[Row]:
-    query = (
-        sa.select(review, release.c.referable_rule)
-        .join(release, release.c.id == review.c.release_id)
-        .where(review.c.exam_id.in_(exam_ids))
-        .order_by(review.c.id)
     )
     return connection.execute(query).mappings().all()
 
@@ -242,9 +232,9 @@ def _cameras(connection: sa.Connection) -> dict[str, Row]:
 
 
 def _part(exam_row: Row) -> str:
-    """Return the key of an exam if it is a further one of the same person and day."""
+    """Return the key of an exam, or "" if it is the first one of a known person and day."""
     is_first = exam_row["key"] == f"patient:{exam_row['patient_key']}:{exam_row['day']}"
-    return "" if is_first or not exam_row["patient_key"] else exam_row["key"]
+    return "" if is_first else exam_row["key"]
 
 
 def _first_patient_id(captures: Iterable[Row]) -> str | None:

@@ -25,21 +25,31 @@ from fundusd.domain.readings import Maculopathy, OtherLesion, Photocoagulation, 
 from fundusd.ledger.result_columns import SCORES
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from datetime import datetime
-
-    from fundusd.clinical.exam import EyeResult
 
     Row = Mapping[Any, Any]
 
+# of images, in the names that cameras give their files
+_SUFFIXES = frozenset(
+    ["bmp", "dcm", "dic", "dicom", "j2k", "jfif", "jp2", "jpe", "jpeg", "jpg", "png", "tif", "tiff"]
+)
+
 
 def stem(path_text: str) -> str:
-    """Return a path without its suffix.
+    """Return a path without the suffix of an image.
 
-    The files of one photograph have the same path except for the suffix.
+    The files of one photograph have the same path except for this suffix. A name such as 1.2.840.5
+    has none: its last number is part of a UID.
+
+    >>> stem("P7/12.jpg"), stem("P7/12.DCM"), stem("P7/1.2.840.5"), stem("P7/.jpg")
+    ('P7/12', 'P7/12', 'P7/1.2.840.5', 'P7/.jpg')
     """
     folder, slash, name = path_text.rpartition("/")
-    return folder + slash + (name.rpartition(".")[0] or name)
+    before, _, suffix = name.rpartition(".")
+    if not before or suffix.lower() not in _SUFFIXES:
+        return path_text
+    return folder + slash + before
 
 
 def shot(row: Row, *, is_of_one_field: bool) -> Shot:
@@ -71,21 +81,24 @@ def shot(row: Row, *, is_of_one_field: bool) -> Shot:
         is_eye_said=corrected is not None,
         is_patient_said=row["belongs"],
         is_excluded=row["excluded"] is not None,
+        is_overwritten=row["superseded"] and row["moved_to"] is None,
         is_of_one_field=is_of_one_field and CaptureWarning.FIELD_CONFLICT not in warnings,
         acquired_at=row["acquired_at"],
         acquired_day=date.fromisoformat(day) if day else None,
     )
 
 
-def reading(row: Row, eye: EyeResult, received: Mapping[int, datetime]) -> Reading:
-    """Return a review of an eye as a reading.
+def reading(
+    row: Row, digests: Iterable[str], shots: Iterable[Shot], received: Mapping[int, datetime]
+) -> Reading:
+    """Return a review as a reading, given the digests of the photographs that it is about.
 
-    Reviews by older versions do not say which photographs they are about: those that had been
-    received by then, as `received` says by capture.
+    Reviews by older versions do not say which set of photographs they are about: those `shots` of
+    the eye that had been received by then, as `received` says by capture.
     """
     photographs = row["photographs"]
     if not photographs:
-        known = [shot for shot in eye.shots if received[shot.capture_id] <= row["created_at"]]
+        known = [shot for shot in shots if received[shot.capture_id] <= row["created_at"]]
         photographs = photographs_digest(known)
     model_grade = _grade(row["model_grade"])
     if row["model_referable"] == Referable.INDETERMINATE:
@@ -112,6 +125,9 @@ def reading(row: Row, eye: EyeResult, received: Mapping[int, datetime]) -> Readi
         photocoagulation=_photocoagulation(row["photocoagulation"]),
         is_stable_treated=row["stable_treated"],
         is_for_retinopathy=_is_for_retinopathy(row),
+        exam_id=row["exam_id"],
+        eye=Eye(row["eye"]),
+        photographs=frozenset(digests),
     )
 
 

@@ -13,7 +13,7 @@ from fundusd.domain.clinical_terms import FILE_REASONS, Outcome, Reason
 from fundusd.domain.jobs import JobState
 from fundusd.ledger import captures, exams, jobs, visits
 from fundusd.ledger.audit_events import AuditEvent
-from fundusd.ledger.database import epoch_now, picked
+from fundusd.ledger.database import is_due, picked
 from fundusd.ledger.job_events import note, note_failed
 from fundusd.ledger.tables import capture, job, storable
 
@@ -91,7 +91,8 @@ def rescue(recording: Recording, *, expired_only: bool, cameras: Sequence[str] =
     Only the daemon that owns these jobs may set `expired_only` to false.
     """
     connection = recording.connection
-    lost = job.c.lease_until < epoch_now() if expired_only else jobs.of(cameras)
+    has_expired = is_due(job.c.lease_until, jobs.LEASE_SECONDS)
+    lost = has_expired if expired_only else jobs.of(cameras)
     running = sa.select(job).where(job.c.state == JobState.RUNNING, lost)
     rows = connection.execute(running.with_for_update(skip_locked=True)).all()
     exhausted, others = [], []
@@ -145,4 +146,5 @@ def _attribute(recording: Recording, which: sa.ColumnElement[bool], header: Row)
         changed_row["exam_id"] = exam_id
         changed.append(picked(changed_row, _ATTRIBUTED) | {"at_id": changed_row["id"]})
     connection.execute(sa.update(capture).where(capture.c.id == sa.bindparam("at_id")), changed)
-    return {row["exam_id"] for row in (*before, *after)}
+    left = captures.exams_of_origins(connection, [row["id"] for row in after])
+    return left | {row["exam_id"] for row in (*before, *after)}

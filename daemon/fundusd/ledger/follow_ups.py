@@ -9,11 +9,12 @@ import sqlalchemy as sa
 
 from fundusd.domain.errors import RequestError
 from fundusd.domain.readings import FollowUpEnd, FollowUpKind
-from fundusd.ledger import audit, exams
+from fundusd.ledger import audit, exam_queries, exams
 from fundusd.ledger.audit_events import AuditEvent
 from fundusd.ledger.tables import exam, follow_up, storable
 
 if TYPE_CHECKING:
+    from fundusd.clinical.exam import Exam
     from fundusd.domain.clinical_terms import Eye
     from fundusd.ledger.transactions import Recording
 
@@ -45,8 +46,20 @@ def close_read(connection: sa.Connection, place: Place, by: str) -> None:
     _close(connection, _open(place), FollowUpEnd.READ, by)
 
 
-def close(recording: Recording, follow_up_id: int, how: FollowUpEnd, by: str) -> int:
-    """Close a follow-up, and return the number of its exam.
+def move_lost(connection: sa.Connection, exam_id: int, eye: Eye) -> None:
+    """Make the open follow-ups of eyes that an exam no longer has those of the given eye."""
+    [judged] = exam_queries.judged(connection, [exam_id])
+    eyes = [result.eye for result in judged.eyes]
+    lost = sa.and_(
+        follow_up.c.exam_id == exam_id,
+        follow_up.c.closed_at.is_(None),
+        follow_up.c.eye.not_in(eyes),
+    )
+    connection.execute(sa.update(follow_up).where(lost).values(eye=eye))
+
+
+def close(recording: Recording, follow_up_id: int, how: FollowUpEnd, by: str) -> Exam:
+    """Close a follow-up, and return its exam.
 
     Raises RequestError if there is no such follow-up, or if it is closed already.
     """
@@ -70,7 +83,8 @@ def close(recording: Recording, follow_up_id: int, how: FollowUpEnd, by: str) ->
     )
     audit.append(connection, entry)
     exams.rejudge(recording, [row.exam_id])
-    return int(row.exam_id)
+    [after] = exam_queries.judged(connection, [row.exam_id])
+    return after
 
 
 def _open(place: Place) -> sa.ColumnElement[bool]:

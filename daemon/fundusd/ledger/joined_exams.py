@@ -32,8 +32,8 @@ def join(recording: Recording, exam_id: int, into_id: int, by: Corrector) -> Exa
     """Join an exam into another one, and return the other one.
 
     All its captures, those that arrive later, and its open follow-ups belong to the other exam. Its
-    readings stay with it and do not count for the other exam. Raises RequestError if the exams are
-    of two patients.
+    readings follow their photographs and are former ones there. Raises RequestError if the exams
+    are of two patients.
     """
     connection = recording.connection
     source, target = _exam_row(connection, exam_id), _exam_row(connection, into_id)
@@ -66,6 +66,12 @@ def _require_joinable(source: Row, target: Row) -> None:
             f"Exam {one} was joined into exam {source['joined_into']} already.",
             hint=f"fundusd report exam {source['joined_into']} shows its photographs.",
         )
+    if not source["patient_key"] and not target["patient_key"]:
+        raise RequestError(
+            f"The patients of exams {one} and {other} are not known, so they may be two people.",
+            hint="Rename the files so that they name the patient, or join each exam into one of a "
+            "known patient.",
+        )
     if source["patient_key"] and not target["patient_key"]:
         raise RequestError(
             f"The patient of exam {other} is not known, but that of exam {one} is.",
@@ -86,7 +92,7 @@ def part(recording: Recording, capture_id: int, by: Corrector) -> Exam:
     numbers = [file["id"] for file in files]
     old_id = files[0]["exam_id"]
     others = sa.select(capture.c.id).where(
-        capture.c.exam_id == old_id, capture.c.superseded.is_(False), capture.c.id.not_in(numbers)
+        capture.c.exam_id == old_id, capture.c.moved_to.is_(None), capture.c.id.not_in(numbers)
     )
     if connection.scalar(others.limit(1)) is None:
         raise RequestError(
@@ -115,7 +121,8 @@ def _insert_parted(connection: sa.Connection, row: Row) -> int:
     )
     times = connection.execute(before).scalar_one()
     acquired_day = row["acquired_day"] and date.fromisoformat(row["acquired_day"])
-    day = visit.day_of_visit(acquired_day, date.fromisoformat(row["local_day"]))
+    received_day = date.fromisoformat(row["local_day"])
+    day = visit.day_of_visit(visits.credible_day(acquired_day, received_day), received_day)
     columns = {
         "key": f"parted:{row['id']}:{times + 1}",
         "study_uid": _study_uid(connection, row),

@@ -7,8 +7,9 @@ import secrets
 from typing import TYPE_CHECKING
 
 from fundusd.clinical.pseudonyms import Identifiers
-from fundusd.domain.errors import LedgerError
+from fundusd.domain.delivery import longest_pause
 from fundusd.domain.exams import FieldProtocol
+from fundusd.domain.retry_policy import LONGEST_PAUSE_SECONDS
 from fundusd.ledger import (
     admission,
     cameras,
@@ -21,6 +22,7 @@ from fundusd.ledger import (
     incomplete_files,
     jobs,
     ownership,
+    receiver_outages,
     recorded,
     releases,
     requeue,
@@ -28,6 +30,7 @@ from fundusd.ledger import (
     schema,
     sighting_queries,
     sightings,
+    sites,
 )
 from fundusd.ledger.operator import Operator
 from fundusd.ledger.path_metadata import PathMetadata
@@ -90,6 +93,7 @@ class Ledger(Operator):
         # this daemon works on jobs of these cameras only; () stands for all cameras
         self._own_cameras = () if self.database.is_sqlite else self._cameras
         self._lock = ownership.Lock(self.database, self._own_cameras)
+        self.site_identity = ""  # known from the start on
         self._started = 0  # the audit event of this daemon's start
         self._served = ""  # the camera of the job that was claimed last
 
@@ -100,8 +104,12 @@ class Ledger(Operator):
     # -- schema and ownership
 
     def upgrade(self) -> schema.Upgrade:
-        """Upgrade the schema to the newest revision, and judge older exams by today's rules."""
-        return schema.upgrade(self.database, self._identifiers)
+        """Upgrade the schema to the newest revision, and judge older exams by today's rules.
+
+        A SQLite file that does not exist is created.
+        """
+        with self.database.creating():
+            return schema.upgrade(self.database, self._identifiers)
 
     @retried
     def create_if_empty(self) -> None:
@@ -109,9 +117,7 @@ class Ledger(Operator):
 
         An old schema is not upgraded here, because that is left to the operator.
         """
-        with self.database.reading() as connection:
-            is_empty = schema.current(connection) is None
-        if is_empty:
+        if schema.is_empty(self.database):
             self.upgrade()
 
     @retried
@@ -165,15 +171,17 @@ class Ledger(Operator):
         """
         with self.database.writing() as connection:
             if self._started:
-                self._require_newest(connection)
+                self.database.require_pinned()
+                daemons.require_newest(connection, self._own_cameras, self._started)
             yield connection
 
-    def _require_newest(self, connection: sa.Connection) -> None:
-        if daemons.last_start(connection, self._own_cameras) != self._started:
-            raise LedgerError(
-                "Another fundusd took over while the database was unavailable.",
-                hint="This daemon restarts and stands by.",
-            )
+    @retried
+    def require_same(self) -> None:
+        """Raise LedgerReplaced if the database is no longer the one that this daemon started on."""
+        self.database.require_pinned()
+        with self.database.reading() as connection:
+            sites.require_same(connection, self.site_identity)
+            daemons.require_newest(connection, self._own_cameras, self._started)
 
     def is_held(self, cameras: Sequence[str] = ()) -> bool:
         """Return whether a daemon owns this database or, on PostgreSQL, any of these cameras."""
@@ -186,7 +194,9 @@ class Ledger(Operator):
         Jobs that an earlier daemon left running are reclaimed.
         """
         self._lock.require_alive()
+        self.database.pin()
         with self.database.writing() as connection:
+            self.site_identity = sites.establish(connection, self._identifiers)
             self.release_id = releases.register(connection, release)
             for camera_id in self._cameras:
                 expected = self._expected_fields.get(camera_id, ())
@@ -241,15 +251,15 @@ class Ledger(Operator):
 
     # -- the worker's side
 
-    def claim(self, limit: int) -> list[Claim]:
-        """Claim up to `limit` waiting jobs under a lease, counting an attempt for each."""
-        return self._claim(limit, secrets.token_hex(8))
+    def claim(self, limit: int, pause: float = LONGEST_PAUSE_SECONDS) -> list[Claim]:
+        """Claim up to `limit` waiting jobs under a lease; see `claiming.claim`."""
+        return self._claim(limit, secrets.token_hex(8), pause)
 
     @retried
-    def _claim(self, limit: int, token: str) -> list[Claim]:
+    def _claim(self, limit: int, token: str, pause: float = LONGEST_PAUSE_SECONDS) -> list[Claim]:
         self._lock.require_alive()
         with self.recording() as recording:
-            claims = claiming.claim(recording, limit, token, self._served, self._own_cameras)
+            claims = claiming.claim(recording, limit, token, self._served, self._own_cameras, pause)
         if claims:
             self._served = claims[-1].camera_id
         return claims
@@ -275,6 +285,7 @@ class Ledger(Operator):
 
     model_verified = records(daemons.model_verified)
     model_refused = records(daemons.model_refused)
+    log_lost = records(daemons.log_lost)
 
     @retried
     def is_in_doubt(self) -> bool:
@@ -285,12 +296,27 @@ class Ledger(Operator):
     # -- documents that are sent
 
     document_content = reads(document_content.document_content)
+    begin_attempt = writes(deliveries.begin_attempt)
     sending = writes(deliveries.sending)
     delivered = writes(deliveries.delivered)
     undelivered = writes(deliveries.undelivered)
 
+    receiver_away = writes(receiver_outages.receiver_away)
+    receiver_back = writes(receiver_outages.receiver_back)
+    receivers_away = reads(receiver_outages.receivers_away)
+
     @retried
-    def due(self, receiver: str) -> deliveries.Due | None:
-        """Return the delivery that has been due longest for a receiver, or None if none is due."""
+    def due(self, receiver: str, *, only_requested: bool = False) -> deliveries.Due | None:
+        """Return the delivery that has been due longest for a receiver, or None if none is due.
+
+        If `only_requested`, only what an operator has queued again counts.
+        """
         with self.database.reading() as connection:
-            return deliveries.due(connection, receiver, self._own_cameras)
+            pause = longest_pause(self._subscriptions)
+            return deliveries.due(
+                connection,
+                receiver,
+                self._own_cameras,
+                pause,
+                only_requested=only_requested,
+            )

@@ -20,9 +20,10 @@ from fundusd.ledger import (
     releases,
     requeue,
     reviews,
+    sites,
     view_queries,
 )
-from fundusd.ledger.transactions import Transactions, reads, records, writes
+from fundusd.ledger.transactions import Transactions, reads, records, retried, writes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -44,6 +45,23 @@ class Operator(Transactions):
     measures_of = reads(quality_measures.measures_of)
     orientations = reads(camera_orientations.learnt)
     verify = reads(audit.verify)
+    adopt_site = records(sites.adopt)
+
+    @retried
+    def site(self) -> sites.Site | None:
+        """Return the site of the database, or None if no daemon has started on it yet."""
+        if self.database.is_absent:
+            return None
+        with self.database.reading() as connection:
+            return sites.read(connection)
+
+    @retried
+    def key_in_use(self) -> str | None:
+        """Return the id of the site key of the rows, or None if no row depends on the key."""
+        if self.database.is_absent:
+            return None
+        with self.database.reading() as connection:
+            return sites.key_in_use(connection, are_clear=self._identifiers.are_clear)
 
     def results(self, **wanted: Any) -> Iterator[Mapping[str, Any]]:
         """Yield rows of v_result, newest first; see `view_queries.results`."""

@@ -91,6 +91,8 @@ class Lock:
         """Return whether a daemon owns the database or, on PostgreSQL, any of the cameras."""
         if not self._database.is_sqlite:
             return self._is_locked_by_a_session()
+        if not os.path.lexists(self._lock_path):
+            return False  # and nobody who only asks creates it
         is_free = self.acquire()
         self.release()
         return not is_free
@@ -120,9 +122,12 @@ class Lock:
         self._file = self._session = None
         self._is_acquired = False
 
+    @property
+    def _lock_path(self) -> str:
+        return f"{self._database.url.database}.lock"
+
     def _lock_file(self) -> bool:
-        path = f"{self._database.url.database}.lock"
-        lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        lock = os.open(self._lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 import sqlalchemy as sa
@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from fundusd.domain.clinical_terms import Outcome
 from fundusd.domain.files import IgnoreReason, Stat
 from fundusd.domain.jobs import JobState
-from fundusd.ledger import camera_orientations, daemons, deliveries
+from fundusd.ledger import camera_orientations, daemons, deliveries, receiver_outages
 from fundusd.ledger.database import epoch_now, picked
 from fundusd.ledger.result_columns import IS_RESULT_OF_JOB
 from fundusd.ledger.tables import (
@@ -24,6 +24,9 @@ from fundusd.ledger.tables import (
     sighting,
     tally,
 )
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +82,7 @@ def status(connection: sa.Connection) -> dict[str, Any]:
     """Return the state of the service, as shown by `fundusd status`.
 
     The state consists of the counts of jobs, results and captures, the age of the oldest open job,
-    the cameras, the outbox, the last canary and the model.
+    the cameras, the outbox, the last canary, the model and the dropped log lines.
     """
     counts: dict[tuple[str, str], int] = {}
     for kind, value, count in connection.execute(sa.select(*tally.c["kind", "value", "count"])):
@@ -95,23 +98,39 @@ def status(connection: sa.Connection) -> dict[str, Any]:
         "jobs": job_counts,
         "results": result_counts,
         "captures": counts.get(("capture", "all"), 0),
-        "oldest_waiting_seconds": _oldest_waiting_seconds(connection),
+        **_oldest_waiting(connection),
         "cameras": _cameras(connection),
         "outbox": deliveries.counts(connection),
+        "receivers_away": _receivers_away(connection),
         "canary": None if canary is None else asdict(canary),
         "model": _model(connection),
+        "log_lost": daemons.last_log_loss(connection),
     }
 
 
-def _oldest_waiting_seconds(connection: sa.Connection) -> float | None:
-    ages = []
+def _receivers_away(connection: sa.Connection) -> dict[str, dict[str, Any]]:
+    outages: dict[str, dict[str, Any]] = {}
+    for receiver, outage in receiver_outages.receivers_away(connection).items():
+        outages[receiver] = asdict(outage)
+    return outages
+
+
+def _oldest_waiting(connection: sa.Connection) -> dict[str, Any]:
+    """Return when the oldest open job was created, and its age in seconds.
+
+    The age is 0 if the clock was ahead when the job was created.
+    """
+    created: list[datetime] = []
     now = float(connection.scalar(sa.select(epoch_now())) or 0)
     for state in (JobState.QUEUED, JobState.RUNNING):
         query = sa.select(job.c.created_at).where(job.c.state == state)
         oldest = connection.scalar(query.order_by(job.c.created_at).limit(1))
         if oldest is not None:
-            ages.append(max(0.0, round(now - oldest.timestamp(), 1)))
-    return max(ages, default=None)
+            created.append(oldest)
+    if not created:
+        return {"oldest_waiting_seconds": None, "oldest_waiting_since": None}
+    seconds = max(0.0, round(now - min(created).timestamp(), 1))
+    return {"oldest_waiting_seconds": seconds, "oldest_waiting_since": min(created)}
 
 
 def _model(connection: sa.Connection) -> dict[str, Any] | None:

@@ -28,10 +28,10 @@ from fundusd.domain.readings import (
     Photocoagulation,
     ReadingPurpose,
 )
-from fundusd.ledger import audit, exam_queries, exams, follow_ups
+from fundusd.ledger import audit, exam_queries, exam_reviews, exams, follow_ups
 from fundusd.ledger.audit_events import AuditEvent
 from fundusd.ledger.database import picked
-from fundusd.ledger.tables import release, storable
+from fundusd.ledger.tables import release, review_photograph, storable
 from fundusd.ledger.tables import review as review_table
 
 if TYPE_CHECKING:
@@ -68,6 +68,7 @@ class Review:
     maculopathy: Maculopathy | None = None
     photocoagulation: Photocoagulation | None = None
     is_stable_treated: bool = False
+    photographs: str | None = None  # the digest of the set that was read, or its first digits
     follow_up: FollowUpKind | None = None
 
 
@@ -83,9 +84,13 @@ def review(recording: Recording, given: Review) -> Exam:
     row = _row(connection, given, eye)
     inserted = sa.insert(review_table).values(row).returning(review_table.c.id)
     review_id: int = connection.execute(inserted).scalar_one()
-    exams.rejudge(recording, [given.exam_id])
+    digests = {shot.digest for shot in eye.seen}
+    if digests:
+        photographs = [{"review_id": review_id, "digest": digest} for digest in sorted(digests)]
+        connection.execute(sa.insert(review_photograph), photographs)
     if given.purpose is not ReadingPurpose.QUALITY_ASSURANCE:
         _follow(recording, given, review_id)
+    exams.rejudge(recording, {given.exam_id, *exam_reviews.exams_with(connection, digests)})
     [after] = exam_queries.judged(connection, [given.exam_id])
     detail = picked(row, _AUDITED) | {"review_id": review_id}
     entry = audit.Entry(
@@ -128,7 +133,8 @@ def _kind(verdict: ReviewVerdict, asked: FollowUpKind | None) -> FollowUpKind:
 
 
 def _reviewed_eye(connection: sa.Connection, given: Review) -> EyeResult:
-    exams_read = exam_queries.judged(connection, [given.exam_id])
+    # by the settings as they are now, by which the exam is judged after the reading
+    exams_read = exam_queries.judged(connection, [given.exam_id], anew=True)
     if not exams_read:
         raise RequestError(
             f"There is no exam {given.exam_id}.",
@@ -141,6 +147,11 @@ def _reviewed_eye(connection: sa.Connection, given: Review) -> EyeResult:
             hint=f"Eyes of this exam with a result: {', '.join(eyes) or 'none'}.",
         )
     eye = eyes[given.eye]
+    if given.photographs and not eye.photographs.startswith(given.photographs.lower()):
+        raise RequestError(
+            f"Exam {given.exam_id}, eye {given.eye}, has other photographs by now.",
+            hint=f"Look at fundusd report exam {given.exam_id} again, then record the review.",
+        )
     if given.shown not in {None, eye.decisive.capture_id}:
         raise RequestError(
             f"The result of exam {given.exam_id}, eye {given.eye}, has changed.",
@@ -175,7 +186,14 @@ def _require_complete(given: Review, eye: EyeResult) -> None:
 
 
 def _require_fitting(given: Review, eye: EyeResult) -> None:
-    """Raise RequestError if the findings beside the grade do not fit the verdict."""
+    """Raise RequestError if the purpose or the findings do not fit the verdict or the reader."""
+    independent = {ReadingPurpose.SECOND, ReadingPurpose.ARBITRATION}
+    readers = {reading.reviewer for reading in eye.readings.current}
+    if given.purpose in independent and given.reviewer in readers:
+        raise RequestError(
+            f"{given.reviewer} has read this eye already, so another reader has to read it now.",
+            hint="To replace your own reading, use --purpose routine.",
+        )
     if given.reason is ReviewReason.NON_DR_PATHOLOGY and given.lesion is None:
         raise RequestError(
             "The reason non_dr_pathology needs the lesion that was seen.",

@@ -62,6 +62,14 @@ def current(connection: sa.Connection) -> str | None:
     return revision
 
 
+def is_empty(database: Database) -> bool:
+    """Return whether a database has no schema, or is a SQLite file that does not exist."""
+    if database.is_absent:
+        return True
+    with database.reading() as connection:
+        return current(connection) is None
+
+
 class Upgrade(NamedTuple):
     """The schema revisions before and after an upgrade, and what it changed."""
 

@@ -158,8 +158,13 @@ def last_revision(connection: sa.Connection, place: Place) -> int:
     return connection.scalar(newest.order_by(capture.c.revision.desc()).limit(1)) or 0
 
 
-def supersede(recording: Recording, rows: Sequence[Row]) -> None:
-    """Mark captures as superseded, and judge their exams again."""
+def supersede(
+    recording: Recording, rows: Sequence[Row], moved_to: Mapping[int, int] | None = None
+) -> None:
+    """Mark captures as superseded, and judge their exams again.
+
+    `moved_to` are the new captures of files that were moved.
+    """
     if not rows:
         return
     ids, exam_ids = [], []
@@ -168,6 +173,10 @@ def supersede(recording: Recording, rows: Sequence[Row]) -> None:
         exam_ids.append(row["exam_id"])
     statement = sa.update(capture).where(capture.c.id.in_(ids))
     recording.connection.execute(statement.values(superseded=True))
+    if moved_to:
+        moves = [{"at_id": old, "new_id": new} for old, new in moved_to.items()]
+        move = sa.update(capture).where(capture.c.id == sa.bindparam("at_id"))
+        recording.connection.execute(move.values(moved_to=sa.bindparam("new_id")), moves)
     exams.rejudge(recording, exam_ids)
 
 

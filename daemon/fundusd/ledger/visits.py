@@ -71,8 +71,7 @@ def assign(
 def _arrival(row: Row, study_uid: str | None) -> _Arrival:
     received_day = _received_day(row)
     acquired_day = row.get("acquired_day") and date.fromisoformat(row["acquired_day"])
-    if acquired_day and acquired_day != received_day and is_reset(acquired_day):
-        acquired_day = None  # otherwise all visits with this clock would be one
+    acquired_day = credible_day(acquired_day, received_day)
     day = visit.day_of_visit(acquired_day, received_day)
     shot = stem(row["path_text"])
     if row["patient_key"]:
@@ -87,6 +86,13 @@ def _arrival(row: Row, study_uid: str | None) -> _Arrival:
         key = f"shot:{row['camera_id']}:{day}:{shot}"
     patient_key = row["patient_key"]
     return _Arrival(key, day, patient_key, study_uid, row["digest"], row["camera_id"], shot)
+
+
+def credible_day(acquired_day: date | None, received_day: date) -> date | None:
+    """Return the day on which a photograph was taken, or None if its clock had been reset."""
+    if acquired_day and acquired_day != received_day and is_reset(acquired_day):
+        return None  # otherwise all visits with this clock would be one
+    return acquired_day
 
 
 def _received_day(row: Row) -> date:

@@ -92,7 +92,7 @@ def _row(content: DocumentContent, eye: EyeResult, status: str) -> dict[str, str
         "model_grade": _number(eye_values.model_grade(eye)),
         "model_referable": eye.referable,
         **_score_columns(eye),
-        **_reading_columns(eye.reading),
+        **_reading_columns(eye_values.reading(eye)),
         "digest": eye.decisive.digest,
         "model": release.model,
         "revision": release.revision,

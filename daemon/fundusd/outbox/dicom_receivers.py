@@ -1,4 +1,4 @@
-"""Receivers of structured reports: a DICOM node and a STOW-RS server."""
+"""A receiver of structured reports: a DICOM node."""
 
 from __future__ import annotations
 
@@ -6,20 +6,13 @@ from dataclasses import dataclass
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
-from fundusd.outbox.receivers import (
-    ANSWER_SECONDS,
-    CONNECT_SECONDS,
-    ReceiverError,
-    phrase,
-    refusal,
-    unreachable,
-)
+from fundusd.outbox.dicom_statuses import described, is_duplicate, is_out_of_resources
+from fundusd.outbox.receivers import ANSWER_SECONDS, CONNECT_SECONDS, ReceiverError, unreachable
 
 if TYPE_CHECKING:
     from fundusd.outbox.document_ids import Document
 
-_DUPLICATE = 0x0111  # PS3.7 C.5.1: the node already has this instance
-_WARNING, _OUT_OF_RESOURCES = 0xB000, 0xA700
+_WARNING = 0xB000
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,75 +82,10 @@ def _stored(status: int | None) -> str:
     if status is None:
         raise ReceiverError("C-STORE was not answered")
     answer = f"C-STORE 0x{status:04X}"
-    if status in {0x0000, _DUPLICATE}:
+    if status == 0x0000 or is_duplicate(status):
         return answer
     if status & 0xF000 == _WARNING or status in {0x0001, 0x0107, 0x0116}:
         return f"{answer}, a warning"
-    raise ReceiverError(answer, is_permanent=not _is_full(status))
-
-
-def _is_full(status: int | None) -> bool:
-    return status is not None and status & 0xFF00 == _OUT_OF_RESOURCES
-
-
-@dataclass(frozen=True, slots=True)
-class StowServer:
-    """A DICOMweb server that accepts instances by STOW-RS."""
-
-    url: str
-    connect_seconds: float = CONNECT_SECONDS
-    answer_seconds: float = ANSWER_SECONDS
-
-    def send(self, document: Document) -> str:
-        """Send the instance, and return the HTTP status and any warnings as text.
-
-        Raises ReceiverError if the server cannot be reached or does not store the instance.
-        """
-        import requests
-        from dicomweb_client import DICOMwebClient
-        from pydicom import dcmread
-
-        statuses: list[int] = []
-        with requests.Session() as session:
-            session.max_redirects = 0
-            session.headers["Accept"] = "application/dicom+json"
-            session.hooks["response"].append(
-                lambda response, **_: statuses.append(response.status_code)
-            )
-            client = DICOMwebClient(
-                self.url, session=session, timeout=(self.connect_seconds, self.answer_seconds)
-            )
-            client.set_http_retry_params(retry=False)
-            try:
-                answer = client.store_instances([dcmread(BytesIO(document.data))])
-            except requests.HTTPError as error:
-                raise refusal(error.response.status_code) from None
-            except requests.RequestException as error:
-                raise unreachable(error) from None
-            except (ValueError, KeyError, TypeError, SyntaxError):
-                # dicomweb-client raises these when the body is neither JSON nor XML
-                raise ReceiverError("the answer is not a STOW-RS response") from None
-        return _stowed(statuses[-1], answer)
-
-
-def _stowed(status: int, answer: Any) -> str:
-    """Return a STOW-RS response (PS3.18 10.5.3) as text.
-
-    Raises ReceiverError if the response reports a failure other than a duplicate.
-    """
-    failures = answer.get("FailedSOPSequence")
-    if failures:
-        return _stored_or_duplicate(status, failures[0].get("FailureReason"))
-    parts = [phrase(status)]
-    for instance in answer.get("ReferencedSOPSequence") or ():
-        reason = instance.get("WarningReason")
-        if reason:
-            parts.append(f"warning 0x{reason:04X}")
-    return ", ".join(parts)
-
-
-def _stored_or_duplicate(status: int, reason: int | None) -> str:
-    if reason == _DUPLICATE:
-        return f"{phrase(status)}, has it already"
-    text = f"{phrase(status)}, failure 0x{reason or 0:04X}"
-    raise ReceiverError(text, is_permanent=not _is_full(reason))
+    raise ReceiverError(
+        f"C-STORE {described(status)}", is_permanent=not is_out_of_resources(status)
+    )

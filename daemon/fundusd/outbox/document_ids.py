@@ -64,7 +64,8 @@ def exam_uuid(exam: Exam) -> uuid.UUID:
 
     It is derived from the patient and the day and, for a further exam of this day, from its study.
     If the patient is not known, it is derived from the study and the day. If there is no study
-    either, it is derived from a photograph and the day.
+    either, it is derived from the camera, the day and the path of the first photograph. It stays
+    the same whatever photographs are added or taken away.
     """
     day = exam.day.isoformat()
     if exam.patient_key:
@@ -72,7 +73,7 @@ def exam_uuid(exam: Exam) -> uuid.UUID:
         return uuid_for("exam", exam.patient_key, day, *further)
     if exam.study_uid:
         return uuid_for("exam", exam.study_uid, day)
-    return uuid_for("exam", *photograph_digests(exam.eyes)[:1], day)
+    return uuid_for("exam", exam.part, day)
 
 
 def photograph_digests(eyes: Iterable[EyeResult]) -> list[str]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, assert_never
 
 from fundusd.domain import capture_warnings
-from fundusd.domain.clinical_terms import Action, Referable, ReviewVerdict
+from fundusd.domain.clinical_terms import Action, Grade, Referable, ReviewVerdict
 from fundusd.domain.eye_reasons import EyeReason
+from fundusd.domain.readings import ReadingState
 from fundusd.outbox import codes
 
 if TYPE_CHECKING:
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
     from fundusd.clinical.exam import EyeResult
     from fundusd.clinical.reading import Reading
-    from fundusd.domain.clinical_terms import Grade
+    from fundusd.domain.clinical_terms import Reason
     from fundusd.outbox.codes import Code
 
 _NO_GRADE = {ReviewVerdict.UNGRADABLE, ReviewVerdict.RETAKE}
@@ -27,11 +28,41 @@ def model_grade(eye: EyeResult) -> Grade | None:
     return eye.grade
 
 
-def reader_grade(eye: EyeResult) -> Grade | None:
-    """Return a reader's grade of an eye, or None if no reader has decided about it."""
-    if not eye.is_read or eye.final.referable is Referable.INDETERMINATE:
+def reading(eye: EyeResult) -> Reading | None:
+    """Return the reading that documents state: the most severe one, or the one that defers the eye.
+
+    A former reading is stated only if it refers the eye.
+    """
+    deciding = eye.readings.deciding
+    is_former = eye.state is ReadingState.OUTDATED
+    if is_former and deciding is not None and deciding.referable is not Referable.YES:
         return None
-    return eye.final.grade
+    return deciding
+
+
+def stated_readings(eye: EyeResult) -> list[Reading]:
+    """Return the reading that documents state, and those that refer the eye as it does."""
+    first = reading(eye)
+    if first is None:
+        return []
+    others = [each for each in eye.readings.decisive if each.referable is first.referable]
+    return [first, *(each for each in others if each is not first)]
+
+
+def reader_grade(eye: EyeResult) -> Grade | None:
+    """Return a reader's grade of an eye, or None if no reader has decided about it.
+
+    "No DR" is not stated as long as readers differ, the eye has to be read again, or it is not
+    certain whose eye, or which one, was photographed.
+    """
+    if eye.state is ReadingState.UNREAD or eye.final.referable is Referable.INDETERMINATE:
+        return None
+    grade = eye.final.grade
+    if eye.state is ReadingState.OUTDATED:
+        stated = reading(eye)
+        grade = None if stated is None else stated.grade
+    is_open = not eye.is_read or eye.identity_doubt is not None
+    return None if grade is Grade.NO_DR and is_open else grade
 
 
 def final_grade(eye: EyeResult) -> Grade | None:
@@ -61,7 +92,7 @@ def warnings(eye: EyeResult) -> list[str]:
     """Return the warnings about the photographs of an eye that concern its reader, in words."""
     codes_of_eye: list[str] = []
     for shot in eye.shots:
-        codes_of_eye += shot.warnings
+        codes_of_eye += shot.open_warnings
     return capture_warnings.in_words(codes_of_eye)
 
 
@@ -70,7 +101,15 @@ def why_ungraded(eye: EyeResult) -> str:
     if eye.is_read and eye.reading is not None and eye.reading.verdict in _NO_GRADE:
         verdict = codes.private_code(eye.reading.verdict)
         return f"Not gradable according to the reader: {verdict.meaning.lower()}"
-    reason = eye.open_reason or eye.reason
+    return _because(eye, eye.open_reason or eye.identity_doubt or eye.reason)
+
+
+def why_not_by_model(eye: EyeResult) -> str:
+    """Return why the model has stated no grade for an eye, whatever readers have said since."""
+    return _because(eye, eye.reason)
+
+
+def _because(eye: EyeResult, reason: Reason | EyeReason | None) -> str:
     if reason is None:
         return codes.private_code(eye.outcome).meaning
     if reason is EyeReason.FIELD_MISSING:
@@ -81,13 +120,42 @@ def why_ungraded(eye: EyeResult) -> str:
 def in_words(eye: EyeResult) -> str:
     """Return the result of an eye in words that say whether it is the model's or a reader's."""
     grade = final_grade(eye)
-    if eye.is_read:
-        if grade is None:
-            return f"no grade, {why_ungraded(eye).lower()} (read by a person)"
-        return f"{codes.SEVERITY[grade].meaning} (read by a person)"
-    action = ""
-    if eye.action is not Action.NONE:
-        action = f"; {codes.private_code(eye.action).meaning.lower()}"
-    if grade is None:
-        return f"no grade, {why_ungraded(eye).lower()} (not read by a person){action}"
-    return f"the model suggests {codes.SEVERITY[grade].meaning} (not read by a person){action}"
+    what = f"no grade, {_lower(why_ungraded(eye))}"
+    if grade is not None:
+        what = codes.SEVERITY[grade].meaning
+    findings = dict.fromkeys(text for each in eye.readings.decisive for text in each.findings)
+    what = ", ".join([what, *findings])
+    match eye.state:
+        case ReadingState.READ:
+            return f"{what} (read by a person)"
+        case ReadingState.DISPUTED:
+            return f"{what} (readers differ, and the most severe reading counts until one decides)"
+        case ReadingState.OUTDATED:
+            return f"{what} ({_OF_FORMER[_is_of_reader(eye)]}; to be read again)"
+        case ReadingState.UNREAD:
+            who = "" if grade is None else "the model suggests "
+            return f"{who}{what} (not read by a person){_to_do(eye)}"
+        case _:
+            assert_never(eye.state)
+
+
+_OF_FORMER = {
+    True: "according to an earlier reading, of other photographs or another result",
+    False: "according to the model",
+}
+
+
+def _is_of_reader(eye: EyeResult) -> bool:
+    """Return whether the final result of an eye is a reader's."""
+    stated = reading(eye)
+    return stated is not None and stated.grade == eye.final.grade
+
+
+def _to_do(eye: EyeResult) -> str:
+    if eye.action is Action.NONE:
+        return ""
+    return f"; {_lower(codes.private_code(eye.action).meaning)}"
+
+
+def _lower(text: str) -> str:
+    return text[0].lower() + text[1:]

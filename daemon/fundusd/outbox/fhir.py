@@ -16,6 +16,7 @@ import orjson
 
 from fundusd.domain.clinical_terms import SAFETY_WORDS, Referable
 from fundusd.domain.delivery import DocumentKind, SentDocument
+from fundusd.domain.readings import ReadingState
 from fundusd.ledger import hash_chain
 from fundusd.outbox import (
     codes,
@@ -166,19 +167,27 @@ def _conclusion(content: DocumentContent) -> str:
     return f"{_not_final(exam)}{_referral(exam)} {eyes}. {note}"
 
 
+_WHY_NOT_READ = {
+    ReadingState.UNREAD: "not read by a person",
+    ReadingState.OUTDATED: "to be read again",
+    ReadingState.DISPUTED: "read by persons who differ about the referral",
+}
+
+
 def _not_final(exam: Exam) -> str:
     """Return why the report is not final, followed by a space, or nothing if it is."""
     if exam.is_final:
         return ""
     reasons = []
-    for eye in exam.eyes:
+    for eye in exam.counting:
         if not eye.is_read:
-            reasons.append(f"{codes.NAMES[eye.eye]} not read by a person")
+            reasons.append(f"{codes.NAMES[eye.eye]} {_WHY_NOT_READ[eye.state]}")
+        elif eye.identity_doubt is not None:
+            reasons.append(f"{codes.NAMES[eye.eye]}: {eye.identity_doubt.wording}")
     for open_one in exam.follow_ups:
         what = open_one.kind.replace("_", " ")
         reasons.append(f"{codes.NAMES[open_one.eye]}: {what} to follow")
-    for missing in exam.missing:
-        reasons.append(f"{codes.NAMES[missing]} not photographed")
+    reasons += [f"{codes.NAMES[missing]} not photographed" for missing in exam.missing]
     if exam.lacks_both_eyes:
         reasons.append("both eyes are said to be absent")
     if not reasons:
@@ -190,12 +199,15 @@ def _referral(exam: Exam) -> str:
     is_confirmed = any(eye.is_read and eye.final.referable is Referable.YES for eye in exam.eyes)
     if exam.is_reviewed or is_confirmed:
         return f"To be referred: {exam.final.referable}."
-    return f"To be referred, as the model suggests: {exam.final.referable}."
+    if exam.final.referable is exam.assessment.referable:
+        return f"To be referred, as the model suggests: {exam.final.referable}."
+    return f"To be referred, not settled by readers yet: {exam.final.referable}."
 
 
 def _conclusions(exam: Exam) -> Iterator[str]:
     for eye in exam.eyes:
-        yield f"{codes.NAMES[eye.eye]}: {eye_values.in_words(eye)}"
+        if eye in exam.counting:
+            yield f"{codes.NAMES[eye.eye]}: {eye_values.in_words(eye)}"
     for missing in exam.missing:
         yield f"{codes.NAMES[missing]}: not photographed"
     for absent in exam.absent:
@@ -234,10 +246,9 @@ def _agents(exam: Exam, devices: Iterable[JsonObject]) -> Iterator[JsonObject]:
         yield _agent("assembler", {"display": "fundusd"})
     for device in devices:
         yield _agent("assembler", {"reference": urn(device)})
-    readers = set()
+    readers: set[str] = set()
     for eye in exam.eyes:
-        if eye.reading is not None:
-            readers.add(fhir_parts.reader(eye.reading))
+        readers |= {fhir_parts.reader(reading) for reading in eye_values.stated_readings(eye)}
     for reader in sorted(readers):
         yield _agent("verifier", {"display": reader})
 

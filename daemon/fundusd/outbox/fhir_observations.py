@@ -11,8 +11,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fundusd.domain.clinical_terms import SAFETY_WORDS, Action, Outcome
+from fundusd.clinical.exam import needed_action
+from fundusd.domain.clinical_terms import SAFETY_WORDS, Outcome
 from fundusd.domain.delivery import DocumentKind, DocumentStatus, SentDocument
+from fundusd.domain.readings import ReadingState
 from fundusd.outbox import codes, document_ids, document_status, eye_values, fhir_parts
 from fundusd.outbox.fhir_parts import concept, references, resource, sha256, urn
 
@@ -21,7 +23,6 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from fundusd.clinical.exam import Exam, EyeResult
-    from fundusd.clinical.reading import Reading
     from fundusd.ledger.document_content import DocumentContent
     from fundusd.outbox.codes import Code
     from fundusd.outbox.fhir_parts import JsonObject
@@ -34,6 +35,15 @@ _OUTDATED = (
     "The photographs or the result have changed since a person read this eye. "
     "It has not been read again."
 )
+
+
+_TAKEN_BACK = "The reading was taken back, and the eye has not been read again."
+_STATES = {
+    ReadingState.OUTDATED: (_OUTDATED, "The more severe result counts until then."),
+    ReadingState.DISPUTED: (
+        "Readers differ about the referral. The most severe reading counts until one decides.",
+    ),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +118,7 @@ def _by_model(
     if grade is not None:
         value = {"valueCodeableConcept": concept(codes.MODEL_GRADE[grade])}
     else:
-        value = _absent(_ABSENT.get(eye.outcome, "unknown"), eye_values.why_ungraded(eye))
+        value = _absent(_ABSENT.get(eye.outcome, "unknown"), eye_values.why_not_by_model(eye))
     return resource(
         "Observation",
         observation_id,
@@ -149,12 +159,9 @@ def _model_components(eye: EyeResult) -> Iterator[JsonObject]:
     yield _component(codes.REFERABLE, codes.private_code(eye.referable))
     if eye.reason is not None:
         yield _component(codes.REASON, codes.private_code(eye.reason))
-    if eye.action is not Action.NONE:
-        yield _component(codes.ACTION, codes.private_code(eye.action))
+        yield _component(codes.ACTION, codes.private_code(needed_action(eye.reason)))
     for field in eye.missing_fields:
         yield _component(codes.MISSING_FIELDS, codes.private_code(field))
-    if eye.reading is not None and not eye.is_read:
-        yield from _reading_components(eye.reading)
 
 
 def _scores(eye: EyeResult) -> Iterator[JsonObject]:
@@ -178,22 +185,26 @@ def _reader_observation(
     shared: JsonObject,
     by_model: JsonObject,
 ) -> JsonObject | None:
-    """Return the Observation of an eye that a reader has settled.
+    """Return the Observation of an eye by its readers, or None if there is nothing to say or undo.
 
-    If the eye is not read any more, an Observation that was sent before loses its value. If none
-    was sent, return None.
+    If no reading counts any more, an Observation that was sent before loses its value.
     """
     observation_id = document_ids.uuid_for("observation", str(exam_id), eye.eye)
     last = document_status.last_sent(content.sent, f"Observation/{observation_id}")
-    if not eye.is_read and (last is None or last.status is DocumentStatus.ENTERED_IN_ERROR):
+    was_sent = last is not None and last.status is not DocumentStatus.ENTERED_IN_ERROR
+    reading = eye_values.reading(eye)
+    if eye.state is ReadingState.UNREAD:
+        reading = None
+    if reading is None and not was_sent:
         return None
     marks = document_ids.photograph_marks([eye])
     statement: JsonObject
-    if eye.is_read and eye.reading is not None:
-        statement = _of_reader(eye, eye.reading)
+    if reading is not None:
+        statement = _of_readers(eye)
     else:
-        statement = _absent(_TO_BE_READ, _OUTDATED)
-        statement["note"] = list(_notes(SAFETY_WORDS, _OUTDATED))
+        why = _OUTDATED if eye.state is ReadingState.OUTDATED else _TAKEN_BACK
+        statement = _absent(_TO_BE_READ, why)
+        statement["note"] = list(_notes(SAFETY_WORDS, why))
     return resource(
         "Observation",
         observation_id,
@@ -210,11 +221,21 @@ def _reader_observation(
     )
 
 
-def _of_reader(eye: EyeResult, reading: Reading) -> JsonObject:
+def _of_readers(eye: EyeResult) -> JsonObject:
+    """Return what the readings state on which the final result of an eye rests.
+
+    The most severe one says what the verdict is; of the others, only other findings are added.
+    """
+    readings = eye_values.stated_readings(eye)
+    components: dict[str, JsonObject] = {}
+    for reading in readings:
+        for question, answer in eye_values.of_reading(reading):
+            components.setdefault(question.value, _component(question, answer))
+    displays = dict.fromkeys(fhir_parts.reader(reading) for reading in readings)
     statement: JsonObject = {
-        "performer": [{"display": fhir_parts.reader(reading)}],
-        "note": list(_notes(SAFETY_WORDS, *eye_values.warnings(eye))),
-        "component": list(_reading_components(reading)),
+        "performer": [{"display": display} for display in displays],
+        "note": list(_notes(SAFETY_WORDS, *_STATES.get(eye.state, ()), *eye_values.warnings(eye))),
+        "component": list(components.values()),
     }
     grade = eye_values.reader_grade(eye)
     if grade is not None:
@@ -222,8 +243,3 @@ def _of_reader(eye: EyeResult, reading: Reading) -> JsonObject:
     else:
         statement |= _absent("unknown", eye_values.why_ungraded(eye))
     return statement
-
-
-def _reading_components(reading: Reading) -> Iterator[JsonObject]:
-    for question, answer in eye_values.of_reading(reading):
-        yield _component(question, answer)

@@ -10,6 +10,8 @@ from fundusd.domain.clinical_terms import Reason
 from fundusd.domain.delivery import DocumentKind
 from fundusd.domain.errors import CaptureError
 from fundusd.files import safe_read
+from fundusd.files.filesystem import place_of
+from fundusd.imaging import dicom_values
 from fundusd.imaging.dicom import read_header
 from fundusd.outbox import csv_export, document_ids, fhir, structured_report
 from fundusd.outbox.sr_evidence import InvalidUidError
@@ -46,7 +48,7 @@ class DocumentMaker:
     """Creates the documents of a site.
 
     `roots` are the inboxes, keyed by camera, from which photographs are read again. `is_away` says
-    whether the inbox of a camera is offline.
+    whether the inbox of a camera, whose device and inode it is given, may be offline.
     """
 
     def __init__(
@@ -54,7 +56,7 @@ class DocumentMaker:
         sender: Sender,
         roots: Mapping[str, Path],
         max_bytes: int,
-        is_away: Callable[[str], bool],
+        is_away: Callable[[str, str | None], bool],
     ) -> None:
         self._sender = sender
         self._roots = roots
@@ -109,14 +111,14 @@ class DocumentMaker:
     def _headers(self, photographs: list[PhotographFile]) -> tuple[list[Dataset], list[Reason]]:
         """Return the headers of photographs, each instance once, and why others are left out.
 
-        Raises CaptureError if the first photograph cannot be read, or if another one may be
-        readable later.
+        Raises CaptureError if the first photograph cannot be read or is no image, or if another one
+        may be readable later.
         """
         headers: dict[str, Dataset] = {}
         left_out = []
         for photograph in photographs:
             try:
-                header = read_header(self._read(photograph), self._max_bytes)
+                header = _header_of_image(self._read(photograph), self._max_bytes)
             except CaptureError as error:
                 if photograph is photographs[0] or self._is_any_offline([photograph]):
                     raise
@@ -141,7 +143,18 @@ class DocumentMaker:
     def _is_any_offline(self, photographs: list[PhotographFile]) -> bool:
         """Return whether an inbox is offline, so that photographs may be readable again later."""
         cameras = {photograph.camera_id for photograph in photographs}
-        return any(camera in self._roots and self._is_away(camera) for camera in cameras)
+        for camera in cameras & self._roots.keys():
+            if self._is_away(camera, place_of(self._roots[camera])):
+                return True
+        return False
+
+
+def _header_of_image(data: bytes, max_bytes: int) -> Dataset:
+    """Return the header of a DICOM file; raises CaptureError if it holds no image."""
+    header = read_header(data, max_bytes)
+    if dicom_values.number(header, "Rows", 0) < 1 or dicom_values.number(header, "Columns", 0) < 1:
+        raise CaptureError(Reason.NO_PIXEL_DATA)
+    return header
 
 
 def _was_read(eye: EyeResult, content: DocumentContent) -> bool:

@@ -18,15 +18,22 @@ if TYPE_CHECKING:
     from fundusd.outbox.document_ids import Document
 
 CONNECT_SECONDS, ANSWER_SECONDS = 10.0, 30.0
-# HTTP statuses that reject the document itself; after any other error a retry may succeed
-_REJECTS_DOCUMENT = frozenset({400, 409, 410, 412, 413, 415, 422})
+# after any other error a retry may succeed; what 409 means depends on the protocol
+_REJECTS_DOCUMENT = frozenset({400, 410, 413, 415, 422})
 
 
 class ReceiverError(FundusdError):
-    """The receiver did not accept the document."""
+    """The receiver did not accept the document.
 
-    def __init__(self, message: str, *, is_permanent: bool = False) -> None:
+    With `is_conflict`, somebody else was changing the same resource.
+    """
+
+    def __init__(
+        self, message: str, *, is_permanent: bool = False, is_conflict: bool = False
+    ) -> None:
         self.is_permanent = is_permanent  # a retry with the same document would fail too
+        # other documents would fail as well, until the receiver or the way to it is mended
+        self.is_outage = not is_permanent and not is_conflict
         super().__init__(message)
 
 
@@ -69,10 +76,9 @@ class Folder:
         return f"written, {len(document.data)} bytes"
 
 
-def refusal(status: int, *issue_codes: str) -> ReceiverError:
-    """Return a ReceiverError for an HTTP status and the codes in the answer."""
-    text = ", ".join([phrase(status), *issue_codes])
-    return ReceiverError(text, is_permanent=status in _REJECTS_DOCUMENT)
+def rejects_document(status: int) -> bool:
+    """Return whether an HTTP status says that the document itself is not acceptable."""
+    return status in _REJECTS_DOCUMENT
 
 
 def unreachable(error: Exception) -> ReceiverError:

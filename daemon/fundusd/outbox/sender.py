@@ -21,15 +21,18 @@ _PATIENT_ID, _PATIENT_KEY = "urn:x-fundusd:patient-id", "urn:x-fundusd:patient-k
 class Sender:
     """A site as the sender of documents.
 
-    `issuers` maps the issuers of patient identifiers to the URIs of their identifier systems.
+    `issuers` maps the issuers of patient identifiers to the URIs of their identifier systems, and
+    `readers` the ids of readers to their names.
     """
 
     site: Site = field(default_factory=Site)
     issuers: Mapping[str, str] = field(default_factory=dict)
     identifiers: Identifiers = field(default_factory=Identifiers)
+    readers: Mapping[str, str] = field(default_factory=dict)
 
     def released(self, content: DocumentContent) -> DocumentContent:
-        """Return the content of documents with only those identifiers that the site sends."""
+        """Return the content of documents with the identifiers and names that the site sends."""
+        content = replace(content, exam=content.exam.with_reader_names(self.readers))
         if self.identifiers.are_clear:
             return content
         study_uid = content.exam.study_uid

@@ -36,7 +36,8 @@ def evidence_of(exam: Exam, source: Dataset, identifiers: Identifiers) -> Datase
     _copy_uids(source, evidence, identifiers)
     evidence.Rows = dicom_values.number(source, "Rows", 1)
     evidence.Columns = dicom_values.number(source, "Columns", 1)
-    evidence.Modality = dicom_values.text(source, "Modality") or "OP"
+    # no report holds it, but highdicom refuses some modalities, which cameras may state wrongly
+    evidence.Modality = "OP"
     evidence.StudyDate = _matching(source, "StudyDate", _DATE)
     evidence.StudyTime = _matching(source, "StudyTime", _TIME)
     evidence.ReferringPhysicianName = ""

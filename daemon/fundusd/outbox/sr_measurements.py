@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from fundusd.domain.clinical_terms import Action
+from fundusd.domain.readings import ReadingState
 from fundusd.outbox import codes, document_ids, eye_values, safety_notes
 
 if TYPE_CHECKING:
@@ -47,11 +48,13 @@ def groups(
 ) -> Iterator[MeasurementsAndQualitativeEvaluations]:
     """Yield the groups of the model and, if the eye has a reading, of the reader.
 
-    Once the eye has been read, the reader's group is the first. `verdict` is the digest from which
-    the groups' UIDs are derived.
+    Once the eye has been read, the reader's group is the first. A former reading that does not
+    refer the eye has none. `verdict` is the digest from which the groups' UIDs are derived.
     """
-    if eye.reading is not None and eye.is_read:
-        yield _of_reader(eye, eye.reading, evidence, verdict)
+    reading = eye_values.reading(eye)
+    is_first = eye.state is not ReadingState.UNREAD
+    if reading is not None and is_first:
+        yield _of_reader(eye, reading, evidence, verdict)
     yield _group(
         f"{codes.NAMES[eye.eye]}, by the model",
         document_ids.uid_for("by-model", verdict),
@@ -62,8 +65,8 @@ def groups(
         measurements=_measurements(eye),
         qualitative_evaluations=list(_evaluations(_by_model(eye))),
     )
-    if eye.reading is not None and not eye.is_read:
-        yield _of_reader(eye, eye.reading, evidence, verdict)
+    if reading is not None and not is_first:
+        yield _of_reader(eye, reading, evidence, verdict)
 
 
 def _of_reader(
@@ -75,7 +78,7 @@ def _of_reader(
         document_ids.uid_for("by-reader", verdict),
         eye,
         evidence,
-        [_comment(reading), *eye_values.warnings(eye)],
+        [_comment(eye, reading), *eye_values.warnings(eye)],
         finding_type=_finding(grade),
         qualitative_evaluations=list(_evaluations(_by_reader(eye, reading, grade))),
     )
@@ -103,10 +106,14 @@ def _by_reader(
     yield from eye_values.of_reading(reading)
 
 
-def _comment(reading: Reading) -> str:
-    if reading.is_blinded:
-        return f"Read by a person ({reading.role}), without having seen the model's result."
-    return f"Read by a person ({reading.role}), having seen the model's result."
+def _comment(eye: EyeResult, reading: Reading) -> str:
+    how = "without having seen" if reading.is_blinded else "having seen"
+    comment = f"Read by a person ({reading.role}), {how} the model's result."
+    if eye.state is ReadingState.OUTDATED:
+        return f"{comment} The photographs or the result have changed since; to be read again."
+    if eye.state is ReadingState.DISPUTED:
+        return f"{comment} Another reader differs about the referral; a further one has to decide."
+    return comment
 
 
 def _algorithm(release: Release) -> AlgorithmIdentification:

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from fundusd.domain.clinical_terms import Eye
 from fundusd.domain.delivery import DocumentStatus
-from fundusd.outbox import codes, document_ids, sr_measurements, sr_versions
+from fundusd.domain.readings import ReadingState
+from fundusd.outbox import codes, document_ids, eye_values, sr_measurements, sr_versions
 from fundusd.outbox.sr_evidence import LONGEST_LO, InvalidUidError, evidence_of
 
 if TYPE_CHECKING:
@@ -119,6 +120,8 @@ def _completion(eye: EyeResult, status: DocumentStatus) -> str:
     """
     if eye.is_read:
         return f"{status.capitalize()}: read by a person"
+    if eye.state is ReadingState.DISPUTED:
+        return f"{status.capitalize()}: readers differ"
     if status is DocumentStatus.PRELIMINARY:
         return "Preliminary: not read by a person"
     return f"{status.capitalize()}: changed since it was read, not read again"
@@ -152,8 +155,9 @@ def _context(eye: EyeResult, release: Release, release_digest: str) -> Any:
         serial_number=release_digest,
     )
     person = None
-    if eye.reading is not None:
-        name = re.sub(r"[\\^=\s]+", " ", eye.reading.reviewer).strip()
+    reading = eye_values.reading(eye)
+    if reading is not None:
+        name = re.sub(r"[\\^=\s]+", " ", reading.reviewer).strip()
         person = ObserverContext(
             observer_type=dicom.DCM.Person,
             observer_identifying_attributes=PersonObserverIdentifyingAttributes(name=f"{name}^"),

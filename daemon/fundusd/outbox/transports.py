@@ -9,9 +9,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from fundusd.domain.delivery import DocumentKind
-from fundusd.outbox.dicom_receivers import DicomNode, StowServer
+from fundusd.outbox.dicom_receivers import DicomNode
 from fundusd.outbox.fhir_receiver import FhirServer
 from fundusd.outbox.receivers import Folder
+from fundusd.outbox.stow_receiver import StowServer
 
 if TYPE_CHECKING:
     from collections.abc import Callable

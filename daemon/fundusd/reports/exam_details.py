@@ -63,7 +63,13 @@ def photograph(exam: Exam, shot: Shot) -> list[str]:
     shown = f"Capture {shot.capture_id}: {wording.EYES[shot.eye]}, {wording.field(shot.field)}."
     taken = f"{_taken(shot)}, camera {shot.camera_id}."
     sentences = [f"{shown} {taken}", _quality(exam, shot)]
-    sentences += [f"{text[0].upper()}{text[1:]}." for text in in_words(shot.warnings)]
+    if shot.is_overwritten:
+        sentences.append("Another file has taken its path, so it cannot be looked at any more.")
+    if shot.is_eye_said:
+        sentences.append("A person has said which eye it shows.")
+    if shot.is_patient_said:
+        sentences.append("A person has said that it is of this patient.")
+    sentences += [f"{text[0].upper()}{text[1:]}." for text in in_words(shot.open_warnings)]
     return sentences
 
 
@@ -161,6 +167,7 @@ def _eye(eye: EyeResult) -> dict[str, Any]:
         "waits_for": eye.waits_for,
         "by_the_model": {"referable": eye.referable, "grade": eye.grade, "reason": eye.reason},
         "decisive_capture": eye.decisive.capture_id,
+        "photographs": eye.photographs,
         "missing_fields": eye.missing_fields,
         "readings": wording.readings_of_eye(eye),
         "next": next_steps.steps_of_eye(eye),

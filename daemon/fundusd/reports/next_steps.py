@@ -4,19 +4,24 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from fundusd.clinical.exam import FOLLOWED_UP
 from fundusd.domain.clinical_terms import Action, Eye, Reason, Referable
 from fundusd.domain.eye_reasons import EyeReason
-from fundusd.domain.readings import FollowUpKind, ReadingState
+from fundusd.domain.readings import AbsenceReason, FollowUpKind, ReadingState
 from fundusd.reports.wording import THE_EYE, day, referred
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
-    from fundusd.clinical.exam import Exam, EyeResult, FollowUp
+    from fundusd.clinical.exam import Absence, Exam, EyeResult, FollowUp
 
 REFER = "Refer to an eye specialist."
 READ_FIRST = "Have a human reader look at it; if the reader agrees, refer to an eye specialist."
 
+_ABSENT_BUT_SEEN = "Check which eye this is: {eye} is said to be absent, but was photographed."
+_IF_RETAKEN = (
+    "If a later photograph shows the same part of the eye, exclude capture {capture} as retaken."
+)
 _REFER_UNLESS = "Refer to an eye specialist, unless a reader decides otherwise."
 _FOLLOW_UPS = {
     FollowUpKind.RETAKE: "Take the photograph of {eye} again",
@@ -39,7 +44,6 @@ _STEPS = {
     EyeReason.READER_ASKS_RETAKE: "Take the photograph of {eye} again",
     EyeReason.READER_UNGRADABLE: "Have {eye} examined in another way",
 }
-_FOLLOWED_UP = (EyeReason.READER_ASKS_RETAKE, EyeReason.READER_UNGRADABLE)
 
 
 def whose_eye(capture_id: int, *, is_conflict: bool) -> str:
@@ -57,29 +61,55 @@ def step(action: Action, eye: Eye) -> list[str]:
     return [_ACTIONS[action].format(eye=THE_EYE[eye])]
 
 
-def steps_of_eye(eye: EyeResult, follow_ups: Iterable[FollowUp] = ()) -> list[str]:
-    """Return the next steps for an eye; the list is empty if its result is decided.
+def steps_of_eye(eye: EyeResult) -> list[str]:
+    """Return the next steps for an eye; the list is empty if nothing about it is open."""
+    steps = _steps_by_reason(eye)
+    if eye.is_absent:
+        steps.insert(0, _ABSENT_BUT_SEEN.format(eye=THE_EYE[eye.eye]))
+    doubt = eye.identity_doubt
+    if doubt is EyeReason.EYE_UNKNOWN:
+        identity = _unknown_eye(eye)
+    elif doubt is not None:
+        identity = [_identity_step(eye, doubt)]
+    else:
+        identity = []
+    named = {_before_colon(step) for step in steps}
+    return [*steps, *(added for added in identity if _before_colon(added) not in named)]
+
+
+def _before_colon(sentence: str) -> str:
+    return sentence.partition(":")[0]
+
+
+def _steps_by_reason(eye: EyeResult) -> list[str]:
+    """Return the steps that follow from why the result of an eye is undecided.
 
     An open follow-up of the eye says what a reader has asked for, so that it is not said twice.
     """
     reason = eye.open_reason
     if reason is None:
         return []
-    if reason in _FOLLOWED_UP and any(open_one.eye is eye.eye for open_one in follow_ups):
+    if reason in FOLLOWED_UP and eye.has_follow_up:
         return []
     steps = []
     if isinstance(reason, Reason):
         steps = [*_unknown_eye(eye), *step(eye.action, eye.eye)]
+        if eye.action is Action.RETAKE and any(shot.is_evidence for shot in eye.shots):
+            steps.append(_IF_RETAKEN.format(capture=eye.decisive.capture_id))
     elif reason in _STEPS:
-        captures = " or ".join(_doubted(eye, reason))
-        sentence = _STEPS[reason].format(eye=THE_EYE[eye.eye], captures=captures)
-        return [f"{sentence}: {reason.wording}."]
+        return [_identity_step(eye, reason)]
     else:  # a field is missing, or the eye is not known
         steps = _unknown_eye(eye)
     if eye.missing_fields:
         fields = " and the ".join(eye.missing_fields)
         steps.append(f"Photograph the {fields} of {THE_EYE[eye.eye]}.")
     return steps
+
+
+def _identity_step(eye: EyeResult, reason: EyeReason) -> str:
+    captures = " or ".join(_doubted(eye, reason))
+    sentence = _STEPS[reason].format(eye=THE_EYE[eye.eye], captures=captures)
+    return f"{sentence}: {reason.wording}."
 
 
 def _unknown_eye(eye: EyeResult) -> list[str]:
@@ -102,18 +132,33 @@ def steps(exam: Exam) -> list[str]:
         todo.append(_referral(referred(exam)))
     unless = ""
     for eye in exam.counting:
-        todo += steps_of_eye(eye, exam.follow_ups)
+        todo += steps_of_eye(eye)
         if eye.eye is Eye.UNKNOWN:
             unless = ", unless it is the eye that is not known"
     todo += [f"Photograph {THE_EYE[eye]}{unless}." for eye in exam.missing]
-    todo += [_follow_up(open_one) for open_one in exam.follow_ups]
+    not_judged = [_not_judged(stated) for stated in exam.absences if _may_be_seen(stated)]
+    todo += not_judged
     if exam.lacks_both_eyes:
         todo.append("Check which eyes the patient lacks: both are said to be absent.")
+    todo += [_follow_up(open_one) for open_one in exam.follow_ups]
     if is_negative and not exam.is_reviewed:
         todo.append("Have a human reader confirm the result before it counts.")
-    if is_negative and exam.is_final:
+        if all(eye.waits_for is None for eye in exam.counting):
+            todo.append("The clinic's settings put it on no list (confirm_negatives).")
+    if is_negative and exam.is_final and not not_judged:
         todo.append("Nothing beyond the clinic's usual screening interval.")
     return todo
+
+
+def _may_be_seen(stated: Absence) -> bool:
+    """Return whether an eye that is said to be absent may exist and need another examination."""
+    return stated.reason is not AbsenceReason.PROSTHESIS
+
+
+def _not_judged(stated: Absence) -> str:
+    last = "" if stated.until is None else f", until {day(stated.until)}"
+    why = stated.reason.replace("_", " ")
+    return f"Have {THE_EYE[stated.eye]} examined in another way: it was not judged ({why}{last})."
 
 
 def _follow_up(open_one: FollowUp) -> str:

@@ -27,6 +27,7 @@ class Photograph:
 
 
 NOT_SHOWN = Photograph(None, "Not shown.")
+_MARK = 8  # digits of the digest of a set of photographs, which identify it
 _NOT_PHOTOGRAPHED = "Not photographed."
 
 
@@ -66,9 +67,7 @@ def of_exam(exam: Exam, photographs: Mapping[int, Photograph]) -> list[Panel]:
         if eye is not None:
             shown = photographs.get(eye.decisive.capture_id, NOT_SHOWN)
             made = of_eye(eye, shown)
-            if eye in exam.counting:
-                made = replace(made, steps=next_steps.steps_of_eye(eye, exam.follow_ups))
-            else:
+            if eye not in exam.counting:
                 made = _not_counting(made, absences[name])
             panels.append(made)
         elif name in absences:
@@ -111,6 +110,7 @@ def _source_of_eye(eye: EyeResult) -> str:
         parts.append(shot.field)
     if len(eye.shots) > 1:
         parts.append(f"the decisive one of {len(eye.shots)}")
+    parts.append(f"photographs {eye.photographs[:_MARK]}")
     return ", ".join(parts)
 
 

@@ -8,7 +8,7 @@ from fundusd.clinical.grading import unsafe_rules
 from fundusd.domain.capture_warnings import in_words
 from fundusd.domain.clinical_terms import Eye, Outcome, Reason, Referable, ReviewVerdict
 from fundusd.domain.exams import DayDoubt
-from fundusd.domain.readings import ReadingPurpose
+from fundusd.domain.readings import ReadingPurpose, ReadingState
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -146,10 +146,18 @@ def referred(exam: Exam) -> list[EyeResult]:
 def standing(exam: Exam) -> str:
     """Return a sentence that says whether a human has read every eye, and what is open."""
     if not exam.is_reviewed or exam.missing:
-        return "Preliminary: a human has not read every eye."
+        return f"Preliminary: {_what_is_unread(exam)}."
     if exam.is_final:
         return "A human has read every eye."
     return f"A human has read every eye. Preliminary: {_what_is_open(exam)}."
+
+
+def _what_is_unread(exam: Exam) -> str:
+    states = {eye.state for eye in exam.counting}
+    if not exam.missing and states and states <= {ReadingState.READ, ReadingState.DISPUTED}:
+        disputed = [eye.eye for eye in exam.counting if eye.state is ReadingState.DISPUTED]
+        return f"readers differ about {' and '.join(THE_EYE[eye] for eye in disputed)}"
+    return "a human has not read every eye"
 
 
 def _what_is_open(exam: Exam) -> str:
@@ -160,7 +168,7 @@ def _what_is_open(exam: Exam) -> str:
         return "both eyes are said to be absent"
     if any(eye.eye is Eye.UNKNOWN for eye in exam.eyes):
         return "it is not known which eye this is"
-    return "an eye is still on the worklist"
+    return "an eye is still undecided"
 
 
 def worst_grade(exam: Exam) -> str:
@@ -201,21 +209,7 @@ def reading_result(reading: Reading) -> str:
     if reading.reason:
         why = f" ({reading.reason.replace('_', ' ')})"
     who = f"{reading.reviewer}, {reading.role}, on {day(reading.at.astimezone())}"
-    return f"{who}{purpose}{blinded}: {'; '.join([_verdict(reading) + why, *_findings(reading)])}."
-
-
-def _findings(reading: Reading) -> list[str]:
-    """Return what a reader found besides the grade of retinopathy."""
-    findings = []
-    if reading.lesion is not None:
-        findings.append(f"another lesion, {reading.lesion.wording}")
-    if reading.maculopathy is not None:
-        findings.append(f"maculopathy {reading.maculopathy}")
-    if reading.photocoagulation is not None:
-        findings.append(f"photocoagulation {reading.photocoagulation}")
-    if reading.is_stable_treated:
-        findings.append("treated and stable (R3S)")
-    return findings
+    return f"{who}{purpose}{blinded}: {'; '.join([_verdict(reading) + why, *reading.findings])}."
 
 
 def readings_of_eye(eye: EyeResult) -> list[str]:
@@ -254,10 +248,12 @@ def warnings_of_eye(eye: EyeResult) -> list[str]:
     """Return the warnings of an eye's captures as sentences, each with the captures it concerns."""
     codes: set[str] = set()
     for shot in eye.shots:
-        codes.update(shot.warnings)
+        codes.update(shot.open_warnings)
     sentences: list[str] = []
     for text in in_words(codes):
-        numbers = [str(shot.capture_id) for shot in eye.shots if text in in_words(shot.warnings)]
+        numbers = [
+            str(shot.capture_id) for shot in eye.shots if text in in_words(shot.open_warnings)
+        ]
         noun = "Capture" if len(numbers) == 1 else "Captures"
         sentences.append(f"{noun} {', '.join(numbers)}: {text}.")
     return sentences

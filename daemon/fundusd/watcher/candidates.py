@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import structlog
 
 from fundusd.domain.clinical_terms import Reason
-from fundusd.domain.errors import CaptureError
+from fundusd.domain.errors import CaptureError, NotStorable
 from fundusd.domain.files import Admission, IgnoreReason, SettledFile, Stat, WaitReason
 from fundusd.files.safe_read import (
     digest_settled,
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from fundusd.ledger import Ledger
     from fundusd.watcher.rules import Callbacks, IntakeRules
 
+_MAX_BYTES = 4 << 30  # a larger file, perhaps a sparse one, would keep all others waiting
 _MAX_IGNORED = 500  # ignored files recorded in one transaction
 
 LeaseRule = Literal["unknown", "writer-lease", "double-quiet"]
@@ -141,8 +142,8 @@ class Candidates:
         """Return whether a file dates from before the registration of the camera."""
         return stat.ctime_ns < self._registered_ns
 
-    def admit_settled(self, limit: int) -> None:
-        """Check up to `limit` files whose waiting time is over, and admit the settled ones."""
+    def admit_settled(self, limit: int) -> int:
+        """Check up to `limit` files whose waiting time is over; admit, and count, the settled."""
         settled: list[SettledFile] = []
         for path in self._settling.ready(self._callbacks.monotonic())[:limit]:
             self._callbacks.beat()
@@ -155,12 +156,16 @@ class Candidates:
                 settled.append(file)
         self._admit(settled)
         self.record_ignored()
+        return len(settled)
 
     def _check(self, path: bytes) -> SettledFile | None:
         """Return a file for admission, or None if the file is gone, is ignored or must wait."""
         stat = status_at(self._inbox.root, path)
         if stat is None:
             self._drop(path)
+        elif stat.size > _MAX_BYTES:
+            self._observe(path, stat)
+            raise CaptureError(Reason.TOO_MANY_BYTES)
         elif self._observe(path, stat):
             descriptor = open_capture(self._inbox.root, path)
             try:
@@ -244,15 +249,24 @@ class Candidates:
 
     def record_ignored(self) -> None:
         """Record the ignored files in the ledger."""
-        if self._to_ignore:
-            self._ledger.ignore(self._inbox.camera_id, self._to_ignore)
-            self._to_ignore = {}
+        to_ignore, self._to_ignore = self._to_ignore, {}
+        if to_ignore:
+            self._ledger.ignore(self._inbox.camera_id, to_ignore)
 
     def _admit(self, settled: Sequence[SettledFile]) -> None:
         if not settled:
             return
-        self._mark_moved(settled)
-        admissions = self._ledger.admit(*settled)
+        try:
+            self._mark_moved(settled)
+            admissions = self._ledger.admit(*settled)
+        except NotStorable as error:
+            if len(settled) == 1:
+                _log.warning("capture.not_storable", camera=settled[0].camera_id, error=str(error))
+                self._note_error(settled[0].path, Reason.FILE_UNREADABLE)
+                return
+            for file in settled:
+                self._admit([file])
+            return
         for file, admission in zip(settled, admissions, strict=True):
             self._count(file, admission)
             self._drop(file.path)

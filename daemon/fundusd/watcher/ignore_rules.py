@@ -245,18 +245,25 @@ def named_like_captures(
 
     Links are not followed.
     """
-    root = os.fsencode(folder)
-    for directory, subdirectories, files in os.walk(root, onerror=on_error):
-        kept = []
-        for name in subdirectories:
-            path = os.path.relpath(os.path.join(directory, name), root)  # noqa: PTH118  bytes
-            if rules.of_folder(path) is None:
-                kept.append(name)
-        subdirectories[:] = kept
-        for name in files:
-            full_path = os.path.join(directory, name)  # noqa: PTH118  bytes
-            path = os.path.relpath(full_path, root)
-            if not claims_capture(name) and b"." in name:
-                continue
-            if rules.of_file(path) is None and not os.path.islink(full_path):  # noqa: PTH114  bytes
+    root, pending = os.fsencode(folder), [b""]
+    while pending:
+        directory = pending.pop()  # not by os.walk, whose recursion ends at a thousand levels
+        try:
+            with os.scandir(os.path.join(root, directory)) as listing:  # noqa: PTH118  bytes
+                entries = list(listing)
+        except OSError as error:
+            if on_error is not None:
+                on_error(error)
+            continue
+        for entry in entries:
+            path = os.path.join(directory, entry.name)  # noqa: PTH118  bytes
+            if entry.is_dir(follow_symlinks=False):
+                if rules.of_folder(path) is None:
+                    pending.append(path)
+            elif _may_be_capture(entry) and rules.of_file(path) is None:
                 yield path
+
+
+def _may_be_capture(entry: os.DirEntry[bytes]) -> bool:
+    is_named_so = claims_capture(entry.name) or b"." not in entry.name
+    return is_named_so and not entry.is_symlink()

@@ -75,7 +75,8 @@ class InboxWatch:
         if self._identity is None:
             return TICK_SECONDS
         self._continue_partial_sweeps()
-        self._candidates.admit_settled(_MAX_CANDIDATES)
+        if self._candidates.admit_settled(_MAX_CANDIDATES):
+            self._record_place()
         self._report_incomplete()
         if self._candidates.take_room_again():
             self.request_sweep()
@@ -156,6 +157,16 @@ class InboxWatch:
             self.request_sweep()
         else:
             self._mark_missing(self._partial_sweeps.gone)
+
+    def _record_place(self) -> None:
+        """Record where files of an inbox were seen first, without waiting for a full sweep.
+
+        Otherwise, if a share goes before that, the directory below it would be taken for the inbox.
+        """
+        if self._identity is None or self._outage.was_seen_at(self._identity):
+            return
+        if identify(self._inbox) == self._identity:
+            self._outage.record_place(self._identity, has_files=True)
 
     def _report_incomplete(self) -> None:
         if self._now() >= self._incomplete_check_at:

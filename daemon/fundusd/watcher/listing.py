@@ -8,7 +8,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from fundusd.domain.files import IgnoreReason, Stat
-from fundusd.files.safe_read import stat_of
+from fundusd.files.safe_read import stat_of, storable_time
 from fundusd.watcher.rules import DEFAULT_SWEEP_RULES
 
 if TYPE_CHECKING:
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from fundusd.watcher.ignore_rules import IgnoreRules
 
 _SIGNED = 2**63
+# a page of PostgreSQL's indexes holds no longer key, and other programs reach no longer path
+MAX_PATH_BYTES = 2000
 
 
 class EntryKind(Enum):
@@ -51,7 +53,8 @@ def listed_file(directory: bytes, entry: os.DirEntry[bytes]) -> ListedFile | Non
     inode = status.st_ino
     if inode >= _SIGNED:
         inode -= 2 * _SIGNED
-    return directory, entry.name, status.st_size, status.st_mtime_ns, status.st_ctime_ns, inode
+    mtime_ns, ctime_ns = storable_time(status.st_mtime_ns), storable_time(status.st_ctime_ns)
+    return directory, entry.name, status.st_size, mtime_ns, ctime_ns, inode
 
 
 def classify(
@@ -59,8 +62,11 @@ def classify(
 ) -> Stat | IgnoreReason | EntryKind:
     """Classify a directory entry without following links; `path` is relative to the inbox.
 
-    Return the stat of a regular file, the reason why the entry is ignored, otherwise its kind.
+    Return the stat of a regular file, the reason why the entry is ignored, otherwise its kind. An
+    entry whose path has more than MAX_PATH_BYTES counts as unreadable.
     """
+    if len(path) > MAX_PATH_BYTES:
+        return EntryKind.UNREADABLE
     try:
         if entry.is_dir(follow_symlinks=False):
             return rules.of_folder(path) or EntryKind.DIRECTORY

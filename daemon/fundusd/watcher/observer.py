@@ -6,6 +6,7 @@ Events only save time, because sweeps find whatever the events miss.
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import os
 import threading
@@ -144,6 +145,10 @@ class InboxObserver:
             observer = Observer()
             observer.schedule(self._changed, str(target), recursive=True, event_filter=_FILTER)
             observer.start()
+        except RecursionError:
+            # watchdog walks the folders by recursion, and the kernel allows thousands of levels
+            _stop_threads(_started_since(threads))
+            raise OSError(errno.ENAMETOOLONG, "folders nested too deeply") from None
         except OSError:
             _stop_threads(_started_since(threads))
             raise

@@ -72,6 +72,10 @@ class OutageDetector:
         """Whether the last full sweep found no outage, so that vanished files count as missing."""
         return self.has_assessed and self._assessment is None
 
+    def was_seen_at(self, identity: DirectoryIdentity) -> bool:
+        """Return whether this identity of the inbox's directory is the recorded one."""
+        return self._place == identity.place
+
     def reset(self) -> None:
         """Forget the last full sweep.
 
@@ -99,6 +103,7 @@ class OutageDetector:
         """Return whether a mass disappearance has lasted long enough to count as a deletion."""
         if self._reason is not OfflineReason.MASS_DISAPPEARANCE or self._since is None:
             return False
+        self._since = min(self._since, self._rules.now())  # the clock may have been wrong
         lasted = (self._rules.now() - self._since).total_seconds()
         return lasted > self._rules.max_disappearance_seconds
 

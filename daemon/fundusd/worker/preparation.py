@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
@@ -13,8 +14,8 @@ from fundusd.clinical.quality_thresholds import DEFAULTS
 from fundusd.domain.clinical_terms import FILE_REASONS, Reason
 from fundusd.domain.decoding import Decoded
 from fundusd.domain.errors import CaptureError, FundusdError
-from fundusd.files.filesystem import can_be_listed
-from fundusd.files.safe_read import read_capture
+from fundusd.files.filesystem import place_name, place_of
+from fundusd.files.safe_read import opened_root, read_capture
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -73,14 +74,15 @@ class Preparation:
         never because of the capture.
         """
         began = time.perf_counter()
+        looked_in: dict[str, str | None] = {}
         try:
-            data = self.read(claim)
+            data = self._read(claim, looked_in)
             read_ms = milliseconds_since(began)
             thresholds = self._rules.thresholds.get(claim.camera_id, DEFAULTS)
             decoded = self._decoder.decode(data, thresholds)
         except CaptureError as error:
             failed = Decoded(None, error.reason, None, 0.0)
-            is_offline = error.reason in FILE_REASONS and self._is_offline(claim)
+            is_offline = error.reason in FILE_REASONS and self._is_offline(looked_in)
             return PreparedJob(claim, failed, milliseconds_since(began), is_offline)
         except FundusdError:
             raise
@@ -90,17 +92,22 @@ class Preparation:
             return PreparedJob(claim, failed, milliseconds_since(began))
         return PreparedJob(claim, decoded, read_ms)
 
-    def read(self, claim: Claim) -> bytes:
+    def _read(self, claim: Claim, looked_in: dict[str, str | None]) -> bytes:
         """Return the bytes that were hashed at admission, read from any path that still has them.
 
-        Raises CaptureError if no path has them.
+        `looked_in` is filled with the device and inode of each inbox in which they were looked for,
+        or None if it could not be opened, keyed by camera. Raises CaptureError if no path has them.
         """
         problem = Reason.FILE_MISSING
         for place in claim.places:
-            if place.camera_id not in self._roots:
+            root = self._roots.get(place.camera_id)
+            if root is None:
                 continue  # the camera has been removed from the settings
+            looked_in[place.camera_id] = None
             try:
-                data = read_capture(self._roots[place.camera_id], place.path, self._rules.max_bytes)
+                with opened_root(root) as descriptor:
+                    looked_in[place.camera_id] = place_name(os.fstat(descriptor))
+                    data = read_capture(descriptor, place.path, self._rules.max_bytes)
             except CaptureError as error:
                 problem = error.reason
                 continue
@@ -109,13 +116,14 @@ class Preparation:
             problem = Reason.FILE_CHANGED
         raise CaptureError(problem)
 
-    def _is_offline(self, claim: Claim) -> bool:
-        """Return whether an inbox of the job's file is offline.
+    def _is_offline(self, looked_in: Mapping[str, str | None]) -> bool:
+        """Return whether one of the inboxes in which a file was looked for may be offline.
 
-        If one is, the file may still exist.
+        If so, the file may still exist. The watcher may not have noticed yet, so an inbox counts as
+        online only if it was, and still is, the directory in which the watcher saw files.
         """
-        cameras = {place.camera_id for place in claim.places}
-        for camera_id in cameras & self._roots.keys():
-            if not can_be_listed(self._roots[camera_id]) or self._ledger.is_away(camera_id):
+        for camera_id, place in looked_in.items():
+            has_changed = place_of(self._roots[camera_id]) != place
+            if has_changed or self._ledger.is_away(camera_id, place):
                 return True
         return False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -10,14 +11,15 @@ import structlog
 from fundusd.clinical.camera_orientation import Orientation
 from fundusd.domain import retry_policy
 from fundusd.domain.capture_warnings import CaptureWarning
-from fundusd.domain.clinical_terms import Outcome
+from fundusd.domain.clinical_terms import Outcome, Reason
+from fundusd.domain.errors import NotStorable
 from fundusd.worker.preparation import milliseconds_since
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from concurrent.futures import Future, ThreadPoolExecutor
 
-    from fundusd.domain.clinical_terms import Reason
+    from fundusd.domain.decoding import Content
     from fundusd.ledger import Claim, Finding, Ledger, Recorded
     from fundusd.worker.inference import ClassifiedBatch
     from fundusd.worker.preparation import PreparedJob
@@ -63,7 +65,11 @@ class ResultRecorder:
 
     def _record_findings(self, batch: ClassifiedBatch) -> None:
         began = time.perf_counter()
-        recorded = self._ledger.record(batch.findings)
+        try:
+            recorded = self._ledger.record(batch.findings)
+        except NotStorable as error:
+            self._record_singly(batch, error)
+            return
         record_ms = milliseconds_since(began)
         cameras: set[str] = set()
         for finding, captures in zip(batch.findings, recorded, strict=True):
@@ -80,6 +86,21 @@ class ResultRecorder:
                 self._log_capture(capture, finding.claim, timings, finding)
                 cameras.add(capture.camera_id)
         self._warn_of_turned(cameras)
+
+    def _record_singly(self, batch: ClassifiedBatch, error: NotStorable) -> None:
+        """Record each of several findings, or let the job of a single one fail.
+
+        The database cannot hold a value that was read from the file.
+        """
+        if len(batch.findings) > 1:
+            for finding in batch.findings:
+                self._record_findings(replace(batch, findings=[finding]))
+            return
+        claim = batch.findings[0].claim
+        reason = Reason.DECODE_ERROR
+        self._log.warning("capture.not_storable", digest=claim.digest[:12], error=error.message)
+        for capture in self._ledger.fail(claim, reason, error.message) or ():
+            self._log_capture(capture, claim, {"read_ms": batch.read_ms[claim.job_id]})
 
     def _log_capture(
         self,
@@ -153,6 +174,22 @@ class ResultRecorder:
         pause = retry_policy.wait_seconds(claim.attempts, self._rules.retry_seconds)
         error = f"{reason.value} at attempt {claim.attempts}"
         content = job.decoded.content
+        try:
+            self._end_attempt(job, reason, error, pause, content)
+        except NotStorable as refused:
+            self._log.warning("capture.not_storable", digest=digest, error=refused.message)
+            self._end_attempt(job, reason, error, pause, None)
+
+    def _end_attempt(
+        self,
+        job: PreparedJob,
+        reason: Reason,
+        error: str,
+        pause: float | None,
+        content: Content | None,
+    ) -> None:
+        """Postpone a job for `pause` seconds or, if `pause` is None, let it fail."""
+        claim = job.claim
         if pause is None:
             timings = {"read_ms": job.read_ms, "decode_ms": job.decoded.decode_ms}
             for capture in self._ledger.fail(claim, reason, error, content) or ():
@@ -160,7 +197,7 @@ class ResultRecorder:
         elif self._ledger.postpone(claim, reason, error, pause, content):
             self._log.warning(
                 "capture.postponed",
-                digest=digest,
+                digest=claim.digest[:12],
                 reason=reason,
                 wait_seconds=pause,
                 attempt=claim.attempts,

@@ -32,3 +32,8 @@ class WorkerRules:
     referral: Rule = DEFAULT_RULE
     thresholds: Mapping[str, Thresholds] = field(default_factory=dict)  # by camera
     offline_retry_seconds: float = 10.0  # before a job whose inbox is offline is retried
+
+    @property
+    def longest_pause(self) -> float:
+        """The longest time, in seconds, for which a job is postponed."""
+        return max(*self.retry_seconds, self.offline_retry_seconds, 0.0)

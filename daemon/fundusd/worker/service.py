@@ -143,7 +143,7 @@ class Worker:
     def _claim(self, pool: ThreadPoolExecutor) -> list[_JobInPreparation]:
         """Claim waiting jobs, up to the batch size, and start preparing them."""
         jobs: list[_JobInPreparation] = []
-        for claim in self._ledger.claim(self._rules.batch_size):
+        for claim in self._ledger.claim(self._rules.batch_size, self._rules.longest_pause):
             prepared = pool.submit(self._preparation.prepare, claim)
             jobs.append(_JobInPreparation(claim, prepared))
         return jobs

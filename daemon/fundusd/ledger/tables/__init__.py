@@ -11,8 +11,16 @@ from fundusd.ledger.tables.captures import (
     sighting,
 )
 from fundusd.ledger.tables.columns import GRADE_KEYS, UTCTime, metadata, storable
-from fundusd.ledger.tables.exams import delivery, exam, eye_result, review, sent_document
+from fundusd.ledger.tables.exams import (
+    delivery,
+    exam,
+    eye_result,
+    review,
+    review_photograph,
+    sent_document,
+)
 from fundusd.ledger.tables.readings import correction, follow_up
+from fundusd.ledger.tables.site import site
 from fundusd.ledger.tables.tallies import tally
 
 __all__ = [
@@ -33,8 +41,10 @@ __all__ = [
     "release",
     "result",
     "review",
+    "review_photograph",
     "sent_document",
     "sighting",
+    "site",
     "storable",
     "tally",
 ]

@@ -151,6 +151,8 @@ capture = sa.Table(
     sa.Column("excluded", sa.Text),
     flag("belongs", server_default=sa.false()),  # to its exam, whatever the sources say
     sa.Column("placed_exam_id", BigId),
+    # the capture of the same file at its new path; null for a file that was overwritten
+    sa.Column("moved_to", BigId),
     sa.CheckConstraint("corrected_eye IN ('R', 'L', 'U')", name="corrected_eye"),
     one_of("excluded", ExclusionReason),
     sa.UniqueConstraint("camera_id", "path", "revision"),
@@ -164,6 +166,7 @@ capture = sa.Table(
 index(capture, "ix_capture_digest", "digest")
 index(capture, "ix_capture_received_at", "received_at")
 index(capture, "ix_capture_exam_id", "exam_id eye field outcome superseded")
+partial_index(capture, "ix_capture_moved_to", "moved_to", capture.c.moved_to.is_not(None))
 _HAS_RESULT = "outcome IS NOT NULL AND NOT superseded"
 partial_index(
     capture,

@@ -108,6 +108,17 @@ review = sa.Table(
 )
 index(review, "ix_review_exam_id_eye", "exam_id eye id")
 
+# the photographs that a review is about, which it follows wherever they are put
+review_photograph = sa.Table(
+    "review_photograph",
+    metadata,
+    sa.Column(
+        "review_id", BigId, sa.ForeignKey("review.id"), primary_key=True, autoincrement=False
+    ),
+    sa.Column("digest", sa.Text, primary_key=True),
+)
+index(review_photograph, "ix_review_photograph_digest", "digest")
+
 # the result of an eye, from all its captures and from the last review of that result
 eye_result = sa.Table(
     "eye_result",

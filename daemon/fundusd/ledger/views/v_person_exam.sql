@@ -11,7 +11,7 @@ SELECT
     (
         SELECT c.patient_id
         FROM capture c
-        WHERE c.exam_id = e.id AND NOT c.superseded AND c.patient_id IS NOT NULL
+        WHERE c.exam_id = e.id AND c.patient_id IS NOT NULL
         ORDER BY c.id
         LIMIT 1
     ) AS patient_id,

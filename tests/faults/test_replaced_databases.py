@@ -1,0 +1,219 @@
+"""The database that goes, is replaced or restored is noticed, and no other begins in its place."""
+
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+import sqlalchemy as sa
+from tests.daemon_cases import DEADLINE, Daemon, Site, dicom, drop, running, site
+from tests.faults.camera import photograph
+
+from fundusd.domain.clinical_terms import Grade
+from fundusd.domain.errors import ExitStatus
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.conftest import Postgres
+
+NOTICED_WITHIN = 10.0  # seconds
+
+
+def command(place: Site, *words: str) -> subprocess.CompletedProcess[str]:
+    program = [sys.executable, "-m", "fundusd", *words, "--config", str(place.path)]
+    return subprocess.run(program, capture_output=True, text=True, check=False)
+
+
+def work(place: Site, name: str, number: int) -> None:
+    """Run a daemon until it has graded a capture."""
+    drop(place, name, photograph(number))
+    with running(place) as daemon:
+        daemon.await_event("capture.graded")
+        daemon.await_event("service.ready")
+        assert daemon.stop() == 0
+
+
+def await_replaced(daemon: Daemon, within: float = DEADLINE) -> None:
+    replaced = daemon.await_event("ledger.replaced", within=within)
+    assert replaced["error"]
+    assert replaced["hint"]
+    assert daemon.process.wait(DEADLINE) == ExitStatus.TEMPORARY
+
+
+def require_refused(place: Site, words: str) -> None:
+    """Require that no daemon starts, and that the hint says how to adopt the database."""
+    with running(place) as daemon:
+        failed = daemon.await_event("service.failed")
+        assert words in failed["error"]
+        assert "fundusd db adopt" in failed["hint"]
+        assert daemon.process.wait(DEADLINE) == ExitStatus.CONFIG
+    checked = command(place, "check")
+    assert checked.returncode == ExitStatus.NO
+    assert f"WRONG database: {failed['error']}" in checked.stdout
+
+
+def require_going_on(place: Site) -> None:
+    with running(place) as daemon:
+        daemon.await_event("service.ready")
+        assert daemon.stop() == 0
+
+
+@pytest.fixture
+def sqlite_site(tmp_path: Path) -> Site:
+    """Give a site whose daemon has graded one capture."""
+    place = site(tmp_path, f"sqlite:///{tmp_path}/fundusd.db")
+    work(place, "1_OD.jpg", 0)
+    return place
+
+
+@pytest.mark.parametrize("moment", ["while idle", "before a capture"])
+def test_a_file_that_is_moved_away_stops_the_work_and_none_takes_its_place(
+    sqlite_site: Site, moment: str
+) -> None:
+    place, file = sqlite_site, sqlite_site.folder / "fundusd.db"
+    away = place.folder / "away.db"
+    with running(place) as daemon:
+        daemon.await_event("service.ready")
+        file.rename(away)
+        if moment == "before a capture":
+            drop(place, "2_OS.jpg", photograph(1))
+        await_replaced(daemon, NOTICED_WITHIN)
+        assert not any(line["event"] == "capture.graded" for line in daemon.lines)
+    require_refused(place, "does not exist")
+    assert not file.exists()
+    away.rename(file)
+    work(place, "2_OS.jpg", 1)
+    assert len(place.rows()) == 2
+
+
+def test_a_fresh_database_is_taken_only_if_an_operator_adopts_it(sqlite_site: Site) -> None:
+    place, file = sqlite_site, sqlite_site.folder / "fundusd.db"
+    for beside in file.parent.glob("fundusd.db*"):
+        beside.unlink()
+    require_refused(place, "does not exist")
+    assert command(place, "db", "upgrade").returncode == 0
+    require_refused(place, "empty")
+    adopted = command(place, "db", "adopt")
+    assert adopted.returncode == 0, adopted.stderr
+    work(place, "2_OS.jpg", 1)
+    require_going_on(place)
+    assert place.verdict().broken_seq is None
+
+
+def test_an_older_copy_that_is_restored_under_the_daemon_is_noticed(sqlite_site: Site) -> None:
+    place, file = sqlite_site, sqlite_site.folder / "fundusd.db"
+    backup = place.folder / "backup.db"
+    with closing(sqlite3.connect(file)) as source, closing(sqlite3.connect(backup)) as target:
+        source.backup(target)
+    with running(place) as daemon:
+        daemon.await_event("service.ready")
+        with closing(sqlite3.connect(backup)) as source, closing(sqlite3.connect(file)) as target:
+            source.backup(target)
+        await_replaced(daemon, NOTICED_WITHIN)
+    require_going_on(place)
+
+
+# -- PostgreSQL
+
+
+@pytest.fixture
+def replace_database(postgres: Postgres, postgres_url: str) -> Callable[[str], None]:
+    """Give a function that drops the database and makes it anew from a template."""
+    name = str(sa.make_url(postgres_url).database)
+    admin = sa.create_engine(
+        postgres.url("postgres"), isolation_level="AUTOCOMMIT", poolclass=sa.NullPool
+    )
+
+    def replaced(template: str) -> None:
+        with admin.connect() as connection:
+            connection.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
+            connection.exec_driver_sql(f"CREATE DATABASE {name} TEMPLATE {template}")
+
+    return replaced
+
+
+def test_a_database_that_is_dropped_and_made_anew_is_not_begun_again(
+    tmp_path: Path, postgres_url: str, replace_database: Callable[[str], None]
+) -> None:
+    place = site(tmp_path, postgres_url)
+    work(place, "1_OD.jpg", 0)
+    with running(place) as daemon:
+        daemon.await_event("service.ready")
+        replace_database("template1")
+        await_replaced(daemon)
+    require_refused(place, "is empty")
+    assert command(place, "db", "adopt").returncode == 0
+    work(place, "2_OS.jpg", 1)
+
+
+def test_an_older_copy_of_a_dropped_database_is_noticed(
+    tmp_path: Path,
+    postgres: Postgres,
+    postgres_url: str,
+    replace_database: Callable[[str], None],
+) -> None:
+    place = site(tmp_path, postgres_url)
+    work(place, "1_OD.jpg", 0)
+    copy = postgres.create(str(sa.make_url(postgres_url).database))
+    with running(place) as daemon:
+        daemon.await_event("service.ready")
+        replace_database(copy)
+        await_replaced(daemon)
+    require_going_on(place)
+    postgres.drop(copy)
+
+
+# -- the site key
+
+
+def test_a_lost_or_other_site_key_is_refused_while_it_is_in_use(
+    tmp_path: Path, store_url: str
+) -> None:
+    place = site(tmp_path, store_url)
+    key = place.folder / "site.key"
+    drop(place, "1.dcm", dicom(Grade.MILD))
+    with running(place) as daemon:
+        patient_key = daemon.await_event("capture.graded")["patient_key"]
+        daemon.await_event("service.ready")
+        assert daemon.stop() == 0
+    kept = key.read_bytes()
+    key.unlink()
+    require_key_refused(place, "is gone")
+    assert not key.exists()
+    key.write_bytes(b"8d969eef6ecad3c29a3a629280e686cf")
+    key.chmod(0o600)
+    require_key_refused(place, "is another key")
+    key.write_bytes(kept)
+    assert "ok    site key: valid" in command(place, "check").stdout
+    drop(place, "2.dcm", dicom(Grade.MILD, seed=2))
+    with running(place) as daemon:
+        assert daemon.await_event("capture.graded")["patient_key"] == patient_key
+        assert daemon.stop() == 0
+    key.write_bytes(b"8d969eef6ecad3c29a3a629280e686cf")
+    assert command(place, "db", "adopt", "--site-key").returncode == 0
+    require_going_on(place)
+
+
+def require_key_refused(place: Site, words: str) -> None:
+    with running(place) as daemon:
+        failed = daemon.await_event("service.failed")
+        assert words in failed["error"]
+        assert "fundusd db adopt --site-key" in failed["hint"]
+        assert daemon.process.wait(DEADLINE) == ExitStatus.CONFIG
+    checked = command(place, "check")
+    assert checked.returncode == ExitStatus.NO
+    assert "WRONG site key" in checked.stdout
+    assert words in checked.stdout
+
+
+def test_a_key_of_which_no_row_depends_may_change(tmp_path: Path, store_url: str) -> None:
+    place = site(tmp_path, store_url)
+    work(place, "hand.jpg", 0)  # nobody's
+    (place.folder / "site.key").unlink()
+    require_going_on(place)

@@ -1,0 +1,121 @@
+"""The section "Next steps" of docs/exams.md.
+
+Where the meaning of a reason follows behind a colon, a step ends here with the colon. The page
+does not word the step of a follow-up, which is here "follow-up of the right eye".
+"""
+
+from __future__ import annotations
+
+from tests.oracle.eyes import is_evidence
+from tests.oracle.person import READERS_ASKED, Person, on_list_as
+from tests.oracle.readings import identity_of_eye
+from tests.oracle.sentences import NAMES
+
+CONTACT_IT = (
+    "Contact IT about the photograph of {}: the camera, the file or this service is at fault."
+)
+CHECK_ABSENT = "Check which eye this is: {} is said to be absent, but was photographed."
+CHECK_BOTH = "Check which eyes the patient lacks: both are said to be absent."
+IF_RETAKEN = "If a later photograph shows the same part of the eye, exclude capture {} as retaken."
+CONFIRM = "Have a human reader confirm the result before it counts."
+ON_NO_LIST = "The clinic's settings put it on no list (confirm_negatives)."
+NOTHING_BEYOND = "Nothing beyond the clinic's usual screening interval."
+OF_ACTIONS = {
+    "retake": "Take the photograph of {} again while the patient is still there.",
+    "refer_reader": "Have a reader look at the photograph of {}.",
+    "contact_it": CONTACT_IT,
+}
+OF_REASONS = {
+    "reading_outdated": "Have a reader read {} again:",
+    "readings_differ": "Have another reader decide about {}:",
+    "reader_asks_retake": "Take the photograph of {} again:",
+    "reader_ungradable": "Have {} examined in another way:",
+}
+OF_DOUBTS = {
+    "eye_contradicted": "Find out which eye {} shows",
+    "patient_uncertain": "Find out whose photograph {} is:",
+    "eye_unknown": "Find out which eye {} shows",
+}
+WITHOUT_A_STEP = ("field_missing", "eye_unknown")  # of their own: they are of no photograph
+
+
+def steps(person: Person) -> list[str]:
+    """Return the steps in their order."""
+    rows = referral(person)
+    for eye in person.counting:
+        rows += steps_of_eye(person, eye)
+    unless = ", unless it is the eye that is not known" if "U" in person.counting else ""
+    rows += [f"Photograph {NAMES[eye]}{unless}." for eye in person.missing]
+    if person.lacks_both:
+        rows.append(CHECK_BOTH)
+    rows += [f"follow-up of {NAMES[eye]}" for eye in "RLU" if eye in person.exam.open_follow_ups]
+    return rows + of_the_whole(person)
+
+
+def referral(person: Person) -> list[str]:
+    """Return the step of a referable person."""
+    states = {person.after[eye].state for eye in person.saying_yes}
+    if person.referable != "yes":
+        return []
+    if "read" in states:
+        return ["Refer to an eye specialist."]
+    if states & {"disputed", "outdated"}:
+        return ["Refer to an eye specialist, unless a reader decides otherwise."]
+    return [
+        "Have a human reader look at it; if the reader agrees, refer to an eye specialist.",
+    ]
+
+
+def of_the_whole(person: Person) -> list[str]:
+    """Return the steps of a person who is `no`."""
+    rows = []
+    if person.referable == "no" and not person.is_read:
+        rows.append(CONFIRM)
+        if all(on_list_as(person, eye) is None for eye in person.counting):
+            rows.append(ON_NO_LIST)
+    if person.referable == "no" and person.is_final:
+        rows.append(NOTHING_BEYOND)
+    return rows
+
+
+def steps_of_eye(person: Person, eye: str) -> list[str]:
+    """Return the steps of an eye that counts."""
+    rows = [CHECK_ABSENT.format(NAMES[eye])] if eye in person.exam.absent else []
+    rows += steps_of_reason(person, eye)
+    identity = identity_of_eye(eye, person.models[eye])
+    if identity is not None:
+        step = step_of_doubt(person, eye, identity)
+        rows += [step] if step not in rows else []
+    return rows
+
+
+def step_of_doubt(person: Person, eye: str, identity: str) -> str:
+    """Return the step that names the captures with this identity doubt."""
+    model = person.models[eye]
+    numbers = [model.decisive]
+    if identity != "eye_unknown":
+        doubtful = [placed for placed in model.files if placed.identity == identity]
+        numbers = sorted(placed.file.number for placed in doubtful)
+    return OF_DOUBTS[identity].format(" or ".join(f"capture {number}" for number in numbers))
+
+
+def steps_of_reason(person: Person, eye: str) -> list[str]:
+    """Return what follows from the reason of an eye after the readings."""
+    result, model, name = person.after[eye], person.models[eye], NAMES[eye]
+    reason = result.reason
+    if reason is None:
+        return []
+    if reason in {"eye_contradicted", "patient_uncertain"}:
+        return [step_of_doubt(person, eye, reason)]
+    if reason in OF_REASONS:
+        is_followed_up = reason in READERS_ASKED and eye in person.exam.open_follow_ups
+        return [] if is_followed_up else [OF_REASONS[reason].format(name)]
+    rows = [step_of_doubt(person, eye, "eye_unknown")] if eye == "U" else []
+    if reason not in WITHOUT_A_STEP:
+        rows.append(OF_ACTIONS[result.action].format(name))
+        if result.action == "retake" and any(is_evidence(placed) for placed in model.files):
+            rows.append(IF_RETAKEN.format(model.decisive))
+    if model.missing_fields:
+        fields = " and the ".join(sorted(model.missing_fields))
+        rows.append(f"Photograph the {fields} of {name}.")
+    return rows
