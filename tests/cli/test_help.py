@@ -66,7 +66,7 @@ def unknown_part(line: str) -> str | None:
     while taken < len(words) and words[taken] in getattr(node, "commands", {}):
         node = node.commands[words[taken]]
         taken += 1
-    if node is COMMANDS[""] and words[:1] != ["--help"]:
+    if node is COMMANDS[""] and not line.startswith("--"):
         return words[0]
     options = {option for param in node.params for option in param.opts} | {"--help"}
     for word in words[taken:]:
