@@ -12,6 +12,7 @@ import pytest
 from tests import daemon_cases, ledger_cases
 from tests.cli.test_commands import graded, place
 
+from fundusd.domain.clinical_terms import Grade
 from fundusd.domain.errors import ExitStatus
 from fundusd.ledger import Ledger
 
@@ -133,6 +134,21 @@ def test_a_terminal_without_utf8_gets_other_characters_and_no_traceback(
         assert "Zoë_眼_OD.jpg" in json.dumps(json.loads(printed), ensure_ascii=False)
     elif command.startswith("results"):
         assert "\\u773c_OD.jpg" in printed
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "C"])
+def test_a_photograph_whose_name_is_no_text_is_classified(encoding: str, tmp_path: Path) -> None:
+    names = [os.fsencode(tmp_path) + b"/Zo\xeb_OD.jpg", os.fsencode(tmp_path / "Zoë.jpg")]
+    for name in names:
+        with open(name, "wb") as file:  # noqa: PTH123  bytes
+            file.write(daemon_cases.jpeg(Grade.PDR))
+    command: list[str | bytes] = [sys.executable, "-m", "fundusd", "classify", *names]
+    command += ["--model", "phantom"]
+    env = {**os.environ, **ENCODINGS[encoding]}
+    printed = subprocess.run(command, env=env, capture_output=True, check=True).stdout
+    assert b"Zo\\xeb_OD.jpg:" in printed
+    printed = subprocess.run([*command, "--json"], env=env, capture_output=True, check=True).stdout
+    assert [Path(row["file"]).name for row in json.loads(printed)] == ["Zo\\xeb_OD.jpg", "Zoë.jpg"]
 
 
 def test_an_inbox_that_the_locale_cannot_name_is_refused_with_the_remedy(

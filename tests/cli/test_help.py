@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import typer
 
-from fundusd.cli.commands import app
+from fundusd.cli.commands import command_line
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -21,7 +21,7 @@ CALL = re.compile(r"(?:^|bin/|&& )fundusd (.+?)(?= +#| && |$)", re.MULTILINE)
 
 def commands(node: Any = None, words: tuple[str, ...] = ()) -> dict[str, Any]:
     """Return every command and group, by its words after fundusd."""
-    node = node or typer.main.get_command(app)
+    node = node or typer.main.get_command(command_line())
     listed = {" ".join(words): node}
     for name, child in getattr(node, "commands", {}).items():
         listed |= commands(child, (*words, name))
@@ -66,7 +66,7 @@ def unknown_part(line: str) -> str | None:
     while taken < len(words) and words[taken] in getattr(node, "commands", {}):
         node = node.commands[words[taken]]
         taken += 1
-    if node is COMMANDS[""] and words[:1] != ["--help"]:
+    if node is COMMANDS[""] and not line.startswith("--"):
         return words[0]
     options = {option for param in node.params for option in param.opts} | {"--help"}
     for word in words[taken:]:

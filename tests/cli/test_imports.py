@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -29,9 +30,9 @@ HEAVY = {
 }
 PROGRAM = """\
 import json, sys
-from fundusd.cli.commands import app
+from fundusd.cli.commands import command_line
 try:
-    app({arguments!r}, standalone_mode=False)
+    command_line({arguments!r})({arguments!r}, standalone_mode=False)
 finally:
     print(json.dumps(sorted(name for name in sys.modules if "." not in name)))
 """
@@ -70,6 +71,57 @@ def test_a_command_that_needs_no_model_imports_no_library_of_the_model(
     loaded = modules_of(*command.split(), "--config", settings_file)
 
     assert not loaded & (HEAVY | {"alembic"})
+
+
+@pytest.mark.parametrize("command", ["status", "results", "worklist", "outbox"])
+def test_a_query_imports_no_other_command_and_nothing_that_reads_names(
+    command: str, settings_file: str
+) -> None:
+    program = """
+import json, sys
+from fundusd.cli.commands import command_line
+words = sys.argv[1:]
+try:
+    command_line(words)(words, standalone_mode=False)
+finally:
+    print(json.dumps(list(sys.modules)))
+"""
+    arguments = [sys.executable, "-c", program, command, "--config", settings_file]
+    done = subprocess.run(arguments, check=True, capture_output=True, text=True)
+    loaded = set(json.loads(done.stdout.splitlines()[-1]))
+    assert f"fundusd.cli.{command}" in loaded
+    assert not loaded & {
+        "rich",
+        "fundusd.cli.demo",
+        "fundusd.cli.review",
+        "fundusd.clinical.laterality",
+        "fundusd.clinical.path_rules",
+        "fundusd.outbox.transports",
+    }
+
+
+@pytest.mark.parametrize("command", ["info", "verify", "prepare"])
+def test_a_model_that_is_not_downloaded_is_reported_without_importing_torch(
+    command: str, tmp_path: Path
+) -> None:
+    program = """
+import sys
+from fundusd.cli import main
+try:
+    main()
+finally:
+    assert not {"torch", "transformers", "openvino"} & set(sys.modules)
+"""
+    words = ["model", command, "--model", "google/medsiglip-448", "--revision", "a" * 40]
+    ended = subprocess.run(
+        [sys.executable, "-c", program, *words],
+        env={**os.environ, "HF_HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (ended.returncode, "is not downloaded" in ended.stderr) == (69, True), ended.stderr
+    assert "AssertionError" not in ended.stderr
 
 
 def test_a_prepared_model_is_served_without_the_library_that_reads_checkpoints() -> None:

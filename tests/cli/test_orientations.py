@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from tests import daemon_cases, ledger_cases
 from typer.testing import CliRunner
 
-from fundusd.cli.commands import app
+from fundusd.cli.commands import command_line
 from fundusd.clinical.camera_orientation import add_votes, usual_orientation
 from fundusd.ledger import Ledger
 from fundusd.ledger.tables import camera
@@ -42,7 +42,7 @@ def vote(place: daemon_cases.Site, votes: str) -> None:
 
 
 def run(place: daemon_cases.Site, *words: str) -> tuple[int, str]:
-    done = CliRunner().invoke(app, [*words, "--config", str(place.path)])
+    done = CliRunner().invoke(command_line(), [*words, "--config", str(place.path)])
     return done.exit_code, done.output
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from tests import daemon_cases, ledger_cases
 from tests.outbox.outbox_cases import graded, subscriptions
 
-from fundusd.cli.commands import app
+from fundusd.cli.commands import command_line
 from fundusd.ledger import Ledger
 
 if TYPE_CHECKING:
@@ -41,15 +41,15 @@ folder = "{tmp_path}/sheets"
     graded(ledger, inbox)
     ledger.close()
 
-    app(["outbox", "--json", "--config", str(place.path)], standalone_mode=False)
+    command_line()(["outbox", "--json", "--config", str(place.path)], standalone_mode=False)
     [held] = json.loads(capsys.readouterr().out)
     assert (held["receiver"], held["exam_id"], held["state"]) == ("sheets", 1, "held back")
     assert held["waits_for"] == ["left eye not read"]
-    app(["outbox", "--config", str(place.path)], standalone_mode=False)
+    command_line()(["outbox", "--config", str(place.path)], standalone_mode=False)
     printed = capsys.readouterr().out
     for word in ("held", "back", "left", "eye", "not", "read"):
         assert word in printed
-    app(
+    command_line()(
         ["outbox", "--state", "failed", "--json", "--config", str(place.path)],
         standalone_mode=False,
     )

@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 
 from fundusd.app import camera_settings, settings_file
 from fundusd.app.open_ledger import opened_ledger
-from fundusd.cli.commands import app
+from fundusd.cli.commands import command_line
 from fundusd.clinical.quality_calibration import (
     MIN_CAPTURES,
     TooFewCaptures,
@@ -203,7 +203,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> daemon_cases.Site:
 
 def run(place: daemon_cases.Site, *arguments: str) -> str:
     done = CliRunner().invoke(
-        app, ["quality", "calibrate", "--config", str(place.path), *arguments]
+        command_line(), ["quality", "calibrate", "--config", str(place.path), *arguments]
     )
     assert done.exit_code == 0, done.output
     return done.stdout
@@ -253,7 +253,7 @@ def test_wrong_options_say_what_is_right(
     place: daemon_cases.Site, arguments: list[str], words: str
 ) -> None:
     done = CliRunner().invoke(
-        app, ["quality", "calibrate", "--config", str(place.path), *arguments]
+        command_line(), ["quality", "calibrate", "--config", str(place.path), *arguments]
     )
     assert done.exit_code == 2
     assert words in " ".join(done.output.replace("│", " ").split())
@@ -261,9 +261,9 @@ def test_wrong_options_say_what_is_right(
 
 def test_without_a_plot_no_plotting_library_is_imported(place: daemon_cases.Site) -> None:
     program = (
-        "import sys; from fundusd.cli.commands import app\n"
+        "import sys; from fundusd.cli.commands import command_line\n"
         f"words = ['quality', 'calibrate', '--camera', 'room1', '--config', {str(place.path)!r}]\n"
-        "app(words, standalone_mode=False)\n"
+        "command_line(words)(words, standalone_mode=False)\n"
         "assert not {'matplotlib', 'numpy', 'torch'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", program], check=True, capture_output=True)
@@ -274,7 +274,7 @@ def test_a_plot_that_cannot_be_written_is_one_sentence(
 ) -> None:
     missing = str(tmp_path / "missing" / "a.png")
     arguments = ["--config", str(place.path), "--camera", CAMERA, "--plot", missing]
-    done = CliRunner().invoke(app, ["quality", "calibrate", *arguments])
+    done = CliRunner().invoke(command_line(), ["quality", "calibrate", *arguments])
     assert "cannot be written" in str(done.exception)
 
 

@@ -356,9 +356,9 @@ def test_words_need_no_library_of_pictures(clinic: Clinic) -> None:
     number = clinic.add("a_OD.jpg")
     script = """
 import sys
-from fundusd.cli.commands import app
+from fundusd.cli.commands import command_line
 for words in (["show", sys.argv[2]], ["report", "exam", "1"]):
-    app([*words, "--config", sys.argv[1]], standalone_mode=False)
+    command_line(words)([*words, "--config", sys.argv[1]], standalone_mode=False)
 assert not {"matplotlib", "numpy", "PIL", "pydicom", "torch", "structlog"} & set(sys.modules)
 """
     subprocess.run(

@@ -30,7 +30,7 @@ from tests.outbox.outbox_cases import (
 )
 from tests.outbox.receiver_cases import Received
 
-from fundusd.cli.commands import app
+from fundusd.cli.commands import command_line
 from fundusd.domain.clinical_terms import Eye, Grade, ReviewReason, ReviewVerdict
 from fundusd.domain.delivery import DeliveryState
 from fundusd.domain.errors import LedgerError
@@ -439,7 +439,7 @@ fhir = "http://127.0.0.1:{receiver_cases.free_port()}"
 
     def output_of(*arguments: str) -> str:
         with contextlib.suppress(SystemExit):
-            app([*arguments, "--config", str(place.path)], standalone_mode=False)
+            command_line()([*arguments, "--config", str(place.path)], standalone_mode=False)
         return capsys.readouterr().out
 
     assert "1 queued, tried 1 times; AWAY since " in output_of("status")

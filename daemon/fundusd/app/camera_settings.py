@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -17,12 +17,14 @@ from fundusd.app.settings_rules import (
 )
 from fundusd.app.settings_section import Section
 from fundusd.clinical.camera_conventions import ConventionName  # noqa: TC001  pydantic reads it
-from fundusd.clinical.camera_database import Lookup
 from fundusd.clinical.eye_languages import LanguageName  # noqa: TC001  pydantic reads it
-from fundusd.clinical.path_rules import Naming
 from fundusd.clinical.quality_thresholds import BOUNDS, DEFAULTS, Thresholds
 from fundusd.domain.exams import FieldProtocol
 from fundusd.domain.files import Inbox
+
+if TYPE_CHECKING:
+    from fundusd.clinical.camera_database import Lookup
+    from fundusd.clinical.path_rules import Naming
 
 
 def _threshold(name: str) -> Any:
@@ -106,6 +108,8 @@ class CameraSettings(Section):
     @property
     def naming(self) -> Naming:
         """Return the naming rules with which this camera's paths are read."""
+        from fundusd.clinical.path_rules import Naming  # few commands need it, and it takes long
+
         return Naming.of(self.convention, self.pattern, self.languages)
 
     @property
@@ -118,4 +122,6 @@ class CameraSettings(Section):
         """Return this camera's own database with its query, or None if it has no database."""
         if not self.lookup.database:
             return None
+        from fundusd.clinical.camera_database import Lookup
+
         return Lookup(Path(self.lookup.database), self.lookup.query)

@@ -34,8 +34,6 @@ from fundusd.app.settings_service import (
 )
 from fundusd.domain.delivery import DocumentKind, Subscription
 from fundusd.domain.errors import SettingsError
-from fundusd.outbox import transports
-from fundusd.outbox.credentials import BearerToken, ClientCredentials
 
 if TYPE_CHECKING:
     from fundusd.outbox.credentials import Credentials
@@ -76,6 +74,8 @@ class ReceiverSettings(Section):
 
     @model_validator(mode="after")
     def _has_one_transport_that_carries_the_document(self) -> ReceiverSettings:
+        from fundusd.outbox import transports  # not all sites have a receiver
+
         possible = transports.carrying(self.document)
         chosen = self._transports()
         if len(chosen) != 1 or chosen[0] not in possible:
@@ -109,6 +109,8 @@ class ReceiverSettings(Section):
     @property
     def credentials(self) -> Credentials | None:
         """Return the receiver's credentials, or None if the settings name none."""
+        from fundusd.outbox.credentials import BearerToken, ClientCredentials
+
         if self.token_file is not None:
             return BearerToken(self.token_file)
         if self.oauth_secret_file is not None:
@@ -118,6 +120,8 @@ class ReceiverSettings(Section):
         return None
 
     def _transports(self) -> list[str]:
+        from fundusd.outbox import transports
+
         return [key for key in transports.TRANSPORTS if getattr(self, key)]
 
     @property

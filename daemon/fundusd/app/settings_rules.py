@@ -14,9 +14,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field
 
-from fundusd.clinical.camera_database import require_query
 from fundusd.clinical.grading import Rule
-from fundusd.clinical.path_patterns import compiled
 from fundusd.domain.errors import SettingsError
 from fundusd.watcher import ignore_rules
 
@@ -127,12 +125,16 @@ def confirmed_share(text: str) -> float:
 
 def _pattern(text: str) -> str:
     if text:
+        from fundusd.clinical.path_patterns import compiled  # few settings files have a pattern
+
         compiled(text)
     return text
 
 
 def _query(text: str) -> str:
     if text:
+        from fundusd.clinical.camera_database import require_query  # or a query
+
         require_query(text)
     return text
 

@@ -15,7 +15,7 @@ from typing import NoReturn
 from fundusd.cli.terminal_encoding import never_fail
 from fundusd.domain.errors import ExitStatus, FundusdError, NotInstalled
 
-_IMPORTED_OBJECTS = 20_000  # collecting garbage during imports takes a quarter of the startup time
+_OBJECTS = 500_000  # collecting garbage during imports takes a quarter of the startup time
 
 _NO_HOME = os.devnull  # in which not even root can create a folder
 _INSTALL_AGAIN = "Install fundusd and its libraries again, into the environment {prefix}."
@@ -24,7 +24,8 @@ _FULL_OR_CLOSED = {errno.ENOSPC, errno.EDQUOT, errno.EPIPE}  # of a disk, a quot
 
 def main() -> None:
     """Run a command, and report every error as a sentence and a hint, never as a traceback."""
-    gc.set_threshold(_IMPORTED_OBJECTS)
+    gc.set_threshold(_OBJECTS)
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # it searches all distributions
     _name_the_user()
     never_fail(sys.stdout)
     never_fail(sys.stderr)
@@ -63,14 +64,15 @@ def _name_the_user() -> None:
 
 def _run() -> None:
     try:
-        from fundusd.cli.commands import app
+        from fundusd.cli.commands import command_line
 
-        app()
+        command_line(sys.argv[1:])()
     except SystemExit as ended:
         if isinstance(ended.__context__, BrokenPipeError):  # Typer and rich exit with 1
             raise ended.__context__ from None
         raise
     finally:
+        gc.freeze()  # at its end, Python would look at every object for garbage
         if sys.stdout is not None:  # as it is if the caller has closed it
             sys.stdout.flush()  # here, where an error can still be reported
 

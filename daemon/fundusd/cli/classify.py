@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,7 +18,7 @@ from fundusd.cli.options import (
     require_one_format,
     settings_for,
 )
-from fundusd.cli.output import as_json, print_csv
+from fundusd.cli.output import as_json, path_text, print_csv
 from fundusd.clinical.grading import unsafe_rules
 from fundusd.domain.clinical_terms import SAFETY_WORDS, Grade, Reason, Referable
 
@@ -65,7 +66,7 @@ def classify(
     elif as_csv:
         print_csv(rows, list(rows[0]))  # at least one file is named
     else:
-        _print(rows)
+        _print(rows, files)
     if not all(row["outcome"] == "graded" for row in rows):
         raise typer.Exit(1)
 
@@ -90,7 +91,7 @@ def _read(file: Path) -> bytes:
 
 def _row(file: Path, release: Release, decoded: Decoded, grading: Grading | None) -> dict[str, Any]:
     row: dict[str, Any] = {
-        "file": str(file),
+        "file": path_text(os.fsencode(file)),
         "outcome": "graded",
         "reason": None,
         "action": None,
@@ -121,14 +122,16 @@ def _score_key(grade: Grade) -> str:
     return f"score_{grade.name.lower()}"
 
 
-def _print(rows: Sequence[dict[str, Any]]) -> None:
+def _print(rows: Sequence[dict[str, Any]], files: Sequence[Path]) -> None:
     """Print rows in the format of the MedSigLIP example, which other scripts parse."""
-    for row in rows:
+    from fundusd.reports.terminal_table import printable
+
+    for row, file in zip(rows, files, strict=True):
         if len(rows) > 1:
-            print(f"{row['file']}:")
+            print(f"{printable(row['file'])}:")
         if row["grade"] is None:
             print(f"No grade: {row['outcome']}, {row['reason']} (next: {row['action']})")
-            if row["reason"] == Reason.UNKNOWN_FORMAT and _is_raw(Path(row["file"])):
+            if row["reason"] == Reason.UNKNOWN_FORMAT and _is_raw(file):
                 print("This is a camera's raw file. The JPEG of the same name is the photograph.")
             continue
         for grade in Grade:

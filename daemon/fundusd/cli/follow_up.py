@@ -40,7 +40,7 @@ _How = Annotated[
     _ClosedBy,
     typer.Option("--how", metavar="HOW", help=f"How it ended: {', '.join(_ClosedBy)}."),
 ]
-DROPPED_FIRST = ("state", "since", "patient")  # if the terminal is too narrow
+_DROPPED_FIRST = ("state", "since", "patient")  # if the terminal is too narrow
 _Closed = Annotated[bool, typer.Option("--all", help="Show those that are closed, too.")]
 
 
@@ -73,7 +73,7 @@ def list_open(
     elif as_csv:
         print_csv(rows, columns)
     elif rows:
-        print_table([cells(row) for row in rows], DROPPED_FIRST, wide=wide)
+        print_table([cells(row) for row in rows], _DROPPED_FIRST, wide=wide)
         print(SAFETY_WORDS)
     else:
         print("There is no follow-up." if closed else "No follow-up is open.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from typing import TYPE_CHECKING
 
 from fundusd.cli.layout import Command
@@ -9,6 +10,8 @@ from fundusd.cli.options import Config
 
 if TYPE_CHECKING:
     import typer
+
+_OBJECTS = 20_000  # between two collections of garbage; other commands end before they need one
 
 
 def add_to(app: typer.Typer) -> None:
@@ -28,4 +31,5 @@ def run(config: Config = None) -> None:
     """
     from fundusd.app import daemon, settings_file
 
+    gc.set_threshold(_OBJECTS)
     daemon.run(settings_file.path_of(config))

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from fundusd.clinical import attribution, camera_database
-from fundusd.clinical.path_rules import Naming
+from fundusd.clinical import attribution
 from fundusd.ledger.captures import attribution_columns
 from fundusd.ledger.sightings import path_text
 
@@ -14,12 +13,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from fundusd.clinical.camera_database import Lookup
+    from fundusd.clinical.path_rules import Naming
     from fundusd.clinical.pseudonyms import Identifiers
 
     Place = tuple[str, bytes]  # camera and path
     PathColumns = Mapping[Place, Mapping[str, Any]]
-
-_GENERIC = Naming()
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +60,11 @@ class PathMetadata:
 
     def _rows(self, camera_id: str, paths: list[bytes]) -> Iterable[Mapping[str, Any]]:
         """Yield the metadata columns for each path of a camera, in the order of `paths`."""
-        naming = self.naming.get(camera_id, _GENERIC)
+        # imported here, because few commands read a path, and the words of all languages take long
+        from fundusd.clinical import camera_database
+        from fundusd.clinical.path_rules import Naming
+
+        naming = self.naming.get(camera_id, Naming())
         texts = [path_text(path) for path in paths]
         described = camera_database.read(naming, self.lookups.get(camera_id), texts)
         for path, metadata in zip(paths, described, strict=True):
