@@ -12,8 +12,10 @@ from tests.reading_cases import BY, PDR, exam_of, number, photograph, read, the_
 
 from fundusd.domain.clinical_terms import Eye, Grade, Reason, Referable, ReviewVerdict
 from fundusd.domain.errors import RequestError
+from fundusd.domain.eye_reasons import EyeReason
 from fundusd.domain.files import IgnoreReason
-from fundusd.domain.readings import ExclusionReason, ReadingPurpose, ReadingState
+from fundusd.domain.readings import AbsenceReason, ExclusionReason, ReadingPurpose, ReadingState
+from fundusd.reports import next_steps
 
 if TYPE_CHECKING:
     from fundusd.clinical.exam import Exam
@@ -199,3 +201,34 @@ def test_a_patient_whose_photographs_are_all_excluded_is_on_the_list_of_incomple
     assert [row["missing_fields"] for row in rows(ledger, "v_incomplete_exam")] == ["R L"]
     ledger.exclude(number(ledger, "1.jpg"), ExclusionReason.TEST, BY)
     assert rows(ledger, "v_incomplete_exam") == []
+
+
+def test_a_file_beside_one_of_another_patient_is_in_doubt_until_a_person_says(
+    ledger: Ledger,
+) -> None:
+    photograph(ledger, "1.jpg", Eye.LEFT)
+    photograph(ledger, "12.jpg")
+    ledger.exclude(number(ledger, "12.jpg"), ExclusionReason.NOT_THIS_PATIENT, BY)
+    twin = photograph(ledger, "12.png")
+    assert the_eye(twin).reason is EyeReason.PATIENT_UNCERTAIN
+    ledger.admit(cases.found("again.jpg", "12.jpg"))
+    again = exam_of(ledger, "again.jpg")
+    assert [shot.capture_id for shot in the_eye(again).shots] == [number(ledger, "12.png")]
+    after = ledger.belongs(number(ledger, "12.png"), BY)
+    assert the_eye(after).referable is Referable.NO
+
+
+def test_another_exam_of_the_day_has_to_be_looked_at(ledger: Ledger) -> None:
+    exam = photograph(ledger, "1.dcm", study_uid="1.2.3")
+    exam = photograph(ledger, "2.dcm", Eye.LEFT, study_uid="1.2.3")
+    other = photograph(ledger, "3.dcm", logits=PDR, study_uid="1.2.4")
+    read(ledger, exam)
+    after = read(ledger, exam, eye=Eye.LEFT)
+    assert after.final.referable is Referable.NO
+    assert next_steps.steps(after) == [
+        f"Look at exam {other.exam_id}, too: it is of the same patient and day."
+    ]
+    joined = ledger.join_exams(other.exam_id, exam.exam_id, BY)
+    assert (joined.others_of_day, joined.final.referable) == ((), Referable.YES)
+    with pytest.raises(RequestError, match="was joined into"):
+        ledger.eye_absent(other.exam_id, Eye.LEFT, AbsenceReason.PROSTHESIS, BY)

@@ -71,6 +71,11 @@ def report_exam(exam: _Exam, config: Config = None, pdf: _Pdf = None, json: Json
             raise typer.BadParameter(
                 f"there is no exam {exam}; fundusd show CAPTURE prints the exam of a capture"
             )
+        if visit.joined_into is not None:
+            raise typer.BadParameter(
+                f"exam {exam} was joined into exam {visit.joined_into}; "
+                f"fundusd report exam {visit.joined_into} shows its photographs"
+            )
         shots = exam_details.shots(visit)
         releases = ledger.releases(sorted({shot.release_id for shot in shots}))
         sources = ledger.sources([shot.capture_id for shot in shots])

@@ -263,6 +263,8 @@ class Exam:
     follow_ups: tuple[FollowUp, ...] = ()  # those that are open
     protocol: str = ""  # the settings by which it was judged, as the ledger stores them
     part: str = ""  # the exam's key; empty for the first exam of a known person and day
+    joined_into: int | None = None  # the exam that its photographs belong to
+    others_of_day: tuple[int, ...] = ()  # other exams of the person on this day
 
     @property
     def assessment(self) -> Assessment:

@@ -47,6 +47,8 @@ class Shot:
     is_eye_said: bool = False  # a person has said which eye it shows
     is_patient_said: bool = False  # a person has said that it belongs to this exam
     is_excluded: bool = False  # by a person
+    is_of_other_patient: bool = False  # a person has excluded it as such
+    is_beside_other: bool = False  # a file of the same photograph has been excluded as such
     is_overwritten: bool = False  # another file has taken its path, so that nobody can look at it
     is_of_one_field: bool = False  # its camera photographs nothing but the macula
     acquired_at: datetime | None = None
@@ -85,7 +87,8 @@ class Shot:
         """Return why the file may show another eye or another patient, or None if it does not."""
         if CaptureWarning.EYE_CONTRADICTED in self.warnings and not self.is_eye_said:
             return EyeReason.EYE_CONTRADICTED
-        if not (self.is_patient_said or PATIENT_DOUBTS.isdisjoint(self.warnings)):
+        is_doubted = self.is_beside_other or not PATIENT_DOUBTS.isdisjoint(self.warnings)
+        if is_doubted and not self.is_patient_said:
             return EyeReason.PATIENT_UNCERTAIN
         return None
 
@@ -150,10 +153,11 @@ def _agreed(files: Sequence[Shot]) -> list[Shot]:
     asked = [file for file in files if not file.is_excluded] or files
     eye, is_conflict = _agreed_eye(of_known_eye or asked)
     field = _agreed_field(asked)
+    is_beside_other = any(file.is_of_other_patient for file in files)
     agreed: list[Shot] = []
     for file in files:
         with_eye = replace(file, eye=eye, is_conflict=is_conflict, is_eye_said=bool(of_known_eye))
-        agreed.append(replace(with_eye, field=field))
+        agreed.append(replace(with_eye, field=field, is_beside_other=is_beside_other))
     return agreed
 
 

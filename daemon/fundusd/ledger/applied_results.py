@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _OF_RESULT = ("release_id", "outcome", "reason", "grade", "referable")
 _CHANGED = (
     *("eye", "eye_source", "field", "patient_id", "patient_key", "exam_id", "warnings"),
-    *("acquired_at", "acquired_day", "turnaround_ms"),
+    *("acquired_at", "acquired_day", "turnaround_ms", "placed_exam_id"),
     *("media_type", "width", "height", "sop_uid"),
     *_OF_RESULT,
     *PPM,
@@ -56,6 +56,7 @@ def apply(
         after.append(dict(row) | settled | counted(of_capture))
         contents.append(content)
     camera_orientations.check_eyes(connection, after, contents, are_new=not reused)
+    visits.forget_placing(connection, after)
     exam_ids = visits.assign(connection, after, [content.get("study_uid") for content in contents])
     for row, exam_id in zip(after, exam_ids, strict=True):
         row["exam_id"] = exam_id

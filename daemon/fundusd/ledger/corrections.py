@@ -9,7 +9,6 @@ from __future__ import annotations
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import orjson
 import sqlalchemy as sa
 
 from fundusd.clinical.shot import PATIENT_DOUBTS
@@ -78,19 +77,23 @@ def belongs(recording: Recording, capture_id: int, by: Corrector) -> Exam:
     Its sources name two patients, or its bytes came with another patient too. `exclude` undoes it.
     """
     files = photograph(recording.connection, capture_id)
-    _require_doubt(files)
+    _require_doubt(recording.connection, files)
     _require_no_other_owner(recording.connection, files)
     change(recording.connection, files, belongs=True)
     return record(recording, CorrectionKind.BELONGS, by, files[0], files)
 
 
-def _require_doubt(files: Sequence[Row]) -> None:
+def _require_doubt(connection: sa.Connection, files: Sequence[Row]) -> None:
     """Raise RequestError if nobody doubts whose photograph this is.
 
     What is said before there is a doubt would silence one that comes later.
     """
-    for file in files:
-        if not PATIENT_DOUBTS.isdisjoint(orjson.loads(file["warnings"] or "[]")):
+    numbers = {file["id"] for file in files}
+    judged = existing(connection, files[0]["exam_id"])
+    shots = [shot for eye in judged.eyes for shot in eye.shots]
+    for shot in [*shots, *judged.others]:
+        is_in_doubt = shot.is_beside_other or not PATIENT_DOUBTS.isdisjoint(shot.warnings)
+        if shot.capture_id in numbers and is_in_doubt:
             return
     raise RequestError(
         f"Nothing is in doubt about whose photograph capture {files[0]['id']} is.",
@@ -132,7 +135,7 @@ def absent(
     This applies to all exams of the patient up to the day `until`, or to this exam if the patient
     is not known.
     """
-    said_of = existing(recording.connection, exam_id)
+    said_of = _not_joined(recording.connection, exam_id)
     _require_one_eye(eye)
     if until is not None and until < said_of.day:
         raise RequestError(
@@ -146,7 +149,7 @@ def absent(
 
 def present(recording: Recording, exam_id: int, eye: Eye, by: Corrector) -> Exam:
     """Take back that a person lacks an eye, and return the exam."""
-    said_of = existing(recording.connection, exam_id)
+    said_of = _not_joined(recording.connection, exam_id)
     _require_one_eye(eye)
     if eye not in said_of.absent:
         raise RequestError(
@@ -161,6 +164,17 @@ def _require_one_eye(eye: Eye) -> None:
         raise RequestError(
             "Only the right or the left eye can be absent.", hint="Give R or L as the eye."
         )
+
+
+def _not_joined(connection: sa.Connection, exam_id: int) -> Exam:
+    """Return an exam; raises RequestError if there is none, or it was joined into another."""
+    exam = existing(connection, exam_id)
+    if exam.joined_into is not None:
+        raise RequestError(
+            f"Exam {exam_id} was joined into exam {exam.joined_into}.",
+            hint=f"Give exam {exam.joined_into}.",
+        )
+    return exam
 
 
 def existing(connection: sa.Connection, exam_id: int) -> Exam:

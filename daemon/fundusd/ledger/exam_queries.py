@@ -86,6 +86,7 @@ def judged(connection: sa.Connection, ids: Sequence[int], *, anew: bool = False)
     reviews = reviews_of(connection, ids)
     follow_ups = _by_exam(_open_follow_ups(connection, ids))
     absences = _absences(connection, rows)
+    others_of_day = _others_of_day(connection, ids)
     cameras = _cameras(connection)
     exams = []
     for row in rows:
@@ -98,7 +99,8 @@ def judged(connection: sa.Connection, ids: Sequence[int], *, anew: bool = False)
             protocol = exam_protocol.from_stored(row["protocol"])
         judged_exam = _judged(row, files, reviews, protocol)
         of_exam = _follow_ups(follow_ups.get(number, []))
-        exams.append(judged_exam.with_corrections(absences[number], of_exam))
+        corrected = judged_exam.with_corrections(absences[number], of_exam)
+        exams.append(replace(corrected, others_of_day=others_of_day.get(number, ())))
     return exams
 
 
@@ -125,6 +127,7 @@ def _judged(row: Row, captures: Sequence[Row], reviews: Reviews, protocol: Proto
         eyes=tuple(eyes),
         day_doubt=DayDoubt(row["day_doubt"]),
         part=_part(row),
+        joined_into=row["joined_into"],
         protocol=protocol.stored,
         others=others,
     )
@@ -186,6 +189,29 @@ def _follow_ups(rows: Iterable[Row]) -> tuple[FollowUp, ...]:
         kind = FollowUpKind(row["kind"])
         follow_ups.append(FollowUp(row["id"], Eye(row["eye"]), kind, row["opened_at"]))
     return tuple(follow_ups)
+
+
+def _others_of_day(connection: sa.Connection, ids: Sequence[int]) -> dict[int, tuple[int, ...]]:
+    """Return, by exam, the other exams of the same known person and day that have photographs."""
+    other = exam.alias()
+    has_photographs = sa.exists().where(capture.c.exam_id == other.c.id)
+    query = (
+        sa.select(exam.c.id, other.c.id.label("other_id"))
+        .join(
+            other,
+            sa.and_(
+                other.c.patient_key == exam.c.patient_key,
+                other.c.day == exam.c.day,
+                other.c.id != exam.c.id,
+            ),
+        )
+        .where(exam.c.id.in_(ids), has_photographs)
+        .order_by(other.c.id)
+    )
+    others: dict[int, tuple[int, ...]] = {}
+    for row in connection.execute(query):
+        others[row.id] = (*others.get(row.id, ()), row.other_id)
+    return others
 
 
 def _absences(connection: sa.Connection, exams: Sequence[Row]) -> dict[int, list[Absence]]:

@@ -21,7 +21,13 @@ from fundusd.domain.clinical_terms import (
     Referable,
     ReviewVerdict,
 )
-from fundusd.domain.readings import Maculopathy, OtherLesion, Photocoagulation, ReadingPurpose
+from fundusd.domain.readings import (
+    ExclusionReason,
+    Maculopathy,
+    OtherLesion,
+    Photocoagulation,
+    ReadingPurpose,
+)
 from fundusd.ledger.result_columns import SCORES
 
 if TYPE_CHECKING:
@@ -81,6 +87,7 @@ def shot(row: Row, *, is_of_one_field: bool) -> Shot:
         is_eye_said=corrected is not None,
         is_patient_said=row["belongs"],
         is_excluded=row["excluded"] is not None,
+        is_of_other_patient=row["excluded"] == ExclusionReason.NOT_THIS_PATIENT,
         is_overwritten=row["superseded"] and row["moved_to"] is None,
         is_of_one_field=is_of_one_field and CaptureWarning.FIELD_CONFLICT not in warnings,
         acquired_at=row["acquired_at"],

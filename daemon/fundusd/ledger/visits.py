@@ -68,6 +68,23 @@ def assign(
     return ids
 
 
+def forget_placing(connection: sa.Connection, captures: Sequence[dict[str, Any]]) -> None:
+    """Take renamed captures out of the exams of people whom they no longer name.
+
+    What a person said of the old name, that the capture belongs to an exam, does not hold for
+    another patient.
+    """
+    placed = {row["placed_exam_id"] for row in captures if row.get("placed_exam_id")}
+    if not placed:
+        return
+    query = sa.select(exam.c.id, exam.c.patient_key).where(exam.c.id.in_(placed))
+    patients = {row.id: row.patient_key for row in connection.execute(query)}
+    for row in captures:
+        patient = patients.get(row.get("placed_exam_id"))
+        if patient and row["patient_key"] and row["patient_key"] != patient:
+            row["placed_exam_id"] = None
+
+
 def _arrival(row: Row, study_uid: str | None) -> _Arrival:
     received_day = _received_day(row)
     acquired_day = row.get("acquired_day") and date.fromisoformat(row["acquired_day"])

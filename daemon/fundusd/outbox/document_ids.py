@@ -71,7 +71,7 @@ def exam_uuid(exam: Exam) -> uuid.UUID:
     if exam.patient_key:
         further = [exam.part] if exam.part else []
         return uuid_for("exam", exam.patient_key, day, *further)
-    if exam.study_uid:
+    if exam.study_uid and not exam.part.startswith("parted:"):
         return uuid_for("exam", exam.study_uid, day)
     return uuid_for("exam", exam.part, day)
 

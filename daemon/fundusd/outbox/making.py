@@ -30,7 +30,10 @@ if TYPE_CHECKING:
 
 
 # DICOM offers no way to withdraw a report that every archive understands
-_NO_EYES = "the exam no longer has any photographs: remove its earlier reports from the archive"
+_NO_EYES = (
+    "the exam no longer has any photographs: if no other exam has them now, "
+    "remove its earlier reports from the archive"
+)
 _NO_EYE = "no longer part of the exam: remove its earlier reports from the archive"
 
 

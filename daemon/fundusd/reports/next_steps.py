@@ -22,6 +22,7 @@ _ABSENT_BUT_SEEN = "Check which eye this is: {eye} is said to be absent, but was
 _IF_RETAKEN = (
     "If a later photograph shows the same part of the eye, exclude capture {capture} as retaken."
 )
+_OTHER_EXAM = "Look at exam {number}, too: it is of the same patient and day."
 _REFER_UNLESS = "Refer to an eye specialist, unless a reader decides otherwise."
 _FOLLOW_UPS = {
     FollowUpKind.RETAKE: "Take the photograph of {eye} again",
@@ -145,7 +146,8 @@ def steps(exam: Exam) -> list[str]:
         todo.append("Have a human reader confirm the result before it counts.")
         if all(eye.waits_for is None for eye in exam.counting):
             todo.append("The clinic's settings put it on no list (confirm_negatives).")
-    if is_negative and exam.is_final and not not_judged:
+    todo += [_OTHER_EXAM.format(number=number) for number in exam.others_of_day]
+    if is_negative and exam.is_final and not (not_judged or exam.others_of_day):
         todo.append("Nothing beyond the clinic's usual screening interval.")
     return todo
 
