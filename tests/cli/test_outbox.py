@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 from tests import daemon_cases, ledger_cases
-from tests.outbox.outbox_cases import graded
+from tests.outbox.outbox_cases import graded, subscriptions
 
 from fundusd.cli.commands import command_line
 from fundusd.ledger import Ledger
@@ -54,3 +54,28 @@ folder = "{tmp_path}/sheets"
         standalone_mode=False,
     )
     assert json.loads(capsys.readouterr().out) == []
+
+
+def test_the_outbox_lists_what_is_open_before_what_was_delivered_today(
+    sqlite_url: str, tmp_path: Path
+) -> None:
+    kinds = {"first": "csv", "second": "csv", "old": "csv"}
+    ledger = Ledger(
+        sqlite_url, site_key=ledger_cases.SITE_KEY, subscriptions=subscriptions(**kinds)
+    )
+    ledger.upgrade()
+    ledger.start(ledger_cases.release())
+    ledger.register_camera(ledger_cases.CAMERA)
+    graded(ledger, tmp_path)
+    for receiver in ("second", "old"):
+        due = ledger.due(receiver)
+        assert due is not None
+        ledger.delivered(due, "200 OK", 1)
+    ledger_cases.execute(
+        ledger, "UPDATE delivery SET delivered_at = '2026-01-01 00:00:00' WHERE receiver = 'old'"
+    )
+
+    listed = [(row["receiver"], row["state"]) for row in ledger.deliveries(None, 9)]
+    assert listed == [("first", "queued"), ("second", "delivered")]
+    assert len(ledger.deliveries(None, 1)) == 1
+    ledger.close()

@@ -19,7 +19,7 @@ from tests import imaging_cases as cases
 from fundusd.clinical.quality_thresholds import DEFAULTS, Thresholds
 from fundusd.domain.clinical_terms import Outcome, Reason
 from fundusd.domain.decoding import Content, MediaType, Preprocessing
-from fundusd.domain.errors import FundusdError, SystemRefused
+from fundusd.domain.errors import ExitStatus, FundusdError, SystemRefused
 from fundusd.imaging import decoder_process
 from fundusd.imaging.decode import decode
 from fundusd.imaging.decoder_pool import DecoderPool
@@ -211,6 +211,41 @@ def test_a_pool_whose_processes_do_not_start_says_so(monkeypatch: pytest.MonkeyP
             with pytest.raises(SystemRefused, match="did not start") as failure:
                 pool.decode(GOOD)
             assert failure.value.hint
+
+
+@pytest.mark.parametrize(
+    ("program", "reason"),
+    [
+        (
+            "echo 'python: error while loading shared libraries: libpython3.so' >&2; exit 127",
+            "python: error while loading shared libraries: libpython3.so",
+        ),
+        (
+            "printf 'Traceback (most recent call last):\\n  File x\\nImportError: no cv2\\n' >&2",
+            "ImportError: no cv2",
+        ),
+        ("yes error | head -c 1000000 >&2", "error"),
+    ],
+)
+def test_a_process_that_does_not_start_says_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: str, reason: str
+) -> None:
+    interpreter = tmp_path / "python"
+    interpreter.write_text(f"#!/bin/sh\nPATH=/usr/bin:/bin\n{program}\n", encoding="utf-8")
+    interpreter.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(interpreter))
+    with DecoderPool(1, PAD, SIDE) as pool, pytest.raises(SystemRefused) as failure:
+        pool.decode(GOOD)
+    assert failure.value.message == f"A decoder process did not start: {reason}"
+    assert failure.value.exit_code == ExitStatus.SYSTEM
+
+
+def test_an_interpreter_that_is_gone_is_named_as_the_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "gone"))
+    with DecoderPool(1, PAD, SIDE) as pool, pytest.raises(SystemRefused, match="No such file"):
+        pool.decode(GOOD)
 
 
 def test_a_process_inherits_the_path_of_its_shared_libraries_and_no_other_variable(

@@ -52,6 +52,17 @@ def test_todays_captures_come_before_the_backlog_and_the_backlog_newest_first(
     assert digests(ledger.claim(16)) == words("live 1", "live 2", "new", "middle", "old")
 
 
+def test_files_of_unknown_format_come_after_all_others_of_their_lane(ledger: Ledger) -> None:
+    for number in range(3):
+        word = f"garbage {number}"
+        ledger.admit(cases.found(f"{number}.jpg", word, is_of_known_format=False))
+    again = cases.found("again.jpg", "garbage 1", is_of_known_format=False)
+    ledger.admit(cases.found("OD.jpg", "photograph"), again)
+    (first,) = ledger.claim(1)
+    assert first.digest == cases.digest_of("photograph")
+    assert len(ledger.claim(10)) == 3
+
+
 def test_no_more_jobs_are_taken_than_asked_for(ledger: Ledger) -> None:
     for word in "ABC":
         ledger.admit(cases.found(f"{word}.jpg", word))

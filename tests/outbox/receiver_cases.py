@@ -167,7 +167,9 @@ def fhir_server(received: Received) -> contextlib.AbstractContextManager[str]:
 
 
 @contextlib.contextmanager
-def raw_server(*chunks: bytes, endless: bytes = b"", pause: float = 0) -> Iterator[str]:
+def raw_server(
+    *chunks: bytes, endless: bytes = b"", pause: float = 0, is_http: bool = True
+) -> Iterator[str]:
     """Run a server that answers every request with the same bytes; yield its address.
 
     If `endless` is set, it is sent again and again after the chunks, with pauses between.
@@ -176,9 +178,10 @@ def raw_server(*chunks: bytes, endless: bytes = b"", pause: float = 0) -> Iterat
 
     class Handler(socketserver.StreamRequestHandler):
         def handle(self) -> None:
-            self.rfile.readline()  # the request line
-            headers = http.client.parse_headers(self.rfile)
-            self.rfile.read(int(headers.get("Content-Length") or 0))
+            if is_http:
+                self.rfile.readline()  # the request line
+                headers = http.client.parse_headers(self.rfile)
+                self.rfile.read(int(headers.get("Content-Length") or 0))
             with contextlib.suppress(OSError):  # the client has read enough
                 for chunk in chunks:
                     self.wfile.write(chunk)

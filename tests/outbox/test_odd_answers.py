@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import gzip
 import json
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ from tests.outbox.outbox_cases import SHORT, deliver_all, graded, outbox, subscr
 from fundusd.domain.delivery import DeliveryState
 from fundusd.ledger import Ledger
 from fundusd.outbox import fhir, http_post, stow_response, structured_report
+from fundusd.outbox.dicom_receivers import DicomNode
 from fundusd.outbox.fhir_receiver import FhirServer
 from fundusd.outbox.receivers import Folder, ReceiverError
 from fundusd.outbox.sender import Sender
@@ -162,6 +165,48 @@ def test_an_answer_that_trickles_is_given_up_on() -> None:
         answer = http_post.post(url, b"", {}, connect_seconds=5, seconds=0.3)
 
     assert answer == http_post.Answer(200, b"", "took too long")
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+@pytest.mark.parametrize(
+    "answer",
+    [b"", b"\0" * 4096, b"HTTP/1.1 400 Bad Request\r\n\r\n", b"\x02\0\xff\xff\xff\xff",
+     b"\x02\0\0\0\0\x04abcd", b"\x03\0\0\0\0\x04\0\xff\xff\xff", b"\x07\0\0\0\0\x04\0\0\0\0",
+     b"\x04\0\0\0\0\x04abcd"],
+)  # fmt: skip
+def test_an_odd_answer_of_a_dicom_node_is_not_a_delivery(
+    answer: bytes, documents: dict[str, Any]
+) -> None:
+    with receiver_cases.raw_server(answer, is_http=False) as url:
+        node = DicomNode("ARCHIVE", "127.0.0.1", int(url.rpartition(":")[2]), 2.0, 2.0)
+        with pytest.raises(ReceiverError) as caught:
+            node.send(documents["stow"])
+        message, is_permanent = caught.value.message, caught.value.is_permanent
+    del caught
+    for thread in threading.enumerate():
+        if type(thread).__module__.startswith("pynetdicom"):
+            thread.join()
+    gc.collect()  # pynetdicom leaves its socket to the garbage collector
+
+    assert message
+    assert not is_permanent
+
+
+@pytest.mark.parametrize(
+    ("head", "repeated"),
+    [(b"HTTP/1.1 200 OK\r\nX-Slow: ", b"a"), (b"", b"HTTP/1.1 100 Continue\r\n\r\n")],
+)
+def test_a_head_that_never_ends_is_given_up_on(
+    head: bytes, repeated: bytes, documents: dict[str, Any]
+) -> None:
+    with (
+        receiver_cases.raw_server(head, endless=repeated, pause=0.05) as url,
+        pytest.raises(ReceiverError) as caught,
+    ):
+        FhirServer(url, connect_seconds=5.0, answer_seconds=0.3).send(documents["fhir"])
+
+    assert not caught.value.is_permanent
 
 
 anything = st.recursive(

@@ -101,6 +101,18 @@ def test_a_file_is_admitted_when_its_quiet_time_is_over(bench: Bench) -> None:
     assert bench.candidates.next_ready_at() is None
 
 
+def test_files_of_unknown_format_let_photographs_go_first(bench: Bench) -> None:
+    for number in range(30):
+        path = bench.put(f"{number}.jpg")
+        path.write_bytes(b"%d" % number)
+        bench.candidates.consider(os.fsencode(path.name), stat_of(path.stat()), None, hinted=True)
+    bench.put("OD.jpg")
+    assert bench.after(2) == 1
+    (capture,) = ledger_cases.captures(bench.ledger)
+    assert capture["path"] == b"OD.jpg"
+    assert [bench.after(0), bench.after(0), bench.after(0)] == [11, 21, 31]
+
+
 def test_a_writer_at_the_file_makes_it_wait_on(bench: Bench) -> None:
     path = bench.put()
     with path.open("ab"):
@@ -121,8 +133,8 @@ def test_on_a_network_share_twice_the_quiet_time_has_to_pass(bench: Bench) -> No
 
 def test_a_file_that_changes_before_it_is_opened_waits_on(bench: Bench) -> None:
     path = bench.put()
-    # the second call comes between the stat and the open
-    looks = iter([None, lambda: os.utime(path)])
+    # the third call comes between the stat and the open
+    looks = iter([None, None, lambda: os.utime(path)])
 
     def touch() -> None:
         if (act := next(looks, None)) is not None:

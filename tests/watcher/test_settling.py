@@ -71,6 +71,37 @@ def test_a_full_waiting_room_keeps_those_inside_and_takes_new_ones_when_half_emp
     assert b"c" in settling
 
 
+def test_a_file_that_was_put_last_comes_after_those_that_were_not() -> None:
+    settling = Settling(QUIET, CAPACITY)
+    for key in (b"a", b"b", b"c"):
+        settling.observe(key, STAT, 0)
+    assert [settling.put_last(b"a"), settling.put_last(b"a")] == [True, False]
+    assert settling.ready(QUIET) == [b"b", b"c", b"a"]
+
+
+@pytest.mark.parametrize("how", ["put last", "unreadable"])
+def test_a_new_file_takes_the_place_of_one_that_was_put_last_or_is_unreadable(how: str) -> None:
+    settling = Settling(QUIET, capacity=2)
+    for key in (b"a", b"b"):
+        settling.observe(key, STAT, 0)
+    if how == "put last":
+        settling.put_last(b"b")
+    else:
+        settling.back_off(b"b", 0)
+    for key in (b"c", b"d"):
+        settling.observe(key, STAT, 1)
+    assert [key in settling for key in (b"a", b"b", b"c", b"d")] == [True, False, True, False]
+
+
+def test_a_changed_file_keeps_its_place() -> None:
+    settling = Settling(QUIET, capacity=1)
+    settling.observe(b"a", STAT, 0)
+    settling.back_off(b"a", 0)
+    settling.observe(b"a", STAT._replace(ctime_ns=9), 1)
+    settling.observe(b"b", STAT, 1)
+    assert b"a" in settling
+
+
 def test_what_is_ripe_and_when_the_next_will_be() -> None:
     settling = Settling(QUIET, CAPACITY)
     assert settling.next_ready_at() is None

@@ -19,9 +19,7 @@ app = typer.Typer(cls=Group, invoke_without_command=True)
 _DROPPED_FIRST = ("delivered", "document", "attempts")  # if the terminal is too narrow
 _State = Annotated[
     DeliveryState | None,
-    typer.Option(
-        "--state", help="Show only this state (default: queued and failed).", show_default=False
-    ),
+    typer.Option("--state", help="Show only this state.", show_default=False),
 ]
 _Limit = Annotated[
     int, typer.Option("--limit", min=1, metavar="N", help="Show only the N newest documents.")
@@ -40,10 +38,12 @@ def listing(
     json: Json = False,
     wide: Wide = False,
 ) -> None:
-    """List the documents that are waiting to be sent or have failed.
+    """List documents that wait, have failed or were sent today.
 
-    Shows the receiver's answer to each; `fundusd outbox retry` queues failed documents again.
-    Exams that are held back until a reader has settled them are listed with what they wait for.
+    Those that are waiting or have failed come first, and after them those that were delivered
+    within the last 24 hours. Shows the receiver's answer to each; `fundusd outbox retry` queues
+    failed documents again. Exams that are held back until a reader has settled them are listed with
+    what they wait for.
 
     Examples:
       fundusd outbox
@@ -63,7 +63,9 @@ def listing(
     elif rows:
         print_table([_cells(row) for row in rows], _DROPPED_FIRST, wide=wide)
     elif state is None:
-        print("No document is waiting or held back, and none has failed.")
+        print(
+            "No document is waiting, held back or failed, and none was delivered in the last day."
+        )
     else:
         print(f"No document is in the state {state}.")
 

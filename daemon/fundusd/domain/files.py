@@ -94,6 +94,7 @@ class SettledFile:
     digest: str  # sha256 of the bytes, hex
     hinted: bool  # an event named its directory before a sweep reached it
     backlog: bool  # the file is older than the registration of the camera
+    is_of_known_format: bool = True  # otherwise only its name is that of a capture
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict
 from queue import Empty, SimpleQueue
 from time import perf_counter
-from typing import TYPE_CHECKING, Self
+from typing import IO, TYPE_CHECKING, Self
 
 import orjson
 
@@ -37,9 +37,12 @@ if TYPE_CHECKING:
 _CLOSED = "The decoder processes are closed."
 _NOT_STARTED = "A decoder process did not start."
 _NOT_STARTED_HINT = (
-    "Run `python -c 'import fundusd.imaging.decoder_process'` to see the error;"
-    " if there is none, check the memory limits."
+    "A library that is not found must be on LD_LIBRARY_PATH of the service. If no reason is given,"
+    " check the memory limits; `python -I -c 'import fundusd.imaging.decoder_process'` imports"
+    " what a decoder process imports."
 )
+_MAX_REASON = 300  # characters
+_MAX_ERRORS = 64 * 1024  # bytes of a process's standard error that are read
 _UNCONFINED = "The decoder processes are running without a system call filter (seccomp)."
 _UNCONFINED_HINT = (
     "They still have resource limits and the unit's sandbox;"
@@ -58,7 +61,8 @@ _ENVIRONMENT = {
     "OPENBLAS_NUM_THREADS": "1",
     "PYTHONDONTWRITEBYTECODE": "1",
 }
-_KEPT = "LD_LIBRARY_PATH"  # without it, an interpreter built with a shared library may not start
+# without these, an interpreter built with shared libraries may not start (conda, Nix)
+_KEPT = ("LD_LIBRARY_PATH", "NIX_LD", "NIX_LD_LIBRARY_PATH")
 
 
 class DecoderPool:
@@ -184,7 +188,10 @@ class _Child:
         self.broken = False
         self._shows_ungradable = shows_ungradable
         ours, theirs = socket.socketpair()
-        with theirs:
+        self._channel = Channel(ours)
+        # a file and no pipe, so that the process does not wait for a reader
+        errors = os.fdopen(os.memfd_create("decoder-errors"), "w+b", buffering=0)
+        with theirs, errors:
             settings = {
                 "fd": theirs.fileno(),
                 "parent": os.getpid(),
@@ -193,13 +200,17 @@ class _Child:
                 "limits": asdict(limits),
                 "shows_ungradable": shows_ungradable,
             }
-            self._process = _spawn(settings, theirs.fileno())
-        self._channel = Channel(ours)
-        greeting = self._receive_greeting()
-        self.confined = greeting == READY
-        if not greeting:
-            self.end()
-            raise SystemRefused(_NOT_STARTED, hint=_NOT_STARTED_HINT)
+            try:
+                self._process = _spawn(settings, theirs.fileno(), errors)
+            except OSError as error:
+                self._channel.close()
+                raise _not_started((error.strerror or "").encode()) from None
+            theirs.close()
+            greeting = self._receive_greeting()
+            self.confined = greeting == READY
+            if not greeting:
+                self.end()
+                raise _not_started(os.pread(errors.fileno(), _MAX_ERRORS, 0))
 
     def _receive_greeting(self) -> bytes:
         """Return READY or UNCONFINED, or b"" if the process ended or did not start in time."""
@@ -238,18 +249,35 @@ class _Child:
         self._channel.close()
 
 
-def _spawn(settings: dict[str, object], fd: int) -> subprocess.Popen[bytes]:
-    """Start a decoder process that inherits the descriptor `fd` and _KEPT, but nothing else."""
-    kept = {_KEPT: os.environ[_KEPT]} if _KEPT in os.environ else {}
+def _spawn(settings: dict[str, object], fd: int, errors: IO[bytes]) -> subprocess.Popen[bytes]:
+    """Start a decoder process that inherits the descriptor `fd` and _KEPT, but nothing else.
+
+    Its standard error goes to `errors`. Raises OSError if no process can be started.
+    """
+    kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
     return subprocess.Popen(
         [sys.executable, *_ARGUMENTS, orjson.dumps(settings)],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
+        stderr=errors,
         env=_ENVIRONMENT | kept,
         pass_fds=(fd,),
         start_new_session=True,
     )
+
+
+def _not_started(errors: bytes) -> SystemRefused:
+    """Return an exception that gives the reason from a process's standard error, if there is one.
+
+    The process has seen no capture, so its reason names no patient.
+    """
+    lines = errors.decode(errors="replace").strip().splitlines()
+    if not lines:
+        return SystemRefused(_NOT_STARTED, hint=_NOT_STARTED_HINT)
+    # the reason is the first line of the loader, and the last line of a traceback
+    reason = lines[-1] if lines[0].startswith("Traceback") else lines[0]
+    message = f"{_NOT_STARTED[:-1]}: {reason[:_MAX_REASON]}"
+    return SystemRefused(message, hint=_NOT_STARTED_HINT)
 
 
 def _failed(data: bytes, reason: Reason, started: float) -> Decoded:

@@ -90,6 +90,8 @@ def main(arguments: Sequence[str]) -> None:
     limits = Limits(**settings["limits"])
     channel = Channel(socket.socket(fileno=settings["fd"]))
     warm_up()
+    with open(os.devnull, "wb") as nothing:  # noqa: PTH123  a device
+        os.dup2(nothing.fileno(), 2)  # what comes from now on may be about a patient
     confined = confine(limits.memory_bytes)
     if os.getppid() != settings["parent"]:
         return  # the parent died before prctl took effect

@@ -10,11 +10,10 @@ import sqlalchemy as sa
 
 from fundusd.clinical import document_rules
 from fundusd.domain.delivery import DeliveryState, DocumentKind, Subscription
-from fundusd.domain.errors import RequestError
 from fundusd.domain.retry_policy import LONGEST_PAUSE_SECONDS
 from fundusd.ledger import audit, sent_documents
 from fundusd.ledger.audit_events import AuditEvent
-from fundusd.ledger.database import epoch_now, insert_or_update, rows_as_dicts
+from fundusd.ledger.database import epoch_now, insert_or_update
 from fundusd.ledger.tables import delivery, exam, storable
 
 if TYPE_CHECKING:
@@ -25,19 +24,7 @@ if TYPE_CHECKING:
     from fundusd.ledger.transactions import Recording
 
 # `available_at` of what an operator has queued: it goes first, even while the receiver is away
-_REQUESTED_AT = 0.0
-_OPEN = (DeliveryState.QUEUED, DeliveryState.FAILED)
-_LISTED = (
-    "id",
-    "receiver",
-    "document",
-    "exam_id",
-    "state",
-    "attempts",
-    "answer",
-    "created_at",
-    "delivered_at",
-)
+REQUESTED_AT = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +159,7 @@ def due(
     is_too_far = delivery.c.available_at > epoch_now() + longest_pause
     conditions = [has_passed, is_too_far]
     if only_requested:
-        conditions = [delivery.c.available_at <= _REQUESTED_AT]
+        conditions = [delivery.c.available_at <= REQUESTED_AT]
     for condition in conditions:
         row = connection.execute(query.where(condition)).one_or_none()
         if row is not None:
@@ -253,70 +240,3 @@ def _note(connection: sa.Connection, event: AuditEvent, sent: Due, detail: dict[
     patient_key = connection.scalar(sa.select(exam.c.patient_key).where(exam.c.id == sent.exam_id))
     detail |= {"receiver": sent.receiver, "document": sent.document}
     audit.append(connection, audit.Entry(event, "exam", sent.exam_id, patient_key, detail=detail))
-
-
-# -- for commands
-
-
-def listed(
-    connection: sa.Connection, state: DeliveryState | None, limit: int
-) -> list[dict[str, Any]]:
-    """Return deliveries in a state, newest first.
-
-    If `state` is None, return deliveries that are queued or have failed.
-    """
-    states = _OPEN if state is None else (state,)
-    is_queued = delivery.c.state == DeliveryState.QUEUED
-    left = delivery.c.available_at - epoch_now()
-    waits = sa.case((is_queued & (left > 0), left), (is_queued, 0.0), else_=sa.null())
-    query = (
-        sa.select(*delivery.c[_LISTED], waits.label("next_in_seconds"))
-        .where(delivery.c.state.in_(states))
-        .order_by(delivery.c.id.desc())
-        .limit(limit)
-    )
-    return rows_as_dicts(connection, query)
-
-
-def counts(connection: sa.Connection) -> list[dict[str, Any]]:
-    """Return the numbers of queued and of failed deliveries for each receiver.
-
-    There is one row per receiver and state, which also contains the highest number of attempts.
-    """
-    is_open = delivery.c.state.in_(_OPEN)
-    query = (
-        sa.select(delivery.c.receiver, delivery.c.state, sa.func.count().label("count"))
-        .add_columns(sa.func.max(delivery.c.attempts).label("attempts"))
-        .where(is_open)
-        .group_by(delivery.c.receiver, delivery.c.state)
-        .order_by(delivery.c.receiver, delivery.c.state)
-    )
-    return rows_as_dicts(connection, query)
-
-
-def retry(connection: sa.Connection, delivery_id: int | None, *, again: bool = False) -> int:
-    """Queue a delivery so that it is due at once, unless it has been delivered.
-
-    If `again`, a delivered one is queued, too. If `delivery_id` is None, all failed deliveries are
-    queued. Return the number of deliveries that were queued. Raises RequestError if there is no
-    such delivery.
-    """
-    detail: dict[str, Any] = {}
-    if delivery_id is None:
-        which = delivery.c.state == DeliveryState.FAILED
-    else:
-        which = delivery.c.id == delivery_id
-        if connection.scalar(sa.select(delivery.c.id).where(which)) is None:
-            raise RequestError(
-                f"There is no document {delivery_id}.", hint="fundusd outbox lists the documents."
-            )
-        detail["delivery_id"] = delivery_id
-        if not again:
-            which = sa.and_(which, delivery.c.state.in_(_OPEN))
-    queued = {"state": DeliveryState.QUEUED, "attempts": 0, "available_at": _REQUESTED_AT}
-    count = connection.execute(sa.update(delivery).where(which).values(**queued)).rowcount
-    if count:
-        audit.append(
-            connection, audit.Entry(AuditEvent.DOCUMENT_QUEUED, detail=detail | {"count": count})
-        )
-    return count

@@ -22,7 +22,6 @@ from fundusd.ledger import (
     incomplete_files,
     jobs,
     ownership,
-    receiver_outages,
     recorded,
     releases,
     requeue,
@@ -301,22 +300,12 @@ class Ledger(Operator):
     delivered = writes(deliveries.delivered)
     undelivered = writes(deliveries.undelivered)
 
-    receiver_away = writes(receiver_outages.receiver_away)
-    receiver_back = writes(receiver_outages.receiver_back)
-    receivers_away = reads(receiver_outages.receivers_away)
-
     @retried
     def due(self, receiver: str, *, only_requested: bool = False) -> deliveries.Due | None:
-        """Return the delivery that has been due longest for a receiver, or None if none is due.
-
-        If `only_requested`, only what an operator has queued again counts.
-        """
+        """Return the delivery that has been due longest for a receiver; see `deliveries.due`."""
         with self.database.reading() as connection:
             pause = longest_pause(self._subscriptions)
+            cameras = self._own_cameras
             return deliveries.due(
-                connection,
-                receiver,
-                self._own_cameras,
-                pause,
-                only_requested=only_requested,
+                connection, receiver, cameras, pause, only_requested=only_requested
             )

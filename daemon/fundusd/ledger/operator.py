@@ -8,7 +8,7 @@ from fundusd.ledger import (
     audit,
     camera_orientations,
     corrections,
-    deliveries,
+    delivery_list,
     exam_queries,
     exams,
     follow_ups,
@@ -17,6 +17,7 @@ from fundusd.ledger import (
     joined_exams,
     quality_measures,
     queries,
+    receiver_outages,
     releases,
     requeue,
     reviews,
@@ -91,11 +92,13 @@ class Operator(Transactions):
 
     # -- documents that are sent
 
-    retry_deliveries = writes(deliveries.retry)
+    retry_deliveries = writes(delivery_list.retry)
+    deliveries = reads(delivery_list.listed)
+    receiver_away = writes(receiver_outages.receiver_away)
+    receiver_back = writes(receiver_outages.receiver_back)
+    receivers_away = reads(receiver_outages.receivers_away)
 
     def held_exams(self, limit: int) -> list[dict[str, Any]]:
         """Return exams whose documents are held back; see `held_exams.held`."""
         with self.database.reading() as connection:
             return held_exams.held(connection, self._subscriptions, limit)
-
-    deliveries = reads(deliveries.listed)  # last, because this name hides the module

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from fundusd.domain.clinical_terms import Outcome
 from fundusd.domain.files import IgnoreReason, Stat
 from fundusd.domain.jobs import JobState
-from fundusd.ledger import camera_orientations, daemons, deliveries, receiver_outages
+from fundusd.ledger import camera_orientations, daemons, delivery_list, receiver_outages
 from fundusd.ledger.database import epoch_now, picked
 from fundusd.ledger.result_columns import IS_RESULT_OF_JOB
 from fundusd.ledger.tables import (
@@ -100,7 +100,7 @@ def status(connection: sa.Connection) -> dict[str, Any]:
         "captures": counts.get(("capture", "all"), 0),
         **_oldest_waiting(connection),
         "cameras": _cameras(connection),
-        "outbox": deliveries.counts(connection),
+        "outbox": delivery_list.counts(connection),
         "receivers_away": _receivers_away(connection),
         "canary": None if canary is None else asdict(canary),
         "model": _model(connection),

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from fundusd.domain.files import SettledFile
 
 _TODAY, _BACKLOG = 0, 1  # lanes: today's captures come first
+_LAST = 1 << 62  # a position in a lane, for files that cannot be photographs
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,7 @@ def jobs_for(
     today: set[str] = set()  # digests of files that are not in the backlog
     for file in files:
         camera_of[file.digest] = file.camera_id
-        if not file.backlog:
+        if not file.backlog and file.is_of_known_format:
             today.add(file.digest)
     query = sa.select(job.c.id, job.c.digest, job.c.state, job.c.lane, job.c.camera_id).where(
         job.c.digest.in_(camera_of), job.c.release_id == release_id
@@ -117,6 +118,8 @@ def _row(file: SettledFile, release_id: int, now: datetime) -> dict[str, Any]:
     lane, position = _TODAY, 0
     if file.backlog:
         lane, position = _BACKLOG, -file.stat.mtime_ns  # the newest first
+    if not file.is_of_known_format:
+        position = _LAST  # however many there are, no photograph waits for them
     return {
         "digest": file.digest,
         "release_id": release_id,

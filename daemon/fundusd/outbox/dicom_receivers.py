@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from fundusd.outbox.document_ids import Document
 
 _WARNING = 0xB000
+_UNSUPPORTED = frozenset({0x03, 0x04})  # PS3.8 9.3.3.2: the abstract or all transfer syntaxes
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +70,8 @@ class DicomNode:
             return ReceiverError(
                 "association rejected: the node may not know FUNDUSD, or may have another AE title"
             )
-        if association.rejected_contexts:
+        results = {context.result for context in association.rejected_contexts}
+        if results & _UNSUPPORTED:
             return ReceiverError("the node does not accept Comprehensive 3D SR", is_permanent=True)
         return ReceiverError("no association: the node does not answer")
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
+import threading
 import time
 import zlib
 from dataclasses import dataclass
@@ -54,7 +57,7 @@ def post(
 ) -> Answer:
     """Post `data` and return the answer, whatever its status.
 
-    The server has `seconds` to begin its answer, and as long again to send the body, of which at
+    The server has `seconds` for the head of its answer, and as long again for the body, of which at
     most MAX_ANSWER_BYTES are read. Redirects are not followed. Without an Authorization header,
     the one of `credentials` is used, or what .netrc has for the server. Raises ReceiverError if
     there is no answer or no authorization.
@@ -65,6 +68,8 @@ def post(
     if credentials is not None:
         headers["Authorization"] = credentials.authorization()
     with requests.Session() as session:
+        for scheme in ("http://", "https://"):
+            session.mount(scheme, _adapter(seconds))
         # a redirected POST becomes a GET, whose 200 proves nothing; and requests reads the whole
         # body of a redirect, even if it is told not to follow it
         session.get_redirect_target = lambda _response: None
@@ -84,6 +89,40 @@ def post(
             credentials.refused()
         with response:
             return _read(response, time.monotonic() + seconds)
+
+
+def _adapter(seconds: float) -> Any:
+    """Return an adapter that hangs up if the head of an answer takes longer than `seconds`.
+
+    The timeout of requests is only for each single read, and begins anew with each byte.
+    """
+    from requests.adapters import HTTPAdapter
+
+    class Adapter(HTTPAdapter):  # type: ignore[misc]  # requests has no types
+        def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
+            pool = super().get_connection_with_tls_context(*args, **kwargs)
+            pool.ConnectionCls = _impatient(pool.ConnectionCls, seconds)
+            return pool
+
+    return Adapter()
+
+
+def _impatient(connection_class: Any, seconds: float) -> Any:
+    class Connection(connection_class):  # type: ignore[misc]  # http or https
+        def getresponse(self) -> Any:
+            timer = threading.Timer(seconds, _hang_up, (self.sock,))
+            timer.start()
+            try:
+                return super().getresponse()
+            finally:
+                timer.cancel()
+
+    return Connection
+
+
+def _hang_up(connected: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        connected.shutdown(socket.SHUT_RDWR)
 
 
 def _unchanged(request: Any) -> Any:

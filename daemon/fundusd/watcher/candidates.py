@@ -22,7 +22,7 @@ from fundusd.files.safe_read import (
     still_there,
 )
 from fundusd.files.writer_lease import Probe, probe_writer
-from fundusd.watcher.ignore_rules import ignored_by_content
+from fundusd.watcher.ignore_rules import kind_of
 from fundusd.watcher.incomplete_files import IncompleteFiles
 from fundusd.watcher.settling import Settling
 
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 _MAX_BYTES = 4 << 30  # a larger file, perhaps a sparse one, would keep all others waiting
 _MAX_IGNORED = 500  # ignored files recorded in one transaction
+_STEP_SECONDS = 0.25
 
 LeaseRule = Literal["unknown", "writer-lease", "double-quiet"]
 
@@ -63,18 +64,12 @@ class Candidates:
         self._remote = False
 
     def attach(self, *, remote: bool) -> None:
-        """Prepare for an inbox that has come online.
-
-        `remote` says whether the inbox is on a network file system.
-        """
+        """Prepare for an inbox that has come online, and is `remote` if on a network."""
         self._remote = remote
         self.lease_rule = "double-quiet" if remote else "unknown"
 
     def finish_first_sweep(self) -> None:
-        """Note that a full sweep has finished.
-
-        Files that are found later are not part of the baseline.
-        """
+        """Note that files that are found from now on are not part of the baseline."""
         self._was_swept = True
 
     def take_admissions(self) -> int:
@@ -83,10 +78,7 @@ class Candidates:
         return admissions
 
     def take_room_again(self) -> bool:
-        """Return whether there is room again for files that were refused.
-
-        Once True has been returned, the result is False until another file is refused.
-        """
+        """Return whether refused files have room again; if so, False until one is refused again."""
         has_room = self._has_refused and self._settling.is_half_empty
         if has_room:
             self._has_refused = False
@@ -143,9 +135,12 @@ class Candidates:
         return stat.ctime_ns < self._registered_ns
 
     def admit_settled(self, limit: int) -> int:
-        """Check up to `limit` files whose waiting time is over; admit, and count, the settled."""
+        """Check files whose waiting time is over; admit up to `limit`, and return how many."""
         settled: list[SettledFile] = []
-        for path in self._settling.ready(self._callbacks.monotonic())[:limit]:
+        began = self._callbacks.monotonic()
+        for path in self._settling.ready(began):
+            if len(settled) == limit or self._callbacks.monotonic() > began + _STEP_SECONDS:
+                break
             self._callbacks.beat()
             try:
                 file = self._check(path)
@@ -187,23 +182,26 @@ class Candidates:
     def _read(self, path: bytes, stat: Stat, descriptor: int) -> SettledFile | None:
         """Read an open file, and return it as a settled file.
 
-        Return None if the file is ignored or must wait longer.
+        Return None if the file is ignored, must wait longer, or lets other files go first.
         """
         if not is_unchanged(descriptor, stat):
             self._settling.restart(path, self._callbacks.monotonic())
             return None
         if self._has_writer(path, stat, descriptor):
             return None
-        ignored = ignored_by_content(path, partial(read_at, descriptor))
-        if ignored is not None:
-            self._ignore(path, stat, ignored)
+        kind = kind_of(path, partial(read_at, descriptor))
+        if isinstance(kind, IgnoreReason):
+            self._ignore(path, stat, kind)
+            return None
+        if kind is None and self._settling.put_last(path):
             return None
         digest = digest_settled(descriptor, stat, self._callbacks.beat)
         if digest is None or not still_there(self._inbox.root, path, stat):
             self._settling.restart(path, self._callbacks.monotonic())
             return None
         hinted, backlog = path in self._hinted, self._is_backlog(stat)
-        return SettledFile(self._inbox.camera_id, path, stat, digest, hinted, backlog)
+        camera_id, is_known = self._inbox.camera_id, kind is not None
+        return SettledFile(camera_id, path, stat, digest, hinted, backlog, is_known)
 
     def _has_writer(self, path: bytes, stat: Stat, descriptor: int) -> bool:
         """Return whether a process may still write to a file.

@@ -223,14 +223,15 @@ def claims_capture(name: bytes) -> bool:
     return name.lower().endswith(_CAPTURES)
 
 
-def ignored_by_content(path: bytes, read: ReadAt) -> IgnoreReason | None:
-    """Return the reason why a file's content is not that of a capture, or None if it may be one.
+def kind_of(path: bytes, read: ReadAt) -> MediaType | IgnoreReason | None:
+    """Return the format of a file's content, or the reason why it is not that of a capture.
 
-    A file that is only named like a capture is not ignored: the decoder reports what is wrong.
+    Return None for a file of unknown format that is only named like a capture. It is not ignored:
+    the decoder reports what is wrong.
     """
     kind = detect(read)
     if isinstance(kind, MediaType):
-        return None
+        return kind
     if kind is None and claims_capture(path):
         return None
     return kind or IgnoreReason.SIDECAR

@@ -14,6 +14,7 @@ from fundusd.domain.capture_warnings import CaptureWarning
 from fundusd.domain.clinical_terms import Outcome, Reason
 from fundusd.domain.errors import NotStorable
 from fundusd.worker.preparation import milliseconds_since
+from fundusd.worker.unknown_format_log import UnknownFormatLog
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -55,6 +56,7 @@ class ResultRecorder:
         self._warned: set[str] = set()  # cameras whose clock is wrong
         self._turned: dict[str, tuple[str, str]] = {}  # the turn that was logged, by camera
         self._log = structlog.get_logger(service="worker")
+        self._unknown = UnknownFormatLog()
 
     def record(self, batch: ClassifiedBatch) -> None:
         """Record a batch: all results in one transaction, then each unusable job."""
@@ -62,6 +64,11 @@ class ResultRecorder:
             self._record_findings(batch)
         for job, reason in batch.unusable:
             self._record_unusable(job, reason)
+        self.log_counted()
+
+    def log_counted(self) -> None:
+        """Log how many files of unknown format there were, once a minute at most."""
+        self._unknown.log_counted()
 
     def _record_findings(self, batch: ClassifiedBatch) -> None:
         began = time.perf_counter()
@@ -171,7 +178,9 @@ class ResultRecorder:
             count = self._ledger.give_back([claim], self._rules.offline_retry_seconds)
             self._log.info("jobs.given_back", count=count, reason=reason)
             return
-        pause = retry_policy.wait_seconds(claim.attempts, self._rules.retry_seconds)
+        pause = None
+        if reason is not Reason.UNKNOWN_FORMAT:  # only other bytes can help
+            pause = retry_policy.wait_seconds(claim.attempts, self._rules.retry_seconds)
         error = f"{reason.value} at attempt {claim.attempts}"
         content = job.decoded.content
         try:
@@ -193,7 +202,8 @@ class ResultRecorder:
         if pause is None:
             timings = {"read_ms": job.read_ms, "decode_ms": job.decoded.decode_ms}
             for capture in self._ledger.fail(claim, reason, error, content) or ():
-                self._log_capture(capture, claim, timings)
+                if reason is not Reason.UNKNOWN_FORMAT or self._unknown.is_to_be_logged():
+                    self._log_capture(capture, claim, timings)
         elif self._ledger.postpone(claim, reason, error, pause, content):
             self._log.warning(
                 "capture.postponed",

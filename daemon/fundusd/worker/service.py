@@ -129,6 +129,7 @@ class Worker:
 
     def _idle(self, canary: ModelCanary, stop: threading.Event) -> None:
         """Verify the model if that is due, then wait for work."""
+        self._recorder.log_counted()
         canary.require_unchanged()
         if canary.is_due(idle=True):
             canary.run(stop)
