@@ -93,6 +93,16 @@ def test_a_pipe_gets_one_line_for_each_row_without_a_box(
     assert not re.search("[─│━┃╭]", "".join([header, *rows]))
 
 
+def test_a_pipe_gets_one_line_for_each_fact_of_a_capture(
+    fundusd: RunCommand, graded: daemon_cases.Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    lines = fundusd("show", "1", "--config", graded.path).out.splitlines()
+    [step] = [line for line in lines if line.startswith("  next ")]
+    assert len(step.split()) > 10
+    assert step.rstrip().endswith(".")
+
+
 @pytest.mark.parametrize(
     ("value", "cell"),
     [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 from fundusd.domain.clinical_terms import SAFETY_WORDS
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from fundusd.domain.inference import Release
     from fundusd.ledger import Source
     from fundusd.reports.panel import Panel, Photograph
+
+_UNWRAPPED = 2000  # characters
 
 
 def print_panels(
@@ -30,7 +33,8 @@ def print_panels(
     from fundusd.reports import terminal_card, wording
     from fundusd.reports.terminal_table import printable
 
-    console = Console(highlight=False)
+    # in a pipe, each fact is one line
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else _UNWRAPPED)
     console.print(SAFETY_WORDS, markup=False, soft_wrap=True)
     console.print(terminal_card.facts(facts))
     console.print()

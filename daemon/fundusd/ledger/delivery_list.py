@@ -8,6 +8,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from fundusd.domain.delivery import DeliveryState
+from fundusd.domain.errors import RequestError
 from fundusd.ledger import audit
 from fundusd.ledger.audit_events import AuditEvent
 from fundusd.ledger.database import epoch_now, rows_as_dicts
@@ -73,13 +74,18 @@ def retry(connection: sa.Connection, delivery_id: int | None, *, again: bool = F
     """Queue a delivery so that it is due at once, unless it has been delivered.
 
     If `again`, a delivered one is queued, too. If `delivery_id` is None, all failed deliveries are
-    queued. Return the number of deliveries that were queued.
+    queued. Return the number of deliveries that were queued. Raises RequestError if there is no
+    such delivery.
     """
     detail: dict[str, Any] = {}
     if delivery_id is None:
         which = delivery.c.state == DeliveryState.FAILED
     else:
         which = delivery.c.id == delivery_id
+        if connection.scalar(sa.select(delivery.c.id).where(which)) is None:
+            raise RequestError(
+                f"There is no document {delivery_id}.", hint="fundusd outbox lists the documents."
+            )
         detail["delivery_id"] = delivery_id
         if not again:
             which = sa.and_(which, delivery.c.state.in_(_OPEN))
