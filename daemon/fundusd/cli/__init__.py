@@ -73,6 +73,7 @@ app.add_typer(audit.app, name="audit")
 
 _IMPORTED_OBJECTS = 20_000  # collecting garbage during imports takes a quarter of the startup time
 
+_JOURNAL_ERROR = "<3>"  # at the start of a line, journald reads this as its priority
 _FULL_OR_CLOSED = {errno.ENOSPC, errno.EDQUOT, errno.EPIPE}  # of a disk, a quota or a pipe
 
 
@@ -142,7 +143,12 @@ def _report(message: str, hint: str, error: Exception) -> None:
             "service.failed", error=message, hint=hint, exc_info=error
         )
         return
+    from fundusd.app.systemd import is_journal
+
+    prefix = ""
+    if sys.stderr is not None and is_journal(sys.stderr):
+        prefix = _JOURNAL_ERROR
     with suppress(OSError):  # nobody reads standard error: the exit status still tells
-        print(f"fundusd: {message}", file=sys.stderr)
-        if hint:
-            print(f"  {hint}", file=sys.stderr)
+        text = f"fundusd: {message}\n  {hint}" if hint else f"fundusd: {message}"
+        for line in text.splitlines():
+            print(prefix + line, file=sys.stderr)
