@@ -113,7 +113,8 @@ def _discard_output() -> None:
 
     Otherwise, Python would try again to print it at its end, and change the exit status.
     """
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    with suppress(OSError):  # a service that was started without standard output has none
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _report_defect(error: Exception) -> NoReturn:
