@@ -150,3 +150,26 @@ def test_whoever_closes_a_pipe_sees_no_error(graded: daemon_cases.Site) -> None:
     ended = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True, check=False)
     os.close(writing)
     assert (ended.returncode, ended.stderr) == (ExitStatus.OK, "")
+
+
+def test_a_mistake_has_the_priority_of_an_error_in_the_journal(tmp_path: Path) -> None:
+    (tmp_path / "fundusd.toml").write_text("[nonsense]\n")
+    with (tmp_path / "journal").open("w+") as journal:
+        status = os.fstat(journal.fileno())
+        stream = f"{status.st_dev}:{status.st_ino}"
+        command = [sys.executable, "-m", "fundusd", "run", "--config"]
+        command.append(str(tmp_path / "fundusd.toml"))
+        ended = subprocess.run(
+            command, stderr=journal, env={**os.environ, "JOURNAL_STREAM": stream}, check=False
+        )
+    assert ended.returncode == ExitStatus.CONFIG
+    lines = (tmp_path / "journal").read_text().splitlines()
+    assert lines
+    assert all(line.startswith("<3>") for line in lines)
+
+
+def test_the_settings_can_be_checked_alone(fundusd: RunCommand, place: daemon_cases.Site) -> None:
+    alone = fundusd("check", "--settings", "--config", place.path)
+    assert (alone.code, alone.out) == (0, "ok    settings\n")
+    place.path.write_text("[nonsense]\n")
+    assert fundusd("check", "--settings", "--config", place.path).code == ExitStatus.CONFIG

@@ -217,6 +217,20 @@ def test_the_shipped_unit_grades_a_capture_survives_a_kill_and_stops_cleanly(
     assert "The audit chain holds" in machine.do("/opt/fundusd/bin/fundusd", "audit", "verify")
 
 
+def test_a_reload_with_wrong_settings_fails_and_the_service_goes_on(machine: Machine) -> None:
+    set_up(machine, SETTINGS)
+    follow(machine, next(step for step in STEPS if "enable" in step))
+    machine.do("systemctl", "reload", "fundusd")
+    machine.write("/etc/fundusd/fundusd.toml", b"[nonsense]\n")
+    refused = machine.do("sh", "-c", "systemctl reload fundusd || echo refused")
+    assert refused.strip() == "refused"
+    assert machine.shown("ActiveState") == "active"
+    errors = machine.do(
+        "journalctl", "--no-pager", "-t", "fundusd", "-p", "err", "-o", "cat", "--since", "-1min"
+    )
+    assert "nonsense" in errors
+
+
 def test_wrong_settings_keep_the_unit_down(machine: Machine) -> None:
     set_up(machine, "[nonsense]\n")
     machine.do("sh", "-c", "systemctl start fundusd || true")

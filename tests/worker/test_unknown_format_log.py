@@ -18,4 +18,6 @@ def test_the_first_of_a_minute_are_logged_and_the_others_counted_in_one_line() -
         assert [(line["event"], line["count"]) for line in lines] == [
             ("capture.unknown_format", 990)
         ]
-        assert log.is_to_be_logged()
+        assert sum(log.is_to_be_logged() for _ in range(12)) == 10
+        log.log_counted(at_end=True)
+        assert lines[-1]["count"] == 2

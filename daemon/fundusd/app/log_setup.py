@@ -6,7 +6,6 @@ Neither contains the name of a patient.
 from __future__ import annotations
 
 import logging
-import os
 import sys
 import traceback
 from typing import TYPE_CHECKING, Any, TextIO
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 import orjson
 import structlog
 
+from fundusd.app.systemd import is_journal
 from fundusd.domain.errors import FundusdError
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def configure(level: str, log_format: str, stream: TextIO | None = None) -> None
     The format "auto" means "console" on a terminal and "json" elsewhere.
     """
     out = stream or sys.stdout
-    renderers: list[Processor] = [_JournalLines(prefixed=_is_journal(out))]
+    renderers: list[Processor] = [_JournalLines(prefixed=is_journal(out))]
     if log_format == "console" or (log_format == "auto" and out.isatty()):
         colours = out.isatty()
         renderers = [
@@ -109,15 +109,6 @@ class _JournalLines:
         if not self._prefixed:
             return line
         return f"<{_PRIORITIES[ordered['level']]}>{line}"
-
-
-def _is_journal(out: TextIO) -> bool:
-    """Return whether `out` is connected to the journal, according to JOURNAL_STREAM."""
-    try:
-        status = os.fstat(out.fileno())
-    except (OSError, ValueError):
-        return False
-    return os.environ.get("JOURNAL_STREAM") == f"{status.st_dev}:{status.st_ino}"
 
 
 def _exception(_logger: WrappedLogger, _name: str, event: EventDict) -> EventDict:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from typing import TextIO
 
 
 class Notifier:
@@ -27,6 +28,15 @@ class Notifier:
             text = "\n".join(f"{key}={value}" for key, value in fields.items())
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as channel:
                 channel.sendto(text.encode(), self._address)
+
+
+def is_journal(out: TextIO) -> bool:
+    """Return whether `out` is connected to the journal, according to JOURNAL_STREAM."""
+    try:
+        status = os.fstat(out.fileno())
+    except (OSError, ValueError):
+        return False
+    return os.environ.get("JOURNAL_STREAM") == f"{status.st_dev}:{status.st_ino}"
 
 
 def watchdog_seconds(environment: Mapping[str, str] = os.environ) -> float | None:

@@ -19,6 +19,7 @@ _OBJECTS = 500_000  # collecting garbage during imports takes a quarter of the s
 
 _NO_HOME = os.devnull  # in which not even root can create a folder
 _INSTALL_AGAIN = "Install fundusd and its libraries again, into the environment {prefix}."
+_JOURNAL_ERROR = "<3>"  # at the start of a line, journald reads this as its priority
 _FULL_OR_CLOSED = {errno.ENOSPC, errno.EDQUOT, errno.EPIPE}  # of a disk, a quota or a pipe
 
 
@@ -92,7 +93,8 @@ def _discard_output() -> None:
 
     Otherwise, Python would try again to print it at its end, and change the exit status.
     """
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    with suppress(OSError):  # a service that was started without standard output has none
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _report_defect(error: Exception) -> NoReturn:
@@ -122,7 +124,12 @@ def _report(message: str, hint: str, error: Exception) -> None:
             "service.failed", error=message, hint=hint, exc_info=error
         )
         return
+    from fundusd.app.systemd import is_journal
+
+    prefix = ""
+    if sys.stderr is not None and is_journal(sys.stderr):
+        prefix = _JOURNAL_ERROR
     with suppress(OSError):  # nobody reads standard error: the exit status still tells
-        print(f"fundusd: {message}", file=sys.stderr)
-        if hint:
-            print(f"  {hint}", file=sys.stderr)
+        text = f"fundusd: {message}\n  {hint}" if hint else f"fundusd: {message}"
+        for line in text.splitlines():
+            print(prefix + line, file=sys.stderr)

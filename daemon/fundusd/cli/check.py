@@ -39,6 +39,10 @@ _Languages = Annotated[
         help="With --names: the languages of the names, such as es,de (default: none).",
     ),
 ]
+_Settings = Annotated[
+    bool,
+    typer.Option("--settings", help="Check the settings file, as a start would; nothing else."),
+]
 _Camera = Annotated[
     str,
     typer.Option(
@@ -58,6 +62,7 @@ def check(
     convention: _Convention = "",
     languages: _Languages = "",
     camera: _Camera = "",
+    only_settings: _Settings = False,
     json: Json = False,
     wide: Wide = False,
 ) -> None:
@@ -67,6 +72,8 @@ def check(
     database, the command asks it for a few captures. For each camera, a line says how its pictures
     are turned, as learnt from its captures. The exit status is 78 if the settings are wrong, and 1
     if anything else is wrong.
+
+    With --settings, only the settings file is checked. `systemctl reload fundusd` does this first.
 
     With --names, the command shows which eye, field, patient and date would be read from the paths
     in a folder, and how many paths lack each of these, so that you can try a convention or pattern
@@ -88,10 +95,16 @@ def check(
     if convention or languages or camera:
         raise typer.BadParameter("--convention, --languages and --camera go with --names")
     settings = load(config)
-    from fundusd.app import health_check
     from fundusd.app.folder_overlaps import require_separate_folders
+    from fundusd.app.settings import require_camera
 
     require_separate_folders(settings)
+    if only_settings:
+        require_camera(settings)
+        print("ok    settings")
+        return
+    from fundusd.app import health_check
+
     results = list(health_check.check(settings))
     if json:
         print(as_json(results))

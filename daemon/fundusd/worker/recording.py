@@ -66,9 +66,9 @@ class ResultRecorder:
             self._record_unusable(job, reason)
         self.log_counted()
 
-    def log_counted(self) -> None:
-        """Log how many files of unknown format there were, once a minute at most."""
-        self._unknown.log_counted()
+    def log_counted(self, *, at_end: bool = False) -> None:
+        """Log how many files of unknown format there were: once a minute, and at the end."""
+        self._unknown.log_counted(at_end=at_end)
 
     def _record_findings(self, batch: ClassifiedBatch) -> None:
         began = time.perf_counter()

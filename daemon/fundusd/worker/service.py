@@ -126,6 +126,7 @@ class Worker:
         self._release(self._take_claims_ahead())
         recordings.start(inference.collect(0))
         recordings.finish()
+        self._recorder.log_counted(at_end=True)
 
     def _idle(self, canary: ModelCanary, stop: threading.Event) -> None:
         """Verify the model if that is due, then wait for work."""

@@ -39,10 +39,10 @@ class UnknownFormatLog:
                 self._counted += 1
             return is_early
 
-    def log_counted(self) -> None:
-        """If a minute is over, log how many captures were counted in it."""
+    def log_counted(self, *, at_end: bool = False) -> None:
+        """If a minute is over, or the service ends, log how many captures were counted."""
         with self._lock:
-            if self._now() < self._began + _MINUTE:
+            if not at_end and self._now() < self._began + _MINUTE:
                 return
             count, self._counted, self._logged = self._counted, 0, 0
             self._began = self._now()
