@@ -147,11 +147,19 @@ def _import_all() -> None:
     gc.freeze()
 
 
+def _open_streams() -> None:
+    """Give this process the text streams of its own descriptors, as a new interpreter has them."""
+    out = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115  for the process
+    errors = open(2, "w", encoding="utf-8", buffering=1, closefd=False)  # noqa: SIM115
+    vars(sys).update(stdout=out, __stdout__=out, stderr=errors, __stderr__=errors)
+
+
 def _run(program: Sequence[str], environment: Mapping[str, str]) -> None:
     """Run a program in this process, as `python PROGRAM` does."""
     os.environ.clear()
     os.environ.update(environment)
     time.tzset()
+    _open_streams()
     if program[0] == "-m":
         sys.argv = list(program[1:])
         runpy.run_module(program[1], run_name="__main__", alter_sys=True)

@@ -18,7 +18,9 @@ from fundusd.domain.clinical_terms import (
     ReviewVerdict,
 )
 from fundusd.domain.errors import RequestError
+from fundusd.domain.readings import ExclusionReason
 from fundusd.ledger import Ledger
+from fundusd.ledger.corrections import Corrector
 from fundusd.ledger.reviews import Review
 from fundusd.ledger.tables import audit_event, exam, eye_result, review
 
@@ -80,13 +82,15 @@ def test_another_day_is_another_exam(ledger: Ledger) -> None:
     assert (first.exam_id == later.exam_id, later.day) == (False, now.astimezone().date())
 
 
-def test_an_eye_of_an_overwritten_file_counts_no_more(ledger: Ledger) -> None:
+def test_an_eye_of_an_overwritten_file_counts_until_a_person_excludes_it(ledger: Ledger) -> None:
     before = classify(ledger, "a.jpg", "A", Eye.RIGHT, SEVERE)
     assert before.assessment.referable is Referable.YES
     ledger.admit(cases.found("a.jpg", "B"))
     after = ledger.exam(before.exam_id)
     assert after is not None
-    assert (after.eyes, after.assessment.referable) == ((), Referable.INDETERMINATE)
+    assert after.assessment.referable is Referable.YES
+    excluded = ledger.exclude(1, ExclusionReason.OTHER, Corrector("okafor", "ophthalmologist"))
+    assert (excluded.eyes, excluded.assessment.referable) == ((), Referable.INDETERMINATE)
     assert cases.rows(ledger, eye_result) == []
 
 
