@@ -10,7 +10,7 @@ from fundusd.clinical.reading import ReadBasis, Reading
 from fundusd.domain.clinical_terms import Grade, Outcome, Referable, ReviewVerdict
 
 if TYPE_CHECKING:
-    from fundusd.clinical.exam import EyeResult
+    from fundusd.clinical.eye_result import EyeResult
 
 NOTHING = ReadBasis("", Outcome.GRADED, None, Referable.INDETERMINATE)
 

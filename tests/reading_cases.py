@@ -14,7 +14,8 @@ from fundusd.ledger.reviews import Review
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from fundusd.clinical.exam import Exam, EyeResult
+    from fundusd.clinical.exam import Exam
+    from fundusd.clinical.eye_result import EyeResult
     from fundusd.ledger import Ledger
 
 NO_DR = (5.0, 0.0, 0.0, 0.0, 0.0)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tests import ledger_cases as cases
 from tests.clinical.test_judgement import shot
 
-from fundusd.clinical.exam import EyeResult
+from fundusd.clinical.eye_result import EyeResult
 from fundusd.clinical.judgement import judge
 from fundusd.domain.clinical_terms import Grade
 from fundusd.domain.readings import WorklistReason

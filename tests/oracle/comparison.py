@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
     from tests.oracle import events
 
-    from fundusd.clinical.exam import Exam, EyeResult
+    from fundusd.clinical.exam import Exam
+    from fundusd.clinical.eye_result import EyeResult
 
 # Steps whose wording ends at the colon, because the meaning of a reason follows. What follows
 # "Find out which eye capture 5 shows" is on the page only for one of its reasons.

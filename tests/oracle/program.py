@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
     from tests.oracle import events
 
+    from fundusd.clinical.eye_result import EyeResult
+
 LESIONS = {"lesion_1": OtherLesion.AMD, "lesion_2": OtherLesion.GLAUCOMA_SUSPECT}
 MIN_GRADE = 2
 EXAM_ID = 1
@@ -62,7 +64,7 @@ def judged(exam: events.Exam) -> program.Exam:
     return made.with_corrections(absences, follow_ups)
 
 
-def _places(eyes: Sequence[program.EyeResult], others: Sequence[Shot]) -> dict[Eye, set[str]]:
+def _places(eyes: Sequence[EyeResult], others: Sequence[Shot]) -> dict[Eye, set[str]]:
     """Return the digests of the photographs of each eye, as the ledger collects them."""
     places: dict[Eye, set[str]] = {eye.eye: {shot.digest for shot in eye.shots} for eye in eyes}
     for shot in others:
@@ -82,7 +84,7 @@ def _readings(exam: events.Exam) -> Iterator[Reading]:
         )
 
 
-def _eye_at(exam: events.Exam, given: events.Reading) -> program.EyeResult:
+def _eye_at(exam: events.Exam, given: events.Reading) -> EyeResult:
     """Return the eye as it was when it was read."""
     eyes = judge(_shots(exam, given.moment), exam.expected_fields)
     return next(eye for eye in eyes if eye.eye == given.eye)
@@ -115,7 +117,7 @@ def _shot(file: events.File, *, is_of_one_field: bool) -> Shot:
     )
 
 
-def _reading(number: int, given: events.Reading, then: program.EyeResult) -> Reading:
+def _reading(number: int, given: events.Reading, then: EyeResult) -> Reading:
     grade, referable = _stored(given, then)
     is_referred = grade is not None and grade >= MIN_GRADE
     return Reading(
@@ -136,7 +138,7 @@ def _reading(number: int, given: events.Reading, then: program.EyeResult) -> Rea
     )
 
 
-def _stored(given: events.Reading, then: program.EyeResult) -> tuple[Grade | None, Referable]:
+def _stored(given: events.Reading, then: EyeResult) -> tuple[Grade | None, Referable]:
     """Return what the ledger stores of a review; see `fundusd.ledger.reviews`."""
     grade, referable = then.grade, then.referable
     if given.verdict == "override":
@@ -149,7 +151,7 @@ def _stored(given: events.Reading, then: program.EyeResult) -> tuple[Grade | Non
     return grade, referable
 
 
-def worklist(exam: program.Exam) -> Sequence[program.EyeResult]:
+def worklist(exam: program.Exam) -> Sequence[EyeResult]:
     """Return the eyes on the worklist, in its order."""
     listed = [eye for eye in exam.eyes if eye.urgency]
     return sorted(listed, key=lambda eye: -eye.urgency)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from tests import exam_cases
 from tests.outbox import document_cases as cases
 
-from fundusd.clinical.exam import EyeResult
+from fundusd.clinical.eye_result import EyeResult
 from fundusd.domain.clinical_terms import Eye, Grade, Outcome, Reason, Referable, ReviewVerdict
 from fundusd.outbox import csv_export, fhir, structured_report
 from fundusd.outbox.sender import Sender

@@ -15,7 +15,8 @@ from fundusd.outbox import document_ids, fhir, sr_versions
 from fundusd.outbox.sender import Sender
 
 if TYPE_CHECKING:
-    from fundusd.clinical.exam import Exam, EyeResult
+    from fundusd.clinical.exam import Exam
+    from fundusd.clinical.eye_result import EyeResult
     from fundusd.domain.delivery import SentDocument
 
 NEGATIVE = replace(cases.AGREES, grade=Grade.NO_DR, referable=Referable.NO)

@@ -31,7 +31,7 @@ from fundusd.domain.clinical_terms import (
 )
 from fundusd.domain.errors import FundusdError
 from fundusd.domain.exams import DayDoubt
-from fundusd.reports import agreement_plot, panel, trends, turnaround_plot, wording
+from fundusd.reports import agreement_plot, panel, reading_words, trends, turnaround_plot, wording
 from fundusd.reports.capture_page import capture_page
 from fundusd.reports.exam_page import exam_page
 from fundusd.reports.page import Page, drawable, text_width, wrapped
@@ -290,7 +290,7 @@ def test_every_reason_and_every_verdict_has_words() -> None:
     for reason in Reason:
         assert "_" not in wording.quality(reason.outcome, reason)
     for verdict, grade in product(ReviewVerdict, [None, *Grade]):
-        assert wording.reading_result(reading(verdict, grade)).endswith(".")
+        assert reading_words.in_words(reading(verdict, grade)).endswith(".")
 
 
 def test_every_wording_of_a_warning_is_the_end_of_a_sentence() -> None:

@@ -92,7 +92,7 @@ def close(
       fundusd follow-up close 4 --how declined --reader okafor
     """
     from fundusd.app.open_ledger import opened_ledger
-    from fundusd.clinical.exam import FOLLOWED_UP
+    from fundusd.clinical.eye_result import FOLLOWED_UP
     from fundusd.reports import wording
 
     settings = load(config)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from fundusd.domain.clinical_terms import Eye, Referable
 
 if TYPE_CHECKING:
-    from fundusd.clinical.exam import Exam, EyeResult
+    from fundusd.clinical.exam import Exam
+    from fundusd.clinical.eye_result import EyeResult
 
 _NAMES = {Eye.RIGHT: "right eye", Eye.LEFT: "left eye", Eye.UNKNOWN: "photographs of unknown eye"}
 

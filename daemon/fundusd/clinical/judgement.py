@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fundusd.clinical.exam import EyeResult, needed_action
+from fundusd.clinical.eye_result import EyeResult, needed_action
 from fundusd.clinical.referral import UNDECIDED, Assessment
 from fundusd.clinical.shot import DISC, MACULA, joined, unresolved
 from fundusd.domain.clinical_terms import Action, Eye, Outcome, Referable

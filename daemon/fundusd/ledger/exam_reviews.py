@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
-    from fundusd.clinical.exam import EyeResult
+    from fundusd.clinical.eye_result import EyeResult
     from fundusd.clinical.shot import Shot
 
     Row = Mapping[Any, Any]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from fundusd.clinical.exam import photographs_digest
+from fundusd.clinical.eye_result import photographs_digest
 from fundusd.clinical.grading import Rule
 from fundusd.clinical.reading import ReadBasis, Reading
 from fundusd.clinical.shot import Shot

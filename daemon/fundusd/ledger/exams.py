@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from fundusd.domain.clinical_terms import Eye
-from fundusd.ledger import audit, deliveries, exam_queries, visits
+from fundusd.ledger import audit, day_doubts, deliveries, exam_queries
 from fundusd.ledger.audit_events import AuditEvent
 from fundusd.ledger.database import picked
 from fundusd.ledger.tables import exam, eye_result
@@ -16,7 +16,8 @@ from fundusd.ledger.tables import exam, eye_result
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from fundusd.clinical.exam import Exam, EyeResult
+    from fundusd.clinical.exam import Exam
+    from fundusd.clinical.eye_result import EyeResult
     from fundusd.clinical.reading import Reading
     from fundusd.ledger.transactions import Recording
 
@@ -39,7 +40,7 @@ def _slices(exam_ids: Iterable[int | None]) -> Iterator[list[int]]:
 
 
 def _rejudge(connection: sa.Connection, ids: Sequence[int]) -> list[Exam]:
-    visits.update_doubts(connection, ids)
+    day_doubts.update(connection, ids)
     exams = exam_queries.judged(connection, ids, anew=True)
     now = datetime.now(UTC)
     eye_rows, exam_rows = [], []

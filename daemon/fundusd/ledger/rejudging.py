@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from fundusd.domain.delivery import DeliveryState
 from fundusd.domain.jobs import JobState
-from fundusd.ledger import audit, exams, failures, visits
+from fundusd.ledger import audit, day_doubts, exams, failures
 from fundusd.ledger.audit_events import AuditEvent
 from fundusd.ledger.tables import capture, delivery, exam, eye_result, job
 from fundusd.ledger.transactions import Recording
@@ -35,7 +35,7 @@ def rejudge_all(connection: sa.Connection, identifiers: Identifiers) -> tuple[in
     numbers = connection.scalars(sa.select(exam.c.id).order_by(exam.c.id)).all()
     changed: list[int] = []
     for ids in _slices(numbers):
-        visits.update_doubts(connection, ids)
+        day_doubts.update(connection, ids)
         outdated = exams.outdated(connection, ids)
         before = _results(connection, outdated)
         exams.rejudge(recording, outdated)

@@ -35,7 +35,8 @@ from fundusd.ledger.tables import release, review_photograph, storable
 from fundusd.ledger.tables import review as review_table
 
 if TYPE_CHECKING:
-    from fundusd.clinical.exam import Exam, EyeResult
+    from fundusd.clinical.exam import Exam
+    from fundusd.clinical.eye_result import EyeResult
     from fundusd.ledger.transactions import Recording
 
 

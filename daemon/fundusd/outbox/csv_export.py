@@ -11,7 +11,7 @@ from fundusd.domain.delivery import DocumentKind, DocumentStatus, SentDocument
 from fundusd.outbox import document_ids, document_status, eye_values, safety_notes
 
 if TYPE_CHECKING:
-    from fundusd.clinical.exam import EyeResult
+    from fundusd.clinical.eye_result import EyeResult
     from fundusd.clinical.reading import Reading
     from fundusd.ledger.document_content import DocumentContent
     from fundusd.outbox.document_ids import Document

@@ -15,7 +15,8 @@ from fundusd.ledger import hash_chain
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from fundusd.clinical.exam import Exam, EyeResult
+    from fundusd.clinical.exam import Exam
+    from fundusd.clinical.eye_result import EyeResult
     from fundusd.clinical.reading import Reading
     from fundusd.domain.delivery import SentDocument
     from fundusd.domain.inference import Release

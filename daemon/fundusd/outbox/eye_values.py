@@ -13,7 +13,7 @@ from fundusd.outbox import codes
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from fundusd.clinical.exam import EyeResult
+    from fundusd.clinical.eye_result import EyeResult
     from fundusd.clinical.reading import Reading
     from fundusd.domain.clinical_terms import Reason
     from fundusd.outbox.codes import Code

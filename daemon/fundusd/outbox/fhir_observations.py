@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fundusd.clinical.exam import needed_action
+from fundusd.clinical.eye_result import needed_action
 from fundusd.domain.clinical_terms import SAFETY_WORDS, Outcome
 from fundusd.domain.delivery import DocumentKind, DocumentStatus, SentDocument
 from fundusd.domain.readings import ReadingState
@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from uuid import UUID
 
-    from fundusd.clinical.exam import Exam, EyeResult
+    from fundusd.clinical.exam import Exam
+    from fundusd.clinical.eye_result import EyeResult
     from fundusd.ledger.document_content import DocumentContent
     from fundusd.outbox.codes import Code
     from fundusd.outbox.fhir_parts import JsonObject

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from pydicom import Dataset
 
-    from fundusd.clinical.exam import EyeResult
+    from fundusd.clinical.eye_result import EyeResult
     from fundusd.clinical.shot import Shot
     from fundusd.ledger.document_content import DocumentContent, PhotographFile
     from fundusd.outbox.document_ids import Document

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     )
     from pydicom import Dataset
 
-    from fundusd.clinical.exam import EyeResult
+    from fundusd.clinical.eye_result import EyeResult
     from fundusd.clinical.reading import Reading
     from fundusd.domain.clinical_terms import Grade
     from fundusd.domain.inference import Release

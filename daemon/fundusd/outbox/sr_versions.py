@@ -10,7 +10,7 @@ from fundusd.outbox import document_ids, document_status
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from fundusd.clinical.exam import EyeResult
+    from fundusd.clinical.eye_result import EyeResult
     from fundusd.domain.clinical_terms import Eye
     from fundusd.ledger.document_content import DocumentContent
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from pydicom import Dataset
 
-    from fundusd.clinical.exam import EyeResult
+    from fundusd.clinical.eye_result import EyeResult
     from fundusd.domain.delivery import SentDocument
     from fundusd.domain.inference import Release
     from fundusd.ledger.document_content import DocumentContent

@@ -10,12 +10,13 @@ import orjson
 
 from fundusd.domain.capture_warnings import in_words
 from fundusd.domain.clinical_terms import SAFETY_WORDS, Grade, Outcome, Referable
-from fundusd.reports import next_steps, panel, wording
+from fundusd.reports import next_steps, panel, reading_words, wording
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from fundusd.clinical.exam import Exam, EyeResult
+    from fundusd.clinical.exam import Exam
+    from fundusd.clinical.eye_result import EyeResult
     from fundusd.clinical.shot import Shot
     from fundusd.domain.inference import Release
 
@@ -98,7 +99,7 @@ def readings(exam: Exam) -> list[str]:
     sentences: list[str] = []
     for eye in exam.eyes:
         name = wording.EYES[eye.eye]
-        sentences += [f"{name}: {text}" for text in wording.readings_of_eye(eye)]
+        sentences += [f"{name}: {text}" for text in reading_words.of_eye(eye)]
     return sentences
 
 
@@ -169,7 +170,7 @@ def _eye(eye: EyeResult) -> dict[str, Any]:
         "decisive_capture": eye.decisive.capture_id,
         "photographs": eye.photographs,
         "missing_fields": eye.missing_fields,
-        "readings": wording.readings_of_eye(eye),
+        "readings": reading_words.of_eye(eye),
         "next": next_steps.steps_of_eye(eye),
     }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fundusd.clinical.exam import FOLLOWED_UP
+from fundusd.clinical.eye_result import FOLLOWED_UP
 from fundusd.domain.clinical_terms import Action, Eye, Reason, Referable
 from fundusd.domain.eye_reasons import EyeReason
 from fundusd.domain.readings import AbsenceReason, FollowUpKind, ReadingState
@@ -13,7 +13,8 @@ from fundusd.reports.wording import THE_EYE, day, referred
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from fundusd.clinical.exam import Absence, Exam, EyeResult, FollowUp
+    from fundusd.clinical.exam import Absence, Exam, FollowUp
+    from fundusd.clinical.eye_result import EyeResult
 
 REFER = "Refer to an eye specialist."
 READ_FIRST = "Have a human reader look at it; if the reader agrees, refer to an eye specialist."

@@ -6,12 +6,13 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from fundusd.domain.clinical_terms import Action, Eye, EyeSource, Grade, Outcome, Reason, Referable
-from fundusd.reports import next_steps, wording
+from fundusd.reports import next_steps, reading_words, wording
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from fundusd.clinical.exam import Absence, Exam, EyeResult
+    from fundusd.clinical.exam import Absence, Exam
+    from fundusd.clinical.eye_result import EyeResult
     from fundusd.domain.decoding import Pixels
 
 
@@ -97,7 +98,7 @@ def of_eye(eye: EyeResult, photograph: Photograph) -> Panel:
         model=model,
         quality=wording.quality_of_eye(eye),
         scores=scores,
-        reading=" ".join(wording.readings_of_eye(eye)),
+        reading=" ".join(reading_words.of_eye(eye)),
         steps=next_steps.steps_of_eye(eye),
         warnings=wording.warnings_of_eye(eye),
     )

@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING, Any, assert_never
 
 from fundusd.clinical.grading import unsafe_rules
 from fundusd.domain.capture_warnings import in_words
-from fundusd.domain.clinical_terms import Eye, Outcome, Reason, Referable, ReviewVerdict
+from fundusd.domain.clinical_terms import Eye, Outcome, Reason, Referable
 from fundusd.domain.exams import DayDoubt
-from fundusd.domain.readings import ReadingPurpose, ReadingState
+from fundusd.domain.readings import ReadingState
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import date
 
-    from fundusd.clinical.exam import Absence, Exam, EyeResult
-    from fundusd.clinical.reading import Reading
+    from fundusd.clinical.exam import Absence, Exam
+    from fundusd.clinical.eye_result import EyeResult
     from fundusd.clinical.referral import Assessment
     from fundusd.domain.clinical_terms import Grade
     from fundusd.domain.eye_reasons import EyeReason
@@ -29,12 +29,6 @@ VERDICTS = {
     Referable.YES: "Referable",
     Referable.NO: "Not referable",
     Referable.INDETERMINATE: "Undecided",
-}
-
-_PURPOSES = {
-    ReadingPurpose.SECOND: "as second reader",
-    ReadingPurpose.ARBITRATION: "as arbiter",
-    ReadingPurpose.QUALITY_ASSURANCE: "for quality assurance",
 }
 
 
@@ -197,45 +191,6 @@ def grade_of_eye(eye: EyeResult) -> str:
     if not worst:  # "No DR" would be said of an eye that nobody could see
         return "No result for this eye"
     return f"No result; worst grade in a photograph: {grade_name(worst)}"
-
-
-def reading_result(reading: Reading) -> str:
-    """Return a sentence that says who read an eye, when, and with what result."""
-    purpose = blinded = why = ""
-    if reading.purpose is not ReadingPurpose.ROUTINE:
-        purpose = f", {_PURPOSES[reading.purpose]}"
-    if reading.is_blinded:
-        blinded = ", without seeing the model's result"
-    if reading.reason:
-        why = f" ({reading.reason.replace('_', ' ')})"
-    who = f"{reading.reviewer}, {reading.role}, on {day(reading.at.astimezone())}"
-    return f"{who}{purpose}{blinded}: {'; '.join([_verdict(reading) + why, *reading.findings])}."
-
-
-def readings_of_eye(eye: EyeResult) -> list[str]:
-    """Return sentences about all readings of an eye, first the ones that count."""
-    sentences = [reading_result(reading) for reading in eye.readings.current]
-    if eye.reading is not None and eye.reading not in eye.readings.current:
-        sentences.append(reading_result(eye.reading))  # it defers the eye
-    for reading in eye.readings.formers:
-        sentences.append(f"Of other photographs or another result: {reading_result(reading)}")
-    return sentences or ["Not read by a human yet."]
-
-
-def _verdict(reading: Reading) -> str:
-    match reading.verdict:
-        case ReviewVerdict.AGREE:
-            return "agrees with the model"
-        case ReviewVerdict.OVERRIDE:
-            return f"says {grade_name(reading.grade)}, {VERDICTS[reading.referable].lower()}"
-        case ReviewVerdict.UNGRADABLE:
-            return "finds it ungradable"
-        case ReviewVerdict.RETAKE:
-            return "asks for another photograph"
-        case ReviewVerdict.DEFER:
-            return "has put it off"
-        case _:
-            assert_never(reading.verdict)
 
 
 def warnings_of_row(row: Mapping[str, Any]) -> list[str]:
