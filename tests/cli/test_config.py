@@ -126,6 +126,7 @@ def test_the_script_for_each_shell_can_be_printed(shell: str) -> None:
     program = "import sys; sys.argv[0] = 'fundusd'; from fundusd.cli import main; main()"
     ended = subprocess.run(
         [sys.executable, "-c", program, "--show-completion", shell],
+        env={**os.environ, "_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"},
         capture_output=True,
         text=True,
         check=True,

@@ -77,7 +77,7 @@ NAMES = [
 
 def test_no_name_and_no_thing_in_the_inbox_leads_astray(tmp_path: Path, store_url: str) -> None:
     place = site(tmp_path, store_url)
-    inbox, deep = os.fsencode(place.inbox), b"/".join([b"d" * 255] * 12)
+    inbox, deep = os.fsencode(place.inbox), b"/".join([b"d" * 255] * 7)
     (tmp_path / "secret.jpg").write_bytes(good(1000))
     for number, name in enumerate([*NAMES, *HIDDEN]):
         Path(os.fsdecode(inbox + b"/" + name)).write_bytes(good(number))

@@ -51,8 +51,8 @@ MOMENTS = ("begin", "middle", "before_commit", "after_commit")
 SINGLE = ("ignore", "sweep_finished", "found_at", "keep_incomplete", "stop")
 PLACES = {
     "watcher.digested": (candidates, "digest_settled", "after"),
-    "worker.claimed": (Preparation, "read", "before"),
-    "worker.read": (Preparation, "read", "after"),
+    "worker.claimed": (Preparation, "_read", "before"),
+    "worker.read": (Preparation, "_read", "after"),
     "worker.decoded": (DecoderPool, "decode", "after"),
     "worker.forward": (ZeroShotClassifier, "logits", "before"),
     "worker.classified": (ZeroShotClassifier, "logits", "after"),
