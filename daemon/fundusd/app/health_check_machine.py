@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 _DRIVER = Path("/proc/driver/nvidia/version")
 _GIB = 1024**3
-_ENOUGH_SPACE = 256 * 1024**2  # a year of a busy clinic
+_ENOUGH_SPACE = 256 * 1024**2  # bytes, for the database and its write-ahead log
 
 
 def device_verdict(settings: Settings) -> str:
