@@ -34,7 +34,7 @@ lock:
 pytest: $(VENV)/installed-dev
 	$(BIN)/python -m pytest -n 4 $(PYTEST_ARGS)
 
-# compare every exam of the enumeration with the oracle of docs/exams.md; takes about fifteen minutes
+# compare every exam of the enumeration with the oracle of docs/exams.md; takes half an hour
 .PHONY: oracle
 oracle: $(VENV)/installed-dev
 	FUNDUSD_ORACLE=all $(BIN)/python -m pytest -q -s --timeout 3600 tests/oracle

@@ -59,7 +59,9 @@ def eyes_in_dispute(person: Person) -> tuple[str, ...]:
 
 def worst_grade(person: Person) -> int | None:
     """Return the worst grade seen."""
-    if person.referable != "indeterminate":
+    if person.referable == "no":
         return person.grade
+    if person.referable == "yes":
+        return none_below_1(person.grade)
     seen = [grade for eye in person.counting for grade in grades_seen(person, eye)]
     return none_below_1(highest_grade(seen))

@@ -140,10 +140,13 @@ class Exam:
     def worst_grade_seen(self) -> Grade | None:
         """Return the person's grade or, if it is undecided, the highest one in any photograph.
 
-        The grades of the readings count, too. An undecided person has none below 1.
+        The grades of the readings count, too. Only a negative person has a grade below 1: a person
+        referred for another lesion would seem to be healthy.
         """
-        if self.final.referable is not Referable.INDETERMINATE:
+        if self.final.referable is Referable.NO:
             return self.final.grade
+        if self.final.referable is Referable.YES:
+            return self.final.grade or None
         grades: list[Grade | None] = []
         for eye in self.counting:
             grades += [eye.worst_grade_seen, *eye.readings.grades]
