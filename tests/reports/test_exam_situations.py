@@ -301,6 +301,31 @@ def test_a9_one_confirmed_eye_is_enough_to_refer() -> None:
     assert wording.standing(confirmed).startswith("Preliminary")
 
 
+def test_an_eye_that_nobody_could_judge_leaves_more_to_do_than_one_that_is_no_more() -> None:
+    without = all_read(exam(LEFT, absences=(NO_RIGHT_EYE,)))
+    assert next_steps.steps(without) == ["Nothing beyond the clinic's usual screening interval."]
+    not_seen = Absence(Eye.RIGHT, AbsenceReason.NO_VIEW, date(2027, 6, 30))
+    [step] = next_steps.steps(all_read(exam(LEFT, absences=(not_seen,))))
+    assert step.startswith("Have the right eye examined in another way: it was not judged")
+    assert step.endswith("(no view, until 30 June 2027).")
+
+
+def test_a_question_that_a_person_has_answered_is_no_warning_any_more() -> None:
+    doubted = replace(RIGHT, warnings=("eye_contradicted", "patient_conflict"))
+    [warned] = exam(doubted).eyes
+    assert len(wording.warnings_of_eye(warned)) == 2
+    answered = exam(replace(doubted, is_eye_said=True, is_patient_said=True))
+    assert wording.warnings_of_eye(answered.eyes[0]) == []
+    assert "A person has said which eye it shows." in exam_details.photograph(
+        answered, exam_details.shots(answered)[0]
+    )
+
+
+def test_readers_stand_on_pages_and_in_documents_with_their_names() -> None:
+    visit = all_read(exam(RIGHT, LEFT)).with_reader_names({"Dr Okafor": "Dr Ada Okafor"})
+    assert all("Dr Ada Okafor, doctor" in sentence for sentence in exam_details.readings(visit))
+
+
 def test_the_same_report_is_the_same_file(tmp_path: Path) -> None:
     visit = SITUATIONS["arbitration"][0]
     files = []

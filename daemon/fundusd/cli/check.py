@@ -13,6 +13,7 @@ from fundusd.cli.output import as_json
 
 if TYPE_CHECKING:
     from fundusd.app.health_check import CheckResult
+    from fundusd.app.settings import Settings
 
 _Names = Annotated[
     Path | None,
@@ -103,6 +104,11 @@ def check(
         require_camera(settings)
         print("ok    settings")
         return
+    _check_all(settings, json=json)
+
+
+def _check_all(settings: Settings, *, json: bool) -> None:
+    """Print a line for everything that the daemon needs; exit with 1 if anything is wrong."""
     from fundusd.app import health_check
 
     results = list(health_check.check(settings))

@@ -58,28 +58,31 @@ def join(recording: Recording, exam_id: int, into_id: int, by: Corrector) -> Exa
 
 
 def _require_joinable(source: Row, target: Row) -> None:
-    one, other = source["id"], target["id"]
-    if one == other:
-        raise RequestError(f"Exam {one} cannot be joined into itself.", hint="Give two exams.")
+    source_id, target_id = source["id"], target["id"]
+    if source_id == target_id:
+        raise RequestError(
+            f"Exam {source_id} cannot be joined into itself.", hint="Give two exams."
+        )
     if source["joined_into"] is not None:
         raise RequestError(
-            f"Exam {one} was joined into exam {source['joined_into']} already.",
+            f"Exam {source_id} was joined into exam {source['joined_into']} already.",
             hint=f"fundusd report exam {source['joined_into']} shows its photographs.",
         )
     if not source["patient_key"] and not target["patient_key"]:
         raise RequestError(
-            f"The patients of exams {one} and {other} are not known, so they may be two people.",
+            f"The patients of exams {source_id} and {target_id} are not known, so they may be two "
+            "people.",
             hint="Rename the files so that they name the patient, or join each exam into one of a "
             "known patient.",
         )
     if source["patient_key"] and not target["patient_key"]:
         raise RequestError(
-            f"The patient of exam {other} is not known, but that of exam {one} is.",
-            hint=f"Join them the other way round: exam {other} into exam {one}.",
+            f"The patient of exam {target_id} is not known, but that of exam {source_id} is.",
+            hint=f"Join them the other way round: exam {target_id} into exam {source_id}.",
         )
     if source["patient_key"] and source["patient_key"] != target["patient_key"]:
         raise RequestError(
-            f"Exams {one} and {other} are of two different patients.",
+            f"Exams {source_id} and {target_id} are of two different patients.",
             hint="Only exams of one patient can be joined. Part a photograph that is in the wrong "
             "exam, or exclude it (not_this_patient).",
         )
