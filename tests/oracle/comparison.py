@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 # "Find out which eye capture 5 shows" is on the page only for one of its reasons.
 BEFORE_COLON = re.compile(
     r"(Find out whose photograph .* is:"
+    r"|Find out when .* was taken:"
     r"|Have a reader read .* again:"
     r"|Have another reader decide about .*?:"
     r"|Take the photograph of .* again:"

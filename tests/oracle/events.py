@@ -22,6 +22,7 @@ class File:
     excluded: bool = False  # by a person
     belongs: bool = False  # a person has said that it belongs to this exam
     conflict: bool = False  # its sources disagree about the eye
+    day_uncertain: bool = False  # it may be of another visit
     path_taken_by: int | None = None  # the capture number of the file that took its path
 
 

@@ -9,7 +9,10 @@ from tests.oracle.events import File
 
 EYES = ("R", "L", "U")
 RETAKE = "too_dark too_bright blur partial_field artefact not_retina field_missing"
-REFER = "low_contrast media_opacity small montage eye_contradicted patient_uncertain eye_unknown"
+REFER = (
+    "low_contrast media_opacity small montage eye_contradicted patient_uncertain day_uncertain "
+    "eye_unknown"
+)
 CONTACT = (
     "multiframe unsupported_transfer_syntax unsupported_photometric unsupported_pixels compression "
     "too_many_pixels too_many_bytes truncated decode_error unknown_format no_pixel_data "
@@ -61,6 +64,8 @@ def identity_doubt(file: File, *, is_eye_said: bool) -> str | None:
         return "eye_contradicted"
     if file.warnings & PATIENT_WARNINGS and not file.belongs:
         return "patient_uncertain"
+    if file.day_uncertain and not file.belongs:
+        return "day_uncertain"
     return None
 
 

@@ -112,6 +112,7 @@ def _shot(file: events.File, *, is_of_one_field: bool) -> Shot:
         is_conflict=file.conflict and not file.eye_said,
         is_eye_said=file.eye_said,
         is_patient_said=file.belongs,
+        is_of_uncertain_day=file.day_uncertain,
         is_excluded=file.excluded,
         is_of_one_field=is_of_one_field,
     )

@@ -34,6 +34,7 @@ OF_REASONS = {
 OF_DOUBTS = {
     "eye_contradicted": "Find out which eye {} shows",
     "patient_uncertain": "Find out whose photograph {} is:",
+    "day_uncertain": "Find out when {} was taken:",
     "eye_unknown": "Find out which eye {} shows",
 }
 WITHOUT_A_STEP = ("field_missing", "eye_unknown")  # of their own: they are of no photograph
@@ -105,7 +106,7 @@ def steps_of_reason(person: Person, eye: str) -> list[str]:
     reason = result.reason
     if reason is None:
         return []
-    if reason in {"eye_contradicted", "patient_uncertain"}:
+    if reason in {"eye_contradicted", "patient_uncertain", "day_uncertain"}:
         return [step_of_doubt(person, eye, reason)]
     if reason in OF_REASONS:
         is_followed_up = reason in READERS_ASKED and eye in person.exam.open_follow_ups

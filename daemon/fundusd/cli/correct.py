@@ -107,10 +107,11 @@ def include(
 def belongs(
     capture: _Capture, reader: Reader = "", config: Config = None, json: Json = False
 ) -> None:
-    """Say that a photograph is of the patient of its exam.
+    """Say that a photograph belongs to its exam: to this patient and this visit.
 
-    This clears the doubt about a photograph whose sources name two patients, or whose bytes came
-    with another patient too. To undo it, exclude the photograph.
+    This clears the doubt about a photograph whose sources name two patients, whose date cannot be
+    right, or whose bytes came with another patient or visit too. To undo it, exclude the
+    photograph.
 
     Example:
       fundusd correct belongs 41

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 MACULA, DISC = "macula", "disc"
 _SEVERAL_PICTURES = {Reason.MONTAGE, Reason.MULTIFRAME}
-PATIENT_DOUBTS = {
+_PATIENT_DOUBTS = {
     CaptureWarning.PATIENT_CONFLICT,
     CaptureWarning.DIGEST_OF_TWO_PATIENTS,
     CaptureWarning.NOT_A_PATIENT,
@@ -49,6 +49,8 @@ class Shot:
     is_excluded: bool = False  # by a person
     is_of_other_patient: bool = False  # a person has excluded it as such
     is_beside_other: bool = False  # a file of the same photograph has been excluded as such
+    is_placed: bool = False  # a person has put it into this exam
+    is_of_uncertain_day: bool = False  # it may have been taken on another day than its exam's
     is_overwritten: bool = False  # another file has taken its path, so that nobody can look at it
     is_of_one_field: bool = False  # its camera photographs nothing but the macula
     acquired_at: datetime | None = None
@@ -84,13 +86,17 @@ class Shot:
 
     @property
     def identity_doubt(self) -> EyeReason | None:
-        """Return why the file may show another eye or another patient, or None if it does not."""
+        """Return why the file may show another eye, patient or visit, or None if it does not."""
         if CaptureWarning.EYE_CONTRADICTED in self.warnings and not self.is_eye_said:
             return EyeReason.EYE_CONTRADICTED
-        is_doubted = self.is_beside_other or not PATIENT_DOUBTS.isdisjoint(self.warnings)
-        if is_doubted and not self.is_patient_said:
+        return None if self.is_patient_said else self.doubted_membership
+
+    @property
+    def doubted_membership(self) -> EyeReason | None:
+        """Return why the file may not belong to its exam, if no person says that it does."""
+        if self.is_beside_other or not _PATIENT_DOUBTS.isdisjoint(self.warnings):
             return EyeReason.PATIENT_UNCERTAIN
-        return None
+        return EyeReason.DAY_UNCERTAIN if self.is_of_uncertain_day else None
 
     @property
     def open_warnings(self) -> tuple[str, ...]:

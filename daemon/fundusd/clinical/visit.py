@@ -6,14 +6,17 @@ different studies never belong to one visit, unless a person joins them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import TYPE_CHECKING
 
+from fundusd.domain.capture_warnings import CaptureWarning
 from fundusd.domain.exams import DayDoubt
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
+
+    from fundusd.clinical.shot import Shot
 
 _DAY = timedelta(days=1)
 
@@ -45,6 +48,27 @@ def doubt_of_day(doubts: Collection[DayDoubt]) -> DayDoubt:
         if doubt in doubts:
             return doubt
     return DayDoubt.NONE
+
+
+def with_uncertain_days(shots: Sequence[Shot], day: date) -> list[Shot]:
+    """Mark the files of a visit that name another day than the one that another file makes certain.
+
+    Their clock was reset or is ahead, so the day of their reception was assumed: they may be old,
+    and must not make up for a photograph that is missing. What a person has put into the visit
+    belongs to it.
+    """
+    is_certain = any(_makes_certain(shot, day) for shot in shots)
+    marked: list[Shot] = []
+    for shot in shots:
+        is_of_other_day = shot.acquired_day not in {None, day} and not shot.is_placed
+        is_uncertain = shot.is_of_uncertain_day or (is_certain and is_of_other_day)
+        marked.append(replace(shot, is_of_uncertain_day=is_uncertain))
+    return marked
+
+
+def _makes_certain(shot: Shot, day: date) -> bool:
+    is_clock_right = CaptureWarning.CLOCK_SKEW not in shot.warnings
+    return shot.acquired_day == day and is_clock_right and not shot.is_excluded
 
 
 # -- which visit

@@ -35,6 +35,11 @@ class EyeReason(StrEnum):
         Action.REFER_READER,
         "it is not certain whose photograph this is",
     )
+    DAY_UNCERTAIN = (
+        "day_uncertain",
+        Action.REFER_READER,
+        "it may have been taken on another day",
+    )
     FIELD_MISSING = "field_missing", Action.RETAKE, "an expected field was not photographed"
     EYE_UNKNOWN = "eye_unknown", Action.REFER_READER, "it is not known which eye this is"
     READING_OUTDATED = (

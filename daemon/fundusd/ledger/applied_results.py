@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _OF_RESULT = ("release_id", "outcome", "reason", "grade", "referable")
 _CHANGED = (
     *("eye", "eye_source", "field", "patient_id", "patient_key", "exam_id", "warnings"),
-    *("acquired_at", "acquired_day", "turnaround_ms", "placed_exam_id"),
+    *("acquired_at", "acquired_day", "turnaround_ms", "placed_exam_id", "belongs", "excluded"),
     *("media_type", "width", "height", "sop_uid"),
     *_OF_RESULT,
     *PPM,
@@ -58,6 +58,7 @@ def apply(
     camera_orientations.check_eyes(connection, after, contents, are_new=not reused)
     visits.forget_placing(connection, after)
     exam_ids = visits.assign(connection, after, [content.get("study_uid") for content in contents])
+    captures.forget_membership(connection, after, exam_ids)
     for row, exam_id in zip(after, exam_ids, strict=True):
         row["exam_id"] = exam_id
     _update(connection, after)

@@ -15,6 +15,7 @@ from fundusd.clinical.field_position import field_shown
 from fundusd.domain.capture_warnings import CaptureWarning
 from fundusd.domain.clinical_terms import Eye, EyeSource, Outcome
 from fundusd.domain.decoding import Content
+from fundusd.domain.readings import ExclusionReason
 from fundusd.ledger.tables import capture, storable
 
 if TYPE_CHECKING:
@@ -130,6 +131,23 @@ def exams_of_origins(connection: sa.Connection, ids: Sequence[int]) -> set[int |
     """
     query = sa.select(capture.c.exam_id).where(capture.c.moved_to.in_(ids))
     return set(connection.scalars(query))
+
+
+def forget_membership(
+    connection: sa.Connection, captures: Sequence[dict[str, Any]], exam_ids: Sequence[int]
+) -> None:
+    """Forget what was said of a renamed capture's old exam, if its new name puts it into another.
+
+    That is: that it belongs there, or that it was excluded there as another patient's.
+    """
+    new = [row["id"] for row in captures if row["exam_id"] is None]
+    query = sa.select(capture.c.moved_to, capture.c.exam_id).where(capture.c.moved_to.in_(new))
+    exam_of_origin: dict[int, int | None] = dict(connection.execute(query).all())
+    for row, exam_id in zip(captures, exam_ids, strict=True):
+        if exam_of_origin.get(row["id"], exam_id) != exam_id:
+            row["belongs"] = False
+            if row["excluded"] == ExclusionReason.NOT_THIS_PATIENT:
+                row["excluded"] = None
 
 
 def flag_shared(connection: sa.Connection, captures: Sequence[dict[str, Any]]) -> set[int | None]:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import sqlalchemy as sa
 
-from fundusd.clinical.shot import PATIENT_DOUBTS
 from fundusd.domain.clinical_terms import Eye
 from fundusd.domain.errors import RequestError
 from fundusd.domain.readings import AbsenceReason, CorrectionKind, ExclusionReason
@@ -72,19 +71,20 @@ def include(recording: Recording, capture_id: int, by: Corrector) -> Exam:
 
 
 def belongs(recording: Recording, capture_id: int, by: Corrector) -> Exam:
-    """Say that a photograph belongs to the patient of its exam, and return the exam.
+    """Say that a photograph belongs to its exam, and return the exam.
 
-    Its sources name two patients, or its bytes came with another patient too. `exclude` undoes it.
+    Its sources name two patients, its bytes came with another patient or visit too, or its date is
+    another one. `exclude` undoes it.
     """
     files = photograph(recording.connection, capture_id)
     _require_doubt(recording.connection, files)
-    _require_no_other_owner(recording.connection, files)
+    _require_no_other_exam(recording.connection, files)
     change(recording.connection, files, belongs=True)
     return record(recording, CorrectionKind.BELONGS, by, files[0], files)
 
 
 def _require_doubt(connection: sa.Connection, files: Sequence[Row]) -> None:
-    """Raise RequestError if nobody doubts whose photograph this is.
+    """Raise RequestError if nobody doubts that the photograph belongs to its exam.
 
     What is said before there is a doubt would silence one that comes later.
     """
@@ -92,28 +92,28 @@ def _require_doubt(connection: sa.Connection, files: Sequence[Row]) -> None:
     judged = existing(connection, files[0]["exam_id"])
     shots = [shot for eye in judged.eyes for shot in eye.shots]
     for shot in [*shots, *judged.others]:
-        is_in_doubt = shot.is_beside_other or not PATIENT_DOUBTS.isdisjoint(shot.warnings)
-        if shot.capture_id in numbers and is_in_doubt:
+        if shot.capture_id in numbers and shot.doubted_membership is not None:
             return
     raise RequestError(
-        f"Nothing is in doubt about whose photograph capture {files[0]['id']} is.",
+        f"Nothing is in doubt about whose photograph capture {files[0]['id']} is, or of which day.",
         hint=f"fundusd show {files[0]['id']} shows its patient and its warnings.",
     )
 
 
-def _require_no_other_owner(connection: sa.Connection, files: Sequence[Row]) -> None:
-    """Raise RequestError if the same bytes have been said to belong to another patient."""
+def _require_no_other_exam(connection: sa.Connection, files: Sequence[Row]) -> None:
+    """Raise RequestError if the same bytes have been said to belong to another exam."""
     query = sa.select(capture).where(
         capture.c.digest.in_([file["digest"] for file in files]),
         capture.c.belongs,
         capture.c.excluded.is_(None),
-        capture.c.patient_key.is_distinct_from(files[0]["patient_key"]),
+        capture.c.exam_id != files[0]["exam_id"],
+        capture.c.moved_to.is_(None),
     )
     other = connection.execute(query.order_by(capture.c.id)).mappings().first()
     if other is not None:
         raise RequestError(
-            f"Capture {other['id']} of another patient holds the same photograph, and a person has "
-            "said that it belongs to that patient.",
+            f"Capture {other['id']} of exam {other['exam_id']} holds the same photograph, and a "
+            "person has said that it belongs to that exam.",
             hint=f"If that is wrong, exclude it there first: fundusd correct exclude {other['id']} "
             "--reason not_this_patient.",
         )

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
+from fundusd.clinical import visit
 from fundusd.clinical.exam import Absence, Exam, FollowUp
 from fundusd.clinical.judgement import files_of_no_eye, judge
 from fundusd.domain.clinical_terms import Eye
 from fundusd.domain.exams import DayDoubt
 from fundusd.domain.readings import AbsenceReason, CorrectionKind, FollowUpKind
-from fundusd.ledger import exam_protocol, exam_rows
+from fundusd.ledger import exam_copies, exam_protocol, exam_rows
 from fundusd.ledger.exam_reviews import Reviews, reviews_of
 from fundusd.ledger.result_columns import IS_RESULT_OF_JOB, SCORES
 from fundusd.ledger.tables import (
@@ -43,6 +44,7 @@ _OF_CAPTURE = (
     "eye_source",
     "corrected_eye",
     "excluded",
+    "placed_exam_id",
     "belongs",
     "field",
     "patient_id",
@@ -110,6 +112,8 @@ def _judged(row: Row, captures: Sequence[Row], reviews: Reviews, protocol: Proto
     for capture_row in captures:
         is_of_one_field = capture_row["camera_id"] in protocol.one_field
         shots.append(exam_rows.shot(capture_row, is_of_one_field=is_of_one_field))
+    exam_day = date.fromisoformat(row["day"])
+    shots = visit.with_uncertain_days(shots, exam_day)
     received = {capture_row["id"]: capture_row["received_at"] for capture_row in captures}
     judged_eyes = judge(shots, protocol.expected)
     others = files_of_no_eye(shots, judged_eyes)
@@ -120,7 +124,7 @@ def _judged(row: Row, captures: Sequence[Row], reviews: Reviews, protocol: Proto
         eyes.append(replace(eye_read, confirmed_share=protocol.confirmed_share))
     return Exam(
         exam_id=row["id"],
-        day=date.fromisoformat(row["day"]),
+        day=exam_day,
         patient_key=row["patient_key"],
         patient_id=_first_patient_id(captures),
         study_uid=row["study_uid"],
@@ -160,6 +164,7 @@ def _captures(connection: sa.Connection, exam_ids: Sequence[int]) -> Sequence[Ro
     query = (
         sa.select(
             *capture.c[_OF_CAPTURE],
+            exam_copies.is_in_other_exam().label("is_in_other_exam"),
             *result.c[_OF_RESULT],
             job.c.release_id,
             job.c.reason.label("job_reason"),

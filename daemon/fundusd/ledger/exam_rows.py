@@ -88,6 +88,8 @@ def shot(row: Row, *, is_of_one_field: bool) -> Shot:
         is_patient_said=row["belongs"],
         is_excluded=row["excluded"] is not None,
         is_of_other_patient=row["excluded"] == ExclusionReason.NOT_THIS_PATIENT,
+        is_placed=row["placed_exam_id"] == row["exam_id"],
+        is_of_uncertain_day=row["is_in_other_exam"],
         is_overwritten=row["superseded"] and row["moved_to"] is None,
         is_of_one_field=is_of_one_field and CaptureWarning.FIELD_CONFLICT not in warnings,
         acquired_at=row["acquired_at"],

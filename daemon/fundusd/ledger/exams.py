@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from fundusd.domain.clinical_terms import Eye
-from fundusd.ledger import audit, day_doubts, deliveries, exam_queries
+from fundusd.ledger import audit, day_doubts, deliveries, exam_copies, exam_queries
 from fundusd.ledger.audit_events import AuditEvent
 from fundusd.ledger.database import picked
 from fundusd.ledger.tables import exam, eye_result
@@ -29,7 +29,8 @@ _SLICE = 500  # exams in one statement
 def rejudge(recording: Recording, exam_ids: Iterable[int | None]) -> None:
     """Judge and store exams again after a change, and queue documents about these exams."""
     for ids in _slices(exam_ids):
-        exams = _rejudge(recording.connection, ids)
+        copies = exam_copies.exams_with_copies(recording.connection, ids)
+        exams = _rejudge(recording.connection, sorted({*ids, *copies}))
         deliveries.queue(recording, exams)
 
 

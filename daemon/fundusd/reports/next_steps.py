@@ -41,6 +41,7 @@ _ACTIONS = {
 _STEPS = {
     EyeReason.EYE_CONTRADICTED: "Find out which eye {captures} shows",
     EyeReason.PATIENT_UNCERTAIN: "Find out whose photograph {captures} is",
+    EyeReason.DAY_UNCERTAIN: "Find out when {captures} was taken",
     EyeReason.READING_OUTDATED: "Have a reader read {eye} again",
     EyeReason.READINGS_DIFFER: "Have another reader decide about {eye}",
     EyeReason.READER_ASKS_RETAKE: "Take the photograph of {eye} again",
