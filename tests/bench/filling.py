@@ -117,7 +117,7 @@ def _write_photographs(
     _insert(connection, capture, captures)
     events: list[Event] = []
     for row in done:
-        entry = applied_results.audit_entry(row, row["result"], reused=False)
+        entry = applied_results.audit_entry(row, row, row["result"], reused=False)
         events.append((row["result"]["created_at"], entry))
     chain.write(connection, events)
     return last_job

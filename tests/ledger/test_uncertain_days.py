@@ -161,3 +161,4 @@ def test_a_photograph_excluded_as_another_patients_counts_under_that_patients_na
     renamed(named, "P1_20261101_OD.jpg", "P2_20261101_OD.jpg", "right")
     assert the_eye(exam_of(named, "P2_20261101_OD.jpg")).referable is NO
     assert exam_of(named, "P1_20261101_OS.jpg").missing == (Eye.RIGHT,)
+    assert named.verify().problem == ""

@@ -71,6 +71,9 @@ class Exam:
     confirm: str = "none"  # or "all"
     open_follow_ups: frozenset[str] = frozenset()  # eyes
     corrections: tuple[Correction, ...] = ()
+    absence: str = "prosthesis"  # why, or "no_view"
+    claimed: bool = False  # a photograph of another exam names this patient, too
+    has_other_exam: bool = False  # of the same patient and day
 
     @property
     def now(self) -> tuple[int, int]:

@@ -67,7 +67,7 @@ class Person:
     def referable(self) -> str:
         """The most severe result of the eyes that count, with undecided for what is missing."""
         words = {self.after[eye].referable for eye in self.counting}
-        if self.missing or self.lacks_both:
+        if self.missing or self.lacks_both or self.exam.claimed:
             words.add("indeterminate")
         return next(word for word in MOST_SEVERE_FIRST if word in words)
 
@@ -85,7 +85,7 @@ class Person:
 
     @property
     def is_final(self) -> bool:
-        """Read, nothing on the worklist, no eye missing, none unknown, no follow-up open."""
+        """Read, nothing on the worklist, no eye missing, none unknown, nothing open."""
         return (
             self.is_read
             and all(on_list_as(self, eye) is None for eye in self.counting)
@@ -94,6 +94,7 @@ class Person:
             and "U" not in self.models
             and not any(identity_of_eye(eye, self.models[eye]) for eye in self.counting)
             and not self.exam.open_follow_ups
+            and not self.exam.claimed
         )
 
 

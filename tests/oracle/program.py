@@ -51,7 +51,8 @@ def judged(exam: events.Exam) -> program.Exam:
         program.FollowUp(number, Eye(eye), FollowUpKind.RETAKE, AT)
         for number, eye in enumerate(sorted(exam.open_follow_ups, key="RLU".index), 1)
     ]
-    absences = [program.Absence(Eye(eye), AbsenceReason.PROSTHESIS) for eye in sorted(exam.absent)]
+    why = AbsenceReason(exam.absence)
+    absences = [program.Absence(Eye(eye), why) for eye in sorted(exam.absent)]
     made = program.Exam(
         exam_id=EXAM_ID,
         day=date(2026, 11, 3),
@@ -60,6 +61,8 @@ def judged(exam: events.Exam) -> program.Exam:
         study_uid=None,
         eyes=tuple(eyes),
         others=others,
+        claims=(program.Claim(99, 9),) if exam.claimed else (),
+        others_of_day=(13,) if exam.has_other_exam else (),
     )
     return made.with_corrections(absences, follow_ups)
 

@@ -37,6 +37,9 @@ OF_DOUBTS = {
     "day_uncertain": "Find out when {} was taken:",
     "eye_unknown": "Find out which eye {} shows",
 }
+NOT_JUDGED = "Have {} examined in another way:"
+CLAIMED = "Find out whose photograph capture 99 of exam 9 is:"
+OTHER_EXAM = "Look at exam 13, too: it is of the same patient and day."
 WITHOUT_A_STEP = ("field_missing", "eye_unknown")  # of their own: they are of no photograph
 
 
@@ -47,10 +50,20 @@ def steps(person: Person) -> list[str]:
         rows += steps_of_eye(person, eye)
     unless = ", unless it is the eye that is not known" if "U" in person.counting else ""
     rows += [f"Photograph {NAMES[eye]}{unless}." for eye in person.missing]
+    rows += not_judged(person)
     if person.lacks_both:
         rows.append(CHECK_BOTH)
+    if person.exam.claimed:
+        rows.append(CLAIMED)
     rows += [f"follow-up of {NAMES[eye]}" for eye in "RLU" if eye in person.exam.open_follow_ups]
     return rows + of_the_whole(person)
+
+
+def not_judged(person: Person) -> list[str]:
+    """Return the steps for eyes that are said to be absent, and not because of a prosthesis."""
+    if person.exam.absence == "prosthesis":
+        return []
+    return [NOT_JUDGED.format(NAMES[eye]) for eye in "LR" if eye in person.exam.absent]
 
 
 def referral(person: Person) -> list[str]:
@@ -68,13 +81,16 @@ def referral(person: Person) -> list[str]:
 
 
 def of_the_whole(person: Person) -> list[str]:
-    """Return the steps of a person who is `no`."""
+    """Return the steps of a person who is `no`, and of one with another exam of the day."""
     rows = []
     if person.referable == "no" and not person.is_read:
         rows.append(CONFIRM)
         if all(on_list_as(person, eye) is None for eye in person.counting):
             rows.append(ON_NO_LIST)
-    if person.referable == "no" and person.is_final:
+    if person.exam.has_other_exam:
+        rows.append(OTHER_EXAM)
+    is_done = person.referable == "no" and person.is_final
+    if is_done and not not_judged(person) and not person.exam.has_other_exam:
         rows.append(NOTHING_BEYOND)
     return rows
 

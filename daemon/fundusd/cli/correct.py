@@ -44,6 +44,10 @@ _Absence = Annotated[
     AbsenceReason,
     typer.Option("--reason", metavar="REASON", help=f"One of: {', '.join(AbsenceReason)}."),
 ]
+_OtherPatient = Annotated[
+    bool,
+    typer.Option("--other-patient", help="It is of the other patient whom its file or name gives."),
+]
 _Until = Annotated[
     datetime | None,
     typer.Option(
@@ -105,7 +109,11 @@ def include(
 
 @app.command(cls=Command)
 def belongs(
-    capture: _Capture, reader: Reader = "", config: Config = None, json: Json = False
+    capture: _Capture,
+    other_patient: _OtherPatient = False,
+    reader: Reader = "",
+    config: Config = None,
+    json: Json = False,
 ) -> None:
     """Say that a photograph belongs to its exam: to this patient and this visit.
 
@@ -113,11 +121,16 @@ def belongs(
     right, or whose bytes came with another patient or visit too. To undo it, exclude the
     photograph.
 
-    Example:
+    If the sources name two patients and it is of the other one, --other-patient moves it into the
+    exam of that patient and day. Given again, it moves the photograph back.
+
+    Examples:
       fundusd correct belongs 41
+      fundusd correct belongs 41 --other-patient
     """
     with _correcting(config, reader) as (ledger, by):
-        _print(ledger.belongs(capture, by), json=json)
+        say = ledger.belongs_to_other if other_patient else ledger.belongs
+        _print(say(capture, by), json=json)
 
 
 @app.command(cls=Command)

@@ -81,6 +81,8 @@ class Attribution:
     field: str | None = None
     patient_id: str | None = None  # None also if the site stores only pseudonyms
     patient_key: str | None = None
+    other_patient_id: str | None = None  # whom another source names
+    other_patient_key: str | None = None
     bare_key: str | None = None  # the patient's key without the header's issuer, as for a path
     acquired_at: datetime | None = None  # UTC
     acquired_day: date | None = None  # the clinic's date, even if the time is not known
@@ -193,10 +195,12 @@ def settle(
     eye, eye_source = checked_eye(eye, eye_source, warnings)
     field = settled_field(recorded.field, header.field, shown_field, warnings)
     patient = recorded
+    other_id, other_key = recorded.other_patient_id, recorded.other_patient_key
     if header.patient_key:
         patient = header
         if recorded.patient_key and not _is_same_patient(recorded, header):
             warnings.append(CaptureWarning.PATIENT_CONFLICT)
+            other_id, other_key = recorded.patient_id, recorded.patient_key
     acquired_at, day = header.acquired_at or recorded.acquired_at, recorded.acquired_day
     if header.acquired_day is not None and header.acquired_day != day:
         acquired_at, day = header.acquired_at, header.acquired_day
@@ -209,12 +213,13 @@ def settle(
         eye_source,
         field=field,
         patient_key=patient.patient_key,
+        other_patient_key=other_key,
         acquired_at=acquired_at,
         acquired_day=day,
         warnings=_final_warnings(eye, warnings),
     )
     if are_clear:
-        return replace(settled, patient_id=patient.patient_id)
+        return replace(settled, patient_id=patient.patient_id, other_patient_id=other_id)
     return settled
 
 

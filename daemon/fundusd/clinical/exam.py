@@ -44,6 +44,14 @@ class Absence:
 
 
 @dataclass(frozen=True, slots=True)
+class Claim:
+    """A photograph of another exam, one of whose sources names the patient of this exam."""
+
+    capture_id: int
+    exam_id: int
+
+
+@dataclass(frozen=True, slots=True)
 class Exam:
     """A visit, with the result for each eye and the assessment of the person by the worse eye."""
 
@@ -60,6 +68,7 @@ class Exam:
     protocol: str = ""  # the settings by which it was judged, as the ledger stores them
     part: str = ""  # the exam's key; empty for the first exam of a known person and day
     joined_into: int | None = None  # the exam that its photographs belong to
+    claims: tuple[Claim, ...] = ()  # photographs of other exams that may be the patient's
     others_of_day: tuple[int, ...] = ()  # other exams of the person on this day
 
     @property
@@ -78,7 +87,7 @@ class Exam:
         for eye, assessment in assessed:
             if not eye.is_absent or assessment.referable is Referable.YES:
                 counted.append(assessment)
-        if self.missing or self.lacks_both_eyes:
+        if self.missing or self.lacks_both_eyes or self.claims:
             counted.append(UNDECIDED)
         person = worst(counted)
         if person.referable is Referable.INDETERMINATE and person.grade is Grade.NO_DR:
@@ -132,7 +141,7 @@ class Exam:
     def is_final(self) -> bool:
         """Return whether nothing about the result is open any more."""
         has_unknown = any(eye.eye is Eye.UNKNOWN for eye in self.eyes)
-        if has_unknown or self.missing or self.lacks_both_eyes or self.follow_ups:
+        if has_unknown or self.missing or self.lacks_both_eyes or self.follow_ups or self.claims:
             return False
         return self.is_reviewed and all(eye.waits_for is None for eye in self.counting)
 

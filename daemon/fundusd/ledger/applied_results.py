@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 _OF_RESULT = ("release_id", "outcome", "reason", "grade", "referable")
 _CHANGED = (
     *("eye", "eye_source", "field", "patient_id", "patient_key", "exam_id", "warnings"),
+    *("other_patient_id", "other_patient_key"),
     *("acquired_at", "acquired_day", "turnaround_ms", "placed_exam_id", "belongs", "excluded"),
     *("media_type", "width", "height", "sop_uid"),
     *_OF_RESULT,
@@ -66,8 +67,8 @@ def apply(
     left = captures.exams_of_origins(connection, [row["id"] for row in after])
     exams.rejudge(recording, [*(row["exam_id"] for row in (*before, *after)), *shared, *left])
     entries, recorded = [], []
-    for row, of_capture in zip(after, results, strict=True):
-        entries.append(audit_entry(row, of_capture, reused=reused))
+    for old, row, of_capture in zip(before, after, results, strict=True):
+        entries.append(audit_entry(old, row, of_capture, reused=reused))
         recorded.append(
             recorded_capture(row, of_capture["outcome"], of_capture["reason"], of_capture["grade"])
         )
@@ -94,7 +95,7 @@ def _ppm(score: float | None) -> int | None:
     return None if score is None else int(score * 1_000_000 + 0.5)
 
 
-def audit_entry(row: Row, of_capture: Row, *, reused: bool) -> audit.Entry:
+def audit_entry(old: Row, row: Row, of_capture: Row, *, reused: bool) -> audit.Entry:
     """Return the audit entry for a capture to which a result was applied."""
     detail = {
         "camera": row["camera_id"],
@@ -108,6 +109,9 @@ def audit_entry(row: Row, of_capture: Row, *, reused: bool) -> audit.Entry:
         "capture_digest": audit.capture_digest(row),
         "reused": reused,
     }
+    corrected = audit.corrected_state(row)
+    if corrected != audit.corrected_state(old):  # see `captures.forget_membership`
+        detail["corrected"] = {str(row["id"]): corrected}
     return audit.Entry(
         _EVENT_OF_OUTCOME[of_capture["outcome"]],
         "capture",

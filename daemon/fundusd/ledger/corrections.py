@@ -78,7 +78,7 @@ def belongs(recording: Recording, capture_id: int, by: Corrector) -> Exam:
     """
     files = photograph(recording.connection, capture_id)
     _require_doubt(recording.connection, files)
-    _require_no_other_exam(recording.connection, files)
+    require_no_other_exam(recording.connection, files)
     change(recording.connection, files, belongs=True)
     return record(recording, CorrectionKind.BELONGS, by, files[0], files)
 
@@ -100,7 +100,7 @@ def _require_doubt(connection: sa.Connection, files: Sequence[Row]) -> None:
     )
 
 
-def _require_no_other_exam(connection: sa.Connection, files: Sequence[Row]) -> None:
+def require_no_other_exam(connection: sa.Connection, files: Sequence[Row]) -> None:
     """Raise RequestError if the same bytes have been said to belong to another exam."""
     query = sa.select(capture).where(
         capture.c.digest.in_([file["digest"] for file in files]),

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from fundusd.domain.inference import Release
     from fundusd.ledger.deliveries import Due
 
-_OF_CAPTURE = ("id", "camera_id", "path", "digest", "media_type", "patient_id")
+_OF_CAPTURE = ("id", "camera_id", "path", "digest", "media_type", "patient_key")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ def document_content(connection: sa.Connection, due: Due) -> DocumentContent | N
         releases=releases.read(connection, sorted(release_ids)),
         resulted_at=resulted_at or datetime.now(UTC),
         photographs=_photographs(captures),
-        issuer=_issuer(captures, contents),
+        issuer=_issuer(exam.patient_key, captures, contents),
         accession_numbers=_accession_numbers(contents),
         sent=sent,
     )
@@ -103,10 +103,12 @@ def _photographs(captures: Iterable[Any]) -> dict[int, PhotographFile]:
     return photographs
 
 
-def _issuer(captures: Iterable[Any], contents: Iterable[Mapping[str, Any]]) -> str | None:
-    """Return the issuer that the header of the first photograph of a known patient names."""
+def _issuer(
+    patient_key: str | None, captures: Iterable[Any], contents: Iterable[Mapping[str, Any]]
+) -> str | None:
+    """Return the issuer that the header of the patient's first photograph names."""
     for row, content in zip(captures, contents, strict=True):
-        if row.patient_id:
+        if row.patient_key and row.patient_key == patient_key:
             issuer: str | None = content.get("issuer")
             return issuer
     return None

@@ -14,7 +14,7 @@ from fundusd.clinical.judgement import files_of_no_eye, judge
 from fundusd.domain.clinical_terms import Eye
 from fundusd.domain.exams import DayDoubt
 from fundusd.domain.readings import AbsenceReason, CorrectionKind, FollowUpKind
-from fundusd.ledger import exam_copies, exam_protocol, exam_rows
+from fundusd.ledger import exam_protocol, exam_rows, related_exams
 from fundusd.ledger.exam_reviews import Reviews, reviews_of
 from fundusd.ledger.result_columns import IS_RESULT_OF_JOB, SCORES
 from fundusd.ledger.tables import (
@@ -48,6 +48,9 @@ _OF_CAPTURE = (
     "belongs",
     "field",
     "patient_id",
+    "patient_key",
+    "other_patient_id",
+    "other_patient_key",
     "warnings",
     "received_at",
     "acquired_at",
@@ -89,6 +92,7 @@ def judged(connection: sa.Connection, ids: Sequence[int], *, anew: bool = False)
     follow_ups = _by_exam(_open_follow_ups(connection, ids))
     absences = _absences(connection, rows)
     others_of_day = _others_of_day(connection, ids)
+    claims = related_exams.claims(connection, ids)
     cameras = _cameras(connection)
     exams = []
     for row in rows:
@@ -102,7 +106,8 @@ def judged(connection: sa.Connection, ids: Sequence[int], *, anew: bool = False)
         judged_exam = _judged(row, files, reviews, protocol)
         of_exam = _follow_ups(follow_ups.get(number, []))
         corrected = judged_exam.with_corrections(absences[number], of_exam)
-        exams.append(replace(corrected, others_of_day=others_of_day.get(number, ())))
+        claimed = replace(corrected, claims=claims.get(number, ()))
+        exams.append(replace(claimed, others_of_day=others_of_day.get(number, ())))
     return exams
 
 
@@ -126,7 +131,7 @@ def _judged(row: Row, captures: Sequence[Row], reviews: Reviews, protocol: Proto
         exam_id=row["id"],
         day=exam_day,
         patient_key=row["patient_key"],
-        patient_id=_first_patient_id(captures),
+        patient_id=_patient_id(captures, row["patient_key"]),
         study_uid=row["study_uid"],
         eyes=tuple(eyes),
         day_doubt=DayDoubt(row["day_doubt"]),
@@ -164,7 +169,7 @@ def _captures(connection: sa.Connection, exam_ids: Sequence[int]) -> Sequence[Ro
     query = (
         sa.select(
             *capture.c[_OF_CAPTURE],
-            exam_copies.is_in_other_exam().label("is_in_other_exam"),
+            related_exams.is_in_other_exam().label("is_in_other_exam"),
             *result.c[_OF_RESULT],
             job.c.release_id,
             job.c.reason.label("job_reason"),
@@ -268,8 +273,11 @@ def _part(exam_row: Row) -> str:
     return "" if is_first else exam_row["key"]
 
 
-def _first_patient_id(captures: Iterable[Row]) -> str | None:
+def _patient_id(captures: Iterable[Row], patient_key: str | None) -> str | None:
+    """Return the identifier of an exam's patient, as the first source that names it gives it."""
     for row in captures:
-        if row["patient_id"]:
+        if row["patient_id"] and row["patient_key"] == patient_key:
             return str(row["patient_id"])
+        if row["other_patient_id"] and row["other_patient_key"] == patient_key:
+            return str(row["other_patient_id"])
     return None

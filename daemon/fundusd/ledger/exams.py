@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from fundusd.domain.clinical_terms import Eye
-from fundusd.ledger import audit, day_doubts, deliveries, exam_copies, exam_queries
+from fundusd.ledger import audit, day_doubts, deliveries, exam_queries, related_exams
 from fundusd.ledger.audit_events import AuditEvent
 from fundusd.ledger.database import picked
 from fundusd.ledger.tables import exam, eye_result
@@ -29,8 +29,8 @@ _SLICE = 500  # exams in one statement
 def rejudge(recording: Recording, exam_ids: Iterable[int | None]) -> None:
     """Judge and store exams again after a change, and queue documents about these exams."""
     for ids in _slices(exam_ids):
-        copies = exam_copies.exams_with_copies(recording.connection, ids)
-        exams = _rejudge(recording.connection, sorted({*ids, *copies}))
+        related = related_exams.related(recording.connection, ids)
+        exams = _rejudge(recording.connection, sorted({*ids, *related}))
         deliveries.queue(recording, exams)
 
 
@@ -109,6 +109,7 @@ def _exam_row(judged: Exam) -> dict[str, Any]:
     for eye in judged.eyes:
         for field in eye.missing_fields:
             missing.append(f"{eye.eye}/{field}")
+    missing += [f"capture/{claim.capture_id}" for claim in judged.claims]
     return {
         "at_id": judged.exam_id,
         "missing_fields": " ".join(missing),

@@ -108,6 +108,31 @@ def part(recording: Recording, capture_id: int, by: Corrector) -> Exam:
     return corrections.existing(connection, new_id)
 
 
+def belongs_to_other(recording: Recording, capture_id: int, by: Corrector) -> Exam:
+    """Say that a photograph is of the other patient whom its sources name; return their exam.
+
+    It is moved into the exam of that patient and day, which is created if there is none. To undo
+    this, say it again. Raises RequestError if its sources do not name two patients.
+    """
+    connection = recording.connection
+    files = corrections.photograph(connection, capture_id)
+    given = files[0]
+    old = _exam_row(connection, given["exam_id"])
+    named = {given["patient_key"], given["other_patient_key"]} - {old["patient_key"], None}
+    if not given["other_patient_key"] or len(named) != 1:
+        raise RequestError(
+            f"The sources of capture {capture_id} name only one patient.",
+            hint="Exclude it if it is not of this patient (not_this_patient), or rename its file.",
+        )
+    corrections.require_no_other_exam(connection, files)
+    arriving = dict(given) | {"patient_key": named.pop(), "placed_exam_id": None}
+    [new_id] = visits.assign(connection, [arriving], [_study_uid(connection, given)])
+    placed = {"exam_id": new_id, "placed_exam_id": new_id, "belongs": True, "excluded": None}
+    corrections.change(connection, files, **placed)
+    corrections.record(recording, CorrectionKind.BELONGS, by, given, files, other_exam_id=new_id)
+    return corrections.existing(connection, new_id)
+
+
 def _exam_row(connection: sa.Connection, exam_id: int) -> Row:
     corrections.existing(connection, exam_id)
     return connection.execute(sa.select(exam).where(exam.c.id == exam_id)).mappings().one()

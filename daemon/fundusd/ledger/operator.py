@@ -88,6 +88,7 @@ class Operator(Transactions):
     eye_present = records(corrections.present)
     join_exams = records(joined_exams.join)
     part_exam = records(joined_exams.part)
+    belongs_to_other = records(joined_exams.belongs_to_other)
     shown = writes(exams.shown)
 
     # -- documents that are sent

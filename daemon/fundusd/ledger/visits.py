@@ -71,14 +71,16 @@ def forget_placing(connection: sa.Connection, captures: Sequence[dict[str, Any]]
     What a person said of the old name, that the capture belongs to an exam, does not hold for
     another patient.
     """
-    placed = {row["placed_exam_id"] for row in captures if row.get("placed_exam_id")}
-    if not placed:
+    renamed = [row for row in captures if row["placed_exam_id"] and row["exam_id"] is None]
+    if not renamed:
         return
+    placed = {row["placed_exam_id"] for row in renamed}
     query = sa.select(exam.c.id, exam.c.patient_key).where(exam.c.id.in_(placed))
     patients = {row.id: row.patient_key for row in connection.execute(query)}
-    for row in captures:
+    for row in renamed:
         patient = patients.get(row.get("placed_exam_id"))
-        if patient and row["patient_key"] and row["patient_key"] != patient:
+        named = {row["patient_key"], row["other_patient_key"]} - {None}
+        if patient and named and patient not in named:
             row["placed_exam_id"] = None
 
 

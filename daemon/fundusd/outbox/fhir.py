@@ -178,6 +178,11 @@ def _not_final(exam: Exam) -> str:
     """Return why the report is not final, followed by a space, or nothing if it is."""
     if exam.is_final:
         return ""
+    reasons = _reasons_not_final(exam)
+    return f"Not final: {', '.join(reasons)}. " if reasons else "Not final. "
+
+
+def _reasons_not_final(exam: Exam) -> list[str]:
     reasons = []
     for eye in exam.counting:
         if not eye.is_read:
@@ -190,9 +195,9 @@ def _not_final(exam: Exam) -> str:
     reasons += [f"{codes.NAMES[missing]} not photographed" for missing in exam.missing]
     if exam.lacks_both_eyes:
         reasons.append("both eyes are said to be absent")
-    if not reasons:
-        return "Not final. "
-    return f"Not final: {', '.join(reasons)}. "
+    if exam.claims:
+        reasons.append("a photograph in another exam may be of this patient")
+    return reasons
 
 
 def _referral(exam: Exam) -> str:

@@ -13,7 +13,7 @@ from fundusd.reports.wording import THE_EYE, day, referred
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from fundusd.clinical.exam import Absence, Exam, FollowUp
+    from fundusd.clinical.exam import Exam, FollowUp
     from fundusd.clinical.eye_result import EyeResult
 
 REFER = "Refer to an eye specialist."
@@ -24,6 +24,10 @@ _IF_RETAKEN = (
     "If a later photograph shows the same part of the eye, exclude capture {capture} as retaken."
 )
 _OTHER_EXAM = "Look at exam {number}, too: it is of the same patient and day."
+_CLAIM = (
+    "Find out whose photograph capture {capture} of exam {exam} is: "
+    "its file or its name names this patient, too."
+)
 _REFER_UNLESS = "Refer to an eye specialist, unless a reader decides otherwise."
 _FOLLOW_UPS = {
     FollowUpKind.RETAKE: "Take the photograph of {eye} again",
@@ -129,7 +133,6 @@ def _doubted(eye: EyeResult, doubt: EyeReason) -> list[str]:
 
 def steps(exam: Exam) -> list[str]:
     """Return the next steps for the person, with the most important one first."""
-    is_negative = exam.final.referable is Referable.NO
     todo = []
     if exam.final.referable is Referable.YES:
         todo.append(_referral(referred(exam)))
@@ -139,30 +142,39 @@ def steps(exam: Exam) -> list[str]:
         if eye.eye is Eye.UNKNOWN:
             unless = ", unless it is the eye that is not known"
     todo += [f"Photograph {THE_EYE[eye]}{unless}." for eye in exam.missing]
-    not_judged = [_not_judged(stated) for stated in exam.absences if _may_be_seen(stated)]
-    todo += not_judged
+    todo += _not_judged(exam)
     if exam.lacks_both_eyes:
         todo.append("Check which eyes the patient lacks: both are said to be absent.")
+    for claim in exam.claims:
+        todo.append(_CLAIM.format(capture=claim.capture_id, exam=claim.exam_id))
     todo += [_follow_up(open_one) for open_one in exam.follow_ups]
+    return todo + _about_the_result(exam)
+
+
+def _about_the_result(exam: Exam) -> list[str]:
+    """Return what is to be done about the result as a whole."""
+    todo = []
+    is_negative = exam.final.referable is Referable.NO
     if is_negative and not exam.is_reviewed:
         todo.append("Have a human reader confirm the result before it counts.")
         if all(eye.waits_for is None for eye in exam.counting):
             todo.append("The clinic's settings put it on no list (confirm_negatives).")
     todo += [_OTHER_EXAM.format(number=number) for number in exam.others_of_day]
-    if is_negative and exam.is_final and not (not_judged or exam.others_of_day):
+    if is_negative and exam.is_final and not (_not_judged(exam) or exam.others_of_day):
         todo.append("Nothing beyond the clinic's usual screening interval.")
     return todo
 
 
-def _may_be_seen(stated: Absence) -> bool:
-    """Return whether an eye that is said to be absent may exist and need another examination."""
-    return stated.reason is not AbsenceReason.PROSTHESIS
-
-
-def _not_judged(stated: Absence) -> str:
-    last = "" if stated.until is None else f", until {day(stated.until)}"
-    why = stated.reason.replace("_", " ")
-    return f"Have {THE_EYE[stated.eye]} examined in another way: it was not judged ({why}{last})."
+def _not_judged(exam: Exam) -> list[str]:
+    """Return the steps for eyes that are said to be absent, but may exist."""
+    todo = []
+    for stated in exam.absences:
+        if stated.reason is not AbsenceReason.PROSTHESIS:
+            last = "" if stated.until is None else f", until {day(stated.until)}"
+            why = f"{stated.reason.replace('_', ' ')}{last}"
+            eye = THE_EYE[stated.eye]
+            todo.append(f"Have {eye} examined in another way: it was not judged ({why}).")
+    return todo
 
 
 def _follow_up(open_one: FollowUp) -> str:

@@ -160,6 +160,8 @@ def _what_is_open(exam: Exam) -> str:
         return "a follow-up is open"
     if exam.lacks_both_eyes:
         return "both eyes are said to be absent"
+    if exam.claims:
+        return "it is not certain whose photograph another one is"
     if any(eye.eye is Eye.UNKNOWN for eye in exam.eyes):
         return "it is not known which eye this is"
     return "an eye is still undecided"

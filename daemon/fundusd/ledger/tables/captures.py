@@ -153,6 +153,9 @@ capture = sa.Table(
     sa.Column("placed_exam_id", BigId),
     # the capture of the same file at its new path; null for a file that was overwritten
     sa.Column("moved_to", BigId),
+    # whom the name or the camera's database names, if the header names another patient
+    sa.Column("other_patient_id", sa.Text),
+    sa.Column("other_patient_key", sa.Text),
     sa.CheckConstraint("corrected_eye IN ('R', 'L', 'U')", name="corrected_eye"),
     one_of("excluded", ExclusionReason),
     sa.UniqueConstraint("camera_id", "path", "revision"),
@@ -167,6 +170,12 @@ index(capture, "ix_capture_digest", "digest")
 index(capture, "ix_capture_received_at", "received_at")
 index(capture, "ix_capture_exam_id", "exam_id eye field outcome superseded")
 partial_index(capture, "ix_capture_moved_to", "moved_to", capture.c.moved_to.is_not(None))
+partial_index(
+    capture,
+    "ix_capture_other_patient",
+    "other_patient_key",
+    capture.c.other_patient_key.is_not(None),
+)
 _HAS_RESULT = "outcome IS NOT NULL AND NOT superseded"
 partial_index(
     capture,

@@ -1,0 +1,81 @@
+"""Exams that depend on photographs of other exams.
+
+No camera takes a photograph twice. If two exams of a patient hold the same bytes, one of the files
+was exported again under the name of another visit. And if the sources of a photograph name two
+patients, it may belong to either of them. Until a person says more, both exams are in doubt.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import sqlalchemy as sa
+
+from fundusd.clinical.exam import Claim
+from fundusd.domain.readings import ExclusionReason
+from fundusd.ledger.tables import capture, exam
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+
+def is_in_other_exam() -> sa.ColumnElement[bool]:
+    """Return the condition that another exam of the patient holds the bytes of a capture, too."""
+    copy = capture.alias()
+    return sa.exists().where(_is_copy(copy), copy.c.excluded.is_(None), copy.c.moved_to.is_(None))
+
+
+def claims(connection: sa.Connection, exam_ids: Collection[int]) -> dict[int, tuple[Claim, ...]]:
+    """Return, by exam, the photographs of other exams that may be of the same patient and day.
+
+    They are those whose sources name the patient, too. Once a person has said that one belongs to
+    its exam, or that it counts nowhere, it is no longer in question.
+    """
+    claimant = exam.alias()
+    query = (
+        sa.select(claimant.c.id, capture.c.id.label("capture_id"), capture.c.exam_id)
+        .select_from(_by_other_patient(claimant))
+        .where(
+            claimant.c.id.in_(exam_ids),
+            claimant.c.joined_into.is_(None),
+            capture.c.belongs.is_(False),
+            capture.c.moved_to.is_(None),
+            sa.or_(
+                capture.c.excluded.is_(None),
+                capture.c.excluded == ExclusionReason.NOT_THIS_PATIENT,
+            ),
+        )
+        .order_by(capture.c.id)
+    )
+    by_exam: dict[int, tuple[Claim, ...]] = {}
+    for row in connection.execute(query):
+        claim = Claim(row.capture_id, row.exam_id)
+        by_exam[row.id] = (*by_exam.get(row.id, ()), claim)
+    return by_exam
+
+
+def related(connection: sa.Connection, exam_ids: Collection[int]) -> set[int]:
+    """Return the exams whose results depend on the captures of these exams."""
+    copy = capture.alias()
+    copies = sa.select(copy.c.exam_id).join(capture, _is_copy(copy))
+    claimant = exam.alias()
+    claimants = sa.select(claimant.c.id).select_from(_by_other_patient(claimant))
+    of_these = capture.c.exam_id.in_(exam_ids)
+    return set(connection.scalars(sa.union(copies.where(of_these), claimants.where(of_these))))
+
+
+def _is_copy(copy: sa.FromClause) -> sa.ColumnElement[bool]:
+    return sa.and_(
+        copy.c.digest == capture.c.digest,
+        copy.c.patient_key == capture.c.patient_key,
+        copy.c.exam_id != capture.c.exam_id,
+    )
+
+
+def _by_other_patient(claimant: sa.FromClause) -> sa.FromClause:
+    """Return captures with the exams, of the same day, of the other patient whom they name."""
+    own = exam.alias()
+    is_same_day = sa.and_(
+        claimant.c.patient_key == capture.c.other_patient_key, claimant.c.day == own.c.day
+    )
+    return capture.join(own, own.c.id == capture.c.exam_id).join(claimant, is_same_day)

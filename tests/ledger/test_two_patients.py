@@ -1,0 +1,156 @@
+"""A photograph whose name and header name two patients leaves both in doubt (B35)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+from tests import ledger_cases as cases
+from tests.ledger.test_readings import rows
+from tests.reading_cases import BY, NO_DR, PDR, exam_of, number, the_eye
+
+from fundusd.clinical.path_rules import Naming
+from fundusd.domain.clinical_terms import Eye, Reason, Referable
+from fundusd.domain.errors import RequestError
+from fundusd.domain.readings import ExclusionReason
+from fundusd.ledger import Ledger
+from fundusd.reports import next_steps
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+YES, OPEN, NO = Referable.YES, Referable.INDETERMINATE, Referable.NO
+RIGHT, LEFT, OTHER = "P1_OD.dcm", "P1_OS.dcm", "P1_OD_2.dcm"
+
+
+@pytest.fixture
+def named(store_url: str) -> Iterator[Ledger]:
+    """Yield a ledger with a camera whose names give the patient and the eye."""
+    naming = {cases.CAMERA: Naming.of("generic", r"(?P<patient>P\d)_(?P<eye>OD|OS)(_\d)?")}
+    ledger = Ledger(store_url, site_key=cases.SITE_KEY, naming=naming)
+    ledger.start(cases.release())
+    ledger.register_camera(cases.CAMERA)
+    yield ledger
+    ledger.close()
+
+
+def record(
+    ledger: Ledger, name: str, patient: str | None = None, logits: Sequence[float] = NO_DR
+) -> None:
+    """Record a photograph whose header names this patient."""
+    claim = cases.take(ledger, name, name)
+    content = replace(cases.CONTENT_OF_JPEG, patient_id=patient)
+    ledger.record([cases.finding(claim, content, logits)])
+
+
+def with_conflict(ledger: Ledger) -> None:
+    """Record a visit of P1, and a photograph with PDR that names P1, but holds P9."""
+    record(ledger, RIGHT)
+    record(ledger, LEFT)
+    assert exam_of(ledger, RIGHT).final.referable is NO
+    record(ledger, OTHER, "P9", PDR)
+
+
+def test_b35_both_patients_are_in_doubt(named: Ledger) -> None:
+    with_conflict(named)
+    first, other = exam_of(named, RIGHT), exam_of(named, OTHER)
+    assert (first.patient_id, first.final.referable, first.is_final) == ("P1", OPEN, False)
+    assert (other.patient_id, other.final.referable) == ("P9", YES)
+    assert next_steps.steps(first) == [
+        (
+            f"Find out whose photograph capture 3 of exam {other.exam_id} is: "
+            "its file or its name names this patient, too."
+        )
+    ]
+    [missing] = [row for row in rows(named, "v_incomplete_exam") if row["exam_id"] == first.exam_id]
+    assert missing["missing_fields"] == "capture/3"
+
+
+def test_b35_also_if_the_visit_of_the_other_patient_comes_later(named: Ledger) -> None:
+    record(named, OTHER, "P9", PDR)
+    record(named, RIGHT)
+    record(named, LEFT)
+    assert exam_of(named, RIGHT).final.referable is OPEN
+
+
+def test_b35_a_person_says_that_the_header_is_right(named: Ledger) -> None:
+    with_conflict(named)
+    after = named.belongs(number(named, OTHER), BY)
+    assert after.final.referable is YES
+    assert exam_of(named, RIGHT).final.referable is NO
+
+
+def test_b35_a_person_says_that_the_name_is_right(named: Ledger) -> None:
+    with_conflict(named)
+    of_other = exam_of(named, OTHER).exam_id
+    after = named.belongs_to_other(number(named, OTHER), BY)
+    assert (after.exam_id, after.patient_id) == (exam_of(named, RIGHT).exam_id, "P1")
+    assert after.final.referable is YES
+    assert the_eye(after, Eye.RIGHT).identity_doubt is None
+    left = named.exam(of_other)
+    assert left is not None
+    assert left.eyes == ()
+    assert named.verify().problem == ""
+
+
+def test_b35_after_an_exclusion_the_photograph_can_still_be_given_to_the_other(
+    named: Ledger,
+) -> None:
+    with_conflict(named)
+    named.exclude(number(named, OTHER), ExclusionReason.NOT_THIS_PATIENT, BY)
+    assert exam_of(named, RIGHT).final.referable is OPEN
+    after = named.belongs_to_other(number(named, OTHER), BY)
+    assert after.final.referable is YES
+    assert named.verify().problem == ""
+
+
+def test_b35_what_is_no_retina_is_nobodys(named: Ledger) -> None:
+    with_conflict(named)
+    named.exclude(number(named, OTHER), ExclusionReason.NOT_A_RETINA, BY)
+    assert exam_of(named, RIGHT).final.referable is NO
+
+
+def test_b35_given_again_it_moves_the_photograph_back(named: Ledger) -> None:
+    with_conflict(named)
+    before = exam_of(named, OTHER).exam_id
+    named.belongs_to_other(number(named, OTHER), BY)
+    after = named.belongs_to_other(number(named, OTHER), BY)
+    assert (after.exam_id, after.patient_id) == (before, "P9")
+    assert exam_of(named, RIGHT).final.referable is NO
+
+
+def test_b35_it_stays_there_if_its_file_is_renamed_and_still_names_the_patient(
+    named: Ledger,
+) -> None:
+    with_conflict(named)
+    named.belongs_to_other(number(named, OTHER), BY)
+    renamed = "P1_OD_3.dcm"
+    stat = cases.found(OTHER, OTHER).stat
+    named.mark_missing(cases.CAMERA, [OTHER.encode()])
+    named.admit(cases.found(renamed, OTHER, inode=stat.inode, mtime_ns=stat.mtime_ns))
+    after = exam_of(named, renamed)
+    assert (after.patient_id, after.final.referable) == ("P1", YES)
+    assert the_eye(after).identity_doubt is None
+    assert named.verify().problem == ""
+
+
+def test_b35_the_other_patient_needs_no_exam_yet(named: Ledger) -> None:
+    record(named, OTHER, "P9", PDR)
+    after = named.belongs_to_other(number(named, OTHER), BY)
+    assert (after.patient_id, after.final.referable) == ("P1", YES)
+
+
+def test_b35_a_failed_photograph_is_in_question_too(named: Ledger) -> None:
+    record(named, RIGHT)
+    record(named, LEFT)
+    claim = cases.take(named, OTHER, OTHER)
+    header = replace(cases.CONTENT_OF_JPEG, patient_id="P9")
+    named.fail(claim, Reason.TRUNCATED, "cut short", header)
+    assert exam_of(named, RIGHT).final.referable is OPEN
+
+
+def test_a_photograph_that_names_one_patient_has_no_other(named: Ledger) -> None:
+    record(named, RIGHT)
+    with pytest.raises(RequestError, match="only one patient"):
+        named.belongs_to_other(number(named, RIGHT), BY)
