@@ -73,7 +73,7 @@ class Exam:
     corrections: tuple[Correction, ...] = ()
     absence: str = "prosthesis"  # why, or "no_view"
     claimed: bool = False  # a photograph of another exam names this patient, too
-    has_other_exam: bool = False  # of the same patient and day
+    other_exam: str | None = None  # the result of another exam of the same patient and day
 
     @property
     def now(self) -> tuple[int, int]:

@@ -50,6 +50,18 @@ class Person:
         return self.exam.absent >= BOTH
 
     @property
+    def impossible(self) -> tuple[str, ...]:
+        """The eyes of which a photograph was graded, although each is said to be a prosthesis."""
+        if self.exam.absence != "prosthesis":
+            return ()
+        return tuple(
+            eye
+            for eye in "RL"
+            if eye in self.exam.absent and eye in self.models
+            if any(placed.file.outcome == "graded" for placed in self.models[eye].files)
+        )
+
+    @property
     def missing(self) -> tuple[str, ...]:
         """The right or left eye without a result that is not said to be absent."""
         return tuple(eye for eye in "RL" if eye not in self.models and eye not in self.exam.absent)
@@ -67,7 +79,7 @@ class Person:
     def referable(self) -> str:
         """The most severe result of the eyes that count, with undecided for what is missing."""
         words = {self.after[eye].referable for eye in self.counting}
-        if self.missing or self.lacks_both or self.exam.claimed:
+        if self.missing or self.lacks_both or self.exam.claimed or self.impossible:
             words.add("indeterminate")
         return next(word for word in MOST_SEVERE_FIRST if word in words)
 
@@ -95,6 +107,8 @@ class Person:
             and not any(identity_of_eye(eye, self.models[eye]) for eye in self.counting)
             and not self.exam.open_follow_ups
             and not self.exam.claimed
+            and not self.impossible
+            and not (self.referable == "no" and self.exam.other_exam in {"yes", "indeterminate"})
         )
 
 

@@ -62,9 +62,15 @@ def judged(exam: events.Exam) -> program.Exam:
         eyes=tuple(eyes),
         others=others,
         claims=(program.Claim(99, 9),) if exam.claimed else (),
-        others_of_day=(13,) if exam.has_other_exam else (),
+        others_of_day=_others(exam),
     )
     return made.with_corrections(absences, follow_ups)
+
+
+def _others(exam: events.Exam) -> tuple[program.OtherExam, ...]:
+    if not exam.other_exam:
+        return ()
+    return (program.OtherExam(13, Referable(exam.other_exam)),)
 
 
 def _places(eyes: Sequence[EyeResult], others: Sequence[Shot]) -> dict[Eye, set[str]]:

@@ -38,9 +38,9 @@ class ReadResult:
 
     @property
     def rests_on(self) -> tuple[Statement, ...]:
-        """The current readings, or the former ones if there is no current one."""
+        """The current readings or, if the eye is outdated, all of them."""
         current = tuple(statement for statement in self.remaining if statement.current)
-        return current or self.remaining
+        return self.remaining if self.state == "outdated" else current
 
 
 def refers(grade: int | None) -> bool:
@@ -53,10 +53,13 @@ def is_refused(reading: Reading, results: Results) -> bool:
     model = results.get(reading.eye)
     if model is None:
         return True
-    if reading.verdict == "agree":
-        return model.referable == "indeterminate"
-    have_all_failed = all(placed.file.outcome == "failed" for placed in model.files)
-    return reading.verdict == "override" and have_all_failed
+    if reading.verdict == "agree" and model.referable == "indeterminate":
+        return True
+    shows_nothing = all(
+        placed.file.outcome == "failed" or placed.file.reason == "wrong_modality"
+        for placed in model.files
+    )
+    return reading.verdict in {"agree", "override"} and shows_nothing
 
 
 def photographs_of(model: ModelResult) -> frozenset[int]:
@@ -81,11 +84,17 @@ def follows_to(reading: Reading, then: ModelResult, places: Mapping[int, str]) -
 def remaining(readings: Sequence[Reading]) -> list[Reading]:
     """Return the readings that count: not for quality assurance, not replaced, not taken back."""
     counting = [reading for reading in readings if reading.purpose != "quality_assurance"]
-    last_of = {reading.reader: place for place, reading in enumerate(counting)}
+    last_of = {(reading.reader, reading.eye): place for place, reading in enumerate(counting)}
     latest = [counting[place] for place in sorted(last_of.values())]
     given = [reading for reading in latest if reading.verdict != "defer"]
-    arbitrations = [place for place, reading in enumerate(given) if reading.purpose == ARBITRATION]
-    return given[arbitrations[-1] :] if arbitrations else given
+    return [
+        reading
+        for place, reading in enumerate(given)
+        if not any(
+            later.purpose == ARBITRATION and later.eye == reading.eye
+            for later in given[place + 1 :]
+        )
+    ]
 
 
 def verdict_says(reading: Reading, then: ModelResult) -> tuple[str, int | None]:
@@ -195,7 +204,7 @@ def result_after_readings(
     current = [statement for statement in left if statement.current]
     if len({statement.referable for statement in current}) > 1:
         return disputed(current, left)
-    if current:
+    if current and (left[-1].current or left[-1].referable == current[-1].referable):
         return read(eye, current, now, left)
     if left:
         return outdated(now, left)

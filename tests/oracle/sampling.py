@@ -36,7 +36,7 @@ def sampled_exam(random: Random) -> Exam:
         absent=eyes_or_none(random, "RL"),
         absence=random.choice(("prosthesis", "no_view")),
         claimed=random.random() < 0.06,
-        has_other_exam=random.random() < 0.06,
+        other_exam=random.choice(("yes", "indeterminate", "no", *(None,) * 30)),
         confirm=random.choice(("none", "all")),
         open_follow_ups=eyes_or_none(random, "RLU"),
         corrections=corrections,

@@ -46,7 +46,8 @@ def headline(person: Person) -> tuple[str, frozenset[str]]:
 
 def may_say_read_every_eye(person: Person) -> bool:
     """Say if "A human has read every eye." is true of the person."""
-    return person.is_read and not person.missing
+    was_judged = not person.exam.absent or person.exam.absence == "prosthesis"
+    return person.is_read and not person.missing and was_judged
 
 
 def eyes_in_dispute(person: Person) -> tuple[str, ...]:

@@ -50,6 +50,9 @@ def steps(person: Person) -> list[str]:
         rows += steps_of_eye(person, eye)
     unless = ", unless it is the eye that is not known" if "U" in person.counting else ""
     rows += [f"Photograph {NAMES[eye]}{unless}." for eye in person.missing]
+    rows += [
+        CHECK_ABSENT.format(NAMES[eye]) for eye in person.impossible if eye not in person.counting
+    ]
     rows += not_judged(person)
     if person.lacks_both:
         rows.append(CHECK_BOTH)
@@ -87,10 +90,10 @@ def of_the_whole(person: Person) -> list[str]:
         rows.append(CONFIRM)
         if all(on_list_as(person, eye) is None for eye in person.counting):
             rows.append(ON_NO_LIST)
-    if person.exam.has_other_exam:
+    if person.exam.other_exam:
         rows.append(OTHER_EXAM)
     is_done = person.referable == "no" and person.is_final
-    if is_done and not not_judged(person) and not person.exam.has_other_exam:
+    if is_done and not not_judged(person) and not person.exam.other_exam:
         rows.append(NOTHING_BEYOND)
     return rows
 

@@ -8,7 +8,14 @@ import pytest
 from tests.oracle.events import Correction, Exam, File, Reading
 from tests.oracle.kinds import BOTH_FIELDS, doubtful, graded, numbered, without_grade
 from tests.oracle.rules import Expected, ExpectedEye, expected
-from tests.oracle.steps import CHECK_BOTH, CONFIRM, NOTHING_BEYOND, ON_NO_LIST
+from tests.oracle.sentences import NAMES
+from tests.oracle.steps import (
+    CHECK_ABSENT,
+    CHECK_BOTH,
+    CONFIRM,
+    NOTHING_BEYOND,
+    ON_NO_LIST,
+)
 
 GOOD, YES, BLUR = graded(0), graded(3), without_grade("ungradable", "blur")
 CUT, MONTAGE = without_grade("failed", "truncated"), without_grade("refused", "montage")
@@ -146,7 +153,7 @@ def test_both_eyes_absent() -> None:
     assert (person.referable, person.grade, person.worst_grade) == ("indeterminate", None, None)
     assert (person.missing, person.missing_fields) == ((), ("L", "R"))
     assert (person.is_read, person.is_final, person.worklist) == (False, False, ())
-    assert person.steps == (CHECK_BOTH,)
+    assert person.steps == (*(CHECK_ABSENT.format(NAMES[eye]) for eye in "RL"), CHECK_BOTH)
     read_as_yes = replace(exam, readings=(replace(says("override", 3), after=2),))
     person = expected(read_as_yes)
     assert (person.referable, person.grade, person.is_read) == ("yes", 3, True)
@@ -154,6 +161,7 @@ def test_both_eyes_absent() -> None:
     assert person.steps == (
         "Refer to an eye specialist.",
         "Check which eye this is: the right eye is said to be absent, but was photographed.",
+        "Check which eye this is: the left eye is said to be absent, but was photographed.",
         CHECK_BOTH,
     )
 

@@ -220,5 +220,5 @@ def _print(after: Exam, *, json: bool) -> None:
         answer = {"exam_id": after.exam_id, "referable": after.final.referable, "eyes": eyes}
         print(as_json(answer | {"absent": list(after.absent)}))
         return
-    print(f"Exam {after.exam_id}: {wording.person(after)}. {wording.standing(after)}")
+    print(wording.result_line(after))
     print(SAFETY_WORDS)

@@ -105,7 +105,7 @@ def close(
         print(as_json(answer | {"referable": after.final.referable}))
         return
     print(f"Follow-up {follow_up} of exam {after.exam_id} is closed: {how.replace('_', ' ')}.")
-    print(f"Exam {after.exam_id}: {wording.person(after)}. {wording.standing(after)}")
+    print(wording.result_line(after))
     for eye in after.eyes:
         if eye.open_reason in FOLLOWED_UP and eye.waits_for is not None:
             name = wording.EYES[eye.eye]

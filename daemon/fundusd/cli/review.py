@@ -35,6 +35,7 @@ from fundusd.domain.readings import (
 
 if TYPE_CHECKING:
     from fundusd.clinical.exam import Exam
+    from fundusd.ledger.reviews import Review
 
 app = typer.Typer(no_args_is_help=True, help="Record what human readers report.")
 
@@ -201,11 +202,11 @@ def record(
         after = ledger.review(review)
         warning = release_warning(ledger, {eye.decisive.release_id for eye in after.eyes})
     print_warning(warning, beside_data=json)
-    _print(after, json=json)
+    _print(after, review, json=json)
 
 
-def _print(after: Exam, *, json: bool) -> None:
-    """Print what the exam is now."""
+def _print(after: Exam, recorded: Review, *, json: bool) -> None:
+    """Print what was recorded, and what the exam is now."""
     from fundusd.reports import wording
 
     if json:
@@ -213,5 +214,6 @@ def _print(after: Exam, *, json: bool) -> None:
         answer = {"exam_id": after.exam_id, "referable": final, "is_reviewed": after.is_reviewed}
         print(as_json(answer))
         return
-    print(f"Exam {after.exam_id}: {wording.person(after)}. {wording.standing(after)}")
+    print(f"{wording.EYES[recorded.eye]}: recorded {recorded.verdict}.")
+    print(wording.result_line(after))
     print(SAFETY_WORDS)

@@ -10,8 +10,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from fundusd.clinical.referral import UNDECIDED, Assessment, worst
-from fundusd.domain.clinical_terms import Eye, Grade, Referable
+from fundusd.domain.clinical_terms import Eye, Grade, Outcome, Referable
 from fundusd.domain.exams import DayDoubt
+from fundusd.domain.readings import AbsenceReason
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     from fundusd.clinical.eye_result import EyeResult
     from fundusd.clinical.shot import Shot
-    from fundusd.domain.readings import AbsenceReason, FollowUpKind
+    from fundusd.domain.readings import FollowUpKind
 
 _BOTH = (Eye.RIGHT, Eye.LEFT)
 
@@ -52,6 +53,14 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True)
+class OtherExam:
+    """Another exam of the same person on the same day, and its final result."""
+
+    exam_id: int
+    referable: Referable
+
+
+@dataclass(frozen=True, slots=True)
 class Exam:
     """A visit, with the result for each eye and the assessment of the person by the worse eye."""
 
@@ -69,7 +78,7 @@ class Exam:
     part: str = ""  # the exam's key; empty for the first exam of a known person and day
     joined_into: int | None = None  # the exam that its photographs belong to
     claims: tuple[Claim, ...] = ()  # photographs of other exams that may be the patient's
-    others_of_day: tuple[int, ...] = ()  # other exams of the person on this day
+    others_of_day: tuple[OtherExam, ...] = ()
 
     @property
     def assessment(self) -> Assessment:
@@ -87,7 +96,7 @@ class Exam:
         for eye, assessment in assessed:
             if not eye.is_absent or assessment.referable is Referable.YES:
                 counted.append(assessment)
-        if self.missing or self.lacks_both_eyes or self.claims:
+        if self.missing or self.lacks_both_eyes or self.claims or self.impossible:
             counted.append(UNDECIDED)
         person = worst(counted)
         if person.referable is Referable.INDETERMINATE and person.grade is Grade.NO_DR:
@@ -122,6 +131,29 @@ class Exam:
         return set(self.absent) >= set(_BOTH)
 
     @property
+    def impossible(self) -> tuple[Eye, ...]:
+        """Return the eyes that are said to be prostheses, but of which a photograph was graded.
+
+        It is a photograph of the other eye or of another person, or the wrong eye was named.
+        """
+        prostheses = {
+            absence.eye for absence in self.absences if absence.reason is AbsenceReason.PROSTHESIS
+        }
+        impossible: list[Eye] = []
+        for eye in self.eyes:
+            is_graded = any(shot.outcome is Outcome.GRADED for shot in eye.shots)
+            if eye.eye in prostheses and is_graded:
+                impossible.append(eye.eye)
+        return tuple(impossible)
+
+    @property
+    def open_others(self) -> tuple[int, ...]:
+        """Return the other exams of the person and day that are not negative."""
+        return tuple(
+            other.exam_id for other in self.others_of_day if other.referable is not Referable.NO
+        )
+
+    @property
     def is_reviewed(self) -> bool:
         """Return whether readers have settled every eye that counts."""
         return bool(self.counting) and all(eye.is_read for eye in self.counting)
@@ -142,6 +174,9 @@ class Exam:
         """Return whether nothing about the result is open any more."""
         has_unknown = any(eye.eye is Eye.UNKNOWN for eye in self.eyes)
         if has_unknown or self.missing or self.lacks_both_eyes or self.follow_ups or self.claims:
+            return False
+        is_negative = self.final.referable is Referable.NO
+        if self.impossible or (is_negative and self.open_others):
             return False
         return self.is_reviewed and all(eye.waits_for is None for eye in self.counting)
 

@@ -85,7 +85,7 @@ def _judge_eye(eye: Eye, shots: Sequence[Shot], expected: Sequence[str]) -> EyeR
         missing_fields=tuple(sorted(wanted - photographed)),
         decisive=decisive,
         shots=tuple(shots),
-        unseen=_unseen(doubtful) or (EyeReason.FIELD_MISSING if is_disc_only else None),
+        unseen=_unseen(shots, doubtful) or (EyeReason.FIELD_MISSING if is_disc_only else None),
     )
 
 
@@ -93,10 +93,20 @@ def _can_be_looked_at(shot: Shot) -> bool:
     return shot.outcome is not Outcome.FAILED and not shot.is_accompanying
 
 
-def _unseen(doubtful: Sequence[Shot]) -> Reason | EyeReason | None:
-    """Return why photographs that leave a doubt have failed, so that nobody has seen them."""
+def _unseen(shots: Sequence[Shot], doubtful: Sequence[Shot]) -> Reason | EyeReason | None:
+    """Return why nobody has seen a photograph that leaves a doubt or is referable.
+
+    It has failed, or another file was written over it.
+    """
     failed = [shot for shot in doubtful if shot.outcome is Outcome.FAILED]
-    return max(failed, key=_by_use).doubt if failed else None
+    if failed:
+        return max(failed, key=_by_use).doubt
+    there = {shot.digest for shot in shots if not shot.is_overwritten}
+    for shot in shots:
+        matters = shot.referable is Referable.YES or shot in doubtful
+        if matters and shot.is_overwritten and shot.digest not in there:
+            return EyeReason.OVERWRITTEN
+    return None
 
 
 def _by_grade(shot: Shot) -> tuple[int, int]:

@@ -162,11 +162,20 @@ def combined(basis: ReadBasis, readings: Sequence[Reading]) -> EyeReadings:
     if len({reading.referable for reading in current}) > 1:
         decisive = max(current, key=_severity)
         return EyeReadings(ReadingState.DISPUTED, decisive, tuple(current), formers)
-    if current:
+    if current and not _is_contested(current, remaining[-1]):
         return EyeReadings(ReadingState.READ, current[-1], tuple(current), formers)
-    if formers:
-        return EyeReadings(ReadingState.OUTDATED, None, (), formers)
+    if remaining:
+        return EyeReadings(ReadingState.OUTDATED, None, (), tuple(remaining))
     return EyeReadings(reading=_deferred(basis, readings))
+
+
+def _is_contested(current: Sequence[Reading], last: Reading) -> bool:
+    """Return whether the last reading is a former one that says another referral.
+
+    It was given of more photographs, of which some have been excluded since or are elsewhere now,
+    so that an earlier reading of the photographs that are left is current again.
+    """
+    return last not in current and last.referable is not current[-1].referable
 
 
 def of_eyes(
@@ -178,20 +187,22 @@ def of_eyes(
     """Return the readings of each eye of an exam: those that were given of it, or have come to it.
 
     `places` are the digests of the photographs of each eye, excluded ones included, and `elsewhere`
-    those of photographs in other exams. The readings stay in their order.
+    those of photographs in other exams. Readings of other exams are given with those photographs
+    only that are no longer there. The readings stay in their order.
     """
     by_eye: dict[Eye, list[Reading]] = {}
     for reading in readings:
-        here = {
-            eye for eye, digests in places.items() if not reading.photographs.isdisjoint(digests)
-        }
+        moved = set(reading.photographs)
         if reading.exam_id == exam_id:
-            is_gone = bool(here) or not reading.photographs.isdisjoint(elsewhere)
-            if reading.eye in here or not is_gone:
+            remaining_here = moved & set(places.get(reading.eye, ()))
+            moved -= remaining_here
+            all_here = set().union(*places.values())
+            is_gone = not moved.isdisjoint(all_here | set(elsewhere))
+            if remaining_here or not is_gone:
                 by_eye.setdefault(reading.eye, []).append(reading)
-            here.discard(reading.eye)
-        for eye in here:
-            by_eye.setdefault(eye, []).append(replace(reading, is_of_other_eye=True))
+        for eye, digests in places.items():
+            if not moved.isdisjoint(digests):
+                by_eye.setdefault(eye, []).append(replace(reading, is_of_other_eye=True))
     return by_eye
 
 
@@ -200,20 +211,27 @@ def _remaining(readings: Iterable[Reading]) -> list[Reading]:
 
     They are the last reading of each reader that says something, from the last arbitration among
     them on. An arbitration that its reader has replaced or taken back replaces nothing any more.
+    Only readings that were given of the same eye of the same exam replace each other.
     """
-    by_reader: dict[str, Reading] = {}
+    last: dict[tuple[int, Eye, str], Reading] = {}
     for reading in readings:
         if reading.purpose is not ReadingPurpose.QUALITY_ASSURANCE:
-            by_reader.pop(reading.reviewer, None)  # so that the readings stay in their order
-            by_reader[reading.reviewer] = reading
+            key = (*_place(reading), reading.reviewer)
+            last.pop(key, None)  # so that the readings stay in their order
+            last[key] = reading
     remaining: list[Reading] = []
-    for reading in by_reader.values():
+    for reading in last.values():
         if not reading.says_something:
             continue
         if reading.purpose is ReadingPurpose.ARBITRATION:
-            remaining.clear()
+            remaining = [other for other in remaining if _place(other) != _place(reading)]
         remaining.append(reading)
     return remaining
+
+
+def _place(reading: Reading) -> tuple[int, Eye]:
+    """Return the exam and the eye of which a reading was given."""
+    return reading.exam_id, reading.eye
 
 
 def _severity(reading: Reading) -> tuple[bool, bool, int, int]:

@@ -99,6 +99,12 @@ class Shot:
         return EyeReason.DAY_UNCERTAIN if self.is_of_uncertain_day else None
 
     @property
+    def shows_retina(self) -> bool:
+        """Return whether a reader can look at the file, and it may show a retina."""
+        is_there = self.outcome is not Outcome.FAILED and not self.is_overwritten
+        return is_there and self.reason is not Reason.WRONG_MODALITY
+
+    @property
     def open_warnings(self) -> tuple[str, ...]:
         """Return the codes of the warnings that no person has answered."""
         answered: set[str] = set()

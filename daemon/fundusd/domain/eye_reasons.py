@@ -41,6 +41,11 @@ class EyeReason(StrEnum):
         "it may have been taken on another day",
     )
     FIELD_MISSING = "field_missing", Action.RETAKE, "an expected field was not photographed"
+    OVERWRITTEN = (
+        "overwritten",
+        Action.CONTACT_IT,
+        "another file was written over it, so nobody can look at it",
+    )
     EYE_UNKNOWN = "eye_unknown", Action.REFER_READER, "it is not known which eye this is"
     READING_OUTDATED = (
         "reading_outdated",

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
     Row = Mapping[Any, Any]
 
+# why a photograph does not count in one exam, although it may in another
+_OF_THE_VISIT = (ExclusionReason.NOT_THIS_PATIENT, ExclusionReason.RETAKEN)
 CORRECTED = ("corrected_eye", "excluded", "placed_exam_id", "belongs")
 
 
@@ -140,7 +142,7 @@ def forget_membership(
 ) -> None:
     """Forget what was said of a renamed capture's old exam, if its new name puts it into another.
 
-    That is: that it belongs there, or that it was excluded there as another patient's.
+    That is: that it belongs there, or that it was excluded there as another patient's or retaken.
     """
     new = [row["id"] for row in captures if row["exam_id"] is None]
     query = sa.select(capture.c.moved_to, capture.c.exam_id).where(capture.c.moved_to.in_(new))
@@ -148,7 +150,7 @@ def forget_membership(
     for row, exam_id in zip(captures, exam_ids, strict=True):
         if exam_of_origin.get(row["id"], exam_id) != exam_id:
             row["belongs"] = False
-            if row["excluded"] == ExclusionReason.NOT_THIS_PATIENT:
+            if row["excluded"] in _OF_THE_VISIT:
                 row["excluded"] = None
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import sqlalchemy as sa
 
-from fundusd.domain.clinical_terms import Eye
+from fundusd.domain.clinical_terms import Eye, Referable
 from fundusd.domain.errors import RequestError
 from fundusd.domain.readings import AbsenceReason, CorrectionKind, ExclusionReason
 from fundusd.ledger import audit, exam_queries, exams, follow_ups
@@ -54,8 +54,25 @@ def correct_eye(recording: Recording, capture_id: int, eye: Eye, by: Corrector) 
 def exclude(recording: Recording, capture_id: int, reason: ExclusionReason, by: Corrector) -> Exam:
     """Exclude a photograph from its exam, and return the exam."""
     files = photograph(recording.connection, capture_id)
+    if reason is ExclusionReason.RETAKEN:
+        _require_replaceable(files)
     change(recording.connection, files, excluded=reason, belongs=False)
     return record(recording, CorrectionKind.EXCLUDE, by, files[0], files, reason=reason)
+
+
+def _require_replaceable(files: Sequence[Row]) -> None:
+    """Raise RequestError if no retake can replace a photograph, because the model refers it.
+
+    A file that was overwritten can no longer be looked at, so a retake has to replace it.
+    """
+    for file in files:
+        is_overwritten = file["superseded"] and file["moved_to"] is None
+        if file["referable"] == Referable.YES and not is_overwritten:
+            raise RequestError(
+                f"The model finds capture {file['id']} referable, so no retake replaces it.",
+                hint="Have a reader read the eye. If the photograph is not of this patient or no "
+                "retina, give that reason.",
+            )
 
 
 def include(recording: Recording, capture_id: int, by: Corrector) -> Exam:

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from fundusd.clinical import visit
-from fundusd.clinical.exam import Absence, Exam, FollowUp
+from fundusd.clinical.exam import Absence, Exam, FollowUp, OtherExam
 from fundusd.clinical.judgement import files_of_no_eye, judge
-from fundusd.domain.clinical_terms import Eye
+from fundusd.domain.clinical_terms import Eye, Referable
 from fundusd.domain.exams import DayDoubt
 from fundusd.domain.readings import AbsenceReason, CorrectionKind, FollowUpKind
 from fundusd.ledger import exam_protocol, exam_rows, related_exams
@@ -201,12 +201,14 @@ def _follow_ups(rows: Iterable[Row]) -> tuple[FollowUp, ...]:
     return tuple(follow_ups)
 
 
-def _others_of_day(connection: sa.Connection, ids: Sequence[int]) -> dict[int, tuple[int, ...]]:
+def _others_of_day(
+    connection: sa.Connection, ids: Sequence[int]
+) -> dict[int, tuple[OtherExam, ...]]:
     """Return, by exam, the other exams of the same known person and day that have photographs."""
     other = exam.alias()
     has_photographs = sa.exists().where(capture.c.exam_id == other.c.id)
     query = (
-        sa.select(exam.c.id, other.c.id.label("other_id"))
+        sa.select(exam.c.id, other.c.id.label("other_id"), other.c.final_referable)
         .join(
             other,
             sa.and_(
@@ -218,9 +220,10 @@ def _others_of_day(connection: sa.Connection, ids: Sequence[int]) -> dict[int, t
         .where(exam.c.id.in_(ids), has_photographs)
         .order_by(other.c.id)
     )
-    others: dict[int, tuple[int, ...]] = {}
+    others: dict[int, tuple[OtherExam, ...]] = {}
     for row in connection.execute(query):
-        others[row.id] = (*others.get(row.id, ()), row.other_id)
+        other_exam = OtherExam(row.other_id, Referable(row.final_referable))
+        others[row.id] = (*others.get(row.id, ()), other_exam)
     return others
 
 

@@ -54,11 +54,16 @@ class Reviews:
         elsewhere: set[str] = set()
         for row in self.rows:
             digests = self.digests.get(row["id"], set())
+            if row["exam_id"] != exam_id:
+                digests = {digest for digest in digests if not self._is_in(digest, row["exam_id"])}
             if row["exam_id"] == exam_id or not digests.isdisjoint(here):
                 shots = files.get(Eye(row["eye"]), [])
                 readings.append(exam_rows.reading(row, digests, shots, received))
                 elsewhere |= {digest for digest in digests if self._is_in_another(digest, exam_id)}
         return of_eyes(readings, exam_id, places, elsewhere)
+
+    def _is_in(self, digest: str, exam_id: int) -> bool:
+        return exam_id in self.exams.get(digest, set())
 
     def _is_in_another(self, digest: str, exam_id: int) -> bool:
         return bool(self.exams.get(digest, set()) - {exam_id})

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from fundusd.domain.clinical_terms import Eye
+from fundusd.domain.clinical_terms import Eye, Referable
 from fundusd.ledger import audit, day_doubts, deliveries, exam_queries, related_exams
 from fundusd.ledger.audit_events import AuditEvent
 from fundusd.ledger.database import picked
@@ -104,9 +104,12 @@ def _number(reading: Reading | None) -> int | None:
 
 def _exam_row(judged: Exam) -> dict[str, Any]:
     missing: list[str] = list(judged.missing)
-    if judged.lacks_both_eyes:  # otherwise the person would be on no list
+    missing += judged.impossible  # otherwise the person would be on no list
+    if judged.lacks_both_eyes:
         missing = [Eye.RIGHT, Eye.LEFT]
     for eye in judged.eyes:
+        if eye.is_read and eye.final.referable is not Referable.INDETERMINATE:
+            continue  # a reader has looked at the eye, and has seen enough
         for field in eye.missing_fields:
             missing.append(f"{eye.eye}/{field}")
     missing += [f"capture/{claim.capture_id}" for claim in judged.claims]

@@ -61,7 +61,13 @@ def related(connection: sa.Connection, exam_ids: Collection[int]) -> set[int]:
     claimant = exam.alias()
     claimants = sa.select(claimant.c.id).select_from(_by_other_patient(claimant))
     of_these = capture.c.exam_id.in_(exam_ids)
-    return set(connection.scalars(sa.union(copies.where(of_these), claimants.where(of_these))))
+    own, other = exam.alias(), exam.alias()
+    is_same_day = sa.and_(
+        other.c.patient_key == own.c.patient_key, other.c.day == own.c.day, other.c.id != own.c.id
+    )
+    same_day = sa.select(other.c.id).join(own, is_same_day).where(own.c.id.in_(exam_ids))
+    query = sa.union(copies.where(of_these), claimants.where(of_these), same_day)
+    return set(connection.scalars(query))
 
 
 def _is_copy(copy: sa.FromClause) -> sa.ColumnElement[bool]:

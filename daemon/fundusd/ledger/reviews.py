@@ -15,7 +15,6 @@ from fundusd.clinical.grading import ALWAYS_REFERABLE, Rule
 from fundusd.domain.clinical_terms import (
     Eye,
     Grade,
-    Outcome,
     Referable,
     ReviewReason,
     ReviewVerdict,
@@ -44,6 +43,7 @@ _AUDITED = (
     *("eye", "verdict", "grade", "referable", "reason", "reviewer", "role", "blinded", "purpose"),
     *("photographs", "lesion", "maculopathy", "photocoagulation", "stable_treated"),
 )
+MARK_LENGTH = 8  # digits of the digest of a set of photographs, which identify it
 _ASKS_FOR_MORE = (ReviewVerdict.RETAKE, ReviewVerdict.UNGRADABLE)
 
 
@@ -81,6 +81,7 @@ def review(recording: Recording, given: Review) -> Exam:
     connection = recording.connection
     eye = _reviewed_eye(connection, given)
     _require_complete(given, eye)
+    _require_entitled(connection, given, eye)
     _require_fitting(given, eye)
     row = _row(connection, given, eye)
     inserted = sa.insert(review_table).values(row).returning(review_table.c.id)
@@ -148,6 +149,11 @@ def _reviewed_eye(connection: sa.Connection, given: Review) -> EyeResult:
             hint=f"Eyes of this exam with a result: {', '.join(eyes) or 'none'}.",
         )
     eye = eyes[given.eye]
+    if given.photographs is not None and len(given.photographs) < MARK_LENGTH:
+        raise RequestError(
+            f"The mark of the photographs has at least {MARK_LENGTH} characters.",
+            hint=f"fundusd report exam {given.exam_id} shows it beside the eye.",
+        )
     if given.photographs and not eye.photographs.startswith(given.photographs.lower()):
         raise RequestError(
             f"Exam {given.exam_id}, eye {given.eye}, has other photographs by now.",
@@ -173,10 +179,11 @@ def _require_complete(given: Review, eye: EyeResult) -> None:
             "An override needs a reason.",
             hint=f"Use --reason with one of: {', '.join(ReviewReason)}.",
         )
-    if is_override and all(shot.outcome is Outcome.FAILED for shot in eye.shots):
+    is_graded = is_override or given.verdict is ReviewVerdict.AGREE
+    if is_graded and not any(shot.shows_retina for shot in eye.shots):
         raise RequestError(
-            "No photograph of this eye can be seen, so it cannot be graded.",
-            hint="Say retake or ungradable, or export the photographs again.",
+            "No photograph of this eye can be looked at, so it cannot be graded.",
+            hint="Say retake or ungradable, or export the photographs again under new names.",
         )
     is_undecided = eye.referable is Referable.INDETERMINATE
     if given.verdict is ReviewVerdict.AGREE and is_undecided:
@@ -186,15 +193,37 @@ def _require_complete(given: Review, eye: EyeResult) -> None:
         )
 
 
-def _require_fitting(given: Review, eye: EyeResult) -> None:
-    """Raise RequestError if the purpose or the findings do not fit the verdict or the reader."""
-    independent = {ReadingPurpose.SECOND, ReadingPurpose.ARBITRATION}
-    readers = {reading.reviewer for reading in eye.readings.current}
-    if given.purpose in independent and given.reviewer in readers:
+def _require_entitled(connection: sa.Connection, given: Review, eye: EyeResult) -> None:
+    """Raise RequestError if the reader may not read this eye for this purpose.
+
+    A second reader and an arbiter must not have read it for another purpose before, even if they
+    took that back. What an arbiter has decided, only an arbiter changes.
+    """
+    query = sa.select(review_table.c.purpose).where(
+        review_table.c.exam_id == given.exam_id,
+        review_table.c.eye == given.eye,
+        review_table.c.reviewer == storable(given.reviewer),
+        review_table.c.purpose != ReadingPurpose.QUALITY_ASSURANCE,
+    )
+    purposes = set(connection.scalars(query))
+    is_independent = given.purpose in {ReadingPurpose.SECOND, ReadingPurpose.ARBITRATION}
+    if is_independent and purposes - {given.purpose}:
         raise RequestError(
-            f"{given.reviewer} has read this eye already, so another reader has to read it now.",
-            hint="To replace your own reading, use --purpose routine.",
+            f"{given.reviewer} has read this eye for another purpose, so another reader has to "
+            "read it now.",
+            hint="To replace your own reading, give the same --purpose as before.",
         )
+    of_current = {reading.purpose for reading in eye.readings.current}
+    is_subordinate = given.purpose in {ReadingPurpose.ROUTINE, ReadingPurpose.SECOND}
+    if is_subordinate and ReadingPurpose.ARBITRATION in of_current:
+        raise RequestError(
+            "An arbiter has decided about this eye.",
+            hint="Only a reader who may arbitrate changes that: --purpose arbitration.",
+        )
+
+
+def _require_fitting(given: Review, eye: EyeResult) -> None:
+    """Raise RequestError if the findings do not fit the verdict."""
     if given.reason is ReviewReason.NON_DR_PATHOLOGY and given.lesion is None:
         raise RequestError(
             "The reason non_dr_pathology needs the lesion that was seen.",

@@ -195,6 +195,11 @@ def _reasons_not_final(exam: Exam) -> list[str]:
     reasons += [f"{codes.NAMES[missing]} not photographed" for missing in exam.missing]
     if exam.lacks_both_eyes:
         reasons.append("both eyes are said to be absent")
+    reasons += [
+        f"{codes.NAMES[eye]} photographed, but said to be absent" for eye in exam.impossible
+    ]
+    if exam.final.referable is Referable.NO:
+        reasons += [f"exam {other} of the same day is not negative" for other in exam.open_others]
     if exam.claims:
         reasons.append("a photograph in another exam may be of this patient")
     return reasons

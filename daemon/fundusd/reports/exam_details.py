@@ -69,7 +69,7 @@ def photograph(exam: Exam, shot: Shot) -> list[str]:
     if shot.is_eye_said:
         sentences.append("A person has said which eye it shows.")
     if shot.is_patient_said:
-        sentences.append("A person has said that it is of this patient.")
+        sentences.append("A person has said that it belongs to this exam.")
     sentences += [f"{text[0].upper()}{text[1:]}." for text in in_words(shot.open_warnings)]
     return sentences
 
@@ -108,6 +108,10 @@ def remarks(exam: Exam, form: Form) -> list[str]:
     texts = [wording.absence(stated) for stated in exam.absences]
     if exam.day_doubt.wording:
         texts.append(f"Day of the exam: {exam.day_doubt.wording}.")
+    for shot in (*exam.others, *(shot for eye in exam.eyes for shot in eye.shots)):
+        if shot.is_placed and shot.acquired_day not in {None, exam.day}:
+            when = _taken(shot).removeprefix("Taken on ")
+            texts.append(f"Capture {shot.capture_id} is of {when}; a person has put it here.")
     if any(eye.reading is not None and eye.reading.maculopathy is not None for eye in exam.eyes):
         texts.append("Macular oedema was assessed only by the readers who say M0 or M1.")
     texts += recall(exam, form)
@@ -119,7 +123,8 @@ def remarks(exam: Exam, form: Form) -> list[str]:
 def recall(exam: Exam, form: Form) -> list[str]:
     """Return when to screen again, if the settings say so and nothing about the exam is open."""
     grade = exam.final.grade
-    if exam.final.referable is not Referable.NO or not exam.is_final or grade is None:
+    is_done = exam.final.referable is Referable.NO and exam.is_final
+    if not is_done or not next_steps.is_complete(exam) or grade is None:
         return []
     months = form.recall_months.get(grade)
     return [f"Screen again in {months} months."] if months else []

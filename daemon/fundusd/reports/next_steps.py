@@ -34,6 +34,10 @@ _FOLLOW_UPS = {
     FollowUpKind.SLIT_LAMP: "Have {eye} examined at the slit lamp",
     FollowUpKind.REFERRAL: "Have {eye} seen by an eye specialist",
 }
+_TAKEN_SINCE = (
+    "Check whether {eye} has been photographed again since a reader asked for it; "
+    "if so, close follow-up {number}."
+)
 _ACTIONS = {
     Action.RETAKE: "Take the photograph of {eye} again while the patient is still there.",
     Action.REFER_READER: "Have a reader look at the photograph of {eye}.",
@@ -46,6 +50,7 @@ _STEPS = {
     EyeReason.EYE_CONTRADICTED: "Find out which eye {captures} shows",
     EyeReason.PATIENT_UNCERTAIN: "Find out whose photograph {captures} is",
     EyeReason.DAY_UNCERTAIN: "Find out when {captures} was taken",
+    EyeReason.OVERWRITTEN: "Export {captures} again under a new name, or exclude it as retaken",
     EyeReason.READING_OUTDATED: "Have a reader read {eye} again",
     EyeReason.READINGS_DIFFER: "Have another reader decide about {eye}",
     EyeReason.READER_ASKS_RETAKE: "Take the photograph of {eye} again",
@@ -114,7 +119,7 @@ def _steps_by_reason(eye: EyeResult) -> list[str]:
 
 
 def _identity_step(eye: EyeResult, reason: EyeReason) -> str:
-    captures = " or ".join(_doubted(eye, reason))
+    captures = " or ".join(_concerned(eye, reason))
     sentence = _STEPS[reason].format(eye=THE_EYE[eye.eye], captures=captures)
     return f"{sentence}: {reason.wording}."
 
@@ -126,9 +131,14 @@ def _unknown_eye(eye: EyeResult) -> list[str]:
     return [whose_eye(eye.decisive.capture_id, is_conflict=is_conflict)]
 
 
-def _doubted(eye: EyeResult, doubt: EyeReason) -> list[str]:
-    """Return the captures of an eye with an identity doubt."""
-    return [f"capture {shot.capture_id}" for shot in eye.shots if shot.identity_doubt is doubt]
+def _concerned(eye: EyeResult, reason: EyeReason) -> list[str]:
+    """Return the captures of an eye with an identity doubt, or those that were overwritten."""
+    captures = []
+    for shot in eye.shots:
+        is_overwritten = reason is EyeReason.OVERWRITTEN and shot.is_overwritten
+        if is_overwritten or shot.identity_doubt is reason:
+            captures.append(f"capture {shot.capture_id}")
+    return captures
 
 
 def steps(exam: Exam) -> list[str]:
@@ -142,12 +152,16 @@ def steps(exam: Exam) -> list[str]:
         if eye.eye is Eye.UNKNOWN:
             unless = ", unless it is the eye that is not known"
     todo += [f"Photograph {THE_EYE[eye]}{unless}." for eye in exam.missing]
+    counting = {eye.eye for eye in exam.counting}
+    for impossible in exam.impossible:
+        if impossible not in counting:  # otherwise it is among the steps of the eye
+            todo.append(_ABSENT_BUT_SEEN.format(eye=THE_EYE[impossible]))
     todo += _not_judged(exam)
     if exam.lacks_both_eyes:
         todo.append("Check which eyes the patient lacks: both are said to be absent.")
     for claim in exam.claims:
         todo.append(_CLAIM.format(capture=claim.capture_id, exam=claim.exam_id))
-    todo += [_follow_up(open_one) for open_one in exam.follow_ups]
+    todo += [_follow_up(open_one, exam) for open_one in exam.follow_ups]
     return todo + _about_the_result(exam)
 
 
@@ -159,10 +173,15 @@ def _about_the_result(exam: Exam) -> list[str]:
         todo.append("Have a human reader confirm the result before it counts.")
         if all(eye.waits_for is None for eye in exam.counting):
             todo.append("The clinic's settings put it on no list (confirm_negatives).")
-    todo += [_OTHER_EXAM.format(number=number) for number in exam.others_of_day]
-    if is_negative and exam.is_final and not (_not_judged(exam) or exam.others_of_day):
+    todo += [_OTHER_EXAM.format(number=other.exam_id) for other in exam.others_of_day]
+    if is_negative and exam.is_final and is_complete(exam):
         todo.append("Nothing beyond the clinic's usual screening interval.")
     return todo
+
+
+def is_complete(exam: Exam) -> bool:
+    """Return whether the exam says all there is to say about the person and the day."""
+    return not (_not_judged(exam) or exam.others_of_day)
 
 
 def _not_judged(exam: Exam) -> list[str]:
@@ -177,8 +196,12 @@ def _not_judged(exam: Exam) -> list[str]:
     return todo
 
 
-def _follow_up(open_one: FollowUp) -> str:
+def _follow_up(open_one: FollowUp, exam: Exam) -> str:
+    """Return the step for an open follow-up; a retake may have been taken already."""
     since = day(open_one.opened_at.astimezone())
+    outdated = {eye.eye for eye in exam.eyes if eye.state is ReadingState.OUTDATED}
+    if open_one.kind is FollowUpKind.RETAKE and open_one.eye in outdated:
+        return _TAKEN_SINCE.format(eye=THE_EYE[open_one.eye], number=open_one.follow_up_id)
     what = _FOLLOW_UPS[open_one.kind].format(eye=THE_EYE[open_one.eye])
     return f"{what} (follow-up {open_one.follow_up_id}, open since {since})."
 

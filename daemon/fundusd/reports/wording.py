@@ -8,7 +8,8 @@ from fundusd.clinical.grading import unsafe_rules
 from fundusd.domain.capture_warnings import in_words
 from fundusd.domain.clinical_terms import Eye, Outcome, Reason, Referable
 from fundusd.domain.exams import DayDoubt
-from fundusd.domain.readings import ReadingState
+from fundusd.domain.readings import AbsenceReason, ReadingState
+from fundusd.reports.terminal_table import printable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -141,9 +142,10 @@ def standing(exam: Exam) -> str:
     """Return a sentence that says whether a human has read every eye, and what is open."""
     if not exam.is_reviewed or exam.missing:
         return f"Preliminary: {_what_is_unread(exam)}."
-    if exam.is_final:
-        return "A human has read every eye."
-    return f"A human has read every eye. Preliminary: {_what_is_open(exam)}."
+    every = "A human has read every eye."
+    if any(stated.reason is not AbsenceReason.PROSTHESIS for stated in exam.absences):
+        every = "A human has read every eye that was judged."
+    return every if exam.is_final else f"{every} Preliminary: {_what_is_open(exam)}."
 
 
 def _what_is_unread(exam: Exam) -> str:
@@ -160,11 +162,27 @@ def _what_is_open(exam: Exam) -> str:
         return "a follow-up is open"
     if exam.lacks_both_eyes:
         return "both eyes are said to be absent"
+    if exam.impossible:
+        return "an eye that was photographed is said to be absent"
+    if exam.final.referable is Referable.NO and exam.open_others:
+        return "another exam of the day is not negative"
     if exam.claims:
         return "it is not certain whose photograph another one is"
-    if any(eye.eye is Eye.UNKNOWN for eye in exam.eyes):
-        return "it is not known which eye this is"
+    doubted = [eye for eye in exam.counting if eye.identity_doubt is not None]
+    if doubted:
+        return ", ".join(f"{THE_EYE[eye.eye]}: {_doubt(eye)}" for eye in doubted)
     return "an eye is still undecided"
+
+
+def _doubt(eye: EyeResult) -> str:
+    return "" if eye.identity_doubt is None else eye.identity_doubt.wording
+
+
+def result_line(exam: Exam) -> str:
+    """Return the result of an exam with its patient and day, so that a mistyped number is seen."""
+    who = printable(patient(exam.patient_id, exam.patient_key))
+    of_whom = f"patient {who}, {day(exam.day)}"
+    return f"Exam {exam.exam_id} ({of_whom}): {person(exam)}. {standing(exam)}"
 
 
 def worst_grade(exam: Exam) -> str:
