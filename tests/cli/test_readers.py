@@ -141,7 +141,10 @@ def test_a10_follow_ups_are_listed_and_closed(
     assert "follow_up_id" in ask(fundusd, clinic, "follow-up list --csv")
     assert "referral" in ask(fundusd, clinic, "person PATIENT-7")
     out = ask(fundusd, clinic, "follow-up close 1 --how not_possible --reader okafor")
-    assert out.startswith("Follow-up 1 of exam 1 is closed: not possible.\nExam 1: Undecided")
+    closed, after, *_ = out.splitlines()
+    assert closed == "Follow-up 1 of exam 1 is closed: not possible."
+    assert after.startswith("Exam 1 (patient PATIENT-7, ")
+    assert "): Undecided" in after
     assert "Right eye (OD): on the worklist again, until a reader records what was found." in out
     assert answer(fundusd, clinic, "follow-up list") == []
     [row] = answer(fundusd, clinic, "follow-up list --all")
@@ -158,7 +161,7 @@ def test_a11_corrections_are_made_and_shown(fundusd: RunCommand, clinic: daemon_
     after = answer(fundusd, clinic, "correct eye 3 l --reader okafor")
     assert (set(after["eyes"]), after["referable"]) == ({"R", "L"}, "yes")
     out = ask(fundusd, clinic, "correct exclude 3 --reason test --reader okafor")
-    assert out.startswith("Exam 1: ")
+    assert out.startswith("Exam 1 (patient PATIENT-7, ")
     assert SAFETY_WORDS in out
     ask(fundusd, clinic, "correct include 3 --reader okafor")
     ended = fundusd(*["correct", "belongs", "3", "--reader", "okafor", "--config"], clinic.path)

@@ -286,7 +286,7 @@ def test_pseudonyms_change_nothing_but_the_identifier(
 ) -> None:
     clear = settled(by_path, by_row, content)
     pseudonymous = settled(by_path, by_row, content, replace(SITE, are_clear=False))
-    assert replace(clear, patient_id=None) == pseudonymous
+    assert replace(clear, patient_id=None, other_patient_id=None) == pseudonymous
 
 
 @given(headers(), st.booleans())

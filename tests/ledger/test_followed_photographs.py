@@ -198,7 +198,7 @@ def test_a_patient_whose_photographs_are_all_excluded_is_on_the_list_of_incomple
     ledger: Ledger,
 ) -> None:
     photograph(ledger, "1.jpg", logits=PDR)
-    ledger.exclude(number(ledger, "1.jpg"), ExclusionReason.RETAKEN, BY)
+    ledger.exclude(number(ledger, "1.jpg"), ExclusionReason.OTHER, BY)
     assert [row["missing_fields"] for row in rows(ledger, "v_incomplete_exam")] == ["R L"]
     ledger.exclude(number(ledger, "1.jpg"), ExclusionReason.TEST, BY)
     assert rows(ledger, "v_incomplete_exam") == []

@@ -156,6 +156,25 @@ def test_v21_a_file_without_a_picture_cannot_be_graded_by_a_reader(ledger: Ledge
         read(ledger, exam, OVERRIDE, grade=Grade.NO_DR)
 
 
+# -- exclusions
+
+
+def test_v35_no_retake_replaces_a_photograph_that_the_model_refers(ledger: Ledger) -> None:
+    photograph(ledger, "1.jpg", logits=PDR)
+    photograph(ledger, "2.jpg")
+    with pytest.raises(RequestError, match="The model finds capture 1 referable"):
+        ledger.exclude(1, ExclusionReason.RETAKEN, BY)
+    assert the_eye(ledger.exclude(1, ExclusionReason.NOT_A_RETINA, BY)).referable is NO
+
+
+def test_c30_a_mark_that_is_too_short_is_refused(ledger: Ledger) -> None:
+    exam = photograph(ledger, "1.jpg")
+    for mark in ("", the_eye(exam).photographs[:1]):
+        with pytest.raises(RequestError, match="at least 8 characters"):
+            read(ledger, exam, photographs=mark)
+    read(ledger, exam, photographs=the_eye(exam).photographs[:8])
+
+
 # -- absent eyes, other exams
 
 

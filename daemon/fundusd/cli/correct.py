@@ -115,7 +115,7 @@ def belongs(
     config: Config = None,
     json: Json = False,
 ) -> None:
-    """Say that a photograph belongs to its exam: to this patient and this visit.
+    """Say that a photograph belongs to its exam.
 
     This clears the doubt about a photograph whose sources name two patients, whose date cannot be
     right, or whose bytes came with another patient or visit too. To undo it, exclude the
