@@ -36,6 +36,8 @@ def upgrade(config: Config = None) -> None:
             f"Exams judged by the rules of this version: {done.judged_exams}; "
             f"changed: {done.changed_exams}."
         )
+    if done.queued_documents:
+        print(f"Documents that are sent again: {done.queued_documents}.")
 
 
 @app.command(cls=Command)

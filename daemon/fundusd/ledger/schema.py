@@ -77,6 +77,7 @@ class Upgrade(NamedTuple):
     after: str
     judged_exams: int = 0  # by the rules of this program, because they were judged by older ones
     changed_exams: int = 0  # of these, those of which the result of an eye or the person changed
+    queued_documents: int = 0  # about these, because what receivers were sent is not right any more
 
 
 def upgrade(database: Database, identifiers: Identifiers) -> Upgrade:
@@ -100,8 +101,7 @@ def upgrade(database: Database, identifiers: Identifiers) -> Upgrade:
             command.upgrade(config, "head")
         if before in {None, newest()}:
             return Upgrade(before, newest())
-        judged, changed = rejudging.rejudge_all(connection, identifiers)
-        return Upgrade(before, newest(), judged, changed)
+        return Upgrade(before, newest(), *rejudging.rejudge_all(connection, identifiers))
 
 
 def check(connection: sa.Connection) -> str:
