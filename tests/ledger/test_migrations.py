@@ -98,9 +98,9 @@ def rules(ledger: Ledger, table: str) -> dict[str | None, str]:
 
 
 def test_an_empty_database_is_upgraded(empty: Ledger) -> None:
-    assert empty.upgrade() == (None, REVISIONS[-1], 0, 0, 0)
+    assert empty.upgrade() == (None, REVISIONS[-1], 0, 0, 0, 0)
     assert empty.check() == REVISIONS[-1]
-    assert empty.upgrade() == (REVISIONS[-1], REVISIONS[-1], 0, 0, 0)
+    assert empty.upgrade() == (REVISIONS[-1], REVISIONS[-1], 0, 0, 0, 0)
 
 
 def test_a_schema_is_made_where_there_is_none_and_else_left_alone(empty: Ledger) -> None:

@@ -135,7 +135,7 @@ def test_a_second_revision_keeps_every_row_and_brings_current_views(
     with pytest.raises(SchemaBehind, match="is at 0005, this program needs 9999"):
         store.check()
 
-    assert store.upgrade() == ("0005", "9999", 2, 0, 0)
+    assert store.upgrade() == ("0005", "9999", 2, 0, 0, 0)
 
     assert store.check() == "9999"
     assert contents(store) == before
@@ -147,7 +147,7 @@ def test_a_second_revision_keeps_every_row_and_brings_current_views(
     assert store.verify().broken_seq is None
     assert [claim.digest for claim in store.claim(16)] == [cases.digest_of("waits")]
     cases.classify(store, "later.jpg", "later")
-    assert store.upgrade() == ("9999", "9999", 0, 0, 0)
+    assert store.upgrade() == ("9999", "9999", 0, 0, 0, 0)
 
 
 def test_a_second_revision_that_fails_leaves_everything_as_it_was(
@@ -185,7 +185,7 @@ def test_a_changed_view_asks_for_an_upgrade_without_any_revision(
     with pytest.raises(SchemaBehind, match="views") as caught:
         store.check()
     assert "fundusd db upgrade" in caught.value.hint
-    assert store.upgrade() == ("0005", "0005", 0, 0, 0)
+    assert store.upgrade() == ("0005", "0005", 0, 0, 0, 0)
     assert store.check() == "0005"
     assert set(column_of(store, "v_result", "size")) == {10}
 

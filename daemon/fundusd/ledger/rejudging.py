@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from fundusd.domain.delivery import DeliveryState, DocumentStatus
 from fundusd.domain.jobs import JobState
-from fundusd.ledger import audit, day_doubts, exams, failures
+from fundusd.ledger import audit, day_doubts, exams, failures, old_exams
 from fundusd.ledger.audit_events import AuditEvent
 from fundusd.ledger.database import epoch_now
 from fundusd.ledger.tables import capture, delivery, exam, eye_result, job, sent_document
@@ -17,8 +17,9 @@ from fundusd.ledger.transactions import Recording
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from fundusd.clinical.pseudonyms import Identifiers
+    from fundusd.ledger.path_metadata import PathMetadata
 
+_PARTED = "0005"  # since this revision, no older version's exams are left to part
 _SLICE = 500  # rows in one statement
 _OF_EXAM = ("referable", "grade", "final_referable", "final_grade", "is_reviewed")
 _OF_EYE = ("eye", "referable", "grade", "reason", "action", "final_referable", "final_grade")
@@ -29,20 +30,36 @@ class Rejudged(NamedTuple):
 
     exams: int = 0
     changed: int = 0  # exams of which the result of an eye or the person changed
+    parted: int = 0  # exams that held photographs of several days or studies
     queued: int = 0  # documents that are sent again
 
 
-def rejudge_all(connection: sa.Connection, identifiers: Identifiers) -> Rejudged:
-    """Judge all exams.
+def rejudge_all(connection: sa.Connection, paths: PathMetadata, before: str) -> Rejudged:
+    """Judge all exams of a database that was at an older schema revision, `before`.
 
-    Captures that failed under an older version are assigned to their exams first. Documents that
-    were delivered about a changed exam are queued again, and those in which an older version stated
-    the model's result as it would a reader's.
+    Captures that failed under an older version are assigned to their exams first, and exams of
+    several days or studies are parted. Documents that were delivered about a changed exam are
+    queued again, and those in which an older version stated the model's result as it would a
+    reader's.
     """
-    recording = Recording(connection, 0, identifiers, ())
+    recording = Recording(connection, 0, paths.identifiers, ())
+    if before < _PARTED:
+        old_exams.fill_days(connection, paths)
     for ids in _slices(_failed_captures(connection)):
         failures.of_failed_jobs(recording, ids)
+    parted = old_exams.part(connection) if before < _PARTED else set()
     numbers = connection.scalars(sa.select(exam.c.id).order_by(exam.c.id)).all()
+    changed = _rejudge(recording, numbers)
+    if changed or parted:
+        detail = {"count": len(numbers), "changes": len(changed), "parted": len(parted)}
+        audit.append(connection, audit.Entry(AuditEvent.EXAMS_REJUDGED, detail=detail))
+    again = {*changed, *parted, *_sent_by_older_versions(connection)}
+    return Rejudged(len(numbers), len(changed), len(parted), _queue_again(connection, again))
+
+
+def _rejudge(recording: Recording, numbers: Sequence[int]) -> list[int]:
+    """Judge exams, and return those of which a result changed."""
+    connection = recording.connection
     changed: list[int] = []
     for ids in _slices(numbers):
         day_doubts.update(connection, ids)
@@ -51,11 +68,7 @@ def rejudge_all(connection: sa.Connection, identifiers: Identifiers) -> Rejudged
         exams.rejudge(recording, outdated)
         after = _results(connection, outdated)
         changed += [number for number in outdated if before[number] != after[number]]
-    if changed:
-        detail = {"count": len(numbers), "changes": len(changed)}
-        audit.append(connection, audit.Entry(AuditEvent.EXAMS_REJUDGED, detail=detail))
-    queued = _queue_again(connection, {*changed, *_sent_by_older_versions(connection)})
-    return Rejudged(len(numbers), len(changed), queued)
+    return changed
 
 
 def _sent_by_older_versions(connection: sa.Connection) -> Sequence[int]:

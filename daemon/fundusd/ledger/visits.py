@@ -82,6 +82,11 @@ def forget_placing(connection: sa.Connection, captures: Sequence[dict[str, Any]]
             row["placed_exam_id"] = None
 
 
+def shared_key(row: Row, study_uid: str | None) -> str:
+    """Return the key that a capture's visit shares with all visits of the same person and day."""
+    return _arrival(row, study_uid).key
+
+
 def _arrival(row: Row, study_uid: str | None) -> _Arrival:
     received_day = _received_day(row)
     acquired_day = row.get("acquired_day") and date.fromisoformat(row["acquired_day"])
