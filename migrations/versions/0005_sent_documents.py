@@ -1,9 +1,9 @@
-"""Remember what receivers were sent before revision 0002, which did not store it.
+"""Remember what older versions did not store: what receivers were sent, and numbers without issuer.
 
-Without this, a report would be preliminary after it was final, and Observations that state the
-model's result in the codes of a reader's would stay as they are. FHIR resources and CSV files are
-filled in, because the older versions derived their ids from the exam. The content is not known, and
-is empty.
+Versions before revision 0002 did not store what they sent. Without it, a report would be
+preliminary after it was final, and Observations that state the model's result in the codes of a
+reader's would stay as they are. FHIR resources and CSV files are filled in, because these versions
+derived their ids from the exam. The content is not known, and is empty.
 """
 
 import uuid
@@ -26,6 +26,16 @@ _SLICE = 500  # exams in one statement
 Row = Mapping[Any, Any]
 Key = tuple[int, str, str]  # exam, receiver, kind of document
 
+BARE_KEYS = sa.text(
+    """
+    SELECT e.id, e.patient_key, r.content
+    FROM exam e
+    JOIN capture c ON c.exam_id = e.id
+    JOIN job j ON j.id = c.job_id
+    JOIN result r ON r.digest = j.digest AND r.release_id = j.release_id
+    WHERE e.patient_key IS NOT NULL AND r.content LIKE '%"bare_key"%'
+    """
+)
 DELIVERIES = sa.text(
     """
     SELECT exam_id, receiver, document, delivered_at
@@ -66,7 +76,32 @@ class Known(NamedTuple):
 
 
 def upgrade() -> None:
-    connection = op.get_bind()
+    _bare_keys()
+    _sent_documents(op.get_bind())
+
+
+def _bare_keys() -> None:
+    """Store the key that a patient's number has without the issuer that headers name."""
+    op.execute("ALTER TABLE exam ADD COLUMN bare_key TEXT")
+    is_known = sa.text("bare_key IS NOT NULL")
+    op.create_index(
+        "ix_exam_bare_key",
+        "exam",
+        ["bare_key", "day"],
+        sqlite_where=is_known,
+        postgresql_where=is_known,
+    )
+    keys: dict[int, str] = {}
+    for row in op.get_bind().execute(BARE_KEYS):
+        content = orjson.loads(row.content)
+        if content.get("bare_key") and content.get("patient_key") == row.patient_key:
+            keys[row.id] = content["bare_key"]
+    rows = [{"at_id": number, "key": key} for number, key in keys.items()]
+    if rows:
+        op.get_bind().execute(sa.text("UPDATE exam SET bare_key = :key WHERE id = :at_id"), rows)
+
+
+def _sent_documents(connection: sa.Connection) -> None:
     stored = _stored(connection)
     times = _times(connection, {(exam_id, receiver) for exam_id, receiver, _ in stored})
     numbers = sorted({exam_id for exam_id, _, _ in times})

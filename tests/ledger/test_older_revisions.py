@@ -48,6 +48,7 @@ def source(sqlite_url: str) -> Iterator[Ledger]:
     read(ledger, blurred, ReviewVerdict.RETAKE)
     photograph(ledger, "5.jpg", Eye.LEFT, patient="PATIENT-8", reason=Reason.TRUNCATED)
     photograph(ledger, "6.jpg", patient=None)
+    photograph(ledger, "issuer.jpg", patient="PATIENT-10", issuer="HOSPITAL")
     yield ledger
     ledger.close()
 
@@ -57,7 +58,7 @@ def correct(source: Ledger) -> None:
     source.correct_eye(6, Eye.LEFT, BY)
     photograph(source, "7.jpg", patient="PATIENT-9")
     last = photograph(source, "8.jpg", Eye.LEFT, patient="PATIENT-9")
-    source.exclude(9, ExclusionReason.NOT_THIS_PATIENT, BY)
+    source.exclude(10, ExclusionReason.NOT_THIS_PATIENT, BY)
     source.eye_absent(last.exam_id, Eye.LEFT, AbsenceReason.PROSTHESIS, BY)
 
 

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from fundusd.domain import retry_policy
 from fundusd.domain.clinical_terms import FILE_REASONS, Outcome, Reason
 from fundusd.domain.jobs import JobState
-from fundusd.ledger import captures, exams, jobs, visits
+from fundusd.ledger import bare_numbers, captures, exams, jobs, visits
 from fundusd.ledger.audit_events import AuditEvent
 from fundusd.ledger.database import is_due, picked
 from fundusd.ledger.job_events import note, note_failed
@@ -149,12 +149,14 @@ def _attribute(recording: Recording, which: sa.ColumnElement[bool], header: Row)
         after.append(dict(row) | settled)
     if not after:
         return set()
-    study_uids = [header.get("study_uid")] * len(after)
-    exam_ids = visits.assign(connection, after, study_uids)
+    headers = [header] * len(after)
+    bare_numbers.resolve(connection, after, headers)
+    exam_ids = visits.assign(connection, after, [header.get("study_uid")] * len(after))
     changed = []
     for changed_row, exam_id in zip(after, exam_ids, strict=True):
         changed_row["exam_id"] = exam_id
         changed.append(picked(changed_row, _ATTRIBUTED) | {"at_id": changed_row["id"]})
     connection.execute(sa.update(capture).where(capture.c.id == sa.bindparam("at_id")), changed)
+    bare_numbers.remember(connection, after, headers)
     left = captures.exams_of_origins(connection, [row["id"] for row in after])
     return left | {row["exam_id"] for row in (*before, *after)}

@@ -120,7 +120,7 @@ def _arranged(connection: sa.Connection, exam_ids: Sequence[int]) -> set[int]:
 
 def _is_mixed(files: Sequence[Row]) -> bool:
     studies = {file["study_uid"] for file in files} - {None}
-    visit_keys = {visits.shared_key(file, file["study_uid"]) for file in files}
+    visit_keys = {visits.arrival_of(file, file["study_uid"]).key for file in files}
     return len(studies) > 1 or len(visit_keys) > 1
 
 
