@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 import pytest
 from tests import ledger_cases as cases
 
+from fundusd.clinical.path_rules import Naming
 from fundusd.domain.clinical_terms import Action, Eye, EyeSource, Outcome, Reason, Referable
 from fundusd.ledger import Ledger
-from fundusd.ledger.tables import eye_result
+from fundusd.ledger.tables import audit_event, eye_result
 
 if TYPE_CHECKING:
     from fundusd.clinical.exam import Exam
@@ -103,3 +104,31 @@ def test_a3_a4_every_file_of_an_exam_is_among_its_photographs(ledger: Ledger, ou
         ledger.record([cases.refusal(claim, Reason.NOT_RETINA, HEADER)])
     [right] = last_exam(ledger).eyes
     assert (last_exam(ledger).exam_id, len(right.shots)) == (before.exam_id, 2)
+
+
+def test_b44_a_waiting_capture_whose_bytes_failed_under_this_release_joins_its_exam(
+    store_url: str,
+) -> None:
+    """It waits under an older release, to which the site had gone back for a while."""
+    named = {cases.CAMERA: Naming.of("generic", r"(?P<patient>P\d+)_(?P<eye>[RL])\d?")}
+    ledger = Ledger(store_url, site_key=cases.SITE_KEY, naming=named)
+    ledger.register_camera(cases.CAMERA)
+    ledger.start(cases.release(2))
+    ledger.fail(cases.take(ledger, "P8_R.jpg", "cut"), Reason.TRUNCATED, "cut short")
+    ledger.start(cases.release(1))
+    for name in ("P7_R.jpg", "P7_L.jpg"):
+        content = replace(cases.CONTENT_OF_JPEG, eye=Eye.UNKNOWN)
+        ledger.record([cases.finding(cases.take(ledger, name, name), content, NO_DR)])
+    before = last_exam(ledger)
+    assert before.final.referable is Referable.NO
+    ledger.admit(cases.found("P7_R2.jpg", "cut"))
+
+    ledger.start(cases.release(2))
+
+    after = last_exam(ledger)
+    assert (after.exam_id, after.final.referable) == (before.exam_id, Referable.INDETERMINATE)
+    assert after.eyes[0].reason is Reason.TRUNCATED
+    failed = [row for row in cases.rows(ledger, audit_event) if row["event"] == "capture.failed"]
+    assert [row["entity_id"] for row in failed] == [1, 4]
+    assert ledger.verify().broken_seq is None
+    ledger.close()

@@ -30,7 +30,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "9999"
-down_revision = "0004"
+down_revision = "0005"
 
 
 def upgrade() -> None:
@@ -132,10 +132,10 @@ def test_a_second_revision_keeps_every_row_and_brings_current_views(
     next_release.add_revision()
     next_release.add_column("v_result", "c.note")
     next_release.install()
-    with pytest.raises(SchemaBehind, match="is at 0004, this program needs 9999"):
+    with pytest.raises(SchemaBehind, match="is at 0005, this program needs 9999"):
         store.check()
 
-    assert store.upgrade() == ("0004", "9999", 2, 0)
+    assert store.upgrade() == ("0005", "9999", 2, 0, 0, 0)
 
     assert store.check() == "9999"
     assert contents(store) == before
@@ -147,7 +147,7 @@ def test_a_second_revision_keeps_every_row_and_brings_current_views(
     assert store.verify().broken_seq is None
     assert [claim.digest for claim in store.claim(16)] == [cases.digest_of("waits")]
     cases.classify(store, "later.jpg", "later")
-    assert store.upgrade() == ("9999", "9999", 0, 0)
+    assert store.upgrade() == ("9999", "9999", 0, 0, 0, 0)
 
 
 def test_a_second_revision_that_fails_leaves_everything_as_it_was(
@@ -161,7 +161,7 @@ def test_a_second_revision_that_fails_leaves_everything_as_it_was(
         store.upgrade()
     next_release.uninstall()
     assert (contents(store), shape(store)) == (rows, shapes)
-    assert store.check() == "0004"
+    assert store.check() == "0005"
 
 
 def test_a_view_that_fails_takes_the_revision_back_with_it(
@@ -185,8 +185,8 @@ def test_a_changed_view_asks_for_an_upgrade_without_any_revision(
     with pytest.raises(SchemaBehind, match="views") as caught:
         store.check()
     assert "fundusd db upgrade" in caught.value.hint
-    assert store.upgrade() == ("0004", "0004", 0, 0)
-    assert store.check() == "0004"
+    assert store.upgrade() == ("0005", "0005", 0, 0, 0, 0)
+    assert store.check() == "0005"
     assert set(column_of(store, "v_result", "size")) == {10}
 
 
@@ -199,7 +199,7 @@ def test_a_view_that_someone_dropped_comes_back_with_an_upgrade(store: Ledger) -
 # -- databases that this program must not touch
 
 
-@pytest.mark.parametrize("revision", ["0004", "0006"])
+@pytest.mark.parametrize("revision", ["0005", "0006"])
 def test_a_database_of_a_development_version_is_left_alone(store: Ledger, revision: str) -> None:
     """These ended at revision 0006 and did not store the checksum of the views."""
     cases.execute(store, "DROP VIEW view_digest")

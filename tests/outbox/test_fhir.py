@@ -306,7 +306,7 @@ def test_an_eye_that_was_read_and_has_a_new_photograph_is_amended_without_a_valu
 
     assert made["reader R"]["status"] == "amended"
     assert "valueCodeableConcept" not in made["reader R"]
-    assert "not been read again" in made["reader R"]["note"][1]["text"]
+    assert "no person has read the eye since" in made["reader R"]["note"][1]["text"]
     assert report(UNREAD_AGAIN)["status"] == "amended"
     assert report(UNREAD_AGAIN)["conclusion"].startswith("Not final: right eye (OD) not read")
     assert {reference["reference"] for reference in report(UNREAD_AGAIN)["result"]} == {

@@ -20,12 +20,14 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def opened_ledger(settings: Settings, *, to_work: bool = False) -> Iterator[Ledger]:
+def opened_ledger(
+    settings: Settings, *, to_work: bool = False, to_upgrade: bool = False
+) -> Iterator[Ledger]:
     """Open the ledger while the block runs.
 
     If `to_work` is true, the ledger is opened for the daemon, which admits and grades captures of
-    the cameras in the settings. Raises LedgerError if the database cannot be used, or SettingsError
-    if the settings are wrong.
+    the cameras in the settings. If `to_upgrade` is true, it can read the names of their captures.
+    Raises LedgerError if the database cannot be used, or SettingsError if the settings are wrong.
     """
     _require_local_disk(settings)
     naming: dict[str, Naming] = {}
@@ -35,14 +37,15 @@ def opened_ledger(settings: Settings, *, to_work: bool = False) -> Iterator[Ledg
         _require_no_lost_key(settings)
         key = site_key.read_or_create(settings.privacy.site_key_file)
         for camera in settings.camera:
-            naming[camera.id] = camera.naming
             if camera.own_database is not None:
                 lookups[camera.id] = camera.own_database
+    if to_work or to_upgrade:  # other commands read no names, and start faster
+        naming = {camera.id: camera.naming for camera in settings.camera}
     ledger = Ledger(
         settings.store.url,
         password=settings.store.password(),
         site_key=key,
-        cameras=tuple(naming),
+        cameras=tuple(naming) if to_work else (),
         naming=naming,
         confirmed_share=settings.reading.confirmed_share,
         expected_fields={camera.id: camera.all_expected_fields for camera in settings.camera},

@@ -25,7 +25,7 @@ def upgrade(config: Config = None) -> None:
     """
     from fundusd.app.open_ledger import opened_ledger
 
-    with opened_ledger(load(config)) as ledger, ledger.held():
+    with opened_ledger(load(config), to_upgrade=True) as ledger, ledger.held():
         done = ledger.upgrade()
     if done.before == done.after:
         print(f"The schema is at {done.after}.")
@@ -36,6 +36,10 @@ def upgrade(config: Config = None) -> None:
             f"Exams judged by the rules of this version: {done.judged_exams}; "
             f"changed: {done.changed_exams}."
         )
+    if done.parted_exams:
+        print(f"Exams parted that held several days or DICOM studies: {done.parted_exams}.")
+    if done.queued_documents:
+        print(f"Documents that are sent again: {done.queued_documents}.")
 
 
 @app.command(cls=Command)

@@ -8,7 +8,7 @@ import orjson
 import sqlalchemy as sa
 
 from fundusd.domain.clinical_terms import Outcome
-from fundusd.ledger import audit, camera_orientations, captures, exams, visits
+from fundusd.ledger import audit, bare_numbers, camera_orientations, captures, exams, visits
 from fundusd.ledger.audit_events import AuditEvent
 from fundusd.ledger.database import picked
 from fundusd.ledger.recorded import Recorded
@@ -57,12 +57,14 @@ def apply(
         after.append(dict(row) | settled | counted(of_capture))
         contents.append(content)
     camera_orientations.check_eyes(connection, after, contents, are_new=not reused)
+    bare_numbers.resolve(connection, after, contents)
     visits.forget_placing(connection, after)
     exam_ids = visits.assign(connection, after, [content.get("study_uid") for content in contents])
     captures.forget_membership(connection, after, exam_ids)
     for row, exam_id in zip(after, exam_ids, strict=True):
         row["exam_id"] = exam_id
     _update(connection, after)
+    bare_numbers.remember(connection, after, contents)
     shared = captures.flag_shared(connection, after)
     left = captures.exams_of_origins(connection, [row["id"] for row in after])
     exams.rejudge(recording, [*(row["exam_id"] for row in (*before, *after)), *shared, *left])

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from fundusd.domain import retry_policy
 from fundusd.domain.clinical_terms import FILE_REASONS, Outcome, Reason
 from fundusd.domain.jobs import JobState
-from fundusd.ledger import captures, exams, jobs, visits
+from fundusd.ledger import bare_numbers, captures, exams, jobs, visits
 from fundusd.ledger.audit_events import AuditEvent
 from fundusd.ledger.database import is_due, picked
 from fundusd.ledger.job_events import note, note_failed
@@ -57,7 +57,7 @@ def fail(
         return None
     header = orjson.loads(captures.content_text(content, recording.identifiers))
     exams.rejudge(recording, _attribute(recording, capture.c.job_id == claim.job_id, header))
-    return note_failed(connection, [claim.job_id], reason)
+    return note_failed(connection, job.c.id == claim.job_id, reason)
 
 
 def postpone(
@@ -111,16 +111,26 @@ def rescue(recording: Recording, *, expired_only: bool, cameras: Sequence[str] =
         jobs.move(connection, exhausted, state=JobState.FAILED, **columns)
         of_exhausted = capture.c.job_id.in_(jobs.numbers(exhausted))
         exams.rejudge(recording, _attribute(recording, of_exhausted, {}))
-        note_failed(connection, jobs.numbers(exhausted), reason)
+        note_failed(connection, job.c.id.in_(jobs.numbers(exhausted)), reason)
     return len(rows)
 
 
+def join_failed(recording: Recording, capture_ids: Sequence[int], reason: Reason) -> None:
+    """Record that captures have failed because the job has that they have just been given."""
+    of_these = capture.c.id.in_(capture_ids)
+    of_failed_jobs(recording, capture_ids)
+    query = sa.select(capture.c.exam_id).where(of_these)
+    exams.rejudge(recording, recording.connection.scalars(query))
+    note_failed(recording.connection, of_these, reason)
+
+
 def of_failed_jobs(recording: Recording, capture_ids: Sequence[int]) -> None:
-    """Assign captures that failed under an older version, which did not do so, to their exams.
+    """Assign captures of failed jobs that have no exam yet to their exams.
 
     The exams are not judged.
     """
-    _attribute(recording, capture.c.id.in_(capture_ids), {})
+    is_meant = sa.and_(capture.c.id.in_(capture_ids), capture.c.exam_id.is_(None))
+    _attribute(recording, is_meant, {})
 
 
 def _attribute(recording: Recording, which: sa.ColumnElement[bool], header: Row) -> set[int | None]:
@@ -140,12 +150,14 @@ def _attribute(recording: Recording, which: sa.ColumnElement[bool], header: Row)
         after.append(dict(row) | settled)
     if not after:
         return set()
-    study_uids = [header.get("study_uid")] * len(after)
-    exam_ids = visits.assign(connection, after, study_uids)
+    headers = [header] * len(after)
+    bare_numbers.resolve(connection, after, headers)
+    exam_ids = visits.assign(connection, after, [header.get("study_uid")] * len(after))
     changed = []
     for changed_row, exam_id in zip(after, exam_ids, strict=True):
         changed_row["exam_id"] = exam_id
         changed.append(picked(changed_row, _ATTRIBUTED) | {"at_id": changed_row["id"]})
     connection.execute(sa.update(capture).where(capture.c.id == sa.bindparam("at_id")), changed)
+    bare_numbers.remember(connection, after, headers)
     left = captures.exams_of_origins(connection, [row["id"] for row in after])
     return left | {row["exam_id"] for row in (*before, *after)}

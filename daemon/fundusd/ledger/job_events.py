@@ -34,12 +34,12 @@ def note(connection: sa.Connection, event: AuditEvent, rows: Sequence[Any]) -> N
     audit.append(connection, *entries)
 
 
-def note_failed(connection: sa.Connection, ids: Sequence[int], reason: Reason) -> list[Recorded]:
+def note_failed(
+    connection: sa.Connection, which: sa.ColumnElement[bool], reason: Reason
+) -> list[Recorded]:
     """Append an audit event for each capture of failed jobs, and return these captures."""
     query = (
-        sa.select(capture, job.c.attempts, job.c.release_id.label("under"))
-        .join(job)
-        .where(job.c.id.in_(ids))
+        sa.select(capture, job.c.attempts, job.c.release_id.label("under")).join(job).where(which)
     )
     rows = connection.execute(query).mappings().all()
     entries = []

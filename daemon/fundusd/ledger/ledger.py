@@ -108,7 +108,7 @@ class Ledger(Operator):
         A SQLite file that does not exist is created.
         """
         with self.database.creating():
-            return schema.upgrade(self.database, self._identifiers)
+            return schema.upgrade(self.database, self._paths)
 
     @retried
     def create_if_empty(self) -> None:

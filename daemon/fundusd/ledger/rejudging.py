@@ -2,37 +2,64 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import sqlalchemy as sa
 
-from fundusd.domain.delivery import DeliveryState
+from fundusd.domain.delivery import DeliveryState, DocumentStatus
 from fundusd.domain.jobs import JobState
-from fundusd.ledger import audit, day_doubts, exams, failures
+from fundusd.ledger import audit, day_doubts, exams, failures, old_exams
 from fundusd.ledger.audit_events import AuditEvent
-from fundusd.ledger.tables import capture, delivery, exam, eye_result, job
+from fundusd.ledger.database import epoch_now
+from fundusd.ledger.tables import capture, delivery, exam, eye_result, job, sent_document
 from fundusd.ledger.transactions import Recording
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from fundusd.clinical.pseudonyms import Identifiers
+    from fundusd.ledger.path_metadata import PathMetadata
 
+_PARTED = "0005"  # since this revision, no older version's exams are left to part
 _SLICE = 500  # rows in one statement
 _OF_EXAM = ("referable", "grade", "final_referable", "final_grade", "is_reviewed")
 _OF_EYE = ("eye", "referable", "grade", "reason", "action", "final_referable", "final_grade")
 
 
-def rejudge_all(connection: sa.Connection, identifiers: Identifiers) -> tuple[int, int]:
-    """Judge all exams, and return how many there are and the results of how many changed.
+class Rejudged(NamedTuple):
+    """What judging all exams anew came to."""
 
-    Captures that failed under an older version are assigned to their exams first. Documents that
-    were delivered about a changed exam are queued again.
+    exams: int = 0
+    changed: int = 0  # exams of which the result of an eye or the person changed
+    parted: int = 0  # exams that held photographs of several days or studies
+    queued: int = 0  # documents that are sent again
+
+
+def rejudge_all(connection: sa.Connection, paths: PathMetadata, before: str) -> Rejudged:
+    """Judge all exams of a database that was at an older schema revision, `before`.
+
+    Captures that failed under an older version are assigned to their exams first, and exams of
+    several days or studies are parted. Documents that were delivered about a changed exam are
+    queued again, and those in which an older version stated the model's result as it would a
+    reader's.
     """
-    recording = Recording(connection, 0, identifiers, ())
+    recording = Recording(connection, 0, paths.identifiers, ())
+    if before < _PARTED:
+        old_exams.fill_days(connection, paths)
     for ids in _slices(_failed_captures(connection)):
         failures.of_failed_jobs(recording, ids)
+    parted = old_exams.part(connection) if before < _PARTED else set()
     numbers = connection.scalars(sa.select(exam.c.id).order_by(exam.c.id)).all()
+    changed = _rejudge(recording, numbers)
+    if changed or parted:
+        detail = {"count": len(numbers), "changes": len(changed), "parted": len(parted)}
+        audit.append(connection, audit.Entry(AuditEvent.EXAMS_REJUDGED, detail=detail))
+    again = {*changed, *parted, *_sent_by_older_versions(connection)}
+    return Rejudged(len(numbers), len(changed), len(parted), _queue_again(connection, again))
+
+
+def _rejudge(recording: Recording, numbers: Sequence[int]) -> list[int]:
+    """Judge exams, and return those of which a result changed."""
+    connection = recording.connection
     changed: list[int] = []
     for ids in _slices(numbers):
         day_doubts.update(connection, ids)
@@ -41,14 +68,37 @@ def rejudge_all(connection: sa.Connection, identifiers: Identifiers) -> tuple[in
         exams.rejudge(recording, outdated)
         after = _results(connection, outdated)
         changed += [number for number in outdated if before[number] != after[number]]
-    for ids in _slices(changed):
-        sent = sa.and_(delivery.c.exam_id.in_(ids), delivery.c.state == DeliveryState.DELIVERED)
-        again = {"state": DeliveryState.QUEUED, "attempts": 0, "changes": delivery.c.changes + 1}
-        connection.execute(sa.update(delivery).where(sent).values(**again))
-    if changed:
-        detail = {"count": len(numbers), "changes": len(changed)}
-        audit.append(connection, audit.Entry(AuditEvent.EXAMS_REJUDGED, detail=detail))
-    return len(numbers), len(changed)
+    return changed
+
+
+def _sent_by_older_versions(connection: sa.Connection) -> Sequence[int]:
+    """Return those exams that are not read, and about which an older version sent documents.
+
+    That version did not store what they say, so that the upgrade has left it empty.
+    """
+    query = (
+        sa.select(sent_document.c.exam_id)
+        .join(exam, exam.c.id == sent_document.c.exam_id)
+        .where(
+            sent_document.c.content == "",
+            sent_document.c.status != DocumentStatus.ENTERED_IN_ERROR,
+            exam.c.is_reviewed.is_(False),
+        )
+    )
+    return connection.scalars(query.distinct()).all()
+
+
+def _queue_again(connection: sa.Connection, exam_ids: set[int]) -> int:
+    """Queue documents about exams again, and return their number."""
+    again = {"state": DeliveryState.QUEUED, "attempts": 0, "changes": delivery.c.changes + 1}
+    again |= {"available_at": epoch_now()}
+    count = 0
+    for ids in _slices(sorted(exam_ids)):
+        is_done = sa.and_(delivery.c.exam_id.in_(ids), delivery.c.state != DeliveryState.QUEUED)
+        count += connection.execute(sa.update(delivery).where(is_done).values(**again)).rowcount
+    if count:
+        audit.append(connection, audit.Entry(AuditEvent.DOCUMENT_QUEUED, detail={"count": count}))
+    return count
 
 
 def _slices(numbers: Sequence[int]) -> list[Sequence[int]]:

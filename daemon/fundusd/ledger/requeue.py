@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from fundusd.domain.clinical_terms import FILE_REASONS
+from fundusd.domain.clinical_terms import FILE_REASONS, Reason
 from fundusd.domain.errors import RequestError
 from fundusd.domain.jobs import JobState
-from fundusd.ledger import audit, daemons, jobs, results
+from fundusd.ledger import audit, daemons, failures, jobs, results
 from fundusd.ledger.audit_events import AuditEvent
 from fundusd.ledger.tables import capture, job, sighting
 
@@ -107,7 +107,7 @@ def _adopt(recording: Recording, waiting: sa.ColumnElement[bool]) -> int:
     audit.append(connection, *entries)
     _move(connection, list(first_of_digest.values()), release_id)
     for row in connection.execute(query).all():  # the release has a job for this digest
-        twin = sa.select(job.c.id, job.c.state).where(
+        twin = sa.select(job.c.id, job.c.state, job.c.reason).where(
             job.c.digest == row.digest, job.c.release_id == release_id
         )
         _merge(recording, row.id, connection.execute(twin).one())
@@ -131,7 +131,7 @@ def _move(connection: sa.Connection, ids: Sequence[int], release_id: int) -> Non
 def _merge(recording: Recording, job_id: int, twin: Any) -> None:
     """Delete a waiting job after moving its captures to its twin, another job for the same bytes.
 
-    If the twin already has a result, the result is applied to these captures.
+    If the twin already has a result, or has failed, so have these captures.
     """
     connection = recording.connection
     moved = (
@@ -144,3 +144,5 @@ def _merge(recording: Recording, job_id: int, twin: Any) -> None:
     connection.execute(sa.delete(job).where(job.c.id == job_id))
     if twin.state == JobState.SUCCEEDED:
         results.reuse(recording, capture_ids)
+    elif twin.state == JobState.FAILED:
+        failures.join_failed(recording, capture_ids, Reason(twin.reason))

@@ -175,7 +175,7 @@ def reuse(recording: Recording, capture_ids: Sequence[int]) -> list[Recorded]:
     query = _CAPTURES.where(capture.c.id.in_(capture_ids))
     rows = connection.execute(query).mappings().all()
     by_job = _results_of_jobs(connection, rows)
-    since = _first_received(connection, rows)
+    since = first_received(connection, rows)
     before, of_capture = [], []
     for row in rows:
         before.append(dict(row) | {"first_received_at": since[row["digest"]]})
@@ -196,7 +196,7 @@ def _results_of_jobs(connection: sa.Connection, captures: Sequence[Row]) -> dict
     return by_job
 
 
-def _first_received(connection: sa.Connection, captures: Sequence[Row]) -> dict[str, datetime]:
+def first_received(connection: sa.Connection, captures: Sequence[Row]) -> dict[str, datetime]:
     """Return, by digest, the time at which its bytes were first received.
 
     If the same bytes are exported again, the time stays the same.

@@ -13,8 +13,8 @@ from fundusd.ledger import views
 if TYPE_CHECKING:
     from alembic.config import Config
 
-    from fundusd.clinical.pseudonyms import Identifiers
     from fundusd.ledger.database import Database
+    from fundusd.ledger.path_metadata import PathMetadata
 
 GUARDS = {
     "sqlite": frozenset({"audit_event_no_update", "audit_event_no_delete", "audit_event_next_seq"}),
@@ -77,11 +77,14 @@ class Upgrade(NamedTuple):
     after: str
     judged_exams: int = 0  # by the rules of this program, because they were judged by older ones
     changed_exams: int = 0  # of these, those of which the result of an eye or the person changed
+    parted_exams: int = 0  # because they held photographs of several days or studies
+    queued_documents: int = 0  # about these, because what receivers were sent is not right any more
 
 
-def upgrade(database: Database, identifiers: Identifiers) -> Upgrade:
+def upgrade(database: Database, paths: PathMetadata) -> Upgrade:
     """Bring tables, views and the results of exams up to date in one transaction.
 
+    `paths` reads the days that names give, which older versions ignored without a time.
     Raises SchemaBehind and changes nothing if the database was made by a newer release or by a
     development version.
     """
@@ -98,10 +101,9 @@ def upgrade(database: Database, identifiers: Identifiers) -> Upgrade:
         config.attributes["connection"] = connection
         with replaced(connection):
             command.upgrade(config, "head")
-        if before in {None, newest()}:
+        if before is None or before == newest():
             return Upgrade(before, newest())
-        judged, changed = rejudging.rejudge_all(connection, identifiers)
-        return Upgrade(before, newest(), judged, changed)
+        return Upgrade(before, newest(), *rejudging.rejudge_all(connection, paths, before))
 
 
 def check(connection: sa.Connection) -> str:

@@ -25,7 +25,7 @@ _MOST_JOINS = 100  # exams that people joined one into another; guards against a
 
 
 @dataclass(frozen=True, slots=True)
-class _Arrival:
+class Arrival:
     """A capture that looks for its visit."""
 
     key: str  # shared by the visits of one person and day
@@ -50,11 +50,11 @@ def assign(
     A capture that a person has placed belongs to that exam, and the captures of an exam that was
     joined into another one belong to that other exam.
     """
-    arrivals: dict[int, _Arrival] = {}  # by position
+    arrivals: dict[int, Arrival] = {}  # by position
     placed: dict[int, int] = {}
     for position, (row, study_uid) in enumerate(zip(captures, study_uids, strict=True)):
         if row.get("placed_exam_id") is None:
-            arrivals[position] = _arrival(row, study_uid)
+            arrivals[position] = arrival_of(row, study_uid)
         else:
             placed[position] = row["placed_exam_id"]
     chosen = _choose(connection, arrivals)
@@ -84,7 +84,8 @@ def forget_placing(connection: sa.Connection, captures: Sequence[dict[str, Any]]
             row["placed_exam_id"] = None
 
 
-def _arrival(row: Row, study_uid: str | None) -> _Arrival:
+def arrival_of(row: Row, study_uid: str | None) -> Arrival:
+    """Return what decides to which visit a capture belongs."""
     received_day = _received_day(row)
     acquired_day = row.get("acquired_day") and date.fromisoformat(row["acquired_day"])
     acquired_day = credible_day(acquired_day, received_day)
@@ -101,7 +102,7 @@ def _arrival(row: Row, study_uid: str | None) -> _Arrival:
     else:
         key = f"shot:{row['camera_id']}:{day}:{shot}"
     patient_key = row["patient_key"]
-    return _Arrival(key, day, patient_key, study_uid, row["digest"], row["camera_id"], shot)
+    return Arrival(key, day, patient_key, study_uid, row["digest"], row["camera_id"], shot)
 
 
 def credible_day(acquired_day: date | None, received_day: date) -> date | None:
@@ -122,7 +123,7 @@ def _received_day(row: Row) -> date:
 # -- choosing
 
 
-def _choose(connection: sa.Connection, arrivals: Mapping[int, _Arrival]) -> dict[int, int]:
+def _choose(connection: sa.Connection, arrivals: Mapping[int, Arrival]) -> dict[int, int]:
     """Return the number of the exam that each arrival belongs to, by position.
 
     Captures with a study are assigned first, so that the order within a batch matters less.
@@ -130,7 +131,7 @@ def _choose(connection: sa.Connection, arrivals: Mapping[int, _Arrival]) -> dict
     visits = _known_visits(connection, arrivals.values())
     twins = _known_twins(connection, arrivals.values(), visits)
     chosen: dict[int, Visit] = {}
-    new: dict[str, _Arrival] = {}
+    new: dict[str, Arrival] = {}
     filled: dict[int, str] = {}
     for position in sorted(arrivals, key=lambda position: arrivals[position].study_uid is None):
         arrival = arrivals[position]
@@ -152,7 +153,7 @@ def _choose(connection: sa.Connection, arrivals: Mapping[int, _Arrival]) -> dict
     return {position: joined.final_id or ids[joined.key] for position, joined in chosen.items()}
 
 
-def _existing(arrival: _Arrival, beside: Sequence[Visit], twins: Twins) -> Visit | None:
+def _existing(arrival: Arrival, beside: Sequence[Visit], twins: Twins) -> Visit | None:
     if arrival.study_uid is not None:
         return visit.of_study(beside, arrival.study_uid)
     twin = None
@@ -161,7 +162,7 @@ def _existing(arrival: _Arrival, beside: Sequence[Visit], twins: Twins) -> Visit
     return visit.without_study(beside, twin)
 
 
-def _new_key(arrival: _Arrival, beside: Sequence[Visit]) -> str:
+def _new_key(arrival: Arrival, beside: Sequence[Visit]) -> str:
     """Return the key of a new exam; the first one of a person and day has the shared key."""
     if any(other.key == arrival.key for other in beside):
         return f"{arrival.key}:{arrival.study_uid or 'no-study'}"
@@ -171,7 +172,7 @@ def _new_key(arrival: _Arrival, beside: Sequence[Visit]) -> str:
 # -- the visits that are stored
 
 
-def _known_visits(connection: sa.Connection, arrivals: Collection[_Arrival]) -> Visits:
+def _known_visits(connection: sa.Connection, arrivals: Collection[Arrival]) -> Visits:
     patients, days, keys = set(), set(), set()
     for arrival in arrivals:
         if arrival.patient_key:
@@ -224,7 +225,7 @@ def _mark_arranged(connection: sa.Connection, visits: Visits) -> None:
         open_visits[number].is_arranged = True
 
 
-def _known_twins(connection: sa.Connection, arrivals: Iterable[_Arrival], visits: Visits) -> Twins:
+def _known_twins(connection: sa.Connection, arrivals: Iterable[Arrival], visits: Visits) -> Twins:
     """Return, by its marks, the visit of each photograph on those days that have a study.
 
     Only captures without a study need them.
@@ -262,7 +263,7 @@ def followed(connection: sa.Connection, ids: Iterable[int]) -> dict[int, int]:
     return final
 
 
-def _insert(connection: sa.Connection, new: Mapping[str, _Arrival]) -> dict[str, int]:
+def _insert(connection: sa.Connection, new: Mapping[str, Arrival]) -> dict[str, int]:
     """Insert new exams, and return their numbers by key."""
     if not new:
         return {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from fundusd.domain.clinical_terms import SAFETY_WORDS, Action, Eye, Grade, Referable
@@ -11,6 +12,8 @@ from fundusd.domain.delivery import DocumentKind, DocumentStatus, SentDocument
 from fundusd.outbox import document_ids, document_status, eye_values, safety_notes
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
     from fundusd.clinical.eye_result import EyeResult
     from fundusd.clinical.reading import Reading
     from fundusd.ledger.document_content import DocumentContent
@@ -51,6 +54,29 @@ def table(content: DocumentContent) -> Document:
     for absent in content.exam.absent:
         if absent not in {eye.eye for eye in content.exam.eyes}:
             rows.append(_row_without_photograph(content, absent, "absent", Action.NONE))
+    return _document(name, rows, sent)
+
+
+def withdrawals(content: DocumentContent) -> Iterator[Document]:
+    """Yield a file without rows in place of each one that was sent under another name.
+
+    Older versions named exams in another way. A withdrawal that the receiver has confirmed is not
+    repeated.
+    """
+    former: dict[str, list[SentDocument]] = {}
+    for record in content.sent:
+        name = record.identifier.partition("#")[0]
+        is_done = record.status is DocumentStatus.ENTERED_IN_ERROR and record.is_accepted
+        if name != _name(content) and not is_done:
+            withdrawn = replace(record, status=DocumentStatus.ENTERED_IN_ERROR, is_accepted=False)
+            former.setdefault(name, []).append(withdrawn)
+    for name, sent in former.items():
+        yield _document(name, (), sent)
+
+
+def _document(
+    name: str, rows: Iterable[Mapping[str, str]], sent: Iterable[SentDocument]
+) -> Document:
     out = io.StringIO()
     writer = csv.DictWriter(out, _COLUMNS)
     writer.writeheader()
@@ -60,9 +86,6 @@ def table(content: DocumentContent) -> Document:
 
 
 def _name(content: DocumentContent) -> str:
-    """Return the name of an exam's file, which stays the same if the exam loses all its eyes."""
-    if not content.exam.eyes and content.sent:
-        return content.sent[0].identifier.partition("#")[0]
     return f"{content.exam.day}_{document_ids.exam_uuid(content.exam)}.csv"
 
 

@@ -38,7 +38,10 @@ _OUTDATED = (
 )
 
 
-_TAKEN_BACK = "The reading was taken back, and the eye has not been read again."
+# of a reading that was taken back, or of the model: older versions stated its grade in these codes
+_NO_READING = (
+    "What this stated before does not count any more, and no person has read the eye since."
+)
 _STATES = {
     ReadingState.OUTDATED: (_OUTDATED, "The more severe result counts until then."),
     ReadingState.DISPUTED: (
@@ -203,7 +206,7 @@ def _reader_observation(
     if reading is not None:
         statement = _of_readers(eye)
     else:
-        why = _OUTDATED if eye.state is ReadingState.OUTDATED else _TAKEN_BACK
+        why = _OUTDATED if eye.state is ReadingState.OUTDATED else _NO_READING
         statement = _absent(_TO_BE_READ, why)
         statement["note"] = list(_notes(SAFETY_WORDS, why))
     return resource(

@@ -75,7 +75,7 @@ class DocumentMaker:
             case DocumentKind.FHIR:
                 return MadeDocuments((fhir.bundle(content, self._sender),))
             case DocumentKind.CSV:
-                return MadeDocuments((csv_export.table(content),))
+                return MadeDocuments((csv_export.table(content), *csv_export.withdrawals(content)))
             case DocumentKind.SR:
                 return self._reports(content, only_reviewed=only_reviewed)
 

@@ -55,6 +55,8 @@ exam = sa.Table(
     sa.Column("joined_into", BigId),
     # the settings of its cameras by which it was judged, as JSON; see exam_protocol
     sa.Column("protocol", sa.Text, nullable=False, server_default=""),
+    # the key that the patient's number has without the issuer that headers name, as in a path
+    sa.Column("bare_key", sa.Text),
     one_of("referable", Referable),
     one_of("final_referable", Referable),
     one_of("day_doubt", DayDoubt),
@@ -62,6 +64,7 @@ exam = sa.Table(
 index(exam, "ix_exam_patient_key", "patient_key day")
 index(exam, "ix_exam_day", "day")
 partial_index(exam, "ix_exam_joined_into", "joined_into", exam.c.joined_into.is_not(None))
+partial_index(exam, "ix_exam_bare_key", "bare_key day", exam.c.bare_key.is_not(None))
 
 # a reader's verdict on the result of an eye as shown; rows are added, never changed
 review = sa.Table(

@@ -1,0 +1,125 @@
+"""Find the person whom a number means that is given without its issuer.
+
+Headers may name the issuer of a patient's number, and names of files do not, so that a person has
+another key by a name than by a header. A photograph whose header names no patient, for instance
+because the file is damaged, is of the person whose photographs from the same camera and day bear
+the same number, unless there are two of them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import orjson
+import sqlalchemy as sa
+
+from fundusd.ledger import visits
+from fundusd.ledger.result_columns import IS_RESULT_OF_JOB
+from fundusd.ledger.tables import capture, exam, job, result
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+
+    Row = Mapping[Any, Any]
+    Place = tuple[str, str, str]  # the key of the bare number, camera and day
+    Persons = dict[Place, set[str]]  # the keys of those whose headers give this number
+
+
+def resolve(
+    connection: sa.Connection, captures: Sequence[dict[Any, Any]], headers: Sequence[Row]
+) -> None:
+    """Give captures, and exams that have no header with a patient, the keys of those they mean.
+
+    `headers` are the contents of the captures. This is done before the captures are assigned.
+    """
+    bare: list[tuple[dict[Any, Any], Place]] = []
+    named: Persons = {}
+    for row, header in zip(captures, headers, strict=True):
+        if number := _bare_key(row, header):
+            named.setdefault(_place(number, row), set()).add(row["patient_key"])
+        elif row["patient_key"] and not header.get("patient_key"):
+            bare.append((row, _place(row["patient_key"], row)))
+    if not bare and not named:
+        return
+    persons = _known_persons(connection, {*named, *(place for _, place in bare)})
+    for place, keys in named.items():
+        persons.setdefault(place, set()).update(keys)
+        _give_exams(connection, place, persons[place])
+    for row, place in bare:
+        if len(persons.get(place, ())) == 1 and not _exams_of(connection, place[0], place[2]):
+            [row["patient_key"]] = persons[place]
+
+
+def _place(number: str, row: Row) -> Place:
+    return number, row["camera_id"], visits.arrival_of(row, None).day.isoformat()
+
+
+def remember(connection: sa.Connection, captures: Sequence[Row], headers: Sequence[Row]) -> None:
+    """Store the bare numbers of the persons of exams to which captures have been assigned."""
+    for row, header in zip(captures, headers, strict=True):
+        number = _bare_key(row, header)
+        if number:
+            is_of_person = sa.and_(
+                exam.c.id == row["exam_id"],
+                exam.c.patient_key == row["patient_key"],
+                exam.c.bare_key.is_(None),
+            )
+            connection.execute(sa.update(exam).where(is_of_person).values(bare_key=number))
+
+
+def _bare_key(row: Row, header: Row) -> str | None:
+    """Return the key of the number in a header that names an issuer, or None."""
+    number: str | None = header.get("bare_key")
+    is_of_header = header.get("patient_key") == row["patient_key"]
+    return number if is_of_header and number != row["patient_key"] else None
+
+
+def _known_persons(connection: sa.Connection, places: Collection[Place]) -> Persons:
+    query = (
+        sa.select(exam.c.bare_key, capture.c.camera_id, exam.c.day, exam.c.patient_key)
+        .join(capture, capture.c.exam_id == exam.c.id)
+        .where(
+            exam.c.bare_key.in_({number for number, _, _ in places}),
+            exam.c.day.in_({day for _, _, day in places}),
+        )
+    )
+    persons: Persons = {}
+    for number, camera_id, day, patient_key in connection.execute(query.distinct()):
+        persons.setdefault((number, camera_id, day), set()).add(patient_key)
+    return persons
+
+
+def _exams_of(connection: sa.Connection, patient_key: str, day: str) -> Sequence[Any]:
+    query = sa.select(exam.c.id, exam.c.key).where(
+        exam.c.patient_key == patient_key, exam.c.day == day, exam.c.joined_into.is_(None)
+    )
+    return connection.execute(query.order_by(exam.c.id)).all()
+
+
+def _give_exams(connection: sa.Connection, place: Place, persons: Collection[str]) -> None:
+    """Give the exams that came under a bare number to the only person who has the number."""
+    number, camera_id, day = place
+    if len(persons) > 1:
+        return
+    [person] = persons
+    if _exams_of(connection, person, day):
+        return
+    for row in _exams_of(connection, number, day):
+        if _is_only_named(connection, row.id, camera_id):
+            columns = {"patient_key": person, "key": row.key.replace(number, person)}
+            columns["bare_key"] = number
+            connection.execute(sa.update(exam).where(exam.c.id == row.id).values(columns))
+
+
+def _is_only_named(connection: sa.Connection, exam_id: int, camera_id: str) -> bool:
+    """Return whether all photographs of an exam are of one camera, and no header has a patient."""
+    query = (
+        sa.select(capture.c.camera_id, result.c.content)
+        .join(job, job.c.id == capture.c.job_id)
+        .outerjoin(result, IS_RESULT_OF_JOB)
+        .where(capture.c.exam_id == exam_id)
+    )
+    for row in connection.execute(query):
+        if row.camera_id != camera_id or orjson.loads(row.content or "{}").get("patient_key"):
+            return False
+    return True

@@ -1,0 +1,143 @@
+"""A number without its issuer means the person of that day whose headers give the same number."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+from tests import ledger_cases as cases
+
+from fundusd.clinical.path_rules import Naming
+from fundusd.domain.clinical_terms import Eye, EyeSource, Reason, Referable
+from fundusd.ledger import Ledger
+from fundusd.ledger.tables import exam
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from fundusd.clinical.exam import Exam
+
+NO_DR = (5.0, 0.0, 0.0, 0.0, 0.0)
+PDR = (0.0, 0.0, 0.0, 0.0, 5.0)
+NAMING = Naming.of("generic", r"(?P<patient>P\d+)_(?P<eye>[RL])\d?")
+
+
+@pytest.fixture(params=[False, True], ids=["clear", "pseudonymous"])
+def ledger(request: pytest.FixtureRequest, store_url: str) -> Iterator[Ledger]:
+    """Open a ledger whose cameras write the patient's number into names."""
+    opened = Ledger(
+        store_url,
+        site_key=cases.SITE_KEY,
+        naming={cases.CAMERA: NAMING, "other": NAMING},
+        pseudonymous=request.param,
+    )
+    opened.start(cases.release())
+    opened.register_camera(cases.CAMERA)
+    opened.register_camera("other")
+    yield opened
+    opened.close()
+
+
+def dicom(ledger: Ledger, name: str, eye: Eye, issuer: str = "HOSP", study: str = "1.2.3") -> Exam:
+    """Have a photograph graded whose header names an issuer."""
+    content = replace(
+        cases.CONTENT, eye=eye, patient_id=name[:2], issuer=issuer, study_uid=study, sop_uid=None
+    )
+    ledger.record([cases.finding(cases.take(ledger, name, name), content, NO_DR)])
+    return last_exam(ledger)
+
+
+def jpeg(
+    ledger: Ledger, name: str, logits: tuple[float, ...] = NO_DR, camera: str = cases.CAMERA
+) -> Exam:
+    """Have a photograph graded of which only the name has the patient's number."""
+    content = replace(cases.CONTENT_OF_JPEG, eye=Eye.UNKNOWN, eye_source=EyeSource.NONE)
+    claim = cases.take(ledger, name, name, camera_id=camera)
+    ledger.record([cases.finding(claim, content, logits)])
+    return last_exam(ledger)
+
+
+def damaged(ledger: Ledger, name: str) -> Exam:
+    ledger.fail(cases.take(ledger, name, name), Reason.DECODE_ERROR, "damaged")
+    return last_exam(ledger)
+
+
+def last_exam(ledger: Ledger) -> Exam:
+    last = ledger.exam_of(cases.captures(ledger)[-1]["id"])
+    assert last is not None
+    return last
+
+
+def persons(ledger: Ledger) -> int:
+    return len({row["patient_key"] for row in cases.rows(ledger, exam)})
+
+
+def test_b46_a_damaged_file_is_in_the_exam_of_its_person(ledger: Ledger) -> None:
+    dicom(ledger, "P1_R.dcm", Eye.RIGHT)
+    before = dicom(ledger, "P1_L.dcm", Eye.LEFT)
+    assert before.final.referable is Referable.NO
+    after = damaged(ledger, "P1_R2.dcm")
+    assert (after.exam_id, after.final.referable) == (before.exam_id, Referable.INDETERMINATE)
+    assert after.eyes[0].reason is Reason.DECODE_ERROR
+    assert ledger.verify().broken_seq is None
+
+
+def test_b46_so_it_is_if_it_comes_first(ledger: Ledger) -> None:
+    first = damaged(ledger, "P1_R2.dcm")
+    dicom(ledger, "P1_R.dcm", Eye.RIGHT)
+    after = dicom(ledger, "P1_L.dcm", Eye.LEFT)
+    assert (after.exam_id, after.final.referable) == (first.exam_id, Referable.INDETERMINATE)
+    assert persons(ledger) == 1
+    again = damaged(ledger, "P1_L2.dcm")
+    assert again.exam_id == first.exam_id
+    assert ledger.verify().broken_seq is None
+
+
+def test_b46_it_is_while_it_is_tried_again(ledger: Ledger) -> None:
+    before = dicom(ledger, "P1_R.dcm", Eye.RIGHT)
+    claim = cases.take(ledger, "P1_R2.dcm", "cut")
+    assert ledger.postpone(claim, Reason.TRUNCATED, "cut short", 0)
+    assert last_exam(ledger).exam_id == before.exam_id
+    content = replace(cases.CONTENT, eye=Eye.RIGHT, patient_id="P1", issuer="HOSP", sop_uid=None)
+    ledger.record([cases.finding(ledger.claim(1)[0], content, NO_DR)])
+    after = last_exam(ledger)
+    assert after.exam_id == before.exam_id
+    assert not {"patient_conflict"} & {code for eye in after.eyes for code in eye.shots[0].warnings}
+
+
+@pytest.mark.parametrize("jpegs_first", [False, True])
+def test_b46_a_jpeg_beside_each_dicom_file_is_of_the_same_person(
+    ledger: Ledger, jpegs_first: bool
+) -> None:
+    names = ("P1_R", "P1_L")
+    if jpegs_first:
+        for name in names:
+            jpeg(ledger, f"{name}.jpg", PDR if name == "P1_R" else NO_DR)
+    for name, eye in zip(names, (Eye.RIGHT, Eye.LEFT), strict=True):
+        dicom(ledger, f"{name}.dcm", eye)
+    if not jpegs_first:
+        for name in names:
+            jpeg(ledger, f"{name}.jpg", PDR if name == "P1_R" else NO_DR)
+    assert [row["final_referable"] for row in cases.rows(ledger, exam)] == ["yes"]
+
+
+def test_b46_a_number_of_two_persons_means_neither(ledger: Ledger) -> None:
+    first = dicom(ledger, "P1_R.dcm", Eye.RIGHT)
+    other = dicom(ledger, "P1_L.dcm", Eye.LEFT, issuer="CLINIC", study="1.2.4")
+    after = damaged(ledger, "P1_R2.dcm")
+    assert len({first.exam_id, other.exam_id, after.exam_id}) == 3
+
+
+def test_b46_a_number_from_another_camera_or_another_person_is_left_alone(ledger: Ledger) -> None:
+    first = dicom(ledger, "P1_R.dcm", Eye.RIGHT)
+    assert jpeg(ledger, "P1_L.jpg", camera="other").exam_id != first.exam_id
+    assert damaged(ledger, "P2_R.dcm").exam_id != first.exam_id
+
+
+def test_b46_a_header_without_an_issuer_is_another_person(ledger: Ledger) -> None:
+    content = replace(cases.CONTENT, eye=Eye.LEFT, patient_id="P1", issuer=None, sop_uid=None)
+    ledger.record([cases.finding(cases.take(ledger, "P1_L.dcm", "L"), content, NO_DR)])
+    first = last_exam(ledger)
+    assert dicom(ledger, "P1_R.dcm", Eye.RIGHT, study="1.2.4").exam_id != first.exam_id
+    assert persons(ledger) == 2
