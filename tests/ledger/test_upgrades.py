@@ -30,7 +30,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "9999"
-down_revision = "0005"
+down_revision = "0006"
 
 
 def upgrade() -> None:
@@ -132,10 +132,10 @@ def test_a_second_revision_keeps_every_row_and_brings_current_views(
     next_release.add_revision()
     next_release.add_column("v_result", "c.note")
     next_release.install()
-    with pytest.raises(SchemaBehind, match="is at 0005, this program needs 9999"):
+    with pytest.raises(SchemaBehind, match="is at 0006, this program needs 9999"):
         store.check()
 
-    assert store.upgrade() == ("0005", "9999", 2, 0, 0, 0)
+    assert store.upgrade() == ("0006", "9999", 2, 0, 0, 0)
 
     assert store.check() == "9999"
     assert contents(store) == before
@@ -161,7 +161,7 @@ def test_a_second_revision_that_fails_leaves_everything_as_it_was(
         store.upgrade()
     next_release.uninstall()
     assert (contents(store), shape(store)) == (rows, shapes)
-    assert store.check() == "0005"
+    assert store.check() == "0006"
 
 
 def test_a_view_that_fails_takes_the_revision_back_with_it(
@@ -185,8 +185,8 @@ def test_a_changed_view_asks_for_an_upgrade_without_any_revision(
     with pytest.raises(SchemaBehind, match="views") as caught:
         store.check()
     assert "fundusd db upgrade" in caught.value.hint
-    assert store.upgrade() == ("0005", "0005", 0, 0, 0, 0)
-    assert store.check() == "0005"
+    assert store.upgrade() == ("0006", "0006", 0, 0, 0, 0)
+    assert store.check() == "0006"
     assert set(column_of(store, "v_result", "size")) == {10}
 
 
@@ -216,10 +216,10 @@ def test_a_database_of_a_development_version_is_left_alone(store: Ledger, revisi
 
 
 def test_a_database_of_a_newer_release_is_left_alone(store: Ledger) -> None:
-    cases.execute(store, "UPDATE alembic_version SET version_num = '0006'")
+    cases.execute(store, "UPDATE alembic_version SET version_num = '0007'")
     rows, shapes = contents(store), shape(store)
     for step in (store.check, store.upgrade):
-        with pytest.raises(SchemaBehind, match=r"0006\) is newer than this program") as caught:
+        with pytest.raises(SchemaBehind, match=r"0007\) is newer than this program") as caught:
             step()
         assert caught.value.exit_code == 78
         assert "Install the fundusd that made it" in caught.value.hint
