@@ -288,6 +288,7 @@ def _database(settings: Settings) -> str:
     with opened_ledger(settings) as ledger:
         known_site.require_known(settings, ledger)
         if file is None or file.exists():
+            ledger.database.require_writable()
             return f"{ledger.database.shown}, schema {ledger.check()}"
     if not os.access(file.parent, os.W_OK):
         raise SettingsError(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -62,6 +64,7 @@ WorstFirst = Annotated[
     ),
 ]
 
+ROOT = 0  # the user id
 TABLE_ROWS = 50  # rows of a table, unless --limit asks for more
 DRAWING_SUFFIXES = (".png", ".svg", ".pdf")
 
@@ -72,11 +75,23 @@ _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks
 def load(config: Path | None) -> Settings:
     """Return the settings in the file that --config names, or in the default file.
 
-    Raises SettingsError if the file cannot be read or contains mistakes.
+    A command that root has started goes on as the service's user. Raises SettingsError if the file
+    cannot be read or contains mistakes, or RequestError if the user cannot be changed.
     """
     from fundusd.app import settings_file
 
-    return settings_file.load(settings_file.path_of(config))
+    path = settings_file.path_of(config)
+    settings = settings_file.load(path)
+    if os.geteuid() == ROOT:
+        from fundusd.app import service_user  # only root has to import it
+
+        _print_notice(service_user.become(settings, path))
+    return settings
+
+
+def _print_notice(change: str) -> None:
+    if change and sys.stderr is not None:
+        print(f"fundusd: {change}", file=sys.stderr)
 
 
 def settings_for(config: Path | None, model: str, revision: str) -> Settings:
@@ -89,6 +104,10 @@ def settings_for(config: Path | None, model: str, revision: str) -> Settings:
         return load(config)
     from fundusd.app import settings, settings_file
 
+    if config is None and os.geteuid() == ROOT:
+        from fundusd.app import service_user
+
+        _print_notice(service_user.become_owner_of_caches())
     chosen = settings.Settings() if config is None else load(config)
     return chosen.model_copy(update={"model": settings_file.of_model(model, revision)})
 

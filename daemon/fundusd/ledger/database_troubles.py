@@ -10,6 +10,7 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from fundusd.domain.errors import LedgerAbsent, LedgerAway, LedgerError, LedgerUnfit
+from fundusd.ledger.closed_files import closed_file, is_about_rights
 
 _RESTORE = (
     "Stop the service, keep the file as it is, and restore the last backup:"
@@ -226,7 +227,10 @@ _NO_RIGHTS = _Trouble(
 def of(error: Exception, origin: BaseException, cause: str, url: sa.URL) -> LedgerError:
     """Return the trouble that an error of a driver stands for; `cause` names its class and code."""
     if url.get_backend_name() == "sqlite":
-        trouble = _of_sqlite(getattr(origin, "sqlite_errorname", None) or "", error, url)
+        code = getattr(origin, "sqlite_errorname", None) or ""
+        if is_about_rights(code, error) and (closed := closed_file(url, cause)) is not None:
+            return closed
+        trouble = _of_sqlite(code, error, url)
     else:
         trouble = _of_postgres(error, origin)
     return as_error(trouble, url, cause)
