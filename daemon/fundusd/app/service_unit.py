@@ -14,7 +14,10 @@ from fundusd.app.settings_file import DEFAULT_FILE
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-PROPERTIES = "User,SupplementaryGroups,StateDirectory,CacheDirectory,Environment"
+PROPERTIES = (
+    "User,SupplementaryGroups,StateDirectory,CacheDirectory,Environment,"
+    "PrivateNetwork,ProtectSystem,ReadWritePaths"
+)
 _FOLDERS = {"StateDirectory": Path("/var/lib"), "CacheDirectory": Path("/var/cache")}
 _VARIABLES = {"StateDirectory": "STATE_DIRECTORY", "CacheDirectory": "CACHE_DIRECTORY"}
 _MODEL_CACHE = "HF_HOME"  # the only variable of the unit that changes what a command finds
@@ -29,6 +32,12 @@ class Unit:
     user: str = ""
     groups: tuple[int, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
+    lacks_network: bool = False
+    writable: tuple[Path, ...] = (Path("/"),)
+
+    def lets_write(self, folder: Path) -> bool:
+        """Return whether the service may write to a folder, if its user may."""
+        return any(folder.is_relative_to(path) for path in self.writable)
 
 
 def unit_of(file: Path) -> Unit:
@@ -57,10 +66,11 @@ def read(name: str, properties: str) -> Unit:
     for line in properties.splitlines():
         key, _, value = line.partition("=")
         values[key] = value
-    environment = {}
+    writable, environment = [], {}
     for key, parent in _FOLDERS.items():
         if folders := values.get(key, "").split():
             environment[_VARIABLES[key]] = str(parent / folders[0])
+            writable += [parent / folder for folder in folders]
     for assignment in shlex.split(values.get("Environment", "")):
         variable, _, value = assignment.partition("=")
         if variable == _MODEL_CACHE:
@@ -71,4 +81,13 @@ def read(name: str, properties: str) -> Unit:
             groups.append(int(group) if group.isdecimal() else grp.getgrnam(group).gr_gid)
         except KeyError:
             continue
-    return Unit(name, values.get("User", ""), tuple(groups), environment)
+    # a path in ReadWritePaths= may begin with "-" (it need not exist) or "+" (below RootDirectory=)
+    writable += [Path(path.lstrip("-+")) for path in values.get("ReadWritePaths", "").split()]
+    return Unit(
+        name,
+        values.get("User", ""),
+        tuple(groups),
+        environment,
+        lacks_network=values.get("PrivateNetwork") == "yes",
+        writable=tuple(writable) if values.get("ProtectSystem") == "strict" else (Path("/"),),
+    )
