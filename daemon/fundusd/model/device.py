@@ -161,7 +161,7 @@ def _cuda_problem() -> str:
     import torch
 
     try:
-        torch.cuda.init()
+        torch.cuda.init()  # type: ignore[no-untyped-call]
     except (RuntimeError, AssertionError) as error:  # the latter if torch was built without it
         return first_line(error)
     return "torch finds no device that it can use"

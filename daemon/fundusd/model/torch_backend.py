@@ -85,11 +85,14 @@ class TorchBackend:
     def _first_use(self, part: Part) -> dict[str, torch.Tensor]:
         """Load the weights; raise DeviceNotReady if the device refuses to take its first work."""
         try:
-            return load_file(part.path("tower.safetensors"), device=str(self._device))
+            weights: dict[str, torch.Tensor] = load_file(
+                part.path("tower.safetensors"), device=str(self._device)
+            )
         except RuntimeError as error:
             if _is_device_error(error):
                 raise not_ready(self._device_name, first_line(error)) from None
             raise
+        return weights
 
     def _embed(self, pixels: torch.Tensor) -> Embeddings:
         # on a CPU, one at a time, so that an image gives the same bits in any batch
