@@ -76,6 +76,14 @@ _SQLITE = (
         "See that it is not full and is still there: df {folder}; journalctl -k." + _BY_ITSELF,
     ),
 )
+LACKS_RIGHTS = _Trouble(
+    ("42501", "3F000"),  # the latter: there is no schema in which the role may create a table
+    LedgerError,
+    "Role {role} lacks rights in the database {name}.",
+    'Make it the owner: ALTER DATABASE "{name}" OWNER TO "{role}". Before PostgreSQL 15, or if they'
+    ' were taken away: GRANT USAGE, CREATE ON SCHEMA public TO "{role}". If another role made the'
+    ' tables: REASSIGN OWNED BY that role TO "{role}".',
+)
 _POSTGRES = (
     _Trouble(
         (),
@@ -131,14 +139,7 @@ _POSTGRES = (
         "Stop the service, keep a copy of the server's files, and restore the last backup:"
         ' docs/operations.md, "To restore a database".',
     ),
-    _Trouble(
-        ("42501",),
-        LedgerError,
-        "Role {role} lacks rights in the database {name}.",
-        'Make it the owner: ALTER DATABASE "{name}" OWNER TO "{role}". Before PostgreSQL 15 also:'
-        ' GRANT USAGE, CREATE ON SCHEMA public TO "{role}". If another role made the tables:'
-        ' REASSIGN OWNED BY that role TO "{role}".',
-    ),
+    LACKS_RIGHTS,
     _Trouble(
         ("25006",),
         LedgerAway,
