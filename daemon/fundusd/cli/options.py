@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from fundusd.app.settings import Settings
     from fundusd.ledger import Ledger
 
+LARGEST_NUMBER = 2**63 - 1  # that a database can hold
+
 Config = Annotated[
     Path | None,
     typer.Option(
@@ -31,7 +33,12 @@ Config = Annotated[
 ]
 ExamNumber = Annotated[
     int,
-    typer.Argument(metavar="EXAM", min=1, help="Number of an exam, as fundusd worklist shows it."),
+    typer.Argument(
+        metavar="EXAM",
+        min=1,
+        max=LARGEST_NUMBER,
+        help="Number of an exam, as fundusd worklist shows it.",
+    ),
 ]
 OneEye = Annotated[
     Eye,
@@ -60,7 +67,12 @@ OfCamera = Annotated[str, typer.Option("--camera", metavar="ID", help="Show only
 WorstFirst = Annotated[
     int | None,
     typer.Option(
-        "--limit", min=1, metavar="N", help="Show only the N most urgent eyes.", show_default=False
+        "--limit",
+        min=1,
+        max=LARGEST_NUMBER,
+        metavar="N",
+        help="Show only the N most urgent eyes.",
+        show_default=False,
     ),
 ]
 
