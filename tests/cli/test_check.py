@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
 import pytest
 from tests import daemon_cases
 from tests.cli.test_commands import RunCommand, fundusd, place
+from tests.outbox.receiver_cases import free_port, raw_server
+from tests.service_user_cases import USER, needs_users, site_of_service
 from tests.watcher.test_permissions import unprivileged
 
-from fundusd.app import health_check_machine
-from fundusd.app.settings import ReceiverSettings
+from fundusd.app import health_check_machine, health_check_receivers, service_unit
+from fundusd.app.settings import ReceiverSettings, Settings
+from fundusd.domain.errors import ExitStatus
 from fundusd.model import device
 
 __all__ = ["fundusd", "place"]  # fixtures
@@ -75,3 +79,86 @@ def test_check_says_when_the_disk_of_the_database_is_nearly_full(
     ended = fundusd("check", "--config", place.path)
     assert ended.code == 1
     assert "WRONG free space for the database: 0.0 GiB" in ended.out
+
+
+SERVERS = """
+[[receiver]]
+id = "registry"
+document = "fhir"
+fhir = "http://127.0.0.1:{port}"
+[[receiver]]
+id = "down"
+document = "sr"
+stow = "http://127.0.0.1:{closed}"
+"""
+
+
+def test_a_server_that_is_down_is_a_warning_with_a_line_of_its_own(
+    fundusd: RunCommand, place: daemon_cases.Site
+) -> None:
+    closed = free_port()
+    statement = b'{"resourceType": "CapabilityStatement", "fhirVersion": "4.0.1"}'
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(statement)
+    with raw_server(head, statement) as url, place.path.open("a") as file:
+        file.write(SERVERS.format(port=url.rpartition(":")[2], closed=closed))
+        file.flush()
+        ended = fundusd("check", "--config", place.path)
+    assert ended.code == 0
+    lines = ended.out.splitlines()
+    assert f"ok    receiver registry: {url}: FHIR 4.0.1 answers" in lines
+    down = lines.index(
+        f"WARN  receiver down: http://127.0.0.1:{closed}: unreachable (ConnectionError)"
+    )
+    assert "its documents wait" in lines[down + 1]
+
+
+UNIT = """\
+User=fundusd
+StateDirectory=fundusd
+PrivateNetwork=yes
+ProtectSystem=strict
+ReadWritePaths=-{folder}/results
+"""
+
+
+def test_what_the_unit_forbids_is_wrong(tmp_path: Path) -> None:
+    unit = service_unit.read("fundusd.service", UNIT.format(folder=tmp_path))
+    for name in ("results", "elsewhere"):
+        (tmp_path / name).mkdir()
+    sections = [
+        {"id": "results", "document": "csv", "folder": str(tmp_path / "results")},
+        {"id": "elsewhere", "document": "csv", "folder": str(tmp_path / "elsewhere")},
+        {"id": "archive", "document": "sr", "dicom": "ARCHIVE@pacs.example.org:104"},
+    ]
+    settings = Settings.model_validate({"receiver": sections})
+    results, elsewhere, archive = health_check_receivers.receivers(settings, unit)
+    assert results.ok
+    assert (elsewhere.ok, "ReadWritePaths=" in elsewhere.hint) == (False, True)
+    assert "cannot be written to by fundusd.service" in elsewhere.verdict
+    assert (archive.ok, archive.verdict) == (
+        False,
+        "fundusd.service has no network (PrivateNetwork=yes)",
+    )
+    assert "docs/documents.md" in archive.hint
+
+
+@needs_users
+def test_check_by_root_says_what_the_user_of_the_service_sees(sqlite_url: str) -> None:
+    with site_of_service(sqlite_url) as place:
+        with place.path.open("a") as file:
+            file.write(RECEIVER.format(folder=place.folder / "documents"))
+        for closed in (place.inbox, place.folder / "documents", place.path):
+            os.chown(closed, 0, 0)
+            closed.chmod(0o700)
+        ended = place.by_root("check")
+        assert ended.returncode == ExitStatus.NO
+        assert (
+            f"WRONG settings file: {place.path} belongs to root, and user #{USER}" in ended.stdout
+        )
+        assert f"WRONG inbox of room1: cannot be listed by user #{USER}" in ended.stdout
+        assert f"WRONG folder of results: {place.folder}/documents cannot be" in ended.stdout
+        for closed in (place.inbox, place.folder / "documents", place.path):
+            closed.chmod(0o755 if closed != place.folder / "documents" else 0o777)
+        ended = place.by_root("check")
+        assert ended.returncode == ExitStatus.OK, ended.stdout
+        assert sorted(place.not_of_service()) == ["documents", "fundusd.toml", "inbox"]

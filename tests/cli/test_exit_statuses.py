@@ -105,6 +105,46 @@ def test_a_mistake_of_the_operator_has_its_own_status_and_a_sentence(
     assert message in " ".join(ended.err.split())
 
 
+NUMBERED = [
+    *("show {}", "report exam {}", "retry {}", "outbox retry {}", "outbox --limit {}"),
+    *("follow-up close {} --how done --reader okafor", "results --limit {}", "worklist --limit {}"),
+    *("review list --limit {}", "review record {} R agree --reader lee"),
+    *("review record 1 R agree --reader lee --capture {}", "correct eye {} R --reader okafor"),
+    *("correct exclude {} --reason other --reader okafor", "correct include {} --reader okafor"),
+    *("correct join {} 1 --reader okafor", "correct join 1 {} --reader okafor"),
+    *("correct part {} --reader okafor", "correct present {} R --reader okafor"),
+    *("correct absent {} R --reason no_view --reader okafor",),
+    *("correct belongs {} --reader okafor",),
+]
+
+
+@pytest.mark.parametrize("command", NUMBERED)
+@pytest.mark.parametrize("number", ["9223372036854775808", "9" * 60])
+def test_a_number_beyond_64_bits_is_a_usage_error(
+    fundusd: RunCommand, graded: daemon_cases.Site, command: str, number: str
+) -> None:
+    ended = fundusd(*command.format(number).split(), "--config", graded.path)
+    assert ended.code == ExitStatus.USAGE
+    assert "less than or equal to 9223372036854775807" in " ".join(ended.err.split())
+
+
+def test_every_number_of_a_command_has_a_largest_value() -> None:
+    """The benchmark and the grades have smaller ones, or none that reaches a database."""
+    for file in sorted((SOURCE / "cli").glob("*.py")):
+        for node in ast.walk(ast.parse(file.read_text())):
+            text = ast.unparse(node) if isinstance(node, ast.Subscript) else ""
+            if re.match(r"Annotated\[int( \| None)?, typer\.", text) and file.stem != "bench":
+                assert "max=" in text, f"{file.name}: {text}"
+
+
+def test_a_key_in_another_encoding_is_a_usage_error(
+    fundusd: RunCommand, graded: daemon_cases.Site
+) -> None:
+    ended = fundusd("person", "M\udcfcller", "--config", graded.path)
+    assert ended.code == ExitStatus.USAGE
+    assert "not UTF-8 text" in ended.err
+
+
 def test_a_camera_that_has_left_the_settings_still_has_results(
     fundusd: RunCommand, graded: daemon_cases.Site
 ) -> None:

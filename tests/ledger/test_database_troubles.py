@@ -202,6 +202,7 @@ def test_missing_rights_name_the_command(empty_postgres_url: str, role: str) -> 
         ledger.upgrade()
     ledger.close()
     assert 'OWNER TO "nurse"' in caught.value.hint
+    assert caught.value.exit_code == ExitStatus.TEMPORARY
     with admin.begin() as connection:
         name = connection.exec_driver_sql("SELECT current_database()").scalar_one()
         connection.exec_driver_sql(f'ALTER DATABASE {name} OWNER TO "nurse"')
@@ -212,6 +213,28 @@ def test_missing_rights_name_the_command(empty_postgres_url: str, role: str) -> 
     with admin.begin() as connection:
         connection.exec_driver_sql("REASSIGN OWNED BY nurse TO postgres")
         connection.exec_driver_sql("DROP OWNED BY nurse")
+
+
+@pytest.mark.parametrize(
+    "right", ["USAGE ON SCHEMA public", "SELECT ON ALL TABLES IN SCHEMA public"]
+)
+@pytest.mark.parametrize("command", ["check", "create_if_empty", "upgrade"])
+def test_rights_that_were_taken_away_are_not_an_empty_database(
+    postgres_url: str, role: str, right: str, command: str
+) -> None:
+    admin = sa.create_engine(postgres_url, poolclass=sa.NullPool)
+    with admin.begin() as connection:
+        connection.exec_driver_sql(f"REVOKE {right} FROM public, nurse")
+    ledger = Ledger(of(postgres_url, username=role))
+    try:
+        with pytest.raises(LedgerError, match="Role nurse lacks rights") as caught:
+            getattr(ledger, command)()
+    finally:
+        ledger.close()
+        with admin.begin() as connection:
+            connection.exec_driver_sql("GRANT USAGE ON SCHEMA public TO public")
+    assert "GRANT USAGE, CREATE ON SCHEMA public" in caught.value.hint
+    assert caught.value.exit_code == ExitStatus.TEMPORARY
 
 
 @pytest.mark.parametrize(

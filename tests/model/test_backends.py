@@ -16,8 +16,14 @@ from safetensors.torch import load_file, save_file
 from tests.model.model_cases import SINGLE, loaded, planned, refusal, some_pixels
 
 from fundusd.domain.clinical_terms import Grade
-from fundusd.domain.errors import DeviceLost, ModelError, ModelRefused, OutOfMemory
-from fundusd.model import device, export, prepare, transformers_loader
+from fundusd.domain.errors import (
+    DeviceLost,
+    DeviceNotReady,
+    ModelError,
+    ModelRefused,
+    OutOfMemory,
+)
+from fundusd.model import device, export, prepare, torch_backend, transformers_loader
 from fundusd.model.cuda_graphs import BatchPipeline, bucket_sizes, capture_buckets
 from fundusd.model.locate import ModelChoice, find
 from fundusd.model.prepared_parts import PreparedParts
@@ -438,6 +444,17 @@ def test_a_device_without_memory_says_how_large_the_batch_was(
     with pytest.raises(OutOfMemory, match="batch of 2") as caught:
         backend.embed(some_pixels(2))
     assert caught.value.__context__ is None, "a kept traceback would keep the tensors"
+
+
+def test_a_device_that_refuses_its_first_work_is_not_ready(
+    tiny: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def busy(*_: object, **__: object) -> dict[str, torch.Tensor]:
+        raise RuntimeError("CUDA error: CUDA-capable device(s) is/are busy or unavailable\n...")
+
+    monkeypatch.setattr(torch_backend, "load_file", busy)
+    with pytest.raises(DeviceNotReady, match=r"is not ready.*busy or unavailable\)"):
+        backend_of(tiny)
 
 
 def test_a_device_that_is_lost_is_no_fault_of_the_picture(

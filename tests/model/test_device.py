@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+import torch
 
-from fundusd.domain.errors import ModelError, SettingsError
+from fundusd.domain.errors import DeviceNotReady, ExitStatus, ModelError, SettingsError
 from fundusd.model import device
 from fundusd.model.locate import ModelChoice
 
@@ -72,3 +73,59 @@ def test_openvino_that_is_not_installed_says_how_to_get_it(monkeypatch: pytest.M
     with pytest.raises(ModelError) as caught:
         device.candidates(ModelChoice("phantom", backend="openvino"))
     assert "pip install 'fundusd[openvino]'" in caught.value.hint
+
+
+@pytest.fixture
+def unready(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a GPU's driver be there, and its device refuse to start."""
+
+    def start() -> None:
+        raise RuntimeError("CUDA error: system not yet initialized\nCUDA kernel errors might ...")
+
+    monkeypatch.setattr(device, "may_have_gpu", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.cuda, "init", start)
+    monkeypatch.setattr(torch.version, "cuda", "12.8")
+
+
+@pytest.mark.usefixtures("unready")
+def test_a_gpu_that_is_not_ready_has_its_own_sentence_and_may_be_ready_later() -> None:
+    with pytest.raises(DeviceNotReady) as caught:
+        device.candidates(ModelChoice("phantom", device="cuda"))
+    assert caught.value.message == (
+        "The GPU is not ready, although its driver is there"
+        " (CUDA error: system not yet initialized)."
+    )
+    assert "nvidia-fabricmanager" in caught.value.hint
+    assert caught.value.exit_code == ExitStatus.TEMPORARY
+
+
+@pytest.mark.usefixtures("unready")
+def test_a_gpu_that_is_not_ready_is_not_given_up_in_silence() -> None:
+    choice = ModelChoice("phantom", device="auto")
+    (runtime,) = device.candidates(choice)
+    assert runtime.is_cpu
+    assert device.unused_gpu(choice, runtime) == "CUDA error: system not yet initialized"
+    assert device.unused_gpu(ON_CPU, runtime) == ""
+
+
+def test_a_torch_without_cuda_is_no_gpu_that_is_not_ready(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(device, "may_have_gpu", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.version, "cuda", None)
+    with pytest.raises(ModelError, match="finds no device 'cuda'") as caught:
+        device.candidates(ModelChoice("phantom", device="cuda"))
+    assert caught.value.exit_code == ExitStatus.UNAVAILABLE
+
+
+def test_a_gpu_that_fails_when_it_is_asked_for_its_name_is_not_ready(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def busy(_device: str) -> str:
+        raise RuntimeError("CUDA error: CUDA-capable device(s) is/are busy or unavailable\n...")
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setattr(torch.cuda, "get_device_name", busy)
+    with pytest.raises(DeviceNotReady, match="busy or unavailable"):
+        device.candidates(ModelChoice("phantom", device="cuda", exact=True))

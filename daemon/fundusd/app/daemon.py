@@ -17,6 +17,7 @@ from fundusd.app.factory import (
     MIB,
     decoder_pool,
     intake_rules,
+    model_choice,
     plan_model,
     receiver,
     worker_rules,
@@ -32,6 +33,7 @@ from fundusd.domain.clinical_terms import SAFETY_WORDS
 from fundusd.domain.errors import LedgerAway, LedgerError, ModelRefused, SettingsError
 from fundusd.files import writer_lease
 from fundusd.ledger.outage_retry import OutageRetry
+from fundusd.model import device
 from fundusd.watcher.service import Watcher
 from fundusd.worker.service import Worker
 
@@ -45,6 +47,11 @@ if TYPE_CHECKING:
     from fundusd.model.planning import ModelPlan
 
 _UNSAFE_HINT = "[model] accept_unsafe_rule = true accepts this; docs/model.md names safe rules."
+_UNUSED_GPU = "The driver of a GPU is there, but torch cannot use the GPU"
+_UNUSED_GPU_HINT = (
+    "Look for the reason with nvidia-smi, then restart the service. To accept the CPU, set"
+    " model.device to cpu; to start only with the GPU, set it to cuda."
+)
 _LOAD_SECONDS = 120  # how long systemd is asked to wait for each step of the startup
 
 
@@ -87,6 +94,7 @@ def run(path: Path) -> None:
         reclaimed = ledger.start(planned.release)
         known_site.remember(settings, ledger)
         _log_start(planned, ledger, reclaimed)
+        _warn_of_unused_gpu(settings, planned)
         heartbeat = Heartbeat(notifier, watchdog_seconds())
         _supervise(path, settings, ledger, planned, heartbeat, sink)
         with suppress(LedgerAway):  # the supervisor has logged it
@@ -125,6 +133,13 @@ def _log_start(planned: ModelPlan, ledger: Ledger, reclaimed: int) -> None:
     )
     if warning := unsafe_rules([release.referable_rule]):
         log.warning("rule.unsafe", error=warning, hint=_UNSAFE_HINT)
+
+
+def _warn_of_unused_gpu(settings: Settings, planned: ModelPlan) -> None:
+    problem = device.unused_gpu(model_choice(settings), planned.runtime)
+    if problem:
+        log = structlog.get_logger(service="app")
+        log.warning("device.unused", error=f"{_UNUSED_GPU} ({problem}).", hint=_UNUSED_GPU_HINT)
 
 
 def _ask_for_time(notifier: Notifier, status: str) -> None:

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from dataclasses import dataclass
-from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, TypeVar
 
-from fundusd.app import health_check_machine, known_site, site_key
+from fundusd.app import health_check_machine, health_check_receivers, known_site, site_key
+from fundusd.app.check_result import CheckResult, checked
 from fundusd.app.factory import model_choice
 from fundusd.app.open_ledger import opened_ledger
+from fundusd.app.service_unit import unit_of
 from fundusd.clinical import camera_database
 from fundusd.clinical.camera_orientation import Orientation, describe
 from fundusd.clinical.grading import Rule, unsafe_rules
@@ -23,6 +23,7 @@ from fundusd.clinical.pseudonyms import Identifiers
 from fundusd.domain.capture_warnings import CaptureWarning
 from fundusd.domain.errors import FundusdError, SettingsError
 from fundusd.files.filesystem import is_network_filesystem
+from fundusd.files.owners import owner_of, user_name
 from fundusd.ledger.sightings import path_text
 from fundusd.model.locate import find
 from fundusd.model.prepared_parts import remembered_digests
@@ -31,30 +32,26 @@ from fundusd.watcher.ignore_rules import named_like_captures, rules_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
     from fundusd.app.camera_settings import CameraSettings
     from fundusd.app.settings import Settings
     from fundusd.clinical.attribution import CaptureMetadata
     from fundusd.clinical.camera_database import Lookup
     from fundusd.ledger import Ledger
-    from fundusd.outbox.credentials import Credentials
 
 
 Answer = TypeVar("Answer")
 
 
-@dataclass(frozen=True, slots=True)
-class CheckResult:
-    """The result of a check: its subject, whether it passed, and what to do if it did not."""
+def check(settings: Settings, file: Path) -> Iterator[CheckResult]:
+    """Yield a result for each part that the daemon needs.
 
-    subject: str
-    ok: bool
-    verdict: str
-    hint: str = ""
-
-
-def check(settings: Settings) -> Iterator[CheckResult]:
-    """Yield a result for each part that the daemon needs."""
+    `file` is the settings file. If root has started the command, it runs as the service's user, who
+    need not be able to read the file.
+    """
+    if not os.access(file, os.R_OK):
+        yield _unreadable(file)
     if not settings.camera:
         yield CheckResult(
             "cameras", ok=False, verdict="none is set", hint="Add a [[camera]] with id and inbox."
@@ -63,46 +60,29 @@ def check(settings: Settings) -> Iterator[CheckResult]:
         yield _inbox(camera)
         if camera.own_database:
             yield _lookup(camera, camera.own_database)
-    for receiver in settings.receiver:
-        if (credentials := receiver.credentials) is not None:
-            yield _checked(f"credentials of {receiver.id}", partial(_credentials, credentials))
-    yield _checked("site key", lambda: _site_key(settings))
-    yield _checked("database", lambda: _database(settings))
+    yield from health_check_receivers.credentials(settings)
+    yield checked("site key", lambda: _site_key(settings))
+    yield checked("database", lambda: _database(settings))
     if settings.privacy.identifiers == "pseudonymous":
         yield from _identifiers(settings)
     yield from _orientations(settings)
     yield _referral_rule(settings)
-    yield _checked("prompts", lambda: f"set {load_prompt_set(settings.model.prompts).name}")
-    yield _checked("model", lambda: find(model_choice(settings), digest=remembered_digests).label)
-    yield _checked("device", lambda: health_check_machine.device_verdict(settings))
-    yield from _receivers(settings)
+    yield checked("prompts", lambda: f"set {load_prompt_set(settings.model.prompts).name}")
+    yield checked("model", lambda: find(model_choice(settings), digest=remembered_digests).label)
+    yield checked("device", lambda: health_check_machine.device_verdict(settings))
+    yield from health_check_receivers.receivers(settings, unit_of(file))
     yield from _space(settings)
 
 
-_FOLDER_HINT = (
-    "Create or mount the folder, let the user that fundusd runs as write to it, and name it in "
-    "ReadWritePaths= of the unit."
-)
-
-
-def _checked(subject: str, verdict: Callable[[], str]) -> CheckResult:
-    try:
-        return CheckResult(subject, ok=True, verdict=verdict())
-    except FundusdError as error:
-        return CheckResult(subject, ok=False, verdict=error.message, hint=error.hint)
-
-
-def _receivers(settings: Settings) -> Iterator[CheckResult]:
-    for receiver in settings.receiver:
-        if receiver.folder is None:
-            continue
-        problem = health_check_machine.folder_problem(receiver)
-        yield CheckResult(
-            f"folder of {receiver.id}",
-            ok=not problem,
-            verdict=problem or f"{receiver.folder}, writable",
-            hint=_FOLDER_HINT if problem else "",
-        )
+def _unreadable(file: Path) -> CheckResult:
+    user = user_name(os.geteuid())
+    return CheckResult(
+        "settings file",
+        ok=False,
+        verdict=f"{file} belongs to {owner_of(file)}, and user {user} may not read it",
+        hint=f"Let the user that fundusd runs as read it: sudo chmod a+r {file}; passwords belong"
+        " into files of their own.",
+    )
 
 
 def _space(settings: Settings) -> Iterator[CheckResult]:
@@ -121,9 +101,10 @@ def _inbox(camera: CameraSettings) -> CheckResult:
             first = next(listing, None)
     except OSError as error:
         hint = "Create or mount the folder, and let the user that fundusd runs as read it."
-        return CheckResult(
-            subject, ok=False, verdict=f"cannot be listed ({error.strerror})", hint=hint
-        )
+        verdict = f"cannot be listed ({error.strerror})"
+        if isinstance(error, PermissionError):
+            verdict = f"cannot be listed by user {user_name(os.geteuid())} ({error.strerror})"
+        return CheckResult(subject, ok=False, verdict=verdict, hint=hint)
     verdict = "readable"
     if is_network_filesystem(camera.inbox):
         verdict += ", on a network share (captures are found by sweeps only)"
@@ -182,11 +163,6 @@ def _answer(metadata: CaptureMetadata) -> str:
         if warning in _LOOKUP_HINTS:
             return warning
     return _ANSWERED
-
-
-def _credentials(credentials: Credentials) -> str:
-    credentials.require_readable()
-    return "readable"
 
 
 def _site_key(settings: Settings) -> str:
@@ -288,6 +264,7 @@ def _database(settings: Settings) -> str:
     with opened_ledger(settings) as ledger:
         known_site.require_known(settings, ledger)
         if file is None or file.exists():
+            ledger.database.require_writable()
             return f"{ledger.database.shown}, schema {ledger.check()}"
     if not os.access(file.parent, os.W_OK):
         raise SettingsError(

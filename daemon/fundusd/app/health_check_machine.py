@@ -23,13 +23,14 @@ def device_verdict(settings: Settings) -> str:
 
     Raises SettingsError or ModelError, as `run` would, if there is no such device.
     """
-    runtime = device.candidates(model_choice(settings))[0]
+    choice = model_choice(settings)
+    runtime = device.candidates(choice)[0]
     verdict = f"{runtime.device} ({runtime.device_name}), {runtime.dtype}, "
     verdict += f"{runtime.backend} {runtime.version}"
     if runtime.device.startswith("cuda"):
         return f"{verdict}, {_driver()}"
-    if device.may_have_gpu() and settings.model.device == "auto" and runtime.is_cpu:
-        return f"{verdict}; there is a GPU, but torch finds no device that it can use"
+    if problem := device.unused_gpu(choice, runtime):
+        return f"{verdict}; there is a GPU, but torch cannot use it ({problem})"
     return verdict
 
 

@@ -35,6 +35,7 @@ EVENTS = frozenset(
         "capture.failed", "capture.graded", "capture.not_storable", "capture.postponed",
         "capture.quarantined", "capture.refused", "capture.reused", "capture.ungradable",
         "capture.unknown_format", "capture.unreadable", "decoder.replaced", "decoder.unconfined",
+        "device.unused",
         "document.broke", "document.postponed", "document.refused", "document.sent",
         "hints.attached", "hints.lost", "job.lease_lost", "jobs.given_back", "ledger.away",
         "ledger.back", "ledger.identity_unkept", "ledger.replaced", "library.warning", "log.lost",

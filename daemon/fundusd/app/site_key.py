@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from fundusd.clinical.pseudonyms import weakness
 from fundusd.domain.errors import SettingsError
+from fundusd.files.owners import owner_of, user_name, way_out
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,6 +41,8 @@ def read(file: Path) -> bytes:
     try:
         key = file.read_bytes().strip()
         mode = file.stat().st_mode
+    except PermissionError:
+        raise _not_ours(file) from None
     except OSError as error:
         raise _unusable(f"cannot be read ({error.strerror})") from None
     if weak := weakness(key):
@@ -70,6 +73,14 @@ def require_matching(in_use: str | None, key_id: str | None, file: Path) -> None
         f"[privacy] site_key_file {problem} with which the patient keys in the database were made.",
         hint=f"Restore {file} from its backup; with another key, every patient becomes a new"
         " person. If the key is lost for good: fundusd db adopt --site-key",
+    )
+
+
+def _not_ours(file: Path) -> SettingsError:
+    user = user_name(os.geteuid())
+    return SettingsError(
+        f"[privacy] site_key_file belongs to {owner_of(file)}, and user {user} may not read it.",
+        hint=way_out(file),
     )
 
 

@@ -12,7 +12,7 @@ from fundusd.cli.options import Config, Json, Wide, load
 from fundusd.cli.output import as_json
 
 if TYPE_CHECKING:
-    from fundusd.app.health_check import CheckResult
+    from fundusd.app.check_result import CheckResult
     from fundusd.app.settings import Settings
 
 _Names = Annotated[
@@ -69,10 +69,12 @@ def check(
 ) -> None:
     """Check settings, inboxes, site key, database and model.
 
-    Prints a line for each of them, with a hint if something is wrong. If a camera has its own
-    database, the command asks it for a few captures. For each camera, a line says how its pictures
-    are turned, as learnt from its captures. The exit status is 78 if the settings are wrong, and 1
-    if anything else is wrong.
+    Prints a line for each of them, with a hint if something is wrong. Typed by root, the command
+    runs as the service's user, and says what that user can see. If a camera has its own database,
+    the command asks it for a few captures. For each camera, a line says how its pictures are
+    turned, as learnt from its captures. Receivers on the network are asked whether they would take
+    documents; WARN is printed for one that would not at present, because the service waits for it.
+    The exit status is 78 if the settings are wrong, and 1 if anything else is wrong.
 
     With --settings, only the settings file is checked. `systemctl reload fundusd` does this first.
 
@@ -98,20 +100,21 @@ def check(
     settings = load(config)
     from fundusd.app.folder_overlaps import require_separate_folders
     from fundusd.app.settings import require_camera
+    from fundusd.app.settings_file import path_of
 
     require_separate_folders(settings)
     if only_settings:
         require_camera(settings)
         print("ok    settings")
         return
-    _check_all(settings, json=json)
+    _check_all(settings, path_of(config), json=json)
 
 
-def _check_all(settings: Settings, *, json: bool) -> None:
+def _check_all(settings: Settings, file: Path, *, json: bool) -> None:
     """Print a line for everything that the daemon needs; exit with 1 if anything is wrong."""
     from fundusd.app import health_check
 
-    results = list(health_check.check(settings))
+    results = list(health_check.check(settings, file))
     if json:
         print(as_json(results))
     else:
@@ -123,6 +126,9 @@ def _check_all(settings: Settings, *, json: bool) -> None:
 
 
 def _print_result(result: CheckResult) -> None:
-    print(f"{'ok' if result.ok else 'WRONG':<5} {result.subject}: {result.verdict}")
+    word = "ok" if result.ok else "WRONG"
+    if result.is_warning:
+        word = "WARN"
+    print(f"{word:<5} {result.subject}: {result.verdict}")
     if result.hint:
         print(f"      {result.hint}")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fundusd.cli.layout import Command
-from fundusd.cli.options import Config, ExamNumber, Json, OneEye, load
+from fundusd.cli.options import LARGEST_NUMBER, Config, ExamNumber, Json, OneEye, load
 from fundusd.cli.output import as_json
 from fundusd.cli.readers import Reader, reader_who_may
 from fundusd.domain.clinical_terms import SAFETY_WORDS
@@ -31,10 +31,19 @@ app = typer.Typer(
 )
 
 _Capture = Annotated[
-    int, typer.Argument(metavar="CAPTURE", min=1, help="Number of a capture, as results show it.")
+    int,
+    typer.Argument(
+        metavar="CAPTURE",
+        min=1,
+        max=LARGEST_NUMBER,
+        help="Number of a capture, as results show it.",
+    ),
 ]
 _Into = Annotated[
-    int, typer.Argument(metavar="INTO", min=1, help="Number of the exam that remains.")
+    int,
+    typer.Argument(
+        metavar="INTO", min=1, max=LARGEST_NUMBER, help="Number of the exam that remains."
+    ),
 ]
 _Exclusion = Annotated[
     ExclusionReason,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fundusd.cli.layout import Command
-from fundusd.cli.options import Config, Csv, Json, Wide, load, require_one_format
+from fundusd.cli.options import LARGEST_NUMBER, Config, Csv, Json, Wide, load, require_one_format
 from fundusd.cli.output import as_json, local, print_csv, print_table
 from fundusd.cli.readers import Reader, reader_who_may
 from fundusd.domain.clinical_terms import SAFETY_WORDS
@@ -34,7 +34,10 @@ class _ClosedBy(StrEnum):
 
 
 _Id = Annotated[
-    int, typer.Argument(metavar="ID", min=1, help="Number of a follow-up, as the list shows it.")
+    int,
+    typer.Argument(
+        metavar="ID", min=1, max=LARGEST_NUMBER, help="Number of a follow-up, as the list shows it."
+    ),
 ]
 _How = Annotated[
     _ClosedBy,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
     from fundusd.app.settings import Settings
     from fundusd.ledger import Ledger
 
+LARGEST_NUMBER = 2**63 - 1  # that a database can hold
+
 Config = Annotated[
     Path | None,
     typer.Option(
@@ -29,7 +33,12 @@ Config = Annotated[
 ]
 ExamNumber = Annotated[
     int,
-    typer.Argument(metavar="EXAM", min=1, help="Number of an exam, as fundusd worklist shows it."),
+    typer.Argument(
+        metavar="EXAM",
+        min=1,
+        max=LARGEST_NUMBER,
+        help="Number of an exam, as fundusd worklist shows it.",
+    ),
 ]
 OneEye = Annotated[
     Eye,
@@ -58,10 +67,16 @@ OfCamera = Annotated[str, typer.Option("--camera", metavar="ID", help="Show only
 WorstFirst = Annotated[
     int | None,
     typer.Option(
-        "--limit", min=1, metavar="N", help="Show only the N most urgent eyes.", show_default=False
+        "--limit",
+        min=1,
+        max=LARGEST_NUMBER,
+        metavar="N",
+        help="Show only the N most urgent eyes.",
+        show_default=False,
     ),
 ]
 
+ROOT = 0  # the user id
 TABLE_ROWS = 50  # rows of a table, unless --limit asks for more
 DRAWING_SUFFIXES = (".png", ".svg", ".pdf")
 
@@ -72,11 +87,23 @@ _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks
 def load(config: Path | None) -> Settings:
     """Return the settings in the file that --config names, or in the default file.
 
-    Raises SettingsError if the file cannot be read or contains mistakes.
+    A command that root has started goes on as the service's user. Raises SettingsError if the file
+    cannot be read or contains mistakes, or RequestError if the user cannot be changed.
     """
     from fundusd.app import settings_file
 
-    return settings_file.load(settings_file.path_of(config))
+    path = settings_file.path_of(config)
+    settings = settings_file.load(path)
+    if os.geteuid() == ROOT:
+        from fundusd.app import service_user  # only root has to import it
+
+        _print_notice(service_user.become(settings, path))
+    return settings
+
+
+def _print_notice(change: str) -> None:
+    if change and sys.stderr is not None:
+        print(f"fundusd: {change}", file=sys.stderr)
 
 
 def settings_for(config: Path | None, model: str, revision: str) -> Settings:
@@ -89,6 +116,10 @@ def settings_for(config: Path | None, model: str, revision: str) -> Settings:
         return load(config)
     from fundusd.app import settings, settings_file
 
+    if config is None and os.geteuid() == ROOT:
+        from fundusd.app import service_user
+
+        _print_notice(service_user.become_owner_of_caches())
     chosen = settings.Settings() if config is None else load(config)
     return chosen.model_copy(update={"model": settings_file.of_model(model, revision)})
 

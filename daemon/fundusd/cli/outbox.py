@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fundusd.cli.layout import Command, Group
-from fundusd.cli.options import TABLE_ROWS, Config, Json, Wide, load
+from fundusd.cli.options import LARGEST_NUMBER, TABLE_ROWS, Config, Json, Wide, load
 from fundusd.cli.output import as_json, local, print_table
 from fundusd.domain.delivery import DeliveryState
 
@@ -22,9 +22,15 @@ _State = Annotated[
     typer.Option("--state", help="Show only this state.", show_default=False),
 ]
 _Limit = Annotated[
-    int, typer.Option("--limit", min=1, metavar="N", help="Show only the N newest documents.")
+    int,
+    typer.Option(
+        "--limit", min=1, max=LARGEST_NUMBER, metavar="N", help="Show only the N newest documents."
+    ),
 ]
-_Delivery = Annotated[int | None, typer.Argument(metavar="ID", help="Number of a document.")]
+_Delivery = Annotated[
+    int | None,
+    typer.Argument(metavar="ID", min=1, max=LARGEST_NUMBER, help="Number of a document."),
+]
 _Again = Annotated[bool, typer.Option("--again", help="Also if it has been delivered.")]
 _Failed = Annotated[bool, typer.Option("--failed", help="Queue every failed document.")]
 

@@ -16,9 +16,20 @@ from fundusd.domain.clinical_terms import SAFETY_WORDS
 if TYPE_CHECKING:
     from fundusd.cli.output import Row
 
+
+def _text(key: str) -> str:
+    """Return the key; raise BadParameter if it is no text, as in another encoding."""
+    try:
+        key.encode()
+    except UnicodeEncodeError:
+        raise typer.BadParameter("this is not UTF-8 text") from None
+    return key
+
+
 _Key = Annotated[
     str,
     typer.Argument(
+        callback=_text,
         metavar="KEY",
         help="A patient_key, its first 12 digits, or a patient identifier stored in clear.",
     ),

@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fundusd.cli.layout import Command
-from fundusd.cli.options import Config, Json, Wide, load, require_output_file, since_time
+from fundusd.cli.options import (
+    LARGEST_NUMBER,
+    Config,
+    Json,
+    Wide,
+    load,
+    require_output_file,
+    since_time,
+)
 from fundusd.cli.output import as_json
 from fundusd.cli.panels import photographs_of, print_panels
 
@@ -24,7 +32,12 @@ app = typer.Typer(no_args_is_help=True, help="Report an exam, or how figures cha
 
 _Exam = Annotated[
     int,
-    typer.Argument(metavar="EXAM", min=1, help="Number of an exam, as fundusd show prints it."),
+    typer.Argument(
+        metavar="EXAM",
+        min=1,
+        max=LARGEST_NUMBER,
+        help="Number of an exam, as fundusd show prints it.",
+    ),
 ]
 _Pdf = Annotated[
     Path | None,

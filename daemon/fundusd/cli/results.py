@@ -8,6 +8,7 @@ import typer
 
 from fundusd.cli.layout import Command
 from fundusd.cli.options import (
+    LARGEST_NUMBER,
     TABLE_ROWS,
     Config,
     Csv,
@@ -64,7 +65,12 @@ _Superseded = Annotated[
 _Limit = Annotated[
     int | None,
     typer.Option(
-        "--limit", min=1, metavar="N", help="Show only the N newest captures.", show_default=False
+        "--limit",
+        min=1,
+        max=LARGEST_NUMBER,
+        metavar="N",
+        help="Show only the N newest captures.",
+        show_default=False,
     ),
 ]
 

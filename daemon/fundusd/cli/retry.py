@@ -7,10 +7,13 @@ from typing import Annotated
 import typer
 
 from fundusd.cli.layout import Command
-from fundusd.cli.options import Config, load
+from fundusd.cli.options import LARGEST_NUMBER, Config, load
 
 _Capture = Annotated[
-    int | None, typer.Argument(metavar="CAPTURE", help="Number of a failed capture.")
+    int | None,
+    typer.Argument(
+        metavar="CAPTURE", min=1, max=LARGEST_NUMBER, help="Number of a failed capture."
+    ),
 ]
 _Failed = Annotated[bool, typer.Option("--failed", help="Queue every failed capture.")]
 

@@ -8,6 +8,7 @@ import typer
 
 from fundusd.cli.layout import Command
 from fundusd.cli.options import (
+    LARGEST_NUMBER,
     Config,
     Csv,
     ExamNumber,
@@ -106,6 +107,8 @@ _Capture = Annotated[
     int | None,
     typer.Option(
         "--capture",
+        min=1,
+        max=LARGEST_NUMBER,
         metavar="CAPTURE",
         help="Record the review only if this capture still decides the result.",
         show_default=False,

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import gc
+import os
 from typing import TYPE_CHECKING
 
 from fundusd.cli.layout import Command
-from fundusd.cli.options import Config
+from fundusd.cli.options import ROOT, Config, load
 
 if TYPE_CHECKING:
     import typer
@@ -29,6 +30,8 @@ def run(config: Config = None) -> None:
     Example:
       fundusd run --config /etc/fundusd/fundusd.toml
     """
+    if os.geteuid() == ROOT:
+        load(config)  # and go on as the service's user
     from fundusd.app import daemon, settings_file
 
     gc.set_threshold(_OBJECTS)

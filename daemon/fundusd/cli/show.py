@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fundusd.cli.layout import Command
-from fundusd.cli.options import DRAWING_SUFFIXES, Config, Json, load, require_output_file
+from fundusd.cli.options import (
+    DRAWING_SUFFIXES,
+    LARGEST_NUMBER,
+    Config,
+    Json,
+    load,
+    require_output_file,
+)
 from fundusd.cli.output import as_json, local
 from fundusd.cli.panels import photographs_of, print_panels
 from fundusd.domain.clinical_terms import SAFETY_WORDS
@@ -26,7 +33,10 @@ _NOT_DRAWN = "To draw it, use --out FILE."
 _Capture = Annotated[
     int,
     typer.Argument(
-        metavar="CAPTURE", min=1, help="Number of a capture, as fundusd results shows it."
+        metavar="CAPTURE",
+        min=1,
+        max=LARGEST_NUMBER,
+        help="Number of a capture, as fundusd results shows it.",
     ),
 ]
 _Out = Annotated[

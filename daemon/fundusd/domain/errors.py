@@ -75,6 +75,12 @@ class ModelRefused(ModelError):  # noqa: N818  says what is the case
     """The model does not answer known phantoms as it should."""
 
 
+class DeviceNotReady(ModelError):  # noqa: N818  says what is the case
+    """The driver of the device is there, but the device does not take work yet."""
+
+    exit_code = ExitStatus.TEMPORARY  # it may be ready at the next start
+
+
 class DeviceLost(ModelError):  # noqa: N818  says what is the case
     """The device stopped working, and this process can no longer use it."""
 

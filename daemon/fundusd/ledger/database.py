@@ -18,6 +18,7 @@ from sqlalchemy.sql.functions import FunctionElement
 
 from fundusd.domain.errors import LedgerError, LedgerReplaced, SettingsError
 from fundusd.ledger import database_errors, engines
+from fundusd.ledger.closed_files import closed_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -150,6 +151,12 @@ class Database:
             if ledger_error is None:
                 raise
             raise ledger_error from None
+
+    def require_writable(self) -> None:
+        """Raise LedgerError if this user may not write a SQLite file, or a file beside it."""
+        closed = closed_file(self.url)
+        if closed is not None:
+            raise closed
 
     def require_durable(self, connection: sa.Connection) -> None:
         """Raise LedgerError if commits are acknowledged before they are on the disk.

@@ -10,6 +10,7 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from fundusd.domain.errors import LedgerAbsent, LedgerAway, LedgerError, LedgerUnfit
+from fundusd.ledger.closed_files import closed_file, is_about_rights
 
 _RESTORE = (
     "Stop the service, keep the file as it is, and restore the last backup:"
@@ -75,6 +76,14 @@ _SQLITE = (
         "See that it is not full and is still there: df {folder}; journalctl -k." + _BY_ITSELF,
     ),
 )
+LACKS_RIGHTS = _Trouble(
+    ("42501", "3F000"),  # the latter: there is no schema in which the role may create a table
+    LedgerError,
+    "Role {role} lacks rights in the database {name}.",
+    'Make it the owner: ALTER DATABASE "{name}" OWNER TO "{role}". Before PostgreSQL 15, or if they'
+    ' were taken away: GRANT USAGE, CREATE ON SCHEMA public TO "{role}". If another role made the'
+    ' tables: REASSIGN OWNED BY that role TO "{role}".',
+)
 _POSTGRES = (
     _Trouble(
         (),
@@ -130,14 +139,7 @@ _POSTGRES = (
         "Stop the service, keep a copy of the server's files, and restore the last backup:"
         ' docs/operations.md, "To restore a database".',
     ),
-    _Trouble(
-        ("42501",),
-        LedgerError,
-        "Role {role} lacks rights in the database {name}.",
-        'Make it the owner: ALTER DATABASE "{name}" OWNER TO "{role}". Before PostgreSQL 15 also:'
-        ' GRANT USAGE, CREATE ON SCHEMA public TO "{role}". If another role made the tables:'
-        ' REASSIGN OWNED BY that role TO "{role}".',
-    ),
+    LACKS_RIGHTS,
     _Trouble(
         ("25006",),
         LedgerAway,
@@ -226,7 +228,10 @@ _NO_RIGHTS = _Trouble(
 def of(error: Exception, origin: BaseException, cause: str, url: sa.URL) -> LedgerError:
     """Return the trouble that an error of a driver stands for; `cause` names its class and code."""
     if url.get_backend_name() == "sqlite":
-        trouble = _of_sqlite(getattr(origin, "sqlite_errorname", None) or "", error, url)
+        code = getattr(origin, "sqlite_errorname", None) or ""
+        if is_about_rights(code, error) and (closed := closed_file(url, cause)) is not None:
+            return closed
+        trouble = _of_sqlite(code, error, url)
     else:
         trouble = _of_postgres(error, origin)
     return as_error(trouble, url, cause)

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from fundusd.domain.errors import LedgerError, SchemaBehind
 from fundusd.files import package_data
-from fundusd.ledger import views
+from fundusd.ledger import database_troubles, views
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -55,8 +55,14 @@ def newest() -> str:
 
 
 def current(connection: sa.Connection) -> str | None:
-    """Return the schema revision of the database, or None if the database is empty."""
+    """Return the schema revision of the database, or None if the database is empty.
+
+    Raises LedgerError if this role may not look into any schema, so that no table can be seen.
+    """
     if not sa.inspect(connection).has_table("alembic_version"):
+        is_postgres = connection.dialect.name == "postgresql"
+        if is_postgres and connection.scalar(sa.select(sa.func.current_schema())) is None:
+            raise database_troubles.as_error(database_troubles.LACKS_RIGHTS, connection.engine.url)
         return None
     revision: str | None = connection.scalar(sa.text("SELECT version_num FROM alembic_version"))
     return revision

@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fundusd.domain.errors import ModelError, SettingsError
+from fundusd.domain.errors import DeviceNotReady, ModelError, SettingsError
 
 if TYPE_CHECKING:
     from fundusd.model.locate import ModelChoice
@@ -48,7 +48,7 @@ def candidates(choice: ModelChoice) -> list[Runtime]:
     """Return the runtimes to try, best first.
 
     There are two for device `auto` on a Mac with MPS, and otherwise one. Raises SettingsError if a
-    setting is not supported, or ModelError if the device or OpenVINO is missing.
+    setting is not supported, ModelError if the device or OpenVINO is missing, or DeviceNotReady.
     """
     if choice.dtype not in {"auto", *DTYPES}:
         reason = ""
@@ -128,12 +128,56 @@ def _torch_devices(wanted: str) -> list[str]:
         "cuda": cuda and (device.index or 0) < torch.cuda.device_count(),
     }
     if not is_available[device.type]:
+        if device.type == "cuda" and not cuda and _has_cuda() and may_have_gpu():
+            raise not_ready("The GPU", _cuda_problem())
         raise ModelError(
             f"torch {torch.__version__} finds no device {wanted!r} (model.device).",
             hint="Set model.device to auto or cpu. For cuda, check the driver with nvidia-smi, and "
             "check that torch was built for CUDA.",
         )
     return [wanted]
+
+
+def not_ready(name: str, problem: str) -> DeviceNotReady:
+    """Return the error that a device does not take work yet; `problem` is what torch says."""
+    return DeviceNotReady(
+        f"{name} is not ready, although its driver is there ({problem}).",
+        hint="The service tries again by itself. If the device does not come up, look for the"
+        " reason with nvidia-smi, journalctl -k and systemctl status nvidia-persistenced"
+        " nvidia-fabricmanager: another program may use it alone, or the driver may be too old for"
+        " this torch. To do without it, set model.device to cpu.",
+    )
+
+
+def _has_cuda() -> bool:
+    """Return whether torch was built for NVIDIA's or AMD's devices."""
+    import torch
+
+    return bool(torch.version.cuda or torch.version.hip)
+
+
+def _cuda_problem() -> str:
+    """Return the first line of the error with which CUDA does not start."""
+    import torch
+
+    try:
+        torch.cuda.init()  # type: ignore[no-untyped-call]
+    except (RuntimeError, AssertionError) as error:  # the latter if torch was built without it
+        return first_line(error)
+    return "torch finds no device that it can use"
+
+
+def first_line(error: Exception) -> str:
+    """Return the first line of an error of torch; advice for programmers follows it."""
+    return str(error).partition("\n")[0]
+
+
+def unused_gpu(choice: ModelChoice, runtime: Runtime) -> str:
+    """Return why a GPU whose driver is there is not used, or "" if it is used or not asked for."""
+    is_wanted = choice.device == "auto" and choice.backend == "torch"
+    if not (is_wanted and runtime.is_cpu and sys.platform == "linux" and may_have_gpu()):
+        return ""
+    return _cuda_problem()
 
 
 def may_have_gpu() -> bool:
@@ -146,7 +190,10 @@ def _device_name(device: str) -> str:
         return device
     import torch
 
-    return torch.cuda.get_device_name(device)
+    try:
+        return torch.cuda.get_device_name(device)
+    except (RuntimeError, AssertionError) as error:
+        raise not_ready(f"The device {device}", first_line(error)) from None
 
 
 def _openvino_devices(choice: ModelChoice) -> list[str]:

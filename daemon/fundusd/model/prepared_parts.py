@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fundusd.domain.errors import ModelError
+from fundusd.files.owners import owner_of, user_name, way_out
 from fundusd.model.checkpoint import hash_files
 
 if TYPE_CHECKING:
@@ -113,11 +114,19 @@ class PreparedParts:
     def _writable(self) -> Iterator[None]:
         try:
             yield
+        except PermissionError as error:
+            present = Path(error.filename or self.folder)
+            while not present.exists():
+                present = present.parent
+            raise ModelError(
+                f"The prepared model cannot be written: {present} belongs to {owner_of(present)},"
+                f" and user {user_name(os.geteuid())} may not write to it.",
+                hint=way_out(present),
+            ) from error
         except OSError as error:
             raise ModelError(
                 f"The prepared model cannot be written to {self.folder} ({error.strerror}).",
-                hint="Free some space there, make sure that it belongs to the service's user, "
-                "or set CACHE_DIRECTORY.",
+                hint="Free some space there, or set CACHE_DIRECTORY.",
             ) from error
 
     def _finish(self, work: Path, name: str, facts: Mapping[str, Any]) -> None:

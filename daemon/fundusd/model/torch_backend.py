@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 
 from fundusd.domain.errors import DeviceLost, OutOfMemory
 from fundusd.model.cuda_graphs import BatchPipeline, CudaStream, capture_buckets
+from fundusd.model.device import first_line, not_ready
 from fundusd.model.vision_tower import Shape, build, to_patches
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ class TorchBackend:
     """Embed images with torch.
 
     Its methods raise OutOfMemory if a batch does not fit in the device's memory, or DeviceLost if
-    the device stops working.
+    the device stops working; the constructor, DeviceNotReady if it does not work yet.
     """
 
     def __init__(self, part: Part, runtime: Runtime, limit: int) -> None:
@@ -35,9 +36,7 @@ class TorchBackend:
         self._device = torch.device(runtime.device)
         self._device_name = runtime.device_name
         torch.backends.cudnn.allow_tf32 = False  # compute fp32 in full precision
-        weights = self._guarded(
-            lambda: load_file(part.path("tower.safetensors"), device=runtime.device), 1
-        )
+        weights = self._guarded(lambda: self._first_use(part), 1)
         self._dtype = weights["positions"].dtype
         self._tower = build(self.shape, weights)
         self._pipeline: BatchPipeline | None = None
@@ -83,6 +82,18 @@ class TorchBackend:
         embeddings: Embeddings = self._forward(images, self.shape.probe_patches).cpu().numpy()
         return embeddings
 
+    def _first_use(self, part: Part) -> dict[str, torch.Tensor]:
+        """Load the weights; raise DeviceNotReady if the device refuses to take its first work."""
+        try:
+            weights: dict[str, torch.Tensor] = load_file(
+                part.path("tower.safetensors"), device=str(self._device)
+            )
+        except RuntimeError as error:
+            if _is_device_error(error):
+                raise not_ready(self._device_name, first_line(error)) from None
+            raise
+        return weights
+
     def _embed(self, pixels: torch.Tensor) -> Embeddings:
         # on a CPU, one at a time, so that an image gives the same bits in any batch
         parts = [self._embed_part(part) for part in torch.split(pixels, self.limit)]
@@ -114,9 +125,8 @@ class TorchBackend:
         except RuntimeError as error:
             if not _is_device_error(error):
                 raise
-            first_line = str(error).partition("\n")[0]
             raise DeviceLost(
-                f"{self._device_name} stopped working ({first_line}).",
+                f"{self._device_name} stopped working ({first_line(error)}).",
                 hint="The service restarts by itself. If this happens again, run nvidia-smi, "
                 "and look for Xid errors in journalctl -k.",
             ) from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
@@ -10,9 +11,11 @@ from fundusd.outbox.dicom_statuses import described, is_duplicate, is_out_of_res
 from fundusd.outbox.receivers import ANSWER_SECONDS, CONNECT_SECONDS, ReceiverError, unreachable
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from fundusd.outbox.document_ids import Document
 
-_WARNING = 0xB000
+_SUCCESS, _WARNING = 0x0000, 0xB000
 _UNSUPPORTED = frozenset({0x03, 0x04})  # PS3.8 9.3.3.2: the abstract or all transfer syntaxes
 
 
@@ -43,13 +46,53 @@ class DicomNode:
         Raises ReceiverError if the node cannot be reached or does not store the instance.
         """
         from pydicom import dcmread
+
+        with self._associated() as association:
+            try:
+                status = association.send_c_store(dcmread(BytesIO(document.data)))
+            except (RuntimeError, ValueError) as error:
+                text = f"C-STORE was interrupted ({type(error).__name__})"
+                raise ReceiverError(text) from None
+        return _stored(status.get("Status"))
+
+    def echo(self) -> str:
+        """Ask the node whether it is there and takes reports, and return its answer as text.
+
+        A node that does not offer C-ECHO is not asked by it. Raises ReceiverError if the node
+        cannot be reached, or would not take reports.
+        """
+        from pynetdicom import sop_class
+
+        verification = sop_class.Verification  # type: ignore[attr-defined,unused-ignore]
+        with self._associated(verification) as association:
+            accepted = {context.abstract_syntax for context in association.accepted_contexts}
+            if accepted == {verification}:
+                raise ReceiverError("the node does not accept Comprehensive 3D SR")
+            if verification not in accepted:
+                return "accepts Comprehensive 3D SR"
+            try:
+                status = association.send_c_echo()
+            except (RuntimeError, ValueError) as error:
+                text = f"C-ECHO was interrupted ({type(error).__name__})"
+                raise ReceiverError(text) from None
+        if status.get("Status") != _SUCCESS:
+            raise ReceiverError("C-ECHO failed, or was not answered")
+        return "answers C-ECHO, and accepts Comprehensive 3D SR"
+
+    @contextmanager
+    def _associated(self, *further: str) -> Iterator[Any]:
+        """Open an association for reports and `further` abstract syntaxes while the block runs.
+
+        Raises ReceiverError if there is none.
+        """
         from pynetdicom import AE, sop_class
 
-        storage = sop_class.Comprehensive3DSRStorage  # type: ignore[attr-defined,unused-ignore]
         node = AE(ae_title="FUNDUSD")
         node.connection_timeout = node.acse_timeout = self.connect_seconds
         node.dimse_timeout = node.network_timeout = self.answer_seconds
-        node.add_requested_context(storage)
+        storage = sop_class.Comprehensive3DSRStorage  # type: ignore[attr-defined,unused-ignore]
+        for abstract_syntax in (storage, *further):
+            node.add_requested_context(abstract_syntax)
         try:
             association = node.associate(self.host, self.port, ae_title=self.title)
         except OSError as error:  # the name does not resolve, or the process has no network
@@ -57,12 +100,9 @@ class DicomNode:
         if not association.is_established:
             raise self._refused(association)
         try:
-            status = association.send_c_store(dcmread(BytesIO(document.data)))
-        except (RuntimeError, ValueError) as error:
-            raise ReceiverError(f"C-STORE was interrupted ({type(error).__name__})") from None
+            yield association
         finally:
             association.release()
-        return _stored(status.get("Status"))
 
     @staticmethod
     def _refused(association: Any) -> ReceiverError:
@@ -84,7 +124,7 @@ def _stored(status: int | None) -> str:
     if status is None:
         raise ReceiverError("C-STORE was not answered")
     answer = f"C-STORE 0x{status:04X}"
-    if status == 0x0000 or is_duplicate(status):
+    if status == _SUCCESS or is_duplicate(status):
         return answer
     if status & 0xF000 == _WARNING or status in {0x0001, 0x0107, 0x0116}:
         return f"{answer}, a warning"

@@ -1,4 +1,4 @@
-"""Post documents to web servers, and read their answers within limits of size and time."""
+"""Send requests to web servers, and read their answers within limits of size and time."""
 
 from __future__ import annotations
 
@@ -55,15 +55,30 @@ def post(
     seconds: float,
     credentials: Credentials | None = None,
 ) -> Answer:
-    """Post `data` and return the answer, whatever its status.
+    """Post `data` and return the answer, as `request` does."""
+    timeouts = (connect_seconds, seconds)
+    return request("POST", url, data, headers, timeouts=timeouts, credentials=credentials)
 
-    The server has `seconds` for the head of its answer, and as long again for the body, of which at
-    most MAX_ANSWER_BYTES are read. Redirects are not followed. Without an Authorization header,
-    the one of `credentials` is used, or what .netrc has for the server. Raises ReceiverError if
-    there is no answer or no authorization.
+
+def request(
+    method: str,
+    url: str,
+    data: bytes,
+    headers: Mapping[str, str],
+    *,
+    timeouts: tuple[float, float],
+    credentials: Credentials | None = None,
+) -> Answer:
+    """Send a request and return the answer, whatever its status.
+
+    `timeouts` are the seconds to connect, and the seconds for the head of the answer. The server
+    has as long again for the body, of which at most MAX_ANSWER_BYTES are read. Redirects are not
+    followed. Without an Authorization header, the one of `credentials` is used, or what .netrc has
+    for the server. Raises ReceiverError if there is no answer or no authorization.
     """
     import requests
 
+    seconds = timeouts[1]
     headers = {"Accept-Encoding": "identity", **headers}
     if credentials is not None:
         headers["Authorization"] = credentials.authorization()
@@ -74,13 +89,14 @@ def post(
         # body of a redirect, even if it is told not to follow it
         session.get_redirect_target = lambda _response: None
         try:
-            response = session.post(
+            response = session.request(
+                method,
                 url,
                 data=data,
                 headers=headers,
                 # requests would prefer .netrc to the header
                 auth=_unchanged if "Authorization" in headers else None,
-                timeout=(connect_seconds, seconds),
+                timeout=timeouts,
                 stream=True,
             )
         except requests.RequestException as error:

@@ -1,0 +1,93 @@
+"""Ask systemd for the unit that runs fundusd with a settings file: its user, groups and folders."""
+
+from __future__ import annotations
+
+import grp
+import shlex
+import subprocess
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fundusd.app.settings_file import DEFAULT_FILE
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+PROPERTIES = (
+    "User,SupplementaryGroups,StateDirectory,CacheDirectory,Environment,"
+    "PrivateNetwork,ProtectSystem,ReadWritePaths"
+)
+_FOLDERS = {"StateDirectory": Path("/var/lib"), "CacheDirectory": Path("/var/cache")}
+_VARIABLES = {"StateDirectory": "STATE_DIRECTORY", "CacheDirectory": "CACHE_DIRECTORY"}
+_MODEL_CACHE = "HF_HOME"  # the only variable of the unit that changes what a command finds
+_SECONDS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """What the unit says about the service's user; empty if there is no such unit."""
+
+    name: str = ""
+    user: str = ""
+    groups: tuple[int, ...] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
+    lacks_network: bool = False
+    writable: tuple[Path, ...] = (Path("/"),)
+
+    def lets_write(self, folder: Path) -> bool:
+        """Return whether the service may write to a folder, if its user may."""
+        return any(folder.is_relative_to(path) for path in self.writable)
+
+
+def unit_of(file: Path) -> Unit:
+    """Return the unit whose service reads a settings file.
+
+    /etc/fundusd/fundusd.toml belongs to fundusd.service, and any other NAME.toml in this folder to
+    fundusd@NAME.service.
+    """
+    if file.absolute().parent != DEFAULT_FILE.parent:
+        return Unit()
+    is_default = file.name == DEFAULT_FILE.name
+    name = "fundusd.service" if is_default else f"fundusd@{file.stem}.service"
+    command = ["systemctl", "show", f"--property={PROPERTIES}", "--", name]
+    try:
+        answer = subprocess.run(
+            command, capture_output=True, text=True, timeout=_SECONDS, check=True
+        )
+    except (OSError, subprocess.SubprocessError):  # no systemd here
+        return Unit()
+    return read(name, answer.stdout)
+
+
+def read(name: str, properties: str) -> Unit:
+    """Return the unit that `systemctl show` describes."""
+    values = {}
+    for line in properties.splitlines():
+        key, _, value = line.partition("=")
+        values[key] = value
+    writable, environment = [], {}
+    for key, parent in _FOLDERS.items():
+        if folders := values.get(key, "").split():
+            environment[_VARIABLES[key]] = str(parent / folders[0])
+            writable += [parent / folder for folder in folders]
+    for assignment in shlex.split(values.get("Environment", "")):
+        variable, _, value = assignment.partition("=")
+        if variable == _MODEL_CACHE:
+            environment[variable] = value
+    groups = []
+    for group in values.get("SupplementaryGroups", "").split():
+        try:
+            groups.append(int(group) if group.isdecimal() else grp.getgrnam(group).gr_gid)
+        except KeyError:
+            continue
+    # a path in ReadWritePaths= may begin with "-" (it need not exist) or "+" (below RootDirectory=)
+    writable += [Path(path.lstrip("-+")) for path in values.get("ReadWritePaths", "").split()]
+    return Unit(
+        name,
+        values.get("User", ""),
+        tuple(groups),
+        environment,
+        lacks_network=values.get("PrivateNetwork") == "yes",
+        writable=tuple(writable) if values.get("ProtectSystem") == "strict" else (Path("/"),),
+    )

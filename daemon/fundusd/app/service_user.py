@@ -1,0 +1,148 @@
+"""Let a command that root has started run as the user that the service runs as.
+
+What root creates in the service's folders, such as a lock, a database or a key, the service could
+not use.
+"""
+
+from __future__ import annotations
+
+import getpass
+import importlib
+import os
+import pkgutil
+import pwd
+import shlex
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import fundusd
+from fundusd.app import service_unit
+from fundusd.domain.errors import RequestError
+from fundusd.files.owners import user_name
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from fundusd.app.service_unit import Unit
+    from fundusd.app.settings import Settings
+
+_ROOT = 0
+_CACHES = ("CACHE_DIRECTORY", "HF_HOME")
+_STARTED_ALONE = ("__main__", "decoder_process")  # modules that are programs
+_OTHERS_MAY_ENTER = 0o001
+
+
+@dataclass(frozen=True, slots=True)
+class _User:
+    """A user that need not have an entry in the user database."""
+
+    name: str
+    uid: int
+    gid: int
+    groups: tuple[int, ...]
+    home: str
+    reason: str  # why this is the user of the service
+
+
+def become(settings: Settings, file: Path) -> str:
+    """Give up the rights of root for those of the service's user, and return a phrase about it.
+
+    The service's user is the owner of the database or of the site key. Where these belong to root
+    or do not exist, it is the user in the unit that runs with the settings in `file`. If there is
+    no such user, nothing is changed, and the phrase is empty. Raises RequestError if the system
+    does not allow the change.
+    """
+    unit = service_unit.unit_of(file)
+    places = [settings.privacy.site_key_file, settings.privacy.site_key_file.parent]
+    database = settings.store.sqlite_file
+    if database is not None:
+        places = [database, database.parent, *places]
+    user = _owner(places, unit.groups) or _user_of(unit)
+    if user is None:
+        return ""
+    for name, value in unit.environment.items():
+        os.environ.setdefault(name, value)
+    return _change_to(user)
+
+
+def become_owner_of_caches() -> str:
+    """Do the same for a command without settings, which writes only to folders for models."""
+    caches = [Path(os.environ[name]) for name in _CACHES if os.environ.get(name)]
+    user = _owner(caches, ())
+    return "" if user is None else _change_to(user)
+
+
+def _owner(places: Iterable[Path], groups: tuple[int, ...]) -> _User | None:
+    """Return the first owner of these files and folders that is not root."""
+    for place in places:
+        try:
+            status = place.stat()
+        except OSError:
+            continue
+        if status.st_uid != _ROOT:
+            return _user(status.st_uid, status.st_gid, groups, f"the owner of {place}")
+    return None
+
+
+def _user_of(unit: Unit) -> _User | None:
+    try:
+        entry = pwd.getpwnam(unit.user)
+    except KeyError:
+        return None
+    if entry.pw_uid == _ROOT:
+        return None
+    return _user(entry.pw_uid, entry.pw_gid, unit.groups, f"the user of {unit.name}")
+
+
+def _user(uid: int, gid: int, groups: tuple[int, ...], reason: str) -> _User:
+    try:
+        entry = pwd.getpwuid(uid)
+    except KeyError:
+        return _User(user_name(uid), uid, gid, groups, os.devnull, reason)
+    own = os.getgrouplist(entry.pw_name, entry.pw_gid)
+    return _User(
+        entry.pw_name, uid, entry.pw_gid, (*own, *groups), entry.pw_dir or os.devnull, reason
+    )
+
+
+def _change_to(user: _User) -> str:
+    is_readable = _is_readable_by_others()
+    if not is_readable:
+        _import_everything()
+    os.environ.setdefault("LOGNAME", getpass.getuser())  # who has started the command
+    try:
+        os.setgroups(user.groups)
+        os.setgid(user.gid)
+        os.setuid(user.uid)
+    except OSError as error:
+        command = shlex.join(["sudo", "-u", user.name, "fundusd", *sys.argv[1:]])
+        raise RequestError(
+            f"This command has to run as {user.name}, {user.reason}, and the system does not let"
+            f" it change to that user ({error.strerror}).",
+            hint=f"Run it as that user: {command}",
+        ) from None
+    os.environ["HOME"] = user.home
+    phrase = f"running as {user.name}, {user.reason}"
+    return phrase if is_readable else f"{phrase}, who cannot read this installation of fundusd"
+
+
+def _is_readable_by_others() -> bool:
+    """Return whether Python and fundusd are installed where not only root may read."""
+    for file in (os.__file__, fundusd.__file__):
+        for folder in Path(file).resolve().parents:
+            if not folder.stat().st_mode & _OTHERS_MAY_ENTER:
+                return False
+    return True
+
+
+def _import_everything() -> None:
+    """Import all modules while they can be read.
+
+    Only developers install fundusd where a service could not start. Most commands work there, but
+    none that starts other processes.
+    """
+    for module in pkgutil.walk_packages(fundusd.__path__, "fundusd."):
+        if not module.name.endswith(_STARTED_ALONE):
+            importlib.import_module(module.name)

@@ -1,0 +1,46 @@
+"""Name the owners of files, for the messages about files that the service may not use."""
+
+from __future__ import annotations
+
+import os
+import pwd
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+
+def user_name(uid: int) -> str:
+    """Return the name of a user, or "#" and the user id if it has no entry, as sudo takes both."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"#{uid}"
+
+
+def owner_of(path: Path | str) -> str:
+    """Return the name of the owner of a file, or "nobody that can be seen" if it is not visible."""
+    try:
+        return user_name(os.stat(path).st_uid)  # noqa: PTH116  also for text
+    except OSError:
+        return "nobody that can be seen"
+
+
+def way_out(path: Path) -> str:
+    """Return the hint for a file or folder of another user that is in the way."""
+    owner = owner_of(path)
+    return (
+        f"If fundusd runs as {owner}, run the command as that user (sudo -u {owner} fundusd ...)."
+        " Otherwise, give it to the owner of its folder:"
+        f" sudo chown -R --reference={path.parent} {path}"
+    )
+
+
+def first_closed(paths: Iterable[Path]) -> Path | None:
+    """Return the first of the existing files that this process may not both read and write."""
+    for path in paths:
+        is_open = os.access(path, os.R_OK | os.W_OK, effective_ids=True)
+        if not is_open and os.path.lexists(path):
+            return path
+    return None

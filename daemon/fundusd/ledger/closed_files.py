@@ -1,0 +1,42 @@
+"""Name the file of a SQLite database that is in the way because somebody else owns it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fundusd.domain.errors import LedgerError
+from fundusd.files.owners import first_closed, owner_of, user_name, way_out
+
+if TYPE_CHECKING:
+    import sqlalchemy as sa
+
+_BESIDE = ("", "-wal", "-shm", "-journal", ".lock")  # suffixes of the files of a database
+_OF_RIGHTS = ("SQLITE_READONLY", "SQLITE_PERM", "SQLITE_CANTOPEN")
+
+
+def is_about_rights(code: str, error: Exception) -> bool:
+    """Return whether SQLite's code or the class of an error may be due to a file of another."""
+    return code.startswith(_OF_RIGHTS) or isinstance(error, OSError)
+
+
+def closed_file(url: sa.URL, cause: str = "") -> LedgerError | None:
+    """Return an error that names the file of a SQLite database that this user may not write.
+
+    Return None if there is no such file, or on PostgreSQL. `cause` is the class and the code of the
+    driver's error.
+    """
+    if url.get_backend_name() != "sqlite":
+        return None
+    file = Path(url.database or "")
+    closed = first_closed([file.with_name(file.name + suffix) for suffix in _BESIDE])
+    if closed is None:
+        return None
+    user = user_name(os.geteuid())
+    detail = f" ({cause})" if cause else ""
+    return LedgerError(
+        f"{closed} belongs to {owner_of(closed)}, and user {user} may not open it for"
+        f" writing{detail}.",
+        hint=way_out(closed),
+    )

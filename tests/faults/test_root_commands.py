@@ -1,0 +1,133 @@
+"""Commands that root types leave no file of root where the service cannot use it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+import sqlalchemy as sa
+from tests import daemon_cases
+from tests.daemon_cases import DEADLINE
+from tests.faults.camera import photograph
+from tests.service_user_cases import USER, ServiceSite, needs_users, site_of_service
+
+from fundusd.domain.errors import ExitStatus
+from fundusd.ledger import Ledger
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+pytestmark = needs_users
+COMMANDS = ["status", "check", "db adopt", "retry --failed", "model prepare"]
+OTHERS = [
+    *("results", "worklist", "reconcile", "check --settings", "config show", "db check"),
+    *("db upgrade", "audit verify", "report quality", "outbox", "follow-up list", "show 1"),
+]
+
+
+@pytest.fixture
+def place(store_url: str) -> Iterator[ServiceSite]:
+    with site_of_service(store_url) as made:
+        if store_url.startswith("postgresql"):  # the server lets only its own user in
+            Path(str(sa.make_url(store_url).query["host"])).chmod(0o711)
+        yield made
+
+
+@pytest.fixture
+def sqlite_place(sqlite_url: str) -> Iterator[ServiceSite]:
+    with site_of_service(sqlite_url) as made:
+        yield made
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_command_of_root_runs_as_the_user_of_the_service(
+    place: ServiceSite, command: str
+) -> None:
+    ended = place.by_root(*command.split())
+    assert f"fundusd: running as #{USER}, the owner of {place.folder}" in ended.stderr
+    assert ended.returncode == ExitStatus.OK, ended.stdout + ended.stderr
+    assert place.not_of_service() == []
+
+
+@pytest.mark.parametrize("command", OTHERS)
+def test_no_command_of_root_leaves_a_file_of_root(sqlite_place: ServiceSite, command: str) -> None:
+    ended = sqlite_place.by_root(*command.split())
+    assert f"fundusd: running as #{USER}" in ended.stderr
+    assert ended.returncode == (ExitStatus.USAGE if command == "show 1" else ExitStatus.OK)
+    assert sqlite_place.not_of_service() == []
+
+
+def test_a_command_of_root_works_from_where_only_root_may_read(sqlite_place: ServiceSite) -> None:
+    """As from the virtual environment of a developer, whose Python is in the home of root."""
+    for command in ("db upgrade", "check", "status"):
+        ended = sqlite_place.by_root(*command.split(), python=sys.executable)
+        assert ended.returncode == ExitStatus.OK, ended.stdout + ended.stderr
+    assert sqlite_place.not_of_service() == []
+
+
+def test_the_first_command_of_root_leaves_a_database_for_the_service(tmp_path: Path) -> None:
+    """Nothing is there yet: the folder alone tells whose it will be."""
+    (tmp_path / "none.db").touch()
+    with site_of_service(f"sqlite:///{tmp_path}/none.db") as place:
+        (place.folder / "fundusd.db").unlink()
+        ended = place.by_root("db", "upgrade")
+        assert ended.returncode == ExitStatus.OK, ended.stderr
+        assert (place.folder / "fundusd.db").exists()
+        assert place.not_of_service() == []
+        with place.running() as daemon:
+            daemon.await_event("service.ready")
+            assert daemon.stop() == 0
+
+
+def test_a_service_that_root_starts_by_hand_works_as_its_user(place: ServiceSite) -> None:
+    daemon_cases.drop(place, "1_OD.jpg", photograph(0))
+    with place.running(by_root=True) as daemon:
+        daemon.await_event("capture.graded")
+        assert daemon.stop(signal.SIGTERM) == 0
+    (place.inbox / "1_OD.jpg").unlink()  # the camera's
+    assert place.not_of_service() == []
+
+
+@pytest.mark.parametrize(
+    "name", ["fundusd.db", "fundusd.db-wal", "fundusd.db-shm", "fundusd.db.lock"]
+)
+def test_a_file_of_root_that_is_in_the_way_is_named_with_its_owner(
+    sqlite_url: str, name: str
+) -> None:
+    with site_of_service(sqlite_url) as place:
+        held = Ledger(f"sqlite:///{place.folder}/fundusd.db")
+        held.check()  # while it is open, there are files beside the database
+        held.is_held()
+        in_the_way = place.folder / name
+        in_the_way.touch()
+        os.chown(in_the_way, 0, 0)
+        in_the_way.chmod(0o640)
+        with place.running() as daemon:
+            failed = daemon.await_event("service.failed")
+            assert f"{in_the_way} belongs to root, and user #{USER} may not" in failed["error"]
+            assert f"sudo chown -R --reference={place.folder} {in_the_way}" in failed["hint"]
+            assert daemon.process.wait(DEADLINE) == ExitStatus.TEMPORARY
+        checked = place.by_root("check")
+        assert checked.returncode == ExitStatus.NO
+        assert f"WRONG database: {in_the_way} belongs to root" in checked.stdout
+        held.close()
+
+
+@pytest.mark.parametrize("name", ["site.key", "cache/prepared"])
+def test_a_key_or_cache_of_root_is_named_with_its_owner(
+    sqlite_place: ServiceSite, name: str
+) -> None:
+    in_the_way = sqlite_place.folder / name
+    if name == "site.key":
+        in_the_way.write_text("8f2c" * 16)
+        in_the_way.chmod(0o400)
+    else:
+        in_the_way.mkdir()
+    with sqlite_place.running() as daemon:
+        failed = daemon.await_event("service.failed")
+        assert f"belongs to root, and user #{USER} may not" in failed["error"]
+        assert f"sudo chown -R --reference={in_the_way.parent} {in_the_way}" in failed["hint"]
