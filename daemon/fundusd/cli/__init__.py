@@ -18,6 +18,7 @@ from fundusd.domain.errors import ExitStatus, FundusdError, NotInstalled
 _OBJECTS = 500_000  # collecting garbage during imports takes a quarter of the startup time
 
 _NO_HOME = os.devnull  # in which not even root can create a folder
+_SERVICE_CACHE = "/var/cache/fundusd"  # CacheDirectory= of fundusd.service
 _INSTALL_AGAIN = "Install fundusd and its libraries again, into the environment {prefix}."
 _JOURNAL_ERROR = "<3>"  # at the start of a line, journald reads this as its priority
 _FULL_OR_CLOSED = {errno.ENOSPC, errno.EDQUOT, errno.EPIPE}  # of a disk, a quota or a pipe
@@ -28,6 +29,7 @@ def main() -> None:
     gc.set_threshold(_OBJECTS)
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # it searches all distributions
     _name_the_user()
+    _share_the_service_cache()
     never_fail(sys.stdout)
     never_fail(sys.stderr)
     try:
@@ -61,6 +63,17 @@ def _name_the_user() -> None:
         for name, value in (("LOGNAME", str(os.getuid())), ("HOME", _NO_HOME)):
             if not os.environ.get(name):
                 os.environ[name] = value
+
+
+def _share_the_service_cache() -> None:
+    """Let the commands of the service's user find the model where the service looks for it.
+
+    Its unit sets these variables, `sudo -u fundusd` does not.
+    """
+    with suppress(OSError):  # there is no such folder
+        if os.stat(_SERVICE_CACHE).st_uid == os.getuid():  # noqa: PTH116  pathlib is not imported
+            os.environ.setdefault("CACHE_DIRECTORY", _SERVICE_CACHE)
+            os.environ.setdefault("HF_HOME", f"{_SERVICE_CACHE}/hf")
 
 
 def _run() -> None:
