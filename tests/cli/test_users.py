@@ -185,6 +185,20 @@ def test_who_is_not_in_the_group_is_told_what_to_do(place: daemon_cases.Site) ->
     assert "as a member of its group" in ended.stderr
 
 
+@pytest.mark.skipif(why_not() is not None, reason=str(why_not()))
+def test_reconcile_goes_on_past_a_folder_that_may_not_be_listed(place: daemon_cases.Site) -> None:
+    for name in ("closed", "open"):
+        (place.inbox / name).mkdir()
+        (place.inbox / name / "note.txt").touch()
+    os.chown(place.inbox / "closed", SERVICE, SERVICE)
+    (place.inbox / "closed").chmod(0o700)
+    ended = as_member(place, "reconcile")
+    assert ended.returncode == ExitStatus.USAGE
+    assert "room1: the folder closed CANNOT BE LISTED (Permission denied)" in ended.stdout
+    assert "1 files, 1 accounted for" in ended.stdout
+    assert "cannot be listed (room1)" in ended.stderr
+
+
 def test_what_the_service_begins_while_a_file_at_rest_is_read_is_noticed(
     sqlite_url: str, monkeypatch: pytest.MonkeyPatch, fundusd: RunCommand, tmp_path: Path
 ) -> None:
