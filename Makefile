@@ -93,6 +93,8 @@ install-steps:
 	[ -e /etc/fundusd/fundusd.toml ] || install -D -m 644 config/fundusd.toml /etc/fundusd/fundusd.toml
 	install -D -m 644 -t /etc/systemd/system systemd/fundusd.service systemd/fundusd@.service
 	systemctl daemon-reload
+	install -d /usr/local/share/man/man1
+	/opt/fundusd/bin/fundusd man > /usr/local/share/man/man1/fundusd.1
 
 clean:
 	rm -rf .venv .venv-* dist build .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage*

@@ -118,7 +118,7 @@ class Machine:
             assert time.monotonic() < deadline, self.journal()
 
     def results(self) -> list[dict[str, object]]:
-        rows: list[dict[str, object]] = json.loads(self.type("fundusd results --json"))
+        rows: list[dict[str, object]] = json.loads(self.do("fundusd", "results", "--json"))
         return rows
 
 
@@ -195,6 +195,9 @@ def test_an_administrator_installs_the_service_by_typing_the_readmes_commands(
     _, shown, _, status = (machine.type(step) for step in STEPS[STARTING:])  # READY=1 came
     assert "active (running)" in shown
     assert "running" in status
+
+    if shutil.which("man"):
+        assert "fundusd.1" in machine.type("man --where fundusd")
 
     machine.write("/srv/inbox/first_OD.jpg", daemon_cases.jpeg(Grade.PDR))
     machine.await_that(lambda: [row["outcome"] for row in machine.results()] == ["graded"])
