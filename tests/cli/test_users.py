@@ -49,6 +49,7 @@ LOOKING = BY_VIEWS | {
     "show 1": "PATIENT-7",
     "report exam 1": "PATIENT-7",
     "outbox": "",
+    "config show": "phantom",
     "audit verify": "The audit chain holds",
 }
 WRITING = ("person PATIENT-7", "correct exclude 1 --reason test --reader okafor", "db upgrade")
@@ -259,7 +260,7 @@ def test_a_role_that_may_read_the_views_looks_at_them(
         ended = fundusd(*command.split(), "--config", place.path)
         assert ended.code == ExitStatus.OK, (command, ended.err)
         assert part in ended.out, command
-    for command in LOOKING.keys() - BY_VIEWS.keys():
+    for command in LOOKING.keys() - BY_VIEWS.keys() - {"config show"}:
         ended = fundusd(*command.split(), "--config", place.path)
         assert ended.code == ExitStatus.TEMPORARY, (command, ended.err)
         assert f'GRANT SELECT ON ALL TABLES IN SCHEMA public TO "{role}"' in ended.err

@@ -207,6 +207,7 @@ def test_an_administrator_installs_the_service_by_typing_the_readmes_commands(
     assert machine.do("cat", "/etc/fundusd/fundusd.toml") == SETTINGS
     machine.type("sudo -u fundusd fundusd db upgrade && sudo systemctl start fundusd")
     assert len(machine.results()) == 1
+    assert not machine.do("find", "/home/admin", "-user", "root")
 
 
 def test_the_shipped_unit_grades_a_capture_survives_a_kill_and_stops_cleanly(
