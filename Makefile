@@ -7,6 +7,12 @@ BIN := $(VENV)/bin
 LOCK = $(wildcard tests/constraints/python$(shell $(BIN)/python -c 'import sys; print("%d.%d" % sys.version_info[:2])').txt)
 PIP_INSTALL = $(BIN)/pip install --quiet $(UPGRADE) --editable . $(addprefix --constraint ,$(LOCK))
 
+RECENT_PYTHON = $(PYTHON) -c 'import sys; sys.exit("fundusd needs Python 3.11 or later: make PYTHON=python3.12 …" \
+	if sys.version_info < (3, 11) else 0)'
+# the service sees no home folder
+SHARED_PYTHON = $(PYTHON) -c 'import sys; sys.exit("The service cannot run " + sys.base_prefix + ": install Python for all users, " \
+	"and name it: sudo make install PYTHON=/usr/bin/python3" if sys.base_prefix.startswith(("/home/", "/root/")) else 0)'
+
 .PHONY: demo test check test-latest lock pytest lint coverage faults soak year phantom clean
 
 demo: $(VENV)/installed
@@ -69,11 +75,32 @@ year: $(VENV)/installed-dev
 phantom: $(VENV)/installed-dev
 	PYTHONPATH=. $(BIN)/python tests/train_phantom.py --out daemon/fundusd/model/phantom
 
+# install or upgrade the service, as root; settings, database and caches stay as they are
+.PHONY: install install-steps
+install:
+	@[ "$$(id -u)" = 0 ] || { echo "Only root can install the service: sudo make install" >&2; exit 1; }
+	@umask 022 && $(MAKE) --no-print-directory install-steps  # another umask may hide the program from the service
+
+install-steps:
+	@$(RECENT_PYTHON)
+	@$(SHARED_PYTHON)
+	$(PYTHON) -m venv /opt/fundusd
+	/opt/fundusd/bin/python3 -m pip install --quiet .
+	ln -sf /opt/fundusd/bin/fundusd /usr/bin/fundusd  # not /usr/local/bin, where some sudo do not look
+	install -D -m 644 systemd/fundusd.sysusers.conf /usr/lib/sysusers.d/fundusd.conf
+	systemd-sysusers fundusd.conf
+	install -d -o fundusd -g fundusd -m 750 /var/lib/fundusd /var/cache/fundusd
+	[ -e /etc/fundusd/fundusd.toml ] || install -D -m 644 config/fundusd.toml /etc/fundusd/fundusd.toml
+	install -D -m 644 -t /etc/systemd/system systemd/fundusd.service systemd/fundusd@.service
+	systemctl daemon-reload
+	install -d /usr/local/share/man/man1
+	/opt/fundusd/bin/fundusd man > /usr/local/share/man/man1/fundusd.1
+
 clean:
 	rm -rf .venv .venv-* dist build .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage*
 
 $(VENV)/bin/python:
-	@$(PYTHON) -c 'import sys; sys.exit("fundusd needs Python 3.11 or later: make PYTHON=python3.12 …" if sys.version_info < (3, 11) else 0)'
+	@$(RECENT_PYTHON)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --upgrade 'pip>=25.1'
 

@@ -83,7 +83,9 @@ class Site:
 
     def reconciled(self) -> Reconciliation:
         with opened_ledger(settings_file.load(self.path)) as ledger:
-            return reconcile(ledger, Inbox("room1", self.inbox), 3600)
+            reconciliation = reconcile(ledger, Inbox("room1", self.inbox), 3600)
+        assert not reconciliation.unreadable
+        return reconciliation
 
     def swept_at(self) -> object:
         """Return when the last full sweep finished."""

@@ -12,6 +12,7 @@ import pytest
 from tests import daemon_cases, ledger_cases
 from tests.cli.test_commands import graded, place
 
+from fundusd import cli
 from fundusd.domain.clinical_terms import Grade
 from fundusd.domain.errors import ExitStatus
 from fundusd.ledger import Ledger
@@ -91,6 +92,27 @@ def test_a_user_without_an_entry_and_a_home_can_run_every_command(
     printed = (ended.stdout + ended.stderr).decode()
     assert "broke" not in printed
     assert (ended.returncode, message in printed) == (status, True), printed
+
+
+def test_the_user_to_whom_the_services_cache_belongs_acts_as_the_unit_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cli, "_SERVICE_CACHE", str(tmp_path))
+    for name in ("CACHE_DIRECTORY", "HF_HOME"):
+        monkeypatch.setenv(name, "")  # so that it is restored
+        monkeypatch.delenv(name)
+    before = os.umask(0o077)
+    try:
+        cli._act_as_the_unit_does()
+        assert os.environ["CACHE_DIRECTORY"] == str(tmp_path)
+        assert os.environ["HF_HOME"] == f"{tmp_path}/hf"
+        (tmp_path / "fundusd.db").touch()
+        assert (tmp_path / "fundusd.db").stat().st_mode & 0o777 == 0o640
+        monkeypatch.setenv("HF_HOME", "/srv/hf")  # what the unit has set counts
+        cli._act_as_the_unit_does()
+        assert os.environ["HF_HOME"] == "/srv/hf"
+    finally:
+        os.umask(before)
 
 
 def test_a_page_is_drawn_without_a_home_and_without_a_word_about_it(

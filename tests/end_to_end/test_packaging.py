@@ -224,13 +224,15 @@ def test_the_documentation_that_the_units_name_is_installed_with_the_program(whe
         assert not set(named) - installed, unit
 
 
-def test_the_readmes_installation_makes_each_folder_before_a_step_that_writes_into_it() -> None:
+def test_the_readmes_installation_needs_the_command_in_path_and_the_services_user() -> None:
     steps = commands("Installation as a service")
-    made = next(number for number, step in enumerate(steps) if "install -d" in step)
-    for folder in ("/var/lib/fundusd", "/var/cache/fundusd"):
-        assert folder in steps[made]
-        assert not [step for step in steps[:made] if folder in step]
-    asking = [step for step in steps if "/opt/fundusd/bin/fundusd" in step]
+    assert steps[0] == "sudo make install"
+    asking = [step for step in steps if "fundusd fundusd" in step or step.startswith("fundusd")]
     assert len(asking) == 3
-    for step in asking:  # only this user may read the site key
-        assert step.startswith("sudo -u fundusd ")
+    for step in asking[:-1]:  # only this user may read the site key and write the caches
+        assert step.startswith("sudo -u fundusd fundusd ")
+    installing = subprocess.run(
+        ["make", "--dry-run", "install-steps"], cwd=ROOT, check=True, capture_output=True, text=True
+    ).stdout
+    assert "ln -sf /opt/fundusd/bin/fundusd /usr/bin/fundusd" in installing
+    assert "[ -e /etc/fundusd/fundusd.toml ] ||" in installing  # an upgrade keeps the settings

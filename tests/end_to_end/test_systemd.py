@@ -9,8 +9,6 @@ import shutil
 import subprocess
 import sys
 import time
-import venv
-import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -33,30 +31,18 @@ inbox = "/srv/inbox"
 """
 
 
-# as pip writes it; without the guard, a process spawned by multiprocessing would run it again
-SCRIPT = """\
-#!/opt/fundusd/bin/python3
-import sys
-from fundusd.cli import main
-if __name__ == "__main__":
-    sys.exit(main())
-"""
 CHECKOUT = "/opt/checkout"  # /tmp, where the tests may run, is another one inside
-# the README's installation, without what needs a network; the environment is bound ready-made
-_LEFT_OUT = ("python3 -m venv", "pip install", "model download")
-STEPS = [
-    step
-    for step in commands("Installation as a service")
-    if not any(words in step for words in _LEFT_OUT)
-]
-SUDO = """\
-sudo() {
-  [ "$1" = -u ] || { "$@"; return; }
-  user=$2; shift 2
-  runuser -u "$user" -- env LD_LIBRARY_PATH=/opt/python/lib "$@"
-}"""
-# an interpreter looks for its shared library where it was installed, which ProtectHome= may hide
-DROP_IN = "[Service]\nEnvironment=LD_LIBRARY_PATH=/opt/python/lib\n"
+STEPS = commands("Installation as a service")
+STARTING = next(number for number, step in enumerate(STEPS) if "enable" in step)
+EDITED = "/run/fundusd.toml"  # what the administrator writes in the editor
+# no network: the libraries are there already, and pip builds with them; to pip,
+# "no-build-isolation = false" means no isolation
+PIP = b"[global]\nno-index = true\n[install]\nno-build-isolation = false\n"
+_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+SUDO = Path(__file__).with_name("sudo.c")
+# an ordinary user who may use sudo, and whose umask is the strictest
+ADMIN = "useradd --create-home --shell /bin/bash admin && chmod 700 /home/admin"
+CLONE = f"cp -r {CHECKOUT} fundusd"
 
 
 def why_not() -> str | None:
@@ -76,12 +62,11 @@ def why_not() -> str | None:
 pytestmark = pytest.mark.skipif(why_not() is not None, reason=str(why_not()))
 
 
-def install(folder: Path) -> str:
-    """Install the wheel into a virtual environment for /opt/fundusd; return what to bind where.
+def binds(folder: Path) -> str:
+    """Return what a machine needs of this one: a checkout, the interpreter and its libraries.
 
-    Its libraries are those of the environment that runs the tests, bound to /opt/libraries:
-    installing torch again would take minutes. The interpreter is bound too, because the service may
-    not see /root.
+    Installing torch again would take minutes. The interpreter may be in /root, where the service
+    cannot see it.
     """
     source = folder / "source"
     listed = subprocess.run(
@@ -91,37 +76,8 @@ def install(folder: Path) -> str:
         if (ROOT / name).is_file():
             (source / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, source / name)
-    command = [
-        sys.executable,
-        "-m",
-        "build",
-        "--wheel",
-        "--no-isolation",
-        "--outdir",
-        str(folder),
-        str(source),
-    ]
-    subprocess.run(command, check=True, capture_output=True)
-    target = folder / "fundusd"
-    venv.create(target, symlinks=True)
-    packages = next((target / "lib").glob("python3.*/site-packages"))
-    zipfile.ZipFile(next(folder.glob("*.whl"))).extractall(packages)
-    (packages / "libraries.pth").write_text("/opt/libraries\n")
-    for link in (target / "bin").glob("python*"):
-        link.unlink()
-    (target / "bin" / "python3").symlink_to("/opt/python/bin/python3")
-    script = target / "bin" / "fundusd"
-    script.write_text(SCRIPT)
-    script.chmod(0o755)
-    configuration = target / "pyvenv.cfg"
-    configuration.write_text(
-        configuration.read_text().replace(str(Path(sys.base_prefix)), "/opt/python")
-    )
     libraries = next(path for path in sys.path if path.endswith("site-packages"))
-    return (
-        f"{target}:/opt/fundusd {sys.base_prefix}:/opt/python {libraries}:/opt/libraries"
-        f" {source}:{CHECKOUT}"
-    )
+    return f"{sys.base_prefix}:/opt/python {libraries}:/opt/libraries {source}:{CHECKOUT}"
 
 
 class Machine:
@@ -131,10 +87,19 @@ class Machine:
         self.name = name
 
     def do(self, *words: str, given: bytes = b"") -> str:
+        """Run a command as root."""
         command = [str(BOOT), "sh", self.name, *words]
-        done = subprocess.run(command, check=False, capture_output=True, input=given)
-        assert done.returncode == 0, f"{words}: {done.stderr.decode()} {self.journal()}"
+        done = subprocess.run(
+            command, check=False, capture_output=True, input=given, env={"PATH": _PATH}
+        )
+        written = (done.stdout + done.stderr).decode()
+        assert done.returncode == 0, f"{words}: {written} {self.journal()}"
         return done.stdout.decode()
+
+    def type(self, command: str, folder: str = "fundusd") -> str:
+        """Run a command as the administrator who has just logged in, in a folder of theirs."""
+        typed = f"umask 077 && cd {folder} && export EDITOR='cp {EDITED}' && {command}"
+        return self.do("runuser", "-l", "admin", "-c", typed)
 
     def journal(self) -> str:
         command = [str(BOOT), "sh", self.name, "journalctl", "--no-pager", "-n", "40", "-o", "cat"]
@@ -153,52 +118,105 @@ class Machine:
             assert time.monotonic() < deadline, self.journal()
 
     def results(self) -> list[dict[str, object]]:
-        rows: list[dict[str, object]] = json.loads(
-            self.do("/opt/fundusd/bin/fundusd", "results", "--json")
-        )
+        rows: list[dict[str, object]] = json.loads(self.do("fundusd", "results", "--json"))
         return rows
 
 
-@pytest.fixture
-def machine(tmp_path: Path) -> Iterator[Machine]:
+@pytest.fixture(scope="module")
+def booted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
+    """Boot a machine with an administrator who may use sudo, and a clone of the repository."""
+    folder = tmp_path_factory.mktemp("machine")
     name = f"fundusd-test-{os.getpid()}"
-    environment = os.environ | {"BINDS": install(tmp_path)}
+    environment = os.environ | {"BINDS": binds(folder)}
     with contextlib.ExitStack() as stack:
         stack.callback(subprocess.run, [str(BOOT), "down", name], check=False, capture_output=True)
         up = subprocess.run(
             [str(BOOT), "up", name], check=False, capture_output=True, env=environment, text=True
         )
         assert up.returncode == 0, up.stdout + up.stderr
-        yield Machine(name)
+        machine = Machine(name)
+        add_sudo(machine, folder)
+        machine.do("sh", "-c", ADMIN)
+        add_python(machine)
+        machine.type(CLONE, folder=".")
+        machine.do("mkdir", "/srv/inbox")
+        yield machine
 
 
-def follow(machine: Machine, step: str) -> str:
-    """Run a step of the README's installation, in this checkout."""
-    return machine.do("sh", "-c", f"{SUDO}\ncd {CHECKOUT} && {step}")
+def add_sudo(machine: Machine, folder: Path) -> None:
+    """Let the administrator use sudo, or what stands in for it on this machine."""
+    if shutil.which("sudo"):
+        machine.write("/etc/sudoers.d/admin", b"admin ALL=(ALL) NOPASSWD: ALL\n")
+        return
+    compiler = shutil.which("cc")
+    if compiler is None:
+        pytest.skip("this machine has neither sudo nor a C compiler")
+    built = folder / "sudo"
+    subprocess.run([compiler, "-o", built, SUDO], check=True, capture_output=True)
+    machine.write("/usr/local/bin/sudo", built.read_bytes())
+    machine.do("chmod", "4755", "/usr/local/bin/sudo")
+    machine.do("ln", "-s", "sudo", "/usr/local/bin/sudoedit")
 
 
-def set_up(machine: Machine, settings: str) -> None:
-    """Install unit, user and settings by the README's own steps."""
-    machine.do("mkdir", "-p", "/srv/inbox", "/etc/systemd/system/fundusd.service.d")
-    machine.write("/etc/systemd/system/fundusd.service.d/interpreter.conf", DROP_IN.encode())
-    for step in STEPS:
-        if "fundusd/bin" not in step and "enable" not in step:
-            follow(machine, step)
+def add_python(machine: Machine) -> None:
+    """Install this interpreter for all users, and all libraries into the service's environment."""
+    machine.write("/etc/pip.conf", PIP)
+    machine.write("/usr/local/bin/python3", b'#!/bin/sh\nexec /opt/python/bin/python3 "$@"\n')
+    machine.do("chmod", "755", "/usr/local/bin/python3")
+    machine.do("sh", "-c", "ln -s /opt/python/lib/libpython* /usr/local/lib && ldconfig")
+    machine.do("/usr/local/bin/python3", "-m", "venv", "--without-pip", "/opt/fundusd")
+    machine.do("sh", "-c", "echo /opt/libraries > $(echo /opt/fundusd/lib/*/site-packages)/all.pth")
+
+
+@pytest.fixture
+def machine(booted: Machine) -> Iterator[Machine]:
+    """Yield the machine, whose service is reset afterwards."""
+    yield booted
+    booted.do("sh", "-c", "systemctl stop fundusd; systemctl reset-failed fundusd || true")
+    booted.do("sh", "-c", "rm -rf /var/lib/fundusd/* /srv/inbox/* /etc/fundusd/fundusd.toml")
+
+
+def install(machine: Machine, settings: str = SETTINGS) -> None:
+    """Install the service with these settings, if no other test has installed it already."""
+    machine.type(f"[ -e /usr/bin/fundusd ] || {STEPS[0]}")
     machine.write("/etc/fundusd/fundusd.toml", settings.encode())
+
+
+def test_an_administrator_installs_the_service_by_typing_the_readmes_commands(
+    machine: Machine,
+) -> None:
+    machine.write(EDITED, SETTINGS.encode())
+    machine.do("chmod", "644", EDITED)
+    *_, check = (machine.type(step) for step in STEPS[:STARTING])
+    assert "WRONG" not in check
+    machine.type("sudo -u fundusd fundusd model prepare")
+    assert machine.do("ls", "/var/cache/fundusd")  # where the service looks for it
+    assert ".cache" not in machine.do("ls", "-A", "/var/lib/fundusd")
+    _, shown, _, status = (machine.type(step) for step in STEPS[STARTING:])  # READY=1 came
+    assert "active (running)" in shown
+    assert "running" in status
+
+    if shutil.which("man"):
+        assert "fundusd.1" in machine.type("man --where fundusd")
+
+    machine.write("/srv/inbox/first_OD.jpg", daemon_cases.jpeg(Grade.PDR))
+    machine.await_that(lambda: [row["outcome"] for row in machine.results()] == ["graded"])
+    assert machine.results()[0]["eye"] == "R"
+
+    machine.type("sudo systemctl stop fundusd && sudo make install")  # an upgrade
+    assert machine.do("cat", "/etc/fundusd/fundusd.toml") == SETTINGS
+    machine.type("sudo -u fundusd fundusd db upgrade && sudo systemctl start fundusd")
+    assert len(machine.results()) == 1
+    assert not machine.do("find", "/home/admin", "-user", "root")
 
 
 def test_the_shipped_unit_grades_a_capture_survives_a_kill_and_stops_cleanly(
     machine: Machine,
 ) -> None:
-    set_up(machine, SETTINGS)
-    check, enable, status = (step for step in STEPS if "fundusd/bin" in step or "enable" in step)
-    assert "WRONG" not in follow(machine, check)
-    follow(machine, enable)  # returns when READY=1 came
-    assert "running" in follow(machine, status)
-
+    install(machine)
+    machine.type(STEPS[STARTING])
     machine.write("/srv/inbox/first_OD.jpg", daemon_cases.jpeg(Grade.PDR))
     machine.await_that(lambda: [row["outcome"] for row in machine.results()] == ["graded"])
-    assert machine.results()[0]["eye"] == "R"
     lines = machine.do("journalctl", "--no-pager", "-t", "fundusd", "-o", "cat").splitlines()
     events = [json.loads(line)["event"] for line in lines if line.startswith("{")]
     assert {"service.started", "service.ready", "capture.graded"} <= set(events)
@@ -214,12 +232,12 @@ def test_the_shipped_unit_grades_a_capture_survives_a_kill_and_stops_cleanly(
     assert machine.shown("Result") == "success"
     assert machine.shown("ExecMainStatus") == "0"
     assert "service.stopped" in machine.do("journalctl", "--no-pager", "-t", "fundusd", "-o", "cat")
-    assert "The audit chain holds" in machine.do("/opt/fundusd/bin/fundusd", "audit", "verify")
+    assert "The audit chain holds" in machine.do("fundusd", "audit", "verify")
 
 
 def test_a_reload_with_wrong_settings_fails_and_the_service_goes_on(machine: Machine) -> None:
-    set_up(machine, SETTINGS)
-    follow(machine, next(step for step in STEPS if "enable" in step))
+    install(machine)
+    machine.type(STEPS[STARTING])
     machine.do("systemctl", "reload", "fundusd")
     machine.write("/etc/fundusd/fundusd.toml", b"[nonsense]\n")
     refused = machine.do("sh", "-c", "systemctl reload fundusd || echo refused")
@@ -232,7 +250,7 @@ def test_a_reload_with_wrong_settings_fails_and_the_service_goes_on(machine: Mac
 
 
 def test_wrong_settings_keep_the_unit_down(machine: Machine) -> None:
-    set_up(machine, "[nonsense]\n")
+    install(machine, "[nonsense]\n")
     machine.do("sh", "-c", "systemctl start fundusd || true")
     assert machine.shown("ExecMainStatus") == "78"
     assert machine.shown("NRestarts") == "0"

@@ -67,6 +67,11 @@ COLUMNS = {
         patient_key eye exam_id day referable grade before_exam_id before_day before_referable
         before_grade change same_release
     """,
+    "v_release": """
+        release_id release_digest created_at model model_revision weights_digest tokenizer_digest
+        files preprocessing prompt_set prompt_digest head referable_rule quality_gate dtype runtime
+        program_version
+    """,
     "v_provenance": """
         capture_id camera_id path revision superseded digest size hinted received_at state
         attempts result_id result_at decode_ms model_ms batch_size logit_no_dr logit_mild

@@ -53,6 +53,17 @@ def test_parts_are_made_once_and_name_what_they_were_made_of(tiny: Path) -> None
     assert part.facts["checkpoint"] == f"{random_checkpoint.NAME} ({random_checkpoint.NOTICE})"
 
 
+@pytest.mark.usefixtures("own_process")
+def test_parts_are_made_from_a_folder_that_cannot_be_entered(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever types `sudo -u fundusd fundusd` may do so in their own, closed home."""
+    (tmp_path / "closed").mkdir()
+    monkeypatch.chdir(tmp_path / "closed")
+    (tmp_path / "closed").rmdir()
+    assert planned(ModelChoice(str(tiny), prompts=SINGLE, dtype="float32")).prepare()
+
+
 def test_another_dtype_or_prompt_set_makes_only_its_own_part(tiny: Path) -> None:
     planned(ModelChoice(str(tiny), prompts=SINGLE, dtype="float32")).prepare()
 

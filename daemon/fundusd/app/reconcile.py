@@ -1,4 +1,7 @@
-"""Count the files in an inbox by state, and list those that the ledger should know but does not."""
+"""Count the files in an inbox by state, and list those that the ledger should know but does not.
+
+What cannot be listed is said, and the rest is counted.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,6 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from fundusd.domain.errors import InboxError
 from fundusd.domain.files import IgnoreReason, Stat
 from fundusd.domain.jobs import JobState
 from fundusd.watcher.ignore_rules import rules_of
@@ -32,12 +34,14 @@ _UNACCOUNTED = "unaccounted"
 class Reconciliation:
     """The number of files in an inbox, by state.
 
-    `unaccounted` lists the paths that the ledger should know but does not.
+    `unaccounted` lists the paths that the ledger should know but does not, and `unreadable` the
+    folders that cannot be listed, with the reason. Paths are relative to the inbox, which is b"".
     """
 
     camera_id: str
     counts: Counter[str] = field(default_factory=Counter)
     unaccounted: list[bytes] = field(default_factory=list)
+    unreadable: dict[bytes, str] = field(default_factory=dict)
 
     @property
     def files(self) -> int:
@@ -51,12 +55,12 @@ def reconcile(
     """Count the files in an inbox by their state in the ledger.
 
     A file that is not admitted yet counts as waiting if it is empty or has changed within
-    `grace_seconds`. Raises InboxError if the inbox cannot be listed.
+    `grace_seconds`.
     """
     reconciliation = Reconciliation(inbox.camera_id)
     fresh_after = wall() - grace_seconds
     incomplete = ledger.incomplete_files(inbox.camera_id)
-    for directory, listed in _walk(inbox):
+    for directory, listed in _walk(inbox, reconciliation.unreadable):
         accounts = ledger.accounts(inbox.camera_id, directory)
         for name, entry in listed:
             state = _state(entry, accounts.get(name), fresh_after)
@@ -70,11 +74,13 @@ def reconcile(
     return reconciliation
 
 
-def _walk(inbox: Inbox) -> Iterator[tuple[bytes, list[tuple[bytes, _Entry]]]]:
+def _walk(
+    inbox: Inbox, unreadable: dict[bytes, str]
+) -> Iterator[tuple[bytes, list[tuple[bytes, _Entry]]]]:
     """Yield each directory with its files, without following links.
 
-    A folder that is ignored is yielded as an entry of its directory. Raises InboxError if a
-    directory cannot be listed.
+    A folder that is ignored is yielded as an entry of its directory. A directory that cannot be
+    listed is added to `unreadable`, with the reason; what was listed of it before is yielded.
     """
     root, rules = os.fsencode(inbox.root), rules_of(inbox.ignore)
     pending = [b""]
@@ -89,20 +95,11 @@ def _walk(inbox: Inbox) -> Iterator[tuple[bytes, list[tuple[bytes, _Entry]]]]:
                     pending.append(path)
                 elif entry is not EntryKind.GONE:
                     files.append((listed.name, entry))
-        except FileNotFoundError:
-            if directory:
+        except OSError as error:
+            if directory and isinstance(error, FileNotFoundError):
                 continue  # it was moved or removed meanwhile
-            raise _unreadable() from None
-        except OSError:
-            raise _unreadable() from None
+            unreadable[directory] = error.strerror or type(error).__name__
         yield directory, files
-
-
-def _unreadable() -> InboxError:
-    return InboxError(
-        "An inbox, or a folder in it, cannot be listed.",
-        hint="To see which and why, run: fundusd check",
-    )
 
 
 def _state(entry: _Entry, account: Account | None, fresh_after: float) -> str:

@@ -26,6 +26,7 @@ _COMMANDS = {
     "retry": "retry",
     "classify": "classify",
     "bench": "bench",
+    "man": "man",
 }
 # modules by group of commands, which --help lists after the commands
 _GROUPS = {

@@ -36,18 +36,21 @@ def _progress_bar(label: str) -> Iterator[Callable[[int, int], None]]:
 def download(config: Config = None, model: ModelSource = "", revision: Revision = "") -> None:
     """Download the pinned revision of the model into the hub cache.
 
-    MedSigLIP is gated: accept its terms on its page first, and log in with `hf auth login`.
+    MedSigLIP is gated: accept its terms on its page first, and log in with `hf auth login`. If
+    [model] source is a folder or "phantom", there is nothing to download, and the model is only
+    verified.
 
     Example:
       fundusd model download --config /etc/fundusd/fundusd.toml
     """
     from fundusd.app.factory import model_choice
     from fundusd.model.download import download as fetch
-    from fundusd.model.locate import find
+    from fundusd.model.locate import find, is_hub_id
 
     choice = model_choice(settings_for(config, model, revision))
-    with _progress_bar("downloading") as progress:
-        fetch(choice, progress)
+    if is_hub_id(choice.source):
+        with _progress_bar("downloading") as progress:
+            fetch(choice, progress)
     with _progress_bar("verifying") as progress:
         checkpoint = find(choice, progress)
     print(f"{checkpoint.label} at {checkpoint.revision} is complete in {checkpoint.folder}")

@@ -139,10 +139,12 @@ def require_known_camera(settings: Settings, ledger: Ledger, camera_id: str) -> 
     The database keeps the captures of a camera that is no longer in the settings. An empty id
     stands for all cameras.
     """
+    from fundusd.ledger import ViewQuery
+
     known = {camera.id for camera in settings.camera}
     if not camera_id or camera_id in known:
         return
-    known.update(camera["id"] for camera in ledger.status()["cameras"])
+    known.update(row["camera_id"] for row in ledger.ask(ViewQuery("v_camera", ("camera_id",))))
     if camera_id not in known:
         listed = ", ".join(sorted(known)) or "none"
         raise typer.BadParameter(f"there is no camera {camera_id}; the cameras are: {listed}")

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fundusd.cli import follow_up
+from fundusd.cli.audited import AS_THE_SERVICE
 from fundusd.cli.layout import Command
 from fundusd.cli.options import Config, Json, Wide, load
 from fundusd.cli.output import as_json, grade_or_reason, local, print_table
 from fundusd.cli.release_warning import print_warning, release_ids, release_warning
 from fundusd.domain.clinical_terms import SAFETY_WORDS
+from fundusd.domain.errors import LedgerForbidden
 
 if TYPE_CHECKING:
     from fundusd.cli.output import Row
@@ -35,6 +37,11 @@ _Key = Annotated[
     ),
 ]
 
+_NOT_RECORDED = (
+    "The history of a person is shown only if the audit trail records it, and this user may not"
+    " write the database."
+)
+
 
 def add_to(app: typer.Typer) -> None:
     """Register the command."""
@@ -55,7 +62,10 @@ def person(key: _Key, config: Config = None, json: Json = False, wide: Wide = Fa
 
     with opened_ledger(load(config)) as ledger:
         ledger.check()
-        history = ledger.person(key)
+        try:
+            history = ledger.person(key)
+        except LedgerForbidden:
+            raise LedgerForbidden(_NOT_RECORDED, hint=AS_THE_SERVICE) from None
         warning = release_warning(ledger, release_ids(history["eyes"]))
     print_warning(warning, beside_data=json)
     if json:

@@ -9,6 +9,7 @@ import typer
 from fundusd.cli.layout import Command
 from fundusd.cli.options import TABLE_ROWS, Config, Json, Wide, load
 from fundusd.cli.output import as_json, path_text, print_table
+from fundusd.domain.errors import InboxError
 from fundusd.domain.files import SWEEP_SHARE
 
 if TYPE_CHECKING:
@@ -27,8 +28,9 @@ def reconcile(config: Config = None, json: Json = False, wide: Wide = False) -> 
     """Account for every file in every inbox.
 
     Counts the files in each state: waiting, succeeded (by outcome), failed, or ignored (by reason).
-    A file that changed within the last two sweeps counts as waiting. The exit status is 1 if a file
-    is unaccounted for, and 2 if an inbox cannot be listed.
+    A file that changed within the last two sweeps counts as waiting. An inbox or a folder that
+    cannot be listed is named, and the others are counted. The exit status is 2 if there is one,
+    otherwise 1 if a file is unaccounted for.
 
     Example:
       fundusd reconcile
@@ -50,9 +52,23 @@ def reconcile(config: Config = None, json: Json = False, wide: Wide = False) -> 
         print(as_json([_as_dict(inbox) for inbox in inboxes]))
     else:
         _print(inboxes, wide=wide)
+    _require_readable(inboxes)
     for inbox in inboxes:
         if inbox.unaccounted:
             raise typer.Exit(1)
+
+
+def _require_readable(inboxes: Sequence[Reconciliation]) -> None:
+    """Raise InboxError if an inbox, or a folder in one, could not be listed."""
+    cameras = [inbox.camera_id for inbox in inboxes if inbox.unreadable]
+    if not cameras:
+        return
+    raise InboxError(
+        "Not every file is counted: an inbox, or a folder in it, cannot be listed"
+        f" ({', '.join(cameras)}).",
+        hint="Mount the share, or let this user read the folders; fundusd check looks at each"
+        " inbox. Then run the command again.",
+    )
 
 
 def _grace_seconds(intake: IntakeSettings, sweep_took: float) -> float:
@@ -67,6 +83,7 @@ def _as_dict(inbox: Reconciliation) -> dict[str, Any]:
         "files": inbox.files,
         "counts": dict(inbox.counts),
         "unaccounted": [path_text(path) for path in inbox.unaccounted],
+        "unreadable": {path_text(path): why for path, why in inbox.unreadable.items()},
     }
 
 
@@ -85,3 +102,6 @@ def _print(inboxes: Sequence[Reconciliation], *, wide: bool) -> None:
     for inbox in inboxes:
         for path in inbox.unaccounted[:TABLE_ROWS]:
             print(f"  {inbox.camera_id}: {printable(path_text(path))}")
+        for path, why in inbox.unreadable.items():
+            folder = f"the folder {printable(path_text(path))}" if path else "the inbox"
+            print(f"  {inbox.camera_id}: {folder} CANNOT BE LISTED ({why})")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fundusd.cli.audited import record_shown
 from fundusd.cli.layout import Command
 from fundusd.cli.options import (
     LARGEST_NUMBER,
@@ -92,7 +93,7 @@ def report_exam(exam: _Exam, config: Config = None, pdf: _Pdf = None, json: Json
         shots = exam_details.shots(visit)
         releases = ledger.releases(sorted({shot.release_id for shot in shots}))
         sources = ledger.sources([shot.capture_id for shot in shots])
-        ledger.shown(visit, exported=pdf is not None)
+        record_shown(ledger, visit, to_file=pdf is not None)
     form = _form(settings)
     visit = visit.with_reader_names(settings.reader_names)
     if pdf is not None:

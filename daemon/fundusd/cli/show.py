@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from fundusd.cli.audited import record_shown
 from fundusd.cli.layout import Command
 from fundusd.cli.options import (
     DRAWING_SUFFIXES,
@@ -77,7 +78,7 @@ def show(capture: _Capture, config: Config = None, out: _Out = None, json: Json 
         releases = ledger.releases([row["release_id"]])
         sources = ledger.sources([capture])
         if exam is not None:
-            ledger.shown(exam, exported=out is not None)
+            record_shown(ledger, exam, to_file=out is not None)
     drawn = panel.of_row(row, panel.Photograph(None, _NOT_DRAWN))
     facts = _facts(row, exam)
     if json:

@@ -109,6 +109,10 @@ class LedgerAbsent(LedgerError):  # noqa: N818  says what is the case
     exit_code = ExitStatus.NO_INPUT
 
 
+class LedgerForbidden(LedgerError):  # noqa: N818  says what is the case
+    """This user or role may not do this in the database."""
+
+
 class LedgerUnfit(LedgerError):  # noqa: N818  says what is the case
     """The database cannot be used until an operator has put it right; a restart cannot help."""
 

@@ -16,7 +16,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
-from fundusd.domain.errors import LedgerError, LedgerReplaced, SettingsError
+from fundusd.domain.errors import LedgerAway, LedgerError, LedgerReplaced, SettingsError
 from fundusd.ledger import database_errors, engines
 from fundusd.ledger.closed_files import closed_file
 
@@ -59,6 +59,7 @@ class Database:
         self.url = url
         self._may_create = False
         self._pinned: tuple[int, int] | None = None
+        self._is_at_rest = False  # a SQLite file that this user may only read, and nobody writes
         is_sqlite = url.get_backend_name() == "sqlite"
         self.engine = engines.sqlite(url, self._mode) if is_sqlite else engines.postgres(url)
         self._writer = threading.Lock()
@@ -74,8 +75,21 @@ class Database:
         return self.is_sqlite and not os.path.lexists(self.url.database or "")
 
     def _mode(self) -> str:
-        """Return the mode in which to open a SQLite file: read, write and perhaps create."""
-        return "rwc" if self._may_create else "rw"
+        """Return the mode in which to open a SQLite file, as in its URI.
+
+        It is read-only for a user who may not write the file. SQLite then reads the write-ahead log
+        of the service; without one, the file has to be called immutable, because the user cannot
+        create one. `reading` sees to it that it was.
+        """
+        if self._may_create:
+            return "rwc"
+        if os.access(self.url.database or "", os.W_OK):
+            return "rw"
+        self._is_at_rest = not self._has_log()
+        return "ro&immutable=1" if self._is_at_rest else "ro"
+
+    def _has_log(self) -> bool:
+        return os.path.lexists(f"{self.url.database}-wal")
 
     @contextmanager
     def creating(self) -> Iterator[None]:
@@ -135,8 +149,20 @@ class Database:
         if not self.is_sqlite:
             options |= {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
         engine = self.engine.execution_options(**options)
-        with self.answering(), engine.begin() as connection:
-            yield connection
+        try:
+            with self.answering(), engine.begin() as connection:
+                yield connection
+        finally:
+            self._require_rest()
+
+    def _require_rest(self) -> None:
+        """Raise LedgerAway if a file that was read as immutable is being written."""
+        if self._is_at_rest and self._has_log():
+            self.engine.dispose()
+            raise LedgerAway(
+                f"The service started to write {self.url.database} while it was read.",
+                hint="Run the command again.",
+            )
 
     @contextmanager
     def answering(self) -> Iterator[None]:

@@ -16,14 +16,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _PRAGMAS = (
-    "journal_mode=WAL",
     "synchronous=FULL",  # an acknowledged commit survives a power cut
     "foreign_keys=ON",
     "busy_timeout=10000",
     "trusted_schema=OFF",
     "recursive_triggers=ON",  # INSERT OR REPLACE must not bypass the delete triggers
-    "journal_size_limit=67108864",
 )
+_WRITER_PRAGMAS = ("journal_mode=WAL", *_PRAGMAS, "journal_size_limit=67108864")
 _LOCK_TIMEOUT = "15s"
 _POSTGRES_ARGS = {
     "connect_timeout": 5,
@@ -40,25 +39,37 @@ _POSTGRES_ARGS = {
 }
 
 
+class _Reader(sqlite3.Connection):
+    """A connection to a SQLite file that it may only read."""
+
+
 def sqlite(url: sa.URL, mode: Callable[[], str]) -> sa.Engine:
-    """Return the engine of a SQLite file; `mode` gives the mode in which to open it."""
+    """Return the engine of a SQLite file; `mode` gives the mode in which to open it.
+
+    In a mode that begins with "ro", connections only read, and leave the file as it is.
+    """
     file = quote(str(Path(url.database).absolute())) if url.database else ":memory:"
 
     def opened() -> sqlite3.Connection:
+        wanted = mode()
         return sqlite3.connect(
-            f"file:{file}?mode={mode()}",
+            f"file:{file}?mode={wanted}",
             uri=True,
             timeout=10,
             isolation_level=None,
             check_same_thread=False,
+            factory=_Reader if wanted.startswith("ro") else sqlite3.Connection,
         )
 
     engine = sa.create_engine(url, hide_parameters=True, creator=opened)
 
     @sa.event.listens_for(engine, "connect")
     def _connect(connection: Any, _record: Any) -> None:
-        for pragma in _PRAGMAS:
+        is_reader = isinstance(connection, _Reader)
+        for pragma in _PRAGMAS if is_reader else _WRITER_PRAGMAS:
             connection.execute(f"PRAGMA {pragma}")
+        if is_reader:
+            return
         mode = connection.execute("PRAGMA journal_mode").fetchone()[0]
         if mode != "wal":  # some file systems refuse WAL without an error
             raise LedgerError(

@@ -93,9 +93,15 @@ class Lock:
             return self._is_locked_by_a_session()
         if not os.path.lexists(self._lock_path):
             return False  # and nobody who only asks creates it
-        is_free = self.acquire()
-        self.release()
-        return not is_free
+        with self._database.answering():  # a user who only reads may ask, too
+            lock = os.open(self._lock_path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(lock)
+        return False
 
     def _is_locked_by_a_session(self) -> bool:
         condition = _WHOLE_LOCKED

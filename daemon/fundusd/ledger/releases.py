@@ -56,12 +56,15 @@ def read(connection: sa.Connection, ids: Sequence[int]) -> dict[int, Release]:
     Unknown numbers are omitted.
     """
     releases: dict[int, Release] = {}
-    for row in connection.execute(sa.select(release).where(release.c.id.in_(ids))).mappings():
-        releases[row["id"]] = _release(row)
+    query = sa.select(sa.text("*")).select_from(sa.table("v_release"))  # not all may read the table
+    query = query.where(sa.column("release_id").in_(ids))
+    for row in connection.execute(query).mappings():
+        releases[row["release_id"]] = _release(row)
     return releases
 
 
 def _release(row: Row) -> Release:
+    row = {**row, "revision": row["model_revision"]}
     columns = {field.name: row[field.name] for field in fields(Release)}
     columns["files"] = orjson.loads(row["files"])
     return Release(**columns)

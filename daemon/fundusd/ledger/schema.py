@@ -25,6 +25,7 @@ _TRIGGERS = {
     "postgresql": "SELECT tgname FROM pg_trigger "
     "WHERE tgrelid = CAST('audit_event' AS regclass) AND tgenabled = 'A'",
 }
+_VERSION = "alembic_version"
 _UPGRADE = "Run: fundusd db upgrade"
 
 
@@ -59,7 +60,7 @@ def current(connection: sa.Connection) -> str | None:
 
     Raises LedgerError if this role may not look into any schema, so that no table can be seen.
     """
-    if not sa.inspect(connection).has_table("alembic_version"):
+    if not sa.inspect(connection).has_table(_VERSION):
         is_postgres = connection.dialect.name == "postgresql"
         if is_postgres and connection.scalar(sa.select(sa.func.current_schema())) is None:
             raise database_troubles.as_error(database_troubles.LACKS_RIGHTS, connection.engine.url)
@@ -118,6 +119,8 @@ def check(connection: sa.Connection) -> str:
     Raises SchemaBehind if this program cannot work with the schema. Raises LedgerError if a guard
     of the audit trail is missing.
     """
+    if not _may_read_tables(connection):
+        return _check_views(connection)
     revision, needed = current(connection), newest()
     if revision is None:
         raise SchemaBehind("The database has no fundusd schema yet.", hint=_UPGRADE)
@@ -135,6 +138,21 @@ def check(connection: sa.Connection) -> str:
             "and restore the database from a backup.",
         )
     return revision
+
+
+def _may_read_tables(connection: sa.Connection) -> bool:
+    """Return False if a role of PostgreSQL may read the views at most."""
+    if connection.dialect.name == "sqlite" or not sa.inspect(connection).has_table(_VERSION):
+        return True
+    may_read = sa.func.has_table_privilege(_VERSION, "SELECT")
+    return bool(connection.scalar(sa.select(may_read)))
+
+
+def _check_views(connection: sa.Connection) -> str:
+    """Check the views for a role that may not read the tables; return the schema's revision."""
+    if views.installed_digest(connection) != views.digest():
+        raise SchemaBehind("The views in the database are not current.", hint=_UPGRADE)
+    return newest()
 
 
 def _require_known(connection: sa.Connection, revision: str) -> None:

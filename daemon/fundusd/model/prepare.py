@@ -11,6 +11,7 @@ import os
 import signal
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from multiprocessing import get_context
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,7 @@ from fundusd.domain.errors import ModelError
 from fundusd.model.prepared_parts import PreparedParts
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from fundusd.model.checkpoint import Checkpoint
     from fundusd.model.device import Runtime
@@ -72,7 +73,8 @@ def prepare(
     with ProcessPoolExecutor(
         1, context, initializer=_end_with_parent, initargs=(os.getpid(),)
     ) as pool:
-        making = pool.submit(_make, checkpoint, prompts, names)
+        with _folder_to_start_in():
+            making = pool.submit(_make, checkpoint, prompts, names)
         while True:
             try:
                 making.result(timeout=_POLL_SECONDS)
@@ -86,6 +88,28 @@ def prepare(
                 ) from error
             else:
                 return
+
+
+@contextmanager
+def _folder_to_start_in() -> Iterator[None]:
+    """Work in / while the block runs, if the present folder cannot be entered by its path.
+
+    A new process enters the folder of its parent. After sudo, that may lie in the closed home of
+    another user; it may also have been removed.
+    """
+    present = None
+    try:
+        present = os.open(".", os.O_PATH)
+        os.chdir(os.getcwd())  # noqa: PTH109  the path alone matters
+    except OSError:
+        os.chdir("/")
+    try:
+        yield
+    finally:
+        if present is not None:
+            with suppress(OSError):
+                os.fchdir(present)
+            os.close(present)
 
 
 def _end_with_parent(parent: int) -> None:

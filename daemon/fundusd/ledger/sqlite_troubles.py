@@ -1,0 +1,146 @@
+"""What can be wrong with a SQLite database."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fundusd.domain.errors import (
+    LedgerAbsent,
+    LedgerAway,
+    LedgerError,
+    LedgerForbidden,
+    LedgerUnfit,
+)
+from fundusd.ledger.trouble import BY_ITSELF, Trouble
+
+if TYPE_CHECKING:
+    import sqlalchemy as sa
+
+_RESTORE = (
+    "Stop the service, keep the file as it is, and restore the last backup:"
+    ' docs/operations.md, "To restore a database".'
+)
+_BY_CODE = (
+    Trouble(
+        ("SQLITE_CORRUPT",),
+        LedgerUnfit,
+        "The database {file} is damaged.",
+        _RESTORE,
+    ),
+    Trouble(
+        ("SQLITE_NOTADB",),
+        LedgerUnfit,
+        "{file} is not a SQLite database.",
+        "Correct [store] url. If the file was a database once: stop the service, keep the file as"
+        ' it is, and restore the last backup: docs/operations.md, "To restore a database".',
+    ),
+    Trouble(
+        ("SQLITE_READONLY", "SQLITE_PERM"),
+        LedgerError,
+        "The database {file} cannot be written.",
+        "Let the user that fundusd runs as write the file, the files beside it and their folder"
+        " (chown fundusd: {file}* {folder}), and see that the disk is not mounted read-only.",
+    ),
+    Trouble(
+        ("SQLITE_BUSY", "SQLITE_LOCKED"),
+        LedgerAway,
+        "Another program keeps the database {file} locked.",
+        "Wait for it, or find and end it (fuser -v {file})." + BY_ITSELF,
+    ),
+    Trouble(
+        ("SQLITE_FULL",),
+        LedgerAway,
+        "The disk of the database {file} is full.",
+        "Make room on it." + BY_ITSELF,
+    ),
+    Trouble(
+        ("SQLITE_IOERR", "SQLITE_PROTOCOL"),
+        LedgerAway,
+        "The disk of the database {file} answers with errors.",
+        "See that it is not full and is still there: df {folder}; journalctl -k." + BY_ITSELF,
+    ),
+)
+_ABSENT = Trouble(
+    (),
+    LedgerAbsent,
+    "There is no database {file}.",
+    "Correct [store] url, restore the last backup, or start the service, which creates it.",
+)
+_NO_FOLDER = Trouble(
+    (),
+    LedgerError,
+    "The folder of the database, {folder}, does not exist.",
+    "Mount or create it for the user that fundusd runs as"
+    " (install -d -o fundusd -g fundusd -m 750 {folder}), or correct [store] url.",
+)
+_IS_FOLDER = Trouble(
+    (),
+    LedgerError,
+    "[store] url names the folder {file}, not a database file.",
+    "Name a file in it, such as sqlite:///{file}/fundusd.db",
+)
+_NO_RIGHTS = Trouble(
+    (),
+    LedgerForbidden,
+    "This user may not open the database {file}.",
+    "Run the command as the user that fundusd runs as (sudo -u fundusd fundusd …), or, to look, as"
+    " a member of its group (docs/users.md). If that user may not open it, either: chown fundusd:"
+    " {folder} {file}*",
+)
+_ONLY_READER = Trouble(
+    (),
+    LedgerForbidden,
+    "This user may only read the database {file}.",
+    "Run the command as the user that fundusd runs as: sudo -u fundusd fundusd …",
+)
+_LEFT_OPEN = Trouble(
+    (),
+    LedgerForbidden,
+    "The service did not close the database {file}, and this user may only read it.",
+    "Start the service, or run the command as the user that fundusd runs as: sudo -u fundusd"
+    " fundusd …",
+)
+
+
+def of(code: str, error: Exception, url: sa.URL) -> Trouble | None:
+    """Return the trouble that SQLite's name of an error stands for, or None if it is not known."""
+    if code.startswith("SQLITE_READONLY") and _may_only_read(Path(url.database or "")):
+        return _ONLY_READER
+    for trouble in _BY_CODE:
+        if code.startswith(trouble.codes):
+            return trouble
+    if code.startswith("SQLITE_CANTOPEN") or isinstance(error, OSError):
+        return _unopened(Path(url.database or ""))
+    return None
+
+
+def _unopened(file: Path) -> Trouble:
+    """Return why a SQLite file, or a file beside it, cannot be opened."""
+    if not os.path.isdir(file.parent):  # noqa: PTH112  unlike Path.is_dir, never raises
+        return _NO_FOLDER
+    if os.path.isdir(file):  # noqa: PTH112
+        return _IS_FOLDER
+    if not os.path.lexists(file) and os.access(file.parent, os.X_OK):
+        return _ABSENT
+    if _may_only_read(file):
+        return _LEFT_OPEN
+    return _NO_RIGHTS
+
+
+def _may_only_read(file: Path) -> bool:
+    """Return whether another user owns a file, and this one may read but not write it."""
+    try:
+        is_of_other = os.stat(file).st_uid != os.geteuid()  # noqa: PTH116  as above
+    except OSError:
+        return False
+    return is_of_other and os.access(file, os.R_OK) and not os.access(file, os.W_OK)
+
+
+def is_of_other_user(file: Path) -> bool:
+    """Return whether a user who is neither this one nor root owns a file, so that it is his."""
+    try:
+        return os.stat(file).st_uid not in {os.geteuid(), 0}  # noqa: PTH116  as above
+    except OSError:
+        return False

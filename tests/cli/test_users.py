@@ -1,0 +1,266 @@
+"""Users who may only read the database: the group of the service, and a role of PostgreSQL."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+import sqlalchemy as sa
+from tests import daemon_cases, ledger_cases
+from tests.cli.test_commands import RunCommand, fundusd
+from tests.ledger.test_database_troubles import of, role
+
+from fundusd.domain.errors import ExitStatus
+from fundusd.ledger import Ledger, views
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["fundusd", "role"]  # fixtures
+
+SERVICE, GROUP = 61001, 61002  # user and group of the service
+# root without the rights to read and write everything, as a member of the group
+MEMBER = [
+    *("setpriv", "--groups", str(GROUP), "--inh-caps=-all"),
+    "--bounding-set=-dac_override,-dac_read_search",
+]
+BY_VIEWS = {
+    "results": "a_OD.jpg",
+    "results --camera room1": "graded",
+    "worklist": "referable",
+    "report quality": "graded",
+    "report classes": "moderate",
+    "report turnaround": "median",
+    "report drift": "moderate",
+    "report agreement": "",
+    "review list": "referable",
+    "follow-up list": "",
+    "db check": "The schema is at",
+}
+LOOKING = BY_VIEWS | {
+    "status": "1 graded",
+    "show 1": "PATIENT-7",
+    "report exam 1": "PATIENT-7",
+    "outbox": "",
+    "config show": "phantom",
+    "audit verify": "The audit chain holds",
+}
+WRITING = ("person PATIENT-7", "correct exclude 1 --reason test --reader okafor", "db upgrade")
+
+
+def why_not() -> str | None:
+    """Say why no member of a group can be made here."""
+    if os.geteuid() != 0 or not shutil.which("setpriv"):
+        return "only root, with setpriv, can become a member of a group"
+    tried = subprocess.run([*MEMBER, "true"], check=False, capture_output=True)
+    return None if tried.returncode == 0 else "no rights can be given up here"
+
+
+def fill(url: str) -> None:
+    """Record a graded capture of a known patient."""
+    with closing(Ledger(url, site_key=ledger_cases.SITE_KEY)) as ledger:
+        ledger.start(ledger_cases.release())
+        ledger.register_camera("room1")
+        ledger.admit(replace(ledger_cases.found("a_OD.jpg"), camera_id="room1"))
+        ledger.record([ledger_cases.finding(claim) for claim in ledger.claim(1)])
+
+
+@pytest.fixture
+def place(tmp_path: Path, sqlite_url: str) -> daemon_cases.Site:
+    """Set up a site whose database is the service's, in a folder that its group may read."""
+    state = tmp_path / "state"
+    state.mkdir()
+    file = Path(shutil.move(sqlite_url.removeprefix("sqlite:///"), state))
+    file.with_name("fundusd.db.lock").touch()
+    fill(f"sqlite:///{file}")
+    hand_over(state)
+    return daemon_cases.site(tmp_path, f"sqlite:///{file}")
+
+
+def hand_over(state: Path) -> None:
+    """Make a folder and its files those of the service, as the unit does."""
+    for path in (state, *state.iterdir()):
+        os.chown(path, SERVICE, GROUP)
+        path.chmod(0o750 if path.is_dir() else 0o640)
+
+
+def database(place: daemon_cases.Site) -> Path:
+    return place.folder / "state" / "fundusd.db"
+
+
+def as_member(place: daemon_cases.Site, command: str) -> subprocess.CompletedProcess[str]:
+    """Run a command as a member of the service's group."""
+    words: list[str | Path] = [
+        *MEMBER,
+        sys.executable,
+        "-m",
+        "fundusd",
+        *command.split(),
+        "--config",
+        place.path,
+    ]
+    return subprocess.run(
+        words, check=False, capture_output=True, text=True, env=os.environ | {"COLUMNS": "200"}
+    )
+
+
+@pytest.fixture(params=["running", "stopped", "killed"])
+def service(request: pytest.FixtureRequest, place: daemon_cases.Site) -> Iterator[str]:
+    """Let the service have the database open, have closed it, or have ended without closing it."""
+    if request.param == "killed":
+        child = os.fork()
+        if child == 0:
+            opened(place).register_camera("room2")
+            os._exit(0)
+        os.waitpid(child, 0)
+        hand_over(database(place).parent)
+        assert database(place).with_name("fundusd.db-wal").stat().st_size
+    if request.param != "running":
+        yield request.param
+        return
+    with closing(opened(place)) as ledger, ledger.held():
+        ledger.register_camera("room2")
+        hand_over(database(place).parent)
+        yield request.param
+
+
+def opened(place: daemon_cases.Site) -> Ledger:
+    return Ledger(f"sqlite:///{database(place)}", site_key=ledger_cases.SITE_KEY)
+
+
+@pytest.mark.skipif(why_not() is not None, reason=str(why_not()))
+def test_a_member_of_the_group_looks_and_changes_nothing(
+    place: daemon_cases.Site, service: str
+) -> None:
+    before = {path.name: path.read_bytes() for path in database(place).parent.iterdir()}
+    for command, part in LOOKING.items():
+        ended = as_member(place, command)
+        assert ended.returncode == ExitStatus.OK, (command, ended.stderr)
+        assert part in ended.stdout, command
+        is_shown = command in {"show 1", "report exam 1"}
+        assert ("does not record that exam 1 was shown" in ended.stderr) == is_shown
+    running = "running" if service == "running" else "NOT RUNNING"
+    assert running in as_member(place, "status").stdout
+    after = {path.name: path.read_bytes() for path in database(place).parent.iterdir()}
+    assert after.keys() == before.keys()
+    assert after["fundusd.db"] == before["fundusd.db"]
+
+
+@pytest.mark.skipif(why_not() is not None, reason=str(why_not()))
+def test_what_a_member_of_the_group_may_not_do_says_who_may(
+    place: daemon_cases.Site, service: str, tmp_path: Path
+) -> None:
+    pages = (f"show 1 --out {tmp_path}/a.png", f"report exam 1 --pdf {tmp_path}/a.pdf")
+    for command in (*WRITING, *pages):
+        ended = as_member(place, command)
+        assert ended.returncode == ExitStatus.TEMPORARY, (command, ended.stderr)
+        message, hint = ended.stderr.splitlines()
+        assert "this user may" in message.lower()
+        assert "sudo -u fundusd fundusd" in hint
+    assert not list(tmp_path.glob("a.*"))
+
+
+@pytest.mark.skipif(why_not() is not None, reason=str(why_not()))
+def test_a_log_without_its_index_is_called_so_to_a_member_of_the_group(
+    place: daemon_cases.Site,
+) -> None:
+    database(place).with_name("fundusd.db-wal").touch()
+    hand_over(database(place).parent)
+    ended = as_member(place, "results")
+    assert "did not close the database" in ended.stderr
+    assert "Start the service" in ended.stderr
+
+
+@pytest.mark.skipif(why_not() is not None, reason=str(why_not()))
+def test_who_is_not_in_the_group_is_told_what_to_do(place: daemon_cases.Site) -> None:
+    os.chown(database(place).parent, SERVICE, SERVICE)
+    ended = as_member(place, "results")
+    assert "This user may not open the database" in ended.stderr
+    assert "as a member of its group" in ended.stderr
+
+
+@pytest.mark.skipif(why_not() is not None, reason=str(why_not()))
+def test_reconcile_goes_on_past_a_folder_that_may_not_be_listed(place: daemon_cases.Site) -> None:
+    for name in ("closed", "open"):
+        (place.inbox / name).mkdir()
+        (place.inbox / name / "note.txt").touch()
+    os.chown(place.inbox / "closed", SERVICE, SERVICE)
+    (place.inbox / "closed").chmod(0o700)
+    ended = as_member(place, "reconcile")
+    assert ended.returncode == ExitStatus.USAGE
+    assert "room1: the folder closed CANNOT BE LISTED (Permission denied)" in ended.stdout
+    assert "1 files, 1 accounted for" in ended.stdout
+    assert "cannot be listed (room1)" in ended.stderr
+
+
+def test_what_the_service_begins_while_a_file_at_rest_is_read_is_noticed(
+    sqlite_url: str, monkeypatch: pytest.MonkeyPatch, fundusd: RunCommand, tmp_path: Path
+) -> None:
+    """Nobody but the service writes; as root, the test takes the right to write away."""
+    fill(sqlite_url)
+    place = daemon_cases.site(tmp_path, sqlite_url)
+    file = Path(sqlite_url.removeprefix("sqlite:///"))
+    may, check = os.access, Ledger.check
+
+    def check_while_the_service_starts(ledger: Ledger) -> str:
+        revision = check(ledger)
+        file.with_name(f"{file.name}-wal").touch()
+        return revision
+
+    monkeypatch.setattr("os.access", lambda path, mode: mode != os.W_OK and may(path, mode))
+    monkeypatch.setattr(Ledger, "check", check_while_the_service_starts)
+    ended = fundusd("results", "--config", place.path)
+    assert ended.code == ExitStatus.TEMPORARY
+    assert "started to write" in ended.err
+    assert "Run the command again" in ended.err
+
+
+# -- PostgreSQL
+
+
+def grant(url: str, *statements: str) -> None:
+    with sa.create_engine(url, poolclass=sa.NullPool).begin() as connection:
+        for statement in statements:
+            connection.exec_driver_sql(statement)
+
+
+def test_a_role_that_may_read_looks_and_changes_nothing(
+    fundusd: RunCommand, tmp_path: Path, postgres_url: str, role: str
+) -> None:
+    fill(postgres_url)
+    grant(postgres_url, f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role}")
+    place = daemon_cases.site(tmp_path, of(postgres_url, username=role))
+    for command, part in LOOKING.items():
+        ended = fundusd(*command.split(), "--config", place.path)
+        assert ended.code == ExitStatus.OK, (command, ended.err)
+        assert part in ended.out, command
+        is_shown = command in {"show 1", "report exam 1"}
+        assert ("does not record that exam 1 was shown" in ended.err) == is_shown
+    for command in WRITING:
+        ended = fundusd(*command.split(), "--config", place.path)
+        assert ended.code == ExitStatus.TEMPORARY, (command, ended.err)
+        assert "sudo -u fundusd fundusd" in ended.err
+
+
+def test_a_role_that_may_read_the_views_looks_at_them(
+    fundusd: RunCommand, tmp_path: Path, postgres_url: str, role: str
+) -> None:
+    fill(postgres_url)
+    names = ", ".join((*views.definitions(), views.DIGEST_VIEW))
+    grant(postgres_url, f"GRANT SELECT ON {names} TO {role}")
+    place = daemon_cases.site(tmp_path, of(postgres_url, username=role))
+    for command, part in BY_VIEWS.items():
+        ended = fundusd(*command.split(), "--config", place.path)
+        assert ended.code == ExitStatus.OK, (command, ended.err)
+        assert part in ended.out, command
+    for command in LOOKING.keys() - BY_VIEWS.keys() - {"config show"}:
+        ended = fundusd(*command.split(), "--config", place.path)
+        assert ended.code == ExitStatus.TEMPORARY, (command, ended.err)
+        assert f'GRANT SELECT ON ALL TABLES IN SCHEMA public TO "{role}"' in ended.err
