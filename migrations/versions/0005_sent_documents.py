@@ -50,7 +50,7 @@ FIRST_JUDGED = sa.text("SELECT min(seq) FROM audit_event WHERE event = 'exams.re
 OF_EXAMS = {
     "exam": "SELECT id AS exam_id, study_uid, patient_key, day FROM exam WHERE id IN :ids",
     "capture": """
-        SELECT exam_id, eye, digest, superseded, received_at FROM capture
+        SELECT exam_id, camera_id, path_text, eye, digest, superseded, received_at FROM capture
         WHERE exam_id IN :ids AND outcome IS NOT NULL AND outcome <> 'failed'
         """,
     "review": """
@@ -198,12 +198,22 @@ def _known(exam_id: int, at: datetime, of_exams: Mapping[str, Any]) -> Known:
     captures = _until(at, of_exams["capture"].get(exam_id, []), "received_at")
     reviews = _until(at, of_exams["review"].get(exam_id, []), "created_at")
     judged = {row["eye"] for row in of_exams["eye_result"].get(exam_id, [])}
-    eyes = {row["eye"] for row in (*captures, *reviews)}
+    eyes = {row["eye"] for row in (*_with_eye(captures), *reviews)}
     if "U" in judged:  # maybe because the files of one photograph name different eyes
         eyes.add("U")
-    # a file without an eye has that of another file of the photograph
     counting = eyes & judged or eyes
     return Known(exam, captures, reviews, _in_order(eyes), _in_order(counting))
+
+
+def _with_eye(captures: Sequence[Row]) -> list[Row]:
+    """Return captures without those that have the eye of another file of the same photograph."""
+    known = {_photograph(row) for row in captures if row["eye"] != "U"}
+    return [row for row in captures if row["eye"] != "U" or _photograph(row) not in known]
+
+
+def _photograph(row: Row) -> tuple[str, str]:
+    folder, slash, name = row["path_text"].rpartition("/")
+    return row["camera_id"], folder + slash + (name.rpartition(".")[0] or name)
 
 
 def _in_order(eyes: set[str]) -> list[str]:

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from fundusd.domain.delivery import DeliveryState, DocumentStatus
 from fundusd.domain.jobs import JobState
-from fundusd.ledger import audit, day_doubts, exams, failures, old_exams
+from fundusd.ledger import audit, day_doubts, exams, failures, old_exams, old_reports
 from fundusd.ledger.audit_events import AuditEvent
 from fundusd.ledger.database import epoch_now
 from fundusd.ledger.tables import capture, delivery, exam, eye_result, job, sent_document
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from fundusd.ledger.path_metadata import PathMetadata
 
+_STORED = "0002"  # since this revision, what is sent is stored
 _PARTED = "0005"  # since this revision, no older version's exams are left to part
 _SLICE = 500  # rows in one statement
 _OF_EXAM = ("referable", "grade", "final_referable", "final_grade", "is_reviewed")
@@ -43,6 +44,8 @@ def rejudge_all(connection: sa.Connection, paths: PathMetadata, before: str) -> 
     reader's.
     """
     recording = Recording(connection, 0, paths.identifiers, ())
+    if before < _STORED and paths.identifiers.are_clear:
+        old_reports.fill(connection)
     if before < _PARTED:
         old_exams.fill_days(connection, paths)
     for ids in _slices(_failed_captures(connection)):
