@@ -21,7 +21,7 @@ down_revision = "0004"
 EYES = ("R", "L", "U")
 _NAMESPACE = uuid.UUID("5a0f4d4e-6bd5-4f5e-9c53-9d1f6f0c1c57")
 _MARK = 16  # hexadecimal digits of the digest of a photograph that are remembered
-_SLICE = 500  # exams in one statement
+_SLICE = 500  # deliveries in one statement
 
 Row = Mapping[Any, Any]
 Key = tuple[int, str, str]  # exam, receiver, kind of document
@@ -104,14 +104,16 @@ def _bare_keys() -> None:
 def _sent_documents(connection: sa.Connection) -> None:
     stored = _stored(connection)
     times = _times(connection, {(exam_id, receiver) for exam_id, receiver, _ in stored})
-    numbers = sorted({exam_id for exam_id, _, _ in times})
-    for first in range(0, len(numbers), _SLICE):
-        of_exams = _of_exams(connection, numbers[first : first + _SLICE])
+    keys = sorted(times)
+    for first in range(0, len(keys), _SLICE):
+        of_slice = keys[first : first + _SLICE]
+        of_exams = _of_exams(connection, sorted({exam_id for exam_id, _, _ in of_slice}))
         rows = []
-        for (exam_id, receiver, document), sent in times.items():
+        for key in of_slice:
+            exam_id, receiver, document = key
+            shared = {"exam_id": exam_id, "receiver": receiver, "document": document}
             if exam_id in of_exams["exam"]:
-                shared = {"exam_id": exam_id, "receiver": receiver, "document": document}
-                rows += [shared | row for row in _rows(exam_id, document, sent, of_exams)]
+                rows += [shared | row for row in _rows(exam_id, document, times[key], of_exams)]
         new = [row for row in rows if _identity(row) not in stored]
         if new:
             connection.execute(sa.insert(SENT_DOCUMENT), new)
