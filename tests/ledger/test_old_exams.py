@@ -17,7 +17,7 @@ from fundusd.domain.delivery import DeliveryState
 from fundusd.ledger import Ledger
 from fundusd.ledger.corrections import Corrector
 from fundusd.ledger.reviews import Review
-from fundusd.ledger.tables import delivery, exam, eye_result
+from fundusd.ledger.tables import delivery, exam, eye_result, sent_document
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -213,3 +213,21 @@ def test_b46_photographs_under_a_number_without_its_issuer_are_put_to_their_pers
 
     assert set(exams_of(ledger).values()) == {1}
     assert results(ledger)[0] == UNDECIDED
+
+
+def test_b42_a_report_on_a_photograph_goes_with_it(older: Ledger, ledger: Ledger) -> None:
+    photograph(older, "r.dcm", Eye.RIGHT, "1.2.3")
+    photograph(older, "l.dcm", Eye.LEFT, "1.2.4")
+    now = datetime.now(UTC)
+    row = {"receiver": "archive", "document": "sr", "exam_id": 1, "camera_id": cases.CAMERA}
+    row |= {"state": DeliveryState.DELIVERED, "changes": 1, "attempts": 1, "available_at": 0.0}
+    with older.database.writing() as connection:
+        insert = sa.insert(delivery).values(row | {"created_at": now, "delivered_at": now})
+        connection.execute(insert)
+    joined_by_the_older_version(older, ledger)
+
+    ledger.upgrade()
+
+    places = exams_of(ledger)
+    sent = {row["eye"]: row["exam_id"] for row in cases.rows(ledger, sent_document)}
+    assert sent == {"R": places["r.dcm"], "L": places["l.dcm"]}

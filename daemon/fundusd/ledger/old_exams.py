@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import sqlalchemy as sa
 
-from fundusd.domain.delivery import DeliveryState
+from fundusd.domain.delivery import DeliveryState, DocumentKind
 from fundusd.ledger import bare_numbers, results, visits
 from fundusd.ledger.database import epoch_now, insert_or_update
 from fundusd.ledger.result_columns import IS_RESULT_OF_JOB
-from fundusd.ledger.tables import capture, delivery, exam, job, result
+from fundusd.ledger.tables import capture, delivery, exam, job, result, sent_document
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -87,6 +87,7 @@ def _regroup(connection: sa.Connection, ids: Sequence[int], meant: Mapping[int, 
     moves = {(before, after) for before, after in pairs if before != after}
     for before, after in sorted(moves):
         _deliver_too(connection, before, after)
+        _move_reports(connection, before, after)
     return {before for before, _ in moves}
 
 
@@ -149,3 +150,18 @@ def _deliver_too(connection: sa.Connection, exam_id: int, new_id: int) -> None:
         again = {"state": DeliveryState.QUEUED, "attempts": 0, "changes": delivery.c.changes + 1}
         key = [delivery.c.receiver, delivery.c.exam_id]
         connection.execute(insert.on_conflict_do_update(index_elements=key, set_=again))
+
+
+def _move_reports(connection: sa.Connection, exam_id: int, new_id: int) -> None:
+    """Let the next structured reports on a new exam replace those on its photographs."""
+    of_new = connection.scalars(
+        sa.select(capture.c.digest).where(capture.c.exam_id == new_id)
+    ).all()
+    query = sa.select(sent_document.c.id, sent_document.c.photographs).where(
+        sent_document.c.exam_id == exam_id, sent_document.c.document == DocumentKind.SR
+    )
+    for row in connection.execute(query).all():
+        marks = row.photographs.split()
+        if all(any(digest.startswith(mark) for digest in of_new) for mark in marks):
+            is_meant = sent_document.c.id == row.id
+            connection.execute(sa.update(sent_document).where(is_meant).values(exam_id=new_id))
