@@ -21,7 +21,7 @@ down_revision = "0004"
 EYES = ("R", "L", "U")
 _NAMESPACE = uuid.UUID("5a0f4d4e-6bd5-4f5e-9c53-9d1f6f0c1c57")
 _MARK = 16  # hexadecimal digits of the digest of a photograph that are remembered
-_SLICE = 500  # exams in one statement
+_SLICE = 500  # deliveries in one statement
 
 Row = Mapping[Any, Any]
 Key = tuple[int, str, str]  # exam, receiver, kind of document
@@ -50,7 +50,7 @@ FIRST_JUDGED = sa.text("SELECT min(seq) FROM audit_event WHERE event = 'exams.re
 OF_EXAMS = {
     "exam": "SELECT id AS exam_id, study_uid, patient_key, day FROM exam WHERE id IN :ids",
     "capture": """
-        SELECT exam_id, eye, digest, superseded, received_at FROM capture
+        SELECT exam_id, camera_id, path_text, eye, digest, superseded, received_at FROM capture
         WHERE exam_id IN :ids AND outcome IS NOT NULL AND outcome <> 'failed'
         """,
     "review": """
@@ -104,14 +104,16 @@ def _bare_keys() -> None:
 def _sent_documents(connection: sa.Connection) -> None:
     stored = _stored(connection)
     times = _times(connection, {(exam_id, receiver) for exam_id, receiver, _ in stored})
-    numbers = sorted({exam_id for exam_id, _, _ in times})
-    for first in range(0, len(numbers), _SLICE):
-        of_exams = _of_exams(connection, numbers[first : first + _SLICE])
+    keys = sorted(times)
+    for first in range(0, len(keys), _SLICE):
+        of_slice = keys[first : first + _SLICE]
+        of_exams = _of_exams(connection, sorted({exam_id for exam_id, _, _ in of_slice}))
         rows = []
-        for (exam_id, receiver, document), sent in times.items():
+        for key in of_slice:
+            exam_id, receiver, document = key
+            shared = {"exam_id": exam_id, "receiver": receiver, "document": document}
             if exam_id in of_exams["exam"]:
-                shared = {"exam_id": exam_id, "receiver": receiver, "document": document}
-                rows += [shared | row for row in _rows(exam_id, document, sent, of_exams)]
+                rows += [shared | row for row in _rows(exam_id, document, times[key], of_exams)]
         new = [row for row in rows if _identity(row) not in stored]
         if new:
             connection.execute(sa.insert(SENT_DOCUMENT), new)
@@ -198,12 +200,22 @@ def _known(exam_id: int, at: datetime, of_exams: Mapping[str, Any]) -> Known:
     captures = _until(at, of_exams["capture"].get(exam_id, []), "received_at")
     reviews = _until(at, of_exams["review"].get(exam_id, []), "created_at")
     judged = {row["eye"] for row in of_exams["eye_result"].get(exam_id, [])}
-    eyes = {row["eye"] for row in (*captures, *reviews)}
+    eyes = {row["eye"] for row in (*_with_eye(captures), *reviews)}
     if "U" in judged:  # maybe because the files of one photograph name different eyes
         eyes.add("U")
-    # a file without an eye has that of another file of the photograph
     counting = eyes & judged or eyes
     return Known(exam, captures, reviews, _in_order(eyes), _in_order(counting))
+
+
+def _with_eye(captures: Sequence[Row]) -> list[Row]:
+    """Return captures without those that have the eye of another file of the same photograph."""
+    known = {_photograph(row) for row in captures if row["eye"] != "U"}
+    return [row for row in captures if row["eye"] != "U" or _photograph(row) not in known]
+
+
+def _photograph(row: Row) -> tuple[str, str]:
+    folder, slash, name = row["path_text"].rpartition("/")
+    return row["camera_id"], folder + slash + (name.rpartition(".")[0] or name)
 
 
 def _in_order(eyes: set[str]) -> list[str]:

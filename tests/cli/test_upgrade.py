@@ -31,6 +31,6 @@ def test_an_upgrade_prints_what_it_has_changed(
     ended = fundusd("db", "upgrade", "--config", place.path)
 
     assert ended.code == 0, ended.err
-    _, judged, parted = ended.out.splitlines()
+    _, judged, regrouped = ended.out.splitlines()
     assert judged == "Exams judged by the rules of this version: 2; changed: 2."
-    assert parted == "Exams parted that held several days or DICOM studies: 1."
+    assert regrouped == "Exams with photographs that belong to other exams now: 1."

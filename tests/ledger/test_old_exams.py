@@ -12,12 +12,12 @@ from tests import ledger_cases as cases
 from tests.upgrade_cases import copy, upgrade_to
 
 from fundusd.clinical.path_rules import Naming
-from fundusd.domain.clinical_terms import Eye, ReviewVerdict
+from fundusd.domain.clinical_terms import Eye, Reason, ReviewVerdict
 from fundusd.domain.delivery import DeliveryState
 from fundusd.ledger import Ledger
 from fundusd.ledger.corrections import Corrector
 from fundusd.ledger.reviews import Review
-from fundusd.ledger.tables import delivery, exam, eye_result
+from fundusd.ledger.tables import delivery, exam, eye_result, sent_document
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -94,15 +94,15 @@ def test_b42_an_old_exam_of_two_studies_is_parted(
 
     done = ledger.upgrade()
 
-    assert (done.parted_exams, done.judged_exams, done.changed_exams) == (1, 2, 2)
+    assert (done.regrouped_exams, done.judged_exams, done.changed_exams) == (1, 2, 2)
     places = exams_of(ledger)
     assert places["r.dcm"] == 1 != places["l.dcm"]
     assert results(ledger) == [UNDECIDED] * 2
     assert [row["study_uid"] for row in cases.rows(ledger, exam)] == ["1.2.3", "1.2.4"]
     details = cases.details(ledger, "exams.rejudged")
-    assert details == [{"count": 2, "changes": 2, "parted": 1}]
+    assert details == [{"count": 2, "changes": 2, "regrouped": 1}]
     assert ledger.verify().broken_seq is None
-    assert ledger.upgrade().parted_exams == 0
+    assert ledger.upgrade().regrouped_exams == 0
 
 
 def test_b42_a_file_without_a_study_follows_the_other_file_of_its_photograph(
@@ -113,7 +113,7 @@ def test_b42_a_file_without_a_study_follows_the_other_file_of_its_photograph(
     photograph(older, "l.jpg", Eye.LEFT, None)
     joined_by_the_older_version(older, ledger)
 
-    assert ledger.upgrade().parted_exams == 1
+    assert ledger.upgrade().regrouped_exams == 1
 
     places = exams_of(ledger)
     assert places["l.jpg"] == places["l.dcm"] != places["r.dcm"]
@@ -129,7 +129,7 @@ def test_b42_photographs_whose_names_give_two_dates_are_parted(
         older.record([cases.finding(cases.take(older, name, name), content, NO_DR)])
     joined_by_the_older_version(older, ledger)
 
-    assert ledger.upgrade().parted_exams == 1
+    assert ledger.upgrade().regrouped_exams == 1
 
     days = {row["id"]: row["day"] for row in cases.rows(ledger, exam)}
     places = exams_of(ledger)
@@ -144,7 +144,7 @@ def test_b42_an_exam_of_one_study_and_files_without_a_study_is_left_alone(
     photograph(older, "r.dcm", Eye.RIGHT, "1.2.3")
     photograph(older, "l.jpg", Eye.LEFT, None)
     joined_by_the_older_version(older, ledger)
-    assert ledger.upgrade().parted_exams == 0
+    assert ledger.upgrade().regrouped_exams == 0
     assert set(exams_of(ledger).values()) == {1}
     assert results(ledger) == [("no", "no")]
 
@@ -155,7 +155,7 @@ def test_b42_what_a_person_has_joined_is_left_alone(older: Ledger, ledger: Ledge
     older.join_exams(2, 1, Corrector("reader.one", "nurse"))
     upgrade_to(ledger, "0004")
     copy(older, ledger)
-    assert ledger.upgrade().parted_exams == 0
+    assert ledger.upgrade().regrouped_exams == 0
     assert set(exams_of(ledger).values()) == {1}
 
 
@@ -189,3 +189,45 @@ def test_b42_who_was_sent_the_old_exam_is_sent_both(older: Ledger, ledger: Ledge
 
     numbers = {row["exam_id"] for row in cases.rows(ledger, delivery) if row["state"] == "queued"}
     assert numbers == {row["id"] for row in cases.rows(ledger, exam)}
+
+
+def test_b46_photographs_under_a_number_without_its_issuer_are_put_to_their_person(
+    older: Ledger, ledger: Ledger
+) -> None:
+    content = replace(cases.CONTENT, eye=Eye.RIGHT, patient_id="P1", sop_uid=None)
+    older.record([cases.finding(cases.take(older, "r.dcm", "r"), content, NO_DR)])
+    content = replace(content, eye=Eye.LEFT)
+    older.record([cases.finding(cases.take(older, "l.dcm", "l"), content, NO_DR)])
+    day = cases.rows(older, exam)[0]["day"].replace("-", "")
+    older.fail(cases.take(older, f"P2_{day}_OD.jpg", "cut"), Reason.DECODE_ERROR, "damaged")
+    # in the older version, it was an exam of another person
+    bare = older.identifiers.key(None, "P1")
+    upgrade_to(ledger, "0004")
+    copy(older, ledger)
+    cases.execute(ledger, "UPDATE capture SET patient_key = :key WHERE id = 3", key=bare)
+    cases.execute(
+        ledger, "UPDATE exam SET patient_key = :key, key = 'patient:x' WHERE id = 2", key=bare
+    )
+
+    assert ledger.upgrade().regrouped_exams == 1
+
+    assert set(exams_of(ledger).values()) == {1}
+    assert results(ledger)[0] == UNDECIDED
+
+
+def test_b42_a_report_on_a_photograph_goes_with_it(older: Ledger, ledger: Ledger) -> None:
+    photograph(older, "r.dcm", Eye.RIGHT, "1.2.3")
+    photograph(older, "l.dcm", Eye.LEFT, "1.2.4")
+    now = datetime.now(UTC)
+    row = {"receiver": "archive", "document": "sr", "exam_id": 1, "camera_id": cases.CAMERA}
+    row |= {"state": DeliveryState.DELIVERED, "changes": 1, "attempts": 1, "available_at": 0.0}
+    with older.database.writing() as connection:
+        insert = sa.insert(delivery).values(row | {"created_at": now, "delivered_at": now})
+        connection.execute(insert)
+    joined_by_the_older_version(older, ledger)
+
+    ledger.upgrade()
+
+    places = exams_of(ledger)
+    sent = {row["eye"]: row["exam_id"] for row in cases.rows(ledger, sent_document)}
+    assert sent == {"R": places["r.dcm"], "L": places["l.dcm"]}

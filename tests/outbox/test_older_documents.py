@@ -15,14 +15,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import sqlalchemy as sa
 from tests import ledger_cases
-from tests.outbox.outbox_cases import DICOM, deliver_all, outbox
+from tests.outbox.outbox_cases import DICOM, deliver_all, graded, outbox
 from tests.outbox.test_sent_documents import Kept
 from tests.upgrade_cases import copy, upgrade_to
 
 from fundusd.domain.clinical_terms import Eye, Grade, Reason, ReviewVerdict
 from fundusd.domain.delivery import DeliveryState
-from fundusd.ledger import Ledger, audit
+from fundusd.ledger import Ledger, audit, rejudging
 from fundusd.ledger.audit_events import AuditEvent
+from fundusd.ledger.path_metadata import PathMetadata
 from fundusd.ledger.reviews import Review
 from fundusd.ledger.tables import delivery, exam, sent_document
 from fundusd.outbox import codes
@@ -294,3 +295,87 @@ def test_b43_a_database_whose_documents_were_sent_again_at_revision_0004_is_put_
     exam_uuid = of_patient(ledger, number)
     assert not states_no_dr(received.last[observation(exam_uuid, Eye.RIGHT)])
     assert "valueCodeableConcept" not in received.last[observation(exam_uuid, Eye.RIGHT)]
+
+
+# -- structured reports
+
+
+def test_b43_reports_have_the_uids_under_which_the_older_version_sent_them(
+    older: Ledger, ledger: Ledger
+) -> None:
+    """The UIDs were computed by that version (commit add962d) for the same photographs."""
+    number = photograph(older, "r.dcm", Eye.RIGHT)
+    photograph(older, "l.dcm", Eye.LEFT)
+    read(older, number, Eye.LEFT)
+    of_study = photograph(older, "s.dcm", Eye.RIGHT, patient=None, study="1.3")
+    for exam_id in (number, of_study):
+        delivered(older, exam_id, "archive", "sr")
+
+    assert upgraded(older, ledger).queued_documents == 2
+
+    rows = ledger_cases.rows(ledger, sent_document)
+    assert {(row["exam_id"], row["eye"], row["status"], row["identifier"]) for row in rows} == {
+        (1, "R", "preliminary", "2.25.240284153588462710629069350143108242556"),
+        (1, "L", "final", "2.25.120966466678844894469899585163519751983"),
+        (2, "R", "preliminary", "2.25.101341685333350860742591142419928127084"),
+    }
+    assert {(row["study_uid"], row["series_uid"]) for row in rows} == {
+        ("1.2", "2.25.55605823250077354878259893942313323803"),
+        ("1.3", "2.25.140467363795039030668765360059625158380"),
+    }
+
+
+def test_b43_the_next_report_names_the_one_of_the_older_version_and_is_not_preliminary(
+    older: Ledger, ledger: Ledger, inbox: Path
+) -> None:
+    graded(older, inbox, "r.dcm", replace(DICOM, eye=Eye.RIGHT, sop_uid="1.2.3.5"))
+    read(older, 1, Eye.RIGHT)
+    delivered(older, 1, "archive", "sr")
+    blurred = replace(DICOM, eye=Eye.RIGHT, sop_uid="1.2.3.6")
+    graded(older, inbox, "r2.dcm", blurred, SOPInstanceUID="1.2.3.6")
+    upgraded(older, ledger)
+    [former] = ledger_cases.rows(ledger, sent_document)
+
+    [received] = sent(ledger, inbox, "archive")
+
+    [report_now] = received.reports()
+    [predecessor] = report_now.PredecessorDocumentsSequence
+    [series] = predecessor.ReferencedSeriesSequence
+    [instance] = series.ReferencedSOPSequence
+    assert instance.ReferencedSOPInstanceUID == former["identifier"]
+    assert report_now.PreliminaryFlag == "FINAL"
+    assert report_now.CompletionFlagDescription.startswith("Amended")
+
+
+def test_b43_reports_of_a_pseudonymous_site_are_not_named_again(
+    sqlite_url: str, older: Ledger
+) -> None:
+    photograph(older, "r.dcm", Eye.RIGHT)
+    delivered(older, 1, "archive", "sr")
+    pseudonymous = Ledger(sqlite_url, pseudonymous=True)
+    with pseudonymous.database.writing() as connection:
+        paths = PathMetadata({}, {}, pseudonymous.identifiers)
+        rejudging.rejudge_all(connection, paths, "0001")
+    assert ledger_cases.rows(pseudonymous, sent_document) == []
+    pseudonymous.close()
+
+
+def test_b43_an_eye_whose_photographs_changed_before_it_was_read_again_names_no_report(
+    older: Ledger, ledger: Ledger
+) -> None:
+    """Nobody can know any more what the report said."""
+    photograph(older, "r.dcm", Eye.RIGHT)
+    delivered(older, 1, "archive", "sr")
+    photograph(older, "r2.dcm", Eye.RIGHT)
+    upgraded(older, ledger)
+    assert ledger_cases.rows(ledger, sent_document) == []
+
+
+def test_b43_the_other_file_of_a_photograph_is_no_eye_of_its_own(
+    older: Ledger, ledger: Ledger
+) -> None:
+    photograph(older, "r.dcm", Eye.RIGHT)
+    photograph(older, "r.jpg", Eye.UNKNOWN, study=None)
+    delivered(older, 1)
+    upgraded(older, ledger)
+    assert {row["eye"] for row in ledger_cases.rows(ledger, sent_document)} == {"R", None}

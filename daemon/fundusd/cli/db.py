@@ -36,8 +36,8 @@ def upgrade(config: Config = None) -> None:
             f"Exams judged by the rules of this version: {done.judged_exams}; "
             f"changed: {done.changed_exams}."
         )
-    if done.parted_exams:
-        print(f"Exams parted that held several days or DICOM studies: {done.parted_exams}.")
+    if done.regrouped_exams:
+        print(f"Exams with photographs that belong to other exams now: {done.regrouped_exams}.")
     if done.queued_documents:
         print(f"Documents that are sent again: {done.queued_documents}.")
 

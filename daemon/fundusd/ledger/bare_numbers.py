@@ -67,6 +67,31 @@ def remember(connection: sa.Connection, captures: Sequence[Row], headers: Sequen
             connection.execute(sa.update(exam).where(is_of_person).values(bare_key=number))
 
 
+def meant(connection: sa.Connection) -> dict[int, str]:
+    """Return the keys of the persons whom exams mean that came under a bare number, by exam.
+
+    Older versions have left these exams beside those of the persons.
+    """
+    named = exam.alias()
+    query = (
+        sa.select(exam.c.id, named.c.patient_key, capture.c.camera_id)
+        .join(named, sa.and_(named.c.bare_key == exam.c.patient_key, named.c.day == exam.c.day))
+        .join(capture, capture.c.exam_id == named.c.id)
+        .where(exam.c.joined_into.is_(None))
+    )
+    persons: dict[int, set[str]] = {}
+    cameras: dict[int, set[str]] = {}
+    for number, patient_key, camera_id in connection.execute(query.distinct()):
+        persons.setdefault(number, set()).add(patient_key)
+        cameras.setdefault(number, set()).add(camera_id)
+    keys: dict[int, str] = {}
+    for number, of_exam in persons.items():
+        is_of_camera = any(_is_only_named(connection, number, name) for name in cameras[number])
+        if len(of_exam) == 1 and is_of_camera:
+            [keys[number]] = of_exam
+    return keys
+
+
 def _bare_key(row: Row, header: Row) -> str | None:
     """Return the key of the number in a header that names an issuer, or None."""
     number: str | None = header.get("bare_key")

@@ -1,8 +1,9 @@
-"""Part those exams of older versions that hold photographs of several days or DICOM studies.
+"""Put photographs that older versions put into wrong exams into those of their visits.
 
 Versions with schema revision 0001 put all photographs of a person and day into one exam, whatever
-their studies, and ignored dates without a time. The photographs are assigned as new ones would be.
-What people have joined or parted is left alone.
+their studies, and ignored dates without a time. Until revision 0005, a person was another one under
+a number without its issuer. The photographs are assigned as new ones would be. What people have
+joined or parted is left alone.
 """
 
 from __future__ import annotations
@@ -13,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import sqlalchemy as sa
 
-from fundusd.domain.delivery import DeliveryState
-from fundusd.ledger import results, visits
+from fundusd.domain.delivery import DeliveryState, DocumentKind
+from fundusd.ledger import bare_numbers, results, visits
 from fundusd.ledger.database import epoch_now, insert_or_update
 from fundusd.ledger.result_columns import IS_RESULT_OF_JOB
-from fundusd.ledger.tables import capture, delivery, exam, job, result
+from fundusd.ledger.tables import capture, delivery, exam, job, result, sent_document
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -46,30 +47,33 @@ def fill_days(connection: sa.Connection, paths: PathMetadata) -> None:
             _update(connection, days)
 
 
-def part(connection: sa.Connection) -> set[int]:
-    """Assign the photographs of mixed exams anew, and return the numbers of these exams.
+def regroup(connection: sa.Connection) -> set[int]:
+    """Assign the photographs of wrong exams anew, and return the numbers of these exams.
 
     The exams are not judged.
     """
+    meant = bare_numbers.meant(connection)
     count = sa.func.count()
     several = sa.select(capture.c.exam_id).where(capture.c.exam_id.is_not(None))
     several = several.group_by(capture.c.exam_id).having(count > 1).order_by(capture.c.exam_id)
-    numbers = connection.scalars(several).all()
-    parted: set[int] = set()
+    numbers = sorted({*connection.scalars(several), *meant})
+    wrong: set[int] = set()
     for first in range(0, len(numbers), _SLICE):
-        parted |= _part(connection, numbers[first : first + _SLICE])
-    return parted
+        wrong |= _regroup(connection, numbers[first : first + _SLICE], meant)
+    return wrong
 
 
-def _part(connection: sa.Connection, ids: Sequence[int]) -> set[int]:
+def _regroup(connection: sa.Connection, ids: Sequence[int], meant: Mapping[int, str]) -> set[int]:
     by_exam: dict[int, list[Row]] = {}
-    for row in _captures(connection, ids):
+    for row in _captures(connection, ids, meant):
         by_exam.setdefault(row["exam_id"], []).append(row)
     arranged = _arranged(connection, ids)
-    mixed = {number for number in by_exam if number not in arranged and _is_mixed(by_exam[number])}
-    if not mixed:
+    files: list[Row] = []
+    for number, of_exam in by_exam.items():
+        if number not in arranged and (number in meant or _is_mixed(of_exam)):
+            files += of_exam
+    if not files:
         return set()
-    files = [row for number in sorted(mixed) for row in by_exam[number]]
     numbers = [row["id"] for row in files]
     # otherwise a photograph without a study would remain beside itself
     connection.execute(sa.update(capture).where(capture.c.id.in_(numbers)).values(exam_id=None))
@@ -83,6 +87,7 @@ def _part(connection: sa.Connection, ids: Sequence[int]) -> set[int]:
     moves = {(before, after) for before, after in pairs if before != after}
     for before, after in sorted(moves):
         _deliver_too(connection, before, after)
+        _move_reports(connection, before, after)
     return {before for before, _ in moves}
 
 
@@ -90,7 +95,9 @@ def _update(connection: sa.Connection, rows: Sequence[dict[str, Any]]) -> None:
     connection.execute(sa.update(capture).where(capture.c.id == sa.bindparam("at_id")), rows)
 
 
-def _captures(connection: sa.Connection, exam_ids: Sequence[int]) -> list[Row]:
+def _captures(
+    connection: sa.Connection, exam_ids: Sequence[int], meant: Mapping[int, str]
+) -> list[Row]:
     """Return the captures of exams, with what decides to which visit they belong."""
     query = (
         sa.select(capture, job.c.lane, result.c.content)
@@ -104,8 +111,9 @@ def _captures(connection: sa.Connection, exam_ids: Sequence[int]) -> list[Row]:
     files: list[Row] = []
     for row in rows:
         study_uid = orjson.loads(row["content"] or "{}").get("study_uid")
-        first = since[row["digest"]]
-        files.append(dict(row) | {"study_uid": study_uid, "first_received_at": first})
+        known = {"study_uid": study_uid, "first_received_at": since[row["digest"]]}
+        known["patient_key"] = meant.get(row["exam_id"], row["patient_key"])
+        files.append(dict(row) | known)
     return files
 
 
@@ -142,3 +150,18 @@ def _deliver_too(connection: sa.Connection, exam_id: int, new_id: int) -> None:
         again = {"state": DeliveryState.QUEUED, "attempts": 0, "changes": delivery.c.changes + 1}
         key = [delivery.c.receiver, delivery.c.exam_id]
         connection.execute(insert.on_conflict_do_update(index_elements=key, set_=again))
+
+
+def _move_reports(connection: sa.Connection, exam_id: int, new_id: int) -> None:
+    """Let the next structured reports on a new exam replace those on its photographs."""
+    of_new = connection.scalars(
+        sa.select(capture.c.digest).where(capture.c.exam_id == new_id)
+    ).all()
+    query = sa.select(sent_document.c.id, sent_document.c.photographs).where(
+        sent_document.c.exam_id == exam_id, sent_document.c.document == DocumentKind.SR
+    )
+    for row in connection.execute(query).all():
+        marks = row.photographs.split()
+        if all(any(digest.startswith(mark) for digest in of_new) for mark in marks):
+            is_meant = sent_document.c.id == row.id
+            connection.execute(sa.update(sent_document).where(is_meant).values(exam_id=new_id))

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from fundusd.domain.delivery import DeliveryState, DocumentStatus
 from fundusd.domain.jobs import JobState
-from fundusd.ledger import audit, day_doubts, exams, failures, old_exams
+from fundusd.ledger import audit, day_doubts, exams, failures, old_exams, old_reports
 from fundusd.ledger.audit_events import AuditEvent
 from fundusd.ledger.database import epoch_now
 from fundusd.ledger.tables import capture, delivery, exam, eye_result, job, sent_document
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
     from fundusd.ledger.path_metadata import PathMetadata
 
-_PARTED = "0005"  # since this revision, no older version's exams are left to part
+_STORED = "0002"  # since this revision, what is sent is stored
+_REGROUPED = "0005"  # since this revision, no older version's exams are left to regroup
 _SLICE = 500  # rows in one statement
 _OF_EXAM = ("referable", "grade", "final_referable", "final_grade", "is_reviewed")
 _OF_EYE = ("eye", "referable", "grade", "reason", "action", "final_referable", "final_grade")
@@ -30,31 +31,33 @@ class Rejudged(NamedTuple):
 
     exams: int = 0
     changed: int = 0  # exams of which the result of an eye or the person changed
-    parted: int = 0  # exams that held photographs of several days or studies
+    regrouped: int = 0  # exams with photographs that belong to others
     queued: int = 0  # documents that are sent again
 
 
 def rejudge_all(connection: sa.Connection, paths: PathMetadata, before: str) -> Rejudged:
     """Judge all exams of a database that was at an older schema revision, `before`.
 
-    Captures that failed under an older version are assigned to their exams first, and exams of
-    several days or studies are parted. Documents that were delivered about a changed exam are
+    Captures that failed under an older version are assigned to their exams first, and photographs
+    that it put into wrong exams to theirs. Documents that were delivered about a changed exam are
     queued again, and those in which an older version stated the model's result as it would a
     reader's.
     """
     recording = Recording(connection, 0, paths.identifiers, ())
-    if before < _PARTED:
+    if before < _STORED and paths.identifiers.are_clear:
+        old_reports.fill(connection)
+    if before < _REGROUPED:
         old_exams.fill_days(connection, paths)
     for ids in _slices(_failed_captures(connection)):
         failures.of_failed_jobs(recording, ids)
-    parted = old_exams.part(connection) if before < _PARTED else set()
+    wrong = old_exams.regroup(connection) if before < _REGROUPED else set()
     numbers = connection.scalars(sa.select(exam.c.id).order_by(exam.c.id)).all()
     changed = _rejudge(recording, numbers)
-    if changed or parted:
-        detail = {"count": len(numbers), "changes": len(changed), "parted": len(parted)}
+    if changed or wrong:
+        detail = {"count": len(numbers), "changes": len(changed), "regrouped": len(wrong)}
         audit.append(connection, audit.Entry(AuditEvent.EXAMS_REJUDGED, detail=detail))
-    again = {*changed, *parted, *_sent_by_older_versions(connection)}
-    return Rejudged(len(numbers), len(changed), len(parted), _queue_again(connection, again))
+    again = {*changed, *wrong, *_sent_by_older_versions(connection)}
+    return Rejudged(len(numbers), len(changed), len(wrong), _queue_again(connection, again))
 
 
 def _rejudge(recording: Recording, numbers: Sequence[int]) -> list[int]:

@@ -84,7 +84,7 @@ class Upgrade(NamedTuple):
     after: str
     judged_exams: int = 0  # by the rules of this program, because they were judged by older ones
     changed_exams: int = 0  # of these, those of which the result of an eye or the person changed
-    parted_exams: int = 0  # because they held photographs of several days or studies
+    regrouped_exams: int = 0  # exams with photographs that belong to others
     queued_documents: int = 0  # about these, because what receivers were sent is not right any more
 
 
