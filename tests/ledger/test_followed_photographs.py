@@ -235,23 +235,6 @@ def test_another_exam_of_the_day_has_to_be_looked_at(ledger: Ledger) -> None:
         ledger.eye_absent(other.exam_id, Eye.LEFT, AbsenceReason.PROSTHESIS, BY)
 
 
-def test_a_file_renamed_to_another_patient_leaves_the_exam_that_it_was_joined_into(
-    ledger: Ledger,
-) -> None:
-    exam = photograph(ledger, "1.dcm", study_uid="1.2.3")
-    other = photograph(ledger, "2.dcm", Eye.LEFT, study_uid="1.2.4")
-    ledger.join_exams(other.exam_id, exam.exam_id, BY)
-    ledger.start(replace(cases.release(), revision="another"))
-    moved(ledger, "2.dcm", "P8.dcm")
-    [claim] = ledger.claim(1)
-    content = replace(cases.CONTENT_OF_JPEG, patient_id="PATIENT-8", eye=Eye.LEFT)
-    ledger.record([cases.finding(claim, content)])
-    assert exam_of(ledger, "P8.dcm").exam_id != exam.exam_id
-    left = ledger.exam(exam.exam_id)
-    assert left is not None
-    assert [eye.eye for eye in left.eyes] == [Eye.RIGHT]
-
-
 def test_the_id_of_an_exam_of_an_unknown_patient_is_its_own_and_stays(ledger: Ledger) -> None:
     first = photograph(ledger, "a/1.jpg", patient=None)
     ledger.admit(cases.found("b/1.jpg", "a/1.jpg"))

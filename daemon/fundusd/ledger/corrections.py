@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from fundusd.domain.clinical_terms import Eye
 from fundusd.domain.errors import RequestError
 from fundusd.domain.readings import AbsenceReason, CorrectionKind, ExclusionReason
-from fundusd.ledger import audit, exam_queries, exams, follow_ups
+from fundusd.ledger import audit, exam_queries, exams, follow_ups, moved_files
 from fundusd.ledger.audit_events import AuditEvent
 from fundusd.ledger.exam_rows import stem
 from fundusd.ledger.tables import capture, correction, exam, storable
@@ -107,7 +107,7 @@ def require_no_other_exam(connection: sa.Connection, files: Sequence[Row]) -> No
         capture.c.belongs,
         capture.c.excluded.is_(None),
         capture.c.exam_id != files[0]["exam_id"],
-        capture.c.moved_to.is_(None),
+        moved_files.counts(),
     )
     other = connection.execute(query.order_by(capture.c.id)).mappings().first()
     if other is not None:

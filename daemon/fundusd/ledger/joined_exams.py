@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from fundusd.clinical import visit
 from fundusd.domain.errors import RequestError
 from fundusd.domain.readings import CorrectionKind
-from fundusd.ledger import corrections, visits
+from fundusd.ledger import corrections, moved_files, visits
 from fundusd.ledger.result_columns import IS_RESULT_OF_JOB
 from fundusd.ledger.tables import capture, correction, exam, follow_up, job, result
 
@@ -95,7 +95,7 @@ def part(recording: Recording, capture_id: int, by: Corrector) -> Exam:
     numbers = [file["id"] for file in files]
     old_id = files[0]["exam_id"]
     others = sa.select(capture.c.id).where(
-        capture.c.exam_id == old_id, capture.c.moved_to.is_(None), capture.c.id.not_in(numbers)
+        capture.c.exam_id == old_id, moved_files.counts(), capture.c.id.not_in(numbers)
     )
     if connection.scalar(others.limit(1)) is None:
         raise RequestError(
