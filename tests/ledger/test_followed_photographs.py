@@ -112,6 +112,15 @@ def test_a_bad_file_at_the_path_of_a_good_one_leaves_a_doubt(ledger: Ledger) -> 
     assert (eye.referable, eye.reason) == (Referable.INDETERMINATE, Reason.BLUR)
 
 
+def test_c16_an_overwritten_file_makes_up_for_no_other(ledger: Ledger) -> None:
+    photograph(ledger, "1.jpg", field="macula")
+    photograph(ledger, "2.jpg", Eye.LEFT)
+    after = photograph(ledger, "1.jpg", word="blurred", reason=Reason.BLUR, field="macula")
+    assert the_eye(after).reason is Reason.BLUR
+    retaken = photograph(ledger, "3.jpg", field="macula")
+    assert the_eye(retaken).referable is Referable.NO
+
+
 def test_a_moved_file_counts_at_its_old_place_until_it_is_judged_at_the_new_one(
     ledger: Ledger,
 ) -> None:

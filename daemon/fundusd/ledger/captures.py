@@ -121,7 +121,8 @@ def add_warnings(connection: sa.Connection, job_id: int, codes: Sequence[str]) -
 def flag_shared(connection: sa.Connection, captures: Sequence[dict[str, Any]]) -> set[int | None]:
     """Add a warning to captures that have the same bytes as a capture of another patient.
 
-    Return the exams of these captures, because the warning leaves no negative result.
+    Files that were overwritten count, too. Return the exams of these captures, because the warning
+    leaves no negative result.
     """
     digests = {row["digest"] for row in captures if row["patient_key"]}
     if not digests:
@@ -132,7 +133,7 @@ def flag_shared(connection: sa.Connection, captures: Sequence[dict[str, Any]]) -
     ).where(
         capture.c.digest.in_(digests),
         capture.c.patient_key.is_not(None),
-        capture.c.superseded.is_(False),
+        moved_files.counts(),
     )
     rows = connection.execute(query).all()
     shared = attribution.digests_of_several_patients((row.digest, row.patient_key) for row in rows)
