@@ -196,6 +196,30 @@ def test_a_second_reader_and_an_arbiter_are_other_people(ledger: Ledger) -> None
     assert read(ledger, exam, by="reader 2", purpose=ReadingPurpose.SECOND).is_reviewed
 
 
+def test_c26_a_correction_applies_to_all_files_with_the_same_bytes(ledger: Ledger) -> None:
+    exam = photograph(ledger, "a.jpg", word="right")
+    photograph(ledger, "os.jpg", Eye.LEFT)
+    ledger.admit(cases.found("copy/a2.jpg", "right"))
+    parted = ledger.part_exam(number(ledger, "a.jpg"), BY)
+    assert len(the_eye(parted).shots) == 2
+    left = ledger.exam(exam.exam_id)
+    assert left is not None
+    assert left.missing == (Eye.RIGHT,)
+    corrected = ledger.correct_eye(number(ledger, "copy/a2.jpg"), Eye.LEFT, BY)
+    assert len(the_eye(corrected, Eye.LEFT).shots) == 2
+    assert ledger.verify().problem == ""
+
+
+def test_c26_also_to_those_at_paths_that_others_have_taken(ledger: Ledger) -> None:
+    exam = photograph(ledger, "a.jpg", word="right")
+    ledger.admit(cases.found("copy/a2.jpg", "right"))
+    photograph(ledger, "a.jpg", Eye.LEFT, word="left")
+    ledger.part_exam(number(ledger, "copy/a2.jpg"), BY)
+    left = ledger.exam(exam.exam_id)
+    assert left is not None
+    assert left.missing == (Eye.RIGHT,)
+
+
 def test_two_exams_of_unknown_patients_are_not_joined(ledger: Ledger) -> None:
     one = photograph(ledger, "1.jpg", patient=None)
     other = photograph(ledger, "2.jpg", Eye.LEFT, patient=None)

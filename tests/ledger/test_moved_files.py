@@ -223,6 +223,25 @@ def test_c21_a_failure_at_the_new_place_is_no_judgement(named: Ledger, name: str
     assert named.verify().problem == ""
 
 
+def test_c21_a_file_that_failed_at_its_new_place_is_corrected_at_the_old_one_too(
+    named: Ledger,
+) -> None:
+    record(named, RIGHT, PDR)
+    failed_elsewhere(named, ARCHIVED)
+    after = named.exclude(number(named, ARCHIVED), ExclusionReason.TEST, BY)
+    assert after.eyes == ()
+    assert named.verify().problem == ""
+
+
+def test_c21_a_file_that_failed_for_another_patient_can_be_excluded_at_its_old_place(
+    named: Ledger,
+) -> None:
+    record(named, RIGHT, PDR)
+    failed_elsewhere(named, "P2_20261101_OD.jpg")
+    after = named.exclude(number(named, RIGHT), ExclusionReason.NOT_THIS_PATIENT, BY)
+    assert after.eyes == ()
+
+
 def test_c21_what_failed_at_a_second_place_does_not_count_for_two_patients(named: Ledger) -> None:
     exam = record(named, RIGHT, PDR)
     failed_elsewhere(named, ARCHIVED)

@@ -14,9 +14,8 @@ import sqlalchemy as sa
 from fundusd.domain.clinical_terms import Eye
 from fundusd.domain.errors import RequestError
 from fundusd.domain.readings import AbsenceReason, CorrectionKind, ExclusionReason
-from fundusd.ledger import audit, exam_queries, exams, follow_ups, moved_files
+from fundusd.ledger import audit, exam_queries, exams, follow_ups, moved_files, photographs
 from fundusd.ledger.audit_events import AuditEvent
-from fundusd.ledger.exam_rows import stem
 from fundusd.ledger.tables import capture, correction, exam, storable
 
 if TYPE_CHECKING:
@@ -45,7 +44,7 @@ def correct_eye(recording: Recording, capture_id: int, eye: Eye, by: Corrector) 
     and `part`, it changes all files of the photograph, and raises RequestError if its file was
     moved or it has no exam yet. Follow-ups of an eye that is no more become those of this eye.
     """
-    files = photograph(recording.connection, capture_id)
+    files = photographs.files_of(recording.connection, capture_id)
     change(recording.connection, files, corrected_eye=eye)
     follow_ups.move_lost(recording.connection, files[0]["exam_id"], eye)
     return record(recording, CorrectionKind.EYE, by, files[0], files, eye=eye)
@@ -53,14 +52,14 @@ def correct_eye(recording: Recording, capture_id: int, eye: Eye, by: Corrector) 
 
 def exclude(recording: Recording, capture_id: int, reason: ExclusionReason, by: Corrector) -> Exam:
     """Exclude a photograph from its exam, and return the exam."""
-    files = photograph(recording.connection, capture_id)
+    files = photographs.files_of(recording.connection, capture_id)
     change(recording.connection, files, excluded=reason, belongs=False)
     return record(recording, CorrectionKind.EXCLUDE, by, files[0], files, reason=reason)
 
 
 def include(recording: Recording, capture_id: int, by: Corrector) -> Exam:
     """Let a photograph that was excluded count again, and return its exam."""
-    files = photograph(recording.connection, capture_id)
+    files = photographs.files_of(recording.connection, capture_id)
     if all(file["excluded"] is None for file in files):
         raise RequestError(
             f"Capture {capture_id} is not excluded.",
@@ -76,7 +75,7 @@ def belongs(recording: Recording, capture_id: int, by: Corrector) -> Exam:
     Its sources name two patients, its bytes came with another patient or visit too, or its date is
     another one. `exclude` undoes it.
     """
-    files = photograph(recording.connection, capture_id)
+    files = photographs.files_of(recording.connection, capture_id)
     _require_doubt(recording.connection, files)
     require_no_other_exam(recording.connection, files)
     change(recording.connection, files, belongs=True)
@@ -192,39 +191,6 @@ def _of_exam(said_of: Exam) -> dict[str, Any]:
 
 
 # -- rows
-
-
-def photograph(connection: sa.Connection, capture_id: int) -> Sequence[Row]:
-    """Return the current files of a photograph in its exam, the given one first."""
-    query = sa.select(capture).where(capture.c.id == capture_id)
-    given = connection.execute(query).mappings().one_or_none()
-    if given is None:
-        raise RequestError(
-            f"There is no capture {capture_id}.", hint="fundusd results shows captures."
-        )
-    if given["moved_to"] is not None:
-        raise RequestError(
-            f"The file of capture {capture_id} was moved, and is capture {given['moved_to']} now.",
-            hint=f"Correct capture {given['moved_to']}.",
-        )
-    if given["exam_id"] is None:
-        raise RequestError(
-            f"Capture {capture_id} has no result yet.",
-            hint=f"Try again when fundusd show {capture_id} shows one.",
-        )
-    if given["superseded"]:  # the file at its path is another photograph
-        return [given]
-    query = sa.select(capture).where(
-        capture.c.exam_id == given["exam_id"],
-        capture.c.camera_id == given["camera_id"],
-        capture.c.superseded.is_(False),
-        capture.c.id != capture_id,
-    )
-    files: list[Row] = [given]
-    for row in connection.execute(query.order_by(capture.c.id)).mappings():
-        if stem(row["path_text"]) == stem(given["path_text"]):
-            files.append(row)
-    return files
 
 
 def change(connection: sa.Connection, files: Iterable[Row], **columns: Any) -> None:

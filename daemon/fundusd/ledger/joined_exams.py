@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from fundusd.clinical import visit
 from fundusd.domain.errors import RequestError
 from fundusd.domain.readings import CorrectionKind
-from fundusd.ledger import corrections, moved_files, visits
+from fundusd.ledger import corrections, moved_files, photographs, visits
 from fundusd.ledger.result_columns import IS_RESULT_OF_JOB
 from fundusd.ledger.tables import capture, correction, exam, follow_up, job, result
 
@@ -91,7 +91,7 @@ def _require_joinable(source: Row, target: Row) -> None:
 def part(recording: Recording, capture_id: int, by: Corrector) -> Exam:
     """Part a photograph from its exam into an exam of its own, and return the new exam."""
     connection = recording.connection
-    files = corrections.photograph(connection, capture_id)
+    files = photographs.files_of(connection, capture_id)
     numbers = [file["id"] for file in files]
     old_id = files[0]["exam_id"]
     others = sa.select(capture.c.id).where(
@@ -115,7 +115,7 @@ def belongs_to_other(recording: Recording, capture_id: int, by: Corrector) -> Ex
     this, say it again. Raises RequestError if its sources do not name two patients.
     """
     connection = recording.connection
-    files = corrections.photograph(connection, capture_id)
+    files = photographs.files_of(connection, capture_id)
     given = files[0]
     old = _exam_row(connection, given["exam_id"])
     named = {given["patient_key"], given["other_patient_key"]} - {old["patient_key"], None}
