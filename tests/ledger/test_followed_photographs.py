@@ -227,16 +227,6 @@ def test_two_exams_of_unknown_patients_are_not_joined(ledger: Ledger) -> None:
         ledger.join_exams(one.exam_id, other.exam_id, BY)
 
 
-def test_a_patient_whose_photographs_are_all_excluded_is_on_the_list_of_incomplete_exams(
-    ledger: Ledger,
-) -> None:
-    photograph(ledger, "1.jpg", logits=PDR)
-    ledger.exclude(number(ledger, "1.jpg"), ExclusionReason.RETAKEN, BY)
-    assert [row["missing_fields"] for row in rows(ledger, "v_incomplete_exam")] == ["R L"]
-    ledger.exclude(number(ledger, "1.jpg"), ExclusionReason.TEST, BY)
-    assert rows(ledger, "v_incomplete_exam") == []
-
-
 def test_a_file_beside_one_of_another_patient_is_in_doubt_until_a_person_says(
     ledger: Ledger,
 ) -> None:

@@ -39,9 +39,7 @@ def files_of(connection: sa.Connection, capture_id: int) -> Sequence[Row]:
 def _correctable(connection: sa.Connection, capture_id: int) -> Row:
     moved = capture.alias()
     query = (
-        sa.select(
-            capture, moved_files.counts().label("counts"), moved.c.exam_id.label("is_in")
-        )
+        sa.select(capture, moved_files.counts().label("counts"), moved.c.exam_id.label("is_in"))
         .outerjoin(moved, moved.c.id == capture.c.moved_to)
         .where(capture.c.id == capture_id)
     )
