@@ -42,11 +42,13 @@ def correct_eye(recording: Recording, capture_id: int, eye: Eye, by: Corrector) 
 
     This also confirms the eye of a photograph whose pixels contradict it. Like `exclude`, `include`
     and `part`, it changes all files of the photograph, and raises RequestError if its file was
-    moved or it has no exam yet. Follow-ups of an eye that is no more become those of this eye.
+    moved or it has no exam yet. Follow-ups of an eye that has no photograph left
+    become those of this eye.
     """
     files = photographs.files_of(recording.connection, capture_id)
+    left = follow_ups.places_of(recording.connection, files)
     change(recording.connection, files, corrected_eye=eye)
-    follow_ups.move_lost(recording.connection, files[0]["exam_id"], eye)
+    follow_ups.move_lost(recording.connection, left, files[0]["exam_id"], eye)
     return record(recording, CorrectionKind.EYE, by, files[0], files, eye=eye)
 
 

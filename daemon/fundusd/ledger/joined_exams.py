@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from fundusd.clinical import visit
 from fundusd.domain.errors import RequestError
 from fundusd.domain.readings import CorrectionKind
-from fundusd.ledger import corrections, moved_files, photographs, visits
+from fundusd.ledger import corrections, follow_ups, moved_files, photographs, visits
 from fundusd.ledger.result_columns import IS_RESULT_OF_JOB
 from fundusd.ledger.tables import capture, correction, exam, follow_up, job, result
 
@@ -89,7 +89,10 @@ def _require_joinable(source: Row, target: Row) -> None:
 
 
 def part(recording: Recording, capture_id: int, by: Corrector) -> Exam:
-    """Part a photograph from its exam into an exam of its own, and return the new exam."""
+    """Part a photograph from its exam into an exam of its own, and return the new exam.
+
+    Open follow-ups of an eye that has no other photograph go along.
+    """
     connection = recording.connection
     files = photographs.files_of(connection, capture_id)
     numbers = [file["id"] for file in files]
@@ -102,8 +105,10 @@ def part(recording: Recording, capture_id: int, by: Corrector) -> Exam:
             f"Capture {capture_id} is the only photograph of exam {old_id}.",
             hint="There is nothing to part it from.",
         )
+    left = follow_ups.places_of(connection, files)
     new_id = _insert_parted(connection, files[0])
     corrections.change(connection, files, exam_id=new_id, placed_exam_id=new_id, belongs=False)
+    follow_ups.move_lost(connection, left, new_id)
     corrections.record(recording, CorrectionKind.PART, by, files[0], files, other_exam_id=new_id)
     return corrections.existing(connection, new_id)
 
@@ -127,8 +132,10 @@ def belongs_to_other(recording: Recording, capture_id: int, by: Corrector) -> Ex
     corrections.require_no_other_exam(connection, files)
     arriving = dict(given) | {"patient_key": named.pop(), "placed_exam_id": None}
     [new_id] = visits.assign(connection, [arriving], [_study_uid(connection, given)])
+    left = follow_ups.places_of(connection, files)
     placed = {"exam_id": new_id, "placed_exam_id": new_id, "belongs": True, "excluded": None}
     corrections.change(connection, files, **placed)
+    follow_ups.move_lost(connection, left, new_id)
     corrections.record(recording, CorrectionKind.BELONGS, by, given, files, other_exam_id=new_id)
     return corrections.existing(connection, new_id)
 
