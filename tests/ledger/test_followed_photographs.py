@@ -112,6 +112,15 @@ def test_a_bad_file_at_the_path_of_a_good_one_leaves_a_doubt(ledger: Ledger) -> 
     assert (eye.referable, eye.reason) == (Referable.INDETERMINATE, Reason.BLUR)
 
 
+def test_c16_an_overwritten_file_makes_up_for_no_other(ledger: Ledger) -> None:
+    photograph(ledger, "1.jpg", field="macula")
+    photograph(ledger, "2.jpg", Eye.LEFT)
+    after = photograph(ledger, "1.jpg", word="blurred", reason=Reason.BLUR, field="macula")
+    assert the_eye(after).reason is Reason.BLUR
+    retaken = photograph(ledger, "3.jpg", field="macula")
+    assert the_eye(retaken).referable is Referable.NO
+
+
 def test_a_moved_file_counts_at_its_old_place_until_it_is_judged_at_the_new_one(
     ledger: Ledger,
 ) -> None:
@@ -187,21 +196,35 @@ def test_a_second_reader_and_an_arbiter_are_other_people(ledger: Ledger) -> None
     assert read(ledger, exam, by="reader 2", purpose=ReadingPurpose.SECOND).is_reviewed
 
 
+def test_c26_a_correction_applies_to_all_files_with_the_same_bytes(ledger: Ledger) -> None:
+    exam = photograph(ledger, "a.jpg", word="right")
+    photograph(ledger, "os.jpg", Eye.LEFT)
+    ledger.admit(cases.found("copy/a2.jpg", "right"))
+    parted = ledger.part_exam(number(ledger, "a.jpg"), BY)
+    assert len(the_eye(parted).shots) == 2
+    left = ledger.exam(exam.exam_id)
+    assert left is not None
+    assert left.missing == (Eye.RIGHT,)
+    corrected = ledger.correct_eye(number(ledger, "copy/a2.jpg"), Eye.LEFT, BY)
+    assert len(the_eye(corrected, Eye.LEFT).shots) == 2
+    assert ledger.verify().problem == ""
+
+
+def test_c26_also_to_those_at_paths_that_others_have_taken(ledger: Ledger) -> None:
+    exam = photograph(ledger, "a.jpg", word="right")
+    ledger.admit(cases.found("copy/a2.jpg", "right"))
+    photograph(ledger, "a.jpg", Eye.LEFT, word="left")
+    ledger.part_exam(number(ledger, "copy/a2.jpg"), BY)
+    left = ledger.exam(exam.exam_id)
+    assert left is not None
+    assert left.missing == (Eye.RIGHT,)
+
+
 def test_two_exams_of_unknown_patients_are_not_joined(ledger: Ledger) -> None:
     one = photograph(ledger, "1.jpg", patient=None)
     other = photograph(ledger, "2.jpg", Eye.LEFT, patient=None)
     with pytest.raises(RequestError, match="may be two people"):
         ledger.join_exams(one.exam_id, other.exam_id, BY)
-
-
-def test_a_patient_whose_photographs_are_all_excluded_is_on_the_list_of_incomplete_exams(
-    ledger: Ledger,
-) -> None:
-    photograph(ledger, "1.jpg", logits=PDR)
-    ledger.exclude(number(ledger, "1.jpg"), ExclusionReason.OTHER, BY)
-    assert [row["missing_fields"] for row in rows(ledger, "v_incomplete_exam")] == ["R L"]
-    ledger.exclude(number(ledger, "1.jpg"), ExclusionReason.TEST, BY)
-    assert rows(ledger, "v_incomplete_exam") == []
 
 
 def test_a_file_beside_one_of_another_patient_is_in_doubt_until_a_person_says(
@@ -233,23 +256,6 @@ def test_another_exam_of_the_day_has_to_be_looked_at(ledger: Ledger) -> None:
     assert (joined.others_of_day, joined.final.referable) == ((), Referable.YES)
     with pytest.raises(RequestError, match="was joined into"):
         ledger.eye_absent(other.exam_id, Eye.LEFT, AbsenceReason.PROSTHESIS, BY)
-
-
-def test_a_file_renamed_to_another_patient_leaves_the_exam_that_it_was_joined_into(
-    ledger: Ledger,
-) -> None:
-    exam = photograph(ledger, "1.dcm", study_uid="1.2.3")
-    other = photograph(ledger, "2.dcm", Eye.LEFT, study_uid="1.2.4")
-    ledger.join_exams(other.exam_id, exam.exam_id, BY)
-    ledger.start(replace(cases.release(), revision="another"))
-    moved(ledger, "2.dcm", "P8.dcm")
-    [claim] = ledger.claim(1)
-    content = replace(cases.CONTENT_OF_JPEG, patient_id="PATIENT-8", eye=Eye.LEFT)
-    ledger.record([cases.finding(claim, content)])
-    assert exam_of(ledger, "P8.dcm").exam_id != exam.exam_id
-    left = ledger.exam(exam.exam_id)
-    assert left is not None
-    assert [eye.eye for eye in left.eyes] == [Eye.RIGHT]
 
 
 def test_the_id_of_an_exam_of_an_unknown_patient_is_its_own_and_stays(ledger: Ledger) -> None:

@@ -13,6 +13,7 @@ from tests.reading_cases import BY, NO_DR, PDR, exam_of, number, the_eye
 from fundusd.clinical.path_rules import Naming
 from fundusd.domain.clinical_terms import Eye, Reason, Referable
 from fundusd.domain.errors import RequestError
+from fundusd.domain.eye_reasons import EyeReason
 from fundusd.domain.readings import ExclusionReason
 from fundusd.ledger import Ledger
 from fundusd.reports import next_steps
@@ -154,3 +155,32 @@ def test_a_photograph_that_names_one_patient_has_no_other(named: Ledger) -> None
     record(named, RIGHT)
     with pytest.raises(RequestError, match="only one patient"):
         named.belongs_to_other(number(named, RIGHT), BY)
+
+
+def write(ledger: Ledger, name: str, word: str, reason: Reason | None = None) -> None:
+    """Record a file with bytes made from `word`, perhaps for the second time or at a used path."""
+    ledger.admit(cases.found(name, word))
+    for claim in ledger.claim(1):
+        if reason is None:
+            ledger.record([cases.finding(claim, cases.CONTENT_OF_JPEG, NO_DR)])
+        else:
+            ledger.record([cases.refusal(claim, reason, cases.CONTENT_OF_JPEG)])
+
+
+def test_c16_the_bytes_of_an_overwritten_file_come_as_another_patients(named: Ledger) -> None:
+    write(named, RIGHT, "of P2, exported as P1's")
+    write(named, RIGHT, "of P1")
+    write(named, LEFT, "left")
+    assert exam_of(named, RIGHT).final.referable is NO
+    write(named, "P2_OD.dcm", "of P2, exported as P1's")
+    for name in (RIGHT, "P2_OD.dcm"):
+        assert the_eye(exam_of(named, name)).reason is EyeReason.PATIENT_UNCERTAIN
+
+
+def test_c16_two_names_that_are_swapped_leave_both_patients_in_doubt(named: Ledger) -> None:
+    write(named, RIGHT, "a good one")
+    write(named, "P2_OD.dcm", "a blurred one", Reason.BLUR)
+    named.admit(cases.found(RIGHT, "a blurred one"), cases.found("P2_OD.dcm", "a good one"))
+    for name in (RIGHT, "P2_OD.dcm"):
+        assert exam_of(named, name).final.referable is OPEN
+    assert named.verify().problem == ""

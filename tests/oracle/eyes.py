@@ -145,7 +145,12 @@ def is_resolved(doubt: Placed, of_eye: Sequence[Placed]) -> bool:
 
 
 def makes_up_for(evidence: Placed, doubt: Placed) -> bool:
-    """Say if it is of the same photograph, of the same known field, or took its path."""
+    """Say if it is of the same photograph, of the same known field, or took its path.
+
+    A file that was overwritten makes up for none.
+    """
+    if evidence.file.path_taken_by is not None:
+        return False
     return (
         evidence.file.photograph == doubt.file.photograph
         or (doubt.field is not None and evidence.field == doubt.field)

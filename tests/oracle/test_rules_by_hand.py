@@ -99,6 +99,11 @@ CONTRADICTED_2 = ("indeterminate", None, "eye_contradicted", 2)
         # A file that was overwritten: its doubt is resolved by the file that took its path.
         ((replace(CUT, path_taken_by=3), GOOD), ("no", 0, None, 3)),
         ((CUT, GOOD), ("indeterminate", None, "truncated", 2)),
+        # Nor does an overwritten file make up for any other.
+        (
+            (replace(of_field(GOOD, "macula"), path_taken_by=3), of_field(BLUR, "macula")),
+            ("indeterminate", None, "blur", 3),
+        ),
     ],
 )
 def test_the_result_of_the_right_eye(kinds: tuple[File, ...], result: tuple[object, ...]) -> None:

@@ -196,15 +196,14 @@ def unresolved(shots: Sequence[Shot]) -> list[Shot]:
     An ungradable, refused or failed file leaves no doubt if another file of the same photograph is
     evidence, or if another photograph of the same known field is: that is a retake. Nothing makes
     up for a file that may be of another eye or patient, or that holds several pictures. A file that
-    was overwritten makes up for no file at its path, but that file makes up for it.
+    was overwritten makes up for none, but the file at its path makes up for it.
     """
     photographs: set[tuple[str, str]] = set()
     fields: set[str | None] = set()
     for shot in shots:
-        if shot.is_evidence:
+        if shot.is_evidence and not shot.is_overwritten:
             fields.add(shot.field)
-            if not shot.is_overwritten:
-                photographs.add(shot.photograph)
+            photographs.add(shot.photograph)
     fields.discard(None)
     doubtful: list[Shot] = []
     for shot in shots:

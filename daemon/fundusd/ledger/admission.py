@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from fundusd.domain.clinical_terms import FILE_REASONS
 from fundusd.domain.files import Admission
 from fundusd.domain.jobs import JobState
-from fundusd.ledger import audit, captures, jobs, queueing, requeue, results, sightings
+from fundusd.ledger import audit, jobs, moved_files, queueing, requeue, results, sightings
 from fundusd.ledger.audit_events import AuditEvent
 from fundusd.ledger.tables import capture, job, sighting
 
@@ -223,8 +223,9 @@ def _insert_captures(
         place = _place(file)
         row = {"revision": _next_revision(connection, place, before)}
         row |= {"job_id": jobs_of[file.digest].job_id}
-        row |= captures.corrected(origins.get(place))
-        rows.append(row | _columns(file) | received | dict(metadata[place]))
+        origin = origins.get(place)
+        row |= moved_files.corrected(origin) | moved_files.inherited(metadata[place], origin)
+        rows.append(row | _columns(file) | received)
     statement = sa.insert(capture).returning(capture.c.id, capture.c.camera_id, capture.c.path)
     numbers = {}
     for inserted in connection.execute(statement, rows):

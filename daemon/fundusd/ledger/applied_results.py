@@ -8,7 +8,15 @@ import orjson
 import sqlalchemy as sa
 
 from fundusd.domain.clinical_terms import Outcome
-from fundusd.ledger import audit, bare_numbers, camera_orientations, captures, exams, visits
+from fundusd.ledger import (
+    audit,
+    bare_numbers,
+    camera_orientations,
+    captures,
+    exams,
+    moved_files,
+    visits,
+)
 from fundusd.ledger.audit_events import AuditEvent
 from fundusd.ledger.database import picked
 from fundusd.ledger.recorded import Recorded
@@ -58,15 +66,17 @@ def apply(
         contents.append(content)
     camera_orientations.check_eyes(connection, after, contents, are_new=not reused)
     bare_numbers.resolve(connection, after, contents)
-    visits.forget_placing(connection, after)
+    origins = moved_files.origins(connection, [row["id"] for row in after])
+    moved_files.forget_placing(connection, after)
+    moved_files.keep_exams(after, origins)
     exam_ids = visits.assign(connection, after, [content.get("study_uid") for content in contents])
-    captures.forget_membership(connection, after, exam_ids)
+    moved_files.forget_membership(after, exam_ids, origins)
     for row, exam_id in zip(after, exam_ids, strict=True):
         row["exam_id"] = exam_id
     _update(connection, after)
     bare_numbers.remember(connection, after, contents)
     shared = captures.flag_shared(connection, after)
-    left = captures.exams_of_origins(connection, [row["id"] for row in after])
+    left = moved_files.exams_left(connection, [row["id"] for row in after])
     exams.rejudge(recording, [*(row["exam_id"] for row in (*before, *after)), *shared, *left])
     entries, recorded = [], []
     for old, row, of_capture in zip(before, after, results, strict=True):
@@ -112,7 +122,7 @@ def audit_entry(old: Row, row: Row, of_capture: Row, *, reused: bool) -> audit.E
         "reused": reused,
     }
     corrected = audit.corrected_state(row)
-    if corrected != audit.corrected_state(old):  # see `captures.forget_membership`
+    if corrected != audit.corrected_state(old):  # see `moved_files.forget_membership`
         detail["corrected"] = {str(row["id"]): corrected}
     return audit.Entry(
         _EVENT_OF_OUTCOME[of_capture["outcome"]],

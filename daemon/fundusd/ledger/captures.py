@@ -15,7 +15,7 @@ from fundusd.clinical.field_position import field_shown
 from fundusd.domain.capture_warnings import CaptureWarning
 from fundusd.domain.clinical_terms import Eye, EyeSource, Outcome
 from fundusd.domain.decoding import Content
-from fundusd.domain.readings import ExclusionReason
+from fundusd.ledger import moved_files
 from fundusd.ledger.tables import capture, storable
 
 if TYPE_CHECKING:
@@ -24,10 +24,6 @@ if TYPE_CHECKING:
     from fundusd.clinical.pseudonyms import Identifiers
 
     Row = Mapping[Any, Any]
-
-# why a photograph does not count in one exam, although it may in another
-_OF_THE_VISIT = (ExclusionReason.NOT_THIS_PATIENT, ExclusionReason.RETAKEN)
-CORRECTED = ("corrected_eye", "excluded", "placed_exam_id", "belongs")
 
 
 def content_text(content: Content | None, identifiers: Identifiers) -> str:
@@ -53,17 +49,18 @@ def content_text(content: Content | None, identifiers: Identifiers) -> str:
     return orjson.dumps(stored, option=orjson.OPT_SORT_KEYS).decode()
 
 
-def refreshed(before: Row, again: Row | None) -> dict[str, Any]:
+def refreshed(before: Row, again: Row | None, origin: Row | None) -> dict[str, Any]:
     """Return a capture's row, updated with `again`, its newly read columns.
 
     The row is not updated if `again` is None, or if the camera's database answered at admission but
-    does not answer now.
+    does not answer now. What the columns do not say is taken from `origin`, the capture whose file
+    was moved.
     """
     if again is None or attribution.has_lost_answer(
         _codes(again["warnings"]), _codes(before["warnings"])
     ):
         return dict(before)
-    return dict(before) | dict(again)
+    return dict(before) | moved_files.inherited(again, origin)
 
 
 def settled(
@@ -89,13 +86,6 @@ def settled(
     for name in ("media_type", "width", "height", "sop_uid"):
         columns[name] = content.get(name)
     return columns
-
-
-def corrected(origin: Row | None) -> dict[str, Any]:
-    """Return the columns that people have corrected of the capture whose file was moved."""
-    if origin is None:
-        return {**dict.fromkeys(CORRECTED), "belongs": False}
-    return {name: origin[name] for name in CORRECTED}
 
 
 def attribution_columns(attributed: Attribution) -> dict[str, Any]:
@@ -128,36 +118,11 @@ def add_warnings(connection: sa.Connection, job_id: int, codes: Sequence[str]) -
         connection.execute(update.values(warnings=warnings))
 
 
-def exams_of_origins(connection: sa.Connection, ids: Sequence[int]) -> set[int | None]:
-    """Return the exams of the captures whose files were moved and are these captures now.
-
-    They count in these exams until the new captures are assigned to theirs.
-    """
-    query = sa.select(capture.c.exam_id).where(capture.c.moved_to.in_(ids))
-    return set(connection.scalars(query))
-
-
-def forget_membership(
-    connection: sa.Connection, captures: Sequence[dict[str, Any]], exam_ids: Sequence[int]
-) -> None:
-    """Forget what was said of a renamed capture's old exam, if its new name puts it into another.
-
-    That is: that it belongs there, or that it was excluded there as another patient's or retaken.
-    """
-    new = [row["id"] for row in captures if row["exam_id"] is None]
-    query = sa.select(capture.c.moved_to, capture.c.exam_id).where(capture.c.moved_to.in_(new))
-    exam_of_origin: dict[int, int | None] = dict(connection.execute(query).all())
-    for row, exam_id in zip(captures, exam_ids, strict=True):
-        if exam_of_origin.get(row["id"], exam_id) != exam_id:
-            row["belongs"] = False
-            if row["excluded"] in _OF_THE_VISIT:
-                row["excluded"] = None
-
-
 def flag_shared(connection: sa.Connection, captures: Sequence[dict[str, Any]]) -> set[int | None]:
     """Add a warning to captures that have the same bytes as a capture of another patient.
 
-    Return the exams of these captures, because the warning leaves no negative result.
+    Files that were overwritten count, too. Return the exams of these captures, because the warning
+    leaves no negative result.
     """
     digests = {row["digest"] for row in captures if row["patient_key"]}
     if not digests:
@@ -168,7 +133,7 @@ def flag_shared(connection: sa.Connection, captures: Sequence[dict[str, Any]]) -
     ).where(
         capture.c.digest.in_(digests),
         capture.c.patient_key.is_not(None),
-        capture.c.superseded.is_(False),
+        moved_files.counts(),
     )
     rows = connection.execute(query).all()
     shared = attribution.digests_of_several_patients((row.digest, row.patient_key) for row in rows)

@@ -14,9 +14,8 @@ import sqlalchemy as sa
 from fundusd.domain.clinical_terms import Eye, Referable
 from fundusd.domain.errors import RequestError
 from fundusd.domain.readings import AbsenceReason, CorrectionKind, ExclusionReason
-from fundusd.ledger import audit, exam_queries, exams, follow_ups
+from fundusd.ledger import audit, exam_queries, exams, follow_ups, moved_files, photographs
 from fundusd.ledger.audit_events import AuditEvent
-from fundusd.ledger.exam_rows import stem
 from fundusd.ledger.tables import capture, correction, exam, storable
 
 if TYPE_CHECKING:
@@ -43,17 +42,19 @@ def correct_eye(recording: Recording, capture_id: int, eye: Eye, by: Corrector) 
 
     This also confirms the eye of a photograph whose pixels contradict it. Like `exclude`, `include`
     and `part`, it changes all files of the photograph, and raises RequestError if its file was
-    moved or it has no exam yet. Follow-ups of an eye that is no more become those of this eye.
+    moved or it has no exam yet. Follow-ups of an eye that has no photograph left
+    become those of this eye.
     """
-    files = photograph(recording.connection, capture_id)
+    files = photographs.files_of(recording.connection, capture_id)
+    left = follow_ups.places_of(recording.connection, files)
     change(recording.connection, files, corrected_eye=eye)
-    follow_ups.move_lost(recording.connection, files[0]["exam_id"], eye)
+    follow_ups.move_lost(recording.connection, left, files[0]["exam_id"], eye)
     return record(recording, CorrectionKind.EYE, by, files[0], files, eye=eye)
 
 
 def exclude(recording: Recording, capture_id: int, reason: ExclusionReason, by: Corrector) -> Exam:
     """Exclude a photograph from its exam, and return the exam."""
-    files = photograph(recording.connection, capture_id)
+    files = photographs.files_of(recording.connection, capture_id)
     if reason is ExclusionReason.RETAKEN:
         _require_replaceable(files)
     change(recording.connection, files, excluded=reason, belongs=False)
@@ -77,7 +78,7 @@ def _require_replaceable(files: Sequence[Row]) -> None:
 
 def include(recording: Recording, capture_id: int, by: Corrector) -> Exam:
     """Let a photograph that was excluded count again, and return its exam."""
-    files = photograph(recording.connection, capture_id)
+    files = photographs.files_of(recording.connection, capture_id)
     if all(file["excluded"] is None for file in files):
         raise RequestError(
             f"Capture {capture_id} is not excluded.",
@@ -93,7 +94,7 @@ def belongs(recording: Recording, capture_id: int, by: Corrector) -> Exam:
     Its sources name two patients, its bytes came with another patient or visit too, or its date is
     another one. `exclude` undoes it.
     """
-    files = photograph(recording.connection, capture_id)
+    files = photographs.files_of(recording.connection, capture_id)
     _require_doubt(recording.connection, files)
     require_no_other_exam(recording.connection, files)
     change(recording.connection, files, belongs=True)
@@ -124,7 +125,7 @@ def require_no_other_exam(connection: sa.Connection, files: Sequence[Row]) -> No
         capture.c.belongs,
         capture.c.excluded.is_(None),
         capture.c.exam_id != files[0]["exam_id"],
-        capture.c.moved_to.is_(None),
+        moved_files.counts(),
     )
     other = connection.execute(query.order_by(capture.c.id)).mappings().first()
     if other is not None:
@@ -209,39 +210,6 @@ def _of_exam(said_of: Exam) -> dict[str, Any]:
 
 
 # -- rows
-
-
-def photograph(connection: sa.Connection, capture_id: int) -> Sequence[Row]:
-    """Return the current files of a photograph in its exam, the given one first."""
-    query = sa.select(capture).where(capture.c.id == capture_id)
-    given = connection.execute(query).mappings().one_or_none()
-    if given is None:
-        raise RequestError(
-            f"There is no capture {capture_id}.", hint="fundusd results shows captures."
-        )
-    if given["moved_to"] is not None:
-        raise RequestError(
-            f"The file of capture {capture_id} was moved, and is capture {given['moved_to']} now.",
-            hint=f"Correct capture {given['moved_to']}.",
-        )
-    if given["exam_id"] is None:
-        raise RequestError(
-            f"Capture {capture_id} has no result yet.",
-            hint=f"Try again when fundusd show {capture_id} shows one.",
-        )
-    if given["superseded"]:  # the file at its path is another photograph
-        return [given]
-    query = sa.select(capture).where(
-        capture.c.exam_id == given["exam_id"],
-        capture.c.camera_id == given["camera_id"],
-        capture.c.superseded.is_(False),
-        capture.c.id != capture_id,
-    )
-    files: list[Row] = [given]
-    for row in connection.execute(query.order_by(capture.c.id)).mappings():
-        if stem(row["path_text"]) == stem(given["path_text"]):
-            files.append(row)
-    return files
 
 
 def change(connection: sa.Connection, files: Iterable[Row], **columns: Any) -> None:

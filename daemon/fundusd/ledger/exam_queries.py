@@ -14,7 +14,7 @@ from fundusd.clinical.judgement import files_of_no_eye, judge
 from fundusd.domain.clinical_terms import Eye, Referable
 from fundusd.domain.exams import DayDoubt
 from fundusd.domain.readings import AbsenceReason, CorrectionKind, FollowUpKind
-from fundusd.ledger import exam_protocol, exam_rows, related_exams
+from fundusd.ledger import exam_protocol, exam_rows, moved_files, related_exams
 from fundusd.ledger.exam_reviews import Reviews, reviews_of
 from fundusd.ledger.result_columns import IS_RESULT_OF_JOB, SCORES
 from fundusd.ledger.tables import (
@@ -153,19 +153,7 @@ def _by_exam(rows: Iterable[Row]) -> dict[int, list[Row]]:
 
 
 def _captures(connection: sa.Connection, exam_ids: Sequence[int]) -> Sequence[Row]:
-    """Return the captures of exams that count, each with its result or with what its job says.
-
-    A capture whose file was overwritten counts, and one whose file was moved counts until the
-    capture at its new place has been assigned to an exam of a known patient. A name that says less
-    than the old one does not take a photograph away from its patient.
-    """
-    successor = capture.alias()
-    counts = sa.or_(
-        capture.c.superseded.is_(False),
-        capture.c.moved_to.is_(None),
-        successor.c.exam_id.is_(None),
-        sa.and_(successor.c.patient_key.is_(None), capture.c.patient_key.is_not(None)),
-    )
+    """Return the captures of exams that count, each with its result or with what its job says."""
     query = (
         sa.select(
             *capture.c[_OF_CAPTURE],
@@ -177,8 +165,7 @@ def _captures(connection: sa.Connection, exam_ids: Sequence[int]) -> Sequence[Ro
         .select_from(capture)
         .join(job, job.c.id == capture.c.job_id)
         .outerjoin(result, IS_RESULT_OF_JOB)
-        .outerjoin(successor, successor.c.id == capture.c.moved_to)
-        .where(capture.c.exam_id.in_(exam_ids), counts)
+        .where(capture.c.exam_id.in_(exam_ids), moved_files.counts())
         .order_by(capture.c.id)
     )
     return connection.execute(query).mappings().all()

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from fundusd.clinical.reading import Reading, of_eyes
 from fundusd.domain.clinical_terms import Eye
-from fundusd.ledger import exam_rows
+from fundusd.ledger import exam_rows, moved_files
 from fundusd.ledger.tables import capture, release, review, review_photograph
 
 if TYPE_CHECKING:
@@ -100,9 +100,9 @@ def exams_with(connection: sa.Connection, digests: Iterable[str]) -> set[int]:
 
 
 def _exams(connection: sa.Connection, digests: set[str]) -> dict[str, set[int]]:
-    """Return, by digest, the exams of the captures with these bytes, leaving out moved files."""
+    """Return, by digest, the exams of the captures with these bytes that count."""
     query = sa.select(capture.c.digest, capture.c.exam_id).where(
-        capture.c.digest.in_(digests), capture.c.exam_id.is_not(None), capture.c.moved_to.is_(None)
+        capture.c.digest.in_(digests), capture.c.exam_id.is_not(None), moved_files.counts()
     )
     exams: dict[str, set[int]] = {}
     for row in connection.execute(query):

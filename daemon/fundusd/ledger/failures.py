@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from fundusd.domain import retry_policy
 from fundusd.domain.clinical_terms import FILE_REASONS, Outcome, Reason
 from fundusd.domain.jobs import JobState
-from fundusd.ledger import bare_numbers, captures, exams, jobs, visits
+from fundusd.ledger import audit, bare_numbers, captures, exams, jobs, moved_files, visits
 from fundusd.ledger.audit_events import AuditEvent
 from fundusd.ledger.database import is_due, picked
 from fundusd.ledger.job_events import note, note_failed
@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 _ATTRIBUTED = (
     *("eye", "eye_source", "field", "patient_id", "patient_key", "exam_id", "warnings"),
     *("other_patient_id", "other_patient_key"),
-    *("acquired_at", "acquired_day", "media_type", "width", "height", "sop_uid"),
+    *("acquired_at", "acquired_day", "placed_exam_id", "belongs", "excluded"),
+    *("media_type", "width", "height", "sop_uid"),
 )
 
 
@@ -152,12 +153,17 @@ def _attribute(recording: Recording, which: sa.ColumnElement[bool], header: Row)
         return set()
     headers = [header] * len(after)
     bare_numbers.resolve(connection, after, headers)
+    origins = moved_files.origins(connection, [row["id"] for row in after])
+    moved_files.forget_placing(connection, after)
+    moved_files.keep_exams(after, origins)
     exam_ids = visits.assign(connection, after, [header.get("study_uid")] * len(after))
+    forgetting = moved_files.forget_membership(after, exam_ids, origins)
+    audit.append(connection, *map(moved_files.forgotten, forgetting))
     changed = []
     for changed_row, exam_id in zip(after, exam_ids, strict=True):
         changed_row["exam_id"] = exam_id
         changed.append(picked(changed_row, _ATTRIBUTED) | {"at_id": changed_row["id"]})
     connection.execute(sa.update(capture).where(capture.c.id == sa.bindparam("at_id")), changed)
     bare_numbers.remember(connection, after, headers)
-    left = captures.exams_of_origins(connection, [row["id"] for row in after])
+    left = moved_files.exams_left(connection, [row["id"] for row in after])
     return left | {row["exam_id"] for row in (*before, *after)}

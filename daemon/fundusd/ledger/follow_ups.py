@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import sqlalchemy as sa
 
@@ -11,12 +11,16 @@ from fundusd.domain.errors import RequestError
 from fundusd.domain.readings import FollowUpEnd, FollowUpKind
 from fundusd.ledger import audit, exam_queries, exams
 from fundusd.ledger.audit_events import AuditEvent
-from fundusd.ledger.tables import exam, follow_up, storable
+from fundusd.ledger.tables import exam, follow_up, review_photograph, storable
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
     from fundusd.clinical.exam import Exam
     from fundusd.domain.clinical_terms import Eye
     from fundusd.ledger.transactions import Recording
+
+    Row = Mapping[Any, Any]
 
 
 class Place(NamedTuple):
@@ -46,16 +50,34 @@ def close_read(connection: sa.Connection, place: Place, by: str) -> None:
     _close(connection, _open(place), FollowUpEnd.READ, by)
 
 
-def move_lost(connection: sa.Connection, exam_id: int, eye: Eye) -> None:
-    """Make the open follow-ups of eyes that an exam no longer has those of the given eye."""
+def places_of(connection: sa.Connection, files: Sequence[Row]) -> list[Place]:
+    """Return the eyes at which the files of a photograph are."""
+    exam_id = files[0]["exam_id"]
     [judged] = exam_queries.judged(connection, [exam_id])
-    eyes = [result.eye for result in judged.eyes]
-    lost = sa.and_(
-        follow_up.c.exam_id == exam_id,
-        follow_up.c.closed_at.is_(None),
-        follow_up.c.eye.not_in(eyes),
-    )
-    connection.execute(sa.update(follow_up).where(lost).values(eye=eye))
+    numbers = {file["id"] for file in files}
+    shots = [*(shot for eye in judged.eyes for shot in eye.shots), *judged.others]
+    return sorted({Place(exam_id, shot.eye) for shot in shots if shot.capture_id in numbers})
+
+
+def move_lost(
+    connection: sa.Connection, left: Iterable[Place], exam_id: int, eye: Eye | None = None
+) -> None:
+    """Move the open follow-ups of eyes whose photographs are elsewhere now.
+
+    Those move that are of an eye without a photograph that counts, and of whose photographs not
+    even an excluded one is left there. They become those of `eye`, or of the same eye, in the exam.
+    """
+    for place in left:
+        [judged] = exam_queries.judged(connection, [place.exam_id])
+        if any(result.eye is place.eye for result in judged.eyes):
+            continue
+        remaining = {shot.digest for shot in judged.others if shot.eye is place.eye}
+        digests_left = sa.exists().where(
+            review_photograph.c.review_id == follow_up.c.review_id,
+            review_photograph.c.digest.in_(remaining),
+        )
+        lost = sa.update(follow_up).where(_open(place), ~digests_left)
+        connection.execute(lost.values(exam_id=exam_id, eye=eye or place.eye))
 
 
 def close(recording: Recording, follow_up_id: int, how: FollowUpEnd, by: str) -> Exam:

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from fundusd.clinical import visit
 from fundusd.domain.errors import RequestError
 from fundusd.domain.readings import CorrectionKind
-from fundusd.ledger import corrections, visits
+from fundusd.ledger import corrections, follow_ups, moved_files, photographs, visits
 from fundusd.ledger.result_columns import IS_RESULT_OF_JOB
 from fundusd.ledger.tables import capture, correction, exam, follow_up, job, result
 
@@ -89,21 +89,26 @@ def _require_joinable(source: Row, target: Row) -> None:
 
 
 def part(recording: Recording, capture_id: int, by: Corrector) -> Exam:
-    """Part a photograph from its exam into an exam of its own, and return the new exam."""
+    """Part a photograph from its exam into an exam of its own, and return the new exam.
+
+    Open follow-ups of an eye that has no other photograph go along.
+    """
     connection = recording.connection
-    files = corrections.photograph(connection, capture_id)
+    files = photographs.files_of(connection, capture_id)
     numbers = [file["id"] for file in files]
     old_id = files[0]["exam_id"]
     others = sa.select(capture.c.id).where(
-        capture.c.exam_id == old_id, capture.c.moved_to.is_(None), capture.c.id.not_in(numbers)
+        capture.c.exam_id == old_id, moved_files.counts(), capture.c.id.not_in(numbers)
     )
     if connection.scalar(others.limit(1)) is None:
         raise RequestError(
             f"Capture {capture_id} is the only photograph of exam {old_id}.",
             hint="There is nothing to part it from.",
         )
+    left = follow_ups.places_of(connection, files)
     new_id = _insert_parted(connection, files[0])
     corrections.change(connection, files, exam_id=new_id, placed_exam_id=new_id, belongs=False)
+    follow_ups.move_lost(connection, left, new_id)
     corrections.record(recording, CorrectionKind.PART, by, files[0], files, other_exam_id=new_id)
     return corrections.existing(connection, new_id)
 
@@ -115,7 +120,7 @@ def belongs_to_other(recording: Recording, capture_id: int, by: Corrector) -> Ex
     this, say it again. Raises RequestError if its sources do not name two patients.
     """
     connection = recording.connection
-    files = corrections.photograph(connection, capture_id)
+    files = photographs.files_of(connection, capture_id)
     given = files[0]
     old = _exam_row(connection, given["exam_id"])
     named = {given["patient_key"], given["other_patient_key"]} - {old["patient_key"], None}
@@ -127,8 +132,10 @@ def belongs_to_other(recording: Recording, capture_id: int, by: Corrector) -> Ex
     corrections.require_no_other_exam(connection, files)
     arriving = dict(given) | {"patient_key": named.pop(), "placed_exam_id": None}
     [new_id] = visits.assign(connection, [arriving], [_study_uid(connection, given)])
+    left = follow_ups.places_of(connection, files)
     placed = {"exam_id": new_id, "placed_exam_id": new_id, "belongs": True, "excluded": None}
     corrections.change(connection, files, **placed)
+    follow_ups.move_lost(connection, left, new_id)
     corrections.record(recording, CorrectionKind.BELONGS, by, given, files, other_exam_id=new_id)
     return corrections.existing(connection, new_id)
 

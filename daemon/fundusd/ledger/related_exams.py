@@ -13,6 +13,7 @@ import sqlalchemy as sa
 
 from fundusd.clinical.exam import Claim
 from fundusd.domain.readings import ExclusionReason
+from fundusd.ledger import moved_files
 from fundusd.ledger.tables import capture, exam
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 def is_in_other_exam() -> sa.ColumnElement[bool]:
     """Return the condition that another exam of the patient holds the bytes of a capture, too."""
     copy = capture.alias()
-    return sa.exists().where(_is_copy(copy), copy.c.excluded.is_(None), copy.c.moved_to.is_(None))
+    return sa.exists().where(_is_copy(copy), copy.c.excluded.is_(None), moved_files.counts(copy))
 
 
 def claims(connection: sa.Connection, exam_ids: Collection[int]) -> dict[int, tuple[Claim, ...]]:
@@ -39,7 +40,7 @@ def claims(connection: sa.Connection, exam_ids: Collection[int]) -> dict[int, tu
             claimant.c.id.in_(exam_ids),
             claimant.c.joined_into.is_(None),
             capture.c.belongs.is_(False),
-            capture.c.moved_to.is_(None),
+            moved_files.counts(),
             sa.or_(
                 capture.c.excluded.is_(None),
                 capture.c.excluded == ExclusionReason.NOT_THIS_PATIENT,

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from fundusd.clinical.quality_thresholds import quality_level
 from fundusd.domain.clinical_terms import Action, Outcome, Reason, Referable
 from fundusd.domain.jobs import JobState
-from fundusd.ledger import applied_results, captures, jobs
+from fundusd.ledger import applied_results, captures, jobs, moved_files
 from fundusd.ledger.recorded import Recorded
 from fundusd.ledger.recorded import recorded as recorded_capture
 from fundusd.ledger.result_columns import IS_RESULT_OF_JOB, LOGITS, SCORES
@@ -116,10 +116,12 @@ def _record_rows(
     since: dict[int, datetime] = {}
     for row in captures_of_jobs:
         since[row["job_id"]] = min(row["received_at"], since.get(row["job_id"], row["received_at"]))
+    refreshed_ids = [row["id"] for row in captures_of_jobs] if metadata else []
+    origins = moved_files.origins(connection, refreshed_ids)
     before, of_capture = [], []
     for row in captures_of_jobs:
         place = (row["camera_id"], bytes(row["path"]))
-        refreshed = captures.refreshed(row, metadata.get(place))
+        refreshed = captures.refreshed(row, metadata.get(place), origins.get(row["id"]))
         before.append(refreshed | {"first_received_at": since[row["job_id"]]})
         of_capture.append(rows[row["job_id"]] | {"id": ids[row["digest"]]})
     recorded: dict[int, list[Recorded]] = {}

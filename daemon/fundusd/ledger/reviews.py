@@ -86,7 +86,7 @@ def review(recording: Recording, given: Review) -> Exam:
     row = _row(connection, given, eye)
     inserted = sa.insert(review_table).values(row).returning(review_table.c.id)
     review_id: int = connection.execute(inserted).scalar_one()
-    digests = {shot.digest for shot in eye.seen}
+    digests = {shot.digest for shot in eye.shots}  # it also follows those that nobody can see yet
     if digests:
         photographs = [{"review_id": review_id, "digest": digest} for digest in sorted(digests)]
         connection.execute(sa.insert(review_photograph), photographs)

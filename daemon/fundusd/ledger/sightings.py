@@ -175,7 +175,11 @@ def supersede(
     recording.connection.execute(statement.values(superseded=True))
     if moved_to:
         moves = [{"at_id": old, "new_id": new} for old, new in moved_to.items()]
-        move = sa.update(capture).where(capture.c.id == sa.bindparam("at_id"))
+        # all earlier places of a file lead to its present one
+        is_of_file = sa.or_(
+            capture.c.id == sa.bindparam("at_id"), capture.c.moved_to == sa.bindparam("at_id")
+        )
+        move = sa.update(capture).where(is_of_file)
         recording.connection.execute(move.values(moved_to=sa.bindparam("new_id")), moves)
     exams.rejudge(recording, exam_ids)
 

@@ -47,41 +47,23 @@ def assign(
 ) -> list[int]:
     """Return the number of each capture's exam, creating the exams that do not exist yet.
 
-    A capture that a person has placed belongs to that exam, and the captures of an exam that was
-    joined into another one belong to that other exam.
+    A capture that a person has placed belongs to that exam, one with `kept_exam_id` stays in that
+    exam, and the captures of an exam that was joined into another one belong to that other exam.
     """
     arrivals: dict[int, Arrival] = {}  # by position
     placed: dict[int, int] = {}
     for position, (row, study_uid) in enumerate(zip(captures, study_uids, strict=True)):
-        if row.get("placed_exam_id") is None:
+        exam_id = row.get("placed_exam_id") or row.get("kept_exam_id")
+        if exam_id is None:
             arrivals[position] = arrival_of(row, study_uid)
         else:
-            placed[position] = row["placed_exam_id"]
+            placed[position] = exam_id
     chosen = _choose(connection, arrivals)
     final = followed(connection, placed.values())
     ids = []
     for position in range(len(captures)):
         ids.append(final[placed[position]] if position in placed else chosen[position])
     return ids
-
-
-def forget_placing(connection: sa.Connection, captures: Sequence[dict[str, Any]]) -> None:
-    """Take renamed captures out of the exams of people whom they no longer name.
-
-    What a person said of the old name, that the capture belongs to an exam, does not hold for
-    another patient.
-    """
-    renamed = [row for row in captures if row["placed_exam_id"] and row["exam_id"] is None]
-    if not renamed:
-        return
-    placed = {row["placed_exam_id"] for row in renamed}
-    query = sa.select(exam.c.id, exam.c.patient_key).where(exam.c.id.in_(placed))
-    patients = {row.id: row.patient_key for row in connection.execute(query)}
-    for row in renamed:
-        patient = patients.get(row.get("placed_exam_id"))
-        named = {row["patient_key"], row["other_patient_key"]} - {None}
-        if patient and named and patient not in named:
-            row["placed_exam_id"] = None
 
 
 def arrival_of(row: Row, study_uid: str | None) -> Arrival:

@@ -1,4 +1,5 @@
--- Exams that lack an eye or an expected field, also if no photograph counts any more.
+-- Exams that lack an eye or an expected field, also if no photograph counts any more, unless a later
+-- exam of the patient lacks nothing.
 CREATE VIEW v_incomplete_exam AS
 SELECT
     e.id AS exam_id,
@@ -29,18 +30,27 @@ SELECT
 FROM exam e
 WHERE
     e.missing_fields <> ''
+    AND e.joined_into IS NULL
     AND (
         EXISTS (SELECT 1 FROM eye_result s WHERE s.exam_id = e.id)
-        -- all photographs of a patient are excluded, but not as those of somebody else or as a test
-        OR (
-            e.patient_key IS NOT NULL
-            AND EXISTS (
-                SELECT 1
-                FROM capture c
-                WHERE
-                    c.exam_id = e.id
-                    AND c.moved_to IS NULL
-                    AND c.excluded IN ('not_a_retina', 'retaken', 'other')
-            )
+        -- no photograph counts any more: all are excluded or, of a known patient, are elsewhere now
+        OR EXISTS (
+            SELECT 1
+            FROM capture c
+            WHERE c.exam_id = e.id AND (c.moved_to IS NULL OR e.patient_key IS NOT NULL)
+        )
+    )
+    -- the patient was here again, and nothing is missing since
+    AND (
+        replace(e.missing_fields, 'capture/', '') <> e.missing_fields
+        OR NOT EXISTS (
+            SELECT 1
+            FROM exam o
+            WHERE
+                o.patient_key = e.patient_key
+                AND o.day > e.day
+                AND o.day_doubt = ''
+                AND o.missing_fields = ''
+                AND o.joined_into IS NULL
         )
     )

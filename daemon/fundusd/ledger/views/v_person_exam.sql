@@ -1,4 +1,4 @@
--- One row per exam that has a result.
+-- One row per exam that has a result, or had one until its photographs were excluded or renamed.
 CREATE VIEW v_person_exam AS
 SELECT
     e.id AS exam_id,
@@ -39,4 +39,13 @@ SELECT
 FROM exam e
 LEFT JOIN eye_result r ON r.exam_id = e.id AND r.eye = 'R'
 LEFT JOIN eye_result l ON l.exam_id = e.id AND l.eye = 'L'
-WHERE EXISTS (SELECT 1 FROM eye_result s WHERE s.exam_id = e.id)
+WHERE
+    EXISTS (SELECT 1 FROM eye_result s WHERE s.exam_id = e.id)
+    OR (
+        e.joined_into IS NULL
+        AND EXISTS (
+            SELECT 1
+            FROM capture c
+            WHERE c.exam_id = e.id AND (c.moved_to IS NULL OR e.patient_key IS NOT NULL)
+        )
+    )

@@ -1,0 +1,170 @@
+"""Files that were moved or renamed: what their captures keep of those at the old places."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import orjson
+import sqlalchemy as sa
+
+from fundusd.domain.capture_warnings import CaptureWarning
+from fundusd.domain.clinical_terms import EyeSource
+from fundusd.domain.readings import ExclusionReason
+from fundusd.ledger import audit
+from fundusd.ledger.audit_events import AuditEvent
+from fundusd.ledger.database import picked
+from fundusd.ledger.tables import capture, exam
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    Row = Mapping[Any, Any]
+
+CORRECTED = ("corrected_eye", "excluded", "placed_exam_id", "belongs")
+# why a photograph does not count in one exam, although it may in another
+_OF_THE_VISIT = (ExclusionReason.NOT_THIS_PATIENT, ExclusionReason.RETAKEN)
+_PATIENT = ("patient_id", "patient_key", "other_patient_id", "other_patient_key")
+_EYE = ("eye", "eye_source")
+_DAY = ("acquired_at", "acquired_day")
+
+
+def counts(of: sa.FromClause = capture) -> sa.ColumnElement[bool]:
+    """Return the condition that a capture counts in its exam.
+
+    A capture whose file was moved counts until a capture at a later place has a result, because a
+    failure there is no judgement. One whose file was overwritten counts for good.
+    """
+    later = capture.alias()
+    is_judged_elsewhere = sa.exists().where(
+        later.c.id > of.c.id,
+        later.c.outcome.is_not(None),
+        sa.or_(later.c.id == of.c.moved_to, later.c.moved_to == of.c.moved_to),
+    )
+    return sa.or_(of.c.moved_to.is_(None), ~is_judged_elsewhere)
+
+
+# -- at admission
+
+
+def corrected(origin: Row | None) -> dict[str, Any]:
+    """Return the columns that people have corrected of the capture whose file was moved."""
+    if origin is None:
+        return {**dict.fromkeys(CORRECTED), "belongs": False}
+    return {name: origin[name] for name in CORRECTED}
+
+
+def inherited(columns: Row, origin: Row | None) -> dict[str, Any]:
+    """Return the metadata columns of a capture, completed from the capture whose file was moved.
+
+    Only what its own sources do not say is taken from `origin`: a name that says less than the old
+    one does not take a photograph away from its patient. Conflicts about it are taken, too.
+    """
+    if origin is None:
+        return dict(columns)
+    names: list[str] = []
+    conflicts: list[CaptureWarning] = []
+    if columns["patient_key"] is None:
+        names += _PATIENT
+        conflicts.append(CaptureWarning.PATIENT_CONFLICT)
+    if columns["eye_source"] == EyeSource.NONE:
+        names += _EYE
+    if columns["field"] is None:
+        names.append("field")
+        conflicts.append(CaptureWarning.FIELD_CONFLICT)
+    if columns["acquired_day"] is None:
+        names += _DAY
+        conflicts += (CaptureWarning.DATE_CONFLICT, CaptureWarning.TIME_CONFLICT)
+    elif columns["acquired_at"] is None and columns["acquired_day"] == origin["acquired_day"]:
+        names.append("acquired_at")
+    codes = orjson.loads(columns["warnings"] or "[]")
+    codes += sorted({*orjson.loads(origin["warnings"] or "[]")}.intersection(conflicts))
+    warnings = orjson.dumps(list(dict.fromkeys(codes))).decode()
+    return dict(columns) | picked(origin, names) | {"warnings": warnings}
+
+
+# -- when a capture is assigned to its exam
+
+
+def origins(connection: sa.Connection, ids: Iterable[int]) -> dict[int, Row]:
+    """Return, by their numbers, those of these captures that each have an origin, with it.
+
+    The origin is the capture at the last place from which the file was moved.
+    """
+    query = sa.select(capture).where(capture.c.moved_to.in_(list(ids))).order_by(capture.c.id)
+    by_capture: dict[int, Row] = {}
+    for row in connection.execute(query).mappings():
+        by_capture[row["moved_to"]] = row  # the last place comes last
+    return by_capture
+
+
+def exams_left(connection: sa.Connection, ids: Sequence[int]) -> set[int | None]:
+    """Return the exams of the captures whose files were moved and are these captures now.
+
+    They count in these exams until one of the new captures has a result.
+    """
+    query = sa.select(capture.c.exam_id).where(capture.c.moved_to.in_(ids))
+    return set(connection.scalars(query))
+
+
+def keep_exams(captures: Sequence[dict[str, Any]], of_captures: Mapping[int, Row]) -> None:
+    """Keep captures of renamed files in the exams of their origins (`of_captures`).
+
+    Those are kept that still are of the same known patient and day. If the day is that of the
+    reception, the new place was received on another one.
+    """
+    for row in captures:
+        origin = of_captures.get(row["id"])
+        if origin is None or origin["placed_exam_id"] is not None:
+            continue
+        same = ("patient_key", "acquired_day")
+        if row["patient_key"] and all(row[name] == origin[name] for name in same):
+            row["kept_exam_id"] = origin["exam_id"]
+
+
+def forget_placing(connection: sa.Connection, captures: Sequence[dict[str, Any]]) -> None:
+    """Take renamed captures out of the exams of people whom they no longer name.
+
+    What a person said of the old name, that the capture belongs to an exam, does not hold for
+    another patient.
+    """
+    renamed = [row for row in captures if row["placed_exam_id"] and row["exam_id"] is None]
+    if not renamed:
+        return
+    placed = {row["placed_exam_id"] for row in renamed}
+    query = sa.select(exam.c.id, exam.c.patient_key).where(exam.c.id.in_(placed))
+    patients = {row.id: row.patient_key for row in connection.execute(query)}
+    for row in renamed:
+        patient = patients.get(row.get("placed_exam_id"))
+        named = {row["patient_key"], row["other_patient_key"]} - {None}
+        if patient and named and patient not in named:
+            row["placed_exam_id"] = None
+
+
+def forget_membership(
+    captures: Sequence[dict[str, Any]], exam_ids: Sequence[int], of_captures: Mapping[int, Row]
+) -> list[dict[str, Any]]:
+    """Forget what was said of a renamed capture's old exam, if its new name puts it into another.
+
+    That is: that it belongs there, or that it was excluded there as another patient's or retaken.
+    Return the captures of which something was forgotten. `of_captures` are their origins.
+    """
+    changed = []
+    for row, exam_id in zip(captures, exam_ids, strict=True):
+        origin = of_captures.get(row["id"])
+        if row["exam_id"] is not None or origin is None or origin["exam_id"] == exam_id:
+            continue
+        before = audit.corrected_state(row)
+        row["belongs"] = False
+        if row["excluded"] in _OF_THE_VISIT:
+            row["excluded"] = None
+        if audit.corrected_state(row) != before:
+            changed.append(row)
+    return changed
+
+
+def forgotten(row: Row) -> audit.Entry:
+    """Return the audit entry for a capture whose old exam was forgotten before it has a result."""
+    detail = {"corrected": {str(row["id"]): audit.corrected_state(row)}}
+    return audit.Entry(
+        AuditEvent.CAPTURE_MOVED, "capture", row["id"], digest=row["digest"], detail=detail
+    )

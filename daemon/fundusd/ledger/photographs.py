@@ -1,0 +1,70 @@
+"""Find the files of a photograph, which are corrected together."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+from fundusd.domain.errors import RequestError
+from fundusd.ledger import moved_files
+from fundusd.ledger.exam_rows import stem
+from fundusd.ledger.tables import capture
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Mapping, Sequence
+
+    Row = Mapping[Any, Any]
+
+
+def files_of(connection: sa.Connection, capture_id: int) -> Sequence[Row]:
+    """Return the files of a photograph in its exam that count, the given one first.
+
+    They have the same bytes, or the same path without suffix. Raises RequestError if there is no
+    such capture, if it has no exam yet, or if its file was moved and can be corrected there.
+    """
+    given = _correctable(connection, capture_id)
+    query = sa.select(capture).where(
+        capture.c.exam_id == given["exam_id"], capture.c.id != capture_id, moved_files.counts()
+    )
+    files, marks = [given], _marks(given)
+    others = connection.execute(query.order_by(capture.c.id)).mappings().all()
+    while same := [row for row in others if not marks.isdisjoint(_marks(row))]:
+        files += same
+        others = [row for row in others if marks.isdisjoint(_marks(row))]
+        marks = marks.union(*map(_marks, same))
+    return files
+
+
+def _correctable(connection: sa.Connection, capture_id: int) -> Row:
+    moved = capture.alias()
+    query = (
+        sa.select(capture, moved_files.counts().label("counts"), moved.c.exam_id.label("is_in"))
+        .outerjoin(moved, moved.c.id == capture.c.moved_to)
+        .where(capture.c.id == capture_id)
+    )
+    given = connection.execute(query).mappings().one_or_none()
+    if given is None:
+        raise RequestError(
+            f"There is no capture {capture_id}.", hint="fundusd results shows captures."
+        )
+    # a file that failed in another exam since then counts here, and nothing else corrects it
+    is_left_behind = given["counts"] and given["is_in"] not in {None, given["exam_id"]}
+    if given["moved_to"] is not None and not is_left_behind:
+        raise RequestError(
+            f"The file of capture {capture_id} was moved, and is capture {given['moved_to']} now.",
+            hint=f"Correct capture {given['moved_to']}.",
+        )
+    if given["exam_id"] is None:
+        raise RequestError(
+            f"Capture {capture_id} has no result yet.",
+            hint=f"Try again when fundusd show {capture_id} shows one.",
+        )
+    return given
+
+
+def _marks(row: Row) -> set[Hashable]:
+    """Return what other files of the same photograph have, too (see `fundusd.clinical.shot`)."""
+    if row["superseded"] and row["moved_to"] is None:  # the file at its path is another photograph
+        return {row["digest"]}
+    return {row["digest"], (row["camera_id"], stem(row["path_text"]))}
