@@ -55,6 +55,7 @@ sudo() {
   user=$2; shift 2
   runuser -u "$user" -- env LD_LIBRARY_PATH=/opt/python/lib "$@"
 }"""
+LIBRARIES = "LD_LIBRARY_PATH=/opt/python/lib"
 # an interpreter looks for its shared library where it was installed, which ProtectHome= may hide
 DROP_IN = "[Service]\nEnvironment=LD_LIBRARY_PATH=/opt/python/lib\n"
 
@@ -229,6 +230,26 @@ def test_a_reload_with_wrong_settings_fails_and_the_service_goes_on(machine: Mac
         "journalctl", "--no-pager", "-t", "fundusd", "-p", "err", "-o", "cat", "--since", "-1min"
     )
     assert "nonsense" in errors
+
+
+def test_commands_of_root_have_the_user_the_groups_and_the_folders_of_the_unit(
+    machine: Machine,
+) -> None:
+    set_up(machine, SETTINGS)
+    machine.do("sh", "-c", "groupadd camera && chgrp camera /srv/inbox && chmod 750 /srv/inbox")
+    refused = machine.do("sh", "-c", "/opt/fundusd/bin/fundusd check 2>&1 || true")
+    assert "WRONG inbox of room1: cannot be listed by user fundusd" in refused
+    groups = b"[Service]\nSupplementaryGroups=camera\n"
+    machine.write("/etc/systemd/system/fundusd.service.d/groups.conf", groups)
+    machine.do("systemctl", "daemon-reload")
+    for command in ("check", "db upgrade", "model prepare", "status"):
+        printed = machine.do("sh", "-c", f"{LIBRARIES} /opt/fundusd/bin/fundusd {command} 2>&1")
+        assert "fundusd: running as fundusd, the user of fundusd.service" in printed
+        assert "WRONG" not in printed
+    machine.do("test", "-d", "/var/cache/fundusd/prepared")
+    folders = ("/var/lib/fundusd", "/var/cache/fundusd")
+    assert machine.do("find", *folders, "!", "-user", "fundusd") == ""
+    follow(machine, next(step for step in STEPS if "enable" in step))
 
 
 def test_wrong_settings_keep_the_unit_down(machine: Machine) -> None:
