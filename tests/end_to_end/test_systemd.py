@@ -249,6 +249,27 @@ def test_a_reload_with_wrong_settings_fails_and_the_service_goes_on(machine: Mac
     assert "nonsense" in errors
 
 
+def test_commands_of_root_have_the_user_the_groups_and_the_folders_of_the_unit(
+    machine: Machine,
+) -> None:
+    install(machine)
+    machine.do("sh", "-c", "groupadd camera && chgrp camera /srv/inbox && chmod 750 /srv/inbox")
+    refused = machine.do("sh", "-c", "fundusd check 2>&1 || true")
+    assert "WRONG inbox of room1: cannot be listed by user fundusd" in refused
+    groups = b"[Service]\nSupplementaryGroups=camera\n"
+    machine.do("mkdir", "-p", "/etc/systemd/system/fundusd.service.d")
+    machine.write("/etc/systemd/system/fundusd.service.d/groups.conf", groups)
+    machine.do("systemctl", "daemon-reload")
+    for command in ("check", "db upgrade", "model prepare", "status"):
+        printed = machine.do("sh", "-c", f"fundusd {command} 2>&1")
+        assert "fundusd: running as fundusd, the user of fundusd.service" in printed
+        assert "WRONG" not in printed
+    machine.do("test", "-d", "/var/cache/fundusd/prepared")
+    folders = ("/var/lib/fundusd", "/var/cache/fundusd")
+    assert machine.do("find", *folders, "!", "-user", "fundusd") == ""
+    machine.type(STEPS[STARTING])
+
+
 def test_wrong_settings_keep_the_unit_down(machine: Machine) -> None:
     install(machine, "[nonsense]\n")
     machine.do("sh", "-c", "systemctl start fundusd || true")

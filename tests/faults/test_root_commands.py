@@ -53,6 +53,7 @@ def test_a_command_of_root_runs_as_the_user_of_the_service(
     assert place.not_of_service() == []
 
 
+@pytest.mark.all_faults
 @pytest.mark.parametrize("command", OTHERS)
 def test_no_command_of_root_leaves_a_file_of_root(sqlite_place: ServiceSite, command: str) -> None:
     ended = sqlite_place.by_root(*command.split())

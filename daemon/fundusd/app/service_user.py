@@ -49,17 +49,17 @@ class _User:
 def become(settings: Settings, file: Path) -> str:
     """Give up the rights of root for those of the service's user, and return a phrase about it.
 
-    The service's user is the owner of the database or of the site key. Where these belong to root
-    or do not exist, it is the user in the unit that runs with the settings in `file`. If there is
-    no such user, nothing is changed, and the phrase is empty. Raises RequestError if the system
-    does not allow the change.
+    The service's user is the one in the unit that runs with the settings in `file` or, if there is
+    none, the owner of the database, of the site key, or of their folders. If all of these belong to
+    root, nothing is changed, and the phrase is empty. Raises RequestError if the system does not
+    allow the change.
     """
     unit = service_unit.unit_of(file)
     places = [settings.privacy.site_key_file, settings.privacy.site_key_file.parent]
     database = settings.store.sqlite_file
     if database is not None:
         places = [database, database.parent, *places]
-    user = _owner(places, unit.groups) or _user_of(unit)
+    user = _user_of(unit) or _owner(places, unit.groups)
     if user is None:
         return ""
     for name, value in unit.environment.items():
