@@ -69,7 +69,7 @@ def test_a_reading_of_an_excluded_photograph_is_not_forgotten(ledger: Ledger) ->
     exam = photograph(ledger, "1.jpg")
     missed_lesion(ledger, exam, Eye.RIGHT)
     photograph(ledger, "2.jpg")
-    after = ledger.exclude(number(ledger, "1.jpg"), ExclusionReason.RETAKEN, BY)
+    after = ledger.exclude(number(ledger, "1.jpg"), ExclusionReason.OTHER, BY)
     assert the_eye(after).final.referable is Referable.YES
     assert waiting(ledger) == {"R": "read_again"}
 

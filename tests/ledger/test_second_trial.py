@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 from tests import ledger_cases as cases
+from tests.ledger.test_followed_photographs import moved
 from tests.ledger.test_readings import rows
 from tests.reading_cases import BY, PDR, number, photograph, read, the_eye
 
@@ -39,7 +41,9 @@ def test_c1_an_exclusion_does_not_bring_an_older_negative_reading_back(ledger: L
     read(ledger, exam, by="r1")
     photograph(ledger, "2.jpg")
     read(ledger, exam, OVERRIDE, grade=Grade.PDR, by="r2")
-    after = ledger.exclude(number(ledger, "2.jpg"), ExclusionReason.RETAKEN, BY)
+    with pytest.raises(RequestError, match="so no retake replaces it"):  # C17
+        ledger.exclude(number(ledger, "2.jpg"), ExclusionReason.RETAKEN, BY)
+    after = ledger.exclude(number(ledger, "2.jpg"), ExclusionReason.OTHER, BY)
     eye = the_eye(after)
     assert (eye.state, eye.final.referable) == (ReadingState.OUTDATED, YES)
     settled = read(ledger, exam, OVERRIDE, grade=Grade.NO_DR, by="r2")
@@ -92,6 +96,18 @@ def test_v1_a_reading_of_the_same_bytes_in_another_patients_exam_changes_nothing
     after = again(ledger, first)
     assert (after.final.referable, the_eye(after).state) == (YES, ReadingState.READ)
     assert [reading.grade for reading in the_eye(after).readings.current] == [Grade.SEVERE]
+
+
+def test_c22_a_grade_is_read_again_if_the_rule_that_refers_it_changes(ledger: Ledger) -> None:
+    exam = photograph(ledger, "1.jpg")
+    read(ledger, exam, OVERRIDE, grade=Grade.MILD)
+    stricter = replace(cases.release(), referable_rule="icdr>=1/or>=2", revision="another")
+    ledger.start(stricter)
+    moved(ledger, "1.jpg", "2.jpg")
+    for claim in ledger.claim(1):
+        content = replace(cases.CONTENT_OF_JPEG, patient_id="PATIENT-7", eye=Eye.RIGHT)
+        ledger.record([cases.finding(claim, content)])
+    assert the_eye(again(ledger, exam)).state is ReadingState.OUTDATED
 
 
 def disputed(ledger: Ledger) -> Exam:
@@ -162,7 +178,7 @@ def test_v21_a_file_without_a_picture_cannot_be_graded_by_a_reader(ledger: Ledge
 def test_v35_no_retake_replaces_a_photograph_that_the_model_refers(ledger: Ledger) -> None:
     photograph(ledger, "1.jpg", logits=PDR)
     photograph(ledger, "2.jpg")
-    with pytest.raises(RequestError, match="The model finds capture 1 referable"):
+    with pytest.raises(RequestError, match="so no retake replaces it"):
         ledger.exclude(1, ExclusionReason.RETAKEN, BY)
     assert the_eye(ledger.exclude(1, ExclusionReason.NOT_A_RETINA, BY)).referable is NO
 

@@ -90,7 +90,8 @@ class EyeResult:
     @property
     def basis(self) -> ReadBasis:
         """Return what a reading given now is about."""
-        return ReadBasis(self.photographs, self.outcome, self.grade, self.referable)
+        rule = self.decisive.referable_rule
+        return ReadBasis(self.photographs, self.outcome, self.grade, self.referable, rule)
 
     @property
     def assessment(self) -> Assessment:

@@ -30,6 +30,7 @@ class ReadBasis(NamedTuple):
     outcome: Outcome
     grade: Grade | None
     referable: Referable
+    rule: str = ""  # by which grades are referred
 
 
 @dataclass(frozen=True, slots=True)

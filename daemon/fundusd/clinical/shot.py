@@ -42,6 +42,7 @@ class Shot:
     grade: Grade | None
     referable: Referable
     scores: tuple[float, ...] | None
+    referable_rule: str = ""  # of its release
     is_conflict: bool = False  # its sources disagree about the eye
     warnings: tuple[str, ...] = ()  # codes
     is_eye_said: bool = False  # a person has said which eye it shows

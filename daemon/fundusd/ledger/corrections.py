@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import sqlalchemy as sa
 
-from fundusd.domain.clinical_terms import Eye, Referable
+from fundusd.domain.clinical_terms import Eye, Outcome, Referable
 from fundusd.domain.errors import RequestError
 from fundusd.domain.readings import AbsenceReason, CorrectionKind, ExclusionReason
 from fundusd.ledger import audit, exam_queries, exams, follow_ups, moved_files, photographs
@@ -56,21 +56,24 @@ def exclude(recording: Recording, capture_id: int, reason: ExclusionReason, by: 
     """Exclude a photograph from its exam, and return the exam."""
     files = photographs.files_of(recording.connection, capture_id)
     if reason is ExclusionReason.RETAKEN:
-        _require_replaceable(files)
+        _require_replaceable(recording.connection, files)
     change(recording.connection, files, excluded=reason, belongs=False)
     return record(recording, CorrectionKind.EXCLUDE, by, files[0], files, reason=reason)
 
 
-def _require_replaceable(files: Sequence[Row]) -> None:
-    """Raise RequestError if no retake can replace a photograph, because the model refers it.
+def _require_replaceable(connection: sa.Connection, files: Sequence[Row]) -> None:
+    """Raise RequestError if no retake can replace a photograph, because it was graded and referred.
 
     A file that was overwritten can no longer be looked at, so a retake has to replace it.
     """
-    for file in files:
-        is_overwritten = file["superseded"] and file["moved_to"] is None
-        if file["referable"] == Referable.YES and not is_overwritten:
+    numbers = {file["id"] for file in files}
+    for eye in existing(connection, files[0]["exam_id"]).eyes:
+        graded = [shot for shot in eye.shots if shot.outcome is Outcome.GRADED]
+        given = [shot for shot in graded if shot.capture_id in numbers and not shot.is_overwritten]
+        if given and eye.final.referable is Referable.YES:
             raise RequestError(
-                f"The model finds capture {file['id']} referable, so no retake replaces it.",
+                f"The eye of capture {given[0].capture_id} is referable, and the photograph is good "
+                "enough to grade, so no retake replaces it.",
                 hint="Have a reader read the eye. If the photograph is not of this patient or no "
                 "retina, give that reason.",
             )

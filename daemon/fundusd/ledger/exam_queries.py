@@ -24,6 +24,7 @@ from fundusd.ledger.tables import (
     exam,
     follow_up,
     job,
+    release,
     result,
 )
 
@@ -160,10 +161,12 @@ def _captures(connection: sa.Connection, exam_ids: Sequence[int]) -> Sequence[Ro
             related_exams.is_in_other_exam().label("is_in_other_exam"),
             *result.c[_OF_RESULT],
             job.c.release_id,
+            release.c.referable_rule,
             job.c.reason.label("job_reason"),
         )
         .select_from(capture)
         .join(job, job.c.id == capture.c.job_id)
+        .join(release, release.c.id == job.c.release_id)
         .outerjoin(result, IS_RESULT_OF_JOB)
         .where(capture.c.exam_id.in_(exam_ids), moved_files.counts())
         .order_by(capture.c.id)
