@@ -15,7 +15,14 @@ import pytest
 import sqlalchemy as sa
 from tests.faults.proxy import Link
 
-from fundusd.domain.errors import ExitStatus, LedgerAbsent, LedgerAway, LedgerError, LedgerUnfit
+from fundusd.domain.errors import (
+    ExitStatus,
+    LedgerAbsent,
+    LedgerAway,
+    LedgerError,
+    LedgerReadOnly,
+    LedgerUnfit,
+)
 from fundusd.ledger import Ledger
 
 if TYPE_CHECKING:
@@ -219,7 +226,7 @@ def test_missing_rights_name_the_command(empty_postgres_url: str, role: str) -> 
     [
         ("XX001", LedgerUnfit, "is damaged"),
         ("XX002", LedgerUnfit, "is damaged"),
-        ("25006", LedgerAway, "accepts no writes"),
+        ("25006", LedgerReadOnly, "accepts no writes"),
         ("53100", LedgerAway, "disk of the server"),
         ("53300", LedgerAway, "no connection to spare"),
         ("57P01", LedgerAway, "has ended the work"),
