@@ -48,10 +48,10 @@ BY_VIEWS = {
     "review list": "referable",
     "follow-up list": "",
     "db check": "The schema is at",
+    "show 1": "PATIENT-7",
 }
 LOOKING = BY_VIEWS | {
     "status": "1 graded",
-    "show 1": "PATIENT-7",
     "report exam 1": "PATIENT-7",
     "outbox": "",
     "config show": "phantom",
@@ -228,7 +228,7 @@ def test_what_the_service_begins_while_a_file_at_rest_is_read_is_noticed(
 # -- PostgreSQL
 
 
-def grant(url: str, *statements: str) -> None:
+def execute(url: str, *statements: str) -> None:
     with sa.create_engine(url, poolclass=sa.NullPool).begin() as connection:
         for statement in statements:
             connection.exec_driver_sql(statement)
@@ -238,7 +238,7 @@ def test_a_role_that_may_read_looks_and_changes_nothing(
     fundusd: RunCommand, tmp_path: Path, postgres_url: str, role: str
 ) -> None:
     fill(postgres_url)
-    grant(postgres_url, f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role}")
+    execute(postgres_url, f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role}")
     place = daemon_cases.site(tmp_path, of(postgres_url, username=role))
     for command, part in LOOKING.items():
         ended = fundusd(*command.split(), "--config", place.path)
@@ -252,17 +252,39 @@ def test_a_role_that_may_read_looks_and_changes_nothing(
         assert "sudo -u fundusd fundusd" in ended.err
 
 
+def test_a_server_that_accepts_no_writes_shows_exams(
+    fundusd: RunCommand, tmp_path: Path, postgres_url: str
+) -> None:
+    """A trigger refuses as a standby does."""
+    fill(postgres_url)
+    execute(
+        postgres_url,
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS"
+        " $$ BEGIN RAISE EXCEPTION 'standby' USING ERRCODE = '25006'; END $$",
+        "CREATE TRIGGER standby BEFORE INSERT ON audit_event EXECUTE FUNCTION refuse()",
+    )
+    place = daemon_cases.site(tmp_path, postgres_url)
+    for command in ("show 1", "report exam 1"):
+        ended = fundusd(*command.split(), "--config", place.path)
+        assert ended.code == ExitStatus.OK, (command, ended.err)
+        assert "does not record that exam 1 was shown" in ended.err
+    ended = fundusd("person", "PATIENT-7", "--config", place.path)
+    assert ended.code == ExitStatus.TEMPORARY
+    assert "only if the audit trail records it" in ended.err
+
+
 def test_a_role_that_may_read_the_views_looks_at_them(
     fundusd: RunCommand, tmp_path: Path, postgres_url: str, role: str
 ) -> None:
     fill(postgres_url)
     names = ", ".join((*views.definitions(), views.DIGEST_VIEW))
-    grant(postgres_url, f"GRANT SELECT ON {names} TO {role}")
+    execute(postgres_url, f"GRANT SELECT ON {names} TO {role}")
     place = daemon_cases.site(tmp_path, of(postgres_url, username=role))
     for command, part in BY_VIEWS.items():
         ended = fundusd(*command.split(), "--config", place.path)
         assert ended.code == ExitStatus.OK, (command, ended.err)
         assert part in ended.out, command
+        assert ("does not record that exam 1 was shown" in ended.err) == (command == "show 1")
     for command in LOOKING.keys() - BY_VIEWS.keys() - {"config show"}:
         ended = fundusd(*command.split(), "--config", place.path)
         assert ended.code == ExitStatus.TEMPORARY, (command, ended.err)

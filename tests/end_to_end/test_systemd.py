@@ -275,3 +275,13 @@ def test_wrong_settings_keep_the_unit_down(machine: Machine) -> None:
     machine.do("sh", "-c", "systemctl start fundusd || true")
     assert machine.shown("ExecMainStatus") == "78"
     assert machine.shown("NRestarts") == "0"
+
+
+def test_an_interpreter_that_the_service_cannot_see_is_refused(machine: Machine) -> None:
+    machine.type("ln -s /opt/python own", folder=".")
+    typed = "sudo make install PYTHON=/home/admin/own/bin/python3 2>&1 || echo refused"
+    answer = machine.type(typed)
+    assert "install Python for all users" in answer
+    assert "-m venv" not in answer
+    assert answer.endswith("refused\n")
+    assert "Only root" in machine.type("make install 2>&1 || true")

@@ -15,7 +15,14 @@ import pytest
 import sqlalchemy as sa
 from tests.faults.proxy import Link
 
-from fundusd.domain.errors import ExitStatus, LedgerAbsent, LedgerAway, LedgerError, LedgerUnfit
+from fundusd.domain.errors import (
+    ExitStatus,
+    LedgerAbsent,
+    LedgerAway,
+    LedgerError,
+    LedgerReadOnly,
+    LedgerUnfit,
+)
 from fundusd.ledger import Ledger
 
 if TYPE_CHECKING:
@@ -242,7 +249,7 @@ def test_rights_that_were_taken_away_are_not_an_empty_database(
     [
         ("XX001", LedgerUnfit, "is damaged"),
         ("XX002", LedgerUnfit, "is damaged"),
-        ("25006", LedgerAway, "accepts no writes"),
+        ("25006", LedgerReadOnly, "accepts no writes"),
         ("53100", LedgerAway, "disk of the server"),
         ("53300", LedgerAway, "no connection to spare"),
         ("57P01", LedgerAway, "has ended the work"),

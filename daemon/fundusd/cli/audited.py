@@ -5,12 +5,13 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from fundusd.domain.errors import LedgerForbidden
+from fundusd.domain.errors import LedgerForbidden, LedgerReadOnly
 
 if TYPE_CHECKING:
     from fundusd.clinical.exam import Exam
     from fundusd.ledger import Ledger
 
+NOT_WRITABLE = (LedgerForbidden, LedgerReadOnly)
 AS_THE_SERVICE = "Run the command as the user that fundusd runs as: sudo -u fundusd fundusd …"
 _NOT_RECORDED = (
     "The audit trail does not record that exam {exam} was shown, because this user may not write"
@@ -26,11 +27,16 @@ def record_shown(ledger: Ledger, exam: Exam, *, to_file: bool) -> None:
     """
     try:
         ledger.shown(exam, exported=to_file)
-    except LedgerForbidden:
+    except NOT_WRITABLE:
         if to_file:
             raise LedgerForbidden(
                 f"Exam {exam.exam_id} is written to a file only if the audit trail records it,"
                 " and this user may not write the database.",
                 hint=AS_THE_SERVICE,
             ) from None
-        print(_NOT_RECORDED.format(exam=exam.exam_id), file=sys.stderr)
+        print_not_recorded(exam.exam_id)
+
+
+def print_not_recorded(exam_id: int) -> None:
+    """Say that an exam is shown without a record."""
+    print(_NOT_RECORDED.format(exam=exam_id), file=sys.stderr)

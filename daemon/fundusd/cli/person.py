@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fundusd.cli import follow_up
-from fundusd.cli.audited import AS_THE_SERVICE
+from fundusd.cli.audited import AS_THE_SERVICE, NOT_WRITABLE
 from fundusd.cli.layout import Command
 from fundusd.cli.options import Config, Json, Wide, load
 from fundusd.cli.output import as_json, grade_or_reason, local, print_table
@@ -64,7 +64,7 @@ def person(key: _Key, config: Config = None, json: Json = False, wide: Wide = Fa
         ledger.check()
         try:
             history = ledger.person(key)
-        except LedgerForbidden:
+        except NOT_WRITABLE:
             raise LedgerForbidden(_NOT_RECORDED, hint=AS_THE_SERVICE) from None
         warning = release_warning(ledger, release_ids(history["eyes"]))
     print_warning(warning, beside_data=json)

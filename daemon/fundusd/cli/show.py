@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fundusd.cli.audited import record_shown
+from fundusd.cli.audited import print_not_recorded, record_shown
 from fundusd.cli.layout import Command
 from fundusd.cli.options import (
     DRAWING_SUFFIXES,
@@ -20,6 +20,7 @@ from fundusd.cli.options import (
 from fundusd.cli.output import as_json, local
 from fundusd.cli.panels import photographs_of, print_panels
 from fundusd.domain.clinical_terms import SAFETY_WORDS
+from fundusd.domain.errors import LedgerForbidden
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from fundusd.cli.output import Row
     from fundusd.clinical.exam import Exam
     from fundusd.domain.inference import Release
+    from fundusd.ledger import Ledger
     from fundusd.reports.panel import Panel
 
 _NOT_DRAWN = "To draw it, use --out FILE."
@@ -74,11 +76,9 @@ def show(capture: _Capture, config: Config = None, out: _Out = None, json: Json 
         row = next(iter(ledger.results(capture_id=capture, superseded=True)), None)
         if row is None:
             raise typer.BadParameter(f"there is no capture {capture}; see: fundusd results")
-        exam = ledger.exam_of(capture)
         releases = ledger.releases([row["release_id"]])
-        sources = ledger.sources([capture])
-        if exam is not None:
-            record_shown(ledger, exam, to_file=out is not None)
+        sources = ledger.sources([capture]) if out is not None else []
+        exam = _recorded_exam(ledger, row, to_file=out is not None)
     drawn = panel.of_row(row, panel.Photograph(None, _NOT_DRAWN))
     facts = _facts(row, exam)
     if json:
@@ -92,15 +92,33 @@ def show(capture: _Capture, config: Config = None, out: _Out = None, json: Json 
         capture_page(panel.of_row(row, photograph), facts, releases).save(out)
 
 
+def _recorded_exam(ledger: Ledger, row: Row, *, to_file: bool) -> Exam | None:
+    """Return a capture's exam, and record that it is shown.
+
+    Return None if there is no exam yet, or if this role may read the views only.
+    """
+    try:
+        exam = ledger.exam_of(row["capture_id"])
+    except LedgerForbidden:
+        print_not_recorded(row["exam_id"])
+        return None
+    if exam is not None:
+        record_shown(ledger, exam, to_file=to_file)
+    return exam
+
+
 def _facts(row: Row, exam: Exam | None) -> dict[str, str]:
     """Return a capture's patient, time and exam, keyed by caption.
 
-    If there is no exam yet, the pseudonym identifies the patient.
+    If there is no exam yet, the pseudonym identifies the patient. If its exam is not known to a
+    role that may read the views only, the capture's own identifier does.
     """
     from fundusd.reports import wording
 
     if exam is None:
-        patient, exam_number = wording.patient(None, row["patient_key"]), "none yet"
+        patient_id = row["patient_id"] if row["exam_id"] is not None else None
+        patient = wording.patient(patient_id, row["patient_key"])
+        exam_number = str(row["exam_id"] or "none yet")
     else:
         patient = wording.patient(exam.patient_id, exam.patient_key)
         exam_number = str(exam.exam_id)

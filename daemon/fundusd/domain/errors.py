@@ -103,6 +103,10 @@ class LedgerAway(LedgerError):  # noqa: N818  says what is the case
     """The database does not answer at present; the operation may be retried."""
 
 
+class LedgerReadOnly(LedgerAway):
+    """The database accepts no writes at present, from this role or from anybody."""
+
+
 class LedgerAbsent(LedgerError):  # noqa: N818  says what is the case
     """The database does not exist."""
 

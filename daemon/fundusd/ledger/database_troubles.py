@@ -12,6 +12,7 @@ from fundusd.domain.errors import (
     LedgerAway,
     LedgerError,
     LedgerForbidden,
+    LedgerReadOnly,
     LedgerUnfit,
 )
 from fundusd.ledger import sqlite_troubles
@@ -95,9 +96,9 @@ _POSTGRES = (
     LACKS_RIGHTS,
     Trouble(
         ("25006",),
-        LedgerAway,
-        "The server of {name} accepts no writes at present: it is a standby, or was made"
-        " read-only.",
+        LedgerReadOnly,
+        "The server of {name} accepts no writes at present: it is a standby, or it or role {role}"
+        " was made read-only.",
         "Name the primary server in [store] url, or both servers with"
         " target_session_attrs=read-write." + BY_ITSELF,
     ),
