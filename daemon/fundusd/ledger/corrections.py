@@ -72,8 +72,8 @@ def _require_replaceable(connection: sa.Connection, files: Sequence[Row]) -> Non
         given = [shot for shot in graded if shot.capture_id in numbers and not shot.is_overwritten]
         if given and eye.final.referable is Referable.YES:
             raise RequestError(
-                f"The eye of capture {given[0].capture_id} is referable, and the photograph is good "
-                "enough to grade, so no retake replaces it.",
+                f"The eye of capture {given[0].capture_id} is referable, and the photograph is "
+                "good enough to grade, so no retake replaces it.",
                 hint="Have a reader read the eye. If the photograph is not of this patient or no "
                 "retina, give that reason.",
             )
