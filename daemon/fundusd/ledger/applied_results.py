@@ -8,7 +8,15 @@ import orjson
 import sqlalchemy as sa
 
 from fundusd.domain.clinical_terms import Outcome
-from fundusd.ledger import audit, camera_orientations, captures, exams, moved_files, visits
+from fundusd.ledger import (
+    audit,
+    camera_orientations,
+    captures,
+    exams,
+    follow_ups,
+    moved_files,
+    visits,
+)
 from fundusd.ledger.audit_events import AuditEvent
 from fundusd.ledger.database import picked
 from fundusd.ledger.recorded import Recorded
@@ -66,6 +74,8 @@ def apply(
         row["exam_id"] = exam_id
     _update(connection, after)
     shared = captures.flag_shared(connection, after)
+    if origins:
+        follow_ups.move_renamed(connection, after, origins)
     left = moved_files.exams_left(connection, [row["id"] for row in after])
     exams.rejudge(recording, [*(row["exam_id"] for row in (*before, *after)), *shared, *left])
     entries, recorded = [], []
