@@ -302,7 +302,7 @@ NOW = datetime(2026, 6, 7, 10, 15, tzinfo=UTC)
 RESULT: dict[str, Any] = {"created_at": NOW, "outcome": "graded"}
 BEFORE: dict[str, Any] = {
     "eye": "U", "eye_source": "none", "field": None, "patient_id": None, "patient_key": None,
-    "warnings": "[]",
+    "other_patient_id": None, "other_patient_key": None, "warnings": "[]",
     "acquired_at": None, "received_at": NOW,
 }  # fmt: skip
 

@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING
 import pytest
 from tests import ledger_cases as cases
 from tests.ledger.test_readings import rows
-from tests.reading_cases import BY, number, photograph, read, the_eye
+from tests.reading_cases import BY, exam_of, number, photograph, read, the_eye
 
+from fundusd.clinical.path_rules import Naming
 from fundusd.domain.clinical_terms import Eye, Reason, Referable, ReviewVerdict
 from fundusd.domain.readings import ExclusionReason, FollowUpKind, OtherLesion
+from fundusd.ledger import Ledger
 
 if TYPE_CHECKING:
     from fundusd.clinical.exam import Exam
-    from fundusd.ledger import Ledger
 
 RIGHT, LEFT, UNKNOWN = Eye.RIGHT, Eye.LEFT, Eye.UNKNOWN
 
@@ -69,6 +70,25 @@ def test_v18_a_follow_up_goes_along_when_its_only_photograph_is_parted(ledger: L
     assert parted.exam_id != exam.exam_id
     assert [followed.eye for followed in parted.follow_ups] == [RIGHT]
     assert ledger.verify().problem == ""
+
+
+def test_v18_and_when_its_file_is_renamed_to_another_patient(store_url: str) -> None:
+    naming = {cases.CAMERA: Naming.of("generic", r"(?P<patient>P\d)_(?P<eye>OD|OS)")}
+    ledger = Ledger(store_url, site_key=cases.SITE_KEY, naming=naming)
+    ledger.start(cases.release())
+    ledger.register_camera(cases.CAMERA)
+    photograph(ledger, "P1_OS.jpg", UNKNOWN, patient=None)
+    exam = photograph(ledger, "P1_OD.jpg", UNKNOWN, patient=None)
+    read(ledger, exam, ReviewVerdict.UNGRADABLE, follow_up=FollowUpKind.REFERRAL)
+    stat = cases.found("P1_OD.jpg", "P1_OD.jpg").stat
+    ledger.mark_missing(cases.CAMERA, [b"P1_OD.jpg"])
+    ledger.admit(cases.found("P2_OD.jpg", "P1_OD.jpg", inode=stat.inode, mtime_ns=stat.mtime_ns))
+    other = exam_of(ledger, "P2_OD.jpg")
+    assert other.exam_id != exam.exam_id
+    assert places(ledger) == [(other.exam_id, RIGHT)]
+    assert [followed.eye for followed in other.follow_ups] == [RIGHT]
+    assert ledger.verify().problem == ""
+    ledger.close()
 
 
 def with_lesion(ledger: Ledger) -> Exam:

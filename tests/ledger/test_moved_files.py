@@ -223,6 +223,13 @@ def test_c21_a_failure_at_the_new_place_is_no_judgement(named: Ledger, name: str
     assert named.verify().problem == ""
 
 
+def test_c21_nor_does_it_leave_a_doubt_beside_the_same_bytes(named: Ledger) -> None:
+    exam = record(named, RIGHT)
+    record(named, LEFT)
+    failed_elsewhere(named, ARCHIVED)
+    assert by_number(named, exam.exam_id).final.referable is NO
+
+
 def test_c21_a_file_that_failed_at_its_new_place_is_corrected_at_the_old_one_too(
     named: Ledger,
 ) -> None:

@@ -142,6 +142,18 @@ def test_b35_the_other_patient_needs_no_exam_yet(named: Ledger) -> None:
     assert (after.patient_id, after.final.referable) == ("P1", YES)
 
 
+def test_b35_lists_and_look_ups_name_the_patient_of_the_exam(named: Ledger) -> None:
+    record(named, OTHER, "P9", PDR)
+    exam = named.belongs_to_other(number(named, OTHER), BY)
+    for view in ("v_worklist", "v_eye_result", "v_person_exam", "v_incomplete_exam"):
+        names = [row["patient_id"] for row in rows(named, view) if row["exam_id"] == exam.exam_id]
+        assert names == ["P1"]
+    assert [row["exam_id"] for row in named.person("P1")["exams"]] == [exam.exam_id]
+    assert named.person("P1")["patient_id"] == "P1"
+    with pytest.raises(RequestError, match="No person"):
+        named.person("P9")
+
+
 def test_b35_a_failed_photograph_is_in_question_too(named: Ledger) -> None:
     record(named, RIGHT)
     record(named, LEFT)

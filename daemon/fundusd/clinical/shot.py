@@ -199,16 +199,19 @@ def unresolved(shots: Sequence[Shot]) -> list[Shot]:
     up for a file that may be of another eye or patient, or that holds several pictures. A file that
     was overwritten makes up for none, but the file at its path makes up for it.
     """
-    photographs: set[tuple[str, str]] = set()
-    fields: set[str | None] = set()
-    for shot in shots:
-        if shot.is_evidence and not shot.is_overwritten:
-            fields.add(shot.field)
-            photographs.add(shot.photograph)
-    fields.discard(None)
+    evidence = [shot for shot in shots if shot.is_evidence and not shot.is_overwritten]
+    fields = {shot.field for shot in evidence} - {None}
+    paths = {shot.photograph for shot in evidence}
+    proven = {shot.capture_id for shot in evidence}
+    beside_evidence: set[int] = set()  # of the same photograph
+    for files in _photographs(shots):
+        numbers = {file.capture_id for file in files}
+        if not numbers.isdisjoint(proven):
+            beside_evidence |= numbers
     doubtful: list[Shot] = []
     for shot in shots:
-        is_made_up_for = shot.photograph in photographs or shot.field in fields
+        is_made_up_for = shot.photograph in paths or shot.field in fields
+        is_made_up_for |= shot.capture_id in beside_evidence
         if shot.doubt is not None and not (_can_be_made_up_for(shot) and is_made_up_for):
             doubtful.append(shot)
     return doubtful

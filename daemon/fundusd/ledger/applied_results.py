@@ -14,6 +14,7 @@ from fundusd.ledger import (
     camera_orientations,
     captures,
     exams,
+    follow_ups,
     moved_files,
     visits,
 )
@@ -76,6 +77,8 @@ def apply(
     _update(connection, after)
     bare_numbers.remember(connection, after, contents)
     shared = captures.flag_shared(connection, after)
+    if origins:
+        follow_ups.move_renamed(connection, after, origins)
     left = moved_files.exams_left(connection, [row["id"] for row in after])
     exams.rejudge(recording, [*(row["exam_id"] for row in (*before, *after)), *shared, *left])
     entries, recorded = [], []

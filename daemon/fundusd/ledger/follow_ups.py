@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import sqlalchemy as sa
 
+from fundusd.domain.clinical_terms import Eye
 from fundusd.domain.errors import RequestError
 from fundusd.domain.readings import FollowUpEnd, FollowUpKind
 from fundusd.ledger import audit, exam_queries, exams
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from fundusd.clinical.exam import Exam
-    from fundusd.domain.clinical_terms import Eye
     from fundusd.ledger.transactions import Recording
 
     Row = Mapping[Any, Any]
@@ -78,6 +78,27 @@ def move_lost(
         )
         lost = sa.update(follow_up).where(_open(place), ~digests_left)
         connection.execute(lost.values(exam_id=exam_id, eye=eye or place.eye))
+
+
+def move_renamed(
+    connection: sa.Connection, captures: Iterable[Row], of_captures: Mapping[int, Row]
+) -> None:
+    """Move the open follow-ups of those captures that a new name has put into another exam.
+
+    `of_captures` are the captures at the old places, by the number of the new one.
+    """
+    exams_left = {origin["exam_id"] for origin in of_captures.values()}
+    query = sa.select(follow_up.c.exam_id, follow_up.c.eye).where(
+        follow_up.c.exam_id.in_(exams_left), follow_up.c.closed_at.is_(None)
+    )
+    followed = {Place(row.exam_id, Eye(row.eye)) for row in connection.execute(query)}
+    for row in captures:
+        origin = of_captures.get(row["id"])
+        if origin is None or origin["exam_id"] == row["exam_id"]:
+            continue
+        left = Place(origin["exam_id"], Eye(origin["corrected_eye"] or origin["eye"]))
+        if left in followed:
+            move_lost(connection, [left], row["exam_id"], Eye(row["corrected_eye"] or row["eye"]))
 
 
 def close(recording: Recording, follow_up_id: int, how: FollowUpEnd, by: str) -> Exam:

@@ -131,5 +131,9 @@ def _matching_keys(connection: sa.Connection, key: str) -> list[str]:
         if matches := connection.scalars(keys.where(begins)).all():
             return sorted(matches)
     keys = keys.join(capture, capture.c.exam_id == exam.c.id)
-    keys = keys.where(capture.c.patient_id == key, exam.c.patient_key.isnot(None))
+    named = sa.and_(capture.c.patient_id == key, capture.c.patient_key == exam.c.patient_key)
+    otherwise_named = sa.and_(
+        capture.c.other_patient_id == key, capture.c.other_patient_key == exam.c.patient_key
+    )
+    keys = keys.where(sa.or_(named, otherwise_named))
     return sorted(connection.scalars(keys))

@@ -4,7 +4,8 @@ SELECT
     r.exam_id,
     e.day,
     e.patient_key,
-    c.patient_id,
+    CASE WHEN c.other_patient_key = e.patient_key THEN c.other_patient_id ELSE c.patient_id END
+        AS patient_id,
     r.eye,
     r.outcome,
     r.referable,

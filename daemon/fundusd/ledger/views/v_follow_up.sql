@@ -6,9 +6,18 @@ SELECT
     e.day,
     f.eye,
     (
-        SELECT c.patient_id
+        SELECT
+            CASE
+                WHEN c.other_patient_key = e.patient_key THEN c.other_patient_id
+                ELSE c.patient_id
+            END
         FROM capture c
-        WHERE c.exam_id = e.id AND c.patient_id IS NOT NULL
+        WHERE
+            c.exam_id = e.id
+            AND (
+                (c.patient_key = e.patient_key AND c.patient_id IS NOT NULL)
+                OR (c.other_patient_key = e.patient_key AND c.other_patient_id IS NOT NULL)
+            )
         ORDER BY c.id
         LIMIT 1
     ) AS patient_id,

@@ -5,7 +5,8 @@ SELECT
     w.exam_id,
     w.day,
     w.eye,
-    c.patient_id,
+    CASE WHEN c.other_patient_key = w.patient_key THEN c.other_patient_id ELSE c.patient_id END
+        AS patient_id,
     w.patient_key,
     c.camera_id,
     w.capture_id,

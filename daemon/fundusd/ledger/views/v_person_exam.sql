@@ -9,9 +9,18 @@ SELECT
         WHEN 'clock_skew' THEN 'in doubt: the camera''s clock may be wrong'
     END AS day_doubt_label,
     (
-        SELECT c.patient_id
+        SELECT
+            CASE
+                WHEN c.other_patient_key = e.patient_key THEN c.other_patient_id
+                ELSE c.patient_id
+            END
         FROM capture c
-        WHERE c.exam_id = e.id AND c.patient_id IS NOT NULL
+        WHERE
+            c.exam_id = e.id
+            AND (
+                (c.patient_key = e.patient_key AND c.patient_id IS NOT NULL)
+                OR (c.other_patient_key = e.patient_key AND c.other_patient_id IS NOT NULL)
+            )
         ORDER BY c.id
         LIMIT 1
     ) AS patient_id,

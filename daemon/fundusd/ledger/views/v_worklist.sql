@@ -35,7 +35,8 @@ SELECT
     r.action,
     r.missing_fields,
     r.reading_state = 'unread' AND r.review_id IS NOT NULL AS deferred,
-    c.patient_id,
+    CASE WHEN c.other_patient_key = e.patient_key THEN c.other_patient_id ELSE c.patient_id END
+        AS patient_id,
     e.patient_key,
     c.camera_id,
     r.capture_id,
