@@ -185,7 +185,7 @@ def test_the_same_visit_gives_the_same_bytes(tmp_path: Path) -> None:
             [
                 "Eye not known",
                 "which eye capture 3 shows: the sources disagree",
-                "unless it is the eye that is not",
+                "photograph the eye that is still",
             ],
         ),
         (visit(RIGHT, LEFT, expected=["macula"]), ["Photograph the macula of the left eye."]),
