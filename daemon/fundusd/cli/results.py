@@ -128,7 +128,10 @@ def results(
         elif as_csv:
             print_csv(rows, ledger.columns_of("v_result"))
         else:
-            _print_table(list(rows), limited=limit is None, wide=wide)
+            shown = list(rows)
+            _print_table(shown, limited=limit is None, wide=wide)
+            if not (shown or superseded):
+                print("Files that were replaced since are left out; --superseded shows them.")
         print_warning(release_warning(ledger, ids), beside_data=json or as_csv)
 
 
