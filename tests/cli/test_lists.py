@@ -138,3 +138,65 @@ def test_c19_the_two_lists_are_not_mixed_up(fundusd: Callable[..., str], clinic:
     assert "Photographs of 1 exams are missing; --missing shows them." in printed
     refused = fundusd("worklist", "--missing", "--for", "referable", code=2)
     assert "--missing and --for cannot be used together" in refused
+
+
+def test_u33_a_reader_s_maculopathy_stands_in_the_headline_and_beside_the_grade(
+    fundusd: Callable[..., str], clinic: Clinic
+) -> None:
+    add(clinic, "1.jpg")
+    verdict = ("override", "--grade", "0", "--reason", "other", "--maculopathy", "M1")
+    fundusd("review", "record", "1", "R", *verdict, *BY)
+    text = fundusd("report", "exam", "1")
+    assert "Result Referable diabetic retinopathy with maculopathy M1" in text
+    assert "verdict Referable. No DR (ICDR grade 0), maculopathy M1" in text
+
+
+def test_v15_the_capture_of_another_exam_is_named_as_such(
+    fundusd: Callable[..., str], clinic: Clinic
+) -> None:
+    add(clinic, "1.jpg")
+    other = add(clinic, "2.jpg", content=replace(RIGHT, patient_id="PATIENT-8"))
+    words = ("review", "record", "1", "R", "agree", "--capture", other)
+    assert f"Capture {other} is not a photograph of exam 1, eye R." in fundusd(*words, *BY, code=2)
+
+
+def test_v17_a_person_may_say_that_an_eye_is_not_known(
+    fundusd: Callable[..., str], clinic: Clinic
+) -> None:
+    number = add(clinic, "1.jpg")
+    fundusd("correct", "eye", number, "U", *BY)
+    text = fundusd("report", "exam", "1")
+    assert f"Find out which eye capture {number} shows: a person has said that it is not" in text
+    assert "A person has said that its eye is not known." in text
+
+
+def test_v22_one_picture_under_the_names_of_both_eyes_is_said_to_be_one(
+    fundusd: Callable[..., str], clinic: Clinic
+) -> None:
+    left = replace(RIGHT, eye=Eye.LEFT)
+    numbers = [add(clinic, "1_OD.jpg", "same"), add(clinic, "1_OS.jpg", "same", left)]
+    text = fundusd("report", "exam", "1")
+    named = " or ".join(f"capture {number}" for number in numbers)
+    assert f"Find out which eye {named} shows: the same picture has the names of" in text
+    assert "Eye not known" in fundusd("show", numbers[0])
+
+
+@pytest.mark.parametrize(("confirmed", "part"), [("none", "contains only"), ("all", '= "all"')])
+def test_v20_the_report_of_agreement_knows_which_negatives_are_read(
+    fundusd: Callable[..., str], clinic: Clinic, confirmed: str, part: str
+) -> None:
+    text = clinic.place.path.read_text()
+    clinic.place.path.write_text(f'{text}\n[reading]\nconfirm_negatives = "{confirmed}"\n')
+    assert part in fundusd("report", "agreement")
+
+
+def test_v5_the_help_of_join_says_what_becomes_of_readings(fundusd: Callable[..., str]) -> None:
+    assert "Its readings follow their photographs" in fundusd("correct", "join", "--help")
+
+
+def test_c19_an_argument_that_is_no_text_is_a_mistake_of_the_operator(
+    fundusd: Callable[..., str], clinic: Clinic
+) -> None:
+    for words in (("person", "\udc80"), ("worklist", "--camera", "\udc80")):
+        refused = fundusd(*words, code=2)
+        assert "defect" not in refused

@@ -2,7 +2,7 @@
 
 Where the meaning of a reason follows behind a colon, a step ends here with the colon. The page
 does not word the step of a follow-up, which is here "follow-up of the right eye", nor how the
-files of an unknown patient are described: "whose photographs: 1 2 3 +1" stands for that step.
+files of an unknown patient are described: "whose photographs: 1 +3" stands for that step.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ CONTACT_IT = (
     "Contact IT about the photograph of {}: the camera, the file or this service is at fault."
 )
 CHECK_ABSENT = "Check which eye this is: {} is said to be absent, but was photographed."
-NAMED = 3
+NAMED = 1
 STILL_MISSING = "When that is known, photograph the eye that is still missing."
 UNLESS = ", unless it is the eye that is not known"
 CHECK_BOTH = "Check which eyes the patient lacks: both are said to be absent."
@@ -159,5 +159,5 @@ def steps_of_reason(person: Person, eye: str) -> list[str]:
             rows.append(IF_RETAKEN.format(model.decisive))
     if model.missing_fields:
         fields = " and the ".join(sorted(model.missing_fields))
-        rows.append(f"Photograph the {fields} of {name}.")
+        rows.append(f"Photograph the {fields} of {name} (not seen yet).")
     return rows

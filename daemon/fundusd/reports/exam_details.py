@@ -74,7 +74,9 @@ def photograph(exam: Exam, shot: Shot) -> list[str]:
     if shot.is_overwritten:
         sentences.append("Another file has taken its path, so it cannot be looked at any more.")
     if shot.is_eye_said:
-        sentences.append("A person has said which eye it shows.")
+        is_known = shot.eye is not Eye.UNKNOWN
+        what = "which eye it shows" if is_known else "that its eye is not known"
+        sentences.append(f"A person has said {what}.")
     if shot.is_patient_said:
         sentences.append("A person has said that it belongs to this exam.")
     sentences += [f"{text[0].upper()}{text[1:]}." for text in in_words(shot.open_warnings)]

@@ -142,7 +142,7 @@ def _steps_by_reason(eye: EyeResult) -> list[str]:
         steps = _unknown_eye(eye)
     if eye.missing_fields:
         fields = " and the ".join(eye.missing_fields)
-        steps.append(f"Photograph the {fields} of {THE_EYE[eye.eye]}.")
+        steps.append(f"Photograph the {fields} of {THE_EYE[eye.eye]} (not seen yet).")
     return steps
 
 

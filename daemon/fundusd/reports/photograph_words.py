@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from fundusd.clinical.shot import Shot
 
-_NAMED = 3  # files in one sentence
+_LONGEST = 48  # characters of a path in a sentence; a report lists the whole path
 
 
 def taken(shot: Shot) -> str:
@@ -29,17 +29,12 @@ def taken(shot: Shot) -> str:
 
 
 def files(shots: Sequence[Shot]) -> str:
-    """Return the files of photographs and when they were taken, for a person who looks for them.
-
-    Only the first few are named.
-    """
-    named = []
-    for shot in shots[:_NAMED]:
-        where = f"camera {shot.camera_id}, {shot.path}" if shot.path else f"camera {shot.camera_id}"
-        named.append(f"capture {shot.capture_id}: {where}, {taken(shot)}")
-    if len(shots) > _NAMED:
-        named.append(f"and {len(shots) - _NAMED} more")
-    return "; ".join(named)
+    """Return which file the first photograph is, when it was taken, and how many more there are."""
+    first, *others = shots
+    path = first.path if len(first.path) <= _LONGEST else f"…{first.path[-_LONGEST:]}"
+    where = f"camera {first.camera_id}, {path}, {taken(first)}"
+    more = f"; and {len(others)} more" if others else ""
+    return f"capture {first.capture_id}: {where}{more}"
 
 
 def _minute(at: datetime) -> str:
