@@ -96,6 +96,18 @@ def test_b30_a_photograph_in_doubt_or_excluded_is_not_said_to_be_negative(
         assert "scores of the grades" not in shown
 
 
+def test_b30_a_photograph_that_counts_nowhere_has_no_verdict(
+    fundusd: Callable[..., str], clinic: Clinic
+) -> None:
+    add(clinic, "1_OD.jpg")
+    found = replace(cases.found("1_x_OD.jpg", "1_OD.jpg"), camera_id="room1")
+    clinic.ledger.admit(replace(found, stat=cases.found("1_OD.jpg").stat))
+    cases.execute(clinic.ledger, "UPDATE capture SET superseded = true, moved_to = 2 WHERE id = 1")
+    shown = fundusd("show", 1)
+    assert "verdict Replaced by another file." in shown
+    assert "Nothing about this file: another one has taken its place." in shown
+
+
 def test_u20_nothing_is_to_be_done_about_a_file_that_another_one_replaced() -> None:
     row = row_of(outcome="failed", reason="file_changed", action="contact_it", superseded=True)
     shown = capture_panel.of_capture(row, None, panel.NOT_SHOWN)
@@ -178,7 +190,11 @@ def test_v22_one_picture_under_the_names_of_both_eyes_is_said_to_be_one(
     text = fundusd("report", "exam", "1")
     named = " or ".join(f"capture {number}" for number in numbers)
     assert f"Find out which eye {named} shows: the same picture has the names of" in text
-    assert "Eye not known" in fundusd("show", numbers[0])
+    shown = fundusd("show", numbers[0])
+    assert "Eye not known" in shown
+    assert "verdict In doubt." in shown
+    assert "Good enough" not in shown
+    assert "next Photograph the left eye, unless it is the eye that is not known." in text
 
 
 @pytest.mark.parametrize(("confirmed", "part"), [("none", "contains only"), ("all", '= "all"')])
@@ -200,3 +216,21 @@ def test_c19_an_argument_that_is_no_text_is_a_mistake_of_the_operator(
     for words in (("person", "\udc80"), ("worklist", "--camera", "\udc80")):
         refused = fundusd(*words, code=2)
         assert "defect" not in refused
+
+
+def test_v19_results_mark_no_capture_whose_warning_a_person_has_answered(
+    fundusd: Callable[..., str], clinic: Clinic
+) -> None:
+    number = add(clinic, "a_OS.jpg", content=OF_SWAPPED)
+    assert f" {number} ! 20" in fundusd("results")
+    fundusd("correct", "eye", number, "L", *BY)
+    assert "!" not in fundusd("results")
+
+
+def test_u20_an_empty_list_of_results_says_what_is_left_out(
+    fundusd: Callable[..., str], clinic: Clinic
+) -> None:
+    add(clinic, "a_OS.jpg")
+    hint = "Files that were replaced since are left out; --superseded shows them."
+    assert hint in fundusd("results", "--outcome", "failed")
+    assert hint not in fundusd("results")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fundusd.cli.exams_of_rows import exams_of
 from fundusd.cli.layout import Command
 from fundusd.cli.options import (
     Config,
@@ -26,12 +27,10 @@ from fundusd.domain.clinical_terms import SAFETY_WORDS
 from fundusd.domain.readings import WorklistReason
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
     from pathlib import Path
 
-    from fundusd.cli.output import Row
-    from fundusd.clinical.exam import Exam
-    from fundusd.ledger import Ledger, ViewQuery
+    from fundusd.ledger import ViewQuery
 
 WaitsFor = Annotated[
     WorklistReason | None,
@@ -50,7 +49,6 @@ _Missing = Annotated[
 
 # at the same urgency, retakes first, because the patient may still be there; then the oldest exam
 _WORST_FIRST = ("-urgency", "-action", "day", "exam_id", "eye")
-_SLICE = 500  # exams in one query
 _OLDEST_FIRST = ("day", "exam_id")
 _DROPPED_FIRST = ("camera", "capture", "day")  # if the terminal is too narrow
 
@@ -168,7 +166,7 @@ def print_worklist(
         listed = ledger.ask(query)
         rows = listed[:rows_wanted]
         columns = ledger.columns_of(query.view)
-        exams = [] if is_data else _exams(ledger, rows)
+        exams = [] if is_data else exams_of(ledger, rows)
         is_whole = "waits_for" not in filters
         incomplete = ledger.ask(_incomplete(filters.get("camera_id", ""))) if is_whole else []
         warning = release_warning(ledger, release_ids(rows))
@@ -193,12 +191,3 @@ def print_worklist(
         print_table([missing_cells(row) for row in incomplete], wide=wide)
     if not is_data:
         print(SAFETY_WORDS)
-
-
-def _exams(ledger: Ledger, rows: Sequence[Row]) -> list[Exam]:
-    """Return the exams of rows, as they are judged now."""
-    ids = sorted({row["exam_id"] for row in rows})
-    exams: list[Exam] = []
-    for start in range(0, len(ids), _SLICE):
-        exams += ledger.judged_exams(ids[start : start + _SLICE])
-    return exams

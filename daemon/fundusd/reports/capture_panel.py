@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from fundusd.clinical.shot import unresolved
 from fundusd.domain.capture_warnings import in_words
 from fundusd.domain.clinical_terms import Action, Eye, EyeSource, Grade, Outcome, Reason, Referable
+from fundusd.domain.eye_reasons import EyeReason
 from fundusd.reports import next_steps, wording
 from fundusd.reports.panel import Panel
 
@@ -35,10 +36,8 @@ def of_capture(row: Row, exam: Exam | None, photograph: Photograph) -> Panel:
         grade = Grade(row["grade"])
         scores = [row[f"score_{grade.name.lower()}"] for grade in Grade]
     referable = Referable(row["referable"] or Referable.INDETERMINATE)
-    verdict = _SUGGESTS.get(referable, "")
-    is_doubted = shot is not None and shot.identity_doubt is not None
-    if row["excluded"] or (is_doubted and referable is Referable.NO):
-        verdict = "Excluded by a person" if row["excluded"] else "In doubt"
+    verdict = _no_verdict(row, exam, shot)
+    if verdict:
         referable, scores = Referable.INDETERMINATE, None
     return Panel(
         heading=wording.EYES[shot.eye if shot is not None else Eye(row["eye"])],
@@ -52,8 +51,25 @@ def of_capture(row: Row, exam: Exam | None, photograph: Photograph) -> Panel:
         reading="",
         steps=_steps(row, exam, eye, shot),
         warnings=_warnings(row, shot),
-        of_photograph=verdict,
+        of_photograph=verdict or _SUGGESTS.get(referable, ""),
     )
+
+
+def _no_verdict(row: Row, exam: Exam | None, shot: Shot | None) -> str:
+    """Return why nothing follows from what the model says of a capture, or "" if something does."""
+    if row["excluded"]:
+        return "Excluded by a person"
+    if exam is not None and shot is None:
+        return "Replaced by another file"
+    is_negative = row["referable"] == Referable.NO
+    return "In doubt" if is_negative and shot is not None and _doubt(shot) is not None else ""
+
+
+def _doubt(shot: Shot) -> EyeReason | None:
+    """Return why a photograph may be of another eye, patient or visit, or None if it is not."""
+    if shot.identity_doubt is None and shot.eye is Eye.UNKNOWN:
+        return EyeReason.EYE_UNKNOWN
+    return shot.identity_doubt
 
 
 def _in_exam(exam: Exam | None, capture_id: int) -> tuple[EyeResult | None, Shot | None]:
@@ -86,8 +102,8 @@ def _quality(row: Row, shot: Shot | None) -> str:
     if row["excluded"]:
         return "Excluded, so it counts for no eye"
     reason = Reason(row["reason"]) if row["reason"] else None
-    if reason is None and shot is not None and shot.identity_doubt is not None:
-        return wording.quality(Outcome(row["outcome"]), shot.identity_doubt)
+    if reason is None and shot is not None:
+        return wording.quality(Outcome(row["outcome"]), _doubt(shot))
     return wording.quality(Outcome(row["outcome"]), reason)
 
 

@@ -205,12 +205,19 @@ def whose(exam: Exam) -> list[str]:
 
 def _missing(exam: Exam) -> list[str]:
     """Return the steps for the eyes that were not photographed."""
-    unless = ""
-    if any(eye.eye is Eye.UNKNOWN for eye in exam.counting):
-        if len(exam.missing) > 1:
-            return [_STILL_MISSING]
-        unless = ", unless it is the eye that is not known"
-    return [f"Photograph {THE_EYE[eye]}{unless}." for eye in exam.missing]
+    if len(exam.missing) > 1 and _has_unknown(exam):
+        return [_STILL_MISSING]
+    return [photograph(exam, eye) for eye in exam.missing]
+
+
+def photograph(exam: Exam, eye: Eye) -> str:
+    """Return the step for an eye that was not photographed."""
+    unless = ", unless it is the eye that is not known" if _has_unknown(exam) else ""
+    return f"Photograph {THE_EYE[eye]}{unless}."
+
+
+def _has_unknown(exam: Exam) -> bool:
+    return any(eye.eye is Eye.UNKNOWN for eye in exam.counting)
 
 
 def _about_the_result(exam: Exam) -> list[str]:

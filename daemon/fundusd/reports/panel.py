@@ -77,7 +77,7 @@ def of_exam(exam: Exam, photographs: Mapping[int, Photograph]) -> list[Panel]:
         elif name in absences:
             panels.append(_absent(absences[name]))
         elif name in exam.missing:
-            panels.append(_missing(name))
+            panels.append(_missing(name, next_steps.photograph(exam, name)))
     return panels
 
 
@@ -118,7 +118,7 @@ def _source_of_eye(eye: EyeResult) -> str:
     return ", ".join(parts)
 
 
-def _missing(eye: Eye) -> Panel:
+def _missing(eye: Eye, step: str = "") -> Panel:
     """Return the panel of an eye that was not photographed.
 
     Its result is undecided, never negative.
@@ -133,7 +133,7 @@ def _missing(eye: Eye) -> Panel:
         quality="No photograph",
         scores=None,
         reading="",
-        steps=["Photograph this eye."],
+        steps=[step] if step else (),
     )
 
 
