@@ -198,7 +198,7 @@ def test_an_override_takes_grade_and_reason(fundusd: RunCommand, clinic: daemon_
     [
         (("99", "R", "agree"), "There is no exam 99"),
         (("1", "U", "agree"), "has no result for eye U"),
-        (("1", "R", "agree", "--capture", "99"), "has changed"),
+        (("1", "R", "agree", "--capture", "99"), "Capture 99 is not a photograph of"),
     ],
 )
 def test_a_review_of_what_there_is_not_is_refused(

@@ -120,7 +120,7 @@ def test_a_capture_is_told_of_in_words(fundusd: Callable[..., str], clinic: Clin
     for part in (
         *(
             "Right eye (OD)",
-            "Referable. Severe DR (ICDR grade 3)",
+            "The model suggests: referable. Severe DR (ICDR grade 3)",
             "Good enough to grade",
             "PATIENT-7",
             "score 0.",

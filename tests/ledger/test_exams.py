@@ -157,7 +157,7 @@ def test_a_review_cannot_be_changed(ledger: Ledger, change: str) -> None:
     [
         ({"exam_id": 99}, "There is no exam 99"),
         ({"eye": Eye.LEFT}, "has no result for eye L"),
-        ({"shown": 99}, "has changed"),
+        ({"shown": 99}, "is not a photograph of exam"),
         ({"verdict": ReviewVerdict.OVERRIDE}, "needs the right grade"),
         ({"grade": Grade.MILD}, "needs the right grade"),
         ({"verdict": ReviewVerdict.OVERRIDE, "grade": Grade.MILD}, "needs a reason"),

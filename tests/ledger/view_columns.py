@@ -48,8 +48,8 @@ COLUMNS = {
     """,
     "v_failures_daily": "day camera_id outcome reason captures",
     "v_incomplete_exam": """
-        exam_id day day_doubt day_doubt_label camera_id patient_id patient_key missing_fields
-        final_referable is_reviewed
+        exam_id day day_doubt day_doubt_label camera_id path acquired_at received_at patient_id
+        patient_key missing_fields final_referable is_reviewed
     """,
     "v_person_exam": """
         exam_id day day_doubt day_doubt_label patient_id patient_key study_uid referable grade

@@ -30,6 +30,8 @@ BEFORE_COLON = re.compile(
 )
 WHICH_EYE = re.compile(r"(Find out which eye .* shows)(: .+)?")
 FOLLOW_UP = re.compile(r".*?(the right eye|the left eye|that eye).*\bfollow-up \d.*")
+WHOSE = re.compile(r"Find out whose photographs these are \((.+)\)\.")
+OF_FILES = re.compile(r"capture (\d+):|and (\d+) more")
 CAPTURES = re.compile(r"capture \d+(?: or capture \d+)*")
 GRADE = re.compile(r".+ \(ICDR grade (\d)\)")
 
@@ -38,6 +40,9 @@ def canonical(step: str) -> str:
     """Return a step as the oracle writes it, captures in the order of their numbers."""
     if match := FOLLOW_UP.fullmatch(step):
         return f"follow-up of {match[1]}"
+    if match := WHOSE.fullmatch(step):
+        numbers = [first or f"+{more}" for first, more in OF_FILES.findall(match[1])]
+        return f"whose photographs: {' '.join(numbers)}"
     match = BEFORE_COLON.fullmatch(step) or WHICH_EYE.fullmatch(step)
     return CAPTURES.sub(_in_order_of_numbers, match[1] if match else step)
 

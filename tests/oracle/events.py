@@ -74,6 +74,7 @@ class Exam:
     absence: str = "prosthesis"  # why, or "no_view"
     claimed: bool = False  # a photograph of another exam names this patient, too
     other_exam: str | None = None  # the result of another exam of the same patient and day
+    is_known: bool = True  # whose photographs they are
 
     @property
     def now(self) -> tuple[int, int]:

@@ -37,6 +37,7 @@ def sampled_exam(random: Random) -> Exam:
         absence=random.choice(("prosthesis", "no_view")),
         claimed=random.random() < 0.06,
         other_exam=random.choice(("yes", "indeterminate", "no", *(None,) * 30)),
+        is_known=random.random() >= 0.06,
         confirm=random.choice(("none", "all")),
         open_follow_ups=eyes_or_none(random, "RLU"),
         corrections=corrections,

@@ -9,6 +9,7 @@ LESION = "Referable: another lesion"  # and its name, which stands in Expected.l
 READ_YES = "Referable diabetic retinopathy"
 MODEL_YES = "The model suggests: referable diabetic retinopathy"
 READER_YES = "A reader suggests: referable diabetic retinopathy"
+MACULOPATHY = " with maculopathy M1"  # behind what readers say
 UNDECIDED = "Undecided: referable diabetic retinopathy is not ruled out"
 MODEL_NO = "The model suggests: no referable diabetic retinopathy"
 READ_NO = "No referable diabetic retinopathy"
@@ -37,11 +38,17 @@ def headline(person: Person) -> tuple[str, frozenset[str]]:
     lesions = {eye: lesions_if_only(person, eye) for eye in person.saying_yes}
     if all(lesions.values()):
         return LESION, frozenset().union(*lesions.values())
+    with_maculopathy = MACULOPATHY if any(rests_on_m1(person, eye) for eye in lesions) else ""
     if any(person.after[eye].state == "read" and not lesions[eye] for eye in lesions):
-        return READ_YES, frozenset()
+        return READ_YES + with_maculopathy, frozenset()
     if any(person.models[eye].referable == "yes" for eye in lesions):
         return MODEL_YES, frozenset()
-    return READER_YES, frozenset()
+    return READER_YES + with_maculopathy, frozenset()
+
+
+def rests_on_m1(person: Person, eye: str) -> bool:
+    """Say if a reading that the final result of an eye rests on says maculopathy."""
+    return any(statement.reading.maculopathy for statement in person.after[eye].rests_on)
 
 
 def may_say_read_every_eye(person: Person) -> bool:

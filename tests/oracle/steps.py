@@ -1,13 +1,15 @@
 """The section "Next steps" of docs/exams.md.
 
 Where the meaning of a reason follows behind a colon, a step ends here with the colon. The page
-does not word the step of a follow-up, which is here "follow-up of the right eye".
+does not word the step of a follow-up, which is here "follow-up of the right eye", nor how the
+files of an unknown patient are described: "whose photographs: 1 +3" stands for that step.
 """
 
 from __future__ import annotations
 
 from tests.oracle.eyes import is_evidence
-from tests.oracle.person import READERS_ASKED, Person, on_list_as
+from tests.oracle.moments import files_at
+from tests.oracle.person import BOTH, READERS_ASKED, Person, on_list_as
 from tests.oracle.readings import identity_of_eye
 from tests.oracle.sentences import NAMES
 
@@ -15,6 +17,9 @@ CONTACT_IT = (
     "Contact IT about the photograph of {}: the camera, the file or this service is at fault."
 )
 CHECK_ABSENT = "Check which eye this is: {} is said to be absent, but was photographed."
+NAMED = 1
+STILL_MISSING = "When that is known, photograph the eye that is still missing."
+UNLESS = ", unless it is the eye that is not known"
 CHECK_BOTH = "Check which eyes the patient lacks: both are said to be absent."
 IF_RETAKEN = "If a later photograph shows the same part of the eye, exclude capture {} as retaken."
 CONFIRM = "Have a human reader confirm the result before it counts."
@@ -45,11 +50,10 @@ WITHOUT_A_STEP = ("field_missing", "eye_unknown")  # of their own: they are of n
 
 def steps(person: Person) -> list[str]:
     """Return the steps in their order."""
-    rows = referral(person)
+    rows = whose(person) + referral(person)
     for eye in person.counting:
         rows += steps_of_eye(person, eye)
-    unless = ", unless it is the eye that is not known" if "U" in person.counting else ""
-    rows += [f"Photograph {NAMES[eye]}{unless}." for eye in person.missing]
+    rows += photograph(person)
     rows += [
         CHECK_ABSENT.format(NAMES[eye]) for eye in person.impossible if eye not in person.counting
     ]
@@ -60,6 +64,25 @@ def steps(person: Person) -> list[str]:
         rows.append(CLAIMED)
     rows += [f"follow-up of {NAMES[eye]}" for eye in "RLU" if eye in person.exam.open_follow_ups]
     return rows + of_the_whole(person)
+
+
+def whose(person: Person) -> list[str]:
+    """Return the step of an exam whose patient is not known."""
+    of_eyes = [placed.file.number for model in person.models.values() for placed in model.files]
+    numbers = sorted(of_eyes or [file.number for file in files_at(person.exam, person.exam.now)])
+    if person.exam.is_known or not numbers:
+        return []
+    more = [f"+{len(numbers) - NAMED}"] if len(numbers) > NAMED else []
+    return [f"whose photographs: {' '.join([*map(str, numbers[:NAMED]), *more])}"]
+
+
+def photograph(person: Person) -> list[str]:
+    """Return the steps for missing eyes."""
+    if "U" not in person.counting:
+        return [f"Photograph {NAMES[eye]}." for eye in person.missing]
+    if len(person.missing) == len(BOTH):
+        return [STILL_MISSING]
+    return [f"Photograph {NAMES[eye]}{UNLESS}." for eye in person.missing]
 
 
 def not_judged(person: Person) -> list[str]:
@@ -110,12 +133,11 @@ def steps_of_eye(person: Person, eye: str) -> list[str]:
 
 
 def step_of_doubt(person: Person, eye: str, identity: str) -> str:
-    """Return the step that names the captures with this identity doubt."""
-    model = person.models[eye]
-    numbers = [model.decisive]
-    if identity != "eye_unknown":
-        doubtful = [placed for placed in model.files if placed.identity == identity]
-        numbers = sorted(placed.file.number for placed in doubtful)
+    """Return the step that names the captures with this identity doubt; of a U, all of them."""
+    files = list(person.models[eye].files)
+    if eye != "U" or identity not in {"eye_unknown", "eye_contradicted"}:
+        files = [placed for placed in files if placed.identity == identity]
+    numbers = sorted(placed.file.number for placed in files)
     return OF_DOUBTS[identity].format(" or ".join(f"capture {number}" for number in numbers))
 
 
@@ -137,5 +159,5 @@ def steps_of_reason(person: Person, eye: str) -> list[str]:
             rows.append(IF_RETAKEN.format(model.decisive))
     if model.missing_fields:
         fields = " and the ".join(sorted(model.missing_fields))
-        rows.append(f"Photograph the {fields} of {name}.")
+        rows.append(f"Photograph the {fields} of {name} (not seen yet).")
     return rows

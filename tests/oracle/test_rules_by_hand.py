@@ -114,12 +114,13 @@ def test_the_result_of_the_right_eye(kinds: tuple[File, ...], result: tuple[obje
 def test_missing_fields_of_an_eye_of_which_there_is_only_the_disc() -> None:
     person = expected(exam_of(of_field(GOOD, "disc")))
     assert person.missing_fields == ("R/macula",)
-    assert person.steps == ("Photograph the macula of the right eye.",)
+    assert person.steps == ("Photograph the macula of the right eye (not seen yet).",)
     taken = expected(exam_of(of_field(BLUR, "macula"), of_field(GOOD, "disc")))
     assert taken.missing_fields == ()
     both = replace(exam_of(RED_FREE), expected_fields=BOTH_FIELDS)
     assert expected(both).eyes["R"].missing_fields == BOTH_FIELDS
-    assert expected(both).steps[0] == "Photograph the disc and the macula of the right eye."
+    step = "Photograph the disc and the macula of the right eye (not seen yet)."
+    assert expected(both).steps[0] == step
 
 
 def test_sources_that_disagree_leave_an_eye_unknown_until_a_person_says_it() -> None:

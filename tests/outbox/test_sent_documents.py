@@ -21,20 +21,22 @@ from tests.outbox.outbox_cases import (
     subscriptions,
     the_delivery,
 )
+from tests.reading_cases import BY, PDR, photograph
+from tests.reading_cases import read as read_eye
 
 from fundusd.domain.clinical_terms import Eye, EyeSource, Grade, ReviewReason, ReviewVerdict
 from fundusd.domain.delivery import DeliveryState, DocumentStatus
 from fundusd.domain.files import OfflineReason
-from fundusd.ledger import exams
+from fundusd.domain.readings import AbsenceReason
+from fundusd.ledger import Ledger, exams
 from fundusd.ledger.reviews import Review
 from fundusd.ledger.tables import result, sent_document
 from fundusd.outbox.receivers import Folder, ReceiverError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from fundusd.ledger import Ledger
     from fundusd.outbox.document_ids import Document
 
     Open = Callable[..., Ledger]
@@ -274,6 +276,37 @@ def test_a9_a_confirmed_negative_waits_for_the_other_eye(open_ledger: Open, inbo
     override(ledger, Eye.LEFT, 0)
     assert ledger.due("record") is not None
     assert ledger.held_exams(9) == []
+
+
+@pytest.fixture
+def held_back(store_url: str) -> Iterator[Ledger]:
+    """Open a ledger whose only receiver waits for readers."""
+    ledger = Ledger(store_url, site_key=ledger_cases.SITE_KEY, subscriptions=reviewed(record="csv"))
+    ledger.start(ledger_cases.release())
+    ledger.register_camera(ledger_cases.CAMERA)
+    yield ledger
+    ledger.close()
+
+
+def test_b36_an_exam_of_eyes_that_are_said_to_be_absent_is_listed_with_what_it_waits_for(
+    held_back: Ledger,
+) -> None:
+    for eye in (Eye.RIGHT, Eye.LEFT):
+        photograph(held_back, f"{eye}.jpg", eye)
+        held_back.eye_absent(1, eye, AbsenceReason.NO_VIEW, BY)
+    [held] = held_back.held_exams(9)
+    assert held["waits_for"] == ["every photographed eye is said to be absent"]
+
+
+def test_b36_the_limit_counts_only_exams_that_are_held_back(held_back: Ledger) -> None:
+    photograph(held_back, "1.jpg", patient="P1")
+    for patient in ("P2", "P3"):
+        photograph(held_back, f"{patient}_L.jpg", Eye.LEFT, patient=patient)
+        exam = photograph(held_back, f"{patient}_R.jpg", logits=PDR, patient=patient)
+        read_eye(held_back, exam)
+    # as if the receiver had been added to the settings after these referrals were confirmed
+    ledger_cases.execute(held_back, "DELETE FROM delivery")
+    assert [held["exam_id"] for held in held_back.held_exams(1)] == [1]
 
 
 def test_a9_who_was_told_a_final_result_hears_that_it_is_outdated(

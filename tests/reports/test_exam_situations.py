@@ -135,9 +135,9 @@ SITUATIONS = {
     "field_missing": (
         exam(RIGHT, replace(LEFT, grade=Grade.MILD), expected=("macula", "disc")),
         [
-            "Graded, but not enough for a result: an expected field was not photographed",
+            "Not enough for a result: no photograph is known to show the disc",
             "Worst grade seen: Mild DR",
-            "Photograph the disc of the right eye.",
+            "Photograph the disc of the right eye (not seen yet).",
         ],
     ),
     "files_that_do_not_count": (

@@ -185,10 +185,10 @@ def test_the_same_visit_gives_the_same_bytes(tmp_path: Path) -> None:
             [
                 "Eye not known",
                 "which eye capture 3 shows: the sources disagree",
-                "unless it is the eye that is not",
+                "photograph the eye that is still",
             ],
         ),
-        (visit(RIGHT, LEFT, expected=["macula"]), ["Photograph the macula of the left eye."]),
+        (visit(RIGHT, LEFT, expected=["macula"]), ["Photograph the macula of the left eye (not"]),
         (
             visit(
                 RIGHT,
@@ -248,10 +248,11 @@ def test_the_sentence_stands_in_the_picture_s_place(tmp_path: Path) -> None:
     assert not read.pages[0].images
 
 
-def test_whatever_stands_on_a_page_stays_clear_of_its_foot() -> None:
+@pytest.mark.parametrize("is_known", [True, False])
+def test_whatever_stands_on_a_page_stays_clear_of_its_foot(is_known: bool) -> None:
     crowded = visit(
         *(
-            replace(eye, camera_id="x" * 64, field="macula", warnings=WARNINGS)
+            replace(eye, camera_id="x" * 64, field="macula", warnings=WARNINGS, path="y" * 200)
             for eye in (RIGHT, LEFT)
         ),
         shot(3, Eye.UNKNOWN, None, warnings=WARNINGS),
@@ -262,6 +263,8 @@ def test_whatever_stands_on_a_page_stays_clear_of_its_foot() -> None:
         },
         patient_id="0123456789" * 20,
     )
+    if not is_known:
+        crowded = replace(crowded, patient_key=None, patient_id=None)
     made = exam_page(crowded, dict.fromkeys(range(1, 4), SHOWN), {1: PHANTOM})
     written = made.figure.axes[0].texts
     *_, foot = (line for line in written if line.get_text() == SAFETY_WORDS)

@@ -184,8 +184,8 @@ def join(
 ) -> None:
     """Join an exam into another one of the same patient.
 
-    All its photographs move, and those that arrive later, too. Its readings remain in the history,
-    but do not count for the other exam. To undo this, part the photographs again.
+    All its photographs move, and those that arrive later, too. Its readings follow their
+    photographs, and these eyes have to be read again. To undo this, part the photographs again.
 
     Example:
       fundusd correct join 13 12

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fundusd.cli.exams_of_rows import exams_of
 from fundusd.cli.layout import Command
 from fundusd.cli.options import (
     LARGEST_NUMBER,
@@ -23,13 +24,15 @@ from fundusd.cli.options import (
 )
 from fundusd.cli.output import as_json, local, print_csv, print_table
 from fundusd.cli.release_warning import noting_releases, print_warning, release_warning
+from fundusd.domain.capture_warnings import in_words
 from fundusd.domain.clinical_terms import SAFETY_WORDS, Grade, Outcome, Referable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Iterable, Sequence
     from datetime import datetime
 
     from fundusd.cli.output import Row
+    from fundusd.ledger import Ledger
 
 _Since = Annotated[
     str,
@@ -128,7 +131,11 @@ def results(
         elif as_csv:
             print_csv(rows, ledger.columns_of("v_result"))
         else:
-            _print_table(list(rows), limited=limit is None, wide=wide)
+            shown = list(rows)
+            marked = _marked(ledger, shown)
+            _print_table(shown, marked, limited=limit is None, wide=wide)
+            if not (shown or superseded):
+                print("Files that were replaced since are left out; --superseded shows them.")
         print_warning(release_warning(ledger, ids), beside_data=json or as_csv)
 
 
@@ -138,9 +145,25 @@ def _received_since(since: str) -> datetime | None:
     return since_time(since)
 
 
-def _print_table(rows: Sequence[Row], *, limited: bool, wide: bool) -> None:
-    print_table([_cells(row) for row in rows], _DROPPED_FIRST, wide=wide)
-    if any(_is_marked(row) for row in rows):
+def _marked(ledger: Ledger, rows: Iterable[Row]) -> set[int]:
+    """Return the captures with a warning that concerns the reader, and that nobody has answered."""
+    from fundusd.reports import exam_details, wording
+
+    warned = [row for row in rows if wording.warnings_of_row(row)]
+    answered: set[int] = set()
+    for exam in exams_of(ledger, warned):
+        for shot in exam_details.shots(exam):
+            if not in_words(shot.open_warnings):
+                answered.add(shot.capture_id)
+    return {row["capture_id"] for row in warned} - answered
+
+
+def _print_table(
+    rows: Sequence[Row], marked: Collection[int], *, limited: bool, wide: bool
+) -> None:
+    cells = [_cells(row, is_marked=row["capture_id"] in marked) for row in rows]
+    print_table(cells, _DROPPED_FIRST, wide=wide)
+    if marked:
         print("! There is a warning; fundusd show CAPTURE prints it.")
     for model in sorted({row["model"] for row in rows if row["grade"] is not None}):
         print(f"Model: {model}")
@@ -152,12 +175,12 @@ def _print_table(rows: Sequence[Row], *, limited: bool, wide: bool) -> None:
     print(SAFETY_WORDS)
 
 
-def _cells(row: Row) -> dict[str, str]:
+def _cells(row: Row, *, is_marked: bool) -> dict[str, str]:
     path = row["path"]
     if row["revision"] > 1:
         path += f" (revision {row['revision']})"
     number = str(row["capture_id"])
-    if _is_marked(row):
+    if is_marked:
         number += " !"
     return {
         "capture": number,
@@ -170,13 +193,6 @@ def _cells(row: Row) -> dict[str, str]:
         "score": _best_score(row),
         "referable": row["referable"] or "",
     }
-
-
-def _is_marked(row: Row) -> bool:
-    """Return whether a capture has a warning that concerns the reader of the photograph."""
-    from fundusd.reports import wording
-
-    return bool(wording.warnings_of_row(row))
 
 
 def _best_score(row: Row) -> str:

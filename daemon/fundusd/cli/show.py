@@ -19,7 +19,7 @@ from fundusd.cli.options import (
 )
 from fundusd.cli.output import as_json, local
 from fundusd.cli.panels import photographs_of, print_panels
-from fundusd.domain.clinical_terms import SAFETY_WORDS
+from fundusd.domain.clinical_terms import SAFETY_WORDS, Eye
 from fundusd.domain.errors import LedgerForbidden
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def show(capture: _Capture, config: Config = None, out: _Out = None, json: Json 
       fundusd show 17 --out capture-17.png
     """
     from fundusd.app.open_ledger import opened_ledger
-    from fundusd.reports import panel
+    from fundusd.reports import capture_panel, panel
 
     settings = load(config)
     if out is not None:
@@ -79,7 +79,7 @@ def show(capture: _Capture, config: Config = None, out: _Out = None, json: Json 
         releases = ledger.releases([row["release_id"]])
         sources = ledger.sources([capture]) if out is not None else []
         exam = _recorded_exam(ledger, row, to_file=out is not None)
-    drawn = panel.of_row(row, panel.Photograph(None, _NOT_DRAWN))
+    drawn = capture_panel.of_capture(row, exam, panel.Photograph(None, _NOT_DRAWN))
     facts = _facts(row, exam)
     if json:
         print(as_json(_as_dict(row, drawn, releases)))
@@ -89,7 +89,10 @@ def show(capture: _Capture, config: Config = None, out: _Out = None, json: Json 
         from fundusd.reports.capture_page import capture_page
 
         photograph = photographs_of(settings, sources)[capture]
-        capture_page(panel.of_row(row, photograph), facts, releases).save(out)
+        drawn = capture_panel.of_capture(row, exam, photograph)
+        if row["patient_key"] is not None and Eye(row["eye"]) is not Eye.UNKNOWN:
+            del facts["File"]  # which may name the patient, and the page may leave the clinic
+        capture_page(drawn, facts, releases).save(out)
 
 
 def _recorded_exam(ledger: Ledger, row: Row, *, to_file: bool) -> Exam | None:
@@ -108,7 +111,7 @@ def _recorded_exam(ledger: Ledger, row: Row, *, to_file: bool) -> Exam | None:
 
 
 def _facts(row: Row, exam: Exam | None) -> dict[str, str]:
-    """Return a capture's patient, time and exam, keyed by caption.
+    """Return a capture's patient, times, exam and file, keyed by caption.
 
     If there is no exam yet, the pseudonym identifies the patient. If its exam is not known to a
     role that may read the views only, the capture's own identifier does.
@@ -122,7 +125,13 @@ def _facts(row: Row, exam: Exam | None) -> dict[str, str]:
     else:
         patient = wording.patient(exam.patient_id, exam.patient_key)
         exam_number = str(exam.exam_id)
-    return {"Patient": patient, "Received": local(row["received_at"]), "Exam": exam_number}
+    return {
+        "Patient": patient,
+        "Taken": local(row["acquired_at"]) or row["acquired_day"] or "not known",
+        "Received": local(row["received_at"]),
+        "Exam": exam_number,
+        "File": row["path"],
+    }
 
 
 def _as_dict(row: Row, drawn: Panel, releases: Mapping[int, Release]) -> dict[str, Any]:

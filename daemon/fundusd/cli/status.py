@@ -96,7 +96,7 @@ def _lines(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("model", model),
         ("canary", _canary_line(facts["canary"])),
         ("captures", str(facts["captures"])),
-        ("jobs", _counts(facts["jobs"])),
+        ("jobs", _jobs(facts["jobs"], facts["failed_replaced"])),
         ("results", _counts(facts["results"])),
         ("oldest waiting", waiting),
     ]
@@ -105,6 +105,14 @@ def _lines(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
     for receiver, deliveries in _deliveries(facts["outbox"], facts["receivers_away"]).items():
         lines.append((f"to {receiver}", ", ".join(deliveries)))
     return lines
+
+
+def _jobs(counts: Mapping[str, int], replaced: int) -> str:
+    """Return the jobs by state; a failure whose file was replaced needs nobody any more."""
+    if not replaced:
+        return _counts(counts)
+    left = {**counts, "failed": counts["failed"] - replaced}
+    return f"{_counts(left)} ({replaced} more of files that were replaced)"
 
 
 def _counts(counts: Mapping[str, int]) -> str:

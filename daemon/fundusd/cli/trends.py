@@ -20,10 +20,16 @@ if TYPE_CHECKING:
     from fundusd.cli.output import Row
 
 _GRADE_KEYS = tuple(grade.name.lower() for grade in Grade)
-_SAMPLING = (
-    "Note the sampling: the worklist contains only referable and undecided eyes, "
-    "so negatives are missing from sensitivity and specificity."
-)
+_SAMPLING = {
+    False: (
+        "Note the sampling: the worklist contains only referable and undecided eyes, "
+        "so negatives are missing from sensitivity and specificity."
+    ),
+    True: (
+        "Note the sampling: the worklist contains the negative eyes of [reading] "
+        "confirm_negatives = {setting} only since this was set."
+    ),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +41,7 @@ class Trend:
     plot: Callable[[Sequence[Row], Path], None]
     since: str | None = None  # the column to which --since applies
     columns: Mapping[str, str] = field(default_factory=dict)  # titles by name; default: all filled
-    note: str = ""
+    is_sampled: bool = False  # by what the worklist contains
 
 
 def report(
@@ -70,14 +76,14 @@ def report(
     if json:
         print(as_json(rows))
     else:
-        _print(rows, trend, wide=wide)
+        _print(rows, trend, settings.reading.confirm_negatives, wide=wide)
 
 
-def _print(rows: Sequence[Row], trend: Trend, *, wide: bool) -> None:
+def _print(rows: Sequence[Row], trend: Trend, confirmed: str, *, wide: bool) -> None:
     columns = trend.columns or _filled_columns(rows)
     print_table([_cells(row, columns) for row in rows], wide=wide)
-    if trend.note:
-        print(trend.note)
+    if trend.is_sampled:
+        print(_SAMPLING[confirmed != "none"].format(setting=f'"{confirmed}"'))
     print(SAFETY_WORDS)
 
 
@@ -211,5 +217,5 @@ AGREEMENT = Trend(
         "sensitivity": "sens.",
         "specificity": "spec.",
     },
-    note=_SAMPLING,
+    is_sampled=True,
 )

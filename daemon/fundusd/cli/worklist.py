@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fundusd.cli.exams_of_rows import exams_of
 from fundusd.cli.layout import Command
 from fundusd.cli.options import (
-    TABLE_ROWS,
     Config,
     Csv,
     Json,
@@ -20,8 +20,9 @@ from fundusd.cli.options import (
     require_one_format,
     row_limit,
 )
-from fundusd.cli.output import as_json, print_csv, print_table, reason_words
+from fundusd.cli.output import as_json, print_csv, print_table
 from fundusd.cli.release_warning import print_warning, release_ids, release_warning
+from fundusd.cli.worklist_cells import cells_of, missing_cells
 from fundusd.domain.clinical_terms import SAFETY_WORDS
 from fundusd.domain.readings import WorklistReason
 
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from fundusd.cli.output import Row
     from fundusd.ledger import ViewQuery
 
 WaitsFor = Annotated[
@@ -49,10 +49,8 @@ _Missing = Annotated[
 
 # at the same urgency, retakes first, because the patient may still be there; then the oldest exam
 _WORST_FIRST = ("-urgency", "-action", "day", "exam_id", "eye")
-_DROPPED_FIRST = ("camera", "capture", "day", "patient")  # if the terminal is too narrow
-_FINAL = {"yes": "referable", "no": "not referable", "indeterminate": "undecided"}
-_SAYS_THE_RESULT = ("referable", "undecided")
-_NEXT = {"none": "read", "retake": "retake", "refer_reader": "read", "contact_it": "ask IT"}
+_OLDEST_FIRST = ("day", "exam_id")
+_DROPPED_FIRST = ("camera", "capture", "day")  # if the terminal is too narrow
 
 
 def add_to(app: typer.Typer) -> None:
@@ -76,9 +74,10 @@ def worklist(
     photographed.
 
     Each eye waits for one thing: arbitration (readers differ), read_again (its photographs or the
-    model's result have changed since it was read), referable or undecided (nobody has read it), or
-    confirmation (a negative result that the site wants confirmed). With --json or --csv, the
-    command prints every row unless --limit is given.
+    model's result have changed since it was read), referable or undecided (nobody has read it, or
+    reading alone cannot decide), or confirmation (a negative result that the site wants confirmed).
+    The column "next" says what is needed. With --json or --csv, the command prints every row of
+    one of the two lists unless --limit is given.
 
     Examples:
       fundusd worklist
@@ -88,7 +87,9 @@ def worklist(
       fundusd worklist --missing
     """
     if missing:
-        _print_missing(config, camera, json=json, as_csv=as_csv, wide=wide)
+        if waits_for is not None:
+            raise typer.BadParameter("--missing and --for cannot be used together")
+        _print_missing(config, camera, limit, json=json, as_csv=as_csv, wide=wide)
         return
     print_worklist(
         config, filters_of(camera, waits_for), limit, json=json, as_csv=as_csv, wide=wide
@@ -96,7 +97,7 @@ def worklist(
 
 
 def _print_missing(
-    config: Path | None, camera: str, *, json: bool, as_csv: bool, wide: bool
+    config: Path | None, camera: str, limit: int | None, *, json: bool, as_csv: bool, wide: bool
 ) -> None:
     """Print the exams of which photographs are missing as a table, JSON or CSV."""
     from fundusd.app.open_ledger import opened_ledger
@@ -106,36 +107,28 @@ def _print_missing(
     with opened_ledger(settings) as ledger:
         ledger.check()
         require_known_camera(settings, ledger, camera)
-        rows = ledger.ask(query)
+        every = ledger.ask(query)
         columns = ledger.columns_of(query.view)
+    rows = every[:limit]
     if json:
         print(as_json(rows))
     elif as_csv:
         print_csv(rows, columns)
     elif rows:
-        print_table([_missing_cells(row) for row in rows], wide=wide)
+        print_table([missing_cells(row) for row in rows], wide=wide)
         print(SAFETY_WORDS)
     else:
         print("No photograph is missing.")
+    if len(rows) < len(every):
+        text = f"The oldest {len(rows)} of {len(every)} exams are shown; --limit N shows N."
+        print_warning(text, beside_data=json or as_csv)
 
 
 def _incomplete(camera: str) -> ViewQuery:
     from fundusd.ledger import ViewQuery
 
     filters = {"camera_id": camera} if camera else {}
-    return ViewQuery("v_incomplete_exam", ("day", "exam_id"), filters)
-
-
-def _missing_cells(row: Row) -> dict[str, str]:
-    from fundusd.reports import wording
-
-    return {
-        "exam": str(row["exam_id"]),
-        "day": row["day"],
-        "patient": wording.patient(row["patient_id"], row["patient_key"]),
-        "not photographed": ", ".join(row["missing_fields"].split()),
-        "result": _FINAL[row["final_referable"]],
-    }
+    return ViewQuery("v_incomplete_exam", _OLDEST_FIRST, filters)
 
 
 def filters_of(camera: str, waits_for: WorklistReason | None) -> dict[str, str]:
@@ -162,67 +155,39 @@ def print_worklist(
     from fundusd.ledger import ViewQuery
 
     require_one_format(json=json, as_csv=as_csv)
-    rows_wanted = row_limit(limit, in_full=json or as_csv)
-    query = ViewQuery("v_worklist", _WORST_FIRST, filters, limit=rows_wanted)
+    is_data = json or as_csv
+    rows_wanted = row_limit(limit, in_full=is_data)
+    one_more = None if rows_wanted is None else rows_wanted + 1
+    query = ViewQuery("v_worklist", _WORST_FIRST, filters, limit=one_more)
     settings = load(config)
     with opened_ledger(settings) as ledger:
         ledger.check()
         require_known_camera(settings, ledger, filters.get("camera_id", ""))
-        rows = ledger.ask(query)
+        listed = ledger.ask(query)
+        rows = listed[:rows_wanted]
         columns = ledger.columns_of(query.view)
-        is_whole = "waits_for" not in filters and not (json or as_csv)
+        exams = [] if is_data else exams_of(ledger, rows)
+        is_whole = "waits_for" not in filters
         incomplete = ledger.ask(_incomplete(filters.get("camera_id", ""))) if is_whole else []
         warning = release_warning(ledger, release_ids(rows))
-    print_warning(warning, beside_data=json or as_csv)
+    print_warning(warning, beside_data=is_data)
     if json:
         print(as_json(rows))
     elif as_csv:
         print_csv(rows, columns)
     else:
-        print_table([_cells(row) for row in rows], _DROPPED_FIRST, wide=wide)
-        if limit is None and len(rows) == TABLE_ROWS:
-            print(
-                f"The {TABLE_ROWS} most urgent are shown; use --limit to see more, "
-                "--json or --csv to see all."
-            )
-        if incomplete:
-            print("Photographs are missing:")
-            print_table([_missing_cells(row) for row in incomplete], wide=wide)
+        print_table(cells_of(rows, exams), _DROPPED_FIRST, wide=wide)
+    if len(listed) > len(rows):
+        text = (
+            f"The {len(rows)} most urgent are shown; use --limit to see more, "
+            "--json or --csv without it to see all."
+        )
+        print_warning(text, beside_data=is_data)
+    if incomplete and is_data:
+        text = f"Photographs of {len(incomplete)} exams are missing; --missing shows them."
+        print_warning(text, beside_data=True)
+    elif incomplete:
+        print("Photographs are missing:")
+        print_table([missing_cells(row) for row in incomplete], wide=wide)
+    if not is_data:
         print(SAFETY_WORDS)
-
-
-def _cells(row: Row) -> dict[str, str]:
-    """Return the cells of an eye's row, keyed by column heading."""
-    from fundusd.reports import wording
-
-    waits = row["waits_for"].replace("_", " ")
-    if row["deferred"]:
-        waits += " (deferred)"
-    return {
-        "exam": str(row["exam_id"]),
-        "eye": row["eye"],
-        "day": row["day"],
-        "patient": wording.patient(row["patient_id"], row["patient_key"]),
-        "waits for": waits,
-        "result": _result(row),
-        "next": _NEXT[row["action"]],
-        "capture": str(row["capture_id"]),
-        "camera": row["camera_id"],
-    }
-
-
-def _result(row: Row) -> str:
-    """Return the result of an eye so far, why it is on the list, and the capture's warnings."""
-    from fundusd.reports import wording
-
-    parts = []
-    if row["waits_for"] not in _SAYS_THE_RESULT:
-        parts.append(_FINAL[row["final_referable"]])
-    if row["final_grade"] is not None:
-        parts.append(row["final_grade_label"])
-    if row["reason"]:
-        parts.append(reason_words(row["reason"]))
-    if row["missing_fields"]:
-        parts.append(f"missing: {row['missing_fields']}")
-    result = ", ".join(parts)
-    return " ".join([f"{result[:1].upper()}{result[1:]}.", *wording.warnings_of_row(row)])

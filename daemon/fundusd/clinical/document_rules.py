@@ -33,4 +33,6 @@ def waits_for(exam: Exam) -> list[str]:
     """
     if is_released(exam):
         return []
+    if not exam.counting:
+        return ["every photographed eye is said to be absent"]
     return [f"{_NAMES[eye.eye]} not read" for eye in exam.counting if not eye.is_read]

@@ -56,6 +56,8 @@ class Shot:
     is_of_one_field: bool = False  # its camera photographs nothing but the macula
     acquired_at: datetime | None = None
     acquired_day: date | None = None  # in the clinic's time zone, even if the time is not known
+    received_at: datetime | None = None
+    path: str = ""  # in the form in which people may see it
 
     @property
     def assessment(self) -> Assessment:

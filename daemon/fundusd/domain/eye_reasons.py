@@ -40,7 +40,11 @@ class EyeReason(StrEnum):
         Action.REFER_READER,
         "it may have been taken on another day",
     )
-    FIELD_MISSING = "field_missing", Action.RETAKE, "an expected field was not photographed"
+    FIELD_MISSING = (
+        "field_missing",
+        Action.RETAKE,
+        "a part of the eye that has to be seen was not photographed",
+    )
     OVERWRITTEN = (
         "overwritten",
         Action.CONTACT_IT,

@@ -95,6 +95,8 @@ def shot(row: Row, *, is_of_one_field: bool) -> Shot:
         is_of_one_field=is_of_one_field and CaptureWarning.FIELD_CONFLICT not in warnings,
         acquired_at=row["acquired_at"],
         acquired_day=date.fromisoformat(day) if day else None,
+        received_at=row["received_at"],
+        path=row["path_text"],
     )
 
 

@@ -76,6 +76,7 @@ class Operator(Transactions):
     person = writes(view_queries.person)
     exam = reads(exam_queries.exam_by_id)
     exam_of = reads(exam_queries.exam_of)
+    judged_exams = reads(exam_queries.judged)
     sources = reads(image_files.read)
     releases = reads(releases.read)
     review = records(reviews.review)

@@ -96,6 +96,7 @@ def status(connection: sa.Connection) -> dict[str, Any]:
     canary = daemons.last_canary(connection)
     return {
         "jobs": job_counts,
+        "failed_replaced": _failed_replaced(connection),
         "results": result_counts,
         "captures": counts.get(("capture", "all"), 0),
         **_oldest_waiting(connection),
@@ -106,6 +107,15 @@ def status(connection: sa.Connection) -> dict[str, Any]:
         "model": _model(connection),
         "log_lost": daemons.last_log_loss(connection),
     }
+
+
+def _failed_replaced(connection: sa.Connection) -> int:
+    """Return how many jobs have failed whose files have all been replaced or moved since."""
+    of_job = sa.exists().where(capture.c.job_id == job.c.id)
+    query = sa.select(sa.func.count()).where(
+        job.c.state == JobState.FAILED, of_job, ~of_job.where(capture.c.superseded.is_(False))
+    )
+    return connection.execute(query).scalar_one()
 
 
 def _receivers_away(connection: sa.Connection) -> dict[str, dict[str, Any]]:

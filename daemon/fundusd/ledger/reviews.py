@@ -159,6 +159,11 @@ def _reviewed_eye(connection: sa.Connection, given: Review) -> EyeResult:
             f"Exam {given.exam_id}, eye {given.eye}, has other photographs by now.",
             hint=f"Look at fundusd report exam {given.exam_id} again, then record the review.",
         )
+    if given.shown not in {None, *(shot.capture_id for shot in eye.shots)}:
+        raise RequestError(
+            f"Capture {given.shown} is not a photograph of exam {given.exam_id}, eye {given.eye}.",
+            hint=f"Check the numbers: fundusd report exam {given.exam_id} names its photographs.",
+        )
     if given.shown not in {None, eye.decisive.capture_id}:
         raise RequestError(
             f"The result of exam {given.exam_id}, eye {given.eye}, has changed.",

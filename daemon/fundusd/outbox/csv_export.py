@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 
 from fundusd.domain.clinical_terms import SAFETY_WORDS, Action, Eye, Grade, Referable
 from fundusd.domain.delivery import DocumentKind, DocumentStatus, SentDocument
+from fundusd.domain.readings import AbsenceReason
 from fundusd.outbox import document_ids, document_status, eye_values, safety_notes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
+    from fundusd.clinical.exam import Absence
     from fundusd.clinical.eye_result import EyeResult
     from fundusd.clinical.reading import Reading
     from fundusd.ledger.document_content import DocumentContent
@@ -45,15 +47,19 @@ def table(content: DocumentContent) -> Document:
     """Return an exam as CSV, with a row for each eye, even if the eye was not photographed."""
     name = _name(content)
     rows, sent = [], []
+    counting = {eye.eye for eye in content.exam.counting}
     for eye in content.exam.eyes:
         record = _record(content, eye, f"{name}#{eye.eye}")
         sent.append(record)
-        rows.append(_row(content, eye, record.status))
+        if eye.eye in counting:
+            rows.append(_row(content, eye, record.status))
+    if content.exam.joined_into is not None:
+        return _document(name, (), sent)
     for missing in content.exam.missing:
         rows.append(_row_without_photograph(content, missing, "missing", Action.RETAKE))
-    for absent in content.exam.absent:
-        if absent not in {eye.eye for eye in content.exam.eyes}:
-            rows.append(_row_without_photograph(content, absent, "absent", Action.NONE))
+    for stated in content.exam.absences:
+        if stated.eye not in counting:
+            rows.append(_row_of_absent(content, stated))
     return _document(name, rows, sent)
 
 
@@ -113,7 +119,7 @@ def _row(content: DocumentContent, eye: EyeResult, status: str) -> dict[str, str
         "missing_fields": " ".join(eye.missing_fields),
         "warnings": "; ".join(eye_values.warnings(eye)),
         "model_grade": _number(eye_values.model_grade(eye)),
-        "model_referable": eye.referable,
+        "model_referable": eye_values.model_referable(eye) or "",
         **_score_columns(eye),
         **_reading_columns(eye_values.reading(eye)),
         "digest": eye.decisive.digest,
@@ -137,6 +143,15 @@ def _row_without_photograph(
     }
 
 
+def _row_of_absent(content: DocumentContent, stated: Absence) -> dict[str, str]:
+    """Return the row of an eye that does not count, even if a photograph of it was graded."""
+    is_prosthesis = stated.reason is AbsenceReason.PROSTHESIS
+    action = Action.NONE if is_prosthesis else Action.REFER_READER
+    row = _row_without_photograph(content, stated.eye, "absent", action)
+    note = f"{eye_values.absence(stated)}. {SAFETY_WORDS}"
+    return row | {"reason": stated.reason, "note": note}
+
+
 def _exam_columns(content: DocumentContent, eye: Eye) -> dict[str, str]:
     exam = content.exam
     return {
@@ -152,7 +167,7 @@ def _exam_columns(content: DocumentContent, eye: Eye) -> dict[str, str]:
 
 
 def _score_columns(eye: EyeResult) -> dict[str, str]:
-    scores = eye.decisive.scores or ("",) * len(Grade)
+    scores = eye_values.scores(eye) or ("",) * len(Grade)
     return {f"score_{grade.value}": str(score) for grade, score in zip(Grade, scores, strict=True)}
 
 

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, assert_never
 from fundusd.domain import capture_warnings
 from fundusd.domain.clinical_terms import Action, Grade, Referable, ReviewVerdict
 from fundusd.domain.eye_reasons import EyeReason
-from fundusd.domain.readings import ReadingState
+from fundusd.domain.readings import AbsenceReason, ReadingState
 from fundusd.outbox import codes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from fundusd.clinical.exam import Absence
     from fundusd.clinical.eye_result import EyeResult
     from fundusd.clinical.reading import Reading
     from fundusd.domain.clinical_terms import Reason
@@ -52,16 +53,18 @@ def stated_readings(eye: EyeResult) -> list[Reading]:
 def reader_grade(eye: EyeResult) -> Grade | None:
     """Return a reader's grade of an eye, or None if no reader has decided about it.
 
-    "No DR" is not stated as long as readers differ, the eye has to be read again, or it is not
-    certain whose eye, or which one, was photographed.
+    "No DR" is not stated as long as readers differ, the eye has to be read again or is said to be
+    absent, or it is not certain whose eye, or which one, was photographed. Of an earlier reading,
+    which is of other photographs, only a grade that refers the eye is stated.
     """
     if eye.state is ReadingState.UNREAD or eye.final.referable is Referable.INDETERMINATE:
         return None
     grade = eye.final.grade
     if eye.state is ReadingState.OUTDATED:
         stated = reading(eye)
-        grade = None if stated is None else stated.grade
-    is_open = not eye.is_read or eye.identity_doubt is not None
+        is_referred = stated is not None and stated.is_for_retinopathy
+        grade = stated.grade if stated is not None and is_referred else None
+    is_open = not eye.is_read or eye.is_absent or eye.identity_doubt is not None
     return None if grade is Grade.NO_DR and is_open else grade
 
 
@@ -70,6 +73,55 @@ def final_grade(eye: EyeResult) -> Grade | None:
     if eye.final.referable is Referable.INDETERMINATE:
         return None
     return eye.final.grade
+
+
+def is_withheld(eye: EyeResult) -> bool:
+    """Return whether documents keep back what the model says for a negative result of an eye.
+
+    Nobody has decided about the eye, or it is said to be absent.
+    """
+    referable = eye.final.referable
+    is_undecided = referable is Referable.INDETERMINATE
+    return is_undecided or (eye.is_absent and referable is Referable.NO)
+
+
+def scores(eye: EyeResult) -> tuple[float, ...]:
+    """Return the scores that documents state; those of an undecided eye would be its result."""
+    if is_withheld(eye) or model_grade(eye) is None:
+        return ()
+    return eye.decisive.scores or ()
+
+
+def model_referable(eye: EyeResult) -> Referable | None:
+    """Return whether the model refers an eye, or None if that must not be stated."""
+    if is_withheld(eye) and eye.referable is Referable.NO:
+        return None
+    return eye.referable
+
+
+def absence(stated: Absence) -> str:
+    """Return why an eye is not judged and until when, after the name of the eye.
+
+    >>> from fundusd.clinical.exam import Absence
+    >>> from fundusd.domain.clinical_terms import Eye
+    >>> from datetime import date
+    >>> absence(Absence(Eye.LEFT, AbsenceReason.NO_VIEW, date(2026, 12, 31)))
+    'left eye (OS): not judged: no view, until 31 December 2026'
+    """
+    name = codes.NAMES[stated.eye]
+    last = "" if stated.until is None else f", until {stated.until.day} {stated.until:%B %Y}"
+    if stated.reason is AbsenceReason.PROSTHESIS:
+        return f"{name}: absent: prosthesis{last}"
+    return f"{name}: not judged: {stated.reason.replace('_', ' ')}{last}"
+
+
+def why_not_final(eye: EyeResult) -> str | None:
+    """Return why an eye that has been read keeps its exam from being final, or None."""
+    if eye.identity_doubt is not None:
+        return eye.identity_doubt.wording
+    if eye.final.referable is not Referable.INDETERMINATE:
+        return None
+    return _lower(_because(eye, eye.open_reason or eye.reason))
 
 
 def of_reading(reading: Reading) -> Iterator[tuple[Code, Code]]:
@@ -113,7 +165,8 @@ def _because(eye: EyeResult, reason: Reason | EyeReason | None) -> str:
     if reason is None:
         return codes.private_code(eye.outcome).meaning
     if reason is EyeReason.FIELD_MISSING:
-        return f"Not photographed: {', '.join(eye.missing_fields)}"
+        fields = " and ".join(eye.missing_fields)
+        return f"The {fields} of this eye {_WERE[len(eye.missing_fields) > 1]} not photographed"
     return f"{reason.wording[0].upper()}{reason.wording[1:]}"
 
 
@@ -125,11 +178,16 @@ def in_words(eye: EyeResult) -> str:
         what = codes.SEVERITY[grade].meaning
     findings = dict.fromkeys(text for each in eye.readings.decisive for text in each.findings)
     what = ", ".join([what, *findings])
+    is_field_missing = grade is None and eye.open_reason is EyeReason.FIELD_MISSING
     match eye.state:
+        case ReadingState.READ if is_field_missing:
+            return f"{what} (a person has read what was photographed)"
         case ReadingState.READ:
             return f"{what} (read by a person)"
         case ReadingState.DISPUTED:
             return f"{what} (readers differ, and the most severe reading counts until one decides)"
+        case ReadingState.OUTDATED if eye.final.referable is Referable.INDETERMINATE:
+            return f"{what} (to be read again)"
         case ReadingState.OUTDATED:
             return f"{what} ({_OF_FORMER[_is_of_reader(eye)]}; to be read again)"
         case ReadingState.UNREAD:
@@ -139,6 +197,7 @@ def in_words(eye: EyeResult) -> str:
             assert_never(eye.state)
 
 
+_WERE = {False: "was", True: "were"}
 _OF_FORMER = {
     True: "according to an earlier reading, of other photographs or another result",
     False: "according to the model",

@@ -187,8 +187,8 @@ def _reasons_not_final(exam: Exam) -> list[str]:
     for eye in exam.counting:
         if not eye.is_read:
             reasons.append(f"{codes.NAMES[eye.eye]} {_WHY_NOT_READ[eye.state]}")
-        elif eye.identity_doubt is not None:
-            reasons.append(f"{codes.NAMES[eye.eye]}: {eye.identity_doubt.wording}")
+        elif why := eye_values.why_not_final(eye):
+            reasons.append(f"{codes.NAMES[eye.eye]}: {why}")
     for open_one in exam.follow_ups:
         what = open_one.kind.replace("_", " ")
         reasons.append(f"{codes.NAMES[open_one.eye]}: {what} to follow")
@@ -220,8 +220,8 @@ def _conclusions(exam: Exam) -> Iterator[str]:
             yield f"{codes.NAMES[eye.eye]}: {eye_values.in_words(eye)}"
     for missing in exam.missing:
         yield f"{codes.NAMES[missing]}: not photographed"
-    for absent in exam.absent:
-        yield f"{codes.NAMES[absent]}: said to be absent"
+    for stated in exam.absences:
+        yield eye_values.absence(stated)
     if exam.day_doubt.wording:
         yield f"day of the exam: {exam.day_doubt.wording}"
 

@@ -133,7 +133,7 @@ def _by_model(
         bodySite=concept(codes.BODY_SITE[eye.eye]),
         device={"reference": urn(device)},
         derivedFrom=list(_sources(exam, eye)),
-        note=list(_notes(SAFETY_WORDS, *eye_values.warnings(eye))),
+        note=list(_notes(SAFETY_WORDS, *_absences(exam, eye), *eye_values.warnings(eye))),
         component=[*_model_components(eye), *_scores(eye)],
         **value,
         **shared,
@@ -153,6 +153,13 @@ def _sources(exam: Exam, eye: EyeResult) -> Iterator[JsonObject]:
         yield {"type": "Media", "identifier": sha256(digest)}
 
 
+def _absences(exam: Exam, eye: EyeResult) -> Iterator[str]:
+    """Yield why an eye is said to be absent, if it is."""
+    for stated in exam.absences:
+        if stated.eye is eye.eye:
+            yield f"A person has said: {eye_values.absence(stated)}."
+
+
 def _notes(*texts: str) -> Iterator[JsonObject]:
     for text in texts:
         yield {"text": text}
@@ -160,7 +167,9 @@ def _notes(*texts: str) -> Iterator[JsonObject]:
 
 def _model_components(eye: EyeResult) -> Iterator[JsonObject]:
     yield _component(codes.OUTCOME, codes.private_code(eye.outcome))
-    yield _component(codes.REFERABLE, codes.private_code(eye.referable))
+    referable = eye_values.model_referable(eye)
+    if referable is not None:
+        yield _component(codes.REFERABLE, codes.private_code(referable))
     if eye.reason is not None:
         yield _component(codes.REASON, codes.private_code(eye.reason))
         yield _component(codes.ACTION, codes.private_code(needed_action(eye.reason)))
@@ -169,9 +178,8 @@ def _model_components(eye: EyeResult) -> Iterator[JsonObject]:
 
 
 def _scores(eye: EyeResult) -> Iterator[JsonObject]:
-    if eye_values.model_grade(eye) is not None:
-        for name, score in zip(codes.SCORES, eye.decisive.scores or (), strict=False):
-            yield {"code": concept(name), "valueQuantity": {"value": round(score, 6)}}
+    for name, score in zip(codes.SCORES, eye_values.scores(eye), strict=False):
+        yield {"code": concept(name), "valueQuantity": {"value": round(score, 6)}}
 
 
 def _component(name: Code, value: Code) -> JsonObject:
@@ -204,7 +212,7 @@ def _reader_observation(
     marks = document_ids.photograph_marks([eye])
     statement: JsonObject
     if reading is not None:
-        statement = _of_readers(eye)
+        statement = _of_readers(content.exam, eye)
     else:
         why = _OUTDATED if eye.state is ReadingState.OUTDATED else _NO_READING
         statement = _absent(_TO_BE_READ, why)
@@ -225,7 +233,7 @@ def _reader_observation(
     )
 
 
-def _of_readers(eye: EyeResult) -> JsonObject:
+def _of_readers(exam: Exam, eye: EyeResult) -> JsonObject:
     """Return what the readings state on which the final result of an eye rests.
 
     The most severe one says what the verdict is; of the others, only other findings are added.
@@ -236,9 +244,10 @@ def _of_readers(eye: EyeResult) -> JsonObject:
         for question, answer in eye_values.of_reading(reading):
             components.setdefault(question.value, _component(question, answer))
     displays = dict.fromkeys(fhir_parts.reader(reading) for reading in readings)
+    remarks = [*_absences(exam, eye), *_STATES.get(eye.state, ()), *eye_values.warnings(eye)]
     statement: JsonObject = {
         "performer": [{"display": display} for display in displays],
-        "note": list(_notes(SAFETY_WORDS, *_STATES.get(eye.state, ()), *eye_values.warnings(eye))),
+        "note": list(_notes(SAFETY_WORDS, *remarks)),
         "component": list(components.values()),
     }
     grade = eye_values.reader_grade(eye)

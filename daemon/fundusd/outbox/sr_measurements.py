@@ -89,7 +89,9 @@ def _by_model(eye: EyeResult) -> Iterator[tuple[Code, Code]]:
     if grade is not None:
         yield codes.MODEL_SEVERITY, codes.MODEL_GRADE[grade]
     yield codes.OUTCOME, codes.private_code(eye.outcome)
-    yield codes.REFERABLE, codes.private_code(eye.referable)
+    referable = eye_values.model_referable(eye)
+    if referable is not None:
+        yield codes.REFERABLE, codes.private_code(referable)
     if eye.reason is not None:
         yield codes.REASON, codes.private_code(eye.reason)
     if eye.action is not Action.NONE:
@@ -132,10 +134,11 @@ def _measurements(eye: EyeResult) -> list[Measurement] | None:
     from highdicom.sr import Measurement
     from pydicom.sr.codedict import codes as dicom
 
-    if eye_values.model_grade(eye) is None or not eye.decisive.scores:
+    scores = eye_values.scores(eye)
+    if not scores:
         return None
     measurements = []
-    for name, score in zip(codes.SCORES, eye.decisive.scores, strict=False):
+    for name, score in zip(codes.SCORES, scores, strict=False):
         value = round(score, 6)
         measurements.append(Measurement(name=_code(name), value=value, unit=dicom.UCUM.NoUnits))
     return measurements

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from fundusd.domain.capture_warnings import in_words
-from fundusd.domain.clinical_terms import SAFETY_WORDS, Grade, Outcome, Referable
-from fundusd.reports import next_steps, panel, reading_words, wording
+from fundusd.domain.clinical_terms import SAFETY_WORDS, Eye, Grade, Outcome, Referable
+from fundusd.reports import next_steps, panel, photograph_words, reading_words, wording
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -60,27 +60,27 @@ def shots(exam: Exam) -> list[Shot]:
 
 
 def photograph(exam: Exam, shot: Shot) -> list[str]:
-    """Return sentences about a file: what it shows, when it was taken, and what it counts for."""
+    """Return sentences about a file: what it shows, when it was taken, and what it counts for.
+
+    The file is named only if somebody has to find out whose photograph it is, or which eye it
+    shows: a page may leave the clinic, and a name may say who the patient is.
+    """
     shown = f"Capture {shot.capture_id}: {wording.EYES[shot.eye]}, {wording.field(shot.field)}."
-    taken = f"{_taken(shot)}, camera {shot.camera_id}."
-    sentences = [f"{shown} {taken}", _quality(exam, shot)]
+    taken = photograph_words.taken(shot)
+    source = f"{taken[0].upper()}{taken[1:]}, camera {shot.camera_id}"
+    if shot.path and (exam.patient_key is None or shot.eye is Eye.UNKNOWN):
+        source += f", file {shot.path}"
+    sentences = [f"{shown} {source}.", _quality(exam, shot)]
     if shot.is_overwritten:
         sentences.append("Another file has taken its path, so it cannot be looked at any more.")
     if shot.is_eye_said:
-        sentences.append("A person has said which eye it shows.")
+        is_known = shot.eye is not Eye.UNKNOWN
+        what = "which eye it shows" if is_known else "that its eye is not known"
+        sentences.append(f"A person has said {what}.")
     if shot.is_patient_said:
         sentences.append("A person has said that it belongs to this exam.")
     sentences += [f"{text[0].upper()}{text[1:]}." for text in in_words(shot.open_warnings)]
     return sentences
-
-
-def _taken(shot: Shot) -> str:
-    if shot.acquired_at is not None:
-        local = shot.acquired_at.astimezone()
-        return f"Taken on {wording.day(local)} at {local:%H:%M}"
-    if shot.acquired_day is not None:
-        return f"Taken on {wording.day(shot.acquired_day)}"
-    return "The day on which it was taken is not known"
 
 
 def _quality(exam: Exam, shot: Shot) -> str:
@@ -110,7 +110,7 @@ def remarks(exam: Exam, form: Form) -> list[str]:
         texts.append(f"Day of the exam: {exam.day_doubt.wording}.")
     for shot in (*exam.others, *(shot for eye in exam.eyes for shot in eye.shots)):
         if shot.is_placed and shot.acquired_day not in {None, exam.day}:
-            when = _taken(shot).removeprefix("Taken on ")
+            when = photograph_words.taken(shot).removeprefix("taken on ")
             texts.append(f"Capture {shot.capture_id} is of {when}; a person has put it here.")
     if any(eye.reading is not None and eye.reading.maculopathy is not None for eye in exam.eyes):
         texts.append("Macular oedema was assessed only by the readers who say M0 or M1.")
@@ -183,6 +183,8 @@ def _eye(eye: EyeResult) -> dict[str, Any]:
 def _photograph(exam: Exam, shot: Shot) -> dict[str, Any]:
     return {
         "capture_id": shot.capture_id,
+        "camera_id": shot.camera_id,
+        "path": shot.path,
         "eye": shot.eye,
         "field": shot.field,
         "digest": shot.digest,

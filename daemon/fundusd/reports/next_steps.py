@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fundusd.clinical.eye_result import FOLLOWED_UP
-from fundusd.domain.clinical_terms import Action, Eye, Reason, Referable
+from fundusd.domain.clinical_terms import Action, Eye, Outcome, Reason, Referable
 from fundusd.domain.eye_reasons import EyeReason
 from fundusd.domain.readings import AbsenceReason, FollowUpKind, ReadingState
+from fundusd.reports import photograph_words
 from fundusd.reports.wording import THE_EYE, day, referred
 
 if TYPE_CHECKING:
@@ -15,10 +16,13 @@ if TYPE_CHECKING:
 
     from fundusd.clinical.exam import Exam, FollowUp
     from fundusd.clinical.eye_result import EyeResult
+    from fundusd.clinical.shot import Shot
 
 REFER = "Refer to an eye specialist."
 READ_FIRST = "Have a human reader look at it; if the reader agrees, refer to an eye specialist."
 
+_WHOSE = "Find out whose photographs these are ({files})."
+_STILL_MISSING = "When that is known, photograph the eye that is still missing."
 _ABSENT_BUT_SEEN = "Check which eye this is: {eye} is said to be absent, but was photographed."
 _IF_RETAKEN = (
     "If a later photograph shows the same part of the eye, exclude capture {capture} as retaken."
@@ -56,14 +60,43 @@ _STEPS = {
     EyeReason.READER_ASKS_RETAKE: "Take the photograph of {eye} again",
     EyeReason.READER_UNGRADABLE: "Have {eye} examined in another way",
 }
+_HOW_TO_SAY = {
+    EyeReason.PATIENT_UNCERTAIN: (
+        "then say it with fundusd correct belongs, belongs --other-patient or exclude"
+    ),
+}
+_ABOUT_THE_EYE = {EyeReason.EYE_CONTRADICTED, EyeReason.EYE_UNKNOWN}
 
 
-def whose_eye(capture_id: int, *, is_conflict: bool) -> str:
-    """Return an instruction to find out which eye a capture shows."""
-    why = "neither the file nor its name says which"
-    if is_conflict:
-        why = "the sources disagree"
-    return f"Find out which eye capture {capture_id} shows: {why}."
+def which_eye(captures: Sequence[int], *, is_conflict: bool) -> str:
+    """Return an instruction to find out which eye these captures show."""
+    why = "the sources disagree" if is_conflict else "neither the file nor its name says which"
+    return f"Find out which eye {_named(captures)} shows: {why}."
+
+
+def _which_eye(shots: Sequence[Shot]) -> str:
+    """Return an instruction to find out which eye these files of an unknown eye show."""
+    captures = [shot.capture_id for shot in shots]
+    conflicts = [shot for shot in shots if shot.is_conflict]
+    if len({shot.digest for shot in conflicts}) < len(conflicts):
+        why = "the same picture has the names of different eyes"
+    elif not conflicts and all(shot.is_eye_said for shot in shots):
+        why = "a person has said that it is not known"
+    else:
+        return which_eye(captures, is_conflict=bool(conflicts))
+    return f"Find out which eye {_named(captures)} shows: {why}."
+
+
+def _named(captures: Sequence[int]) -> str:
+    return " or ".join(f"capture {capture_id}" for capture_id in captures)
+
+
+def identity_of_shot(shot: Shot) -> list[str]:
+    """Return the step for a file that may show another eye, patient or visit."""
+    if shot.eye is Eye.UNKNOWN and shot.outcome is not Outcome.REFUSED:
+        return [_which_eye([shot])]
+    doubt = shot.identity_doubt
+    return [] if doubt is None else [_identity(doubt, [shot.capture_id])]
 
 
 def step(action: Action, eye: Eye) -> list[str]:
@@ -79,12 +112,7 @@ def steps_of_eye(eye: EyeResult) -> list[str]:
     if eye.is_absent:
         steps.insert(0, _ABSENT_BUT_SEEN.format(eye=THE_EYE[eye.eye]))
     doubt = eye.identity_doubt
-    if doubt is EyeReason.EYE_UNKNOWN:
-        identity = _unknown_eye(eye)
-    elif doubt is not None:
-        identity = [_identity_step(eye, doubt)]
-    else:
-        identity = []
+    identity = [] if doubt is None else [_identity_step(eye, doubt)]
     named = {_before_colon(step) for step in steps}
     return [*steps, *(added for added in identity if _before_colon(added) not in named)]
 
@@ -114,44 +142,45 @@ def _steps_by_reason(eye: EyeResult) -> list[str]:
         steps = _unknown_eye(eye)
     if eye.missing_fields:
         fields = " and the ".join(eye.missing_fields)
-        steps.append(f"Photograph the {fields} of {THE_EYE[eye.eye]}.")
+        steps.append(f"Photograph the {fields} of {THE_EYE[eye.eye]} (not seen yet).")
     return steps
 
 
 def _identity_step(eye: EyeResult, reason: EyeReason) -> str:
-    captures = " or ".join(_concerned(eye, reason))
-    sentence = _STEPS[reason].format(eye=THE_EYE[eye.eye], captures=captures)
-    return f"{sentence}: {reason.wording}."
+    if reason in _ABOUT_THE_EYE and eye.eye is Eye.UNKNOWN:
+        return _which_eye(eye.shots)
+    return _identity(reason, _concerned(eye, reason), eye.eye)
+
+
+def _identity(reason: EyeReason, captures: Sequence[int], eye: Eye = Eye.UNKNOWN) -> str:
+    sentence = _STEPS[reason].format(eye=THE_EYE[eye], captures=_named(captures))
+    return f"{sentence}: {_HOW_TO_SAY.get(reason, reason.wording)}."
 
 
 def _unknown_eye(eye: EyeResult) -> list[str]:
     if eye.eye is not Eye.UNKNOWN:
         return []
-    is_conflict = any(shot.is_conflict for shot in eye.shots)
-    return [whose_eye(eye.decisive.capture_id, is_conflict=is_conflict)]
+    return [_which_eye(eye.shots)]
 
 
-def _concerned(eye: EyeResult, reason: EyeReason) -> list[str]:
+def _concerned(eye: EyeResult, reason: EyeReason) -> list[int]:
     """Return the captures of an eye with an identity doubt, or those that were overwritten."""
     captures = []
     for shot in eye.shots:
         is_overwritten = reason is EyeReason.OVERWRITTEN and shot.is_overwritten
         if is_overwritten or shot.identity_doubt is reason:
-            captures.append(f"capture {shot.capture_id}")
+            captures.append(shot.capture_id)
     return captures
 
 
 def steps(exam: Exam) -> list[str]:
     """Return the next steps for the person, with the most important one first."""
-    todo = []
+    todo = whose(exam)
     if exam.final.referable is Referable.YES:
         todo.append(_referral(referred(exam)))
-    unless = ""
     for eye in exam.counting:
         todo += steps_of_eye(eye)
-        if eye.eye is Eye.UNKNOWN:
-            unless = ", unless it is the eye that is not known"
-    todo += [f"Photograph {THE_EYE[eye]}{unless}." for eye in exam.missing]
+    todo += _missing(exam)
     counting = {eye.eye for eye in exam.counting}
     for impossible in exam.impossible:
         if impossible not in counting:  # otherwise it is among the steps of the eye
@@ -163,6 +192,32 @@ def steps(exam: Exam) -> list[str]:
         todo.append(_CLAIM.format(capture=claim.capture_id, exam=claim.exam_id))
     todo += [_follow_up(open_one, exam) for open_one in exam.follow_ups]
     return todo + _about_the_result(exam)
+
+
+def whose(exam: Exam) -> list[str]:
+    """Return the step for an exam whose patient is not known."""
+    shots = [shot for eye in exam.eyes for shot in eye.shots] or exam.others
+    if exam.patient_key is not None or not shots:
+        return []
+    in_order = sorted(shots, key=lambda shot: shot.capture_id)
+    return [_WHOSE.format(files=photograph_words.files(in_order))]
+
+
+def _missing(exam: Exam) -> list[str]:
+    """Return the steps for the eyes that were not photographed."""
+    if len(exam.missing) > 1 and _has_unknown(exam):
+        return [_STILL_MISSING]
+    return [photograph(exam, eye) for eye in exam.missing]
+
+
+def photograph(exam: Exam, eye: Eye) -> str:
+    """Return the step for an eye that was not photographed."""
+    unless = ", unless it is the eye that is not known" if _has_unknown(exam) else ""
+    return f"Photograph {THE_EYE[eye]}{unless}."
+
+
+def _has_unknown(exam: Exam) -> bool:
+    return any(eye.eye is Eye.UNKNOWN for eye in exam.counting)
 
 
 def _about_the_result(exam: Exam) -> list[str]:

@@ -23,7 +23,8 @@ _NOTE = (
     "and are not probabilities of disease."
 )
 _GUTTER = 22.0
-_MIN_SIDE = 64.0  # points: a smaller photograph shows nothing
+_MIN_SIDE = 28.0  # points: on a page that is full of sentences
+_THUMBNAIL = 64.0  # points: a smaller photograph shows nothing
 _BAR, _BAR_MUTED = "#1d4e79", "#9fb4c7"
 
 
@@ -189,14 +190,14 @@ def draw_thumbnail(
 
     Return the y coordinate at which the next one begins.
     """
-    x = MARGIN + _MIN_SIDE + 12
+    x = MARGIN + _THUMBNAIL + 12
     if photograph is not None and photograph.pixels is not None:
-        page.picture(MARGIN, y, _MIN_SIDE, photograph.pixels)
+        page.picture(MARGIN, y, _THUMBNAIL, photograph.pixels)
     else:
-        page.box(MARGIN, y, _MIN_SIDE, _MIN_SIDE, FAINT, RULE)
-        page.text(MARGIN + _MIN_SIDE / 2, y + _MIN_SIDE / 2, "Not shown", 6, align="center")
+        page.box(MARGIN, y, _THUMBNAIL, _THUMBNAIL, FAINT, RULE)
+        page.text(MARGIN + _THUMBNAIL / 2, y + _THUMBNAIL / 2, "Not shown", 6, align="center")
     end = draw_paragraphs(page, x, y + 9, page.width - MARGIN - x, texts)
-    return max(y + _MIN_SIDE, end) + 8
+    return max(y + _THUMBNAIL, end) + 8
 
 
 def draw_footer(page: Page, releases: Mapping[int, Release], report_id: str = "") -> float:

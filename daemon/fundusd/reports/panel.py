@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from fundusd.domain.clinical_terms import Action, Eye, EyeSource, Grade, Outcome, Reason, Referable
+from fundusd.domain.clinical_terms import Eye, Referable
 from fundusd.reports import next_steps, reading_words, wording
 
 if TYPE_CHECKING:
@@ -48,11 +48,14 @@ class Panel:
     steps: Sequence[str]
     warnings: Sequence[str] = ()  # in words
     absence: str = ""  # what a person has said, if the eye is absent and does not count
+    of_photograph: str = ""  # the verdict on a single photograph, which is no result
 
     @property
     def verdict(self) -> str:
         """Return the result in a few words."""
-        return "Said to be absent" if self.absence else wording.VERDICTS[self.referable]
+        if self.absence:
+            return "Said to be absent"
+        return self.of_photograph or wording.VERDICTS[self.referable]
 
 
 def of_exam(exam: Exam, photographs: Mapping[int, Photograph]) -> list[Panel]:
@@ -74,7 +77,7 @@ def of_exam(exam: Exam, photographs: Mapping[int, Photograph]) -> list[Panel]:
         elif name in absences:
             panels.append(_absent(absences[name]))
         elif name in exam.missing:
-            panels.append(_missing(name))
+            panels.append(_missing(name, next_steps.photograph(exam, name)))
     return panels
 
 
@@ -115,7 +118,7 @@ def _source_of_eye(eye: EyeResult) -> str:
     return ", ".join(parts)
 
 
-def _missing(eye: Eye) -> Panel:
+def _missing(eye: Eye, step: str = "") -> Panel:
     """Return the panel of an eye that was not photographed.
 
     Its result is undecided, never negative.
@@ -130,7 +133,7 @@ def _missing(eye: Eye) -> Panel:
         quality="No photograph",
         scores=None,
         reading="",
-        steps=["Photograph this eye."],
+        steps=[step] if step else (),
     )
 
 
@@ -148,58 +151,3 @@ def _not_counting(drawn: Panel, stated: Absence) -> Panel:
         steps=(),
         absence=wording.absence(stated),
     )
-
-
-def of_row(row: Mapping[str, Any], photograph: Photograph) -> Panel:
-    """Return the panel of one capture, given its row of v_result."""
-    grade, scores = None, None
-    if row["grade"] is not None:
-        grade = Grade(row["grade"])
-        scores = [row[f"score_{grade.name.lower()}"] for grade in Grade]
-    return Panel(
-        heading=wording.EYES[Eye(row["eye"])],
-        source=_source_of_row(row),
-        photograph=photograph,
-        referable=Referable(row["referable"] or Referable.INDETERMINATE),
-        grade=wording.grade_name(grade),
-        model="",
-        quality=_quality_of_row(row),
-        scores=scores,
-        reading="",
-        steps=_steps_of_row(row),
-        warnings=wording.warnings_of_row(row),
-    )
-
-
-def _source_of_row(row: Mapping[str, Any]) -> str:
-    parts = [f"capture {row['capture_id']}", f"camera {row['camera_id']}"]
-    parts.append(wording.field(row["field"]))
-    if row["superseded"]:
-        parts.append("superseded by a newer file")
-    if row["excluded"]:
-        parts.append(f"excluded by a reader ({row['excluded'].replace('_', ' ')})")
-    return ", ".join(parts)
-
-
-def _quality_of_row(row: Mapping[str, Any]) -> str:
-    if not row["outcome"]:
-        return f"Not known yet: the capture is {row['state']}"
-    reason = None
-    if row["reason"]:
-        reason = Reason(row["reason"])
-    return wording.quality(Outcome(row["outcome"]), reason)
-
-
-def _steps_of_row(row: Mapping[str, Any]) -> list[str]:
-    eye, outcome = Eye(row["eye"]), row["outcome"]
-    steps = []
-    if eye is Eye.UNKNOWN and outcome != Outcome.REFUSED:
-        is_conflict = row["eye_source"] == EyeSource.CONFLICT
-        steps.append(next_steps.whose_eye(row["capture_id"], is_conflict=is_conflict))
-    if row["action"]:
-        steps += next_steps.step(Action(row["action"]), eye)
-    if row["referable"] == Referable.YES:
-        steps.insert(0, next_steps.READ_FIRST)
-    if not outcome:
-        return [*steps, "Wait for its result."]
-    return [*steps, "One photograph is not a result for the person: see the exam."]

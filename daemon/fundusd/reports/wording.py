@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any, assert_never
 
 from fundusd.clinical.grading import unsafe_rules
 from fundusd.domain.capture_warnings import in_words
-from fundusd.domain.clinical_terms import Eye, Outcome, Reason, Referable
+from fundusd.domain.clinical_terms import Eye, Grade, Outcome, Reason, Referable
 from fundusd.domain.exams import DayDoubt
-from fundusd.domain.readings import AbsenceReason, ReadingState
+from fundusd.domain.eye_reasons import EyeReason
+from fundusd.domain.readings import AbsenceReason, Maculopathy, ReadingState
 from fundusd.reports.terminal_table import printable
 
 if TYPE_CHECKING:
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
     from fundusd.clinical.exam import Absence, Exam
     from fundusd.clinical.eye_result import EyeResult
     from fundusd.clinical.referral import Assessment
-    from fundusd.domain.clinical_terms import Grade
-    from fundusd.domain.eye_reasons import EyeReason
     from fundusd.domain.inference import Release
 
 MEDSIGLIP = "google/medsiglip-448"
@@ -69,6 +68,9 @@ def field(name: str | None) -> str:
 def quality_of_eye(eye: EyeResult) -> str:
     """Return a phrase that says whether an eye could be graded and, if it is undecided, why."""
     if eye.final.referable is Referable.INDETERMINATE:
+        if eye.open_reason is EyeReason.FIELD_MISSING and eye.missing_fields:
+            fields = " and the ".join(eye.missing_fields)
+            return f"Not enough for a result: no photograph is known to show the {fields}"
         return quality(eye.outcome, eye.open_reason)
     return quality(eye.outcome, eye.reason)
 
@@ -126,11 +128,17 @@ def _referable_person(eyes: Sequence[EyeResult]) -> str:
     if all(eye.lesions for eye in eyes):
         names = dict.fromkeys(lesion.wording for eye in eyes for lesion in eye.lesions)
         return f"Referable: another lesion ({', '.join(names)})"
+    maculopathy = " with maculopathy M1" if any(_has_maculopathy(eye) for eye in eyes) else ""
     if any(eye.is_read and not eye.lesions for eye in eyes):
-        return "Referable diabetic retinopathy"
+        return f"Referable diabetic retinopathy{maculopathy}"
     if any(eye.referable is Referable.YES for eye in eyes):
         return "The model suggests: referable diabetic retinopathy"
-    return "A reader suggests: referable diabetic retinopathy"
+    return f"A reader suggests: referable diabetic retinopathy{maculopathy}"
+
+
+def _has_maculopathy(eye: EyeResult) -> bool:
+    """Return whether a reading on which the referral of an eye rests says maculopathy."""
+    return any(reading.maculopathy is Maculopathy.PRESENT for reading in eye.readings.decisive)
 
 
 def referred(exam: Exam) -> list[EyeResult]:
@@ -205,6 +213,9 @@ def absence(stated: Absence) -> str:
 
 def grade_of_eye(eye: EyeResult) -> str:
     """Return the final grade of an eye or, if it is undecided, the worst grade seen in it."""
+    if eye.final.referable is Referable.YES and eye.final.grade in {Grade.NO_DR, Grade.MILD}:
+        findings = dict.fromkeys(text for each in eye.readings.decisive for text in each.findings)
+        return ", ".join([grade_name(eye.final.grade), *findings])
     if eye.final.referable is not Referable.INDETERMINATE:
         return grade_name(eye.final.grade)
     worst = eye.worst_grade_seen

@@ -17,6 +17,27 @@ SELECT
         LIMIT 1
     ) AS camera_id,
     (
+        SELECT c.path_text
+        FROM capture c
+        WHERE c.exam_id = e.id
+        ORDER BY c.id
+        LIMIT 1
+    ) AS path,
+    (
+        SELECT c.acquired_at
+        FROM capture c
+        WHERE c.exam_id = e.id
+        ORDER BY c.id
+        LIMIT 1
+    ) AS acquired_at,
+    (
+        SELECT c.received_at
+        FROM capture c
+        WHERE c.exam_id = e.id
+        ORDER BY c.id
+        LIMIT 1
+    ) AS received_at,
+    (
         SELECT
             CASE
                 WHEN c.other_patient_key = e.patient_key THEN c.other_patient_id

@@ -1,0 +1,23 @@
+"""The exams to which the rows of a table belong, as they are judged now."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from fundusd.cli.output import Row
+    from fundusd.clinical.exam import Exam
+    from fundusd.ledger import Ledger
+
+_SLICE = 500  # exams in one query
+
+
+def exams_of(ledger: Ledger, rows: Iterable[Row]) -> list[Exam]:
+    """Return the exams that rows name, ordered by number."""
+    ids = sorted({row["exam_id"] for row in rows if row["exam_id"] is not None})
+    exams: list[Exam] = []
+    for start in range(0, len(ids), _SLICE):
+        exams += ledger.judged_exams(ids[start : start + _SLICE])
+    return exams
