@@ -83,7 +83,7 @@ class Database:
         """
         if self._may_create:
             return "rwc"
-        if os.access(self.url.database or "", os.W_OK):
+        if self.is_absent or os.access(self.url.database or "", os.W_OK):
             return "rw"
         self._is_at_rest = not self._has_log()
         return "ro&immutable=1" if self._is_at_rest else "ro"
