@@ -15,6 +15,8 @@ from fundusd.outbox import document_ids, fhir, sr_versions
 from fundusd.outbox.sender import Sender
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from fundusd.clinical.exam import Exam
     from fundusd.clinical.eye_result import EyeResult
     from fundusd.domain.delivery import SentDocument
@@ -54,12 +56,15 @@ class Memory:
             before = self._rows.pop(record.identifier, record)
             is_same = (before.content, before.status) == (record.content, record.status)
             self._rows[record.identifier] = replace(
-                record, is_accepted=is_same and before.is_accepted
+                record,
+                is_accepted=is_same and before.is_accepted,
+                has_been_final=before.has_been_final or record.status in SETTLED,
             )
 
     def confirm(self, *records: SentDocument) -> None:
         for record in records:
-            self._rows[record.identifier] = replace(record, is_accepted=True)
+            stored = self._rows.get(record.identifier, record)
+            self._rows[record.identifier] = replace(stored, is_accepted=True)
 
 
 @settings(max_examples=200, deadline=None)
@@ -69,9 +74,11 @@ def test_a_server_never_gets_preliminary_after_final_nor_keeps_what_is_no_more(
 ) -> None:
     memory = Memory()
     server: dict[str, Any] = {}
+    ever_final: set[str] = set()
     for state, answer in [*history, (history[-1][0], "kept")]:
         content = cases.content(STATES[state], sent=memory.sent)
         document = fhir.bundle(content, Sender())
+        assert_only_what_was_final_is_corrected(document.sent, ever_final)
         memory.begin(*document.sent)
         if answer == "not sent":
             continue
@@ -91,6 +98,16 @@ def test_a_server_never_gets_preliminary_after_final_nor_keeps_what_is_no_more(
     assert len([kept for kept in living if is_by_model(kept)]) == len(eyes)
     grades = [kept for kept in living if not is_by_model(kept) and "valueCodeableConcept" in kept]
     assert len(grades) == len([eye for eye in eyes if eye.is_read])
+
+
+def assert_only_what_was_final_is_corrected(
+    sent: Iterable[SentDocument], ever_final: set[str]
+) -> None:
+    """C12: also after a withdrawal, nothing is corrected that nobody had settled before."""
+    for record in sent:
+        assert record.status not in {"amended", "corrected"} or record.identifier in ever_final
+        if record.status in SETTLED:
+            ever_final.add(record.identifier)
 
 
 def of_a_living_eye(resource: dict[str, Any]) -> bool:

@@ -59,6 +59,7 @@ class SentDocument:
     study_uid: str | None = None
     series_uid: str | None = None
     is_accepted: bool = False  # the receiver has confirmed it
+    has_been_final: bool = False  # this document or an earlier version of it
 
 
 @dataclass(frozen=True, slots=True)

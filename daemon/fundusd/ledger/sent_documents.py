@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 
+_NEVER_FINAL = (DocumentStatus.PRELIMINARY, DocumentStatus.ENTERED_IN_ERROR)  # by themselves
+
+
 def sent_to(
     connection: sa.Connection, receiver: str, exam_id: int, document: DocumentKind
 ) -> tuple[SentDocument, ...]:
@@ -42,6 +45,7 @@ def _sent(row: sa.Row[Any]) -> SentDocument:
         study_uid=row.study_uid,
         series_uid=row.series_uid,
         is_accepted=row.sent_at is not None,
+        has_been_final=row.has_been_final,
     )
 
 
@@ -53,6 +57,7 @@ def begin(
     The receiver's confirmation of the same document is kept.
     """
     accepted = {}
+    been_final: set[str] = set()
     is_of_exam = sa.and_(
         sent_document.c.exam_id == exam_id,
         sent_document.c.receiver == receiver,
@@ -60,11 +65,15 @@ def begin(
     )
     for row in connection.execute(sa.select(sent_document).where(is_of_exam)):
         accepted[row.identifier, row.content, row.status] = row.sent_at
+        if row.has_been_final:
+            been_final.add(row.identifier)
     connection.execute(sa.delete(sent_document).where(is_of_exam))
     rows = []
     for document in documents:
         key = (document.identifier, document.content, document.status)
         columns = {"receiver": receiver, "exam_id": exam_id, "sent_at": accepted.get(key)}
+        is_final = document.status not in _NEVER_FINAL or document.identifier in been_final
+        columns["has_been_final"] = is_final
         rows.append(columns | _columns(document))
     if rows:
         connection.execute(sa.insert(sent_document), rows)

@@ -25,9 +25,10 @@ def next_status(
         return DocumentStatus.FINAL if is_final else DocumentStatus.PRELIMINARY
     if last.content == content and last.status is not DocumentStatus.ENTERED_IN_ERROR:
         return last.status
-    if last.status is DocumentStatus.PRELIMINARY:
+    was_withdrawn = last.status is DocumentStatus.ENTERED_IN_ERROR
+    if last.status is DocumentStatus.PRELIMINARY or (was_withdrawn and not last.has_been_final):
         return DocumentStatus.FINAL if is_final else DocumentStatus.PRELIMINARY
-    if last.status is DocumentStatus.ENTERED_IN_ERROR:
+    if was_withdrawn:
         return DocumentStatus.CORRECTED
     if set(last.photographs) <= set(photographs):
         return DocumentStatus.AMENDED

@@ -199,6 +199,7 @@ sent_document = sa.Table(
     sa.Column("series_uid", sa.Text),
     # null: an attempt was made, but the receiver has never confirmed it
     sa.Column("sent_at", UTCTime),
+    flag("has_been_final", server_default=sa.false()),  # also before it was withdrawn
     sa.UniqueConstraint("exam_id", "receiver", "identifier"),
     one_of("document", DocumentKind),
     one_of("eye", Eye),
