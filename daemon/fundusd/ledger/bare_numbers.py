@@ -56,15 +56,16 @@ def _place(number: str, row: Row) -> Place:
 
 def remember(connection: sa.Connection, captures: Sequence[Row], headers: Sequence[Row]) -> None:
     """Store the bare numbers of the persons of exams to which captures have been assigned."""
+    numbers: set[tuple[int, str, str]] = set()  # exam, patient and bare number
     for row, header in zip(captures, headers, strict=True):
         number = _bare_key(row, header)
         if number:
-            is_of_person = sa.and_(
-                exam.c.id == row["exam_id"],
-                exam.c.patient_key == row["patient_key"],
-                exam.c.bare_key.is_(None),
-            )
-            connection.execute(sa.update(exam).where(is_of_person).values(bare_key=number))
+            numbers.add((row["exam_id"], row["patient_key"], number))
+    for exam_id, patient_key, number in sorted(numbers):
+        is_of_person = sa.and_(
+            exam.c.id == exam_id, exam.c.patient_key == patient_key, exam.c.bare_key.is_(None)
+        )
+        connection.execute(sa.update(exam).where(is_of_person).values(bare_key=number))
 
 
 def meant(connection: sa.Connection) -> dict[int, str]:
