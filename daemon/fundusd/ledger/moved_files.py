@@ -24,6 +24,7 @@ CORRECTED = ("corrected_eye", "excluded", "placed_exam_id", "belongs")
 _PATIENT = ("patient_id", "patient_key", "other_patient_id", "other_patient_key")
 _EYE = ("eye", "eye_source")
 _DAY = ("acquired_at", "acquired_day")
+INHERITED = (*_PATIENT, *_EYE, "field", *_DAY, "warnings")
 
 
 def counts(of: sa.FromClause = capture) -> sa.ColumnElement[bool]:
