@@ -12,11 +12,13 @@ from tests.reading_cases import BY, NO_DR, PDR, exam_of, number, read, the_eye
 
 from fundusd.clinical.attribution import CaptureMetadata
 from fundusd.clinical.path_rules import Naming
-from fundusd.domain.clinical_terms import Eye, EyeSource, Grade, Reason, Referable, ReviewVerdict
+from fundusd.clinical.pseudonyms import Identifiers
+from fundusd.domain.clinical_terms import Eye, EyeSource, Grade, Referable, ReviewVerdict
 from fundusd.domain.errors import RequestError
 from fundusd.domain.eye_reasons import EyeReason
 from fundusd.domain.readings import ExclusionReason
-from fundusd.ledger import Ledger
+from fundusd.ledger import Ledger, rejudging
+from fundusd.ledger.path_metadata import PathMetadata
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -50,16 +52,12 @@ def record(
     logits: Sequence[float] = NO_DR,
     *,
     patient: str | None = None,
-    reason: Reason | None = None,
     word: str = "",
 ) -> Exam:
     """Record a photograph, and return its exam; `patient` is in its header."""
     claim = cases.take(ledger, name, word or name)
     content = replace(cases.CONTENT_OF_JPEG, patient_id=patient)
-    if reason is None:
-        ledger.record([cases.finding(claim, content, logits)])
-    else:
-        ledger.record([cases.refusal(claim, reason, content)])
+    ledger.record([cases.finding(claim, content, logits)])
     return exam_of(ledger, name)
 
 
@@ -204,68 +202,26 @@ def test_a_file_renamed_to_another_patient_leaves_the_exam_that_it_was_joined_in
     assert [eye.eye for eye in by_number(named, exam.exam_id).eyes] == [Eye.RIGHT]
 
 
-def failed_elsewhere(ledger: Ledger, name: str) -> None:
-    """Rename the right photograph of P1 under a new release, which cannot read it."""
-    ledger.start(replace(cases.release(), revision="another"))
-    moved(ledger, RIGHT, name)
-    [claim] = ledger.claim(1)
-    ledger.fail(claim, Reason.OUT_OF_MEMORY, "no memory")
-
-
-@pytest.mark.parametrize("name", [ARCHIVED, "P2_20261101_OD.jpg"])
-def test_c21_a_failure_at_the_new_place_is_no_judgement(named: Ledger, name: str) -> None:
-    exam = record(named, RIGHT, PDR)
-    failed_elsewhere(named, name)
-    assert by_number(named, exam.exam_id).final.referable is YES
-    named.retry(number(named, name))
-    judge_waiting(named)
-    assert by_number(named, exam.exam_id).final.referable is not YES
-    assert named.verify().problem == ""
-
-
-def test_c21_nor_does_it_leave_a_doubt_beside_the_same_bytes(named: Ledger) -> None:
-    exam = record(named, RIGHT)
-    record(named, LEFT)
-    failed_elsewhere(named, ARCHIVED)
-    assert by_number(named, exam.exam_id).final.referable is NO
-
-
-def test_c21_a_file_that_failed_at_its_new_place_is_corrected_at_the_old_one_too(
-    named: Ledger,
-) -> None:
+def test_an_upgrade_completes_what_older_versions_had_moved(named: Ledger) -> None:
     record(named, RIGHT, PDR)
-    failed_elsewhere(named, ARCHIVED)
-    after = named.exclude(number(named, ARCHIVED), ExclusionReason.TEST, BY)
-    assert after.eyes == ()
-    assert named.verify().problem == ""
-
-
-def test_c21_a_file_that_failed_for_another_patient_can_be_excluded_at_its_old_place(
-    named: Ledger,
-) -> None:
-    record(named, RIGHT, PDR)
-    failed_elsewhere(named, "P2_20261101_OD.jpg")
-    after = named.exclude(number(named, RIGHT), ExclusionReason.NOT_THIS_PATIENT, BY)
-    assert after.eyes == ()
-
-
-def test_c21_what_failed_at_a_second_place_does_not_count_for_two_patients(named: Ledger) -> None:
-    exam = record(named, RIGHT, PDR)
-    failed_elsewhere(named, ARCHIVED)
-    named.start(replace(cases.release(), revision="a third"))
-    moved(named, ARCHIVED, "P2_20261101_OD.jpg", RIGHT)
-    judge_waiting(named, PDR)
-    assert by_number(named, exam.exam_id).eyes == ()
-    assert exam_of(named, "P2_20261101_OD.jpg").final.referable is YES
-
-
-def test_what_was_said_of_the_old_patient_is_forgotten_if_the_new_place_fails(
-    named: Ledger,
-) -> None:
-    record(named, RIGHT)
-    named.exclude(number(named, RIGHT), ExclusionReason.NOT_THIS_PATIENT, BY)
-    failed_elsewhere(named, "P2_20261101_OD.jpg")
-    assert the_eye(exam_of(named, "P2_20261101_OD.jpg")).reason is Reason.OUT_OF_MEMORY
+    exam = record(named, LEFT)
+    for name in (ARCHIVED, "archive/7.jpg"):  # they did not inherit anything
+        named.admit(cases.found(name, RIGHT))
+    for old, new in ((RIGHT, ARCHIVED), (ARCHIVED, "archive/7.jpg")):
+        cases.execute(
+            named,
+            "UPDATE capture SET superseded = :yes, moved_to = :new WHERE path_text = :old",
+            yes=True,
+            old=old,
+            new=number(named, new),
+        )
+    paths = PathMetadata({}, {}, Identifiers(cases.SITE_KEY, are_clear=True))
+    with named.database.writing() as connection:
+        done = rejudging.rejudge_all(connection, paths, "0005")
+    assert exam_of(named, "archive/7.jpg").exam_id == exam.exam_id
+    [row] = [row for row in rows(named, "v_person_exam") if row["exam_id"] == exam.exam_id]
+    assert (row["final_referable"], row["patient_id"]) == (YES, "P1")
+    assert (done.exams, done.changed) == (3, 2)  # the exams of nobody have lost their photographs
     assert named.verify().problem == ""
 
 

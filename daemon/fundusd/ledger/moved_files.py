@@ -26,6 +26,7 @@ _OF_THE_VISIT = (ExclusionReason.NOT_THIS_PATIENT, ExclusionReason.RETAKEN)
 _PATIENT = ("patient_id", "patient_key", "other_patient_id", "other_patient_key")
 _EYE = ("eye", "eye_source")
 _DAY = ("acquired_at", "acquired_day")
+INHERITED = (*_PATIENT, *_EYE, "field", *_DAY, "warnings")
 
 
 def counts(of: sa.FromClause = capture) -> sa.ColumnElement[bool]:

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import sqlalchemy as sa
 
 from fundusd.domain.delivery import DeliveryState, DocumentStatus
 from fundusd.domain.jobs import JobState
-from fundusd.ledger import audit, day_doubts, exams, failures, old_exams, old_reports
+from fundusd.ledger import (
+    audit,
+    day_doubts,
+    exams,
+    failures,
+    moved_files,
+    old_exams,
+    old_reports,
+    results,
+)
 from fundusd.ledger.audit_events import AuditEvent
-from fundusd.ledger.database import epoch_now
+from fundusd.ledger.database import epoch_now, picked
 from fundusd.ledger.tables import capture, delivery, exam, eye_result, job, sent_document
 from fundusd.ledger.transactions import Recording
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from fundusd.ledger.path_metadata import PathMetadata
 
@@ -38,10 +47,10 @@ class Rejudged(NamedTuple):
 def rejudge_all(connection: sa.Connection, paths: PathMetadata, before: str) -> Rejudged:
     """Judge all exams of a database that was at an older schema revision, `before`.
 
-    Captures that failed under an older version are assigned to their exams first, and photographs
-    that it put into wrong exams to theirs. Documents that were delivered about a changed exam are
-    queued again, and those in which an older version stated the model's result as it would a
-    reader's.
+    Captures that failed under an older version are assigned to their exams first, photographs that
+    it put into wrong exams to theirs, and captures of files that were renamed get what their names
+    do not say. Documents that were delivered about a changed exam are queued again, and those in
+    which an older version stated the model's result as it would a reader's.
     """
     recording = Recording(connection, 0, paths.identifiers, ())
     if before < _STORED and paths.identifiers.are_clear:
@@ -51,8 +60,9 @@ def rejudge_all(connection: sa.Connection, paths: PathMetadata, before: str) -> 
     for ids in _slices(_failed_captures(connection)):
         failures.of_failed_jobs(recording, ids)
     wrong = old_exams.regroup(connection) if before < _REGROUPED else set()
+    moved = _complete_moved(recording)
     numbers = connection.scalars(sa.select(exam.c.id).order_by(exam.c.id)).all()
-    changed = _rejudge(recording, numbers)
+    changed = {*_rejudge(recording, numbers), *moved}
     if changed or wrong:
         detail = {"count": len(numbers), "changes": len(changed), "regrouped": len(wrong)}
         audit.append(connection, audit.Entry(AuditEvent.EXAMS_REJUDGED, detail=detail))
@@ -119,6 +129,45 @@ def _failed_captures(connection: sa.Connection) -> Sequence[int]:
         )
     )
     return connection.scalars(query.order_by(capture.c.id)).all()
+
+
+def _complete_moved(recording: Recording) -> set[int]:
+    """Give captures of renamed files the patients of their origins, if their names give none.
+
+    Return the exams whose results changed.
+    """
+    connection = recording.connection
+    before: dict[int, list[tuple[object, ...]]] = {}
+    completed: set[int] = set()
+    # a file may have been renamed several times: what is completed completes the next
+    while rows := [row for row in _nameless(connection) if row["id"] not in completed]:
+        exam_ids = {row[name] for row in rows for name in ("exam_left", "exam_id")} - {None}
+        before = _results(connection, sorted(exam_ids)) | before
+        numbers = [row["id"] for row in rows]
+        origins = moved_files.origins(connection, numbers)
+        for row in rows:
+            columns = moved_files.inherited(row, origins[row["id"]])
+            update = sa.update(capture).where(capture.c.id == row["id"])
+            connection.execute(update.values(**picked(columns, moved_files.INHERITED)))
+        results.reuse(recording, numbers)
+        completed.update(numbers)
+    after = _results(connection, sorted(before))
+    return {number for number, of_exam in before.items() if after[number] != of_exam}
+
+
+def _nameless(connection: sa.Connection) -> Sequence[Mapping[Any, Any]]:
+    """Return the judged captures without a patient whose files had a patient at the old place."""
+    origin = capture.alias()
+    query = (
+        sa.select(capture, origin.c.exam_id.label("exam_left"))
+        .join(origin, origin.c.moved_to == capture.c.id)
+        .where(
+            capture.c.patient_key.is_(None),
+            capture.c.outcome.is_not(None),
+            origin.c.patient_key.is_not(None),
+        )
+    )
+    return connection.execute(query.order_by(capture.c.id)).mappings().all()
 
 
 def _results(connection: sa.Connection, ids: Sequence[int]) -> dict[int, list[tuple[object, ...]]]:
