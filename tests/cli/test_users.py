@@ -171,6 +171,18 @@ def test_what_a_member_of_the_group_may_not_do_says_who_may(
 
 
 @pytest.mark.skipif(why_not() is not None, reason=str(why_not()))
+def test_a_service_to_which_its_files_do_not_belong_is_told_the_command(
+    place: daemon_cases.Site, migrated_sqlite: Path
+) -> None:
+    """As after a backup was restored by root."""
+    shutil.copy(migrated_sqlite, database(place))
+    hand_over(database(place).parent)
+    ended = as_member(place, "run")
+    assert ended.returncode == ExitStatus.TEMPORARY
+    assert f"chown fundusd: {database(place).parent} {database(place)}*" in ended.stdout
+
+
+@pytest.mark.skipif(why_not() is not None, reason=str(why_not()))
 def test_a_log_without_its_index_is_called_so_to_a_member_of_the_group(
     place: daemon_cases.Site,
 ) -> None:

@@ -22,6 +22,9 @@ _RESTORE = (
     "Stop the service, keep the file as it is, and restore the last backup:"
     ' docs/operations.md, "To restore a database".'
 )
+_IF_SERVICE = (
+    " If that user is refused, the files belong to another: chown fundusd: {folder} {file}*"
+)
 _BY_CODE = (
     Trouble(
         ("SQLITE_CORRUPT",),
@@ -93,14 +96,14 @@ _ONLY_READER = Trouble(
     (),
     LedgerForbidden,
     "This user may only read the database {file}.",
-    "Run the command as the user that fundusd runs as: sudo -u fundusd fundusd …",
+    "Run the command as the user that fundusd runs as: sudo -u fundusd fundusd …" + _IF_SERVICE,
 )
 _LEFT_OPEN = Trouble(
     (),
     LedgerForbidden,
     "The service did not close the database {file}, and this user may only read it.",
     "Start the service, or run the command as the user that fundusd runs as: sudo -u fundusd"
-    " fundusd …",
+    " fundusd …" + _IF_SERVICE,
 )
 
 
