@@ -10,7 +10,7 @@ from tests import ledger_cases as cases
 from tests.cli.test_show import CONTENT, OF_SWAPPED, Clinic, clinic, fundusd
 from tests.cli.test_unknown_people import rows_of
 
-from fundusd.domain.clinical_terms import Eye, EyeSource
+from fundusd.domain.clinical_terms import Eye, EyeSource, Reason
 from fundusd.domain.decoding import Content
 from fundusd.reports import capture_panel, panel
 
@@ -234,3 +234,16 @@ def test_u20_an_empty_list_of_results_says_what_is_left_out(
     hint = "Files that were replaced since are left out; --superseded shows them."
     assert hint in fundusd("results", "--outcome", "failed")
     assert hint not in fundusd("results")
+
+
+def test_u20_a_failed_file_that_a_good_one_replaced_needs_nobody(
+    fundusd: Callable[..., str], clinic: Clinic
+) -> None:
+    ledger = clinic.ledger
+    ledger.admit(replace(cases.found("a_OD.jpg", "cut"), camera_id="room1"))
+    [claim] = ledger.claim(1)
+    ledger.fail(claim, Reason.TRUNCATED, "cut short", RIGHT)
+    assert "Contact IT" in fundusd("show", 1)
+    add(clinic, "a_OD.jpg", "whole")
+    assert "Contact IT" not in fundusd("show", 1)
+    assert "0 failed (1 more of files that were replaced)" in fundusd("status")

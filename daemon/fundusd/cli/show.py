@@ -139,6 +139,7 @@ def _as_dict(row: Row, drawn: Panel, releases: Mapping[int, Release]) -> dict[st
 
     return {
         **row,
+        "verdict": drawn.verdict,
         "quality": drawn.quality,
         "next": list(drawn.steps),
         "warnings_in_words": list(drawn.warnings),
