@@ -124,3 +124,10 @@ def test_u36_all_photographs_of_an_unknown_eye_are_named(
     assert "When that is known, photograph the eye that is still missing." in text
     assert "unless" not in text.partition(" Report ")[0]
     assert "file 1.jpg" in text
+
+
+def test_u23_a_follow_up_of_nobody_says_where_the_file_is_named(
+    fundusd: Callable[..., str], unnamed: Clinic
+) -> None:
+    fundusd("review", "record", "1", "R", "retake", "--reader", "okafor")
+    assert "not known (see: fundusd report exam 1)" in fundusd("follow-up", "list")

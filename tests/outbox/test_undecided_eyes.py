@@ -15,7 +15,7 @@ from tests.outbox.test_fhir import components, observations, report, value
 from fundusd.clinical.exam import Absence
 from fundusd.domain.clinical_terms import Eye, Grade, Referable, ReviewVerdict
 from fundusd.domain.readings import AbsenceReason, OtherLesion
-from fundusd.outbox import eye_values
+from fundusd.outbox import document_ids, eye_values
 
 if TYPE_CHECKING:
     from fundusd.clinical.exam import Exam
@@ -117,3 +117,23 @@ def test_v2_a_prosthesis_is_absent() -> None:
 def test_c23_the_file_of_an_exam_that_was_joined_away_asks_for_nothing() -> None:
     exam = replace(cases.exam(RIGHT), eyes=(), joined_into=1)
     assert lines(exam) == []
+
+
+def test_v2_a_report_of_an_eye_that_is_said_to_be_absent_is_another_report() -> None:
+    before = cases.exam(RIGHT, LEFT)
+    after = before.with_corrections([NO_VIEW], [])
+    release = cases.RELEASES[1]
+    assert document_ids.verdict_digest(before, before.eyes[1], release) != (
+        document_ids.verdict_digest(after, after.eyes[1], release)
+    )
+    assert f"A person has said: {SENTENCE}." in eye_values.remarks(after, after.eyes[1])
+    assert eye_values.remarks(after, after.eyes[0]) == []
+
+
+def test_an_answered_warning_makes_another_report() -> None:
+    warned = replace(RIGHT, warnings=("eye_contradicted",))
+    before = cases.exam(warned, LEFT)
+    after = cases.exam(replace(warned, is_eye_said=True), LEFT)
+    release = cases.RELEASES[1]
+    digests = {document_ids.verdict_digest(exam, exam.eyes[0], release) for exam in (before, after)}
+    assert len(digests) == 2

@@ -120,6 +120,9 @@ def cells(row: Row) -> dict[str, str]:
     """Return the cells of a follow-up's row in a table."""
     from fundusd.reports import wording
 
+    patient = wording.patient(row["patient_id"], row["patient_key"])
+    if row["patient_key"] is None:
+        patient += f" (see: fundusd report exam {row['exam_id']})"
     ended = row["state"]
     if row["closed_how"]:
         how = row["closed_how"].replace("_", " ")
@@ -128,7 +131,7 @@ def cells(row: Row) -> dict[str, str]:
         "id": str(row["follow_up_id"]),
         "exam": str(row["exam_id"]),
         "eye": row["eye"],
-        "patient": wording.patient(row["patient_id"], row["patient_key"]),
+        "patient": patient,
         "what": row["kind"].replace("_", " "),
         "since": f"{local(row['since'])[:10]}, {row['opened_by']}",
         "state": ended,

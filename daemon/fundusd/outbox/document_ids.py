@@ -93,8 +93,8 @@ def photograph_marks(eyes: Iterable[EyeResult]) -> tuple[str, ...]:
 def verdict_digest(exam: Exam, eye: EyeResult, release: Release) -> str:
     """Return the digest of the verdict on an eye of an exam.
 
-    The digest changes with the result, the readings, the photographs, the release, and with
-    whether anything about the eye is open.
+    The digest changes with the result, the readings, the photographs, the release, with what a
+    person says of the photographs or of the eye, and with whether anything about the eye is open.
     """
     parts: list[Any] = [
         eye.eye,
@@ -108,13 +108,16 @@ def verdict_digest(exam: Exam, eye: EyeResult, release: Release) -> str:
     parts += [score.hex() for score in eye.decisive.scores or ()]
     parts += sorted(shot.digest for shot in eye.shots)
     for shot in eye.shots:
-        parts += sorted(shot.warnings)
+        parts += sorted(shot.open_warnings)
     parts += [eye.state, int(exam.is_settled(eye)), eye.final.referable, eye.final.grade]
     readings = [*eye.readings.current, *eye.readings.formers]
     if eye.reading is not None and eye.reading not in readings:  # it defers the eye
         readings.append(eye.reading)
     for reading in readings:
         parts += _said(reading)
+    for stated in exam.absences:
+        if stated.eye is eye.eye:
+            parts += ["absent", stated.reason, stated.until]
     return hash_chain.digest([release_digest(release), *[_text(part) for part in parts]])
 
 

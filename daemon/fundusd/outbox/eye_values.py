@@ -13,7 +13,7 @@ from fundusd.outbox import codes
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from fundusd.clinical.exam import Absence
+    from fundusd.clinical.exam import Absence, Exam
     from fundusd.clinical.eye_result import EyeResult
     from fundusd.clinical.reading import Reading
     from fundusd.domain.clinical_terms import Reason
@@ -146,6 +146,16 @@ def warnings(eye: EyeResult) -> list[str]:
     for shot in eye.shots:
         codes_of_eye += shot.open_warnings
     return capture_warnings.in_words(codes_of_eye)
+
+
+def remarks(exam: Exam, eye: EyeResult) -> list[str]:
+    """Return why an eye is said to be absent, if it is, and the warnings about its photographs."""
+    absences = [
+        f"A person has said: {absence(stated)}."
+        for stated in exam.absences
+        if stated.eye is eye.eye
+    ]
+    return [*absences, *warnings(eye)]
 
 
 def why_ungraded(eye: EyeResult) -> str:

@@ -133,7 +133,7 @@ def _by_model(
         bodySite=concept(codes.BODY_SITE[eye.eye]),
         device={"reference": urn(device)},
         derivedFrom=list(_sources(exam, eye)),
-        note=list(_notes(SAFETY_WORDS, *_absences(exam, eye), *eye_values.warnings(eye))),
+        note=list(_notes(SAFETY_WORDS, *eye_values.remarks(exam, eye))),
         component=[*_model_components(eye), *_scores(eye)],
         **value,
         **shared,
@@ -151,13 +151,6 @@ def _sources(exam: Exam, eye: EyeResult) -> Iterator[JsonObject]:
         yield {"type": "ImagingStudy", "identifier": study}
     for digest in document_ids.photograph_digests([eye]):
         yield {"type": "Media", "identifier": sha256(digest)}
-
-
-def _absences(exam: Exam, eye: EyeResult) -> Iterator[str]:
-    """Yield why an eye is said to be absent, if it is."""
-    for stated in exam.absences:
-        if stated.eye is eye.eye:
-            yield f"A person has said: {eye_values.absence(stated)}."
 
 
 def _notes(*texts: str) -> Iterator[JsonObject]:
@@ -244,7 +237,7 @@ def _of_readers(exam: Exam, eye: EyeResult) -> JsonObject:
         for question, answer in eye_values.of_reading(reading):
             components.setdefault(question.value, _component(question, answer))
     displays = dict.fromkeys(fhir_parts.reader(reading) for reading in readings)
-    remarks = [*_absences(exam, eye), *_STATES.get(eye.state, ()), *eye_values.warnings(eye)]
+    remarks = [*_STATES.get(eye.state, ()), *eye_values.remarks(exam, eye)]
     statement: JsonObject = {
         "performer": [{"display": display} for display in displays],
         "note": list(_notes(SAFETY_WORDS, *remarks)),

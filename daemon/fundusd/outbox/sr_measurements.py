@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     )
     from pydicom import Dataset
 
+    from fundusd.clinical.exam import Exam
     from fundusd.clinical.eye_result import EyeResult
     from fundusd.clinical.reading import Reading
     from fundusd.domain.clinical_terms import Grade
@@ -44,7 +45,7 @@ _PARAMETERS = (
 
 
 def groups(
-    eye: EyeResult, release: Release, evidence: Sequence[Dataset], verdict: str
+    exam: Exam, eye: EyeResult, release: Release, evidence: Sequence[Dataset], verdict: str
 ) -> Iterator[MeasurementsAndQualitativeEvaluations]:
     """Yield the groups of the model and, if the eye has a reading, of the reader.
 
@@ -54,23 +55,23 @@ def groups(
     reading = eye_values.reading(eye)
     is_first = eye.state is not ReadingState.UNREAD
     if reading is not None and is_first:
-        yield _of_reader(eye, reading, evidence, verdict)
+        yield _of_reader(exam, eye, reading, evidence, verdict)
     yield _group(
         f"{codes.NAMES[eye.eye]}, by the model",
         document_ids.uid_for("by-model", verdict),
         eye,
         evidence,
-        [safety_notes.note([release]), *eye_values.warnings(eye)],
+        [safety_notes.note([release]), *eye_values.remarks(exam, eye)],
         algorithm_id=_algorithm(release),
         measurements=_measurements(eye),
         qualitative_evaluations=list(_evaluations(_by_model(eye))),
     )
     if reading is not None and not is_first:
-        yield _of_reader(eye, reading, evidence, verdict)
+        yield _of_reader(exam, eye, reading, evidence, verdict)
 
 
 def _of_reader(
-    eye: EyeResult, reading: Reading, evidence: Sequence[Dataset], verdict: str
+    exam: Exam, eye: EyeResult, reading: Reading, evidence: Sequence[Dataset], verdict: str
 ) -> MeasurementsAndQualitativeEvaluations:
     grade = eye_values.reader_grade(eye)
     return _group(
@@ -78,7 +79,7 @@ def _of_reader(
         document_ids.uid_for("by-reader", verdict),
         eye,
         evidence,
-        [_comment(eye, reading), *eye_values.warnings(eye)],
+        [_comment(eye, reading), *eye_values.remarks(exam, eye)],
         finding_type=_finding(grade),
         qualitative_evaluations=list(_evaluations(_by_reader(eye, reading, grade))),
     )

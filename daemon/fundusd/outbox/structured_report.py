@@ -78,7 +78,9 @@ def _report(
     measurements = MeasurementReport(
         observation_context=_context(eye, release, release_digest),
         procedure_reported=dicom.SCT.ImagingProcedure,  # the closest code in CID 100
-        imaging_measurements=list(sr_measurements.groups(eye, release, evidence, verdict)),
+        imaging_measurements=list(
+            sr_measurements.groups(content.exam, eye, release, evidence, verdict)
+        ),
         title=dicom.DCM.ImagingMeasurementReport,
     )
     local = content.resulted_at.astimezone()

@@ -36,22 +36,21 @@ SELECT
     r.missing_fields,
     r.reading_state = 'unread' AND r.review_id IS NOT NULL AS deferred,
     -- the exam's patient, also if the photograph that decided names nobody
-    coalesce(
-        CASE WHEN c.patient_key = e.patient_key THEN c.patient_id END,
-        (
-            SELECT p.patient_id
-            FROM capture p
-            WHERE p.exam_id = e.id AND p.patient_key = e.patient_key AND p.patient_id IS NOT NULL
-            ORDER BY p.id
-            LIMIT 1
-        ),
-        (
-            SELECT p.other_patient_id
-            FROM capture p
-            WHERE p.exam_id = e.id AND p.other_patient_key = e.patient_key
-            ORDER BY p.id
-            LIMIT 1
-        )
+    (
+        SELECT
+            CASE
+                WHEN p.patient_key = e.patient_key AND p.patient_id IS NOT NULL THEN p.patient_id
+                ELSE p.other_patient_id
+            END
+        FROM capture p
+        WHERE
+            p.exam_id = e.id
+            AND (
+                (p.patient_key = e.patient_key AND p.patient_id IS NOT NULL)
+                OR (p.other_patient_key = e.patient_key AND p.other_patient_id IS NOT NULL)
+            )
+        ORDER BY p.id
+        LIMIT 1
     ) AS patient_id,
     e.patient_key,
     c.camera_id,
