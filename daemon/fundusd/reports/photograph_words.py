@@ -22,7 +22,7 @@ def taken(shot: Shot) -> str:
     if shot.acquired_day is not None:
         return f"taken on {day(shot.acquired_day)}"
     if shot.received_at is not None:
-        return f"received on {_minute(shot.received_at)} (taken at an unknown time)"
+        return f"received on {_minute(shot.received_at)}, taken at an unknown time"
     return "taken at an unknown time"
 
 
