@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,16 +11,20 @@ from tests import ledger_cases as cases
 from tests.ledger.test_followed_photographs import moved
 from tests.ledger.test_readings import rows
 from tests.reading_cases import BY, PDR, number, photograph, read, the_eye
+from tests.visit_cases import TODAY
 
 from fundusd.domain.clinical_terms import Eye, Grade, Reason, Referable, ReviewVerdict
+from fundusd.domain.delivery import DocumentKind, Subscription
 from fundusd.domain.errors import RequestError
+from fundusd.domain.exams import DayDoubt
 from fundusd.domain.eye_reasons import EyeReason
 from fundusd.domain.readings import AbsenceReason, ExclusionReason, ReadingPurpose, ReadingState
+from fundusd.ledger import Ledger
+from fundusd.ledger.tables import delivery
 from fundusd.reports import next_steps, wording
 
 if TYPE_CHECKING:
     from fundusd.clinical.exam import Exam
-    from fundusd.ledger import Ledger
 
 YES, OPEN, NO = Referable.YES, Referable.INDETERMINATE, Referable.NO
 OVERRIDE, AGREE, RETAKE = ReviewVerdict.OVERRIDE, ReviewVerdict.AGREE, ReviewVerdict.RETAKE
@@ -57,6 +62,17 @@ def test_c1_an_older_reading_that_agrees_with_the_newer_one_still_counts(ledger:
     read(ledger, exam, by="r2")
     after = ledger.exclude(number(ledger, "2.jpg"), ExclusionReason.RETAKEN, BY)
     assert the_eye(after).state is ReadingState.READ
+
+
+def test_a2_nor_if_another_reader_agreed_with_the_older_one_since(ledger: Ledger) -> None:
+    exam = photograph(ledger, "1.jpg")
+    read(ledger, exam, by="r1")
+    photograph(ledger, "2.jpg")
+    read(ledger, exam, OVERRIDE, grade=Grade.PDR, by="r2")
+    read(ledger, exam, OVERRIDE, grade=Grade.NO_DR, by="r3")
+    after = ledger.exclude(number(ledger, "2.jpg"), ExclusionReason.OTHER, BY)
+    assert (the_eye(after).state, after.is_final) == (ReadingState.OUTDATED, False)
+    assert after.final.referable is YES
 
 
 def test_c3_v11_a_reading_of_the_other_eye_does_not_replace_one_that_follows(
@@ -183,6 +199,13 @@ def test_v35_no_retake_replaces_a_photograph_that_the_model_refers(ledger: Ledge
     assert the_eye(ledger.exclude(1, ExclusionReason.NOT_A_RETINA, BY)).referable is NO
 
 
+def test_a9_nor_one_that_was_overwritten_since_and_read_by_nobody(ledger: Ledger) -> None:
+    photograph(ledger, "1.jpg", logits=PDR)
+    photograph(ledger, "1.jpg", word="another picture")
+    with pytest.raises(RequestError, match="so no retake replaces it"):
+        ledger.exclude(1, ExclusionReason.RETAKEN, BY)
+
+
 def test_c30_a_mark_that_is_too_short_is_refused(ledger: Ledger) -> None:
     exam = photograph(ledger, "1.jpg")
     for mark in ("", the_eye(exam).photographs[:1]):
@@ -210,6 +233,42 @@ def test_v9_v12_a_photograph_of_a_prosthesis_leaves_no_negative(ledger: Ledger) 
         "Check which eye this is: the left eye is said to be absent, but was photographed."
     ]
     assert [row["missing_fields"] for row in rows(ledger, "v_incomplete_exam")] == ["L"]
+
+
+def test_a10_it_stays_on_the_list_when_a_later_exam_lacks_nothing(ledger: Ledger) -> None:
+    yesterday = TODAY - timedelta(days=1)
+    exam = photograph(ledger, "1.jpg", acquired_day=yesterday)
+    photograph(ledger, "2.jpg", Eye.LEFT, acquired_day=yesterday)
+    ledger.eye_absent(exam.exam_id, Eye.LEFT, AbsenceReason.PROSTHESIS, BY)
+    photograph(ledger, "3.jpg", acquired_day=TODAY)
+    assert [row["exam_id"] for row in rows(ledger, "v_incomplete_exam")] == [exam.exam_id]
+
+
+def test_a11_a_photograph_of_another_day_makes_no_day_certain(ledger: Ledger) -> None:
+    undated = photograph(ledger, "1.jpg")
+    dated = photograph(ledger, "2.jpg", Eye.LEFT, acquired_day=TODAY - timedelta(days=1))
+    joined = ledger.join_exams(dated.exam_id, undated.exam_id, BY)
+    assert joined.day_doubt is DayDoubt.RECEIVED
+
+
+def test_a12_the_other_exam_of_the_day_is_told_of_a_doubt_in_this_one(store_url: str) -> None:
+    receiver = Subscription("pacs", DocumentKind.FHIR, when_reviewed=False, quiet_seconds=0)
+    ledger = Ledger(store_url, site_key=cases.SITE_KEY, subscriptions=[receiver])
+    ledger.start(cases.release())
+    ledger.register_camera(cases.CAMERA)
+    photograph(ledger, "r1.dcm", study_uid="1.2.3")
+    photograph(ledger, "l1.dcm", Eye.LEFT, study_uid="1.2.3")
+    photograph(ledger, "r2.dcm", study_uid="1.2.4")
+    exam = photograph(ledger, "l2.dcm", Eye.LEFT, study_uid="1.2.4")
+    read(ledger, exam)
+    read(ledger, exam, AGREE, Eye.LEFT)
+    assert again(ledger, exam).is_final
+    cases.execute(ledger, "UPDATE delivery SET state = 'delivered'")
+    ledger.part_exam(number(ledger, "r1.dcm"), BY)
+    assert not again(ledger, exam).is_final
+    states = {row["exam_id"]: row["state"] for row in cases.rows(ledger, delivery)}
+    assert states[exam.exam_id] == "queued"
+    ledger.close()
 
 
 def test_v2_an_eye_without_a_view_was_not_judged(ledger: Ledger) -> None:

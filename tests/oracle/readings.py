@@ -204,7 +204,8 @@ def result_after_readings(
     current = [statement for statement in left if statement.current]
     if len({statement.referable for statement in current}) > 1:
         return disputed(current, left)
-    if current and (left[-1].current or left[-1].referable == current[-1].referable):
+    later = left[left.index(current[-1]) + 1 :] if current else ()
+    if current and all(statement.referable == current[-1].referable for statement in later):
         return read(eye, current, now, left)
     if left:
         return outdated(now, left)

@@ -163,20 +163,22 @@ def combined(basis: ReadBasis, readings: Sequence[Reading]) -> EyeReadings:
     if len({reading.referable for reading in current}) > 1:
         decisive = max(current, key=_severity)
         return EyeReadings(ReadingState.DISPUTED, decisive, tuple(current), formers)
-    if current and not _is_contested(current, remaining[-1]):
+    if current and not _is_contested(current, remaining):
         return EyeReadings(ReadingState.READ, current[-1], tuple(current), formers)
     if remaining:
         return EyeReadings(ReadingState.OUTDATED, None, (), tuple(remaining))
     return EyeReadings(reading=_deferred(basis, readings))
 
 
-def _is_contested(current: Sequence[Reading], last: Reading) -> bool:
-    """Return whether the last reading is a former one that says another referral.
+def _is_contested(current: Sequence[Reading], remaining: Sequence[Reading]) -> bool:
+    """Return whether a former reading is later than the current ones and says another referral.
 
     It was given of more photographs, of which some have been excluded since or are elsewhere now,
     so that an earlier reading of the photographs that are left is current again.
     """
-    return last not in current and last.referable is not current[-1].referable
+    last = current[-1]
+    later = remaining[remaining.index(last) + 1 :]
+    return any(reading.referable is not last.referable for reading in later)
 
 
 def of_eyes(

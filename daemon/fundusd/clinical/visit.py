@@ -68,7 +68,8 @@ def with_uncertain_days(shots: Sequence[Shot], day: date) -> list[Shot]:
 
 def _makes_certain(shot: Shot, day: date) -> bool:
     is_clock_right = CaptureWarning.CLOCK_SKEW not in shot.warnings
-    return shot.acquired_day == day and is_clock_right and not shot.is_excluded
+    is_there = not (shot.is_excluded or shot.is_overwritten)
+    return shot.acquired_day == day and is_clock_right and is_there
 
 
 # -- which visit

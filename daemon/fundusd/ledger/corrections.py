@@ -62,14 +62,14 @@ def exclude(recording: Recording, capture_id: int, reason: ExclusionReason, by: 
 
 
 def _require_replaceable(connection: sa.Connection, files: Sequence[Row]) -> None:
-    """Raise RequestError if no retake can replace a photograph, because it was graded and referred.
+    """Raise RequestError if no retake replaces a photograph, because its referable eye was graded.
 
-    A file that was overwritten can no longer be looked at, so a retake has to replace it.
+    Once a reader says that the eye is negative, it is not referable any more.
     """
     numbers = {file["id"] for file in files}
     for eye in existing(connection, files[0]["exam_id"]).eyes:
         graded = [shot for shot in eye.shots if shot.outcome is Outcome.GRADED]
-        given = [shot for shot in graded if shot.capture_id in numbers and not shot.is_overwritten]
+        given = [shot for shot in graded if shot.capture_id in numbers]
         if given and eye.final.referable is Referable.YES:
             raise RequestError(
                 f"The eye of capture {given[0].capture_id} is referable, and the photograph is "
@@ -132,11 +132,13 @@ def require_no_other_exam(connection: sa.Connection, files: Sequence[Row]) -> No
     )
     other = connection.execute(query.order_by(capture.c.id)).mappings().first()
     if other is not None:
+        is_of_other = other["patient_key"] != files[0]["patient_key"]
+        reason = ExclusionReason.NOT_THIS_PATIENT if is_of_other else ExclusionReason.OTHER
         raise RequestError(
             f"Capture {other['id']} of exam {other['exam_id']} holds the same photograph, and a "
             "person has said that it belongs to that exam.",
             hint=f"If that is wrong, exclude it there first: fundusd correct exclude {other['id']} "
-            "--reason not_this_patient.",
+            f"--reason {reason}.",
         )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import orjson
 import sqlalchemy as sa
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def update(connection: sa.Connection, ids: Sequence[int]) -> None:
     """Store whether the days of exams are doubtful, according to the exams' current captures."""
     query = (
-        sa.select(exam.c.id, exam.c.day_doubt, capture.c.acquired_day, capture.c.warnings)
+        sa.select(*exam.c["id", "day", "day_doubt"], capture.c.acquired_day, capture.c.warnings)
         .join(capture, capture.c.exam_id == exam.c.id)
         .where(exam.c.id.in_(ids), capture.c.superseded.is_(False), capture.c.excluded.is_(None))
     )
@@ -27,7 +27,7 @@ def update(connection: sa.Connection, ids: Sequence[int]) -> None:
     doubts: dict[int, set[DayDoubt]] = {}
     for row in connection.execute(query):
         stored[row.id] = row.day_doubt
-        doubts.setdefault(row.id, set()).add(_doubt(row.acquired_day, row.warnings))
+        doubts.setdefault(row.id, set()).add(_doubt(row))
     changed = []
     for number, of_exam in doubts.items():
         doubt = visit.doubt_of_day(of_exam)
@@ -37,9 +37,11 @@ def update(connection: sa.Connection, ids: Sequence[int]) -> None:
         connection.execute(sa.update(exam).where(exam.c.id == sa.bindparam("at_id")), changed)
 
 
-def _doubt(acquired_day: str | None, warnings: str | None) -> DayDoubt:
-    if acquired_day is None:
+def _doubt(row: Any) -> DayDoubt:
+    """Return the doubt about the day of an exam, given one of its captures."""
+    if row.acquired_day is None:
         return DayDoubt.RECEIVED
-    if CaptureWarning.CLOCK_SKEW in orjson.loads(warnings or "[]"):
+    if CaptureWarning.CLOCK_SKEW in orjson.loads(row.warnings or "[]"):
         return DayDoubt.CLOCK_SKEW
-    return DayDoubt.NONE
+    # a photograph of another day, which a person has put here, tells nothing of this one
+    return DayDoubt.NONE if row.acquired_day == row.day else DayDoubt.RECEIVED

@@ -30,6 +30,7 @@ def rejudge(recording: Recording, exam_ids: Iterable[int | None]) -> None:
     """Judge and store exams again after a change, and queue documents about these exams."""
     for ids in _slices(exam_ids):
         related = related_exams.related(recording.connection, ids)
+        related |= related_exams.related(recording.connection, related)  # whether these are final
         exams = _rejudge(recording.connection, sorted({*ids, *related}))
         deliveries.queue(recording, exams)
 

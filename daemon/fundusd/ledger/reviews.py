@@ -116,7 +116,7 @@ def _follow(recording: Recording, given: Review, review_id: int) -> None:
     """
     connection = recording.connection
     place = follow_ups.Place(given.exam_id, given.eye)
-    [judged] = exam_queries.judged(connection, [given.exam_id])
+    [judged] = exam_queries.judged(connection, [given.exam_id], anew=True)
     [eye] = [result for result in judged.eyes if result.eye is given.eye]
     reading = eye.reading if eye.is_read else None
     has_follow_up = any(open_one.eye is given.eye for open_one in judged.follow_ups)

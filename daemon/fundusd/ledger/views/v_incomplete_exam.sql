@@ -73,6 +73,12 @@ WHERE
     -- the patient was here again, and nothing is missing since
     AND (
         replace(e.missing_fields, 'capture/', '') <> e.missing_fields
+        -- an eye that was photographed, although the patient is said to lack it
+        OR EXISTS (
+            SELECT 1
+            FROM eye_result s
+            WHERE s.exam_id = e.id AND ' ' || e.missing_fields || ' ' LIKE '% ' || s.eye || ' %'
+        )
         OR NOT EXISTS (
             SELECT 1
             FROM exam o
