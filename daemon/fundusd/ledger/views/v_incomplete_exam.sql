@@ -77,7 +77,10 @@ WHERE
         OR EXISTS (
             SELECT 1
             FROM eye_result s
-            WHERE s.exam_id = e.id AND ' ' || e.missing_fields || ' ' LIKE '% ' || s.eye || ' %'
+            WHERE
+                s.exam_id = e.id
+                AND replace(' ' || e.missing_fields || ' ', ' ' || s.eye || ' ', '')
+                    <> ' ' || e.missing_fields || ' '
         )
         OR NOT EXISTS (
             SELECT 1
