@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 BEFORE_COLON = re.compile(
     r"(Find out whose photograph .* is:"
     r"|Find out when .* was taken:"
+    r"|Export .* again under a new name, or exclude it as retaken:"
     r"|Have a reader read .* again:"
     r"|Have another reader decide about .*?:"
     r"|Take the photograph of .* again:"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+OF_ANOTHER_EXAM = 99  # the capture number of a file that is not in the exam
+
 
 @dataclass(frozen=True, slots=True)
 class File:

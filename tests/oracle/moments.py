@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from tests.oracle.events import Correction, Exam, File
+from tests.oracle.events import OF_ANOTHER_EXAM, Correction, Exam, File
 from tests.oracle.eyes import ModelResult, eye_of, model_results
 
 Moment = tuple[int, int]  # so many files and so many corrections
@@ -20,10 +20,17 @@ def corrected(file: File, correction: Correction) -> File:
     return replace(file, excluded=correction.what == "exclude")
 
 
+def as_it_stood(file: File, arrived: int) -> File:
+    """Return a file whose path no later file has taken yet; others are of another exam."""
+    if file.path_taken_by in (None, OF_ANOTHER_EXAM) or file.path_taken_by <= arrived:
+        return file
+    return replace(file, path_taken_by=None)
+
+
 def files_at(exam: Exam, moment: Moment) -> tuple[File, ...]:
     """Return the files that had arrived, with the corrections that had been made."""
     arrived, made = moment
-    files = list(exam.files[:arrived])
+    files = [as_it_stood(file, arrived) for file in exam.files[:arrived]]
     for correction in exam.corrections[:made]:
         for place, file in enumerate(files[: correction.after]):
             if file.photograph == correction.photograph:

@@ -89,7 +89,7 @@ def _readings(exam: events.Exam) -> Iterator[Reading]:
             reading,
             exam_id=EXAM_ID,
             eye=then.eye,
-            photographs=frozenset(shot.digest for shot in then.seen),
+            photographs=frozenset(shot.digest for shot in then.shots),
         )
 
 
@@ -100,14 +100,19 @@ def _eye_at(exam: events.Exam, given: events.Reading) -> EyeResult:
 
 
 def _shots(exam: events.Exam, moment: tuple[int, int]) -> list[Shot]:
-    return [_shot(file, is_of_one_field=exam.one_field) for file in files_at(exam, moment)]
+    files = files_at(exam, moment)
+    stems = {file.path_taken_by: file.photograph for file in files}
+    return [
+        _shot(file, stems.get(file.number, file.photograph), is_of_one_field=exam.one_field)
+        for file in files
+    ]
 
 
-def _shot(file: events.File, *, is_of_one_field: bool) -> Shot:
+def _shot(file: events.File, stem: int, *, is_of_one_field: bool) -> Shot:
     return Shot(
         capture_id=file.number,
         camera_id="cam",
-        stem=str(file.photograph),
+        stem=str(stem),
         digest=DIGESTS[file.number],
         release_id=1,
         eye=Eye(file.eye),
@@ -123,6 +128,7 @@ def _shot(file: events.File, *, is_of_one_field: bool) -> Shot:
         is_patient_said=file.belongs,
         is_of_uncertain_day=file.day_uncertain,
         is_excluded=file.excluded,
+        is_overwritten=file.path_taken_by is not None,
         is_of_one_field=is_of_one_field,
     )
 

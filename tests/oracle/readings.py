@@ -56,7 +56,9 @@ def is_refused(reading: Reading, results: Results) -> bool:
     if reading.verdict == "agree" and model.referable == "indeterminate":
         return True
     shows_nothing = all(
-        placed.file.outcome == "failed" or placed.file.reason == "wrong_modality"
+        placed.file.outcome == "failed"
+        or placed.file.reason == "wrong_modality"
+        or placed.file.path_taken_by is not None
         for placed in model.files
     )
     return reading.verdict in {"agree", "override"} and shows_nothing
@@ -76,7 +78,7 @@ def subject(model: ModelResult) -> tuple[frozenset[int], str, int | None, str]:
 
 def follows_to(reading: Reading, then: ModelResult, places: Mapping[int, str]) -> set[str]:
     """Return the eyes for which a reading counts, by where its photographs are now."""
-    at = {places[number] for number in photographs_of(then)}
+    at = {places[placed.file.number] for placed in then.files}  # failed ones included
     others = at - {reading.eye}
     return others | {reading.eye} if reading.eye in at or not others else others
 
@@ -141,6 +143,12 @@ def what_forbids_no(eye: str, model: ModelResult) -> tuple[str, str] | None:
     failed = [doubt for doubt in model.doubts if doubt.file.outcome == "failed"]
     if failed:
         return str(deciding_doubt(failed).doubt), "contact_it"
+    matters = [
+        *model.doubts,
+        *(placed for placed in model.files if placed.counts_as == "referable"),
+    ]
+    if any(placed.file.path_taken_by is not None for placed in matters):
+        return "overwritten", "contact_it"
     return ("field_missing", "retake") if shows_only_the_disc(model.files) else None
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from random import Random
 
-from tests.oracle.events import Correction, Exam, File, Reading
+from tests.oracle.events import OF_ANOTHER_EXAM, Correction, Exam, File, Reading
 from tests.oracle.kinds import CONFIGURATIONS, KINDS, LESIONS, SHORT_KINDS
 from tests.oracle.moments import results_at
 from tests.oracle.readings import is_refused
@@ -67,7 +67,19 @@ def sampled_files(random: Random) -> tuple[File, ...]:
             eye = partner.eye if random.random() < 0.8 else eye
             field = partner.field if random.random() < 0.8 else field
         files.append(replace(kind, number=number, photograph=photograph, eye=eye, field=field))
-    return tuple(files)
+    return with_taken_path(random, files)
+
+
+def with_taken_path(random: Random, files: list[File]) -> tuple[File, ...]:
+    """Let another file take the path of one, in some exams; both are photographs of one file."""
+    photographs = [file.photograph for file in files]
+    alone = [file for file in files if photographs.count(file.photograph) == 1]
+    if not alone or random.random() < 0.85:
+        return tuple(files)
+    taken = random.choice(alone)
+    later = [file.number for file in alone if file.number > taken.number]
+    by = random.choice([*later, OF_ANOTHER_EXAM])
+    return tuple(replace(file, path_taken_by=by) if file is taken else file for file in files)
 
 
 def sampled_corrections(random: Random, files: tuple[File, ...]) -> tuple[Correction, ...]:

@@ -41,6 +41,7 @@ OF_DOUBTS = {
     "patient_uncertain": "Find out whose photograph {} is:",
     "day_uncertain": "Find out when {} was taken:",
     "eye_unknown": "Find out which eye {} shows",
+    "overwritten": "Export {} again under a new name, or exclude it as retaken:",
 }
 NOT_JUDGED = "Have {} examined in another way:"
 CLAIMED = "Find out whose photograph capture 99 of exam 9 is:"
@@ -135,7 +136,9 @@ def steps_of_eye(person: Person, eye: str) -> list[str]:
 def step_of_doubt(person: Person, eye: str, identity: str) -> str:
     """Return the step that names the captures with this identity doubt; of a U, all of them."""
     files = list(person.models[eye].files)
-    if eye != "U" or identity not in {"eye_unknown", "eye_contradicted"}:
+    if identity == "overwritten":
+        files = [placed for placed in files if placed.file.path_taken_by is not None]
+    elif eye != "U" or identity not in {"eye_unknown", "eye_contradicted"}:
         files = [placed for placed in files if placed.identity == identity]
     numbers = sorted(placed.file.number for placed in files)
     return OF_DOUBTS[identity].format(" or ".join(f"capture {number}" for number in numbers))
@@ -147,7 +150,7 @@ def steps_of_reason(person: Person, eye: str) -> list[str]:
     reason = result.reason
     if reason is None:
         return []
-    if reason in {"eye_contradicted", "patient_uncertain", "day_uncertain"}:
+    if reason in {"eye_contradicted", "patient_uncertain", "day_uncertain", "overwritten"}:
         return [step_of_doubt(person, eye, reason)]
     if reason in OF_REASONS:
         is_followed_up = reason in READERS_ASKED and eye in person.exam.open_follow_ups
