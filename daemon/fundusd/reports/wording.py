@@ -176,14 +176,11 @@ def _what_is_open(exam: Exam) -> str:
         return "another exam of the day is not negative"
     if exam.claims:
         return "it is not certain whose photograph another one is"
-    doubted = [eye for eye in exam.counting if eye.identity_doubt is not None]
-    if doubted:
-        return ", ".join(f"{THE_EYE[eye.eye]}: {_doubt(eye)}" for eye in doubted)
-    return "an eye is still undecided"
-
-
-def _doubt(eye: EyeResult) -> str:
-    return "" if eye.identity_doubt is None else eye.identity_doubt.wording
+    doubts = []
+    for eye in exam.counting:
+        if eye.identity_doubt is not None:
+            doubts.append(f"{THE_EYE[eye.eye]}: {eye.identity_doubt.wording}")
+    return ", ".join(doubts) or "an eye is still undecided"
 
 
 def result_line(exam: Exam) -> str:
