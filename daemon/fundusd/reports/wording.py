@@ -186,8 +186,8 @@ def _what_is_open(exam: Exam) -> str:
 def result_line(exam: Exam) -> str:
     """Return the result of an exam with its patient and day, so that a mistyped number is seen."""
     who = printable(patient(exam.patient_id, exam.patient_key))
-    of_whom = f"patient {who}, {day(exam.day)}"
-    return f"Exam {exam.exam_id} ({of_whom}): {person(exam)}. {standing(exam)}"
+    result = f"{person(exam)}. {standing(exam)}"
+    return f"Exam {exam.exam_id} (patient {who}, {day(exam.day)}): {result}"
 
 
 def worst_grade(exam: Exam) -> str:
