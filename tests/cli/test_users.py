@@ -268,6 +268,19 @@ def test_the_log_of_a_linked_file_is_read(
     assert "room2" in ended.out
 
 
+def test_who_may_write_after_all_is_not_told_of_the_service(
+    sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their own connection begins a log beside the file."""
+    with closing(Ledger(sqlite_url)) as ledger:
+        with monkeypatch.context() as patched:
+            patched.setattr("os.access", lambda _path, mode: mode != os.W_OK)
+            ledger.check()
+        ledger.close()
+        ledger.check()
+        assert Path(f"{sqlite_url.removeprefix('sqlite:///')}-wal").exists()
+
+
 # -- PostgreSQL
 
 

@@ -82,6 +82,7 @@ class Database:
         of the service; without one, the file has to be called immutable, because the user cannot
         create one. `reading` sees to it that it was.
         """
+        self._opened_at_rest = None
         if self._may_create:
             return "rwc"
         if self.is_absent or os.access(self.url.database or "", os.W_OK):
