@@ -20,6 +20,7 @@ from tests.ledger.test_database_troubles import of, role
 
 from fundusd.domain.errors import ExitStatus
 from fundusd.ledger import Ledger, views
+from fundusd.reports.terminal_table import NOTHING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -45,16 +46,16 @@ BY_VIEWS = {
     "report classes": "moderate",
     "report turnaround": "median",
     "report drift": "moderate",
-    "report agreement": "",
+    "report agreement": NOTHING,
     "review list": "referable",
-    "follow-up list": "",
+    "follow-up list": "No follow-up is open.",
     "db check": "The schema is at",
     "show 1": "PATIENT-7",
 }
 LOOKING = BY_VIEWS | {
     "status": "1 graded",
     "report exam 1": "PATIENT-7",
-    "outbox": "",
+    "outbox": "No document is waiting",
     "config show": "phantom",
     "audit verify": "The audit chain holds",
 }
