@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fundusd.app import service_unit
-from fundusd.app.service_unit import Unit, unit_of
+from fundusd.app.service_unit import Unit, read, unit_of
 
 if TYPE_CHECKING:
     import pytest
@@ -45,6 +45,31 @@ def test_a_unit_gives_the_user_the_groups_and_the_folders(
             "HF_HOME": "/var/cache/fundusd/hf",
         }
         assert unit_of(file) == Unit(name, "fundusd", (group.gr_gid, 4711), environment)
+
+
+def test_a_protected_unit_writes_to_its_own_folders_and_reaches_no_network() -> None:
+    unit = read(
+        "fundusd.service",
+        "StateDirectory=fundusd\nCacheDirectory=fundusd\nProtectSystem=strict\n"
+        "PrivateNetwork=yes\nReadWritePaths=/srv/results -/mnt/pacs +/srv/rooted\n",
+    )
+    assert unit.lacks_network
+    for folder in (
+        "/var/lib/fundusd/sent",
+        "/var/cache/fundusd",
+        "/srv/results/out",
+        "/mnt/pacs",
+        "/srv/rooted",
+    ):
+        assert unit.lets_write(Path(folder)), folder
+    for folder in ("/var/lib", "/srv/other", "/mnt", "/home/okafor"):
+        assert not unit.lets_write(Path(folder)), folder
+
+
+def test_an_open_unit_writes_wherever_its_user_may_and_reaches_the_network() -> None:
+    unit = read("fundusd.service", "ProtectSystem=full\nPrivateNetwork=no\nReadWritePaths=/srv\n")
+    assert not unit.lacks_network
+    assert unit.lets_write(Path("/home/okafor"))
 
 
 def test_settings_elsewhere_and_machines_without_systemd_have_no_unit(

@@ -722,7 +722,6 @@ def test_a_defect_is_told_by_class_and_place_only(
     def broken(*_: object) -> None:
         raise ValueError("Quillfeather")
 
-    monkeypatch.setattr("fundusd.cli.options.load", broken)
     monkeypatch.setattr("fundusd.cli.status.load", broken)
     ended = fundusd("status")
     assert ended.code == 70

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 from contextlib import closing
@@ -19,9 +20,10 @@ from tests.ledger.test_database_troubles import of, role
 
 from fundusd.domain.errors import ExitStatus
 from fundusd.ledger import Ledger, views
+from fundusd.reports.terminal_table import NOTHING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 __all__ = ["fundusd", "role"]  # fixtures
 
@@ -44,16 +46,16 @@ BY_VIEWS = {
     "report classes": "moderate",
     "report turnaround": "median",
     "report drift": "moderate",
-    "report agreement": "",
+    "report agreement": NOTHING,
     "review list": "referable",
-    "follow-up list": "",
+    "follow-up list": "No follow-up is open.",
     "db check": "The schema is at",
     "show 1": "PATIENT-7",
 }
 LOOKING = BY_VIEWS | {
     "status": "1 graded",
     "report exam 1": "PATIENT-7",
-    "outbox": "",
+    "outbox": "No document is waiting",
     "config show": "phantom",
     "audit verify": "The audit chain holds",
 }
@@ -215,26 +217,69 @@ def test_reconcile_goes_on_past_a_folder_that_may_not_be_listed(place: daemon_ca
     assert "cannot be listed (room1)" in ended.stderr
 
 
+def starts(file: Path) -> None:
+    file.with_name(f"{file.name}-wal").touch()
+
+
+def starts_and_stops(file: Path) -> None:
+    with closing(sqlite3.connect(file)) as connection:
+        connection.execute("PRAGMA user_version = 7")
+    assert not file.with_name(f"{file.name}-wal").exists()
+
+
+@pytest.mark.parametrize("service_writes", [starts, starts_and_stops])
 def test_what_the_service_begins_while_a_file_at_rest_is_read_is_noticed(
-    sqlite_url: str, monkeypatch: pytest.MonkeyPatch, fundusd: RunCommand, tmp_path: Path
+    sqlite_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+    fundusd: RunCommand,
+    tmp_path: Path,
+    service_writes: Callable[[Path], None],
 ) -> None:
     """Nobody but the service writes; as root, the test takes the right to write away."""
     fill(sqlite_url)
     place = daemon_cases.site(tmp_path, sqlite_url)
-    file = Path(sqlite_url.removeprefix("sqlite:///"))
     may, check = os.access, Ledger.check
 
-    def check_while_the_service_starts(ledger: Ledger) -> str:
+    def check_while_the_service_writes(ledger: Ledger) -> str:
         revision = check(ledger)
-        file.with_name(f"{file.name}-wal").touch()
+        service_writes(Path(sqlite_url.removeprefix("sqlite:///")))
         return revision
 
     monkeypatch.setattr("os.access", lambda path, mode: mode != os.W_OK and may(path, mode))
-    monkeypatch.setattr(Ledger, "check", check_while_the_service_starts)
+    monkeypatch.setattr(Ledger, "check", check_while_the_service_writes)
     ended = fundusd("results", "--config", place.path)
     assert ended.code == ExitStatus.TEMPORARY
-    assert "started to write" in ended.err
+    assert "wrote to" in ended.err
     assert "Run the command again" in ended.err
+
+
+def test_the_log_of_a_linked_file_is_read(
+    sqlite_url: str, monkeypatch: pytest.MonkeyPatch, fundusd: RunCommand, tmp_path: Path
+) -> None:
+    """SQLite keeps the log beside the file to which the link leads."""
+    fill(sqlite_url)
+    link = tmp_path / "linked.db"
+    link.symlink_to(sqlite_url.removeprefix("sqlite:///"))
+    place = daemon_cases.site(tmp_path, f"sqlite:///{link}")
+    may = os.access
+    with closing(Ledger(sqlite_url, site_key=ledger_cases.SITE_KEY)) as ledger:
+        ledger.register_camera("room2")
+        monkeypatch.setattr("os.access", lambda path, mode: mode != os.W_OK and may(path, mode))
+        ended = fundusd("status", "--config", place.path)
+    assert "room2" in ended.out
+
+
+def test_who_may_write_after_all_is_not_told_of_the_service(
+    sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their own connection begins a log beside the file."""
+    with closing(Ledger(sqlite_url)) as ledger:
+        with monkeypatch.context() as patched:
+            patched.setattr("os.access", lambda _path, mode: mode != os.W_OK)
+            ledger.check()
+        ledger.close()
+        ledger.check()
+        assert Path(f"{sqlite_url.removeprefix('sqlite:///')}-wal").exists()
 
 
 # -- PostgreSQL

@@ -97,24 +97,29 @@ def check(
         return
     if convention or languages or camera:
         raise typer.BadParameter("--convention, --languages and --camera go with --names")
-    settings = load(config)
     from fundusd.app.folder_overlaps import require_separate_folders
-    from fundusd.app.settings import require_camera
-    from fundusd.app.settings_file import path_of
 
+    settings = load(config)
     require_separate_folders(settings)
     if only_settings:
-        require_camera(settings)
-        print("ok    settings")
-        return
-    _check_all(settings, path_of(config), json=json)
+        _check_settings(settings)
+    else:
+        _check_all(settings, config, json=json)
 
 
-def _check_all(settings: Settings, file: Path, *, json: bool) -> None:
+def _check_settings(settings: Settings) -> None:
+    from fundusd.app.settings import require_camera
+
+    require_camera(settings)
+    print("ok    settings")
+
+
+def _check_all(settings: Settings, config: Path | None, *, json: bool) -> None:
     """Print a line for everything that the daemon needs; exit with 1 if anything is wrong."""
     from fundusd.app import health_check
+    from fundusd.app.settings_file import path_of
 
-    results = list(health_check.check(settings, file))
+    results = list(health_check.check(settings, path_of(config)))
     if json:
         print(as_json(results))
     else:

@@ -100,8 +100,17 @@ def _print(inboxes: Sequence[Reconciliation], *, wide: bool) -> None:
     print_table(rows, wide=wide)
     print(f"{total} files, {total - unaccounted} accounted for, {unaccounted} unaccounted for.")
     for inbox in inboxes:
-        for path in inbox.unaccounted[:TABLE_ROWS]:
-            print(f"  {inbox.camera_id}: {printable(path_text(path))}")
+        _print_first(inbox.camera_id, [printable(path_text(path)) for path in inbox.unaccounted])
+        unreadable = []
         for path, why in inbox.unreadable.items():
             folder = f"the folder {printable(path_text(path))}" if path else "the inbox"
-            print(f"  {inbox.camera_id}: {folder} CANNOT BE LISTED ({why})")
+            unreadable.append(f"{folder} CANNOT BE LISTED ({why})")
+        _print_first(inbox.camera_id, unreadable)
+
+
+def _print_first(camera_id: str, texts: Sequence[str]) -> None:
+    """Print a line for each of the first texts, and how many more there are."""
+    for text in texts[:TABLE_ROWS]:
+        print(f"  {camera_id}: {text}")
+    if len(texts) > TABLE_ROWS:
+        print(f"  {camera_id}: {len(texts) - TABLE_ROWS} more; --json names all")

@@ -28,8 +28,7 @@ from fundusd.domain.capture_warnings import in_words
 from fundusd.domain.clinical_terms import SAFETY_WORDS, Grade, Outcome, Referable
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Sequence
-    from datetime import datetime
+    from collections.abc import Iterable, Sequence
 
     from fundusd.cli.output import Row
     from fundusd.ledger import Ledger
@@ -110,7 +109,7 @@ def results(
     from fundusd.app.open_ledger import opened_ledger
 
     require_one_format(json=json, as_csv=as_csv)
-    received_since = _received_since(since)
+    received_since = since_time(since) if since else None
     settings = load(config)
     with opened_ledger(settings) as ledger:
         ledger.check()
@@ -131,18 +130,9 @@ def results(
         elif as_csv:
             print_csv(rows, ledger.columns_of("v_result"))
         else:
-            shown = list(rows)
-            marked = _marked(ledger, shown)
-            _print_table(shown, marked, limited=limit is None, wide=wide)
-            if not (shown or superseded):
-                print("Files that were replaced since are left out; --superseded shows them.")
+            limited = limit is None
+            _print_table(ledger, list(rows), limited=limited, superseded=superseded, wide=wide)
         print_warning(release_warning(ledger, ids), beside_data=json or as_csv)
-
-
-def _received_since(since: str) -> datetime | None:
-    if not since:
-        return None
-    return since_time(since)
 
 
 def _marked(ledger: Ledger, rows: Iterable[Row]) -> set[int]:
@@ -159,8 +149,9 @@ def _marked(ledger: Ledger, rows: Iterable[Row]) -> set[int]:
 
 
 def _print_table(
-    rows: Sequence[Row], marked: Collection[int], *, limited: bool, wide: bool
+    ledger: Ledger, rows: Sequence[Row], *, limited: bool, superseded: bool, wide: bool
 ) -> None:
+    marked = _marked(ledger, rows)
     cells = [_cells(row, is_marked=row["capture_id"] in marked) for row in rows]
     print_table(cells, _DROPPED_FIRST, wide=wide)
     if marked:
@@ -173,6 +164,8 @@ def _print_table(
             "--json or --csv to see all."
         )
     print(SAFETY_WORDS)
+    if not (rows or superseded):
+        print("Files that were replaced since are left out; --superseded shows them.")
 
 
 def _cells(row: Row, *, is_marked: bool) -> dict[str, str]:

@@ -59,7 +59,8 @@ class Database:
         self.url = url
         self._may_create = False
         self._pinned: tuple[int, int] | None = None
-        self._is_at_rest = False  # a SQLite file that this user may only read, and nobody writes
+        # the state of a SQLite file that this user may only read, if nobody wrote it when opened
+        self._opened_at_rest: tuple[int, int, int] | None = None
         is_sqlite = url.get_backend_name() == "sqlite"
         self.engine = engines.sqlite(url, self._mode) if is_sqlite else engines.postgres(url)
         self._writer = threading.Lock()
@@ -81,15 +82,27 @@ class Database:
         of the service; without one, the file has to be called immutable, because the user cannot
         create one. `reading` sees to it that it was.
         """
+        self._opened_at_rest = None
         if self._may_create:
             return "rwc"
         if self.is_absent or os.access(self.url.database or "", os.W_OK):
             return "rw"
-        self._is_at_rest = not self._has_log()
-        return "ro&immutable=1" if self._is_at_rest else "ro"
+        self._opened_at_rest = self._rest_state()
+        return "ro" if self._opened_at_rest is None else "ro&immutable=1"
 
-    def _has_log(self) -> bool:
-        return os.path.lexists(f"{self.url.database}-wal")
+    def _rest_state(self) -> tuple[int, int, int] | None:
+        """Return the file's time, size and inode, of which a write changes the time.
+
+        Return None if the file has a write-ahead log, or cannot be examined.
+        """
+        file = os.path.realpath(self.url.database or "")  # the log is beside the target of a link
+        try:
+            status = os.stat(file)  # noqa: PTH116
+        except OSError:
+            return None
+        if os.path.lexists(f"{file}-wal"):
+            return None
+        return status.st_mtime_ns, status.st_size, status.st_ino
 
     @contextmanager
     def creating(self) -> Iterator[None]:
@@ -156,11 +169,11 @@ class Database:
             self._require_rest()
 
     def _require_rest(self) -> None:
-        """Raise LedgerAway if a file that was read as immutable is being written."""
-        if self._is_at_rest and self._has_log():
+        """Raise LedgerAway if a file that was read as immutable is or has been written."""
+        if self._opened_at_rest is not None and self._rest_state() != self._opened_at_rest:
             self.engine.dispose()
             raise LedgerAway(
-                f"The service started to write {self.url.database} while it was read.",
+                f"The service wrote to {self.url.database} while it was read.",
                 hint="Run the command again.",
             )
 
