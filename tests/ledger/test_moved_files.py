@@ -202,6 +202,21 @@ def test_a_file_renamed_to_another_patient_leaves_the_exam_that_it_was_joined_in
     assert [eye.eye for eye in by_number(named, exam.exam_id).eyes] == [Eye.RIGHT]
 
 
+def test_a_parted_file_of_nobody_belongs_to_the_patient_whom_its_new_name_gives(
+    named: Ledger,
+) -> None:
+    exam = record(named, RIGHT)
+    unknown = record(named, "IMG_7.jpg")
+    named.join_exams(unknown.exam_id, exam.exam_id, BY)
+    parted = named.part_exam(number(named, "IMG_7.jpg"), BY)
+    moved(named, "IMG_7.jpg", "IMG_8.jpg")
+    assert exam_of(named, "IMG_8.jpg").exam_id == parted.exam_id
+    of_other = record(named, "P2_20261101_OS.jpg")
+    moved(named, "IMG_8.jpg", "P2_20261101_OD.jpg", "IMG_7.jpg")
+    assert exam_of(named, "P2_20261101_OD.jpg").exam_id == of_other.exam_id
+    assert named.verify().problem == ""
+
+
 def test_an_upgrade_completes_what_older_versions_had_moved(named: Ledger) -> None:
     record(named, RIGHT, PDR)
     exam = record(named, LEFT)

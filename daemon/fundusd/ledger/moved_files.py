@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from fundusd.domain.capture_warnings import CaptureWarning
 from fundusd.domain.clinical_terms import EyeSource
 from fundusd.domain.readings import ExclusionReason
-from fundusd.ledger import audit
+from fundusd.ledger import audit, visits
 from fundusd.ledger.audit_events import AuditEvent
 from fundusd.ledger.database import picked
 from fundusd.ledger.tables import capture, exam
@@ -131,13 +131,13 @@ def forget_placing(connection: sa.Connection, captures: Sequence[dict[str, Any]]
     renamed = [row for row in captures if row["placed_exam_id"] and row["exam_id"] is None]
     if not renamed:
         return
-    placed = {row["placed_exam_id"] for row in renamed}
-    query = sa.select(exam.c.id, exam.c.patient_key).where(exam.c.id.in_(placed))
+    final = visits.followed(connection, [row["placed_exam_id"] for row in renamed])
+    query = sa.select(exam.c.id, exam.c.patient_key).where(exam.c.id.in_(set(final.values())))
     patients = {row.id: row.patient_key for row in connection.execute(query)}
     for row in renamed:
-        patient = patients.get(row.get("placed_exam_id"))
+        patient = patients[final[row["placed_exam_id"]]]
         named = {row["patient_key"], row["other_patient_key"]} - {None}
-        if patient and named and patient not in named:
+        if named and patient not in named:
             row["placed_exam_id"] = None
 
 
