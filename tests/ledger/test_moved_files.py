@@ -217,6 +217,28 @@ def test_a_parted_file_of_nobody_belongs_to_the_patient_whom_its_new_name_gives(
     assert named.verify().problem == ""
 
 
+@pytest.mark.parametrize(
+    ("name", "stays"),
+    [
+        ("P1_20261105_OS.jpg", False),
+        ("P1_20261101_OS.jpg", True),
+        ("P1_20261102_OS_2.jpg", True),
+        ("P1_OS.jpg", True),
+    ],
+)
+def test_a_joined_file_renamed_to_another_day_leaves_the_exam(
+    named: Ledger, name: str, *, stays: bool
+) -> None:
+    exam = record(named, RIGHT)
+    other = record(named, "P1_20261102_OS.jpg")
+    named.join_exams(other.exam_id, exam.exam_id, BY)
+    moved(named, "P1_20261102_OS.jpg", name)
+    assert (exam_of(named, name).exam_id == exam.exam_id) is stays
+    final = by_number(named, exam.exam_id).final.referable
+    assert final == (NO if stays else OPEN)
+    assert named.verify().problem == ""
+
+
 def test_an_upgrade_completes_what_older_versions_had_moved(named: Ledger) -> None:
     record(named, RIGHT, PDR)
     exam = record(named, LEFT)
