@@ -67,7 +67,9 @@ def rejudge_all(connection: sa.Connection, paths: PathMetadata, before: str) -> 
     if changed or wrong:
         detail = {"count": len(numbers), "changes": len(changed), "regrouped": len(wrong)}
         audit.append(connection, audit.Entry(AuditEvent.EXAMS_REJUDGED, detail=detail))
-    again = {*changed, *wrong, *_sent_by_older_versions(connection)}
+    again = {*changed, *wrong}
+    if before < _REGROUPED:  # later ones have sent them again
+        again.update(_sent_by_older_versions(connection))
     return Rejudged(len(numbers), len(changed), len(wrong), _queue_again(connection, again))
 
 
