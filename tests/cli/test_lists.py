@@ -10,8 +10,13 @@ from tests import ledger_cases as cases
 from tests.cli.test_show import CONTENT, OF_SWAPPED, Clinic, clinic, fundusd
 from tests.cli.test_unknown_people import rows_of
 
+from fundusd.cli.exams_of_rows import exams_of
+from fundusd.cli.worklist_cells import cells_of
 from fundusd.domain.clinical_terms import Eye, EyeSource, Reason
 from fundusd.domain.decoding import Content
+from fundusd.domain.readings import ExclusionReason
+from fundusd.ledger import ViewQuery
+from fundusd.ledger.corrections import Corrector
 from fundusd.reports import capture_panel, panel
 
 if TYPE_CHECKING:
@@ -58,6 +63,17 @@ def test_b29_a_referable_eye_is_read_although_it_is_not_certain_whose_it_is(
 ) -> None:
     clinic.add("1.jpg", content=replace(RIGHT, warnings=("not_a_patient",)))
     assert " find out whose, read 1 room1" in fundusd("worklist")
+
+
+def test_a_doubt_that_comes_while_the_worklist_is_read_does_not_end_it(clinic: Clinic) -> None:
+    """The rows are from before it, and the exams from after it."""
+    blurred = clinic.add("1.jpg", content=RIGHT, reason=Reason.BLUR)
+    listed = clinic.ledger.ask(ViewQuery("v_worklist", ()))
+    assert listed[0]["action"] == "retake"
+    clinic.ledger.exclude(blurred, ExclusionReason.RETAKEN, Corrector("okafor", "nurse"))
+    add(clinic, "2.jpg", content=replace(RIGHT, warnings=("not_a_patient",)))
+    [cells] = cells_of(listed, exams_of(clinic.ledger, listed))
+    assert cells["next"] == "find out whose, retake"
 
 
 def test_v6_the_worklist_says_a_doubt_once(fundusd: Callable[..., str], clinic: Clinic) -> None:

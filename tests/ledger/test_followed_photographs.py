@@ -196,6 +196,36 @@ def test_a_second_reader_and_an_arbiter_are_other_people(ledger: Ledger) -> None
     assert read(ledger, exam, by="reader 2", purpose=ReadingPurpose.SECOND).is_reviewed
 
 
+@pytest.mark.parametrize("verdict", [ReviewVerdict.AGREE, ReviewVerdict.DEFER])
+def test_they_are_other_people_also_after_the_photograph_was_joined_or_its_eye_corrected(
+    ledger: Ledger, verdict: ReviewVerdict
+) -> None:
+    first = photograph(ledger, "1.dcm", study_uid="1.2.3")
+    read(ledger, first, verdict)
+    exam = photograph(ledger, "2.dcm", Eye.LEFT, study_uid="1.2.4")
+    exam = ledger.join_exams(first.exam_id, exam.exam_id, BY)
+    for purpose in (ReadingPurpose.SECOND, ReadingPurpose.ARBITRATION):
+        with pytest.raises(RequestError, match="another reader"):
+            read(ledger, exam, purpose=purpose)
+    ledger.correct_eye(number(ledger, "1.dcm"), Eye.LEFT, BY)
+    with pytest.raises(RequestError, match="another reader"):
+        read(ledger, exam, eye=Eye.LEFT, purpose=ReadingPurpose.ARBITRATION)
+    read(ledger, exam, eye=Eye.LEFT, by="reader 2", purpose=ReadingPurpose.ARBITRATION)
+
+
+def test_an_arbiter_has_not_read_a_photograph_that_was_excluded_after_a_join(
+    ledger: Ledger,
+) -> None:
+    first = photograph(ledger, "1.dcm", study_uid="1.2.3")
+    missed_lesion(ledger, first, Eye.RIGHT)
+    exam = photograph(ledger, "2.dcm", study_uid="1.2.4")
+    ledger.join_exams(first.exam_id, exam.exam_id, BY)
+    after = ledger.exclude(number(ledger, "1.dcm"), ExclusionReason.OTHER, BY)
+    assert the_eye(after).final.referable is Referable.YES  # by the former reading
+    with pytest.raises(RequestError, match="another reader"):
+        read(ledger, exam, purpose=ReadingPurpose.ARBITRATION)
+
+
 def test_c26_a_correction_applies_to_all_files_with_the_same_bytes(ledger: Ledger) -> None:
     exam = photograph(ledger, "a.jpg", word="right")
     photograph(ledger, "os.jpg", Eye.LEFT)

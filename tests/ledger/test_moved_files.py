@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -17,13 +18,14 @@ from fundusd.domain.clinical_terms import Eye, EyeSource, Grade, Referable, Revi
 from fundusd.domain.errors import RequestError
 from fundusd.domain.eye_reasons import EyeReason
 from fundusd.domain.readings import ExclusionReason
-from fundusd.ledger import Ledger, rejudging
+from fundusd.ledger import Ledger, Recorded, rejudging, results
 from fundusd.ledger.path_metadata import PathMetadata
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from fundusd.clinical.exam import Exam
+    from fundusd.ledger.transactions import Recording
 
 YES, OPEN, NO = Referable.YES, Referable.INDETERMINATE, Referable.NO
 PATTERN = r"(?P<patient>P\d)(_(?P<date>\d{8}))?(_(?P<eye>OD|OS))?(_\d)?"
@@ -202,6 +204,43 @@ def test_a_file_renamed_to_another_patient_leaves_the_exam_that_it_was_joined_in
     assert [eye.eye for eye in by_number(named, exam.exam_id).eyes] == [Eye.RIGHT]
 
 
+def test_a_parted_file_of_nobody_belongs_to_the_patient_whom_its_new_name_gives(
+    named: Ledger,
+) -> None:
+    exam = record(named, RIGHT)
+    unknown = record(named, "IMG_7.jpg")
+    named.join_exams(unknown.exam_id, exam.exam_id, BY)
+    parted = named.part_exam(number(named, "IMG_7.jpg"), BY)
+    moved(named, "IMG_7.jpg", "IMG_8.jpg")
+    assert exam_of(named, "IMG_8.jpg").exam_id == parted.exam_id
+    of_other = record(named, "P2_20261101_OS.jpg")
+    moved(named, "IMG_8.jpg", "P2_20261101_OD.jpg", "IMG_7.jpg")
+    assert exam_of(named, "P2_20261101_OD.jpg").exam_id == of_other.exam_id
+    assert named.verify().problem == ""
+
+
+@pytest.mark.parametrize(
+    ("name", "stays"),
+    [
+        ("P1_20261105_OS.jpg", False),
+        ("P1_20261101_OS.jpg", True),
+        ("P1_20261102_OS_2.jpg", True),
+        ("P1_OS.jpg", True),
+    ],
+)
+def test_a_joined_file_renamed_to_another_day_leaves_the_exam(
+    named: Ledger, name: str, *, stays: bool
+) -> None:
+    exam = record(named, RIGHT)
+    other = record(named, "P1_20261102_OS.jpg")
+    named.join_exams(other.exam_id, exam.exam_id, BY)
+    moved(named, "P1_20261102_OS.jpg", name)
+    assert (exam_of(named, name).exam_id == exam.exam_id) is stays
+    final = by_number(named, exam.exam_id).final.referable
+    assert final == (NO if stays else OPEN)
+    assert named.verify().problem == ""
+
+
 def test_an_upgrade_completes_what_older_versions_had_moved(named: Ledger) -> None:
     record(named, RIGHT, PDR)
     exam = record(named, LEFT)
@@ -222,6 +261,39 @@ def test_an_upgrade_completes_what_older_versions_had_moved(named: Ledger) -> No
     [row] = [row for row in rows(named, "v_person_exam") if row["exam_id"] == exam.exam_id]
     assert (row["final_referable"], row["patient_id"]) == (YES, "P1")
     assert (done.exams, done.changed) == (3, 2)  # the exams of nobody have lost their photographs
+    assert named.verify().problem == ""
+
+
+def test_an_upgrade_completes_them_in_slices(
+    named: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A database takes only so many values in one statement."""
+    record(named, RIGHT, PDR)
+    for place in range(3):
+        record(named, f"P{place}_20261101_OS.jpg")
+        named.admit(cases.found(f"archive/{place}.jpg", f"P{place}_20261101_OS.jpg"))
+        cases.execute(
+            named,
+            "UPDATE capture SET superseded = :yes, moved_to = :new WHERE path_text = :old",
+            yes=True,
+            old=f"P{place}_20261101_OS.jpg",
+            new=number(named, f"archive/{place}.jpg"),
+        )
+    counts = []
+
+    def reuse(recording: Recording, ids: Sequence[int]) -> list[Recorded]:
+        counts.append(len(ids))
+        return results.reuse(recording, ids)
+
+    monkeypatch.setattr(rejudging, "_SLICE", 2)
+    monkeypatch.setattr(rejudging, "results", SimpleNamespace(reuse=reuse))
+    paths = PathMetadata({}, {}, Identifiers(cases.SITE_KEY, are_clear=True))
+    with named.database.writing() as connection:
+        done = rejudging.rejudge_all(connection, paths, "0005")
+    assert counts == [2, 1]
+    for place in range(3):
+        assert exam_of(named, f"archive/{place}.jpg").patient_id == f"P{place}"
+    assert done.changed == 3
     assert named.verify().problem == ""
 
 

@@ -231,3 +231,21 @@ def test_b42_a_report_on_a_photograph_goes_with_it(older: Ledger, ledger: Ledger
     places = exams_of(ledger)
     sent = {row["eye"]: row["exam_id"] for row in cases.rows(ledger, sent_document)}
     assert sent == {"R": places["r.dcm"], "L": places["l.dcm"]}
+
+
+def test_b42_a_report_on_unknown_photographs_stays(older: Ledger, ledger: Ledger) -> None:
+    photograph(older, "r.dcm", Eye.RIGHT, "1.2.3")
+    photograph(older, "l.dcm", Eye.LEFT, "1.2.4")
+    row = {
+        "receiver": "archive",
+        "exam_id": 1,
+        "document": "sr",
+        "eye": "R",
+        "identifier": "2.25.1",
+    }
+    row |= {"status": "preliminary", "content": "", "photographs": "", "has_been_final": False}
+    with older.database.writing() as connection:
+        connection.execute(sa.insert(sent_document).values(row))
+    joined_by_the_older_version(older, ledger, "0004")
+    assert ledger.upgrade().regrouped_exams == 1
+    assert [row["exam_id"] for row in cases.rows(ledger, sent_document)] == [1]

@@ -168,6 +168,19 @@ def test_b43_the_models_result_does_not_stay_under_a_readers_code(
     assert sent(ledger, inbox) == []
 
 
+@pytest.mark.parametrize("kind", ["fhir", "csv", "sr"])
+def test_b43_a_later_upgrade_does_not_send_them_again(
+    older: Ledger, ledger: Ledger, inbox: Path, kind: str
+) -> None:
+    graded(older, inbox, "r.dcm", replace(DICOM, eye=Eye.RIGHT))
+    delivered(older, 1, "there", kind)
+    assert upgraded(older, ledger).queued_documents == 1
+    assert len(sent(ledger, inbox, "there")) == 1
+    paths = PathMetadata({}, {}, ledger.identifiers)
+    with ledger.database.writing() as connection:
+        assert rejudging.rejudge_all(connection, paths, "0005").queued == 0
+
+
 def test_b43_an_eye_that_is_no_more_is_entered_in_error(
     older: Ledger, ledger: Ledger, inbox: Path
 ) -> None:

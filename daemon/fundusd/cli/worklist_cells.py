@@ -116,7 +116,7 @@ def _next(row: Row, eye: EyeResult | None) -> str:
     if eye is not None and eye.identity_doubt is not None:
         doubts.append(_FIND_OUT[eye.identity_doubt])
         if eye.open_reason in _FIND_OUT and eye.final.referable is Referable.INDETERMINATE:
-            steps.remove(_READ)
+            steps = [step for step in steps if step != _READ]
         if eye.eye is Eye.UNKNOWN:
             doubts.append(_FIND_OUT[EyeReason.EYE_UNKNOWN])
     return ", ".join(dict.fromkeys([*doubts, *steps]))

@@ -9,8 +9,9 @@ import sqlalchemy as sa
 
 from fundusd.clinical.reading import Reading, of_eyes
 from fundusd.domain.clinical_terms import Eye
+from fundusd.domain.readings import ReadingPurpose
 from fundusd.ledger import exam_rows, moved_files
-from fundusd.ledger.tables import capture, release, review, review_photograph
+from fundusd.ledger.tables import capture, release, review, review_photograph, storable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -91,6 +92,28 @@ def reviews_of(connection: sa.Connection, exam_ids: Sequence[int]) -> Reviews:
     for photograph in connection.execute(of_reviews):
         digests.setdefault(photograph.review_id, set()).add(photograph.digest)
     return Reviews(rows, digests, _exams(connection, set().union(*digests.values())))
+
+
+def purposes_of(
+    connection: sa.Connection, reviewer: str, exam_id: int, eye: EyeResult
+) -> set[ReadingPurpose]:
+    """Return for which purposes a reader has read an eye or, anywhere, one of its photographs.
+
+    Readings for quality assurance are left out, and those that were taken back are not.
+    """
+    of_photographs = sa.select(review_photograph.c.review_id).where(
+        review_photograph.c.digest.in_({shot.digest for shot in eye.shots})
+    )
+    is_here = sa.and_(review.c.exam_id == exam_id, review.c.eye == eye.eye)
+    query = sa.select(review.c.purpose).where(
+        review.c.reviewer == storable(reviewer),
+        review.c.purpose != ReadingPurpose.QUALITY_ASSURANCE,
+        sa.or_(is_here, review.c.id.in_(of_photographs)),
+    )
+    purposes = {ReadingPurpose(purpose) for purpose in connection.scalars(query)}
+    # a reading whose photographs are all excluded by now counts here, too
+    counting = (*eye.readings.current, *eye.readings.formers)
+    return purposes | {reading.purpose for reading in counting if reading.reviewer == reviewer}
 
 
 def exams_with(connection: sa.Connection, digests: Iterable[str]) -> set[int]:

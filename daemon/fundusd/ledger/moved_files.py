@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from fundusd.domain.capture_warnings import CaptureWarning
 from fundusd.domain.clinical_terms import EyeSource
 from fundusd.domain.readings import ExclusionReason
-from fundusd.ledger import audit
+from fundusd.ledger import audit, visits
 from fundusd.ledger.audit_events import AuditEvent
 from fundusd.ledger.database import picked
 from fundusd.ledger.tables import capture, exam
@@ -122,22 +122,28 @@ def keep_exams(captures: Sequence[dict[str, Any]], of_captures: Mapping[int, Row
             row["kept_exam_id"] = origin["exam_id"]
 
 
-def forget_placing(connection: sa.Connection, captures: Sequence[dict[str, Any]]) -> None:
-    """Take renamed captures out of the exams of people whom they no longer name.
+def forget_placing(
+    connection: sa.Connection, captures: Sequence[dict[str, Any]], of_captures: Mapping[int, Row]
+) -> None:
+    """Take renamed captures out of the exams of people whom, or of days that, they do not name.
 
     What a person said of the old name, that the capture belongs to an exam, does not hold for
-    another patient.
+    another patient, nor for another day. `of_captures` are their origins.
     """
     renamed = [row for row in captures if row["placed_exam_id"] and row["exam_id"] is None]
     if not renamed:
         return
-    placed = {row["placed_exam_id"] for row in renamed}
-    query = sa.select(exam.c.id, exam.c.patient_key).where(exam.c.id.in_(placed))
-    patients = {row.id: row.patient_key for row in connection.execute(query)}
+    final = visits.followed(connection, [row["placed_exam_id"] for row in renamed])
+    query = sa.select(*exam.c["id", "patient_key", "day"])
+    query = query.where(exam.c.id.in_(set(final.values())))
+    exams = {row.id: row for row in connection.execute(query)}
     for row in renamed:
-        patient = patients.get(row.get("placed_exam_id"))
+        placed = exams[final[row["placed_exam_id"]]]
         named = {row["patient_key"], row["other_patient_key"]} - {None}
-        if patient and named and patient not in named:
+        is_another = bool(named) and placed.patient_key not in named
+        origin = of_captures.get(row["id"], row)  # it has none if it was renamed again
+        known_days = {None, placed.day, origin["acquired_day"]}
+        if is_another or row["acquired_day"] not in known_days:
             row["placed_exam_id"] = None
 
 

@@ -162,6 +162,6 @@ def _move_reports(connection: sa.Connection, exam_id: int, new_id: int) -> None:
     )
     for row in connection.execute(query).all():
         marks = row.photographs.split()
-        if all(any(digest.startswith(mark) for digest in of_new) for mark in marks):
+        if marks and all(any(digest.startswith(mark) for digest in of_new) for mark in marks):
             is_meant = sent_document.c.id == row.id
             connection.execute(sa.update(sent_document).where(is_meant).values(exam_id=new_id))

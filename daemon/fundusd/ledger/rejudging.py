@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import sqlalchemy as sa
 
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from fundusd.ledger.path_metadata import PathMetadata
 
+_T = TypeVar("_T")
 _STORED = "0002"  # since this revision, what is sent is stored
 _REGROUPED = "0005"  # since this revision, no older version's exams are left to regroup
 _SLICE = 500  # rows in one statement
@@ -66,7 +67,9 @@ def rejudge_all(connection: sa.Connection, paths: PathMetadata, before: str) -> 
     if changed or wrong:
         detail = {"count": len(numbers), "changes": len(changed), "regrouped": len(wrong)}
         audit.append(connection, audit.Entry(AuditEvent.EXAMS_REJUDGED, detail=detail))
-    again = {*changed, *wrong, *_sent_by_older_versions(connection)}
+    again = {*changed, *wrong}
+    if before < _REGROUPED:  # later ones have sent them again
+        again.update(_sent_by_older_versions(connection))
     return Rejudged(len(numbers), len(changed), len(wrong), _queue_again(connection, again))
 
 
@@ -114,8 +117,8 @@ def _queue_again(connection: sa.Connection, exam_ids: set[int]) -> int:
     return count
 
 
-def _slices(numbers: Sequence[int]) -> list[Sequence[int]]:
-    return [numbers[first : first + _SLICE] for first in range(0, len(numbers), _SLICE)]
+def _slices(rows: Sequence[_T]) -> list[Sequence[_T]]:
+    return [rows[first : first + _SLICE] for first in range(0, len(rows), _SLICE)]
 
 
 def _failed_captures(connection: sa.Connection) -> Sequence[int]:
@@ -142,17 +145,29 @@ def _complete_moved(recording: Recording) -> set[int]:
     # a file may have been renamed several times: what is completed completes the next
     while rows := [row for row in _nameless(connection) if row["id"] not in completed]:
         exam_ids = {row[name] for row in rows for name in ("exam_left", "exam_id")} - {None}
-        before = _results(connection, sorted(exam_ids)) | before
-        numbers = [row["id"] for row in rows]
-        origins = moved_files.origins(connection, numbers)
-        for row in rows:
-            columns = moved_files.inherited(row, origins[row["id"]])
-            update = sa.update(capture).where(capture.c.id == row["id"])
-            connection.execute(update.values(**picked(columns, moved_files.INHERITED)))
-        results.reuse(recording, numbers)
-        completed.update(numbers)
-    after = _results(connection, sorted(before))
-    return {number for number, of_exam in before.items() if after[number] != of_exam}
+        for ids in _slices(sorted(exam_ids)):
+            before = _results(connection, ids) | before
+        for some in _slices(rows):
+            _complete(recording, some)
+        completed.update(row["id"] for row in rows)
+    changed: set[int] = set()
+    for ids in _slices(sorted(before)):
+        after = _results(connection, ids)
+        changed.update(number for number in ids if after[number] != before[number])
+    return changed
+
+
+def _complete(recording: Recording, rows: Sequence[Mapping[Any, Any]]) -> None:
+    """Give captures what their origins say, and apply their results anew."""
+    numbers = [row["id"] for row in rows]
+    origins = moved_files.origins(recording.connection, numbers)
+    changed = []
+    for row in rows:
+        columns = moved_files.inherited(row, origins[row["id"]])
+        changed.append(picked(columns, moved_files.INHERITED) | {"at_id": row["id"]})
+    update = sa.update(capture).where(capture.c.id == sa.bindparam("at_id"))
+    recording.connection.execute(update, changed)
+    results.reuse(recording, numbers)
 
 
 def _nameless(connection: sa.Connection) -> Sequence[Mapping[Any, Any]]:

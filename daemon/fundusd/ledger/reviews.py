@@ -201,16 +201,11 @@ def _require_complete(given: Review, eye: EyeResult) -> None:
 def _require_entitled(connection: sa.Connection, given: Review, eye: EyeResult) -> None:
     """Raise RequestError if the reader may not read this eye for this purpose.
 
-    A second reader and an arbiter must not have read it for another purpose before, even if they
-    took that back. What an arbiter has decided, only an arbiter changes.
+    A second reader and an arbiter must not have read it, or one of its photographs elsewhere, for
+    another purpose before, even if they took that back. What an arbiter has decided, only an
+    arbiter changes.
     """
-    query = sa.select(review_table.c.purpose).where(
-        review_table.c.exam_id == given.exam_id,
-        review_table.c.eye == given.eye,
-        review_table.c.reviewer == storable(given.reviewer),
-        review_table.c.purpose != ReadingPurpose.QUALITY_ASSURANCE,
-    )
-    purposes = set(connection.scalars(query))
+    purposes = exam_reviews.purposes_of(connection, given.reviewer, given.exam_id, eye)
     is_independent = given.purpose in {ReadingPurpose.SECOND, ReadingPurpose.ARBITRATION}
     if is_independent and purposes - {given.purpose}:
         raise RequestError(
