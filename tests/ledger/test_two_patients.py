@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests import ledger_cases as cases
@@ -37,11 +37,15 @@ def named(store_url: str) -> Iterator[Ledger]:
 
 
 def record(
-    ledger: Ledger, name: str, patient: str | None = None, logits: Sequence[float] = NO_DR
+    ledger: Ledger,
+    name: str,
+    patient: str | None = None,
+    logits: Sequence[float] = NO_DR,
+    **more: Any,
 ) -> None:
     """Record a photograph whose header names this patient."""
     claim = cases.take(ledger, name, name)
-    content = replace(cases.CONTENT_OF_JPEG, patient_id=patient)
+    content = replace(cases.CONTENT_OF_JPEG, patient_id=patient, **more)
     ledger.record([cases.finding(claim, content, logits)])
 
 
@@ -196,3 +200,45 @@ def test_c16_two_names_that_are_swapped_leave_both_patients_in_doubt(named: Ledg
     for name in (RIGHT, "P2_OD.dcm"):
         assert exam_of(named, name).final.referable is OPEN
     assert named.verify().problem == ""
+
+
+def with_issuers(ledger: Ledger, study_uid: str = "1.2.9") -> None:
+    """Record a visit of P1 and a photograph of P9 under P1's name; the headers name an issuer."""
+    for name in (RIGHT, LEFT):
+        record(ledger, name, "P1", issuer="HOSP", study_uid="1.2.3")
+    assert exam_of(ledger, RIGHT).final.referable is NO
+    record(ledger, OTHER, "P9", PDR, issuer="HOSP", study_uid=study_uid)
+
+
+def test_b35_a_name_gives_a_number_without_the_issuer_of_the_headers(named: Ledger) -> None:
+    with_issuers(named)
+    first = exam_of(named, RIGHT)
+    assert (first.final.referable, first.is_final, len(first.claims)) == (OPEN, False, 1)
+
+
+@pytest.mark.parametrize("study_uid", ["1.2.3", "1.2.9"])
+def test_b35_the_other_patient_is_the_person_whom_the_number_means(
+    named: Ledger, study_uid: str
+) -> None:
+    with_issuers(named, study_uid)
+    first = exam_of(named, RIGHT)
+    after = named.belongs_to_other(number(named, OTHER), BY)
+    assert (after.patient_key, after.patient_id) == (first.patient_key, "P1")
+    assert after.final.referable is YES
+    assert (after.exam_id == first.exam_id) is (study_uid == "1.2.3")
+    assert not exam_of(named, RIGHT).is_final
+    for view in ("v_worklist", "v_eye_result", "v_person_exam"):
+        names = {row["patient_id"] for row in rows(named, view) if row["exam_id"] == after.exam_id}
+        assert names == {"P1"}
+    back = named.belongs_to_other(number(named, OTHER), BY)
+    assert (back.patient_id, exam_of(named, RIGHT).final.referable) == ("P9", NO)
+    assert named.verify().problem == ""
+
+
+def test_b35_a_number_of_two_patients_does_not_say_whose_photograph_it_is(named: Ledger) -> None:
+    with_issuers(named)
+    record(named, "P1_OD_3.dcm", "P1", issuer="CLINIC", study_uid="1.2.4")
+    for name in (RIGHT, "P1_OD_3.dcm"):
+        assert len(exam_of(named, name).claims) == 1
+    with pytest.raises(RequestError, match="several patients"):
+        named.belongs_to_other(number(named, OTHER), BY)

@@ -117,27 +117,49 @@ def belongs_to_other(recording: Recording, capture_id: int, by: Corrector) -> Ex
     """Say that a photograph is of the other patient whom its sources name; return their exam.
 
     It is moved into the exam of that patient and day, which is created if there is none. To undo
-    this, say it again. Raises RequestError if its sources do not name two patients.
+    this, say it again. Raises RequestError if its sources do not name two patients, or if its name
+    gives a number that several patients of the day have.
     """
     connection = recording.connection
     files = photographs.files_of(connection, capture_id)
     given = files[0]
     old = _exam_row(connection, given["exam_id"])
-    named = {given["patient_key"], given["other_patient_key"]} - {old["patient_key"], None}
+    of_old = {old["patient_key"], old["bare_key"], None}
+    named = {given["patient_key"], given["other_patient_key"]} - of_old
     if not given["other_patient_key"] or len(named) != 1:
         raise RequestError(
             f"The sources of capture {capture_id} name only one patient.",
             hint="Exclude it if it is not of this patient (not_this_patient), or rename its file.",
         )
     corrections.require_no_other_exam(connection, files)
-    arriving = dict(given) | {"patient_key": named.pop(), "placed_exam_id": None}
+    [number] = named
+    patient_key = _patient_meant(connection, given, number)
+    arriving = dict(given) | {"patient_key": patient_key, "placed_exam_id": None}
     [new_id] = visits.assign(connection, [arriving], [_study_uid(connection, given)])
+    if patient_key != number:
+        _set_exam(connection, new_id, bare_key=number)
     left = follow_ups.places_of(connection, files)
     placed = {"exam_id": new_id, "placed_exam_id": new_id, "belongs": True, "excluded": None}
     corrections.change(connection, files, **placed)
     follow_ups.move_lost(connection, left, new_id)
     corrections.record(recording, CorrectionKind.BELONGS, by, given, files, other_exam_id=new_id)
     return corrections.existing(connection, new_id)
+
+
+def _patient_meant(connection: sa.Connection, row: Row, named: str) -> str:
+    """Return the key of the patient of the day whose number, perhaps without issuer, is named."""
+    day = visits.arrival_of(row, None).day.isoformat()
+    query = sa.select(exam.c.patient_key).where(
+        sa.or_(exam.c.patient_key == named, exam.c.bare_key == named), exam.c.day == day
+    )
+    meant = set(connection.scalars(query.distinct())) or {named}
+    if len(meant) > 1:
+        raise RequestError(
+            f"The name of capture {row['id']} gives a number that several patients of {day} have.",
+            hint="Read the exams of these patients together with this photograph, then exclude it "
+            "(other).",
+        )
+    return str(meant.pop())
 
 
 def _exam_row(connection: sa.Connection, exam_id: int) -> Row:

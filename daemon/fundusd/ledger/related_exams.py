@@ -80,9 +80,14 @@ def _is_copy(copy: sa.FromClause) -> sa.ColumnElement[bool]:
 
 
 def _by_other_patient(claimant: sa.FromClause) -> sa.FromClause:
-    """Return captures with the exams, of the same day, of the other patient whom they name."""
+    """Return captures with the exams, of the same day, of the other patient whom they name.
+
+    Names give a patient's number without the issuer that headers may name.
+    """
     own = exam.alias()
-    is_same_day = sa.and_(
-        claimant.c.patient_key == capture.c.other_patient_key, claimant.c.day == own.c.day
+    is_named = sa.or_(
+        claimant.c.patient_key == capture.c.other_patient_key,
+        claimant.c.bare_key == capture.c.other_patient_key,
     )
+    is_same_day = sa.and_(is_named, claimant.c.day == own.c.day)
     return capture.join(own, own.c.id == capture.c.exam_id).join(claimant, is_same_day)
