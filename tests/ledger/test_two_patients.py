@@ -242,3 +242,25 @@ def test_b35_a_number_of_two_patients_does_not_say_whose_photograph_it_is(named:
         assert len(exam_of(named, name).claims) == 1
     with pytest.raises(RequestError, match="several patients"):
         named.belongs_to_other(number(named, OTHER), BY)
+
+
+def joined(ledger: Ledger) -> None:
+    """Join the photograph of an unknown patient into a visit of P1."""
+    record(ledger, LEFT)
+    write(ledger, "unknown.jpg", "the same bytes")
+    unknown = exam_of(ledger, "unknown.jpg")
+    ledger.join_exams(unknown.exam_id, exam_of(ledger, LEFT).exam_id, BY)
+
+
+@pytest.mark.parametrize("is_joined_first", [True, False])
+def test_c16_a_joined_photograph_has_the_bytes_of_another_patient(
+    named: Ledger, is_joined_first: bool
+) -> None:
+    if is_joined_first:
+        joined(named)
+    write(named, "P2_OD.dcm", "the same bytes")
+    if not is_joined_first:
+        joined(named)
+    for exam in (exam_of(named, LEFT), exam_of(named, "P2_OD.dcm")):
+        assert EyeReason.PATIENT_UNCERTAIN in {eye.reason for eye in exam.eyes}
+    assert named.verify().problem == ""

@@ -14,7 +14,15 @@ import sqlalchemy as sa
 from fundusd.clinical import visit
 from fundusd.domain.errors import RequestError
 from fundusd.domain.readings import CorrectionKind
-from fundusd.ledger import corrections, follow_ups, moved_files, photographs, visits
+from fundusd.ledger import (
+    captures,
+    corrections,
+    exams,
+    follow_ups,
+    moved_files,
+    photographs,
+    visits,
+)
 from fundusd.ledger.result_columns import IS_RESULT_OF_JOB
 from fundusd.ledger.tables import capture, correction, exam, follow_up, job, result
 
@@ -52,6 +60,7 @@ def join(recording: Recording, exam_id: int, into_id: int, by: Corrector) -> Exa
     needed = sa.update(follow_up).where(follow_up.c.exam_id == exam_id)
     connection.execute(needed.where(follow_up.c.closed_at.is_(None)).values(exam_id=into_id))
     _set_exam(connection, exam_id, joined_into=into_id)
+    _flag_shared(recording, into_id)
     of_exam = {"id": None, "exam_id": exam_id, "patient_key": target["patient_key"]}
     corrections.record(recording, CorrectionKind.JOIN, by, of_exam, other_exam_id=into_id)
     return corrections.existing(connection, into_id)
@@ -142,6 +151,7 @@ def belongs_to_other(recording: Recording, capture_id: int, by: Corrector) -> Ex
     placed = {"exam_id": new_id, "placed_exam_id": new_id, "belongs": True, "excluded": None}
     corrections.change(connection, files, **placed)
     follow_ups.move_lost(connection, left, new_id)
+    _flag_shared(recording, new_id)
     corrections.record(recording, CorrectionKind.BELONGS, by, given, files, other_exam_id=new_id)
     return corrections.existing(connection, new_id)
 
@@ -165,6 +175,16 @@ def _patient_meant(connection: sa.Connection, row: Row, named: str) -> str:
 def _exam_row(connection: sa.Connection, exam_id: int) -> Row:
     corrections.existing(connection, exam_id)
     return connection.execute(sa.select(exam).where(exam.c.id == exam_id)).mappings().one()
+
+
+def _flag_shared(recording: Recording, exam_id: int) -> None:
+    """Warn of photographs of an exam whose bytes another patient has, too, and judge their exams.
+
+    A person has just given the exam photographs that came without its patient.
+    """
+    query = sa.select(capture).where(capture.c.exam_id == exam_id)
+    rows = [dict(row) for row in recording.connection.execute(query).mappings()]
+    exams.rejudge(recording, captures.flag_shared(recording.connection, rows))
 
 
 def _set_exam(connection: sa.Connection, exam_id: int, **columns: Any) -> None:

@@ -20,6 +20,13 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
 
+def patient_of(of: sa.FromClause) -> sa.ColumnElement[str | None]:
+    """Return the key of a capture's patient: that of its exam or, if it has none, its own."""
+    own = exam.alias()
+    of_exam = sa.select(own.c.patient_key).where(own.c.id == of.c.exam_id).correlate(of)
+    return sa.func.coalesce(of_exam.scalar_subquery(), of.c.patient_key)
+
+
 def is_in_other_exam() -> sa.ColumnElement[bool]:
     """Return the condition that another exam of the patient holds the bytes of a capture, too."""
     copy = capture.alias()
@@ -58,7 +65,7 @@ def claims(connection: sa.Connection, exam_ids: Collection[int]) -> dict[int, tu
 def related(connection: sa.Connection, exam_ids: Collection[int]) -> set[int]:
     """Return the exams whose results depend on the captures of these exams."""
     copy = capture.alias()
-    copies = sa.select(copy.c.exam_id).join(capture, _is_copy(copy))
+    copies = sa.select(copy.c.exam_id).select_from(copy.join(capture, _is_copy(copy)))
     claimant = exam.alias()
     claimants = sa.select(claimant.c.id).select_from(_by_other_patient(claimant))
     of_these = capture.c.exam_id.in_(exam_ids)
@@ -74,7 +81,7 @@ def related(connection: sa.Connection, exam_ids: Collection[int]) -> set[int]:
 def _is_copy(copy: sa.FromClause) -> sa.ColumnElement[bool]:
     return sa.and_(
         copy.c.digest == capture.c.digest,
-        copy.c.patient_key == capture.c.patient_key,
+        patient_of(copy) == patient_of(capture),
         copy.c.exam_id != capture.c.exam_id,
     )
 
