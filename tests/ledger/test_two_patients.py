@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests import ledger_cases as cases
 from tests.ledger.test_readings import rows
 from tests.reading_cases import BY, NO_DR, PDR, exam_of, number, the_eye
+from tests.visit_cases import TODAY
 
 from fundusd.clinical.path_rules import Naming
 from fundusd.domain.clinical_terms import Eye, Reason, Referable
@@ -264,3 +266,21 @@ def test_c16_a_joined_photograph_has_the_bytes_of_another_patient(
     for exam in (exam_of(named, LEFT), exam_of(named, "P2_OD.dcm")):
         assert EyeReason.PATIENT_UNCERTAIN in {eye.reason for eye in exam.eyes}
     assert named.verify().problem == ""
+
+
+@pytest.mark.parametrize("is_of_claimant", [True, False])
+def test_b35_a_claim_holds_if_an_exam_of_the_day_is_joined_into_another(
+    named: Ledger, is_of_claimant: bool
+) -> None:
+    patient, joined_name = ("P1", RIGHT) if is_of_claimant else ("P9", OTHER)
+    before = f"{patient}_OS_9.dcm"
+    record(named, before, patient, acquired_day=TODAY - timedelta(days=1))
+    with_conflict(named)
+    today = exam_of(named, joined_name).exam_id
+    assert today != exam_of(named, before).exam_id
+    named.join_exams(today, exam_of(named, before).exam_id, BY)
+    claimant = exam_of(named, RIGHT)
+    assert [claim.capture_id for claim in claimant.claims] == [number(named, OTHER)]
+    assert claimant.final.referable is OPEN
+    named.belongs(number(named, OTHER), BY)
+    assert exam_of(named, RIGHT).final.referable is NO
