@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
 from tests import ledger_cases as cases
+from tests.reading_cases import BY
+from tests.visit_cases import TODAY
 
 from fundusd.clinical.path_rules import Naming
 from fundusd.domain.clinical_terms import Eye, EyeSource, Reason, Referable
@@ -15,6 +18,7 @@ from fundusd.ledger.tables import exam
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from datetime import date
 
     from fundusd.clinical.exam import Exam
 
@@ -39,10 +43,23 @@ def ledger(request: pytest.FixtureRequest, store_url: str) -> Iterator[Ledger]:
     opened.close()
 
 
-def dicom(ledger: Ledger, name: str, eye: Eye, issuer: str = "HOSP", study: str = "1.2.3") -> Exam:
+def dicom(
+    ledger: Ledger,
+    name: str,
+    eye: Eye,
+    issuer: str = "HOSP",
+    study: str = "1.2.3",
+    day: date | None = None,
+) -> Exam:
     """Have a photograph graded whose header names an issuer."""
     content = replace(
-        cases.CONTENT, eye=eye, patient_id=name[:2], issuer=issuer, study_uid=study, sop_uid=None
+        cases.CONTENT,
+        eye=eye,
+        patient_id=name[:2],
+        issuer=issuer,
+        study_uid=study,
+        sop_uid=None,
+        acquired_day=day,
     )
     ledger.record([cases.finding(cases.take(ledger, name, name), content, NO_DR)])
     return last_exam(ledger)
@@ -141,3 +158,28 @@ def test_b46_a_header_without_an_issuer_is_another_person(ledger: Ledger) -> Non
     first = last_exam(ledger)
     assert dicom(ledger, "P1_R.dcm", Eye.RIGHT, study="1.2.4").exam_id != first.exam_id
     assert persons(ledger) == 2
+
+
+def test_a_number_means_a_person_whose_exam_of_the_day_was_joined_into_that_of_another(
+    ledger: Ledger,
+) -> None:
+    before = dicom(ledger, "P1_R.dcm", Eye.RIGHT, day=TODAY - timedelta(days=1))
+    today = dicom(ledger, "P1_L.dcm", Eye.LEFT)
+    assert before.exam_id != today.exam_id
+    ledger.join_exams(today.exam_id, before.exam_id, BY)
+    assert jpeg(ledger, "P1_R2.jpg", PDR).exam_id == before.exam_id
+    assert dicom(ledger, "P1_L2.dcm", Eye.LEFT).exam_id == before.exam_id
+    assert persons(ledger) == 1
+    assert ledger.verify().problem == ""
+
+
+def test_an_exam_of_a_number_stays_beside_a_joined_exam_of_the_person(ledger: Ledger) -> None:
+    before = dicom(ledger, "P1_R.dcm", Eye.RIGHT, day=TODAY - timedelta(days=1))
+    today = dicom(ledger, "P1_L.dcm", Eye.LEFT)
+    ledger.join_exams(today.exam_id, before.exam_id, BY)
+    from_other_camera = jpeg(ledger, "P1_R2.jpg", camera="other")
+    claim = cases.take(ledger, "P1_L2.dcm", "P1_L2.dcm", camera_id="other")
+    content = replace(cases.CONTENT, patient_id="P1", issuer="HOSP", study_uid="1.2.3")
+    ledger.record([cases.finding(claim, replace(content, sop_uid=None), NO_DR)])
+    assert last_exam(ledger).exam_id == before.exam_id
+    assert from_other_camera.exam_id not in {before.exam_id, today.exam_id}

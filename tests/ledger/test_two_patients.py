@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from tests import ledger_cases as cases
 from tests.ledger.test_readings import rows
 from tests.reading_cases import BY, NO_DR, PDR, exam_of, number, the_eye
+from tests.visit_cases import TODAY
 
 from fundusd.clinical.path_rules import Naming
 from fundusd.domain.clinical_terms import Eye, Reason, Referable
@@ -37,11 +39,15 @@ def named(store_url: str) -> Iterator[Ledger]:
 
 
 def record(
-    ledger: Ledger, name: str, patient: str | None = None, logits: Sequence[float] = NO_DR
+    ledger: Ledger,
+    name: str,
+    patient: str | None = None,
+    logits: Sequence[float] = NO_DR,
+    **more: Any,
 ) -> None:
     """Record a photograph whose header names this patient."""
     claim = cases.take(ledger, name, name)
-    content = replace(cases.CONTENT_OF_JPEG, patient_id=patient)
+    content = replace(cases.CONTENT_OF_JPEG, patient_id=patient, **more)
     ledger.record([cases.finding(claim, content, logits)])
 
 
@@ -196,3 +202,85 @@ def test_c16_two_names_that_are_swapped_leave_both_patients_in_doubt(named: Ledg
     for name in (RIGHT, "P2_OD.dcm"):
         assert exam_of(named, name).final.referable is OPEN
     assert named.verify().problem == ""
+
+
+def with_issuers(ledger: Ledger, study_uid: str = "1.2.9") -> None:
+    """Record a visit of P1 and a photograph of P9 under P1's name; the headers name an issuer."""
+    for name in (RIGHT, LEFT):
+        record(ledger, name, "P1", issuer="HOSP", study_uid="1.2.3")
+    assert exam_of(ledger, RIGHT).final.referable is NO
+    record(ledger, OTHER, "P9", PDR, issuer="HOSP", study_uid=study_uid)
+
+
+def test_b35_a_name_gives_a_number_without_the_issuer_of_the_headers(named: Ledger) -> None:
+    with_issuers(named)
+    first = exam_of(named, RIGHT)
+    assert (first.final.referable, first.is_final, len(first.claims)) == (OPEN, False, 1)
+
+
+@pytest.mark.parametrize("study_uid", ["1.2.3", "1.2.9"])
+def test_b35_the_other_patient_is_the_person_whom_the_number_means(
+    named: Ledger, study_uid: str
+) -> None:
+    with_issuers(named, study_uid)
+    first = exam_of(named, RIGHT)
+    after = named.belongs_to_other(number(named, OTHER), BY)
+    assert (after.patient_key, after.patient_id) == (first.patient_key, "P1")
+    assert after.final.referable is YES
+    assert (after.exam_id == first.exam_id) is (study_uid == "1.2.3")
+    assert not exam_of(named, RIGHT).is_final
+    for view in ("v_worklist", "v_eye_result", "v_person_exam"):
+        names = {row["patient_id"] for row in rows(named, view) if row["exam_id"] == after.exam_id}
+        assert names == {"P1"}
+    back = named.belongs_to_other(number(named, OTHER), BY)
+    assert (back.patient_id, exam_of(named, RIGHT).final.referable) == ("P9", NO)
+    assert named.verify().problem == ""
+
+
+def test_b35_a_number_of_two_patients_does_not_say_whose_photograph_it_is(named: Ledger) -> None:
+    with_issuers(named)
+    record(named, "P1_OD_3.dcm", "P1", issuer="CLINIC", study_uid="1.2.4")
+    for name in (RIGHT, "P1_OD_3.dcm"):
+        assert len(exam_of(named, name).claims) == 1
+    with pytest.raises(RequestError, match="several patients"):
+        named.belongs_to_other(number(named, OTHER), BY)
+
+
+def joined(ledger: Ledger) -> None:
+    """Join the photograph of an unknown patient into a visit of P1."""
+    record(ledger, LEFT)
+    write(ledger, "unknown.jpg", "the same bytes")
+    unknown = exam_of(ledger, "unknown.jpg")
+    ledger.join_exams(unknown.exam_id, exam_of(ledger, LEFT).exam_id, BY)
+
+
+@pytest.mark.parametrize("is_joined_first", [True, False])
+def test_c16_a_joined_photograph_has_the_bytes_of_another_patient(
+    named: Ledger, is_joined_first: bool
+) -> None:
+    if is_joined_first:
+        joined(named)
+    write(named, "P2_OD.dcm", "the same bytes")
+    if not is_joined_first:
+        joined(named)
+    for exam in (exam_of(named, LEFT), exam_of(named, "P2_OD.dcm")):
+        assert EyeReason.PATIENT_UNCERTAIN in {eye.reason for eye in exam.eyes}
+    assert named.verify().problem == ""
+
+
+@pytest.mark.parametrize("is_of_claimant", [True, False])
+def test_b35_a_claim_holds_if_an_exam_of_the_day_is_joined_into_another(
+    named: Ledger, is_of_claimant: bool
+) -> None:
+    patient, joined_name = ("P1", RIGHT) if is_of_claimant else ("P9", OTHER)
+    before = f"{patient}_OS_9.dcm"
+    record(named, before, patient, acquired_day=TODAY - timedelta(days=1))
+    with_conflict(named)
+    today = exam_of(named, joined_name).exam_id
+    assert today != exam_of(named, before).exam_id
+    named.join_exams(today, exam_of(named, before).exam_id, BY)
+    claimant = exam_of(named, RIGHT)
+    assert [claim.capture_id for claim in claimant.claims] == [number(named, OTHER)]
+    assert claimant.final.referable is OPEN
+    named.belongs(number(named, OTHER), BY)
+    assert exam_of(named, RIGHT).final.referable is NO

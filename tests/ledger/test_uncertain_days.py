@@ -162,3 +162,13 @@ def test_a_photograph_excluded_as_another_patients_counts_under_that_patients_na
     assert the_eye(exam_of(named, "P2_20261101_OD.jpg")).referable is NO
     assert exam_of(named, "P1_20261101_OS.jpg").missing == (Eye.RIGHT,)
     assert named.verify().problem == ""
+
+
+def test_b38_a_joined_photograph_has_the_bytes_of_another_visit(named: Ledger) -> None:
+    record(named, LEFT, "left")
+    record(named, "unknown.jpg", "the right eye in 2025")
+    unknown = exam_of(named, "unknown.jpg").exam_id
+    named.join_exams(unknown, exam_of(named, LEFT).exam_id, BY)
+    record(named, OLD, "the right eye in 2025")
+    assert EyeReason.DAY_UNCERTAIN in {eye.reason for eye in exam_of(named, LEFT).eyes}
+    assert the_eye(exam_of(named, OLD)).reason is EyeReason.DAY_UNCERTAIN

@@ -103,7 +103,7 @@ def _bare_key(row: Row, header: Row) -> str | None:
 def _known_persons(connection: sa.Connection, places: Collection[Place]) -> Persons:
     query = (
         sa.select(exam.c.bare_key, capture.c.camera_id, exam.c.day, exam.c.patient_key)
-        .join(capture, capture.c.exam_id == exam.c.id)
+        .join(capture, capture.c.exam_id == sa.func.coalesce(exam.c.joined_into, exam.c.id))
         .where(
             exam.c.bare_key.in_({number for number, _, _ in places}),
             exam.c.day.in_({day for _, _, day in places}),
@@ -116,8 +116,8 @@ def _known_persons(connection: sa.Connection, places: Collection[Place]) -> Pers
 
 
 def _exams_of(connection: sa.Connection, patient_key: str, day: str) -> Sequence[Any]:
-    query = sa.select(exam.c.id, exam.c.key).where(
-        exam.c.patient_key == patient_key, exam.c.day == day, exam.c.joined_into.is_(None)
+    query = sa.select(exam.c.id, exam.c.key, exam.c.joined_into).where(
+        exam.c.patient_key == patient_key, exam.c.day == day
     )
     return connection.execute(query.order_by(exam.c.id)).all()
 
@@ -129,9 +129,9 @@ def _give_exams(connection: sa.Connection, place: Place, persons: Collection[str
         return
     [person] = persons
     if _exams_of(connection, person, day):
-        return
+        return  # also if it was joined into another one: it still has the key
     for row in _exams_of(connection, number, day):
-        if _is_only_named(connection, row.id, camera_id):
+        if row.joined_into is None and _is_only_named(connection, row.id, camera_id):
             columns = {"patient_key": person, "key": row.key.replace(number, person)}
             columns["bare_key"] = number
             connection.execute(sa.update(exam).where(exam.c.id == row.id).values(columns))

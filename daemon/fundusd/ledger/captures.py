@@ -15,7 +15,7 @@ from fundusd.clinical.field_position import field_shown
 from fundusd.domain.capture_warnings import CaptureWarning
 from fundusd.domain.clinical_terms import Eye, EyeSource, Outcome
 from fundusd.domain.decoding import Content
-from fundusd.ledger import moved_files
+from fundusd.ledger import moved_files, related_exams
 from fundusd.ledger.tables import capture, storable
 
 if TYPE_CHECKING:
@@ -121,18 +121,17 @@ def add_warnings(connection: sa.Connection, job_id: int, codes: Sequence[str]) -
 def flag_shared(connection: sa.Connection, captures: Sequence[dict[str, Any]]) -> set[int | None]:
     """Add a warning to captures that have the same bytes as a capture of another patient.
 
-    Files that were overwritten count, too. Return the exams of these captures, because the warning
+    Files that were overwritten count, too, and so do those that a person has given to a patient by
+    joining exams. Return the exams of these captures, because the warning
     leaves no negative result.
     """
-    digests = {row["digest"] for row in captures if row["patient_key"]}
-    if not digests:
-        return set()
+    patient_key = related_exams.patient_of(capture)
     query = sa.select(
         *(capture.c.id, capture.c.exam_id, capture.c.digest),
-        *(capture.c.patient_key, capture.c.warnings),
+        *(patient_key.label("patient_key"), capture.c.warnings),
     ).where(
-        capture.c.digest.in_(digests),
-        capture.c.patient_key.is_not(None),
+        capture.c.digest.in_({row["digest"] for row in captures}),
+        patient_key.is_not(None),
         moved_files.counts(),
     )
     rows = connection.execute(query).all()

@@ -132,7 +132,7 @@ def _judged(row: Row, captures: Sequence[Row], reviews: Reviews, protocol: Proto
         exam_id=row["id"],
         day=exam_day,
         patient_key=row["patient_key"],
-        patient_id=_patient_id(captures, row["patient_key"]),
+        patient_id=_patient_id(captures, row),
         study_uid=row["study_uid"],
         eyes=tuple(eyes),
         day_doubt=DayDoubt(row["day_doubt"]),
@@ -266,11 +266,12 @@ def _part(exam_row: Row) -> str:
     return "" if is_first else exam_row["key"]
 
 
-def _patient_id(captures: Iterable[Row], patient_key: str | None) -> str | None:
+def _patient_id(captures: Iterable[Row], exam_row: Row) -> str | None:
     """Return the identifier of an exam's patient, as the first source that names it gives it."""
+    keys = {exam_row["patient_key"], exam_row["bare_key"]}
     for row in captures:
-        if row["patient_id"] and row["patient_key"] == patient_key:
+        if row["patient_id"] and row["patient_key"] == exam_row["patient_key"]:
             return str(row["patient_id"])
-        if row["other_patient_id"] and row["other_patient_key"] == patient_key:
+        if row["other_patient_id"] and row["other_patient_key"] in keys:
             return str(row["other_patient_id"])
     return None

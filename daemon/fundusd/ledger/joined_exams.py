@@ -14,7 +14,15 @@ import sqlalchemy as sa
 from fundusd.clinical import visit
 from fundusd.domain.errors import RequestError
 from fundusd.domain.readings import CorrectionKind
-from fundusd.ledger import corrections, follow_ups, moved_files, photographs, visits
+from fundusd.ledger import (
+    captures,
+    corrections,
+    exams,
+    follow_ups,
+    moved_files,
+    photographs,
+    visits,
+)
 from fundusd.ledger.result_columns import IS_RESULT_OF_JOB
 from fundusd.ledger.tables import capture, correction, exam, follow_up, job, result
 
@@ -52,6 +60,7 @@ def join(recording: Recording, exam_id: int, into_id: int, by: Corrector) -> Exa
     needed = sa.update(follow_up).where(follow_up.c.exam_id == exam_id)
     connection.execute(needed.where(follow_up.c.closed_at.is_(None)).values(exam_id=into_id))
     _set_exam(connection, exam_id, joined_into=into_id)
+    _flag_shared(recording, into_id)
     of_exam = {"id": None, "exam_id": exam_id, "patient_key": target["patient_key"]}
     corrections.record(recording, CorrectionKind.JOIN, by, of_exam, other_exam_id=into_id)
     return corrections.existing(connection, into_id)
@@ -117,32 +126,65 @@ def belongs_to_other(recording: Recording, capture_id: int, by: Corrector) -> Ex
     """Say that a photograph is of the other patient whom its sources name; return their exam.
 
     It is moved into the exam of that patient and day, which is created if there is none. To undo
-    this, say it again. Raises RequestError if its sources do not name two patients.
+    this, say it again. Raises RequestError if its sources do not name two patients, or if its name
+    gives a number that several patients of the day have.
     """
     connection = recording.connection
     files = photographs.files_of(connection, capture_id)
     given = files[0]
     old = _exam_row(connection, given["exam_id"])
-    named = {given["patient_key"], given["other_patient_key"]} - {old["patient_key"], None}
+    of_old = {old["patient_key"], old["bare_key"], None}
+    named = {given["patient_key"], given["other_patient_key"]} - of_old
     if not given["other_patient_key"] or len(named) != 1:
         raise RequestError(
             f"The sources of capture {capture_id} name only one patient.",
             hint="Exclude it if it is not of this patient (not_this_patient), or rename its file.",
         )
     corrections.require_no_other_exam(connection, files)
-    arriving = dict(given) | {"patient_key": named.pop(), "placed_exam_id": None}
+    [number] = named
+    patient_key = _patient_meant(connection, given, number)
+    arriving = dict(given) | {"patient_key": patient_key, "placed_exam_id": None}
     [new_id] = visits.assign(connection, [arriving], [_study_uid(connection, given)])
+    if patient_key != number:
+        _set_exam(connection, new_id, bare_key=number)
     left = follow_ups.places_of(connection, files)
     placed = {"exam_id": new_id, "placed_exam_id": new_id, "belongs": True, "excluded": None}
     corrections.change(connection, files, **placed)
     follow_ups.move_lost(connection, left, new_id)
+    _flag_shared(recording, new_id)
     corrections.record(recording, CorrectionKind.BELONGS, by, given, files, other_exam_id=new_id)
     return corrections.existing(connection, new_id)
+
+
+def _patient_meant(connection: sa.Connection, row: Row, named: str) -> str:
+    """Return the key of the patient of the day whose number, perhaps without issuer, is named."""
+    day = visits.arrival_of(row, None).day.isoformat()
+    query = sa.select(exam.c.patient_key).where(
+        sa.or_(exam.c.patient_key == named, exam.c.bare_key == named), exam.c.day == day
+    )
+    meant = set(connection.scalars(query.distinct())) or {named}
+    if len(meant) > 1:
+        raise RequestError(
+            f"The name of capture {row['id']} gives a number that several patients of {day} have.",
+            hint="Read the exams of these patients together with this photograph, then exclude it "
+            "(other).",
+        )
+    return str(meant.pop())
 
 
 def _exam_row(connection: sa.Connection, exam_id: int) -> Row:
     corrections.existing(connection, exam_id)
     return connection.execute(sa.select(exam).where(exam.c.id == exam_id)).mappings().one()
+
+
+def _flag_shared(recording: Recording, exam_id: int) -> None:
+    """Warn of photographs of an exam whose bytes another patient has, too, and judge their exams.
+
+    A person has just given the exam photographs that came without its patient.
+    """
+    query = sa.select(capture).where(capture.c.exam_id == exam_id)
+    rows = [dict(row) for row in recording.connection.execute(query).mappings()]
+    exams.rejudge(recording, captures.flag_shared(recording.connection, rows))
 
 
 def _set_exam(connection: sa.Connection, exam_id: int, **columns: Any) -> None:

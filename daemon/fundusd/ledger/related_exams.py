@@ -13,11 +13,18 @@ import sqlalchemy as sa
 
 from fundusd.clinical.exam import Claim
 from fundusd.domain.readings import ExclusionReason
-from fundusd.ledger import moved_files
+from fundusd.ledger import moved_files, visits
 from fundusd.ledger.tables import capture, exam
 
 if TYPE_CHECKING:
     from collections.abc import Collection
+
+
+def patient_of(of: sa.FromClause) -> sa.ColumnElement[str | None]:
+    """Return the key of a capture's patient: that of its exam or, if it has none, its own."""
+    own = exam.alias()
+    of_exam = sa.select(own.c.patient_key).where(own.c.id == of.c.exam_id).correlate(of)
+    return sa.func.coalesce(of_exam.scalar_subquery(), of.c.patient_key)
 
 
 def is_in_other_exam() -> sa.ColumnElement[bool]:
@@ -30,15 +37,16 @@ def claims(connection: sa.Connection, exam_ids: Collection[int]) -> dict[int, tu
     """Return, by exam, the photographs of other exams that may be of the same patient and day.
 
     They are those whose sources name the patient, too. Once a person has said that one belongs to
-    its exam, or that it counts nowhere, it is no longer in question.
+    its exam, or that it counts nowhere, it is no longer in question. If a person has joined the
+    exam of the day into another one, they are in question there.
     """
     claimant = exam.alias()
+    members = _members(connection, exam_ids)
     query = (
         sa.select(claimant.c.id, capture.c.id.label("capture_id"), capture.c.exam_id)
         .select_from(_by_other_patient(claimant))
         .where(
-            claimant.c.id.in_(exam_ids),
-            claimant.c.joined_into.is_(None),
+            claimant.c.id.in_(members),
             capture.c.belongs.is_(False),
             moved_files.counts(),
             sa.or_(
@@ -48,17 +56,32 @@ def claims(connection: sa.Connection, exam_ids: Collection[int]) -> dict[int, tu
         )
         .order_by(capture.c.id)
     )
-    by_exam: dict[int, tuple[Claim, ...]] = {}
+    by_exam: dict[int, dict[int, Claim]] = {}
     for row in connection.execute(query):
         claim = Claim(row.capture_id, row.exam_id)
-        by_exam[row.id] = (*by_exam.get(row.id, ()), claim)
-    return by_exam
+        by_exam.setdefault(members[row.id], {})[row.capture_id] = claim
+    return {number: tuple(of_exam.values()) for number, of_exam in by_exam.items()}
+
+
+def _members(connection: sa.Connection, exam_ids: Collection[int]) -> dict[int, int]:
+    """Return, by exam, into which of these exams it was joined; each of them is its own member.
+
+    An exam that was joined into another one has no members any more.
+    """
+    query = sa.select(exam.c.id).where(exam.c.id.in_(exam_ids), exam.c.joined_into.is_(None))
+    members = {number: number for number in connection.scalars(query)}
+    last = dict(members)
+    while last:
+        joined = sa.select(exam.c.id, exam.c.joined_into).where(exam.c.joined_into.in_(last))
+        last = {number: last[into] for number, into in connection.execute(joined).all()}
+        members |= last
+    return members
 
 
 def related(connection: sa.Connection, exam_ids: Collection[int]) -> set[int]:
     """Return the exams whose results depend on the captures of these exams."""
     copy = capture.alias()
-    copies = sa.select(copy.c.exam_id).join(capture, _is_copy(copy))
+    copies = sa.select(copy.c.exam_id).select_from(copy.join(capture, _is_copy(copy)))
     claimant = exam.alias()
     claimants = sa.select(claimant.c.id).select_from(_by_other_patient(claimant))
     of_these = capture.c.exam_id.in_(exam_ids)
@@ -68,21 +91,29 @@ def related(connection: sa.Connection, exam_ids: Collection[int]) -> set[int]:
     )
     same_day = sa.select(other.c.id).join(own, is_same_day).where(own.c.id.in_(exam_ids))
     query = sa.union(copies.where(of_these), claimants.where(of_these), same_day)
-    return set(connection.scalars(query))
+    ids = set(connection.scalars(query))
+    return {*ids, *visits.followed(connection, ids).values()}
 
 
 def _is_copy(copy: sa.FromClause) -> sa.ColumnElement[bool]:
     return sa.and_(
         copy.c.digest == capture.c.digest,
-        copy.c.patient_key == capture.c.patient_key,
+        patient_of(copy) == patient_of(capture),
         copy.c.exam_id != capture.c.exam_id,
     )
 
 
 def _by_other_patient(claimant: sa.FromClause) -> sa.FromClause:
-    """Return captures with the exams, of the same day, of the other patient whom they name."""
+    """Return captures with the exams, of the same day, of the other patient whom they name.
+
+    Names give a patient's number without the issuer that headers may name.
+    """
     own = exam.alias()
-    is_same_day = sa.and_(
-        claimant.c.patient_key == capture.c.other_patient_key, claimant.c.day == own.c.day
+    is_named = sa.or_(
+        claimant.c.patient_key == capture.c.other_patient_key,
+        claimant.c.bare_key == capture.c.other_patient_key,
     )
+    # its own exam may have been joined into one of another day
+    own_day = sa.func.coalesce(capture.c.acquired_day, capture.c.local_day)
+    is_same_day = sa.and_(is_named, claimant.c.day.in_([own.c.day, own_day]))
     return capture.join(own, own.c.id == capture.c.exam_id).join(claimant, is_same_day)

@@ -133,7 +133,8 @@ def _matching_keys(connection: sa.Connection, key: str) -> list[str]:
     keys = keys.join(capture, capture.c.exam_id == exam.c.id)
     named = sa.and_(capture.c.patient_id == key, capture.c.patient_key == exam.c.patient_key)
     otherwise_named = sa.and_(
-        capture.c.other_patient_id == key, capture.c.other_patient_key == exam.c.patient_key
+        capture.c.other_patient_id == key,
+        capture.c.other_patient_key.in_([exam.c.patient_key, exam.c.bare_key]),
     )
     keys = keys.where(sa.or_(named, otherwise_named))
     return sorted(connection.scalars(keys))

@@ -4,8 +4,10 @@ SELECT
     r.exam_id,
     e.day,
     e.patient_key,
-    CASE WHEN c.other_patient_key = e.patient_key THEN c.other_patient_id ELSE c.patient_id END
-        AS patient_id,
+    CASE
+        WHEN c.other_patient_key IN (e.patient_key, e.bare_key) THEN c.other_patient_id
+        ELSE c.patient_id
+    END AS patient_id,
     r.eye,
     r.outcome,
     r.referable,

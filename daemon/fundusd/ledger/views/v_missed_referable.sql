@@ -5,8 +5,10 @@ SELECT
     w.exam_id,
     w.day,
     w.eye,
-    CASE WHEN c.other_patient_key = w.patient_key THEN c.other_patient_id ELSE c.patient_id END
-        AS patient_id,
+    CASE
+        WHEN c.other_patient_key IN (e.patient_key, e.bare_key) THEN c.other_patient_id
+        ELSE c.patient_id
+    END AS patient_id,
     w.patient_key,
     c.camera_id,
     w.capture_id,
@@ -23,5 +25,6 @@ SELECT
     w.blinded,
     w.reviewed_at
 FROM v_review w
+JOIN exam e ON e.id = w.exam_id
 JOIN capture c ON c.id = w.capture_id
 WHERE w.model_referable = 'no' AND w.referable = 'yes' AND w.is_latest

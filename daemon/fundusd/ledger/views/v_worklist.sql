@@ -47,7 +47,10 @@ SELECT
             p.exam_id = e.id
             AND (
                 (p.patient_key = e.patient_key AND p.patient_id IS NOT NULL)
-                OR (p.other_patient_key = e.patient_key AND p.other_patient_id IS NOT NULL)
+                OR (
+                    p.other_patient_key IN (e.patient_key, e.bare_key)
+                    AND p.other_patient_id IS NOT NULL
+                )
             )
         ORDER BY p.id
         LIMIT 1
