@@ -13,9 +13,10 @@ import sqlalchemy as sa
 from tests import daemon_cases
 from tests.daemon_cases import DEADLINE
 from tests.faults.camera import photograph
-from tests.service_user_cases import USER, ServiceSite, needs_users, site_of_service
+from tests.service_user_cases import BECOMING, USER, ServiceSite, needs_users, site_of_service
 
 from fundusd.domain.errors import ExitStatus
+from fundusd.files.owners import way_out
 from fundusd.ledger import Ledger
 
 if TYPE_CHECKING:
@@ -110,7 +111,7 @@ def test_a_file_of_root_that_is_in_the_way_is_named_with_its_owner(
         with place.running() as daemon:
             failed = daemon.await_event("service.failed")
             assert f"{in_the_way} belongs to root, and user #{USER} may not" in failed["error"]
-            assert f"sudo chown -R --reference={place.folder} {in_the_way}" in failed["hint"]
+            assert f"sudo chown --reference={place.folder} {in_the_way}" in failed["hint"]
             assert daemon.process.wait(DEADLINE) == ExitStatus.TEMPORARY
         checked = place.by_root("check")
         assert checked.returncode == ExitStatus.NO
@@ -131,4 +132,28 @@ def test_a_key_or_cache_of_root_is_named_with_its_owner(
     with sqlite_place.running() as daemon:
         failed = daemon.await_event("service.failed")
         assert f"belongs to root, and user #{USER} may not" in failed["error"]
-        assert f"sudo chown -R --reference={in_the_way.parent} {in_the_way}" in failed["hint"]
+        recursive = "-R " if in_the_way.is_dir() else ""
+        command = f"sudo chown {recursive}--reference={in_the_way.parent} {in_the_way}"
+        assert command in failed["hint"]
+
+
+@pytest.mark.parametrize("is_there", [False, True])
+def test_no_folder_of_root_is_given_to_the_service(
+    sqlite_place: ServiceSite, *, is_there: bool
+) -> None:
+    """Only the cache folder itself is, even if it would have to be made in a folder of root."""
+    cache = sqlite_place.folder / "closed" / "cache"
+    (cache if is_there else cache.parent).mkdir(parents=True)
+    with daemon_cases.running(
+        sqlite_place, (*BECOMING, str(sqlite_place.python)), CACHE_DIRECTORY=str(cache)
+    ) as daemon:
+        failed = daemon.await_event("service.failed")
+    assert "belongs to root" in failed["error"]
+    assert f"sudo install -d -o {USER} -m 750 {cache}" in failed["hint"]
+    assert "chown" not in failed["hint"]
+
+
+def test_the_owner_root_of_a_folder_is_given_no_file(tmp_path: Path) -> None:
+    (tmp_path / "site.key").touch()
+    os.chown(tmp_path / "site.key", USER, USER)
+    assert "--reference" not in way_out(tmp_path / "site.key")
