@@ -157,3 +157,15 @@ def test_the_owner_root_of_a_folder_is_given_no_file(tmp_path: Path) -> None:
     (tmp_path / "site.key").touch()
     os.chown(tmp_path / "site.key", USER, USER)
     assert "--reference" not in way_out(tmp_path / "site.key")
+
+
+def test_a_file_of_root_in_a_folder_of_root_is_given_to_the_service(tmp_path: Path) -> None:
+    (tmp_path / "site.key").touch()
+    assert f"the user that fundusd runs as: chown fundusd: {tmp_path}" in way_out(
+        tmp_path / "site.key"
+    )
+
+
+def test_the_hint_for_a_file_that_cannot_be_seen_names_no_user(tmp_path: Path) -> None:
+    hint = way_out(tmp_path / "closed" / "site.key")
+    assert hint == "Run the command as the user that fundusd runs as."

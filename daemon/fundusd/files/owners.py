@@ -33,8 +33,8 @@ def owner_of(path: Path | str) -> str:
 def way_out(path: Path, folder: Path | None = None) -> str:
     """Return the hint for a file or folder of another user that is in the way.
 
-    Its owner should be that of `folder`, by default the folder that it is in. If that is root's, it
-    does not tell whose the file should be.
+    Its owner should be that of `folder`, by default the folder that it is in, unless that is root's
+    or the same as that of the file.
     """
     folder = folder or path.parent
     try:
@@ -43,8 +43,10 @@ def way_out(path: Path, folder: Path | None = None) -> str:
         return "Run the command as the user that fundusd runs as."
     name, file = user_name(uid), shlex.quote(str(path))
     hint = f"If fundusd runs as {name}, run the command as that user (sudo -u {name} fundusd ...)."
-    if owner in {_ROOT, uid}:
+    if owner in {_ROOT, uid} and path.is_dir():
         return hint
+    if owner in {_ROOT, uid}:
+        return f"{hint} Otherwise, give it to the user that fundusd runs as: chown fundusd: {file}"
     recursive = "-R " if path.is_dir() else ""
     return (
         f"{hint} Otherwise, give it to the owner of {folder}:"
