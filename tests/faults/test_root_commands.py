@@ -94,6 +94,15 @@ def test_a_service_that_root_starts_by_hand_works_as_its_user(place: ServiceSite
     assert place.not_of_service() == []
 
 
+def test_a_service_that_systemd_starts_as_root_stays_root(sqlite_place: ServiceSite) -> None:
+    """As with User=root in the unit, although the folder of the database is another user's."""
+    given = {"INVOCATION_ID": "given", "CACHE_DIRECTORY": str(sqlite_place.folder / "cache")}
+    with daemon_cases.running(sqlite_place, (str(sqlite_place.python),), **given) as daemon:
+        daemon.await_event("service.ready")
+        assert Path(f"/proc/{daemon.process.pid}").stat().st_uid == 0
+        assert daemon.stop() == 0
+
+
 @pytest.mark.parametrize(
     "name", ["fundusd.db", "fundusd.db-wal", "fundusd.db-shm", "fundusd.db.lock"]
 )
