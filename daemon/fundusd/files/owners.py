@@ -42,7 +42,8 @@ def way_out(path: Path, folder: Path | None = None) -> str:
     except OSError:
         return "Run the command as the user that fundusd runs as."
     name, file = user_name(uid), shlex.quote(str(path))
-    hint = f"If fundusd runs as {name}, run the command as that user (sudo -u {name} fundusd ...)."
+    command = f"sudo -u {shlex.quote(name)} fundusd ..."  # the shell takes "#" for a comment
+    hint = f"If fundusd runs as {name}, run the command as that user ({command})."
     if owner in {_ROOT, uid} and path.is_dir():
         return hint
     if owner in {_ROOT, uid}:
@@ -50,7 +51,7 @@ def way_out(path: Path, folder: Path | None = None) -> str:
     recursive = "-R " if path.is_dir() else ""
     return (
         f"{hint} Otherwise, give it to the owner of {folder}:"
-        f" sudo chown {recursive}--reference={folder} {file}"
+        f" sudo chown {recursive}--reference={shlex.quote(str(folder))} {file}"
     )
 
 

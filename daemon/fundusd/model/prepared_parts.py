@@ -6,6 +6,7 @@ import fcntl
 import hashlib
 import json
 import os
+import shlex
 import shutil
 import tempfile
 from contextlib import contextmanager, suppress
@@ -150,9 +151,9 @@ def _way_out(present: Path) -> str:
     cache, uid = cache_folder(), os.geteuid()
     if cache in present.parents and cache.stat().st_uid == uid:
         return way_out(present, cache)
-    user = user_name(uid).removeprefix("#")  # install takes a bare number
+    folder, user = shlex.quote(str(cache)), user_name(uid).removeprefix("#")
     return (
-        f"Make the cache folder for this user: sudo install -d -o {user} -m 750 {cache}."
+        f"Make the cache folder for this user: sudo install -d -o {user} -m 750 {folder}."
         " Or set CACHE_DIRECTORY to a folder that this user may write to."
     )
 
