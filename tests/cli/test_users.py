@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 from contextlib import closing
@@ -215,8 +216,14 @@ def test_reconcile_goes_on_past_a_folder_that_may_not_be_listed(place: daemon_ca
     assert "cannot be listed (room1)" in ended.stderr
 
 
+@pytest.mark.parametrize("is_over", [False, True])
 def test_what_the_service_begins_while_a_file_at_rest_is_read_is_noticed(
-    sqlite_url: str, monkeypatch: pytest.MonkeyPatch, fundusd: RunCommand, tmp_path: Path
+    sqlite_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+    fundusd: RunCommand,
+    tmp_path: Path,
+    *,
+    is_over: bool,
 ) -> None:
     """Nobody but the service writes; as root, the test takes the right to write away."""
     fill(sqlite_url)
@@ -226,7 +233,12 @@ def test_what_the_service_begins_while_a_file_at_rest_is_read_is_noticed(
 
     def check_while_the_service_starts(ledger: Ledger) -> str:
         revision = check(ledger)
-        file.with_name(f"{file.name}-wal").touch()
+        if is_over:
+            with closing(sqlite3.connect(file)) as other:
+                other.execute("UPDATE capture SET path = 'b_OD.jpg'")
+                other.commit()
+        else:
+            file.with_name(f"{file.name}-wal").touch()
         return revision
 
     monkeypatch.setattr("os.access", lambda path, mode: mode != os.W_OK and may(path, mode))
@@ -234,6 +246,7 @@ def test_what_the_service_begins_while_a_file_at_rest_is_read_is_noticed(
     ended = fundusd("results", "--config", place.path)
     assert ended.code == ExitStatus.TEMPORARY
     assert "started to write" in ended.err
+    assert file.with_name(f"{file.name}-wal").exists() != is_over
     assert "Run the command again" in ended.err
 
 

@@ -60,7 +60,8 @@ class Database:
         self.url = url
         self._may_create = False
         self._pinned: tuple[int, int] | None = None
-        self._is_at_rest = False  # a SQLite file that this user may only read, and nobody writes
+        # of a SQLite file that this user may only read, and nobody writes: its time, size and inode
+        self._at_rest: tuple[int, int, int] | None = None
         is_sqlite = url.get_backend_name() == "sqlite"
         self.engine = engines.sqlite(url, self._mode) if is_sqlite else engines.postgres(url)
         self._writer = threading.Lock()
@@ -82,15 +83,23 @@ class Database:
         of the service; without one, the file has to be called immutable, because the user cannot
         create one. `reading` sees to it that it was.
         """
+        self._at_rest = None
         if self._may_create:
             return "rwc"
         if self.is_absent or os.access(self.url.database or "", os.W_OK):
             return "rw"
-        self._is_at_rest = not self._has_log()
-        return "ro&immutable=1" if self._is_at_rest else "ro"
+        self._at_rest = self._state_at_rest()
+        return "ro&immutable=1" if self._at_rest else "ro"
 
-    def _has_log(self) -> bool:
-        return os.path.lexists(f"{self.url.database}-wal")
+    def _state_at_rest(self) -> tuple[int, int, int] | None:
+        """Return the time, size and inode of a SQLite file, or None if it is being written."""
+        try:
+            status = os.stat(self.url.database or "")  # noqa: PTH116  as below
+        except OSError:
+            return None
+        if os.path.lexists(f"{self.url.database}-wal"):
+            return None
+        return status.st_mtime_ns, status.st_size, status.st_ino
 
     @contextmanager
     def creating(self) -> Iterator[None]:
@@ -157,8 +166,8 @@ class Database:
             self._require_rest()
 
     def _require_rest(self) -> None:
-        """Raise LedgerAway if a file that was read as immutable is being written."""
-        if self._is_at_rest and self._has_log():
+        """Raise LedgerAway if a file that was read as immutable is being or was written."""
+        if self._at_rest and self._state_at_rest() != self._at_rest:
             self.engine.dispose()
             raise LedgerAway(
                 f"The service started to write {self.url.database} while it was read.",
