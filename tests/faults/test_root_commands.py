@@ -78,7 +78,7 @@ def test_the_first_command_of_root_leaves_a_database_for_the_service(tmp_path: P
         (place.folder / "fundusd.db").unlink()
         ended = place.by_root("db", "upgrade")
         assert ended.returncode == ExitStatus.OK, ended.stderr
-        assert (place.folder / "fundusd.db").exists()
+        assert (place.folder / "fundusd.db").stat().st_mode & 0o777 == 0o640
         assert place.not_of_service() == []
         with place.running() as daemon:
             daemon.await_event("service.ready")

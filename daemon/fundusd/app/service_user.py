@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 _ROOT = 0
 _ROOT_NAMES = ("", "root", "0")  # in a unit
+UMASK = 0o027  # UMask= of the units
 _CACHES = ("CACHE_DIRECTORY", "HF_HOME")
 _STARTED_ALONE = ("__main__", "decoder_process")  # modules that are programs
 _OTHERS_MAY_ENTER = 0o001
@@ -126,6 +127,7 @@ def _change_to(user: _User) -> str:
             f" it change to that user ({error.strerror}).",
             hint=f"Run it as that user: {command}",
         ) from None
+    os.umask(UMASK)  # not that of root, with which everybody could read the database
     os.environ["HOME"] = user.home
     phrase = f"running as {user.name}, {user.reason}"
     return phrase if is_readable else f"{phrase}, who cannot read this installation of fundusd"
