@@ -76,7 +76,9 @@ class ServiceSite(daemon_cases.Site):
     @property
     def environment(self) -> dict[str, str]:
         """Return the variables that the service and its commands have in common."""
-        return {"CACHE_DIRECTORY": str(self.folder / "cache"), "OMP_NUM_THREADS": "1"}
+        cache = str(self.folder / "cache")
+        # whatever runs the tests, systemd has not started these commands
+        return {"CACHE_DIRECTORY": cache, "OMP_NUM_THREADS": "1", "INVOCATION_ID": ""}
 
     def running(self, *, by_root: bool = False) -> AbstractContextManager[daemon_cases.Daemon]:
         """Run the service as its user, or as root would by hand."""

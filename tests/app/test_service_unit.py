@@ -5,17 +5,17 @@ from __future__ import annotations
 import grp
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from fundusd.app import service_unit
+import pytest
+
+from fundusd.app import service_unit, service_user
 from fundusd.app.service_unit import Unit, read, unit_of
-
-if TYPE_CHECKING:
-    import pytest
+from fundusd.app.settings import Settings
 
 SYSTEMCTL = """\
 #!/bin/sh
 [ "$*" = "show --property={properties} -- {name}" ] || exit 1
+echo LoadState=loaded
 echo User=fundusd
 echo "SupplementaryGroups={group} 4711 no-such-group"
 echo StateDirectory=fundusd/left
@@ -50,7 +50,8 @@ def test_a_unit_gives_the_user_the_groups_and_the_folders(
 def test_a_protected_unit_writes_to_its_own_folders_and_reaches_no_network() -> None:
     unit = read(
         "fundusd.service",
-        "StateDirectory=fundusd\nCacheDirectory=fundusd\nProtectSystem=strict\n"
+        "LoadState=loaded\nStateDirectory=fundusd\nCacheDirectory=fundusd\n"
+        "ProtectSystem=strict\n"
         "PrivateNetwork=yes\nReadWritePaths=/srv/results -/mnt/pacs +/srv/rooted\n",
     )
     assert unit.lacks_network
@@ -67,7 +68,10 @@ def test_a_protected_unit_writes_to_its_own_folders_and_reaches_no_network() -> 
 
 
 def test_an_open_unit_writes_wherever_its_user_may_and_reaches_the_network() -> None:
-    unit = read("fundusd.service", "ProtectSystem=full\nPrivateNetwork=no\nReadWritePaths=/srv\n")
+    unit = read(
+        "fundusd.service",
+        "LoadState=loaded\nProtectSystem=full\nPrivateNetwork=no\nReadWritePaths=/srv\n",
+    )
     assert not unit.lacks_network
     assert unit.lets_write(Path("/home/okafor"))
 
@@ -81,3 +85,21 @@ def test_settings_elsewhere_and_machines_without_systemd_have_no_unit(
     (tmp_path / "systemctl").write_text("#!/bin/sh\nexit 1\n")
     (tmp_path / "systemctl").chmod(0o755)
     assert unit_of(DEFAULT) == Unit()
+
+
+def test_a_unit_that_is_not_there_is_none() -> None:
+    assert service_unit.read("fundusd.service", "LoadState=not-found\nUser=\n") == Unit()
+
+
+@pytest.mark.parametrize("user", ["", "root", "0"])
+def test_the_unit_decides_that_the_service_is_of_root(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, user: str
+) -> None:
+    """Although the database is in a folder of another user, as in a home directory."""
+    chosen = Settings.model_validate({"store": {"url": f"sqlite:///{tmp_path}/fundusd.db"}})
+    monkeypatch.setattr(service_user, "_ROOT", os.geteuid() + 1)  # whoever runs this
+    monkeypatch.setattr(service_user, "_change_to", lambda user: f"running as {user.name}")
+    monkeypatch.setattr(service_unit, "unit_of", lambda _file: Unit("fundusd.service", user))
+    assert service_user.become(chosen, DEFAULT) == ""
+    monkeypatch.setattr(service_unit, "unit_of", lambda _file: Unit())
+    assert service_user.become(chosen, DEFAULT).startswith("running as ")

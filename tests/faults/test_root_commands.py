@@ -13,9 +13,10 @@ import sqlalchemy as sa
 from tests import daemon_cases
 from tests.daemon_cases import DEADLINE
 from tests.faults.camera import photograph
-from tests.service_user_cases import USER, ServiceSite, needs_users, site_of_service
+from tests.service_user_cases import BECOMING, USER, ServiceSite, needs_users, site_of_service
 
 from fundusd.domain.errors import ExitStatus
+from fundusd.files.owners import way_out
 from fundusd.ledger import Ledger
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ def test_the_first_command_of_root_leaves_a_database_for_the_service(tmp_path: P
         (place.folder / "fundusd.db").unlink()
         ended = place.by_root("db", "upgrade")
         assert ended.returncode == ExitStatus.OK, ended.stderr
-        assert (place.folder / "fundusd.db").exists()
+        assert (place.folder / "fundusd.db").stat().st_mode & 0o777 == 0o640
         assert place.not_of_service() == []
         with place.running() as daemon:
             daemon.await_event("service.ready")
@@ -91,6 +92,15 @@ def test_a_service_that_root_starts_by_hand_works_as_its_user(place: ServiceSite
         assert daemon.stop(signal.SIGTERM) == 0
     (place.inbox / "1_OD.jpg").unlink()  # the camera's
     assert place.not_of_service() == []
+
+
+def test_a_service_that_systemd_starts_as_root_stays_root(sqlite_place: ServiceSite) -> None:
+    """As with User=root in the unit, although the folder of the database is another user's."""
+    given = {"INVOCATION_ID": "given", "CACHE_DIRECTORY": str(sqlite_place.folder / "cache")}
+    with daemon_cases.running(sqlite_place, (str(sqlite_place.python),), **given) as daemon:
+        daemon.await_event("service.ready")
+        assert Path(f"/proc/{daemon.process.pid}").stat().st_uid == 0
+        assert daemon.stop() == 0
 
 
 @pytest.mark.parametrize(
@@ -110,7 +120,7 @@ def test_a_file_of_root_that_is_in_the_way_is_named_with_its_owner(
         with place.running() as daemon:
             failed = daemon.await_event("service.failed")
             assert f"{in_the_way} belongs to root, and user #{USER} may not" in failed["error"]
-            assert f"sudo chown -R --reference={place.folder} {in_the_way}" in failed["hint"]
+            assert f"sudo chown --reference={place.folder} {in_the_way}" in failed["hint"]
             assert daemon.process.wait(DEADLINE) == ExitStatus.TEMPORARY
         checked = place.by_root("check")
         assert checked.returncode == ExitStatus.NO
@@ -131,4 +141,51 @@ def test_a_key_or_cache_of_root_is_named_with_its_owner(
     with sqlite_place.running() as daemon:
         failed = daemon.await_event("service.failed")
         assert f"belongs to root, and user #{USER} may not" in failed["error"]
-        assert f"sudo chown -R --reference={in_the_way.parent} {in_the_way}" in failed["hint"]
+        recursive = "-R " if in_the_way.is_dir() else ""
+        command = f"sudo chown {recursive}--reference={in_the_way.parent} {in_the_way}"
+        assert command in failed["hint"]
+
+
+@pytest.mark.parametrize("is_there", [False, True])
+def test_no_folder_of_root_is_given_to_the_service(
+    sqlite_place: ServiceSite, *, is_there: bool
+) -> None:
+    """Only the cache folder itself is, even if it would have to be made in a folder of root."""
+    cache = sqlite_place.folder / "closed" / "cache"
+    (cache if is_there else cache.parent).mkdir(parents=True)
+    with daemon_cases.running(
+        sqlite_place, (*BECOMING, str(sqlite_place.python)), CACHE_DIRECTORY=str(cache)
+    ) as daemon:
+        failed = daemon.await_event("service.failed")
+    assert "belongs to root" in failed["error"]
+    assert f"sudo install -d -o {USER} -m 750 {cache}" in failed["hint"]
+    assert "chown" not in failed["hint"]
+
+
+def test_the_owner_root_of_a_folder_is_given_no_file(tmp_path: Path) -> None:
+    (tmp_path / "site.key").touch()
+    os.chown(tmp_path / "site.key", USER, USER)
+    assert "--reference" not in way_out(tmp_path / "site.key")
+
+
+def test_a_file_of_root_in_a_folder_of_root_is_given_to_the_service(tmp_path: Path) -> None:
+    (tmp_path / "site.key").touch()
+    assert f"the user that fundusd runs as: chown fundusd: {tmp_path}" in way_out(
+        tmp_path / "site.key"
+    )
+
+
+def test_names_in_hints_are_quoted_for_the_shell(tmp_path: Path) -> None:
+    folder, file = tmp_path / "a b", tmp_path / "a b" / "fundusd.db"
+    folder.mkdir()
+    file.touch()
+    os.chown(folder, USER, USER)
+    os.chown(file, USER + 1, USER + 1)
+    hint = way_out(file)
+    assert f"sudo -u '#{USER + 1}' fundusd" in hint
+    assert f"sudo chown --reference='{folder}' '{file}'" in hint
+
+
+def test_the_hint_for_a_file_that_cannot_be_seen_names_no_user(tmp_path: Path) -> None:
+    hint = way_out(tmp_path / "closed" / "site.key")
+    assert hint == "Run the command as the user that fundusd runs as."

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import sqlite3
 import struct
+import subprocess
 import threading
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -99,6 +101,52 @@ def test_a_file_that_may_not_be_written_is_called_so(sqlite_url: str) -> None:
     ledger.close()
     assert "chown" in caught.value.hint
     assert not isinstance(caught.value, LedgerAway)
+
+
+@pytest.fixture
+def read_only(tmp_path: Path, sqlite_url: str) -> Iterator[str]:
+    """Mount a disk with a database read-only."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "none", str(disk)]
+    if os.geteuid() != 0 or subprocess.run(mount, check=False, capture_output=True).returncode:
+        pytest.skip("no disk can be mounted here")
+    try:
+        shutil.copy(sqlite_url.removeprefix("sqlite:///"), disk / "fundusd.db")
+        subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
+        yield f"sqlite:///{disk}/fundusd.db"
+    finally:
+        subprocess.run(["umount", "--lazy", disk], check=True)
+
+
+def test_a_disk_that_is_mounted_read_only_is_called_so(read_only: str) -> None:
+    ledger = Ledger(read_only)
+    ledger.check()
+    with pytest.raises(LedgerError, match="mounted read-only") as caught:
+        ledger.register_camera("room1")
+    assert "chown" not in caught.value.hint
+    with pytest.raises(LedgerError, match="mounted read-only"):
+        ledger.database.require_writable()
+    ledger.close()
+
+
+def test_a_file_of_this_user_that_may_not_be_written_is_called_so(
+    sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Root may write what it has closed, so the test takes the right away."""
+    file, may = sqlite_url.removeprefix("sqlite:///"), os.access
+
+    def access(path: Path | str, mode: int, **words: bool) -> bool:
+        return not (mode & os.W_OK and str(path) == file) and may(path, mode, **words)
+
+    monkeypatch.setattr("os.access", access)
+    ledger = Ledger(sqlite_url)
+    with pytest.raises(LedgerError, match="cannot be written") as caught:
+        ledger.database.require_writable()
+    assert "chmod u+w" in caught.value.hint
+    with pytest.raises(LedgerError, match="cannot be written"):
+        ledger.register_camera("room1")
+    ledger.close()
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may become another user")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import grp
 import shlex
 import subprocess
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 PROPERTIES = (
-    "User,SupplementaryGroups,StateDirectory,CacheDirectory,Environment,"
+    "LoadState,User,SupplementaryGroups,StateDirectory,CacheDirectory,Environment,"
     "PrivateNetwork,ProtectSystem,ReadWritePaths"
 )
 _FOLDERS = {"StateDirectory": Path("/var/lib"), "CacheDirectory": Path("/var/cache")}
@@ -66,6 +67,8 @@ def read(name: str, properties: str) -> Unit:
     for line in properties.splitlines():
         key, _, value = line.partition("=")
         values[key] = value
+    if values.get("LoadState") != "loaded":
+        return Unit()
     writable, environment = [], {}
     for key, parent in _FOLDERS.items():
         if folders := values.get(key, "").split():
@@ -75,19 +78,21 @@ def read(name: str, properties: str) -> Unit:
         variable, _, value = assignment.partition("=")
         if variable == _MODEL_CACHE:
             environment[variable] = value
-    groups = []
-    for group in values.get("SupplementaryGroups", "").split():
-        try:
-            groups.append(int(group) if group.isdecimal() else grp.getgrnam(group).gr_gid)
-        except KeyError:
-            continue
     # a path in ReadWritePaths= may begin with "-" (it need not exist) or "+" (below RootDirectory=)
     writable += [Path(path.lstrip("-+")) for path in values.get("ReadWritePaths", "").split()]
     return Unit(
         name,
         values.get("User", ""),
-        tuple(groups),
+        _group_ids(values.get("SupplementaryGroups", "")),
         environment,
         lacks_network=values.get("PrivateNetwork") == "yes",
         writable=tuple(writable) if values.get("ProtectSystem") == "strict" else (Path("/"),),
     )
+
+
+def _group_ids(names: str) -> tuple[int, ...]:
+    ids = []
+    for name in names.split():
+        with suppress(KeyError):
+            ids.append(int(name) if name.isdecimal() else grp.getgrnam(name).gr_gid)
+    return tuple(ids)

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from fundusd.app.settings import Settings
 
 _ROOT = 0
+_ROOT_NAMES = ("", "root", "0")  # in a unit
+UMASK = 0o027  # UMask= of the units
 _CACHES = ("CACHE_DIRECTORY", "HF_HOME")
 _STARTED_ALONE = ("__main__", "decoder_process")  # modules that are programs
 _OTHERS_MAY_ENTER = 0o001
@@ -50,11 +52,15 @@ def become(settings: Settings, file: Path) -> str:
     """Give up the rights of root for those of the service's user, and return a phrase about it.
 
     The service's user is the one in the unit that runs with the settings in `file` or, if there is
-    none, the owner of the database, of the site key, or of their folders. If all of these belong to
-    root, nothing is changed, and the phrase is empty. Raises RequestError if the system does not
+    none, the owner of the database, of the site key, or of their folders. If this is root, the user
+    is not changed, and the phrase is empty. Raises RequestError if the system does not
     allow the change.
     """
     unit = service_unit.unit_of(file)
+    for name, value in unit.environment.items():
+        os.environ.setdefault(name, value)
+    if unit.name and unit.user in _ROOT_NAMES:
+        return ""
     places = [settings.privacy.site_key_file, settings.privacy.site_key_file.parent]
     database = settings.store.sqlite_file
     if database is not None:
@@ -62,8 +68,6 @@ def become(settings: Settings, file: Path) -> str:
     user = _user_of(unit) or _owner(places, unit.groups)
     if user is None:
         return ""
-    for name, value in unit.environment.items():
-        os.environ.setdefault(name, value)
     return _change_to(user)
 
 
@@ -123,6 +127,7 @@ def _change_to(user: _User) -> str:
             f" it change to that user ({error.strerror}).",
             hint=f"Run it as that user: {command}",
         ) from None
+    os.umask(UMASK)  # not that of root, with which everybody could read the database
     os.environ["HOME"] = user.home
     phrase = f"running as {user.name}, {user.reason}"
     return phrase if is_readable else f"{phrase}, who cannot read this installation of fundusd"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import stat
 from typing import TYPE_CHECKING
 
@@ -54,7 +55,8 @@ def read(file: Path) -> bytes:
     if mode & stat.S_IROTH:
         raise SettingsError(
             "[privacy] site_key_file can be read by every user.",
-            hint=f"Let only the user that fundusd runs as read it: chmod 0400 {file}",
+            hint="Let only the user that fundusd runs as read it: chmod 0400"
+            f" {shlex.quote(str(file))}",
         )
     return key
 

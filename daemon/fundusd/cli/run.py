@@ -12,6 +12,8 @@ from fundusd.cli.options import ROOT, Config, load
 if TYPE_CHECKING:
     import typer
 
+_BY_SYSTEMD = ("NOTIFY_SOCKET", "INVOCATION_ID")
+_FIRST_PROCESS = 1  # in a container
 _OBJECTS = 20_000  # between two collections of garbage; other commands end before they need one
 
 
@@ -30,9 +32,14 @@ def run(config: Config = None) -> None:
     Example:
       fundusd run --config /etc/fundusd/fundusd.toml
     """
-    if os.geteuid() == ROOT:
+    if os.geteuid() == ROOT and not _is_user_chosen():
         load(config)  # and go on as the service's user
     from fundusd.app import daemon, settings_file
 
     gc.set_threshold(_OBJECTS)
     daemon.run(settings_file.path_of(config))
+
+
+def _is_user_chosen() -> bool:
+    """Return whether systemd or a container has started this as the user that is meant."""
+    return os.getpid() == _FIRST_PROCESS or any(os.environ.get(name) for name in _BY_SYSTEMD)

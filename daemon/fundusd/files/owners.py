@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import pwd
+import shlex
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
+
+_ROOT = 0
 
 
 def user_name(uid: int) -> str:
@@ -27,13 +30,28 @@ def owner_of(path: Path | str) -> str:
         return "nobody that can be seen"
 
 
-def way_out(path: Path) -> str:
-    """Return the hint for a file or folder of another user that is in the way."""
-    owner = owner_of(path)
+def way_out(path: Path, folder: Path | None = None) -> str:
+    """Return the hint for a file or folder of another user that is in the way.
+
+    Its owner should be that of `folder`, by default the folder that it is in, unless that is root's
+    or the same as that of the file.
+    """
+    folder = folder or path.parent
+    try:
+        uid, owner = path.stat().st_uid, folder.stat().st_uid
+    except OSError:
+        return "Run the command as the user that fundusd runs as."
+    name, file = user_name(uid), shlex.quote(str(path))
+    command = f"sudo -u {shlex.quote(name)} fundusd ..."  # the shell takes "#" for a comment
+    hint = f"If fundusd runs as {name}, run the command as that user ({command})."
+    if owner in {_ROOT, uid} and path.is_dir():
+        return hint
+    if owner in {_ROOT, uid}:
+        return f"{hint} Otherwise, give it to the user that fundusd runs as: chown fundusd: {file}"
+    recursive = "-R " if path.is_dir() else ""
     return (
-        f"If fundusd runs as {owner}, run the command as that user (sudo -u {owner} fundusd ...)."
-        " Otherwise, give it to the owner of its folder:"
-        f" sudo chown -R --reference={path.parent} {path}"
+        f"{hint} Otherwise, give it to the owner of {folder}:"
+        f" sudo chown {recursive}--reference={shlex.quote(str(folder))} {file}"
     )
 
 

@@ -21,19 +21,36 @@ def is_about_rights(code: str, error: Exception) -> bool:
     return code.startswith(_OF_RIGHTS) or isinstance(error, OSError)
 
 
+def is_writable(file: Path) -> bool:
+    """Return whether this user may write a SQLite file and the files beside it."""
+    return _first_closed(file) is None
+
+
+def is_on_read_only_disk(file: Path) -> bool:
+    """Return whether a file exists, on a disk that is mounted read-only."""
+    try:
+        return bool(os.statvfs(file).f_flag & os.ST_RDONLY)
+    except OSError:
+        return False
+
+
+def _first_closed(file: Path) -> Path | None:
+    return first_closed([file.with_name(file.name + suffix) for suffix in _BESIDE])
+
+
 def closed_file(url: sa.URL, cause: str = "") -> LedgerError | None:
     """Return an error that names the file of a SQLite database that this user may not write.
 
-    Return None if there is no such file, or on PostgreSQL. `cause` is the class and the code of the
+    Return None if there is no such file, if this user owns it, if the disk is mounted read-only, or
+    on PostgreSQL. `cause` is the class and the code of the
     driver's error.
     """
     if url.get_backend_name() != "sqlite":
         return None
     file = Path(url.database or "")
-    closed = first_closed([file.with_name(file.name + suffix) for suffix in _BESIDE])
-    if closed is None:
+    closed, user = _first_closed(file), user_name(os.geteuid())
+    if closed is None or owner_of(closed) == user or is_on_read_only_disk(file):
         return None
-    user = user_name(os.geteuid())
     detail = f" ({cause})" if cause else ""
     return LedgerError(
         f"{closed} belongs to {owner_of(closed)}, and user {user} may not open it for"

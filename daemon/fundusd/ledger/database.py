@@ -9,6 +9,7 @@ import os
 import threading
 from contextlib import contextmanager
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
@@ -17,7 +18,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
 from fundusd.domain.errors import LedgerAway, LedgerError, LedgerReplaced, SettingsError
-from fundusd.ledger import database_errors, engines
+from fundusd.ledger import database_errors, database_troubles, engines, sqlite_troubles
 from fundusd.ledger.closed_files import closed_file
 
 if TYPE_CHECKING:
@@ -193,9 +194,14 @@ class Database:
 
     def require_writable(self) -> None:
         """Raise LedgerError if this user may not write a SQLite file, or a file beside it."""
+        if not self.is_sqlite:
+            return
         closed = closed_file(self.url)
+        trouble = sqlite_troubles.of_unwritable(Path(self.url.database or ""))
         if closed is not None:
             raise closed
+        if trouble is not None:
+            raise database_troubles.as_error(trouble, self.url)
 
     def require_durable(self, connection: sa.Connection) -> None:
         """Raise LedgerError if commits are acknowledged before they are on the disk.

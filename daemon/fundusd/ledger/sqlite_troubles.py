@@ -13,6 +13,7 @@ from fundusd.domain.errors import (
     LedgerForbidden,
     LedgerUnfit,
 )
+from fundusd.ledger.closed_files import is_about_rights, is_on_read_only_disk, is_writable
 from fundusd.ledger.trouble import BY_ITSELF, Trouble
 
 if TYPE_CHECKING:
@@ -24,6 +25,14 @@ _RESTORE = (
 )
 _IF_SERVICE = (
     " If that user is refused, the files belong to another: chown fundusd: {folder} {file}*"
+)
+_UNWRITABLE = Trouble(
+    ("SQLITE_READONLY", "SQLITE_PERM"),
+    LedgerError,
+    "The database {file} cannot be written.",
+    "Let the user that fundusd runs as write the file, the files beside it and their folder"
+    " (chown fundusd: {file}* {folder}; chmod u+w {file}*), and see that"
+    " the disk is not mounted read-only.",
 )
 _BY_CODE = (
     Trouble(
@@ -39,13 +48,7 @@ _BY_CODE = (
         "Correct [store] url. If the file was a database once: stop the service, keep the file as"
         ' it is, and restore the last backup: docs/operations.md, "To restore a database".',
     ),
-    Trouble(
-        ("SQLITE_READONLY", "SQLITE_PERM"),
-        LedgerError,
-        "The database {file} cannot be written.",
-        "Let the user that fundusd runs as write the file, the files beside it and their folder"
-        " (chown fundusd: {file}* {folder}), and see that the disk is not mounted read-only.",
-    ),
+    _UNWRITABLE,
     Trouble(
         ("SQLITE_BUSY", "SQLITE_LOCKED"),
         LedgerAway,
@@ -64,6 +67,13 @@ _BY_CODE = (
         "The disk of the database {file} answers with errors.",
         "See that it is not full and is still there: df {folder}; journalctl -k." + BY_ITSELF,
     ),
+)
+_READ_ONLY_DISK = Trouble(
+    (),
+    LedgerError,
+    "The disk of the database {file} is mounted read-only.",
+    "Mount it for writing. Linux mounts a disk with errors read-only: findmnt -T {folder};"
+    " journalctl -k.",
 )
 _ABSENT = Trouble(
     (),
@@ -109,6 +119,8 @@ _LEFT_OPEN = Trouble(
 
 def of(code: str, error: Exception, url: sa.URL) -> Trouble | None:
     """Return the trouble that SQLite's name of an error stands for, or None if it is not known."""
+    if is_about_rights(code, error) and is_on_read_only_disk(Path(url.database or "")):
+        return _READ_ONLY_DISK
     if code.startswith("SQLITE_READONLY") and _may_only_read(Path(url.database or "")):
         return _ONLY_READER
     for trouble in _BY_CODE:
@@ -117,6 +129,13 @@ def of(code: str, error: Exception, url: sa.URL) -> Trouble | None:
     if code.startswith("SQLITE_CANTOPEN") or isinstance(error, OSError):
         return _unopened(Path(url.database or ""))
     return None
+
+
+def of_unwritable(file: Path) -> Trouble | None:
+    """Return why this user cannot write a SQLite file, or None if it can."""
+    if is_on_read_only_disk(file):
+        return _READ_ONLY_DISK
+    return None if is_writable(file) else _UNWRITABLE
 
 
 def _unopened(file: Path) -> Trouble:

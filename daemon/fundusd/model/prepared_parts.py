@@ -6,6 +6,7 @@ import fcntl
 import hashlib
 import json
 import os
+import shlex
 import shutil
 import tempfile
 from contextlib import contextmanager, suppress
@@ -116,12 +117,12 @@ class PreparedParts:
             yield
         except PermissionError as error:
             present = Path(error.filename or self.folder)
-            while not present.exists():
+            while not os.path.lexists(present):  # unlike Path.exists, never raises
                 present = present.parent
             raise ModelError(
                 f"The prepared model cannot be written: {present} belongs to {owner_of(present)},"
                 f" and user {user_name(os.geteuid())} may not write to it.",
-                hint=way_out(present),
+                hint=_way_out(present),
             ) from error
         except OSError as error:
             raise ModelError(
@@ -143,6 +144,18 @@ class PreparedParts:
             (self.folder / name).rename(Path(old) / name)
         work.rename(self.folder / name)
         _sync(self.folder)
+
+
+def _way_out(present: Path) -> str:
+    """Return the hint for a file or folder that is closed; only fundusd's own get a new owner."""
+    cache, uid = cache_folder(), os.geteuid()
+    if cache in present.parents and cache.stat().st_uid == uid:
+        return way_out(present, cache)
+    folder, user = shlex.quote(str(cache)), user_name(uid).removeprefix("#")
+    return (
+        f"Make the cache folder for this user: sudo install -d -o {user} -m 750 {folder}."
+        " Or set CACHE_DIRECTORY to a folder that this user may write to."
+    )
 
 
 def _sync(path: Path) -> None:
