@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sqlite3
@@ -50,10 +51,10 @@ BY_VIEWS = {
     "review list": "referable",
     "follow-up list": "No follow-up is open.",
     "db check": "The schema is at",
+    "status": "1 graded",
     "show 1": "PATIENT-7",
 }
 LOOKING = BY_VIEWS | {
-    "status": "1 graded",
     "report exam 1": "PATIENT-7",
     "outbox": "No document is waiting",
     "config show": "phantom",
@@ -342,6 +343,14 @@ def test_a_role_that_may_read_the_views_looks_at_them(
         assert ended.code == ExitStatus.OK, (command, ended.err)
         assert part in ended.out, command
         assert ("does not record that exam 1 was shown" in ended.err) == (command == "show 1")
+    shown = fundusd("status", "--config", place.path).out
+    assert "NOT RUNNING" in shown
+    assert "room1" in shown
+    assert "may read the views only: the model" in shown
+    assert "none used yet" not in shown
+    facts = json.loads(fundusd("status", "--json", "--config", place.path).out)
+    assert (facts["captures"], facts["results"]) == (1, {"graded": 1})
+    assert "model" not in facts
     for command in LOOKING.keys() - BY_VIEWS.keys() - {"config show"}:
         ended = fundusd(*command.split(), "--config", place.path)
         assert ended.code == ExitStatus.TEMPORARY, (command, ended.err)

@@ -11,6 +11,7 @@ from fundusd.cli.output import age, as_json, local, print_table
 from fundusd.clinical.camera_orientation import Learnt, describe
 from fundusd.clinical.grading import unsafe_rules
 from fundusd.domain.clinical_terms import SAFETY_WORDS
+from fundusd.domain.errors import LedgerForbidden
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -18,7 +19,12 @@ if TYPE_CHECKING:
     import typer
 
     from fundusd.cli.output import Row
+    from fundusd.ledger import Ledger
 
+_LEFT_OUT = (
+    "The role of [store] url may read the views only: the model, its self-test, jobs, incomplete"
+    " files, lost log lines, receivers and the rest about cameras are left out."
+)
 _CLOCK_TOLERANCE = timedelta(minutes=1)  # between the database's machine and this one
 # of the cameras' columns, if the terminal is too narrow
 _DROPPED_FIRST = (
@@ -42,7 +48,8 @@ def status(config: Config = None, json: Json = False, wide: Wide = False) -> Non
 
     Prints whether the daemon is running, the database, the model and its last self-test, captures,
     jobs and results by state, the age of the oldest waiting capture, lost log lines, documents by
-    receiver, and the last sweep of each camera and how its pictures are turned.
+    receiver, and the last sweep of each camera and how its pictures are turned. A role of
+    PostgreSQL that may read the views only is shown what these contain, and told what is left out.
 
     Example:
       fundusd status --json
@@ -53,10 +60,10 @@ def status(config: Config = None, json: Json = False, wide: Wide = False) -> Non
     cameras = [camera.id for camera in settings.camera]
     with opened_ledger(settings) as ledger:
         ledger.check()
-        facts = ledger.status()
+        facts = _facts(ledger)
         facts["running"] = ledger.is_held(cameras)
         facts["database"] = ledger.database.shown
-    model = facts["model"]
+    model = facts.get("model")
     facts["unsafe_rule"] = unsafe_rules([model["referable_rule"]] if model else [])
     if json:
         print(as_json(facts))
@@ -70,7 +77,20 @@ def status(config: Config = None, json: Json = False, wide: Wide = False) -> Non
         _print_cameras(facts["cameras"], wide=wide)
     if facts["unsafe_rule"]:
         print(facts["unsafe_rule"])
+    if _is_partial(facts):
+        print(_LEFT_OUT)
     print(SAFETY_WORDS)
+
+
+def _facts(ledger: Ledger) -> dict[str, Any]:
+    try:
+        return ledger.status()
+    except LedgerForbidden:  # a role of PostgreSQL
+        return ledger.status_of_views()
+
+
+def _is_partial(facts: Mapping[str, Any]) -> bool:
+    return "model" not in facts
 
 
 def _print_cameras(cameras: Sequence[Row], *, wide: bool) -> None:
@@ -81,30 +101,36 @@ def _print_cameras(cameras: Sequence[Row], *, wide: bool) -> None:
 
 
 def _lines(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
-    daemon, model, waiting = "running", "none used yet", "none"
-    if not facts["running"]:
-        daemon = "NOT RUNNING (start it: systemctl start fundusd)"
-    if release := facts["model"]:
-        model = f"{release['model']}, release {release['id']}, {release['dtype']}"
-    if facts["oldest_waiting_seconds"] is not None:
-        waiting = f"{facts['oldest_waiting_seconds']:.0f} s"
-        if facts["oldest_waiting_since"] > datetime.now(UTC) + _CLOCK_TOLERANCE:
-            waiting = f"since {local(facts['oldest_waiting_since'])} by a clock that was wrong"
-    lines = [
-        ("daemon", daemon),
-        ("database", facts["database"]),
-        ("model", model),
-        ("canary", _canary_line(facts["canary"])),
-        ("captures", str(facts["captures"])),
-        ("jobs", _jobs(facts["jobs"], facts["failed_replaced"])),
-        ("results", _counts(facts["results"])),
-        ("oldest waiting", waiting),
-    ]
+    daemon = "running" if facts["running"] else "NOT RUNNING (start it: systemctl start fundusd)"
+    before = [("daemon", daemon), ("database", facts["database"])]
+    captures = ("captures", str(facts["captures"]))
+    after = [("results", _counts(facts["results"])), ("oldest waiting", _waiting(facts))]
+    if _is_partial(facts):
+        return [*before, captures, *after]
+    model = ("model", _model_line(facts["model"]))
+    canary = ("canary", _canary_line(facts["canary"]))
+    jobs = ("jobs", _jobs(facts["jobs"], facts["failed_replaced"]))
+    lines = [*before, model, canary, captures, jobs, *after]
     if lost := facts["log_lost"]:
         lines.append(("log", _log_line(lost)))
     for receiver, deliveries in _deliveries(facts["outbox"], facts["receivers_away"]).items():
         lines.append((f"to {receiver}", ", ".join(deliveries)))
     return lines
+
+
+def _model_line(release: Mapping[str, Any] | None) -> str:
+    if release is None:
+        return "none used yet"
+    return f"{release['model']}, release {release['id']}, {release['dtype']}"
+
+
+def _waiting(facts: Mapping[str, Any]) -> str:
+    """Return how long the oldest open job has waited."""
+    if facts["oldest_waiting_seconds"] is None:
+        return "none"
+    if facts["oldest_waiting_since"] > datetime.now(UTC) + _CLOCK_TOLERANCE:
+        return f"since {local(facts['oldest_waiting_since'])} by a clock that was wrong"
+    return f"{facts['oldest_waiting_seconds']:.0f} s"
 
 
 def _jobs(counts: Mapping[str, int], replaced: int) -> str:
@@ -164,10 +190,14 @@ def _log_line(lost: Mapping[str, Any]) -> str:
 
 def _camera_cells(camera: Row) -> dict[str, str]:
     swept = camera["last_sweep_at"] is not None
-    return {
+    cells = {
         "camera": camera["id"],
         "state": "OFFLINE" if camera["offline_reason"] is not None else "watched",
         "last sweep": age(camera["last_sweep_at"]) if swept else "not swept yet",
+    }
+    if "orientation" not in camera:  # a row of v_camera
+        return cells
+    return cells | {
         "files": str(camera["files"]) if swept else "",
         "folders": str(camera["directories"]) if swept else "",
         "not settled": str(camera["waiting"]) if swept else "",
@@ -185,13 +215,14 @@ def _camera_troubles(camera: Row) -> list[str]:
     if camera["offline_reason"] is not None:
         since = local(camera["offline_since"])
         sentences.append(f"OFFLINE since {since}: {_OFFLINE[camera['offline_reason']]}")
-    if incomplete := camera["incomplete"]:
+    if incomplete := camera.get("incomplete"):
         since = local(incomplete["since"])
         sentences.append(
             f"{incomplete['files']} INCOMPLETE since {since}, "
             f"{incomplete['quarantined']} quarantined"
         )
-    if camera["last_sweep_at"] and camera["mode"] != "sweep-only" and not camera["hints_healthy"]:
+    is_watched = "mode" in camera and camera["mode"] != "sweep-only"
+    if camera["last_sweep_at"] and is_watched and not camera["hints_healthy"]:
         sentences.append("hints LOST: sweeps find every file, but later")
     return [f"{camera['id']}: {sentence}" for sentence in sentences]
 

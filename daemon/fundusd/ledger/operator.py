@@ -42,6 +42,7 @@ class Operator(Transactions):
     retry_failed = records(requeue.retry_failed)
     accounts = reads(queries.accounts)
     status = reads(queries.status)
+    status_of_views = reads(queries.status_of_views)
     identifiers_held = reads(queries.identifiers_held)
     measures_of = reads(quality_measures.measures_of)
     orientations = reads(camera_orientations.learnt)

@@ -11,8 +11,8 @@ import sqlalchemy as sa
 from fundusd.domain.clinical_terms import Outcome
 from fundusd.domain.files import IgnoreReason, Stat
 from fundusd.domain.jobs import JobState
-from fundusd.ledger import camera_orientations, daemons, delivery_list, receiver_outages
-from fundusd.ledger.database import epoch_now, picked
+from fundusd.ledger import camera_orientations, daemons, delivery_list, receiver_outages, views
+from fundusd.ledger.database import epoch_now, picked, rows_as_dicts
 from fundusd.ledger.result_columns import IS_RESULT_OF_JOB
 from fundusd.ledger.tables import (
     camera,
@@ -109,6 +109,33 @@ def status(connection: sa.Connection) -> dict[str, Any]:
     }
 
 
+def status_of_views(connection: sa.Connection) -> dict[str, Any]:
+    """Return the part of `status` that the views show, for a role that may read no table.
+
+    "captures" and "results" count captures whose files were not replaced. Facts that only tables
+    contain have no keys.
+    """
+    outcome = views.column("outcome")
+    query = sa.select(outcome, sa.func.count()).select_from(sa.table("v_result"))
+    results: dict[str, int] = {}
+    for value, count in connection.execute(
+        query.where(~views.column("superseded")).group_by(outcome)
+    ):
+        results[value or "waiting"] = count
+    since = sa.select(sa.func.min(views.column("waiting_since")))
+    oldest = connection.scalar(since.select_from(sa.table("v_backlog")))
+    names = ("last_sweep_at", "offline_since", "offline_reason")
+    cameras = sa.select(views.column("camera_id").label("id"), *map(views.column, names))
+    return {
+        "captures": sum(results.values()),
+        "results": results,
+        **_waiting_since(connection, oldest),
+        "cameras": rows_as_dicts(
+            connection, cameras.select_from(sa.table("v_camera")).order_by("id")
+        ),
+    }
+
+
 def _failed_replaced(connection: sa.Connection) -> int:
     """Return how many jobs have failed whose files have all been replaced or moved since."""
     of_job = sa.exists().where(capture.c.job_id == job.c.id)
@@ -126,21 +153,23 @@ def _receivers_away(connection: sa.Connection) -> dict[str, dict[str, Any]]:
 
 
 def _oldest_waiting(connection: sa.Connection) -> dict[str, Any]:
-    """Return when the oldest open job was created, and its age in seconds.
-
-    The age is 0 if the clock was ahead when the job was created.
-    """
+    """Return when the oldest open job was created, and its age in seconds."""
     created: list[datetime] = []
-    now = float(connection.scalar(sa.select(epoch_now())) or 0)
     for state in (JobState.QUEUED, JobState.RUNNING):
         query = sa.select(job.c.created_at).where(job.c.state == state)
         oldest = connection.scalar(query.order_by(job.c.created_at).limit(1))
         if oldest is not None:
             created.append(oldest)
-    if not created:
+    return _waiting_since(connection, min(created, default=None))
+
+
+def _waiting_since(connection: sa.Connection, oldest: datetime | None) -> dict[str, Any]:
+    """Return a time and its age in seconds, which is 0 if the clock was ahead then."""
+    if oldest is None:
         return {"oldest_waiting_seconds": None, "oldest_waiting_since": None}
-    seconds = max(0.0, round(now - min(created).timestamp(), 1))
-    return {"oldest_waiting_seconds": seconds, "oldest_waiting_since": min(created)}
+    now = float(connection.scalar(sa.select(epoch_now())) or 0)
+    seconds = max(0.0, round(now - oldest.timestamp(), 1))
+    return {"oldest_waiting_seconds": seconds, "oldest_waiting_since": oldest}
 
 
 def _model(connection: sa.Connection) -> dict[str, Any] | None:
