@@ -13,7 +13,7 @@ from tests.outbox.test_csv_export import lines
 from tests.outbox.test_fhir import components, observations, report, value
 
 from fundusd.clinical.exam import Absence
-from fundusd.domain.clinical_terms import Eye, Grade, Referable, ReviewVerdict
+from fundusd.domain.clinical_terms import SAFETY_WORDS, Eye, Grade, Referable, ReviewVerdict
 from fundusd.domain.readings import AbsenceReason, OtherLesion
 from fundusd.outbox import document_ids, eye_values
 
@@ -112,6 +112,17 @@ def test_v2_a_prosthesis_is_absent() -> None:
     assert "left eye (OS): absent: prosthesis" in report(exam)["conclusion"]
     _, row = lines(exam)
     assert (row["outcome"], row["reason"], row["action"]) == ("absent", "prosthesis", "none")
+
+
+def test_a_prosthesis_that_was_photographed_has_to_be_looked_at() -> None:
+    absent = Absence(Eye.LEFT, AbsenceReason.PROSTHESIS)
+    exam = cases.exam(RIGHT, LEFT).with_corrections([absent], [])
+    assert exam.impossible == (Eye.LEFT,)
+    _, row = lines(exam)
+    stated = (row["outcome"], row["reason"], row["referable"], row["action"])
+    assert stated == ("absent", "prosthesis", "indeterminate", "refer_reader")
+    remark = "left eye (OS): absent: prosthesis. Photographed, but said to be absent."
+    assert row["note"] == f"{remark} {SAFETY_WORDS}"
 
 
 def test_c23_the_file_of_an_exam_that_was_joined_away_asks_for_nothing() -> None:

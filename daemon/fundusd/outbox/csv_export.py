@@ -145,11 +145,14 @@ def _row_without_photograph(
 
 def _row_of_absent(content: DocumentContent, stated: Absence) -> dict[str, str]:
     """Return the row of an eye that does not count, even if a photograph of it was graded."""
+    is_impossible = stated.eye in content.exam.impossible
     is_prosthesis = stated.reason is AbsenceReason.PROSTHESIS
-    action = Action.NONE if is_prosthesis else Action.REFER_READER
+    action = Action.NONE if is_prosthesis and not is_impossible else Action.REFER_READER
     row = _row_without_photograph(content, stated.eye, "absent", action)
-    note = f"{eye_values.absence(stated)}. {SAFETY_WORDS}"
-    return row | {"reason": stated.reason, "note": note}
+    remarks = [f"{eye_values.absence(stated)}."]
+    if is_impossible:
+        remarks.append("Photographed, but said to be absent.")
+    return row | {"reason": stated.reason, "note": " ".join([*remarks, SAFETY_WORDS])}
 
 
 def _exam_columns(content: DocumentContent, eye: Eye) -> dict[str, str]:
