@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from tests import ledger_cases as cases
+from tests.ledger.test_readings import rows
 from tests.reading_cases import BY
 from tests.visit_cases import TODAY
 
@@ -183,3 +184,17 @@ def test_an_exam_of_a_number_stays_beside_a_joined_exam_of_the_person(ledger: Le
     ledger.record([cases.finding(claim, replace(content, sop_uid=None), NO_DR)])
     assert last_exam(ledger).exam_id == before.exam_id
     assert from_other_camera.exam_id not in {before.exam_id, today.exam_id}
+
+
+def test_a_photograph_that_is_parted_from_an_exam_of_a_number_stays_with_the_person(
+    ledger: Ledger,
+) -> None:
+    jpeg(ledger, "P1_R.jpg", PDR)
+    before = dicom(ledger, "P1_L.dcm", Eye.LEFT)
+    after = ledger.part_exam(cases.captures(ledger)[0]["id"], BY)
+    assert (after.patient_key, after.patient_id) == (before.patient_key, before.patient_id)
+    for view in ("v_worklist", "v_person_exam"):
+        names = [row["patient_id"] for row in rows(ledger, view) if row["exam_id"] == after.exam_id]
+        assert names == [before.patient_id]
+    assert persons(ledger) == 1
+    assert ledger.verify().problem == ""

@@ -270,7 +270,7 @@ def _patient_id(captures: Iterable[Row], exam_row: Row) -> str | None:
     """Return the identifier of an exam's patient, as the first source that names it gives it."""
     keys = {exam_row["patient_key"], exam_row["bare_key"]}
     for row in captures:
-        if row["patient_id"] and row["patient_key"] == exam_row["patient_key"]:
+        if row["patient_id"] and row["patient_key"] in keys:
             return str(row["patient_id"])
         if row["other_patient_id"] and row["other_patient_key"] in keys:
             return str(row["other_patient_id"])

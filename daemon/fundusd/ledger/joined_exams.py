@@ -115,7 +115,7 @@ def part(recording: Recording, capture_id: int, by: Corrector) -> Exam:
             hint="There is nothing to part it from.",
         )
     left = follow_ups.places_of(connection, files)
-    new_id = _insert_parted(connection, files[0])
+    new_id = _insert_parted(connection, files[0], _exam_row(connection, old_id))
     corrections.change(connection, files, exam_id=new_id, placed_exam_id=new_id, belongs=False)
     follow_ups.move_lost(connection, left, new_id)
     corrections.record(recording, CorrectionKind.PART, by, files[0], files, other_exam_id=new_id)
@@ -191,8 +191,14 @@ def _set_exam(connection: sa.Connection, exam_id: int, **columns: Any) -> None:
     connection.execute(sa.update(exam).where(exam.c.id == exam_id).values(**columns))
 
 
-def _insert_parted(connection: sa.Connection, row: Row) -> int:
-    """Insert an exam for a capture that is parted from its exam, and return its number."""
+def _insert_parted(connection: sa.Connection, row: Row, old: Row) -> int:
+    """Insert an exam for a capture that is parted from its exam, and return its number.
+
+    A capture that came under a bare number remains one of the person whom the number means.
+    """
+    keys = {"patient_key": row["patient_key"], "bare_key": None}
+    if row["patient_key"] and row["patient_key"] in {old["patient_key"], old["bare_key"]}:
+        keys = {"patient_key": old["patient_key"], "bare_key": old["bare_key"]}
     before = sa.select(sa.func.count()).where(
         correction.c.capture_id == row["id"], correction.c.kind == CorrectionKind.PART
     )
@@ -203,7 +209,7 @@ def _insert_parted(connection: sa.Connection, row: Row) -> int:
     columns = {
         "key": f"parted:{row['id']}:{times + 1}",
         "study_uid": _study_uid(connection, row),
-        "patient_key": row["patient_key"],
+        **keys,
         "day": day.isoformat(),
         "created_at": datetime.now(UTC),
     }

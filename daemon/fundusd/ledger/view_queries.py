@@ -131,10 +131,10 @@ def _matching_keys(connection: sa.Connection, key: str) -> list[str]:
         if matches := connection.scalars(keys.where(begins)).all():
             return sorted(matches)
     keys = keys.join(capture, capture.c.exam_id == exam.c.id)
-    named = sa.and_(capture.c.patient_id == key, capture.c.patient_key == exam.c.patient_key)
+    of_exam = [exam.c.patient_key, exam.c.bare_key]
+    named = sa.and_(capture.c.patient_id == key, capture.c.patient_key.in_(of_exam))
     otherwise_named = sa.and_(
-        capture.c.other_patient_id == key,
-        capture.c.other_patient_key.in_([exam.c.patient_key, exam.c.bare_key]),
+        capture.c.other_patient_id == key, capture.c.other_patient_key.in_(of_exam)
     )
     keys = keys.where(sa.or_(named, otherwise_named))
     return sorted(connection.scalars(keys))

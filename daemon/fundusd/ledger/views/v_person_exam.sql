@@ -18,7 +18,9 @@ SELECT
         WHERE
             c.exam_id = e.id
             AND (
-                (c.patient_key = e.patient_key AND c.patient_id IS NOT NULL)
+                (
+                    c.patient_key IN (e.patient_key, e.bare_key) AND c.patient_id IS NOT NULL
+                )
                 OR (
                     c.other_patient_key IN (e.patient_key, e.bare_key)
                     AND c.other_patient_id IS NOT NULL

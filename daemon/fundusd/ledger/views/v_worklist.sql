@@ -39,14 +39,17 @@ SELECT
     (
         SELECT
             CASE
-                WHEN p.patient_key = e.patient_key AND p.patient_id IS NOT NULL THEN p.patient_id
+                WHEN p.patient_key IN (e.patient_key, e.bare_key) AND p.patient_id IS NOT NULL
+                    THEN p.patient_id
                 ELSE p.other_patient_id
             END
         FROM capture p
         WHERE
             p.exam_id = e.id
             AND (
-                (p.patient_key = e.patient_key AND p.patient_id IS NOT NULL)
+                (
+                    p.patient_key IN (e.patient_key, e.bare_key) AND p.patient_id IS NOT NULL
+                )
                 OR (
                     p.other_patient_key IN (e.patient_key, e.bare_key)
                     AND p.other_patient_id IS NOT NULL
