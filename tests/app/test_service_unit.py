@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import grp
+import importlib
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from fundusd.app import service_unit, service_user
 from fundusd.app.service_unit import Unit, unit_of
 from fundusd.app.settings import Settings
+
+if TYPE_CHECKING:
+    from types import ModuleType
 
 SYSTEMCTL = """\
 #!/bin/sh
@@ -74,3 +79,19 @@ def test_the_unit_decides_that_the_service_is_of_root(
     assert service_user.become(chosen, DEFAULT) == ""
     monkeypatch.setattr(service_unit, "unit_of", lambda _file: Unit())
     assert service_user.become(chosen, DEFAULT).startswith("running as ")
+
+
+def test_all_modules_are_imported_without_the_optional_libraries(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    imported, original = [], importlib.import_module
+
+    def import_module(name: str, package: str | None = None) -> ModuleType:
+        if name == "fundusd.model.openvino_backend":
+            raise ModuleNotFoundError(name="openvino")
+        imported.append(name)
+        return original(name, package)
+
+    monkeypatch.setattr(importlib, "import_module", import_module)
+    service_user._import_everything()
+    assert "fundusd.worker.service" in imported

@@ -13,6 +13,7 @@ import pkgutil
 import pwd
 import shlex
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -150,4 +151,5 @@ def _import_everything() -> None:
     """
     for module in pkgutil.walk_packages(fundusd.__path__, "fundusd."):
         if not module.name.endswith(_STARTED_ALONE):
-            importlib.import_module(module.name)
+            with suppress(ImportError):  # a library that not everybody installs, such as OpenVINO
+                importlib.import_module(module.name)
