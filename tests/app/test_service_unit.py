@@ -95,3 +95,8 @@ def test_all_modules_are_imported_without_the_optional_libraries(
     monkeypatch.setattr(importlib, "import_module", import_module)
     service_user._import_everything()
     assert "fundusd.worker.service" in imported
+
+
+def test_an_environment_that_cannot_be_read_is_that_of_no_unit() -> None:
+    properties = 'LoadState=loaded\nUser=fundusd\nEnvironment=NAME="open\n'
+    assert service_unit.read("fundusd.service", properties) == Unit()

@@ -74,7 +74,11 @@ def read(name: str, properties: str) -> Unit:
         if folders := values.get(key, "").split():
             environment[_VARIABLES[key]] = str(parent / folders[0])
             writable += [parent / folder for folder in folders]
-    for assignment in shlex.split(values.get("Environment", "")):
+    try:
+        assignments = shlex.split(values.get("Environment", ""))
+    except ValueError:  # a quotation mark that is not closed
+        return Unit()
+    for assignment in assignments:
         variable, _, value = assignment.partition("=")
         if variable == _MODEL_CACHE:
             environment[variable] = value
