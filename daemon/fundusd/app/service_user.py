@@ -116,7 +116,8 @@ def _change_to(user: _User) -> str:
     is_readable = _is_readable_by_others()
     if not is_readable:
         _import_everything()
-    os.environ.setdefault("LOGNAME", getpass.getuser())  # who has started the command
+    # who has started the command; sudo sets LOGNAME to root
+    os.environ["LOGNAME"] = os.environ.get("SUDO_USER") or getpass.getuser()
     try:
         os.setgroups(user.groups)
         os.setgid(user.gid)
