@@ -5,6 +5,7 @@ from __future__ import annotations
 import grp
 import importlib
 import os
+import pwd
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,7 @@ SYSTEMCTL = """\
 [ "$*" = "show --property={properties} -- {name}" ] || exit 1
 echo LoadState=loaded
 echo User=fundusd
+echo Group={group}
 echo "SupplementaryGroups={group} 4711 no-such-group"
 echo StateDirectory=fundusd/left
 echo CacheDirectory=fundusd
@@ -49,7 +51,8 @@ def test_a_unit_gives_the_user_the_groups_and_the_folders(
             "CACHE_DIRECTORY": "/var/cache/fundusd",
             "HF_HOME": "/var/cache/fundusd/hf",
         }
-        assert unit_of(file) == Unit(name, "fundusd", (group.gr_gid, 4711), environment)
+        expected = Unit(name, "fundusd", (group.gr_gid, 4711), environment, group=group.gr_gid)
+        assert unit_of(file) == expected
 
 
 def test_settings_elsewhere_and_machines_without_systemd_have_no_unit(
@@ -114,3 +117,10 @@ def test_the_audit_trail_names_who_has_called_sudo(
     monkeypatch.setenv("SUDO_USER", sudo_user)
     service_user._change_to(service_user._User("fundusd", 61001, 61001, (), "/", "the user"))
     assert os.environ["LOGNAME"] == name
+
+
+@pytest.mark.parametrize("user", ["nobody", str(pwd.getpwnam("nobody").pw_uid)])
+def test_the_user_of_a_unit_may_be_a_number_and_has_the_group_of_the_unit(user: str) -> None:
+    chosen = service_user._user_of(Unit("fundusd.service", user, group=4712))
+    assert chosen is not None
+    assert (chosen.name, chosen.gid) == ("nobody", 4712)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 PROPERTIES = (
-    "LoadState,User,SupplementaryGroups,StateDirectory,CacheDirectory,Environment,"
+    "LoadState,User,Group,SupplementaryGroups,StateDirectory,CacheDirectory,Environment,"
     "PrivateNetwork,ProtectSystem,ReadWritePaths"
 )
 _FOLDERS = {"StateDirectory": Path("/var/lib"), "CacheDirectory": Path("/var/cache")}
@@ -35,6 +35,7 @@ class Unit:
     environment: Mapping[str, str] = field(default_factory=dict)
     lacks_network: bool = False
     writable: tuple[Path, ...] = (Path("/"),)
+    group: int | None = None  # if it is not the user's own
 
     def lets_write(self, folder: Path) -> bool:
         """Return whether the service may write to a folder, if its user may."""
@@ -84,6 +85,7 @@ def read(name: str, properties: str) -> Unit:
             environment[variable] = value
     # a path in ReadWritePaths= may begin with "-" (it need not exist) or "+" (below RootDirectory=)
     writable += [Path(path.lstrip("-+")) for path in values.get("ReadWritePaths", "").split()]
+    group = _group_ids(values.get("Group", ""))
     return Unit(
         name,
         values.get("User", ""),
@@ -91,6 +93,7 @@ def read(name: str, properties: str) -> Unit:
         environment,
         lacks_network=values.get("PrivateNetwork") == "yes",
         writable=tuple(writable) if values.get("ProtectSystem") == "strict" else (Path("/"),),
+        group=group[0] if group else None,
     )
 
 

@@ -14,7 +14,7 @@ import pwd
 import shlex
 import sys
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -93,12 +93,12 @@ def _owner(places: Iterable[Path], groups: tuple[int, ...]) -> _User | None:
 
 def _user_of(unit: Unit) -> _User | None:
     try:
-        entry = pwd.getpwnam(unit.user)
+        numeric = unit.user.isdecimal()
+        entry = pwd.getpwuid(int(unit.user)) if numeric else pwd.getpwnam(unit.user)
     except KeyError:
         return None
-    if entry.pw_uid == _ROOT:
-        return None
-    return _user(entry.pw_uid, entry.pw_gid, unit.groups, f"the user of {unit.name}")
+    user = _user(entry.pw_uid, entry.pw_gid, unit.groups, f"the user of {unit.name}")
+    return user if unit.group is None else replace(user, gid=unit.group)
 
 
 def _user(uid: int, gid: int, groups: tuple[int, ...], reason: str) -> _User:
