@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import grp
+import importlib
 import os
+import pwd
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -12,11 +15,15 @@ from fundusd.app import service_unit, service_user
 from fundusd.app.service_unit import Unit, read, unit_of
 from fundusd.app.settings import Settings
 
+if TYPE_CHECKING:
+    from types import ModuleType
+
 SYSTEMCTL = """\
 #!/bin/sh
 [ "$*" = "show --property={properties} -- {name}" ] || exit 1
 echo LoadState=loaded
 echo User=fundusd
+echo Group={group}
 echo "SupplementaryGroups={group} 4711 no-such-group"
 echo StateDirectory=fundusd/left
 echo CacheDirectory=fundusd
@@ -44,7 +51,8 @@ def test_a_unit_gives_the_user_the_groups_and_the_folders(
             "CACHE_DIRECTORY": "/var/cache/fundusd",
             "HF_HOME": "/var/cache/fundusd/hf",
         }
-        assert unit_of(file) == Unit(name, "fundusd", (group.gr_gid, 4711), environment)
+        expected = Unit(name, "fundusd", (group.gr_gid, 4711), environment, group=group.gr_gid)
+        assert unit_of(file) == expected
 
 
 def test_a_protected_unit_writes_to_its_own_folders_and_reaches_no_network() -> None:
@@ -103,3 +111,45 @@ def test_the_unit_decides_that_the_service_is_of_root(
     assert service_user.become(chosen, DEFAULT) == ""
     monkeypatch.setattr(service_unit, "unit_of", lambda _file: Unit())
     assert service_user.become(chosen, DEFAULT).startswith("running as ")
+
+
+def test_all_modules_are_imported_without_the_optional_libraries(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    imported, original = [], importlib.import_module
+
+    def import_module(name: str, package: str | None = None) -> ModuleType:
+        if name == "fundusd.model.openvino_backend":
+            raise ModuleNotFoundError(name="openvino")
+        imported.append(name)
+        return original(name, package)
+
+    monkeypatch.setattr(importlib, "import_module", import_module)
+    service_user._import_everything()
+    assert "fundusd.worker.service" in imported
+
+
+def test_an_environment_that_cannot_be_read_is_that_of_no_unit() -> None:
+    properties = 'LoadState=loaded\nUser=fundusd\nEnvironment=NAME="open\n'
+    assert service_unit.read("fundusd.service", properties) == Unit()
+
+
+@pytest.mark.parametrize(("sudo_user", "name"), [("okafor", "okafor"), ("", "root")])
+def test_the_audit_trail_names_who_has_called_sudo(
+    monkeypatch: pytest.MonkeyPatch, sudo_user: str, name: str
+) -> None:
+    for change in ("setgroups", "setgid", "setuid", "umask"):
+        monkeypatch.setattr(os, change, lambda _value: None)
+    monkeypatch.setattr(service_user, "_is_readable_by_others", lambda: True)
+    monkeypatch.setenv("HOME", os.environ.get("HOME", ""))
+    monkeypatch.setenv("LOGNAME", "root")
+    monkeypatch.setenv("SUDO_USER", sudo_user)
+    service_user._change_to(service_user._User("fundusd", 61001, 61001, (), "/", "the user"))
+    assert os.environ["LOGNAME"] == name
+
+
+@pytest.mark.parametrize("user", ["nobody", str(pwd.getpwnam("nobody").pw_uid)])
+def test_the_user_of_a_unit_may_be_a_number_and_has_the_group_of_the_unit(user: str) -> None:
+    chosen = service_user._user_of(Unit("fundusd.service", user, group=4712))
+    assert chosen is not None
+    assert (chosen.name, chosen.gid) == ("nobody", 4712)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 PROPERTIES = (
-    "LoadState,User,SupplementaryGroups,StateDirectory,CacheDirectory,Environment,"
+    "LoadState,User,Group,SupplementaryGroups,StateDirectory,CacheDirectory,Environment,"
     "PrivateNetwork,ProtectSystem,ReadWritePaths"
 )
 _FOLDERS = {"StateDirectory": Path("/var/lib"), "CacheDirectory": Path("/var/cache")}
@@ -35,6 +35,7 @@ class Unit:
     environment: Mapping[str, str] = field(default_factory=dict)
     lacks_network: bool = False
     writable: tuple[Path, ...] = (Path("/"),)
+    group: int | None = None  # if it is not the user's own
 
     def lets_write(self, folder: Path) -> bool:
         """Return whether the service may write to a folder, if its user may."""
@@ -74,12 +75,17 @@ def read(name: str, properties: str) -> Unit:
         if folders := values.get(key, "").split():
             environment[_VARIABLES[key]] = str(parent / folders[0])
             writable += [parent / folder for folder in folders]
-    for assignment in shlex.split(values.get("Environment", "")):
+    try:
+        assignments = shlex.split(values.get("Environment", ""))
+    except ValueError:  # a quotation mark that is not closed
+        return Unit()
+    for assignment in assignments:
         variable, _, value = assignment.partition("=")
         if variable == _MODEL_CACHE:
             environment[variable] = value
     # a path in ReadWritePaths= may begin with "-" (it need not exist) or "+" (below RootDirectory=)
     writable += [Path(path.lstrip("-+")) for path in values.get("ReadWritePaths", "").split()]
+    group = _group_ids(values.get("Group", ""))
     return Unit(
         name,
         values.get("User", ""),
@@ -87,6 +93,7 @@ def read(name: str, properties: str) -> Unit:
         environment,
         lacks_network=values.get("PrivateNetwork") == "yes",
         writable=tuple(writable) if values.get("ProtectSystem") == "strict" else (Path("/"),),
+        group=group[0] if group else None,
     )
 
 

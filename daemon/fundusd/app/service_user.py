@@ -13,7 +13,8 @@ import pkgutil
 import pwd
 import shlex
 import sys
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -92,12 +93,12 @@ def _owner(places: Iterable[Path], groups: tuple[int, ...]) -> _User | None:
 
 def _user_of(unit: Unit) -> _User | None:
     try:
-        entry = pwd.getpwnam(unit.user)
+        numeric = unit.user.isdecimal()
+        entry = pwd.getpwuid(int(unit.user)) if numeric else pwd.getpwnam(unit.user)
     except KeyError:
         return None
-    if entry.pw_uid == _ROOT:
-        return None
-    return _user(entry.pw_uid, entry.pw_gid, unit.groups, f"the user of {unit.name}")
+    user = _user(entry.pw_uid, entry.pw_gid, unit.groups, f"the user of {unit.name}")
+    return user if unit.group is None else replace(user, gid=unit.group)
 
 
 def _user(uid: int, gid: int, groups: tuple[int, ...], reason: str) -> _User:
@@ -115,7 +116,8 @@ def _change_to(user: _User) -> str:
     is_readable = _is_readable_by_others()
     if not is_readable:
         _import_everything()
-    os.environ.setdefault("LOGNAME", getpass.getuser())  # who has started the command
+    # who has started the command; sudo sets LOGNAME to root
+    os.environ["LOGNAME"] = os.environ.get("SUDO_USER") or getpass.getuser()
     try:
         os.setgroups(user.groups)
         os.setgid(user.gid)
@@ -150,4 +152,5 @@ def _import_everything() -> None:
     """
     for module in pkgutil.walk_packages(fundusd.__path__, "fundusd."):
         if not module.name.endswith(_STARTED_ALONE):
-            importlib.import_module(module.name)
+            with suppress(ImportError):  # a library that not everybody installs, such as OpenVINO
+                importlib.import_module(module.name)
