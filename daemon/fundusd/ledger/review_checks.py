@@ -1,0 +1,103 @@
+"""Refuse reviews that are incomplete, or do not fit the eye or the reader."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fundusd.domain.clinical_terms import Grade, Referable, ReviewReason, ReviewVerdict
+from fundusd.domain.errors import RequestError
+from fundusd.domain.readings import OtherLesion, ReadingPurpose
+from fundusd.ledger import exam_reviews
+
+if TYPE_CHECKING:
+    import sqlalchemy as sa
+
+    from fundusd.clinical.eye_result import EyeResult
+    from fundusd.ledger.reviews import Review
+
+
+def grade(given: Review, eye: EyeResult) -> Grade | None:
+    """Return the grade of the eye according to a review."""
+    match given.verdict:
+        case ReviewVerdict.OVERRIDE:
+            return given.grade
+        case ReviewVerdict.UNGRADABLE | ReviewVerdict.RETAKE:
+            return None
+        case _:
+            return eye.grade
+
+
+def require_complete(given: Review, eye: EyeResult) -> None:
+    """Raise RequestError if a review lacks something that its verdict needs."""
+    is_override = given.verdict is ReviewVerdict.OVERRIDE
+    if is_override != (given.grade is not None):
+        raise RequestError(
+            "An override needs the right grade, and no other verdict takes one.",
+            hint="Use --grade 0 to 4.",
+        )
+    if is_override and given.reason is None:
+        raise RequestError(
+            "An override needs a reason.",
+            hint=f"Use --reason with one of: {', '.join(ReviewReason)}.",
+        )
+    is_graded = is_override or given.verdict is ReviewVerdict.AGREE
+    if is_graded and not any(shot.shows_retina for shot in eye.shots):
+        raise RequestError(
+            "No photograph of this eye can be looked at, so it cannot be graded.",
+            hint="Say retake or ungradable, or export the photographs again under new names.",
+        )
+    is_undecided = eye.referable is Referable.INDETERMINATE
+    if given.verdict is ReviewVerdict.AGREE and is_undecided:
+        raise RequestError(
+            "There is nothing to agree with, because the model's result for this eye is undecided.",
+            hint="Give a grade (override --grade --reason), or say ungradable or retake.",
+        )
+
+
+def require_entitled(connection: sa.Connection, given: Review, eye: EyeResult) -> None:
+    """Raise RequestError if the reader may not read this eye for this purpose.
+
+    A second reader and an arbiter must not have read it, or one of its photographs elsewhere, for
+    another purpose before, even if they took that back. What an arbiter has decided, only an
+    arbiter changes.
+    """
+    purposes = exam_reviews.purposes_of(connection, given.reviewer, given.exam_id, eye)
+    is_independent = given.purpose in {ReadingPurpose.SECOND, ReadingPurpose.ARBITRATION}
+    if is_independent and purposes - {given.purpose}:
+        raise RequestError(
+            f"{given.reviewer} has read this eye for another purpose, so another reader has to "
+            "read it now.",
+            hint="To replace your own reading, give the same --purpose as before.",
+        )
+    of_current = {reading.purpose for reading in eye.readings.current}
+    is_subordinate = given.purpose in {ReadingPurpose.ROUTINE, ReadingPurpose.SECOND}
+    if is_subordinate and ReadingPurpose.ARBITRATION in of_current:
+        raise RequestError(
+            "An arbiter has decided about this eye.",
+            hint="Only a reader who may arbitrate changes that: --purpose arbitration.",
+        )
+
+
+def require_fitting(given: Review, eye: EyeResult) -> None:
+    """Raise RequestError if the findings do not fit the verdict."""
+    if given.reason is ReviewReason.NON_DR_PATHOLOGY and given.lesion is None:
+        raise RequestError(
+            "The reason non_dr_pathology needs the lesion that was seen.",
+            hint=f"Use --lesion with one of: {', '.join(OtherLesion)}.",
+        )
+    if given.follow_up is not None and given.verdict is not ReviewVerdict.UNGRADABLE:
+        raise RequestError(
+            "Only an eye that is ungradable needs to be told what follows.",
+            hint="Leave out --follow-up, or say ungradable. The verdict retake asks for a retake.",
+        )
+    says_nothing = given.verdict is ReviewVerdict.DEFER
+    if says_nothing and (given.lesion or given.maculopathy or given.photocoagulation):
+        raise RequestError(
+            "A deferred reading says nothing about the eye.",
+            hint="Leave out the findings, or choose another verdict.",
+        )
+    if given.is_stable_treated and grade(given, eye) is not Grade.PDR:
+        raise RequestError(
+            "Only proliferative retinopathy can be treated and stable (R3S).",
+            hint="Override with --grade 4, or leave out --stable-treated.",
+        )
