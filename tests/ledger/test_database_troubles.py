@@ -108,7 +108,7 @@ def read_only(tmp_path: Path, sqlite_url: str) -> Iterator[str]:
     """Mount a disk with a database read-only."""
     disk = tmp_path / "disk"
     disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "none", disk]
+    mount: list[str | Path] = ["mount", "-t", "tmpfs", "none", disk]
     if os.geteuid() != 0 or subprocess.run(mount, check=False, capture_output=True).returncode:
         pytest.skip("no disk can be mounted here")
     try:
