@@ -87,9 +87,9 @@ _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks
 def load(config: Path | None) -> Settings:
     """Return the settings in the file that --config names, or in the default file.
 
-    A command of root that reads settings goes on as the service's user, and a command of that user has
-    the folders of its unit. Raises SettingsError if the file
-    cannot be read or contains mistakes, or RequestError if the user cannot be changed.
+    A command of root goes on as the service's user, and a command of that user has the folders of
+    its unit. Raises SettingsError if the file cannot be read or contains mistakes, or RequestError
+    if the user cannot be changed.
     """
     from fundusd.app import settings_file
 
