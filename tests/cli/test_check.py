@@ -113,6 +113,7 @@ def test_a_server_that_is_down_is_a_warning_with_a_line_of_its_own(
 
 
 UNIT = """\
+LoadState=loaded
 User=fundusd
 StateDirectory=fundusd
 PrivateNetwork=yes
@@ -123,18 +124,22 @@ ReadWritePaths=-{folder}/results
 
 def test_what_the_unit_forbids_is_wrong(tmp_path: Path) -> None:
     unit = service_unit.read("fundusd.service", UNIT.format(folder=tmp_path))
-    for name in ("results", "elsewhere"):
+    for name in ("real", "elsewhere"):
         (tmp_path / name).mkdir()
+    (tmp_path / "results").symlink_to("real")
     sections = [
         {"id": "results", "document": "csv", "folder": str(tmp_path / "results")},
+        {"id": "real", "document": "csv", "folder": str(tmp_path / "real")},
         {"id": "elsewhere", "document": "csv", "folder": str(tmp_path / "elsewhere")},
         {"id": "archive", "document": "sr", "dicom": "ARCHIVE@pacs.example.org:104"},
     ]
     settings = Settings.model_validate({"receiver": sections})
-    results, elsewhere, archive = health_check_receivers.receivers(settings, unit)
+    results, real, elsewhere, archive = health_check_receivers.receivers(settings, unit)
     assert results.ok
-    assert (elsewhere.ok, "ReadWritePaths=" in elsewhere.hint) == (False, True)
-    assert "cannot be written to by fundusd.service" in elsewhere.verdict
+    assert [results.is_warning, real.is_warning] == [False, False]
+    assert elsewhere.ok  # other settings of the unit may make it writable
+    assert (elsewhere.is_warning, "ReadWritePaths=" in elsewhere.hint) == (True, True)
+    assert "may not be writable for fundusd.service" in elsewhere.verdict
     assert (archive.ok, archive.verdict) == (
         False,
         "fundusd.service has no network (PrivateNetwork=yes)",

@@ -41,8 +41,12 @@ class Unit:
     group: int | None = None  # if it is not the user's own
 
     def lets_write(self, folder: Path) -> bool:
-        """Return whether the service may write to a folder, if its user may."""
-        return any(folder.is_relative_to(path) for path in self.writable)
+        """Return whether the service may write to a folder, if its user may.
+
+        False is not certain, because other settings of a unit may make a folder writable, too.
+        """
+        real = folder.resolve()
+        return any(real.is_relative_to(path.resolve()) for path in self.writable)
 
     def set_environment(self) -> None:
         """Set the variables of the unit that this process does not have."""
