@@ -81,6 +81,29 @@ def test_check_says_when_the_disk_of_the_database_is_nearly_full(
     assert "WRONG free space for the database: 0.0 GiB" in ended.out
 
 
+def test_a_key_or_a_secret_that_the_group_can_read_is_warned_of(
+    fundusd: RunCommand, place: daemon_cases.Site
+) -> None:
+    """The group is that of the people who look, who could undo the pseudonyms."""
+    key, token = place.folder / "site.key", place.folder / "token"
+    key.write_text(os.urandom(32).hex())
+    token.write_text("s3cret")
+    with place.path.open("a") as file:
+        file.write(
+            '[[receiver]]\nid = "r"\ndocument = "fhir"\nfhir = "http://127.0.0.1:1"\n'
+            f'token_file = "{token}"\n'
+        )
+    for mode in (0o640, 0o400):
+        key.chmod(mode)
+        token.chmod(mode)
+        ended = fundusd("check", "--config", place.path)
+        for closed in (key, token):
+            warning = f"WARN  rights of {closed}: its group can read it"
+            assert (warning in ended.out) == (mode == 0o640), ended.out
+            assert (f"chmod 0400 {closed}" in ended.out) == (mode == 0o640)
+        assert ended.code == 0, ended.out
+
+
 SERVERS = """
 [[receiver]]
 id = "registry"
