@@ -81,6 +81,29 @@ def test_check_says_when_the_disk_of_the_database_is_nearly_full(
     assert "WRONG free space for the database: 0.0 GiB" in ended.out
 
 
+def test_a_key_or_a_secret_that_the_group_can_read_is_warned_of(
+    fundusd: RunCommand, place: daemon_cases.Site
+) -> None:
+    """The group is that of the people who look, who could undo the pseudonyms."""
+    key, token = place.folder / "site.key", place.folder / "token"
+    key.write_text(os.urandom(32).hex())
+    token.write_text("s3cret")
+    with place.path.open("a") as file:
+        file.write(
+            '[[receiver]]\nid = "r"\ndocument = "fhir"\nfhir = "http://127.0.0.1:1"\n'
+            f'token_file = "{token}"\n'
+        )
+    for mode in (0o640, 0o400):
+        key.chmod(mode)
+        token.chmod(mode)
+        ended = fundusd("check", "--config", place.path)
+        for closed in (key, token):
+            warning = f"WARN  rights of {closed}: its group can read it"
+            assert (warning in ended.out) == (mode == 0o640), ended.out
+            assert (f"chmod 0400 {closed}" in ended.out) == (mode == 0o640)
+        assert ended.code == 0, ended.out
+
+
 SERVERS = """
 [[receiver]]
 id = "registry"
@@ -113,6 +136,7 @@ def test_a_server_that_is_down_is_a_warning_with_a_line_of_its_own(
 
 
 UNIT = """\
+LoadState=loaded
 User=fundusd
 StateDirectory=fundusd
 PrivateNetwork=yes
@@ -123,18 +147,22 @@ ReadWritePaths=-{folder}/results
 
 def test_what_the_unit_forbids_is_wrong(tmp_path: Path) -> None:
     unit = service_unit.read("fundusd.service", UNIT.format(folder=tmp_path))
-    for name in ("results", "elsewhere"):
+    for name in ("real", "elsewhere"):
         (tmp_path / name).mkdir()
+    (tmp_path / "results").symlink_to("real")
     sections = [
         {"id": "results", "document": "csv", "folder": str(tmp_path / "results")},
+        {"id": "real", "document": "csv", "folder": str(tmp_path / "real")},
         {"id": "elsewhere", "document": "csv", "folder": str(tmp_path / "elsewhere")},
         {"id": "archive", "document": "sr", "dicom": "ARCHIVE@pacs.example.org:104"},
     ]
     settings = Settings.model_validate({"receiver": sections})
-    results, elsewhere, archive = health_check_receivers.receivers(settings, unit)
+    results, real, elsewhere, archive = health_check_receivers.receivers(settings, unit)
     assert results.ok
-    assert (elsewhere.ok, "ReadWritePaths=" in elsewhere.hint) == (False, True)
-    assert "cannot be written to by fundusd.service" in elsewhere.verdict
+    assert [results.is_warning, real.is_warning] == [False, False]
+    assert elsewhere.ok  # other settings of the unit may make it writable
+    assert (elsewhere.is_warning, "ReadWritePaths=" in elsewhere.hint) == (True, True)
+    assert "may not be writable for fundusd.service" in elsewhere.verdict
     assert (archive.ok, archive.verdict) == (
         False,
         "fundusd.service has no network (PrivateNetwork=yes)",

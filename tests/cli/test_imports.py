@@ -146,7 +146,7 @@ def test_without_a_gpu_the_daemon_watches_before_torch_is_imported() -> None:
 import sys
 from fundusd.app import factory, settings, settings_service
 from fundusd.model import device
-device._GPUS = ()
+device._NVIDIA_DRIVERS = device._AMD_DRIVERS = ()
 model = settings_service.ModelSettings(source="phantom")
 planned = factory.plan_model(settings.Settings().model_copy(update={"model": model}))
 assert planned.release.runtime.startswith("torch 2.") and planned.runtime.is_cpu

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 import torch
@@ -10,9 +10,6 @@ import torch
 from fundusd.domain.errors import DeviceNotReady, ExitStatus, ModelError, SettingsError
 from fundusd.model import device
 from fundusd.model.locate import ModelChoice
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 ON_CPU = ModelChoice("phantom", device="cpu")
 
@@ -82,7 +79,7 @@ def unready(monkeypatch: pytest.MonkeyPatch) -> None:
     def start() -> None:
         raise RuntimeError("CUDA error: system not yet initialized\nCUDA kernel errors might ...")
 
-    monkeypatch.setattr(device, "may_have_gpu", lambda: True)
+    monkeypatch.setattr(device, "_NVIDIA_DRIVERS", (Path("/dev/null"),))
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.cuda, "init", start)
     monkeypatch.setattr(torch.version, "cuda", "12.8")
@@ -109,8 +106,26 @@ def test_a_gpu_that_is_not_ready_is_not_given_up_in_silence() -> None:
     assert device.unused_gpu(ON_CPU, runtime) == ""
 
 
+@pytest.mark.usefixtures("unready")
+def test_a_driver_for_which_torch_was_not_built_is_no_gpu_that_is_not_ready(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """AMD's driver is there on every processor with AMD's graphics."""
+    monkeypatch.setattr(device, "_NVIDIA_DRIVERS", ())
+    monkeypatch.setattr(device, "_AMD_DRIVERS", (Path("/dev/null"),))
+    monkeypatch.setattr(torch.version, "hip", None)
+    with pytest.raises(ModelError, match="finds no device 'cuda'") as caught:
+        device.candidates(ModelChoice("phantom", device="cuda"))
+    assert caught.value.exit_code == ExitStatus.UNAVAILABLE
+    choice = ModelChoice("phantom", device="auto")
+    (runtime,) = device.candidates(choice)
+    assert device.unused_gpu(choice, runtime) == ""
+    monkeypatch.setattr(torch.version, "hip", "6.4")
+    assert device.unused_gpu(choice, runtime) == "CUDA error: system not yet initialized"
+
+
 def test_a_torch_without_cuda_is_no_gpu_that_is_not_ready(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(device, "may_have_gpu", lambda: True)
+    monkeypatch.setattr(device, "_NVIDIA_DRIVERS", (Path("/dev/null"),))
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.version, "cuda", None)
     with pytest.raises(ModelError, match="finds no device 'cuda'") as caught:

@@ -62,6 +62,7 @@ def check(settings: Settings, file: Path) -> Iterator[CheckResult]:
             yield _lookup(camera, camera.own_database)
     yield from health_check_receivers.credentials(settings)
     yield checked("site key", lambda: _site_key(settings))
+    yield from health_check_machine.secrets_of_group(settings)
     yield checked("database", lambda: _database(settings))
     if settings.privacy.identifiers == "pseudonymous":
         yield from _identifiers(settings)

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import os
 import shutil
+import stat
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fundusd.app.check_result import CheckResult
 from fundusd.app.factory import model_choice
 from fundusd.model import device
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from fundusd.app.settings import ReceiverSettings, Settings
 
 _DRIVER = Path("/proc/driver/nvidia/version")
@@ -41,6 +46,25 @@ def _driver() -> str:
         return "driver not known"
     numbers = [word for word in words if word[0].isdigit() and "." in word]
     return f"driver {numbers[0]}" if numbers else "driver not known"
+
+
+def secrets_of_group(settings: Settings) -> Iterator[CheckResult]:
+    """Yield a warning for each key or secret that the group may read, as people who look may."""
+    files = [settings.privacy.site_key_file]
+    if settings.store.password_file:
+        files.append(Path(settings.store.password_file))
+    for receiver in settings.receiver:
+        files += filter(None, (receiver.token_file, receiver.oauth_secret_file))
+    for file in files:
+        with suppress(OSError):
+            if file.stat().st_mode & stat.S_IRGRP:
+                yield CheckResult(
+                    f"rights of {file}",
+                    ok=True,
+                    verdict="its group can read it",
+                    hint=f"Let only the user that fundusd runs as read it: chmod 0400 {file}",
+                    is_warning=True,
+                )
 
 
 def folder_problem(receiver: ReceiverSettings) -> str:

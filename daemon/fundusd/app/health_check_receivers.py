@@ -59,7 +59,13 @@ def receivers(settings: Settings, unit: Unit) -> Iterator[CheckResult]:
 def _folder(receiver: ReceiverSettings, unit: Unit) -> CheckResult:
     problem = folder_problem(receiver)
     if not problem and receiver.folder and not unit.lets_write(receiver.folder):
-        problem = f"{receiver.folder} cannot be written to by {unit.name} (ProtectSystem=strict)"
+        return CheckResult(
+            f"folder of {receiver.id}",
+            ok=True,
+            verdict=f"{receiver.folder} may not be writable for {unit.name} (ProtectSystem=strict)",
+            hint=_FOLDER_HINT,
+            is_warning=True,
+        )
     return CheckResult(
         f"folder of {receiver.id}",
         ok=not problem,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import grp
+import os
 import shlex
 import subprocess
 from contextlib import suppress
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fundusd.app.settings_file import DEFAULT_FILE
+from fundusd.files.owners import user_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,6 +25,7 @@ _FOLDERS = {"StateDirectory": Path("/var/lib"), "CacheDirectory": Path("/var/cac
 _VARIABLES = {"StateDirectory": "STATE_DIRECTORY", "CacheDirectory": "CACHE_DIRECTORY"}
 _MODEL_CACHE = "HF_HOME"  # the only variable of the unit that changes what a command finds
 _SECONDS = 10
+UMASK = 0o027  # UMask= of the units
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +41,29 @@ class Unit:
     group: int | None = None  # if it is not the user's own
 
     def lets_write(self, folder: Path) -> bool:
-        """Return whether the service may write to a folder, if its user may."""
-        return any(folder.is_relative_to(path) for path in self.writable)
+        """Return whether the service may write to a folder, if its user may.
+
+        False is not certain, because other settings of a unit may make a folder writable, too.
+        """
+        real = folder.resolve()
+        return any(real.is_relative_to(path.resolve()) for path in self.writable)
+
+    def set_environment(self) -> None:
+        """Set the variables of the unit that this process does not have."""
+        for name, value in self.environment.items():
+            os.environ.setdefault(name, value)
+
+
+def act_as_the_unit_does(file: Path) -> None:
+    """Let a command of the service's user find the folders and make files as the service does.
+
+    The unit sets variables and the umask, `sudo -u fundusd` does not; with the umask of some
+    administrators, the service's group could not read the files.
+    """
+    unit = unit_of(file)
+    if unit.user in {user_name(os.geteuid()), str(os.geteuid())}:
+        unit.set_environment()
+        os.umask(UMASK)
 
 
 def unit_of(file: Path) -> Unit:

@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
 _ROOT = 0
 _ROOT_NAMES = ("", "root", "0")  # in a unit
-UMASK = 0o027  # UMask= of the units
 _CACHES = ("CACHE_DIRECTORY", "HF_HOME")
 _STARTED_ALONE = ("__main__", "decoder_process")  # modules that are programs
 _OTHERS_MAY_ENTER = 0o001
@@ -58,8 +57,7 @@ def become(settings: Settings, file: Path) -> str:
     allow the change.
     """
     unit = service_unit.unit_of(file)
-    for name, value in unit.environment.items():
-        os.environ.setdefault(name, value)
+    unit.set_environment()
     if unit.name and unit.user in _ROOT_NAMES:
         return ""
     places = [settings.privacy.site_key_file, settings.privacy.site_key_file.parent]
@@ -129,7 +127,7 @@ def _change_to(user: _User) -> str:
             f" it change to that user ({error.strerror}).",
             hint=f"Run it as that user: {command}",
         ) from None
-    os.umask(UMASK)  # not that of root, with which everybody could read the database
+    os.umask(service_unit.UMASK)  # not that of root, with which everybody could read the database
     os.environ["HOME"] = user.home
     phrase = f"running as {user.name}, {user.reason}"
     return phrase if is_readable else f"{phrase}, who cannot read this installation of fundusd"

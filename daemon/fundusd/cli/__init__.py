@@ -18,8 +18,6 @@ from fundusd.domain.errors import ExitStatus, FundusdError, NotInstalled
 _OBJECTS = 500_000  # collecting garbage during imports takes a quarter of the startup time
 
 _NO_HOME = os.devnull  # in which not even root can create a folder
-_SERVICE_CACHE = "/var/cache/fundusd"  # CacheDirectory= and UMask= of fundusd.service
-_SERVICE_UMASK = 0o027
 _INSTALL_AGAIN = "Install fundusd and its libraries again, into the environment {prefix}."
 _JOURNAL_ERROR = "<3>"  # at the start of a line, journald reads this as its priority
 _FULL_OR_CLOSED = {errno.ENOSPC, errno.EDQUOT, errno.EPIPE}  # of a disk, a quota or a pipe
@@ -30,7 +28,6 @@ def main() -> None:
     gc.set_threshold(_OBJECTS)
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # it searches all distributions
     _name_the_user()
-    _act_as_the_unit_does()
     never_fail(sys.stdout)
     never_fail(sys.stderr)
     try:
@@ -64,22 +61,6 @@ def _name_the_user() -> None:
         for name, value in (("LOGNAME", str(os.getuid())), ("HOME", _NO_HOME)):
             if not os.environ.get(name):
                 os.environ[name] = value
-
-
-def _act_as_the_unit_does() -> None:
-    """Let the commands of the service's user find the model and make files as the service does.
-
-    The unit sets these variables and the umask, `sudo -u fundusd` does not; with the umask of some
-    administrators, the service's group could not read the files.
-    """
-    try:
-        owner = os.stat(_SERVICE_CACHE).st_uid  # noqa: PTH116  pathlib is not imported
-    except OSError:  # there is no such folder
-        return
-    if owner == os.getuid() and "CACHE_DIRECTORY" not in os.environ:
-        os.environ["CACHE_DIRECTORY"] = _SERVICE_CACHE
-        os.environ.setdefault("HF_HOME", f"{_SERVICE_CACHE}/hf")
-        os.umask(_SERVICE_UMASK)
 
 
 def _run() -> None:

@@ -87,8 +87,9 @@ _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks
 def load(config: Path | None) -> Settings:
     """Return the settings in the file that --config names, or in the default file.
 
-    A command that root has started goes on as the service's user. Raises SettingsError if the file
-    cannot be read or contains mistakes, or RequestError if the user cannot be changed.
+    A command of root goes on as the service's user, and a command of that user has the folders of
+    its unit. Raises SettingsError if the file cannot be read or contains mistakes, or RequestError
+    if the user cannot be changed.
     """
     from fundusd.app import settings_file
 
@@ -98,7 +99,16 @@ def load(config: Path | None) -> Settings:
         from fundusd.app import service_user  # only root has to import it
 
         _print_notice(service_user.become(settings, path))
+    else:
+        _act_as_the_unit_does(path)
     return settings
+
+
+def _act_as_the_unit_does(file: Path) -> None:
+    if "CACHE_DIRECTORY" not in os.environ:  # as it is in commands that the unit runs
+        from fundusd.app import service_unit
+
+        service_unit.act_as_the_unit_does(file)
 
 
 def _print_notice(change: str) -> None:
@@ -120,6 +130,8 @@ def settings_for(config: Path | None, model: str, revision: str) -> Settings:
         from fundusd.app import service_user
 
         _print_notice(service_user.become_owner_of_caches())
+    elif config is None:
+        _act_as_the_unit_does(settings_file.path_of(None))
     chosen = settings.Settings() if config is None else load(config)
     return chosen.model_copy(update={"model": settings_file.of_model(model, revision)})
 

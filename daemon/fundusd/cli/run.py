@@ -7,7 +7,7 @@ import os
 from typing import TYPE_CHECKING
 
 from fundusd.cli.layout import Command
-from fundusd.cli.options import ROOT, Config, load
+from fundusd.cli.options import Config, load
 
 if TYPE_CHECKING:
     import typer
@@ -32,8 +32,8 @@ def run(config: Config = None) -> None:
     Example:
       fundusd run --config /etc/fundusd/fundusd.toml
     """
-    if os.geteuid() == ROOT and not _is_user_chosen():
-        load(config)  # and go on as the service's user
+    if not _is_user_chosen():
+        load(config)  # and go on as the service does
     from fundusd.app import daemon, settings_file
 
     gc.set_threshold(_OBJECTS)

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 from fundusd.domain.errors import DeviceNotReady, ModelError, SettingsError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from fundusd.model.locate import ModelChoice
 
 DTYPES = ("float32", "bfloat16")
@@ -20,8 +22,9 @@ DTYPES = ("float32", "bfloat16")
 _NATIVE_BF16 = {"avx512_bf16", "amx_bf16", "bf16"}
 _CPUINFO = Path("/proc/cpuinfo")
 _NVIDIA = Path("/dev/nvidiactl")
-# NVIDIA's driver (its device nodes may appear only when first used), AMD's, and either under WSL
-_GPUS = (_NVIDIA, Path("/sys/module/nvidia"), Path("/dev/kfd"), Path("/dev/dxg"))
+_WSL = Path("/dev/dxg")  # either driver
+_NVIDIA_DRIVERS = (_NVIDIA, Path("/sys/module/nvidia"), _WSL)  # nodes may appear at the first use
+_AMD_DRIVERS = (Path("/dev/kfd"), _WSL)  # also on processors whose graphics nobody computes with
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +131,7 @@ def _torch_devices(wanted: str) -> list[str]:
         "cuda": cuda and (device.index or 0) < torch.cuda.device_count(),
     }
     if not is_available[device.type]:
-        if device.type == "cuda" and not cuda and _has_cuda() and may_have_gpu():
+        if device.type == "cuda" and not cuda and _fits_a_driver():
             raise not_ready("The GPU", _cuda_problem())
         raise ModelError(
             f"torch {torch.__version__} finds no device {wanted!r} (model.device).",
@@ -149,11 +152,16 @@ def not_ready(name: str, problem: str) -> DeviceNotReady:
     )
 
 
-def _has_cuda() -> bool:
-    """Return whether torch was built for NVIDIA's or AMD's devices."""
+def _fits_a_driver() -> bool:
+    """Return whether the driver for whose devices torch was built, NVIDIA's or AMD's, is there."""
     import torch
 
-    return bool(torch.version.cuda or torch.version.hip)
+    builds = ((torch.version.cuda, _NVIDIA_DRIVERS), (torch.version.hip, _AMD_DRIVERS))
+    return any(build and _is_any_there(drivers) for build, drivers in builds)
+
+
+def _is_any_there(drivers: Iterable[Path]) -> bool:
+    return any(driver.exists() for driver in drivers)
 
 
 def _cuda_problem() -> str:
@@ -177,12 +185,15 @@ def unused_gpu(choice: ModelChoice, runtime: Runtime) -> str:
     is_wanted = choice.device == "auto" and choice.backend == "torch"
     if not (is_wanted and runtime.is_cpu and sys.platform == "linux" and may_have_gpu()):
         return ""
+    # a torch for the CPU beside NVIDIA's driver is a mistake; beside AMD's, it is the rule
+    if not (_fits_a_driver() or _is_any_there(_NVIDIA_DRIVERS)):
+        return ""
     return _cuda_problem()
 
 
 def may_have_gpu() -> bool:
     """Return whether the driver of a GPU is there."""
-    return sys.platform != "linux" or any(driver.exists() for driver in _GPUS)
+    return sys.platform != "linux" or _is_any_there((*_NVIDIA_DRIVERS, *_AMD_DRIVERS))
 
 
 def _device_name(device: str) -> str:
