@@ -120,8 +120,11 @@ def test_b30_a_photograph_that_counts_nowhere_has_no_verdict(
     clinic.ledger.admit(replace(found, stat=cases.found("1_OD.jpg").stat))
     cases.execute(clinic.ledger, "UPDATE capture SET superseded = true, moved_to = 2 WHERE id = 1")
     shown = fundusd("show", 1)
-    assert "verdict Replaced by another file." in shown
-    assert "Nothing about this file: another one has taken its place." in shown
+    assert "verdict Moved to another place." in shown
+    assert "The file was moved, and is capture 2 now." in shown
+    assert "moved since" in shown
+    for wrong in ("superseded by a newer file", "Replaced by another file", "taken its place"):
+        assert wrong not in shown
 
 
 def test_u20_nothing_is_to_be_done_about_a_file_that_another_one_replaced() -> None:
@@ -139,6 +142,7 @@ def row_of(**values: Any) -> Row:
         "field": None,
         "excluded": None,
         "grade": None,
+        "moved_to": None,
         "referable": "indeterminate",
         "state": "failed",
         "warnings": None,

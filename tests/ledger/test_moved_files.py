@@ -241,6 +241,19 @@ def test_a_joined_file_renamed_to_another_day_leaves_the_exam(
     assert named.verify().problem == ""
 
 
+def test_a_joined_file_renamed_twice_before_it_is_judged_leaves_the_exam(named: Ledger) -> None:
+    exam = record(named, RIGHT)
+    other = record(named, "P1_20261102_OS.jpg")
+    named.join_exams(other.exam_id, exam.exam_id, BY)
+    named.start(replace(cases.release(), revision="another"))
+    moved(named, "P1_20261102_OS.jpg", "P1_20261105_OS.jpg")
+    moved(named, "P1_20261105_OS.jpg", "P1_20261105_OS_2.jpg", "P1_20261102_OS.jpg")
+    judge_waiting(named)
+    assert exam_of(named, "P1_20261105_OS_2.jpg").exam_id != exam.exam_id
+    assert by_number(named, exam.exam_id).final.referable is OPEN
+    assert named.verify().problem == ""
+
+
 def test_an_upgrade_completes_what_older_versions_had_moved(named: Ledger) -> None:
     record(named, RIGHT, PDR)
     exam = record(named, LEFT)

@@ -7,6 +7,7 @@ COLUMNS = {
         received_at state outcome reason action quality_level grade grade_label referable
         score_no_dr score_mild score_moderate score_severe score_pdr model model_revision prompt_set
         preprocessing release_id result_at turnaround_ms attempts error warnings
+        moved_to
     """,
     "v_camera": "camera_id registered_at last_sweep_at offline_since offline_reason",
     "v_incomplete": "camera_id path reason size since quarantined_at",

@@ -67,7 +67,7 @@ def apply(
         contents.append(content)
     camera_orientations.check_eyes(connection, after, contents, are_new=not reused)
     bare_numbers.resolve(connection, after, contents)
-    origins = moved_files.origins(connection, [row["id"] for row in after])
+    origins = moved_files.judged_origins(connection, [row["id"] for row in after])
     moved_files.forget_placing(connection, after, origins)
     moved_files.keep_exams(after, origins)
     exam_ids = visits.assign(connection, after, [content.get("study_uid") for content in contents])

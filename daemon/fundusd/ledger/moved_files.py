@@ -98,6 +98,18 @@ def origins(connection: sa.Connection, ids: Iterable[int]) -> dict[int, Row]:
     return by_capture
 
 
+def judged_origins(connection: sa.Connection, ids: Iterable[int]) -> dict[int, Row]:
+    """Return the same of the last places at which the files were in an exam.
+
+    A file may have been moved again before it had a result.
+    """
+    query = sa.select(capture).where(
+        capture.c.moved_to.in_(list(ids)), capture.c.exam_id.is_not(None)
+    )
+    rows = connection.execute(query.order_by(capture.c.id)).mappings()
+    return {row["moved_to"]: row for row in rows}
+
+
 def exams_left(connection: sa.Connection, ids: Sequence[int]) -> set[int | None]:
     """Return the exams of the captures whose files were moved and are these captures now.
 
@@ -141,7 +153,7 @@ def forget_placing(
         placed = exams[final[row["placed_exam_id"]]]
         named = {row["patient_key"], row["other_patient_key"]} - {None}
         is_another = bool(named) and placed.patient_key not in named
-        origin = of_captures.get(row["id"], row)  # it has none if it was renamed again
+        origin = of_captures.get(row["id"], row)  # without one if it was moved again
         known_days = {None, placed.day, origin["acquired_day"]}
         if is_another or row["acquired_day"] not in known_days:
             row["placed_exam_id"] = None

@@ -60,7 +60,7 @@ def _no_verdict(row: Row, exam: Exam | None, shot: Shot | None) -> str:
     if row["excluded"]:
         return "Excluded by a person"
     if exam is not None and shot is None:
-        return "Replaced by another file"
+        return "Moved to another place" if row["moved_to"] else "Replaced by another file"
     is_negative = row["referable"] == Referable.NO
     return "In doubt" if is_negative and shot is not None and _doubt(shot) is not None else ""
 
@@ -90,7 +90,7 @@ def _source(row: Row) -> str:
     parts = [f"capture {row['capture_id']}", f"camera {row['camera_id']}"]
     parts.append(wording.field(row["field"]))
     if row["superseded"]:
-        parts.append("superseded by a newer file")
+        parts.append("moved since" if row["moved_to"] else "superseded by a newer file")
     if row["excluded"]:
         parts.append(f"excluded by a reader ({row['excluded'].replace('_', ' ')})")
     return ", ".join(parts)
@@ -119,6 +119,8 @@ def _steps(row: Row, exam: Exam | None, eye: EyeResult | None, shot: Shot | None
         return [*_steps_of_row(row), "Wait for its result."]
     if exam is None and not row["superseded"]:
         return [*_steps_of_row(row), _NO_RESULT]
+    if (exam is None or shot is None) and row["moved_to"]:
+        return [f"The file was moved, and is capture {row['moved_to']} now.", _NO_RESULT]
     if exam is None or shot is None:
         return ["Nothing about this file: another one has taken its place.", _NO_RESULT]
     if shot.is_excluded:

@@ -51,7 +51,8 @@ SELECT
     -- the stored JSON list of codes as plain text
     nullif(
         replace(replace(replace(replace(c.warnings, '[', ''), ']', ''), '"', ''), ',', ', '), ''
-    ) AS warnings
+    ) AS warnings,
+    c.moved_to
 FROM capture c
 JOIN job j ON j.id = c.job_id
 JOIN release e ON e.id = j.release_id
