@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from tests import ledger_cases as cases
+from tests.ledger.test_plans import heard
 from tests.ledger.test_readings import rows
 from tests.reading_cases import BY
 from tests.visit_cases import TODAY
@@ -198,3 +199,25 @@ def test_a_photograph_that_is_parted_from_an_exam_of_a_number_stays_with_the_per
         assert names == [before.patient_id]
     assert persons(ledger) == 1
     assert ledger.verify().problem == ""
+
+
+def test_the_exams_of_all_numbers_of_a_batch_are_looked_up_together(ledger: Ledger) -> None:
+    names = [f"P{patient}_R.dcm" for patient in range(1, 7)]
+    ledger.admit(*(cases.found(name, name) for name in names))
+    patients = {cases.digest_of(name): name[:2] for name in names}
+    content = replace(cases.CONTENT, issuer="HOSP", eye=Eye.RIGHT, sop_uid=None)
+    findings = []
+    for claim in ledger.claim(len(names)):
+        of_patient = replace(content, patient_id=patients[claim.digest])
+        findings.append(cases.finding(claim, of_patient, NO_DR))
+    with heard(ledger) as statements:
+        ledger.record(findings)
+    about_numbers = [text for text, _ in statements if _is_about_numbers(text)]
+    assert len(about_numbers) == 3  # persons, exams of the numbers, and what is remembered
+    assert persons(ledger) == len(names)
+
+
+def _is_about_numbers(statement: str) -> bool:
+    of_days = "SELECT exam.id, exam.key, exam.patient_key"
+    begins = (of_days, "SELECT DISTINCT exam.bare_key", "UPDATE exam SET bare_key")
+    return statement.replace('"', "").startswith(begins)

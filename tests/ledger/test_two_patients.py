@@ -284,3 +284,16 @@ def test_b35_a_claim_holds_if_an_exam_of_the_day_is_joined_into_another(
     assert claimant.final.referable is OPEN
     named.belongs(number(named, OTHER), BY)
     assert exam_of(named, RIGHT).final.referable is NO
+
+
+def test_b35_another_file_of_the_photograph_stays_in_question(named: Ledger) -> None:
+    record(named, LEFT)
+    record(named, "P1_OD.jpg")
+    record(named, RIGHT, "P9", PDR)
+    named.belongs(number(named, RIGHT), BY)
+    jpeg = number(named, "P1_OD.jpg")
+    before = exam_of(named, LEFT)
+    assert [claim.capture_id for claim in before.claims] == [jpeg]
+    assert before.final.referable is OPEN
+    after = named.exclude(jpeg, ExclusionReason.NOT_THIS_PATIENT, BY)
+    assert (after.claims, after.missing) == ((), (Eye.RIGHT,))

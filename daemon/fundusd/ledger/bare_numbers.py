@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     Row = Mapping[Any, Any]
     Place = tuple[str, str, str]  # the key of the bare number, camera and day
+    PatientDay = tuple[str, str]  # the key of a patient or of a bare number, and the day
+    Exams = dict[PatientDay, list[Any]]
     Persons = dict[Place, set[str]]  # the keys of those whose headers give this number
 
 
@@ -44,9 +46,10 @@ def resolve(
     persons = _known_persons(connection, {*named, *(place for _, place in bare)})
     for place, keys in named.items():
         persons.setdefault(place, set()).update(keys)
-        _give_exams(connection, place, persons[place])
+    exams = _exams_of(connection, {_day_of(place) for place in persons})
+    _give_exams(connection, {place: persons[place] for place in named}, exams)
     for row, place in bare:
-        if len(persons.get(place, ())) == 1 and not _exams_of(connection, place[0], place[2]):
+        if len(persons.get(place, ())) == 1 and not exams.get(_day_of(place)):
             [row["patient_key"]] = persons[place]
 
 
@@ -61,11 +64,17 @@ def remember(connection: sa.Connection, captures: Sequence[Row], headers: Sequen
         number = _bare_key(row, header)
         if number:
             numbers.add((row["exam_id"], row["patient_key"], number))
-    for exam_id, patient_key, number in sorted(numbers):
-        is_of_person = sa.and_(
-            exam.c.id == exam_id, exam.c.patient_key == patient_key, exam.c.bare_key.is_(None)
-        )
-        connection.execute(sa.update(exam).where(is_of_person).values(bare_key=number))
+    if not numbers:
+        return
+    statement = sa.update(exam).where(
+        exam.c.id == sa.bindparam("at_id"),
+        exam.c.patient_key == sa.bindparam("of_person"),
+        exam.c.bare_key.is_(None),
+    )
+    names = ("at_id", "of_person", "bare_key")
+    connection.execute(
+        statement, [dict(zip(names, values, strict=True)) for values in sorted(numbers)]
+    )
 
 
 def meant(connection: sa.Connection) -> dict[int, str]:
@@ -115,26 +124,44 @@ def _known_persons(connection: sa.Connection, places: Collection[Place]) -> Pers
     return persons
 
 
-def _exams_of(connection: sa.Connection, patient_key: str, day: str) -> Sequence[Any]:
-    query = sa.select(exam.c.id, exam.c.key, exam.c.joined_into).where(
-        exam.c.patient_key == patient_key, exam.c.day == day
+def _day_of(place: Place) -> PatientDay:
+    number, _, day = place
+    return number, day
+
+
+def _exams_of(connection: sa.Connection, days: Collection[PatientDay]) -> Exams:
+    """Return the exams of patients on days; also those that were joined into other ones."""
+    query = sa.select(*exam.c["id", "key", "patient_key", "day", "joined_into"]).where(
+        exam.c.patient_key.in_({patient_key for patient_key, _ in days}),
+        exam.c.day.in_({day for _, day in days}),
     )
-    return connection.execute(query.order_by(exam.c.id)).all()
+    exams: Exams = {}
+    for row in connection.execute(query.order_by(exam.c.id)):
+        if (row.patient_key, row.day) in days:
+            exams.setdefault((row.patient_key, row.day), []).append(row)
+    return exams
 
 
-def _give_exams(connection: sa.Connection, place: Place, persons: Collection[str]) -> None:
-    """Give the exams that came under a bare number to the only person who has the number."""
-    number, camera_id, day = place
-    if len(persons) > 1:
+def _give_exams(connection: sa.Connection, persons: Persons, exams: Exams) -> None:
+    """Give the exams that came under a bare number to the only person who has the number.
+
+    These exams are taken out of `exams`, those under the numbers.
+    """
+    only = {place: next(iter(keys)) for place, keys in persons.items() if len(keys) == 1}
+    if not exams or not only:
         return
-    [person] = persons
-    if _exams_of(connection, person, day):
-        return  # also if it was joined into another one: it still has the key
-    for row in _exams_of(connection, number, day):
-        if row.joined_into is None and _is_only_named(connection, row.id, camera_id):
-            columns = {"patient_key": person, "key": row.key.replace(number, person)}
-            columns["bare_key"] = number
-            connection.execute(sa.update(exam).where(exam.c.id == row.id).values(columns))
+    of_persons = _exams_of(connection, {(person, day) for (_, _, day), person in only.items()})
+    for place, person in only.items():
+        number, camera_id, day = place
+        if of_persons.get((person, day)):
+            continue  # also if it was joined into another one: it still has the key
+        for row in list(exams.get((number, day), ())):
+            if row.joined_into is None and _is_only_named(connection, row.id, camera_id):
+                columns = {"patient_key": person, "key": row.key.replace(number, person)}
+                columns["bare_key"] = number
+                connection.execute(sa.update(exam).where(exam.c.id == row.id).values(columns))
+                exams[number, day].remove(row)
+                of_persons.setdefault((person, day), []).append(row)
 
 
 def _is_only_named(connection: sa.Connection, exam_id: int, camera_id: str) -> bool:

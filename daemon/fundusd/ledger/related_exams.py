@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from fundusd.clinical.exam import Claim
 from fundusd.domain.readings import ExclusionReason
 from fundusd.ledger import moved_files, visits
+from fundusd.ledger.exam_rows import stem
 from fundusd.ledger.tables import capture, exam
 
 if TYPE_CHECKING:
@@ -38,16 +39,20 @@ def claims(connection: sa.Connection, exam_ids: Collection[int]) -> dict[int, tu
 
     They are those whose sources name the patient, too. Once a person has said that one belongs to
     its exam, or that it counts nowhere, it is no longer in question. If a person has joined the
-    exam of the day into another one, they are in question there.
+    exam of the day into another one, they are in question there. Another file of the photograph
+    that is in the patient's exam remains in question, because it may be of the other patient, too.
     """
     claimant = exam.alias()
     members = _members(connection, exam_ids)
     query = (
-        sa.select(claimant.c.id, capture.c.id.label("capture_id"), capture.c.exam_id)
+        sa.select(
+            claimant.c.id,
+            capture.c.id.label("capture_id"),
+            *capture.c["exam_id", "belongs", "camera_id", "path_text"],
+        )
         .select_from(_by_other_patient(claimant))
         .where(
             claimant.c.id.in_(members),
-            capture.c.belongs.is_(False),
             moved_files.counts(),
             sa.or_(
                 capture.c.excluded.is_(None),
@@ -56,11 +61,38 @@ def claims(connection: sa.Connection, exam_ids: Collection[int]) -> dict[int, tu
         )
         .order_by(capture.c.id)
     )
+    rows = connection.execute(query).all()
+    twins = _open_files(connection, {members[row.id] for row in rows if row.belongs})
     by_exam: dict[int, dict[int, Claim]] = {}
-    for row in connection.execute(query):
-        claim = Claim(row.capture_id, row.exam_id)
-        by_exam.setdefault(members[row.id], {})[row.capture_id] = claim
+    for row in rows:
+        number = members[row.id]
+        claimed = [Claim(row.capture_id, row.exam_id)]
+        if row.belongs:
+            of_other = number != row.exam_id
+            shot = (number, row.camera_id, stem(row.path_text))
+            claimed = [Claim(twin, number) for twin in twins.get(shot, ()) if of_other]
+        for claim in claimed:
+            by_exam.setdefault(number, {})[claim.capture_id] = claim
     return {number: tuple(of_exam.values()) for number, of_exam in by_exam.items()}
+
+
+def _open_files(
+    connection: sa.Connection, exam_ids: Collection[int]
+) -> dict[tuple[int, str, str], list[int]]:
+    """Return files of which no person has said anything, by exam, camera and stem of the path."""
+    files: dict[tuple[int, str, str], list[int]] = {}
+    if not exam_ids:
+        return files
+    query = sa.select(*capture.c["id", "exam_id", "camera_id", "path_text"]).where(
+        capture.c.exam_id.in_(exam_ids),
+        capture.c.belongs.is_(False),
+        capture.c.excluded.is_(None),
+        moved_files.counts(),
+    )
+    for row in connection.execute(query.order_by(capture.c.id)):
+        shot = (row.exam_id, row.camera_id, stem(row.path_text))
+        files.setdefault(shot, []).append(row.id)
+    return files
 
 
 def _members(connection: sa.Connection, exam_ids: Collection[int]) -> dict[int, int]:
