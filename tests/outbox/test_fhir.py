@@ -18,7 +18,7 @@ from tests.outbox import document_cases as cases
 from fundusd.clinical.exam import Exam
 from fundusd.clinical.pseudonyms import Identifiers
 from fundusd.domain.clinical_terms import SAFETY_WORDS, Eye, Grade, Reason, ReviewVerdict
-from fundusd.domain.delivery import Site
+from fundusd.domain.delivery import DocumentStatus, SentDocument, Site
 from fundusd.outbox import fhir
 from fundusd.outbox.sender import Sender
 
@@ -77,14 +77,19 @@ def report(content: DocumentContent | Exam, sender: Sender | None = None) -> dic
     return made
 
 
+NEVER_FINAL = (DocumentStatus.PRELIMINARY, DocumentStatus.ENTERED_IN_ERROR)
+
+
 def after(exam: Exam, *earlier: Exam) -> DocumentContent:
     """Return the content about an exam after documents about earlier ones have been accepted."""
     content = cases.content(earlier[0])
-    remembered: dict[str, Any] = {}
+    remembered: dict[str, SentDocument] = {}
     for before in earlier:
         content = cases.content(before, sent=tuple(remembered.values()))
         for record in cases.accepted(fhir.bundle(content, Sender())):
-            remembered[record.identifier] = record
+            last = remembered.get(record.identifier, record)
+            is_final = last.has_been_final or record.status not in NEVER_FINAL
+            remembered[record.identifier] = replace(record, has_been_final=is_final)
     return cases.content(exam, sent=tuple(remembered.values()))
 
 
