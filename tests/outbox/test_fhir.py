@@ -362,11 +362,13 @@ def test_an_exam_that_lost_all_its_eyes_is_withdrawn() -> None:
     assert len(made["Observation"]) == 4
 
 
-def test_an_eye_that_comes_back_is_corrected_and_not_preliminary() -> None:
+def test_an_eye_that_comes_back_is_corrected_if_it_had_been_final() -> None:
     unknown = cases.exam(cases.shot(Eye.UNKNOWN), reading=cases.AGREES)
     right = cases.exam(cases.shot(Eye.RIGHT), reading=cases.AGREES)
+    left = cases.exam(cases.shot(Eye.LEFT), reading=cases.AGREES)
 
-    assert observations(after(unknown, unknown, right))["reader U"]["status"] == "corrected"
+    assert observations(after(right, right, left))["reader R"]["status"] == "corrected"
+    assert observations(after(unknown, unknown, right))["reader U"]["status"] == "preliminary"
 
 
 # -- the report
