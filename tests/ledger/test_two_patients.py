@@ -297,3 +297,15 @@ def test_b35_another_file_of_the_photograph_stays_in_question(named: Ledger) -> 
     assert before.final.referable is OPEN
     after = named.exclude(jpeg, ExclusionReason.NOT_THIS_PATIENT, BY)
     assert (after.claims, after.missing) == ((), (Eye.RIGHT,))
+
+
+def test_b35_a_person_says_that_the_other_file_is_the_patients_nevertheless(
+    named: Ledger,
+) -> None:
+    record(named, LEFT)
+    record(named, "P1_OD.jpg")
+    record(named, RIGHT, "P9", PDR)
+    named.belongs(number(named, RIGHT), BY)
+    after = named.belongs(number(named, "P1_OD.jpg"), BY)
+    assert (after.claims, after.final.referable) == ((), NO)
+    assert named.verify().problem == ""

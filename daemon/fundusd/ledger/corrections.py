@@ -111,6 +111,8 @@ def _require_doubt(connection: sa.Connection, files: Sequence[Row]) -> None:
     """
     numbers = {file["id"] for file in files}
     judged = existing(connection, files[0]["exam_id"])
+    if any(claim.capture_id in numbers for claim in judged.claims):
+        return  # another file of the photograph has been said to be another patient's
     shots = [shot for eye in judged.eyes for shot in eye.shots]
     for shot in [*shots, *judged.others]:
         if shot.capture_id in numbers and shot.doubted_membership is not None:

@@ -146,13 +146,13 @@ def forget_placing(
     if not renamed:
         return
     final = visits.followed(connection, [row["placed_exam_id"] for row in renamed])
-    query = sa.select(*exam.c["id", "patient_key", "day"])
+    query = sa.select(*exam.c["id", "patient_key", "bare_key", "day"])
     query = query.where(exam.c.id.in_(set(final.values())))
     exams = {row.id: row for row in connection.execute(query)}
     for row in renamed:
         placed = exams[final[row["placed_exam_id"]]]
         named = {row["patient_key"], row["other_patient_key"]} - {None}
-        is_another = bool(named) and placed.patient_key not in named
+        is_another = bool(named) and named.isdisjoint({placed.patient_key, placed.bare_key})
         origin = of_captures.get(row["id"], row)  # without one if it was moved again
         known_days = {None, placed.day, origin["acquired_day"]}
         if is_another or row["acquired_day"] not in known_days:

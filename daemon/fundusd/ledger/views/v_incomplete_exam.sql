@@ -40,15 +40,18 @@ SELECT
     (
         SELECT
             CASE
-                WHEN c.other_patient_key = e.patient_key THEN c.other_patient_id
+                WHEN c.other_patient_key IN (e.patient_key, e.bare_key) THEN c.other_patient_id
                 ELSE c.patient_id
             END
         FROM capture c
         WHERE
             c.exam_id = e.id
             AND (
-                (c.patient_key = e.patient_key AND c.patient_id IS NOT NULL)
-                OR (c.other_patient_key = e.patient_key AND c.other_patient_id IS NOT NULL)
+                (c.patient_key IN (e.patient_key, e.bare_key) AND c.patient_id IS NOT NULL)
+                OR (
+                    c.other_patient_key IN (e.patient_key, e.bare_key)
+                    AND c.other_patient_id IS NOT NULL
+                )
             )
         ORDER BY c.id
         LIMIT 1
