@@ -1,0 +1,44 @@
+"""The hints about files of other users can be typed, and give nothing away that is root's."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from tests.service_user_cases import USER, needs_users
+
+from fundusd.files.owners import way_out
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = needs_users
+
+
+def test_the_owner_root_of_a_folder_is_given_no_file(tmp_path: Path) -> None:
+    (tmp_path / "site.key").touch()
+    os.chown(tmp_path / "site.key", USER, USER)
+    assert "--reference" not in way_out(tmp_path / "site.key")
+
+
+def test_a_file_of_root_in_a_folder_of_root_is_given_to_the_service(tmp_path: Path) -> None:
+    (tmp_path / "site.key").touch()
+    assert f"the user that fundusd runs as: chown fundusd: {tmp_path}" in way_out(
+        tmp_path / "site.key"
+    )
+
+
+def test_names_in_hints_are_quoted_for_the_shell(tmp_path: Path) -> None:
+    folder, file = tmp_path / "a b", tmp_path / "a b" / "fundusd.db"
+    folder.mkdir()
+    file.touch()
+    os.chown(folder, USER, USER)
+    os.chown(file, USER + 1, USER + 1)
+    hint = way_out(file)
+    assert f"sudo -u '#{USER + 1}' fundusd" in hint
+    assert f"sudo chown --reference='{folder}' '{file}'" in hint
+
+
+def test_the_hint_for_a_file_that_cannot_be_seen_names_no_user(tmp_path: Path) -> None:
+    hint = way_out(tmp_path / "closed" / "site.key")
+    assert hint == "Run the command as the user that fundusd runs as."
