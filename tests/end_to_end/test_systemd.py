@@ -31,6 +31,7 @@ inbox = "/srv/inbox"
 """
 
 
+DROP_INS = "/etc/systemd/system/fundusd.service.d"
 CHECKOUT = "/opt/checkout"  # /tmp, where the tests may run, is another one inside
 STEPS = commands("Installation as a service")
 STARTING = next(number for number, step in enumerate(STEPS) if "enable" in step)
@@ -174,6 +175,8 @@ def machine(booted: Machine) -> Iterator[Machine]:
     yield booted
     booted.do("sh", "-c", "systemctl stop fundusd; systemctl reset-failed fundusd || true")
     booted.do("sh", "-c", "rm -rf /var/lib/fundusd/* /srv/inbox/* /etc/fundusd/fundusd.toml")
+    booted.do("sh", "-c", "chgrp root /srv/inbox; chmod 755 /srv/inbox; rm -rf " + DROP_INS)
+    booted.do("systemctl", "daemon-reload")
 
 
 def install(machine: Machine, settings: str = SETTINGS) -> None:
@@ -253,12 +256,12 @@ def test_commands_of_root_have_the_user_the_groups_and_the_folders_of_the_unit(
     machine: Machine,
 ) -> None:
     install(machine)
-    machine.do("sh", "-c", "groupadd camera && chgrp camera /srv/inbox && chmod 750 /srv/inbox")
+    machine.do("sh", "-c", "groupadd -f camera && chgrp camera /srv/inbox && chmod 750 /srv/inbox")
     refused = machine.do("sh", "-c", "fundusd check 2>&1 || true")
     assert "WRONG inbox of room1: cannot be listed by user fundusd" in refused
     groups = b"[Service]\nSupplementaryGroups=camera\n"
-    machine.do("mkdir", "-p", "/etc/systemd/system/fundusd.service.d")
-    machine.write("/etc/systemd/system/fundusd.service.d/groups.conf", groups)
+    machine.do("mkdir", "-p", DROP_INS)
+    machine.write(f"{DROP_INS}/groups.conf", groups)
     machine.do("systemctl", "daemon-reload")
     for command in ("check", "db upgrade", "model prepare", "status"):
         printed = machine.do("sh", "-c", f"fundusd {command} 2>&1")

@@ -21,6 +21,7 @@ from fundusd.model import device
 def start():
     raise RuntimeError("CUDA error: system not yet initialized\\nCompile with ...")
 device.may_have_gpu = lambda: True
+device._fits_a_driver = lambda: True
 torch.cuda.is_available = lambda: False
 torch.cuda.init = start
 torch.version.cuda = "12.8"
