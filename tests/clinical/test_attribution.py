@@ -235,11 +235,12 @@ def test_settling_twice_is_settling_once(
 
 
 @given(paths, rows)
-def test_joining_is_symmetric_in_what_it_leaves_unknown(
+def test_joining_is_symmetric_in_eyes_and_warnings(
     by_path: CaptureMetadata, by_row: CaptureMetadata
 ) -> None:
     joined, swapped = join(by_path, by_row), join(by_row, by_path)
-    assert (joined.eye, joined.patient) == (swapped.eye, swapped.patient)
+    assert joined.eye == swapped.eye
+    assert {joined.patient, joined.other_patient} == {swapped.patient, swapped.other_patient}
     assert set(joined.warnings) == set(swapped.warnings)
 
 
@@ -265,19 +266,40 @@ def test_patients_who_differ_are_always_warned_of(
 
 
 @given(paths, rows, headers(), identifiers)
-def test_the_patient_is_the_header_s_and_else_one_that_the_others_agree_on(
+def test_the_header_s_patient_comes_first_then_the_camera_database_s_then_the_path_s(
     by_path: CaptureMetadata, by_row: CaptureMetadata, content: Content, site: Identifiers
 ) -> None:
     attributed = settled(by_path, by_row, content, site)
-    outside = {by_path.patient, by_row.patient} - {None}
-    expected: tuple[str | None, str | None] = (None, None)
-    if content.patient_id:
-        expected = (content.patient_id, site.key(content.issuer, content.patient_id))
-    elif len(outside) == 1:
-        (patient,) = outside
-        expected = (patient, site.key(None, patient))
-    assert attributed.patient_key == expected[1]
-    assert attributed.patient_id == (expected[0] if site.are_clear else None)
+    patient = content.patient_id or by_row.patient or by_path.patient
+    issuer = content.issuer if content.patient_id else None
+    assert attributed.patient_key == site.key(issuer, patient)
+    assert attributed.patient_id == (patient if site.are_clear else None)
+
+
+@given(paths, rows, headers(), identifiers)
+def test_of_patients_who_differ_another_one_is_kept(
+    by_path: CaptureMetadata, by_row: CaptureMetadata, content: Content, site: Identifiers
+) -> None:
+    attributed = settled(by_path, by_row, content, site)
+    outside = by_row.patient or by_path.patient
+    named = {outside, by_path.patient, content.patient_id} - {None}
+    if len(named) < 2:
+        assert attributed.other_patient_key is None
+        return
+    patient = content.patient_id or outside
+    other = by_path.patient if outside == patient else outside
+    assert attributed.other_patient_key == site.key(None, other)
+
+
+@given(headers(), st.sampled_from([None, date(2026, 6, 6)]))
+def test_of_days_that_differ_another_one_is_kept(content: Content, of_row: date | None) -> None:
+    by_path = CaptureMetadata(date=date(2026, 6, 7))
+    attributed = settled(by_path, CaptureMetadata(date=of_row), content)
+    assert (attributed.other_acquired_day is not None) == (
+        CaptureWarning.DATE_CONFLICT in attributed.warnings
+    )
+    named = {attributed.acquired_day, attributed.other_acquired_day}
+    assert (of_row or by_path.date) in named
 
 
 @given(paths, rows, headers())

@@ -315,13 +315,14 @@ def test_a_trouble_leaves_what_the_name_says(database: Path) -> None:
     assert named.warnings == ("lookup_no_row",)
 
 
-def test_folder_and_row_that_name_two_patients_name_none(database: Path) -> None:
+def test_the_row_s_patient_comes_before_the_folder_s(database: Path) -> None:
     uuid = "0f8fad5b-d9cb-469f-a165-70867728950e.jpg"
     put(database, (uuid, "OD", "S18", "disc", None, None))
     naming, lookup = Naming.of("retcam-output"), Lookup(database, QUERY)
     same, other = read(naming, lookup, [f"S18/{uuid}", f"S17/{uuid}"])
     assert (same.eye, same.patient, same.field, same.warnings) == (R, "S18", "disc", ())
-    assert (other.eye, other.patient, other.warnings) == (R, None, ("patient_conflict",))
+    assert (other.eye, other.patient, other.warnings) == (R, "S18", ("patient_conflict",))
+    assert (same.other_patient, other.other_patient) == (None, "S17")
 
 
 def test_a_camera_without_a_database_is_told_of_by_its_names() -> None:

@@ -303,7 +303,7 @@ RESULT: dict[str, Any] = {"created_at": NOW, "outcome": "graded"}
 BEFORE: dict[str, Any] = {
     "eye": "U", "eye_source": "none", "field": None, "patient_id": None, "patient_key": None,
     "other_patient_id": None, "other_patient_key": None, "warnings": "[]",
-    "acquired_at": None, "received_at": NOW,
+    "acquired_at": None, "acquired_day": None, "other_acquired_day": None, "received_at": NOW,
 }  # fmt: skip
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from tests import ledger_cases as cases
@@ -12,6 +13,7 @@ from tests.ledger.test_readings import rows
 from tests.reading_cases import BY, NO_DR, PDR, exam_of, number, the_eye
 from tests.visit_cases import TODAY
 
+from fundusd.clinical.attribution import CaptureMetadata
 from fundusd.clinical.path_rules import Naming
 from fundusd.domain.clinical_terms import Eye, Reason, Referable
 from fundusd.domain.errors import RequestError
@@ -23,19 +25,31 @@ from fundusd.reports import next_steps
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from fundusd.clinical.camera_database import Lookup
+
 YES, OPEN, NO = Referable.YES, Referable.INDETERMINATE, Referable.NO
+NAMES = Naming.of("generic", r"(?P<patient>P\d)_(?P<eye>OD|OS)(_\d)?")
 RIGHT, LEFT, OTHER = "P1_OD.dcm", "P1_OS.dcm", "P1_OD_2.dcm"
+
+
+@contextmanager
+def opened(store_url: str, naming: Naming, lookup: Lookup | None = None) -> Iterator[Ledger]:
+    """Yield a ledger with a camera of which the paths are named, perhaps with its own database."""
+    lookups = {cases.CAMERA: lookup} if lookup else {}
+    ledger = Ledger(
+        store_url, site_key=cases.SITE_KEY, naming={cases.CAMERA: naming}, lookups=lookups
+    )
+    ledger.start(cases.release())
+    ledger.register_camera(cases.CAMERA)
+    yield ledger
+    ledger.close()
 
 
 @pytest.fixture
 def named(store_url: str) -> Iterator[Ledger]:
     """Yield a ledger with a camera whose names give the patient and the eye."""
-    naming = {cases.CAMERA: Naming.of("generic", r"(?P<patient>P\d)_(?P<eye>OD|OS)(_\d)?")}
-    ledger = Ledger(store_url, site_key=cases.SITE_KEY, naming=naming)
-    ledger.start(cases.release())
-    ledger.register_camera(cases.CAMERA)
-    yield ledger
-    ledger.close()
+    with opened(store_url, NAMES) as ledger:
+        yield ledger
 
 
 def record(
@@ -309,3 +323,52 @@ def test_b35_a_person_says_that_the_other_file_is_the_patients_nevertheless(
     after = named.belongs(number(named, "P1_OD.jpg"), BY)
     assert (after.claims, after.final.referable) == ((), NO)
     assert named.verify().problem == ""
+
+
+# -- the day, and the patient, that the name gives (A5, A7)
+
+
+@pytest.fixture
+def dated(store_url: str) -> Iterator[Ledger]:
+    """Yield a ledger with a camera whose names give the patient, the day and the eye."""
+    pattern = r"(?P<patient>P\d)_(?P<date>\d{8})_(?P<eye>OD|OS)(_\d)?"
+    with opened(store_url, Naming.of("generic", pattern)) as ledger:
+        yield ledger
+
+
+def test_a5_the_visit_of_the_day_that_the_name_gives_is_in_doubt_too(dated: Ledger) -> None:
+    ledger = dated
+    today, before = f"{TODAY:%Y%m%d}", TODAY - timedelta(days=400)
+    record(ledger, f"P1_{today}_OD.dcm")
+    record(ledger, f"P1_{today}_OS.dcm")
+    of_name = exam_of(ledger, f"P1_{today}_OD.dcm").exam_id
+    other = f"P1_{today}_OD_2.dcm"
+    record(ledger, other, "P9", PDR, acquired_day=before)
+    in_doubt = exam_of(ledger, f"P1_{today}_OD.dcm")
+    assert (exam_of(ledger, other).day, in_doubt.final.referable) == (before, OPEN)
+    after = ledger.belongs_to_other(number(ledger, other), BY)
+    assert (after.exam_id, after.final.referable) == (of_name, YES)
+    assert the_eye(after).identity_doubt is None
+    back = ledger.belongs_to_other(number(ledger, other), BY)
+    assert (back.patient_id, back.day) == ("P9", before)
+    assert ledger.verify().problem == ""
+
+
+class CameraDatabase:
+    """A camera's database that gives P9 as the patient of one photograph."""
+
+    def ask(self, paths: Sequence[str]) -> list[CaptureMetadata]:
+        of_other = CaptureMetadata(patient="P9")
+        return [of_other if path == OTHER else CaptureMetadata() for path in paths]
+
+
+def test_a7_the_cameras_database_and_the_name_give_two_patients(store_url: str) -> None:
+    with opened(store_url, NAMES, cast("Lookup", CameraDatabase())) as ledger:
+        record(ledger, RIGHT)
+        record(ledger, LEFT)
+        record(ledger, OTHER, logits=PDR)
+        assert exam_of(ledger, OTHER).patient_id == "P9"
+        assert exam_of(ledger, RIGHT).final.referable is OPEN
+        after = ledger.belongs_to_other(number(ledger, OTHER), BY)
+        assert (after.patient_id, after.final.referable) == ("P1", YES)
+        assert ledger.verify().problem == ""

@@ -30,7 +30,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "9999"
-down_revision = "0006"
+down_revision = "0007"
 
 
 def upgrade() -> None:
@@ -132,10 +132,10 @@ def test_a_second_revision_keeps_every_row_and_brings_current_views(
     next_release.add_revision()
     next_release.add_column("v_result", "c.note")
     next_release.install()
-    with pytest.raises(SchemaBehind, match="is at 0006, this program needs 9999"):
+    with pytest.raises(SchemaBehind, match="is at 0007, this program needs 9999"):
         store.check()
 
-    assert store.upgrade() == ("0006", "9999", 2, 0, 0, 0)
+    assert store.upgrade() == ("0007", "9999", 2, 0, 0, 0)
 
     assert store.check() == "9999"
     assert contents(store) == before
@@ -161,7 +161,7 @@ def test_a_second_revision_that_fails_leaves_everything_as_it_was(
         store.upgrade()
     next_release.uninstall()
     assert (contents(store), shape(store)) == (rows, shapes)
-    assert store.check() == "0006"
+    assert store.check() == "0007"
 
 
 def test_a_view_that_fails_takes_the_revision_back_with_it(
@@ -185,8 +185,8 @@ def test_a_changed_view_asks_for_an_upgrade_without_any_revision(
     with pytest.raises(SchemaBehind, match="views") as caught:
         store.check()
     assert "fundusd db upgrade" in caught.value.hint
-    assert store.upgrade() == ("0006", "0006", 0, 0, 0, 0)
-    assert store.check() == "0006"
+    assert store.upgrade() == ("0007", "0007", 0, 0, 0, 0)
+    assert store.check() == "0007"
     assert set(column_of(store, "v_result", "size")) == {10}
 
 

@@ -102,6 +102,18 @@ _FollowUp = Annotated[
         show_default="slit_lamp",
     ),
 ]
+_WithoutLesion = Annotated[
+    bool,
+    typer.Option("--without-lesion", help="A lesion that another reader has named is not there."),
+]
+_SeenElsewhere = Annotated[
+    bool,
+    typer.Option(
+        "--seen-elsewhere",
+        help="You have seen photographs whose files have left the camera's folder, for example in "
+        "the archive.",
+    ),
+]
 _Blinded = Annotated[bool, typer.Option("--blinded", help="You had not seen the model's result.")]
 _Capture = Annotated[
     int | None,
@@ -163,6 +175,8 @@ def record(
     blinded: _Blinded = False,
     shown: _Capture = None,
     photographs: _Photographs = None,
+    without_lesion: _WithoutLesion = False,
+    seen_elsewhere: _SeenElsewhere = False,
     json: Json = False,
 ) -> None:
     """Record a reader's verdict on the result of an eye.
@@ -199,6 +213,8 @@ def record(
         photocoagulation=photocoagulation,
         is_stable_treated=stable_treated,
         follow_up=follow_up,
+        is_without_lesion=without_lesion,
+        is_seen_elsewhere=seen_elsewhere,
     )
     with opened_ledger(settings) as ledger:
         ledger.check()

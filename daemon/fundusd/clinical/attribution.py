@@ -57,6 +57,8 @@ class CaptureMetadata:
     eye_source: EyeSource = EyeSource.NONE
     field: str | None = None
     patient: str | None = None
+    other_patient: str | None = None  # whom another source names
+    other_date: date | None = None
     date: date | None = None
     time: time | None = None
     warnings: tuple[str, ...] = ()
@@ -86,6 +88,7 @@ class Attribution:
     bare_key: str | None = None  # the patient's key without the header's issuer, as for a path
     acquired_at: datetime | None = None  # UTC
     acquired_day: date | None = None  # the clinic's date, even if the time is not known
+    other_acquired_day: date | None = None  # which another source names
     warnings: tuple[str, ...] = ()
 
 
@@ -111,26 +114,28 @@ def agree(what: str, values: Sequence[_Value | None], warnings: list[str]) -> _V
 def join(by_path: CaptureMetadata, by_row: CaptureMetadata) -> CaptureMetadata:
     """Combine the metadata given by the path and by the camera's database.
 
-    The database takes precedence. If the two disagree about the eye, the field or the patient, that
-    value is unknown.
+    The database takes precedence. If the two disagree about the eye or the field, that value is
+    unknown.
     """
     warnings = [*by_path.warnings, *by_row.warnings]
     eye, eye_source = resolve_eye(by_row.eye, by_row.eye_source, by_path.eye, by_path.eye_source)
     eye, eye_source = checked_eye(eye, eye_source, warnings)
-    patient = by_row.patient or by_path.patient
+    patient, other_patient = by_row.patient or by_path.patient, None
     if by_path.patient not in {None, patient}:
-        patient = None
+        other_patient = by_path.patient
         warnings.append(CaptureWarning.PATIENT_CONFLICT)
-    day, time_of_day = by_row.date or by_path.date, by_row.time or by_path.time
+    day, time_of_day, other_day = by_row.date or by_path.date, by_row.time or by_path.time, None
     if by_path.date not in {None, day}:
-        time_of_day = by_row.time
+        time_of_day, other_day = by_row.time, by_path.date
         warnings.append(CaptureWarning.DATE_CONFLICT)
     return CaptureMetadata(
         eye,
         eye_source,
         field=agree_on_field([by_row.field, by_path.field], warnings),
         patient=patient,
+        other_patient=other_patient,
         date=day,
+        other_date=other_day,
         time=time_of_day,
         warnings=_final_warnings(eye, warnings),
     )
@@ -147,8 +152,11 @@ def of_metadata(metadata: CaptureMetadata, identifiers: Identifiers) -> Attribut
         field=metadata.field,
         patient_id=identifiers.kept(metadata.patient),
         patient_key=identifiers.key(None, metadata.patient),
+        other_patient_id=identifiers.kept(metadata.other_patient),
+        other_patient_key=identifiers.key(None, metadata.other_patient),
         acquired_at=in_utc(metadata.acquired_at),
         acquired_day=real_day(metadata.date),
+        other_acquired_day=real_day(metadata.other_date),
         warnings=metadata.warnings,
     )
 
@@ -202,9 +210,11 @@ def settle(
             warnings.append(CaptureWarning.PATIENT_CONFLICT)
             other_id, other_key = recorded.patient_id, recorded.patient_key
     acquired_at, day = header.acquired_at or recorded.acquired_at, recorded.acquired_day
+    other_day = recorded.other_acquired_day
     if header.acquired_day is not None and header.acquired_day != day:
         acquired_at, day = header.acquired_at, header.acquired_day
         if recorded.acquired_day is not None:
+            other_day = recorded.acquired_day
             warnings.append(CaptureWarning.DATE_CONFLICT)
     if is_clock_off(acquired_at, day, received_at, is_backlog=is_backlog):
         warnings.append(CaptureWarning.CLOCK_SKEW)
@@ -216,6 +226,7 @@ def settle(
         other_patient_key=other_key,
         acquired_at=acquired_at,
         acquired_day=day,
+        other_acquired_day=other_day,
         warnings=_final_warnings(eye, warnings),
     )
     if are_clear:

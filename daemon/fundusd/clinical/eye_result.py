@@ -88,6 +88,15 @@ class EyeResult:
         return tuple(shot for shot in self.shots if shot.outcome is not Outcome.FAILED)
 
     @property
+    def gone(self) -> tuple[Shot, ...]:
+        """Return those of the photographs whose files are no longer in the inbox.
+
+        Photographs of which another file has the same bytes are left out.
+        """
+        there = {shot.digest for shot in self.seen if not (shot.is_gone or shot.is_overwritten)}
+        return tuple(shot for shot in self.seen if shot.is_gone and shot.digest not in there)
+
+    @property
     def basis(self) -> ReadBasis:
         """Return what a reading given now is about."""
         rule = self.decisive.referable_rule

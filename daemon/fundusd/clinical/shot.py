@@ -53,6 +53,7 @@ class Shot:
     is_placed: bool = False  # a person has put it into this exam
     is_of_uncertain_day: bool = False  # it may have been taken on another day than its exam's
     is_overwritten: bool = False  # another file has taken its path, so that nobody can look at it
+    is_gone: bool = False  # its file is no longer in the inbox
     is_of_one_field: bool = False  # its camera photographs nothing but the macula
     acquired_at: datetime | None = None
     acquired_day: date | None = None  # in the clinic's time zone, even if the time is not known

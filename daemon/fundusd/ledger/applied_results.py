@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 _OF_RESULT = ("release_id", "outcome", "reason", "grade", "referable")
 _CHANGED = (
     *("eye", "eye_source", "field", "patient_id", "patient_key", "exam_id", "warnings"),
-    *("other_patient_id", "other_patient_key"),
+    *("other_patient_id", "other_patient_key", "other_acquired_day"),
     *("acquired_at", "acquired_day", "turnaround_ms", "placed_exam_id", "belongs", "excluded"),
     *("media_type", "width", "height", "sop_uid"),
     *_OF_RESULT,

@@ -57,7 +57,7 @@ _DETAIL_KEYS = frozenset(
         "document", "delivery_id", "purpose", "photographs", "lesion", "maculopathy",
         "photocoagulation", "stable_treated", "follow_up", "how", "changes",
         "correction_id", "corrected", "kind", "capture_id", "other_exam_id", "until", "since",
-        "accept_site_key", "regrouped",
+        "accept_site_key", "regrouped", "seen_elsewhere", "without_lesion",
     }
 )  # fmt: skip
 

@@ -99,7 +99,8 @@ def attribution_columns(attributed: Attribution) -> dict[str, Any]:
         "other_patient_id": attributed.other_patient_id,
         "other_patient_key": attributed.other_patient_key,
         "acquired_at": attributed.acquired_at,
-        "acquired_day": attributed.acquired_day and attributed.acquired_day.isoformat(),
+        "acquired_day": _text(attributed.acquired_day),
+        "other_acquired_day": _text(attributed.other_acquired_day),
         "warnings": orjson.dumps(attributed.warnings).decode(),
     }
 
@@ -122,8 +123,8 @@ def flag_shared(connection: sa.Connection, captures: Sequence[dict[str, Any]]) -
     """Add a warning to captures that have the same bytes as a capture of another patient.
 
     Files that were overwritten count, too, and so do those that a person has given to a patient by
-    joining exams. Return the exams of these captures, because the warning
-    leaves no negative result.
+    joining exams. Return the exams of these captures, because the warning leaves no negative
+    result.
     """
     patient_key = related_exams.patient_of(capture)
     query = sa.select(
@@ -164,7 +165,8 @@ def _recorded(row: Row) -> Attribution:
         other_patient_id=row["other_patient_id"],
         other_patient_key=row["other_patient_key"],
         acquired_at=row["acquired_at"],
-        acquired_day=_stored_day(row) or local_day(row["acquired_at"]),
+        acquired_day=_stored_day(row["acquired_day"]) or local_day(row["acquired_at"]),
+        other_acquired_day=_stored_day(row["other_acquired_day"]),
         warnings=_codes(row["warnings"]),
     )
 
@@ -185,14 +187,17 @@ def _header(content: Row) -> Attribution:
         patient_key=content.get("patient_key"),
         bare_key=content.get("bare_key"),
         acquired_at=acquired_at,
-        acquired_day=local_day(acquired_at) or real_day(_stored_day(content)),
+        acquired_day=local_day(acquired_at) or real_day(_stored_day(content.get("acquired_day"))),
         warnings=tuple(content.get("warnings", ())),
     )
 
 
-def _stored_day(stored: Row) -> date | None:
-    day = stored.get("acquired_day")
-    return None if day is None else date.fromisoformat(day)
+def _stored_day(text: str | None) -> date | None:
+    return None if text is None else date.fromisoformat(text)
+
+
+def _text(day: date | None) -> str | None:
+    return None if day is None else day.isoformat()
 
 
 def _codes(warnings: str | None) -> tuple[str, ...]:

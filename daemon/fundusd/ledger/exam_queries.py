@@ -26,6 +26,7 @@ from fundusd.ledger.tables import (
     job,
     release,
     result,
+    sighting,
 )
 
 if TYPE_CHECKING:
@@ -159,6 +160,7 @@ def _captures(connection: sa.Connection, exam_ids: Sequence[int]) -> Sequence[Ro
         sa.select(
             *capture.c[_OF_CAPTURE],
             related_exams.is_in_other_exam().label("is_in_other_exam"),
+            _is_gone().label("is_gone"),
             *result.c[_OF_RESULT],
             job.c.release_id,
             release.c.referable_rule,
@@ -172,6 +174,13 @@ def _captures(connection: sa.Connection, exam_ids: Sequence[int]) -> Sequence[Ro
         .order_by(capture.c.id)
     )
     return connection.execute(query).mappings().all()
+
+
+def _is_gone() -> sa.ColumnElement[bool]:
+    """Return the condition that a capture's file was there, but is no longer in the inbox."""
+    return sa.exists().where(
+        sighting.c.capture_id == capture.c.id, sighting.c.missing_since.is_not(None)
+    )
 
 
 def _open_follow_ups(connection: sa.Connection, exam_ids: Sequence[int]) -> Sequence[Row]:

@@ -92,6 +92,7 @@ def shot(row: Row, *, is_of_one_field: bool) -> Shot:
         is_placed=row["placed_exam_id"] == row["exam_id"],
         is_of_uncertain_day=row["is_in_other_exam"],
         is_overwritten=row["superseded"] and row["moved_to"] is None,
+        is_gone=row["is_gone"] and row["moved_to"] is None,
         is_of_one_field=is_of_one_field and CaptureWarning.FIELD_CONFLICT not in warnings,
         acquired_at=row["acquired_at"],
         acquired_day=date.fromisoformat(day) if day else None,

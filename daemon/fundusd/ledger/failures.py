@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 _ATTRIBUTED = (
     *("eye", "eye_source", "field", "patient_id", "patient_key", "exam_id", "warnings"),
-    *("other_patient_id", "other_patient_key"),
+    *("other_patient_id", "other_patient_key", "other_acquired_day"),
     *("acquired_at", "acquired_day", "placed_exam_id", "belongs", "excluded"),
     *("media_type", "width", "height", "sop_uid"),
 )

@@ -125,9 +125,9 @@ def part(recording: Recording, capture_id: int, by: Corrector) -> Exam:
 def belongs_to_other(recording: Recording, capture_id: int, by: Corrector) -> Exam:
     """Say that a photograph is of the other patient whom its sources name; return their exam.
 
-    It is moved into the exam of that patient and day, which is created if there is none. To undo
-    this, say it again. Raises RequestError if its sources do not name two patients, or if its name
-    gives a number that several patients of the day have.
+    It is moved into the exam of that patient and of the day that the same source names, which is
+    created if there is none. To undo this, say it again. Raises RequestError if its sources do not
+    name two patients, or if its name gives a number that several patients of the day have.
     """
     connection = recording.connection
     files = photographs.files_of(connection, capture_id)
@@ -142,8 +142,11 @@ def belongs_to_other(recording: Recording, capture_id: int, by: Corrector) -> Ex
         )
     corrections.require_no_other_exam(connection, files)
     [number] = named
-    patient_key = _patient_meant(connection, given, number)
-    arriving = dict(given) | {"patient_key": patient_key, "placed_exam_id": None}
+    arriving = dict(given) | {"placed_exam_id": None}
+    if number == given["other_patient_key"] and given["other_acquired_day"]:
+        arriving["acquired_day"] = given["other_acquired_day"]
+    patient_key = _patient_meant(connection, arriving, number)
+    arriving["patient_key"] = patient_key
     [new_id] = visits.assign(connection, [arriving], [_study_uid(connection, given)])
     if patient_key != number:
         _set_exam(connection, new_id, bare_key=number)

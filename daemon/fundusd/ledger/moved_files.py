@@ -25,7 +25,7 @@ CORRECTED = ("corrected_eye", "excluded", "placed_exam_id", "belongs")
 _OF_THE_VISIT = (ExclusionReason.NOT_THIS_PATIENT, ExclusionReason.RETAKEN)
 _PATIENT = ("patient_id", "patient_key", "other_patient_id", "other_patient_key")
 _EYE = ("eye", "eye_source")
-_DAY = ("acquired_at", "acquired_day")
+_DAY = ("acquired_at", "acquired_day", "other_acquired_day")
 INHERITED = (*_PATIENT, *_EYE, "field", *_DAY, "warnings")
 
 

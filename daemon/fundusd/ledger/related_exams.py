@@ -136,7 +136,7 @@ def _is_copy(copy: sa.FromClause) -> sa.ColumnElement[bool]:
 
 
 def _by_other_patient(claimant: sa.FromClause) -> sa.FromClause:
-    """Return captures with the exams, of the same day, of the other patient whom they name.
+    """Return captures with the exams of the other patient whom they name, on a day that they name.
 
     Names give a patient's number without the issuer that headers may name.
     """
@@ -147,5 +147,6 @@ def _by_other_patient(claimant: sa.FromClause) -> sa.FromClause:
     )
     # its own exam may have been joined into one of another day
     own_day = sa.func.coalesce(capture.c.acquired_day, capture.c.local_day)
-    is_same_day = sa.and_(is_named, claimant.c.day.in_([own.c.day, own_day]))
-    return capture.join(own, own.c.id == capture.c.exam_id).join(claimant, is_same_day)
+    is_day = claimant.c.day.in_([own.c.day, own_day, capture.c.other_acquired_day])
+    with_own = capture.join(own, own.c.id == capture.c.exam_id)
+    return with_own.join(claimant, sa.and_(is_named, is_day))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from fundusd.domain.clinical_terms import Grade, Referable, ReviewReason, ReviewVerdict
 from fundusd.domain.errors import RequestError
-from fundusd.domain.readings import OtherLesion, ReadingPurpose
+from fundusd.domain.readings import Maculopathy, OtherLesion, ReadingPurpose, ReadingState
 from fundusd.ledger import exam_reviews
 
 if TYPE_CHECKING:
@@ -46,12 +46,57 @@ def require_complete(given: Review, eye: EyeResult) -> None:
             "No photograph of this eye can be looked at, so it cannot be graded.",
             hint="Say retake or ungradable, or export the photographs again under new names.",
         )
+    if given.lesion and given.is_without_lesion:
+        raise RequestError(
+            "A reading with a lesion cannot be one without.",
+            hint="Leave out --lesion or --without-lesion.",
+        )
     is_undecided = eye.referable is Referable.INDETERMINATE
     if given.verdict is ReviewVerdict.AGREE and is_undecided:
         raise RequestError(
             "There is nothing to agree with, because the model's result for this eye is undecided.",
             hint="Give a grade (override --grade --reason), or say ungradable or retake.",
         )
+
+
+def require_seen(given: Review, eye: EyeResult) -> None:
+    """Raise RequestError if an eye is graded of which a photograph is no longer in the inbox."""
+    is_graded = given.verdict in {ReviewVerdict.AGREE, ReviewVerdict.OVERRIDE}
+    if not is_graded or given.is_seen_elsewhere or not eye.gone:
+        return
+    numbers = ", ".join(str(shot.capture_id) for shot in eye.gone)
+    raise RequestError(
+        f"The files of these captures are no longer in the camera's folder: {numbers}.",
+        hint="Put them back or, if you have looked at these photographs elsewhere, for example in "
+        "the archive, add --seen-elsewhere.",
+    )
+
+
+def require_answers(given: Review, eye: EyeResult) -> None:
+    """Raise RequestError if a reading would drop what another reader found without a word.
+
+    An arbitration replaces the readings before it, and any reading replaces former ones. Neither
+    the model nor whoever agrees with it looks for another lesion or for maculopathy.
+    """
+    is_arbitration = given.purpose is ReadingPurpose.ARBITRATION
+    replaces = is_arbitration or eye.state is ReadingState.OUTDATED
+    is_reading = given.verdict.is_settled and given.purpose is not ReadingPurpose.QUALITY_ASSURANCE
+    if not replaces or not is_reading:
+        return
+    for reading in eye.readings.decisive:
+        if reading.reviewer == given.reviewer:
+            continue
+        if reading.lesion and not (given.lesion or given.is_without_lesion):
+            raise RequestError(
+                f"{reading.reviewer} has found another lesion in this eye: "
+                f"{reading.lesion.wording}.",
+                hint="Say that you see it (--lesion), or that it is not there (--without-lesion).",
+            )
+        if reading.maculopathy is Maculopathy.PRESENT and given.maculopathy is None:
+            raise RequestError(
+                f"{reading.reviewer} has found maculopathy (M1) in this eye.",
+                hint="Say what you see: --maculopathy M1 or M0.",
+            )
 
 
 def require_entitled(connection: sa.Connection, given: Review, eye: EyeResult) -> None:

@@ -70,6 +70,8 @@ class Review:
     photocoagulation: Photocoagulation | None = None
     is_stable_treated: bool = False
     photographs: str | None = None  # the digest of the set that was read, or its first digits
+    is_seen_elsewhere: bool = False  # the reader has seen photographs that left the inbox
+    is_without_lesion: bool = False  # a lesion that another reader has named is not there
     follow_up: FollowUpKind | None = None
 
 
@@ -83,6 +85,8 @@ def review(recording: Recording, given: Review) -> Exam:
     review_checks.require_complete(given, eye)
     review_checks.require_entitled(connection, given, eye)
     review_checks.require_fitting(given, eye)
+    review_checks.require_seen(given, eye)
+    review_checks.require_answers(given, eye)
     row = _row(connection, given, eye)
     inserted = sa.insert(review_table).values(row).returning(review_table.c.id)
     review_id: int = connection.execute(inserted).scalar_one()
@@ -95,6 +99,10 @@ def review(recording: Recording, given: Review) -> Exam:
     exams.rejudge(recording, {given.exam_id, *exam_reviews.exams_with(connection, digests)})
     [after] = exam_queries.judged(connection, [given.exam_id])
     detail = picked(row, _AUDITED) | {"review_id": review_id}
+    if given.is_seen_elsewhere:
+        detail["seen_elsewhere"] = True
+    if given.is_without_lesion:
+        detail["without_lesion"] = True
     entry = audit.Entry(
         AuditEvent.REVIEW_RECORDED,
         "exam",

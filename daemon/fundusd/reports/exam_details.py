@@ -73,6 +73,8 @@ def photograph(exam: Exam, shot: Shot) -> list[str]:
     sentences = [f"{shown} {source}.", _quality(exam, shot)]
     if shot.is_overwritten:
         sentences.append("Another file has taken its path, so it cannot be looked at any more.")
+    elif shot.is_gone:
+        sentences.append("Its file is no longer in the camera's folder.")
     if shot.is_eye_said:
         is_known = shot.eye is not Eye.UNKNOWN
         what = "which eye it shows" if is_known else "that its eye is not known"

@@ -153,9 +153,10 @@ capture = sa.Table(
     sa.Column("placed_exam_id", BigId),
     # the capture of the same file at its new path; null for a file that was overwritten
     sa.Column("moved_to", BigId),
-    # whom the name or the camera's database names, if the header names another patient
+    # whom, and which day, a source names that does not take precedence
     sa.Column("other_patient_id", sa.Text),
     sa.Column("other_patient_key", sa.Text),
+    sa.Column("other_acquired_day", sa.Text),
     sa.CheckConstraint("corrected_eye IN ('R', 'L', 'U')", name="corrected_eye"),
     one_of("excluded", ExclusionReason),
     sa.UniqueConstraint("camera_id", "path", "revision"),
