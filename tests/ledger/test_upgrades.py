@@ -216,10 +216,10 @@ def test_a_database_of_a_development_version_is_left_alone(store: Ledger, revisi
 
 
 def test_a_database_of_a_newer_release_is_left_alone(store: Ledger) -> None:
-    cases.execute(store, "UPDATE alembic_version SET version_num = '0007'")
+    cases.execute(store, "UPDATE alembic_version SET version_num = '0008'")
     rows, shapes = contents(store), shape(store)
     for step in (store.check, store.upgrade):
-        with pytest.raises(SchemaBehind, match=r"0007\) is newer than this program") as caught:
+        with pytest.raises(SchemaBehind, match=r"0008\) is newer than this program") as caught:
             step()
         assert caught.value.exit_code == 78
         assert "Install the fundusd that made it" in caught.value.hint
