@@ -139,6 +139,7 @@ def row_of(**values: Any) -> Row:
         "camera_id": "room1",
         "eye": "L",
         "eye_source": "path",
+        "exam_id": None,
         "field": None,
         "excluded": None,
         "grade": None,
