@@ -56,9 +56,11 @@ class Reader:
         logits: Sequence[float] = NO_DR,
     ) -> None:
         """Record a graded photograph, by default without DR."""
-        with closing(Ledger(self.url, site_key=ledger_cases.SITE_KEY)) as ledger:
+        key, cameras = ledger_cases.SITE_KEY, ("room1",)
+        # every negative eye is to be confirmed, so that it is on the worklist, too
+        opened = Ledger(self.url, site_key=key, cameras=cameras, confirmed_share=1.0)
+        with closing(opened) as ledger, ledger.held():
             ledger.start(ledger_cases.release())
-            ledger.register_camera("room1")
             ledger.admit(replace(ledger_cases.found(name, word or name), camera_id="room1"))
             ledger.record(
                 [ledger_cases.finding(claim, content, logits) for claim in ledger.claim(1)]
@@ -203,3 +205,37 @@ def test_no_page_is_written_for_a_role_that_may_not_read_an_exam(
     assert ended.code == ExitStatus.TEMPORARY
     assert "sudo -u fundusd fundusd" in ended.err
     assert not page.exists()
+
+
+# -- worklist
+
+
+@pytest.mark.parametrize(("name", "content", "step"), DOUBTED, ids=DOUBTS)
+def test_the_worklist_says_what_reading_cannot_decide(
+    reader: Reader, name: str, content: Content, step: str
+) -> None:
+    reader.add(name, content)
+    for as_owner in (True, False):
+        text = reader.typed("worklist", as_owner=as_owner)
+        assert f" {step} 1 room1" in text
+        assert "read 1 room1" not in text
+        assert (f"{MAY_NOT}, so" in text) != as_owner
+
+
+def test_the_worklist_says_that_it_may_not_know_of_every_doubt(reader: Reader) -> None:
+    """The views give no reason of an eye that is referable."""
+    reader.add("1.jpg", OF_A_TEST, logits=ledger_cases.LOGITS)
+    assert " find out whose, read 1 room1" in reader.typed("worklist", as_owner=True)
+    text = reader.typed("worklist")
+    assert " ?, read 1 room1" in text
+    assert f'{MAY_NOT}, so "?" stands' in text
+    assert GRANT in text
+
+
+def test_the_worklist_says_that_an_eye_without_a_doubt_is_to_be_read(reader: Reader) -> None:
+    reader.add("1.jpg")
+    for as_owner in (True, False):
+        text = reader.typed("worklist", as_owner=as_owner)
+        assert "confirmation" in text
+        assert " read 1 room1" in text
+        assert "?, read" not in text
