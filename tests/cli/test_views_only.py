@@ -199,7 +199,7 @@ def test_no_page_is_written_for_a_role_that_may_not_read_an_exam(
 ) -> None:
     """The page would not be recorded; the photograph alone may be read."""
     reader.add("1.jpg")
-    execute(reader.url, f"{GRANT}", "REVOKE SELECT ON review FROM nurse")
+    execute(reader.url, GRANT, "REVOKE SELECT ON review FROM nurse")
     page = tmp_path / "page.png"
     ended = reader.command("show", "1", "--out", page, "--config", reader.own)
     assert ended.code == ExitStatus.TEMPORARY
@@ -239,3 +239,30 @@ def test_the_worklist_says_that_an_eye_without_a_doubt_is_to_be_read(reader: Rea
         assert "confirmation" in text
         assert " read 1 room1" in text
         assert "?, read" not in text
+
+
+# -- what is left out
+
+
+@pytest.mark.parametrize(
+    ("revoked", "commands"),
+    [
+        ("REVOKE SELECT ON correction FROM nurse", ["results", "worklist", "show 1"]),
+        ("REVOKE SELECT ON incomplete FROM nurse", ["status"]),
+    ],
+    ids=["correction", "incomplete"],
+)
+def test_a_role_that_may_read_every_table_but_one_is_told_what_is_left_out(
+    reader: Reader, revoked: str, commands: list[str]
+) -> None:
+    """As after an upgrade that added the table."""
+    reader.add("a_OS.jpg", OF_SWAPPED)
+    execute(reader.url, GRANT, revoked)
+    for command in commands:
+        text = reader.typed(*command.split())
+        assert f"{MAY_NOT}, so" in text
+        assert GRANT in text
+        assert "views only" not in text
+    execute(reader.url, GRANT)
+    for command in ("results", "worklist", "show 1", "status"):
+        assert MAY_NOT not in reader.typed(*command.split())

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from fundusd.cli.layout import Command
+from fundusd.cli.left_out import left_out
 from fundusd.cli.options import Config, Json, Wide, load
 from fundusd.cli.output import age, as_json, local, print_table
 from fundusd.clinical.camera_orientation import Learnt, describe
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
     from fundusd.ledger import Ledger
 
 _LEFT_OUT = (
-    "The role of [store] url may read the views only: the model, its self-test, jobs, incomplete"
-    " files, lost log lines, receivers and the rest about cameras are left out."
+    "so the model, its self-test, jobs, incomplete files, lost log lines, receivers and the rest"
+    " about cameras are left out"
 )
 _CLOCK_TOLERANCE = timedelta(minutes=1)  # between the database's machine and this one
 # of the cameras' columns, if the terminal is too narrow
@@ -49,7 +50,8 @@ def status(config: Config = None, json: Json = False, wide: Wide = False) -> Non
     Prints whether the daemon is running, the database, the model and its last self-test, captures,
     jobs and results by state, the age of the oldest waiting capture, lost log lines, documents by
     receiver, and the last sweep of each camera and how its pictures are turned. A role of
-    PostgreSQL that may read the views only is shown what these contain, and told what is left out.
+    PostgreSQL that may not read every table is shown what the views contain, and told what is left
+    out.
 
     Example:
       fundusd status --json
@@ -78,7 +80,7 @@ def status(config: Config = None, json: Json = False, wide: Wide = False) -> Non
     if facts["unsafe_rule"]:
         print(facts["unsafe_rule"])
     if _is_partial(facts):
-        print(_LEFT_OUT)
+        print(left_out(ledger, _LEFT_OUT))
     print(SAFETY_WORDS)
 
 
