@@ -266,3 +266,19 @@ def test_a_role_that_may_read_every_table_but_one_is_told_what_is_left_out(
     execute(reader.url, GRANT)
     for command in ("results", "worklist", "show 1", "status"):
         assert MAY_NOT not in reader.typed(*command.split())
+
+
+UNSAFE = "By the rule icdr>=2/sum>=0.9, a photograph"
+
+
+def test_status_warns_of_an_unsafe_rule_as_lists_do(reader: Reader) -> None:
+    with closing(Ledger(reader.url, site_key=ledger_cases.SITE_KEY)) as ledger:
+        ledger.start(replace(ledger_cases.release(), referable_rule="icdr>=2/sum>=0.9"))
+        ledger.register_camera("room1")
+        ledger.admit(replace(ledger_cases.found("1.jpg"), camera_id="room1"))
+    for as_owner in (True, False):
+        for command in ("status", "results"):
+            assert UNSAFE in reader.typed(command, as_owner=as_owner)
+    facts = reader.command("status", "--json", "--config", reader.own)
+    assert "unsafe_rule" not in json.loads(facts.out)
+    assert UNSAFE in facts.err
