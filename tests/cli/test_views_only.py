@@ -132,6 +132,18 @@ def test_show_calls_no_photograph_negative_of_which_the_exam_does_not_know_the_e
     assert "Find out which eye capture 2 shows" in reader.typed("show", "2")
 
 
+def test_show_says_that_the_exam_does_not_know_the_eye(reader: Reader) -> None:
+    """The files of one photograph name different eyes; the view has the eye of each file."""
+    reader.add("1.jpg", RIGHT)
+    reader.add("1.dcm", replace(RIGHT, eye=Eye.LEFT))
+    for as_owner in (True, False):
+        text = reader.typed("show", "2", as_owner=as_owner)
+        assert "Eye not known" in text
+        assert "Left eye" not in text
+        assert "verdict In doubt." in text
+        assert "Find out which eye capture 2 shows: the sources disagree." in text
+
+
 def test_show_says_what_the_model_suggests_of_a_photograph_without_a_doubt(reader: Reader) -> None:
     reader.add("1.jpg")
     for as_owner in (True, False):

@@ -45,6 +45,9 @@ def of_capture(
     else:
         doubt = CaptureDoubt(None) if shot is None else capture_doubt.of_shot(shot)
         steps = _steps(row, exam, eye, shot)
+    eye_name = Eye(row["eye"]) if shot is None else shot.eye
+    if doubt.reason is EyeReason.EYE_UNKNOWN:
+        eye_name = Eye.UNKNOWN
     grade, scores = None, None
     if row["grade"] is not None:
         grade = Grade(row["grade"])
@@ -54,7 +57,7 @@ def of_capture(
     if verdict:
         referable, scores = Referable.INDETERMINATE, None
     return Panel(
-        heading=wording.EYES[shot.eye if shot is not None else Eye(row["eye"])],
+        heading=wording.EYES[eye_name],
         source=_source(row),
         photograph=photograph,
         referable=referable,
