@@ -127,6 +127,26 @@ def test_b30_a_photograph_that_counts_nowhere_has_no_verdict(
         assert wrong not in shown
 
 
+def test_b30_a_photograph_whose_file_was_replaced_is_said_to_be_superseded(
+    fundusd: Callable[..., str], clinic: Clinic
+) -> None:
+    add(clinic, "1_OD.jpg", "first")
+    add(clinic, "1_OD.jpg", "second")
+    assert "superseded by a newer file" in fundusd("show", 1)
+    assert "superseded by a newer file" not in fundusd("show", 2)
+
+
+def test_b30_a_replaced_photograph_that_counts_nowhere_has_no_verdict(clinic: Clinic) -> None:
+    add(clinic, "1_OD.jpg")
+    exam = clinic.ledger.exam(1)
+    graded = {"outcome": "graded", "reason": None, "referable": "no"}
+    row = row_of(capture_id=9, exam_id=1, superseded=True, **graded)
+    shown = capture_panel.of_capture(row, exam, panel.NOT_SHOWN)
+    assert shown.verdict == "Replaced by another file"
+    assert shown.steps[0] == "Nothing about this file: another one has taken its place."
+    assert "superseded by a newer file" in shown.source
+
+
 def test_u20_nothing_is_to_be_done_about_a_file_that_another_one_replaced() -> None:
     row = row_of(outcome="failed", reason="file_changed", action="contact_it", superseded=True)
     shown = capture_panel.of_capture(row, None, panel.NOT_SHOWN)
@@ -139,6 +159,7 @@ def row_of(**values: Any) -> Row:
         "camera_id": "room1",
         "eye": "L",
         "eye_source": "path",
+        "exam_id": None,
         "field": None,
         "excluded": None,
         "grade": None,

@@ -346,7 +346,7 @@ def test_a_role_that_may_read_the_views_looks_at_them(
     shown = fundusd("status", "--config", place.path).out
     assert "NOT RUNNING" in shown
     assert "room1" in shown
-    assert "may read the views only: the model" in shown
+    assert "may not read every table, so the model at work" in shown
     assert "none used yet" not in shown
     facts = json.loads(fundusd("status", "--json", "--config", place.path).out)
     assert (facts["captures"], facts["results"]) == (1, {"graded": 1})

@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 _SLICE = 500  # exams in one query
 
 
-def exams_of(ledger: Ledger, rows: Iterable[Row]) -> list[Exam]:
-    """Return the exams that rows name, ordered by number.
+def exams_of(ledger: Ledger, rows: Iterable[Row]) -> list[Exam] | None:
+    """Return the exams that rows name, ordered by number, or None if this role may not read them.
 
-    Return none of them to a role that may read the views only.
+    A role of PostgreSQL may be allowed to read the views only, or every table but a new one.
     """
     ids = sorted({row["exam_id"] for row in rows if row["exam_id"] is not None})
     exams: list[Exam] = []
@@ -27,5 +27,5 @@ def exams_of(ledger: Ledger, rows: Iterable[Row]) -> list[Exam]:
         for start in range(0, len(ids), _SLICE):
             exams += ledger.judged_exams(ids[start : start + _SLICE])
     except LedgerForbidden:
-        return []
+        return None
     return exams

@@ -8,6 +8,7 @@ import typer
 
 from fundusd.cli.exams_of_rows import exams_of
 from fundusd.cli.layout import Command
+from fundusd.cli.left_out import left_out
 from fundusd.cli.options import (
     LARGEST_NUMBER,
     TABLE_ROWS,
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from fundusd.cli.output import Row
+    from fundusd.clinical.exam import Exam
     from fundusd.ledger import Ledger
 
 _Since = Annotated[
@@ -76,6 +78,7 @@ _Limit = Annotated[
     ),
 ]
 
+_LEFT_OUT = "so warnings that a person has answered are marked, too"
 _DROPPED_FIRST = ("score", "camera", "received", "outcome")  # if the terminal is too narrow
 
 
@@ -135,13 +138,12 @@ def results(
         print_warning(release_warning(ledger, ids), beside_data=json or as_csv)
 
 
-def _marked(ledger: Ledger, rows: Iterable[Row]) -> set[int]:
+def _marked(warned: Iterable[Row], exams: Iterable[Exam]) -> set[int]:
     """Return the captures with a warning that concerns the reader, and that nobody has answered."""
-    from fundusd.reports import exam_details, wording
+    from fundusd.reports import exam_details
 
-    warned = [row for row in rows if wording.warnings_of_row(row)]
     answered: set[int] = set()
-    for exam in exams_of(ledger, warned):
+    for exam in exams:
         for shot in exam_details.shots(exam):
             if not in_words(shot.open_warnings):
                 answered.add(shot.capture_id)
@@ -151,11 +153,17 @@ def _marked(ledger: Ledger, rows: Iterable[Row]) -> set[int]:
 def _print_table(
     ledger: Ledger, rows: Sequence[Row], *, limited: bool, superseded: bool, wide: bool
 ) -> None:
-    marked = _marked(ledger, rows)
+    from fundusd.reports import wording
+
+    warned = [row for row in rows if wording.warnings_of_row(row)]
+    exams = exams_of(ledger, warned)
+    marked = _marked(warned, exams or ())
     cells = [_cells(row, is_marked=row["capture_id"] in marked) for row in rows]
     print_table(cells, _DROPPED_FIRST, wide=wide)
     if marked:
         print("! There is a warning; fundusd show CAPTURE prints it.")
+    if exams is None:
+        print(left_out(ledger, _LEFT_OUT))
     for model in sorted({row["model"] for row in rows if row["grade"] is not None}):
         print(f"Model: {model}")
     if limited and len(rows) == TABLE_ROWS:

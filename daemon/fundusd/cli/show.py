@@ -9,6 +9,7 @@ import typer
 
 from fundusd.cli.audited import print_not_recorded, record_shown
 from fundusd.cli.layout import Command
+from fundusd.cli.left_out import left_out
 from fundusd.cli.options import (
     DRAWING_SUFFIXES,
     LARGEST_NUMBER,
@@ -19,6 +20,7 @@ from fundusd.cli.options import (
 )
 from fundusd.cli.output import as_json, local
 from fundusd.cli.panels import photographs_of, print_panels
+from fundusd.cli.release_warning import print_warning
 from fundusd.domain.clinical_terms import SAFETY_WORDS, Eye
 from fundusd.domain.errors import LedgerForbidden
 
@@ -32,6 +34,10 @@ if TYPE_CHECKING:
     from fundusd.reports.panel import Panel
 
 _NOT_DRAWN = "To draw it, use --out FILE."
+_LEFT_OUT = (
+    "so what the exam says of the photograph is left out: doubts that v_eye_result does not name,"
+    " readings, and which warnings a person has answered"
+)
 
 _Capture = Annotated[
     int,
@@ -79,12 +85,17 @@ def show(capture: _Capture, config: Config = None, out: _Out = None, json: Json 
         releases = ledger.releases([row["release_id"]])
         sources = ledger.sources([capture]) if out is not None else []
         exam = _recorded_exam(ledger, row, to_file=out is not None)
-    drawn = capture_panel.of_capture(row, exam, panel.Photograph(None, _NOT_DRAWN))
+        eyes, note = [], None
+        if exam is None and row["exam_id"] is not None:
+            eyes = _eyes_by_views(ledger, row)
+            note = left_out(ledger, _LEFT_OUT)
+    drawn = capture_panel.of_capture(row, exam, panel.Photograph(None, _NOT_DRAWN), eyes)
     facts = _facts(row, exam)
     if json:
         print(as_json(_as_dict(row, drawn, releases)))
     elif out is None:
         print_panels([drawn], facts, releases)
+    print_warning(note, beside_data=json)
     if out is not None:
         from fundusd.reports.capture_page import capture_page
 
@@ -98,23 +109,41 @@ def show(capture: _Capture, config: Config = None, out: _Out = None, json: Json 
 def _recorded_exam(ledger: Ledger, row: Row, *, to_file: bool) -> Exam | None:
     """Return a capture's exam, and record that it is shown.
 
-    Return None if there is no exam yet, or if this role may read the views only.
+    Return None if there is no exam yet, or if this role may not read it. Raises LedgerForbidden if
+    such a role wants a file, of which nothing would be recorded.
     """
     try:
         exam = ledger.exam_of(row["capture_id"])
     except LedgerForbidden:
-        print_not_recorded(row["exam_id"])
+        if to_file:
+            raise
+        if row["exam_id"] is not None:
+            print_not_recorded(row["exam_id"])
         return None
     if exam is not None:
         record_shown(ledger, exam, to_file=to_file)
     return exam
 
 
+def _eyes_by_views(ledger: Ledger, row: Row) -> list[dict[str, Any]]:
+    """Return the rows of v_eye_result of the eyes for which a capture may count.
+
+    It counts for none if a file of the exam with the same bytes was excluded.
+    """
+    from fundusd.ledger import ViewQuery
+
+    of_exam = {"exam_id": row["exam_id"]}
+    equal = ledger.results(superseded=True, digest=row["digest"], **of_exam)
+    if any(each["excluded"] for each in equal):
+        return []
+    return ledger.ask(ViewQuery("v_eye_result", (), of_exam))
+
+
 def _facts(row: Row, exam: Exam | None) -> dict[str, str]:
     """Return a capture's patient, times, exam and file, keyed by caption.
 
-    If there is no exam yet, the pseudonym identifies the patient. If its exam is not known to a
-    role that may read the views only, the capture's own identifier does.
+    If there is no exam yet, the pseudonym identifies the patient. If this role may not read the
+    exam, the capture's own identifier does.
     """
     from fundusd.reports import wording
 

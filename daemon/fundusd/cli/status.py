@@ -6,8 +6,10 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from fundusd.cli.layout import Command
+from fundusd.cli.left_out import left_out
 from fundusd.cli.options import Config, Json, Wide, load
 from fundusd.cli.output import age, as_json, local, print_table
+from fundusd.cli.release_warning import print_warning, release_ids, release_warning
 from fundusd.clinical.camera_orientation import Learnt, describe
 from fundusd.clinical.grading import unsafe_rules
 from fundusd.domain.clinical_terms import SAFETY_WORDS
@@ -22,8 +24,8 @@ if TYPE_CHECKING:
     from fundusd.ledger import Ledger
 
 _LEFT_OUT = (
-    "The role of [store] url may read the views only: the model, its self-test, jobs, incomplete"
-    " files, lost log lines, receivers and the rest about cameras are left out."
+    "so the model at work, its self-test, jobs, incomplete files, lost log lines, receivers and the"
+    " rest about cameras are left out"
 )
 _CLOCK_TOLERANCE = timedelta(minutes=1)  # between the database's machine and this one
 # of the cameras' columns, if the terminal is too narrow
@@ -49,7 +51,8 @@ def status(config: Config = None, json: Json = False, wide: Wide = False) -> Non
     Prints whether the daemon is running, the database, the model and its last self-test, captures,
     jobs and results by state, the age of the oldest waiting capture, lost log lines, documents by
     receiver, and the last sweep of each camera and how its pictures are turned. A role of
-    PostgreSQL that may read the views only is shown what these contain, and told what is left out.
+    PostgreSQL that may not read every table is shown what the views contain, and told what is left
+    out.
 
     Example:
       fundusd status --json
@@ -63,10 +66,11 @@ def status(config: Config = None, json: Json = False, wide: Wide = False) -> Non
         facts = _facts(ledger)
         facts["running"] = ledger.is_held(cameras)
         facts["database"] = ledger.database.shown
-    model = facts.get("model")
-    facts["unsafe_rule"] = unsafe_rules([model["referable_rule"]] if model else [])
+        warning = _warning(ledger, facts)
     if json:
         print(as_json(facts))
+        if _is_partial(facts):
+            print_warning(warning, beside_data=True)
         return
     lines = _lines(facts)
     width = max(len(name) for name, _ in lines)
@@ -75,18 +79,30 @@ def status(config: Config = None, json: Json = False, wide: Wide = False) -> Non
     if facts["cameras"]:
         print()
         _print_cameras(facts["cameras"], wide=wide)
-    if facts["unsafe_rule"]:
-        print(facts["unsafe_rule"])
+    print_warning(warning, beside_data=False)
     if _is_partial(facts):
-        print(_LEFT_OUT)
+        print(left_out(ledger, _LEFT_OUT))
     print(SAFETY_WORDS)
 
 
 def _facts(ledger: Ledger) -> dict[str, Any]:
     try:
-        return ledger.status()
+        facts = ledger.status()
     except LedgerForbidden:  # a role of PostgreSQL
         return ledger.status_of_views()
+    model = facts["model"]
+    return facts | {"unsafe_rule": unsafe_rules([model["referable_rule"]] if model else [])}
+
+
+def _warning(ledger: Ledger, facts: Mapping[str, Any]) -> str | None:
+    """Return a warning about the rule of the model at work.
+
+    If the model is not known to this role, the warning is about that of the newest capture.
+    """
+    if _is_partial(facts):
+        return release_warning(ledger, release_ids(list(ledger.results(limit=1))))
+    warning: str | None = facts["unsafe_rule"]
+    return warning
 
 
 def _is_partial(facts: Mapping[str, Any]) -> bool:

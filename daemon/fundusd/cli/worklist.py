@@ -8,6 +8,7 @@ import typer
 
 from fundusd.cli.exams_of_rows import exams_of
 from fundusd.cli.layout import Command
+from fundusd.cli.left_out import left_out
 from fundusd.cli.options import (
     Config,
     Csv,
@@ -47,6 +48,10 @@ _Missing = Annotated[
     typer.Option("--missing", help="Show only patients of whom photographs are missing."),
 ]
 
+_LEFT_OUT = (
+    'so "?" stands where it may first have to be found out which eye, whose or when, and warnings'
+    " that a person has answered are shown, too"
+)
 # at the same urgency, retakes first, because the patient may still be there; then the oldest exam
 _WORST_FIRST = ("-urgency", "-action", "day", "exam_id", "eye")
 _OLDEST_FIRST = ("day", "exam_id")
@@ -177,6 +182,8 @@ def print_worklist(
         print_csv(rows, columns)
     else:
         print_table(cells_of(rows, exams), _DROPPED_FIRST, wide=wide)
+        if exams is None:
+            print(left_out(ledger, _LEFT_OUT))
     if len(listed) > len(rows):
         text = (
             f"The {len(rows)} most urgent are shown; use --limit to see more, "

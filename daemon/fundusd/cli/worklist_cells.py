@@ -24,6 +24,7 @@ _SAYS_THE_RESULT = ("referable", "undecided")
 _READ = "read"
 _NEXT = {"none": _READ, "retake": "retake", "refer_reader": _READ, "contact_it": "ask IT"}
 _WHOSE = "find out whose"
+_MAYBE_FIND_OUT = "?"
 _FIND_OUT = {
     EyeReason.EYE_CONTRADICTED: "find out which eye",
     EyeReason.EYE_UNKNOWN: "find out which eye",
@@ -43,17 +44,22 @@ def missing_cells(row: Row) -> dict[str, str]:
     }
 
 
-def cells_of(rows: Iterable[Row], exams: Iterable[Exam]) -> list[dict[str, str]]:
-    """Return the cells of the eyes on the worklist, keyed by column heading."""
-    eyes = {(exam.exam_id, eye.eye.value): eye for exam in exams for eye in exam.eyes}
+def cells_of(rows: Iterable[Row], exams: Iterable[Exam] | None) -> list[dict[str, str]]:
+    """Return the cells of the eyes on the worklist, keyed by column heading.
+
+    `exams` is None if this role may not read them.
+    """
+    eyes: Eyes | None = None
+    if exams is not None:
+        eyes = {(exam.exam_id, eye.eye.value): eye for exam in exams for eye in exam.eyes}
     return [_cells(row, eyes) for row in rows]
 
 
-def _cells(row: Row, eyes: Eyes) -> dict[str, str]:
+def _cells(row: Row, eyes: Eyes | None) -> dict[str, str]:
     waits = row["waits_for"].replace("_", " ")
     if row["deferred"]:
         waits += " (deferred)"
-    eye = eyes.get((row["exam_id"], row["eye"]))
+    eye = None if eyes is None else eyes.get((row["exam_id"], row["eye"]))
     return {
         "exam": str(row["exam_id"]),
         "eye": row["eye"],
@@ -61,7 +67,7 @@ def _cells(row: Row, eyes: Eyes) -> dict[str, str]:
         "patient": _patient(row),
         "waits for": waits,
         "result": _result(row, _warnings(row, eye)),
-        "next": _next(row, eye),
+        "next": _next(row, eye, is_hidden=eyes is None),
         "capture": str(row["capture_id"]),
         "camera": row["camera_id"],
     }
@@ -106,17 +112,24 @@ def _result(row: Row, warnings: list[str]) -> str:
     return " ".join(f"{text[:1].upper()}{text[1:]}." for text in texts)
 
 
-def _next(row: Row, eye: EyeResult | None) -> str:
+def _next(row: Row, eye: EyeResult | None, *, is_hidden: bool) -> str:
     """Return what is needed next; reading cannot say whose a photograph is, or when it was taken.
 
-    An eye that is undecided only because of such a doubt is not to be read.
+    An eye that is undecided only because of such a doubt is not to be read. If its exam is hidden,
+    the row names the doubt only if it is the reason; a negative eye has none.
     """
     steps = [_NEXT[row["action"]]]
     doubts = [] if row["patient_key"] else [_WHOSE]
-    if eye is not None and eye.identity_doubt is not None:
-        doubts.append(_FIND_OUT[eye.identity_doubt])
-        if eye.open_reason in _FIND_OUT and eye.final.referable is Referable.INDETERMINATE:
+    reason, referable = row["reason"], row["final_referable"]
+    doubt = reason if reason in _FIND_OUT else None
+    if eye is not None:
+        doubt, reason, referable = eye.identity_doubt, eye.open_reason, eye.final.referable
+    if doubt is not None:
+        doubts.append(_FIND_OUT[doubt])
+        if reason in _FIND_OUT and referable == Referable.INDETERMINATE:
             steps = [step for step in steps if step != _READ]
-        if eye.eye is Eye.UNKNOWN:
-            doubts.append(_FIND_OUT[EyeReason.EYE_UNKNOWN])
+    if row["eye"] == Eye.UNKNOWN:
+        doubts.append(_FIND_OUT[EyeReason.EYE_UNKNOWN])
+    elif is_hidden and doubt is None and referable != Referable.NO:
+        doubts.append(_MAYBE_FIND_OUT)
     return ", ".join(dict.fromkeys([*doubts, *steps]))

@@ -144,6 +144,11 @@ class Database:
         """Return the URL without its password."""
         return self.url.render_as_string(hide_password=True)
 
+    @property
+    def role(self) -> str:
+        """Return the name of the role in PostgreSQL."""
+        return database_troubles.role_of(self.url)
+
     @contextmanager
     def writing(self) -> Iterator[sa.Connection]:
         """Open a transaction that may write.

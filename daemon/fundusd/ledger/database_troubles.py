@@ -176,13 +176,18 @@ def as_error(trouble: Trouble, url: sa.URL, cause: str = "") -> LedgerError:
         "file": file,
         "folder": file.parent,
         "name": url.database or url.username or "",
-        "role": url.username or "(the system user)",
+        "role": role_of(url),
         "host": _host(url),
     }
     sentence = trouble.sentence.format(**words)
     if cause:
         sentence = f"{sentence.removesuffix('.')} ({cause})."
     return trouble.kind(sentence, hint=trouble.hint.format(**words))
+
+
+def role_of(url: sa.URL) -> str:
+    """Return the name of the role in PostgreSQL, or a phrase if the URL does not name it."""
+    return url.username or "(the system user)"
 
 
 def _host(url: sa.URL) -> str:

@@ -96,7 +96,7 @@ def identity_of_shot(shot: Shot) -> list[str]:
     if shot.eye is Eye.UNKNOWN and shot.outcome is not Outcome.REFUSED:
         return [_which_eye([shot])]
     doubt = shot.identity_doubt
-    return [] if doubt is None else [_identity(doubt, [shot.capture_id])]
+    return [] if doubt is None else [identity(doubt, [shot.capture_id])]
 
 
 def step(action: Action, eye: Eye) -> list[str]:
@@ -149,10 +149,11 @@ def _steps_by_reason(eye: EyeResult) -> list[str]:
 def _identity_step(eye: EyeResult, reason: EyeReason) -> str:
     if reason in _ABOUT_THE_EYE and eye.eye is Eye.UNKNOWN:
         return _which_eye(eye.shots)
-    return _identity(reason, _concerned(eye, reason), eye.eye)
+    return identity(reason, _concerned(eye, reason), eye.eye)
 
 
-def _identity(reason: EyeReason, captures: Sequence[int], eye: Eye = Eye.UNKNOWN) -> str:
+def identity(reason: EyeReason, captures: Sequence[int], eye: Eye = Eye.UNKNOWN) -> str:
+    """Return the step for captures that may show another eye, patient or visit."""
     sentence = _STEPS[reason].format(eye=THE_EYE[eye], captures=_named(captures))
     return f"{sentence}: {_HOW_TO_SAY.get(reason, reason.wording)}."
 
