@@ -10,9 +10,10 @@ import pytest
 from tests import ledger_cases as cases
 from tests.ledger.test_followed_photographs import moved
 from tests.ledger.test_readings import rows
-from tests.reading_cases import BY, PDR, number, photograph, read, the_eye
+from tests.reading_cases import BY, PDR, exam_of, number, photograph, read, the_eye
 from tests.visit_cases import TODAY
 
+from fundusd.clinical.path_rules import Naming
 from fundusd.domain.clinical_terms import Eye, Grade, Reason, Referable, ReviewVerdict
 from fundusd.domain.delivery import DocumentKind, Subscription
 from fundusd.domain.errors import RequestError
@@ -24,6 +25,8 @@ from fundusd.ledger.tables import delivery
 from fundusd.reports import next_steps, wording
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from fundusd.clinical.exam import Exam
 
 YES, OPEN, NO = Referable.YES, Referable.INDETERMINATE, Referable.NO
@@ -251,9 +254,12 @@ def test_a11_a_photograph_of_another_day_makes_no_day_certain(ledger: Ledger) ->
     assert joined.day_doubt is DayDoubt.RECEIVED
 
 
-def test_a12_the_other_exam_of_the_day_is_told_of_a_doubt_in_this_one(store_url: str) -> None:
+@pytest.fixture
+def two_of_a_day(store_url: str) -> Iterator[Ledger]:
+    """Yield a ledger with two exams of a patient and day, of which the final second one is sent."""
     receiver = Subscription("pacs", DocumentKind.FHIR, when_reviewed=False, quiet_seconds=0)
-    ledger = Ledger(store_url, site_key=cases.SITE_KEY, subscriptions=[receiver])
+    naming = {cases.CAMERA: Naming.of("generic", r".+_(?P<date>\d{8})_(?P<eye>OD|OS)")}
+    ledger = Ledger(store_url, site_key=cases.SITE_KEY, subscriptions=[receiver], naming=naming)
     ledger.start(cases.release())
     ledger.register_camera(cases.CAMERA)
     photograph(ledger, "r1.dcm", study_uid="1.2.3")
@@ -264,11 +270,28 @@ def test_a12_the_other_exam_of_the_day_is_told_of_a_doubt_in_this_one(store_url:
     read(ledger, exam, AGREE, Eye.LEFT)
     assert again(ledger, exam).is_final
     cases.execute(ledger, "UPDATE delivery SET state = 'delivered'")
-    ledger.part_exam(number(ledger, "r1.dcm"), BY)
-    assert not again(ledger, exam).is_final
+    yield ledger
+    ledger.close()
+
+
+def require_sent_again(ledger: Ledger) -> None:
+    """Require that the second exam is not final any more, and that its document is queued."""
+    exam = exam_of(ledger, "l2.dcm")
+    assert not exam.is_final
     states = {row["exam_id"]: row["state"] for row in cases.rows(ledger, delivery)}
     assert states[exam.exam_id] == "queued"
-    ledger.close()
+
+
+def test_a12_the_other_exam_of_the_day_is_told_of_a_doubt_in_this_one(two_of_a_day: Ledger) -> None:
+    two_of_a_day.part_exam(number(two_of_a_day, "r1.dcm"), BY)
+    require_sent_again(two_of_a_day)
+
+
+def test_a12_also_if_an_exam_of_another_day_brings_the_doubt(two_of_a_day: Ledger) -> None:
+    """The file names its day, but its bytes do not: they are those of a photograph of today."""
+    two_of_a_day.admit(cases.found("P7_20250310_OD.jpg", "r1.dcm"))
+    assert the_eye(exam_of(two_of_a_day, "r1.dcm")).identity_doubt is EyeReason.DAY_UNCERTAIN
+    require_sent_again(two_of_a_day)
 
 
 def test_v2_an_eye_without_a_view_was_not_judged(ledger: Ledger) -> None:
