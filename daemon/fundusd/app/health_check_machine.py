@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import stat
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _DRIVER = Path("/proc/driver/nvidia/version")
 _GIB = 1024**3
+_ACL = "system.posix_acl_access"  # its extended attribute
 _ENOUGH_SPACE = 256 * 1024**2  # bytes, for the database and its write-ahead log
 
 
@@ -55,16 +56,31 @@ def secrets_of_group(settings: Settings) -> Iterator[CheckResult]:
         files.append(Path(settings.store.password_file))
     for receiver in settings.receiver:
         files += filter(None, (receiver.token_file, receiver.oauth_secret_file))
-    for file in files:
-        with suppress(OSError):
-            if file.stat().st_mode & stat.S_IRGRP:
-                yield CheckResult(
-                    f"rights of {file}",
-                    ok=True,
-                    verdict="its group can read it",
-                    hint=f"Let only the user that fundusd runs as read it: chmod 0400 {file}",
-                    is_warning=True,
-                )
+    for file in dict.fromkeys(files):  # two receivers may share a token
+        if _is_open_to_group(file):
+            yield CheckResult(
+                f"rights of {file}",
+                ok=True,
+                verdict="its group can read it",
+                hint=f"Let only the user that fundusd runs as read it: {_closing(file)}",
+                is_warning=True,
+            )
+
+
+def _is_open_to_group(file: Path) -> bool:
+    """Return whether the group may read a file; if it has an ACL, the mode does not tell."""
+    try:
+        return bool(file.stat().st_mode & stat.S_IRGRP) and _ACL not in os.listxattr(file)
+    except OSError:
+        return False
+
+
+def _closing(file: Path) -> str:
+    """Return the command after which only the service reads a file, and still can."""
+    name = shlex.quote(str(file))
+    if file.stat().st_uid == os.geteuid():
+        return f"chmod 0400 {name}"
+    return f"sudo chown fundusd: {name} && sudo chmod 0400 {name}"
 
 
 def folder_problem(receiver: ReceiverSettings) -> str:
