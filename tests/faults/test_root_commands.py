@@ -159,3 +159,13 @@ def test_no_folder_of_root_is_given_to_the_service(
     assert "belongs to root" in failed["error"]
     assert f"sudo install -d -o {USER} -m 750 {cache}" in failed["hint"]
     assert "chown" not in failed["hint"]
+
+
+def test_a_cache_that_is_closed_to_its_own_user_is_opened(sqlite_place: ServiceSite) -> None:
+    prepared = sqlite_place.folder / "cache" / "prepared"
+    prepared.mkdir()
+    os.chown(prepared, USER, USER)
+    prepared.chmod(0o500)
+    with sqlite_place.running() as daemon:
+        failed = daemon.await_event("service.failed")
+    assert failed["hint"] == f"Give its owner the right back: chmod u+rwX {prepared}"

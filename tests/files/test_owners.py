@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+import pytest
 from tests.service_user_cases import USER, needs_users
 
 from fundusd.files.owners import way_out
@@ -21,11 +22,26 @@ def test_the_owner_root_of_a_folder_is_given_no_file(tmp_path: Path) -> None:
     assert "--reference" not in way_out(tmp_path / "site.key")
 
 
-def test_a_file_of_root_in_a_folder_of_root_is_given_to_the_service(tmp_path: Path) -> None:
+def test_a_file_of_root_in_a_folder_of_root_is_given_to_the_service(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: USER)
     (tmp_path / "site.key").touch()
     assert f"the user that fundusd runs as: chown fundusd: {tmp_path}" in way_out(
         tmp_path / "site.key"
     )
+
+
+@pytest.mark.parametrize("name", ["prepared", "site.key"])
+def test_what_is_closed_to_its_own_user_is_opened(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "a b" / name
+    path.parent.mkdir()
+    if name == "prepared":
+        path.mkdir()
+    else:
+        path.touch()
+    path.chmod(0o500)
+    assert way_out(path) == f"Give its owner the right back: chmod u+rwX '{path}'"
 
 
 def test_names_in_hints_are_quoted_for_the_shell(tmp_path: Path) -> None:

@@ -31,10 +31,10 @@ def owner_of(path: Path | str) -> str:
 
 
 def way_out(path: Path, folder: Path | None = None) -> str:
-    """Return the hint for a file or folder of another user that is in the way.
+    """Return the hint for a file or folder that this process may not use.
 
-    Its owner should be that of `folder`, by default the folder that it is in, unless that is root's
-    or the same as that of the file.
+    If it is another user's, its owner should be that of `folder`, by default the folder that it is
+    in, unless that is root's or the same as that of the file.
     """
     folder = folder or path.parent
     try:
@@ -42,6 +42,8 @@ def way_out(path: Path, folder: Path | None = None) -> str:
     except OSError:
         return "Run the command as the user that fundusd runs as."
     name, file = user_name(uid), shlex.quote(str(path))
+    if uid == os.geteuid():
+        return f"Give its owner the right back: chmod u+rwX {file}"
     command = f"sudo -u {shlex.quote(name)} fundusd ..."  # the shell takes "#" for a comment
     hint = f"If fundusd runs as {name}, run the command as that user ({command})."
     if owner in {_ROOT, uid} and path.is_dir():
