@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -169,3 +170,28 @@ def test_a_cache_that_is_closed_to_its_own_user_is_opened(sqlite_place: ServiceS
     with sqlite_place.running() as daemon:
         failed = daemon.await_event("service.failed")
     assert failed["hint"] == f"Give its owner the right back: chmod u+rwX {prepared}"
+
+
+@pytest.mark.parametrize("closed", ["cache", "cache/prepared"])
+def test_the_cache_of_the_service_is_given_to_nobody_else(
+    sqlite_place: ServiceSite, closed: str
+) -> None:
+    """As if a member of the group set CACHE_DIRECTORY to it for `fundusd model prepare`."""
+    cache = sqlite_place.folder / "cache"
+    (cache / "prepared").mkdir()
+    os.chown(cache / "prepared", USER, USER)
+    (sqlite_place.folder / closed).chmod(0o750)
+    another = ("setpriv", f"--reuid={USER + 1}", f"--regid={USER}", "--clear-groups")
+    command = [*another, str(sqlite_place.python), "-m", "fundusd", "model", "prepare"]
+    ended = subprocess.run(
+        [*command, "--config", str(sqlite_place.path)],
+        env={**os.environ, "CACHE_DIRECTORY": str(cache)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == ExitStatus.UNAVAILABLE
+    assert f"belongs to #{USER}, and user #{USER + 1} may not write to it" in ended.stderr
+    assert f"run the command as that user (sudo -u '#{USER}' fundusd ...)" in ended.stderr
+    assert "install" not in ended.stderr
+    assert "chown" not in ended.stderr
