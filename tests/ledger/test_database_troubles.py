@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import socket
 import sqlite3
@@ -25,13 +26,16 @@ from fundusd.domain.errors import (
     LedgerReadOnly,
     LedgerUnfit,
 )
-from fundusd.ledger import Ledger
+from fundusd.ledger import Ledger, database_troubles, sqlite_troubles
+from fundusd.ledger.trouble import Trouble
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.conftest import Postgres
 
+SQLITE = [kind for kind in vars(sqlite_troubles).values() if isinstance(kind, Trouble)]
+SQLITE += sqlite_troubles._BY_CODE
 BESIDE = ("", "-wal", "-shm", ".lock")
 
 
@@ -99,7 +103,7 @@ def test_a_file_that_may_not_be_written_is_called_so(sqlite_url: str) -> None:
         with pytest.raises(LedgerError, match="cannot be written") as caught:
             execute(ledger, connection, "CREATE TABLE t (a)")
     ledger.close()
-    assert "chown" in caught.value.hint
+    assert "chmod u+w" in caught.value.hint
     assert not isinstance(caught.value, LedgerAway)
 
 
@@ -141,12 +145,20 @@ def test_a_file_of_this_user_that_may_not_be_written_is_called_so(
 
     monkeypatch.setattr("os.access", access)
     ledger = Ledger(sqlite_url)
-    with pytest.raises(LedgerError, match="cannot be written") as caught:
-        ledger.database.require_writable()
-    assert "chmod u+w" in caught.value.hint
-    with pytest.raises(LedgerError, match="cannot be written"):
-        ledger.register_camera("room1")
+    for write in (ledger.database.require_writable, lambda: ledger.register_camera("room1")):
+        with pytest.raises(LedgerError, match="may not open it for writing") as caught:
+            write()
+        assert caught.value.hint == f"Give its owner the right back: chmod u+rwX {file}"
     ledger.close()
+
+
+@pytest.mark.parametrize("trouble", SQLITE, ids=lambda trouble: trouble.sentence)
+def test_no_hint_gives_a_folder_away_and_all_quote_paths(trouble: Trouble) -> None:
+    """The folder of a database may be /srv, or a home."""
+    error = database_troubles.as_error(trouble, sa.make_url("sqlite:////srv/a b/fundusd.db"))
+    for command in re.findall("chown [^;,)]*", error.hint):
+        assert command == "chown fundusd: '/srv/a b/fundusd.db'*"
+    assert "/srv" not in re.sub(r"'/srv/a b(/fundusd\.db)?'", "", error.hint)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may become another user")

@@ -1,4 +1,4 @@
-"""Name the file of a SQLite database that is in the way because somebody else owns it."""
+"""Name the file of a SQLite database that is in the way because this user may not write it."""
 
 from __future__ import annotations
 
@@ -21,11 +21,6 @@ def is_about_rights(code: str, error: Exception) -> bool:
     return code.startswith(_OF_RIGHTS) or isinstance(error, OSError)
 
 
-def is_writable(file: Path) -> bool:
-    """Return whether this user may write a SQLite file and the files beside it."""
-    return _first_closed(file) is None
-
-
 def is_on_read_only_disk(file: Path) -> bool:
     """Return whether a file exists, on a disk that is mounted read-only."""
     try:
@@ -41,15 +36,14 @@ def _first_closed(file: Path) -> Path | None:
 def closed_file(url: sa.URL, cause: str = "") -> LedgerError | None:
     """Return an error that names the file of a SQLite database that this user may not write.
 
-    Return None if there is no such file, if this user owns it, if the disk is mounted read-only, or
-    on PostgreSQL. `cause` is the class and the code of the
-    driver's error.
+    Return None if there is no such file, if the disk is mounted read-only, or on PostgreSQL.
+    `cause` is the class and the code of the driver's error.
     """
     if url.get_backend_name() != "sqlite":
         return None
     file = Path(url.database or "")
     closed, user = _first_closed(file), user_name(os.geteuid())
-    if closed is None or owner_of(closed) == user or is_on_read_only_disk(file):
+    if closed is None or is_on_read_only_disk(file):
         return None
     detail = f" ({cause})" if cause else ""
     return LedgerError(

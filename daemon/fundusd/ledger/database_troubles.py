@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -182,6 +183,8 @@ def as_error(trouble: Trouble, url: sa.URL, cause: str = "") -> LedgerError:
     sentence = trouble.sentence.format(**words)
     if cause:
         sentence = f"{sentence.removesuffix('.')} ({cause})."
+    for path in ("file", "folder"):
+        words[path] = shlex.quote(str(words[path]))
     return trouble.kind(sentence, hint=trouble.hint.format(**words))
 
 
