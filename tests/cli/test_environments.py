@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -121,6 +123,23 @@ def test_commands_of_the_user_of_a_unit_act_as_the_unit_does(
     assert os.environ.get("STATE_DIRECTORY") == (f"{tmp_path}/b" if is_service else None)
     mode = (tmp_path / "fundusd.db").stat().st_mode & 0o777
     assert mode == (0o640 if is_service else 0o600)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may run a service of root")
+@pytest.mark.parametrize(("sudo_user", "name"), [("okafor", "okafor"), ("", "root")])
+def test_the_audit_trail_of_a_service_of_root_names_who_has_called_sudo(
+    graded: daemon_cases.Site, sudo_user: str, name: str
+) -> None:
+    env = {"FUNDUSD_CONFIG": str(graded.path), "SUDO_USER": sudo_user, "LOGNAME": "root"}
+    before = os.umask(0o022)
+    assert run("show", "1", env=env).returncode == ExitStatus.OK
+    (graded.folder / "fundusd.db").rename(graded.folder / "old.db")
+    assert run("db", "upgrade", env=env).returncode == ExitStatus.OK
+    os.umask(before)
+    with closing(sqlite3.connect(graded.folder / "old.db")) as connection:
+        actors = connection.execute("SELECT actor_id FROM audit_event ORDER BY seq DESC LIMIT 1")
+        assert actors.fetchone() == (f"fundusd:{name}",)
+    assert (graded.folder / "fundusd.db").stat().st_mode & 0o777 == 0o640
 
 
 def test_a_page_is_drawn_without_a_home_and_without_a_word_about_it(

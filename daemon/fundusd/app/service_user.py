@@ -53,11 +53,12 @@ def become(settings: Settings, file: Path) -> str:
 
     The service's user is the one in the unit that runs with the settings in `file` or, if there is
     none, the owner of the database, of the site key, or of their folders. If this is root, the user
-    is not changed, and the phrase is empty. Raises RequestError if the system does not
-    allow the change.
+    is not changed, and the phrase is empty. Raises RequestError if the system does not allow the
+    change.
     """
     unit = service_unit.unit_of(file)
     unit.set_environment()
+    _act_for_the_service()
     if unit.name and unit.user in _ROOT_NAMES:
         return ""
     places = [settings.privacy.site_key_file, settings.privacy.site_key_file.parent]
@@ -73,8 +74,18 @@ def become(settings: Settings, file: Path) -> str:
 def become_owner_of_caches() -> str:
     """Do the same for a command without settings, which writes only to folders for models."""
     caches = [Path(os.environ[name]) for name in _CACHES if os.environ.get(name)]
+    _act_for_the_service()
     user = _owner(caches, ())
     return "" if user is None else _change_to(user)
+
+
+def _act_for_the_service() -> None:
+    """Set the umask of the service, and let the audit trail name who has started the command.
+
+    With the umask of root, everybody could read the database; sudo sets LOGNAME to root.
+    """
+    os.umask(service_unit.UMASK)
+    os.environ["LOGNAME"] = os.environ.get("SUDO_USER") or getpass.getuser()
 
 
 def _owner(places: Iterable[Path], groups: tuple[int, ...]) -> _User | None:
@@ -114,8 +125,6 @@ def _change_to(user: _User) -> str:
     is_readable = _is_readable_by_others()
     if not is_readable:
         _import_everything()
-    # who has started the command; sudo sets LOGNAME to root
-    os.environ["LOGNAME"] = os.environ.get("SUDO_USER") or getpass.getuser()
     try:
         os.setgroups(user.groups)
         os.setgid(user.gid)
@@ -127,7 +136,6 @@ def _change_to(user: _User) -> str:
             f" it change to that user ({error.strerror}).",
             hint=f"Run it as that user: {command}",
         ) from None
-    os.umask(service_unit.UMASK)  # not that of root, with which everybody could read the database
     os.environ["HOME"] = user.home
     phrase = f"running as {user.name}, {user.reason}"
     return phrase if is_readable else f"{phrase}, who cannot read this installation of fundusd"
