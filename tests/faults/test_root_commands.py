@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 
 pytestmark = needs_users
 COMMANDS = ["status", "check", "db adopt", "retry --failed", "model prepare"]
+STARTING = {
+    "systemd": ("sh", "-c", 'SYSTEMD_EXEC_PID=$$ exec "$0" "$@"'),
+    "container": ("unshare", "--pid", "--fork", "--kill-child"),
+}
 OTHERS = [
     *("results", "worklist", "reconcile", "check --settings", "config show", "db check"),
     *("db upgrade", "audit verify", "report quality", "outbox", "follow-up list", "show 1"),
@@ -94,13 +98,23 @@ def test_a_service_that_root_starts_by_hand_works_as_its_user(place: ServiceSite
     assert place.not_of_service() == []
 
 
-def test_a_service_that_systemd_starts_as_root_stays_root(sqlite_place: ServiceSite) -> None:
+@pytest.mark.parametrize("starting", STARTING)
+def test_a_service_that_systemd_or_a_container_starts_as_root_stays_root(
+    sqlite_place: ServiceSite, starting: str
+) -> None:
     """As with User=root in the unit, although the folder of the database is another user's."""
-    given = {"INVOCATION_ID": "given", "CACHE_DIRECTORY": str(sqlite_place.folder / "cache")}
-    with daemon_cases.running(sqlite_place, (str(sqlite_place.python),), **given) as daemon:
+    cache = str(sqlite_place.folder / "cache")
+    under = (*STARTING[starting], str(sqlite_place.python))
+    if subprocess.run([*STARTING[starting], "true"], check=False, capture_output=True).returncode:
+        pytest.skip("new namespaces are not allowed here")
+    with daemon_cases.running(sqlite_place, under, CACHE_DIRECTORY=cache) as daemon:
+        pid = daemon.process.pid
         daemon.await_event("service.ready")
-        assert Path(f"/proc/{daemon.process.pid}").stat().st_uid == 0
-        assert daemon.stop() == 0
+        if starting == "container":
+            pid = int(Path(f"/proc/{pid}/task/{pid}/children").read_text())
+        assert Path(f"/proc/{pid}").stat().st_uid == 0
+        os.kill(pid, signal.SIGTERM)
+        assert daemon.process.wait(DEADLINE) == 0
 
 
 @pytest.mark.parametrize(
