@@ -161,6 +161,27 @@ def test_no_hint_gives_a_folder_away_and_all_quote_paths(trouble: Trouble) -> No
     assert "/srv" not in re.sub(r"'/srv/a b(/fundusd\.db)?'", "", error.hint)
 
 
+@pytest.mark.parametrize("suffix", ["-wal", "-shm", ".lock"])
+def test_a_closed_file_beside_the_target_of_a_link_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str
+) -> None:
+    """SQLite keeps its files beside the target, fundusd its lock beside the link."""
+    link, target = tmp_path / "links" / "fundusd.db", tmp_path / "disk" / "fundusd.db"
+    for file in (link, target):
+        file.parent.mkdir()
+    link.symlink_to(target)
+    target.touch()
+    closed = (link if suffix == ".lock" else target).with_name(f"fundusd.db{suffix}")
+    closed.touch()
+    monkeypatch.setattr("os.access", lambda path, *_, **__: path != closed)
+    ledger = Ledger(f"sqlite:///{link}")
+    with pytest.raises(LedgerError, match=f"{closed} belongs to") as caught:
+        ledger.database.require_writable()
+    assert str(closed) in caught.value.hint
+    refused = database_troubles.as_error(sqlite_troubles._ONLY_READER, ledger.database.url)
+    assert f"chown fundusd: {target}*" in refused.hint
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may become another user")
 @pytest.mark.parametrize("rights", ["of the file", "of the folder"])
 def test_a_database_that_this_user_may_not_open_is_called_so(sqlite_url: str, rights: str) -> None:

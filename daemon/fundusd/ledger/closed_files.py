@@ -12,7 +12,7 @@ from fundusd.files.owners import first_closed, owner_of, user_name, way_out
 if TYPE_CHECKING:
     import sqlalchemy as sa
 
-_BESIDE = ("", "-wal", "-shm", "-journal", ".lock")  # suffixes of the files of a database
+_BESIDE = ("", "-wal", "-shm", "-journal")  # suffixes of the files of a database
 _OF_RIGHTS = ("SQLITE_READONLY", "SQLITE_PERM", "SQLITE_CANTOPEN")
 
 
@@ -30,7 +30,9 @@ def is_on_read_only_disk(file: Path) -> bool:
 
 
 def _first_closed(file: Path) -> Path | None:
-    return first_closed([file.with_name(file.name + suffix) for suffix in _BESIDE])
+    target = os.path.realpath(file)  # SQLite keeps its files beside the target of a link
+    of_sqlite = [Path(target + suffix) for suffix in _BESIDE]
+    return first_closed([*of_sqlite, file.with_name(f"{file.name}.lock")])
 
 
 def closed_file(url: sa.URL, cause: str = "") -> LedgerError | None:
