@@ -134,6 +134,16 @@ def test_a_disk_that_is_mounted_read_only_is_called_so(read_only: str) -> None:
     ledger.close()
 
 
+@pytest.mark.parametrize("command", ["check", "upgrade"])
+def test_a_database_that_is_missing_on_such_a_disk_is_called_so(
+    read_only: str, command: str
+) -> None:
+    ledger = Ledger(read_only.replace("fundusd.db", "missing.db"))
+    with pytest.raises(LedgerAbsent, match="and its disk is mounted read-only") as caught:
+        getattr(ledger, command)()
+    assert "mount the disk for writing" in caught.value.hint
+
+
 def test_a_file_of_this_user_that_may_not_be_written_is_called_so(
     sqlite_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -81,6 +81,13 @@ _ABSENT = Trouble(
     "There is no database {file}.",
     "Correct [store] url, restore the last backup, or start the service, which creates it.",
 )
+_ABSENT_AND_READ_ONLY = Trouble(
+    (),
+    LedgerAbsent,
+    "There is no database {file}, and its disk is mounted read-only.",
+    "Correct [store] url, or mount the disk for writing (findmnt -T {folder}; journalctl -k) and"
+    " start the service, which creates the database.",
+)
 _NO_FOLDER = Trouble(
     (),
     LedgerError,
@@ -142,7 +149,7 @@ def _unopened(file: Path) -> Trouble:
     if os.path.isdir(file):  # noqa: PTH112
         return _IS_FOLDER
     if not os.path.lexists(file) and os.access(file.parent, os.X_OK):
-        return _ABSENT
+        return _ABSENT_AND_READ_ONLY if is_on_read_only_disk(file.parent) else _ABSENT
     if _may_only_read(file):
         return _LEFT_OPEN
     return _NO_RIGHTS
