@@ -14,7 +14,7 @@ import pytest
 from tests import daemon_cases, ledger_cases
 from tests.cli.test_commands import graded, place
 
-from fundusd.app import service_unit
+from fundusd.app import service_unit, service_user
 from fundusd.app.service_unit import Unit
 from fundusd.cli import options
 from fundusd.domain.clinical_terms import Grade
@@ -123,6 +123,28 @@ def test_commands_of_the_user_of_a_unit_act_as_the_unit_does(
     assert os.environ.get("STATE_DIRECTORY") == (f"{tmp_path}/b" if is_service else None)
     mode = (tmp_path / "fundusd.db").stat().st_mode & 0o777
     assert mode == (0o640 if is_service else 0o600)
+
+
+@pytest.mark.parametrize("is_root", [True, False])
+@pytest.mark.parametrize("is_service", [True, False])
+def test_commands_with_settings_elsewhere_find_the_cache_of_the_shipped_unit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, is_service: bool, is_root: bool
+) -> None:
+    """As if a drop-in let fundusd.service read other settings than those in /etc/fundusd."""
+    cache = tmp_path if is_service else tmp_path / "missing"
+    monkeypatch.setattr(service_unit, "_SHIPPED_CACHE", cache)
+    monkeypatch.setattr(options, "ROOT", os.geteuid() + (not is_root))
+    monkeypatch.setattr(service_user, "_ROOT", -1)  # whoever runs this
+    monkeypatch.setattr(service_user, "_change_to", lambda _user: "")
+    for name in ("CACHE_DIRECTORY", "HF_HOME"):
+        monkeypatch.setenv(name, "")  # so that it is restored
+        monkeypatch.delenv(name)
+    place = daemon_cases.site(tmp_path, f"sqlite:///{tmp_path}/fundusd.db")
+    os.umask(0o077)
+    options.load(place.path)
+    assert os.environ.get("CACHE_DIRECTORY") == (str(tmp_path) if is_service else None)
+    assert os.environ.get("HF_HOME") == (f"{tmp_path}/hf" if is_service else None)
+    assert os.umask(0) == (0o027 if is_service or is_root else 0o077)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may run a service of root")

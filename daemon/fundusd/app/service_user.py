@@ -66,9 +66,9 @@ def become(settings: Settings, file: Path) -> str:
     if database is not None:
         places = [database, database.parent, *places]
     user = _user_of(unit) or _owner(places, unit.groups)
-    if user is None:
-        return ""
-    return _change_to(user)
+    if not unit.name:
+        service_unit.shipped_unit(_ROOT if user is None else user.uid).set_environment()
+    return "" if user is None else _change_to(user)
 
 
 def become_owner_of_caches() -> str:
