@@ -16,11 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.daemon_cases import Daemon, Site, drop, running, site
+from tests.daemon_cases import DEADLINE, Daemon, Site, drop, running, site
 from tests.faults import matrix, mounting
 from tests.faults.camera import photograph
 from tests.faults.postgres import Server
 from tests.faults.test_replaced_databases import command
+from tests.faults.test_steps import ARMED
 from tests.outbox import receiver_cases
 
 from fundusd.domain.errors import ExitStatus
@@ -73,13 +74,14 @@ def database(place: Site) -> Path:
 
 def power_is_cut(place: Site) -> Lines:
     lines: Lines = []
-    with working(place, lines) as daemon:
+    with running(place, program=(ARMED, "record.before_commit", "kill", "1", "--")) as daemon:
         for number in range(4):
             drop(place, f"{number}_OD.jpg", photograph(number))
-        daemon.await_event("capture.graded")
-        daemon.process.kill()
-        daemon.process.wait(60)
-    recover(place, lines)
+        assert daemon.process.wait(DEADLINE) == -signal.SIGKILL
+    with working(place, lines) as daemon:
+        assert daemon.await_event("service.started")["count"] >= 1
+        daemon.await_event("capture.graded", 4)
+        daemon.await_that(place.is_done)
     return lines
 
 
