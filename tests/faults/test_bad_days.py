@@ -41,6 +41,8 @@ def working(place: Site, lines: Lines) -> Iterator[Daemon]:
             daemon.await_event("service.ready")
             yield daemon
         finally:
+            if daemon.process.poll() is not None:
+                daemon.close()  # the last lines may not have been read yet
             lines.extend(daemon.lines)
 
 
@@ -55,7 +57,7 @@ def grade_next(place: Site, daemon: Daemon) -> None:
 def require_refused(place: Site, lines: Lines) -> None:
     """Require that a daemon does not start, and is not started again."""
     with running(place) as daemon:
-        assert daemon.process.wait(60) == ExitStatus.CONFIG
+        assert daemon.process.wait(DEADLINE) == ExitStatus.CONFIG
         daemon.close()
         lines.extend(daemon.lines)
 
@@ -138,7 +140,7 @@ def database_is_moved(place: Site) -> Lines:
     away = database(place).with_name("away.db")
     with working(place, lines) as daemon:
         database(place).rename(away)
-        assert daemon.process.wait(60) == ExitStatus.TEMPORARY
+        assert daemon.process.wait(DEADLINE) == ExitStatus.TEMPORARY
     require_refused(place, lines)
     away.rename(database(place))
     recover(place, lines)
@@ -153,7 +155,7 @@ def backup_is_restored(place: Site) -> Lines:
             connection.execute("VACUUM INTO ?", (str(place.folder / "backup.db"),))
         grade_next(place, daemon)
         (place.folder / "backup.db").rename(database(place))
-        assert daemon.process.wait(60) == ExitStatus.TEMPORARY
+        assert daemon.process.wait(DEADLINE) == ExitStatus.TEMPORARY
     for name in ("fundusd.db-wal", "fundusd.db-shm"):  # of the file that was replaced
         (place.folder / name).unlink(missing_ok=True)
     with working(place, lines) as daemon:
