@@ -250,7 +250,7 @@ def _orientations(settings: Settings) -> Iterator[CheckResult]:
 def _read(settings: Settings, read: Callable[[Ledger], Answer]) -> Answer | None:
     """Return what `read` reads, or None if the database does not exist yet or cannot be used."""
     file = settings.store.sqlite_file
-    if file is not None and not file.exists():
+    if file is not None and not os.path.lexists(file):
         return None
     try:
         with opened_ledger(settings) as ledger:
@@ -264,7 +264,7 @@ def _database(settings: Settings) -> str:
     file = settings.store.sqlite_file
     with opened_ledger(settings) as ledger:
         known_site.require_known(settings, ledger)
-        if file is None or file.exists():
+        if file is None or os.path.lexists(file) or not os.access(file.parent, os.X_OK):
             ledger.database.require_writable()
             return f"{ledger.database.shown}, schema {ledger.check()}"
     if not os.access(file.parent, os.W_OK):

@@ -88,9 +88,9 @@ def folder_problem(receiver: ReceiverSettings) -> str:
     folder = receiver.folder
     if folder is None or (os.access(folder, os.W_OK | os.X_OK) and folder.is_dir()):
         return ""
-    if not folder.exists():
+    if not os.path.exists(folder):  # noqa: PTH110  unlike Path.exists, never raises
         return f"{folder} does not exist"
-    if not folder.is_dir():
+    if not os.path.isdir(folder):  # noqa: PTH112
         return f"{folder} is not a folder"
     return f"{folder} cannot be written to by this user"
 
@@ -98,7 +98,7 @@ def folder_problem(receiver: ReceiverSettings) -> str:
 def free_space(file: Path) -> tuple[bool, str]:
     """Return whether the disk of a file that may not exist yet has enough space, and how much."""
     folder = file.parent
-    while not folder.is_dir():
+    while not os.path.isdir(folder):  # noqa: PTH112  as above
         folder = folder.parent
     free = shutil.disk_usage(folder).free
     return free >= _ENOUGH_SPACE, f"{free / _GIB:.1f} GiB in {folder}"

@@ -27,6 +27,7 @@ Config = Annotated[
     typer.Option(
         "--config",
         metavar="FILE",
+        readable=False,  # so that one kind of error says this, however the file is named
         help="Settings file (default: $FUNDUSD_CONFIG, or /etc/fundusd/fundusd.toml).",
         show_default=False,
     ),
