@@ -142,4 +142,4 @@ def test_an_environment_that_cannot_be_read_is_that_of_no_unit() -> None:
 def test_the_user_of_a_unit_may_be_a_number_and_has_the_group_of_the_unit(user: str) -> None:
     chosen = service_user._user_of(Unit("fundusd.service", user, group=4712))
     assert chosen is not None
-    assert (chosen.name, chosen.gid) == ("nobody", 4712)
+    assert (chosen.name, chosen.gid, chosen.groups) == ("nobody", 4712, (4712,))

@@ -14,7 +14,7 @@ import pwd
 import shlex
 import sys
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -106,8 +106,8 @@ def _user_of(unit: Unit) -> _User | None:
         entry = pwd.getpwuid(int(unit.user)) if numeric else pwd.getpwnam(unit.user)
     except KeyError:
         return None
-    user = _user(entry.pw_uid, entry.pw_gid, unit.groups, f"the user of {unit.name}")
-    return user if unit.group is None else replace(user, gid=unit.group)
+    gid = entry.pw_gid if unit.group is None else unit.group
+    return _of_entry(entry, gid, unit.groups, f"the user of {unit.name}")
 
 
 def _user(uid: int, gid: int, groups: tuple[int, ...], reason: str) -> _User:
@@ -115,10 +115,13 @@ def _user(uid: int, gid: int, groups: tuple[int, ...], reason: str) -> _User:
         entry = pwd.getpwuid(uid)
     except KeyError:
         return _User(user_name(uid), uid, gid, groups, os.devnull, reason)
-    own = os.getgrouplist(entry.pw_name, entry.pw_gid)
-    return _User(
-        entry.pw_name, uid, entry.pw_gid, (*own, *groups), entry.pw_dir or os.devnull, reason
-    )
+    return _of_entry(entry, entry.pw_gid, groups, reason)
+
+
+def _of_entry(entry: pwd.struct_passwd, gid: int, groups: tuple[int, ...], reason: str) -> _User:
+    own = os.getgrouplist(entry.pw_name, gid)
+    home = entry.pw_dir or os.devnull
+    return _User(entry.pw_name, entry.pw_uid, gid, (*own, *groups), home, reason)
 
 
 def _change_to(user: _User) -> str:
