@@ -133,9 +133,10 @@ def test_all_modules_are_imported_without_the_optional_libraries(
     assert "fundusd.worker.service" in imported
 
 
-def test_an_environment_that_cannot_be_read_is_that_of_no_unit() -> None:
-    properties = 'LoadState=loaded\nUser=fundusd\nEnvironment=NAME="open\n'
-    assert service_unit.read("fundusd.service", properties) == Unit()
+def test_an_environment_that_cannot_be_read_leaves_the_rest_of_the_unit() -> None:
+    properties = 'LoadState=loaded\nUser=root\nPrivateNetwork=yes\nEnvironment=NAME="open\n'
+    unit = service_unit.read("fundusd.service", properties)
+    assert unit == Unit("fundusd.service", "root", lacks_network=True)
 
 
 @pytest.mark.parametrize("user", ["nobody", str(pwd.getpwnam("nobody").pw_uid)])

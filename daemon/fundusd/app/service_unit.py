@@ -118,7 +118,7 @@ def read(name: str, properties: str) -> Unit:
     try:
         assignments = shlex.split(values.get("Environment", ""))
     except ValueError:  # a quotation mark that is not closed
-        return Unit()
+        assignments = []
     for assignment in assignments:
         variable, _, value = assignment.partition("=")
         if variable == _MODEL_CACHE:
