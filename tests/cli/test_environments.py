@@ -132,7 +132,7 @@ def test_commands_with_settings_elsewhere_find_the_cache_of_the_shipped_unit(
 ) -> None:
     """As if a drop-in let fundusd.service read other settings than those in /etc/fundusd."""
     cache = tmp_path if is_service else tmp_path / "missing"
-    monkeypatch.setattr(service_unit, "_SHIPPED_CACHE", cache)
+    monkeypatch.setattr(service_unit, "SHIPPED_CACHE", cache)
     monkeypatch.setattr(options, "ROOT", os.geteuid() + (not is_root))
     monkeypatch.setattr(service_user, "_ROOT", -1)  # whoever runs this
     monkeypatch.setattr(service_user, "_change_to", lambda _user: "")
@@ -145,6 +145,29 @@ def test_commands_with_settings_elsewhere_find_the_cache_of_the_shipped_unit(
     assert os.environ.get("CACHE_DIRECTORY") == (str(tmp_path) if is_service else None)
     assert os.environ.get("HF_HOME") == (f"{tmp_path}/hf" if is_service else None)
     assert os.umask(0) == (0o027 if is_service or is_root else 0o077)
+
+
+@pytest.mark.parametrize("has_unit", [True, False])
+def test_a_command_of_root_without_settings_finds_the_cache_of_the_service(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, has_unit: bool
+) -> None:
+    environment = {"CACHE_DIRECTORY": f"{tmp_path}", "HF_HOME": f"{tmp_path}/hf"}
+    unit = Unit("fundusd.service", "fundusd", environment=environment) if has_unit else Unit()
+    monkeypatch.setattr(service_unit, "unit_of", lambda _file: unit)
+    monkeypatch.setattr(
+        service_unit, "SHIPPED_CACHE", tmp_path / "missing" if has_unit else tmp_path
+    )
+    monkeypatch.setattr(options, "ROOT", os.geteuid())
+    monkeypatch.setattr(service_user, "_ROOT", -1)  # whoever runs this
+    monkeypatch.setattr(service_user, "_change_to", lambda user: f"running as {user.uid}")
+    notices: list[str] = []
+    monkeypatch.setattr(options, "_print_notice", notices.append)
+    for name in environment:
+        monkeypatch.setenv(name, "")  # so that it is restored
+        monkeypatch.delenv(name)
+    options.settings_for(None, "phantom", "")
+    assert {name: os.environ.get(name) for name in environment} == environment
+    assert notices == [f"running as {os.geteuid()}"]
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may run a service of root")

@@ -24,7 +24,7 @@ PROPERTIES = (
 _FOLDERS = {"StateDirectory": Path("/var/lib"), "CacheDirectory": Path("/var/cache")}
 _VARIABLES = {"StateDirectory": "STATE_DIRECTORY", "CacheDirectory": "CACHE_DIRECTORY"}
 _MODEL_CACHE = "HF_HOME"  # the only variable of the unit that changes what a command finds
-_SHIPPED_CACHE = Path("/var/cache/fundusd")  # of fundusd.service
+SHIPPED_CACHE = Path("/var/cache/fundusd")  # of fundusd.service
 _SECONDS = 10
 UMASK = 0o027  # UMask= of the units
 
@@ -95,8 +95,8 @@ def shipped_unit(uid: int) -> Unit:
     This is for a site whose unit was changed to read settings elsewhere than in /etc/fundusd.
     """
     with suppress(OSError):
-        if _SHIPPED_CACHE.stat().st_uid == uid:
-            cache = str(_SHIPPED_CACHE)
+        if SHIPPED_CACHE.stat().st_uid == uid:
+            cache = str(SHIPPED_CACHE)
             environment = {"CACHE_DIRECTORY": cache, _MODEL_CACHE: f"{cache}/hf"}
             return Unit(user=str(uid), environment=environment)
     return Unit()

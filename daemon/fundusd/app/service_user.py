@@ -65,17 +65,24 @@ def become(settings: Settings, file: Path) -> str:
     database = settings.store.sqlite_file
     if database is not None:
         places = [database, database.parent, *places]
-    user = _user_of(unit) or _owner(places, unit.groups)
+    return _change_if_needed(_user_of(unit) or _owner(places, unit.groups), unit)
+
+
+def become_owner_of_caches(file: Path) -> str:
+    """Do the same for a command that reads no settings, and writes only to folders for models.
+
+    `file` is the settings file that it would read.
+    """
+    unit = service_unit.unit_of(file)
+    unit.set_environment()
+    _act_for_the_service()
+    caches = [Path(os.environ[name]) for name in _CACHES if os.environ.get(name)]
+    return _change_if_needed(_owner(caches or [service_unit.SHIPPED_CACHE], unit.groups), unit)
+
+
+def _change_if_needed(user: _User | None, unit: Unit) -> str:
     if not unit.name:
         service_unit.shipped_unit(_ROOT if user is None else user.uid).set_environment()
-    return "" if user is None else _change_to(user)
-
-
-def become_owner_of_caches() -> str:
-    """Do the same for a command without settings, which writes only to folders for models."""
-    caches = [Path(os.environ[name]) for name in _CACHES if os.environ.get(name)]
-    _act_for_the_service()
-    user = _owner(caches, ())
     return "" if user is None else _change_to(user)
 
 
