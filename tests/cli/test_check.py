@@ -178,7 +178,7 @@ ReadWritePaths=-{folder}/results
 """
 
 
-def test_what_the_unit_forbids_is_wrong(tmp_path: Path) -> None:
+def test_what_the_unit_forbids_is_wrong_and_what_it_may_forbid_is_warned_of(tmp_path: Path) -> None:
     unit = service_unit.read("fundusd.service", UNIT.format(folder=tmp_path))
     for name in ("real", "elsewhere"):
         (tmp_path / name).mkdir()
