@@ -7,6 +7,7 @@ its device, the receivers' folders, free space and the orientation of the camera
 from __future__ import annotations
 
 import os
+import shlex
 from collections import Counter
 from itertools import islice
 from typing import TYPE_CHECKING, TypeVar
@@ -81,8 +82,8 @@ def _unreadable(file: Path) -> CheckResult:
         "settings file",
         ok=False,
         verdict=f"{file} belongs to {owner_of(file)}, and user {user} may not read it",
-        hint=f"Let the user that fundusd runs as read it: sudo chmod a+r {file}; passwords belong"
-        " into files of their own.",
+        hint=f"Let the user that fundusd runs as read it: sudo chmod a+r {shlex.quote(str(file))}"
+        " (passwords belong into files of their own).",
     )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 import shutil
 import stat
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from fundusd.app.check_result import CheckResult
 from fundusd.app.factory import model_choice
+from fundusd.files.owners import closing
 from fundusd.model import device
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def secrets_of_group(settings: Settings) -> Iterator[CheckResult]:
                 f"rights of {file}",
                 ok=True,
                 verdict="its group can read it",
-                hint=f"Let only the user that fundusd runs as read it: {_closing(file)}",
+                hint=f"Let only the user that fundusd runs as read it: {closing(file)}",
                 is_warning=True,
             )
 
@@ -73,14 +73,6 @@ def _is_open_to_group(file: Path) -> bool:
         return bool(file.stat().st_mode & stat.S_IRGRP) and _ACL not in os.listxattr(file)
     except OSError:
         return False
-
-
-def _closing(file: Path) -> str:
-    """Return the command after which only the service reads a file, and still can."""
-    name = shlex.quote(str(file))
-    if file.stat().st_uid == os.geteuid():
-        return f"chmod 0400 {name}"
-    return f"sudo chown fundusd: {name} && sudo chmod 0400 {name}"
 
 
 def folder_problem(receiver: ReceiverSettings) -> str:

@@ -57,6 +57,17 @@ def way_out(path: Path, folder: Path | None = None) -> str:
     )
 
 
+def closing(file: Path) -> str:
+    """Return the command after which only the service reads a file, and still can.
+
+    This process is the service, or may at least read the file.
+    """
+    name = shlex.quote(str(file))
+    if file.stat().st_uid == os.geteuid():
+        return f"chmod 0400 {name}"
+    return f"sudo chown fundusd: {name} && sudo chmod 0400 {name}"
+
+
 def first_closed(paths: Iterable[Path]) -> Path | None:
     """Return the first of the existing files that this process may not both read and write."""
     for path in paths:
