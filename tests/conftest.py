@@ -143,6 +143,18 @@ class Postgres:
         return True
 
 
+@pytest.fixture(autouse=True)
+def own_umask_and_name() -> Iterator[None]:
+    """Undo what a command sets for itself if root runs the tests."""
+    os.umask(umask := os.umask(0o022))
+    name = os.environ.get("LOGNAME")
+    yield
+    os.umask(umask)
+    os.environ.pop("LOGNAME", None)
+    if name is not None:
+        os.environ["LOGNAME"] = name
+
+
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
     """Start PostgreSQL for the tests of this process that ask for it.

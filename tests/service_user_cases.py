@@ -77,8 +77,9 @@ class ServiceSite(daemon_cases.Site):
     def environment(self) -> dict[str, str]:
         """Return the variables that the service and its commands have in common."""
         cache = str(self.folder / "cache")
-        # whatever runs the tests, systemd has not started these commands
-        return {"CACHE_DIRECTORY": cache, "OMP_NUM_THREADS": "1", "INVOCATION_ID": ""}
+        # a login shell has inherited these from the service that asked for the password
+        inherited = {"INVOCATION_ID": "a" * 32, "SYSTEMD_EXEC_PID": str(os.getpid())}
+        return {"CACHE_DIRECTORY": cache, "OMP_NUM_THREADS": "1", **inherited}
 
     def running(self, *, by_root: bool = False) -> AbstractContextManager[daemon_cases.Daemon]:
         """Run the service as its user, or as root would by hand."""

@@ -108,7 +108,11 @@ def test_the_unit_decides_that_the_service_is_of_root(
     monkeypatch.setattr(service_user, "_ROOT", os.geteuid() + 1)  # whoever runs this
     monkeypatch.setattr(service_user, "_change_to", lambda user: f"running as {user.name}")
     monkeypatch.setattr(service_unit, "unit_of", lambda _file: Unit("fundusd.service", user))
+    monkeypatch.setenv("LOGNAME", "root")
+    monkeypatch.setenv("SUDO_USER", "okafor")
     assert service_user.become(chosen, DEFAULT) == ""
+    assert os.environ["LOGNAME"] == "okafor"
+    assert os.umask(0) == service_unit.UMASK
     monkeypatch.setattr(service_unit, "unit_of", lambda _file: Unit())
     assert service_user.become(chosen, DEFAULT).startswith("running as ")
 
@@ -129,27 +133,14 @@ def test_all_modules_are_imported_without_the_optional_libraries(
     assert "fundusd.worker.service" in imported
 
 
-def test_an_environment_that_cannot_be_read_is_that_of_no_unit() -> None:
-    properties = 'LoadState=loaded\nUser=fundusd\nEnvironment=NAME="open\n'
-    assert service_unit.read("fundusd.service", properties) == Unit()
-
-
-@pytest.mark.parametrize(("sudo_user", "name"), [("okafor", "okafor"), ("", "root")])
-def test_the_audit_trail_names_who_has_called_sudo(
-    monkeypatch: pytest.MonkeyPatch, sudo_user: str, name: str
-) -> None:
-    for change in ("setgroups", "setgid", "setuid", "umask"):
-        monkeypatch.setattr(os, change, lambda _value: None)
-    monkeypatch.setattr(service_user, "_is_readable_by_others", lambda: True)
-    monkeypatch.setenv("HOME", os.environ.get("HOME", ""))
-    monkeypatch.setenv("LOGNAME", "root")
-    monkeypatch.setenv("SUDO_USER", sudo_user)
-    service_user._change_to(service_user._User("fundusd", 61001, 61001, (), "/", "the user"))
-    assert os.environ["LOGNAME"] == name
+def test_an_environment_that_cannot_be_read_leaves_the_rest_of_the_unit() -> None:
+    properties = 'LoadState=loaded\nUser=root\nPrivateNetwork=yes\nEnvironment=NAME="open\n'
+    unit = service_unit.read("fundusd.service", properties)
+    assert unit == Unit("fundusd.service", "root", lacks_network=True)
 
 
 @pytest.mark.parametrize("user", ["nobody", str(pwd.getpwnam("nobody").pw_uid)])
 def test_the_user_of_a_unit_may_be_a_number_and_has_the_group_of_the_unit(user: str) -> None:
     chosen = service_user._user_of(Unit("fundusd.service", user, group=4712))
     assert chosen is not None
-    assert (chosen.name, chosen.gid) == ("nobody", 4712)
+    assert (chosen.name, chosen.gid, chosen.groups) == ("nobody", 4712, (4712,))

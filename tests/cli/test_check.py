@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import struct
 from pathlib import Path
 
 import pytest
@@ -104,6 +105,38 @@ def test_a_key_or_a_secret_that_the_group_can_read_is_warned_of(
         assert ended.code == 0, ended.out
 
 
+def acl(reader: int) -> bytes:
+    """Return an access control list, as its extended attribute, that lets one more user read."""
+    rights = [(1, 6, -1), (2, 4, reader), (4, 0, -1), (16, 4, -1), (32, 0, -1)]
+    entries = (struct.pack("<HHi", *entry) for entry in rights)
+    return struct.pack("<I", 2) + b"".join(entries)
+
+
+@needs_users
+def test_closing_a_key_to_the_group_does_not_close_it_to_the_service(
+    fundusd: RunCommand, place: daemon_cases.Site
+) -> None:
+    """The service may read a file as a member of the group, or by an access control list."""
+    folder = place.folder / "a b"
+    folder.mkdir()
+    token, shared = folder / "token", folder / "shared"
+    for file in (token, shared):
+        file.write_text("s3cret")
+        file.chmod(0o640)
+    os.chown(token, USER, USER)
+    os.setxattr(shared, "system.posix_acl_access", acl(USER))
+    with place.path.open("a") as settings:
+        for file in (token, token, shared):
+            settings.write(
+                f'[[receiver]]\nid = "r{settings.tell()}"\ndocument = "fhir"\n'
+                f'fhir = "http://127.0.0.1:1"\ntoken_file = "{file}"\n'
+            )
+    printed = fundusd("check", "--config", place.path).out
+    command = f"sudo chown fundusd: '{token}' && sudo chmod 0400 '{token}'"
+    assert printed.count(f"WARN  rights of {token}") == printed.count(command) == 1, printed
+    assert f"rights of {shared}" not in printed
+
+
 SERVERS = """
 [[receiver]]
 id = "registry"
@@ -145,7 +178,7 @@ ReadWritePaths=-{folder}/results
 """
 
 
-def test_what_the_unit_forbids_is_wrong(tmp_path: Path) -> None:
+def test_what_the_unit_forbids_is_wrong_and_what_it_may_forbid_is_warned_of(tmp_path: Path) -> None:
     unit = service_unit.read("fundusd.service", UNIT.format(folder=tmp_path))
     for name in ("real", "elsewhere"):
         (tmp_path / name).mkdir()

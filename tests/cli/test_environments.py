@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 from tests import daemon_cases, ledger_cases
 from tests.cli.test_commands import graded, place
 
-from fundusd.app import service_unit
+from fundusd.app import service_unit, service_user
 from fundusd.app.service_unit import Unit
 from fundusd.cli import options
 from fundusd.domain.clinical_terms import Grade
@@ -121,6 +123,68 @@ def test_commands_of_the_user_of_a_unit_act_as_the_unit_does(
     assert os.environ.get("STATE_DIRECTORY") == (f"{tmp_path}/b" if is_service else None)
     mode = (tmp_path / "fundusd.db").stat().st_mode & 0o777
     assert mode == (0o640 if is_service else 0o600)
+
+
+@pytest.mark.parametrize("is_root", [True, False])
+@pytest.mark.parametrize("is_service", [True, False])
+def test_commands_with_settings_elsewhere_find_the_cache_of_the_shipped_unit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, is_service: bool, is_root: bool
+) -> None:
+    """As if a drop-in let fundusd.service read other settings than those in /etc/fundusd."""
+    cache = tmp_path if is_service else tmp_path / "missing"
+    monkeypatch.setattr(service_unit, "SHIPPED_CACHE", cache)
+    monkeypatch.setattr(options, "ROOT", os.geteuid() + (not is_root))
+    monkeypatch.setattr(service_user, "_ROOT", -1)  # whoever runs this
+    monkeypatch.setattr(service_user, "_change_to", lambda _user: "")
+    for name in ("CACHE_DIRECTORY", "HF_HOME"):
+        monkeypatch.setenv(name, "")  # so that it is restored
+        monkeypatch.delenv(name)
+    place = daemon_cases.site(tmp_path, f"sqlite:///{tmp_path}/fundusd.db")
+    os.umask(0o077)
+    options.load(place.path)
+    assert os.environ.get("CACHE_DIRECTORY") == (str(tmp_path) if is_service else None)
+    assert os.environ.get("HF_HOME") == (f"{tmp_path}/hf" if is_service else None)
+    assert os.umask(0) == (0o027 if is_service or is_root else 0o077)
+
+
+@pytest.mark.parametrize("has_unit", [True, False])
+def test_a_command_of_root_without_settings_finds_the_cache_of_the_service(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, has_unit: bool
+) -> None:
+    environment = {"CACHE_DIRECTORY": f"{tmp_path}", "HF_HOME": f"{tmp_path}/hf"}
+    unit = Unit("fundusd.service", "fundusd", environment=environment) if has_unit else Unit()
+    monkeypatch.setattr(service_unit, "unit_of", lambda _file: unit)
+    monkeypatch.setattr(
+        service_unit, "SHIPPED_CACHE", tmp_path / "missing" if has_unit else tmp_path
+    )
+    monkeypatch.setattr(options, "ROOT", os.geteuid())
+    monkeypatch.setattr(service_user, "_ROOT", -1)  # whoever runs this
+    monkeypatch.setattr(service_user, "_change_to", lambda user: f"running as {user.uid}")
+    notices: list[str] = []
+    monkeypatch.setattr(options, "_print_notice", notices.append)
+    for name in environment:
+        monkeypatch.setenv(name, "")  # so that it is restored
+        monkeypatch.delenv(name)
+    options.settings_for(None, "phantom", "")
+    assert {name: os.environ.get(name) for name in environment} == environment
+    assert notices == [f"running as {os.geteuid()}"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may run a service of root")
+@pytest.mark.parametrize(("sudo_user", "name"), [("okafor", "okafor"), ("", "root")])
+def test_the_audit_trail_of_a_service_of_root_names_who_has_called_sudo(
+    graded: daemon_cases.Site, sudo_user: str, name: str
+) -> None:
+    env = {"FUNDUSD_CONFIG": str(graded.path), "SUDO_USER": sudo_user, "LOGNAME": "root"}
+    before = os.umask(0o022)
+    assert run("show", "1", env=env).returncode == ExitStatus.OK
+    (graded.folder / "fundusd.db").rename(graded.folder / "old.db")
+    assert run("db", "upgrade", env=env).returncode == ExitStatus.OK
+    os.umask(before)
+    with closing(sqlite3.connect(graded.folder / "old.db")) as connection:
+        actors = connection.execute("SELECT actor_id FROM audit_event ORDER BY seq DESC LIMIT 1")
+        assert actors.fetchone() == (f"fundusd:{name}",)
+    assert (graded.folder / "fundusd.db").stat().st_mode & 0o777 == 0o640
 
 
 def test_a_page_is_drawn_without_a_home_and_without_a_word_about_it(

@@ -182,7 +182,7 @@ def test_a_service_to_which_its_files_do_not_belong_is_told_the_command(
     hand_over(database(place).parent)
     ended = as_member(place, "run")
     assert ended.returncode == ExitStatus.TEMPORARY
-    assert f"chown fundusd: {database(place).parent} {database(place)}*" in ended.stdout
+    assert f"chown fundusd: {database(place)}*" in ended.stdout
 
 
 @pytest.mark.skipif(why_not() is not None, reason=str(why_not()))
@@ -216,6 +216,40 @@ def test_reconcile_goes_on_past_a_folder_that_may_not_be_listed(place: daemon_ca
     assert "room1: the folder closed CANNOT BE LISTED (Permission denied)" in ended.stdout
     assert "1 files, 1 accounted for" in ended.stdout
     assert "cannot be listed (room1)" in ended.stderr
+
+
+@pytest.mark.skipif(why_not() is not None, reason=str(why_not()))
+@pytest.mark.parametrize(
+    ("closed", "command", "status"),
+    [
+        ("state", "results", ExitStatus.TEMPORARY),
+        ("outer", "results", ExitStatus.TEMPORARY),
+        ("fundusd.toml", "results", ExitStatus.CONFIG),
+        ("fundusd.toml", "check", ExitStatus.CONFIG),
+        ("site.key", "run", ExitStatus.CONFIG),
+        ("inbox", "reconcile", ExitStatus.USAGE),
+        ("cache", "model prepare", ExitStatus.UNAVAILABLE),
+        *((closed, "check", ExitStatus.NO) for closed in ("state", "outer", "site.key", "inbox")),
+    ],
+)
+def test_each_refusal_has_the_status_of_the_page(
+    place: daemon_cases.Site,
+    monkeypatch: pytest.MonkeyPatch,
+    closed: str,
+    command: str,
+    status: ExitStatus,
+) -> None:
+    (place.folder / "cache").mkdir()
+    (place.folder / "site.key").write_text("8f2c" * 16)
+    if closed == "outer":
+        (place.folder / closed).mkdir()
+        (place.folder / "state").rename(place.folder / closed / "state")
+        place.path.write_text(place.path.read_text().replace("/state/", "/outer/state/"))
+    os.chown(place.folder / closed, SERVICE, SERVICE)
+    (place.folder / closed).chmod(0o700)
+    monkeypatch.setenv("CACHE_DIRECTORY", str(place.folder / "cache"))
+    ended = as_member(place, command)
+    assert ended.returncode == status, ended.stdout + ended.stderr
 
 
 def starts(file: Path) -> None:

@@ -16,11 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.daemon_cases import Daemon, Site, drop, running, site
+from tests.daemon_cases import DEADLINE, Daemon, Site, drop, running, site
 from tests.faults import matrix, mounting
 from tests.faults.camera import photograph
 from tests.faults.postgres import Server
 from tests.faults.test_replaced_databases import command
+from tests.faults.test_steps import ARMED
 from tests.outbox import receiver_cases
 
 from fundusd.domain.errors import ExitStatus
@@ -40,6 +41,8 @@ def working(place: Site, lines: Lines) -> Iterator[Daemon]:
             daemon.await_event("service.ready")
             yield daemon
         finally:
+            if daemon.process.poll() is not None:
+                daemon.close()  # the last lines may not have been read yet
             lines.extend(daemon.lines)
 
 
@@ -54,7 +57,7 @@ def grade_next(place: Site, daemon: Daemon) -> None:
 def require_refused(place: Site, lines: Lines) -> None:
     """Require that a daemon does not start, and is not started again."""
     with running(place) as daemon:
-        assert daemon.process.wait(60) == ExitStatus.CONFIG
+        assert daemon.process.wait(DEADLINE) == ExitStatus.CONFIG
         daemon.close()
         lines.extend(daemon.lines)
 
@@ -73,13 +76,14 @@ def database(place: Site) -> Path:
 
 def power_is_cut(place: Site) -> Lines:
     lines: Lines = []
-    with working(place, lines) as daemon:
+    with running(place, program=(ARMED, "record.before_commit", "kill", "1", "--")) as daemon:
         for number in range(4):
             drop(place, f"{number}_OD.jpg", photograph(number))
-        daemon.await_event("capture.graded")
-        daemon.process.kill()
-        daemon.process.wait(60)
-    recover(place, lines)
+        assert daemon.process.wait(DEADLINE) == -signal.SIGKILL
+    with working(place, lines) as daemon:
+        assert daemon.await_event("service.started")["count"] >= 1
+        daemon.await_event("capture.graded", 4)
+        daemon.await_that(place.is_done)
     return lines
 
 
@@ -136,7 +140,7 @@ def database_is_moved(place: Site) -> Lines:
     away = database(place).with_name("away.db")
     with working(place, lines) as daemon:
         database(place).rename(away)
-        assert daemon.process.wait(60) == ExitStatus.TEMPORARY
+        assert daemon.process.wait(DEADLINE) == ExitStatus.TEMPORARY
     require_refused(place, lines)
     away.rename(database(place))
     recover(place, lines)
@@ -151,7 +155,7 @@ def backup_is_restored(place: Site) -> Lines:
             connection.execute("VACUUM INTO ?", (str(place.folder / "backup.db"),))
         grade_next(place, daemon)
         (place.folder / "backup.db").rename(database(place))
-        assert daemon.process.wait(60) == ExitStatus.TEMPORARY
+        assert daemon.process.wait(DEADLINE) == ExitStatus.TEMPORARY
     for name in ("fundusd.db-wal", "fundusd.db-shm"):  # of the file that was replaced
         (place.folder / name).unlink(missing_ok=True)
     with working(place, lines) as daemon:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
 
 pytestmark = needs_users
 COMMANDS = ["status", "check", "db adopt", "retry --failed", "model prepare"]
+STARTING = {
+    "systemd": ("sh", "-c", 'SYSTEMD_EXEC_PID=$$ exec "$0" "$@"'),
+    "container": ("unshare", "--pid", "--fork", "--kill-child"),
+}
 OTHERS = [
     *("results", "worklist", "reconcile", "check --settings", "config show", "db check"),
     *("db upgrade", "audit verify", "report quality", "outbox", "follow-up list", "show 1"),
@@ -93,13 +98,23 @@ def test_a_service_that_root_starts_by_hand_works_as_its_user(place: ServiceSite
     assert place.not_of_service() == []
 
 
-def test_a_service_that_systemd_starts_as_root_stays_root(sqlite_place: ServiceSite) -> None:
+@pytest.mark.parametrize("starting", STARTING)
+def test_a_service_that_systemd_or_a_container_starts_as_root_stays_root(
+    sqlite_place: ServiceSite, starting: str
+) -> None:
     """As with User=root in the unit, although the folder of the database is another user's."""
-    given = {"INVOCATION_ID": "given", "CACHE_DIRECTORY": str(sqlite_place.folder / "cache")}
-    with daemon_cases.running(sqlite_place, (str(sqlite_place.python),), **given) as daemon:
+    cache = str(sqlite_place.folder / "cache")
+    under = (*STARTING[starting], str(sqlite_place.python))
+    if subprocess.run([*STARTING[starting], "true"], check=False, capture_output=True).returncode:
+        pytest.skip("new namespaces are not allowed here")
+    with daemon_cases.running(sqlite_place, under, CACHE_DIRECTORY=cache) as daemon:
+        pid = daemon.process.pid
         daemon.await_event("service.ready")
-        assert Path(f"/proc/{daemon.process.pid}").stat().st_uid == 0
-        assert daemon.stop() == 0
+        if starting == "container":
+            pid = int(Path(f"/proc/{pid}/task/{pid}/children").read_text())
+        assert Path(f"/proc/{pid}").stat().st_uid == 0
+        os.kill(pid, signal.SIGTERM)
+        assert daemon.process.wait(DEADLINE) == 0
 
 
 @pytest.mark.parametrize(
@@ -159,3 +174,38 @@ def test_no_folder_of_root_is_given_to_the_service(
     assert "belongs to root" in failed["error"]
     assert f"sudo install -d -o {USER} -m 750 {cache}" in failed["hint"]
     assert "chown" not in failed["hint"]
+
+
+def test_a_cache_that_is_closed_to_its_own_user_is_opened(sqlite_place: ServiceSite) -> None:
+    prepared = sqlite_place.folder / "cache" / "prepared"
+    prepared.mkdir()
+    os.chown(prepared, USER, USER)
+    prepared.chmod(0o500)
+    with sqlite_place.running() as daemon:
+        failed = daemon.await_event("service.failed")
+    assert failed["hint"] == f"Give its owner the right back: chmod u+rwX {prepared}"
+
+
+@pytest.mark.parametrize("closed", ["cache", "cache/prepared"])
+def test_the_cache_of_the_service_is_given_to_nobody_else(
+    sqlite_place: ServiceSite, closed: str
+) -> None:
+    """As if a member of the group set CACHE_DIRECTORY to it for `fundusd model prepare`."""
+    cache = sqlite_place.folder / "cache"
+    (cache / "prepared").mkdir()
+    os.chown(cache / "prepared", USER, USER)
+    (sqlite_place.folder / closed).chmod(0o750)
+    another = ("setpriv", f"--reuid={USER + 1}", f"--regid={USER}", "--clear-groups")
+    command = [*another, str(sqlite_place.python), "-m", "fundusd", "model", "prepare"]
+    ended = subprocess.run(
+        [*command, "--config", str(sqlite_place.path)],
+        env={**os.environ, "CACHE_DIRECTORY": str(cache)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == ExitStatus.UNAVAILABLE
+    assert f"belongs to #{USER}, and user #{USER + 1} may not write to it" in ended.stderr
+    assert f"run the command as that user (sudo -u '#{USER}' fundusd ...)" in ended.stderr
+    assert "install" not in ended.stderr
+    assert "chown" not in ended.stderr

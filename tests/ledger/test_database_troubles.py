@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import socket
 import sqlite3
@@ -25,13 +26,16 @@ from fundusd.domain.errors import (
     LedgerReadOnly,
     LedgerUnfit,
 )
-from fundusd.ledger import Ledger
+from fundusd.ledger import Ledger, database_troubles, sqlite_troubles
+from fundusd.ledger.trouble import Trouble
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tests.conftest import Postgres
 
+SQLITE = [kind for kind in vars(sqlite_troubles).values() if isinstance(kind, Trouble)]
+SQLITE += sqlite_troubles._BY_CODE
 BESIDE = ("", "-wal", "-shm", ".lock")
 
 
@@ -99,7 +103,7 @@ def test_a_file_that_may_not_be_written_is_called_so(sqlite_url: str) -> None:
         with pytest.raises(LedgerError, match="cannot be written") as caught:
             execute(ledger, connection, "CREATE TABLE t (a)")
     ledger.close()
-    assert "chown" in caught.value.hint
+    assert "chmod u+w" in caught.value.hint
     assert not isinstance(caught.value, LedgerAway)
 
 
@@ -130,6 +134,16 @@ def test_a_disk_that_is_mounted_read_only_is_called_so(read_only: str) -> None:
     ledger.close()
 
 
+@pytest.mark.parametrize("command", ["check", "upgrade"])
+def test_a_database_that_is_missing_on_such_a_disk_is_called_so(
+    read_only: str, command: str
+) -> None:
+    ledger = Ledger(read_only.replace("fundusd.db", "missing.db"))
+    with pytest.raises(LedgerAbsent, match="and its disk is mounted read-only") as caught:
+        getattr(ledger, command)()
+    assert "mount the disk for writing" in caught.value.hint
+
+
 def test_a_file_of_this_user_that_may_not_be_written_is_called_so(
     sqlite_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -141,12 +155,41 @@ def test_a_file_of_this_user_that_may_not_be_written_is_called_so(
 
     monkeypatch.setattr("os.access", access)
     ledger = Ledger(sqlite_url)
-    with pytest.raises(LedgerError, match="cannot be written") as caught:
-        ledger.database.require_writable()
-    assert "chmod u+w" in caught.value.hint
-    with pytest.raises(LedgerError, match="cannot be written"):
-        ledger.register_camera("room1")
+    for write in (ledger.database.require_writable, lambda: ledger.register_camera("room1")):
+        with pytest.raises(LedgerError, match="may not open it for writing") as caught:
+            write()
+        assert caught.value.hint == f"Give its owner the right back: chmod u+rwX {file}"
     ledger.close()
+
+
+@pytest.mark.parametrize("trouble", SQLITE, ids=lambda trouble: trouble.sentence)
+def test_no_hint_gives_a_folder_away_and_all_quote_paths(trouble: Trouble) -> None:
+    """The folder of a database may be /srv, or a home."""
+    error = database_troubles.as_error(trouble, sa.make_url("sqlite:////srv/a b/fundusd.db"))
+    for command in re.findall("chown [^;,)]*", error.hint):
+        assert command == "chown fundusd: '/srv/a b/fundusd.db'*"
+    assert "/srv" not in re.sub(r"'/srv/a b(/fundusd\.db)?'", "", error.hint)
+
+
+@pytest.mark.parametrize("suffix", ["-wal", "-shm", ".lock"])
+def test_a_closed_file_beside_the_target_of_a_link_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str
+) -> None:
+    """SQLite keeps its files beside the target, fundusd its lock beside the link."""
+    link, target = tmp_path / "links" / "fundusd.db", tmp_path / "disk" / "fundusd.db"
+    for file in (link, target):
+        file.parent.mkdir()
+    link.symlink_to(target)
+    target.touch()
+    closed = (link if suffix == ".lock" else target).with_name(f"fundusd.db{suffix}")
+    closed.touch()
+    monkeypatch.setattr("os.access", lambda path, *_, **__: path != closed)
+    ledger = Ledger(f"sqlite:///{link}")
+    with pytest.raises(LedgerError, match=f"{closed} belongs to") as caught:
+        ledger.database.require_writable()
+    assert str(closed) in caught.value.hint
+    refused = database_troubles.as_error(sqlite_troubles._ONLY_READER, ledger.database.url)
+    assert f"chown fundusd: {target}*" in refused.hint
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may become another user")

@@ -7,6 +7,7 @@ its device, the receivers' folders, free space and the orientation of the camera
 from __future__ import annotations
 
 import os
+import shlex
 from collections import Counter
 from itertools import islice
 from typing import TYPE_CHECKING, TypeVar
@@ -81,8 +82,8 @@ def _unreadable(file: Path) -> CheckResult:
         "settings file",
         ok=False,
         verdict=f"{file} belongs to {owner_of(file)}, and user {user} may not read it",
-        hint=f"Let the user that fundusd runs as read it: sudo chmod a+r {file}; passwords belong"
-        " into files of their own.",
+        hint=f"Let the user that fundusd runs as read it: sudo chmod a+r {shlex.quote(str(file))}"
+        " (passwords belong into files of their own).",
     )
 
 
@@ -250,7 +251,7 @@ def _orientations(settings: Settings) -> Iterator[CheckResult]:
 def _read(settings: Settings, read: Callable[[Ledger], Answer]) -> Answer | None:
     """Return what `read` reads, or None if the database does not exist yet or cannot be used."""
     file = settings.store.sqlite_file
-    if file is not None and not file.exists():
+    if file is not None and not os.path.lexists(file):
         return None
     try:
         with opened_ledger(settings) as ledger:
@@ -264,7 +265,7 @@ def _database(settings: Settings) -> str:
     file = settings.store.sqlite_file
     with opened_ledger(settings) as ledger:
         known_site.require_known(settings, ledger)
-        if file is None or file.exists():
+        if file is None or os.path.lexists(file) or not os.access(file.parent, os.X_OK):
             ledger.database.require_writable()
             return f"{ledger.database.shown}, schema {ledger.check()}"
     if not os.access(file.parent, os.W_OK):

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import shutil
 import stat
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fundusd.app.check_result import CheckResult
 from fundusd.app.factory import model_choice
+from fundusd.files.owners import closing
 from fundusd.model import device
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _DRIVER = Path("/proc/driver/nvidia/version")
 _GIB = 1024**3
+_ACL = "system.posix_acl_access"  # its extended attribute
 _ENOUGH_SPACE = 256 * 1024**2  # bytes, for the database and its write-ahead log
 
 
@@ -55,16 +56,23 @@ def secrets_of_group(settings: Settings) -> Iterator[CheckResult]:
         files.append(Path(settings.store.password_file))
     for receiver in settings.receiver:
         files += filter(None, (receiver.token_file, receiver.oauth_secret_file))
-    for file in files:
-        with suppress(OSError):
-            if file.stat().st_mode & stat.S_IRGRP:
-                yield CheckResult(
-                    f"rights of {file}",
-                    ok=True,
-                    verdict="its group can read it",
-                    hint=f"Let only the user that fundusd runs as read it: chmod 0400 {file}",
-                    is_warning=True,
-                )
+    for file in dict.fromkeys(files):  # two receivers may share a token
+        if _is_open_to_group(file):
+            yield CheckResult(
+                f"rights of {file}",
+                ok=True,
+                verdict="its group can read it",
+                hint=f"Let only the user that fundusd runs as read it: {closing(file)}",
+                is_warning=True,
+            )
+
+
+def _is_open_to_group(file: Path) -> bool:
+    """Return whether the group may read a file; if it has an ACL, the mode does not tell."""
+    try:
+        return bool(file.stat().st_mode & stat.S_IRGRP) and _ACL not in os.listxattr(file)
+    except OSError:
+        return False
 
 
 def folder_problem(receiver: ReceiverSettings) -> str:
@@ -72,9 +80,9 @@ def folder_problem(receiver: ReceiverSettings) -> str:
     folder = receiver.folder
     if folder is None or (os.access(folder, os.W_OK | os.X_OK) and folder.is_dir()):
         return ""
-    if not folder.exists():
+    if not os.path.exists(folder):  # noqa: PTH110  unlike Path.exists, never raises
         return f"{folder} does not exist"
-    if not folder.is_dir():
+    if not os.path.isdir(folder):  # noqa: PTH112
         return f"{folder} is not a folder"
     return f"{folder} cannot be written to by this user"
 
@@ -82,7 +90,7 @@ def folder_problem(receiver: ReceiverSettings) -> str:
 def free_space(file: Path) -> tuple[bool, str]:
     """Return whether the disk of a file that may not exist yet has enough space, and how much."""
     folder = file.parent
-    while not folder.is_dir():
+    while not os.path.isdir(folder):  # noqa: PTH112  as above
         folder = folder.parent
     free = shutil.disk_usage(folder).free
     return free >= _ENOUGH_SPACE, f"{free / _GIB:.1f} GiB in {folder}"

@@ -89,7 +89,8 @@ def _require_local_disk(settings: Settings) -> None:
     if settings.store.sqlite_file is None:
         return
     folder = settings.store.sqlite_file.parent
-    if folder.is_dir() and is_network_filesystem(folder):
+    is_there = os.path.isdir(folder)  # noqa: PTH112  unlike Path.is_dir, never raises
+    if is_there and is_network_filesystem(folder):
         raise SettingsError(
             f"[store] url names a SQLite file on a network share, {folder}.",
             hint="Put the file on a local disk, where it survives a power cut, or use PostgreSQL.",

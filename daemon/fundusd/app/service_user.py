@@ -14,7 +14,7 @@ import pwd
 import shlex
 import sys
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -53,28 +53,46 @@ def become(settings: Settings, file: Path) -> str:
 
     The service's user is the one in the unit that runs with the settings in `file` or, if there is
     none, the owner of the database, of the site key, or of their folders. If this is root, the user
-    is not changed, and the phrase is empty. Raises RequestError if the system does not
-    allow the change.
+    is not changed, and the phrase is empty. Raises RequestError if the system does not allow the
+    change.
     """
     unit = service_unit.unit_of(file)
     unit.set_environment()
+    _act_for_the_service()
     if unit.name and unit.user in _ROOT_NAMES:
         return ""
     places = [settings.privacy.site_key_file, settings.privacy.site_key_file.parent]
     database = settings.store.sqlite_file
     if database is not None:
         places = [database, database.parent, *places]
-    user = _user_of(unit) or _owner(places, unit.groups)
-    if user is None:
-        return ""
-    return _change_to(user)
+    return _change_if_needed(_user_of(unit) or _owner(places, unit.groups), unit)
 
 
-def become_owner_of_caches() -> str:
-    """Do the same for a command without settings, which writes only to folders for models."""
+def become_owner_of_caches(file: Path) -> str:
+    """Do the same for a command that reads no settings, and writes only to folders for models.
+
+    `file` is the settings file that it would read.
+    """
+    unit = service_unit.unit_of(file)
+    unit.set_environment()
+    _act_for_the_service()
     caches = [Path(os.environ[name]) for name in _CACHES if os.environ.get(name)]
-    user = _owner(caches, ())
+    return _change_if_needed(_owner(caches or [service_unit.SHIPPED_CACHE], unit.groups), unit)
+
+
+def _change_if_needed(user: _User | None, unit: Unit) -> str:
+    if not unit.name:
+        service_unit.shipped_unit(_ROOT if user is None else user.uid).set_environment()
     return "" if user is None else _change_to(user)
+
+
+def _act_for_the_service() -> None:
+    """Set the umask of the service, and let the audit trail name who has started the command.
+
+    With the umask of root, everybody could read the database; sudo sets LOGNAME to root.
+    """
+    os.umask(service_unit.UMASK)
+    os.environ["LOGNAME"] = os.environ.get("SUDO_USER") or getpass.getuser()
 
 
 def _owner(places: Iterable[Path], groups: tuple[int, ...]) -> _User | None:
@@ -95,8 +113,8 @@ def _user_of(unit: Unit) -> _User | None:
         entry = pwd.getpwuid(int(unit.user)) if numeric else pwd.getpwnam(unit.user)
     except KeyError:
         return None
-    user = _user(entry.pw_uid, entry.pw_gid, unit.groups, f"the user of {unit.name}")
-    return user if unit.group is None else replace(user, gid=unit.group)
+    gid = entry.pw_gid if unit.group is None else unit.group
+    return _of_entry(entry, gid, unit.groups, f"the user of {unit.name}")
 
 
 def _user(uid: int, gid: int, groups: tuple[int, ...], reason: str) -> _User:
@@ -104,18 +122,19 @@ def _user(uid: int, gid: int, groups: tuple[int, ...], reason: str) -> _User:
         entry = pwd.getpwuid(uid)
     except KeyError:
         return _User(user_name(uid), uid, gid, groups, os.devnull, reason)
-    own = os.getgrouplist(entry.pw_name, entry.pw_gid)
-    return _User(
-        entry.pw_name, uid, entry.pw_gid, (*own, *groups), entry.pw_dir or os.devnull, reason
-    )
+    return _of_entry(entry, entry.pw_gid, groups, reason)
+
+
+def _of_entry(entry: pwd.struct_passwd, gid: int, groups: tuple[int, ...], reason: str) -> _User:
+    own = os.getgrouplist(entry.pw_name, gid)
+    home = entry.pw_dir or os.devnull
+    return _User(entry.pw_name, entry.pw_uid, gid, (*own, *groups), home, reason)
 
 
 def _change_to(user: _User) -> str:
     is_readable = _is_readable_by_others()
     if not is_readable:
         _import_everything()
-    # who has started the command; sudo sets LOGNAME to root
-    os.environ["LOGNAME"] = os.environ.get("SUDO_USER") or getpass.getuser()
     try:
         os.setgroups(user.groups)
         os.setgid(user.gid)
@@ -127,7 +146,6 @@ def _change_to(user: _User) -> str:
             f" it change to that user ({error.strerror}).",
             hint=f"Run it as that user: {command}",
         ) from None
-    os.umask(service_unit.UMASK)  # not that of root, with which everybody could read the database
     os.environ["HOME"] = user.home
     phrase = f"running as {user.name}, {user.reason}"
     return phrase if is_readable else f"{phrase}, who cannot read this installation of fundusd"

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import shlex
 import stat
 from typing import TYPE_CHECKING
 
 from fundusd.clinical.pseudonyms import weakness
 from fundusd.domain.errors import SettingsError
-from fundusd.files.owners import owner_of, user_name, way_out
+from fundusd.files.owners import closing, owner_of, user_name, way_out
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -55,8 +54,7 @@ def read(file: Path) -> bytes:
     if mode & stat.S_IROTH:
         raise SettingsError(
             "[privacy] site_key_file can be read by every user.",
-            hint="Let only the user that fundusd runs as read it: chmod 0400"
-            f" {shlex.quote(str(file))}",
+            hint=f"Let only the user that fundusd runs as read it: {closing(file)}",
         )
     return key
 

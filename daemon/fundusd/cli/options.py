@@ -27,6 +27,7 @@ Config = Annotated[
     typer.Option(
         "--config",
         metavar="FILE",
+        readable=False,  # so that one kind of error says this, however the file is named
         help="Settings file (default: $FUNDUSD_CONFIG, or /etc/fundusd/fundusd.toml).",
         show_default=False,
     ),
@@ -126,12 +127,13 @@ def settings_for(config: Path | None, model: str, revision: str) -> Settings:
         return load(config)
     from fundusd.app import settings, settings_file
 
+    default = settings_file.path_of(None)
     if config is None and os.geteuid() == ROOT:
         from fundusd.app import service_user
 
-        _print_notice(service_user.become_owner_of_caches())
+        _print_notice(service_user.become_owner_of_caches(default))
     elif config is None:
-        _act_as_the_unit_does(settings_file.path_of(None))
+        _act_as_the_unit_does(default)
     chosen = settings.Settings() if config is None else load(config)
     return chosen.model_copy(update={"model": settings_file.of_model(model, revision)})
 

@@ -12,8 +12,7 @@ from fundusd.cli.options import Config, load
 if TYPE_CHECKING:
     import typer
 
-_BY_SYSTEMD = ("NOTIFY_SOCKET", "INVOCATION_ID")
-_FIRST_PROCESS = 1  # in a container
+_FIRST_PROCESS = 1  # of a container
 _OBJECTS = 20_000  # between two collections of garbage; other commands end before they need one
 
 
@@ -41,5 +40,9 @@ def run(config: Config = None) -> None:
 
 
 def _is_user_chosen() -> bool:
-    """Return whether systemd or a container has started this as the user that is meant."""
-    return os.getpid() == _FIRST_PROCESS or any(os.environ.get(name) for name in _BY_SYSTEMD)
+    """Return whether systemd or a container has started this as the user that is meant.
+
+    Login shells inherit most variables of systemd, but not the process that this one names.
+    """
+    pid = os.getpid()
+    return pid == _FIRST_PROCESS or os.environ.get("SYSTEMD_EXEC_PID") == str(pid)

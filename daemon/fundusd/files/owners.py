@@ -31,10 +31,10 @@ def owner_of(path: Path | str) -> str:
 
 
 def way_out(path: Path, folder: Path | None = None) -> str:
-    """Return the hint for a file or folder of another user that is in the way.
+    """Return the hint for a file or folder that this process may not use.
 
-    Its owner should be that of `folder`, by default the folder that it is in, unless that is root's
-    or the same as that of the file.
+    If it is another user's, its owner should be that of `folder`, by default the folder that it is
+    in, unless that is root's or the same as that of the file.
     """
     folder = folder or path.parent
     try:
@@ -42,6 +42,8 @@ def way_out(path: Path, folder: Path | None = None) -> str:
     except OSError:
         return "Run the command as the user that fundusd runs as."
     name, file = user_name(uid), shlex.quote(str(path))
+    if uid == os.geteuid():
+        return f"Give its owner the right back: chmod u+rwX {file}"
     command = f"sudo -u {shlex.quote(name)} fundusd ..."  # the shell takes "#" for a comment
     hint = f"If fundusd runs as {name}, run the command as that user ({command})."
     if owner in {_ROOT, uid} and path.is_dir():
@@ -53,6 +55,17 @@ def way_out(path: Path, folder: Path | None = None) -> str:
         f"{hint} Otherwise, give it to the owner of {folder}:"
         f" sudo chown {recursive}--reference={shlex.quote(str(folder))} {file}"
     )
+
+
+def closing(file: Path) -> str:
+    """Return the command after which only the service reads a file, and still can.
+
+    This process is the service, or may at least read the file.
+    """
+    name = shlex.quote(str(file))
+    if file.stat().st_uid == os.geteuid():
+        return f"chmod 0400 {name}"
+    return f"sudo chown fundusd: {name} && sudo chmod 0400 {name}"
 
 
 def first_closed(paths: Iterable[Path]) -> Path | None:

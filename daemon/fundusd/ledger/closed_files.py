@@ -1,4 +1,4 @@
-"""Name the file of a SQLite database that is in the way because somebody else owns it."""
+"""Name the file of a SQLite database that is in the way because this user may not write it."""
 
 from __future__ import annotations
 
@@ -12,18 +12,13 @@ from fundusd.files.owners import first_closed, owner_of, user_name, way_out
 if TYPE_CHECKING:
     import sqlalchemy as sa
 
-_BESIDE = ("", "-wal", "-shm", "-journal", ".lock")  # suffixes of the files of a database
+_BESIDE = ("", "-wal", "-shm", "-journal")  # suffixes of the files of a database
 _OF_RIGHTS = ("SQLITE_READONLY", "SQLITE_PERM", "SQLITE_CANTOPEN")
 
 
 def is_about_rights(code: str, error: Exception) -> bool:
     """Return whether SQLite's code or the class of an error may be due to a file of another."""
     return code.startswith(_OF_RIGHTS) or isinstance(error, OSError)
-
-
-def is_writable(file: Path) -> bool:
-    """Return whether this user may write a SQLite file and the files beside it."""
-    return _first_closed(file) is None
 
 
 def is_on_read_only_disk(file: Path) -> bool:
@@ -35,21 +30,22 @@ def is_on_read_only_disk(file: Path) -> bool:
 
 
 def _first_closed(file: Path) -> Path | None:
-    return first_closed([file.with_name(file.name + suffix) for suffix in _BESIDE])
+    target = os.path.realpath(file)  # SQLite keeps its files beside the target of a link
+    of_sqlite = [Path(target + suffix) for suffix in _BESIDE]
+    return first_closed([*of_sqlite, file.with_name(f"{file.name}.lock")])
 
 
 def closed_file(url: sa.URL, cause: str = "") -> LedgerError | None:
     """Return an error that names the file of a SQLite database that this user may not write.
 
-    Return None if there is no such file, if this user owns it, if the disk is mounted read-only, or
-    on PostgreSQL. `cause` is the class and the code of the
-    driver's error.
+    Return None if there is no such file, if the disk is mounted read-only, or on PostgreSQL.
+    `cause` is the class and the code of the driver's error.
     """
     if url.get_backend_name() != "sqlite":
         return None
     file = Path(url.database or "")
     closed, user = _first_closed(file), user_name(os.geteuid())
-    if closed is None or owner_of(closed) == user or is_on_read_only_disk(file):
+    if closed is None or is_on_read_only_disk(file):
         return None
     detail = f" ({cause})" if cause else ""
     return LedgerError(

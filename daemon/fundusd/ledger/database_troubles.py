@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shlex
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -182,6 +184,8 @@ def as_error(trouble: Trouble, url: sa.URL, cause: str = "") -> LedgerError:
     sentence = trouble.sentence.format(**words)
     if cause:
         sentence = f"{sentence.removesuffix('.')} ({cause})."
+    real = Path(os.path.realpath(file))  # SQLite keeps its files beside the target of a link
+    words |= {"file": shlex.quote(str(real)), "folder": shlex.quote(str(real.parent))}
     return trouble.kind(sentence, hint=trouble.hint.format(**words))
 
 

@@ -13,7 +13,7 @@ from fundusd.domain.errors import (
     LedgerForbidden,
     LedgerUnfit,
 )
-from fundusd.ledger.closed_files import is_about_rights, is_on_read_only_disk, is_writable
+from fundusd.ledger.closed_files import is_about_rights, is_on_read_only_disk
 from fundusd.ledger.trouble import BY_ITSELF, Trouble
 
 if TYPE_CHECKING:
@@ -23,16 +23,10 @@ _RESTORE = (
     "Stop the service, keep the file as it is, and restore the last backup:"
     ' docs/operations.md, "To restore a database".'
 )
+# no command names the folder, which may be /srv or a home
 _IF_SERVICE = (
-    " If that user is refused, the files belong to another: chown fundusd: {folder} {file}*"
-)
-_UNWRITABLE = Trouble(
-    ("SQLITE_READONLY", "SQLITE_PERM"),
-    LedgerError,
-    "The database {file} cannot be written.",
-    "Let the user that fundusd runs as write the file, the files beside it and their folder"
-    " (chown fundusd: {file}* {folder}; chmod u+w {file}*), and see that"
-    " the disk is not mounted read-only.",
+    " If that user is refused, the files belong to another (chown fundusd: {file}*), or their"
+    " folder does."
 )
 _BY_CODE = (
     Trouble(
@@ -48,7 +42,13 @@ _BY_CODE = (
         "Correct [store] url. If the file was a database once: stop the service, keep the file as"
         ' it is, and restore the last backup: docs/operations.md, "To restore a database".',
     ),
-    _UNWRITABLE,
+    Trouble(
+        ("SQLITE_READONLY", "SQLITE_PERM"),
+        LedgerError,
+        "The database {file} cannot be written.",
+        "Let the user that fundusd runs as write to the folder {folder}, the file and the files"
+        " beside it: chmod u+w {file}*, or, if they belong to another, chown fundusd: {file}*",
+    ),
     Trouble(
         ("SQLITE_BUSY", "SQLITE_LOCKED"),
         LedgerAway,
@@ -81,6 +81,13 @@ _ABSENT = Trouble(
     "There is no database {file}.",
     "Correct [store] url, restore the last backup, or start the service, which creates it.",
 )
+_ABSENT_AND_READ_ONLY = Trouble(
+    (),
+    LedgerAbsent,
+    "There is no database {file}, and its disk is mounted read-only.",
+    "Correct [store] url, or mount the disk for writing (findmnt -T {folder}; journalctl -k) and"
+    " start the service, which creates the database.",
+)
 _NO_FOLDER = Trouble(
     (),
     LedgerError,
@@ -92,15 +99,14 @@ _IS_FOLDER = Trouble(
     (),
     LedgerError,
     "[store] url names the folder {file}, not a database file.",
-    "Name a file in it, such as sqlite:///{file}/fundusd.db",
+    "Name a file in it, such as fundusd.db.",
 )
 _NO_RIGHTS = Trouble(
     (),
     LedgerForbidden,
     "This user may not open the database {file}.",
     "Run the command as the user that fundusd runs as (sudo -u fundusd fundusd …), or, to look, as"
-    " a member of its group (docs/users.md). If that user may not open it, either: chown fundusd:"
-    " {folder} {file}*",
+    " a member of its group (docs/users.md)." + _IF_SERVICE,
 )
 _ONLY_READER = Trouble(
     (),
@@ -132,10 +138,8 @@ def of(code: str, error: Exception, url: sa.URL) -> Trouble | None:
 
 
 def of_unwritable(file: Path) -> Trouble | None:
-    """Return why this user cannot write a SQLite file, or None if it can."""
-    if is_on_read_only_disk(file):
-        return _READ_ONLY_DISK
-    return None if is_writable(file) else _UNWRITABLE
+    """Return why nobody can write a SQLite file, or None if this is not known."""
+    return _READ_ONLY_DISK if is_on_read_only_disk(file) else None
 
 
 def _unopened(file: Path) -> Trouble:
@@ -145,7 +149,7 @@ def _unopened(file: Path) -> Trouble:
     if os.path.isdir(file):  # noqa: PTH112
         return _IS_FOLDER
     if not os.path.lexists(file) and os.access(file.parent, os.X_OK):
-        return _ABSENT
+        return _ABSENT_AND_READ_ONLY if is_on_read_only_disk(file.parent) else _ABSENT
     if _may_only_read(file):
         return _LEFT_OPEN
     return _NO_RIGHTS

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 FORMAT = 2  # of everything below; a change of it recreates all parts
 _MANIFEST = "part.json"
+_ROOT = 0
 
 
 def cache_folder() -> Path:
@@ -147,15 +148,25 @@ class PreparedParts:
 
 
 def _way_out(present: Path) -> str:
-    """Return the hint for a file or folder that is closed; only fundusd's own get a new owner."""
+    """Return the hint for a file or folder that is closed.
+
+    A new owner is named only for what is in this user's cache, or for a cache that is root's.
+    """
     cache, uid = cache_folder(), os.geteuid()
-    if cache in present.parents and cache.stat().st_uid == uid:
+    elsewhere = "set CACHE_DIRECTORY to a folder that this user may write to."
+    try:
+        owner = cache.stat().st_uid
+    except FileNotFoundError:
+        owner = _ROOT
+    except PermissionError:
+        return f"S{elsewhere[1:]}"
+    if owner == uid and present.is_relative_to(cache):
         return way_out(present, cache)
+    if owner != _ROOT:
+        return f"{way_out(cache, cache)} Otherwise, {elsewhere}"
     folder, user = shlex.quote(str(cache)), user_name(uid).removeprefix("#")
-    return (
-        f"Make the cache folder for this user: sudo install -d -o {user} -m 750 {folder}."
-        " Or set CACHE_DIRECTORY to a folder that this user may write to."
-    )
+    install = f"sudo install -d -o {user} -m 750 {folder}"
+    return f"Make the cache folder for this user: {install}. Or {elsewhere}"
 
 
 def _sync(path: Path) -> None:

@@ -12,6 +12,7 @@ from urllib.parse import quote_plus, urlencode
 import orjson
 
 from fundusd.domain.errors import SettingsError
+from fundusd.files.owners import closing
 from fundusd.outbox import http_post
 from fundusd.outbox.receivers import ANSWER_SECONDS, CONNECT_SECONDS, ReceiverError
 
@@ -129,7 +130,7 @@ def read_secret(file: Path) -> str:
     if mode & stat.S_IROTH:
         raise SettingsError(
             f"The credential file {file} can be read by every user.",
-            hint=f"Let only the user that fundusd runs as read it: chmod 0400 {file}",
+            hint=f"Let only the user that fundusd runs as read it: {closing(file)}",
         )
     if not text.isascii() or not text.isprintable() or not text:
         raise SettingsError(
