@@ -26,9 +26,9 @@ class InvalidUidError(FundusdError):
 def evidence_of(exam: Exam, source: Dataset, identifiers: Identifiers) -> Dataset:
     """Return the header attributes of a photograph that its report shares, and no others.
 
-    If the exam has no patient identifier, the pseudonym replaces it, and the other attributes of
-    the patient are empty. A pseudonymous site also replaces the UIDs. Raises InvalidUidError if a
-    UID in the header is missing or invalid.
+    What it says of the patient is shared only if it names the patient of the exam. Otherwise, that
+    is empty, but for the identifier of the exam or, without one, the pseudonym. A pseudonymous site
+    also replaces the UIDs. Raises InvalidUidError if a UID in the header is missing or invalid.
     """
     from pydicom import Dataset
 
@@ -41,10 +41,10 @@ def evidence_of(exam: Exam, source: Dataset, identifiers: Identifiers) -> Datase
     evidence.StudyDate = _matching(source, "StudyDate", _DATE)
     evidence.StudyTime = _matching(source, "StudyTime", _TIME)
     evidence.ReferringPhysicianName = ""
-    if exam.patient_id is None:
-        _add_pseudonym(exam, evidence)
-    else:
+    if exam.patient_id and dicom_values.text(source, "PatientID") == exam.patient_id:
         _copy_patient(source, evidence, exam.patient_id)
+    else:
+        _add_identifier(exam.patient_id or exam.patient_key or "", evidence)
     return evidence
 
 
@@ -63,14 +63,14 @@ def _copy_uids(source: Dataset, evidence: Dataset, identifiers: Identifiers) -> 
         setattr(evidence, keyword, value)
 
 
-def _add_pseudonym(exam: Exam, evidence: Dataset) -> None:
-    evidence.PatientID = exam.patient_key or ""
+def _add_identifier(identifier: str, evidence: Dataset) -> None:
+    evidence.PatientID = identifier
     for keyword in ("PatientName", "PatientBirthDate", "PatientSex", "AccessionNumber", "StudyID"):
         setattr(evidence, keyword, "")
 
 
 def _copy_patient(source: Dataset, evidence: Dataset, patient_id: str) -> None:
-    evidence.PatientID = dicom_values.text(source, "PatientID") or patient_id
+    evidence.PatientID = patient_id
     evidence.PatientName = _name(source)
     evidence.PatientBirthDate = _matching(source, "PatientBirthDate", _DATE)
     evidence.PatientSex = _sex(source)
