@@ -49,6 +49,7 @@ class DocumentContent:
     resulted_at: datetime
     photographs: Mapping[int, PhotographFile] = field(default_factory=dict)  # by capture
     issuer: str | None = None  # of the patient's identifier, as the headers name it
+    is_issuer_known: bool = True  # otherwise the identifier may be somebody else's as well
     accession_numbers: tuple[str, ...] = ()
     sent: tuple[SentDocument, ...] = ()  # what the receiver was sent before
 
@@ -82,12 +83,14 @@ def document_content(connection: sa.Connection, due: Due) -> DocumentContent | N
     every = _files(connection, judged)
     counted = {shot.capture_id for eye in judged.eyes for shot in eye.shots}
     files = [file for file in every if file.row.id in counted]
+    issuer, is_issuer_known = _issuer(connection, judged.patient_key, every)
     return DocumentContent(
         exam=replace(judged, study_uid=_own_study(judged, every)),
         releases=releases.read(connection, sorted(release_ids)),
         resulted_at=resulted_at or datetime.now(UTC),
         photographs={file.row.id: _photograph(file) for file in files},
-        issuer=_issuer(judged.patient_key, files),
+        issuer=issuer,
+        is_issuer_known=is_issuer_known,
         accession_numbers=_accession_numbers(judged.patient_key, files),
         sent=sent,
     )
@@ -132,13 +135,35 @@ def _own_study(judged: Exam, files: Iterable[_File]) -> str | None:
     return None
 
 
-def _issuer(patient_key: str | None, files: Iterable[_File]) -> str | None:
-    """Return the issuer that the header of the patient's first photograph names."""
+def _issuer(
+    connection: sa.Connection, patient_key: str | None, files: Iterable[_File]
+) -> tuple[str | None, bool]:
+    """Return the issuer that headers of the patient name, and whether it is known.
+
+    If no header of the exam names the patient, those of the patient's other exams count.
+    """
+    if patient_key is None:
+        return None, True
     for file in files:
-        if file.row.patient_key and file.row.patient_key == patient_key:
-            issuer: str | None = file.header.get("issuer")
-            return issuer
-    return None
+        if file.header.get("patient_key") == patient_key:
+            return file.header.get("issuer"), True
+    of_person = (
+        sa.select(result.c.content)
+        .select_from(exam)
+        .join(capture, capture.c.exam_id == exam.c.id)
+        .join(job, job.c.id == capture.c.job_id)
+        .join(result, IS_RESULT_OF_JOB)
+        .where(
+            exam.c.patient_key == patient_key,
+            result.c.content.contains(f'"patient_key":"{patient_key}"'),
+        )
+    )
+    content = connection.scalar(of_person.order_by(capture.c.id).limit(1))
+    if content is not None:
+        return orjson.loads(content).get("issuer"), True
+    # a header with an issuer, which is not stored because its file was damaged
+    with_issuer = sa.exists().where(exam.c.patient_key == patient_key, exam.c.bare_key.is_not(None))
+    return None, not connection.scalar(sa.select(with_issuer))
 
 
 def _accession_numbers(patient_key: str | None, files: Iterable[_File]) -> tuple[str, ...]:

@@ -11,8 +11,8 @@ from fundusd.imaging import dicom_values
 if TYPE_CHECKING:
     from pydicom import Dataset
 
-    from fundusd.clinical.exam import Exam
     from fundusd.clinical.pseudonyms import Identifiers
+    from fundusd.ledger.document_content import DocumentContent
 
 LONGEST_LO, _LONGEST_SH = 64, 16  # characters in a value of the representations LO and SH
 _SOP_CLASS = "SOPClassUID"  # says what kind of object it is, not which one
@@ -23,12 +23,13 @@ class InvalidUidError(FundusdError):
     """The header of a photograph lacks a valid UID that the report needs."""
 
 
-def evidence_of(exam: Exam, source: Dataset, identifiers: Identifiers) -> Dataset:
+def evidence_of(content: DocumentContent, source: Dataset, identifiers: Identifiers) -> Dataset:
     """Return the header attributes of a photograph that its report shares, and no others.
 
     What it says of the patient is shared only if it names the patient of the exam. Otherwise, that
-    is empty, but for the identifier of the exam or, without one, the pseudonym. A pseudonymous site
-    also replaces the UIDs. Raises InvalidUidError if a UID in the header is missing or invalid.
+    is empty, but for the identifier of the exam with its issuer or, if either is not known, the
+    pseudonym. A pseudonymous site also replaces the UIDs. Raises InvalidUidError if a UID in the
+    header is missing or invalid.
     """
     from pydicom import Dataset
 
@@ -41,10 +42,11 @@ def evidence_of(exam: Exam, source: Dataset, identifiers: Identifiers) -> Datase
     evidence.StudyDate = _matching(source, "StudyDate", _DATE)
     evidence.StudyTime = _matching(source, "StudyTime", _TIME)
     evidence.ReferringPhysicianName = ""
-    if exam.patient_id and dicom_values.text(source, "PatientID") == exam.patient_id:
-        _copy_patient(source, evidence, exam.patient_id)
+    patient_id = content.exam.patient_id
+    if patient_id and dicom_values.text(source, "PatientID") == patient_id:
+        _copy_patient(source, evidence, patient_id)
     else:
-        _add_identifier(exam.patient_id or exam.patient_key or "", evidence)
+        _add_identifier(content, evidence)
     return evidence
 
 
@@ -63,8 +65,16 @@ def _copy_uids(source: Dataset, evidence: Dataset, identifiers: Identifiers) -> 
         setattr(evidence, keyword, value)
 
 
-def _add_identifier(identifier: str, evidence: Dataset) -> None:
-    evidence.PatientID = identifier
+def _add_identifier(content: DocumentContent, evidence: Dataset) -> None:
+    patient_id, issuer = content.exam.patient_id, content.issuer or ""
+    # IssuerOfPatientID holds no qualifiers, which follow a "&"
+    can_be_said = len(issuer) <= LONGEST_LO and not {"&", "\\"} & set(issuer)
+    if patient_id and content.is_issuer_known and can_be_said:
+        evidence.PatientID = patient_id
+        if issuer:
+            evidence.IssuerOfPatientID = issuer
+    else:
+        evidence.PatientID = content.exam.patient_key or ""
     for keyword in ("PatientName", "PatientBirthDate", "PatientSex", "AccessionNumber", "StudyID"):
         setattr(evidence, keyword, "")
 
