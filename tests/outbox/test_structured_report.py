@@ -362,6 +362,27 @@ def test_a_header_that_lacks_or_bends_things_still_gets_a_valid_report(
     assert "Error" not in validated(document, tmp_path)
 
 
+def test_the_qualifiers_of_the_issuer_are_sent_with_it(tmp_path: Path) -> None:
+    facility, agency, qualifiers = (pydicom.Dataset() for _ in range(3))
+    facility.LocalNamespaceEntityID, facility.PatientName = "EYES", "Nobody^Nell"
+    agency.CodeValue, agency.CodingSchemeDesignator = "NL", "ISO3166_1"
+    agency.CodeMeaning = "Netherlands"
+    qualifiers.UniversalEntityID, qualifiers.UniversalEntityIDType = "1.2.3", "ISO"
+    qualifiers.IdentifierTypeCode = "MR"
+    qualifiers.AssigningFacilitySequence = [facility]
+    qualifiers.AssigningJurisdictionCodeSequence = [agency]
+    header = cases.header()
+    header.IssuerOfPatientIDQualifiersSequence = [qualifiers]
+    exam = EXAMS["graded"]
+    document = structured_report.report(cases.content(exam), exam.eyes[0], [header], Sender())
+
+    del facility.PatientName
+    ds = opened(document)
+    assert ds.IssuerOfPatientID == "PHANTOMS"
+    assert list(ds.IssuerOfPatientIDQualifiersSequence) == [qualifiers]
+    assert "Error" not in validated(document, tmp_path)
+
+
 @pytest.mark.parametrize("patient", ["", "0000", "SOMEBODY-ELSE"])
 def test_a_header_that_does_not_name_the_patient_lends_its_study_and_nothing_about_a_patient(
     patient: str, tmp_path: Path

@@ -16,6 +16,15 @@ if TYPE_CHECKING:
 
 LONGEST_LO, _LONGEST_SH = 64, 16  # characters in a value of the representations LO and SH
 _SOP_CLASS = "SOPClassUID"  # says what kind of object it is, not which one
+_OF_ISSUER = (
+    *("UniversalEntityID", "UniversalEntityIDType", "IdentifierTypeCode"),
+    *("LocalNamespaceEntityID", "CodeValue", "CodingSchemeDesignator", "CodeMeaning"),
+)
+_PARTS_OF_ISSUER = (
+    "AssigningFacilitySequence",
+    "AssigningJurisdictionCodeSequence",
+    "AssigningAgencyOrDepartmentCodeSequence",
+)
 _DATE, _TIME = re.compile(r"\d{8}$"), re.compile(r"\d\d([0-5]\d([0-5]\d(\.\d{1,6})?)?)?$")
 
 
@@ -89,6 +98,25 @@ def _copy_patient(source: Dataset, evidence: Dataset, patient_id: str) -> None:
     issuer = dicom_values.text(source, "IssuerOfPatientID")
     if issuer:
         evidence.IssuerOfPatientID = issuer
+    qualifiers = dicom_values.items(source, "IssuerOfPatientIDQualifiersSequence")
+    if qualifiers:
+        evidence.IssuerOfPatientIDQualifiersSequence = [_qualifiers(item) for item in qualifiers]
+
+
+def _qualifiers(source: Dataset) -> Dataset:
+    """Return what an item says of an issuer, because two institutions may have the same name."""
+    from pydicom import Dataset
+
+    item = Dataset()
+    for keyword in _OF_ISSUER:
+        value = dicom_values.text(source, keyword)
+        if value:
+            setattr(item, keyword, value)
+    for keyword in _PARTS_OF_ISSUER:
+        parts = dicom_values.items(source, keyword)
+        if parts:
+            setattr(item, keyword, [_qualifiers(part) for part in parts])
+    return item
 
 
 def _matching(source: Dataset, keyword: str, pattern: re.Pattern[str]) -> str:
