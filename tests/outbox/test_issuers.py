@@ -154,3 +154,27 @@ def test_a_number_in_names_alone_has_no_issuer(ledger: Ledger, inbox: Path) -> N
     take_jpeg(ledger, inbox, "P1_OD.jpg")
     record = delivered(ledger, inbox)["record"]
     assert identifiers(record) == [(BARE, "P1")]
+
+
+@pytest.mark.parametrize("patient", ["P1", "P9"])
+def test_a_header_that_is_read_after_a_join_and_names_another_patient_makes_no_report(
+    ledger: Ledger, inbox: Path, patient: str
+) -> None:
+    """The same number of another issuer is another patient, too."""
+    take(ledger, inbox, "P1_OS.dcm", "P1", issuer="HOSP")
+    content, attributes = of_header("x.dcm", patient, issuer="CLINIC")
+    ledger.admit(on_disk(inbox, "x.dcm", document_cases.source(**attributes)))
+    [claim] = ledger.claim(1)
+    ledger.fail(claim, Reason.DECODE_ERROR, "the decoder ended")
+    exam = ledger.join_exams(last_exam(ledger).exam_id, 1, BY)
+    ledger.retry(cases.captures(ledger)[-1]["id"])
+    [claim] = ledger.claim(1)
+    ledger.record([cases.finding(claim, content)])
+    assert last_exam(ledger).exam_id == exam.exam_id
+    receivers = delivered(ledger, inbox)
+
+    assert identifiers(receivers["record"]) == [(HOSPITAL, "P1")]
+    [report] = receivers["archive"].reports()
+    assert (report.PatientID, report.IssuerOfPatientID) == ("P1", "HOSP")
+    for kept in receivers.values():
+        assert b"CLINIC" not in kept.documents[-1].data
