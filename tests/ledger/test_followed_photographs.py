@@ -213,15 +213,19 @@ def test_they_are_other_people_also_after_the_photograph_was_joined_or_its_eye_c
     read(ledger, exam, eye=Eye.LEFT, by="reader 2", purpose=ReadingPurpose.ARBITRATION)
 
 
+@pytest.mark.parametrize("is_taken_back", [False, True])
 def test_an_arbiter_has_not_read_a_photograph_that_was_excluded_after_a_join(
-    ledger: Ledger,
+    ledger: Ledger, *, is_taken_back: bool
 ) -> None:
     first = photograph(ledger, "1.dcm", study_uid="1.2.3")
     missed_lesion(ledger, first, Eye.RIGHT)
+    if is_taken_back:
+        read(ledger, first, ReviewVerdict.DEFER)
     exam = photograph(ledger, "2.dcm", study_uid="1.2.4")
     ledger.join_exams(first.exam_id, exam.exam_id, BY)
     after = ledger.exclude(number(ledger, "1.dcm"), ExclusionReason.OTHER, BY)
-    assert the_eye(after).final.referable is Referable.YES  # by the former reading
+    final = Referable.NO if is_taken_back else Referable.YES  # by the former reading
+    assert the_eye(after).final.referable is final
     with pytest.raises(RequestError, match="another reader"):
         read(ledger, exam, purpose=ReadingPurpose.ARBITRATION)
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from tests.outbox.receiver_cases import Received
 
+    from fundusd.domain.files import SettledFile
     from fundusd.ledger import Ledger
     from fundusd.outbox.receivers import Receiver
 
@@ -55,16 +56,20 @@ def graded(
     name: str = "a.dcm",
     content: Content = DICOM,
     data: bytes | None = None,
+    logits: Sequence[float] = ledger_cases.LOGITS,
     **header: Any,
 ) -> None:
     """Put a photograph, or other bytes, into the inbox and have it graded."""
-    data = data or cases.source(**header)
+    ledger.admit(on_disk(inbox, name, data or cases.source(**header)))
+    ledger.record([ledger_cases.finding(claim, content, logits) for claim in ledger.claim(1)])
+
+
+def on_disk(inbox: Path, name: str, data: bytes) -> SettledFile:
+    """Put a file into the inbox, and return it as the watcher finds it."""
     (inbox / name).write_bytes(data)
     stat = status_at(inbox, name.encode())
     assert stat is not None
-    settled = replace(ledger_cases.found(name), stat=stat, digest=hashlib.sha256(data).hexdigest())
-    ledger.admit(settled)
-    ledger.record([ledger_cases.finding(claim, content) for claim in ledger.claim(1)])
+    return replace(ledger_cases.found(name), stat=stat, digest=hashlib.sha256(data).hexdigest())
 
 
 def outbox(

@@ -118,6 +118,16 @@ def photograph(number: int, study: str = cases.STUDY) -> Any:
     )
 
 
+def validated(document: Document, folder: Path) -> str:
+    """Return what dciodvfy says of a document; nothing where it is not installed."""
+    if not shutil.which("dciodvfy"):
+        return ""
+    path = folder / "report.dcm"
+    path.write_bytes(document.data)
+    done = subprocess.run(["dciodvfy", path], capture_output=True, text=True, check=False)
+    return done.stdout + done.stderr
+
+
 def documents() -> dict[str, Document]:
     """Return reports of every kind, by name."""
     made = {name: report(exam) for name, exam in EXAMS.items()}
@@ -349,11 +359,41 @@ def test_a_header_that_lacks_or_bends_things_still_gets_a_valid_report(
     document = structured_report.report(cases.content(exam), exam.eyes[0], [header], Sender())
 
     assert opened(document).PatientID == cases.PATIENT
-    if shutil.which("dciodvfy"):
-        path = tmp_path / "report.dcm"
-        path.write_bytes(document.data)
-        done = subprocess.run(["dciodvfy", path], capture_output=True, text=True, check=False)
-        assert "Error" not in done.stdout + done.stderr
+    assert "Error" not in validated(document, tmp_path)
+
+
+def test_the_qualifiers_of_the_issuer_are_sent_with_it(tmp_path: Path) -> None:
+    facility, agency, qualifiers = (pydicom.Dataset() for _ in range(3))
+    facility.LocalNamespaceEntityID, facility.PatientName = "EYES", "Nobody^Nell"
+    agency.CodeValue, agency.CodingSchemeDesignator = "NL", "ISO3166_1"
+    agency.CodeMeaning = "Netherlands"
+    qualifiers.UniversalEntityID, qualifiers.UniversalEntityIDType = "1.2.3", "ISO"
+    qualifiers.IdentifierTypeCode = "MR"
+    qualifiers.AssigningFacilitySequence = [facility]
+    qualifiers.AssigningJurisdictionCodeSequence = [agency]
+    header = cases.header()
+    header.IssuerOfPatientIDQualifiersSequence = [qualifiers]
+    exam = EXAMS["graded"]
+    document = structured_report.report(cases.content(exam), exam.eyes[0], [header], Sender())
+
+    del facility.PatientName
+    ds = opened(document)
+    assert ds.IssuerOfPatientID == "PHANTOMS"
+    assert list(ds.IssuerOfPatientIDQualifiersSequence) == [qualifiers]
+    assert "Error" not in validated(document, tmp_path)
+
+
+@pytest.mark.parametrize("patient", ["", "0000", "SOMEBODY-ELSE"])
+def test_a_header_that_does_not_name_the_patient_lends_its_study_and_nothing_about_a_patient(
+    patient: str, tmp_path: Path
+) -> None:
+    document = report(EXAMS["graded"], PatientID=patient)
+    ds = opened(document)
+
+    assert (ds.PatientID, ds.StudyInstanceUID) == (cases.PATIENT, cases.STUDY)
+    for planted in ("Plantee", cases.ACCESSION, "19610203", "PHANTOMS"):
+        assert planted.encode() not in document.data
+    assert "Error" not in validated(document, tmp_path)
 
 
 @pytest.mark.filterwarnings("ignore:Invalid value")

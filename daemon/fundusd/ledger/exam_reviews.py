@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
+    from fundusd.clinical.exam import Exam
     from fundusd.clinical.eye_result import EyeResult
     from fundusd.clinical.shot import Shot
 
@@ -95,25 +96,24 @@ def reviews_of(connection: sa.Connection, exam_ids: Sequence[int]) -> Reviews:
 
 
 def purposes_of(
-    connection: sa.Connection, reviewer: str, exam_id: int, eye: EyeResult
+    connection: sa.Connection, reviewer: str, exam: Exam, eye: EyeResult
 ) -> set[ReadingPurpose]:
     """Return for which purposes a reader has read an eye or, anywhere, one of its photographs.
 
-    Readings for quality assurance are left out, and those that were taken back are not.
+    Excluded photographs count, too. Readings for quality assurance are left out, and those that
+    were taken back are not.
     """
+    others = [shot for shot in exam.others if shot.eye is eye.eye]
     of_photographs = sa.select(review_photograph.c.review_id).where(
-        review_photograph.c.digest.in_({shot.digest for shot in eye.shots})
+        review_photograph.c.digest.in_({shot.digest for shot in (*eye.shots, *others)})
     )
-    is_here = sa.and_(review.c.exam_id == exam_id, review.c.eye == eye.eye)
+    is_here = sa.and_(review.c.exam_id == exam.exam_id, review.c.eye == eye.eye)
     query = sa.select(review.c.purpose).where(
         review.c.reviewer == storable(reviewer),
         review.c.purpose != ReadingPurpose.QUALITY_ASSURANCE,
         sa.or_(is_here, review.c.id.in_(of_photographs)),
     )
-    purposes = {ReadingPurpose(purpose) for purpose in connection.scalars(query)}
-    # a reading whose photographs are all excluded by now counts here, too
-    counting = (*eye.readings.current, *eye.readings.formers)
-    return purposes | {reading.purpose for reading in counting if reading.reviewer == reviewer}
+    return {ReadingPurpose(purpose) for purpose in connection.scalars(query)}
 
 
 def exams_with(connection: sa.Connection, digests: Iterable[str]) -> set[int]:

@@ -12,6 +12,7 @@ from fundusd.ledger import exam_reviews
 if TYPE_CHECKING:
     import sqlalchemy as sa
 
+    from fundusd.clinical.exam import Exam
     from fundusd.clinical.eye_result import EyeResult
     from fundusd.ledger.reviews import Review
 
@@ -99,14 +100,14 @@ def require_answers(given: Review, eye: EyeResult) -> None:
             )
 
 
-def require_entitled(connection: sa.Connection, given: Review, eye: EyeResult) -> None:
+def require_entitled(connection: sa.Connection, given: Review, exam: Exam, eye: EyeResult) -> None:
     """Raise RequestError if the reader may not read this eye for this purpose.
 
     A second reader and an arbiter must not have read it, or one of its photographs elsewhere, for
     another purpose before, even if they took that back. What an arbiter has decided, only an
     arbiter changes.
     """
-    purposes = exam_reviews.purposes_of(connection, given.reviewer, given.exam_id, eye)
+    purposes = exam_reviews.purposes_of(connection, given.reviewer, exam, eye)
     is_independent = given.purpose in {ReadingPurpose.SECOND, ReadingPurpose.ARBITRATION}
     if is_independent and purposes - {given.purpose}:
         raise RequestError(

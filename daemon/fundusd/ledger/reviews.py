@@ -81,9 +81,9 @@ def review(recording: Recording, given: Review) -> Exam:
     Raises RequestError if the review is incomplete or does not fit the exam.
     """
     connection = recording.connection
-    eye = _reviewed_eye(connection, given)
+    exam, eye = _reviewed_eye(connection, given)
     review_checks.require_complete(given, eye)
-    review_checks.require_entitled(connection, given, eye)
+    review_checks.require_entitled(connection, given, exam, eye)
     review_checks.require_fitting(given, eye)
     review_checks.require_seen(given, eye)
     review_checks.require_answers(given, eye)
@@ -142,7 +142,7 @@ def _kind(verdict: ReviewVerdict, asked: FollowUpKind | None) -> FollowUpKind:
     return asked or FollowUpKind.SLIT_LAMP
 
 
-def _reviewed_eye(connection: sa.Connection, given: Review) -> EyeResult:
+def _reviewed_eye(connection: sa.Connection, given: Review) -> tuple[Exam, EyeResult]:
     # by the settings as they are now, by which the exam is judged after the reading
     exams_read = exam_queries.judged(connection, [given.exam_id], anew=True)
     if not exams_read:
@@ -177,7 +177,7 @@ def _reviewed_eye(connection: sa.Connection, given: Review) -> EyeResult:
             f"The result of exam {given.exam_id}, eye {given.eye}, has changed.",
             hint="A new capture has arrived. Look at it, then review it.",
         )
-    return eye
+    return exams_read[0], eye
 
 
 def _row(connection: sa.Connection, given: Review, eye: EyeResult) -> dict[str, Any]:

@@ -34,6 +34,9 @@ _NO_EYES = (
     "the exam no longer has any photographs: if no other exam has them now, "
     "remove its earlier reports from the archive"
 )
+_NOT_DICOM = "because its photograph is not DICOM"
+_HEADER_OF_OTHER = "because the header of its photograph names another patient"
+_NOT_LISTED = "because its header names another patient"
 _NO_EYE = "no longer part of the exam: remove its earlier reports from the archive"
 
 
@@ -88,16 +91,20 @@ class DocumentMaker:
                 problems.append(f"eye {eye.eye}: not read, so its report waits")
                 continue
             shots = list(_dicom_shots(eye, content.photographs))
-            if not shots or not _is_same_photograph(shots[0], eye.decisive):
-                problems.append(f"eye {eye.eye}: no report, because its photograph is not DICOM")
+            own = [shot for shot in shots if not content.photographs[shot.capture_id].is_of_other]
+            if not own or not _is_same_photograph(own[0], eye.decisive):
+                is_of_other = bool(shots) and _is_same_photograph(shots[0], eye.decisive)
+                why = _HEADER_OF_OTHER if is_of_other else _NOT_DICOM
+                problems.append(f"eye {eye.eye}: no report, {why}")
+                if is_of_other:
+                    are_offline.append(False)
                 continue
-            photographs = [content.photographs[shot.capture_id] for shot in shots]
+            photographs = [content.photographs[shot.capture_id] for shot in own]
             try:
                 sources, left_out = self._headers(photographs)
                 documents.append(structured_report.report(content, eye, sources, self._sender))
-                problems += [
-                    f"eye {eye.eye}: a photograph is not listed, {why}" for why in left_out
-                ]
+                reasons = [*left_out, *[_NOT_LISTED] * (len(shots) - len(own))]
+                problems += [f"eye {eye.eye}: a photograph is not listed, {why}" for why in reasons]
             except CaptureError as error:
                 problems.append(f"eye {eye.eye}: no report, {error.reason}")
                 are_offline.append(self._is_any_offline(photographs))

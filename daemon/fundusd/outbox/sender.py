@@ -42,8 +42,11 @@ class Sender:
         return replace(content, exam=exam, issuer=None, accession_numbers=())
 
     def patient(self, content: DocumentContent) -> tuple[str, str] | None:
-        """Return the system and the value of the patient's identifier, or None without one."""
-        if content.exam.patient_id is not None:
+        """Return the system and the value of the patient's identifier, or None without one.
+
+        If the issuer of the identifier is not known, they are those of the pseudonym.
+        """
+        if content.exam.patient_id is not None and content.is_issuer_known:
             return self._system(content.issuer), content.exam.patient_id
         if content.exam.patient_key is not None:
             return _PATIENT_KEY, content.exam.patient_key

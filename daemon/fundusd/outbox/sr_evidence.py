@@ -11,11 +11,20 @@ from fundusd.imaging import dicom_values
 if TYPE_CHECKING:
     from pydicom import Dataset
 
-    from fundusd.clinical.exam import Exam
     from fundusd.clinical.pseudonyms import Identifiers
+    from fundusd.ledger.document_content import DocumentContent
 
 LONGEST_LO, _LONGEST_SH = 64, 16  # characters in a value of the representations LO and SH
 _SOP_CLASS = "SOPClassUID"  # says what kind of object it is, not which one
+_OF_ISSUER = (
+    *("UniversalEntityID", "UniversalEntityIDType", "IdentifierTypeCode"),
+    *("LocalNamespaceEntityID", "CodeValue", "CodingSchemeDesignator", "CodeMeaning"),
+)
+_PARTS_OF_ISSUER = (
+    "AssigningFacilitySequence",
+    "AssigningJurisdictionCodeSequence",
+    "AssigningAgencyOrDepartmentCodeSequence",
+)
 _DATE, _TIME = re.compile(r"\d{8}$"), re.compile(r"\d\d([0-5]\d([0-5]\d(\.\d{1,6})?)?)?$")
 
 
@@ -23,12 +32,13 @@ class InvalidUidError(FundusdError):
     """The header of a photograph lacks a valid UID that the report needs."""
 
 
-def evidence_of(exam: Exam, source: Dataset, identifiers: Identifiers) -> Dataset:
+def evidence_of(content: DocumentContent, source: Dataset, identifiers: Identifiers) -> Dataset:
     """Return the header attributes of a photograph that its report shares, and no others.
 
-    If the exam has no patient identifier, the pseudonym replaces it, and the other attributes of
-    the patient are empty. A pseudonymous site also replaces the UIDs. Raises InvalidUidError if a
-    UID in the header is missing or invalid.
+    What it says of the patient is shared only if it names the patient of the exam. Otherwise, that
+    is empty, but for the identifier of the exam with its issuer or, if either is not known, the
+    pseudonym. A pseudonymous site also replaces the UIDs. Raises InvalidUidError if a UID in the
+    header is missing or invalid.
     """
     from pydicom import Dataset
 
@@ -41,10 +51,11 @@ def evidence_of(exam: Exam, source: Dataset, identifiers: Identifiers) -> Datase
     evidence.StudyDate = _matching(source, "StudyDate", _DATE)
     evidence.StudyTime = _matching(source, "StudyTime", _TIME)
     evidence.ReferringPhysicianName = ""
-    if exam.patient_id is None:
-        _add_pseudonym(exam, evidence)
+    patient_id = content.exam.patient_id
+    if patient_id and dicom_values.text(source, "PatientID") == patient_id:
+        _copy_patient(source, evidence, patient_id)
     else:
-        _copy_patient(source, evidence, exam.patient_id)
+        _add_identifier(content, evidence)
     return evidence
 
 
@@ -63,14 +74,22 @@ def _copy_uids(source: Dataset, evidence: Dataset, identifiers: Identifiers) -> 
         setattr(evidence, keyword, value)
 
 
-def _add_pseudonym(exam: Exam, evidence: Dataset) -> None:
-    evidence.PatientID = exam.patient_key or ""
+def _add_identifier(content: DocumentContent, evidence: Dataset) -> None:
+    patient_id, issuer = content.exam.patient_id, content.issuer or ""
+    # IssuerOfPatientID holds no qualifiers, which follow a "&"
+    can_be_said = len(issuer) <= LONGEST_LO and not {"&", "\\"} & set(issuer)
+    if patient_id and content.is_issuer_known and can_be_said:
+        evidence.PatientID = patient_id
+        if issuer:
+            evidence.IssuerOfPatientID = issuer
+    else:
+        evidence.PatientID = content.exam.patient_key or ""
     for keyword in ("PatientName", "PatientBirthDate", "PatientSex", "AccessionNumber", "StudyID"):
         setattr(evidence, keyword, "")
 
 
 def _copy_patient(source: Dataset, evidence: Dataset, patient_id: str) -> None:
-    evidence.PatientID = dicom_values.text(source, "PatientID") or patient_id
+    evidence.PatientID = patient_id
     evidence.PatientName = _name(source)
     evidence.PatientBirthDate = _matching(source, "PatientBirthDate", _DATE)
     evidence.PatientSex = _sex(source)
@@ -79,6 +98,25 @@ def _copy_patient(source: Dataset, evidence: Dataset, patient_id: str) -> None:
     issuer = dicom_values.text(source, "IssuerOfPatientID")
     if issuer:
         evidence.IssuerOfPatientID = issuer
+    qualifiers = dicom_values.items(source, "IssuerOfPatientIDQualifiersSequence")
+    if qualifiers:
+        evidence.IssuerOfPatientIDQualifiersSequence = [_qualifiers(item) for item in qualifiers]
+
+
+def _qualifiers(source: Dataset) -> Dataset:
+    """Return what an item says of an issuer, because two institutions may have the same name."""
+    from pydicom import Dataset
+
+    item = Dataset()
+    for keyword in _OF_ISSUER:
+        value = dicom_values.text(source, keyword)
+        if value:
+            setattr(item, keyword, value)
+    for keyword in _PARTS_OF_ISSUER:
+        parts = dicom_values.items(source, keyword)
+        if parts:
+            setattr(item, keyword, [_qualifiers(part) for part in parts])
+    return item
 
 
 def _matching(source: Dataset, keyword: str, pattern: re.Pattern[str]) -> str:

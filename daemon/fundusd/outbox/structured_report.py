@@ -50,12 +50,12 @@ def report(
     always has the same UID. Raises InvalidUidError if a UID in the first header is missing or
     invalid.
     """
-    evidence = [evidence_of(content.exam, sources[0], sender.identifiers)]
-    for source in sources[1:]:
-        with suppress(InvalidUidError):
-            evidence.append(evidence_of(content.exam, source, sender.identifiers))
     with _warnings_lock, warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        evidence = [evidence_of(content, sources[0], sender.identifiers)]
+        for source in sources[1:]:
+            with suppress(InvalidUidError):
+                evidence.append(evidence_of(content, source, sender.identifiers))
         dataset, record = _report(content, eye, evidence)
         file = BytesIO()
         dataset.save_as(file, enforce_file_format=True)

@@ -7,7 +7,7 @@ SELECT
     w.eye,
     CASE
         WHEN c.other_patient_key IN (e.patient_key, e.bare_key) THEN c.other_patient_id
-        ELSE c.patient_id
+        WHEN c.patient_key IN (e.patient_key, e.bare_key) THEN c.patient_id
     END AS patient_id,
     w.patient_key,
     c.camera_id,
