@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 from tests import ledger_cases as cases
 from tests.ledger.test_readings import rows
-from tests.reading_cases import BY, NO_DR, PDR, exam_of, number, the_eye
+from tests.reading_cases import BY, NO_DR, PDR, exam_of, number, photograph, the_eye
 from tests.visit_cases import TODAY
 
 from fundusd.clinical.attribution import CaptureMetadata
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from fundusd.clinical.camera_database import Lookup
+    from fundusd.clinical.exam import Exam
 
 YES, OPEN, NO = Referable.YES, Referable.INDETERMINATE, Referable.NO
 NAMES = Naming.of("generic", r"(?P<patient>P\d)_(?P<eye>OD|OS)(_\d)?")
@@ -372,3 +373,41 @@ def test_a7_the_cameras_database_and_the_name_give_two_patients(store_url: str) 
         after = ledger.belongs_to_other(number(ledger, OTHER), BY)
         assert (after.patient_id, after.final.referable) == ("P1", YES)
         assert ledger.verify().problem == ""
+
+
+# -- a header that is read only after a person has joined the exam
+
+
+def joined_before_it_was_read(ledger: Ledger) -> Exam:
+    """Join a failed photograph of nobody into an exam of PATIENT-7; its header names PATIENT-9."""
+    exam = photograph(ledger, "1.dcm", Eye.LEFT)
+    photograph(ledger, "9.dcm", patient="PATIENT-9")
+    photograph(ledger, "9l.dcm", Eye.LEFT, patient="PATIENT-9")
+    claim = cases.take(ledger, "2.dcm", "2.dcm")
+    ledger.fail(claim, Reason.DECODE_ERROR, "could not be read")
+    ledger.join_exams(exam_of(ledger, "2.dcm").exam_id, exam.exam_id, BY)
+    ledger.retry(number(ledger, "2.dcm"))
+    [claim] = ledger.claim(1)
+    header = replace(cases.CONTENT_OF_JPEG, patient_id="PATIENT-9", eye=Eye.RIGHT)
+    ledger.record([cases.finding(claim, header, NO_DR)])
+    return exam_of(ledger, "2.dcm")
+
+
+def test_a_photograph_in_the_exam_of_another_patient_than_its_header_is_in_doubt(
+    ledger: Ledger,
+) -> None:
+    exam = joined_before_it_was_read(ledger)
+    assert exam.exam_id == exam_of(ledger, "1.dcm").exam_id
+    assert the_eye(exam, Eye.RIGHT).identity_doubt is EyeReason.PATIENT_UNCERTAIN
+    assert exam.final.referable is OPEN
+    assert exam_of(ledger, "9.dcm").final.referable is OPEN
+    assert ledger.verify().problem == ""
+
+
+def test_a_person_says_whose_it_is(ledger: Ledger) -> None:
+    joined_before_it_was_read(ledger)
+    after = ledger.belongs_to_other(number(ledger, "2.dcm"), BY)
+    assert after.exam_id == exam_of(ledger, "9.dcm").exam_id
+    assert after.final.referable is NO
+    assert exam_of(ledger, "1.dcm").missing == (Eye.RIGHT,)
+    assert ledger.verify().problem == ""

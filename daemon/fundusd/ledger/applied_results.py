@@ -16,6 +16,7 @@ from fundusd.ledger import (
     exams,
     follow_ups,
     moved_files,
+    placed_photographs,
     visits,
 )
 from fundusd.ledger.audit_events import AuditEvent
@@ -70,6 +71,7 @@ def apply(
     origins = moved_files.judged_origins(connection, [row["id"] for row in after])
     moved_files.forget_placing(connection, after, origins)
     moved_files.keep_exams(after, origins)
+    placed_photographs.note_conflicts(connection, after, contents)
     exam_ids = visits.assign(connection, after, [content.get("study_uid") for content in contents])
     moved_files.forget_membership(after, exam_ids, origins)
     for row, exam_id in zip(after, exam_ids, strict=True):

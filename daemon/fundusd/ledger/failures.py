@@ -11,7 +11,16 @@ import sqlalchemy as sa
 from fundusd.domain import retry_policy
 from fundusd.domain.clinical_terms import FILE_REASONS, Outcome, Reason
 from fundusd.domain.jobs import JobState
-from fundusd.ledger import audit, bare_numbers, captures, exams, jobs, moved_files, visits
+from fundusd.ledger import (
+    audit,
+    bare_numbers,
+    captures,
+    exams,
+    jobs,
+    moved_files,
+    placed_photographs,
+    visits,
+)
 from fundusd.ledger.audit_events import AuditEvent
 from fundusd.ledger.database import is_due, picked
 from fundusd.ledger.job_events import note, note_failed
@@ -156,6 +165,7 @@ def _attribute(recording: Recording, which: sa.ColumnElement[bool], header: Row)
     origins = moved_files.judged_origins(connection, [row["id"] for row in after])
     moved_files.forget_placing(connection, after, origins)
     moved_files.keep_exams(after, origins)
+    placed_photographs.note_conflicts(connection, after, headers)
     exam_ids = visits.assign(connection, after, [header.get("study_uid")] * len(after))
     forgetting = moved_files.forget_membership(after, exam_ids, origins)
     audit.append(connection, *map(moved_files.forgotten, forgetting))

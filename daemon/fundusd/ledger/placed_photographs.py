@@ -1,0 +1,42 @@
+"""Photographs that people put into an exam before it was known whom their headers name."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import orjson
+import sqlalchemy as sa
+
+from fundusd.domain.capture_warnings import CaptureWarning
+from fundusd.ledger import visits
+from fundusd.ledger.tables import exam
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    Row = Mapping[Any, Any]
+
+
+def note_conflicts(
+    connection: sa.Connection, captures: Sequence[dict[str, Any]], headers: Sequence[Row]
+) -> None:
+    """Warn of captures whose sources name another patient than that of the exam they were put into.
+
+    The patient of the exam is then the other one, so that both are in doubt.
+    """
+    placed = [row["placed_exam_id"] for row in captures if row["placed_exam_id"]]
+    if not placed:
+        return
+    final = visits.followed(connection, placed)
+    query = sa.select(*exam.c["id", "patient_key", "bare_key"])
+    query = query.where(exam.c.id.in_(set(final.values())), exam.c.patient_key.is_not(None))
+    exams = {row.id: row for row in connection.execute(query)}
+    for row, header in zip(captures, headers, strict=True):
+        of_exam = exams.get(final.get(row["placed_exam_id"]))
+        if of_exam is None or not row["patient_key"]:
+            continue
+        named = {row["patient_key"], row["other_patient_key"], header.get("bare_key")} - {None}
+        if named.isdisjoint({of_exam.patient_key, of_exam.bare_key}):
+            row["other_patient_key"], row["other_patient_id"] = of_exam.patient_key, None
+            codes = [*orjson.loads(row["warnings"] or "[]"), CaptureWarning.PATIENT_CONFLICT]
+            row["warnings"] = orjson.dumps(list(dict.fromkeys(codes))).decode()
