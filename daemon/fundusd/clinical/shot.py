@@ -50,6 +50,7 @@ class Shot:
     is_excluded: bool = False  # by a person
     is_of_other_patient: bool = False  # a person has excluded it as such
     is_beside_other: bool = False  # a file of the same photograph has been excluded as such
+    is_of_shared_number: bool = False  # its name gives a number that several persons have
     is_placed: bool = False  # a person has put it into this exam
     is_of_uncertain_day: bool = False  # it may have been taken on another day than its exam's
     is_overwritten: bool = False  # another file has taken its path, so that nobody can look at it
@@ -98,7 +99,8 @@ class Shot:
     @property
     def doubted_membership(self) -> EyeReason | None:
         """Return why the file may not belong to its exam, if no person says that it does."""
-        if self.is_beside_other or not _PATIENT_DOUBTS.isdisjoint(self.warnings):
+        is_of_two = self.is_beside_other or self.is_of_shared_number
+        if is_of_two or not _PATIENT_DOUBTS.isdisjoint(self.warnings):
             return EyeReason.PATIENT_UNCERTAIN
         return EyeReason.DAY_UNCERTAIN if self.is_of_uncertain_day else None
 
