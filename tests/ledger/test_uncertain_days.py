@@ -172,3 +172,19 @@ def test_b38_a_joined_photograph_has_the_bytes_of_another_visit(named: Ledger) -
     record(named, OLD, "the right eye in 2025")
     assert EyeReason.DAY_UNCERTAIN in {eye.reason for eye in exam_of(named, LEFT).eyes}
     assert the_eye(exam_of(named, OLD)).reason is EyeReason.DAY_UNCERTAIN
+
+
+def test_bytes_that_are_said_not_to_be_the_patients_are_in_doubt_in_every_visit(
+    named: Ledger,
+) -> None:
+    exported_again(named)
+    record(named, "P1_20250310_OS.jpg", "the left eye in 2025")
+    named.exclude(number(named, NEW), ExclusionReason.NOT_THIS_PATIENT, BY)
+    exam = exam_of(named, OLD)
+    assert (exam.final.referable, the_eye(exam).reason) == (OPEN, EyeReason.PATIENT_UNCERTAIN)
+    read(named, exam, ReviewVerdict.OVERRIDE, grade=Grade.NO_DR)
+    after = read(named, exam, eye=Eye.LEFT)
+    assert (after.final.referable, after.is_final) == (OPEN, False)
+    after = named.belongs(number(named, OLD), BY)
+    assert the_eye(after).identity_doubt is None
+    assert named.verify().problem == ""

@@ -49,7 +49,7 @@ class Shot:
     is_patient_said: bool = False  # a person has said that it belongs to this exam
     is_excluded: bool = False  # by a person
     is_of_other_patient: bool = False  # a person has excluded it as such
-    is_beside_other: bool = False  # a file of the same photograph has been excluded as such
+    is_beside_other: bool = False  # the same photograph has been excluded as such elsewhere
     is_of_shared_number: bool = False  # its name gives a number that several persons have
     is_placed: bool = False  # a person has put it into this exam
     is_of_uncertain_day: bool = False  # it may have been taken on another day than its exam's
@@ -171,7 +171,7 @@ def _agreed(files: Sequence[Shot]) -> list[Shot]:
     asked = [file for file in files if not file.is_excluded] or files
     eye, is_conflict = _agreed_eye(of_known_eye or asked)
     field = _agreed_field(asked)
-    is_beside_other = any(file.is_of_other_patient for file in files)
+    is_beside_other = any(file.is_of_other_patient or file.is_beside_other for file in files)
     agreed: list[Shot] = []
     for file in files:
         with_eye = replace(file, eye=eye, is_conflict=is_conflict, is_eye_said=bool(of_known_eye))

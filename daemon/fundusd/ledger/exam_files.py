@@ -56,6 +56,7 @@ def files_of(
         sa.select(
             *capture.c[_OF_CAPTURE],
             related_exams.is_in_other_exam().label("is_in_other_exam"),
+            related_exams.is_disowned().label("is_disowned"),
             _is_gone().label("is_gone"),
             *result.c[_OF_RESULT],
             job.c.release_id,

@@ -90,6 +90,7 @@ def shot(row: Row, *, is_of_one_field: bool) -> Shot:
         is_excluded=row["excluded"] is not None,
         is_of_other_patient=row["excluded"] == ExclusionReason.NOT_THIS_PATIENT,
         is_placed=row["placed_exam_id"] == row["exam_id"],
+        is_beside_other=row["is_disowned"],
         is_of_shared_number=row["is_of_shared_number"],
         is_of_uncertain_day=row["is_in_other_exam"],
         is_overwritten=row["superseded"] and row["moved_to"] is None,

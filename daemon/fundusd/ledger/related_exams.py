@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
+from fundusd.domain.readings import ExclusionReason
 from fundusd.ledger import claimed_photographs, joins, moved_files, shared_numbers, visits
 from fundusd.ledger.tables import capture, exam
 
@@ -29,6 +30,16 @@ def is_in_other_exam() -> sa.ColumnElement[bool]:
     """Return the condition that another exam of the patient holds the bytes of a capture, too."""
     copy = capture.alias()
     return sa.exists().where(_is_copy(copy), copy.c.excluded.is_(None), moved_files.counts(copy))
+
+
+def is_disowned() -> sa.ColumnElement[bool]:
+    """Return the condition that a person has said that a capture's bytes are not the patient's.
+
+    That was said of a copy in another exam of the patient.
+    """
+    copy = capture.alias()
+    is_excluded = copy.c.excluded == ExclusionReason.NOT_THIS_PATIENT
+    return sa.exists().where(_is_copy(copy), is_excluded, moved_files.counts(copy))
 
 
 def related(connection: sa.Connection, exam_ids: Collection[int]) -> set[int]:
