@@ -188,3 +188,17 @@ def test_bytes_that_are_said_not_to_be_the_patients_are_in_doubt_in_every_visit(
     after = named.belongs(number(named, OLD), BY)
     assert the_eye(after).identity_doubt is None
     assert named.verify().problem == ""
+
+
+def test_the_advice_about_a_copy_in_another_visit_of_the_patient_keeps_the_patient(
+    named: Ledger,
+) -> None:
+    record(named, LEFT, "left")
+    record(named, "unknown.jpg", "the right eye in 2025")
+    unknown = exam_of(named, "unknown.jpg").exam_id
+    named.join_exams(unknown, exam_of(named, LEFT).exam_id, BY)
+    record(named, OLD, "the right eye in 2025")
+    named.belongs(number(named, "unknown.jpg"), BY)
+    with pytest.raises(RequestError) as refused:
+        named.belongs(number(named, OLD), BY)
+    assert "--reason other" in str(refused.value.hint)
