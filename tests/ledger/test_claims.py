@@ -10,7 +10,7 @@ from tests import ledger_cases as cases
 from tests.reading_cases import BY, NO_DR, PDR, exam_of, number, read, the_eye
 
 from fundusd.clinical.path_rules import Naming
-from fundusd.domain.clinical_terms import Eye, Referable
+from fundusd.domain.clinical_terms import Eye, Reason, Referable
 from fundusd.domain.eye_reasons import EyeReason
 from fundusd.domain.readings import ExclusionReason
 from fundusd.ledger import Ledger
@@ -110,6 +110,21 @@ def test_a_given_photograph_may_be_the_first_patients_also_after_it_was_archived
     after = again(named, before)
     assert claimed(after) == [number(named, "archive/1.dcm")]
     assert after.final.referable is OPEN
+
+
+def test_a_photograph_that_was_taken_again_may_still_be_the_other_patients(named: Ledger) -> None:
+    record(named, "P1_OD.dcm")
+    before = record(named, "P1_OS.dcm")
+    claim = cases.take(named, "P1_OD_2.dcm", "blurred")
+    header = replace(cases.CONTENT_OF_JPEG, patient_id="P9")
+    named.record([cases.refusal(claim, Reason.BLUR, header)])
+    capture = number(named, "P1_OD_2.dcm")
+    named.exclude(capture, ExclusionReason.RETAKEN, BY)
+    after = again(named, before)
+    assert (claimed(after), after.final.referable) == ([capture], OPEN)
+    named.belongs(capture, BY)
+    assert again(named, before).final.referable is NO
+    assert named.verify().problem == ""
 
 
 # -- a number that several persons have

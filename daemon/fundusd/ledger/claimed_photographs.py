@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     Row = Mapping[Any, Any]
 
 # why a photograph was excluded although it may be of somebody
-_OF_SOMEBODY = (ExclusionReason.NOT_THIS_PATIENT,)
+_OF_SOMEBODY = (ExclusionReason.NOT_THIS_PATIENT, ExclusionReason.RETAKEN)
 
 
 def claims(
