@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from fundusd.ledger import moved_files, related_exams
+from fundusd.ledger import file_places, moved_files, related_exams
 from fundusd.ledger.result_columns import IS_RESULT_OF_JOB, SCORES
 from fundusd.ledger.tables import capture, job, release, result, sighting
 
@@ -58,6 +58,7 @@ def files_of(
             related_exams.is_in_other_exam().label("is_in_other_exam"),
             related_exams.is_disowned().label("is_disowned"),
             _is_gone().label("is_gone"),
+            file_places.taken_by().label("taken_by"),
             *result.c[_OF_RESULT],
             job.c.release_id,
             release.c.referable_rule,
@@ -70,10 +71,15 @@ def files_of(
         .where(capture.c.exam_id.in_(exam_ids), moved_files.counts())
         .order_by(capture.c.id)
     )
+    moved = file_places.moved(connection, exam_ids)
     by_exam: dict[int, list[Row]] = {}
     for row in connection.execute(query).mappings():
-        of_exam = by_exam.setdefault(row["exam_id"], [])
-        of_exam.append(dict(row) | {"is_of_shared_number": row["id"] in of_number})
+        here = file_places.place(row)
+        former = tuple(moved.places.get(row["id"], ()))
+        is_disowned = row["is_disowned"] or moved.is_beside_excluded(row, (here, *former))
+        of_file = {"until": here.until, "former_places": former, "is_disowned": is_disowned}
+        of_file["is_of_shared_number"] = row["id"] in of_number
+        by_exam.setdefault(row["exam_id"], []).append(dict(row) | of_file)
     return by_exam
 
 

@@ -91,6 +91,8 @@ def shot(row: Row, *, is_of_one_field: bool) -> Shot:
         is_of_other_patient=row["excluded"] == ExclusionReason.NOT_THIS_PATIENT,
         is_placed=row["placed_exam_id"] == row["exam_id"],
         is_beside_other=row["is_disowned"],
+        until=row["until"],
+        former_places=row["former_places"],
         is_of_shared_number=row["is_of_shared_number"],
         is_of_uncertain_day=row["is_in_other_exam"],
         is_overwritten=row["superseded"] and row["moved_to"] is None,
