@@ -55,6 +55,13 @@ def claimed(exam: Exam) -> list[int]:
     return [claim.capture_id for claim in exam.claims]
 
 
+def renamed(ledger: Ledger, old: str, new: str) -> None:
+    """Rename a file whose bytes were made from its first name."""
+    row = [row for row in cases.captures(ledger) if row["path_text"] == old][-1]
+    ledger.mark_missing(cases.CAMERA, [old.encode()])
+    ledger.admit(cases.found(new, old, inode=row["inode"], mtime_ns=row["mtime_ns"]))
+
+
 def again(ledger: Ledger, exam: Exam) -> Exam:
     after = ledger.exam(exam.exam_id)
     assert after is not None
@@ -125,6 +132,74 @@ def test_a_photograph_that_was_taken_again_may_still_be_the_other_patients(named
     named.belongs(capture, BY)
     assert again(named, before).final.referable is NO
     assert named.verify().problem == ""
+
+
+# -- a photograph of two files, of which one is renamed
+
+
+@pytest.fixture(params=["archive/000123.dcm", "P9_OD.dcm"])
+def new_name(request: pytest.FixtureRequest) -> str:
+    """Name nobody, or the patient whom the header of the DICOM file names."""
+    return str(request.param)
+
+
+def of_two_files(ledger: Ledger) -> None:
+    """Record a left eye of P1, and a right one under P1's name, of which the header names P9."""
+    record(ledger, "P1_OS.dcm")
+    record(ledger, "P1_OD.jpg")
+    record(ledger, "P1_OD.dcm", "P9", PDR)
+
+
+def test_the_other_file_stays_in_question_if_the_file_that_was_settled_is_renamed(
+    named: Ledger, new_name: str
+) -> None:
+    of_two_files(named)
+    named.belongs(number(named, "P1_OD.dcm"), BY)
+    jpeg = number(named, "P1_OD.jpg")
+    assert claimed(exam_of(named, "P1_OS.dcm")) == [jpeg]
+    renamed(named, "P1_OD.dcm", new_name)
+    exam = exam_of(named, "P1_OS.dcm")
+    assert (claimed(exam), exam.final.referable) == ([jpeg], OPEN)
+    read(named, exam)
+    assert not read(named, exam, eye=Eye.LEFT).is_final
+    after = named.exclude(jpeg, ExclusionReason.NOT_THIS_PATIENT, BY)
+    assert (after.claims, after.missing) == ((), (Eye.RIGHT,))
+    assert named.verify().problem == ""
+
+
+def test_it_is_in_question_too_if_the_file_is_settled_after_it_was_archived(named: Ledger) -> None:
+    of_two_files(named)
+    renamed(named, "P1_OD.dcm", "archive/000123.dcm")
+    archived = number(named, "archive/000123.dcm")
+    assert claimed(exam_of(named, "P1_OS.dcm")) == [archived]
+    named.belongs(archived, BY)
+    assert claimed(exam_of(named, "P1_OS.dcm")) == [number(named, "P1_OD.jpg")]
+
+
+def test_it_is_in_question_too_if_it_is_renamed_itself(named: Ledger) -> None:
+    of_two_files(named)
+    renamed(named, "P1_OD.jpg", "P1_OD_7.jpg")
+    named.belongs(number(named, "P1_OD.dcm"), BY)
+    assert claimed(exam_of(named, "P1_OS.dcm")) == [number(named, "P1_OD_7.jpg")]
+
+
+def test_it_is_in_question_if_the_name_of_the_other_file_was_corrected(named: Ledger) -> None:
+    of_two_files(named)
+    renamed(named, "P1_OD.dcm", "P9_OD.dcm")
+    exam = exam_of(named, "P1_OS.dcm")
+    assert (claimed(exam), exam.final.referable) == ([number(named, "P1_OD.jpg")], OPEN)
+    after = named.belongs(number(named, "P1_OD.jpg"), BY)
+    assert (after.claims, after.final.referable) == ((), NO)
+
+
+def test_a_file_that_came_after_the_other_was_renamed_is_another_photograph(
+    named: Ledger, new_name: str
+) -> None:
+    record(named, "P1_OS.dcm")
+    record(named, "P1_OD.dcm", "P9", PDR)
+    named.belongs(number(named, "P1_OD.dcm"), BY)
+    renamed(named, "P1_OD.dcm", new_name)
+    assert claimed(record(named, "P1_OD.jpg")) == []
 
 
 # -- a number that several persons have

@@ -11,13 +11,13 @@ import sqlalchemy as sa
 
 from fundusd.clinical.exam import Claim
 from fundusd.domain.readings import CorrectionKind, ExclusionReason
-from fundusd.ledger import joins, moved_files, visits
-from fundusd.ledger.exam_rows import stem
+from fundusd.ledger import file_places, joins, moved_files, visits
 from fundusd.ledger.tables import capture, correction, exam
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
+    from fundusd.clinical.same_photograph import Place
     from fundusd.ledger.shared_numbers import Question
 
     Row = Mapping[Any, Any]
@@ -39,43 +39,52 @@ def claims(
     """
     members = joins.members(connection, exam_ids)
     rows = _naming(connection, members)
-    twins = _open_files(connection, {members[row.id] for row in rows if row.belongs})
-    by_exam: dict[int, dict[int, Claim]] = {}
+    settled = {members[row["claimant_id"]] for row in rows if row["is_settled"]}
+    open_files = _open_files(connection, settled)
+    claimed: dict[int, dict[int, Claim]] = {}
     for row in rows:
-        number = members[row.id]
-        claimed = [Claim(row.capture_id, row.exam_id)]
-        if row.belongs:
-            of_other = number != row.exam_id
-            shot = (number, row.camera_id, stem(row.path_text))
-            claimed = [Claim(twin, number) for twin in twins.get(shot, ()) if of_other]
-        for claim in claimed:
-            by_exam.setdefault(number, {})[claim.capture_id] = claim
+        number = members[row["claimant_id"]]
+        of_exam = claimed.setdefault(number, {})
+        if row["counts"] and not row["is_settled"]:
+            of_exam[row["id"]] = Claim(row["id"], row["exam_id"])
+        elif row["is_settled"] and row["is_in"] != number:
+            for twin, places in open_files.get(number, {}).items():
+                if file_places.place(row).is_shared_with(places):
+                    of_exam[twin] = Claim(twin, number)
     for question in questions:
         if not question.belongs and question.excluded in {None, *_OF_SOMEBODY}:
             claim = Claim(question.capture_id, question.exam_id)
-            by_exam.setdefault(question.claimant_id, {})[claim.capture_id] = claim
-    return {number: tuple(of_exam.values()) for number, of_exam in by_exam.items()}
+            claimed.setdefault(question.claimant_id, {})[claim.capture_id] = claim
+    return {number: tuple(of_exam.values()) for number, of_exam in claimed.items()}
 
 
-def _naming(connection: sa.Connection, claimant_ids: Collection[int]) -> list[Any]:
-    """Return the photographs that name patients of exams, with these exams as `id`."""
-    claimant = exam.alias()
+def _naming(connection: sa.Connection, claimant_ids: Collection[int]) -> list[Row]:
+    """Return the photographs that name, or once named, patients of exams (`claimant_id`).
+
+    `is_in` is the exam in which the file is now. `is_settled` says that it is not in question any
+    more: a person has said that it belongs there, or has renamed it so that it names one patient.
+    """
+    claimant, now = exam.alias(), capture.alias()
+    counts = moved_files.counts()
     query = (
         sa.select(
-            claimant.c.id,
-            capture.c.id.label("capture_id"),
-            *capture.c["exam_id", "belongs", "camera_id", "path_text"],
+            *capture.c["id", "exam_id", "camera_id", "path_text", "superseded", "moved_to"],
+            claimant.c.id.label("claimant_id"),
+            file_places.taken_by().label("taken_by"),
+            counts.label("counts"),
+            now.c.exam_id.label("is_in"),
+            sa.or_(now.c.belongs, now.c.other_patient_key.is_(None)).label("is_settled"),
         )
         .select_from(with_claimants(claimant))
+        .join(now, now.c.id == sa.case((counts, capture.c.id), else_=capture.c.moved_to))
         .where(
             claimant.c.id.in_(claimant_ids),
             capture.c.id.in_(_candidates(connection, claimant_ids)),
-            moved_files.counts(),
-            sa.or_(capture.c.excluded.is_(None), capture.c.excluded.in_(_OF_SOMEBODY)),
+            sa.or_(now.c.excluded.is_(None), now.c.excluded.in_(_OF_SOMEBODY)),
         )
         .order_by(capture.c.id)
     )
-    return list(connection.execute(query).all())
+    return list(connection.execute(query).mappings())
 
 
 def _candidates(connection: sa.Connection, claimant_ids: Collection[int]) -> set[int]:
@@ -102,20 +111,24 @@ def _candidates(connection: sa.Connection, claimant_ids: Collection[int]) -> set
 
 def _open_files(
     connection: sa.Connection, exam_ids: Collection[int]
-) -> dict[tuple[int, str, str], list[int]]:
-    """Return files of which no person has said anything, by exam, camera and stem of the path."""
-    files: dict[tuple[int, str, str], list[int]] = {}
+) -> dict[int, dict[int, list[Place]]]:
+    """Return files of which no person has said anything, by exam, with their places."""
+    files: dict[int, dict[int, list[Place]]] = {}
     if not exam_ids:
         return files
-    query = sa.select(*capture.c["id", "exam_id", "camera_id", "path_text"]).where(
+    query = sa.select(
+        *capture.c["id", "exam_id", "camera_id", "path_text", "superseded", "moved_to"],
+        file_places.taken_by().label("taken_by"),
+    ).where(
         capture.c.exam_id.in_(exam_ids),
         capture.c.belongs.is_(False),
         capture.c.excluded.is_(None),
         moved_files.counts(),
     )
-    for row in connection.execute(query.order_by(capture.c.id)):
-        shot = (row.exam_id, row.camera_id, stem(row.path_text))
-        files.setdefault(shot, []).append(row.id)
+    former = file_places.moved(connection, exam_ids).places
+    for row in connection.execute(query.order_by(capture.c.id)).mappings():
+        places = [file_places.place(row), *former.get(row["id"], ())]
+        files.setdefault(row["exam_id"], {})[row["id"]] = places
     return files
 
 
