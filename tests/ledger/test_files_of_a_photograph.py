@@ -69,6 +69,20 @@ def test_the_other_file_of_what_is_not_the_patients_stays_in_doubt(
     assert named.verify().problem == ""
 
 
+def test_so_does_one_whose_other_file_was_renamed_to_another_patient(named: Ledger) -> None:
+    record(named, "P1_OS.dcm")
+    record(named, "P1_OD.dcm")
+    record(named, "P1_OD.jpg")
+    renamed(named, "P1_OD.dcm", "P2_OD.dcm")
+    exam = exam_of(named, "P1_OS.dcm")
+    assert (exam.final.referable, the_eye(exam).reason) == (OPEN, EyeReason.PATIENT_UNCERTAIN)
+    assert the_eye(exam_of(named, "P2_OD.dcm")).reason is None
+    renamed(named, "P1_OD.jpg", "P2_OD.jpg")
+    assert exam_of(named, "P1_OS.dcm").missing == (Eye.RIGHT,)
+    assert the_eye(exam_of(named, "P2_OD.jpg")).reason is None
+    assert named.verify().problem == ""
+
+
 def test_so_does_one_whose_other_file_was_overwritten(named: Ledger) -> None:
     record(named, "P1_OS.dcm")
     record(named, "P1_OD.dcm")

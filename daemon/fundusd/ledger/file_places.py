@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from fundusd.clinical.same_photograph import STILL, Place
 from fundusd.domain.readings import ExclusionReason
 from fundusd.ledger.exam_rows import stem
-from fundusd.ledger.tables import capture
+from fundusd.ledger.tables import capture, exam
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -18,10 +18,13 @@ if TYPE_CHECKING:
 
 
 class Moved(NamedTuple):
-    """The earlier places of files, and the places at which people excluded files that have left."""
+    """The earlier places of files, and the places of files that are not the patient's any more.
+
+    These have been excluded there, or renamed to another patient.
+    """
 
     places: dict[int, list[Place]]  # by the capture that the file is now
-    left: dict[int, list[tuple[str, Place]]]  # by exam, with the digest: not of this patient
+    left: dict[int, list[tuple[str, Place]]]  # by exam, with the digests
 
     def is_beside_excluded(self, row: Row, places: Sequence[Place]) -> bool:
         """Return whether a capture is of a photograph that has left its exam as another patient's.
@@ -61,17 +64,25 @@ def place(row: Row) -> Place:
 
 def moved(connection: sa.Connection, exam_ids: Collection[int]) -> Moved:
     """Return what is known of the earlier places of files that are, or were, in exams."""
-    now = capture.alias()
-    columns = capture.c["id", "exam_id", "camera_id", "path_text", "digest", "excluded", "moved_to"]
-    query = sa.select(*columns, now.c.exam_id.label("is_in"), sa.false().label("superseded"))
-    query = query.join(now, now.c.id == capture.c.moved_to)
+    now, here, there = capture.alias(), exam.alias(), exam.alias()
+    query = (
+        sa.select(
+            *capture.c["id", "exam_id", "camera_id", "path_text", "digest", "excluded", "moved_to"],
+            now.c.exam_id.label("is_in"),
+            (here.c.patient_key != there.c.patient_key).label("is_renamed"),
+        )
+        .join(now, now.c.id == capture.c.moved_to)
+        .outerjoin(here, here.c.id == capture.c.exam_id)
+        .outerjoin(there, there.c.id == now.c.exam_id)
+    )
     both = sa.union(query.where(now.c.exam_id.in_(exam_ids)), query.where(_was_in(exam_ids)))
     places: dict[int, list[Place]] = {}
     left: dict[int, list[tuple[str, Place]]] = {}
     for row in connection.execute(both).mappings():
         places.setdefault(row["moved_to"], []).append(place(row))
         is_excluded = row["excluded"] == ExclusionReason.NOT_THIS_PATIENT
-        if is_excluded and row["is_in"] not in {None, row["exam_id"]}:
+        is_elsewhere = row["is_in"] not in {None, row["exam_id"]}
+        if row["is_renamed"] or (is_excluded and is_elsewhere):
             left.setdefault(row["exam_id"], []).append((row["digest"], place(row)))
     return Moved(places, left)
 
