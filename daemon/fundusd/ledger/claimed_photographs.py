@@ -64,6 +64,9 @@ def _naming(connection: sa.Connection, claimant_ids: Collection[int]) -> list[Ro
     `is_in` is the exam in which the file is now. `is_settled` says that it is not in question any
     more: a person has said that it belongs there, or has renamed it so that it names one patient.
     """
+    candidates = _candidates(connection, claimant_ids)
+    if not candidates:
+        return []
     claimant, now = exam.alias(), capture.alias()
     counts = moved_files.counts()
     query = (
@@ -79,7 +82,7 @@ def _naming(connection: sa.Connection, claimant_ids: Collection[int]) -> list[Ro
         .join(now, now.c.id == sa.case((counts, capture.c.id), else_=capture.c.moved_to))
         .where(
             claimant.c.id.in_(claimant_ids),
-            capture.c.id.in_(_candidates(connection, claimant_ids)),
+            capture.c.id.in_(candidates),
             sa.or_(now.c.excluded.is_(None), now.c.excluded.in_(_OF_SOMEBODY)),
         )
         .order_by(capture.c.id)
