@@ -63,6 +63,35 @@ def test_b27_if_the_clock_is_wrong_for_all_photographs_their_exam_is_judged(
     assert exam.final.referable is NO
 
 
+def with_a_reset_clock(ledger: Ledger) -> None:
+    """Record a dated right eye, a copy of it without a date, and a left eye with a wrong clock."""
+    photograph(ledger, "od.dcm", acquired_at=NOW, acquired_day=TODAY)
+    photograph(ledger, "od_copy.jpg")
+    exam = photograph(ledger, "os.dcm", Eye.LEFT, acquired_day=RESET)
+    assert the_eye(exam, Eye.LEFT).reason is EyeReason.DAY_UNCERTAIN
+
+
+def test_a_photograph_that_was_overwritten_still_makes_its_day_certain(ledger: Ledger) -> None:
+    with_a_reset_clock(ledger)
+    photograph(ledger, "od.dcm", word="of somebody else", patient="PATIENT-8")
+    exam = exam_of(ledger, "os.dcm")
+    assert the_eye(exam, Eye.LEFT).reason is EyeReason.DAY_UNCERTAIN
+    read(ledger, exam)
+    after = read(ledger, exam, ReviewVerdict.OVERRIDE, Eye.LEFT, grade=Grade.NO_DR)
+    assert (after.final.referable, after.is_final) == (OPEN, False)
+    assert ledger.verify().problem == ""
+
+
+@pytest.mark.parametrize("reason", list(ExclusionReason))
+def test_so_does_one_that_was_excluded_unless_it_is_of_somebody_else(
+    ledger: Ledger, reason: ExclusionReason
+) -> None:
+    with_a_reset_clock(ledger)
+    after = ledger.exclude(number(ledger, "od.dcm"), reason, BY)
+    is_uncertain = the_eye(after, Eye.LEFT).reason is EyeReason.DAY_UNCERTAIN
+    assert is_uncertain is (reason is not ExclusionReason.NOT_THIS_PATIENT)
+
+
 @pytest.fixture
 def named(store_url: str) -> Iterator[Ledger]:
     """Yield a ledger with a camera whose names give the patient, the day and the eye."""
@@ -172,3 +201,33 @@ def test_b38_a_joined_photograph_has_the_bytes_of_another_visit(named: Ledger) -
     record(named, OLD, "the right eye in 2025")
     assert EyeReason.DAY_UNCERTAIN in {eye.reason for eye in exam_of(named, LEFT).eyes}
     assert the_eye(exam_of(named, OLD)).reason is EyeReason.DAY_UNCERTAIN
+
+
+def test_bytes_that_are_said_not_to_be_the_patients_are_in_doubt_in_every_visit(
+    named: Ledger,
+) -> None:
+    exported_again(named)
+    record(named, "P1_20250310_OS.jpg", "the left eye in 2025")
+    named.exclude(number(named, NEW), ExclusionReason.NOT_THIS_PATIENT, BY)
+    exam = exam_of(named, OLD)
+    assert (exam.final.referable, the_eye(exam).reason) == (OPEN, EyeReason.PATIENT_UNCERTAIN)
+    read(named, exam, ReviewVerdict.OVERRIDE, grade=Grade.NO_DR)
+    after = read(named, exam, eye=Eye.LEFT)
+    assert (after.final.referable, after.is_final) == (OPEN, False)
+    after = named.belongs(number(named, OLD), BY)
+    assert the_eye(after).identity_doubt is None
+    assert named.verify().problem == ""
+
+
+def test_the_advice_about_a_copy_in_another_visit_of_the_patient_keeps_the_patient(
+    named: Ledger,
+) -> None:
+    record(named, LEFT, "left")
+    record(named, "unknown.jpg", "the right eye in 2025")
+    unknown = exam_of(named, "unknown.jpg").exam_id
+    named.join_exams(unknown, exam_of(named, LEFT).exam_id, BY)
+    record(named, OLD, "the right eye in 2025")
+    named.belongs(number(named, "unknown.jpg"), BY)
+    with pytest.raises(RequestError) as refused:
+        named.belongs(number(named, OLD), BY)
+    assert "--reason other" in str(refused.value.hint)

@@ -12,6 +12,7 @@ from tests.oracle.moments import files_at
 from fundusd.clinical import exam as program
 from fundusd.clinical.judgement import files_of_no_eye, judge
 from fundusd.clinical.reading import Reading, of_eyes
+from fundusd.clinical.same_photograph import STILL
 from fundusd.clinical.shot import Shot
 from fundusd.domain.clinical_terms import Eye, Grade, Outcome, Reason, Referable, ReviewVerdict
 from fundusd.domain.readings import (
@@ -129,6 +130,7 @@ def _shot(file: events.File, stem: int, *, is_of_one_field: bool) -> Shot:
         is_of_uncertain_day=file.day_uncertain,
         is_excluded=file.excluded,
         is_overwritten=file.path_taken_by is not None,
+        until=STILL if file.path_taken_by is None else file.path_taken_by,
         is_of_one_field=is_of_one_field,
     )
 

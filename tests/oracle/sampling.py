@@ -71,13 +71,16 @@ def sampled_files(random: Random) -> tuple[File, ...]:
 
 
 def with_taken_path(random: Random, files: list[File]) -> tuple[File, ...]:
-    """Let another file take the path of one, in some exams; both are photographs of one file."""
+    """Let another file take the path of one, in some exams.
+
+    In the same exam, both are photographs of one file.
+    """
     photographs = [file.photograph for file in files]
     alone = [file for file in files if photographs.count(file.photograph) == 1]
-    if not alone or random.random() < 0.85:
+    if random.random() < 0.85:
         return tuple(files)
-    taken = random.choice(alone)
-    later = [file.number for file in alone if file.number > taken.number]
+    taken = random.choice(files)
+    later = [file.number for file in alone if taken in alone and file.number > taken.number]
     by = random.choice([*later, OF_ANOTHER_EXAM])
     return tuple(replace(file, path_taken_by=by) if file is taken else file for file in files)
 

@@ -9,12 +9,13 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from fundusd.clinical.referral import Assessment
+from fundusd.clinical.same_photograph import STILL, Place, photographs
 from fundusd.domain.capture_warnings import EYE_QUESTIONS, PATIENT_QUESTIONS, CaptureWarning
 from fundusd.domain.clinical_terms import Action, Eye, Grade, Outcome, Reason, Referable
 from fundusd.domain.eye_reasons import EyeReason
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Iterable, Sequence
+    from collections.abc import Iterable, Sequence
     from datetime import date, datetime
 
 MACULA, DISC = "macula", "disc"
@@ -49,10 +50,13 @@ class Shot:
     is_patient_said: bool = False  # a person has said that it belongs to this exam
     is_excluded: bool = False  # by a person
     is_of_other_patient: bool = False  # a person has excluded it as such
-    is_beside_other: bool = False  # a file of the same photograph has been excluded as such
+    is_beside_other: bool = False  # the same photograph has been excluded as such elsewhere
+    is_of_shared_number: bool = False  # its name gives a number that several persons have
     is_placed: bool = False  # a person has put it into this exam
     is_of_uncertain_day: bool = False  # it may have been taken on another day than its exam's
     is_overwritten: bool = False  # another file has taken its path, so that nobody can look at it
+    until: int = STILL  # the capture whose file has taken its path
+    former_places: tuple[Place, ...] = ()  # of a file that was moved
     is_gone: bool = False  # its file is no longer in the inbox
     is_of_one_field: bool = False  # its camera photographs nothing but the macula
     acquired_at: datetime | None = None
@@ -69,6 +73,14 @@ class Shot:
     def photograph(self) -> tuple[str, str]:
         """Return the key of the photograph, which the files of one photograph share."""
         return self.camera_id, self.stem
+
+    @property
+    def places(self) -> tuple[Place, ...]:
+        """Return where the file is and was."""
+        until = self.until
+        if self.is_overwritten and until == STILL:
+            until = self.capture_id + 1  # it is not known when another file took its path
+        return Place(self.camera_id, self.stem, self.capture_id, until), *self.former_places
 
     @property
     def is_accompanying(self) -> bool:
@@ -98,7 +110,8 @@ class Shot:
     @property
     def doubted_membership(self) -> EyeReason | None:
         """Return why the file may not belong to its exam, if no person says that it does."""
-        if self.is_beside_other or not _PATIENT_DOUBTS.isdisjoint(self.warnings):
+        is_of_two = self.is_beside_other or self.is_of_shared_number
+        if is_of_two or not _PATIENT_DOUBTS.isdisjoint(self.warnings):
             return EyeReason.PATIENT_UNCERTAIN
         return EyeReason.DAY_UNCERTAIN if self.is_of_uncertain_day else None
 
@@ -138,25 +151,12 @@ def joined(shots: Iterable[Shot]) -> list[Shot]:
     return result
 
 
-def _photographs(shots: Iterable[Shot]) -> Iterable[list[Shot]]:
-    """Return the files of each photograph: those of one path without suffix, or of equal bytes."""
-    groups: dict[int, list[Shot]] = {}
-    group_of: dict[Hashable, int] = {}
-    for number, shot in enumerate(shots):
-        files: list[Shot] = []
-        for touched in sorted({group_of[mark] for mark in _marks(shot) if mark in group_of}):
-            files += groups.pop(touched)
-        files.append(shot)
-        groups[number] = files
-        group_of.update((mark, number) for file in files for mark in _marks(file))
-    return groups.values()
-
-
-def _marks(shot: Shot) -> list[Hashable]:
-    """Return what another file of the same photograph has, too."""
-    if shot.is_overwritten:  # the file at its path is another photograph
-        return [shot.digest]
-    return [shot.digest, shot.photograph]
+def _photographs(shots: Iterable[Shot]) -> list[list[Shot]]:
+    """Return the files of each photograph."""
+    files = list(shots)
+    digests = [file.digest for file in files]
+    groups = photographs(digests, [file.places for file in files])
+    return [[files[number] for number in group] for group in groups]
 
 
 def _agreed(files: Sequence[Shot]) -> list[Shot]:
@@ -169,7 +169,7 @@ def _agreed(files: Sequence[Shot]) -> list[Shot]:
     asked = [file for file in files if not file.is_excluded] or files
     eye, is_conflict = _agreed_eye(of_known_eye or asked)
     field = _agreed_field(asked)
-    is_beside_other = any(file.is_of_other_patient for file in files)
+    is_beside_other = any(file.is_of_other_patient or file.is_beside_other for file in files)
     agreed: list[Shot] = []
     for file in files:
         with_eye = replace(file, eye=eye, is_conflict=is_conflict, is_eye_said=bool(of_known_eye))

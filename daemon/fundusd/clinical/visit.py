@@ -67,9 +67,12 @@ def with_uncertain_days(shots: Sequence[Shot], day: date) -> list[Shot]:
 
 
 def _makes_certain(shot: Shot, day: date) -> bool:
+    """Return whether a file shows that the person was photographed on the day of the visit.
+
+    It still does if it was excluded or overwritten, unless it is of another person.
+    """
     is_clock_right = CaptureWarning.CLOCK_SKEW not in shot.warnings
-    is_there = not (shot.is_excluded or shot.is_overwritten)
-    return shot.acquired_day == day and is_clock_right and is_there
+    return shot.acquired_day == day and is_clock_right and not shot.is_of_other_patient
 
 
 # -- which visit

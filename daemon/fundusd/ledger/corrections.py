@@ -14,7 +14,15 @@ import sqlalchemy as sa
 from fundusd.domain.clinical_terms import Eye, Outcome, Referable
 from fundusd.domain.errors import RequestError
 from fundusd.domain.readings import AbsenceReason, CorrectionKind, ExclusionReason
-from fundusd.ledger import audit, exam_queries, exams, follow_ups, moved_files, photographs
+from fundusd.ledger import (
+    audit,
+    exam_queries,
+    exams,
+    follow_ups,
+    moved_files,
+    photographs,
+    related_exams,
+)
 from fundusd.ledger.audit_events import AuditEvent
 from fundusd.ledger.tables import capture, correction, exam, storable
 
@@ -125,7 +133,8 @@ def _require_doubt(connection: sa.Connection, files: Sequence[Row]) -> None:
 
 def require_no_other_exam(connection: sa.Connection, files: Sequence[Row]) -> None:
     """Raise RequestError if the same bytes have been said to belong to another exam."""
-    query = sa.select(capture).where(
+    patient_key = related_exams.patient_of(capture)
+    query = sa.select(*capture.c["id", "exam_id"], patient_key.label("patient_key")).where(
         capture.c.digest.in_([file["digest"] for file in files]),
         capture.c.belongs,
         capture.c.excluded.is_(None),
@@ -134,7 +143,8 @@ def require_no_other_exam(connection: sa.Connection, files: Sequence[Row]) -> No
     )
     other = connection.execute(query.order_by(capture.c.id)).mappings().first()
     if other is not None:
-        is_of_other = other["patient_key"] != files[0]["patient_key"]
+        own_key = connection.scalar(sa.select(patient_key).where(capture.c.id == files[0]["id"]))
+        is_of_other = other["patient_key"] != own_key
         reason = ExclusionReason.NOT_THIS_PATIENT if is_of_other else ExclusionReason.OTHER
         raise RequestError(
             f"Capture {other['id']} of exam {other['exam_id']} holds the same photograph, and a "

@@ -14,20 +14,15 @@ from fundusd.clinical.judgement import files_of_no_eye, judge
 from fundusd.domain.clinical_terms import Eye, Referable
 from fundusd.domain.exams import DayDoubt
 from fundusd.domain.readings import AbsenceReason, CorrectionKind, FollowUpKind
-from fundusd.ledger import exam_protocol, exam_rows, moved_files, related_exams
-from fundusd.ledger.exam_reviews import Reviews, reviews_of
-from fundusd.ledger.result_columns import IS_RESULT_OF_JOB, SCORES
-from fundusd.ledger.tables import (
-    camera,
-    capture,
-    correction,
-    exam,
-    follow_up,
-    job,
-    release,
-    result,
-    sighting,
+from fundusd.ledger import (
+    claimed_photographs,
+    exam_files,
+    exam_protocol,
+    exam_rows,
+    shared_numbers,
 )
+from fundusd.ledger.exam_reviews import Reviews, reviews_of
+from fundusd.ledger.tables import camera, capture, correction, exam, follow_up
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -36,31 +31,6 @@ if TYPE_CHECKING:
 
     Row = Mapping[Any, Any]
 
-_OF_CAPTURE = (
-    "id",
-    "exam_id",
-    "camera_id",
-    "path_text",
-    "digest",
-    "eye",
-    "eye_source",
-    "corrected_eye",
-    "excluded",
-    "placed_exam_id",
-    "belongs",
-    "field",
-    "patient_id",
-    "patient_key",
-    "other_patient_id",
-    "other_patient_key",
-    "warnings",
-    "received_at",
-    "acquired_at",
-    "acquired_day",
-    "superseded",
-    "moved_to",
-)
-_OF_RESULT = ("outcome", "reason", "grade", "referable", *SCORES)
 ABSENCES = (CorrectionKind.ABSENT, CorrectionKind.PRESENT)
 
 
@@ -89,12 +59,13 @@ def judged(connection: sa.Connection, ids: Sequence[int], *, anew: bool = False)
     """
     query = sa.select(exam).where(exam.c.id.in_(ids)).order_by(exam.c.id)
     rows = connection.execute(query).mappings().all()
-    captures = _by_exam(_captures(connection, ids))
+    questions = shared_numbers.questions(connection, ids)
+    captures = exam_files.files_of(connection, ids, questions)
     reviews = reviews_of(connection, ids)
     follow_ups = _by_exam(_open_follow_ups(connection, ids))
     absences = _absences(connection, rows)
     others_of_day = _others_of_day(connection, ids)
-    claims = related_exams.claims(connection, ids)
+    claims = claimed_photographs.claims(connection, ids, questions)
     cameras = _cameras(connection)
     exams = []
     for row in rows:
@@ -152,35 +123,6 @@ def _by_exam(rows: Iterable[Row]) -> dict[int, list[Row]]:
     for row in rows:
         by_exam.setdefault(row["exam_id"], []).append(row)
     return by_exam
-
-
-def _captures(connection: sa.Connection, exam_ids: Sequence[int]) -> Sequence[Row]:
-    """Return the captures of exams that count, each with its result or with what its job says."""
-    query = (
-        sa.select(
-            *capture.c[_OF_CAPTURE],
-            related_exams.is_in_other_exam().label("is_in_other_exam"),
-            _is_gone().label("is_gone"),
-            *result.c[_OF_RESULT],
-            job.c.release_id,
-            release.c.referable_rule,
-            job.c.reason.label("job_reason"),
-        )
-        .select_from(capture)
-        .join(job, job.c.id == capture.c.job_id)
-        .join(release, release.c.id == job.c.release_id)
-        .outerjoin(result, IS_RESULT_OF_JOB)
-        .where(capture.c.exam_id.in_(exam_ids), moved_files.counts())
-        .order_by(capture.c.id)
-    )
-    return connection.execute(query).mappings().all()
-
-
-def _is_gone() -> sa.ColumnElement[bool]:
-    """Return the condition that a capture's file was there, but is no longer in the inbox."""
-    return sa.exists().where(
-        sighting.c.capture_id == capture.c.id, sighting.c.missing_since.is_not(None)
-    )
 
 
 def _open_follow_ups(connection: sa.Connection, exam_ids: Sequence[int]) -> Sequence[Row]:

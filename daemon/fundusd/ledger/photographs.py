@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
+from fundusd.clinical.same_photograph import photographs
 from fundusd.domain.errors import RequestError
-from fundusd.ledger import moved_files
-from fundusd.ledger.exam_rows import stem
+from fundusd.ledger import file_places, moved_files
 from fundusd.ledger.tables import capture
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     Row = Mapping[Any, Any]
 
@@ -20,26 +20,30 @@ if TYPE_CHECKING:
 def files_of(connection: sa.Connection, capture_id: int) -> Sequence[Row]:
     """Return the files of a photograph in its exam that count, the given one first.
 
-    They have the same bytes, or the same path without suffix. Raises RequestError if there is no
-    such capture, if it has no exam yet, or if its file was moved and can be corrected there.
+    They have the same bytes, or have had the same path without suffix (`same_photograph`). Raises
+    RequestError if there is no such capture, if it has no exam yet, or if its file was moved and
+    can be corrected there.
     """
     given = _correctable(connection, capture_id)
-    query = sa.select(capture).where(
+    query = sa.select(capture, file_places.taken_by().label("taken_by")).where(
         capture.c.exam_id == given["exam_id"], capture.c.id != capture_id, moved_files.counts()
     )
-    files, marks = [given], _marks(given)
-    others = connection.execute(query.order_by(capture.c.id)).mappings().all()
-    while same := [row for row in others if not marks.isdisjoint(_marks(row))]:
-        files += same
-        others = [row for row in others if marks.isdisjoint(_marks(row))]
-        marks = marks.union(*map(_marks, same))
-    return files
+    files = [given, *connection.execute(query.order_by(capture.c.id)).mappings()]
+    former = file_places.moved(connection, [given["exam_id"]]).places
+    places = [[file_places.place(file), *former.get(file["id"], ())] for file in files]
+    same, *_ = photographs([file["digest"] for file in files], places)
+    return [files[number] for number in same]
 
 
 def _correctable(connection: sa.Connection, capture_id: int) -> Row:
     moved = capture.alias()
     query = (
-        sa.select(capture, moved_files.counts().label("counts"), moved.c.exam_id.label("is_in"))
+        sa.select(
+            capture,
+            moved_files.counts().label("counts"),
+            moved.c.exam_id.label("is_in"),
+            file_places.taken_by().label("taken_by"),
+        )
         .outerjoin(moved, moved.c.id == capture.c.moved_to)
         .where(capture.c.id == capture_id)
     )
@@ -61,10 +65,3 @@ def _correctable(connection: sa.Connection, capture_id: int) -> Row:
             hint=f"Try again when fundusd show {capture_id} shows one.",
         )
     return given
-
-
-def _marks(row: Row) -> set[Hashable]:
-    """Return what other files of the same photograph have, too (see `fundusd.clinical.shot`)."""
-    if row["superseded"] and row["moved_to"] is None:  # the file at its path is another photograph
-        return {row["digest"]}
-    return {row["digest"], (row["camera_id"], stem(row["path_text"]))}

@@ -1,0 +1,161 @@
+"""Photographs of other exams that may be of the same patient, because they name this one, too.
+
+docs/exams.md, "A person", holds the rules.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+from fundusd.clinical.exam import Claim
+from fundusd.domain.readings import CorrectionKind, ExclusionReason
+from fundusd.ledger import file_places, joins, moved_files, visits
+from fundusd.ledger.tables import capture, correction, exam
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping
+
+    from fundusd.clinical.same_photograph import Place
+    from fundusd.ledger.shared_numbers import Question
+
+    Row = Mapping[Any, Any]
+
+# why a photograph was excluded although it may be of somebody
+_OF_SOMEBODY = (ExclusionReason.NOT_THIS_PATIENT, ExclusionReason.RETAKEN)
+
+
+def claims(
+    connection: sa.Connection, exam_ids: Collection[int], questions: Iterable[Question]
+) -> dict[int, tuple[Claim, ...]]:
+    """Return, by exam, the photographs of other exams that may be of the same patient and day.
+
+    They are those whose sources name the patient, too, and of `questions` those about photographs
+    that name only a number. Once a person has said that one belongs to its exam, or that it counts
+    nowhere, it is no longer in question. If a person has joined the exam of the day into another
+    one, they are in question there. Another file of the photograph that is in the patient's exam
+    remains in question, because it may be of the other patient, too.
+    """
+    members = joins.members(connection, exam_ids)
+    rows = _naming(connection, members)
+    settled = {members[row["claimant_id"]] for row in rows if row["is_settled"]}
+    open_files = _open_files(connection, settled)
+    claimed: dict[int, dict[int, Claim]] = {}
+    for row in rows:
+        number = members[row["claimant_id"]]
+        of_exam = claimed.setdefault(number, {})
+        if row["counts"] and not row["is_settled"]:
+            of_exam[row["id"]] = Claim(row["id"], row["exam_id"])
+        elif row["is_settled"] and row["is_in"] != number:
+            for twin, places in open_files.get(number, {}).items():
+                if file_places.place(row).is_shared_with(places):
+                    of_exam[twin] = Claim(twin, number)
+    for question in questions:
+        if not question.belongs and question.excluded in {None, *_OF_SOMEBODY}:
+            claim = Claim(question.capture_id, question.exam_id)
+            claimed.setdefault(question.claimant_id, {})[claim.capture_id] = claim
+    return {number: tuple(of_exam.values()) for number, of_exam in claimed.items()}
+
+
+def _naming(connection: sa.Connection, claimant_ids: Collection[int]) -> list[Row]:
+    """Return the photographs that name, or once named, patients of exams (`claimant_id`).
+
+    `is_in` is the exam in which the file is now. `is_settled` says that it is not in question any
+    more: a person has said that it belongs there, or has renamed it so that it names one patient.
+    """
+    candidates = _candidates(connection, claimant_ids)
+    if not candidates:
+        return []
+    claimant, now = exam.alias(), capture.alias()
+    counts = moved_files.counts()
+    query = (
+        sa.select(
+            *capture.c["id", "exam_id", "camera_id", "path_text", "superseded", "moved_to"],
+            claimant.c.id.label("claimant_id"),
+            file_places.taken_by().label("taken_by"),
+            counts.label("counts"),
+            now.c.exam_id.label("is_in"),
+            sa.or_(now.c.belongs, now.c.other_patient_key.is_(None)).label("is_settled"),
+        )
+        .select_from(with_claimants(claimant))
+        .join(now, now.c.id == sa.case((counts, capture.c.id), else_=capture.c.moved_to))
+        .where(
+            claimant.c.id.in_(claimant_ids),
+            capture.c.id.in_(candidates),
+            sa.or_(now.c.excluded.is_(None), now.c.excluded.in_(_OF_SOMEBODY)),
+        )
+        .order_by(capture.c.id)
+    )
+    return list(connection.execute(query).mappings())
+
+
+def _candidates(connection: sa.Connection, claimant_ids: Collection[int]) -> set[int]:
+    """Return photographs that may name patients of exams: the rows that are worth reading."""
+    keys: set[str] = set()
+    query = sa.select(*exam.c["patient_key", "bare_key"]).where(exam.c.id.in_(claimant_ids))
+    for row in connection.execute(query):
+        keys |= {row.patient_key, row.bare_key} - {None}
+    named = sa.select(capture.c.id).where(capture.c.other_patient_key.in_(keys))
+    candidates = set(connection.scalars(named)) if keys else set()
+    # what a person gave to the other patient names this one in its own columns
+    given = sa.select(correction.c.other_exam_id).where(
+        correction.c.patient_key.in_(keys),
+        correction.c.kind == CorrectionKind.BELONGS,
+        correction.c.other_exam_id.is_not(None),
+    )
+    at = visits.followed(connection, connection.scalars(given).all()) if keys else {}
+    if at:
+        in_these = capture.c.exam_id.in_(set(at.values()))
+        is_of_two = capture.c.other_patient_key.is_not(None)
+        candidates |= set(connection.scalars(sa.select(capture.c.id).where(in_these, is_of_two)))
+    return candidates
+
+
+def _open_files(
+    connection: sa.Connection, exam_ids: Collection[int]
+) -> dict[int, dict[int, list[Place]]]:
+    """Return files of which no person has said anything, by exam, with their places."""
+    files: dict[int, dict[int, list[Place]]] = {}
+    if not exam_ids:
+        return files
+    query = sa.select(
+        *capture.c["id", "exam_id", "camera_id", "path_text", "superseded", "moved_to"],
+        file_places.taken_by().label("taken_by"),
+    ).where(
+        capture.c.exam_id.in_(exam_ids),
+        capture.c.belongs.is_(False),
+        capture.c.excluded.is_(None),
+        moved_files.counts(),
+    )
+    former = file_places.moved(connection, exam_ids).places
+    for row in connection.execute(query.order_by(capture.c.id)).mappings():
+        places = [file_places.place(row), *former.get(row["id"], ())]
+        files.setdefault(row["exam_id"], {})[row["id"]] = places
+    return files
+
+
+def with_claimants(claimant: sa.FromClause) -> sa.FromClause:
+    """Return captures with the exams of patients whom they name, on days that they name.
+
+    The patient of the capture's own exam is left out. Names give a patient's number without the
+    issuer that headers may name; if that is the number of the exam's patient, `shared_numbers`
+    finds the others who have it.
+    """
+    own = exam.alias()
+    is_of_another = sa.and_(
+        capture.c.patient_key.is_distinct_from(own.c.patient_key),
+        capture.c.patient_key.is_distinct_from(own.c.bare_key),
+    )
+    is_named = sa.or_(
+        claimant.c.patient_key == capture.c.other_patient_key,
+        claimant.c.bare_key == capture.c.other_patient_key,
+        sa.and_(claimant.c.patient_key == capture.c.patient_key, is_of_another),
+        sa.and_(claimant.c.bare_key == capture.c.patient_key, is_of_another),
+    )
+    # its own exam may have been joined into one of another day
+    own_day = sa.func.coalesce(capture.c.acquired_day, capture.c.local_day)
+    is_day = claimant.c.day.in_([own.c.day, own_day, capture.c.other_acquired_day])
+    is_other = claimant.c.patient_key.is_distinct_from(own.c.patient_key)
+    is_of_two = sa.and_(capture.c.exam_id == own.c.id, capture.c.other_patient_key.is_not(None))
+    return capture.join(own, is_of_two).join(claimant, sa.and_(is_named, is_day, is_other))
