@@ -110,18 +110,30 @@ def _bare_key(row: Row, header: Row) -> str | None:
 
 
 def _known_persons(connection: sa.Connection, places: Collection[Place]) -> Persons:
-    query = (
-        sa.select(exam.c.bare_key, capture.c.camera_id, exam.c.day, exam.c.patient_key)
-        .join(capture, capture.c.exam_id == sa.func.coalesce(exam.c.joined_into, exam.c.id))
-        .where(
-            exam.c.bare_key.in_({number for number, _, _ in places}),
-            exam.c.day.in_({day for _, _, day in places}),
-        )
+    query = sa.select(*exam.c["id", "bare_key", "day", "patient_key", "joined_into"]).where(
+        exam.c.bare_key.in_({number for number, _, _ in places}),
+        exam.c.day.in_({day for _, _, day in places}),
     )
+    exams = connection.execute(query).all()
+    joined = [row.id for row in exams if row.joined_into is not None]
+    final = visits.followed(connection, joined)
+    cameras = _cameras(connection, {final.get(row.id, row.id) for row in exams})
     persons: Persons = {}
-    for number, camera_id, day, patient_key in connection.execute(query.distinct()):
-        persons.setdefault((number, camera_id, day), set()).add(patient_key)
+    for row in exams:
+        for camera_id in cameras.get(final.get(row.id, row.id), ()):
+            persons.setdefault((row.bare_key, camera_id, row.day), set()).add(row.patient_key)
     return persons
+
+
+def _cameras(connection: sa.Connection, exam_ids: Collection[int]) -> dict[int, set[str]]:
+    """Return, by exam, the cameras of its photographs."""
+    cameras: dict[int, set[str]] = {}
+    if exam_ids:
+        query = sa.select(capture.c.exam_id, capture.c.camera_id)
+        query = query.where(capture.c.exam_id.in_(exam_ids)).distinct()
+        for exam_id, camera_id in connection.execute(query):
+            cameras.setdefault(exam_id, set()).add(camera_id)
+    return cameras
 
 
 def _day_of(place: Place) -> PatientDay:
