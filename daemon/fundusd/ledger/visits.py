@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     Visits = dict[str, list[Visit]]  # by the key that the visits of a person and day share
     Twins = dict[tuple[str, ...], Visit]
 
+GIVEN = "given"  # begins the key of an exam that no new photograph belongs to
 _MOST_JOINS = 100  # exams that people joined one into another; guards against a circle
 
 
@@ -93,6 +94,20 @@ def credible_day(acquired_day: date | None, received_day: date) -> date | None:
     if acquired_day and acquired_day != received_day and is_reset(acquired_day):
         return None  # otherwise all visits with this clock would be one
     return acquired_day
+
+
+def first_received(connection: sa.Connection, captures: Sequence[Row]) -> dict[str, datetime]:
+    """Return, by digest, the time at which its bytes were first received.
+
+    If the same bytes are exported again, the time stays the same.
+    """
+    digests = {row["digest"] for row in captures}
+    query = (
+        sa.select(capture.c.digest, sa.func.min(capture.c.received_at))
+        .where(capture.c.digest.in_(digests))
+        .group_by(capture.c.digest)
+    )
+    return dict(connection.execute(query).all())
 
 
 def _received_day(row: Row) -> date:
@@ -206,7 +221,9 @@ def _mark_arranged(connection: sa.Connection, visits: Visits) -> None:
                 open_visits[known.exam_id] = known
     if not open_visits:
         return
-    joined = sa.select(exam.c.joined_into).where(exam.c.joined_into.in_(open_visits))
+    joined = sa.select(exam.c.joined_into).where(
+        exam.c.joined_into.in_(open_visits), exam.c.key.not_like(f"{GIVEN}:%")
+    )
     placed = sa.select(capture.c.exam_id).where(
         capture.c.exam_id.in_(open_visits), capture.c.placed_exam_id.is_not(None)
     )
