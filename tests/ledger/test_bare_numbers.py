@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from tests import ledger_cases as cases
-from tests.ledger.test_plans import heard
+from tests.ledger.test_plans import heard, walks
 from tests.ledger.test_readings import rows
 from tests.reading_cases import BY, read
 from tests.visit_cases import TODAY
@@ -239,12 +239,25 @@ def test_a_photograph_that_came_before_those_of_its_camera_goes_into_the_exam_of
     assert [each.eye for each in after.follow_ups] == [Eye.RIGHT]
     left = ledger.exam(apart.exam_id)
     assert left is not None
-    assert left.joined_into == (after.exam_id if beside == "nothing" else None)
+    assert bool(left.eyes) is (beside != "nothing")
     listed = {row["exam_id"] for row in rows(ledger, "v_incomplete_exam")}
     assert (apart.exam_id in listed) is (beside != "nothing")
     from_third = jpeg(ledger, "P1_R8.jpg", camera="third")
     assert from_third.exam_id not in {before.exam_id, after.exam_id}
     assert ledger.verify().problem == ""
+
+
+def test_no_query_that_gives_photographs_walks_through_history(ledger: Ledger) -> None:
+    before = dicom(ledger, "P1_R.dcm", Eye.RIGHT, camera="other", day=TODAY - timedelta(days=1))
+    today = dicom(ledger, "P1_L.dcm", Eye.LEFT, camera="other")
+    jpeg(ledger, "P1_R2.jpg")
+    header = replace(cases.CONTENT, eye=Eye.RIGHT, patient_id="P1", issuer="HOSP", sop_uid=None)
+    claim = cases.take(ledger, "P1_R2.dcm", "P1_R2.dcm")
+    with heard(ledger) as statements:
+        ledger.record([cases.finding(claim, header, NO_DR)])
+        ledger.join_exams(today.exam_id, before.exam_id, BY)
+    assert exam_of(ledger, "P1_R2.jpg").exam_id == before.exam_id
+    assert walks(ledger, statements) == []
 
 
 def test_a_study_that_comes_after_a_given_photograph_is_in_the_same_exam(ledger: Ledger) -> None:

@@ -12,12 +12,14 @@ from fundusd.ledger.result_columns import IS_RESULT_OF_JOB
 from fundusd.ledger.tables import capture, exam, job, result
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Mapping
 
     Row = Mapping[Any, Any]
     Place = tuple[str, str, str]  # the key of the bare number, camera and day
     PatientDay = tuple[str, str]  # the key of a patient or of a bare number, and the day
     Files = dict[int, list[dict[Any, Any]]]  # by exam
+
+_GIVEN = "given"  # begins the key of an exam that no new photograph belongs to
 
 
 def of_exams(connection: sa.Connection, which: sa.ColumnElement[bool]) -> Files:
@@ -75,7 +77,7 @@ def give_exams(connection: sa.Connection, persons: Mapping[Place, str], files: F
             continue
         key = _key(first, person)
         if has_visit and key != first["key"]:
-            key = f"{visits.GIVEN}:{number}"
+            key = f"{_GIVEN}:{number}"
         columns = {"patient_key": person, "key": key, "bare_key": first["number"]}
         changed.append({"at_id": number, **columns})
     _update_exams(connection, changed)
@@ -116,7 +118,7 @@ def _arranged(connection: sa.Connection, files: Files) -> set[int]:
 def move(connection: sa.Connection, persons: Mapping[Place, str], files: Files) -> set[int]:
     """Move photographs of persons into their visits; return the exams that lost or got some.
 
-    An exam that loses all its photographs counts as joined into that of the last one.
+    Follow-ups of eyes that have no photograph left go along.
     """
     arranged = _arranged(connection, files)
     moving = []
@@ -133,35 +135,15 @@ def move(connection: sa.Connection, persons: Mapping[Place, str], files: Files) 
         moved.append(file | person | {"first_received_at": since[file["digest"]]})
     ids = visits.assign(connection, moved, [file["study_uid"] for file in moved])
     changed = []
+    numbers: dict[int, dict[str, Any]] = {}
     for file, exam_id in zip(moved, ids, strict=True):
         file["exam_id"] = exam_id
         changed.append({"at_id": file["id"], "exam_id": exam_id})
+        numbers[exam_id] = {"at_id": exam_id, "bare_key": file["number"]}
     connection.execute(sa.update(capture).where(capture.c.id == sa.bindparam("at_id")), changed)
-    follow_ups.move_renamed(connection, moved, {file["id"]: file for file in moving})
-    _close_emptied(connection, moving, moved)
-    return {*ids, *(file["exam_id"] for file in moving)}
-
-
-def _close_emptied(connection: sa.Connection, before: Sequence[Row], after: Sequence[Row]) -> None:
-    """Join exams that have no photograph left into the exams into which these were moved.
-
-    Otherwise they would be incomplete for good. All exams get the bare numbers of their persons.
-    """
-    remaining = sa.select(capture.c.exam_id).where(
-        capture.c.exam_id.in_({file["exam_id"] for file in before})
-    )
-    full = set(connection.scalars(remaining.distinct()))
-    numbers: dict[int, dict[str, Any]] = {}
-    emptied: dict[int, dict[str, Any]] = {}
-    for old, new in zip(before, after, strict=True):
-        bare_key = {"bare_key": old["number"]}
-        numbers[new["exam_id"]] = {"at_id": new["exam_id"], **bare_key}
-        if old["exam_id"] not in full:
-            columns = {"patient_key": new["patient_key"], **bare_key}
-            columns |= {"key": f"{visits.GIVEN}:{old['exam_id']}", "joined_into": new["exam_id"]}
-            emptied[old["exam_id"]] = {"at_id": old["exam_id"], **columns}
     _update_exams(connection, list(numbers.values()))
-    _update_exams(connection, list(emptied.values()))
+    follow_ups.move_renamed(connection, moved, {file["id"]: file for file in moving})
+    return {*ids, *(file["exam_id"] for file in moving)}
 
 
 def _update_exams(connection: sa.Connection, changed: list[dict[str, Any]]) -> None:

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     Visits = dict[str, list[Visit]]  # by the key that the visits of a person and day share
     Twins = dict[tuple[str, ...], Visit]
 
-GIVEN = "given"  # begins the key of an exam that no new photograph belongs to
 _MOST_JOINS = 100  # exams that people joined one into another; guards against a circle
 
 
@@ -221,9 +220,7 @@ def _mark_arranged(connection: sa.Connection, visits: Visits) -> None:
                 open_visits[known.exam_id] = known
     if not open_visits:
         return
-    joined = sa.select(exam.c.joined_into).where(
-        exam.c.joined_into.in_(open_visits), exam.c.key.not_like(f"{GIVEN}:%")
-    )
+    joined = sa.select(exam.c.joined_into).where(exam.c.joined_into.in_(open_visits))
     placed = sa.select(capture.c.exam_id).where(
         capture.c.exam_id.in_(open_visits), capture.c.placed_exam_id.is_not(None)
     )

@@ -50,7 +50,7 @@ exam = sa.Table(
     flag("is_reviewed", server_default=sa.false()),
     # why the day may not be the day of the visit: empty, received or clock_skew
     sa.Column("day_doubt", sa.Text, nullable=False, server_default=""),
-    # the exam into which a person joined this one, or that got all its captures (bare_numbers)
+    # the exam into which a person joined this one; its captures belong to that exam
     # (no foreign key: SQLite would read the whole table for each new exam)
     sa.Column("joined_into", BigId),
     # the settings of its cameras by which it was judged, as JSON; see exam_protocol
