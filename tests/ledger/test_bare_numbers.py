@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
 from tests import ledger_cases as cases
-from tests.ledger.test_plans import heard
+from tests.ledger.test_plans import heard, walks
 from tests.ledger.test_readings import rows
-from tests.reading_cases import BY
+from tests.reading_cases import BY, read
 from tests.visit_cases import TODAY
 
 from fundusd.clinical.path_rules import Naming
-from fundusd.domain.clinical_terms import Eye, EyeSource, Reason, Referable
+from fundusd.domain.clinical_terms import Eye, EyeSource, Reason, Referable, ReviewVerdict
 from fundusd.ledger import Ledger
 from fundusd.ledger.tables import exam
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 NO_DR = (5.0, 0.0, 0.0, 0.0, 0.0)
 PDR = (0.0, 0.0, 0.0, 0.0, 5.0)
-NAMING = Naming.of("generic", r"(?P<patient>P\d+)_(?P<eye>[RL])\d?")
+NAMING = Naming.of("generic", r"(?P<patient>[PQ]\w)_(?P<eye>[RL])\d?")
 
 
 @pytest.fixture(params=[False, True], ids=["clear", "pseudonymous"])
@@ -35,12 +36,13 @@ def ledger(request: pytest.FixtureRequest, store_url: str) -> Iterator[Ledger]:
     opened = Ledger(
         store_url,
         site_key=cases.SITE_KEY,
-        naming={cases.CAMERA: NAMING, "other": NAMING},
+        naming={cases.CAMERA: NAMING, "other": NAMING, "third": NAMING},
         pseudonymous=request.param,
     )
     opened.start(cases.release())
     opened.register_camera(cases.CAMERA)
     opened.register_camera("other")
+    opened.register_camera("third")
     yield opened
     opened.close()
 
@@ -52,6 +54,7 @@ def dicom(
     issuer: str = "HOSP",
     study: str = "1.2.3",
     day: date | None = None,
+    camera: str = cases.CAMERA,
 ) -> Exam:
     """Have a photograph graded whose header names an issuer."""
     content = replace(
@@ -63,7 +66,8 @@ def dicom(
         sop_uid=None,
         acquired_day=day,
     )
-    ledger.record([cases.finding(cases.take(ledger, name, name), content, NO_DR)])
+    claim = cases.take(ledger, name, name, camera_id=camera)
+    ledger.record([cases.finding(claim, content, NO_DR)])
     return last_exam(ledger)
 
 
@@ -162,29 +166,134 @@ def test_b46_a_header_without_an_issuer_is_another_person(ledger: Ledger) -> Non
     assert persons(ledger) == 2
 
 
+@pytest.mark.parametrize("joins", [1, 2])
 def test_a_number_means_a_person_whose_exam_of_the_day_was_joined_into_that_of_another(
-    ledger: Ledger,
+    ledger: Ledger, joins: int
 ) -> None:
-    before = dicom(ledger, "P1_R.dcm", Eye.RIGHT, day=TODAY - timedelta(days=1))
-    today = dicom(ledger, "P1_L.dcm", Eye.LEFT)
-    assert before.exam_id != today.exam_id
-    ledger.join_exams(today.exam_id, before.exam_id, BY)
-    assert jpeg(ledger, "P1_R2.jpg", PDR).exam_id == before.exam_id
-    assert dicom(ledger, "P1_L2.dcm", Eye.LEFT).exam_id == before.exam_id
+    exams = [dicom(ledger, "P1_L.dcm", Eye.LEFT)]
+    for number in range(1, joins + 1):
+        before = TODAY - timedelta(days=number)
+        exams.append(dicom(ledger, f"P1_R{number}.dcm", Eye.RIGHT, day=before))
+    for exam_after, exam_before in itertools.pairwise(exams):
+        ledger.join_exams(exam_after.exam_id, exam_before.exam_id, BY)
+    first = exams[-1]
+    assert jpeg(ledger, "P1_R2.jpg", PDR).exam_id == first.exam_id
+    assert dicom(ledger, "P1_L2.dcm", Eye.LEFT).exam_id == first.exam_id
     assert persons(ledger) == 1
     assert ledger.verify().problem == ""
 
 
-def test_an_exam_of_a_number_stays_beside_a_joined_exam_of_the_person(ledger: Ledger) -> None:
+def exam_of(ledger: Ledger, name: str) -> Exam:
+    digest = cases.digest_of(name)  # a site with pseudonyms stores no names
+    [number] = [row["id"] for row in cases.captures(ledger) if row["digest"] == digest]
+    judged = ledger.exam_of(number)
+    assert judged is not None
+    return judged
+
+
+def test_a_photograph_of_a_number_goes_where_the_exam_of_its_person_was_joined_to(
+    ledger: Ledger,
+) -> None:
     before = dicom(ledger, "P1_R.dcm", Eye.RIGHT, day=TODAY - timedelta(days=1))
     today = dicom(ledger, "P1_L.dcm", Eye.LEFT)
     ledger.join_exams(today.exam_id, before.exam_id, BY)
-    from_other_camera = jpeg(ledger, "P1_R2.jpg", camera="other")
-    claim = cases.take(ledger, "P1_L2.dcm", "P1_L2.dcm", camera_id="other")
-    content = replace(cases.CONTENT, patient_id="P1", issuer="HOSP", study_uid="1.2.3")
-    ledger.record([cases.finding(claim, replace(content, sop_uid=None), NO_DR)])
-    assert last_exam(ledger).exam_id == before.exam_id
+    from_other_camera = jpeg(ledger, "P1_R2.jpg", PDR, camera="other")
     assert from_other_camera.exam_id not in {before.exam_id, today.exam_id}
+    after = dicom(ledger, "P1_L2.dcm", Eye.LEFT, camera="other")
+    assert (after.exam_id, after.final.referable) == (before.exam_id, Referable.YES)
+    assert exam_of(ledger, "P1_R2.jpg").exam_id == before.exam_id
+    assert ledger.verify().problem == ""
+
+
+@pytest.mark.parametrize("is_damaged", [False, True])
+def test_an_exam_of_the_number_from_another_camera_keeps_no_photograph_from_its_person(
+    ledger: Ledger, is_damaged: bool
+) -> None:
+    from_other = jpeg(ledger, "P1_R9.jpg", camera="other")
+    dicom(ledger, "P1_R.dcm", Eye.RIGHT)
+    before = dicom(ledger, "P1_L.dcm", Eye.LEFT)
+    after = damaged(ledger, "P1_R2.dcm") if is_damaged else jpeg(ledger, "P1_R2.jpg", PDR)
+    assert after.exam_id == before.exam_id
+    assert after.final.referable is (Referable.INDETERMINATE if is_damaged else Referable.YES)
+    assert exam_of(ledger, "P1_R9.jpg").exam_id == from_other.exam_id != after.exam_id
+    assert ledger.verify().problem == ""
+
+
+@pytest.mark.parametrize("study", ["1.2.3", "1.2.4"])
+@pytest.mark.parametrize("beside", ["nothing", "from another camera"])
+def test_a_photograph_that_came_before_those_of_its_camera_goes_into_the_exam_of_the_person(
+    ledger: Ledger, beside: str, study: str
+) -> None:
+    dicom(ledger, "P1_R.dcm", Eye.RIGHT, camera="other")
+    before = dicom(ledger, "P1_L.dcm", Eye.LEFT, camera="other")
+    if beside != "nothing":
+        jpeg(ledger, "P1_L9.jpg", camera="third")
+    apart = jpeg(ledger, "P1_R2.jpg", PDR)
+    assert apart.exam_id != before.exam_id
+    reading = read(ledger, apart, ReviewVerdict.RETAKE)
+    assert [each.eye for each in reading.follow_ups] == [Eye.RIGHT]
+    of_study = dicom(ledger, "P1_R2.dcm", Eye.RIGHT, study=study)
+    after = exam_of(ledger, "P1_R2.jpg")
+    assert after.exam_id == of_study.exam_id
+    assert (after.final.referable, after.is_final) == (Referable.YES, False)
+    assert [each.eye for each in after.follow_ups] == [Eye.RIGHT]
+    left = ledger.exam(apart.exam_id)
+    assert left is not None
+    assert bool(left.eyes) is (beside != "nothing")
+    listed = {row["exam_id"] for row in rows(ledger, "v_incomplete_exam")}
+    assert (apart.exam_id in listed) is (beside != "nothing")
+    from_third = jpeg(ledger, "P1_R8.jpg", camera="third")
+    assert from_third.exam_id not in {before.exam_id, after.exam_id}
+    assert ledger.verify().problem == ""
+
+
+def test_no_query_that_gives_photographs_walks_through_history(ledger: Ledger) -> None:
+    before = dicom(ledger, "P1_R.dcm", Eye.RIGHT, camera="other", day=TODAY - timedelta(days=1))
+    today = dicom(ledger, "P1_L.dcm", Eye.LEFT, camera="other")
+    jpeg(ledger, "P1_R2.jpg")
+    header = replace(cases.CONTENT, eye=Eye.RIGHT, patient_id="P1", issuer="HOSP", sop_uid=None)
+    claim = cases.take(ledger, "P1_R2.dcm", "P1_R2.dcm")
+    with heard(ledger) as statements:
+        ledger.record([cases.finding(claim, header, NO_DR)])
+        ledger.join_exams(today.exam_id, before.exam_id, BY)
+    assert exam_of(ledger, "P1_R2.jpg").exam_id == before.exam_id
+    assert walks(ledger, statements) == []
+
+
+def test_a_study_that_comes_after_a_given_photograph_is_in_the_same_exam(ledger: Ledger) -> None:
+    jpeg(ledger, "P1_R9.jpg", camera="other")
+    jpeg(ledger, "P1_R.jpg", PDR)
+    after = dicom(ledger, "P1_R.dcm", Eye.RIGHT)
+    assert exam_of(ledger, "P1_R.jpg").exam_id == after.exam_id
+    assert exam_of(ledger, "P1_R9.jpg").exam_id != after.exam_id
+    assert dicom(ledger, "P1_L.dcm", Eye.LEFT).exam_id == after.exam_id
+    assert ledger.verify().problem == ""
+
+
+@pytest.mark.parametrize("camera", [cases.CAMERA, "other"])
+def test_a_header_without_an_issuer_counts_as_another_person_at_its_camera(
+    ledger: Ledger, camera: str
+) -> None:
+    content = replace(cases.CONTENT, eye=Eye.LEFT, patient_id="P1", issuer=None, sop_uid=None)
+    claim = cases.take(ledger, "P1_L.dcm", "L", camera_id=camera)
+    ledger.record([cases.finding(claim, content, NO_DR)])
+    person = dicom(ledger, "P1_R.dcm", Eye.RIGHT, study="1.2.4")
+    after = jpeg(ledger, "P1_R2.jpg", PDR)
+    assert (after.exam_id == person.exam_id) is (camera != cases.CAMERA)
+
+
+def test_what_a_person_has_arranged_is_given_as_a_whole(ledger: Ledger) -> None:
+    jpeg(ledger, "P1_R.jpg", PDR)
+    jpeg(ledger, "P1_L.jpg")
+    parted = ledger.part_exam(cases.captures(ledger)[0]["id"], BY)
+    person = dicom(ledger, "P1_R2.dcm", Eye.RIGHT)
+    assert exam_of(ledger, "P1_R.jpg").exam_id == parted.exam_id
+    dicom(ledger, "P1_L2.dcm", Eye.LEFT)
+    after = exam_of(ledger, "P1_L2.dcm")
+    assert [other.exam_id for other in after.others_of_day] == [parted.exam_id]
+    assert person.exam_id == after.exam_id
+    assert persons(ledger) == 1
+    assert ledger.verify().problem == ""
 
 
 def test_a_photograph_that_is_parted_from_an_exam_of_a_number_stays_with_the_person(
@@ -201,23 +310,37 @@ def test_a_photograph_that_is_parted_from_an_exam_of_a_number_stays_with_the_per
     assert ledger.verify().problem == ""
 
 
-def test_the_exams_of_all_numbers_of_a_batch_are_looked_up_together(ledger: Ledger) -> None:
-    names = [f"P{patient}_R.dcm" for patient in range(1, 7)]
-    ledger.admit(*(cases.found(name, name) for name in names))
-    patients = {cases.digest_of(name): name[:2] for name in names}
+@pytest.mark.parametrize("are_apart", [False, True])
+def test_the_exams_of_all_numbers_of_a_batch_are_looked_up_and_given_together(
+    ledger: Ledger, are_apart: bool
+) -> None:
+    # the first batch writes what later ones find
+    first, *later = ("12", "34", "56789A")
+    statements_of_batch(ledger, first, are_apart)
+    two, six = (statements_of_batch(ledger, patients, are_apart) for patients in later)
+    assert two == six
+    for patient in "3456789A":
+        of_person = exam_of(ledger, f"Q{patient}_R.jpg")
+        assert [len(eye.shots) for eye in of_person.eyes][:1] == [2]
+
+
+def statements_of_batch(ledger: Ledger, patients: str, are_apart: bool) -> int:
+    """Record a JPEG and then a DICOM file of each patient; return how many statements these take.
+
+    If `are_apart`, each patient has an exam from the other camera already.
+    """
+    names = [f"Q{patient}_R.jpg" for patient in patients]
+    for name in names:
+        if are_apart:
+            dicom(ledger, name.replace("R.jpg", "L.dcm"), Eye.LEFT, camera="other")
+        jpeg(ledger, name)
+    headers = {cases.digest_of(f"{name} header"): name[:2] for name in names}
+    ledger.admit(*(cases.found(name.replace("jpg", "dcm"), f"{name} header") for name in names))
     content = replace(cases.CONTENT, issuer="HOSP", eye=Eye.RIGHT, sop_uid=None)
     findings = []
     for claim in ledger.claim(len(names)):
-        of_patient = replace(content, patient_id=patients[claim.digest])
+        of_patient = replace(content, patient_id=headers[claim.digest])
         findings.append(cases.finding(claim, of_patient, NO_DR))
     with heard(ledger) as statements:
         ledger.record(findings)
-    about_numbers = [text for text, _ in statements if _is_about_numbers(text)]
-    assert len(about_numbers) == 3  # persons, exams of the numbers, and what is remembered
-    assert persons(ledger) == len(names)
-
-
-def _is_about_numbers(statement: str) -> bool:
-    of_days = "SELECT exam.id, exam.key, exam.patient_key"
-    begins = (of_days, "SELECT DISTINCT exam.bare_key", "UPDATE exam SET bare_key")
-    return statement.replace('"', "").startswith(begins)
+    return len(statements)

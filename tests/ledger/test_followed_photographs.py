@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
 from tests import ledger_cases as cases
 from tests.ledger.test_readings import rows
 from tests.reading_cases import BY, PDR, exam_of, number, photograph, read, the_eye
+from tests.visit_cases import TODAY
 
 from fundusd.domain.clinical_terms import Eye, Grade, Reason, Referable, ReviewVerdict
 from fundusd.domain.errors import RequestError
 from fundusd.domain.eye_reasons import EyeReason
 from fundusd.domain.files import IgnoreReason
 from fundusd.domain.readings import AbsenceReason, ExclusionReason, ReadingPurpose, ReadingState
+from fundusd.ledger import same_day
 from fundusd.outbox import document_ids
 from fundusd.reports import next_steps
 
@@ -290,6 +293,31 @@ def test_another_exam_of_the_day_has_to_be_looked_at(ledger: Ledger) -> None:
     assert (joined.others_of_day, joined.final.referable) == ((), Referable.YES)
     with pytest.raises(RequestError, match="was joined into"):
         ledger.eye_absent(other.exam_id, Eye.LEFT, AbsenceReason.PROSTHESIS, BY)
+
+
+@pytest.mark.parametrize("patient", ["PATIENT-7", None])
+def test_another_exam_of_the_day_is_looked_at_where_it_was_joined_to(
+    ledger: Ledger, patient: str | None
+) -> None:
+    days = [TODAY - timedelta(days=number) for number in range(3)]
+    joined = photograph(
+        ledger, "1.dcm", logits=PDR, study_uid="1.2.3", acquired_day=days[0], patient=patient
+    )
+    photograph(ledger, "2.dcm", study_uid="1.2.4", acquired_day=days[0])
+    exam = photograph(ledger, "3.dcm", Eye.LEFT, study_uid="1.2.4", acquired_day=days[0])
+    before = photograph(ledger, "4.dcm", study_uid="1.2.5", acquired_day=days[1])
+    first = photograph(ledger, "5.dcm", study_uid="1.2.6", acquired_day=days[2])
+    read(ledger, exam)
+    assert read(ledger, exam, eye=Eye.LEFT).is_final is (patient is None)
+    ledger.join_exams(joined.exam_id, before.exam_id, BY)
+    ledger.join_exams(before.exam_id, first.exam_id, BY)
+    after = exam_of(ledger, "3.dcm")
+    assert (after.is_final, after.open_others) == (False, (first.exam_id,))
+    holder = exam_of(ledger, "1.dcm")
+    assert [other.exam_id for other in holder.others_of_day] == [exam.exam_id]
+    with ledger.database.reading() as connection:
+        assert exam.exam_id in same_day.related(connection, [before.exam_id])
+    assert ledger.verify().problem == ""
 
 
 def test_the_id_of_an_exam_of_an_unknown_patient_is_its_own_and_stays(ledger: Ledger) -> None:

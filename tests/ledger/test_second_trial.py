@@ -254,6 +254,20 @@ def test_a11_a_photograph_of_another_day_makes_no_day_certain(ledger: Ledger) ->
     assert joined.day_doubt is DayDoubt.RECEIVED
 
 
+def test_a11_an_exam_of_which_only_a_photograph_of_another_day_is_left_is_in_doubt(
+    ledger: Ledger,
+) -> None:
+    own = photograph(ledger, "1.jpg", acquired_day=TODAY)
+    dated = photograph(ledger, "2.jpg", Eye.LEFT, acquired_day=TODAY - timedelta(days=1))
+    assert ledger.join_exams(dated.exam_id, own.exam_id, BY).day_doubt is DayDoubt.NONE
+    after = ledger.exclude(number(ledger, "1.jpg"), ExclusionReason.OTHER, BY)
+    assert (after.day, after.day_doubt) == (TODAY, DayDoubt.RECEIVED)
+    for view in ("v_incomplete_exam", "v_person_exam"):
+        [label] = [row["day_doubt_label"] for row in rows(ledger, view) if row["missing_fields"]]
+        assert label == DayDoubt.RECEIVED.wording == "in doubt: no photograph has this date"
+    assert ledger.verify().problem == ""
+
+
 @pytest.fixture
 def two_of_a_day(store_url: str) -> Iterator[Ledger]:
     """Yield a ledger with two exams of a patient and day, of which the final second one is sent."""

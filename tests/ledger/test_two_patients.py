@@ -8,10 +8,11 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
+import sqlalchemy as sa
 from tests import ledger_cases as cases
 from tests.ledger.test_readings import rows
 from tests.reading_cases import BY, NO_DR, PDR, exam_of, number, photograph, the_eye
-from tests.visit_cases import TODAY
+from tests.visit_cases import NOW, TODAY
 
 from fundusd.clinical.attribution import CaptureMetadata
 from fundusd.clinical.path_rules import Naming
@@ -20,10 +21,12 @@ from fundusd.domain.errors import RequestError
 from fundusd.domain.eye_reasons import EyeReason
 from fundusd.domain.readings import ExclusionReason
 from fundusd.ledger import Ledger
+from fundusd.ledger.tables import capture, exam
 from fundusd.reports import next_steps
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from datetime import date
 
     from fundusd.clinical.camera_database import Lookup
     from fundusd.clinical.exam import Exam
@@ -257,8 +260,59 @@ def test_b35_a_number_of_two_patients_does_not_say_whose_photograph_it_is(named:
     record(named, "P1_OD_3.dcm", "P1", issuer="CLINIC", study_uid="1.2.4")
     for name in (RIGHT, "P1_OD_3.dcm"):
         assert len(exam_of(named, name).claims) == 1
-    with pytest.raises(RequestError, match="several patients"):
+    with pytest.raises(RequestError, match="several patients") as caught:
         named.belongs_to_other(number(named, OTHER), BY)
+    assert f"fundusd correct belongs {number(named, OTHER)}" in caught.value.hint
+    assert "exclude" not in caught.value.hint  # a referable photograph would count nowhere
+
+
+def test_an_old_photograph_without_a_date_is_not_given_to_the_visit_of_today(
+    named: Ledger,
+) -> None:
+    record(named, LEFT, acquired_day=TODAY)
+    claim = cases.take(named, OTHER, OTHER, backlog=True)
+    content = replace(cases.CONTENT_OF_JPEG, patient_id="P9")
+    named.record([cases.finding(claim, content, NO_DR)])
+    after = named.belongs_to_other(number(named, OTHER), BY)
+    assert after.patient_id == "P1"
+    assert after.exam_id != exam_of(named, LEFT).exam_id
+    today = exam_of(named, LEFT)
+    assert (today.final.referable, today.missing) == (OPEN, (Eye.RIGHT,))
+    assert named.verify().problem == ""
+
+
+def test_bytes_that_came_a_week_ago_are_given_to_the_visit_of_that_day(named: Ledger) -> None:
+    record(named, LEFT, acquired_day=TODAY)
+    record(named, OTHER, "P9")
+    before = TODAY - timedelta(days=7)
+    age(named, number(named, OTHER), before)
+    named.admit(cases.found("P1_OD_3.dcm", OTHER))
+    after = named.belongs_to_other(number(named, "P1_OD_3.dcm"), BY)
+    assert (after.patient_id, after.day) == ("P1", before)
+    assert exam_of(named, LEFT).missing == (Eye.RIGHT,)
+
+
+def test_bytes_that_came_a_week_ago_are_parted_into_an_exam_of_that_day(named: Ledger) -> None:
+    record(named, RIGHT)
+    before = TODAY - timedelta(days=7)
+    age(named, number(named, RIGHT), before)
+    record(named, LEFT)
+    named.admit(cases.found("P1_OD_3.dcm", RIGHT))
+    named.join_exams(exam_of(named, RIGHT).exam_id, exam_of(named, LEFT).exam_id, BY)
+    assert named.part_exam(number(named, "P1_OD_3.dcm"), BY).day == before
+    assert named.verify().problem == ""
+
+
+def age(ledger: Ledger, capture_id: int, day: date) -> None:
+    """Let a capture have been received on another day."""
+    with ledger.database.writing() as connection:
+        is_meant = capture.c.id == capture_id
+        received = {"received_at": NOW - (TODAY - day), "local_day": day.isoformat()}
+        connection.execute(sa.update(capture).where(is_meant).values(**received))
+        of_capture = sa.select(capture.c.exam_id).where(is_meant).scalar_subquery()
+        key = sa.func.replace(exam.c.key, TODAY.isoformat(), day.isoformat())
+        aged = sa.update(exam).where(exam.c.id == of_capture)
+        connection.execute(aged.values(day=day.isoformat(), key=key))
 
 
 def joined(ledger: Ledger) -> None:
@@ -278,8 +332,8 @@ def test_c16_a_joined_photograph_has_the_bytes_of_another_patient(
     write(named, "P2_OD.dcm", "the same bytes")
     if not is_joined_first:
         joined(named)
-    for exam in (exam_of(named, LEFT), exam_of(named, "P2_OD.dcm")):
-        assert EyeReason.PATIENT_UNCERTAIN in {eye.reason for eye in exam.eyes}
+    for in_doubt in (exam_of(named, LEFT), exam_of(named, "P2_OD.dcm")):
+        assert EyeReason.PATIENT_UNCERTAIN in {eye.reason for eye in in_doubt.eyes}
     assert named.verify().problem == ""
 
 

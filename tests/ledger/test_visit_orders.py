@@ -7,11 +7,14 @@ from dataclasses import replace
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests import ledger_cases as cases
+from tests.reading_cases import BY
 from tests.visit_cases import JPEG, LONG_AGO, NOW, OTHER_STUDY, STUDY, classify, exam_of
 
+from fundusd.domain.clinical_terms import Eye, Reason
 from fundusd.ledger import Ledger, visits
 from fundusd.ledger.tables import exam
 
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
 
     from fundusd.clinical.exam import Exam
     from fundusd.domain.decoding import Content
+    from fundusd.ledger import Claim
 
 
 # -- what people have arranged
@@ -64,6 +68,33 @@ def test_a7_a_study_does_not_follow_into_an_exam_that_a_person_arranged(ledger: 
     join(ledger, old, today)
     new = classify(ledger, "c.dcm", acquired_at=NOW, study_uid=OTHER_STUDY)
     assert new.exam_id not in {old.exam_id, today.exam_id}
+
+
+@pytest.mark.parametrize("how", ["record", "fail", "postpone"])
+def test_a_photograph_finds_an_exam_after_a_study_was_joined_into_that_without_one(
+    ledger: Ledger, how: str
+) -> None:
+    classify(ledger, "a.dcm", study_uid=STUDY)
+    second = classify(ledger, "b.dcm", eye=Eye.LEFT, study_uid=OTHER_STUDY)
+    without = classify(ledger, "c.jpg")
+    ledger.join_exams(second.exam_id, without.exam_id, BY)
+    added = set()
+    for name in ("d.jpg", "e.jpg"):
+        claim = cases.take(ledger, name, name)
+        record_or_fail(ledger, claim, how)
+        added.add(exam_of(ledger, name).exam_id)
+    assert len(added) == 1
+    assert not added & {1, second.exam_id, without.exam_id}
+    assert ledger.verify().problem == ""
+
+
+def record_or_fail(ledger: Ledger, claim: Claim, how: str) -> None:
+    if how == "record":
+        ledger.record([cases.finding(claim, JPEG)])
+    elif how == "fail":
+        ledger.fail(claim, Reason.TRUNCATED, "cut short", JPEG)
+    else:
+        assert ledger.postpone(claim, Reason.TRUNCATED, "cut short", 3600, JPEG)
 
 
 def join(ledger: Ledger, joined: Exam, into: Exam) -> None:

@@ -20,7 +20,7 @@ class DayDoubt(StrEnum):
     """Why the day of an exam may not be the day on which the person was photographed."""
 
     NONE = ""
-    RECEIVED = "received"  # no date is known: it is the day on which the file was received
+    RECEIVED = "received"  # no photograph has this date: it is mostly the day of reception
     CLOCK_SKEW = "clock_skew"  # the camera's clock was ahead, or late photographs came from it
 
     @property
@@ -31,6 +31,6 @@ class DayDoubt(StrEnum):
 
 _WORDING = {
     DayDoubt.NONE: "",
-    DayDoubt.RECEIVED: "day of reception; the photographs have no date",
+    DayDoubt.RECEIVED: "in doubt: no photograph has this date",
     DayDoubt.CLOCK_SKEW: "in doubt: the camera's clock may be wrong",
 }

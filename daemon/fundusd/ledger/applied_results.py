@@ -67,7 +67,7 @@ def apply(
         after.append(dict(row) | settled | counted(of_capture))
         contents.append(content)
     camera_orientations.check_eyes(connection, after, contents, are_new=not reused)
-    bare_numbers.resolve(connection, after, contents)
+    given = bare_numbers.resolve(connection, after, contents)
     origins = moved_files.judged_origins(connection, [row["id"] for row in after])
     moved_files.forget_placing(connection, after, origins)
     moved_files.keep_exams(after, origins)
@@ -77,12 +77,13 @@ def apply(
     for row, exam_id in zip(after, exam_ids, strict=True):
         row["exam_id"] = exam_id
     _update(connection, after)
-    bare_numbers.remember(connection, after, contents)
+    changed = bare_numbers.remember(connection, after, contents, given)
     shared = captures.flag_shared(connection, after)
     if origins:
         follow_ups.move_renamed(connection, after, origins)
     left = moved_files.exams_left(connection, [row["id"] for row in after])
-    exams.rejudge(recording, [*(row["exam_id"] for row in (*before, *after)), *shared, *left])
+    changed |= {row["exam_id"] for row in (*before, *after)}
+    exams.rejudge(recording, changed | shared | left)
     entries, recorded = [], []
     for old, row, of_capture in zip(before, after, results, strict=True):
         entries.append(audit_entry(old, row, of_capture, reused=reused))

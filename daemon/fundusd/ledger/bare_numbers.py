@@ -8,57 +8,93 @@ the same number, unless there are two of them.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import orjson
 import sqlalchemy as sa
 
-from fundusd.ledger import visits
-from fundusd.ledger.result_columns import IS_RESULT_OF_JOB
-from fundusd.ledger.tables import capture, exam, job, result
+from fundusd.ledger import named_files, visits
+from fundusd.ledger.tables import capture, exam
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
+    from fundusd.ledger.named_files import Files, PatientDay, Place
+
     Row = Mapping[Any, Any]
-    Place = tuple[str, str, str]  # the key of the bare number, camera and day
-    PatientDay = tuple[str, str]  # the key of a patient or of a bare number, and the day
-    Exams = dict[PatientDay, list[Any]]
     Persons = dict[Place, set[str]]  # the keys of those whose headers give this number
+
+_SLICE = 500  # exams in one statement
+
+
+class Given(NamedTuple):
+    """What came under bare numbers, and is given to the persons whom they mean."""
+
+    persons: dict[Place, str]
+    exam_ids: set[int]  # exams that have been given
+    files: Files  # photographs in the exams of bare numbers, of which some are to be moved
 
 
 def resolve(
     connection: sa.Connection, captures: Sequence[dict[Any, Any]], headers: Sequence[Row]
-) -> None:
+) -> Given:
     """Give captures, and exams that have no header with a patient, the keys of those they mean.
 
-    `headers` are the contents of the captures. This is done before the captures are assigned.
+    `headers` are the contents of the captures. This is done before the captures are assigned;
+    `remember` has to be called afterwards.
     """
     bare: list[tuple[dict[Any, Any], Place]] = []
     named: Persons = {}
     for row, header in zip(captures, headers, strict=True):
-        if number := _bare_key(row, header):
+        if number := _number(row, header):
             named.setdefault(_place(number, row), set()).add(row["patient_key"])
         elif row["patient_key"] and not header.get("patient_key"):
             bare.append((row, _place(row["patient_key"], row)))
-    if not bare and not named:
-        return
     persons = _known_persons(connection, {*named, *(place for _, place in bare)})
     for place, keys in named.items():
         persons.setdefault(place, set()).update(keys)
-    exams = _exams_of(connection, {_day_of(place) for place in persons})
-    _give_exams(connection, {place: persons[place] for place in named}, exams)
+    with_issuer = {place for place, keys in persons.items() if keys != {_day_of(place)[0]}}
+    files = named_files.of_days(connection, {_day_of(place) for place in with_issuer})
+    for file in (file for of_exam in files.values() for file in of_exam):
+        if not file["is_only_named"]:  # the header gives the number without an issuer
+            persons.setdefault(file["place"], set()).add(file["number"])
+    only = {place: next(iter(persons[place])) for place in with_issuer if len(persons[place]) == 1}
     for row, place in bare:
-        if len(persons.get(place, ())) == 1 and not exams.get(_day_of(place)):
-            [row["patient_key"]] = persons[place]
+        row["patient_key"] = only.get(place, row["patient_key"])
+    return Given(only, named_files.give_exams(connection, only, files), files)
+
+
+def _number(row: Row, header: Row) -> str | None:
+    """Return the key that the number in a header has without an issuer, or None."""
+    if not row["patient_key"] or header.get("patient_key") != row["patient_key"]:
+        return None
+    number: str = header.get("bare_key") or row["patient_key"]
+    return number
 
 
 def _place(number: str, row: Row) -> Place:
     return number, row["camera_id"], visits.arrival_of(row, None).day.isoformat()
 
 
-def remember(connection: sa.Connection, captures: Sequence[Row], headers: Sequence[Row]) -> None:
-    """Store the bare numbers of the persons of exams to which captures have been assigned."""
+def remember(
+    connection: sa.Connection, captures: Sequence[Row], headers: Sequence[Row], given: Given
+) -> set[int]:
+    """Store the bare numbers of the persons of exams to which captures have been assigned.
+
+    Photographs of these persons that are in exams of the bare numbers are moved into their visits.
+    Return the exams that have changed.
+    """
+    _store_numbers(connection, captures, headers)
+    assigned = {row["id"] for row in captures}
+    files: Files = {}
+    for exam_id, of_exam in given.files.items():
+        if exam_id not in given.exam_ids:
+            files[exam_id] = [file for file in of_exam if file["id"] not in assigned]
+    return given.exam_ids | named_files.move(connection, given.persons, files)
+
+
+def _store_numbers(
+    connection: sa.Connection, captures: Sequence[Row], headers: Sequence[Row]
+) -> None:
     numbers: set[tuple[int, str, str]] = set()  # exam, patient and bare number
     for row, header in zip(captures, headers, strict=True):
         number = _bare_key(row, header)
@@ -95,11 +131,24 @@ def meant(connection: sa.Connection) -> dict[int, str]:
         persons.setdefault(number, set()).add(patient_key)
         cameras.setdefault(number, set()).add(camera_id)
     keys: dict[int, str] = {}
-    for number, of_exam in persons.items():
-        is_of_camera = any(_is_only_named(connection, number, name) for name in cameras[number])
-        if len(of_exam) == 1 and is_of_camera:
-            [keys[number]] = of_exam
+    for number in _only_named(connection, cameras):
+        if len(persons[number]) == 1:
+            [keys[number]] = persons[number]
     return keys
+
+
+def _only_named(connection: sa.Connection, cameras: Mapping[int, set[str]]) -> set[int]:
+    """Return those exams whose photographs are only named, and all of one of these cameras."""
+    numbers = sorted(cameras)
+    only_named: set[int] = set()
+    for first in range(0, len(numbers), _SLICE):
+        ids = numbers[first : first + _SLICE]
+        for number, of_exam in named_files.of_exams(connection, exam.c.id.in_(ids)).items():
+            of_files = {file["camera_id"] for file in of_exam}
+            are_of_camera = len(of_files) == 1 and of_files <= cameras[number]
+            if are_of_camera and all(file["is_only_named"] for file in of_exam):
+                only_named.add(number)
+    return only_named
 
 
 def _bare_key(row: Row, header: Row) -> str | None:
@@ -110,69 +159,34 @@ def _bare_key(row: Row, header: Row) -> str | None:
 
 
 def _known_persons(connection: sa.Connection, places: Collection[Place]) -> Persons:
-    query = (
-        sa.select(exam.c.bare_key, capture.c.camera_id, exam.c.day, exam.c.patient_key)
-        .join(capture, capture.c.exam_id == sa.func.coalesce(exam.c.joined_into, exam.c.id))
-        .where(
-            exam.c.bare_key.in_({number for number, _, _ in places}),
-            exam.c.day.in_({day for _, _, day in places}),
-        )
+    if not places:
+        return {}
+    query = sa.select(*exam.c["id", "bare_key", "day", "patient_key", "joined_into"]).where(
+        exam.c.bare_key.in_({number for number, _, _ in places}),
+        exam.c.day.in_({day for _, _, day in places}),
     )
+    exams = connection.execute(query).all()
+    joined = [row.id for row in exams if row.joined_into is not None]
+    final = visits.followed(connection, joined)
+    cameras = _cameras(connection, {final.get(row.id, row.id) for row in exams})
     persons: Persons = {}
-    for number, camera_id, day, patient_key in connection.execute(query.distinct()):
-        persons.setdefault((number, camera_id, day), set()).add(patient_key)
+    for row in exams:
+        for camera_id in cameras.get(final.get(row.id, row.id), ()):
+            persons.setdefault((row.bare_key, camera_id, row.day), set()).add(row.patient_key)
     return persons
+
+
+def _cameras(connection: sa.Connection, exam_ids: Collection[int]) -> dict[int, set[str]]:
+    """Return, by exam, the cameras of its photographs."""
+    cameras: dict[int, set[str]] = {}
+    if exam_ids:
+        query = sa.select(capture.c.exam_id, capture.c.camera_id)
+        query = query.where(capture.c.exam_id.in_(exam_ids)).distinct()
+        for exam_id, camera_id in connection.execute(query):
+            cameras.setdefault(exam_id, set()).add(camera_id)
+    return cameras
 
 
 def _day_of(place: Place) -> PatientDay:
     number, _, day = place
     return number, day
-
-
-def _exams_of(connection: sa.Connection, days: Collection[PatientDay]) -> Exams:
-    """Return the exams of patients on days; also those that were joined into other ones."""
-    query = sa.select(*exam.c["id", "key", "patient_key", "day", "joined_into"]).where(
-        exam.c.patient_key.in_({patient_key for patient_key, _ in days}),
-        exam.c.day.in_({day for _, day in days}),
-    )
-    exams: Exams = {}
-    for row in connection.execute(query.order_by(exam.c.id)):
-        if (row.patient_key, row.day) in days:
-            exams.setdefault((row.patient_key, row.day), []).append(row)
-    return exams
-
-
-def _give_exams(connection: sa.Connection, persons: Persons, exams: Exams) -> None:
-    """Give the exams that came under a bare number to the only person who has the number.
-
-    These exams are taken out of `exams`, those under the numbers.
-    """
-    only = {place: next(iter(keys)) for place, keys in persons.items() if len(keys) == 1}
-    if not exams or not only:
-        return
-    of_persons = _exams_of(connection, {(person, day) for (_, _, day), person in only.items()})
-    for place, person in only.items():
-        number, camera_id, day = place
-        if of_persons.get((person, day)):
-            continue  # also if it was joined into another one: it still has the key
-        for row in list(exams.get((number, day), ())):
-            if row.joined_into is None and _is_only_named(connection, row.id, camera_id):
-                columns = {"patient_key": person, "key": row.key.replace(number, person)}
-                columns["bare_key"] = number
-                connection.execute(sa.update(exam).where(exam.c.id == row.id).values(columns))
-                exams[number, day].remove(row)
-                of_persons.setdefault((person, day), []).append(row)
-
-
-def _is_only_named(connection: sa.Connection, exam_id: int, camera_id: str) -> bool:
-    """Return whether all photographs of an exam are of one camera, and no header has a patient."""
-    query = (
-        sa.select(capture.c.camera_id, result.c.content)
-        .join(job, job.c.id == capture.c.job_id)
-        .outerjoin(result, IS_RESULT_OF_JOB)
-        .where(capture.c.exam_id == exam_id)
-    )
-    for row in connection.execute(query):
-        if row.camera_id != camera_id or orjson.loads(row.content or "{}").get("patient_key"):
-            return False
-    return True

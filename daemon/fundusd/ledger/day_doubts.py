@@ -43,5 +43,5 @@ def _doubt(row: Any) -> DayDoubt:
         return DayDoubt.RECEIVED
     if CaptureWarning.CLOCK_SKEW in orjson.loads(row.warnings or "[]"):
         return DayDoubt.CLOCK_SKEW
-    # a photograph of another day, which a person has put here, tells nothing of this one
+    # a photograph of another day, which a person has put here, says nothing of this one
     return DayDoubt.NONE if row.acquired_day == row.day else DayDoubt.RECEIVED

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from fundusd.clinical import visit
-from fundusd.clinical.exam import Absence, Exam, FollowUp, OtherExam
+from fundusd.clinical.exam import Absence, Exam, FollowUp
 from fundusd.clinical.judgement import files_of_no_eye, judge
-from fundusd.domain.clinical_terms import Eye, Referable
+from fundusd.domain.clinical_terms import Eye
 from fundusd.domain.exams import DayDoubt
 from fundusd.domain.readings import AbsenceReason, CorrectionKind, FollowUpKind
 from fundusd.ledger import (
@@ -19,6 +19,7 @@ from fundusd.ledger import (
     exam_files,
     exam_protocol,
     exam_rows,
+    same_day,
     shared_numbers,
 )
 from fundusd.ledger.exam_reviews import Reviews, reviews_of
@@ -64,7 +65,7 @@ def judged(connection: sa.Connection, ids: Sequence[int], *, anew: bool = False)
     reviews = reviews_of(connection, ids)
     follow_ups = _by_exam(_open_follow_ups(connection, ids))
     absences = _absences(connection, rows)
-    others_of_day = _others_of_day(connection, ids)
+    others_of_day = same_day.others(connection, ids)
     claims = claimed_photographs.claims(connection, ids, questions)
     cameras = _cameras(connection)
     exams = []
@@ -80,7 +81,7 @@ def judged(connection: sa.Connection, ids: Sequence[int], *, anew: bool = False)
         of_exam = _follow_ups(follow_ups.get(number, []))
         corrected = judged_exam.with_corrections(absences[number], of_exam)
         claimed = replace(corrected, claims=claims.get(number, ()))
-        exams.append(replace(claimed, others_of_day=others_of_day.get(number, ())))
+        exams.append(replace(claimed, others_of_day=tuple(others_of_day.get(number, ()))))
     return exams
 
 
@@ -140,32 +141,6 @@ def _follow_ups(rows: Iterable[Row]) -> tuple[FollowUp, ...]:
         kind = FollowUpKind(row["kind"])
         follow_ups.append(FollowUp(row["id"], Eye(row["eye"]), kind, row["opened_at"]))
     return tuple(follow_ups)
-
-
-def _others_of_day(
-    connection: sa.Connection, ids: Sequence[int]
-) -> dict[int, tuple[OtherExam, ...]]:
-    """Return, by exam, the other exams of the same known person and day that have photographs."""
-    other = exam.alias()
-    has_photographs = sa.exists().where(capture.c.exam_id == other.c.id)
-    query = (
-        sa.select(exam.c.id, other.c.id.label("other_id"), other.c.final_referable)
-        .join(
-            other,
-            sa.and_(
-                other.c.patient_key == exam.c.patient_key,
-                other.c.day == exam.c.day,
-                other.c.id != exam.c.id,
-            ),
-        )
-        .where(exam.c.id.in_(ids), has_photographs)
-        .order_by(other.c.id)
-    )
-    others: dict[int, tuple[OtherExam, ...]] = {}
-    for row in connection.execute(query):
-        other_exam = OtherExam(row.other_id, Referable(row.final_referable))
-        others[row.id] = (*others.get(row.id, ()), other_exam)
-    return others
 
 
 def _absences(connection: sa.Connection, exams: Sequence[Row]) -> dict[int, list[Absence]]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from fundusd.domain.clinical_terms import Eye, Referable
-from fundusd.ledger import audit, day_doubts, deliveries, exam_queries, related_exams
+from fundusd.ledger import audit, day_doubts, deliveries, exam_queries, related_exams, same_day
 from fundusd.ledger.audit_events import AuditEvent
 from fundusd.ledger.database import picked
 from fundusd.ledger.tables import exam, eye_result
@@ -30,7 +30,10 @@ def rejudge(recording: Recording, exam_ids: Iterable[int | None]) -> None:
     """Judge and store exams again after a change, and queue documents about these exams."""
     for ids in _slices(exam_ids):
         related = related_exams.related(recording.connection, ids)
-        related |= related_exams.related(recording.connection, related)  # whether these are final
+        related |= related_exams.related(recording.connection, related)
+        related |= same_day.related(
+            recording.connection, {*ids, *related}
+        )  # whether these are final
         exams = _rejudge(recording.connection, sorted({*ids, *related}))
         deliveries.queue(recording, exams)
 

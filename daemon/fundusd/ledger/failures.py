@@ -161,7 +161,7 @@ def _attribute(recording: Recording, which: sa.ColumnElement[bool], header: Row)
     if not after:
         return set()
     headers = [header] * len(after)
-    bare_numbers.resolve(connection, after, headers)
+    given = bare_numbers.resolve(connection, after, headers)
     origins = moved_files.judged_origins(connection, [row["id"] for row in after])
     moved_files.forget_placing(connection, after, origins)
     moved_files.keep_exams(after, origins)
@@ -174,6 +174,6 @@ def _attribute(recording: Recording, which: sa.ColumnElement[bool], header: Row)
         changed_row["exam_id"] = exam_id
         changed.append(picked(changed_row, _ATTRIBUTED) | {"at_id": changed_row["id"]})
     connection.execute(sa.update(capture).where(capture.c.id == sa.bindparam("at_id")), changed)
-    bare_numbers.remember(connection, after, headers)
+    moved = bare_numbers.remember(connection, after, headers, given)
     left = moved_files.exams_left(connection, [row["id"] for row in after])
-    return left | {row["exam_id"] for row in (*before, *after)}
+    return left | moved | {row["exam_id"] for row in (*before, *after)}

@@ -5,13 +5,12 @@ Both are corrections, which are never changed; only a later one undoes them.
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import orjson
 import sqlalchemy as sa
 
-from fundusd.clinical import visit
 from fundusd.domain.errors import RequestError
 from fundusd.domain.readings import CorrectionKind
 from fundusd.ledger import (
@@ -142,7 +141,7 @@ def belongs_to_other(recording: Recording, capture_id: int, by: Corrector) -> Ex
         )
     corrections.require_no_other_exam(connection, files)
     [number] = named
-    arriving = dict(given) | {"placed_exam_id": None}
+    arriving = _arriving(connection, given)
     if number == given["other_patient_key"] and given["other_acquired_day"]:
         arriving["acquired_day"] = given["other_acquired_day"]
     patient_key = _patient_meant(connection, arriving, number)
@@ -159,6 +158,13 @@ def belongs_to_other(recording: Recording, capture_id: int, by: Corrector) -> Ex
     return corrections.existing(connection, new_id)
 
 
+def _arriving(connection: sa.Connection, given: Row) -> dict[Any, Any]:
+    """Return a capture as it was when it was assigned to its exam for the first time."""
+    lane = connection.scalar(sa.select(job.c.lane).where(job.c.id == given["job_id"]))
+    since = visits.first_received(connection, [given])[given["digest"]]
+    return dict(given) | {"lane": lane, "first_received_at": since, "placed_exam_id": None}
+
+
 def _patient_meant(connection: sa.Connection, row: Row, named: str) -> str:
     """Return the key of the patient of the day whose number, perhaps without issuer, is named."""
     day = visits.arrival_of(row, None).day.isoformat()
@@ -169,8 +175,9 @@ def _patient_meant(connection: sa.Connection, row: Row, named: str) -> str:
     if len(meant) > 1:
         raise RequestError(
             f"The name of capture {row['id']} gives a number that several patients of {day} have.",
-            hint="Read the exams of these patients together with this photograph, then exclude it "
-            "(other).",
+            hint=f"Find out whose it is. If it is of the patient of exam {row['exam_id']}, say so: "
+            f"fundusd correct belongs {row['id']}. Otherwise export it again with the right "
+            "patient in its header.",
         )
     return str(meant.pop())
 
@@ -206,14 +213,11 @@ def _insert_parted(connection: sa.Connection, row: Row, old: Row) -> int:
         correction.c.capture_id == row["id"], correction.c.kind == CorrectionKind.PART
     )
     times = connection.execute(before).scalar_one()
-    acquired_day = row["acquired_day"] and date.fromisoformat(row["acquired_day"])
-    received_day = date.fromisoformat(row["local_day"])
-    day = visit.day_of_visit(visits.credible_day(acquired_day, received_day), received_day)
     columns = {
         "key": f"parted:{row['id']}:{times + 1}",
         "study_uid": _study_uid(connection, row),
         **keys,
-        "day": day.isoformat(),
+        "day": visits.arrival_of(_arriving(connection, row), None).day.isoformat(),
         "created_at": datetime.now(UTC),
     }
     inserted = sa.insert(exam).values(columns).returning(exam.c.id)

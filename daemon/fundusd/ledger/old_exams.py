@@ -15,7 +15,7 @@ import orjson
 import sqlalchemy as sa
 
 from fundusd.domain.delivery import DeliveryState, DocumentKind
-from fundusd.ledger import bare_numbers, results, visits
+from fundusd.ledger import bare_numbers, visits
 from fundusd.ledger.database import epoch_now, insert_or_update
 from fundusd.ledger.result_columns import IS_RESULT_OF_JOB
 from fundusd.ledger.tables import capture, delivery, exam, job, result, sent_document
@@ -107,7 +107,7 @@ def _captures(
         .order_by(capture.c.id)
     )
     rows = connection.execute(query).mappings().all()
-    since = results.first_received(connection, rows)
+    since = visits.first_received(connection, rows)
     files: list[Row] = []
     for row in rows:
         study_uid = orjson.loads(row["content"] or "{}").get("study_uid")

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from fundusd.clinical.quality_thresholds import quality_level
 from fundusd.domain.clinical_terms import Action, Outcome, Reason, Referable
 from fundusd.domain.jobs import JobState
-from fundusd.ledger import applied_results, captures, jobs, moved_files
+from fundusd.ledger import applied_results, captures, jobs, moved_files, visits
 from fundusd.ledger.recorded import Recorded
 from fundusd.ledger.recorded import recorded as recorded_capture
 from fundusd.ledger.result_columns import IS_RESULT_OF_JOB, LOGITS, SCORES
@@ -177,7 +177,7 @@ def reuse(recording: Recording, capture_ids: Sequence[int]) -> list[Recorded]:
     query = _CAPTURES.where(capture.c.id.in_(capture_ids))
     rows = connection.execute(query).mappings().all()
     by_job = _results_of_jobs(connection, rows)
-    since = first_received(connection, rows)
+    since = visits.first_received(connection, rows)
     before, of_capture = [], []
     for row in rows:
         before.append(dict(row) | {"first_received_at": since[row["digest"]]})
@@ -196,17 +196,3 @@ def _results_of_jobs(connection: sa.Connection, captures: Sequence[Row]) -> dict
     for row in connection.execute(query).mappings():
         by_job[row["job_id"]] = row
     return by_job
-
-
-def first_received(connection: sa.Connection, captures: Sequence[Row]) -> dict[str, datetime]:
-    """Return, by digest, the time at which its bytes were first received.
-
-    If the same bytes are exported again, the time stays the same.
-    """
-    digests = {row["digest"] for row in captures}
-    query = (
-        sa.select(capture.c.digest, sa.func.min(capture.c.received_at))
-        .where(capture.c.digest.in_(digests))
-        .group_by(capture.c.digest)
-    )
-    return dict(connection.execute(query).all())

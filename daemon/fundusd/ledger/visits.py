@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
@@ -94,6 +95,20 @@ def credible_day(acquired_day: date | None, received_day: date) -> date | None:
     return acquired_day
 
 
+def first_received(connection: sa.Connection, captures: Sequence[Row]) -> dict[str, datetime]:
+    """Return, by digest, the time at which its bytes were first received.
+
+    If the same bytes are exported again, the time stays the same.
+    """
+    digests = {row["digest"] for row in captures}
+    query = (
+        sa.select(capture.c.digest, sa.func.min(capture.c.received_at))
+        .where(capture.c.digest.in_(digests))
+        .group_by(capture.c.digest)
+    )
+    return dict(connection.execute(query).all())
+
+
 def _received_day(row: Row) -> date:
     """Return the clinic's date on which the bytes of a capture were first received."""
     first = row.get("first_received_at")
@@ -146,9 +161,15 @@ def _existing(arrival: Arrival, beside: Sequence[Visit], twins: Twins) -> Visit 
 
 def _new_key(arrival: Arrival, beside: Sequence[Visit]) -> str:
     """Return the key of a new exam; the first one of a person and day has the shared key."""
-    if any(other.key == arrival.key for other in beside):
-        return f"{arrival.key}:{arrival.study_uid or 'no-study'}"
-    return arrival.key
+    taken = {other.key for other in beside}
+    if arrival.key not in taken:
+        return arrival.key
+    key = of_study = f"{arrival.key}:{arrival.study_uid or 'no-study'}"
+    # a person may have joined a study into the exam of the photographs without one
+    numbers = itertools.count(2)
+    while key in taken:
+        key = f"{of_study}:{next(numbers)}"
+    return key
 
 
 # -- the visits that are stored

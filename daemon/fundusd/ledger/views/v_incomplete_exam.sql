@@ -6,7 +6,7 @@ SELECT
     e.day,
     e.day_doubt,
     CASE e.day_doubt
-        WHEN 'received' THEN 'day of reception; the photographs have no date'
+        WHEN 'received' THEN 'in doubt: no photograph has this date'
         WHEN 'clock_skew' THEN 'in doubt: the camera''s clock may be wrong'
     END AS day_doubt_label,
     (
