@@ -28,6 +28,7 @@ def test_the_number_in_a_header_that_is_read_after_a_join_is_not_the_patients(
     [claim] = ledger.claim(1)
     header = replace(cases.CONTENT_OF_JPEG, patient_id="PATIENT-9", eye=Eye.RIGHT)
     ledger.record([cases.finding(claim, header, (5.0, 0.0, 0.0, 0.0, 0.0))])
+    ledger.belongs(2, BY)
     after = read(ledger, exam, ReviewVerdict.OVERRIDE, grade=Grade.PDR)
     assert [eye.decisive.capture_id for eye in after.eyes] == [2, 1]
 

@@ -22,7 +22,8 @@ def note_conflicts(
 ) -> None:
     """Warn of captures whose sources name another patient than that of the exam they were put into.
 
-    The patient of the exam is then the other one, so that both are in doubt.
+    They are captures of the exam's patient, as the person said, and of another one, as the sources
+    say; so both are in doubt.
     """
     placed = [row["placed_exam_id"] for row in captures if row["placed_exam_id"]]
     if not placed:
@@ -35,8 +36,12 @@ def note_conflicts(
         of_exam = exams.get(final.get(row["placed_exam_id"]))
         if of_exam is None or not row["patient_key"]:
             continue
-        named = {row["patient_key"], row["other_patient_key"], header.get("bare_key")} - {None}
-        if named.isdisjoint({of_exam.patient_key, of_exam.bare_key}):
-            row["other_patient_key"], row["other_patient_id"] = of_exam.patient_key, None
+        named = {row["patient_key"], header.get("bare_key")} - {None}
+        if not row["belongs"] and named.isdisjoint({of_exam.patient_key, of_exam.bare_key}):
+            row["other_patient_key"], row["other_patient_id"] = (
+                row["patient_key"],
+                row["patient_id"],
+            )
+            row["patient_key"], row["patient_id"] = of_exam.patient_key, None
             codes = [*orjson.loads(row["warnings"] or "[]"), CaptureWarning.PATIENT_CONFLICT]
             row["warnings"] = orjson.dumps(list(dict.fromkeys(codes))).decode()
