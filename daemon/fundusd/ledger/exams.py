@@ -29,12 +29,9 @@ _SLICE = 500  # exams in one statement
 def rejudge(recording: Recording, exam_ids: Iterable[int | None]) -> None:
     """Judge and store exams again after a change, and queue documents about these exams."""
     for ids in _slices(exam_ids):
-        related = related_exams.related(recording.connection, ids)
-        related |= related_exams.related(recording.connection, related)
-        related |= same_day.related(
-            recording.connection, {*ids, *related}
-        )  # whether these are final
-        exams = _rejudge(recording.connection, sorted({*ids, *related}))
+        changed = {*ids, *related_exams.related(recording.connection, ids)}
+        changed |= same_day.related(recording.connection, changed)  # whether these are final
+        exams = _rejudge(recording.connection, sorted(changed))
         deliveries.queue(recording, exams)
 
 

@@ -43,18 +43,21 @@ def is_disowned() -> sa.ColumnElement[bool]:
 
 
 def related(connection: sa.Connection, exam_ids: Collection[int]) -> set[int]:
-    """Return the exams whose results depend on the captures of these exams."""
+    """Return the exams whose results depend on the captures of these exams.
+
+    Whether they are final also depends on their patients' other exams of the day (`same_day`).
+    """
     copy = capture.alias()
     copies = sa.select(copy.c.exam_id).select_from(copy.join(capture, _is_copy(copy)))
     claimant = exam.alias()
     claimants = sa.select(claimant.c.id).select_from(claimed_photographs.with_claimants(claimant))
     of_these = capture.c.exam_id.in_(exam_ids)
     own, other = exam.alias(), exam.alias()
-    is_same_person = sa.and_(other.c.patient_key == own.c.patient_key, other.c.day == own.c.day)
-    is_same_day = sa.or_(is_same_person, shared_numbers.is_same_number(other, own))
-    same_day = sa.select(other.c.id).join(own, sa.and_(is_same_day, other.c.id != own.c.id))
-    same_day = same_day.where(own.c.id.in_(joins.members(connection, exam_ids)))
-    query = sa.union(copies.where(of_these), claimants.where(of_these), same_day)
+    of_number = sa.select(other.c.id).join(
+        own, sa.and_(shared_numbers.is_same_number(other, own), other.c.id != own.c.id)
+    )
+    of_number = of_number.where(own.c.id.in_(joins.members(connection, exam_ids)))
+    query = sa.union(copies.where(of_these), claimants.where(of_these), of_number)
     ids = set(connection.scalars(query))
     return {*ids, *visits.followed(connection, ids).values()}
 
