@@ -24,7 +24,7 @@ _State = Annotated[
 _Limit = Annotated[
     int,
     typer.Option(
-        "--limit", min=1, max=LARGEST_NUMBER, metavar="N", help="Show only the N newest documents."
+        "--limit", min=1, max=LARGEST_NUMBER, metavar="N", help="Show only the first N documents."
     ),
 ]
 _Delivery = Annotated[
@@ -46,8 +46,9 @@ def listing(
 ) -> None:
     """List documents that wait, have failed or were sent today.
 
-    Those that are waiting or have failed come first, and after them those that were delivered
-    within the last 24 hours. Shows the receiver's answer to each; `fundusd outbox retry` queues
+    Those that are waiting or have failed come first, after them those of the last 30 days after
+    which reports have to be removed from an archive, and then those that were delivered within the
+    last 24 hours. Shows the receiver's answer to each; `fundusd outbox retry` queues
     failed documents again. Exams that are held back until a reader has settled them are listed with
     what they wait for.
 
@@ -68,6 +69,8 @@ def listing(
         print(as_json(rows))
     elif rows:
         print_table([_cells(row) for row in rows], _DROPPED_FIRST, wide=wide)
+        if len(rows) >= limit:
+            print(f"There may be more than {limit}; use --limit to see them.")
     elif state is None:
         print(
             "No document is waiting, held back or failed, and none was delivered in the last day."

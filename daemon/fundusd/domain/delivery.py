@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from fundusd.domain.clinical_terms import Eye
 
 
+# in the answer of a delivery after which somebody has to do this: reports cannot be withdrawn
+REMOVE = "remove its earlier reports from the archive"
+
+
 class DeliveryState(StrEnum):
     """The state of a document: queued -> delivered | failed.
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from fundusd.domain.delivery import DeliveryState
+from fundusd.domain.delivery import REMOVE, DeliveryState
 from fundusd.domain.errors import RequestError
 from fundusd.ledger import audit
 from fundusd.ledger.audit_events import AuditEvent
@@ -27,7 +27,7 @@ _LISTED = (
     "created_at",
     "delivered_at",
 )
-_RECENTLY = timedelta(days=1)
+_RECENTLY, _ADVISED = timedelta(days=1), timedelta(days=30)
 
 
 def listed(
@@ -35,20 +35,24 @@ def listed(
 ) -> list[dict[str, Any]]:
     """Return deliveries in a state, newest first.
 
-    If `state` is None, return those that are queued or have failed, and after them those that were
-    delivered within a day.
+    If `state` is None, return those that are queued or have failed, after them those delivered
+    within a month after which somebody has to remove reports, and then those delivered within a
+    day.
     """
     is_queued = delivery.c.state == DeliveryState.QUEUED
     is_open = delivery.c.state.in_(_OPEN)
     is_listed = delivery.c.state == state
+    has_advice = delivery.c.answer.contains(REMOVE, autoescape=True)
     if state is None:
-        is_listed = is_open | (delivery.c.delivered_at >= datetime.now(UTC) - _RECENTLY)
+        now = datetime.now(UTC)
+        is_advice = has_advice & (delivery.c.delivered_at >= now - _ADVISED)
+        is_listed = is_open | is_advice | (delivery.c.delivered_at >= now - _RECENTLY)
     left = delivery.c.available_at - epoch_now()
     waits = sa.case((is_queued & (left > 0), left), (is_queued, 0.0), else_=sa.null())
     query = (
         sa.select(*delivery.c[_LISTED], waits.label("next_in_seconds"))
         .where(is_listed)
-        .order_by(sa.case((is_open, 0), else_=1), delivery.c.id.desc())
+        .order_by(sa.case((is_open, 0), (has_advice, 1), else_=2), delivery.c.id.desc())
         .limit(limit)
     )
     return rows_as_dicts(connection, query)

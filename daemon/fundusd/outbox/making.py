@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fundusd.domain.clinical_terms import Reason
-from fundusd.domain.delivery import DocumentKind
+from fundusd.domain.delivery import REMOVE, DocumentKind
 from fundusd.domain.errors import CaptureError
 from fundusd.files import safe_read
 from fundusd.files.filesystem import place_of
@@ -30,14 +30,11 @@ if TYPE_CHECKING:
 
 
 # DICOM offers no way to withdraw a report that every archive understands
-_NO_EYES = (
-    "the exam no longer has any photographs: if no other exam has them now, "
-    "remove its earlier reports from the archive"
-)
+_NO_EYES = f"the exam no longer has any photographs: if no other exam has them now, {REMOVE}"
 _NOT_DICOM = "because its photograph is not DICOM"
 _HEADER_OF_OTHER = "because the header of its photograph names another patient"
 _NOT_LISTED = "because its header names another patient"
-_NO_EYE = "no longer part of the exam: remove its earlier reports from the archive"
+_NO_EYE = f"no longer part of the exam: {REMOVE}"
 
 
 @dataclass(frozen=True, slots=True)
