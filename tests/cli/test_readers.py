@@ -180,6 +180,16 @@ def test_a11_corrections_are_made_and_shown(fundusd: RunCommand, clinic: daemon_
         assert part in out
 
 
+def test_v36_an_absent_eye_names_the_other_exams_that_change(
+    fundusd: RunCommand, clinic: daemon_cases.Site
+) -> None:
+    other = answer(fundusd, clinic, "correct part 2 --reader okafor")["exam_id"]
+    out = ask(fundusd, clinic, "correct absent 1 R --reason no_view --reader okafor")
+    assert f"Changed, too: Exam {other} (patient PATIENT-7, " in out
+    after = answer(fundusd, clinic, "correct present 1 R --reader okafor")
+    assert after["changed_exams"] == [other]
+
+
 def test_patients_of_whom_photographs_are_missing_are_below_the_worklist(
     fundusd: RunCommand, clinic: daemon_cases.Site
 ) -> None:

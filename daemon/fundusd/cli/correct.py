@@ -16,7 +16,7 @@ from fundusd.domain.clinical_terms import SAFETY_WORDS
 from fundusd.domain.readings import AbsenceReason, ExclusionReason, ReaderPermission
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from fundusd.clinical.exam import Exam
@@ -162,7 +162,8 @@ def absent(
     """
     last = None if until is None else until.date()
     with _correcting(config, reader) as (ledger, by):
-        _print(ledger.eye_absent(exam, eye, reason, by, last), json=json)
+        before = _others_of_patient(ledger, exam)
+        _print(ledger.eye_absent(exam, eye, reason, by, last), _changed(ledger, before), json=json)
 
 
 @app.command(cls=Command)
@@ -175,7 +176,8 @@ def present(
       fundusd correct present 12 L
     """
     with _correcting(config, reader) as (ledger, by):
-        _print(ledger.eye_present(exam, eye, by), json=json)
+        before = _others_of_patient(ledger, exam)
+        _print(ledger.eye_present(exam, eye, by), _changed(ledger, before), json=json)
 
 
 @app.command(cls=Command)
@@ -218,8 +220,26 @@ def _correcting(config: Path | None, reader: str) -> Iterator[tuple[Ledger, Corr
         yield ledger, Corrector(by.id, by.role)
 
 
-def _print(after: Exam, *, json: bool) -> None:
-    """Print what the exam is now."""
+def _others_of_patient(ledger: Ledger, exam_id: int) -> list[Exam]:
+    """Return the other exams of a known patient, to which what is said of an eye applies, too."""
+    from fundusd.ledger import ViewQuery
+
+    corrected = ledger.exam(exam_id)
+    if corrected is None or corrected.patient_key is None:
+        return []
+    rows = ledger.ask(ViewQuery("v_person_exam", (), {"patient_key": corrected.patient_key}))
+    return ledger.judged_exams([row["exam_id"] for row in rows if row["exam_id"] != exam_id])
+
+
+def _changed(ledger: Ledger, before: Sequence[Exam]) -> list[Exam]:
+    """Return those exams of which the result has changed since, as they are now."""
+    now = ledger.judged_exams([exam.exam_id for exam in before])
+    results = {exam.exam_id: (exam.final, exam.is_final) for exam in before}
+    return [exam for exam in now if (exam.final, exam.is_final) != results[exam.exam_id]]
+
+
+def _print(after: Exam, others: Sequence[Exam] = (), *, json: bool) -> None:
+    """Print what the exam is now, and which `others` have changed with it."""
     from fundusd.reports import wording
 
     if json:
@@ -227,7 +247,10 @@ def _print(after: Exam, *, json: bool) -> None:
         for eye in after.eyes:
             eyes[eye.eye.value] = {"referable": eye.final.referable, "waits_for": eye.waits_for}
         answer = {"exam_id": after.exam_id, "referable": after.final.referable, "eyes": eyes}
-        print(as_json(answer | {"absent": list(after.absent)}))
+        changed = [exam.exam_id for exam in others]
+        print(as_json(answer | {"absent": list(after.absent), "changed_exams": changed}))
         return
     print(wording.result_line(after))
+    for exam in others:
+        print(f"Changed, too: {wording.result_line(exam)}")
     print(SAFETY_WORDS)
