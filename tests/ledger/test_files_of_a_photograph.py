@@ -165,3 +165,34 @@ def test_files_that_are_renamed_twice_are_one_photograph(ledger: Ledger) -> None
     again = cases.found("b/2.dcm", "12.dcm", inode=row["inode"], mtime_ns=row["mtime_ns"])
     ledger.admit(again)
     assert [eye.eye for eye in exam_of(ledger, "b/2.dcm").eyes] == [Eye.UNKNOWN]
+
+
+def test_a_file_that_came_after_another_was_renamed_is_another_photograph_also_later(
+    ledger: Ledger,
+) -> None:
+    photograph(ledger, "new.jpg")
+    renamed(ledger, "new.jpg", "1.jpg")
+    blurred = photograph(ledger, "new.png", reason=Reason.BLUR)
+    assert blurred.final.referable is OPEN
+    ledger.mark_missing(cases.CAMERA, [b"1.jpg"])
+    stat = cases.found("new.jpg", "new.jpg").stat
+    ledger.admit(cases.found("archive/1.jpg", "new.jpg", inode=stat.inode, mtime_ns=stat.mtime_ns))
+    assert exam_of(ledger, "archive/1.jpg").exam_id == blurred.exam_id
+    assert exam_of(ledger, "new.png").final.referable is OPEN
+    assert the_eye(exam_of(ledger, "new.png")).reason is Reason.BLUR
+
+
+def test_photographs_that_had_one_name_one_after_the_other_stay_two(ledger: Ledger) -> None:
+    for eye, place in ((Eye.RIGHT, "right.jpg"), (Eye.LEFT, "left.jpg")):
+        photograph(ledger, "new.jpg", eye, word=place)
+        row = cases.captures(ledger)[-1]
+        ledger.mark_missing(cases.CAMERA, [b"new.jpg"])
+        ledger.admit(cases.found(place, place, inode=row["inode"], mtime_ns=row["mtime_ns"]))
+    for place in ("right.jpg", "left.jpg"):
+        row = cases.captures(ledger)[number(ledger, place) - 1]
+        ledger.mark_missing(cases.CAMERA, [place.encode()])
+        archived = f"archive/{place}"
+        ledger.admit(cases.found(archived, place, inode=row["inode"], mtime_ns=row["mtime_ns"]))
+    after = exam_of(ledger, "archive/left.jpg")
+    assert [eye.eye for eye in after.eyes] == [Eye.RIGHT, Eye.LEFT]
+    assert after.final.referable is NO

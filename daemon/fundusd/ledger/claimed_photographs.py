@@ -73,7 +73,7 @@ def _naming(connection: sa.Connection, claimant_ids: Collection[int]) -> list[Ro
         sa.select(
             *capture.c["id", "exam_id", "camera_id", "path_text", "superseded", "moved_to"],
             claimant.c.id.label("claimant_id"),
-            file_places.taken_by().label("taken_by"),
+            file_places.ended_by().label("ended_by"),
             counts.label("counts"),
             now.c.exam_id.label("is_in"),
             sa.or_(now.c.belongs, now.c.other_patient_key.is_(None)).label("is_settled"),
@@ -121,7 +121,7 @@ def _open_files(
         return files
     query = sa.select(
         *capture.c["id", "exam_id", "camera_id", "path_text", "superseded", "moved_to"],
-        file_places.taken_by().label("taken_by"),
+        file_places.ended_by().label("ended_by"),
     ).where(
         capture.c.exam_id.in_(exam_ids),
         capture.c.belongs.is_(False),

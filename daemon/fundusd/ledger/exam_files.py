@@ -58,7 +58,7 @@ def files_of(
             related_exams.is_in_other_exam().label("is_in_other_exam"),
             related_exams.is_disowned().label("is_disowned"),
             _is_gone().label("is_gone"),
-            file_places.taken_by().label("taken_by"),
+            file_places.ended_by().label("ended_by"),
             *result.c[_OF_RESULT],
             job.c.release_id,
             release.c.referable_rule,

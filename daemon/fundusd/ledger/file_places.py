@@ -37,28 +37,36 @@ class Moved(NamedTuple):
         return False
 
 
-def taken_by() -> sa.ColumnElement[int | None]:
-    """Return the number of the capture whose file was written over that of a capture, or NULL."""
+def ended_by() -> sa.ColumnElement[int | None]:
+    """Return the number of the capture with which a file's place ended, or NULL.
+
+    That is the capture of the file at its next place, or of the file that was written over it. A
+    file that has left the inbox keeps its place: a file that takes its path is a retake of it.
+    """
     later = capture.alias()
-    query = sa.select(sa.func.min(later.c.id)).where(
+    first = sa.select(sa.func.min(later.c.id)).correlate(capture)
+    # all earlier places of a file lead to its present one, so the next one is among them
+    is_next = sa.or_(later.c.moved_to == capture.c.moved_to, later.c.id == capture.c.moved_to)
+    moved = first.where(later.c.id > capture.c.id, is_next)
+    overwritten = first.where(
         later.c.camera_id == capture.c.camera_id,
         later.c.path == capture.c.path,
         later.c.revision > capture.c.revision,
     )
-    is_overwritten = sa.and_(capture.c.superseded, capture.c.moved_to.is_(None))
-    return sa.case((is_overwritten, query.correlate(capture).scalar_subquery()))
+    return sa.case(
+        (capture.c.moved_to.is_not(None), moved.scalar_subquery()),
+        (capture.c.superseded, overwritten.scalar_subquery()),
+    )
 
 
 def place(row: Row) -> Place:
-    """Return the place of a capture, given its row with `taken_by`.
+    """Return the place of a capture, given its row with `ended_by`.
 
     Of a file whose path an ignored one has taken, nobody knows when that was.
     """
-    until = STILL
-    if row["moved_to"] is not None:
-        until = row["moved_to"]
-    elif row["superseded"]:
-        until = row["taken_by"] or row["id"] + 1
+    until = row["ended_by"]
+    if until is None:
+        until = row["id"] + 1 if row["superseded"] else STILL
     return Place(row["camera_id"], stem(row["path_text"]), row["id"], until)
 
 
@@ -68,6 +76,8 @@ def moved(connection: sa.Connection, exam_ids: Collection[int]) -> Moved:
     query = (
         sa.select(
             *capture.c["id", "exam_id", "camera_id", "path_text", "digest", "excluded", "moved_to"],
+            capture.c.superseded,
+            ended_by().label("ended_by"),
             now.c.exam_id.label("is_in"),
             (here.c.patient_key != there.c.patient_key).label("is_renamed"),
         )

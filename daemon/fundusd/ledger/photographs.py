@@ -25,7 +25,7 @@ def files_of(connection: sa.Connection, capture_id: int) -> Sequence[Row]:
     can be corrected there.
     """
     given = _correctable(connection, capture_id)
-    query = sa.select(capture, file_places.taken_by().label("taken_by")).where(
+    query = sa.select(capture, file_places.ended_by().label("ended_by")).where(
         capture.c.exam_id == given["exam_id"], capture.c.id != capture_id, moved_files.counts()
     )
     files = [given, *connection.execute(query.order_by(capture.c.id)).mappings()]
@@ -42,7 +42,7 @@ def _correctable(connection: sa.Connection, capture_id: int) -> Row:
             capture,
             moved_files.counts().label("counts"),
             moved.c.exam_id.label("is_in"),
-            file_places.taken_by().label("taken_by"),
+            file_places.ended_by().label("ended_by"),
         )
         .outerjoin(moved, moved.c.id == capture.c.moved_to)
         .where(capture.c.id == capture_id)
