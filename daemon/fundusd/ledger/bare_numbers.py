@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import sqlalchemy as sa
 
-from fundusd.ledger import named_files, visits
+from fundusd.ledger import named_files, related_exams, visits
+from fundusd.ledger.captures import flag_shared
 from fundusd.ledger.tables import capture, exam
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ class Given(NamedTuple):
     persons: dict[Place, str]
     exam_ids: set[int]  # exams that have been given
     files: Files  # photographs in the exams of bare numbers, of which some are to be moved
+    related: set[int]  # exams that depended on these while they were of bare numbers
 
 
 def resolve(
@@ -60,7 +62,8 @@ def resolve(
     only = {place: next(iter(persons[place])) for place in with_issuer if len(persons[place]) == 1}
     for row, place in bare:
         row["patient_key"] = only.get(place, row["patient_key"])
-    return Given(only, named_files.give_exams(connection, only, files), files)
+    related = related_exams.related(connection, files) if files else set()
+    return Given(only, named_files.give_exams(connection, only, files), files, related)
 
 
 def _number(row: Row, header: Row) -> str | None:
@@ -77,7 +80,7 @@ def _place(number: str, row: Row) -> Place:
 
 def remember(
     connection: sa.Connection, captures: Sequence[Row], headers: Sequence[Row], given: Given
-) -> set[int]:
+) -> set[int | None]:
     """Store the bare numbers of the persons of exams to which captures have been assigned.
 
     Photographs of these persons that are in exams of the bare numbers are moved into their visits.
@@ -89,7 +92,11 @@ def remember(
     for exam_id, of_exam in given.files.items():
         if exam_id not in given.exam_ids:
             files[exam_id] = [file for file in of_exam if file["id"] not in assigned]
-    return given.exam_ids | named_files.move(connection, given.persons, files)
+    changed = given.exam_ids | named_files.move(connection, given.persons, files)
+    if not changed:
+        return set()
+    rows = [file for of_exam in given.files.values() for file in of_exam]
+    return changed | given.related | flag_shared(connection, rows)
 
 
 def _store_numbers(

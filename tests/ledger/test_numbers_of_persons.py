@@ -1,0 +1,117 @@
+"""A number without an issuer and the person who has it are one patient in doubts, too."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+from tests import ledger_cases as cases
+from tests.ledger.test_no_wrong_negative import problems
+from tests.reading_cases import BY, NO_DR, exam_of, number
+from tests.visit_cases import TODAY
+
+from fundusd.clinical.path_rules import Naming
+from fundusd.domain.clinical_terms import Referable
+from fundusd.domain.eye_reasons import EyeReason
+from fundusd.domain.readings import ExclusionReason
+from fundusd.ledger import Ledger
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from fundusd.clinical.exam import Exam
+
+NAMING = Naming.of("generic", r"(?P<patient>P\d)_(?P<eye>OD|OS)(_(?P<date>\d{8}))?(_\d)?")
+BEFORE, NOW = (f"{day:%Y%m%d}" for day in (TODAY - timedelta(days=1), TODAY))
+
+
+@pytest.fixture
+def ledger(store_url: str) -> Iterator[Ledger]:
+    """Yield a ledger whose cameras write the patient's number into names."""
+    naming = {cases.CAMERA: NAMING, "other": NAMING}
+    of_site = Ledger(store_url, site_key=cases.SITE_KEY, naming=naming)
+    of_site.start(cases.release())
+    for camera in naming:
+        of_site.register_camera(camera)
+    yield of_site
+    assert problems(of_site) == []
+    assert of_site.verify().problem == ""
+    of_site.close()
+
+
+def graded(
+    ledger: Ledger,
+    name: str,
+    *,
+    issuer: str | None = None,
+    word: str = "",
+    camera: str = cases.CAMERA,
+    study: str = "1.2.3",
+) -> Exam:
+    """Have a JPEG graded or, if an issuer is given, a DICOM file that names it."""
+    content = cases.CONTENT_OF_JPEG
+    if issuer is not None:
+        content = replace(content, patient_id=name[:2], issuer=issuer, study_uid=study)
+    claim = cases.take(ledger, name, word or name, camera_id=camera)
+    ledger.record([cases.finding(claim, content, NO_DR)])
+    assert problems(ledger) == []
+    return exam_of(ledger, name)
+
+
+def copied(ledger: Ledger, name: str, word: str, camera: str = cases.CAMERA) -> None:
+    ledger.admit(cases.found(name, word, camera_id=camera))
+    assert problems(ledger) == []
+
+
+def renamed(ledger: Ledger, old: str, new: str) -> None:
+    stat = cases.found(old, old).stat
+    ledger.mark_missing(cases.CAMERA, [old.encode()])
+    ledger.admit(cases.found(new, old, inode=stat.inode, mtime_ns=stat.mtime_ns))
+    assert problems(ledger) == []
+
+
+def doubts(exam: Exam) -> set[EyeReason | None]:
+    return {shot.identity_doubt for eye in exam.eyes for shot in eye.shots} - {None}
+
+
+@pytest.fixture
+def copies(ledger: Ledger) -> Ledger:
+    """Return a ledger in which two visits under a number hold the same bytes."""
+    graded(ledger, f"P1_OD_{BEFORE}.jpg", word="x")
+    graded(ledger, f"P1_OS_{BEFORE}.jpg")
+    copied(ledger, f"P1_OD_{NOW}.jpg", "x")
+    graded(ledger, f"P1_OS_{NOW}.jpg")
+    return ledger
+
+
+def test_bytes_of_two_visits_stay_in_doubt_when_one_is_given_to_the_person(copies: Ledger) -> None:
+    graded(copies, f"P1_OS_{NOW}_3.dcm", issuer="HOSP")
+    for day in (BEFORE, NOW):
+        assert doubts(exam_of(copies, f"P1_OD_{day}.jpg")) == {EyeReason.DAY_UNCERTAIN}
+    graded(copies, f"P1_OS_{BEFORE}_3.dcm", issuer="CLINIC", study="1.2.4")
+    for day in (BEFORE, NOW):
+        assert doubts(exam_of(copies, f"P1_OD_{day}.jpg")) == {EyeReason.PATIENT_UNCERTAIN}
+
+
+def test_bytes_that_are_not_the_patients_stay_so_when_a_visit_is_given_to_the_person(
+    copies: Ledger,
+) -> None:
+    copies.exclude(number(copies, f"P1_OD_{BEFORE}.jpg"), ExclusionReason.NOT_THIS_PATIENT, BY)
+    today = graded(copies, f"P1_OS_{NOW}_3.dcm", issuer="HOSP")
+    assert doubts(today) == {EyeReason.PATIENT_UNCERTAIN}
+    assert (today.final.referable, today.is_final) == (Referable.INDETERMINATE, False)
+
+
+def test_a_file_renamed_to_another_day_stays_the_patients_when_that_day_is_given(
+    ledger: Ledger,
+) -> None:
+    for name in (f"P1_OD_{BEFORE}.jpg", f"P1_OD_{BEFORE}.png", f"P1_OS_{BEFORE}.jpg"):
+        graded(ledger, name)
+    renamed(ledger, f"P1_OD_{BEFORE}.jpg", f"P1_OD_{NOW}.jpg")
+    graded(ledger, f"P1_OS_{NOW}_3.dcm", issuer="HOSP")
+    assert doubts(exam_of(ledger, f"P1_OD_{BEFORE}.png")) == set()
+    graded(ledger, f"P1_OS_{BEFORE}_3.dcm", issuer="CLINIC", study="1.2.4")
+    before = exam_of(ledger, f"P1_OD_{BEFORE}.png")
+    assert doubts(before) == {EyeReason.PATIENT_UNCERTAIN}
