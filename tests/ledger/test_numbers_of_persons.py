@@ -115,3 +115,45 @@ def test_a_file_renamed_to_another_day_stays_the_patients_when_that_day_is_given
     graded(ledger, f"P1_OS_{BEFORE}_3.dcm", issuer="CLINIC", study="1.2.4")
     before = exam_of(ledger, f"P1_OD_{BEFORE}.png")
     assert doubts(before) == {EyeReason.PATIENT_UNCERTAIN}
+
+
+@pytest.mark.parametrize("is_dicom_first", [False, True])
+def test_the_folders_of_two_cameras_may_hold_the_same_bytes_of_one_person(
+    ledger: Ledger, is_dicom_first: bool
+) -> None:
+    if is_dicom_first:
+        graded(ledger, "P1_OS.dcm", issuer="HOSP")
+    graded(ledger, "P1_OD.jpg", word="x")
+    copied(ledger, "P1_OD.jpg", "x", camera="other")
+    graded(ledger, "P1_OS.jpg")
+    if not is_dicom_first:
+        graded(ledger, "P1_OS.dcm", issuer="HOSP")
+    copies = [row["id"] for row in cases.captures(ledger) if row["path_text"] == "P1_OD.jpg"]
+    exams = [ledger.exam_of(copy) for copy in copies]
+    assert len({exam.exam_id for exam in exams if exam}) == 2
+    assert [doubts(exam) for exam in exams if exam] == [set(), set()]
+    graded(ledger, "P1_OD_3.dcm", issuer="CLINIC", study="1.2.4", camera="other")
+    for exam in map(ledger.exam_of, copies):
+        assert exam is not None
+        assert doubts(exam) == {EyeReason.PATIENT_UNCERTAIN}
+
+
+def test_a_renamed_file_stays_in_the_exam_of_its_person_if_two_have_the_number(
+    ledger: Ledger,
+) -> None:
+    for name in ("P1_OD", "P1_OS"):
+        graded(ledger, f"{name}.dcm", issuer="HOSP")
+        graded(ledger, f"{name}.jpg")
+    for name in ("P1_OD_8.dcm", "P1_OS_8.dcm"):
+        graded(ledger, name, issuer="CLINIC", study="1.2.4")
+    person = exam_of(ledger, "P1_OD.jpg")
+    renamed(ledger, "P1_OD.jpg", "P1_OD_5.jpg")
+    after = exam_of(ledger, "P1_OD_5.jpg")
+    assert after.exam_id == person.exam_id == exam_of(ledger, "P1_OD.dcm").exam_id
+    dicom = number(ledger, "P1_OD.dcm")
+    assert all(
+        shot.identity_doubt is None
+        for eye in after.eyes
+        for shot in eye.shots
+        if shot.capture_id == dicom
+    )
