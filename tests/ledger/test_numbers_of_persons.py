@@ -17,6 +17,7 @@ from fundusd.domain.clinical_terms import Referable
 from fundusd.domain.eye_reasons import EyeReason
 from fundusd.domain.readings import ExclusionReason
 from fundusd.ledger import Ledger
+from fundusd.ledger.tables import exam
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -72,8 +73,8 @@ def renamed(ledger: Ledger, old: str, new: str) -> None:
     assert problems(ledger) == []
 
 
-def doubts(exam: Exam) -> set[EyeReason | None]:
-    return {shot.identity_doubt for eye in exam.eyes for shot in eye.shots} - {None}
+def doubts(visit: Exam) -> set[EyeReason | None]:
+    return {shot.identity_doubt for eye in visit.eyes for shot in eye.shots} - {None}
 
 
 @pytest.fixture
@@ -129,13 +130,13 @@ def test_the_folders_of_two_cameras_may_hold_the_same_bytes_of_one_person(
     if not is_dicom_first:
         graded(ledger, "P1_OS.dcm", issuer="HOSP")
     copies = [row["id"] for row in cases.captures(ledger) if row["path_text"] == "P1_OD.jpg"]
-    exams = [ledger.exam_of(copy) for copy in copies]
-    assert len({exam.exam_id for exam in exams if exam}) == 2
-    assert [doubts(exam) for exam in exams if exam] == [set(), set()]
+    visits = [visit for visit in map(ledger.exam_of, copies) if visit]
+    assert len({visit.exam_id for visit in visits}) == 2
+    assert [doubts(visit) for visit in visits] == [set(), set()]
     graded(ledger, "P1_OD_3.dcm", issuer="CLINIC", study="1.2.4", camera="other")
-    for exam in map(ledger.exam_of, copies):
-        assert exam is not None
-        assert doubts(exam) == {EyeReason.PATIENT_UNCERTAIN}
+    for visit in map(ledger.exam_of, copies):
+        assert visit is not None
+        assert doubts(visit) == {EyeReason.PATIENT_UNCERTAIN}
 
 
 def test_a_renamed_file_stays_in_the_exam_of_its_person_if_two_have_the_number(
@@ -157,3 +158,40 @@ def test_a_renamed_file_stays_in_the_exam_of_its_person_if_two_have_the_number(
         for shot in eye.shots
         if shot.capture_id == dicom
     )
+
+
+def test_the_joins_of_an_exam_are_given_to_the_person_with_it(ledger: Ledger) -> None:
+    before = graded(ledger, f"P1_OD_{BEFORE}.jpg").exam_id
+    today = graded(ledger, f"P1_OS_{NOW}.jpg").exam_id
+    ledger.join_exams(before, today, BY)
+    graded(ledger, f"P1_OS_{NOW}_3.dcm", issuer="HOSP")
+    assert claims(ledger) == {}
+    graded(ledger, f"P1_OS_{BEFORE}_3.dcm", issuer="HOSP", study="1.2.4")
+    graded(ledger, f"P1_OD_{BEFORE}_3.dcm", issuer="HOSP", study="1.2.4")
+    assert claims(ledger) == {}
+    # the number may come from another camera on the day of the join
+    graded(ledger, f"P1_OD_{BEFORE}_4.jpg", camera="other")
+    assert problems(ledger) == []
+    after = ledger.join_exams(today, before, BY)
+    assert after.exam_id == before
+    assert problems(ledger) == []
+
+
+def test_an_exam_claims_no_photographs_of_its_own_person(ledger: Ledger) -> None:
+    graded(ledger, "P1_OD.jpg")
+    first = graded(ledger, "P1_OS.jpg").exam_id
+    parted = ledger.part_exam(number(ledger, "P1_OS.jpg"), BY)
+    ledger.join_exams(parted.exam_id, first, BY)
+    graded(ledger, "P1_OS_3.dcm", issuer="HOSP")
+    graded(ledger, "P1_OD_3.dcm", issuer="HOSP", study="1.2.4")
+    assert claims(ledger) == {}
+
+
+def claims(ledger: Ledger) -> dict[int, list[int]]:
+    """Return, by exam, the captures of others that may be its patient's."""
+    by_exam = {}
+    for row in cases.rows(ledger, exam):
+        judged = ledger.exam(row["id"])
+        if judged is not None and judged.claims:
+            by_exam[judged.exam_id] = [claim.capture_id for claim in judged.claims]
+    return by_exam
