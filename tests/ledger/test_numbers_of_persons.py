@@ -13,9 +13,9 @@ from tests.reading_cases import BY, NO_DR, exam_of, number
 from tests.visit_cases import TODAY
 
 from fundusd.clinical.path_rules import Naming
-from fundusd.domain.clinical_terms import Referable
+from fundusd.domain.clinical_terms import Eye, Referable
 from fundusd.domain.eye_reasons import EyeReason
-from fundusd.domain.readings import ExclusionReason
+from fundusd.domain.readings import AbsenceReason, ExclusionReason
 from fundusd.ledger import Ledger
 from fundusd.ledger.tables import exam
 
@@ -195,3 +195,30 @@ def claims(ledger: Ledger) -> dict[int, list[int]]:
         if judged is not None and judged.claims:
             by_exam[judged.exam_id] = [claim.capture_id for claim in judged.claims]
     return by_exam
+
+
+def test_an_eye_that_is_absent_under_the_number_is_absent_from_the_person(ledger: Ledger) -> None:
+    before = graded(ledger, f"P1_OD_{BEFORE}.jpg")
+    graded(ledger, f"P1_OD_{NOW}.jpg")
+    graded(ledger, f"P1_OS_{NOW}.jpg")
+    assert graded(ledger, f"P1_OD_{NOW}_3.dcm", issuer="HOSP").absent == ()
+    ledger.eye_absent(before.exam_id, Eye.LEFT, AbsenceReason.PROSTHESIS, BY)
+    assert problems(ledger) == []
+    after = exam_of(ledger, f"P1_OD_{NOW}_3.dcm")
+    assert (after.absent, after.impossible) == ((Eye.LEFT,), (Eye.LEFT,))
+    assert after.final.referable is Referable.INDETERMINATE
+    graded(ledger, f"P1_OS_{NOW}_4.dcm", issuer="CLINIC", study="1.2.4")
+    for name in (f"P1_OD_{NOW}_3.dcm", f"P1_OS_{NOW}_4.dcm"):
+        assert exam_of(ledger, name).absent == ()  # it may be of either
+
+
+def test_an_absent_eye_stays_so_when_its_visit_is_given_or_moved(ledger: Ledger) -> None:
+    graded(ledger, "P1_OD.dcm", issuer="HOSP")
+    number_exam = graded(ledger, "P1_OD_5.jpg", camera="other")
+    ledger.eye_absent(number_exam.exam_id, Eye.LEFT, AbsenceReason.PROSTHESIS, BY)
+    graded(ledger, "P1_OD_7.dcm", issuer="HOSP", camera="other")
+    after = exam_of(ledger, "P1_OD_5.jpg")
+    assert after.exam_id != number_exam.exam_id
+    assert (after.absent, after.final.referable) == ((Eye.LEFT,), Referable.NO)
+    back = ledger.eye_present(after.exam_id, Eye.LEFT, BY)
+    assert (back.absent, back.final.referable) == ((), Referable.INDETERMINATE)
