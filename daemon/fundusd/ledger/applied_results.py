@@ -70,7 +70,7 @@ def apply(
     given = bare_numbers.resolve(connection, after, contents)
     origins = moved_files.judged_origins(connection, [row["id"] for row in after])
     moved_files.forget_placing(connection, after, origins)
-    moved_files.keep_exams(after, origins)
+    moved_files.keep_exams(connection, after, origins)
     placed_photographs.note_conflicts(connection, after, contents)
     exam_ids = visits.assign(connection, after, [content.get("study_uid") for content in contents])
     moved_files.forget_membership(after, exam_ids, origins)

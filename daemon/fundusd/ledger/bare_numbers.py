@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import sqlalchemy as sa
 
-from fundusd.ledger import named_files, visits
-from fundusd.ledger.tables import capture, exam
+from fundusd.ledger import named_files, related_exams, visits
+from fundusd.ledger.captures import flag_shared
+from fundusd.ledger.exam_queries import ABSENCES
+from fundusd.ledger.tables import capture, correction, exam
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -32,6 +34,7 @@ class Given(NamedTuple):
     persons: dict[Place, str]
     exam_ids: set[int]  # exams that have been given
     files: Files  # photographs in the exams of bare numbers, of which some are to be moved
+    related: set[int]  # exams that depended on these while they were of bare numbers
 
 
 def resolve(
@@ -60,7 +63,8 @@ def resolve(
     only = {place: next(iter(persons[place])) for place in with_issuer if len(persons[place]) == 1}
     for row, place in bare:
         row["patient_key"] = only.get(place, row["patient_key"])
-    return Given(only, named_files.give_exams(connection, only, files), files)
+    related = related_exams.related(connection, files) if files else set()
+    return Given(only, named_files.give_exams(connection, only, files), files, related)
 
 
 def _number(row: Row, header: Row) -> str | None:
@@ -77,31 +81,39 @@ def _place(number: str, row: Row) -> Place:
 
 def remember(
     connection: sa.Connection, captures: Sequence[Row], headers: Sequence[Row], given: Given
-) -> set[int]:
+) -> set[int | None]:
     """Store the bare numbers of the persons of exams to which captures have been assigned.
 
     Photographs of these persons that are in exams of the bare numbers are moved into their visits.
     Return the exams that have changed.
     """
-    _store_numbers(connection, captures, headers)
+    ambiguous = _store_numbers(connection, captures, headers)
     assigned = {row["id"] for row in captures}
     files: Files = {}
     for exam_id, of_exam in given.files.items():
         if exam_id not in given.exam_ids:
             files[exam_id] = [file for file in of_exam if file["id"] not in assigned]
-    return given.exam_ids | named_files.move(connection, given.persons, files)
+    changed = given.exam_ids | named_files.move(connection, given.persons, files)
+    if not changed:
+        return ambiguous
+    rows = [file for of_exam in given.files.values() for file in of_exam]
+    return changed | ambiguous | given.related | flag_shared(connection, rows)
 
 
 def _store_numbers(
     connection: sa.Connection, captures: Sequence[Row], headers: Sequence[Row]
-) -> None:
+) -> set[int | None]:
+    """Store bare numbers; return the exams for which absences do not count any more.
+
+    They were said of numbers that several persons have now.
+    """
     numbers: set[tuple[int, str, str]] = set()  # exam, patient and bare number
     for row, header in zip(captures, headers, strict=True):
         number = _bare_key(row, header)
         if number:
             numbers.add((row["exam_id"], row["patient_key"], number))
     if not numbers:
-        return
+        return set()
     statement = sa.update(exam).where(
         exam.c.id == sa.bindparam("at_id"),
         exam.c.patient_key == sa.bindparam("of_person"),
@@ -111,6 +123,16 @@ def _store_numbers(
     connection.execute(
         statement, [dict(zip(names, values, strict=True)) for values in sorted(numbers)]
     )
+    second = exam.alias()
+    has_absence = sa.exists().where(
+        correction.c.patient_key == exam.c.bare_key, correction.c.kind.in_(ABSENCES)
+    )
+    is_of_two = sa.exists().where(
+        second.c.bare_key == exam.c.bare_key, second.c.patient_key != exam.c.patient_key
+    )
+    of_numbers = exam.c.bare_key.in_({number for _, _, number in numbers})
+    query = sa.select(exam.c.id).where(of_numbers, has_absence, is_of_two)
+    return set(connection.scalars(query))
 
 
 def meant(connection: sa.Connection) -> dict[int, str]:

@@ -123,20 +123,22 @@ def flag_shared(connection: sa.Connection, captures: Sequence[dict[str, Any]]) -
     """Add a warning to captures that have the same bytes as a capture of another patient.
 
     Files that were overwritten count, too, and so do those that a person has given to a patient by
-    joining exams. Return the exams of these captures, because the warning leaves no negative
-    result.
+    joining exams. A number without its issuer is no other patient than the only one of them who has
+    it. Return the exams of these captures, because the warning leaves no negative result.
     """
     patient_key = related_exams.patient_of(capture)
     query = sa.select(
-        *(capture.c.id, capture.c.exam_id, capture.c.digest),
-        *(patient_key.label("patient_key"), capture.c.warnings),
+        *(capture.c.id, capture.c.exam_id, capture.c.digest, capture.c.warnings),
+        *(patient_key.label("patient_key"), related_exams.number_of(capture).label("number")),
     ).where(
         capture.c.digest.in_({row["digest"] for row in captures}),
         patient_key.is_not(None),
         moved_files.counts(),
     )
     rows = connection.execute(query).all()
-    shared = attribution.digests_of_several_patients((row.digest, row.patient_key) for row in rows)
+    numbers = {(row.digest, row.number) for row in rows}
+    patients = {(row.digest, row.patient_key) for row in rows} - numbers
+    shared = attribution.digests_of_several_patients(patients)
     flagged: dict[int, str] = {}
     exam_ids: set[int | None] = set()
     for row in rows:

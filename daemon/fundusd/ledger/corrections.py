@@ -288,5 +288,6 @@ def _states(connection: sa.Connection, files: Iterable[Row]) -> dict[str, list[A
 
 
 def _exams_of(connection: sa.Connection, patient_key: str) -> Sequence[int]:
-    query = sa.select(exam.c.id).where(exam.c.patient_key == patient_key)
+    is_of_patient = sa.or_(exam.c.patient_key == patient_key, exam.c.bare_key == patient_key)
+    query = sa.select(exam.c.id).where(is_of_patient)
     return connection.scalars(query.order_by(exam.c.id)).all()

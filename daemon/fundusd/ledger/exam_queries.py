@@ -26,7 +26,7 @@ from fundusd.ledger.exam_reviews import Reviews, reviews_of
 from fundusd.ledger.tables import camera, capture, correction, exam, follow_up
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from fundusd.ledger.exam_protocol import Protocol
 
@@ -147,27 +147,35 @@ def _absences(connection: sa.Connection, exams: Sequence[Row]) -> dict[int, list
     """Return, by exam, the eyes that the patient is said to lack on the day of the exam.
 
     What was said last about an eye of a patient counts; if the patient is not known, what was said
-    about the eye in this exam.
+    about the eye in this exam. What was said of a number counts for the only person who has it.
     """
-    keys = {row["patient_key"] for row in exams if row["patient_key"]}
+    keys = {row[name] for row in exams for name in ("patient_key", "bare_key")} - {None}
     of_these = sa.or_(
         correction.c.patient_key.in_(keys), correction.c.exam_id.in_([row["id"] for row in exams])
     )
     query = sa.select(correction).where(correction.c.kind.in_(ABSENCES), of_these)
     corrections = connection.execute(query.order_by(correction.c.id)).mappings().all()
+    numbers = _numbers_of_one(connection, {about["patient_key"] for about in corrections} - {None})
     absences: dict[int, list[Absence]] = {}
     for row in exams:
         last: dict[str, Row] = {}
+        of_patient = {row["patient_key"], *numbers.intersection([row["bare_key"]])} - {None}
         for about in corrections:
-            is_same_exam = about["exam_id"] == row["id"]
-            is_same_patient = bool(row["patient_key"]) and (
-                about["patient_key"] == row["patient_key"]
-            )
-            if is_same_exam or is_same_patient:
+            if about["exam_id"] == row["id"] or about["patient_key"] in of_patient:
                 last[about["eye"]] = about
         applying = [last[eye] for eye in sorted(last) if _applies(last[eye], row["day"])]
         absences[row["id"]] = [_absence(about) for about in applying]
     return absences
+
+
+def _numbers_of_one(connection: sa.Connection, numbers: Collection[str]) -> set[str]:
+    """Return those numbers that only one person has."""
+    if not numbers:
+        return set()
+    query = sa.select(exam.c.bare_key).where(exam.c.bare_key.in_(numbers))
+    query = query.group_by(exam.c.bare_key)
+    is_of_one = sa.func.count(exam.c.patient_key.distinct()) == 1
+    return set(connection.scalars(query.having(is_of_one)))
 
 
 def _absence(about: Row) -> Absence:

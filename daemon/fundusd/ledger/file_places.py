@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from fundusd.clinical.same_photograph import STILL, Place
 from fundusd.domain.readings import ExclusionReason
 from fundusd.ledger.exam_rows import stem
+from fundusd.ledger.same_patient import is_same_patient, keys_of
 from fundusd.ledger.tables import capture, exam
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ def moved(connection: sa.Connection, exam_ids: Collection[int]) -> Moved:
             capture.c.superseded,
             ended_by().label("ended_by"),
             now.c.exam_id.label("is_in"),
-            (here.c.patient_key != there.c.patient_key).label("is_renamed"),
+            sa.not_(is_same_patient(keys_of(here), keys_of(there))).label("is_renamed"),
         )
         .join(now, now.c.id == capture.c.moved_to)
         .outerjoin(here, here.c.id == capture.c.exam_id)

@@ -119,18 +119,30 @@ def exams_left(connection: sa.Connection, ids: Sequence[int]) -> set[int | None]
     return set(connection.scalars(query))
 
 
-def keep_exams(captures: Sequence[dict[str, Any]], of_captures: Mapping[int, Row]) -> None:
+def keep_exams(
+    connection: sa.Connection, captures: Sequence[dict[str, Any]], of_captures: Mapping[int, Row]
+) -> None:
     """Keep captures of renamed files in the exams of their origins (`of_captures`).
 
-    Those are kept that still are of the same known patient and day. If the day is that of the
-    reception, the new place was received on another one.
+    Those are kept that still are of the same known patient, or name the number of the exam's
+    patient, and are of the same day. If the day is that of the reception, the new place was
+    received on another one.
     """
+    if not of_captures:
+        return
+    query = sa.select(*exam.c["id", "bare_key"]).where(
+        exam.c.id.in_({origin["exam_id"] for origin in of_captures.values()})
+    )
+    numbers: dict[int, str | None] = dict(connection.execute(query).all())
     for row in captures:
         origin = of_captures.get(row["id"])
-        if origin is None or origin["placed_exam_id"] is not None:
+        if origin is None or origin["placed_exam_id"] is not None or not row["patient_key"]:
             continue
-        same = ("patient_key", "acquired_day")
-        if row["patient_key"] and all(row[name] == origin[name] for name in same):
+        is_same_patient = row["patient_key"] in {
+            origin["patient_key"],
+            numbers[origin["exam_id"]],
+        }
+        if is_same_patient and row["acquired_day"] == origin["acquired_day"]:
             row["kept_exam_id"] = origin["exam_id"]
 
 

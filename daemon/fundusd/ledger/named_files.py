@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import sqlalchemy as sa
 
-from fundusd.ledger import follow_ups, visits
+from fundusd.ledger import follow_ups, joins, visits
 from fundusd.ledger.result_columns import IS_RESULT_OF_JOB
 from fundusd.ledger.tables import capture, exam, job, result
 
@@ -62,26 +62,32 @@ def give_exams(connection: sa.Connection, persons: Mapping[Place, str], files: F
     """Give exams all of whose photographs are of the person to the person; return these exams.
 
     Those remain of which the person has the visit: their photographs are to be moved into it. What
-    people have arranged, however, is given as it is.
+    people have arranged, however, is given as it is, with the exams that were joined into it.
     """
     whole = _whole(persons, files)
     if not whole:
         return set()
     of_persons = _days_of(connection, set(whole.values()))
     arranged = _arranged(connection, {number: files[number] for number in whole})
-    changed = []
+    given = set()
     for number, person in whole.items():
-        first = files[number][0]
-        has_visit = (person, first["day"]) in of_persons
-        if has_visit and number not in arranged:
-            continue
-        key = _key(first, person)
-        if has_visit and key != first["key"]:
-            key = f"{_GIVEN}:{number}"
-        columns = {"patient_key": person, "key": key, "bare_key": first["number"]}
-        changed.append({"at_id": number, **columns})
+        if number in arranged or (person, files[number][0]["day"]) not in of_persons:
+            given.add(number)
+    members = joins.members(connection, given)
+    query = sa.select(*exam.c["id", "key", "day", "patient_key"]).where(exam.c.id.in_(members))
+    changed = []
+    for row in connection.execute(query).mappings():
+        final = members[row["id"]]
+        number, person = files[final][0]["number"], whole[final]
+        if row["patient_key"] != number:
+            continue  # a member of an unknown patient
+        key = _key(row, person)
+        if (person, row["day"]) in of_persons and key != row["key"]:
+            key = f"{_GIVEN}:{row['id']}"
+        columns = {"patient_key": person, "key": key, "bare_key": number}
+        changed.append({"at_id": row["id"], **columns})
     _update_exams(connection, changed)
-    return {row["at_id"] for row in changed}
+    return given
 
 
 def _whole(persons: Mapping[Place, str], files: Files) -> dict[int, str]:
@@ -96,7 +102,7 @@ def _whole(persons: Mapping[Place, str], files: Files) -> dict[int, str]:
 
 
 def _key(row: Row, person: str) -> str:
-    kind, _, rest = row["key"].partition(f":{row['number']}:")
+    kind, _, rest = row["key"].partition(f":{row['patient_key']}:")
     return f"{kind}:{person}:{rest}" if rest else str(row["key"])
 
 

@@ -7,12 +7,13 @@ patients, it may belong to either of them. Until a person says more, both exams 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
 from fundusd.domain.readings import ExclusionReason
 from fundusd.ledger import claimed_photographs, joins, moved_files, shared_numbers, visits
+from fundusd.ledger.same_patient import Keys, is_same_patient
 from fundusd.ledger.tables import capture, exam
 
 if TYPE_CHECKING:
@@ -21,15 +22,31 @@ if TYPE_CHECKING:
 
 def patient_of(of: sa.FromClause) -> sa.ColumnElement[str | None]:
     """Return the key of a capture's patient: that of its exam or, if it has none, its own."""
+    return sa.func.coalesce(_of_exam(of, "patient_key"), of.c.patient_key)
+
+
+def number_of(of: sa.FromClause) -> sa.ColumnElement[str | None]:
+    """Return the key that the number of a capture's patient has without the issuer, or NULL."""
+    return _of_exam(of, "bare_key")
+
+
+def _of_exam(of: sa.FromClause, name: str) -> sa.ColumnElement[Any]:
     own = exam.alias()
-    of_exam = sa.select(own.c.patient_key).where(own.c.id == of.c.exam_id).correlate(of)
-    return sa.func.coalesce(of_exam.scalar_subquery(), of.c.patient_key)
+    column = sa.select(own.c[name]).where(own.c.id == of.c.exam_id).correlate(of)
+    return column.scalar_subquery()
 
 
 def is_in_other_exam() -> sa.ColumnElement[bool]:
-    """Return the condition that another exam of the patient holds the bytes of a capture, too."""
+    """Return the condition that another exam of the patient holds the bytes of a capture, too.
+
+    An exam of the patient's number on the same day is no other visit.
+    """
     copy = capture.alias()
-    return sa.exists().where(_is_copy(copy), copy.c.excluded.is_(None), moved_files.counts(copy))
+    is_other_visit = sa.or_(
+        patient_of(copy) == patient_of(capture), _of_exam(copy, "day") != _of_exam(capture, "day")
+    )
+    counts = sa.and_(copy.c.excluded.is_(None), moved_files.counts(copy))
+    return sa.exists().where(_is_copy(copy), is_other_visit, counts)
 
 
 def is_disowned() -> sa.ColumnElement[bool]:
@@ -52,19 +69,27 @@ def related(connection: sa.Connection, exam_ids: Collection[int]) -> set[int]:
     claimant = exam.alias()
     claimants = sa.select(claimant.c.id).select_from(claimed_photographs.with_claimants(claimant))
     of_these = capture.c.exam_id.in_(exam_ids)
+    now = capture.alias()
+    pairs = capture.join(now, now.c.id == capture.c.moved_to)
+    moved_here = sa.select(capture.c.exam_id).select_from(pairs).where(now.c.exam_id.in_(exam_ids))
+    moved_away = sa.select(now.c.exam_id).select_from(pairs).where(of_these)
     own, other = exam.alias(), exam.alias()
     of_number = sa.select(other.c.id).join(
         own, sa.and_(shared_numbers.is_same_number(other, own), other.c.id != own.c.id)
     )
     of_number = of_number.where(own.c.id.in_(joins.members(connection, exam_ids)))
-    query = sa.union(copies.where(of_these), claimants.where(of_these), of_number)
-    ids = set(connection.scalars(query))
+    query = sa.union(
+        *(copies.where(of_these), claimants.where(of_these)), *(moved_here, moved_away, of_number)
+    )
+    ids = set(connection.scalars(query)) - {None}
     return {*ids, *visits.followed(connection, ids).values()}
 
 
 def _is_copy(copy: sa.FromClause) -> sa.ColumnElement[bool]:
     return sa.and_(
         copy.c.digest == capture.c.digest,
-        patient_of(copy) == patient_of(capture),
+        is_same_patient(
+            Keys(patient_of(copy), number_of(copy)), Keys(patient_of(capture), number_of(capture))
+        ),
         copy.c.exam_id != capture.c.exam_id,
     )
