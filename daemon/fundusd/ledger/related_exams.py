@@ -49,15 +49,19 @@ def related(connection: sa.Connection, exam_ids: Collection[int]) -> set[int]:
     """
     copy = capture.alias()
     copies = sa.select(copy.c.exam_id).select_from(copy.join(capture, _is_copy(copy)))
-    claimant = exam.alias()
-    claimants = sa.select(claimant.c.id).select_from(claimed_photographs.with_claimants(claimant))
+    claimant, now = exam.alias(), capture.alias()
+    named = claimed_photographs.with_claimants(claimant)
+    claimants = sa.select(claimant.c.id).select_from(named)
+    # what was named before the file was renamed is in question by what is said of it now
+    renamed = sa.select(claimant.c.id).select_from(named.join(now, now.c.id == capture.c.moved_to))
     of_these = capture.c.exam_id.in_(exam_ids)
     own, other = exam.alias(), exam.alias()
     of_number = sa.select(other.c.id).join(
         own, sa.and_(shared_numbers.is_same_number(other, own), other.c.id != own.c.id)
     )
     of_number = of_number.where(own.c.id.in_(joins.members(connection, exam_ids)))
-    query = sa.union(copies.where(of_these), claimants.where(of_these), of_number)
+    renamed = renamed.where(now.c.exam_id.in_(exam_ids))
+    query = sa.union(copies.where(of_these), claimants.where(of_these), renamed, of_number)
     ids = set(connection.scalars(query))
     return {*ids, *visits.followed(connection, ids).values()}
 
