@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import pytest
 import sqlalchemy as sa
 from tests import ledger_cases as cases
 from tests.ledger.test_claims import NO, OPEN, claimed, record, renamed
-from tests.reading_cases import BY, PDR, exam_of, number, read
+from tests.reading_cases import BY, NO_DR, PDR, exam_of, number, read
 from tests.visit_cases import TODAY
 
+from fundusd.clinical.attribution import CaptureMetadata
 from fundusd.clinical.path_rules import Naming
 from fundusd.domain.clinical_terms import Eye, Reason
+from fundusd.domain.eye_reasons import EyeReason
 from fundusd.domain.readings import ExclusionReason
 from fundusd.ledger import Ledger, exams
 from fundusd.ledger.tables import exam
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
+
+    from fundusd.clinical.camera_database import Lookup
 
 NAMES = Naming.of("generic", r"(?P<patient>P\d)_(?P<eye>OD|OS)(_(?P<date>\d{8}))?(_\d)?|.*")
 YESTERDAY = f"{TODAY - timedelta(days=1):%Y%m%d}"
@@ -129,3 +134,69 @@ def test_a_copy_of_a_photograph_is_of_the_same_person(dated: Ledger) -> None:
     of_person(dated, "CLINIC", "P1_OD_4.dcm", "P1_OS_4.dcm")
     dated.admit(cases.found("P1_OD_6.jpg", "P1_OD.jpg"))
     assert claims_of_clinic(dated) == []
+
+
+# -- a photograph of which the sources name two patients, in the exam of a third
+
+
+class CameraDatabase:
+    """A camera's database that names a patient of one photograph only after it was joined."""
+
+    def __init__(self) -> None:
+        self.patients: dict[str, str] = {}
+
+    def ask(self, paths: Sequence[str]) -> list[CaptureMetadata]:
+        return [CaptureMetadata(patient=self.patients.get(path)) for path in paths]
+
+
+@pytest.fixture
+def database() -> CameraDatabase:
+    return CameraDatabase()
+
+
+@pytest.fixture
+def looked_up(store_url: str, database: CameraDatabase) -> Iterator[Ledger]:
+    """Yield a ledger with a camera that has such a database."""
+    ledger = Ledger(
+        store_url,
+        site_key=cases.SITE_KEY,
+        naming={cases.CAMERA: NAMES},
+        lookups={cases.CAMERA: cast("Lookup", database)},
+    )
+    ledger.start(cases.release())
+    ledger.register_camera(cases.CAMERA)
+    yield ledger
+    ledger.close()
+
+
+@pytest.mark.parametrize("named", ["P5", "P7"])
+def test_all_patients_of_a_photograph_that_a_person_put_elsewhere_are_in_doubt(
+    looked_up: Ledger, database: CameraDatabase, named: str
+) -> None:
+    ledger = looked_up
+    for patient in ("P5", "P7", "P9"):
+        for eye in ("OD", "OS"):
+            record(ledger, f"{patient}_{eye}.jpg")
+    claim = cases.take(ledger, "unknown.dcm", "unknown.dcm")
+    ledger.fail(claim, Reason.DECODE_ERROR, "could not be read")
+    unknown = exam_of(ledger, "unknown.dcm")
+    ledger.join_exams(unknown.exam_id, exam_of(ledger, "P7_OD.jpg").exam_id, BY)
+    database.patients["unknown.dcm"] = named
+    ledger.retry(number(ledger, "unknown.dcm"))
+    [claim] = ledger.claim(1)
+    header = replace(cases.CONTENT_OF_JPEG, patient_id="P9", eye=Eye.RIGHT)
+    ledger.record([cases.finding(claim, header, NO_DR)])
+    assert_stored_as_judged(ledger)
+    at = exam_of(ledger, "unknown.dcm")
+    assert at.exam_id == exam_of(ledger, "P7_OD.jpg").exam_id
+    doubts = {doubt.capture_id: doubt.identity_doubt for eye in at.eyes for doubt in eye.shots}
+    capture_id = number(ledger, "unknown.dcm")
+    assert doubts[capture_id] is EyeReason.PATIENT_UNCERTAIN
+    others = {"P5", "P9"} if named == "P5" else {"P9"}
+    for patient in ("P5", "P9"):
+        expected = [capture_id] if patient in others else []
+        assert claimed(exam_of(ledger, f"{patient}_OD.jpg")) == expected
+    ledger.belongs(capture_id, BY)
+    for patient in ("P5", "P7", "P9"):
+        assert exam_of(ledger, f"{patient}_OD.jpg").final.referable is NO
+    assert_stored_as_judged(ledger)
