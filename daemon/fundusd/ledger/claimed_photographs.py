@@ -93,9 +93,11 @@ def _naming(connection: sa.Connection, claimant_ids: Collection[int]) -> list[Ro
 def _candidates(connection: sa.Connection, claimant_ids: Collection[int]) -> set[int]:
     """Return photographs that may name patients of exams: the rows that are worth reading."""
     keys: set[str] = set()
-    query = sa.select(*exam.c["patient_key", "bare_key"]).where(exam.c.id.in_(claimant_ids))
-    for row in connection.execute(query):
+    days: set[str] = set()
+    query = sa.select(*exam.c["patient_key", "bare_key", "day"])
+    for row in connection.execute(query.where(exam.c.id.in_(claimant_ids))):
         keys |= {row.patient_key, row.bare_key} - {None}
+        days.add(row.day)
     named = sa.select(capture.c.id).where(capture.c.other_patient_key.in_(keys))
     candidates = set(connection.scalars(named)) if keys else set()
     # what a person gave to the other patient names this one in its own columns
@@ -104,7 +106,11 @@ def _candidates(connection: sa.Connection, claimant_ids: Collection[int]) -> set
         correction.c.kind == CorrectionKind.BELONGS,
         correction.c.other_exam_id.is_not(None),
     )
-    at = visits.followed(connection, connection.scalars(given).all()) if keys else {}
+    # and what was put into an exam before it was read may name two others, see `note_conflicts`
+    is_of_nobody = sa.and_(exam.c.patient_key.is_(None), exam.c.joined_into.is_not(None))
+    placed = sa.select(exam.c.joined_into).where(exam.c.day.in_(days), is_of_nobody)
+    in_exams = {*connection.scalars(given), *connection.scalars(placed)} if keys else set()
+    at = visits.followed(connection, in_exams) if in_exams else {}
     if at:
         in_these = capture.c.exam_id.in_(set(at.values()))
         is_of_two = capture.c.other_patient_key.is_not(None)

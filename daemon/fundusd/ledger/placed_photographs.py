@@ -23,7 +23,8 @@ def note_conflicts(
     """Warn of captures whose sources name another patient than that of the exam they were put into.
 
     They are captures of the exam's patient, as the person said, and of another one, as the sources
-    say; so both are in doubt.
+    say; so both are in doubt. If the sources name two others, the capture keeps these, and all
+    three are in doubt.
     """
     placed = [row["placed_exam_id"] for row in captures if row["placed_exam_id"]]
     if not placed:
@@ -37,11 +38,15 @@ def note_conflicts(
         if of_exam is None or not row["patient_key"]:
             continue
         named = {row["patient_key"], header.get("bare_key")} - {None}
-        if not row["belongs"] and named.isdisjoint({of_exam.patient_key, of_exam.bare_key}):
+        of_patient = {of_exam.patient_key, of_exam.bare_key}
+        if not row["belongs"] and named.isdisjoint(of_patient):
+            codes = [*orjson.loads(row["warnings"] or "[]"), CaptureWarning.PATIENT_CONFLICT]
+            row["warnings"] = orjson.dumps(list(dict.fromkeys(codes))).decode()
+            key, patient_id = of_exam.patient_key, None
+            if row["other_patient_key"] not in {None, *of_patient}:
+                key, patient_id = row["other_patient_key"], row["other_patient_id"]
             row["other_patient_key"], row["other_patient_id"] = (
                 row["patient_key"],
                 row["patient_id"],
             )
-            row["patient_key"], row["patient_id"] = of_exam.patient_key, None
-            codes = [*orjson.loads(row["warnings"] or "[]"), CaptureWarning.PATIENT_CONFLICT]
-            row["warnings"] = orjson.dumps(list(dict.fromkeys(codes))).decode()
+            row["patient_key"], row["patient_id"] = key, patient_id

@@ -66,10 +66,12 @@ def related(connection: sa.Connection, exam_ids: Collection[int]) -> set[int]:
     """
     copy = capture.alias()
     copies = sa.select(copy.c.exam_id).select_from(copy.join(capture, _is_copy(copy)))
-    claimant = exam.alias()
-    claimants = sa.select(claimant.c.id).select_from(claimed_photographs.with_claimants(claimant))
+    claimant, now = exam.alias(), capture.alias()
+    named = claimed_photographs.with_claimants(claimant)
+    claimants = sa.select(claimant.c.id).select_from(named)
+    # what was named before the file was renamed is in question by what is said of it now
+    renamed = sa.select(claimant.c.id).select_from(named.join(now, now.c.id == capture.c.moved_to))
     of_these = capture.c.exam_id.in_(exam_ids)
-    now = capture.alias()
     pairs = capture.join(now, now.c.id == capture.c.moved_to)
     moved_here = sa.select(capture.c.exam_id).select_from(pairs).where(now.c.exam_id.in_(exam_ids))
     moved_away = sa.select(now.c.exam_id).select_from(pairs).where(of_these)
@@ -78,8 +80,10 @@ def related(connection: sa.Connection, exam_ids: Collection[int]) -> set[int]:
         own, sa.and_(shared_numbers.is_same_number(other, own), other.c.id != own.c.id)
     )
     of_number = of_number.where(own.c.id.in_(joins.members(connection, exam_ids)))
+    renamed = renamed.where(now.c.exam_id.in_(exam_ids))
     query = sa.union(
-        *(copies.where(of_these), claimants.where(of_these)), *(moved_here, moved_away, of_number)
+        *(copies.where(of_these), claimants.where(of_these), renamed),
+        *(moved_here, moved_away, of_number),
     )
     ids = set(connection.scalars(query)) - {None}
     return {*ids, *visits.followed(connection, ids).values()}
