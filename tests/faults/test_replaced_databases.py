@@ -97,8 +97,11 @@ def test_a_fresh_database_is_taken_only_if_an_operator_adopts_it(sqlite_site: Si
     for beside in file.parent.glob("fundusd.db*"):
         beside.unlink()
     require_refused(place, "does not exist")
-    assert command(place, "db", "upgrade").returncode == 0
-    require_refused(place, "empty")
+    refused = command(place, "db", "upgrade")
+    assert refused.returncode == ExitStatus.CONFIG
+    assert "this site has worked on another one" in refused.stderr
+    assert not file.exists()
+    assert "at a new site, start the service" in command(place, "results").stderr
     adopted = command(place, "db", "adopt")
     assert adopted.returncode == 0, adopted.stderr
     work(place, "2_OS.jpg", 1)

@@ -23,10 +23,13 @@ def upgrade(config: Config = None) -> None:
     Example:
       fundusd db upgrade
     """
+    from fundusd.app import known_site
     from fundusd.app.open_ledger import opened_ledger
 
-    with opened_ledger(load(config), to_upgrade=True) as ledger:
-        ledger.is_empty()  # raises if the tables are another program's, before the lock is made
+    settings = load(config)
+    with opened_ledger(settings, to_upgrade=True) as ledger:
+        if ledger.is_empty():  # raises if the tables are another program's, before the lock is made
+            known_site.require_known(settings, ledger)
         with ledger.held():
             done = ledger.upgrade()
     if done.before == done.after:
@@ -80,7 +83,7 @@ def adopt(config: Config = None, site_key: _SiteKey = False) -> None:
     from fundusd.app.open_ledger import opened_ledger
 
     with opened_ledger(load(config)) as ledger:
-        ledger.is_empty()  # as above
+        ledger.is_empty()  # raises if the tables are another program's, before the lock is made
         with ledger.held():
             ledger.create_if_empty()
             ledger.check()

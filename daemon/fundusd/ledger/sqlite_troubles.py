@@ -79,14 +79,15 @@ _ABSENT = Trouble(
     (),
     LedgerAbsent,
     "There is no database {file}.",
-    "Correct [store] url, restore the last backup, or start the service, which creates it.",
+    "Correct [store] url, restore the last backup or, at a new site, start the service, which"
+    " creates it.",
 )
 _ABSENT_AND_READ_ONLY = Trouble(
     (),
     LedgerAbsent,
     "There is no database {file}, and its disk is mounted read-only.",
     "Correct [store] url, or mount the disk for writing (findmnt -T {folder}; journalctl -k) and"
-    " start the service, which creates the database.",
+    " start the service, which creates the database at a new site.",
 )
 _NO_FOLDER = Trouble(
     (),
