@@ -47,3 +47,19 @@ def test_a_share_whose_server_is_away_keeps_no_other_camera_waiting(
     finally:
         answers.set()
     assert waited_out == []
+
+
+@pytest.mark.parametrize("name", ["records.db", "link.db"])
+def test_the_database_of_a_camera_is_not_that_of_fundusd(tmp_path: Path, name: str) -> None:
+    (tmp_path / "records.db").touch()
+    (tmp_path / "link.db").symlink_to(tmp_path / "records.db")
+    path = tmp_path / "fundusd.toml"
+    path.write_text(
+        f"[store]\nurl = 'sqlite:///{tmp_path}/{name}'\n"
+        f"[[camera]]\nid = 'room1'\ninbox = '{tmp_path}/inbox'\n"
+        f"[camera.lookup]\ndatabase = '{tmp_path}/records.db'\n"
+        "query = 'SELECT :path'\n"
+    )
+    with pytest.raises(SettingsError) as refused:
+        folder_overlaps.require_separate_folders(settings_file.load(path))
+    assert "database in [camera.lookup] of camera room1" in refused.value.message

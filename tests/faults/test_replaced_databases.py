@@ -39,11 +39,13 @@ def work(place: Site, name: str, number: int) -> None:
         assert daemon.stop() == 0
 
 
-def await_replaced(daemon: Daemon, within: float = DEADLINE) -> None:
+def await_replaced(daemon: Daemon, within: float = DEADLINE) -> str:
+    """Wait until the daemon has ended because of its database, and return the hint that it gave."""
     replaced = daemon.await_event("ledger.replaced", within=within)
     assert replaced["error"]
-    assert replaced["hint"]
+    assert "systemctl start fundusd" in replaced["hint"]
     assert daemon.process.wait(DEADLINE) == ExitStatus.TEMPORARY
+    return str(replaced["hint"])
 
 
 def require_refused(place: Site, words: str) -> None:
@@ -83,7 +85,7 @@ def test_a_file_that_is_moved_away_stops_the_work_and_none_takes_its_place(
         file.rename(away)
         if moment == "before a capture":
             drop(place, "2_OS.jpg", photograph(1))
-        await_replaced(daemon, NOTICED_WITHIN)
+        assert f"{file}-wal and {file}-shm away" in await_replaced(daemon, NOTICED_WITHIN)
         assert not any(line["event"] == "capture.graded" for line in daemon.lines)
     require_refused(place, "does not exist")
     assert not file.exists()
@@ -97,8 +99,11 @@ def test_a_fresh_database_is_taken_only_if_an_operator_adopts_it(sqlite_site: Si
     for beside in file.parent.glob("fundusd.db*"):
         beside.unlink()
     require_refused(place, "does not exist")
-    assert command(place, "db", "upgrade").returncode == 0
-    require_refused(place, "empty")
+    refused = command(place, "db", "upgrade")
+    assert refused.returncode == ExitStatus.CONFIG
+    assert "this site has worked on another one" in refused.stderr
+    assert not file.exists()
+    assert "at a new site, start the service" in command(place, "results").stderr
     adopted = command(place, "db", "adopt")
     assert adopted.returncode == 0, adopted.stderr
     work(place, "2_OS.jpg", 1)
@@ -115,7 +120,7 @@ def test_an_older_copy_that_is_restored_under_the_daemon_is_noticed(sqlite_site:
         daemon.await_event("service.ready")
         with closing(sqlite3.connect(backup)) as source, closing(sqlite3.connect(file)) as target:
             source.backup(target)
-        await_replaced(daemon, NOTICED_WITHIN)
+        assert f"{file}-wal and {file}-shm away" in await_replaced(daemon, NOTICED_WITHIN)
     require_going_on(place)
 
 

@@ -66,3 +66,23 @@ def test_a_database_that_is_not_utf8_is_refused(
 def test_a_pooler_in_between_is_refused(tmp_path: Path, postgres_url: str) -> None:
     with Forgetful(postgres_url) as link:
         require_refused(site(tmp_path, link.url), "pooler", "server itself")
+
+
+def test_a_database_of_another_program_is_refused_and_left_as_it_is(
+    tmp_path: Path, empty_store_url: str
+) -> None:
+    engine = sa.create_engine(empty_store_url, poolclass=sa.NullPool)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("CREATE TABLE patients (name TEXT)")
+    file = tmp_path / "empty.db"
+    before = file.read_bytes() if file.exists() else b""
+    place = site(tmp_path, empty_store_url)
+    require_refused(place, "belongs to another program: it has the table patients", "[store] url")
+    for words in (["db", "upgrade"], ["db", "adopt"], ["db", "check"], ["status"]):
+        ended = command(place, words)
+        assert ended.returncode == ExitStatus.CONFIG, words
+        assert "it has the table patients" in ended.stderr
+    assert sa.inspect(engine).get_table_names() == ["patients"]
+    if file.exists():
+        assert file.read_bytes() == before
+        assert list(tmp_path.glob("empty.db*")) == [file]

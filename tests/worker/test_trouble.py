@@ -11,6 +11,7 @@ from tests import ledger_cases
 from tests.worker.worker_cases import Bench, FirstByte, Overlapping, Plain
 
 from fundusd.clinical.quality_thresholds import Thresholds
+from fundusd.domain.clinical_terms import Reason
 from fundusd.domain.errors import FundusdError, LedgerError
 from fundusd.domain.files import OfflineReason
 from fundusd.domain.jobs import JobState
@@ -119,7 +120,7 @@ def test_an_inbox_that_is_away_costs_no_capture_an_attempt(
 
     def coming_back(*arguments: object) -> object:
         count = give_back(*arguments)  # type: ignore[arg-type]
-        if next(given_back) == 5:
+        if next(given_back) == (2 if how == "reported by the watcher" else 5):
             if bench.inbox.exists():
                 bench.inbox.rmdir()
             (tmp_path / "away").rename(bench.inbox)
@@ -130,6 +131,27 @@ def test_an_inbox_that_is_away_costs_no_capture_an_attempt(
     bench.work(Plain(), offline_retry_seconds=0.01)
     assert bench.outcomes() == {f"{number}.jpg": ("graded", number) for number in range(3)}
     assert attempts(bench, JobState.SUCCEEDED) == [1, 1, 1]
+
+
+def test_jobs_of_an_offline_camera_rest_until_it_is_online(bench: Bench) -> None:
+    bench.drop(range(4))
+    for number in range(3):
+        (bench.inbox / f"{number}.jpg").unlink()
+    bench.ledger.offline(ledger_cases.CAMERA, OfflineReason.MASS_DISAPPEARANCE)
+    given_back = []
+    while claims := bench.ledger.claim(8):
+        present = [claim for claim in claims if claim.places[0].path == b"3.jpg"]
+        for claim in present:
+            bench.ledger.fail(claim, Reason.NOT_RETINA, "the file is there, and was read")
+        gone = [claim for claim in claims if claim not in present]
+        given_back += [claim.places[0].path for claim in gone]
+        bench.ledger.give_back(gone, 1e-6)
+    assert sorted(given_back) == [b"0.jpg", b"1.jpg", b"2.jpg"]
+    bench.drop([0])  # the file is back, as another file
+    assert [claim.places[0].path for claim in bench.ledger.claim(8)] == [b"0.jpg"]
+    bench.ledger.offline(ledger_cases.CAMERA, None)
+    paths = {claim.places[0].path for claim in bench.ledger.claim(8)}
+    assert paths == {b"1.jpg", b"2.jpg"}
 
 
 def test_what_failed_while_its_inbox_was_away_is_queued_again_when_it_is_back(bench: Bench) -> None:

@@ -42,7 +42,7 @@ def require_same(ledger: Ledger) -> None:
     except LedgerReplaced as error:
         replaced = error
     except LedgerAbsent as error:
-        replaced = LedgerReplaced(error.message, hint=error.hint)
+        replaced = LedgerReplaced(error.message, hint=ledger.database.restore_hint)
     if replaced is not None:
         log = structlog.get_logger(service=DatabaseWatch.name)
         log.error("ledger.replaced", error=replaced.message, hint=replaced.hint)

@@ -21,7 +21,9 @@ _PATIENCE = 2.0  # seconds
 
 
 def overlap(settings: Settings, resolve: Resolve = os.path.normpath) -> str | None:
-    """Return a sentence about an inbox that holds another folder of the settings, or None.
+    """Return a sentence about two paths in the settings that must not be the same, or None.
+
+    No inbox may hold another folder, and no camera's own database may be that of fundusd.
 
     `resolve` makes paths comparable. By default, it removes `..` without reading the file system.
     """
@@ -37,6 +39,18 @@ def overlap(settings: Settings, resolve: Resolve = os.path.normpath) -> str | No
                 return f"the folder of receiver {receiver.id} must not lie in an inbox"
         if database is not None and Path(resolve(database)).is_relative_to(inbox):
             return f"the database must not lie in the inbox of camera {camera_id}"
+    return None if database is None else _shared_database(settings, resolve(database), resolve)
+
+
+def _shared_database(settings: Settings, database: str, resolve: Resolve) -> str | None:
+    """Return a sentence about a camera whose own database is that of fundusd, or None."""
+    for camera in settings.camera:
+        lookup = camera.lookup.database
+        if lookup and resolve(Path(lookup)) == database:
+            return (
+                f"[store] url must not name the database in [camera.lookup] of camera {camera.id}:"
+                " fundusd needs a database of its own"
+            )
     return None
 
 
@@ -50,12 +64,13 @@ def require_separate_folders(settings: Settings) -> None:
     paths |= {receiver.folder for receiver in settings.receiver if receiver.folder is not None}
     if settings.store.sqlite_file is not None:
         paths.add(settings.store.sqlite_file)
+    paths |= {Path(camera.lookup.database) for camera in settings.camera if camera.lookup.database}
     real = _real_paths(paths)
     problem = overlap(settings, real.__getitem__)
     if problem is not None:
         raise SettingsError(
-            f"Through a symbolic link, two paths in the settings lead to one folder: {problem}.",
-            hint="Give every camera an inbox of its own, and keep other folders out of it.",
+            f"Through a symbolic link, two paths in the settings lead to one place: {problem}.",
+            hint="Give every camera an inbox of its own, and keep all other paths apart.",
         )
 
 

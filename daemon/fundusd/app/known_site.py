@@ -34,8 +34,7 @@ def require_known(settings: Settings, ledger: Ledger) -> None:
         difference = "belongs to another site, or was begun anew"
     raise LedgerUnfit(
         f"The database {ledger.database.shown} {difference}; this site has worked on another one.",
-        hint="Correct [store] url, or restore the last backup"
-        ' (docs/operations.md, "To restore a database").'
+        hint=f"Correct [store] url, or bring the database back. {ledger.database.restore_hint}"
         " If this database is meant: fundusd db adopt",
     )
 

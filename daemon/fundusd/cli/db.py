@@ -23,10 +23,15 @@ def upgrade(config: Config = None) -> None:
     Example:
       fundusd db upgrade
     """
+    from fundusd.app import known_site
     from fundusd.app.open_ledger import opened_ledger
 
-    with opened_ledger(load(config), to_upgrade=True) as ledger, ledger.held():
-        done = ledger.upgrade()
+    settings = load(config)
+    with opened_ledger(settings, to_upgrade=True) as ledger:
+        if ledger.is_empty():  # raises if the tables are another program's, before the lock is made
+            known_site.require_known(settings, ledger)
+        with ledger.held():
+            done = ledger.upgrade()
     if done.before == done.after:
         print(f"The schema is at {done.after}.")
         return
@@ -77,9 +82,11 @@ def adopt(config: Config = None, site_key: _SiteKey = False) -> None:
     """
     from fundusd.app.open_ledger import opened_ledger
 
-    with opened_ledger(load(config)) as ledger, ledger.held():
-        ledger.create_if_empty()
-        ledger.check()
-        ledger.adopt_site(accept_key=site_key)
+    with opened_ledger(load(config)) as ledger:
+        ledger.is_empty()  # raises if the tables are another program's, before the lock is made
+        with ledger.held():
+            ledger.create_if_empty()
+            ledger.check()
+            ledger.adopt_site(accept_key=site_key)
         shown = ledger.database.shown
     print(f"{shown} is the database of this site from the next start of the service on.")

@@ -183,7 +183,8 @@ _OFFLINE = {
     "missing": "its inbox does not exist: mount or create it",
     "unreadable": "its inbox cannot be listed: see fundusd check",
     "empty": "an empty directory has taken the place of its inbox: is the share mounted?",
-    "mass_disappearance": "most of its files are gone; treated as an outage for up to a day",
+    "mass_disappearance": "many of its files are gone, treated as an outage for up to a day: put "
+    "them back or, if they were removed on purpose, exclude them with ignore and reload",
 }
 
 

@@ -86,6 +86,7 @@ def _touch(recording: Recording, known: Sequence[tuple[SettledFile, Row]]) -> di
         )
     sightings.remember(recording.connection, rows)
     audit.append(recording.connection, *entries)
+    queueing.wake(recording.connection, [row["job_id"] for _, row in known])
     reopened = _reopen_unread(recording, known)
     admitted = {}
     for file, row in known:

@@ -16,11 +16,13 @@ from fundusd.ledger.jobs import LEASE_SECONDS, Claim
 from fundusd.ledger.tables import camera, job
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Container, Iterable, Iterator, Sequence
 
     from fundusd.ledger.transactions import Recording
 
 T = TypeVar("T")
+
+_CAMERAS = sa.select(camera.c.id, camera.c.offline_reason)
 
 
 def claim(
@@ -42,19 +44,21 @@ def claim(
     Cameras take turns, beginning with the one after `served`. A job that was tried before is
     claimed alone, so that if it fails again, it cannot affect other jobs. A job that is not due
     within `longest_pause` seconds was postponed while the clock was wrong, and is due at once.
+    Jobs that were given back because their camera is offline are left alone until it is online.
     """
     connection, release_id = recording.connection, recording.release_id
     held = sa.select(job).where(job.c.state == JobState.RUNNING, job.c.token == token)
     if claimed := connection.execute(held.order_by(job.c.id)).all():
         return _claims(connection, claimed, token)
     failures.rescue(recording, expired_only=True)
-    names = list(cameras or connection.scalars(sa.select(camera.c.id)))
+    reasons = {row.id: row.offline_reason for row in connection.execute(_CAMERAS)}
+    offline = {name for name, reason in reasons.items() if reason is not None}
+    names = list(cameras or reasons)
     names.sort(key=lambda name: (name <= served, name))
     if not names:
         return []
-    rows = list(
-        _in_order(connection.execute(waiting(names, release_id, limit, longest_pause)), names)
-    )
+    query = waiting(names, release_id, limit, longest_pause, offline)
+    rows = list(_in_order(connection.execute(query), names))
     if rows and rows[0].attempts:
         return _take(connection, rows[:1], token)
     untried = [row for row in rows if not row.attempts]
@@ -62,11 +66,16 @@ def claim(
 
 
 def waiting(
-    cameras: Sequence[str], release_id: int, limit: int, longest_pause: float
+    cameras: Sequence[str],
+    release_id: int,
+    limit: int,
+    longest_pause: float,
+    offline: Container[str] = (),
 ) -> sa.CompoundSelect[Any]:
     """Return a query for the first `limit` waiting jobs of each camera.
 
-    The database answers the query from an index.
+    Those that rest are left out if their camera is one of `offline`. The database answers the query
+    from an index.
     """
     selects = []
     for camera_id in cameras:
@@ -77,6 +86,7 @@ def waiting(
                 job.c.camera_id == camera_id,
                 job.c.release_id == release_id,
                 is_due(job.c.available_at, longest_pause),
+                job.c.available_at < jobs.RESTING if camera_id in offline else sa.true(),
             )
             .order_by(job.c.lane, job.c.attempts, job.c.position, job.c.id)
             .limit(limit)

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from fundusd.domain.errors import LedgerError, LedgerReplaced
 from fundusd.ledger import audit
 from fundusd.ledger.audit_events import AuditEvent
+from fundusd.ledger.database_troubles import restore_hint
 from fundusd.ledger.tables import STARTED, audit_event, camera, job
 
 if TYPE_CHECKING:
@@ -89,8 +90,8 @@ def require_newest(connection: sa.Connection, cameras: Sequence[str], started: i
     if newest < started:
         raise LedgerReplaced(
             "The database was replaced by an older copy while this daemon was running.",
-            hint="The daemon starts again and goes on with the copy."
-            " Stop the service before you restore a database.",
+            hint="The service ends, and starts again on the copy, into which the log of"
+            f" the old one may be mixed. {restore_hint(connection.engine.url)}",
         )
     if newest > started:
         raise LedgerError(

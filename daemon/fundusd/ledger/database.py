@@ -125,8 +125,8 @@ class Database:
         raise LedgerReplaced(
             f"The database file {self.url.database} "
             + ("is gone." if present is None else "is another one than at the start."),
-            hint="Put it back, or restore the last backup"
-            ' (docs/operations.md, "To restore a database"); the service then goes on.',
+            hint="The service ends. If the file was moved, put it back with its -wal file, and:"
+            f" systemctl start fundusd. {self.restore_hint}",
         )
 
     def _file_id(self) -> tuple[int, int] | None:
@@ -143,6 +143,11 @@ class Database:
     def shown(self) -> str:
         """Return the URL without its password."""
         return self.url.render_as_string(hide_password=True)
+
+    @property
+    def restore_hint(self) -> str:
+        """Return how the last backup is restored."""
+        return database_troubles.restore_hint(self.url)
 
     @property
     def role(self) -> str:

@@ -189,6 +189,21 @@ def as_error(trouble: Trouble, url: sa.URL, cause: str = "") -> LedgerError:
     return trouble.kind(sentence, hint=trouble.hint.format(**words))
 
 
+def restore_hint(url: sa.URL) -> str:
+    """Return how the last backup is restored, and the service started again.
+
+    SQLite would apply the log of the old database to the file of the backup, and destroy it.
+    """
+    steps = "restore it"
+    if url.get_backend_name() == "sqlite":
+        file = shlex.quote(os.path.realpath(url.database or ""))
+        steps = f"move {file}, {file}-wal and {file}-shm away, put the backup in their place"
+    return (
+        f"To restore the last backup: systemctl stop fundusd; {steps}; systemctl start fundusd"
+        ' (docs/operations.md, "To restore a database").'
+    )
+
+
 def role_of(url: sa.URL) -> str:
     """Return the name of the role in PostgreSQL, or a phrase if the URL does not name it."""
     return url.username or "(the system user)"

@@ -10,7 +10,7 @@ from urllib.parse import quote
 import sqlalchemy as sa
 
 from fundusd.domain.errors import LedgerError
-from fundusd.ledger import database_troubles
+from fundusd.ledger import database_troubles, foreign_tables
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -66,6 +66,8 @@ def sqlite(url: sa.URL, mode: Callable[[], str]) -> sa.Engine:
     @sa.event.listens_for(engine, "connect")
     def _connect(connection: Any, _record: Any) -> None:
         is_reader = isinstance(connection, _Reader)
+        if not is_reader:
+            _require_own(connection, url)
         for pragma in _PRAGMAS if is_reader else _WRITER_PRAGMAS:
             connection.execute(f"PRAGMA {pragma}")
         if is_reader:
@@ -87,6 +89,16 @@ def sqlite(url: sa.URL, mode: Callable[[], str]) -> sa.Engine:
         connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
 
     return engine
+
+
+def _require_own(connection: sqlite3.Connection, url: sa.URL) -> None:
+    """Raise LedgerUnfit if a file that has no write-ahead log yet is that of another program.
+
+    It would be given one, which changes the file.
+    """
+    if connection.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
+        rows = connection.execute(foreign_tables.SQLITE_TABLES).fetchall()
+        foreign_tables.require_own([name for (name,) in rows], url)
 
 
 def postgres(url: sa.URL) -> sa.Engine:

@@ -16,7 +16,7 @@ from fundusd.ledger.audit_events import AuditEvent
 from fundusd.ledger.captures import add_warnings
 from fundusd.ledger.database import epoch_now
 from fundusd.ledger.job_events import note
-from fundusd.ledger.tables import capture, job, sighting, storable
+from fundusd.ledger.tables import camera, capture, job, sighting, storable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 # longer than any batch takes; a dead daemon is noticed sooner, because its lock is released
 LEASE_SECONDS = 900.0
+
+# `available_at` of a job that was given back because its camera was offline: seconds since 1970
+RESTING = 1e15
 
 _FREE = {"token": None, "lease_until": None}
 
@@ -156,11 +159,15 @@ def were_seen_again(connection: sa.Connection, claim: Claim) -> bool:
 def give_back(connection: sa.Connection, claims: Sequence[Claim], wait_seconds: float = 0.0) -> int:
     """Release unprocessed jobs without counting an attempt: running -> queued.
 
-    The jobs cannot be claimed again for `wait_seconds`. Return the number of released jobs.
+    The jobs cannot be claimed again for `wait_seconds`. If that is not 0, a job whose camera is
+    recorded as offline rests until the camera is online. Return the number of released jobs.
     """
     columns: dict[str, Any] = {"attempts": job.c.attempts - 1}
     if wait_seconds:
-        columns["available_at"] = epoch_now() + wait_seconds
+        is_offline = job.c.camera_id.in_(
+            sa.select(camera.c.id).where(camera.c.offline_reason.is_not(None))
+        )
+        columns["available_at"] = sa.case((is_offline, RESTING), else_=epoch_now() + wait_seconds)
     returned = settle(connection, claims, JobState.QUEUED, **columns)
     entries = []
     for claim in claims:

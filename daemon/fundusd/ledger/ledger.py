@@ -119,6 +119,10 @@ class Ledger(Operator):
         if schema.is_empty(self.database):
             self.upgrade()
 
+    def is_empty(self) -> bool:
+        """Return whether there is no schema; raise LedgerUnfit if another program's tables are."""
+        return schema.is_empty(self.database)
+
     @retried
     def check(self) -> str:
         """Return the schema's revision.

@@ -59,9 +59,18 @@ def jobs_for(
         jobs.reopen(connection, failed)
     _hurry(connection, rows, today)
     _hand_over(connection, rows, camera_of)
+    wake(connection, [row.id for row in rows])
     new = [file for file in files if file.digest not in known]
     queued, entries = _queue(connection, new, release_id)
     return known | queued, entries
+
+
+def wake(connection: sa.Connection, ids: Sequence[int]) -> None:
+    """Make resting jobs due, because a file with their bytes has been seen."""
+    if not ids:
+        return
+    is_resting = sa.and_(jobs.among(ids, JobState.QUEUED), job.c.available_at == jobs.RESTING)
+    connection.execute(sa.update(job).where(is_resting).values(available_at=0.0))
 
 
 def _hurry(connection: sa.Connection, rows: Sequence[Any], today: Container[str]) -> None:

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from fundusd.domain.errors import LedgerError, SchemaBehind
 from fundusd.files import package_data
-from fundusd.ledger import database_troubles, views
+from fundusd.ledger import database_troubles, foreign_tables, views
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -58,12 +58,14 @@ def newest() -> str:
 def current(connection: sa.Connection) -> str | None:
     """Return the schema revision of the database, or None if the database is empty.
 
-    Raises LedgerError if this role may not look into any schema, so that no table can be seen.
+    Raises LedgerError if this role may not look into any schema, so that no table can be seen, or
+    LedgerUnfit if the tables are those of another program.
     """
     if not sa.inspect(connection).has_table(_VERSION):
         is_postgres = connection.dialect.name == "postgresql"
         if is_postgres and connection.scalar(sa.select(sa.func.current_schema())) is None:
             raise database_troubles.as_error(database_troubles.LACKS_RIGHTS, connection.engine.url)
+        foreign_tables.require_none(connection)
         return None
     revision: str | None = connection.scalar(sa.text("SELECT version_num FROM alembic_version"))
     return revision
@@ -158,6 +160,7 @@ def _check_views(connection: sa.Connection) -> str:
 def _require_known(connection: sa.Connection, revision: str) -> None:
     """Raise SchemaBehind if a development version or a newer release made the database."""
     if views.installed_digest(connection) is None:  # every release stores it
+        foreign_tables.require_none(connection)
         raise SchemaBehind(
             f"A development version of fundusd made this database (schema {revision}).",
             hint="Export what you need with that version (fundusd results --csv), "

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from fundusd.domain.errors import LedgerReplaced
 from fundusd.ledger import audit
 from fundusd.ledger.audit_events import AuditEvent
+from fundusd.ledger.database_troubles import restore_hint
 from fundusd.ledger.tables import capture, exam, site
 
 if TYPE_CHECKING:
@@ -42,8 +43,8 @@ def require_same(connection: sa.Connection, identity: str) -> None:
     if present is None or present.identity != identity:
         raise LedgerReplaced(
             "The database is another one than at the start of this daemon.",
-            hint="The daemon ends. Bring back the database of this site, or restore the last"
-            ' backup: docs/operations.md, "To restore a database".',
+            hint="The service ends. Bring back the database of this site, and: systemctl start"
+            f" fundusd. {restore_hint(connection.engine.url)}",
         )
 
 

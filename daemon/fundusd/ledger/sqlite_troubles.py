@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     import sqlalchemy as sa
 
 _RESTORE = (
-    "Stop the service, keep the file as it is, and restore the last backup:"
-    ' docs/operations.md, "To restore a database".'
+    "Stop the service, move the file, {file}-wal and {file}-shm away and keep them, and restore the"
+    ' last backup: docs/operations.md, "To restore a database".'
 )
 # no command names the folder, which may be /srv or a home
 _IF_SERVICE = (
@@ -39,8 +39,9 @@ _BY_CODE = (
         ("SQLITE_NOTADB",),
         LedgerUnfit,
         "{file} is not a SQLite database.",
-        "Correct [store] url. If the file was a database once: stop the service, keep the file as"
-        ' it is, and restore the last backup: docs/operations.md, "To restore a database".',
+        "Correct [store] url. If the file was a database once: stop the service, move the file,"
+        " {file}-wal and {file}-shm away and keep them, and restore the last backup:"
+        ' docs/operations.md, "To restore a database".',
     ),
     Trouble(
         ("SQLITE_READONLY", "SQLITE_PERM"),
@@ -79,14 +80,15 @@ _ABSENT = Trouble(
     (),
     LedgerAbsent,
     "There is no database {file}.",
-    "Correct [store] url, restore the last backup, or start the service, which creates it.",
+    "Correct [store] url, restore the last backup or, at a new site, start the service, which"
+    " creates it.",
 )
 _ABSENT_AND_READ_ONLY = Trouble(
     (),
     LedgerAbsent,
     "There is no database {file}, and its disk is mounted read-only.",
     "Correct [store] url, or mount the disk for writing (findmnt -T {folder}; journalctl -k) and"
-    " start the service, which creates the database.",
+    " start the service, which creates the database at a new site.",
 )
 _NO_FOLDER = Trouble(
     (),

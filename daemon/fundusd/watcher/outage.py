@@ -24,6 +24,13 @@ if TYPE_CHECKING:
     from fundusd.watcher.sweep import Sweep
 
 
+_HINT = (
+    "Put the files back. If they were removed on purpose, exclude them with ignore in the settings,"
+    " and reload the service; or wait: after a day they count as removed."
+    " New photographs are graded meanwhile."
+)
+
+
 class DirectoryIdentity(NamedTuple):
     """The identity of an inbox's directory, which changes if the directory is replaced."""
 
@@ -127,7 +134,10 @@ class OutageDetector:
             self._log.info("camera.online")
             self._since = None
         else:
-            self._log.warning("camera.offline", reason=reason.value, missing=files or None)
+            hint = _HINT if reason is OfflineReason.MASS_DISAPPEARANCE else None
+            self._log.warning(
+                "camera.offline", reason=reason.value, missing=files or None, hint=hint
+            )
             self._since = self._since or self._rules.now()
         self._reason = reason
         self._ledger.offline(self._camera, reason)
