@@ -28,13 +28,14 @@ _IF_SERVICE = (
     " If that user is refused, the files belong to another (chown fundusd: {file}*), or their"
     " folder does."
 )
+DAMAGED = Trouble(
+    ("SQLITE_CORRUPT",),
+    LedgerUnfit,
+    "The database {file} is damaged.",
+    _RESTORE,
+)
 _BY_CODE = (
-    Trouble(
-        ("SQLITE_CORRUPT",),
-        LedgerUnfit,
-        "The database {file} is damaged.",
-        _RESTORE,
-    ),
+    DAMAGED,
     Trouble(
         ("SQLITE_NOTADB",),
         LedgerUnfit,
