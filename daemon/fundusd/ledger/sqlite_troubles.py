@@ -44,6 +44,14 @@ _BY_CODE = (
         ' it is, and restore the last backup: docs/operations.md, "To restore a database".',
     ),
     Trouble(
+        ("SQLITE_READONLY_DIRECTORY",),  # before SQLITE_READONLY, which is its beginning
+        LedgerError,
+        "The database {file} cannot be written: no file can be created beside it.",
+        "Let the user that fundusd runs as write to the folder: chmod u+rwx {folder}, or, if it"
+        " belongs to another, run the command as that user: sudo -u fundusd fundusd …."
+        + _IF_SERVICE,
+    ),
+    Trouble(
         ("SQLITE_READONLY", "SQLITE_PERM"),
         LedgerError,
         "The database {file} cannot be written.",
