@@ -163,7 +163,9 @@ id = "a b"
     ):
         assert part in caught.value.message
     assert caught.value.exit_code == 78
-    assert caught.value.hint
+    assert caught.value.hint.endswith(f"fundusd check --config {tmp_path}/fundusd.toml")
+    explained = caught.value.hint.removeprefix("Every key is explained in ").partition(";")[0]
+    assert Path(explained).is_file()
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,8 @@ import structlog
 from tests import daemon_cases, ledger_cases
 
 from fundusd import cli
+from fundusd.app import settings_file
+from fundusd.app.open_ledger import opened_ledger
 from fundusd.cli import options
 from fundusd.domain.clinical_terms import SAFETY_WORDS, Eye, Grade, Reason
 from fundusd.domain.errors import ExitStatus
@@ -270,6 +272,20 @@ def test_reconcile_says_when_an_inbox_is_away(
     assert ended.code == 2
     assert "cannot be listed (room1)" in ended.err
     assert "room1: the inbox CANNOT BE LISTED (No such file or directory)" in ended.out
+
+
+@pytest.mark.parametrize("reason", list(OfflineReason))
+def test_reconcile_names_an_inbox_that_the_service_holds_to_be_offline(
+    fundusd: RunCommand, graded: daemon_cases.Site, reason: OfflineReason
+) -> None:
+    with opened_ledger(settings_file.load(graded.path)) as ledger:
+        ledger.offline("room1", reason)
+    printed = fundusd("reconcile", "--config", graded.path)
+    assert printed.code == ExitStatus.USAGE
+    assert "room1: OFFLINE: " in printed.out
+    assert "an inbox is offline (room1)" in printed.err
+    shown = fundusd("reconcile", "--json", "--config", graded.path)
+    assert json.loads(shown.out)[0]["outage"] == reason
 
 
 def test_reconcile_goes_on_past_an_inbox_that_is_away(

@@ -278,3 +278,29 @@ def test_a_command_whose_output_is_closed_does_its_work(graded: daemon_cases.Sit
     line = f'"{sys.executable}" -m fundusd retry --failed --config "{graded.path}" >&-'
     ended = subprocess.run(["sh", "-c", line], capture_output=True, check=False)
     assert (ended.returncode, ended.stderr) == (0, b"")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "results",
+        "results --csv",
+        "results --json",
+        "worklist",
+        "status",
+        "outbox",
+        "show 1",
+        "config --help",
+        "reconcile",
+        "audit verify",
+    ],
+)
+def test_a_command_whose_output_is_closed_ends_in_silence(
+    graded: daemon_cases.Site, command: str
+) -> None:
+    line = f'"{sys.executable}" -m fundusd {command} >&-'
+    env = {**os.environ, "FUNDUSD_CONFIG": str(graded.path)}
+    ended = subprocess.run(["sh", "-c", line], capture_output=True, check=False, env=env)
+    shown = subprocess.run(["sh", "-c", line[:-4]], capture_output=True, check=False, env=env)
+    assert (ended.returncode, ended.stderr) == (shown.returncode, shown.stderr)
+    assert shown.stdout

@@ -208,6 +208,21 @@ def test_a_mistake_has_the_priority_of_an_error_in_the_journal(tmp_path: Path) -
     assert all(line.startswith("<3>") for line in lines)
 
 
+@pytest.mark.parametrize("mistake", ["prompts", "camera"])
+def test_check_refuses_the_settings_that_the_service_refuses(
+    fundusd: RunCommand, place: daemon_cases.Site, mistake: str
+) -> None:
+    text = place.path.read_text()
+    if mistake == "camera":
+        text = text.partition("[[camera]]")[0]
+    else:
+        assert "[model]" in text
+        text = text.replace("[model]", '[model]\nprompts = "icdr"')
+    place.path.write_text(text)
+    assert fundusd("check", "--settings", "--config", place.path).code == ExitStatus.CONFIG
+    assert fundusd("check", "--config", place.path).code == ExitStatus.CONFIG
+
+
 def test_the_settings_can_be_checked_alone(fundusd: RunCommand, place: daemon_cases.Site) -> None:
     alone = fundusd("check", "--settings", "--config", place.path)
     assert (alone.code, alone.out) == (0, "ok    settings\n")

@@ -184,6 +184,19 @@ def test_c19_a_limit_that_hides_rows_says_so(
     )
 
 
+def test_a_limit_also_holds_for_the_list_below_the_worklist(
+    fundusd: Callable[..., str], clinic: Clinic
+) -> None:
+    for name in ("1.jpg", "2.jpg"):
+        clinic.add(name, name.encode(), replace(RIGHT, patient_id=f"P{name}"))
+    below = fundusd("worklist", "--limit", "1").partition("Photographs are missing:")[2]
+    assert ("P1.jpg" in below) + ("P2.jpg" in below) == 1
+    assert "The oldest 1 of 2 exams are shown; --missing shows all." in below
+    below = fundusd("worklist", "--limit", "2").partition("Photographs are missing:")[2]
+    assert ("P1.jpg" in below) + ("P2.jpg" in below) == 2
+    assert "exams are shown" not in below
+
+
 def test_c19_the_two_lists_are_not_mixed_up(fundusd: Callable[..., str], clinic: Clinic) -> None:
     clinic.add("1.jpg", content=RIGHT)
     printed = fundusd("worklist", "--json")

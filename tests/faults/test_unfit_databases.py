@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -46,6 +49,24 @@ def test_a_damaged_database_is_not_restarted(tmp_path: Path, sqlite_url: str) ->
     damaged[4096:] = b"\xa5" * (len(damaged) - 4096)
     file.write_bytes(damaged)
     require_refused(site(tmp_path, sqlite_url), "is damaged", "restore the last backup")
+
+
+def test_damage_in_the_middle_of_a_database_is_seen_by_both_checks(
+    tmp_path: Path, sqlite_url: str
+) -> None:
+    """The pages that a start reads are whole."""
+    place = site(tmp_path, sqlite_url)
+    file = Path(sqlite_url.removeprefix("sqlite:///"))
+    with closing(sqlite3.connect(file)) as connection, connection:
+        connection.execute("CREATE TABLE padding (text TEXT)")
+        connection.executemany("INSERT INTO padding VALUES (?)", [("x" * 1000,)] * 100)
+    with file.open("r+b") as database:
+        database.seek(-30_000 - 4096 * 4, os.SEEK_END)
+        database.write(bytes(30_000))
+    for words in (["check"], ["db", "check"]):
+        ended = command(place, words)
+        assert ended.returncode in {ExitStatus.NO, ExitStatus.CONFIG}, words
+        assert "is damaged" in ended.stdout + ended.stderr, words
 
 
 def test_a_database_that_is_not_utf8_is_refused(

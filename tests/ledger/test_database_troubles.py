@@ -107,6 +107,16 @@ def test_a_file_that_may_not_be_written_is_called_so(sqlite_url: str) -> None:
     assert not isinstance(caught.value, LedgerAway)
 
 
+def test_a_folder_that_may_not_be_written_is_named_with_its_command(tmp_path: Path) -> None:
+    """As root, no folder refuses, so the test names the error that SQLite gives other users."""
+    url = sa.make_url(f"sqlite:///{tmp_path}/fundusd.db")
+    kind = sqlite_troubles.of("SQLITE_READONLY_DIRECTORY", sqlite3.OperationalError(), url)
+    assert kind is not None
+    error = database_troubles.as_error(kind, url)
+    assert "no file can be created beside it" in error.message
+    assert f"chmod u+rwx {tmp_path}," in error.hint
+
+
 @pytest.fixture
 def read_only(tmp_path: Path, sqlite_url: str) -> Iterator[str]:
     """Mount a disk with a database read-only."""

@@ -267,7 +267,9 @@ def _database(settings: Settings) -> str:
         known_site.require_known(settings, ledger)
         if file is None or os.path.lexists(file) or not os.access(file.parent, os.X_OK):
             ledger.database.require_writable()
-            return f"{ledger.database.shown}, schema {ledger.check()}"
+            revision = ledger.check()
+            ledger.database.require_intact()
+            return f"{ledger.database.shown}, schema {revision}"
     if not os.access(file.parent, os.W_OK):
         raise SettingsError(
             f"{file.parent} is not a folder that this user may write to.",

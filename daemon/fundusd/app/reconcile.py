@@ -36,9 +36,11 @@ class Reconciliation:
 
     `unaccounted` lists the paths that the ledger should know but does not, and `unreadable` the
     folders that cannot be listed, with the reason. Paths are relative to the inbox, which is b"".
+    `outage` is why the service holds the inbox to be offline, an OfflineReason, or None.
     """
 
     camera_id: str
+    outage: str | None = None
     counts: Counter[str] = field(default_factory=Counter)
     unaccounted: list[bytes] = field(default_factory=list)
     unreadable: dict[bytes, str] = field(default_factory=dict)

@@ -80,7 +80,8 @@ class ReceiverSettings(Section):
         chosen = self._transports()
         if len(chosen) != 1 or chosen[0] not in possible:
             keys = ", ".join(possible)
-            raise ValueError(f"document {self.document} needs exactly one of: {keys}")
+            excess = f" (given: {', '.join(chosen)})" if chosen else ""
+            raise ValueError(f"document {self.document} needs exactly one of: {keys}{excess}")
         return self
 
     @model_validator(mode="after")

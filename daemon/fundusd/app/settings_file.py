@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import os
+import shlex
 import tomllib
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from fundusd.app import settings_mistakes, settings_syntax
 from fundusd.app.settings import Settings
 from fundusd.app.settings_service import ModelSettings
 from fundusd.domain.errors import SettingsError
+from fundusd.files import package_data
 
 DEFAULT_FILE = Path("/etc/fundusd/fundusd.toml")
 
@@ -37,7 +39,7 @@ def load(path: Path) -> Settings:
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(
             f"{path} is not TOML: {settings_syntax.explain(error, text)}.",
-            hint="Compare it with config/fundusd.toml.",
+            hint=f"Compare it with {package_data.folder('config') / 'fundusd.toml'}.",
         ) from None
     try:
         return Settings.model_validate(document)
@@ -47,7 +49,8 @@ def load(path: Path) -> Settings:
         listed = "\n".join(mistakes)
         raise SettingsError(
             f"{path} has {len(mistakes)} mistake{plural}:\n{listed}",
-            hint="Every key is explained in config/fundusd.toml; check again with: fundusd check",
+            hint=f"Every key is explained in {package_data.folder('config') / 'fundusd.toml'};"
+            f" check again with: fundusd check --config {shlex.quote(str(path))}",
         ) from None
 
 
@@ -57,8 +60,8 @@ def _read(path: Path) -> str:
     except FileNotFoundError:
         raise SettingsError(
             f"There is no settings file {path}.",
-            hint="Copy config/fundusd.toml there, or name another file with --config FILE "
-            "or FUNDUSD_CONFIG.",
+            hint=f"Copy {package_data.folder('config') / 'fundusd.toml'} there, or name another"
+            " file with --config FILE or FUNDUSD_CONFIG.",
         ) from None
     except UnicodeDecodeError as error:
         raise SettingsError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import stat
 from typing import TYPE_CHECKING
 
@@ -29,7 +30,7 @@ def read_or_create(file: Path) -> bytes:
     except FileExistsError:
         pass
     except OSError as error:
-        raise _unusable(f"cannot be written ({error.strerror})") from None
+        raise _unwritable(file, error) from None
     return read(file)
 
 
@@ -82,6 +83,24 @@ def _not_ours(file: Path) -> SettingsError:
         f"[privacy] site_key_file belongs to {owner_of(file)}, and user {user} may not read it.",
         hint=way_out(file),
     )
+
+
+def _unwritable(file: Path, error: OSError) -> SettingsError:
+    """Return the error of a key that cannot be created, perhaps because its folder is away."""
+    problem, folder = f"cannot be written ({error.strerror})", file.parent
+    if isinstance(error, FileNotFoundError):
+        return SettingsError(
+            f"[privacy] site_key_file {problem}: there is no folder {folder}.",
+            hint="Mount the disk that it is on. Only at a site without patients, create it for the"
+            f" user that fundusd runs as: install -d -o fundusd -m 750 {shlex.quote(str(folder))}",
+        )
+    if isinstance(error, PermissionError):
+        return SettingsError(
+            f"[privacy] site_key_file {problem}: the folder {folder} belongs to"
+            f" {owner_of(folder)}.",
+            hint=way_out(folder),
+        )
+    return _unusable(problem)
 
 
 def _unusable(problem: str) -> SettingsError:

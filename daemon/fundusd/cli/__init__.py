@@ -28,6 +28,7 @@ def main() -> None:
     gc.set_threshold(_OBJECTS)
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # it searches all distributions
     _name_the_user()
+    _open_closed_output()
     never_fail(sys.stdout)
     never_fail(sys.stderr)
     try:
@@ -63,6 +64,15 @@ def _name_the_user() -> None:
                 os.environ[name] = value
 
 
+def _open_closed_output() -> None:
+    """Discard what is printed if the caller has closed standard output, as `>&-` does.
+
+    Otherwise, sys.stdout is None, and the first file that is opened takes the descriptor's place.
+    """
+    if sys.stdout is None:
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: PTH123, SIM115  until the end
+
+
 def _run() -> None:
     try:
         from fundusd.cli.commands import command_line
@@ -74,8 +84,7 @@ def _run() -> None:
         raise
     finally:
         gc.freeze()  # at its end, Python would look at every object for garbage
-        if sys.stdout is not None:  # as it is if the caller has closed it
-            sys.stdout.flush()  # here, where an error can still be reported
+        sys.stdout.flush()  # here, where an error can still be reported
 
 
 def _unusable_module(error: ImportError) -> str:

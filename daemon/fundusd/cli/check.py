@@ -10,6 +10,7 @@ import typer
 from fundusd.cli.layout import Command
 from fundusd.cli.options import Config, Json, Wide, load
 from fundusd.cli.output import as_json
+from fundusd.domain.errors import SettingsError
 
 if TYPE_CHECKING:
     from fundusd.app.check_result import CheckResult
@@ -108,14 +109,24 @@ def check(
 
 
 def _check_settings(settings: Settings) -> None:
-    from fundusd.app.settings import require_camera
-
-    require_camera(settings)
+    _require_usable(settings)
     print("ok    settings")
 
 
+def _require_usable(settings: Settings) -> None:
+    """Raise SettingsError if the service would refuse these settings at its start."""
+    from fundusd.app.settings import require_camera
+    from fundusd.model.prompts import load_prompt_set
+
+    require_camera(settings)
+    load_prompt_set(settings.model.prompts)
+
+
 def _check_all(settings: Settings, config: Path | None, *, json: bool) -> None:
-    """Print a line for everything that the daemon needs; exit with 1 if anything is wrong."""
+    """Print a line for everything that the daemon needs.
+
+    Exits with 78 if the settings are wrong, or with 1 if anything else is.
+    """
     from fundusd.app import health_check
     from fundusd.app.settings_file import path_of
 
@@ -126,8 +137,13 @@ def _check_all(settings: Settings, config: Path | None, *, json: bool) -> None:
         print("ok    settings")
         for result in results:
             _print_result(result)
-    if not all(result.ok for result in results):
-        raise typer.Exit(1)
+    if all(result.ok for result in results):
+        return
+    try:
+        _require_usable(settings)
+    except SettingsError as error:  # its sentence is printed already
+        raise typer.Exit(error.exit_code) from None
+    raise typer.Exit(1)
 
 
 def _print_result(result: CheckResult) -> None:

@@ -49,7 +49,7 @@ def upgrade(config: Config = None) -> None:
 
 @app.command(cls=Command)
 def check(config: Config = None) -> None:
-    """Check the schema's version and the audit guards.
+    """Check the schema's version and the audit guards, and whether a SQLite file is damaged.
 
     Example:
       fundusd db check
@@ -57,7 +57,9 @@ def check(config: Config = None) -> None:
     from fundusd.app.open_ledger import opened_ledger
 
     with opened_ledger(load(config)) as ledger:
-        print(f"The schema is at {ledger.check()}, the version that this program needs.")
+        revision = ledger.check()
+        ledger.database.require_intact()
+        print(f"The schema is at {revision}, the version that this program needs.")
 
 
 _SiteKey = Annotated[

@@ -29,8 +29,9 @@ def reconcile(config: Config = None, json: Json = False, wide: Wide = False) -> 
 
     Counts the files in each state: waiting, succeeded (by outcome), failed, or ignored (by reason).
     A file that changed within the last two sweeps counts as waiting. An inbox or a folder that
-    cannot be listed is named, and the others are counted. The exit status is 2 if there is one,
-    otherwise 1 if a file is unaccounted for.
+    cannot be listed is named, and so is an inbox that the service has recorded as offline; the
+    others are counted. The exit status is 2 if there is one, otherwise 1 if a file is unaccounted
+    for.
 
     Example:
       fundusd reconcile
@@ -44,15 +45,19 @@ def reconcile(config: Config = None, json: Json = False, wide: Wide = False) -> 
     inboxes = []
     with opened_ledger(settings) as ledger:
         ledger.check()
-        swept = {camera["id"]: camera.get("seconds", 0.0) for camera in ledger.status()["cameras"]}
+        recorded = {camera["id"]: camera for camera in ledger.status()["cameras"]}
         for camera in settings.camera:
-            grace = _grace_seconds(settings.intake, swept.get(camera.id, 0.0))
-            inboxes.append(compare(ledger, camera.watched, grace))
+            state = recorded.get(camera.id, {})
+            grace = _grace_seconds(settings.intake, state.get("seconds", 0.0))
+            inbox = compare(ledger, camera.watched, grace)
+            inbox.outage = state.get("offline_reason")
+            inboxes.append(inbox)
     if json:
         print(as_json([_as_dict(inbox) for inbox in inboxes]))
     else:
         _print(inboxes, wide=wide)
     _require_readable(inboxes)
+    _require_online(inboxes)
     for inbox in inboxes:
         if inbox.unaccounted:
             raise typer.Exit(1)
@@ -71,6 +76,18 @@ def _require_readable(inboxes: Sequence[Reconciliation]) -> None:
     )
 
 
+def _require_online(inboxes: Sequence[Reconciliation]) -> None:
+    """Raise InboxError if the service holds an inbox to be offline."""
+    cameras = [inbox.camera_id for inbox in inboxes if inbox.outage is not None]
+    if not cameras:
+        return
+    raise InboxError(
+        f"What is counted is not what was recorded: an inbox is offline ({', '.join(cameras)}).",
+        hint="Mount the share, or put the files back; the service then goes on at its next sweep."
+        " Then run the command again.",
+    )
+
+
 def _grace_seconds(intake: IntakeSettings, sweep_took: float) -> float:
     """Return the duration of two sweeps, including the pauses before them."""
     pause = max(intake.sweep_seconds, SWEEP_SHARE * sweep_took)
@@ -80,6 +97,7 @@ def _grace_seconds(intake: IntakeSettings, sweep_took: float) -> float:
 def _as_dict(inbox: Reconciliation) -> dict[str, Any]:
     return {
         "camera": inbox.camera_id,
+        "outage": inbox.outage,
         "files": inbox.files,
         "counts": dict(inbox.counts),
         "unaccounted": [path_text(path) for path in inbox.unaccounted],
@@ -88,6 +106,7 @@ def _as_dict(inbox: Reconciliation) -> dict[str, Any]:
 
 
 def _print(inboxes: Sequence[Reconciliation], *, wide: bool) -> None:
+    from fundusd.cli.status import OFFLINE_SENTENCES
     from fundusd.reports.terminal_table import printable
 
     rows = []
@@ -100,6 +119,8 @@ def _print(inboxes: Sequence[Reconciliation], *, wide: bool) -> None:
     print_table(rows, wide=wide)
     print(f"{total} files, {total - unaccounted} accounted for, {unaccounted} unaccounted for.")
     for inbox in inboxes:
+        if inbox.outage is not None:
+            print(f"  {inbox.camera_id}: OFFLINE: {OFFLINE_SENTENCES[inbox.outage]}")
         _print_first(inbox.camera_id, [printable(path_text(path)) for path in inbox.unaccounted])
         unreadable = []
         for path, why in inbox.unreadable.items():

@@ -179,7 +179,7 @@ def _deliveries(rows: Iterable[Row], away: Mapping[str, Row]) -> dict[str, list[
     return receivers
 
 
-_OFFLINE = {
+OFFLINE_SENTENCES = {
     "missing": "its inbox does not exist: mount or create it",
     "unreadable": "its inbox cannot be listed: see fundusd check",
     "empty": "an empty directory has taken the place of its inbox: is the share mounted?",
@@ -231,7 +231,7 @@ def _camera_troubles(camera: Row) -> list[str]:
     sentences = []
     if camera["offline_reason"] is not None:
         since = local(camera["offline_since"])
-        sentences.append(f"OFFLINE since {since}: {_OFFLINE[camera['offline_reason']]}")
+        sentences.append(f"OFFLINE since {since}: {OFFLINE_SENTENCES[camera['offline_reason']]}")
     if incomplete := camera.get("incomplete"):
         since = local(incomplete["since"])
         sentences.append(

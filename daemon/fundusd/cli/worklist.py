@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -28,7 +28,7 @@ from fundusd.domain.clinical_terms import SAFETY_WORDS
 from fundusd.domain.readings import WorklistReason
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from fundusd.ledger import ViewQuery
@@ -129,6 +129,19 @@ def _print_missing(
         print_warning(text, beside_data=json or as_csv)
 
 
+def _print_incomplete(
+    incomplete: Sequence[Mapping[str, Any]], limit: int | None, *, wide: bool
+) -> None:
+    """Print the first exams of which photographs are missing, below the worklist."""
+    print("Photographs are missing:")
+    shown = incomplete[:limit]
+    print_table([missing_cells(row) for row in shown], wide=wide)
+    if len(shown) < len(incomplete):
+        total = len(incomplete)
+        text = f"The oldest {len(shown)} of {total} exams are shown; --missing shows all."
+        print_warning(text, beside_data=False)
+
+
 def _incomplete(camera: str) -> ViewQuery:
     from fundusd.ledger import ViewQuery
 
@@ -194,7 +207,6 @@ def print_worklist(
         text = f"Photographs of {len(incomplete)} exams are missing; --missing shows them."
         print_warning(text, beside_data=True)
     elif incomplete:
-        print("Photographs are missing:")
-        print_table([missing_cells(row) for row in incomplete], wide=wide)
+        _print_incomplete(incomplete, limit, wide=wide)
     if not is_data:
         print(SAFETY_WORDS)

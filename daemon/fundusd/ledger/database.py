@@ -227,6 +227,14 @@ class Database:
                 " ALTER ROLE fundusd SET synchronous_commit = on.",
             )
 
+    def require_intact(self) -> None:
+        """Raise LedgerUnfit if a SQLite file is damaged; every page of it is read."""
+        if not self.is_sqlite:
+            return
+        with self.reading() as connection:
+            if connection.exec_driver_sql("PRAGMA quick_check(1)").scalar_one() != "ok":
+                raise database_troubles.as_error(sqlite_troubles.DAMAGED, self.url)
+
     def close(self) -> None:
         """Close every connection."""
         self.engine.dispose()

@@ -28,13 +28,14 @@ _IF_SERVICE = (
     " If that user is refused, the files belong to another (chown fundusd: {file}*), or their"
     " folder does."
 )
+DAMAGED = Trouble(
+    ("SQLITE_CORRUPT",),
+    LedgerUnfit,
+    "The database {file} is damaged.",
+    _RESTORE,
+)
 _BY_CODE = (
-    Trouble(
-        ("SQLITE_CORRUPT",),
-        LedgerUnfit,
-        "The database {file} is damaged.",
-        _RESTORE,
-    ),
+    DAMAGED,
     Trouble(
         ("SQLITE_NOTADB",),
         LedgerUnfit,
@@ -42,6 +43,14 @@ _BY_CODE = (
         "Correct [store] url. If the file was a database once: stop the service, move the file,"
         " {file}-wal and {file}-shm away and keep them, and restore the last backup:"
         ' docs/operations.md, "To restore a database".',
+    ),
+    Trouble(
+        ("SQLITE_READONLY_DIRECTORY",),  # before SQLITE_READONLY, which is its beginning
+        LedgerError,
+        "The database {file} cannot be written: no file can be created beside it.",
+        "Let the user that fundusd runs as write to the folder: chmod u+rwx {folder}, or, if it"
+        " belongs to another, run the command as that user: sudo -u fundusd fundusd …."
+        + _IF_SERVICE,
     ),
     Trouble(
         ("SQLITE_READONLY", "SQLITE_PERM"),

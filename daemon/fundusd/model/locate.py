@@ -106,14 +106,13 @@ def require_revision(choice: ModelChoice) -> None:
     what = "model.revision is missing"
     if choice.revision:
         what = f"revision {choice.revision!r} is not a commit, and a branch or tag can move"
-    commits = f"all of them: {constants.ENDPOINT}/{choice.source}/commits/main"
     cached = cached_revisions(choice.source)
-    if cached:
-        commits = f"on this machine: {', '.join(cached)}; {commits}"
+    on_disk = f" This machine has: {', '.join(cached)}." if cached else ""
+    page = f"{constants.ENDPOINT}/{choice.source}/commits/main"
     raise ModelError(
         f"The exact version of {choice.source} must be given: {what}.",
-        hint=f"Set model.revision to the 40 hex digits of a commit: {commits} "
-        "(for a folder, give its absolute path as model.source).",
+        hint=f"Set model.revision to the 40 hex digits of a commit.{on_disk} All commits are listed"
+        f" at {page} (for a folder, give its absolute path as model.source instead).",
     )
 
 
