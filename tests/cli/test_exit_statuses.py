@@ -125,7 +125,7 @@ def test_a_number_beyond_64_bits_is_a_usage_error(
 ) -> None:
     ended = fundusd(*command.format(number).split(), "--config", graded.path)
     assert ended.code == ExitStatus.USAGE
-    assert "less than or equal to 9223372036854775807" in " ".join(ended.err.split())
+    assert "must be at most 9223372036854775807" in " ".join(ended.err.split())
 
 
 def test_every_number_of_a_command_has_a_largest_value() -> None:
@@ -206,6 +206,19 @@ def test_a_mistake_has_the_priority_of_an_error_in_the_journal(tmp_path: Path) -
     lines = (tmp_path / "journal").read_text().splitlines()
     assert lines
     assert all(line.startswith("<3>") for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [("show abc", "must be a whole number"), ("show 0", "must be at least 1")],
+)
+def test_a_wrong_number_is_called_so_in_plain_words(
+    fundusd: RunCommand, words: str, sentence: str
+) -> None:
+    ended = fundusd(*words.split())
+    assert ended.code == ExitStatus.USAGE
+    assert sentence in ended.err
+    assert "Input should" not in ended.err
 
 
 @pytest.mark.parametrize("mistake", ["prompts", "camera"])

@@ -49,7 +49,9 @@ def upgrade(config: Config = None) -> None:
 
 @app.command(cls=Command)
 def check(config: Config = None) -> None:
-    """Check the schema's version and the audit guards, and whether a SQLite file is damaged.
+    """Check the schema's version and the audit guards.
+
+    Every page of a SQLite file is read, so that damage is noticed.
 
     Example:
       fundusd db check
