@@ -39,6 +39,26 @@ class Received:
 
 
 @contextlib.contextmanager
+def started(node: AE, port: int = 0, *handlers: Any) -> Iterator[int]:
+    """Run a DICOM node; yield its port.
+
+    Its connections are closed at the end, because pynetdicom leaves those whose peer has gone to
+    the garbage collector, which may come in the middle of another test.
+    """
+    sockets: list[Any] = []
+    on_open = (evt.EVT_CONN_OPEN, lambda event: sockets.append(event.assoc.dul.socket.socket))
+    server = node.start_server(("127.0.0.1", port), block=False, evt_handlers=[on_open, *handlers])
+    try:
+        yield server.socket.getsockname()[1]
+    finally:
+        server.shutdown()
+        for association in server.active_associations:
+            association.join(5)
+        for opened in sockets:
+            opened.close()
+
+
+@contextlib.contextmanager
 def dicom_node(
     received: Received, *, takes: str = Comprehensive3DSRStorage, title: str = ""
 ) -> Iterator[int]:
@@ -55,14 +75,9 @@ def dicom_node(
     node = AE(ae_title="ARCHIVE")
     node.require_called_aet = bool(title)
     node.add_supported_context(takes)
-    server = node.start_server(
-        ("127.0.0.1", received.port), block=False, evt_handlers=[(evt.EVT_C_STORE, on_store)]
-    )
-    received.port = server.socket.getsockname()[1]
-    try:
-        yield received.port
-    finally:
-        server.shutdown()
+    with started(node, received.port, (evt.EVT_C_STORE, on_store)) as port:
+        received.port = port
+        yield port
 
 
 class _Quiet(BaseHTTPRequestHandler):

@@ -39,11 +39,8 @@ def node(*takes: str, title: str = "") -> Iterator[DicomNode]:
     entity.require_called_aet = bool(title)
     for sop_class in takes:
         entity.add_supported_context(sop_class)
-    server = entity.start_server(("127.0.0.1", 0), block=False)
-    try:
-        yield DicomNode(title or "ARCHIVE", "127.0.0.1", server.socket.getsockname()[1])
-    finally:
-        server.shutdown()
+    with receiver_cases.started(entity) as port:
+        yield DicomNode(title or "ARCHIVE", "127.0.0.1", port)
 
 
 def http(status: str, body: bytes = b"") -> bytes:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import socket
+import struct
+import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -210,6 +213,26 @@ def test_a_receiver_that_is_away_is_no_refusal(report: Any, bundle: Any) -> None
         with pytest.raises(ReceiverError) as caught:
             receiver.send(document)
         assert not caught.value.is_permanent
+
+
+def test_a_node_that_breaks_the_connection_leaves_no_socket_open(report: Any) -> None:
+    """A warning about a socket that the garbage collector closes would fail this test."""
+    at_once = struct.pack("ii", 1, 0)
+
+    def breaks_off(listening: socket.socket) -> None:
+        connection, _ = listening.accept()
+        connection.recv(1)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, at_once)
+        connection.close()
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = threading.Thread(target=breaks_off, args=(listening,))
+        thread.start()
+        port = listening.getsockname()[1]
+        with pytest.raises(ReceiverError, match="no association"):
+            DicomNode("ARCHIVE", "127.0.0.1", port, **SHORT).send(report)
+        thread.join()
+    gc.collect()
 
 
 @pytest.mark.filterwarnings("ignore:Exception ignored in:pytest.PytestUnraisableExceptionWarning")

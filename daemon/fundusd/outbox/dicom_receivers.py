@@ -85,24 +85,32 @@ class DicomNode:
 
         Raises ReceiverError if there is none.
         """
-        from pynetdicom import AE, sop_class
+        from pynetdicom import AE, evt, sop_class
 
+        sockets: list[Any] = []
         node = AE(ae_title="FUNDUSD")
         node.connection_timeout = node.acse_timeout = self.connect_seconds
         node.dimse_timeout = node.network_timeout = self.answer_seconds
         storage = sop_class.Comprehensive3DSRStorage  # type: ignore[attr-defined,unused-ignore]
         for abstract_syntax in (storage, *further):
             node.add_requested_context(abstract_syntax)
+        on_open = (evt.EVT_CONN_OPEN, lambda event: sockets.append(event.assoc.dul.socket.socket))
         try:
-            association = node.associate(self.host, self.port, ae_title=self.title)
+            association = node.associate(
+                self.host, self.port, ae_title=self.title, evt_handlers=[on_open]
+            )
         except OSError as error:  # the name does not resolve, or the process has no network
             raise unreachable(error) from None
-        if not association.is_established:
-            raise self._refused(association)
         try:
-            yield association
+            if not association.is_established:
+                raise self._refused(association)
+            try:
+                yield association
+            finally:
+                association.release()
         finally:
-            association.release()
+            for opened in sockets:
+                opened.close()  # pynetdicom does not, if the node has gone before
 
     @staticmethod
     def _refused(association: Any) -> ReceiverError:
