@@ -52,6 +52,9 @@ _LEFT_OUT = (
     'so "?" stands where it may first have to be found out which eye, whose or when, and warnings'
     " that a person has answered are shown, too"
 )
+_MORE = (
+    "The {} most urgent are shown; use --limit to see more, --json or --csv without it to see all."
+)
 # at the same urgency, retakes first, because the patient may still be there; then the oldest exam
 _WORST_FIRST = ("-urgency", "-action", "day", "exam_id", "eye")
 _OLDEST_FIRST = ("day", "exam_id")
@@ -198,11 +201,7 @@ def print_worklist(
         if exams is None:
             print(left_out(ledger, _LEFT_OUT))
     if len(listed) > len(rows):
-        text = (
-            f"The {len(rows)} most urgent are shown; use --limit to see more, "
-            "--json or --csv without it to see all."
-        )
-        print_warning(text, beside_data=is_data)
+        print_warning(_MORE.format(len(rows)), beside_data=is_data)
     if incomplete and is_data:
         text = f"Photographs of {len(incomplete)} exams are missing; --missing shows them."
         print_warning(text, beside_data=True)

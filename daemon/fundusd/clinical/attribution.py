@@ -209,13 +209,7 @@ def settle(
         if recorded.patient_key and not _is_same_patient(recorded, header):
             warnings.append(CaptureWarning.PATIENT_CONFLICT)
             other_id, other_key = recorded.patient_id, recorded.patient_key
-    acquired_at, day = header.acquired_at or recorded.acquired_at, recorded.acquired_day
-    other_day = recorded.other_acquired_day
-    if header.acquired_day is not None and header.acquired_day != day:
-        acquired_at, day = header.acquired_at, header.acquired_day
-        if recorded.acquired_day is not None:
-            other_day = recorded.acquired_day
-            warnings.append(CaptureWarning.DATE_CONFLICT)
+    acquired_at, day, other_day = _settled_day(recorded, header, warnings)
     if is_clock_off(acquired_at, day, received_at, is_backlog=is_backlog):
         warnings.append(CaptureWarning.CLOCK_SKEW)
     settled = Attribution(
@@ -232,6 +226,19 @@ def settle(
     if are_clear:
         return replace(settled, patient_id=patient.patient_id, other_patient_id=other_id)
     return settled
+
+
+def _settled_day(
+    recorded: Attribution, header: Attribution, warnings: list[str]
+) -> tuple[datetime | None, date | None, date | None]:
+    """Return when a photograph was taken, its day, and another day that a source names."""
+    day, other_day = recorded.acquired_day, recorded.other_acquired_day
+    if header.acquired_day in {None, day}:
+        return header.acquired_at or recorded.acquired_at, day, other_day
+    if day is not None:
+        other_day = day
+        warnings.append(CaptureWarning.DATE_CONFLICT)
+    return header.acquired_at, header.acquired_day, other_day
 
 
 def has_lost_answer(after: Sequence[str], before: Sequence[str]) -> bool:
