@@ -67,7 +67,7 @@ def test_what_is_said_of_a_renamed_file_changes_the_claim_of_its_old_name(dated:
     assert_stored_as_judged(dated)
 
 
-# -- a number of two persons, and what the header of another file says
+# -- a number of two persons
 
 
 def of_person(ledger: Ledger, issuer: str, *names: str) -> None:
@@ -82,58 +82,49 @@ def claims_of_clinic(ledger: Ledger) -> list[int]:
     return claimed(exam_of(ledger, "P1_OD_4.dcm"))
 
 
-def test_an_overwritten_file_does_not_say_whose_a_later_photograph_is(dated: Ledger) -> None:
+def test_what_gives_only_the_number_is_in_question_until_a_person_says_whose_it_is(
+    dated: Ledger,
+) -> None:
     of_person(dated, "HOSP", "P1_OD.dcm", "P1_OS.dcm")
-    of_person(dated, "CLINIC", "P1_OD_4.dcm", "P1_OS_4.dcm")
-    claim = cases.take(dated, "P1_OD.dcm", "damaged")
-    dated.fail(claim, Reason.TRUNCATED, "cut short", None)
-    record(dated, "P1_OD.jpg", logits=PDR)
-    assert number(dated, "P1_OD.jpg") in claims_of_clinic(dated)
-    assert exam_of(dated, "P1_OD_4.dcm").final.referable is OPEN
-
-
-def test_nor_does_a_file_that_has_left_the_inbox(dated: Ledger) -> None:
-    of_person(dated, "HOSP", "P1_OD.dcm", "P1_OS.dcm")
-    of_person(dated, "CLINIC", "P1_OD_4.dcm", "P1_OS_4.dcm")
-    dated.mark_missing(cases.CAMERA, [b"P1_OD.dcm"])
-    record(dated, "P1_OD.jpg", logits=PDR)
-    assert claims_of_clinic(dated) == [number(dated, "P1_OD.jpg")]
-    assert exam_of(dated, "P1_OD_4.dcm").final.referable is OPEN
-
-
-def with_jpegs(ledger: Ledger) -> None:
-    """Record both eyes of HOSP's person, each in two files."""
-    of_person(ledger, "HOSP", "P1_OD.dcm", "P1_OS.dcm")
     for name in ("P1_OD.jpg", "P1_OS.jpg"):
-        record(ledger, name)
-
-
-def test_a_header_still_says_whose_the_other_file_is_after_it_was_archived(dated: Ledger) -> None:
-    with_jpegs(dated)
+        record(dated, name)
     renamed(dated, "P1_OD.dcm", "archive/1.dcm")
+    renamed(dated, "P1_OD.jpg", "P1_OD_9.jpg")
     of_person(dated, "CLINIC", "P1_OD_4.dcm", "P1_OS_4.dcm")
-    assert claims_of_clinic(dated) == []
-    renamed(dated, "P1_OS.dcm", "archive/2.dcm")
-    renamed(dated, "P1_OD.jpg", "archive/1.jpg")
+    jpegs = [number(dated, name) for name in ("P1_OS.jpg", "P1_OD_9.jpg")]
+    assert claims_of_clinic(dated) == jpegs
+    for capture_id in jpegs:
+        assert exam_of(dated, "P1_OS.jpg").final.referable is OPEN
+        dated.belongs(capture_id, BY)
     assert claims_of_clinic(dated) == []
     for name in ("P1_OD_4.dcm", "P1_OS.jpg"):
         assert exam_of(dated, name).final.referable is NO
 
 
-def test_so_it_does_after_it_has_left_the_inbox_or_was_overwritten(dated: Ledger) -> None:
-    with_jpegs(dated)
-    dated.mark_missing(cases.CAMERA, [b"P1_OD.dcm"])
-    claim = cases.take(dated, "P1_OS.dcm", "damaged")
-    dated.fail(claim, Reason.TRUNCATED, "cut short", None)
+def test_a_copy_of_it_is_in_question_too(dated: Ledger) -> None:
+    of_person(dated, "HOSP", "P1_OD.dcm", "P1_OS.dcm")
+    record(dated, "P1_OD.jpg")
     of_person(dated, "CLINIC", "P1_OD_4.dcm", "P1_OS_4.dcm")
-    assert claims_of_clinic(dated) == []
-
-
-def test_a_copy_of_a_photograph_is_of_the_same_person(dated: Ledger) -> None:
-    with_jpegs(dated)
-    of_person(dated, "CLINIC", "P1_OD_4.dcm", "P1_OS_4.dcm")
+    dated.belongs(number(dated, "P1_OD.jpg"), BY)
     dated.admit(cases.found("P1_OD_6.jpg", "P1_OD.jpg"))
-    assert claims_of_clinic(dated) == []
+    [copy] = claims_of_clinic(dated)
+    assert copy == number(dated, "P1_OD_6.jpg")
+
+
+@pytest.mark.parametrize("is_overwritten", [False, True])
+def test_so_is_a_photograph_beside_a_file_that_is_not_there_any_more(
+    dated: Ledger, is_overwritten: bool
+) -> None:
+    of_person(dated, "HOSP", "P1_OD.dcm", "P1_OS.dcm")
+    of_person(dated, "CLINIC", "P1_OD_4.dcm", "P1_OS_4.dcm")
+    if is_overwritten:
+        claim = cases.take(dated, "P1_OD.dcm", "damaged")
+        dated.fail(claim, Reason.TRUNCATED, "cut short", None)
+    else:
+        dated.mark_missing(cases.CAMERA, [b"P1_OD.dcm"])
+    record(dated, "P1_OD.jpg", logits=PDR)
+    assert number(dated, "P1_OD.jpg") in claims_of_clinic(dated)
+    assert exam_of(dated, "P1_OD_4.dcm").final.referable is OPEN
 
 
 # -- a photograph of which the sources name two patients, in the exam of a third

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 import pytest
 from tests import ledger_cases as cases
 from tests.ledger.test_no_wrong_negative import problems
-from tests.reading_cases import BY, NO_DR, exam_of, number
+from tests.reading_cases import BY, NO_DR, PDR, exam_of, number
 from tests.visit_cases import TODAY
 
 from fundusd.clinical.path_rules import Naming
 from fundusd.domain.clinical_terms import Eye, Referable
+from fundusd.domain.errors import RequestError
 from fundusd.domain.eye_reasons import EyeReason
 from fundusd.domain.readings import AbsenceReason, ExclusionReason
 from fundusd.ledger import Ledger
@@ -50,13 +51,14 @@ def graded(
     word: str = "",
     camera: str = cases.CAMERA,
     study: str = "1.2.3",
+    logits: tuple[float, ...] = NO_DR,
 ) -> Exam:
     """Have a JPEG graded or, if an issuer is given, a DICOM file that names it."""
     content = cases.CONTENT_OF_JPEG
     if issuer is not None:
         content = replace(content, patient_id=name[:2], issuer=issuer, study_uid=study)
     claim = cases.take(ledger, name, word or name, camera_id=camera)
-    ledger.record([cases.finding(claim, content, NO_DR)])
+    ledger.record([cases.finding(claim, content, logits)])
     assert problems(ledger) == []
     return exam_of(ledger, name)
 
@@ -116,27 +118,6 @@ def test_a_file_renamed_to_another_day_stays_the_patients_when_that_day_is_given
     graded(ledger, f"P1_OS_{BEFORE}_3.dcm", issuer="CLINIC", study="1.2.4")
     before = exam_of(ledger, f"P1_OD_{BEFORE}.png")
     assert doubts(before) == {EyeReason.PATIENT_UNCERTAIN}
-
-
-@pytest.mark.parametrize("is_dicom_first", [False, True])
-def test_the_folders_of_two_cameras_may_hold_the_same_bytes_of_one_person(
-    ledger: Ledger, is_dicom_first: bool
-) -> None:
-    if is_dicom_first:
-        graded(ledger, "P1_OS.dcm", issuer="HOSP")
-    graded(ledger, "P1_OD.jpg", word="x")
-    copied(ledger, "P1_OD.jpg", "x", camera="other")
-    graded(ledger, "P1_OS.jpg")
-    if not is_dicom_first:
-        graded(ledger, "P1_OS.dcm", issuer="HOSP")
-    copies = [row["id"] for row in cases.captures(ledger) if row["path_text"] == "P1_OD.jpg"]
-    visits = [visit for visit in map(ledger.exam_of, copies) if visit]
-    assert len({visit.exam_id for visit in visits}) == 2
-    assert [doubts(visit) for visit in visits] == [set(), set()]
-    graded(ledger, "P1_OD_3.dcm", issuer="CLINIC", study="1.2.4", camera="other")
-    for visit in map(ledger.exam_of, copies):
-        assert visit is not None
-        assert doubts(visit) == {EyeReason.PATIENT_UNCERTAIN}
 
 
 def test_a_renamed_file_stays_in_the_exam_of_its_person_if_two_have_the_number(
@@ -212,13 +193,88 @@ def test_an_eye_that_is_absent_under_the_number_is_absent_from_the_person(ledger
         assert exam_of(ledger, name).absent == ()  # it may be of either
 
 
-def test_an_absent_eye_stays_so_when_its_visit_is_given_or_moved(ledger: Ledger) -> None:
-    graded(ledger, "P1_OD.dcm", issuer="HOSP")
-    number_exam = graded(ledger, "P1_OD_5.jpg", camera="other")
-    ledger.eye_absent(number_exam.exam_id, Eye.LEFT, AbsenceReason.PROSTHESIS, BY)
-    graded(ledger, "P1_OD_7.dcm", issuer="HOSP", camera="other")
-    after = exam_of(ledger, "P1_OD_5.jpg")
-    assert after.exam_id != number_exam.exam_id
+def test_an_absent_eye_stays_so_when_its_visit_is_given(ledger: Ledger) -> None:
+    first = graded(ledger, f"P1_OD_{BEFORE}.jpg")
+    ledger.eye_absent(first.exam_id, Eye.LEFT, AbsenceReason.PROSTHESIS, BY)
+    today = graded(ledger, f"P1_OD_{NOW}.jpg")
+    after = graded(ledger, f"P1_OD_{NOW}_7.dcm", issuer="HOSP")
+    assert after.exam_id == today.exam_id
     assert (after.absent, after.final.referable) == ((Eye.LEFT,), Referable.NO)
-    back = ledger.eye_present(after.exam_id, Eye.LEFT, BY)
-    assert (back.absent, back.final.referable) == ((), Referable.INDETERMINATE)
+    ledger.eye_present(after.exam_id, Eye.LEFT, BY)
+    for name in (f"P1_OD_{BEFORE}.jpg", f"P1_OD_{NOW}.jpg"):
+        back = exam_of(ledger, name)
+        assert (back.absent, back.final.referable) == ((), Referable.INDETERMINATE)
+    assert problems(ledger) == []
+
+
+def test_an_absence_that_was_said_before_two_persons_had_the_number_counts_for_neither(
+    ledger: Ledger,
+) -> None:
+    number_exam = graded(ledger, "P1_OD.jpg")
+    ledger.eye_absent(number_exam.exam_id, Eye.LEFT, AbsenceReason.PROSTHESIS, BY)
+    person = graded(ledger, "P1_OD_2.dcm", issuer="HOSP")
+    assert (person.exam_id, person.absent) == (number_exam.exam_id, (Eye.LEFT,))
+    graded(ledger, "P1_OD_3.dcm", issuer="CLINIC", study="1.2.4")
+    for name in ("P1_OD_2.dcm", "P1_OD_3.dcm"):
+        assert exam_of(ledger, name).absent == ()
+    assert problems(ledger) == []
+
+
+# -- a number of two persons on one day
+
+
+@pytest.fixture
+def two(ledger: Ledger) -> Ledger:
+    """Return a ledger with two persons of one number, and then a photograph of the number alone."""
+    for issuer, study in (("HOSP", "1.2.3"), ("CLINIC", "1.2.4")):
+        for eye in ("OD", "OS"):
+            graded(ledger, f"P1_{eye}_{study[-1]}.dcm", issuer=issuer, study=study)
+    graded(ledger, "P1_OD.jpg", logits=PDR)
+    return ledger
+
+
+def results(ledger: Ledger) -> list[Referable]:
+    """Return the final results of both persons, after checking what is stored."""
+    assert problems(ledger) == []
+    return [exam_of(ledger, f"P1_OD_{number}.dcm").final.referable for number in (3, 4)]
+
+
+def test_a_photograph_of_it_leaves_no_negative_for_either(two: Ledger) -> None:
+    of_number = exam_of(two, "P1_OD.jpg")
+    assert of_number.part  # otherwise documents about it would have the names of former ones
+    assert results(two) == [Referable.INDETERMINATE] * 2
+    with pytest.raises(RequestError, match="is of a number that the patients of exams") as refused:
+        two.belongs(number(two, "P1_OD.jpg"), BY)
+    assert "fundusd correct join" in (refused.value.hint or "")
+
+
+def test_its_exam_is_joined_into_that_of_the_right_person(two: Ledger) -> None:
+    of_number, person = exam_of(two, "P1_OD.jpg"), exam_of(two, "P1_OD_4.dcm")
+    with pytest.raises(RequestError, match="gives only the number"):
+        two.join_exams(person.exam_id, of_number.exam_id, BY)
+    two.join_exams(of_number.exam_id, person.exam_id, BY)
+    assert results(two) == [Referable.NO, Referable.YES]
+    graded(two, "P1_OS.jpg", logits=PDR)  # of which nobody has said anything
+    assert results(two) == [Referable.INDETERMINATE, Referable.YES]
+
+
+def test_a_photograph_that_the_first_person_got_can_be_given_to_the_second(ledger: Ledger) -> None:
+    graded(ledger, "P1_OD.jpg", logits=PDR)
+    for issuer, study in (("HOSP", "1.2.3"), ("CLINIC", "1.2.4")):
+        for eye in ("OD", "OS"):
+            graded(ledger, f"P1_{eye}_{study[-1]}.dcm", issuer=issuer, study=study)
+    assert results(ledger) == [Referable.YES, Referable.INDETERMINATE]
+    ledger.belongs_to_other(number(ledger, "P1_OD.jpg"), BY)
+    assert results(ledger) == [Referable.NO, Referable.YES]
+    ledger.belongs_to_other(number(ledger, "P1_OD.jpg"), BY)
+    assert results(ledger) == [Referable.YES, Referable.NO]
+
+
+def test_what_was_said_under_the_number_does_not_say_whose_it_is(copies: Ledger) -> None:
+    copies.belongs(number(copies, f"P1_OD_{NOW}.jpg"), BY)  # and not to the day before
+    graded(copies, f"P1_OS_{NOW}_3.dcm", issuer="HOSP")
+    assert EyeReason.DAY_UNCERTAIN in doubts(exam_of(copies, f"P1_OD_{NOW}.jpg"))
+    graded(copies, f"P1_OD_{NOW}_4.dcm", issuer="CLINIC", study="1.2.4")
+    other = graded(copies, f"P1_OS_{NOW}_4.dcm", issuer="CLINIC", study="1.2.4")
+    assert other.final.referable is Referable.INDETERMINATE
+    assert problems(copies) == []

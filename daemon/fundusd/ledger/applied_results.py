@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import orjson
 import sqlalchemy as sa
 
-from fundusd.domain.clinical_terms import Outcome
+from fundusd.domain.clinical_terms import Outcome, Referable
+from fundusd.domain.readings import ExclusionReason
 from fundusd.ledger import (
     audit,
     bare_numbers,
@@ -73,17 +74,17 @@ def apply(
     moved_files.keep_exams(connection, after, origins)
     placed_photographs.note_conflicts(connection, after, contents)
     exam_ids = visits.assign(connection, after, [content.get("study_uid") for content in contents])
-    moved_files.forget_membership(after, exam_ids, origins)
+    moved_files.forget_membership(before, after, exam_ids, origins)
+    _include_referable(after, results)
     for row, exam_id in zip(after, exam_ids, strict=True):
         row["exam_id"] = exam_id
     _update(connection, after)
-    changed = bare_numbers.remember(connection, after, contents, given)
-    shared = captures.flag_shared(connection, after)
+    shared = captures.flag_shared(connection, after, given)
     if origins:
         follow_ups.move_renamed(connection, after, origins)
     left = moved_files.exams_left(connection, [row["id"] for row in after])
-    changed |= {row["exam_id"] for row in (*before, *after)}
-    exams.rejudge(recording, changed | shared | left)
+    changed = {row["exam_id"] for row in (*before, *after)}
+    exams.rejudge(recording, given | changed | shared | left)
     entries, recorded = [], []
     for old, row, of_capture in zip(before, after, results, strict=True):
         entries.append(audit_entry(old, row, of_capture, reused=reused))
@@ -92,6 +93,14 @@ def apply(
         )
     audit.append(connection, *entries)
     return recorded
+
+
+def _include_referable(captures: Sequence[dict[str, Any]], results: Sequence[Row]) -> None:
+    """Let photographs count again that a retake was to replace, and that are referable now."""
+    for row, of_capture in zip(captures, results, strict=True):
+        is_retaken = row["excluded"] == ExclusionReason.RETAKEN
+        if is_retaken and of_capture["referable"] == Referable.YES:
+            row["excluded"] = None
 
 
 def _update(connection: sa.Connection, rows: Sequence[Row]) -> None:

@@ -1,214 +1,196 @@
 """Find the person whom a number means that is given without its issuer.
 
 Headers may name the issuer of a patient's number, and names of files do not, so that a person has
-another key by a name than by a header. A photograph whose header names no patient, for instance
-because the file is damaged, is of the person whose photographs from the same camera and day bear
-the same number, unless there are two of them.
+another key by a name than by a header. A number without an issuer means the person who has this
+number and an issuer on that day, unless there are several.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from fundusd.ledger import named_files, related_exams, visits
-from fundusd.ledger.captures import flag_shared
+from fundusd.ledger import audit, joins, moved_files, visits
 from fundusd.ledger.exam_queries import ABSENCES
 from fundusd.ledger.tables import capture, correction, exam
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
-    from fundusd.ledger.named_files import Files, PatientDay, Place
-
     Row = Mapping[Any, Any]
-    Persons = dict[Place, set[str]]  # the keys of those whose headers give this number
+    NumberOfDay = tuple[str, str]  # the key that a number has without an issuer, and the day
 
-_SLICE = 500  # exams in one statement
-
-
-class Given(NamedTuple):
-    """What came under bare numbers, and is given to the persons whom they mean."""
-
-    persons: dict[Place, str]
-    exam_ids: set[int]  # exams that have been given
-    files: Files  # photographs in the exams of bare numbers, of which some are to be moved
-    related: set[int]  # exams that depended on these while they were of bare numbers
+_GIVEN = "given"  # begins the key of an exam that no new photograph belongs to
 
 
 def resolve(
     connection: sa.Connection, captures: Sequence[dict[Any, Any]], headers: Sequence[Row]
-) -> Given:
-    """Give captures, and exams that have no header with a patient, the keys of those they mean.
+) -> set[int]:
+    """Say of captures which persons their numbers mean, before they are assigned to exams.
 
-    `headers` are the contents of the captures. This is done before the captures are assigned;
-    `remember` has to be called afterwards.
+    The person goes to `person_key`, and the number, if it is another key, to `bare_key`. A capture
+    of nobody whose number is that of a person `is_beside` the person; one that is tried again
+    remains in its exam (`kept_exam_id`). Exams of the numbers are given to the persons whom they
+    mean; return these, and others that have to be judged for it. `headers` are the contents of the
+    captures.
     """
-    bare: list[tuple[dict[Any, Any], Place]] = []
-    named: Persons = {}
+    bare: list[tuple[dict[Any, Any], NumberOfDay]] = []
+    named: dict[NumberOfDay, set[str]] = {}
     for row, header in zip(captures, headers, strict=True):
-        if number := _number(row, header):
-            named.setdefault(_place(number, row), set()).add(row["patient_key"])
-        elif row["patient_key"] and not header.get("patient_key"):
-            bare.append((row, _place(row["patient_key"], row)))
-    persons = _known_persons(connection, {*named, *(place for _, place in bare)})
-    for place, keys in named.items():
-        persons.setdefault(place, set()).update(keys)
-    with_issuer = {place for place, keys in persons.items() if keys != {_day_of(place)[0]}}
-    files = named_files.of_days(connection, {_day_of(place) for place in with_issuer})
-    for file in (file for of_exam in files.values() for file in of_exam):
-        if not file["is_only_named"]:  # the header gives the number without an issuer
-            persons.setdefault(file["place"], set()).add(file["number"])
-    only = {place: next(iter(persons[place])) for place in with_issuer if len(persons[place]) == 1}
-    for row, place in bare:
-        row["patient_key"] = only.get(place, row["patient_key"])
-    related = related_exams.related(connection, files) if files else set()
-    return Given(only, named_files.give_exams(connection, only, files), files, related)
+        if not row["patient_key"]:
+            continue
+        day = visits.arrival_of(row, None).day.isoformat()
+        if number := number_in(header, row["patient_key"]):
+            row["bare_key"] = number
+            named.setdefault((number, day), set()).add(row["patient_key"])
+        else:
+            bare.append((row, (row["patient_key"], day)))
+    known = persons(connection, {*named, *(of_day for _, of_day in bare)})
+    for of_day, keys in named.items():
+        known.setdefault(of_day, set()).update(keys)
+    for row, of_day in bare:
+        keys = known.get(of_day, set())
+        if len(keys) == 1:
+            [row["person_key"]], row["bare_key"] = keys, row["patient_key"]
+        row["is_beside"] = len(keys) > 1
+    _keep_exams(connection, [row for row, _ in bare if row["exam_id"] is not None])
+    return _give_exams(connection, known) | _of_absences(connection, {key for key, _ in named})
 
 
-def _number(row: Row, header: Row) -> str | None:
-    """Return the key that the number in a header has without an issuer, or None."""
-    if not row["patient_key"] or header.get("patient_key") != row["patient_key"]:
-        return None
-    number: str = header.get("bare_key") or row["patient_key"]
-    return number
+def _of_absences(connection: sa.Connection, numbers: Collection[str]) -> set[int]:
+    """Return the exams for which an absence may have been said under one of these numbers.
 
-
-def _place(number: str, row: Row) -> Place:
-    return number, row["camera_id"], visits.arrival_of(row, None).day.isoformat()
-
-
-def remember(
-    connection: sa.Connection, captures: Sequence[Row], headers: Sequence[Row], given: Given
-) -> set[int | None]:
-    """Store the bare numbers of the persons of exams to which captures have been assigned.
-
-    Photographs of these persons that are in exams of the bare numbers are moved into their visits.
-    Return the exams that have changed.
+    It no longer counts if the number is that of another person, too.
     """
-    ambiguous = _store_numbers(connection, captures, headers)
-    assigned = {row["id"] for row in captures}
-    files: Files = {}
-    for exam_id, of_exam in given.files.items():
-        if exam_id not in given.exam_ids:
-            files[exam_id] = [file for file in of_exam if file["id"] not in assigned]
-    changed = given.exam_ids | named_files.move(connection, given.persons, files)
-    if not changed:
-        return ambiguous
-    rows = [file for of_exam in given.files.values() for file in of_exam]
-    return changed | ambiguous | given.related | flag_shared(connection, rows)
-
-
-def _store_numbers(
-    connection: sa.Connection, captures: Sequence[Row], headers: Sequence[Row]
-) -> set[int | None]:
-    """Store bare numbers; return the exams for which absences do not count any more.
-
-    They were said of numbers that several persons have now.
-    """
-    numbers: set[tuple[int, str, str]] = set()  # exam, patient and bare number
-    for row, header in zip(captures, headers, strict=True):
-        number = _bare_key(row, header)
-        if number:
-            numbers.add((row["exam_id"], row["patient_key"], number))
     if not numbers:
         return set()
-    statement = sa.update(exam).where(
-        exam.c.id == sa.bindparam("at_id"),
-        exam.c.patient_key == sa.bindparam("of_person"),
-        exam.c.bare_key.is_(None),
-    )
-    names = ("at_id", "of_person", "bare_key")
-    connection.execute(
-        statement, [dict(zip(names, values, strict=True)) for values in sorted(numbers)]
-    )
-    second = exam.alias()
-    has_absence = sa.exists().where(
+    was_said = sa.exists().where(
         correction.c.patient_key == exam.c.bare_key, correction.c.kind.in_(ABSENCES)
     )
-    is_of_two = sa.exists().where(
-        second.c.bare_key == exam.c.bare_key, second.c.patient_key != exam.c.patient_key
+    return set(
+        connection.scalars(sa.select(exam.c.id).where(exam.c.bare_key.in_(numbers), was_said))
     )
-    of_numbers = exam.c.bare_key.in_({number for _, _, number in numbers})
-    query = sa.select(exam.c.id).where(of_numbers, has_absence, is_of_two)
-    return set(connection.scalars(query))
 
 
-def meant(connection: sa.Connection) -> dict[int, str]:
-    """Return the keys of the persons whom exams mean that came under a bare number, by exam.
+def _keep_exams(connection: sa.Connection, captures: Sequence[dict[Any, Any]]) -> None:
+    """Keep captures of numbers in the exams of the persons whom they once meant."""
+    if not captures:
+        return
+    query = sa.select(*exam.c["id", "bare_key"])
+    query = query.where(exam.c.id.in_({row["exam_id"] for row in captures}))
+    numbers: dict[int, str | None] = dict(connection.execute(query).all())
+    for row in captures:
+        if row["patient_key"] == numbers[row["exam_id"]]:
+            row["kept_exam_id"] = row["exam_id"]
 
-    Older versions have left these exams beside those of the persons.
+
+def number_in(header: Row, patient_key: str | None) -> str | None:
+    """Return the key that a patient's number has without the issuer that a header names, or None.
+
+    `header` is the content of a result; it may name another patient.
     """
-    named = exam.alias()
-    query = (
-        sa.select(exam.c.id, named.c.patient_key, capture.c.camera_id)
-        .join(named, sa.and_(named.c.bare_key == exam.c.patient_key, named.c.day == exam.c.day))
-        .join(capture, capture.c.exam_id == named.c.id)
-        .where(exam.c.joined_into.is_(None))
-    )
-    persons: dict[int, set[str]] = {}
-    cameras: dict[int, set[str]] = {}
-    for number, patient_key, camera_id in connection.execute(query.distinct()):
-        persons.setdefault(number, set()).add(patient_key)
-        cameras.setdefault(number, set()).add(camera_id)
-    keys: dict[int, str] = {}
-    for number in _only_named(connection, cameras):
-        if len(persons[number]) == 1:
-            [keys[number]] = persons[number]
-    return keys
-
-
-def _only_named(connection: sa.Connection, cameras: Mapping[int, set[str]]) -> set[int]:
-    """Return those exams whose photographs are only named, and all of one of these cameras."""
-    numbers = sorted(cameras)
-    only_named: set[int] = set()
-    for first in range(0, len(numbers), _SLICE):
-        ids = numbers[first : first + _SLICE]
-        for number, of_exam in named_files.of_exams(connection, exam.c.id.in_(ids)).items():
-            of_files = {file["camera_id"] for file in of_exam}
-            are_of_camera = len(of_files) == 1 and of_files <= cameras[number]
-            if are_of_camera and all(file["is_only_named"] for file in of_exam):
-                only_named.add(number)
-    return only_named
-
-
-def _bare_key(row: Row, header: Row) -> str | None:
-    """Return the key of the number in a header that names an issuer, or None."""
     number: str | None = header.get("bare_key")
-    is_of_header = header.get("patient_key") == row["patient_key"]
-    return number if is_of_header and number != row["patient_key"] else None
+    is_of_header = patient_key is not None and header.get("patient_key") == patient_key
+    return number if is_of_header and number != patient_key else None
 
 
-def _known_persons(connection: sa.Connection, places: Collection[Place]) -> Persons:
-    if not places:
+def persons(
+    connection: sa.Connection, numbers: Collection[NumberOfDay]
+) -> dict[NumberOfDay, set[str]]:
+    """Return the keys of the persons who have numbers with an issuer, where there are any.
+
+    Those of whom no photograph is left are not counted.
+    """
+    if not numbers:
         return {}
-    query = sa.select(*exam.c["id", "bare_key", "day", "patient_key", "joined_into"]).where(
-        exam.c.bare_key.in_({number for number, _, _ in places}),
-        exam.c.day.in_({day for _, _, day in places}),
+    keys, days = {key for key, _ in numbers}, {day for _, day in numbers}
+    has_photographs = sa.exists().where(capture.c.exam_id == exam.c.id)
+    query = sa.select(*exam.c["bare_key", "day", "patient_key"]).where(
+        exam.c.bare_key.in_(keys),
+        exam.c.day.in_(days),
+        sa.or_(has_photographs, exam.c.joined_into.is_not(None)),
     )
-    exams = connection.execute(query).all()
-    joined = [row.id for row in exams if row.joined_into is not None]
-    final = visits.followed(connection, joined)
-    cameras = _cameras(connection, {final.get(row.id, row.id) for row in exams})
-    persons: Persons = {}
-    for row in exams:
-        for camera_id in cameras.get(final.get(row.id, row.id), ()):
-            persons.setdefault((row.bare_key, camera_id, row.day), set()).add(row.patient_key)
-    return persons
+    known: dict[NumberOfDay, set[str]] = {}
+    for row in connection.execute(query.distinct()):
+        known.setdefault((row.bare_key, row.day), set()).add(row.patient_key)
+    return known
 
 
-def _cameras(connection: sa.Connection, exam_ids: Collection[int]) -> dict[int, set[str]]:
-    """Return, by exam, the cameras of its photographs."""
-    cameras: dict[int, set[str]] = {}
-    if exam_ids:
-        query = sa.select(capture.c.exam_id, capture.c.camera_id)
-        query = query.where(capture.c.exam_id.in_(exam_ids)).distinct()
-        for exam_id, camera_id in connection.execute(query):
-            cameras.setdefault(exam_id, set()).add(camera_id)
-    return cameras
+def give(connection: sa.Connection) -> set[int]:
+    """Give exams of numbers that are stored beside those of the persons whom they mean."""
+    named = exam.alias()
+    is_of_number = sa.and_(named.c.bare_key == exam.c.patient_key, named.c.day == exam.c.day)
+    query = sa.select(*exam.c["patient_key", "day"]).join(named, is_of_number)
+    numbers = {(row.patient_key, row.day) for row in connection.execute(query.distinct())}
+    return _give_exams(connection, persons(connection, numbers))
 
 
-def _day_of(place: Place) -> PatientDay:
-    number, _, day = place
-    return number, day
+def _give_exams(connection: sa.Connection, known: Mapping[NumberOfDay, set[str]]) -> set[int]:
+    """Give exams of numbers to the persons whom they mean, and return these exams.
+
+    The exams that were joined into them are given, too.
+    """
+    single = {of_day: keys for of_day, keys in known.items() if len(keys) == 1}
+    if not single:
+        return set()
+    query = sa.select(*exam.c["id", "patient_key", "day"]).where(
+        exam.c.patient_key.in_({key for key, _ in single}),
+        exam.c.day.in_({day for _, day in single}),
+    )
+    of_numbers = {}
+    for row in connection.execute(query):
+        if (row.patient_key, row.day) in single:
+            of_numbers[row.id] = row
+    final = visits.followed(connection, of_numbers)
+    members = joins.members(connection, set(final.values()))
+    query = sa.select(*exam.c["id", "key", "patient_key"]).where(exam.c.id.in_(members))
+    rows = {row.id: row for row in connection.execute(query)} if members else {}
+    meant: dict[int, str] = {}
+    for number, row in of_numbers.items():
+        if rows[final[number]].patient_key == row.patient_key:  # not joined into the person's
+            [meant[final[number]]] = single[row.patient_key, row.day]
+    persons_of = {}
+    for member, at in members.items():
+        if at in meant and rows[member].patient_key == rows[at].patient_key:
+            persons_of[member] = meant[at]
+    _update_exams(connection, rows, persons_of)
+    _forget_membership(connection, {number: rows[number].patient_key for number in meant})
+    return set(meant)
+
+
+def _update_exams(
+    connection: sa.Connection, rows: Mapping[int, Any], meant: Mapping[int, str]
+) -> None:
+    """Store the persons of exams, with the numbers under which the exams came."""
+    taken = sa.select(exam.c.key).where(exam.c.patient_key.in_(meant.values()))
+    keys = set(connection.scalars(taken)) if meant else set()
+    changed = []
+    for exam_id, person in sorted(meant.items()):
+        row = rows[exam_id]
+        kind, _, rest = row.key.partition(f":{row.patient_key}:")
+        key = f"{kind}:{person}:{rest}" if rest else row.key
+        if key in keys and key != row.key:
+            key = f"{_GIVEN}:{exam_id}"
+        keys.add(key)
+        of_person = {"patient_key": person, "key": key, "bare_key": row.patient_key}
+        changed.append({"at_id": exam_id, **of_person})
+    if changed:
+        connection.execute(sa.update(exam).where(exam.c.id == sa.bindparam("at_id")), changed)
+
+
+def _forget_membership(connection: sa.Connection, numbers: Mapping[int, str]) -> None:
+    """Forget that photographs of numbers, by exam, were said to belong to these exams.
+
+    That was said before anybody knew whose the exams are.
+    """
+    query = sa.select(capture).where(capture.c.exam_id.in_(numbers), capture.c.belongs)
+    entries, ids = [], []
+    for row in connection.execute(query.order_by(capture.c.id)).mappings():
+        if row["patient_key"] == numbers[row["exam_id"]]:
+            ids.append(row["id"])
+            entries.append(moved_files.forgotten({**row, "belongs": False}))
+    if ids:
+        of_these = sa.update(capture).where(capture.c.id.in_(ids))
+        connection.execute(of_these.values(belongs=False))
+        audit.append(connection, *entries)

@@ -19,7 +19,7 @@ from fundusd.ledger import moved_files, related_exams
 from fundusd.ledger.tables import capture, storable
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from fundusd.clinical.pseudonyms import Identifiers
 
@@ -119,19 +119,29 @@ def add_warnings(connection: sa.Connection, job_id: int, codes: Sequence[str]) -
         connection.execute(update.values(warnings=warnings))
 
 
-def flag_shared(connection: sa.Connection, captures: Sequence[dict[str, Any]]) -> set[int | None]:
+def flag_shared(
+    connection: sa.Connection, captures: Sequence[dict[str, Any]], exam_ids: Collection[int] = ()
+) -> set[int | None]:
     """Add a warning to captures that have the same bytes as a capture of another patient.
+
+    Captures of these exams are looked at, too.
 
     Files that were overwritten count, too, and so do those that a person has given to a patient by
     joining exams. A number without its issuer is no other patient than the only one of them who has
     it. Return the exams of these captures, because the warning leaves no negative result.
     """
+    digests = {row["digest"] for row in captures}
+    if exam_ids:
+        of_exams = sa.select(capture.c.digest).where(capture.c.exam_id.in_(exam_ids))
+        digests |= set(connection.scalars(of_exams))
+    if not digests:
+        return set()
     patient_key = related_exams.patient_of(capture)
     query = sa.select(
         *(capture.c.id, capture.c.exam_id, capture.c.digest, capture.c.warnings),
         *(patient_key.label("patient_key"), related_exams.number_of(capture).label("number")),
     ).where(
-        capture.c.digest.in_({row["digest"] for row in captures}),
+        capture.c.digest.in_(digests),
         patient_key.is_not(None),
         moved_files.counts(),
     )
@@ -140,10 +150,10 @@ def flag_shared(connection: sa.Connection, captures: Sequence[dict[str, Any]]) -
     patients = {(row.digest, row.patient_key) for row in rows} - numbers
     shared = attribution.digests_of_several_patients(patients)
     flagged: dict[int, str] = {}
-    exam_ids: set[int | None] = set()
+    of_two: set[int | None] = set()
     for row in rows:
         if row.digest in shared:
-            exam_ids.add(row.exam_id)
+            of_two.add(row.exam_id)
             codes = [*_codes(row.warnings), CaptureWarning.DIGEST_OF_TWO_PATIENTS]
             flagged[row.id] = orjson.dumps(list(dict.fromkeys(codes))).decode()
     if not flagged:
@@ -153,7 +163,7 @@ def flag_shared(connection: sa.Connection, captures: Sequence[dict[str, Any]]) -
     for changed_capture in captures:
         number = changed_capture["id"]
         changed_capture["warnings"] = flagged.get(number, changed_capture["warnings"])
-    return exam_ids
+    return of_two
 
 
 def _recorded(row: Row) -> Attribution:

@@ -52,7 +52,7 @@ def claims(
                 if file_places.place(row).is_shared_with(places):
                     of_exam[twin] = Claim(twin, number)
     for question in questions:
-        if not question.belongs and question.excluded in {None, *_OF_SOMEBODY}:
+        if not question.is_answered and question.excluded in {None, *_OF_SOMEBODY}:
             claim = Claim(question.capture_id, question.exam_id)
             claimed.setdefault(question.claimant_id, {})[claim.capture_id] = claim
     return {number: tuple(of_exam.values()) for number, of_exam in claimed.items()}

@@ -22,6 +22,7 @@ from fundusd.ledger import (
     moved_files,
     photographs,
     related_exams,
+    shared_numbers,
 )
 from fundusd.ledger.audit_events import AuditEvent
 from fundusd.ledger.tables import capture, correction, exam, storable
@@ -107,6 +108,7 @@ def belongs(recording: Recording, capture_id: int, by: Corrector) -> Exam:
     """
     files = photographs.files_of(recording.connection, capture_id)
     _require_doubt(recording.connection, files)
+    _require_known_person(recording.connection, files[0])
     require_no_other_exam(recording.connection, files)
     change(recording.connection, files, belongs=True)
     return record(recording, CorrectionKind.BELONGS, by, files[0], files)
@@ -129,6 +131,22 @@ def _require_doubt(connection: sa.Connection, files: Sequence[Row]) -> None:
         f"Nothing is in doubt about whose photograph capture {files[0]['id']} is, or of which day.",
         hint=f"fundusd show {files[0]['id']} shows its patient and its warnings.",
     )
+
+
+def _require_known_person(connection: sa.Connection, file: Row) -> None:
+    """Raise RequestError if a photograph is in an exam of a number that several persons have.
+
+    That it belongs there would not say whose it is.
+    """
+    exam_id = file["exam_id"]
+    for of_number in shared_numbers.shared(connection, [exam_id]):
+        if exam_id in of_number.of_number and file["patient_key"] == of_number.number:
+            persons = " or ".join(str(number) for number in sorted(of_number.of_persons))
+            raise RequestError(
+                f"Exam {exam_id} is of a number that the patients of exams {persons} have.",
+                hint=f"Find out which of them it is of, and join it into that patient's exam:"
+                f" fundusd correct join {exam_id} {min(of_number.of_persons)}",
+            )
 
 
 def require_no_other_exam(connection: sa.Connection, files: Sequence[Row]) -> None:
@@ -288,6 +306,11 @@ def _states(connection: sa.Connection, files: Iterable[Row]) -> dict[str, list[A
 
 
 def _exams_of(connection: sa.Connection, patient_key: str) -> Sequence[int]:
-    is_of_patient = sa.or_(exam.c.patient_key == patient_key, exam.c.bare_key == patient_key)
+    numbers = sa.select(exam.c.bare_key).where(exam.c.patient_key == patient_key)
+    is_of_patient = sa.or_(
+        exam.c.patient_key == patient_key,
+        exam.c.bare_key == patient_key,
+        exam.c.patient_key.in_(numbers.where(exam.c.bare_key.is_not(None))),
+    )
     query = sa.select(exam.c.id).where(is_of_patient)
     return connection.scalars(query.order_by(exam.c.id)).all()

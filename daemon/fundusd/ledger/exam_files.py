@@ -51,7 +51,7 @@ def files_of(
 
     `questions` are those about photographs that name only a number which several persons have.
     """
-    of_number = {question.capture_id for question in questions}
+    of_number = {question.capture_id for question in questions if not question.is_answered}
     query = (
         sa.select(
             *capture.c[_OF_CAPTURE],
@@ -79,6 +79,8 @@ def files_of(
         is_disowned = row["is_disowned"] or moved.is_beside_excluded(row, (here, *former))
         of_file = {"until": here.until, "former_places": former, "is_disowned": is_disowned}
         of_file["is_of_shared_number"] = row["id"] in of_number
+        if row["id"] in of_number:
+            of_file["belongs"] = False  # that it is in the right exam says of nobody whose it is
         by_exam.setdefault(row["exam_id"], []).append(dict(row) | of_file)
     return by_exam
 

@@ -26,7 +26,7 @@ from fundusd.ledger.exam_reviews import Reviews, reviews_of
 from fundusd.ledger.tables import camera, capture, correction, exam, follow_up
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from fundusd.ledger.exam_protocol import Protocol
 
@@ -60,7 +60,8 @@ def judged(connection: sa.Connection, ids: Sequence[int], *, anew: bool = False)
     """
     query = sa.select(exam).where(exam.c.id.in_(ids)).order_by(exam.c.id)
     rows = connection.execute(query).mappings().all()
-    questions = shared_numbers.questions(connection, ids)
+    numbers = shared_numbers.shared(connection, ids)
+    questions = shared_numbers.questions(connection, numbers)
     captures = exam_files.files_of(connection, ids, questions)
     reviews = reviews_of(connection, ids)
     follow_ups = _by_exam(_open_follow_ups(connection, ids))
@@ -147,35 +148,38 @@ def _absences(connection: sa.Connection, exams: Sequence[Row]) -> dict[int, list
     """Return, by exam, the eyes that the patient is said to lack on the day of the exam.
 
     What was said last about an eye of a patient counts; if the patient is not known, what was said
-    about the eye in this exam. What was said of a number counts for the only person who has it.
+    about the eye in this exam. A number stands for the only person who has it.
     """
-    keys = {row[name] for row in exams for name in ("patient_key", "bare_key")} - {None}
+    persons = _persons_of(connection, exams)
+    keys = {row["patient_key"] for row in exams} - {None}
+    keys |= {key for pair in persons.items() for key in pair}
     of_these = sa.or_(
         correction.c.patient_key.in_(keys), correction.c.exam_id.in_([row["id"] for row in exams])
     )
     query = sa.select(correction).where(correction.c.kind.in_(ABSENCES), of_these)
     corrections = connection.execute(query.order_by(correction.c.id)).mappings().all()
-    numbers = _numbers_of_one(connection, {about["patient_key"] for about in corrections} - {None})
     absences: dict[int, list[Absence]] = {}
     for row in exams:
         last: dict[str, Row] = {}
-        of_patient = {row["patient_key"], *numbers.intersection([row["bare_key"]])} - {None}
+        of_patient = {row["patient_key"], persons.get(row["patient_key"])} - {None}
+        if row["bare_key"] in persons:
+            of_patient.add(row["bare_key"])
         for about in corrections:
-            if about["exam_id"] == row["id"] or about["patient_key"] in of_patient:
+            is_of_exam = about["exam_id"] == row["id"] and about["patient_key"] is None
+            if is_of_exam or about["patient_key"] in of_patient:
                 last[about["eye"]] = about
         applying = [last[eye] for eye in sorted(last) if _applies(last[eye], row["day"])]
         absences[row["id"]] = [_absence(about) for about in applying]
     return absences
 
 
-def _numbers_of_one(connection: sa.Connection, numbers: Collection[str]) -> set[str]:
-    """Return those numbers that only one person has."""
-    if not numbers:
-        return set()
-    query = sa.select(exam.c.bare_key).where(exam.c.bare_key.in_(numbers))
-    query = query.group_by(exam.c.bare_key)
+def _persons_of(connection: sa.Connection, exams: Sequence[Row]) -> dict[str, str]:
+    """Return the persons of the numbers of exams that only one person has."""
+    numbers = {row["bare_key"] or row["patient_key"] for row in exams} - {None}
+    query = sa.select(exam.c.bare_key, sa.func.min(exam.c.patient_key))
+    query = query.where(exam.c.bare_key.in_(numbers)).group_by(exam.c.bare_key)
     is_of_one = sa.func.count(exam.c.patient_key.distinct()) == 1
-    return set(connection.scalars(query.having(is_of_one)))
+    return dict(connection.execute(query.having(is_of_one)).all()) if numbers else {}
 
 
 def _absence(about: Row) -> Absence:

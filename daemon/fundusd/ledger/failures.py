@@ -167,13 +167,13 @@ def _attribute(recording: Recording, which: sa.ColumnElement[bool], header: Row)
     moved_files.keep_exams(connection, after, origins)
     placed_photographs.note_conflicts(connection, after, headers)
     exam_ids = visits.assign(connection, after, [header.get("study_uid")] * len(after))
-    forgetting = moved_files.forget_membership(after, exam_ids, origins)
+    forgetting = moved_files.forget_membership(before, after, exam_ids, origins)
     audit.append(connection, *map(moved_files.forgotten, forgetting))
     changed = []
     for changed_row, exam_id in zip(after, exam_ids, strict=True):
         changed_row["exam_id"] = exam_id
         changed.append(picked(changed_row, _ATTRIBUTED) | {"at_id": changed_row["id"]})
     connection.execute(sa.update(capture).where(capture.c.id == sa.bindparam("at_id")), changed)
-    moved = bare_numbers.remember(connection, after, headers, given)
+    shared = captures.flag_shared(connection, [], given)
     left = moved_files.exams_left(connection, [row["id"] for row in after])
-    return left | moved | {row["exam_id"] for row in (*before, *after)}
+    return given | shared | left | {row["exam_id"] for row in (*before, *after)}

@@ -20,8 +20,10 @@ from fundusd.ledger import (
     follow_ups,
     moved_files,
     photographs,
+    shared_numbers,
     visits,
 )
+from fundusd.ledger.bare_numbers import number_in
 from fundusd.ledger.result_columns import IS_RESULT_OF_JOB
 from fundusd.ledger.tables import capture, correction, exam, follow_up, job, result
 
@@ -88,7 +90,12 @@ def _require_joinable(source: Row, target: Row) -> None:
             f"The patient of exam {target_id} is not known, but that of exam {source_id} is.",
             hint=f"Join them the other way round: exam {target_id} into exam {source_id}.",
         )
-    if source["patient_key"] and source["patient_key"] != target["patient_key"]:
+    if source["bare_key"] and source["bare_key"] == target["patient_key"]:
+        raise RequestError(
+            f"Exam {target_id} gives only the number of the patient of exam {source_id}.",
+            hint=f"Join them the other way round: exam {target_id} into exam {source_id}.",
+        )
+    if source["patient_key"] not in {None, target["patient_key"], target["bare_key"]}:
         raise RequestError(
             f"Exams {source_id} and {target_id} are of two different patients.",
             hint="Only exams of one patient can be joined. Part a photograph that is in the wrong "
@@ -126,29 +133,20 @@ def belongs_to_other(recording: Recording, capture_id: int, by: Corrector) -> Ex
 
     It is moved into the exam of that patient and of the day that the same source names, which is
     created if there is none. To undo this, say it again. Raises RequestError if its sources do not
-    name two patients, or if its name gives a number that several patients of the day have.
+    name two patients, or if its name gives a number that several other patients of the day have.
     """
     connection = recording.connection
     files = photographs.files_of(connection, capture_id)
     given = files[0]
-    old = _exam_row(connection, given["exam_id"])
-    of_old = {old["patient_key"], old["bare_key"], None}
-    named = {given["patient_key"], given["other_patient_key"]} - of_old
-    if not given["other_patient_key"] or len(named) != 1:
-        raise RequestError(
-            f"The sources of capture {capture_id} name only one patient.",
-            hint="Exclude it if it is not of this patient (not_this_patient), or rename its file.",
-        )
+    arriving, number = _arriving(connection, given), _other_number(connection, given)
     corrections.require_no_other_exam(connection, files)
-    [number] = named
-    arriving = _arriving(connection, given)
     if number == given["other_patient_key"] and given["other_acquired_day"]:
         arriving["acquired_day"] = given["other_acquired_day"]
-    patient_key = _patient_meant(connection, arriving, number)
-    arriving["patient_key"] = patient_key
-    [new_id] = visits.assign(connection, [arriving], [_study_uid(connection, given)])
-    if patient_key != number:
-        _set_exam(connection, new_id, bare_key=number)
+    content = _content(connection, given)
+    arriving["patient_key"], arriving["bare_key"] = number, number_in(content, number)
+    if meant := _patient_meant(connection, arriving, number):
+        arriving["person_key"], arriving["bare_key"] = meant, number
+    [new_id] = visits.assign(connection, [arriving], [content.get("study_uid")])
     left = follow_ups.places_of(connection, files)
     placed = {"exam_id": new_id, "placed_exam_id": new_id, "belongs": True, "excluded": None}
     corrections.change(connection, files, **placed)
@@ -158,6 +156,27 @@ def belongs_to_other(recording: Recording, capture_id: int, by: Corrector) -> Ex
     return corrections.existing(connection, new_id)
 
 
+def _other_number(connection: sa.Connection, given: Row) -> str:
+    """Return the key that a photograph's sources give for another patient than that of its exam.
+
+    It is the number of the exam's patient if other patients have the same.
+    """
+    old = _exam_row(connection, given["exam_id"])
+    of_old = {old["patient_key"], old["bare_key"]}
+    named = {given["patient_key"], given["other_patient_key"]} - {None, *of_old}
+    if given["other_patient_key"] and len(named) == 1:
+        return str(named.pop())
+    numbers = shared_numbers.shared(connection, [old["id"]])
+    if given["patient_key"] == old["bare_key"] and any(
+        of.number == old["bare_key"] for of in numbers
+    ):
+        return str(old["bare_key"])
+    raise RequestError(
+        f"The sources of capture {given['id']} name only one patient.",
+        hint="Exclude it if it is not of this patient (not_this_patient), or rename its file.",
+    )
+
+
 def _arriving(connection: sa.Connection, given: Row) -> dict[Any, Any]:
     """Return a capture as it was when it was assigned to its exam for the first time."""
     lane = connection.scalar(sa.select(job.c.lane).where(job.c.id == given["job_id"]))
@@ -165,13 +184,14 @@ def _arriving(connection: sa.Connection, given: Row) -> dict[Any, Any]:
     return dict(given) | {"lane": lane, "first_received_at": since, "placed_exam_id": None}
 
 
-def _patient_meant(connection: sa.Connection, row: Row, named: str) -> str:
-    """Return the key of the patient of the day whose number, perhaps without issuer, is named."""
+def _patient_meant(connection: sa.Connection, row: Row, number: str) -> str | None:
+    """Return the key of the other patient of the day who has a number, or None if nobody has it."""
     day = visits.arrival_of(row, None).day.isoformat()
+    own = sa.select(exam.c.patient_key).where(exam.c.id == row["exam_id"]).scalar_subquery()
     query = sa.select(exam.c.patient_key).where(
-        sa.or_(exam.c.patient_key == named, exam.c.bare_key == named), exam.c.day == day
+        exam.c.bare_key == number, exam.c.day == day, exam.c.patient_key.is_distinct_from(own)
     )
-    meant = set(connection.scalars(query.distinct())) or {named}
+    meant = connection.scalars(query.distinct()).all()
     if len(meant) > 1:
         raise RequestError(
             f"The name of capture {row['id']} gives a number that several patients of {day} have.",
@@ -179,7 +199,7 @@ def _patient_meant(connection: sa.Connection, row: Row, named: str) -> str:
             f"fundusd correct belongs {row['id']}. Otherwise export it again with the right "
             "patient in its header.",
         )
-    return str(meant.pop())
+    return meant[0] if meant else None
 
 
 def _exam_row(connection: sa.Connection, exam_id: int) -> Row:
@@ -206,7 +226,9 @@ def _insert_parted(connection: sa.Connection, row: Row, old: Row) -> int:
 
     A capture that came under a bare number remains one of the person whom the number means.
     """
-    keys = {"patient_key": row["patient_key"], "bare_key": None}
+    content = _content(connection, row)
+    keys = {"patient_key": row["patient_key"]}
+    keys["bare_key"] = number_in(content, row["patient_key"])
     if row["patient_key"] and row["patient_key"] in {old["patient_key"], old["bare_key"]}:
         keys = {"patient_key": old["patient_key"], "bare_key": old["bare_key"]}
     before = sa.select(sa.func.count()).where(
@@ -215,7 +237,7 @@ def _insert_parted(connection: sa.Connection, row: Row, old: Row) -> int:
     times = connection.execute(before).scalar_one()
     columns = {
         "key": f"parted:{row['id']}:{times + 1}",
-        "study_uid": _study_uid(connection, row),
+        "study_uid": content.get("study_uid"),
         **keys,
         "day": visits.arrival_of(_arriving(connection, row), None).day.isoformat(),
         "created_at": datetime.now(UTC),
@@ -224,9 +246,9 @@ def _insert_parted(connection: sa.Connection, row: Row, old: Row) -> int:
     return int(connection.execute(inserted).scalar_one())
 
 
-def _study_uid(connection: sa.Connection, row: Row) -> str | None:
-    """Return the DICOM study of a capture, as its result says."""
+def _content(connection: sa.Connection, row: Row) -> dict[str, Any]:
+    """Return the metadata and measures of a capture, as its result holds them."""
     query = sa.select(result.c.content).join(job, IS_RESULT_OF_JOB)
     content = connection.scalar(query.where(job.c.id == row["job_id"]))
-    study_uid: str | None = orjson.loads(content or "{}").get("study_uid")
-    return study_uid
+    metadata: dict[str, Any] = orjson.loads(content or "{}")
+    return metadata

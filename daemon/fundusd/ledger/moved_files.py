@@ -172,23 +172,31 @@ def forget_placing(
 
 
 def forget_membership(
-    captures: Sequence[dict[str, Any]], exam_ids: Sequence[int], of_captures: Mapping[int, Row]
+    before: Sequence[Row],
+    captures: Sequence[dict[str, Any]],
+    exam_ids: Sequence[int],
+    of_captures: Mapping[int, Row],
 ) -> list[dict[str, Any]]:
-    """Forget what was said of a renamed capture's old exam, if its new name puts it into another.
+    """Forget what was said of captures that their new names or headers put into other exams.
 
-    That is: that it belongs there, or that it was excluded there as another patient's or retaken.
-    Return the captures of which something was forgotten. `of_captures` are their origins.
+    That is: that they belong to the old exam, or that they were excluded there as another
+    patient's or retaken. It is forgotten, too, if a source names a patient who was not named then.
+    `before` are the captures as they were, and `of_captures` the origins of those whose files were
+    moved. Return the captures of which something was forgotten.
     """
     changed = []
-    for row, exam_id in zip(captures, exam_ids, strict=True):
-        origin = of_captures.get(row["id"])
-        if row["exam_id"] is not None or origin is None or origin["exam_id"] == exam_id:
+    for old, row, exam_id in zip(before, captures, exam_ids, strict=True):
+        known = of_captures.get(row["id"]) if old["exam_id"] is None else old
+        if known is None:
             continue
-        before = audit.corrected_state(row)
+        named = {known["patient_key"], known["other_patient_key"], None}
+        if known["exam_id"] == exam_id and row["other_patient_key"] in named:
+            continue
+        corrected = audit.corrected_state(row)
         row["belongs"] = False
         if row["excluded"] in _OF_THE_VISIT:
             row["excluded"] = None
-        if audit.corrected_state(row) != before:
+        if audit.corrected_state(row) != corrected:
             changed.append(row)
     return changed
 

@@ -1,9 +1,9 @@
 """Put photographs that older versions put into wrong exams into those of their visits.
 
 Versions with schema revision 0001 put all photographs of a person and day into one exam, whatever
-their studies, and ignored dates without a time. Until revision 0005, a person was another one under
-a number without its issuer. The photographs are assigned as new ones would be. What people have
-joined or parted is left alone.
+their studies, and ignored dates without a time. The photographs are assigned as new ones would be.
+What people have joined or parted is left alone. Until revision 0005, a person was another one under
+a number without its issuer; exams of such numbers are given to the persons whom they mean.
 """
 
 from __future__ import annotations
@@ -52,25 +52,25 @@ def regroup(connection: sa.Connection) -> set[int]:
 
     The exams are not judged.
     """
-    meant = bare_numbers.meant(connection)
+    given = bare_numbers.give(connection)
     count = sa.func.count()
     several = sa.select(capture.c.exam_id).where(capture.c.exam_id.is_not(None))
     several = several.group_by(capture.c.exam_id).having(count > 1).order_by(capture.c.exam_id)
-    numbers = sorted({*connection.scalars(several), *meant})
-    wrong: set[int] = set()
+    numbers = connection.scalars(several).all()
+    wrong = set(given)
     for first in range(0, len(numbers), _SLICE):
-        wrong |= _regroup(connection, numbers[first : first + _SLICE], meant)
+        wrong |= _regroup(connection, numbers[first : first + _SLICE])
     return wrong
 
 
-def _regroup(connection: sa.Connection, ids: Sequence[int], meant: Mapping[int, str]) -> set[int]:
+def _regroup(connection: sa.Connection, ids: Sequence[int]) -> set[int]:
     by_exam: dict[int, list[Row]] = {}
-    for row in _captures(connection, ids, meant):
+    for row in _captures(connection, ids):
         by_exam.setdefault(row["exam_id"], []).append(row)
     arranged = _arranged(connection, ids)
     files: list[Row] = []
     for number, of_exam in by_exam.items():
-        if number not in arranged and (number in meant or _is_mixed(of_exam)):
+        if number not in arranged and _is_mixed(of_exam):
             files += of_exam
     if not files:
         return set()
@@ -95,12 +95,12 @@ def _update(connection: sa.Connection, rows: Sequence[dict[str, Any]]) -> None:
     connection.execute(sa.update(capture).where(capture.c.id == sa.bindparam("at_id")), rows)
 
 
-def _captures(
-    connection: sa.Connection, exam_ids: Sequence[int], meant: Mapping[int, str]
-) -> list[Row]:
+def _captures(connection: sa.Connection, exam_ids: Sequence[int]) -> list[Row]:
     """Return the captures of exams, with what decides to which visit they belong."""
+    of_exam = (exam.c.patient_key.label("person_key"), exam.c.bare_key)
     query = (
-        sa.select(capture, job.c.lane, result.c.content)
+        sa.select(capture, *of_exam, job.c.lane, result.c.content)
+        .join(exam, exam.c.id == capture.c.exam_id)
         .join(job, job.c.id == capture.c.job_id)
         .outerjoin(result, IS_RESULT_OF_JOB)
         .where(capture.c.exam_id.in_(exam_ids))
@@ -112,7 +112,8 @@ def _captures(
     for row in rows:
         study_uid = orjson.loads(row["content"] or "{}").get("study_uid")
         known = {"study_uid": study_uid, "first_received_at": since[row["digest"]]}
-        known["patient_key"] = meant.get(row["exam_id"], row["patient_key"])
+        if row["patient_key"] != row["bare_key"]:  # otherwise the number means the person
+            known["person_key"] = None
         files.append(dict(row) | known)
     return files
 

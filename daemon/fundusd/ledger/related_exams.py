@@ -37,16 +37,10 @@ def _of_exam(of: sa.FromClause, name: str) -> sa.ColumnElement[Any]:
 
 
 def is_in_other_exam() -> sa.ColumnElement[bool]:
-    """Return the condition that another exam of the patient holds the bytes of a capture, too.
-
-    An exam of the patient's number on the same day is no other visit.
-    """
+    """Return the condition that another exam of the patient holds the bytes of a capture, too."""
     copy = capture.alias()
-    is_other_visit = sa.or_(
-        patient_of(copy) == patient_of(capture), _of_exam(copy, "day") != _of_exam(capture, "day")
-    )
     counts = sa.and_(copy.c.excluded.is_(None), moved_files.counts(copy))
-    return sa.exists().where(_is_copy(copy), is_other_visit, counts)
+    return sa.exists().where(_is_copy(copy), counts)
 
 
 def is_disowned() -> sa.ColumnElement[bool]:

@@ -1,4 +1,7 @@
-"""Other exams of the same person and day. A `no` is final only if all of them are `no`."""
+"""Other exams of the same person and day. A `no` is final only if all of them are `no`.
+
+An exam of a number without an issuer counts as one of each patient who has the number.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,8 @@ from fundusd.ledger.tables import capture, exam
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-    PatientDay = tuple[str, str]
+    Number = tuple[str, str]  # "patient" or, for a key of theirs without the issuer, "number"
+    PatientDay = tuple[Number, str]
 
 
 def others(connection: sa.Connection, exam_ids: Collection[int]) -> dict[int, list[OtherExam]]:
@@ -58,19 +62,24 @@ def _days(connection: sa.Connection, exam_ids: Collection[int]) -> dict[int, set
 
     Exams of unknown patients, and those that were joined into others, have none.
     """
-    own = sa.select(*exam.c["id", "patient_key", "day"], exam.c.id.label("final_id")).where(
+    keys = exam.c["patient_key", "bare_key"]
+    own = sa.select(exam.c.id, *keys, exam.c.day, exam.c.id.label("final_id")).where(
         exam.c.id.in_(exam_ids), exam.c.joined_into.is_(None), exam.c.patient_key.is_not(None)
     )
     members = own.cte("member", recursive=True)
     # not "union all": exams may have been joined in a circle
     members = members.union(
-        sa.select(exam.c.id, members.c.patient_key, exam.c.day, members.c.final_id).join_from(
-            members, exam, exam.c.joined_into == members.c.id
-        )
+        sa.select(
+            *(exam.c.id, members.c.patient_key, members.c.bare_key, exam.c.day, members.c.final_id)
+        ).join_from(members, exam, exam.c.joined_into == members.c.id)
     )
     days: dict[int, set[PatientDay]] = {}
     for row in connection.execute(sa.select(members)):
-        days.setdefault(row.final_id, set()).add((row.patient_key, row.day))
+        if row.bare_key is None:
+            same = {("patient", row.patient_key), ("number", row.patient_key)}
+        else:
+            same = {("patient", row.patient_key), ("patient", row.bare_key)}
+        days.setdefault(row.final_id, set()).update((of_same, row.day) for of_same in same)
     return days
 
 
@@ -78,9 +87,10 @@ def _exams_of(
     connection: sa.Connection, days: Collection[PatientDay]
 ) -> dict[PatientDay, set[int]]:
     """Return the exams that hold the photographs of patients and days."""
-    patients, of_days = {patient for patient, _ in days}, {day for _, day in days}
+    patients, of_days = {patient for (_, patient), _ in days}, {day for _, day in days}
     columns = exam.c["id", "day", "joined_into"]
-    known = sa.select(*columns).where(exam.c.patient_key.in_(patients), exam.c.day.in_(of_days))
+    is_of_these = sa.or_(exam.c.patient_key.in_(patients), exam.c.bare_key.in_(patients))
+    known = sa.select(*columns).where(is_of_these, exam.c.day.in_(of_days))
     # an exam of an unknown patient may have been joined into that of a known one
     joined = sa.select(*columns).where(
         exam.c.patient_key.is_(None), exam.c.joined_into.is_not(None), exam.c.day.in_(of_days)
@@ -88,12 +98,12 @@ def _exams_of(
     rows = connection.execute(sa.union(known, joined)).all() if days else []
     final = visits.followed(connection, [row.id for row in rows if row.joined_into is not None])
     numbers = {final.get(row.id, row.id) for row in rows}
-    query = sa.select(*exam.c["id", "patient_key"]).where(exam.c.id.in_(numbers))
-    keys: dict[int, str | None] = dict(connection.execute(query).all()) if rows else {}
+    query = sa.select(*exam.c["id", "patient_key", "bare_key"]).where(exam.c.id.in_(numbers))
+    keys = {row.id: row for row in connection.execute(query)} if rows else {}
     exams: dict[PatientDay, set[int]] = {}
     for row in rows:
         number = final.get(row.id, row.id)
-        patient_key = keys[number]
-        if patient_key is not None:
-            exams.setdefault((patient_key, row.day), set()).add(number)
+        of_exam = keys[number]
+        exams.setdefault((("patient", of_exam.patient_key), row.day), set()).add(number)
+        exams.setdefault((("number", of_exam.bare_key), row.day), set()).add(number)
     return exams

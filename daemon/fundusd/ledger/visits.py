@@ -31,7 +31,8 @@ class Arrival:
 
     key: str  # shared by the visits of one person and day
     day: date
-    patient_key: str | None
+    patient_key: str | None  # of the person whom a number without an issuer means
+    bare_key: str | None  # of the number without its issuer, if that is another key
     study_uid: str | None
     digest: str
     camera_id: str
@@ -68,24 +69,30 @@ def assign(
 
 
 def arrival_of(row: Row, study_uid: str | None) -> Arrival:
-    """Return what decides to which visit a capture belongs."""
+    """Return what decides to which visit a capture belongs.
+
+    `bare_numbers.resolve` has to be called before, because a number may mean a person.
+    """
     received_day = _received_day(row)
     acquired_day = row.get("acquired_day") and date.fromisoformat(row["acquired_day"])
     acquired_day = credible_day(acquired_day, received_day)
     day = visit.day_of_visit(acquired_day, received_day)
     shot = stem(row["path_text"])
-    if row["patient_key"]:
+    patient_key, bare_key = row.get("person_key") or row["patient_key"], row.get("bare_key")
+    if patient_key:
         # of old photographs without a date nobody knows whether they belong together, and they
         # must not make up for one that is missing today
         is_undated = acquired_day is None and row.get("lane", 0) != 0
-        kind = "undated" if is_undated else "patient"
-        key = f"{kind}:{row['patient_key']}:{day}"
+        # the documents about an exam are named by its key, which the exam of the person had before
+        # the number was known to be that of the person
+        kind = "undated" if is_undated else "beside" if row.get("is_beside") else "patient"
+        key = f"{kind}:{patient_key}:{day}"
     elif study_uid:
         key = f"study:{study_uid}:{day}"
     else:
         key = f"shot:{row['camera_id']}:{day}:{shot}"
-    patient_key = row["patient_key"]
-    return Arrival(key, day, patient_key, study_uid, row["digest"], row["camera_id"], shot)
+    of_patient = (patient_key, bare_key)
+    return Arrival(key, day, *of_patient, study_uid, row["digest"], row["camera_id"], shot)
 
 
 def credible_day(acquired_day: date | None, received_day: date) -> date | None:
@@ -273,8 +280,8 @@ def _insert(connection: sa.Connection, new: Mapping[str, Arrival]) -> dict[str, 
     rows = []
     for key, arrival in new.items():
         columns: dict[str, Any] = {"key": key, "created_at": datetime.now(UTC)}
-        columns |= {"patient_key": arrival.patient_key, "day": arrival.day.isoformat()}
-        columns["study_uid"] = arrival.study_uid
+        columns |= {"patient_key": arrival.patient_key, "bare_key": arrival.bare_key}
+        columns |= {"day": arrival.day.isoformat(), "study_uid": arrival.study_uid}
         rows.append(columns)
     statement = sa.insert(exam).returning(exam.c.key, exam.c.id)
     return dict(connection.execute(statement, rows).all())
