@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import TYPE_CHECKING, cast
 
 import pytest
 import sqlalchemy as sa
 from tests import ledger_cases as cases
 from tests.ledger.test_claims import NO, OPEN, claimed, record, renamed
+from tests.ledger.test_two_patients import age
 from tests.reading_cases import BY, NO_DR, PDR, exam_of, number, read
 from tests.visit_cases import TODAY
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from fundusd.clinical.camera_database import Lookup
+    from fundusd.clinical.exam import Exam
 
 NAMES = Naming.of("generic", r"(?P<patient>P\d)_(?P<eye>OD|OS)(_(?P<date>\d{8}))?(_\d)?|.*")
 YESTERDAY = f"{TODAY - timedelta(days=1):%Y%m%d}"
@@ -65,6 +67,48 @@ def test_what_is_said_of_a_renamed_file_changes_the_claim_of_its_old_name(dated:
     after = exam_of(dated, "P1_OS.jpg")
     assert (claimed(after), after.final.referable, after.is_final) == ([jpeg], OPEN, False)
     assert_stored_as_judged(dated)
+
+
+# -- a photograph whose exam was joined into one of another day
+
+
+def join_into_earlier_days(ledger: Ledger, of_photograph: Exam, before: Exam) -> None:
+    """Join the exam of a photograph that may be of `before`, and the exam that it then is in."""
+    [capture_id] = claimed(before)
+    joined = of_photograph
+    for days in (3, 4):
+        day = TODAY - timedelta(days=days)
+        earlier = record(ledger, f"P9_OD_{day:%Y%m%d}.dcm", "P9")
+        ledger.join_exams(joined.exam_id, earlier.exam_id, BY)
+        joined = earlier
+        after = exam_of(ledger, "P1_OS.jpg")
+        assert (claimed(after), after.final.referable) == ([capture_id], OPEN)
+        assert_stored_as_judged(ledger)
+    ledger.exclude(capture_id, ExclusionReason.OTHER, BY)
+    assert exam_of(ledger, "P1_OS.jpg").final.referable is NO
+    assert_stored_as_judged(ledger)
+
+
+@pytest.mark.parametrize("day", [date(2000, 1, 1), date(TODAY.year + 2, 3, 4)])
+def test_a_photograph_with_a_wrong_clock_may_be_of_the_day_that_its_exam_had(
+    dated: Ledger, day: date
+) -> None:
+    record(dated, "P1_OD.jpg")
+    record(dated, "P1_OS.jpg")
+    of_photograph = record(dated, "P1_OD_2.dcm", "P9", PDR, acquired_day=day)
+    join_into_earlier_days(dated, of_photograph, exam_of(dated, "P1_OS.jpg"))
+
+
+def test_a_photograph_that_first_came_under_another_name_may_be_of_that_day(dated: Ledger) -> None:
+    record(dated, "P1_OD.jpg")
+    record(dated, "P1_OS.jpg")
+    record(dated, "unnamed.dcm", "P9", PDR)
+    for name in ("P1_OD.jpg", "P1_OS.jpg", "unnamed.dcm"):
+        age(dated, number(dated, name), TODAY - timedelta(days=1))
+    dated.admit(cases.found("P1_OD_2.dcm", "unnamed.dcm"))
+    before = exam_of(dated, "P1_OS.jpg")
+    assert claimed(before) == [number(dated, "P1_OD_2.dcm")]
+    join_into_earlier_days(dated, exam_of(dated, "unnamed.dcm"), before)
 
 
 # -- a number of two persons, and what the header of another file says

@@ -160,8 +160,16 @@ def with_claimants(claimant: sa.FromClause) -> sa.FromClause:
         sa.and_(claimant.c.bare_key == capture.c.patient_key, is_of_another),
     )
     # its own exam may have been joined into one of another day
-    own_day = sa.func.coalesce(capture.c.acquired_day, capture.c.local_day)
-    is_day = claimant.c.day.in_([own.c.day, own_day, capture.c.other_acquired_day])
+    is_elsewhere = own.c.day.is_distinct_from(capture.c.acquired_day)
+    days = (own.c.day, capture.c.acquired_day, capture.c.other_acquired_day)
+    is_day = claimant.c.day.in_([*days, sa.case((is_elsewhere, _day_received()))])
     is_other = claimant.c.patient_key.is_distinct_from(own.c.patient_key)
     is_of_two = sa.and_(capture.c.exam_id == own.c.id, capture.c.other_patient_key.is_not(None))
     return capture.join(own, is_of_two).join(claimant, sa.and_(is_named, is_day, is_other))
+
+
+def _day_received() -> sa.ScalarSelect[str]:
+    """Return the day on which the bytes came first: that of the exam if the clock is wrong."""
+    first = capture.alias()
+    query = sa.select(sa.func.min(first.c.local_day)).where(first.c.digest == capture.c.digest)
+    return query.correlate(capture).scalar_subquery()
