@@ -151,9 +151,9 @@ def test_a_photograph_that_was_taken_again_may_still_be_the_other_patients(named
 # -- a photograph of two files, of which one is renamed
 
 
-@pytest.fixture(params=["archive/000123.dcm", "P9_OD.dcm"])
+@pytest.fixture(params=["archive/000123.dcm", "P9_OD.dcm", "P2_OD.dcm"])
 def new_name(request: pytest.FixtureRequest) -> str:
-    """Name nobody, or the patient whom the header of the DICOM file names."""
+    """Name nobody, the patient whom the header of the DICOM file names, or somebody else."""
     return str(request.param)
 
 
