@@ -27,6 +27,7 @@ def shot(
     made = Shot(
         capture_id=number,
         camera_id="cam",
+        path=f"P7/{number}.jpg",
         stem=f"P7/{number}",
         digest=cases.digest_of(str(number)),
         release_id=1,

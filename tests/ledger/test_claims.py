@@ -99,6 +99,20 @@ def test_a_photograph_excluded_where_it_was_given_to_may_be_the_first_patients(
     assert named.verify().problem == ""
 
 
+def test_what_a_person_says_belongs_to_its_exam_is_not_excluded_from_it_as_another_patients(
+    named: Ledger,
+) -> None:
+    """Otherwise it would be neither patient's."""
+    of_two_files(named)
+    header = exam_of(named, "P1_OD.dcm").exam_id
+    capture = number(named, "P1_OD.dcm")
+    named.exclude(capture, ExclusionReason.NOT_THIS_PATIENT, BY)
+    after = named.belongs(capture, BY)
+    assert (after.exam_id, the_eye(after).final.referable) == (header, YES)
+    assert [row["excluded"] for row in cases.captures(named) if row["id"] == capture] == [None]
+    assert named.verify().problem == ""
+
+
 def test_a_photograph_that_was_given_away_is_nobodys_if_it_is_no_retina(named: Ledger) -> None:
     before, capture = given(named)
     named.exclude(capture, ExclusionReason.NOT_A_RETINA, BY)
@@ -137,9 +151,9 @@ def test_a_photograph_that_was_taken_again_may_still_be_the_other_patients(named
 # -- a photograph of two files, of which one is renamed
 
 
-@pytest.fixture(params=["archive/000123.dcm", "P9_OD.dcm"])
+@pytest.fixture(params=["archive/000123.dcm", "P9_OD.dcm", "P2_OD.dcm"])
 def new_name(request: pytest.FixtureRequest) -> str:
-    """Name nobody, or the patient whom the header of the DICOM file names."""
+    """Name nobody, the patient whom the header of the DICOM file names, or somebody else."""
     return str(request.param)
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import TYPE_CHECKING, cast
 
 import pytest
 import sqlalchemy as sa
 from tests import ledger_cases as cases
-from tests.ledger.test_claims import NO, OPEN, claimed, record, renamed
+from tests.ledger.test_claims import NO, OPEN, claimed, of_two_files, record, renamed
+from tests.ledger.test_two_patients import age
 from tests.reading_cases import BY, NO_DR, PDR, exam_of, number, read
 from tests.visit_cases import TODAY
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from fundusd.clinical.camera_database import Lookup
+    from fundusd.clinical.exam import Exam
 
 NAMES = Naming.of("generic", r"(?P<patient>P\d)_(?P<eye>OD|OS)(_(?P<date>\d{8}))?(_\d)?|.*")
 YESTERDAY = f"{TODAY - timedelta(days=1):%Y%m%d}"
@@ -47,7 +49,7 @@ def assert_stored_as_judged(ledger: Ledger) -> None:
     assert ledger.verify().problem == ""
 
 
-def test_what_is_said_of_a_renamed_file_changes_the_claim_of_its_old_name(dated: Ledger) -> None:
+def test_what_is_said_of_a_renamed_file_says_nothing_of_the_other_file(dated: Ledger) -> None:
     new_name = f"P9_OD_{YESTERDAY}.dcm"
     for name in ("P1_OS.jpg", "P1_OD.jpg"):
         record(dated, name)
@@ -56,15 +58,94 @@ def test_what_is_said_of_a_renamed_file_changes_the_claim_of_its_old_name(dated:
     jpeg = number(dated, "P1_OD.jpg")
     assert claimed(exam_of(dated, "P1_OS.jpg")) == [jpeg]
     dated.exclude(number(dated, new_name), ExclusionReason.NOT_A_RETINA, BY)
-    assert claimed(exam_of(dated, "P1_OS.jpg")) == []
-    assert_stored_as_judged(dated)
     for eye in (Eye.RIGHT, Eye.LEFT):
         read(dated, exam_of(dated, "P1_OS.jpg"), eye=eye)
-    assert exam_of(dated, "P1_OS.jpg").final.referable is NO
-    dated.include(number(dated, new_name), BY)
     after = exam_of(dated, "P1_OS.jpg")
     assert (claimed(after), after.final.referable, after.is_final) == ([jpeg], OPEN, False)
     assert_stored_as_judged(dated)
+    dated.include(number(dated, new_name), BY)
+    assert claimed(exam_of(dated, "P1_OS.jpg")) == [jpeg]
+    after = dated.belongs(jpeg, BY)
+    assert (claimed(after), after.final.referable) == ([], NO)
+    assert_stored_as_judged(dated)
+
+
+@pytest.mark.parametrize("is_settled", [True, False])
+@pytest.mark.parametrize("reason", ["not_a_retina", "test", "other"])
+def test_the_other_file_is_in_question_if_the_first_one_is_excluded_because_it_counts_for_nobody(
+    dated: Ledger, reason: str, is_settled: bool
+) -> None:
+    of_two_files(dated)
+    if is_settled:
+        dated.belongs(number(dated, "P1_OD.dcm"), BY)
+    dated.exclude(number(dated, "P1_OD.dcm"), ExclusionReason(reason), BY)
+    jpeg = number(dated, "P1_OD.jpg")
+    exam = exam_of(dated, "P1_OS.dcm")
+    assert (claimed(exam), exam.final.referable) == ([jpeg], OPEN)
+    read(dated, exam)
+    assert not read(dated, exam, eye=Eye.LEFT).is_final
+    after = dated.exclude(jpeg, ExclusionReason(reason), BY)
+    assert (after.claims, after.missing) == ((), (Eye.RIGHT,))
+    assert_stored_as_judged(dated)
+
+
+def test_so_it_is_if_the_first_one_is_renamed_to_a_third_patient(dated: Ledger) -> None:
+    of_two_files(dated)
+    record(dated, "P2_OS.dcm")
+    renamed(dated, "P1_OD.dcm", "P2_OD.dcm")
+    moved, jpeg = number(dated, "P2_OD.dcm"), number(dated, "P1_OD.jpg")
+    exam = exam_of(dated, "P1_OS.dcm")
+    assert (claimed(exam), exam.final.referable) == ([jpeg], OPEN)
+    assert claimed(exam_of(dated, "P2_OS.dcm")) == [moved]
+    read(dated, exam)
+    assert not read(dated, exam, eye=Eye.LEFT).is_final
+    dated.belongs_to_other(moved, BY)
+    assert claimed(exam_of(dated, "P1_OS.dcm")) == [jpeg]
+    after = dated.belongs(jpeg, BY)
+    assert (after.claims, after.final.referable) == ((), NO)
+    assert_stored_as_judged(dated)
+
+
+# -- a photograph whose exam was joined into one of another day
+
+
+def join_into_earlier_days(ledger: Ledger, of_photograph: Exam, before: Exam) -> None:
+    """Join the exam of a photograph that may be of `before`, and the exam that it then is in."""
+    [capture_id] = claimed(before)
+    joined = of_photograph
+    for days in (3, 4):
+        day = TODAY - timedelta(days=days)
+        earlier = record(ledger, f"P9_OD_{day:%Y%m%d}.dcm", "P9")
+        ledger.join_exams(joined.exam_id, earlier.exam_id, BY)
+        joined = earlier
+        after = exam_of(ledger, "P1_OS.jpg")
+        assert (claimed(after), after.final.referable) == ([capture_id], OPEN)
+        assert_stored_as_judged(ledger)
+    ledger.exclude(capture_id, ExclusionReason.OTHER, BY)
+    assert exam_of(ledger, "P1_OS.jpg").final.referable is NO
+    assert_stored_as_judged(ledger)
+
+
+@pytest.mark.parametrize("day", [date(2000, 1, 1), date(TODAY.year + 2, 3, 4)])
+def test_a_photograph_with_a_wrong_clock_may_be_of_the_day_that_its_exam_had(
+    dated: Ledger, day: date
+) -> None:
+    record(dated, "P1_OD.jpg")
+    record(dated, "P1_OS.jpg")
+    of_photograph = record(dated, "P1_OD_2.dcm", "P9", PDR, acquired_day=day)
+    join_into_earlier_days(dated, of_photograph, exam_of(dated, "P1_OS.jpg"))
+
+
+def test_a_photograph_that_first_came_under_another_name_may_be_of_that_day(dated: Ledger) -> None:
+    record(dated, "P1_OD.jpg")
+    record(dated, "P1_OS.jpg")
+    record(dated, "unnamed.dcm", "P9", PDR)
+    for name in ("P1_OD.jpg", "P1_OS.jpg", "unnamed.dcm"):
+        age(dated, number(dated, name), TODAY - timedelta(days=1))
+    dated.admit(cases.found("P1_OD_2.dcm", "unnamed.dcm"))
+    before = exam_of(dated, "P1_OS.jpg")
+    assert claimed(before) == [number(dated, "P1_OD_2.dcm")]
+    join_into_earlier_days(dated, exam_of(dated, "unnamed.dcm"), before)
 
 
 # -- a number of two persons

@@ -196,3 +196,24 @@ def test_photographs_that_had_one_name_one_after_the_other_stay_two(ledger: Ledg
     after = exam_of(ledger, "archive/left.jpg")
     assert [eye.eye for eye in after.eyes] == [Eye.RIGHT, Eye.LEFT]
     assert after.final.referable is NO
+
+
+def blurred(ledger: Ledger, name: str) -> None:
+    claim = cases.take(ledger, name, "blurred")
+    ledger.record([cases.refusal(claim, Reason.BLUR, cases.CONTENT_OF_JPEG)])
+
+
+@pytest.mark.parametrize(
+    ("later", "expected"), [("P1_OD.png", OPEN), ("P1_OD.dcm", NO)], ids=["other_path", "same_path"]
+)
+def test_only_a_file_at_the_same_path_makes_up_for_one_whose_path_an_ignored_file_has_taken(
+    named: Ledger, later: str, expected: Referable
+) -> None:
+    record(named, "P1_OS.jpg")
+    blurred(named, "P1_OD.dcm")
+    note = cases.found("P1_OD.dcm", "note").stat
+    named.ignore(cases.CAMERA, {b"P1_OD.dcm": (note, IgnoreReason.SIDECAR)})
+    exam = record(named, later, "another photograph")
+    assert exam.final.referable is expected
+    assert read(named, exam, eye=Eye.LEFT).final.referable is expected
+    assert named.verify().problem == ""

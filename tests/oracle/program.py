@@ -102,18 +102,19 @@ def _eye_at(exam: events.Exam, given: events.Reading) -> EyeResult:
 
 def _shots(exam: events.Exam, moment: tuple[int, int]) -> list[Shot]:
     files = files_at(exam, moment)
-    stems = {file.path_taken_by: file.photograph for file in files}
+    taken = {file.path_taken_by: file for file in files}
     return [
-        _shot(file, stems.get(file.number, file.photograph), is_of_one_field=exam.one_field)
-        for file in files
+        _shot(file, taken.get(file.number, file), is_of_one_field=exam.one_field) for file in files
     ]
 
 
-def _shot(file: events.File, stem: int, *, is_of_one_field: bool) -> Shot:
+def _shot(file: events.File, at_path: events.File, *, is_of_one_field: bool) -> Shot:
+    """Return a file as the program knows it, given the first one that was at its path."""
     return Shot(
         capture_id=file.number,
         camera_id="cam",
-        stem=str(stem),
+        path=f"{at_path.photograph}.{at_path.number}",
+        stem=str(at_path.photograph),
         digest=DIGESTS[file.number],
         release_id=1,
         eye=Eye(file.eye),

@@ -58,6 +58,7 @@ def shot(eye: Eye = Eye.RIGHT, grade: Grade = Grade.MODERATE, **changes: Any) ->
     made = Shot(
         capture_id=1,
         camera_id="cam",
+        path=f"P77_{eye}.dcm",
         stem=f"P77_{eye}",
         digest=ledger_cases.digest_of(eye),
         release_id=1,

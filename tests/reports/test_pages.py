@@ -56,6 +56,7 @@ def shot(number: int, eye: Eye, grade: Grade | None, **more: object) -> Shot:
     made = Shot(
         capture_id=number,
         camera_id="room1",
+        path=f"SECRET-FOLDER/{number}.jpg",
         stem=f"SECRET-FOLDER/{number}",
         digest=cases.digest_of(str(number)),
         release_id=1,

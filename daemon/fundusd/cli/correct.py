@@ -127,8 +127,8 @@ def belongs(
     """Say that a photograph belongs to its exam.
 
     This clears the doubt about a photograph whose sources name two patients, whose date cannot be
-    right, or whose bytes came with another patient or visit too. To undo it, exclude the
-    photograph.
+    right, or whose bytes came with another patient or visit too. If it was excluded as
+    not_this_patient, it counts again. To undo it, exclude the photograph.
 
     If the sources name two patients and it is of the other one, --other-patient moves it into the
     exam of that patient and day. Given again, it moves the photograph back.

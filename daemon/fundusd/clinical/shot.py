@@ -33,6 +33,7 @@ class Shot:
 
     capture_id: int
     camera_id: str
+    path: str  # in the form in which people may see it
     stem: str  # the path without the suffix; a photograph saved as .jpg and .dcm has one
     digest: str
     release_id: int
@@ -62,17 +63,11 @@ class Shot:
     acquired_at: datetime | None = None
     acquired_day: date | None = None  # in the clinic's time zone, even if the time is not known
     received_at: datetime | None = None
-    path: str = ""  # in the form in which people may see it
 
     @property
     def assessment(self) -> Assessment:
         """Return the model's assessment of the file."""
         return Assessment(self.referable, self.grade)
-
-    @property
-    def photograph(self) -> tuple[str, str]:
-        """Return the key of the photograph, which the files of one photograph share."""
-        return self.camera_id, self.stem
 
     @property
     def places(self) -> tuple[Place, ...]:
@@ -204,7 +199,7 @@ def unresolved(shots: Sequence[Shot]) -> list[Shot]:
     """
     evidence = [shot for shot in shots if shot.is_evidence and not shot.is_overwritten]
     fields = {shot.field for shot in evidence} - {None}
-    paths = {shot.photograph for shot in evidence}
+    paths = {(shot.camera_id, shot.path) for shot in evidence}
     proven = {shot.capture_id for shot in evidence}
     beside_evidence: set[int] = set()  # of the same photograph
     for files in _photographs(shots):
@@ -213,7 +208,7 @@ def unresolved(shots: Sequence[Shot]) -> list[Shot]:
             beside_evidence |= numbers
     doubtful: list[Shot] = []
     for shot in shots:
-        is_made_up_for = shot.photograph in paths or shot.field in fields
+        is_made_up_for = (shot.camera_id, shot.path) in paths or shot.field in fields
         is_made_up_for |= shot.capture_id in beside_evidence
         if shot.doubt is not None and not (_can_be_made_up_for(shot) and is_made_up_for):
             doubtful.append(shot)

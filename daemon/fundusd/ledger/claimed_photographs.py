@@ -34,23 +34,23 @@ def claims(
     They are those whose sources name the patient, too, and of `questions` those about photographs
     that name only a number. Once a person has said that one belongs to its exam, or that it counts
     nowhere, it is no longer in question. If a person has joined the exam of the day into another
-    one, they are in question there. Another file of the photograph that is in the patient's exam
-    remains in question, because it may be of the other patient, too.
+    one, they are in question there. Another file of the photograph, in the patient's exam, is in
+    question then, because what is said of the first file, or its new name, says nothing of it.
     """
     members = joins.members(connection, exam_ids)
     rows = _naming(connection, members)
-    settled = {members[row["claimant_id"]] for row in rows if row["is_settled"]}
-    open_files = _open_files(connection, settled)
     claimed: dict[int, dict[int, Claim]] = {}
     for row in rows:
-        number = members[row["claimant_id"]]
-        of_exam = claimed.setdefault(number, {})
-        if row["counts"] and not row["is_settled"]:
+        of_exam = claimed.setdefault(members[row["claimant_id"]], {})
+        if row["is_in_question"]:
             of_exam[row["id"]] = Claim(row["id"], row["exam_id"])
-        elif row["is_settled"] and row["is_in"] != number:
-            for twin, places in open_files.get(number, {}).items():
-                if file_places.place(row).is_shared_with(places):
-                    of_exam[twin] = Claim(twin, number)
+    settled = [row for row in rows if row["now_id"] not in claimed[members[row["claimant_id"]]]]
+    open_files = _open_files(connection, {members[row["claimant_id"]] for row in settled})
+    for row in settled:
+        number = members[row["claimant_id"]]
+        for twin, places in open_files.get(number, {}).items():
+            if row["is_in"] != number and file_places.place(row).is_shared_with(places):
+                claimed[number][twin] = Claim(twin, number)
     for question in questions:
         if not question.is_answered and question.excluded in {None, *_OF_SOMEBODY}:
             claim = Claim(question.capture_id, question.exam_id)
@@ -61,30 +61,26 @@ def claims(
 def _naming(connection: sa.Connection, claimant_ids: Collection[int]) -> list[Row]:
     """Return the photographs that name, or once named, patients of exams (`claimant_id`).
 
-    `is_in` is the exam in which the file is now. `is_settled` says that it is not in question any
-    more: a person has said that it belongs there, or has renamed it so that it names one patient.
+    `now_id` and `is_in` are the capture of the file and the exam in which it is now.
     """
     candidates = _candidates(connection, claimant_ids)
     if not candidates:
         return []
     claimant, now = exam.alias(), capture.alias()
     counts = moved_files.counts()
+    is_somebodys = sa.or_(now.c.excluded.is_(None), now.c.excluded.in_(_OF_SOMEBODY))
     query = (
         sa.select(
             *capture.c["id", "exam_id", "camera_id", "path_text", "superseded", "moved_to"],
             claimant.c.id.label("claimant_id"),
             file_places.ended_by().label("ended_by"),
-            counts.label("counts"),
+            now.c.id.label("now_id"),
             now.c.exam_id.label("is_in"),
-            sa.or_(now.c.belongs, now.c.other_patient_key.is_(None)).label("is_settled"),
+            sa.and_(counts, now.c.belongs.is_(False), is_somebodys).label("is_in_question"),
         )
         .select_from(with_claimants(claimant))
         .join(now, now.c.id == sa.case((counts, capture.c.id), else_=capture.c.moved_to))
-        .where(
-            claimant.c.id.in_(claimant_ids),
-            capture.c.id.in_(candidates),
-            sa.or_(now.c.excluded.is_(None), now.c.excluded.in_(_OF_SOMEBODY)),
-        )
+        .where(claimant.c.id.in_(claimant_ids), capture.c.id.in_(candidates))
         .order_by(capture.c.id)
     )
     return list(connection.execute(query).mappings())
@@ -160,8 +156,16 @@ def with_claimants(claimant: sa.FromClause) -> sa.FromClause:
         sa.and_(claimant.c.bare_key == capture.c.patient_key, is_of_another),
     )
     # its own exam may have been joined into one of another day
-    own_day = sa.func.coalesce(capture.c.acquired_day, capture.c.local_day)
-    is_day = claimant.c.day.in_([own.c.day, own_day, capture.c.other_acquired_day])
+    is_elsewhere = own.c.day.is_distinct_from(capture.c.acquired_day)
+    days = (own.c.day, capture.c.acquired_day, capture.c.other_acquired_day)
+    is_day = claimant.c.day.in_([*days, sa.case((is_elsewhere, _day_received()))])
     is_other = claimant.c.patient_key.is_distinct_from(own.c.patient_key)
     is_of_two = sa.and_(capture.c.exam_id == own.c.id, capture.c.other_patient_key.is_not(None))
     return capture.join(own, is_of_two).join(claimant, sa.and_(is_named, is_day, is_other))
+
+
+def _day_received() -> sa.ScalarSelect[str]:
+    """Return the day on which the bytes came first: that of the exam if the clock is wrong."""
+    first = capture.alias()
+    query = sa.select(sa.func.min(first.c.local_day)).where(first.c.digest == capture.c.digest)
+    return query.correlate(capture).scalar_subquery()

@@ -104,13 +104,15 @@ def belongs(recording: Recording, capture_id: int, by: Corrector) -> Exam:
     """Say that a photograph belongs to its exam, and return the exam.
 
     Its sources name two patients, its bytes came with another patient or visit too, or its date is
-    another one. `exclude` undoes it.
+    another one. `exclude` undoes it, and it undoes an exclusion as not_this_patient.
     """
     files = photographs.files_of(recording.connection, capture_id)
     _require_doubt(recording.connection, files)
     _require_known_person(recording.connection, files[0])
     require_no_other_exam(recording.connection, files)
     change(recording.connection, files, belongs=True)
+    disowned = [file for file in files if file["excluded"] == ExclusionReason.NOT_THIS_PATIENT]
+    change(recording.connection, disowned, excluded=None)
     return record(recording, CorrectionKind.BELONGS, by, files[0], files)
 
 

@@ -72,6 +72,7 @@ def shot(row: Row, *, is_of_one_field: bool) -> Shot:
     return Shot(
         capture_id=row["id"],
         camera_id=row["camera_id"],
+        path=row["path_text"],
         stem=stem(row["path_text"]),
         digest=row["digest"],
         release_id=row["release_id"],
@@ -101,7 +102,6 @@ def shot(row: Row, *, is_of_one_field: bool) -> Shot:
         acquired_at=row["acquired_at"],
         acquired_day=date.fromisoformat(day) if day else None,
         received_at=row["received_at"],
-        path=row["path_text"],
     )
 
 

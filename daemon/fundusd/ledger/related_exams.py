@@ -63,8 +63,6 @@ def related(connection: sa.Connection, exam_ids: Collection[int]) -> set[int]:
     claimant, now = exam.alias(), capture.alias()
     named = claimed_photographs.with_claimants(claimant)
     claimants = sa.select(claimant.c.id).select_from(named)
-    # what was named before the file was renamed is in question by what is said of it now
-    renamed = sa.select(claimant.c.id).select_from(named.join(now, now.c.id == capture.c.moved_to))
     of_these = capture.c.exam_id.in_(exam_ids)
     pairs = capture.join(now, now.c.id == capture.c.moved_to)
     moved_here = sa.select(capture.c.exam_id).select_from(pairs).where(now.c.exam_id.in_(exam_ids))
@@ -74,10 +72,8 @@ def related(connection: sa.Connection, exam_ids: Collection[int]) -> set[int]:
         own, sa.and_(shared_numbers.is_same_number(other, own), other.c.id != own.c.id)
     )
     of_number = of_number.where(own.c.id.in_(joins.members(connection, exam_ids)))
-    renamed = renamed.where(now.c.exam_id.in_(exam_ids))
     query = sa.union(
-        *(copies.where(of_these), claimants.where(of_these), renamed),
-        *(moved_here, moved_away, of_number),
+        copies.where(of_these), claimants.where(of_these), moved_here, moved_away, of_number
     )
     ids = set(connection.scalars(query)) - {None}
     return {*ids, *visits.followed(connection, ids).values()}
