@@ -258,26 +258,11 @@ def test_so_it_is_if_the_photograph_comes_after_both_persons(named: Ledger) -> N
     assert again(named, hosp).final.referable is again(named, clinic).final.referable is NO
 
 
-def test_a_photograph_beside_one_with_a_header_is_of_that_person(named: Ledger) -> None:
-    hosp = of_issuer(named, "HOSP", "1")
-    record(named, "P1_OD_1.jpg")
-    clinic = of_issuer(named, "CLINIC", "3")
-    assert (claimed(clinic), again(named, hosp).final.referable) == ([], NO)
-
-
-def test_another_camera_has_other_persons_with_the_number(named: Ledger) -> None:
-    hosp = of_issuer(named, "HOSP", "1")
-    record(named, "P1_OD_2.jpg")
-    clinic = of_issuer(named, "CLINIC", "3", camera="other")
-    assert (claimed(clinic), clinic.final.referable) == ([], NO)
-    assert again(named, hosp).final.referable is NO
-
-
-def test_a_header_without_an_issuer_names_a_second_person_too(named: Ledger) -> None:
+def test_a_header_without_an_issuer_names_the_person_too(named: Ledger) -> None:
     hosp = of_issuer(named, "HOSP", "1")
     record(named, "P1_OD_2.jpg", logits=PDR)
-    record(named, "P1_OD_3.dcm", "P1", study_uid="1.2.3")
-    other = record(named, "P1_OS_3.dcm", "P1", study_uid="1.2.3")
-    assert other.exam_id != hosp.exam_id
-    assert (claimed(other), other.final.referable) == ([number(named, "P1_OD_2.jpg")], OPEN)
+    for name in ("P1_OD_3.dcm", "P1_OS_3.dcm"):
+        other = record(named, name, "P1", study_uid="1.2.9")
+    assert (other.exam_id == hosp.exam_id, other.patient_key == hosp.patient_key) == (False, True)
+    assert [each.referable for each in other.others_of_day] == [YES]
     assert named.verify().problem == ""

@@ -21,7 +21,7 @@ from fundusd.ledger.result_columns import IS_RESULT_OF_JOB
 from fundusd.ledger.tables import capture, delivery, exam, job, result, sent_document
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from fundusd.ledger.path_metadata import PathMetadata
 
@@ -56,21 +56,21 @@ def regroup(connection: sa.Connection) -> set[int]:
     count = sa.func.count()
     several = sa.select(capture.c.exam_id).where(capture.c.exam_id.is_not(None))
     several = several.group_by(capture.c.exam_id).having(count > 1).order_by(capture.c.exam_id)
-    numbers = connection.scalars(several).all()
+    numbers = sorted({*connection.scalars(several), *given})
     wrong = set(given)
     for first in range(0, len(numbers), _SLICE):
-        wrong |= _regroup(connection, numbers[first : first + _SLICE])
+        wrong |= _regroup(connection, numbers[first : first + _SLICE], given)
     return wrong
 
 
-def _regroup(connection: sa.Connection, ids: Sequence[int]) -> set[int]:
+def _regroup(connection: sa.Connection, ids: Sequence[int], given: Collection[int]) -> set[int]:
     by_exam: dict[int, list[Row]] = {}
     for row in _captures(connection, ids):
         by_exam.setdefault(row["exam_id"], []).append(row)
     arranged = _arranged(connection, ids)
     files: list[Row] = []
     for number, of_exam in by_exam.items():
-        if number not in arranged and _is_mixed(of_exam):
+        if number not in arranged and (number in given or _is_mixed(of_exam)):
             files += of_exam
     if not files:
         return set()
