@@ -124,6 +124,103 @@ def test_an_older_copy_that_is_restored_under_the_daemon_is_noticed(sqlite_site:
     require_going_on(place)
 
 
+def test_a_state_folder_whose_disk_is_not_mounted_is_not_begun_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state, cache = tmp_path / "state", tmp_path / "cache"
+    for folder, name in ((state, "STATE_DIRECTORY"), (cache, "CACHE_DIRECTORY")):
+        folder.mkdir()
+        monkeypatch.setenv(name, str(folder))
+    place = site(tmp_path, f"sqlite:///{state}/fundusd.db")
+    work(place, "1_OD.jpg", 0)
+    unmounted = state.rename(tmp_path / "unmounted")
+    state.mkdir()
+    require_refused(place, "does not exist")
+    assert not list(state.iterdir())
+    state.rmdir()
+    unmounted.rename(state)
+    require_going_on(place)
+    (cache / next(cache.iterdir()).name).unlink()  # a cache may be emptied
+    require_going_on(place)
+
+
+# -- backups that are put in place without stopping the service
+
+
+def back_up(file: Path) -> Path:
+    """Back up a database as docs/operations.md says; return the copy."""
+    backup = file.with_name("backup.db")
+    with closing(sqlite3.connect(file)) as source:
+        source.execute("VACUUM INTO ?", (str(backup),))
+    return backup
+
+
+def raw_copy(file: Path) -> Path:
+    """Copy the file of a service that is stopped; return the copy."""
+    backup = file.with_name("backup.db")
+    backup.write_bytes(file.read_bytes())
+    return backup
+
+
+def copy_over(backup: Path, file: Path) -> None:
+    """Write into the file itself, as cp does."""
+    file.write_bytes(backup.read_bytes())
+
+
+def move_over(backup: Path, file: Path) -> None:
+    backup.rename(file)
+
+
+@pytest.mark.parametrize("put_in_place", [copy_over, move_over])
+@pytest.mark.parametrize("how", [back_up, raw_copy])
+def test_a_backup_that_is_put_in_place_under_the_daemon_is_not_mixed_with_the_old_log(
+    sqlite_site: Site, how: Callable[[Path], Path], put_in_place: Callable[[Path, Path], None]
+) -> None:
+    place, file = sqlite_site, sqlite_site.folder / "fundusd.db"
+    backup = how(file)
+    events = place.verdict().events
+    for number in range(1, 4):
+        work(place, f"{number}_OS.jpg", number)
+    with running(place) as daemon:
+        daemon.await_event("service.ready")
+        put_in_place(backup, file)
+        hint = await_replaced(daemon, NOTICED_WITHIN)
+    [kept] = file.parent.glob("fundusd.db-wal.*")
+    assert str(kept) in hint
+    verdict = place.verdict()
+    assert (verdict.events, verdict.problem) == (events, "")
+    with running(place) as daemon:  # what the backup does not know is graded again
+        daemon.await_event("capture.graded")
+        daemon.await_event("service.ready")
+        assert daemon.stop() == 0
+    assert place.verdict().problem == ""
+    assert "ok    database" in command(place, "check").stdout
+
+
+def test_a_backup_beside_the_log_of_a_killed_daemon_is_not_opened(sqlite_site: Site) -> None:
+    place, file = sqlite_site, sqlite_site.folder / "fundusd.db"
+    backup = back_up(file)
+    drop(place, "2_OS.jpg", photograph(1))
+    with running(place) as daemon:
+        daemon.await_event("capture.graded")
+        daemon.process.kill()
+        daemon.process.wait()
+    log = file.with_name("fundusd.db-wal")
+    before = log.read_bytes()
+    backup.rename(file)
+    content = file.read_bytes()
+    for words in (["check"], ["status"], ["run"], ["db", "upgrade"], ["review", "list"]):
+        refused = command(place, *words)
+        said = refused.stdout + refused.stderr
+        assert "is not the log of this file" in said, words
+        assert f"mv {log}" in said, words
+        assert (file.read_bytes(), log.read_bytes()) == (content, before)
+    log.unlink()
+    file.with_name("fundusd.db-shm").unlink(missing_ok=True)
+    require_going_on(place)
+    assert place.verdict().problem == ""
+
+
 # -- PostgreSQL
 
 

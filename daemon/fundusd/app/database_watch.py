@@ -44,6 +44,16 @@ def require_same(ledger: Ledger) -> None:
     except LedgerAbsent as error:
         replaced = LedgerReplaced(error.message, hint=ledger.database.restore_hint)
     if replaced is not None:
+        hint = f"{_set_log_aside(ledger)}{replaced.hint}"
         log = structlog.get_logger(service=DatabaseWatch.name)
-        log.error("ledger.replaced", error=replaced.message, hint=replaced.hint)
-        raise replaced
+        log.error("ledger.replaced", error=replaced.message, hint=hint)
+        raise LedgerReplaced(replaced.message, hint=hint)
+
+
+def _set_log_aside(ledger: Ledger) -> str:
+    """Keep the old log from the file in its place; return a sentence on it, or ""."""
+    try:
+        kept = ledger.database.set_log_aside()
+    except OSError as error:
+        return f"The -wal file of the old database could not be moved away ({error.strerror}). "
+    return "" if kept is None else f"What the file in its place lacks is kept in {kept}. "

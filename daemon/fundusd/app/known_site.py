@@ -1,4 +1,8 @@
-"""The identity of the site's database, kept in the state folder to notice another database."""
+"""The identity of the site's database, kept in folders of the service to notice another database.
+
+It is kept in the state folder and, under systemd, in the cache, too: if the state folder is a disk
+that is not mounted, the service finds an empty folder in its place.
+"""
 
 from __future__ import annotations
 
@@ -23,47 +27,56 @@ def require_known(settings: Settings, ledger: Ledger) -> None:
     That is so if it is empty or absent, too. Nothing is raised at the first start of a site, or if
     an operator has adopted the database.
     """
-    known = _read(_file(settings))
+    known = {_read(file) for file in _files(settings)} - {""}
     if not known:
         return
     site = ledger.site()
-    if site is not None and (site.is_adopted or site.identity == known):
+    if site is not None and (site.is_adopted or known == {site.identity}):
         return
     difference = "is empty or does not exist"
     if site is not None:
         difference = "belongs to another site, or was begun anew"
     raise LedgerUnfit(
         f"The database {ledger.database.shown} {difference}; this site has worked on another one.",
-        hint=f"Correct [store] url, or bring the database back. {ledger.database.restore_hint}"
+        hint="Correct [store] url, mount the disk of the database, or bring the database back."
+        f" {ledger.database.restore_hint}"
         " If this database is meant: fundusd db adopt",
     )
 
 
 def remember(settings: Settings, ledger: Ledger) -> None:
-    """Write the identity of the database to the state folder, so that each later start knows it.
+    """Write the identity of the database to the folders, so that each later start knows it.
 
-    If the folder cannot be written, a warning is logged.
+    If a folder cannot be written, a warning is logged.
     """
-    file = _file(settings)
-    if _read(file) == ledger.site_identity:
-        return
-    fresh = file.with_name(f"{_NAME}.new")
-    try:
-        fresh.write_text(ledger.site_identity, encoding="ascii")
-        fresh.replace(file)
-    except OSError as error:
-        structlog.get_logger(service="app").warning(
-            "ledger.identity_unkept",
-            error=f"{file} cannot be written ({error.strerror}).",
-            hint="Let the user that fundusd runs as write to the folder: until then, a database"
-            " that was begun anew is not noticed at a start.",
-        )
+    for file in _files(settings):
+        if _read(file) == ledger.site_identity:
+            continue
+        fresh = file.with_name(f"{file.name}.new")
+        try:
+            fresh.write_text(ledger.site_identity, encoding="ascii")
+            fresh.replace(file)
+        except OSError as error:
+            structlog.get_logger(service="app").warning(
+                "ledger.identity_unkept",
+                error=f"{file} cannot be written ({error.strerror}).",
+                hint="Let the user that fundusd runs as write to the folder: until then, a database"
+                " that was begun anew may not be noticed at a start.",
+            )
 
 
-def _file(settings: Settings) -> Path:
-    """Return the file in systemd's state folder or, without systemd, beside the site key."""
-    folder = os.environ.get("STATE_DIRECTORY", "").partition(":")[0]
-    return Path(folder or settings.privacy.site_key_file.parent) / _NAME
+def _files(settings: Settings) -> list[Path]:
+    """Return the files in systemd's folders or, without systemd, the one beside the site key."""
+    state, cache = (_folder(name) for name in ("STATE_DIRECTORY", "CACHE_DIRECTORY"))
+    files = [Path(state or settings.privacy.site_key_file.parent) / _NAME]
+    if state and cache:  # several services share the cache
+        files.append(Path(cache) / f"{state.strip('/').replace('/', '-')}.{_NAME}")
+    return files
+
+
+def _folder(name: str) -> str:
+    """Return the first of the folders that systemd names in an environment variable, or ""."""
+    return os.environ.get(name, "").partition(":")[0]
 
 
 def _read(file: Path) -> str:

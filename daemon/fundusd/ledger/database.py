@@ -20,6 +20,7 @@ from sqlalchemy.sql.functions import FunctionElement
 from fundusd.domain.errors import LedgerAway, LedgerError, LedgerReplaced, SettingsError
 from fundusd.ledger import database_errors, database_troubles, engines, sqlite_troubles
 from fundusd.ledger.closed_files import closed_file
+from fundusd.ledger.pinned_file import PinnedFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -59,7 +60,7 @@ class Database:
     def __init__(self, url: sa.URL) -> None:
         self.url = url
         self._may_create = False
-        self._pinned: tuple[int, int] | None = None
+        self._pinned: PinnedFile | None = None
         # the state of a SQLite file that this user may only read, if nobody wrote it when opened
         self._opened_at_rest: tuple[int, int, int] | None = None
         is_sqlite = url.get_backend_name() == "sqlite"
@@ -116,28 +117,26 @@ class Database:
 
     def pin(self) -> None:
         """Remember which SQLite file this is, for `require_pinned`."""
-        self._pinned = self._file_id()
+        if self.is_sqlite:
+            self._pinned = PinnedFile(Path(self.url.database or ""))
 
     def require_pinned(self) -> None:
         """Raise LedgerReplaced if the SQLite file is not the one that `pin` remembered."""
-        if self._pinned is None or (present := self._file_id()) == self._pinned:
+        if self._pinned is None or not (change := self._pinned.change()):
             return
         raise LedgerReplaced(
-            f"The database file {self.url.database} "
-            + ("is gone." if present is None else "is another one than at the start."),
+            f"The database file {self.url.database} {change}",
             hint="The service ends. If the file was moved, put it back with its -wal file, and:"
             f" systemctl start fundusd. {self.restore_hint}",
         )
 
-    def _file_id(self) -> tuple[int, int] | None:
-        """Return the device and inode of the SQLite file; None if it is gone, or on PostgreSQL."""
-        if not self.is_sqlite:
-            return None
-        try:
-            status = os.stat(self.url.database or "")  # noqa: PTH116  before every write
-        except OSError:
-            return None
-        return status.st_dev, status.st_ino
+    def set_log_aside(self) -> Path | None:
+        """Keep the log of a pinned SQLite file from a file that has taken its place.
+
+        Return the name under which the log is kept, or None if no log is in the way. Raises OSError
+        if it cannot be renamed.
+        """
+        return None if self._pinned is None else self._pinned.set_log_aside()
 
     @property
     def shown(self) -> str:
