@@ -190,7 +190,7 @@ def _deliveries(rows: Iterable[Row], away: Mapping[str, Row]) -> dict[str, list[
 
 
 OFFLINE_SENTENCES = {
-    "missing": "its inbox does not exist: mount or create it",
+    "missing": "its inbox does not exist, or is no folder: see fundusd check",
     "unreadable": "its inbox cannot be listed: see fundusd check",
     "empty": "an empty directory has taken the place of its inbox: is the share mounted?",
     "mass_disappearance": "many of its files are gone, treated as an outage for up to a day: put "
