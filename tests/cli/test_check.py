@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import struct
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,12 @@ from tests.outbox.receiver_cases import free_port, raw_server
 from tests.service_user_cases import USER, needs_users, site_of_service
 from tests.watcher.test_permissions import unprivileged
 
-from fundusd.app import health_check_machine, health_check_receivers, service_unit
+from fundusd.app import (
+    health_check_machine,
+    health_check_receivers,
+    inbox_trouble,
+    service_unit,
+)
 from fundusd.app.settings import ReceiverSettings, Settings
 from fundusd.domain.errors import ExitStatus
 from fundusd.model import device
@@ -203,6 +209,38 @@ def test_what_the_unit_forbids_is_wrong_and_what_it_may_forbid_is_warned_of(tmp_
     assert "docs/documents.md" in archive.hint
 
 
+def test_check_says_of_each_wrong_inbox_what_is_wrong_and_what_to_do(
+    fundusd: RunCommand, place: daemon_cases.Site
+) -> None:
+    place.inbox.rmdir()
+    ended = fundusd("check", "--config", place.path)
+    assert f"WRONG inbox of room1: {place.inbox} does not exist" in ended.out
+    assert "Mount the share" in ended.out
+    place.inbox.touch()
+    for inbox in (place.inbox, place.inbox / "export"):
+        text = place.path.read_text().replace(f'"{place.inbox}"', f'"{inbox}"')
+        place.path.write_text(text)
+        ended = fundusd("check", "--config", place.path)
+        assert f"WRONG inbox of room1: {place.inbox} is a file, not a folder" in ended.out
+        assert "Name the folder to which the camera exports" in ended.out
+
+
+def test_an_inbox_that_this_user_may_not_enter_or_that_a_share_has_lost_is_told_of(
+    tmp_path: Path,
+) -> None:
+    closed = Path(tempfile.mkdtemp())
+    (closed / "inbox").mkdir()
+    with unprivileged():
+        problem, hint = inbox_trouble.of(closed / "inbox", PermissionError(13, "Permission denied"))
+    assert problem.endswith(f" (Permission denied): {closed} is closed")
+    assert f"namei -l {closed}/inbox" in hint
+    assert "SupplementaryGroups=" in hint
+    shutil.rmtree(closed)
+    problem, hint = inbox_trouble.of(tmp_path, OSError(116, "Stale file handle"))
+    assert problem == f"{tmp_path} cannot be listed (Stale file handle)"
+    assert "Mount the share again" in hint
+
+
 @needs_users
 def test_check_by_root_says_what_the_user_of_the_service_sees(sqlite_url: str) -> None:
     with site_of_service(sqlite_url) as place:
@@ -216,7 +254,8 @@ def test_check_by_root_says_what_the_user_of_the_service_sees(sqlite_url: str) -
         assert (
             f"WRONG settings file: {place.path} belongs to root, and user #{USER}" in ended.stdout
         )
-        assert f"WRONG inbox of room1: cannot be listed by user #{USER}" in ended.stdout
+        refused = f"WRONG inbox of room1: {place.inbox} cannot be listed by user #{USER}"
+        assert refused in ended.stdout
         assert f"WRONG folder of results: {place.folder}/documents cannot be" in ended.stdout
         for closed in (place.inbox, place.folder / "documents", place.path):
             closed.chmod(0o755 if closed != place.folder / "documents" else 0o777)

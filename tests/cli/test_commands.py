@@ -272,6 +272,11 @@ def test_reconcile_says_when_an_inbox_is_away(
     assert ended.code == 2
     assert "cannot be listed (room1)" in ended.err
     assert "room1: the inbox CANNOT BE LISTED (No such file or directory)" in ended.out
+    assert "Mount the share" in ended.err
+    graded.inbox.touch()
+    ended = fundusd("reconcile", "--config", graded.path)
+    assert "room1: the inbox CANNOT BE LISTED (Not a directory)" in ended.out
+    assert "Name the folder to which the camera exports" in ended.err
 
 
 @pytest.mark.parametrize("reason", list(OfflineReason))
@@ -620,7 +625,8 @@ def test_check_passes_over_what_a_cameras_globs_match(
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--names", "nowhere"], "there is no folder nowhere"),
+        (["--names", "nowhere"], "nowhere does not exist"),
+        (["--names", "/etc/passwd"], "/etc/passwd is a file, not a folder"),
         (
             ["--names", ".", "--convention", "eyepax"],
             "there is no convention eyepax, only generic,",

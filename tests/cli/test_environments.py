@@ -11,9 +11,10 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from tests import daemon_cases, ledger_cases
+from tests import daemon_cases, ledger_cases, service_user_cases
 from tests.cli.test_commands import graded, place
 
+from fundusd import cli
 from fundusd.app import service_unit, service_user
 from fundusd.app.service_unit import Unit
 from fundusd.cli import options
@@ -185,6 +186,46 @@ def test_the_audit_trail_of_a_service_of_root_names_who_has_called_sudo(
         actors = connection.execute("SELECT actor_id FROM audit_event ORDER BY seq DESC LIMIT 1")
         assert actors.fetchone() == (f"fundusd:{name}",)
     assert (graded.folder / "fundusd.db").stat().st_mode & 0o777 == 0o640
+
+
+@service_user_cases.needs_users
+def test_without_systemd_nobody_else_can_read_what_is_written_about_patients(
+    sqlite_url: str,
+) -> None:
+    """The umask of the caller is 022, as it is nearly everywhere."""
+    with service_user_cases.site_of_service(sqlite_url) as place:
+        settings = place.path.read_text().replace("/fundusd.db", "/new.db")
+        folder = f'folder = "{place.folder}/documents"'
+        receiver = f'[[receiver]]\nid = "script"\ndocument = "csv"\n{folder}\n'
+        place.path.write_text(f"{settings}{receiver}[outbox]\nquiet_seconds = 0\n")
+        with place.running() as daemon:
+            daemon.await_event("service.ready")
+            daemon_cases.drop(place, "P1/a_OD.jpg", daemon_cases.jpeg(Grade.SEVERE))
+            daemon.await_event("document.sent")
+            command = ("show", "1", "--out", f"{place.folder}/show.png", "--config", place.path)
+            drawing = (*service_user_cases.BECOMING, place.python, "-m", "fundusd", *command)
+            subprocess.run(drawing, env=os.environ | place.environment, check=True)
+            patterns = ("new.db*", "site.*", "service.*", "documents/*", "*.png")
+            written = modes(place.folder, patterns)
+            assert daemon.stop() == 0
+    assert len(written) >= 8
+    assert {name for name, mode in written.items() if mode & 0o027} == set(), written
+
+
+def modes(folder: Path, patterns: tuple[str, ...]) -> dict[str, int]:
+    files = [file for pattern in patterns for file in folder.glob(pattern)]
+    return {file.name: file.stat().st_mode & 0o777 for file in files}
+
+
+def test_a_stricter_umask_of_the_caller_is_kept(
+    graded: daemon_cases.Site, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(options, "ROOT", -1)
+    monkeypatch.setattr("sys.argv", ["fundusd", "man", "--out", str(tmp_path / "pages")])
+    os.umask(0o077)
+    with pytest.raises(SystemExit):
+        cli.main()
+    assert os.umask(0) == 0o077
 
 
 def test_a_page_is_drawn_without_a_home_and_without_a_word_about_it(

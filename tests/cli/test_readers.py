@@ -28,10 +28,14 @@ __all__ = ["fundusd", "place"]  # fixtures
 AGREE = "review record 1 R agree"
 
 
+def ledger_of(place: daemon_cases.Site) -> Ledger:
+    return Ledger(f"sqlite:///{place.folder}/fundusd.db", site_key=cases.SITE_KEY)
+
+
 @pytest.fixture
 def clinic(place: daemon_cases.Site) -> daemon_cases.Site:
     """Set up a site with a visit of two eyes and one photograph of which the eye is not known."""
-    with closing(Ledger(f"sqlite:///{place.folder}/fundusd.db", site_key=cases.SITE_KEY)) as ledger:
+    with closing(ledger_of(place)) as ledger:
         ledger.start(cases.release())
         ledger.register_camera(cases.CAMERA)
         photograph(ledger, "1.jpg", Eye.RIGHT, MODERATE)
@@ -178,6 +182,65 @@ def test_a11_corrections_are_made_and_shown(fundusd: RunCommand, clinic: daemon_
     out = ask(fundusd, clinic, "person PATIENT-7")
     for part in ("Corrections", "capture 3, eye L", "no view until 2199-12-31"):
         assert part in out
+
+
+def test_many_captures_of_nobody_are_excluded_at_once_and_audited_one_by_one(
+    fundusd: RunCommand, clinic: daemon_cases.Site
+) -> None:
+    with closing(ledger_of(clinic)) as ledger:
+        ledger.start(cases.release())
+        for number in range(4, 9):
+            claim = cases.take(ledger, f"{number}.jpg", str(number))
+            ledger.fail(claim, Reason.TRUNCATED, "cut short")
+        ledger.admit(cases.found("9.jpg", "9"))
+    by = "--reason not_a_retina --reader okafor"
+    after = answer(fundusd, clinic, f"correct exclude 4-6 8 6 {by}")
+    assert [exam["eyes"] for exam in after] == [{}, {}, {}, {}]
+    out = ask(fundusd, clinic, f"correct exclude 4-8 {by}")
+    assert out.startswith("Exam 5 (patient not known, ")
+    assert "Captures excluded: 1. Exams: 1." in out
+    assert excluded_captures(clinic) == [4, 5, 6, 8, 7]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("2-4", "known patient or wait for their results: 2, 3"),
+        ("4-5", "wait for their results: 5."),
+        ("5-4", "'5-4' must go up"),
+        ("0-4", "'0-4' must go up"),
+        ("4,5", "'4,5' is neither the number of a capture nor a range such as 12-40"),
+        ("4-", "'4-' is neither"),
+    ],
+)
+def test_a_range_excludes_no_photograph_that_somebody_has_not_named(
+    fundusd: RunCommand, clinic: daemon_cases.Site, words: str, message: str
+) -> None:
+    with closing(ledger_of(clinic)) as ledger:
+        ledger.start(cases.release())
+        ledger.fail(cases.take(ledger, "4.jpg", "4"), Reason.TRUNCATED, "cut short")
+        ledger.admit(cases.found("5.jpg", "5"))
+    ended = fundusd(
+        *f"correct exclude {words} --reason test --reader okafor --config".split(), clinic.path
+    )
+    assert (ended.code, ended.out) == (2, "")
+    assert message in " ".join(ended.err.split())
+    assert excluded_captures(clinic) == []
+
+
+def test_what_was_excluded_before_a_refusal_is_printed(
+    fundusd: RunCommand, clinic: daemon_cases.Site
+) -> None:
+    words = "correct exclude 3 99 --reason test --reader okafor --config"
+    ended = fundusd(*words.split(), clinic.path)
+    assert ended.code == 2
+    assert "Captures excluded: 1. Exams: 1." in ended.out
+    assert "There is no capture 99." in ended.err
+
+
+def excluded_captures(clinic: daemon_cases.Site) -> list[int]:
+    with closing(ledger_of(clinic)) as ledger:
+        return [row["capture_id"] for row in cases.details(ledger, "correction.recorded")]
 
 
 def test_v36_an_absent_eye_names_the_other_exams_that_change(

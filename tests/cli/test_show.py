@@ -240,6 +240,33 @@ def test_a_capture_that_waits_or_whose_eye_is_disputed_is_told_of(
         assert part in text
 
 
+def test_in_a_pipe_no_line_is_filled_up_with_spaces(clinic: Clinic) -> None:
+    clinic.add("a_OD.jpg")
+    clinic.add("a_OS.jpg", JPEG + b"\0", reason=Reason.TOO_BRIGHT)
+    for words in (["show", "1"], ["show", "2"], ["report", "exam", "1"]):
+        command = [sys.executable, "-m", "fundusd", *words, "--config", str(clinic.place.path)]
+        ended = subprocess.run(command, check=True, capture_output=True, text=True)
+        lines = ended.stdout.splitlines()
+        assert len(lines) > 10
+        assert [line for line in lines if line != line.rstrip()] == []
+        assert any(line.startswith("  next") for line in lines)
+
+
+def test_a_file_that_is_no_photograph_of_anybody_is_shown_without_an_exam(
+    fundusd: Callable[..., str], clinic: Clinic
+) -> None:
+    clinic.ledger.admit(replace(cases.found("x1.jpg", "x1"), camera_id="room1"))
+    [claim] = clinic.ledger.claim(1)
+    clinic.ledger.fail(claim, Reason.UNKNOWN_FORMAT, "unknown_format at attempt 1")
+    text = fundusd("show", 1)
+    for part in ("unknown format", "Contact IT", "It belongs to no exam", "Exam none"):
+        assert part in text
+    assert "Find out" not in text
+    assert "see the exam" not in text
+    refused = fundusd("correct", "exclude", "1", "--reason", "other", "--reader", "okafor", code=2)
+    assert "belongs to no exam" in refused
+
+
 def test_a_capture_is_drawn_with_its_photograph_and_without_its_path(
     fundusd: Callable[..., str], clinic: Clinic, tmp_path: Path
 ) -> None:

@@ -264,7 +264,7 @@ def test_commands_of_root_have_the_user_the_groups_and_the_folders_of_the_unit(
     install(machine)
     machine.do("sh", "-c", "groupadd -f camera && chgrp camera /srv/inbox && chmod 750 /srv/inbox")
     refused = machine.do("sh", "-c", "fundusd check 2>&1 || true")
-    assert "WRONG inbox of room1: cannot be listed by user fundusd" in refused
+    assert "WRONG inbox of room1: /srv/inbox cannot be listed by user fundusd" in refused
     groups = b"[Service]\nSupplementaryGroups=camera\n"
     machine.do("mkdir", "-p", DROP_INS)
     machine.write(f"{DROP_INS}/groups.conf", groups)

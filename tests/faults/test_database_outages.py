@@ -14,6 +14,7 @@ import pytest
 from tests.daemon_cases import Daemon, Site, drop, jpeg, running, site
 from tests.faults.postgres import Server
 
+from fundusd.app import outage_notice, settings_file
 from fundusd.domain.clinical_terms import Grade
 
 if TYPE_CHECKING:
@@ -130,6 +131,9 @@ def test_a_locked_sqlite_file_is_waited_for(tmp_path: Path) -> None:
         with locked(place):
             put(place, range(COUNT))
             assert "SQLITE_BUSY" in daemon.await_event("ledger.away")["error"]
+            waiting = outage_notice.read(settings_file.load(place.path))
+            assert waiting is not None
+            assert "SQLITE_BUSY" in waiting["error"]
         daemon.await_event("ledger.back")
         require_untroubled(place, daemon)
 

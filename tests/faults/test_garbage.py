@@ -32,3 +32,4 @@ def test_a_photograph_waits_for_no_garbage_which_fails_once_and_at_once(
     logged = [line for line in daemon.lines if line["event"] == "capture.failed"]
     assert len(logged) <= 20  # ten a minute
     assert oracle.ask(place, "SELECT 1 FROM job WHERE state = 'queued'")
+    assert len(oracle.ask(place, "SELECT id FROM exam")) == 1  # that of the photograph

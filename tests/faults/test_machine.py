@@ -8,6 +8,7 @@ import sys
 from datetime import datetime
 from pathlib import Path
 
+import orjson
 import pytest
 from tests.daemon_cases import Daemon, Site, running, site
 from tests.faults import mounting, oracle, tracing
@@ -159,6 +160,43 @@ def test_a_disk_that_is_full_for_a_while_keeps_the_ledger_whole(
             filler.unlink()
             daemon.await_event("ledger.back")
             finish(daemon, place, camera)
+
+
+@mounted
+def test_status_says_that_the_service_waits_for_room_on_the_disk(tmp_path: Path) -> None:
+    """The state folder is on the same disk."""
+    with mounting.own_mounts():
+        disk = tmp_path / "disk"
+        mounting.mount_tmpfs(disk, "4m")
+        place = site(tmp_path, f"sqlite:///{disk}/fundusd.db")
+        of_key = f'"{tmp_path}/site.key"'
+        text = place.path.read_text()
+        place.path.write_text(text.replace(of_key, f'"{disk}/site.key"'))
+        camera = Camera(place.inbox)
+        with running(place) as daemon:
+            daemon.await_event("service.ready")
+            assert "WAITING" not in status(place)
+            filler = disk / "somebody_elses"
+            with pytest.raises(OSError, match="No space"):
+                filler.write_bytes(bytes(8 << 20))
+            put(camera, range(8))
+            away = daemon.await_event("ledger.away")
+            shown = status(place)
+            assert "daemon          running, WAITING since 20" in shown
+            assert away["error"] in shown
+            assert away["hint"] in shown
+            assert orjson.loads(status(place, "--json"))["waiting"]["error"] == away["error"]
+            filler.unlink()
+            daemon.await_event("ledger.back")
+            daemon.await_that(lambda: "WAITING" not in status(place))
+            finish(daemon, place, camera)
+        assert "WAITING" not in status(place)
+
+
+def status(place: Site, *words: str) -> str:
+    """Return what `fundusd status` prints."""
+    command = [sys.executable, "-m", "fundusd", "status", "--config", str(place.path), *words]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
 
 
 @compiled

@@ -261,8 +261,8 @@ def test_so_it_is_if_the_photograph_comes_after_both_persons(named: Ledger) -> N
 def test_a_header_without_an_issuer_names_the_person_too(named: Ledger) -> None:
     hosp = of_issuer(named, "HOSP", "1")
     record(named, "P1_OD_2.jpg", logits=PDR)
-    for name in ("P1_OD_3.dcm", "P1_OS_3.dcm"):
-        other = record(named, name, "P1", study_uid="1.2.9")
+    record(named, "P1_OD_3.dcm", "P1", study_uid="1.2.9")
+    other = record(named, "P1_OS_3.dcm", "P1", study_uid="1.2.9")
     assert (other.exam_id == hosp.exam_id, other.patient_key == hosp.patient_key) == (False, True)
     assert [each.referable for each in other.others_of_day] == [YES]
     assert named.verify().problem == ""

@@ -10,14 +10,19 @@ from tests import ledger_cases as cases
 
 from fundusd.clinical.path_rules import Naming
 from fundusd.domain.clinical_terms import Action, Eye, EyeSource, Outcome, Reason, Referable
+from fundusd.domain.errors import RequestError
+from fundusd.domain.readings import ExclusionReason
 from fundusd.ledger import Ledger
-from fundusd.ledger.tables import audit_event, eye_result
+from fundusd.ledger.corrections import Corrector
+from fundusd.ledger.tables import audit_event, exam, eye_result
 
 if TYPE_CHECKING:
     from fundusd.clinical.exam import Exam
 
 NO_DR = (5.0, 0.0, 0.0, 0.0, 0.0)
 HEADER = replace(cases.CONTENT, eye=Eye.RIGHT)
+UNKNOWN = Reason.UNKNOWN_FORMAT, "unknown_format at attempt 1"
+OKAFOR = Corrector("okafor", "ophthalmologist")
 
 
 def graded(ledger: Ledger, name: str, eye: Eye) -> Exam:
@@ -131,4 +136,59 @@ def test_b44_a_waiting_capture_whose_bytes_failed_under_this_release_joins_its_e
     failed = [row for row in cases.rows(ledger, audit_event) if row["event"] == "capture.failed"]
     assert [row["entity_id"] for row in failed] == [1, 4]
     assert ledger.verify().broken_seq is None
+    ledger.close()
+
+
+def test_a_file_of_no_accepted_format_that_names_nobody_makes_no_exam(ledger: Ledger) -> None:
+    graded(ledger, "l.dcm", Eye.LEFT)
+    before = graded(ledger, "r.dcm", Eye.RIGHT)
+    for name in ("x1.jpg", "x2.jpg"):
+        [recorded] = ledger.fail(cases.take(ledger, name, name), *UNKNOWN) or []
+        assert (recorded.outcome, recorded.reason) == ("failed", "unknown_format")
+    assert [row["id"] for row in cases.rows(ledger, exam)] == [before.exam_id]
+    assert [row["exam_id"] for row in cases.captures(ledger)][2:] == [None, None]
+    with pytest.raises(RequestError, match="Capture 3 belongs to no exam: its file is none of"):
+        ledger.exclude(3, ExclusionReason.OTHER, OKAFOR)
+    assert ledger.retry_failed() == 2
+    for claim in ledger.claim(2):
+        ledger.fail(claim, *UNKNOWN)
+    assert len(cases.rows(ledger, exam)) == 1
+    assert ledger.verify().broken_seq is None
+
+
+def test_a_file_of_no_accepted_format_in_the_place_of_a_photograph_is_in_its_exam(
+    ledger: Ledger,
+) -> None:
+    content = replace(cases.CONTENT_OF_JPEG, eye=Eye.UNKNOWN)
+    ledger.record([cases.finding(cases.take(ledger, "x.jpg", "good"), content, NO_DR)])
+    before = last_exam(ledger)
+    ledger.fail(cases.take(ledger, "x.jpg", "junk"), *UNKNOWN)
+    after = last_exam(ledger)
+    assert after.exam_id == before.exam_id
+    assert after.eyes[0].reason is Reason.UNKNOWN_FORMAT
+
+
+def test_a_file_of_no_accepted_format_that_names_an_eye_makes_an_exam(ledger: Ledger) -> None:
+    ledger.fail(cases.take(ledger, "photo_OD.jpg"), *UNKNOWN)
+    [eye] = last_exam(ledger).eyes
+    assert (eye.eye, eye.reason) == (Eye.RIGHT, Reason.UNKNOWN_FORMAT)
+
+
+def test_a_file_of_no_accepted_format_that_names_a_patient_has_an_exam(store_url: str) -> None:
+    named = {cases.CAMERA: Naming.of("generic", r"(?P<patient>P\d+)_(?P<eye>[RL])\d?")}
+    ledger = Ledger(store_url, site_key=cases.SITE_KEY, naming=named)
+    ledger.register_camera(cases.CAMERA)
+    ledger.start(cases.release())
+    content = replace(cases.CONTENT_OF_JPEG, eye=Eye.UNKNOWN)
+    for name in ("P7_R.jpg", "P7_L.jpg"):
+        ledger.record([cases.finding(cases.take(ledger, name, name), content, NO_DR)])
+    before = last_exam(ledger)
+    assert before.final.referable is Referable.NO
+    ledger.fail(cases.take(ledger, "P7_R2.jpg", "zeros"), *UNKNOWN)
+    after = last_exam(ledger)
+    assert (after.exam_id, after.final.referable) == (before.exam_id, Referable.INDETERMINATE)
+    ledger.admit(cases.found("x.jpg", "zeros"))  # the same bytes, under a name of nobody
+    [claim] = ledger.claim(1)
+    ledger.fail(claim, *UNKNOWN)
+    assert [row["exam_id"] for row in cases.captures(ledger)][2:] == [after.exam_id, None]
     ledger.close()

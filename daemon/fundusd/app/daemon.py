@@ -25,6 +25,7 @@ from fundusd.app.factory import (
 from fundusd.app.folder_overlaps import require_separate_folders
 from fundusd.app.log_loss import LogLossRecorder
 from fundusd.app.open_ledger import opened_ledger
+from fundusd.app.outage_notice import OutageNotice
 from fundusd.app.settings import Settings, require_camera
 from fundusd.app.supervisor import Service, Supervisor
 from fundusd.app.systemd import Heartbeat, Notifier, watchdog_seconds
@@ -81,7 +82,8 @@ def run(path: Path) -> None:
             if planning.done():
                 planning.result()  # if the model cannot be used, raises now, not after the wait
 
-        ledger.outage_retry = OutageRetry(threading.Event(), while_waiting, ledger.regain)
+        notice, never = OutageNotice(settings), threading.Event()
+        ledger.outage_retry = OutageRetry(never, while_waiting, ledger.regain, notice.tell)
         known_site.require_known(settings, ledger)
         ledger.create_if_empty()
         ledger.check()
@@ -95,8 +97,7 @@ def run(path: Path) -> None:
         known_site.remember(settings, ledger)
         _log_start(planned, ledger, reclaimed)
         _warn_of_unused_gpu(settings, planned)
-        heartbeat = Heartbeat(notifier, watchdog_seconds())
-        _supervise(path, settings, ledger, planned, heartbeat, sink)
+        _supervise(path, settings, ledger, planned, sink, notice)
         with suppress(LedgerAway):  # the supervisor has logged it
             ledger.stop()
         log.info("service.stopped")
@@ -166,9 +167,10 @@ def _supervise(
     settings: Settings,
     ledger: Ledger,
     planned: ModelPlan,
-    heartbeat: Heartbeat,
     sink: LogSink,
+    notice: OutageNotice,
 ) -> None:
+    heartbeat = Heartbeat(Notifier(), watchdog_seconds())
     inboxes = [camera.watched for camera in settings.camera]
     rules = worker_rules(settings, planned)
     ready = threading.Event()
@@ -203,7 +205,8 @@ def _supervise(
             worker_beat()
             watcher_beat()
 
-        ledger.outage_retry = OutageRetry(supervisor.stopping, beat_all, ledger.regain)
+        stopping = supervisor.stopping
+        ledger.outage_retry = OutageRetry(stopping, beat_all, ledger.regain, notice.tell)
         try:
             supervisor.run()
         except LedgerError:

@@ -12,7 +12,13 @@ from collections import Counter
 from itertools import islice
 from typing import TYPE_CHECKING, TypeVar
 
-from fundusd.app import health_check_machine, health_check_receivers, known_site, site_key
+from fundusd.app import (
+    health_check_machine,
+    health_check_receivers,
+    inbox_trouble,
+    known_site,
+    site_key,
+)
 from fundusd.app.check_result import CheckResult, checked
 from fundusd.app.factory import model_choice
 from fundusd.app.open_ledger import opened_ledger
@@ -102,11 +108,8 @@ def _inbox(camera: CameraSettings) -> CheckResult:
         with os.scandir(camera.inbox) as listing:
             first = next(listing, None)
     except OSError as error:
-        hint = "Create or mount the folder, and let the user that fundusd runs as read it."
-        verdict = f"cannot be listed ({error.strerror})"
-        if isinstance(error, PermissionError):
-            verdict = f"cannot be listed by user {user_name(os.geteuid())} ({error.strerror})"
-        return CheckResult(subject, ok=False, verdict=verdict, hint=hint)
+        problem, hint = inbox_trouble.of(camera.inbox, error)
+        return CheckResult(subject, ok=False, verdict=problem, hint=hint)
     verdict = "readable"
     if is_network_filesystem(camera.inbox):
         verdict += ", on a network share (captures are found by sweeps only)"

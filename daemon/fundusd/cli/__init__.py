@@ -17,6 +17,7 @@ from fundusd.domain.errors import ExitStatus, FundusdError, NotInstalled
 
 _OBJECTS = 500_000  # collecting garbage during imports takes a quarter of the startup time
 
+_UMASK = 0o027  # UMask= of the units
 _NO_HOME = os.devnull  # in which not even root can create a folder
 _INSTALL_AGAIN = "Install fundusd and its libraries again, into the environment {prefix}."
 _JOURNAL_ERROR = "<3>"  # at the start of a line, journald reads this as its priority
@@ -27,6 +28,7 @@ def main() -> None:
     """Run a command, and report every error as a sentence and a hint, never as a traceback."""
     gc.set_threshold(_OBJECTS)
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")  # it searches all distributions
+    os.umask(os.umask(_UMASK) | _UMASK)  # what a command writes may name patients
     _name_the_user()
     _open_closed_output()
     never_fail(sys.stdout)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,6 +12,7 @@ from fundusd.cli.layout import Command
 from fundusd.cli.options import LARGEST_NUMBER, Config, ExamNumber, Json, OneEye, load
 from fundusd.cli.output import as_json
 from fundusd.cli.readers import Reader, reader_who_may
+from fundusd.cli.several_captures import Captures, excludable, spans_of
 from fundusd.domain.clinical_terms import SAFETY_WORDS
 from fundusd.domain.readings import AbsenceReason, ExclusionReason, ReaderPermission
 
@@ -88,19 +89,34 @@ def correct_eye(
 
 @app.command(cls=Command)
 def exclude(
-    capture: _Capture,
+    captures: Captures,
     reason: _Exclusion,
     reader: Reader = "",
     config: Config = None,
     json: Json = False,
 ) -> None:
-    """Exclude a photograph, so that it counts for no eye.
+    """Exclude photographs, so that they count for no eye.
 
-    Example:
+    Each exclusion is a correction of its own. A range stands for the captures in it that belong to
+    an exam and have not been replaced. It is refused if one of them was graded, is of a known
+    patient or waits for its result: such a capture has to be named by its number.
+
+    Examples:
       fundusd correct exclude 41 --reason not_this_patient
+      fundusd correct exclude 41 44 120-180 --reason not_a_retina
     """
+    spans = spans_of(captures)
     with _correcting(config, reader) as (ledger, by):
-        _print(ledger.exclude(capture, reason, by), json=json)
+        numbers = excludable(ledger, spans)
+        if len(captures) == 1 and captures[0].isdecimal():
+            _print(ledger.exclude(numbers[0], reason, by), json=json)
+            return
+        after: list[Exam] = []
+        try:
+            for number in numbers:
+                after.append(ledger.exclude(number, reason, by))
+        finally:  # if one is refused, those before it are excluded
+            _print_several(after, json=json)
 
 
 @app.command(cls=Command)
@@ -238,17 +254,35 @@ def _changed(ledger: Ledger, before: Sequence[Exam]) -> list[Exam]:
     return [exam for exam in now if (exam.final, exam.is_final) != results[exam.exam_id]]
 
 
+def _print_several(after: Sequence[Exam], *, json: bool) -> None:
+    """Print the exams of several captures that were excluded, as they are now."""
+    from fundusd.reports import wording
+
+    exams = {exam.exam_id: exam for exam in after}.values()
+    if json:
+        print(as_json([_as_dict(exam) for exam in exams]))
+        return
+    for exam in exams:
+        print(wording.result_line(exam))
+    print(f"Captures excluded: {len(after)}. Exams: {len(exams)}.")
+    print(SAFETY_WORDS)
+
+
+def _as_dict(after: Exam, others: Sequence[Exam] = ()) -> dict[str, Any]:
+    eyes = {}
+    for eye in after.eyes:
+        eyes[eye.eye.value] = {"referable": eye.final.referable, "waits_for": eye.waits_for}
+    answer = {"exam_id": after.exam_id, "referable": after.final.referable, "eyes": eyes}
+    changed = [exam.exam_id for exam in others]
+    return answer | {"absent": list(after.absent), "changed_exams": changed}
+
+
 def _print(after: Exam, others: Sequence[Exam] = (), *, json: bool) -> None:
     """Print what the exam is now, and which `others` have changed with it."""
     from fundusd.reports import wording
 
     if json:
-        eyes = {}
-        for eye in after.eyes:
-            eyes[eye.eye.value] = {"referable": eye.final.referable, "waits_for": eye.waits_for}
-        answer = {"exam_id": after.exam_id, "referable": after.final.referable, "eyes": eyes}
-        changed = [exam.exam_id for exam in others]
-        print(as_json(answer | {"absent": list(after.absent), "changed_exams": changed}))
+        print(as_json(_as_dict(after, others)))
         return
     print(wording.result_line(after))
     for exam in others:

@@ -35,6 +35,7 @@ def print_panels(
 
     # in a pipe, each fact is one line
     console = Console(highlight=False, width=None if sys.stdout.isatty() else _UNWRAPPED)
+    console.begin_capture()
     console.print(SAFETY_WORDS, markup=False, soft_wrap=True)
     console.print(terminal_card.facts(facts))
     console.print()
@@ -54,6 +55,13 @@ def print_panels(
     for line in lines:
         if line:
             console.print(line, markup=False, soft_wrap=True)
+    _print_stripped(console.end_capture())
+
+
+def _print_stripped(text: str) -> None:
+    """Print text without the spaces with which rich fills up the last column."""
+    for line in text.splitlines():
+        print(line.rstrip())
 
 
 def photographs_of(settings: Settings, sources: Sequence[Source]) -> dict[int, Photograph]:

@@ -77,8 +77,10 @@ def preview(folder: Path, reading: Reading, *, json: bool, wide: bool) -> None:
 
     Raises BadParameter if the folder does not exist or cannot be listed.
     """
-    if not folder.is_dir():
-        raise typer.BadParameter(f"there is no folder {folder}")
+    from fundusd.app import inbox_trouble
+
+    if trouble := inbox_trouble.look(folder):
+        raise typer.BadParameter(trouble.problem)
     paths = sorted(_paths(folder, reading.ignore))
     rows = []
     for path, metadata in zip(paths, _read(paths, reading), strict=True):

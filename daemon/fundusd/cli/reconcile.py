@@ -13,7 +13,8 @@ from fundusd.domain.errors import InboxError
 from fundusd.domain.files import SWEEP_SHARE
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from fundusd.app.reconcile import Reconciliation
     from fundusd.app.settings_service import IntakeSettings
@@ -56,23 +57,26 @@ def reconcile(config: Config = None, json: Json = False, wide: Wide = False) -> 
         print(as_json([_as_dict(inbox) for inbox in inboxes]))
     else:
         _print(inboxes, wide=wide)
-    _require_readable(inboxes)
+    _require_readable(inboxes, {camera.id: camera.inbox for camera in settings.camera})
     _require_online(inboxes)
     for inbox in inboxes:
         if inbox.unaccounted:
             raise typer.Exit(1)
 
 
-def _require_readable(inboxes: Sequence[Reconciliation]) -> None:
+def _require_readable(inboxes: Sequence[Reconciliation], folders: Mapping[str, Path]) -> None:
     """Raise InboxError if an inbox, or a folder in one, could not be listed."""
+    from fundusd.app import inbox_trouble
+
     cameras = [inbox.camera_id for inbox in inboxes if inbox.unreadable]
     if not cameras:
         return
+    troubles = [inbox_trouble.look(folders[camera_id]) for camera_id in cameras]
+    hints = {"Let this user read the folders." if each is None else each.hint for each in troubles}
     raise InboxError(
         "Not every file is counted: an inbox, or a folder in it, cannot be listed"
         f" ({', '.join(cameras)}).",
-        hint="Mount the share, or let this user read the folders; fundusd check looks at each"
-        " inbox. Then run the command again.",
+        hint=f"{' '.join(sorted(hints))} Then run the command again.",
     )
 
 

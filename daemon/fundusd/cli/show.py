@@ -150,7 +150,7 @@ def _facts(row: Row, exam: Exam | None) -> dict[str, str]:
     if exam is None:
         patient_id = row["patient_id"] if row["exam_id"] is not None else None
         patient = wording.patient(patient_id, row["patient_key"])
-        exam_number = str(row["exam_id"] or "none yet")
+        exam_number = str(row["exam_id"] or ("none" if row["outcome"] else "none yet"))
     else:
         patient = wording.patient(exam.patient_id, exam.patient_key)
         exam_number = str(exam.exam_id)

@@ -48,15 +48,16 @@ def add_to(app: typer.Typer) -> None:
 def status(config: Config = None, json: Json = False, wide: Wide = False) -> None:
     """Show what the service is doing, and what is waiting.
 
-    Prints whether the daemon is running, the database, the model and its last self-test, captures,
-    jobs and results by state, the age of the oldest waiting capture, lost log lines, documents by
-    receiver, and the last sweep of each camera and how its pictures are turned. A role of
-    PostgreSQL that may not read every table is shown what the views contain, and told what is left
-    out.
+    Prints whether the daemon is running or waits for its database, the database, the model and its
+    last self-test, captures, jobs and results by state, the age of the oldest waiting capture, lost
+    log lines, documents by receiver, and the last sweep of each camera and how its pictures are
+    turned. A role of PostgreSQL that may not read every table is shown what the views contain, and
+    told what is left out.
 
     Example:
       fundusd status --json
     """
+    from fundusd.app import outage_notice
     from fundusd.app.open_ledger import opened_ledger
 
     settings = load(config)
@@ -65,6 +66,7 @@ def status(config: Config = None, json: Json = False, wide: Wide = False) -> Non
         ledger.check()
         facts = _facts(ledger)
         facts["running"] = ledger.is_held(cameras)
+        facts["waiting"] = outage_notice.read(settings)
         facts["database"] = ledger.database.shown
         warning = _warning(ledger, facts)
     if json:
@@ -117,8 +119,7 @@ def _print_cameras(cameras: Sequence[Row], *, wide: bool) -> None:
 
 
 def _lines(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
-    daemon = "running" if facts["running"] else "NOT RUNNING (start it: systemctl start fundusd)"
-    before = [("daemon", daemon), ("database", facts["database"])]
+    before = [("daemon", _daemon(facts)), ("database", facts["database"])]
     captures = ("captures", str(facts["captures"]))
     after = [("results", _counts(facts["results"])), ("oldest waiting", _waiting(facts))]
     if _is_partial(facts):
@@ -132,6 +133,15 @@ def _lines(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
     for receiver, deliveries in _deliveries(facts["outbox"], facts["receivers_away"]).items():
         lines.append((f"to {receiver}", ", ".join(deliveries)))
     return lines
+
+
+def _daemon(facts: Mapping[str, Any]) -> str:
+    """Return whether the daemon runs and, if it waits for its database, since when and why."""
+    if waiting := facts["waiting"]:
+        since = local(datetime.fromisoformat(waiting["since"]))
+        state = "running" if facts["running"] else "starting"
+        return f"{state}, WAITING since {since}: {waiting['error']} {waiting['hint']}"
+    return "running" if facts["running"] else "NOT RUNNING (start it: systemctl start fundusd)"
 
 
 def _model_line(release: Mapping[str, Any] | None) -> str:
@@ -180,7 +190,7 @@ def _deliveries(rows: Iterable[Row], away: Mapping[str, Row]) -> dict[str, list[
 
 
 OFFLINE_SENTENCES = {
-    "missing": "its inbox does not exist: mount or create it",
+    "missing": "its inbox does not exist, or is no folder: see fundusd check",
     "unreadable": "its inbox cannot be listed: see fundusd check",
     "empty": "an empty directory has taken the place of its inbox: is the share mounted?",
     "mass_disappearance": "many of its files are gone, treated as an outage for up to a day: put "

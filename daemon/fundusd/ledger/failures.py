@@ -1,4 +1,8 @@
-"""Record that captures failed, for now or for good. A failed capture belongs to its exam."""
+"""Record that captures failed, for now or for good.
+
+A failed capture belongs to its exam, unless it is no photograph of anybody: a file in none of the
+accepted formats makes no exam if no source names its patient or its eye.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,7 @@ import orjson
 import sqlalchemy as sa
 
 from fundusd.domain import retry_policy
-from fundusd.domain.clinical_terms import FILE_REASONS, Outcome, Reason
+from fundusd.domain.clinical_terms import FILE_REASONS, EyeSource, Outcome, Reason
 from fundusd.domain.jobs import JobState
 from fundusd.ledger import (
     audit,
@@ -24,7 +28,7 @@ from fundusd.ledger import (
 from fundusd.ledger.audit_events import AuditEvent
 from fundusd.ledger.database import is_due, picked
 from fundusd.ledger.job_events import note, note_failed
-from fundusd.ledger.tables import capture, job, storable
+from fundusd.ledger.tables import capture, exam, job, storable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -128,26 +132,28 @@ def rescue(recording: Recording, *, expired_only: bool, cameras: Sequence[str] =
 def join_failed(recording: Recording, capture_ids: Sequence[int], reason: Reason) -> None:
     """Record that captures have failed because the job has that they have just been given."""
     of_these = capture.c.id.in_(capture_ids)
-    of_failed_jobs(recording, capture_ids)
+    changed = of_failed_jobs(recording, capture_ids)
     query = sa.select(capture.c.exam_id).where(of_these)
-    exams.rejudge(recording, recording.connection.scalars(query))
+    exams.rejudge(recording, changed.union(recording.connection.scalars(query)))
     note_failed(recording.connection, of_these, reason)
 
 
-def of_failed_jobs(recording: Recording, capture_ids: Sequence[int]) -> None:
-    """Assign captures of failed jobs that have no exam yet to their exams.
+def of_failed_jobs(recording: Recording, capture_ids: Sequence[int]) -> set[int | None]:
+    """Assign captures of failed jobs that have no exam yet to their exams; return these exams.
 
     The exams are not judged.
     """
     is_meant = sa.and_(capture.c.id.in_(capture_ids), capture.c.exam_id.is_(None))
-    _attribute(recording, is_meant, {})
+    return _attribute(recording, is_meant, {})
 
 
 def _attribute(recording: Recording, which: sa.ColumnElement[bool], header: Row) -> set[int | None]:
     """Store what is known about captures that have no result, and return their exams."""
     connection = recording.connection
-    query = sa.select(capture, job.c.lane).join(job, job.c.id == capture.c.job_id).where(which)
-    before = connection.execute(query.order_by(capture.c.id)).mappings().all()
+    columns = capture, job.c.lane, job.c.reason.label("failure")
+    query = sa.select(*columns).join(job, job.c.id == capture.c.job_id).where(which)
+    rows = connection.execute(query.order_by(capture.c.id)).mappings().all()
+    before = _of_somebody(connection, rows)
     after: list[dict[Any, Any]] = []
     for row in before:
         settled = captures.settled(
@@ -177,3 +183,22 @@ def _attribute(recording: Recording, which: sa.ColumnElement[bool], header: Row)
     shared = captures.flag_shared(connection, [], given)
     left = moved_files.exams_left(connection, [row["id"] for row in after])
     return given | shared | left | {row["exam_id"] for row in (*before, *after)}
+
+
+def _of_somebody(connection: sa.Connection, rows: Sequence[Row]) -> list[Row]:
+    """Return those captures that are in an exam already, or for which one may be created.
+
+    A file in none of the accepted formats whose patient and eye are not known belongs only to an
+    exam that is there, for instance because it was written over a photograph.
+    """
+    keys: dict[int, str] = {}
+    for row in rows:
+        is_of_nobody = not row["patient_key"] and row["eye_source"] == EyeSource.NONE
+        is_placed = row["exam_id"] is not None or row["placed_exam_id"] is not None
+        if row["failure"] == Reason.UNKNOWN_FORMAT and is_of_nobody and not is_placed:
+            keys[row["id"]] = visits.arrival_of(row, None).key
+    if not keys:
+        return list(rows)
+    query = sa.select(exam.c.key).where(exam.c.key.in_(set(keys.values())))
+    present = set(connection.scalars(query))
+    return [row for row in rows if row["id"] not in keys or keys[row["id"]] in present]

@@ -28,12 +28,17 @@ class OutageRetry:
 
     While waiting, `beat` is called so that the watchdog sees a live process. Before each retry,
     `regain` is called to acquire the lock on the database again if the outage ended its session.
+    `tell` is called with each new error, and with None when the thread waits no longer.
     """
 
     def __init__(
-        self, stop: threading.Event, beat: Callable[[], None], regain: Callable[[], None]
+        self,
+        stop: threading.Event,
+        beat: Callable[[], None],
+        regain: Callable[[], None],
+        tell: Callable[[LedgerAway | None], None],
     ) -> None:
-        self._stop, self._beat, self._regain = stop, beat, regain
+        self._stop, self._beat, self._regain, self._tell = stop, beat, regain, tell
 
     def call(self, work: Callable[[], Answer]) -> Answer:
         """Call `work`, repeatedly during an outage, and return its result.
@@ -45,6 +50,13 @@ class OutageRetry:
             return work()
         except LedgerAway as error:
             last_error = error
+        self._tell(last_error)
+        try:
+            return self._call_again(work, last_error)
+        finally:
+            self._tell(None)
+
+    def _call_again(self, work: Callable[[], Answer], last_error: LedgerAway) -> Answer:
         import structlog  # only a daemon retries, and it has structlog loaded
 
         log, began = structlog.get_logger(service="ledger"), time.monotonic()
@@ -57,6 +69,7 @@ class OutageRetry:
             except LedgerAway as error:
                 if error.message != last_error.message:
                     log.warning("ledger.away", error=error.message, hint=error.hint)
+                    self._tell(error)
                 last_error = error
             else:
                 log.info("ledger.back", seconds=round(time.monotonic() - began, 1))

@@ -8,8 +8,9 @@ import sqlalchemy as sa
 
 from fundusd.clinical.same_photograph import photographs
 from fundusd.domain.errors import RequestError
+from fundusd.domain.jobs import JobState
 from fundusd.ledger import file_places, moved_files
-from fundusd.ledger.tables import capture
+from fundusd.ledger.tables import capture, job
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -43,7 +44,9 @@ def _correctable(connection: sa.Connection, capture_id: int) -> Row:
             moved_files.counts().label("counts"),
             moved.c.exam_id.label("is_in"),
             file_places.ended_by().label("ended_by"),
+            job.c.state.label("job_state"),
         )
+        .join(job, job.c.id == capture.c.job_id)
         .outerjoin(moved, moved.c.id == capture.c.moved_to)
         .where(capture.c.id == capture_id)
     )
@@ -58,6 +61,12 @@ def _correctable(connection: sa.Connection, capture_id: int) -> Row:
         raise RequestError(
             f"The file of capture {capture_id} was moved, and is capture {given['moved_to']} now.",
             hint=f"Correct capture {given['moved_to']}.",
+        )
+    if given["exam_id"] is None and given["job_state"] == JobState.FAILED:
+        raise RequestError(
+            f"Capture {capture_id} belongs to no exam: its file is none of the accepted formats, "
+            "and no source names its patient or its eye.",
+            hint="There is nothing to correct, because it counts for nobody.",
         )
     if given["exam_id"] is None:
         raise RequestError(

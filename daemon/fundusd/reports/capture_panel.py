@@ -28,6 +28,10 @@ _SUGGESTS = {
     Referable.NO: "The model suggests: not referable",
 }
 _NO_RESULT = "One photograph is not a result for the person: see the exam."
+_OF_NOBODY = (
+    "It belongs to no exam: it is none of the accepted formats, and no source names its patient or "
+    "its eye."
+)
 
 
 def of_capture(
@@ -133,7 +137,7 @@ def _steps(row: Row, exam: Exam | None, eye: EyeResult | None, shot: Shot | None
     if not row["outcome"]:
         return [*_steps_of_row(row), "Wait for its result."]
     if exam is None and not row["superseded"]:
-        return [*_steps_of_row(row), _NO_RESULT]
+        return [*next_steps.step(Action(row["action"]), Eye.UNKNOWN), _OF_NOBODY]
     if (exam is None or shot is None) and row["moved_to"]:
         return [f"The file was moved, and is capture {row['moved_to']} now.", _NO_RESULT]
     if exam is None or shot is None:
