@@ -11,18 +11,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import sqlalchemy as sa
 
-from fundusd.domain.clinical_terms import Eye, Outcome, Referable
+from fundusd.domain.clinical_terms import Eye
 from fundusd.domain.errors import RequestError
 from fundusd.domain.readings import AbsenceReason, CorrectionKind, ExclusionReason
 from fundusd.ledger import (
     audit,
+    correction_checks,
     exam_queries,
     exams,
     follow_ups,
-    moved_files,
     photographs,
-    related_exams,
-    shared_numbers,
 )
 from fundusd.ledger.audit_events import AuditEvent
 from fundusd.ledger.tables import capture, correction, exam, storable
@@ -65,27 +63,9 @@ def exclude(recording: Recording, capture_id: int, reason: ExclusionReason, by: 
     """Exclude a photograph from its exam, and return the exam."""
     files = photographs.files_of(recording.connection, capture_id)
     if reason is ExclusionReason.RETAKEN:
-        _require_replaceable(recording.connection, files)
+        correction_checks.require_replaceable(recording.connection, files)
     change(recording.connection, files, excluded=reason, belongs=False)
     return record(recording, CorrectionKind.EXCLUDE, by, files[0], files, reason=reason)
-
-
-def _require_replaceable(connection: sa.Connection, files: Sequence[Row]) -> None:
-    """Raise RequestError if no retake replaces a photograph, because its referable eye was graded.
-
-    Once a reader says that the eye is negative, it is not referable any more.
-    """
-    numbers = {file["id"] for file in files}
-    for eye in existing(connection, files[0]["exam_id"]).eyes:
-        graded = [shot for shot in eye.shots if shot.outcome is Outcome.GRADED]
-        given = [shot for shot in graded if shot.capture_id in numbers]
-        if given and eye.final.referable is Referable.YES:
-            raise RequestError(
-                f"The eye of capture {given[0].capture_id} is referable, and the photograph is "
-                "good enough to grade, so no retake replaces it.",
-                hint="Have a reader read the eye. If the photograph is not of this patient or no "
-                "retina, give that reason.",
-            )
 
 
 def include(recording: Recording, capture_id: int, by: Corrector) -> Exam:
@@ -107,71 +87,13 @@ def belongs(recording: Recording, capture_id: int, by: Corrector) -> Exam:
     another one. `exclude` undoes it, and it undoes an exclusion as not_this_patient.
     """
     files = photographs.files_of(recording.connection, capture_id)
-    _require_doubt(recording.connection, files)
-    _require_known_person(recording.connection, files[0])
-    require_no_other_exam(recording.connection, files)
+    correction_checks.require_doubt(recording.connection, files)
+    correction_checks.require_known_person(recording.connection, files[0])
+    correction_checks.require_no_other_exam(recording.connection, files)
     change(recording.connection, files, belongs=True)
     disowned = [file for file in files if file["excluded"] == ExclusionReason.NOT_THIS_PATIENT]
     change(recording.connection, disowned, excluded=None)
     return record(recording, CorrectionKind.BELONGS, by, files[0], files)
-
-
-def _require_doubt(connection: sa.Connection, files: Sequence[Row]) -> None:
-    """Raise RequestError if nobody doubts that the photograph belongs to its exam.
-
-    What is said before there is a doubt would silence one that comes later.
-    """
-    numbers = {file["id"] for file in files}
-    judged = existing(connection, files[0]["exam_id"])
-    if any(claim.capture_id in numbers for claim in judged.claims):
-        return  # another file of the photograph has been said to be another patient's
-    shots = [shot for eye in judged.eyes for shot in eye.shots]
-    for shot in [*shots, *judged.others]:
-        if shot.capture_id in numbers and shot.doubted_membership is not None:
-            return
-    raise RequestError(
-        f"Nothing is in doubt about whose photograph capture {files[0]['id']} is, or of which day.",
-        hint=f"fundusd show {files[0]['id']} shows its patient and its warnings.",
-    )
-
-
-def _require_known_person(connection: sa.Connection, file: Row) -> None:
-    """Raise RequestError if a photograph is in an exam of a number that several persons have.
-
-    That it belongs there would not say whose it is.
-    """
-    exam_id = file["exam_id"]
-    for of_number in shared_numbers.shared(connection, [exam_id]):
-        if exam_id in of_number.of_number and file["patient_key"] == of_number.number:
-            persons = " or ".join(str(number) for number in sorted(of_number.of_persons))
-            raise RequestError(
-                f"Exam {exam_id} is of a number that the patients of exams {persons} have.",
-                hint=f"Find out which of them it is of, and join it into that patient's exam:"
-                f" fundusd correct join {exam_id} {min(of_number.of_persons)}",
-            )
-
-
-def require_no_other_exam(connection: sa.Connection, files: Sequence[Row]) -> None:
-    """Raise RequestError if the same bytes have been said to belong to another exam."""
-    patient_key = related_exams.patient_of(capture)
-    query = sa.select(*capture.c["id", "exam_id"], patient_key.label("patient_key")).where(
-        capture.c.digest.in_([file["digest"] for file in files]),
-        capture.c.belongs,
-        capture.c.excluded.is_(None),
-        capture.c.exam_id != files[0]["exam_id"],
-        moved_files.counts(),
-    )
-    other = connection.execute(query.order_by(capture.c.id)).mappings().first()
-    if other is not None:
-        own_key = connection.scalar(sa.select(patient_key).where(capture.c.id == files[0]["id"]))
-        is_of_other = other["patient_key"] != own_key
-        reason = ExclusionReason.NOT_THIS_PATIENT if is_of_other else ExclusionReason.OTHER
-        raise RequestError(
-            f"Capture {other['id']} of exam {other['exam_id']} holds the same photograph, and a "
-            "person has said that it belongs to that exam.",
-            hint=f"If that is wrong, exclude it there first: fundusd correct exclude {other['id']} "
-            f"--reason {reason}.",
-        )
 
 
 # -- eyes that a person lacks

@@ -15,6 +15,7 @@ from fundusd.domain.errors import RequestError
 from fundusd.domain.readings import CorrectionKind
 from fundusd.ledger import (
     captures,
+    correction_checks,
     corrections,
     exams,
     follow_ups,
@@ -139,7 +140,7 @@ def belongs_to_other(recording: Recording, capture_id: int, by: Corrector) -> Ex
     files = photographs.files_of(connection, capture_id)
     given = files[0]
     arriving, number = _arriving(connection, given), _other_number(connection, given)
-    corrections.require_no_other_exam(connection, files)
+    correction_checks.require_no_other_exam(connection, files)
     if number == given["other_patient_key"] and given["other_acquired_day"]:
         arriving["acquired_day"] = given["other_acquired_day"]
     content = _content(connection, given)
