@@ -197,6 +197,27 @@ def test_a_backup_that_is_put_in_place_under_the_daemon_is_not_mixed_with_the_ol
     assert "ok    database" in command(place, "check").stdout
 
 
+def test_looking_at_the_file_does_not_release_the_locks_of_sqlite(sqlite_site: Site) -> None:
+    """Otherwise a command beside the service would delete the log, as if it was the last one.
+
+    A process that closes a file loses all its locks on it: https://sqlite.org/howtocorrupt.html
+    """
+    place, file = sqlite_site, sqlite_site.folder / "fundusd.db"
+    with running(place) as daemon:
+        daemon.await_event("service.ready")
+        for number in range(1, 4):
+            drop(place, f"{number}_OS.jpg", photograph(number))
+            daemon.await_event("capture.graded", count=number)
+            with closing(sqlite3.connect(file)) as other:
+                other.execute("PRAGMA wal_checkpoint(TRUNCATE)")  # the file changes
+            assert command(place, "status").returncode == 0
+            assert file.with_name("fundusd.db-wal").exists()
+        daemon.process.kill()
+        daemon.process.wait()
+    assert len(place.rows()) == 4
+    assert place.verdict().problem == ""
+
+
 def test_a_backup_beside_the_log_of_a_killed_daemon_is_not_opened(sqlite_site: Site) -> None:
     place, file = sqlite_site, sqlite_site.folder / "fundusd.db"
     backup = back_up(file)

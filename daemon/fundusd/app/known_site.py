@@ -67,11 +67,16 @@ def remember(settings: Settings, ledger: Ledger) -> None:
 
 def _files(settings: Settings) -> list[Path]:
     """Return the files in systemd's folders or, without systemd, the one beside the site key."""
-    state, cache = (_folder(name) for name in ("STATE_DIRECTORY", "CACHE_DIRECTORY"))
-    files = [Path(state or settings.privacy.site_key_file.parent) / _NAME]
+    files = [state_folder(settings) / _NAME]
+    state, cache = _folder("STATE_DIRECTORY"), _folder("CACHE_DIRECTORY")
     if state and cache:  # several services share the cache
         files.append(Path(cache) / f"{state.strip('/').replace('/', '-')}.{_NAME}")
     return files
+
+
+def state_folder(settings: Settings) -> Path:
+    """Return systemd's state folder or, without systemd, the folder of the site key."""
+    return Path(_folder("STATE_DIRECTORY") or settings.privacy.site_key_file.parent)
 
 
 def _folder(name: str) -> str:

@@ -10,12 +10,15 @@ import os
 import threading
 from contextlib import suppress
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from fundusd.app import known_site
+
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from fundusd.app.settings import Settings
     from fundusd.domain.errors import LedgerAway
 
@@ -88,6 +91,4 @@ def _locked(file: Path) -> int | None:
 
 
 def _file_of(settings: Settings) -> Path:
-    """Return the file in systemd's state folder or, without systemd, beside the site key."""
-    folder = os.environ.get("STATE_DIRECTORY", "").partition(":")[0]
-    return Path(folder or settings.privacy.site_key_file.parent) / _NAME
+    return known_site.state_folder(settings) / _NAME

@@ -20,7 +20,7 @@ from sqlalchemy.sql.functions import FunctionElement
 from fundusd.domain.errors import LedgerAway, LedgerError, LedgerReplaced, SettingsError
 from fundusd.ledger import database_errors, database_troubles, engines, sqlite_troubles
 from fundusd.ledger.closed_files import closed_file
-from fundusd.ledger.pinned_file import PinnedFile
+from fundusd.ledger.pinned_file import PinnedFile, require_own_log
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -61,6 +61,7 @@ class Database:
         self.url = url
         self._may_create = False
         self._pinned: PinnedFile | None = None
+        self._is_log_checked = False  # it can be done only before there is a connection
         # the state of a SQLite file that this user may only read, if nobody wrote it when opened
         self._opened_at_rest: tuple[int, int, int] | None = None
         is_sqlite = url.get_backend_name() == "sqlite"
@@ -85,6 +86,9 @@ class Database:
         create one. `reading` sees to it that it was.
         """
         self._opened_at_rest = None
+        if not self._is_log_checked:
+            require_own_log(Path(self.url.database or ""))
+            self._is_log_checked = True
         if self._may_create:
             return "rwc"
         if self.is_absent or os.access(self.url.database or "", os.W_OK):
@@ -117,8 +121,15 @@ class Database:
 
     def pin(self) -> None:
         """Remember which SQLite file this is, for `require_pinned`."""
+        self._unpin()
         if self.is_sqlite:
-            self._pinned = PinnedFile(Path(self.url.database or ""))
+            with self.answering():
+                self._pinned = PinnedFile(Path(self.url.database or ""))
+
+    def _unpin(self) -> None:
+        if self._pinned is not None:
+            self._pinned.close()
+        self._pinned = None
 
     def require_pinned(self) -> None:
         """Raise LedgerReplaced if the SQLite file is not the one that `pin` remembered."""
@@ -237,6 +248,7 @@ class Database:
     def close(self) -> None:
         """Close every connection."""
         self.engine.dispose()
+        self._unpin()
 
 
 def rows_as_dicts(connection: sa.Connection, query: sa.Select[Any]) -> list[dict[str, Any]]:

@@ -11,7 +11,6 @@ import sqlalchemy as sa
 
 from fundusd.domain.errors import LedgerError
 from fundusd.ledger import database_troubles, foreign_tables
-from fundusd.ledger.pinned_file import require_own_log
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,7 +52,6 @@ def sqlite(url: sa.URL, mode: Callable[[], str]) -> sa.Engine:
 
     def opened() -> sqlite3.Connection:
         wanted = mode()
-        require_own_log(Path(url.database or ""))
         return sqlite3.connect(
             f"file:{file}?mode={wanted}",
             uri=True,

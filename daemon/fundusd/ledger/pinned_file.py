@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import sqlite3
+import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -33,15 +33,24 @@ class PinnedFile:
 
     The file itself changes only when SQLite copies commits from the log. The audit events that it
     once held are in it from then on, unless somebody has overwritten it.
+
+    The file stays open until `close`. A process that closes a file loses all its locks on it, those
+    of SQLite included (https://sqlite.org/howtocorrupt.html, 2.2), so nothing else may open it.
     """
 
     def __init__(self, name: Path) -> None:
         self._name = name
         self._file = Path(os.path.realpath(name))  # the log is beside the target of a link
-        self._id = _file_id(self._file)
+        self._descriptor = os.open(self._file, os.O_RDONLY | os.O_CLOEXEC)
+        status = os.fstat(self._descriptor)
+        self._id = status.st_dev, status.st_ino
         self._log_id = _file_id(log_of(self._file))
         self._written: tuple[int, int] | None = None  # its size and time at the last look
         self._event: _Event | None = None  # the newest that the file itself held
+
+    def close(self) -> None:
+        """Close the file, after all connections to it."""
+        os.close(self._descriptor)
 
     def change(self) -> str:
         """Return what has become of the file, as the end of a sentence, or "" if nothing has."""
@@ -63,20 +72,21 @@ class PinnedFile:
         While SQLite copies commits from the log, the file may not be readable; it is then looked
         at again after its next change.
         """
-        if is_without_log(self._file):
+        if _is_without_log(os.pread(self._descriptor, 20, 0)):
             return True
-        uri = f"file:{quote(str(self._file.absolute()))}?mode=ro&immutable=1"  # without the log
+        # SQLite's own connections do not release each other's locks
+        uri = f"file:{quote(str(self._file))}?mode=ro&immutable=1"  # without the log
         try:
             with contextlib.closing(sqlite3.connect(uri, uri=True)) as connection:
                 newest = connection.execute(_NEWEST).fetchone()
                 known = self._event
                 present = known and connection.execute(_HASH, (known.seq,)).fetchone()
-        except sqlite3.DatabaseError:
+        except (sqlite3.Error, UnicodeDecodeError):  # the latter: of a schema that is not readable
             return False
-        if known is not None and (present is None or bytes(present[0]) != known.row_hash):
+        if known is not None and (present is None or present[0] != known.row_hash):
             return True
-        if newest is not None:
-            self._event = _Event(newest[0], bytes(newest[1]))
+        if newest is not None and isinstance(newest[1], bytes):
+            self._event = _Event(*newest)
         return False
 
     def set_log_aside(self) -> Path | None:
@@ -102,27 +112,30 @@ def log_of(file: Path) -> Path:
     return file.with_name(f"{file.name}-wal")
 
 
-def is_without_log(file: Path) -> bool:
-    """Return whether this is a SQLite file that keeps no write-ahead log, as backups are."""
-    try:
-        with file.open("rb") as opened:
-            header = opened.read(20)
-    except OSError:
-        return False
-    return header.startswith(_MAGIC) and header[18:] != bytes([_HAS_LOG, _HAS_LOG])
+def require_own_log(name: Path) -> None:
+    """Raise LedgerUnfit if the log beside a SQLite file is that of another file.
 
-
-def require_own_log(file: Path) -> None:
-    """Raise LedgerUnfit if the log beside a SQLite file is that of another file."""
-    file = Path(os.path.realpath(file))
+    This process must not have a connection to the file. Files that cannot be read are left to
+    SQLite.
+    """
+    file = Path(os.path.realpath(name))
     log = log_of(file)
-    log_size = log.stat().st_size if log.exists() else 0
-    if log_size and is_without_log(file):
+    header = b""
+    with contextlib.suppress(OSError):
+        if log.stat().st_size:
+            with file.open("rb") as opened:
+                header = opened.read(20)
+    if _is_without_log(header):
         raise LedgerUnfit(
             f"{log} is not the log of this file, which seems to be a backup.",
             hint="SQLite would apply it to the backup, and destroy it. With the service stopped:"
             f" mv {log} {log}.old; rm -f {file}-shm",
         )
+
+
+def _is_without_log(header: bytes) -> bool:
+    """Return whether a SQLite file keeps no write-ahead log, as is the case with backups."""
+    return header.startswith(_MAGIC) and header[18:] != bytes([_HAS_LOG, _HAS_LOG])
 
 
 def _file_id(file: Path) -> tuple[int, int] | None:
@@ -138,9 +151,13 @@ def _give_new_inode(file: Path) -> None:
     """Replace a file by a copy of itself.
 
     When SQLite closes a file whose name leads to another one by then, it does not apply the log.
+    Another process makes the copy, because this one would lose its locks. Raises OSError if it
+    cannot be made.
     """
     copy = file.with_name(f"{file.name}.restored")
-    shutil.copy2(file, copy)
+    command = ["cp", "--preserve", "--", str(file), str(copy)]
+    if subprocess.run(command, capture_output=True, check=False).returncode:
+        raise OSError(None, "it cannot be copied")
     with copy.open("rb") as written:
         os.fsync(written.fileno())
     copy.replace(file)
