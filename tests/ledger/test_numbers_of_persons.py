@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING
 import pytest
 from tests import ledger_cases as cases
 from tests.ledger.test_no_wrong_negative import problems
-from tests.reading_cases import BY, NO_DR, PDR, exam_of, number
+from tests.reading_cases import BY, NO_DR, exam_of, number
 from tests.visit_cases import TODAY
 
 from fundusd.clinical.path_rules import Naming
 from fundusd.domain.clinical_terms import Eye, Referable
-from fundusd.domain.errors import RequestError
 from fundusd.domain.eye_reasons import EyeReason
 from fundusd.domain.readings import AbsenceReason, ExclusionReason
 from fundusd.ledger import Ledger
@@ -220,56 +219,6 @@ def test_an_absence_that_was_said_before_two_persons_had_the_number_counts_for_n
     assert problems(ledger) == []
 
 
-# -- a number of two persons on one day
-
-
-@pytest.fixture
-def two(ledger: Ledger) -> Ledger:
-    """Return a ledger with two persons of one number, and then a photograph of the number alone."""
-    for issuer, study in (("HOSP", "1.2.3"), ("CLINIC", "1.2.4")):
-        for eye in ("OD", "OS"):
-            graded(ledger, f"P1_{eye}_{study[-1]}.dcm", issuer=issuer, study=study)
-    graded(ledger, "P1_OD.jpg", logits=PDR)
-    return ledger
-
-
-def results(ledger: Ledger) -> list[Referable]:
-    """Return the final results of both persons, after checking what is stored."""
-    assert problems(ledger) == []
-    return [exam_of(ledger, f"P1_OD_{number}.dcm").final.referable for number in (3, 4)]
-
-
-def test_a_photograph_of_it_leaves_no_negative_for_either(two: Ledger) -> None:
-    of_number = exam_of(two, "P1_OD.jpg")
-    assert of_number.part  # otherwise documents about it would have the names of former ones
-    assert results(two) == [Referable.INDETERMINATE] * 2
-    with pytest.raises(RequestError, match="is of a number that the patients of exams") as refused:
-        two.belongs(number(two, "P1_OD.jpg"), BY)
-    assert "fundusd correct join" in (refused.value.hint or "")
-
-
-def test_its_exam_is_joined_into_that_of_the_right_person(two: Ledger) -> None:
-    of_number, person = exam_of(two, "P1_OD.jpg"), exam_of(two, "P1_OD_4.dcm")
-    with pytest.raises(RequestError, match="gives only the number"):
-        two.join_exams(person.exam_id, of_number.exam_id, BY)
-    two.join_exams(of_number.exam_id, person.exam_id, BY)
-    assert results(two) == [Referable.NO, Referable.YES]
-    graded(two, "P1_OS.jpg", logits=PDR)  # of which nobody has said anything
-    assert results(two) == [Referable.INDETERMINATE, Referable.YES]
-
-
-def test_a_photograph_that_the_first_person_got_can_be_given_to_the_second(ledger: Ledger) -> None:
-    graded(ledger, "P1_OD.jpg", logits=PDR)
-    for issuer, study in (("HOSP", "1.2.3"), ("CLINIC", "1.2.4")):
-        for eye in ("OD", "OS"):
-            graded(ledger, f"P1_{eye}_{study[-1]}.dcm", issuer=issuer, study=study)
-    assert results(ledger) == [Referable.YES, Referable.INDETERMINATE]
-    ledger.belongs_to_other(number(ledger, "P1_OD.jpg"), BY)
-    assert results(ledger) == [Referable.NO, Referable.YES]
-    ledger.belongs_to_other(number(ledger, "P1_OD.jpg"), BY)
-    assert results(ledger) == [Referable.YES, Referable.NO]
-
-
 def test_what_was_said_under_the_number_does_not_say_whose_it_is(copies: Ledger) -> None:
     copies.belongs(number(copies, f"P1_OD_{NOW}.jpg"), BY)  # and not to the day before
     graded(copies, f"P1_OS_{NOW}_3.dcm", issuer="HOSP")
@@ -278,3 +227,14 @@ def test_what_was_said_under_the_number_does_not_say_whose_it_is(copies: Ledger)
     other = graded(copies, f"P1_OS_{NOW}_4.dcm", issuer="CLINIC", study="1.2.4")
     assert other.final.referable is Referable.INDETERMINATE
     assert problems(copies) == []
+
+
+def test_an_absence_of_the_person_ends_for_the_number_when_a_second_person_comes(
+    ledger: Ledger,
+) -> None:
+    graded(ledger, f"P1_OD_{BEFORE}.jpg")
+    person = graded(ledger, f"P1_OD_{NOW}_3.dcm", issuer="HOSP")
+    ledger.eye_absent(person.exam_id, Eye.LEFT, AbsenceReason.PROSTHESIS, BY)
+    assert exam_of(ledger, f"P1_OD_{BEFORE}.jpg").absent == (Eye.LEFT,)
+    graded(ledger, f"P1_OD_{NOW}_4.dcm", issuer="CLINIC", study="1.2.4")
+    assert exam_of(ledger, f"P1_OD_{BEFORE}.jpg").absent == ()

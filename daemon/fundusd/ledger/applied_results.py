@@ -72,6 +72,7 @@ def apply(
     origins = moved_files.judged_origins(connection, [row["id"] for row in after])
     moved_files.forget_placing(connection, after, origins)
     moved_files.keep_exams(connection, after, origins)
+    moved_files.forget_others(before, after, origins)
     placed_photographs.note_conflicts(connection, after, contents)
     exam_ids = visits.assign(connection, after, [content.get("study_uid") for content in contents])
     moved_files.forget_membership(before, after, exam_ids, origins)

@@ -59,29 +59,34 @@ def resolve(
 
 
 def _of_absences(connection: sa.Connection, numbers: Collection[str]) -> set[int]:
-    """Return the exams for which an absence may have been said under one of these numbers.
+    """Return the exams of these numbers, and of persons who have them, if an absence was said.
 
-    It no longer counts if the number is that of another person, too.
+    What was said of a number, or of the only person, no longer counts for both if another person
+    has the number, too.
     """
     if not numbers:
         return set()
-    was_said = sa.exists().where(
-        correction.c.patient_key == exam.c.bare_key, correction.c.kind.in_(ABSENCES)
+    is_of_number = sa.or_(exam.c.bare_key.in_(numbers), exam.c.patient_key.in_(numbers))
+    rows = connection.execute(sa.select(*exam.c["id", "patient_key"]).where(is_of_number)).all()
+    keys = {*numbers, *(row.patient_key for row in rows)}
+    query = sa.select(correction.c.id).where(
+        correction.c.patient_key.in_(keys), correction.c.kind.in_(ABSENCES)
     )
-    return set(
-        connection.scalars(sa.select(exam.c.id).where(exam.c.bare_key.in_(numbers), was_said))
-    )
+    was_said = connection.execute(query.limit(1)).first() is not None
+    return {row.id for row in rows} if was_said else set()
 
 
 def _keep_exams(connection: sa.Connection, captures: Sequence[dict[Any, Any]]) -> None:
     """Keep captures of numbers in the exams of the persons whom they once meant."""
     if not captures:
         return
-    query = sa.select(*exam.c["id", "bare_key"])
+    query = sa.select(*exam.c["id", "bare_key", "day"])
     query = query.where(exam.c.id.in_({row["exam_id"] for row in captures}))
-    numbers: dict[int, str | None] = dict(connection.execute(query).all())
+    exams = {row.id: row for row in connection.execute(query)}
     for row in captures:
-        if row["patient_key"] == numbers[row["exam_id"]]:
+        before = exams[row["exam_id"]]
+        day = visits.arrival_of(row, None).day.isoformat()
+        if (row["patient_key"], day) == (before.bare_key, before.day):
             row["kept_exam_id"] = row["exam_id"]
 
 
@@ -187,7 +192,7 @@ def _forget_membership(connection: sa.Connection, numbers: Mapping[int, str]) ->
     query = sa.select(capture).where(capture.c.exam_id.in_(numbers), capture.c.belongs)
     entries, ids = [], []
     for row in connection.execute(query.order_by(capture.c.id)).mappings():
-        if row["patient_key"] == numbers[row["exam_id"]]:
+        if numbers[row["exam_id"]] in {row["patient_key"], row["other_patient_key"]}:
             ids.append(row["id"])
             entries.append(moved_files.forgotten({**row, "belongs": False}))
     if ids:

@@ -64,11 +64,12 @@ def require_known_person(connection: sa.Connection, file: Row) -> None:
     exam_id = file["exam_id"]
     for of_number in shared_numbers.shared(connection, [exam_id]):
         if exam_id in of_number.of_number and file["patient_key"] == of_number.number:
-            persons = " or ".join(str(number) for number in sorted(of_number.of_persons))
+            numbers = sorted(of_number.of_persons)
+            persons = " or ".join(map(str, numbers))
+            joins = " or ".join(f"fundusd correct join {exam_id} {number}" for number in numbers)
             raise RequestError(
                 f"Exam {exam_id} is of a number that the patients of exams {persons} have.",
-                hint=f"Find out which of them it is of, and join it into that patient's exam:"
-                f" fundusd correct join {exam_id} {min(of_number.of_persons)}",
+                hint=f"Find out which of them it is of, and join it into that exam: {joins}",
             )
 
 

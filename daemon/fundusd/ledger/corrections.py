@@ -90,10 +90,15 @@ def belongs(recording: Recording, capture_id: int, by: Corrector) -> Exam:
     correction_checks.require_doubt(recording.connection, files)
     correction_checks.require_known_person(recording.connection, files[0])
     correction_checks.require_no_other_exam(recording.connection, files)
-    change(recording.connection, files, belongs=True)
-    disowned = [file for file in files if file["excluded"] == ExclusionReason.NOT_THIS_PATIENT]
-    change(recording.connection, disowned, excluded=None)
+    say_belongs(recording.connection, files)
     return record(recording, CorrectionKind.BELONGS, by, files[0], files)
+
+
+def say_belongs(connection: sa.Connection, files: Sequence[Row]) -> None:
+    """Store that files belong to their exam, and so are not another patient's."""
+    change(connection, files, belongs=True)
+    disowned = [file for file in files if file["excluded"] == ExclusionReason.NOT_THIS_PATIENT]
+    change(connection, disowned, excluded=None)
 
 
 # -- eyes that a person lacks

@@ -171,9 +171,10 @@ def _attribute(recording: Recording, which: sa.ColumnElement[bool], header: Row)
     origins = moved_files.judged_origins(connection, [row["id"] for row in after])
     moved_files.forget_placing(connection, after, origins)
     moved_files.keep_exams(connection, after, origins)
+    forgetting = moved_files.forget_others(before, after, origins)
     placed_photographs.note_conflicts(connection, after, headers)
     exam_ids = visits.assign(connection, after, [header.get("study_uid")] * len(after))
-    forgetting = moved_files.forget_membership(before, after, exam_ids, origins)
+    forgetting += moved_files.forget_membership(before, after, exam_ids, origins)
     audit.append(connection, *map(moved_files.forgotten, forgetting))
     changed = []
     for changed_row, exam_id in zip(after, exam_ids, strict=True):

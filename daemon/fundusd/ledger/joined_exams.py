@@ -29,7 +29,7 @@ from fundusd.ledger.result_columns import IS_RESULT_OF_JOB
 from fundusd.ledger.tables import capture, correction, exam, follow_up, job, result
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from fundusd.clinical.exam import Exam
     from fundusd.ledger.corrections import Corrector
@@ -57,6 +57,7 @@ def join(recording: Recording, exam_id: int, into_id: int, by: Corrector) -> Exa
         _set_exam(connection, into_id, joined_into=None)  # it is joined back
     if target["study_uid"] is None:
         _set_exam(connection, into_id, study_uid=source["study_uid"])
+    named = _keep_as_persons(connection, source, target)
     of_source = sa.update(capture).where(capture.c.exam_id == exam_id)
     connection.execute(of_source.values(exam_id=into_id, placed_exam_id=into_id))
     needed = sa.update(follow_up).where(follow_up.c.exam_id == exam_id)
@@ -64,8 +65,22 @@ def join(recording: Recording, exam_id: int, into_id: int, by: Corrector) -> Exa
     _set_exam(connection, exam_id, joined_into=into_id)
     _flag_shared(recording, into_id)
     of_exam = {"id": None, "exam_id": exam_id, "patient_key": target["patient_key"]}
-    corrections.record(recording, CorrectionKind.JOIN, by, of_exam, other_exam_id=into_id)
+    corrections.record(recording, CorrectionKind.JOIN, by, of_exam, named, other_exam_id=into_id)
     return corrections.existing(connection, into_id)
+
+
+def _keep_as_persons(connection: sa.Connection, source: Row, target: Row) -> Sequence[Row]:
+    """Say of the photographs of a number that they are those of the person whose exam they join.
+
+    Return these photographs.
+    """
+    if source["patient_key"] is None or source["patient_key"] != target["bare_key"]:
+        return []
+    is_of_number = capture.c.patient_key == source["patient_key"]
+    query = sa.select(capture).where(capture.c.exam_id == source["id"], is_of_number)
+    files = connection.execute(query.order_by(capture.c.id)).mappings().all()
+    corrections.say_belongs(connection, files)
+    return files
 
 
 def _require_joinable(source: Row, target: Row) -> None:
@@ -139,6 +154,7 @@ def belongs_to_other(recording: Recording, capture_id: int, by: Corrector) -> Ex
     connection = recording.connection
     files = photographs.files_of(connection, capture_id)
     given = files[0]
+    correction_checks.require_known_person(connection, given)
     arriving, number = _arriving(connection, given), _other_number(connection, given)
     correction_checks.require_no_other_exam(connection, files)
     if number == given["other_patient_key"] and given["other_acquired_day"]:

@@ -16,7 +16,7 @@ from fundusd.ledger.database import picked
 from fundusd.ledger.tables import capture, exam
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     Row = Mapping[Any, Any]
 
@@ -171,34 +171,55 @@ def forget_placing(
             row["placed_exam_id"] = None
 
 
+def forget_others(
+    before: Sequence[Row], captures: Sequence[dict[str, Any]], of_captures: Mapping[int, Row]
+) -> list[dict[str, Any]]:
+    """Forget what was said of the membership of captures whose sources name new patients.
+
+    That is: that they belong to their exam, or that they were excluded there as another patient's
+    or retaken. `before` are the captures as they were, and `of_captures` the origins of those whose
+    files were moved. Return the captures of which something was forgotten.
+    """
+    changed = []
+    for row, known in _known(before, captures, of_captures):
+        named = {known["patient_key"], known["other_patient_key"], None}
+        if not {row["patient_key"], row["other_patient_key"]} <= named and _forget(row):
+            changed.append(row)
+    return changed
+
+
 def forget_membership(
     before: Sequence[Row],
     captures: Sequence[dict[str, Any]],
     exam_ids: Sequence[int],
     of_captures: Mapping[int, Row],
 ) -> list[dict[str, Any]]:
-    """Forget what was said of captures that their new names or headers put into other exams.
-
-    That is: that they belong to the old exam, or that they were excluded there as another
-    patient's or retaken. It is forgotten, too, if a source names a patient who was not named then.
-    `before` are the captures as they were, and `of_captures` the origins of those whose files were
-    moved. Return the captures of which something was forgotten.
-    """
+    """Forget the same of captures that their new names or headers put into other exams."""
+    exams = {row["id"]: exam_id for row, exam_id in zip(captures, exam_ids, strict=True)}
     changed = []
-    for old, row, exam_id in zip(before, captures, exam_ids, strict=True):
-        known = of_captures.get(row["id"]) if old["exam_id"] is None else old
-        if known is None:
-            continue
-        named = {known["patient_key"], known["other_patient_key"], None}
-        if known["exam_id"] == exam_id and row["other_patient_key"] in named:
-            continue
-        corrected = audit.corrected_state(row)
-        row["belongs"] = False
-        if row["excluded"] in _OF_THE_VISIT:
-            row["excluded"] = None
-        if audit.corrected_state(row) != corrected:
+    for row, known in _known(before, captures, of_captures):
+        if known["exam_id"] != exams[row["id"]] and _forget(row):
             changed.append(row)
     return changed
+
+
+def _known(
+    before: Sequence[Row], captures: Sequence[dict[str, Any]], of_captures: Mapping[int, Row]
+) -> Iterator[tuple[dict[str, Any], Row]]:
+    """Yield captures with what was known when something could be said of them."""
+    for old, row in zip(before, captures, strict=True):
+        known = of_captures.get(row["id"]) if old["exam_id"] is None else old
+        if known is not None:
+            yield row, known
+
+
+def _forget(row: dict[str, Any]) -> bool:
+    """Forget what was said of a capture's membership, and return whether that was anything."""
+    corrected = audit.corrected_state(row)
+    row["belongs"] = False
+    if row["excluded"] in _OF_THE_VISIT:
+        row["excluded"] = None
+    return audit.corrected_state(row) != corrected
 
 
 def forgotten(row: Row) -> audit.Entry:

@@ -96,9 +96,10 @@ class PinnedFile:
         file have to be closed afterwards. Raises OSError if the log cannot be renamed.
         """
         present, log = _file_id(self._file), log_of(self._file)
-        is_log_in_the_way = self._log_id is not None and _file_id(log) == self._log_id
-        if present is None or not is_log_in_the_way or not self.change():
+        if present is None or self._log_id is None or _file_id(log) != self._log_id:
             return None
+        if present == self._id and not self._is_overwritten():
+            return None  # for instance, a link to the file leads elsewhere
         kept = log.with_name(f"{log.name}.{datetime.now(UTC):%Y%m%dT%H%M%SZ}")
         if present == self._id:
             _give_new_inode(self._file)

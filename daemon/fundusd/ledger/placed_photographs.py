@@ -37,9 +37,11 @@ def note_conflicts(
         of_exam = exams.get(final.get(row["placed_exam_id"]))
         if of_exam is None or not row["patient_key"]:
             continue
-        named = {row["patient_key"], header.get("bare_key")} - {None}
         of_patient = {of_exam.patient_key, of_exam.bare_key}
-        if not row["belongs"] and named.isdisjoint(of_patient):
+        # the number alone does not say that it is the same person
+        is_of_exam = row["patient_key"] in of_patient
+        is_of_exam = is_of_exam or header.get("bare_key") == of_exam.patient_key
+        if not row["belongs"] and not is_of_exam:
             codes = [*orjson.loads(row["warnings"] or "[]"), CaptureWarning.PATIENT_CONFLICT]
             row["warnings"] = orjson.dumps(list(dict.fromkeys(codes))).decode()
             key, patient_id = of_exam.patient_key, None

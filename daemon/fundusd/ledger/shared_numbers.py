@@ -34,9 +34,9 @@ class Shared(NamedTuple):
     """The exams of a number on a day on which several persons have it; joins are followed."""
 
     number: str
+    day: str
     of_persons: frozenset[int]
     of_number: frozenset[int]  # of which nobody knows whose they are
-    joined: frozenset[int]  # exams of persons into which a person has joined one of the number
 
 
 def is_same_number(first: sa.FromClause, second: sa.FromClause) -> sa.ColumnElement[bool]:
@@ -72,28 +72,35 @@ def shared(connection: sa.Connection, exam_ids: Collection[int]) -> list[Shared]
 
 def _exams_of(connection: sa.Connection, number: str, day: str) -> Shared:
     is_of_number = sa.or_(exam.c.bare_key == number, exam.c.patient_key == number)
-    query = sa.select(*exam.c["id", "patient_key"]).where(is_of_number, exam.c.day == day)
-    rows = connection.execute(query.order_by(exam.c.id)).all()
-    final = visits.followed(connection, [row.id for row in rows])
-    persons = {final[row.id] for row in rows if row.patient_key != number}
-    numbers = {final[row.id] for row in rows if row.patient_key == number}
-    joined = frozenset(numbers & persons)
-    return Shared(number, frozenset(persons), frozenset(numbers - persons), joined)
+    query = sa.select(exam.c.id).where(is_of_number, exam.c.day == day)
+    final = set(visits.followed(connection, connection.scalars(query).all()).values())
+    query = sa.select(exam.c.id).where(exam.c.id.in_(final), exam.c.patient_key == number)
+    of_number = frozenset(connection.scalars(query))
+    return Shared(number, day, frozenset(final) - of_number, of_number)
 
 
 def questions(connection: sa.Connection, numbers: Sequence[Shared]) -> list[Question]:
     """Return the photographs that may be of several persons, once for each of the others."""
     asked: list[Question] = []
     for of_number in numbers:
-        columns = capture.c["id", "exam_id", "belongs", "excluded", "placed_exam_id"]
-        query = sa.select(*columns).where(
+        columns = capture.c["id", "exam_id", "belongs", "excluded"]
+        # the exam may be one of another day, which has its own photographs
+        is_of_day = sa.or_(
+            exam.c.day == of_number.day,
+            capture.c.acquired_day == of_number.day,
+            sa.and_(
+                capture.c.local_day == of_number.day,
+                capture.c.acquired_day.is_distinct_from(exam.c.day),
+            ),
+        )
+        query = sa.select(*columns).join(exam, exam.c.id == capture.c.exam_id)
+        query = query.where(
             capture.c.exam_id.in_(of_number.of_persons | of_number.of_number),
             capture.c.patient_key == of_number.number,
-            moved_files.counts(),
+            *(moved_files.counts(), is_of_day),
         )
         for row in connection.execute(query.order_by(capture.c.id)):
-            is_joined = row.placed_exam_id is not None and row.exam_id in of_number.joined
-            is_answered = is_joined or (row.belongs and row.exam_id in of_number.of_persons)
+            is_answered = row.belongs and row.exam_id in of_number.of_persons
             for claimant_id in sorted(of_number.of_persons - {row.exam_id}):
                 state = (is_answered, row.excluded)
                 asked.append(Question(row.id, row.exam_id, claimant_id, *state))
