@@ -133,11 +133,14 @@ def test_a_state_folder_whose_disk_is_not_mounted_is_not_begun_anew(
         folder.mkdir()
         monkeypatch.setenv(name, str(folder))
     place = site(tmp_path, f"sqlite:///{state}/fundusd.db")
+    settings = place.path.read_text()
+    place.path.write_text(settings.replace(f"{place.folder}/site.key", f"{state}/site.key"))
+    assert place.path.read_text() != settings
     work(place, "1_OD.jpg", 0)
     unmounted = state.rename(tmp_path / "unmounted")
     state.mkdir()
     require_refused(place, "does not exist")
-    assert not list(state.glob("fundusd.db*"))
+    assert [file.name for file in state.iterdir()] == []
     shutil.rmtree(state)
     unmounted.rename(state)
     require_going_on(place)

@@ -27,11 +27,11 @@ def require_known(settings: Settings, ledger: Ledger) -> None:
     That is so if it is empty or absent, too. Nothing is raised at the first start of a site, or if
     an operator has adopted the database.
     """
-    known = {_read(file) for file in _files(settings)} - {""}
+    known = next(filter(None, map(_read, _files(settings))), "")
     if not known:
         return
     site = ledger.site()
-    if site is not None and (site.is_adopted or known == {site.identity}):
+    if site is not None and (site.is_adopted or site.identity == known):
         return
     difference = "is empty or does not exist"
     if site is not None:
@@ -66,7 +66,10 @@ def remember(settings: Settings, ledger: Ledger) -> None:
 
 
 def _files(settings: Settings) -> list[Path]:
-    """Return the files in systemd's folders or, without systemd, the one beside the site key."""
+    """Return the files in systemd's folders or, without systemd, the one beside the site key.
+
+    The first one that is there decides.
+    """
     files = [state_folder(settings) / _NAME]
     state, cache = _folder("STATE_DIRECTORY"), _folder("CACHE_DIRECTORY")
     if state and cache:  # several services share the cache

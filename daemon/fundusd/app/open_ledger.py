@@ -6,8 +6,8 @@ import os
 from contextlib import closing, contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from fundusd.app import site_key
-from fundusd.domain.errors import LedgerError, SettingsError
+from fundusd.app import known_site, site_key
+from fundusd.domain.errors import LedgerAway, LedgerError, LedgerForbidden, SettingsError
 from fundusd.files.filesystem import is_network_filesystem
 from fundusd.ledger import Ledger
 
@@ -64,8 +64,9 @@ def opened_ledger(
 def _require_no_lost_key(settings: Settings) -> None:
     """Raise SettingsError if the site key is gone while rows made with it exist.
 
-    A new key is written only if there is none to restore. A database that cannot be read now is
-    checked again later.
+    A new key is written only if there is none to restore. Raises LedgerUnfit if the database of the
+    site is gone, too, because then the folder of both may be a disk that is not mounted. A database
+    that cannot be read now is checked again later.
     """
     file = settings.privacy.site_key_file
     if os.path.lexists(file):
@@ -76,8 +77,11 @@ def _require_no_lost_key(settings: Settings) -> None:
         pseudonymous=settings.privacy.identifiers == "pseudonymous",
     )
     in_use = None
-    with closing(ledger), suppress(LedgerError):
-        in_use = ledger.key_in_use()
+    with closing(ledger):
+        with suppress(LedgerError):
+            in_use = ledger.key_in_use()
+        with suppress(LedgerAway, LedgerForbidden):
+            known_site.require_known(settings, ledger)
     site_key.require_matching(in_use, None, file)
 
 
