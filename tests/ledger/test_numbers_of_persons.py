@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -28,9 +29,9 @@ NAMING = Naming.of("generic", r"(?P<patient>P\d)_(?P<eye>OD|OS)(_(?P<date>\d{8})
 BEFORE, NOW = (f"{day:%Y%m%d}" for day in (TODAY - timedelta(days=1), TODAY))
 
 
-@pytest.fixture
-def ledger(store_url: str) -> Iterator[Ledger]:
-    """Yield a ledger whose cameras write the patient's number into names."""
+@contextmanager
+def opened(store_url: str) -> Iterator[Ledger]:
+    """Open a ledger whose cameras write the patient's number into names, and check it at the end."""
     naming = {cases.CAMERA: NAMING, "other": NAMING}
     of_site = Ledger(store_url, site_key=cases.SITE_KEY, naming=naming)
     of_site.start(cases.release())
@@ -40,6 +41,13 @@ def ledger(store_url: str) -> Iterator[Ledger]:
     assert problems(of_site) == []
     assert of_site.verify().problem == ""
     of_site.close()
+
+
+@pytest.fixture
+def ledger(store_url: str) -> Iterator[Ledger]:
+    """Yield such a ledger."""
+    with opened(store_url) as of_site:
+        yield of_site
 
 
 def graded(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from tests import ledger_cases as cases
 from tests.ledger.test_no_wrong_negative import problems
-from tests.ledger.test_numbers_of_persons import BEFORE, NAMING, NOW, doubts, graded, renamed
+from tests.ledger.test_numbers_of_persons import BEFORE, NOW, doubts, graded, opened, renamed
 from tests.reading_cases import BY, PDR, exam_of, number
 from tests.visit_cases import TODAY
 
@@ -29,15 +29,8 @@ if TYPE_CHECKING:
 @pytest.fixture
 def ledger(store_url: str) -> Iterator[Ledger]:
     """Yield a ledger whose cameras write the patient's number into names."""
-    naming = {cases.CAMERA: NAMING, "other": NAMING}
-    of_site = Ledger(store_url, site_key=cases.SITE_KEY, naming=naming)
-    of_site.start(cases.release())
-    for camera in naming:
-        of_site.register_camera(camera)
-    yield of_site
-    assert problems(of_site) == []
-    assert of_site.verify().problem == ""
-    of_site.close()
+    with opened(store_url) as of_site:
+        yield of_site
 
 
 @pytest.fixture
