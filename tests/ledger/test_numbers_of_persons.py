@@ -31,7 +31,7 @@ BEFORE, NOW = (f"{day:%Y%m%d}" for day in (TODAY - timedelta(days=1), TODAY))
 
 @contextmanager
 def opened(store_url: str) -> Iterator[Ledger]:
-    """Open a ledger whose cameras write the patient's number into names, and check it at the end."""
+    """Open a ledger whose cameras write the number into names, and check it at the end."""
     naming = {cases.CAMERA: NAMING, "other": NAMING}
     of_site = Ledger(store_url, site_key=cases.SITE_KEY, naming=naming)
     of_site.start(cases.release())
