@@ -62,7 +62,7 @@ _STEPS = {
 }
 _HOW_TO_SAY = {
     EyeReason.PATIENT_UNCERTAIN: (
-        "then say it with fundusd correct belongs, belongs --other-patient or exclude"
+        "then say it with fundusd correct belongs, belongs --other-patient, join or exclude"
     ),
 }
 _ABOUT_THE_EYE = {EyeReason.EYE_CONTRADICTED, EyeReason.EYE_UNKNOWN}
