@@ -79,7 +79,7 @@ MISTAKES = [
     ("review record 9999 R agree --reader lee", 2, "no exam 9999"),
     ("classify /no/such/file.jpg", 2, "no file"),
     ("classify /proc/self/mem", 2, "cannot be read"),
-    ("check --names /no/such/folder", 2, "no folder"),
+    ("check --names /no/such/folder", 2, "does not exist"),
     ("quality calibrate --camera nowhere", 2, "no camera nowhere"),
     ("results --camera nowhere", 2, "no camera nowhere; the cameras are: room1"),
     ("results --camera nowhere --csv", 2, "no camera nowhere; the cameras are: room1"),

@@ -228,6 +228,22 @@ def test_a_range_excludes_no_photograph_that_somebody_has_not_named(
     assert excluded_captures(clinic) == []
 
 
+def test_a_range_excludes_no_photograph_that_was_joined_into_the_exam_of_a_known_patient(
+    fundusd: RunCommand, clinic: daemon_cases.Site
+) -> None:
+    with closing(ledger_of(clinic)) as ledger:
+        ledger.start(cases.release())
+        for name in ("4.jpg", "5.jpg"):
+            ledger.fail(cases.take(ledger, name, name), Reason.TRUNCATED, "cut short")
+        joined = ledger.exam_of(5)
+    assert joined is not None
+    answer(fundusd, clinic, f"correct join {joined.exam_id} 1 --reader okafor")
+    words = "correct exclude 4-5 --reason test --reader okafor --config"
+    ended = fundusd(*words.split(), clinic.path)
+    assert ended.code == 2
+    assert "known patient or wait for their results: 5." in " ".join(ended.err.split())
+
+
 def test_what_was_excluded_before_a_refusal_is_printed(
     fundusd: RunCommand, clinic: daemon_cases.Site
 ) -> None:

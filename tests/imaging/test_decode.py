@@ -77,6 +77,10 @@ def test_refusals_keep_what_is_known_of_the_capture() -> None:
     assert montage.content.eye is Eye.LEFT
 
 
+def test_a_copy_that_has_no_content_yet_is_cut_off() -> None:
+    assert decode(bytes(5000), PAD, 64, LIMITS).reason is Reason.TRUNCATED
+
+
 @pytest.mark.parametrize("data", [b"", b"<html>", cases.encode(RETINA[:32, :32], "GIF")])
 def test_what_is_no_capture_is_of_unknown_format(data: bytes) -> None:
     decoded = decode(data, PAD, 64, LIMITS)

@@ -148,6 +148,21 @@ def test_a_photograph_that_first_came_under_another_name_may_be_of_that_day(date
     join_into_earlier_days(dated, exam_of(dated, "unnamed.dcm"), before)
 
 
+def test_a_photograph_that_is_given_to_another_day_is_not_asked_for_any_more(
+    dated: Ledger,
+) -> None:
+    for name in (f"P1_OD_{YESTERDAY}.jpg", f"P1_OS_{YESTERDAY}.jpg"):
+        record(dated, name)
+    record(dated, f"P1_OD_{YESTERDAY}_2.dcm", "P2", PDR, acquired_day=TODAY)
+    for name in ("P1_OD.jpg", "P1_OS.jpg"):
+        record(dated, name)
+    capture_id = number(dated, f"P1_OD_{YESTERDAY}_2.dcm")
+    assert claimed(exam_of(dated, "P1_OD.jpg")) == [capture_id]
+    dated.belongs_to_other(capture_id, BY)
+    assert_stored_as_judged(dated)
+    assert exam_of(dated, "P1_OD.jpg").final.referable is NO
+
+
 # -- a number of two persons
 
 

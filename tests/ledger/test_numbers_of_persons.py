@@ -246,3 +246,22 @@ def test_an_absence_of_the_person_ends_for_the_number_when_a_second_person_comes
     assert exam_of(ledger, f"P1_OD_{BEFORE}.jpg").absent == (Eye.LEFT,)
     graded(ledger, f"P1_OD_{NOW}_4.dcm", issuer="CLINIC", study="1.2.4")
     assert exam_of(ledger, f"P1_OD_{BEFORE}.jpg").absent == ()
+
+
+def test_nor_does_what_was_said_while_one_person_had_the_number(copies: Ledger) -> None:
+    graded(copies, f"P1_OS_{NOW}_3.dcm", issuer="HOSP")
+    copies.belongs(number(copies, f"P1_OD_{NOW}.jpg"), BY)  # and not to the day before
+    graded(copies, f"P1_OD_{NOW}_4.dcm", issuer="CLINIC", study="1.2.4")
+    other = graded(copies, f"P1_OS_{NOW}_4.dcm", issuer="CLINIC", study="1.2.4")
+    assert other.final.referable is Referable.INDETERMINATE
+
+
+def test_an_eye_that_is_there_after_all_stays_so_when_a_second_person_comes(
+    ledger: Ledger,
+) -> None:
+    before = graded(ledger, f"P1_OD_{BEFORE}.jpg")
+    ledger.eye_absent(before.exam_id, Eye.LEFT, AbsenceReason.PROSTHESIS, BY)
+    person = graded(ledger, f"P1_OD_{NOW}_3.dcm", issuer="HOSP")
+    ledger.eye_present(person.exam_id, Eye.LEFT, BY)
+    graded(ledger, f"P1_OD_{NOW}_4.dcm", issuer="CLINIC", study="1.2.4")
+    assert exam_of(ledger, f"P1_OD_{BEFORE}.jpg").absent == ()

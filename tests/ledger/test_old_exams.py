@@ -206,7 +206,9 @@ def test_b46_photographs_under_a_number_without_its_issuer_are_put_to_their_pers
     copy(older, ledger)
     cases.execute(ledger, "UPDATE capture SET patient_key = :key WHERE id = 3", key=bare)
     cases.execute(
-        ledger, "UPDATE exam SET patient_key = :key, key = 'patient:x' WHERE id = 2", key=bare
+        ledger,
+        "UPDATE exam SET patient_key = :key, key = 'patient:' || :key || ':' || day WHERE id = 2",
+        key=bare,
     )
 
     assert ledger.upgrade().regrouped_exams == 1

@@ -73,7 +73,11 @@ def _in_range(ledger: Ledger, first: int, last: int) -> Sequence[Row]:
         "v_result", ("capture_id",), of_current, ("capture_id", first), limit=last - first + 1
     )
     rows = [row for row in ledger.ask(query) if row["capture_id"] <= last]
-    to_name = [row["capture_id"] for row in rows if not row["excluded"] and _has_to_be_named(row)]
+    known = _of_known_patients(ledger, rows)
+    to_name = []
+    for row in rows:
+        if not row["excluded"] and (row["exam_id"] in known or _has_to_be_named(row)):
+            to_name.append(row["capture_id"])
     if to_name:
         more = f" and {len(to_name) - _NAMED} more" if len(to_name) > _NAMED else ""
         raise RequestError(
@@ -82,6 +86,17 @@ def _in_range(ledger: Ledger, first: int, last: int) -> Sequence[Row]:
             hint="Leave them out of the range, or name each of them by its number.",
         )
     return rows
+
+
+def _of_known_patients(ledger: Ledger, rows: Sequence[Row]) -> set[int]:
+    """Return those exams that are of known patients, to whom people may have joined captures."""
+    from fundusd.ledger import ViewQuery
+
+    exams = {row["exam_id"] for row in rows} - {None}
+    if not exams:
+        return set()
+    query = ViewQuery("v_person_exam", ("exam_id",), since=("exam_id", min(exams)))
+    return {row["exam_id"] for row in ledger.ask(query) if row["patient_key"] is not None} & exams
 
 
 def _has_to_be_named(row: Row) -> bool:

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from fundusd.imaging.limits import Limits
     from fundusd.imaging.opened_image import OpenedImage
 
+_SIGNATURE = 16  # bytes that tell one format from another
+
 
 def decode(
     data: bytes,
@@ -67,7 +69,9 @@ def _open(data: bytes, media: object, limits: Limits) -> OpenedImage:
     if len(data) > limits.max_bytes:
         raise CaptureError(Reason.TOO_MANY_BYTES)
     if not isinstance(media, MediaType):
-        raise CaptureError(Reason.UNKNOWN_FORMAT)
+        # a copy that was interrupted may have its full size, but no content yet
+        is_cut = bool(data) and not any(data[:_SIGNATURE])
+        raise CaptureError(Reason.TRUNCATED if is_cut else Reason.UNKNOWN_FORMAT)
     if media is MediaType.DICOM:
         return open_dicom(data, limits)
     return open_raster(data, media, limits)

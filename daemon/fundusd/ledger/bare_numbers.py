@@ -31,7 +31,7 @@ def resolve(
 
     The person goes to `person_key`, and the number, if it is another key, to `bare_key`. A capture
     of nobody whose number is that of a person `is_beside` the person; one that is tried again
-    remains in its exam (`kept_exam_id`). Exams of the numbers are given to the persons whom they
+    remains the person's. Exams of the numbers are given to the persons whom they
     mean; return these, and others that have to be judged for it. `headers` are the contents of the
     captures.
     """
@@ -47,14 +47,19 @@ def resolve(
         else:
             bare.append((row, (row["patient_key"], day)))
     known = persons(connection, {*named, *(of_day for _, of_day in bare)})
+    newly_shared = set()
     for of_day, keys in named.items():
-        known.setdefault(of_day, set()).update(keys)
+        present = known.setdefault(of_day, set())
+        if present and keys - present:
+            newly_shared.add(of_day)
+        present |= keys
+    _forget_of_shared(connection, newly_shared)
     for row, of_day in bare:
         keys = known.get(of_day, set())
         if len(keys) == 1:
             [row["person_key"]], row["bare_key"] = keys, row["patient_key"]
         row["is_beside"] = len(keys) > 1
-    _keep_exams(connection, [row for row, _ in bare if row["exam_id"] is not None])
+    _keep_persons(connection, [row for row, _ in bare if row["exam_id"] is not None])
     return _give_exams(connection, known) | _of_absences(connection, {key for key, _ in named})
 
 
@@ -76,18 +81,18 @@ def _of_absences(connection: sa.Connection, numbers: Collection[str]) -> set[int
     return {row.id for row in rows} if was_said else set()
 
 
-def _keep_exams(connection: sa.Connection, captures: Sequence[dict[Any, Any]]) -> None:
-    """Keep captures of numbers in the exams of the persons whom they once meant."""
+def _keep_persons(connection: sa.Connection, captures: Sequence[dict[Any, Any]]) -> None:
+    """Say of captures of numbers that have an exam that they mean its person, as they did."""
     if not captures:
         return
-    query = sa.select(*exam.c["id", "bare_key", "day"])
+    query = sa.select(*exam.c["id", "patient_key", "bare_key"])
     query = query.where(exam.c.id.in_({row["exam_id"] for row in captures}))
     exams = {row.id: row for row in connection.execute(query)}
     for row in captures:
         before = exams[row["exam_id"]]
-        day = visits.arrival_of(row, None).day.isoformat()
-        if (row["patient_key"], day) == (before.bare_key, before.day):
-            row["kept_exam_id"] = row["exam_id"]
+        if row["patient_key"] == before.bare_key:
+            row["person_key"], row["bare_key"] = before.patient_key, before.bare_key
+            row["is_beside"] = False
 
 
 def number_in(header: Row, patient_key: str | None) -> str | None:
@@ -182,6 +187,22 @@ def _update_exams(
         changed.append({"at_id": exam_id, **of_person})
     if changed:
         connection.execute(sa.update(exam).where(exam.c.id == sa.bindparam("at_id")), changed)
+
+
+def _forget_of_shared(connection: sa.Connection, numbers: Collection[NumberOfDay]) -> None:
+    """Forget the same in the exams of persons with whom another one now shares a number.
+
+    What was said before does not say which of them a photograph is of.
+    """
+    if not numbers:
+        return
+    query = sa.select(*exam.c["id", "bare_key", "day"]).where(
+        exam.c.bare_key.in_({number for number, _ in numbers}),
+        exam.c.day.in_({day for _, day in numbers}),
+    )
+    rows = [row for row in connection.execute(query) if (row.bare_key, row.day) in numbers]
+    final = visits.followed(connection, [row.id for row in rows])
+    _forget_membership(connection, {final[row.id]: row.bare_key for row in rows})
 
 
 def _forget_membership(connection: sa.Connection, numbers: Mapping[int, str]) -> None:

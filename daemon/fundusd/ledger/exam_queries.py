@@ -152,7 +152,7 @@ def _absences(connection: sa.Connection, exams: Sequence[Row]) -> dict[int, list
     """
     persons = _persons_of(connection, exams)
     keys = {row["patient_key"] for row in exams} - {None}
-    keys |= {key for pair in persons.items() for key in pair}
+    keys |= {key for pair in persons.items() for key in pair if key is not None}
     of_these = sa.or_(
         correction.c.patient_key.in_(keys), correction.c.exam_id.in_([row["id"] for row in exams])
     )
@@ -161,9 +161,12 @@ def _absences(connection: sa.Connection, exams: Sequence[Row]) -> dict[int, list
     absences: dict[int, list[Absence]] = {}
     for row in exams:
         last: dict[str, Row] = {}
-        of_patient = {row["patient_key"], persons.get(row["patient_key"])} - {None}
-        if row["bare_key"] in persons:
-            of_patient.add(row["bare_key"])
+        if row["patient_key"] in persons:  # a number
+            person = persons[row["patient_key"]]
+            of_patient = {row["patient_key"], person} if person else set()
+        else:
+            number = row["bare_key"] if persons.get(row["bare_key"]) else None
+            of_patient = {row["patient_key"], number} - {None}
         for about in corrections:
             is_of_exam = about["exam_id"] == row["id"] and about["patient_key"] is None
             if is_of_exam or about["patient_key"] in of_patient:
@@ -173,13 +176,15 @@ def _absences(connection: sa.Connection, exams: Sequence[Row]) -> dict[int, list
     return absences
 
 
-def _persons_of(connection: sa.Connection, exams: Sequence[Row]) -> dict[str, str]:
-    """Return the persons of the numbers of exams that only one person has."""
+def _persons_of(connection: sa.Connection, exams: Sequence[Row]) -> dict[str, str | None]:
+    """Return the persons who have the numbers of exams, or None for those that several have."""
     numbers = {row["bare_key"] or row["patient_key"] for row in exams} - {None}
-    query = sa.select(exam.c.bare_key, sa.func.min(exam.c.patient_key))
-    query = query.where(exam.c.bare_key.in_(numbers)).group_by(exam.c.bare_key)
-    is_of_one = sa.func.count(exam.c.patient_key.distinct()) == 1
-    return dict(connection.execute(query.having(is_of_one)).all()) if numbers else {}
+    if not numbers:
+        return {}
+    is_of_several = sa.func.count(exam.c.patient_key.distinct()) > 1
+    person = sa.case((is_of_several, None), else_=sa.func.min(exam.c.patient_key))
+    query = sa.select(exam.c.bare_key, person).where(exam.c.bare_key.in_(numbers))
+    return dict(connection.execute(query.group_by(exam.c.bare_key)).all())
 
 
 def _absence(about: Row) -> Absence:

@@ -21,10 +21,11 @@ from fundusd.ledger import (
     follow_ups,
     moved_files,
     photographs,
+    related_exams,
     shared_numbers,
     visits,
 )
-from fundusd.ledger.bare_numbers import number_in
+from fundusd.ledger.bare_numbers import number_in, persons
 from fundusd.ledger.result_columns import IS_RESULT_OF_JOB
 from fundusd.ledger.tables import capture, correction, exam, follow_up, job, result
 
@@ -137,9 +138,11 @@ def part(recording: Recording, capture_id: int, by: Corrector) -> Exam:
             hint="There is nothing to part it from.",
         )
     left = follow_ups.places_of(connection, files)
+    concerned = related_exams.related(connection, [old_id])
     new_id = _insert_parted(connection, files[0], _exam_row(connection, old_id))
     corrections.change(connection, files, exam_id=new_id, placed_exam_id=new_id, belongs=False)
     follow_ups.move_lost(connection, left, new_id)
+    exams.rejudge(recording, concerned)
     corrections.record(recording, CorrectionKind.PART, by, files[0], files, other_exam_id=new_id)
     return corrections.existing(connection, new_id)
 
@@ -165,10 +168,12 @@ def belongs_to_other(recording: Recording, capture_id: int, by: Corrector) -> Ex
         arriving["person_key"], arriving["bare_key"] = meant, number
     [new_id] = visits.assign(connection, [arriving], [content.get("study_uid")])
     left = follow_ups.places_of(connection, files)
+    concerned = related_exams.related(connection, [given["exam_id"]])
     placed = {"exam_id": new_id, "placed_exam_id": new_id, "belongs": True, "excluded": None}
     corrections.change(connection, files, **placed)
     follow_ups.move_lost(connection, left, new_id)
     _flag_shared(recording, new_id)
+    exams.rejudge(recording, concerned)
     corrections.record(recording, CorrectionKind.BELONGS, by, given, files, other_exam_id=new_id)
     return corrections.existing(connection, new_id)
 
@@ -204,11 +209,8 @@ def _arriving(connection: sa.Connection, given: Row) -> dict[Any, Any]:
 def _patient_meant(connection: sa.Connection, row: Row, number: str) -> str | None:
     """Return the key of the other patient of the day who has a number, or None if nobody has it."""
     day = visits.arrival_of(row, None).day.isoformat()
-    own = sa.select(exam.c.patient_key).where(exam.c.id == row["exam_id"]).scalar_subquery()
-    query = sa.select(exam.c.patient_key).where(
-        exam.c.bare_key == number, exam.c.day == day, exam.c.patient_key.is_distinct_from(own)
-    )
-    meant = connection.scalars(query.distinct()).all()
+    own = connection.scalar(sa.select(exam.c.patient_key).where(exam.c.id == row["exam_id"]))
+    meant = sorted(persons(connection, {(number, day)}).get((number, day), set()) - {own})
     if len(meant) > 1:
         raise RequestError(
             f"The name of capture {row['id']} gives a number that several patients of {day} have.",

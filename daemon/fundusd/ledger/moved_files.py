@@ -130,19 +130,17 @@ def keep_exams(
     """
     if not of_captures:
         return
-    query = sa.select(*exam.c["id", "bare_key"]).where(
+    query = sa.select(*exam.c["id", "bare_key", "day"]).where(
         exam.c.id.in_({origin["exam_id"] for origin in of_captures.values()})
     )
-    numbers: dict[int, str | None] = dict(connection.execute(query).all())
+    exams = {row.id: row for row in connection.execute(query)}
     for row in captures:
         origin = of_captures.get(row["id"])
         if origin is None or origin["placed_exam_id"] is not None or not row["patient_key"]:
             continue
-        is_same_patient = row["patient_key"] in {
-            origin["patient_key"],
-            numbers[origin["exam_id"]],
-        }
-        if is_same_patient and row["acquired_day"] == origin["acquired_day"]:
+        of_exam = exams[origin["exam_id"]]
+        is_same_patient = row["patient_key"] in {origin["patient_key"], of_exam.bare_key}
+        if is_same_patient and row["acquired_day"] in {origin["acquired_day"], of_exam.day}:
             row["kept_exam_id"] = origin["exam_id"]
 
 
