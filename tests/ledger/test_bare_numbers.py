@@ -32,13 +32,14 @@ NAMING = Naming.of("generic", r"(?P<patient>[PQ]\w)_(?P<eye>[RL])\d?")
 
 
 @contextmanager
-def opened(store_url: str, *, pseudonymous: bool) -> Iterator[Ledger]:
+def opened(store_url: str, *, pseudonymous: bool, issuer: str = "") -> Iterator[Ledger]:
     """Open a ledger whose cameras write the patient's number into names."""
     ledger = Ledger(
         store_url,
         site_key=cases.SITE_KEY,
         naming={cases.CAMERA: NAMING, "other": NAMING, "third": NAMING},
         pseudonymous=pseudonymous,
+        issuer=issuer,
     )
     ledger.start(cases.release())
     ledger.register_camera(cases.CAMERA)
@@ -168,6 +169,20 @@ def test_b46_a_number_means_its_person_at_every_camera(ledger: Ledger) -> None:
     after = dicom(ledger, "P2_R2.dcm", Eye.RIGHT, camera="third")
     assert len(after.eyes[0].shots) == 2
     assert persons(ledger) == 2
+
+
+@pytest.mark.parametrize("pseudonymous", [False, True])
+def test_b46_a_number_is_that_of_the_issuer_in_the_settings(
+    store_url: str, pseudonymous: bool
+) -> None:
+    with opened(store_url, pseudonymous=pseudonymous, issuer="HOSP") as ledger:
+        clinic = dicom(ledger, "P1_R.dcm", Eye.RIGHT, issuer="CLINIC")
+        assert clinic.eyes[0].identity_doubt is None
+        named = jpeg(ledger, "P1_R2.jpg", PDR)
+        hosp = dicom(ledger, "P1_L2.dcm", Eye.LEFT, study="1.2.4")
+        assert named.exam_id == hosp.exam_id != clinic.exam_id
+        assert dicom(ledger, "P1_L.dcm", Eye.LEFT, issuer="CLINIC").final.referable is Referable.NO
+        assert persons(ledger) == 2
 
 
 def test_b46_a_header_without_an_issuer_means_the_person_too(ledger: Ledger) -> None:

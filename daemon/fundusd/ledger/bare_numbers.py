@@ -30,10 +30,9 @@ def resolve(
     """Say of captures which persons their numbers mean, before they are assigned to exams.
 
     The person goes to `person_key`, and the number, if it is another key, to `bare_key`. A capture
-    of nobody whose number is that of a person `is_beside` the person; one that is tried again
-    remains the person's. Exams of the numbers are given to the persons whom they
-    mean; return these, and others that have to be judged for it. `headers` are the contents of the
-    captures.
+    whose number several persons have `is_beside` them; one that is tried again remains the
+    person's. Exams of the numbers are given to the persons whom they mean; return these, and others
+    that have to be judged for it. `headers` are the contents of the captures.
     """
     bare: list[tuple[dict[Any, Any], NumberOfDay]] = []
     named: dict[NumberOfDay, set[str]] = {}

@@ -39,7 +39,9 @@ def content_text(content: Content | None, identifiers: Identifiers) -> str:
     fields["issuer"] = identifiers.kept(content.issuer)
     fields["accession"] = identifiers.kept(content.accession)
     fields["patient_key"] = header.patient_key
-    fields["bare_key"] = header.bare_key
+    fields["named_key"] = header.bare_key
+    if not identifiers.issuer:  # otherwise every number without an issuer is that issuer's
+        fields["bare_key"] = header.bare_key
     stored: dict[str, Any] = {}
     for name, value in fields.items():
         if isinstance(value, str):
@@ -197,7 +199,7 @@ def _header(content: Row) -> Attribution:
         field=content.get("field"),
         patient_id=content.get("patient_id"),
         patient_key=content.get("patient_key"),
-        bare_key=content.get("bare_key"),
+        bare_key=content.get("named_key", content.get("bare_key")),
         acquired_at=acquired_at,
         acquired_day=local_day(acquired_at) or real_day(_stored_day(content.get("acquired_day"))),
         warnings=tuple(content.get("warnings", ())),
