@@ -13,10 +13,10 @@ from tests.ledger.test_numbers_of_persons import BEFORE, NOW, doubts, graded, op
 from tests.reading_cases import BY, PDR, exam_of, number
 from tests.visit_cases import TODAY
 
-from fundusd.domain.clinical_terms import Reason, Referable
+from fundusd.domain.clinical_terms import Eye, Reason, Referable
 from fundusd.domain.errors import RequestError
 from fundusd.domain.eye_reasons import EyeReason
-from fundusd.domain.readings import ExclusionReason
+from fundusd.domain.readings import AbsenceReason, ExclusionReason
 from fundusd.ledger import Ledger
 
 if TYPE_CHECKING:
@@ -118,6 +118,19 @@ def test_a_photograph_that_was_given_to_the_number_is_in_question_too(ledger: Le
         for eye in ("OD", "OS"):
             graded(ledger, f"P1_{eye}_{study[-1]}.dcm", issuer=issuer, study=study)
     assert results(ledger)[1] is Referable.INDETERMINATE
+
+
+def test_a_second_person_may_come_by_a_photograph_that_is_given_to_them(ledger: Ledger) -> None:
+    graded(ledger, f"P1_OD_{BEFORE}.jpg")
+    person = graded(ledger, "P1_OD_3.dcm", issuer="HOSP")
+    ledger.eye_absent(person.exam_id, Eye.LEFT, AbsenceReason.PROSTHESIS, BY)
+    assert exam_of(ledger, f"P1_OD_{BEFORE}.jpg").absent == (Eye.LEFT,)
+    content = replace(cases.CONTENT_OF_JPEG, patient_id="P2", issuer="CLINIC", study_uid="1.2.4")
+    ledger.record([cases.finding(cases.take(ledger, "P1_OD_9.dcm", "x"), content, PDR)])
+    graded(ledger, "P2_OD_3.dcm", issuer="HOSP", study="1.2.5")
+    ledger.belongs_to_other(number(ledger, "P1_OD_9.dcm"), BY)
+    ledger.belongs_to_other(number(ledger, "P1_OD_9.dcm"), BY)
+    assert problems(ledger) == []
 
 
 # -- damaged files of which the header is read only when they are tried again

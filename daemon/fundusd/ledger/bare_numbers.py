@@ -62,6 +62,18 @@ def resolve(
     return _give_exams(connection, known) | _of_absences(connection, {key for key, _ in named})
 
 
+def note_person(connection: sa.Connection, row: Row, person: str, number: str) -> set[int]:
+    """Note that a person will have the number of a capture; return the exams to be judged for it.
+
+    Until now, the number may have been that of another person alone.
+    """
+    of_day = (number, visits.arrival_of(row, None).day.isoformat())
+    known = persons(connection, {of_day}).get(of_day, set())
+    if known and person not in known:
+        _forget_of_shared(connection, {of_day})
+    return _of_absences(connection, {number})
+
+
 def _of_absences(connection: sa.Connection, numbers: Collection[str]) -> set[int]:
     """Return the exams of these numbers, and of persons who have them, if an absence was said.
 

@@ -14,6 +14,7 @@ import sqlalchemy as sa
 from fundusd.domain.errors import RequestError
 from fundusd.domain.readings import CorrectionKind
 from fundusd.ledger import (
+    bare_numbers,
     captures,
     correction_checks,
     corrections,
@@ -25,7 +26,6 @@ from fundusd.ledger import (
     shared_numbers,
     visits,
 )
-from fundusd.ledger.bare_numbers import number_in, persons
 from fundusd.ledger.result_columns import IS_RESULT_OF_JOB
 from fundusd.ledger.tables import capture, correction, exam, follow_up, job, result
 
@@ -163,12 +163,15 @@ def belongs_to_other(recording: Recording, capture_id: int, by: Corrector) -> Ex
     if number == given["other_patient_key"] and given["other_acquired_day"]:
         arriving["acquired_day"] = given["other_acquired_day"]
     content = _content(connection, given)
-    arriving["patient_key"], arriving["bare_key"] = number, number_in(content, number)
+    arriving["patient_key"], arriving["bare_key"] = number, bare_numbers.number_in(content, number)
     if meant := _patient_meant(connection, arriving, number):
         arriving["person_key"], arriving["bare_key"] = meant, number
+    concerned = related_exams.related(connection, [given["exam_id"]])
+    if arriving["bare_key"] is not None:
+        person, number = arriving.get("person_key") or number, arriving["bare_key"]
+        concerned |= bare_numbers.note_person(connection, arriving, person, number)
     [new_id] = visits.assign(connection, [arriving], [content.get("study_uid")])
     left = follow_ups.places_of(connection, files)
-    concerned = related_exams.related(connection, [given["exam_id"]])
     placed = {"exam_id": new_id, "placed_exam_id": new_id, "belongs": True, "excluded": None}
     corrections.change(connection, files, **placed)
     follow_ups.move_lost(connection, left, new_id)
@@ -210,7 +213,9 @@ def _patient_meant(connection: sa.Connection, row: Row, number: str) -> str | No
     """Return the key of the other patient of the day who has a number, or None if nobody has it."""
     day = visits.arrival_of(row, None).day.isoformat()
     own = connection.scalar(sa.select(exam.c.patient_key).where(exam.c.id == row["exam_id"]))
-    meant = sorted(persons(connection, {(number, day)}).get((number, day), set()) - {own})
+    meant = sorted(
+        bare_numbers.persons(connection, {(number, day)}).get((number, day), set()) - {own}
+    )
     if len(meant) > 1:
         raise RequestError(
             f"The name of capture {row['id']} gives a number that several patients of {day} have.",
@@ -247,7 +252,7 @@ def _insert_parted(connection: sa.Connection, row: Row, old: Row) -> int:
     """
     content = _content(connection, row)
     keys = {"patient_key": row["patient_key"]}
-    keys["bare_key"] = number_in(content, row["patient_key"])
+    keys["bare_key"] = bare_numbers.number_in(content, row["patient_key"])
     if row["patient_key"] and row["patient_key"] in {old["patient_key"], old["bare_key"]}:
         keys = {"patient_key": old["patient_key"], "bare_key": old["bare_key"]}
     before = sa.select(sa.func.count()).where(
