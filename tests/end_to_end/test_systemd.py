@@ -180,7 +180,8 @@ def machine(booted: Machine) -> Iterator[Machine]:
     """Yield the machine, whose service is reset afterwards."""
     yield booted
     booted.do("sh", "-c", "systemctl stop fundusd; systemctl reset-failed fundusd || true")
-    booted.do("sh", "-c", "rm -rf /var/lib/fundusd/* /srv/inbox/* /etc/fundusd/fundusd.toml")
+    site = "/var/lib/fundusd/* /var/cache/fundusd/*.identity /etc/fundusd/fundusd.toml"
+    booted.do("sh", "-c", f"rm -rf {site} /srv/inbox/*")
     booted.do("sh", "-c", "chgrp root /srv/inbox; chmod 755 /srv/inbox; rm -rf " + DROP_INS)
     booted.do("systemctl", "daemon-reload")
 

@@ -10,8 +10,6 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import structlog
-
 from fundusd.domain.errors import LedgerUnfit
 
 if TYPE_CHECKING:
@@ -49,6 +47,8 @@ def remember(settings: Settings, ledger: Ledger) -> None:
 
     If a folder cannot be written, a warning is logged.
     """
+    import structlog  # other commands ask for the site, too, and are to start fast
+
     for file in _files(settings):
         if _read(file) == ledger.site_identity:
             continue

@@ -104,13 +104,13 @@ class PinnedFile:
         if present == self._id:
             _give_new_inode(self._file)
         log.rename(kept)
-        self._file.with_name(f"{self._file.name}-shm").unlink(missing_ok=True)
+        Path(f"{self._file}-shm").unlink(missing_ok=True)
         return kept
 
 
 def log_of(file: Path) -> Path:
     """Return the write-ahead log of a SQLite file."""
-    return file.with_name(f"{file.name}-wal")
+    return Path(f"{file}-wal")
 
 
 def require_own_log(name: Path) -> None:
