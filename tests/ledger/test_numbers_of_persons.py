@@ -114,6 +114,19 @@ def test_bytes_that_are_not_the_patients_stay_so_when_a_visit_is_given_to_the_pe
     assert (today.final.referable, today.is_final) == (Referable.INDETERMINATE, False)
 
 
+def test_nor_are_they_the_patients_if_the_other_copy_is_renamed_and_excluded_again(
+    copies: Ledger,
+) -> None:
+    copies.exclude(number(copies, f"P1_OD_{BEFORE}.jpg"), ExclusionReason.NOT_THIS_PATIENT, BY)
+    day_before = f"{TODAY - timedelta(days=2):%Y%m%d}"
+    row = next(row for row in cases.captures(copies) if BEFORE in row["path_text"])
+    copies.mark_missing(cases.CAMERA, [row["path"]])
+    new = cases.found(f"P1_OD_{day_before}.jpg", "x", inode=row["inode"], mtime_ns=row["mtime_ns"])
+    copies.admit(new)
+    copies.exclude(number(copies, f"P1_OD_{day_before}.jpg"), ExclusionReason.OTHER, BY)
+    assert EyeReason.PATIENT_UNCERTAIN in doubts(exam_of(copies, f"P1_OD_{NOW}.jpg"))
+
+
 def test_a_file_renamed_to_another_day_stays_the_patients_when_that_day_is_given(
     ledger: Ledger,
 ) -> None:

@@ -46,11 +46,15 @@ def is_in_other_exam() -> sa.ColumnElement[bool]:
 def is_disowned() -> sa.ColumnElement[bool]:
     """Return the condition that a person has said that a capture's bytes are not the patient's.
 
-    That was said of a copy in another exam of the patient.
+    That was said of a copy in another exam of the patient, wherever its file is now.
     """
-    copy = capture.alias()
+    copy, now = capture.alias(), capture.alias()
     is_excluded = copy.c.excluded == ExclusionReason.NOT_THIS_PATIENT
-    return sa.exists().where(_is_copy(copy), is_excluded, moved_files.counts(copy))
+    is_elsewhere = sa.exists().where(
+        now.c.id == copy.c.moved_to, now.c.exam_id.is_distinct_from(copy.c.exam_id)
+    )
+    holds = sa.or_(moved_files.counts(copy), is_elsewhere)
+    return sa.exists().where(_is_copy(copy), is_excluded, holds)
 
 
 def related(connection: sa.Connection, exam_ids: Collection[int]) -> set[int]:
