@@ -121,15 +121,9 @@ class Database:
 
     def pin(self) -> None:
         """Remember which SQLite file this is, for `require_pinned`."""
-        self._unpin()
-        if self.is_sqlite:
+        if self.is_sqlite and self._pinned is None:  # a start that is repeated must not close it
             with self.answering():
                 self._pinned = PinnedFile(Path(self.url.database or ""))
-
-    def _unpin(self) -> None:
-        if self._pinned is not None:
-            self._pinned.close()
-        self._pinned = None
 
     def require_pinned(self) -> None:
         """Raise LedgerReplaced if the SQLite file is not the one that `pin` remembered."""
@@ -248,7 +242,9 @@ class Database:
     def close(self) -> None:
         """Close every connection."""
         self.engine.dispose()
-        self._unpin()
+        if self._pinned is not None:
+            self._pinned.close()
+        self._pinned = None
 
 
 def rows_as_dicts(connection: sa.Connection, query: sa.Select[Any]) -> list[dict[str, Any]]:
